@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The app section of a manifest. Source: appc schema/types/app.go."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..errors import InvalidSpec
+from ..value import Value
+from .fields import Fields
+from .isolators import Capabilities, Seccomp, isolator_from_json, isolator_to_json
+from .ports import Port
+from .volumes import MountPoint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .isolators import Isolator
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+EVENTS = ("pre-start", "post-stop")
+
+
+class EventHandler(Value):
+    """A command at an event of an app's life: pre-start or post-stop."""
+
+    event: str
+    exec: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> EventHandler:
+        """Read an appc event handler. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        event = fields.text("name")
+        if event not in EVENTS:
+            raise InvalidSpec(f'unknown event "{event}"', "use pre-start or post-stop", where=fields.where_of("name"))
+        return cls(event, fields.strings("exec"))
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object."""
+        return {"name": self.event, "exec": list(self.exec)}
+
+
+class App(Value):
+    """How an app is run. environment: pairs in order, each name once."""
+
+    exec: tuple[str, ...]
+    user: str
+    group: str
+    supplementary_gids: tuple[int, ...] = ()
+    event_handlers: tuple[EventHandler, ...] = ()
+    working_directory: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    mount_points: tuple[MountPoint, ...] = ()
+    ports: tuple[Port, ...] = ()
+    isolators: tuple[Isolator, ...] = ()
+    user_annotations: tuple[tuple[str, str], ...] = ()
+    user_labels: tuple[tuple[str, str], ...] = ()
+
+    def check(self) -> None:
+        """What appc's validation asks of an app."""
+        for field in ("user", "group"):
+            if not getattr(self, field):
+                raise InvalidSpec("must not be empty", where=field)
+        if self.working_directory and not os.path.isabs(self.working_directory):
+            raise InvalidSpec(f'"{self.working_directory}" is not an absolute path', where="workingDirectory")
+        _check_unique([handler.event for handler in self.event_handlers], "eventHandlers")
+        _check_unique([point.name for point in self.mount_points], "mountPoints")
+        _check_unique([port.name for port in self.ports], "ports")
+        check_environment(self.environment, "environment")
+        families = [type(i).__name__ + ":" + i.mode for i in self.isolators if isinstance(i, (Capabilities, Seccomp))]
+        for family in ("Capabilities", "Seccomp"):
+            if {family + ":retain", family + ":remove"} <= set(families):
+                raise InvalidSpec(f"{family.lower()} cannot be given both as a retain set and as a remove set", where="isolators")
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> App:
+        """Read an appc app. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        try:
+            return cls(
+                exec=fields.strings("exec"),
+                user=fields.text("user"),
+                group=fields.text("group"),
+                supplementary_gids=fields.integers("supplementaryGIDs"),
+                event_handlers=tuple(EventHandler.from_json(*item) for item in fields.items("eventHandlers")),
+                working_directory=fields.text("workingDirectory", ""),
+                environment=tuple(_environment_pair(*item) for item in fields.items("environment")),
+                mount_points=tuple(MountPoint.from_json(*item) for item in fields.items("mountPoints")),
+                ports=tuple(Port.from_json(*item) for item in fields.items("ports")),
+                isolators=tuple(isolator_from_json(*item) for item in fields.items("isolators")),
+                user_annotations=fields.pairs("userAnnotations"),
+                user_labels=fields.pairs("userLabels"),
+            )
+        except InvalidSpec as err:
+            if err.where.startswith(where):
+                raise
+            raise InvalidSpec(err.reason, err.hint, where=where) from err
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object; what is empty is left out."""
+        found: dict[str, object] = {
+            "exec": list(self.exec),
+            "user": self.user,
+            "group": self.group,
+            "supplementaryGIDs": list(self.supplementary_gids),
+            "eventHandlers": [handler.to_json() for handler in self.event_handlers],
+            "workingDirectory": self.working_directory,
+            "environment": [{"name": name, "value": value} for name, value in self.environment],
+            "mountPoints": [point.to_json() for point in self.mount_points],
+            "ports": [port.to_json() for port in self.ports],
+            "isolators": [isolator_to_json(isolator) for isolator in self.isolators],
+            "userAnnotations": dict(self.user_annotations),
+            "userLabels": dict(self.user_labels),
+        }
+        return {name: value for name, value in found.items() if value or name in ("exec", "user", "group")}
+
+    def handler(self, event: str) -> EventHandler | None:
+        """The handler of an event, or None."""
+        return next((handler for handler in self.event_handlers if handler.event == event), None)
+
+
+def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
+    """Raise InvalidSpec unless every name is valid and given once and no value holds a NUL."""
+    for name, value in pairs:
+        if not _ENV_NAME.fullmatch(name):
+            raise InvalidSpec(
+                f'"{name}" is not a valid name of a variable', "use letters, digits, _ . and -, not first a digit", where=where
+            )
+        if "\0" in value:
+            raise InvalidSpec("a value must not hold a NUL character", where=f"{where}.{name}")
+    _check_unique([name for name, _ in pairs], where)
+
+
+def _environment_pair(value: object, where: str) -> tuple[str, str]:
+    fields = Fields(value, where)
+    return fields.text("name"), fields.text("value")
+
+
+def _check_unique(names: list[str] | list[object], where: str) -> None:
+    seen: set[object] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidSpec(f'"{name}" is given twice', where=where)
+        seen.add(name)

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest of an image. Source: appc schema/image.go."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidSpec
+from ..value import Value
+from .app import App
+from .fields import Fields
+from .labels import Labels
+from .names import AC_VERSION, ACIdentifier, ImageID, SemVer
+
+
+class Dependency(Value):
+    """An image that this one lies upon. image_id may be None."""
+
+    image_name: ACIdentifier
+    image_id: ImageID | None = None
+    labels: Labels = Labels()
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Dependency:
+        """Read an appc dependency. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        image_id = fields.optional_text("imageID")
+        return cls(
+            ACIdentifier(fields.text("imageName"), fields.where_of("imageName")),
+            ImageID(image_id, fields.where_of("imageID")) if image_id else None,
+            Labels.from_json(fields, "labels"),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object."""
+        found: dict[str, object] = {"imageName": str(self.image_name)}
+        if self.image_id:
+            found["imageID"] = str(self.image_id)
+        if self.labels.pairs:
+            found["labels"] = self.labels.to_json()
+        return found
+
+
+class ImageManifest(Value):
+    """What an image is and how its app is run."""
+
+    name: ACIdentifier
+    labels: Labels = Labels()
+    app: App | None = None
+    dependencies: tuple[Dependency, ...] = ()
+    path_whitelist: tuple[str, ...] = ()
+    annotations: Labels = Labels()
+
+    @classmethod
+    def from_json(cls, value: object, where: str = "") -> ImageManifest:
+        """Read an appc image manifest. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        fields.expect_kind("ImageManifest")
+        SemVer(fields.text("acVersion"), fields.where_of("acVersion"))
+        whitelist = fields.strings("pathWhitelist")
+        for path in whitelist:
+            if not os.path.isabs(path):
+                raise InvalidSpec(f'"{path}" is not an absolute path', where=fields.where_of("pathWhitelist"))
+        return cls(
+            name=ACIdentifier(fields.text("name"), fields.where_of("name")),
+            labels=Labels.from_json(fields, "labels"),
+            app=App.from_json(fields.raw("app"), fields.where_of("app")) if fields.has("app") else None,
+            dependencies=tuple(Dependency.from_json(*item) for item in fields.items("dependencies")),
+            path_whitelist=whitelist,
+            annotations=Labels.from_json(fields, "annotations"),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object; what is empty is left out."""
+        found: dict[str, object] = {
+            "labels": self.labels.to_json(),
+            "app": self.app.to_json() if self.app else None,
+            "dependencies": [dependency.to_json() for dependency in self.dependencies],
+            "pathWhitelist": list(self.path_whitelist),
+            "annotations": self.annotations.to_json(),
+        }
+        head = {"acKind": "ImageManifest", "acVersion": str(AC_VERSION), "name": str(self.name)}
+        return {**head, **{name: value for name, value in found.items() if value}}
+
+    @property
+    def version(self) -> str | None:
+        """The version label."""
+        return self.labels.get("version")
+
+    @property
+    def full_name(self) -> str:
+        """name or name:version, as lists show it."""
+        return f"{self.name}:{self.version}" if self.version else str(self.name)
+
+    @property
+    def of_docker_origin(self) -> bool:
+        """Whether the image was converted from a docker one. Source: behaviours B44."""
+        return self.annotations.get("appc.io/docker/repository") is not None

@@ -1,0 +1,242 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Isolators, one type each. Source: appc schema/types/isolator_*.go, behaviours C43 to C53."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidSpec
+from ..value import Value
+from .fields import Fields
+from .quantity import format_bytes, format_millis, parse_millis, parse_units
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Union
+
+    Isolator = Union[
+        "Memory", "Cpu", "CpuShares", "OomScoreAdj", "Capabilities", "Seccomp", "NoNewPrivileges", "Sysctl", "Uninterpreted"
+    ]
+
+_ERRNO = re.compile(r"E[A-Z0-9]+")
+
+
+class Memory(Value):
+    """resource/memory: the limit in bytes."""
+
+    limit: int
+    name = "resource/memory"
+
+    def check(self) -> None:
+        """A limit below a page cannot hold a process."""
+        if self.limit < 4096:
+            raise InvalidSpec(
+                f"memory limit of {self.limit} bytes too low. Try a reasonable value, such as --memory=16M", where="memory"
+            )
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return {"request": format_bytes(self.limit), "limit": format_bytes(self.limit)}
+
+
+class Cpu(Value):
+    """resource/cpu: the limit in thousandths of a core."""
+
+    limit: int
+    name = "resource/cpu"
+
+    def check(self) -> None:
+        """A limit of nothing would never run."""
+        if self.limit < 1:
+            raise InvalidSpec("the CPU limit must be above 0", "write cores as 2 or 750m", where="cpu")
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return {"request": format_millis(self.limit), "limit": format_millis(self.limit)}
+
+
+class CpuShares(Value):
+    """os/linux/cpu-shares: the weight, 2 to 262144."""
+
+    shares: int
+    name = "os/linux/cpu-shares"
+
+    def check(self) -> None:
+        """Range of the kernel."""
+        if not 2 <= self.shares <= 262144:
+            raise InvalidSpec(f"{self.shares} is not between 2 and 262144", where="cpu_shares")
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return self.shares
+
+
+class OomScoreAdj(Value):
+    """os/linux/oom-score-adj: -1000 to 1000."""
+
+    score: int
+    name = "os/linux/oom-score-adj"
+
+    def check(self) -> None:
+        """Range of the kernel."""
+        if not -1000 <= self.score <= 1000:
+            raise InvalidSpec(f"{self.score} is not between -1000 and 1000", where="oom_score_adj")
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return self.score
+
+
+class Capabilities(Value):
+    """os/linux/capabilities-retain-set or -remove-set: names such as CAP_NET_ADMIN, sorted."""
+
+    mode: str
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the isolator."""
+        return f"os/linux/capabilities-{self.mode}-set"
+
+    def check(self) -> None:
+        """Names start with CAP_."""
+        for name in self.names:
+            if not re.fullmatch(r"CAP_[A-Z_]+", name):
+                raise InvalidSpec(f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where=f"caps_{self.mode}")
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return {"set": list(self.names)}
+
+
+class Seccomp(Value):
+    """os/linux/seccomp-retain-set or -remove-set: system calls and @scope/name wildcards, sorted; errno may be ""."""
+
+    mode: str
+    names: tuple[str, ...]
+    errno: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the isolator."""
+        return f"os/linux/seccomp-{self.mode}-set"
+
+    def check(self) -> None:
+        """Not empty, errno spelt as errno(3) does."""
+        if not self.names:
+            raise InvalidSpec("the set of system calls must not be empty", where="seccomp")
+        if self.errno and not _ERRNO.fullmatch(self.errno):
+            raise InvalidSpec(f'"{self.errno}" is not an errno', "write it as EPERM", where="seccomp.errno")
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return {"set": list(self.names), **({"errno": self.errno} if self.errno else {})}
+
+
+class NoNewPrivileges(Value):
+    """os/linux/no-new-privileges."""
+
+    value: bool
+    name = "os/linux/no-new-privileges"
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return self.value
+
+
+class Sysctl(Value):
+    """os/unix/sysctl: pairs of a name and a text."""
+
+    pairs: tuple[tuple[str, str], ...]
+    name = "os/unix/sysctl"
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        return dict(self.pairs)
+
+
+class Uninterpreted(Value):
+    """An isolator that is known but not applied; its JSON is kept as canonical text."""
+
+    name: str
+    text: str
+
+    def to_json(self) -> object:
+        """The value of the appc isolator."""
+        import json
+
+        value: object = json.loads(self.text)
+        return value
+
+
+def isolator_from_json(value: object, where: str) -> Isolator:
+    """Read an appc isolator. Raises InvalidSpec with the place, also when its name is unknown."""
+    fields = Fields(value, where)
+    name = fields.text("name")
+    if name not in _READERS:
+        raise InvalidSpec(f'unknown isolator "{name}"', where=fields.where_of("name"))
+    try:
+        return _READERS[name](fields)
+    except InvalidSpec as err:
+        if err.where.startswith(where):
+            raise
+        raise InvalidSpec(err.reason, err.hint, where=fields.where_of("value")) from err
+
+
+def isolator_to_json(isolator: Isolator) -> dict[str, object]:
+    """The appc object {name, value}."""
+    return {"name": isolator.name, "value": isolator.to_json()}
+
+
+def _limit(fields: Fields) -> tuple[str, str]:
+    held = Fields(fields.raw("value"), fields.where_of("value"))
+    value = held.raw("limit") if held.has("limit") else held.raw("request")
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise InvalidSpec("expected a quantity", where=held.where_of("limit"))
+    return str(value), held.where_of("limit")
+
+
+def _whole(fields: Fields) -> int:
+    return fields.integer("value")
+
+
+def _capabilities(mode: str) -> Callable[[Fields], Capabilities]:
+    def read(fields: Fields) -> Capabilities:
+        held = Fields(fields.raw("value"), fields.where_of("value"))
+        return Capabilities(mode, tuple(sorted(set(held.strings("set")))))
+
+    return read
+
+
+def _seccomp(mode: str) -> Callable[[Fields], Seccomp]:
+    def read(fields: Fields) -> Seccomp:
+        held = Fields(fields.raw("value"), fields.where_of("value"))
+        return Seccomp(mode, tuple(sorted(set(held.strings("set")))), held.text("errno", ""))
+
+    return read
+
+
+def _uninterpreted(fields: Fields) -> Uninterpreted:
+    import json
+
+    return Uninterpreted(fields.text("name"), json.dumps(fields.raw("value"), sort_keys=True))
+
+
+_READERS: dict[str, Callable[[Fields], Isolator]] = {
+    "resource/memory": lambda fields: Memory(parse_units(*_limit(fields))),
+    "resource/cpu": lambda fields: Cpu(parse_millis(*_limit(fields))),
+    "os/linux/cpu-shares": lambda fields: CpuShares(_whole(fields)),
+    "os/linux/oom-score-adj": lambda fields: OomScoreAdj(_whole(fields)),
+    "os/linux/capabilities-retain-set": _capabilities("retain"),
+    "os/linux/capabilities-remove-set": _capabilities("remove"),
+    "os/linux/seccomp-retain-set": _seccomp("retain"),
+    "os/linux/seccomp-remove-set": _seccomp("remove"),
+    "os/linux/no-new-privileges": lambda fields: NoNewPrivileges(fields.boolean("value")),
+    "os/unix/sysctl": lambda fields: Sysctl(fields.pairs("value")),
+    "os/linux/selinux-context": _uninterpreted,
+    "resource/block-bandwidth": _uninterpreted,
+    "resource/block-iops": _uninterpreted,
+    "resource/network-bandwidth": _uninterpreted,
+}

@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The names of appc: strings that cannot be invalid."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidSpec
+
+_ACNAME = re.compile(r"[a-z0-9]+([-][a-z0-9]+)*")
+_ACIDENTIFIER = re.compile(r"[a-z0-9]+([-._~/][a-z0-9]+)*")
+_IMAGE_ID = re.compile(r"sha512-[0-9a-f]{64}")
+_SEMVER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][0-9A-Za-z.+-]+)?")
+KEY_PREFIX = "sha512-"
+
+
+class ACName(str):
+    """An app, volume or port name: lower-case letters and digits, joined by single dashes. Source: appc types."""
+
+    def __new__(cls, text: str, where: str = "") -> ACName:
+        """Raises InvalidSpec naming where."""
+        if not _ACNAME.fullmatch(text):
+            raise InvalidSpec(
+                f'"{text}" is not a valid name',
+                "use lower-case letters and digits, joined by single dashes",
+                where=where,
+            )
+        return super().__new__(cls, text)
+
+
+class ACIdentifier(str):
+    """An image, label or annotation name: like ACName, joined by one of - . _ ~ /. Source: appc types."""
+
+    def __new__(cls, text: str, where: str = "") -> ACIdentifier:
+        """Raises InvalidSpec naming where."""
+        if not _ACIDENTIFIER.fullmatch(text):
+            raise InvalidSpec(
+                f'"{text}" is not a valid identifier',
+                "use lower-case letters and digits, joined by single characters of - . _ ~ /",
+                where=where,
+            )
+        return super().__new__(cls, text)
+
+
+class ImageID(str):
+    """The key of an image: "sha512-" and the first 64 hex digits of the SHA-512 of its uncompressed archive."""
+
+    def __new__(cls, text: str, where: str = "") -> ImageID:
+        """Raises InvalidSpec naming where. A full digest of 128 digits is cut to the 64 that are kept."""
+        cut = text[: len(KEY_PREFIX) + 64]
+        if not _IMAGE_ID.fullmatch(cut):
+            raise InvalidSpec(f'"{text}" is not an image ID', "an image ID is sha512- and 64 hex digits", where=where)
+        return super().__new__(cls, cut)
+
+    @classmethod
+    def of_digest(cls, hexdigest: str) -> ImageID:
+        """The ID of an archive whose SHA-512 is hexdigest."""
+        return cls(KEY_PREFIX + hexdigest)
+
+
+class SemVer(str):
+    """A semantic version, as acVersion is."""
+
+    def __new__(cls, text: str, where: str = "") -> SemVer:
+        """Raises InvalidSpec naming where."""
+        if not _SEMVER.fullmatch(text):
+            raise InvalidSpec(f'"{text}" is not a semantic version', "write it as 1.2.3", where=where)
+        return super().__new__(cls, text)
+
+
+AC_VERSION = SemVer("0.8.11")
+
+
+def acname_from(text: str) -> ACName:
+    """The nearest ACName: lower-cased, what is not allowed becomes a dash, dashes at the edges go."""
+    return ACName(re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]", "-", text.lower())).strip("-"))
+
+
+def acidentifier_from(text: str) -> ACIdentifier:
+    """The nearest ACIdentifier: lower-cased, what is not allowed becomes "_", separators at the edges go."""
+    cleaned = re.sub(r"[^a-z0-9\-._~/]", "_", text.lower())
+    return ACIdentifier(re.sub(r"([-._~/])[-._~/]+", r"\1", cleaned).strip("-._~/"))
+
+
+def app_name_of(image_name: str) -> ACName:
+    """The default name of an app: the last component of its image's name. Source: rkt common/apps."""
+    return acname_from(image_name.rsplit("/", 1)[-1])

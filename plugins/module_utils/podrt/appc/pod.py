@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The manifest of a pod. Source: appc schema/pod.go."""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec
+from ..value import Value
+from .app import App
+from .fields import Fields
+from .isolators import isolator_from_json, isolator_to_json
+from .labels import Labels
+from .names import AC_VERSION, ACIdentifier, ACName, ImageID, SemVer
+from .ports import ExposedPort
+from .volumes import Mount, volume_from_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .isolators import Isolator
+    from .volumes import Volume
+
+
+class RuntimeImage(Value):
+    """Which image an app of a pod runs from."""
+
+    id: ImageID
+    name: ACIdentifier | None = None
+    labels: Labels = Labels()
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> RuntimeImage:
+        """Read the image of a runtime app. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        name = fields.optional_text("name")
+        return cls(
+            ImageID(fields.text("id"), fields.where_of("id")),
+            ACIdentifier(name, fields.where_of("name")) if name else None,
+            Labels.from_json(fields, "labels"),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object."""
+        found: dict[str, object] = {"id": str(self.id)}
+        if self.name:
+            found["name"] = str(self.name)
+        if self.labels.pairs:
+            found["labels"] = self.labels.to_json()
+        return found
+
+
+class RuntimeApp(Value):
+    """An app of a pod. app None means: as the image says."""
+
+    name: ACName
+    image: RuntimeImage
+    app: App | None = None
+    read_only_root_fs: bool = False
+    mounts: tuple[Mount, ...] = ()
+    annotations: Labels = Labels()
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> RuntimeApp:
+        """Read an app of a pod manifest. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        return cls(
+            name=ACName(fields.text("name"), fields.where_of("name")),
+            image=RuntimeImage.from_json(fields.raw("image"), fields.where_of("image")),
+            app=App.from_json(fields.raw("app"), fields.where_of("app")) if fields.has("app") else None,
+            read_only_root_fs=fields.boolean("readOnlyRootFS", False),
+            mounts=tuple(Mount.from_json(*item) for item in fields.items("mounts")),
+            annotations=Labels.from_json(fields, "annotations"),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object; what is empty is left out."""
+        found: dict[str, object] = {"name": str(self.name), "image": self.image.to_json()}
+        if self.app:
+            found["app"] = self.app.to_json()
+        if self.read_only_root_fs:
+            found["readOnlyRootFS"] = True
+        if self.mounts:
+            found["mounts"] = [mount.to_json() for mount in self.mounts]
+        if self.annotations.pairs:
+            found["annotations"] = self.annotations.to_json()
+        return found
+
+
+class PodManifest(Value):
+    """Everything that appc says of a pod."""
+
+    apps: tuple[RuntimeApp, ...]
+    volumes: tuple[Volume, ...] = ()
+    isolators: tuple[Isolator, ...] = ()
+    annotations: Labels = Labels()
+    ports: tuple[ExposedPort, ...] = ()
+    user_annotations: tuple[tuple[str, str], ...] = ()
+    user_labels: tuple[tuple[str, str], ...] = ()
+
+    def check(self) -> None:
+        """Names of apps and volumes are unique."""
+        _check_names([app.name for app in self.apps], "multiple apps with same name: {}", "apps")
+        _check_names([volume.name for volume in self.volumes], 'duplicate volume name "{}"', "volumes")
+
+    @classmethod
+    def from_json(cls, value: object, where: str = "") -> PodManifest:
+        """Read an appc pod manifest. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        fields.expect_kind("PodManifest")
+        SemVer(fields.text("acVersion"), fields.where_of("acVersion"))
+        return cls(
+            apps=tuple(RuntimeApp.from_json(*item) for item in fields.items("apps")),
+            volumes=tuple(volume_from_json(*item) for item in fields.items("volumes")),
+            isolators=tuple(isolator_from_json(*item) for item in fields.items("isolators")),
+            annotations=Labels.from_json(fields, "annotations"),
+            ports=tuple(ExposedPort.from_json(*item) for item in fields.items("ports")),
+            user_annotations=fields.pairs("userAnnotations"),
+            user_labels=fields.pairs("userLabels"),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object; what is empty is left out."""
+        found: dict[str, object] = {
+            "volumes": [volume.to_json() for volume in self.volumes],
+            "isolators": [isolator_to_json(isolator) for isolator in self.isolators],
+            "annotations": self.annotations.to_json(),
+            "ports": [port.to_json() for port in self.ports],
+            "userAnnotations": dict(self.user_annotations),
+            "userLabels": dict(self.user_labels),
+        }
+        head = {"acKind": "PodManifest", "acVersion": str(AC_VERSION), "apps": [app.to_json() for app in self.apps]}
+        return {**head, **{name: value for name, value in found.items() if value}}
+
+    def app(self, name: str) -> RuntimeApp | None:
+        """The app of that name, or None."""
+        return next((app for app in self.apps if app.name == name), None)
+
+    def volume(self, name: str) -> Volume | None:
+        """The volume of that name, or None."""
+        return next((volume for volume in self.volumes if volume.name == name), None)
+
+
+def _check_names(names: list[ACName], message: str, where: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidSpec(message.format(name), where=where)

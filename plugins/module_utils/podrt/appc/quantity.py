@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resource quantities: 750m, 128M, 123Mi, 1.5G. Source: appc schema/types/resource, k8s resource.Quantity."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidSpec
+
+_QUANTITY = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?")
+_SUFFIXES = {
+    "": 1000,
+    "m": 1,
+    **{suffix: 1000 ** (n + 2) for n, suffix in enumerate("kMGTPE")},
+    **{suffix + "i": 1000 * 1024 ** (n + 1) for n, suffix in enumerate("KMGTPE")},
+}
+_HINT = "write a number with an optional suffix: m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei (128M, 64Mi, 750m)"
+
+
+def parse_millis(text: str, where: str = "") -> int:
+    """A quantity in thousandths, rounded up, as CPU time is counted. Raises InvalidSpec."""
+    found = _QUANTITY.fullmatch(text.strip())
+    if not found or found[1] == "-":
+        raise InvalidSpec(f'"{text}" is not a quantity', _HINT, where=where)
+    whole, fraction, suffix = found[2], found[3] or "", found[4] or ""
+    if suffix[:1] in ("e", "E") and suffix not in _SUFFIXES:
+        exponent = int(suffix[1:])
+        if abs(exponent) > 30:
+            raise InvalidSpec(f'"{text}" is out of range', _HINT, where=where)
+        scale, divisor = 1000 * 10 ** max(exponent, 0), 10 ** max(-exponent, 0)
+    else:
+        scale, divisor = _SUFFIXES[suffix], 1
+    return -(-int(whole + fraction) * scale // (10 ** len(fraction) * divisor))
+
+
+def parse_units(text: str, where: str = "") -> int:
+    """A quantity in whole units (bytes), rounded up. Raises InvalidSpec."""
+    return -(-parse_millis(text, where) // 1000)
+
+
+def format_millis(millis: int) -> str:
+    """The shortest spelling of a number of thousandths: 750m, 2."""
+    return f"{millis}m" if millis % 1000 else str(millis // 1000)
+
+
+def format_bytes(count: int) -> str:
+    """The shortest exact spelling of a number of bytes: 128M, 64Mi, 4097."""
+    binary = [(suffix + "i", 1024 ** (n + 1)) for n, suffix in enumerate("KMGTPE")]
+    decimal = [(suffix, 1000 ** (n + 1)) for n, suffix in enumerate("kMGTPE")]
+    for suffix, size in (*reversed(binary), *reversed(decimal)):
+        if count and count % size == 0:
+            return f"{count // size}{suffix}"
+    return str(count)

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can go wrong, in eight families.
+
+A message says what was attempted, on what, and why it failed; a hint says what to do. Two places translate
+errors for people: _glue.module (fail_json) and cli.main (standard error). Anything that is not a PodError
+is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class PodError(Exception):
+    """An error that a user can act on.
+
+    message: what was attempted, on what, and why it failed. hint: what to do. facts: JSON values for machines.
+    """
+
+    kind = "error"
+    exit_code = 254
+
+    def __init__(self, message: str, hint: str = "", **facts: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidSpec(PodError):
+    """What was asked for makes no sense. facts["where"] names the field, such as apps[0].mounts[1].path."""
+
+    kind = "invalid-spec"
+
+    def __init__(self, message: str, hint: str = "", *, where: str = "", **facts: object) -> None:
+        super().__init__(f"{where}: {message}" if where else message, hint, where=where, **facts)
+        self.reason = message
+        self.where = where
+
+
+class NotFound(PodError):
+    """Something that was named does not exist."""
+
+    kind = "not-found"
+
+
+class Conflict(PodError):
+    """Something else holds what is needed, or the state moved between deciding and doing."""
+
+    kind = "conflict"
+
+
+class Untrusted(PodError):
+    """A signature, a digest or a policy refuses this content."""
+
+    kind = "untrusted"
+
+
+class Unreachable(PodError):
+    """A remote did not give what was asked of it."""
+
+    kind = "unreachable"
+
+
+class Unsupported(PodError):
+    """This machine lacks something: a kernel feature, a library, a program, a privilege."""
+
+    kind = "unsupported"
+
+
+class Corrupt(PodError):
+    """Something on disk or in an archive is not what it must be."""
+
+    kind = "corrupt"
+
+
+class HostFailure(PodError):
+    """The operating system refused. facts has path and errno."""
+
+    kind = "host-failure"
+
+    @classmethod
+    def of(cls, doing: str, err: OSError, hint: str = "") -> HostFailure:
+        """Wrap an OSError; doing is the attempt, such as "cannot write the pod manifest"."""
+        path = err.filename if isinstance(err.filename, str) else ""
+        reason = err.strerror or str(err)
+        text = f"{doing}: {path}: {reason}" if path and path not in doing else f"{doing}: {reason}"
+        return cls(text, hint, path=path, errno=err.errno or 0, error=os.strerror(err.errno) if err.errno else "")

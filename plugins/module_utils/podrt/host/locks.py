@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""flock(2) as context managers. A lock goes with its file descriptor, also when the process dies."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+
+from ..errors import Conflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_POLL_SECONDS = 0.05
+
+
+class FileLock:
+    """A lock on a file or directory; a missing file is made, with its directory.
+
+    Blocks up to timeout seconds, then raises Conflict; None waits as long as it takes. fd is the descriptor.
+    """
+
+    def __init__(self, path: str, *, shared: bool = False, timeout: float | None = None) -> None:
+        self.path = path
+        self.fd = -1
+        self._shared = shared
+        self._timeout = timeout
+
+    def __enter__(self) -> FileLock:
+        self.fd = open_for_lock(self.path)
+        try:
+            self._acquire()
+        except BaseException:
+            os.close(self.fd)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self.fd)
+
+    def _acquire(self) -> None:
+        how = fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX
+        if self._timeout is None:
+            fcntl.flock(self.fd, how)
+            return
+        end = time.monotonic() + self._timeout
+        while not try_lock(self.fd, shared=self._shared):
+            if time.monotonic() > end:
+                raise Conflict(
+                    f"cannot lock {self.path}: it is held by {holders(self.path) or 'another process'}",
+                    "wait for the other operation to end, then try again",
+                    path=self.path,
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+def open_for_lock(path: str) -> int:
+    """Open a file or directory to lock it, making a missing file and its directory. The caller closes."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    if os.path.isdir(path):
+        return os.open(path, flags | os.O_DIRECTORY)
+    try:
+        return os.open(path, flags | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+        return os.open(path, flags | os.O_CREAT, 0o600)
+
+
+def try_lock(fd: int, *, shared: bool = False) -> bool:
+    """Take the lock if nobody holds it; whether it was taken."""
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as err:
+        if err.errno in (errno.EWOULDBLOCK, errno.EINTR):
+            return False
+        raise
+    return True
+
+
+def is_locked(path: str) -> bool:
+    """Whether somebody holds the lock exclusively. Raises FileNotFoundError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return not try_lock(fd, shared=True)
+    finally:
+        os.close(fd)
+
+
+def holders(path: str) -> str:
+    """The processes that hold a lock on a file, for an error: "podctl (pid 71)"; empty when not known."""
+    try:
+        inode = os.stat(path).st_ino
+        with open("/proc/locks", encoding="ascii", errors="replace") as table:
+            pids = [line.split()[4] for line in table if "FLOCK" in line and line.split()[5].endswith(f":{inode}")]
+    except (OSError, IndexError):
+        return ""
+    return ", ".join(_named(pid) for pid in dict.fromkeys(pids) if pid != "-1")
+
+
+def _named(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()} (pid {pid})"
+    except OSError:
+        return f"pid {pid}"

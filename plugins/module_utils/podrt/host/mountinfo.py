@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""/proc/PID/mountinfo as values. Source: proc(5)."""
+
+from __future__ import annotations
+
+from ..value import Value
+from .files import read_bytes
+
+
+class MountEntry(Value):
+    """One mount: where, of what type, with which options of its file system."""
+
+    target: str
+    root: str
+    options: tuple[str, ...]
+    fs_type: str
+    source: str
+    super_options: tuple[str, ...]
+
+
+def read_mounts(pid: str = "self") -> tuple[MountEntry, ...]:
+    """The mounts that a process sees. Raises OSError."""
+    text = read_bytes(f"/proc/{pid}/mountinfo").decode(errors="surrogateescape")
+    return tuple(_parse(line) for line in text.splitlines())
+
+
+def _parse(line: str) -> MountEntry:
+    left, _, right = line.partition(" - ")
+    fields, (fs_type, source, super_options) = left.split(" "), right.split(" ", 2)
+    return MountEntry(
+        target=_unescape(fields[4]),
+        root=_unescape(fields[3]),
+        options=tuple(fields[5].split(",")),
+        fs_type=fs_type,
+        source=_unescape(source),
+        super_options=tuple(super_options.split(",")),
+    )
+
+
+def _unescape(text: str) -> str:
+    if "\\" not in text:
+        return text
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text

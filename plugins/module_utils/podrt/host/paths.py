@@ -1,0 +1,218 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where everything is on a host: every path of the project is a property here.
+
+Paths are plain strings: pathlib would cost every start of podctl 10 ms.
+"""
+
+from __future__ import annotations
+
+from ..value import Value
+
+STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
+
+
+class Paths(Value):
+    """The directories of an installation. All absolute."""
+
+    data: str = "/var/lib/pods"
+    local_config: str = "/etc/pods"
+    system_config: str = "/usr/lib/pods"
+    user_config: str = ""
+    run: str = "/run/pods"
+
+    @property
+    def cas(self) -> str:
+        """Images by content."""
+        return f"{self.data}/cas"
+
+    @property
+    def trees(self) -> str:
+        """Rendered root file systems."""
+        return f"{self.data}/tree"
+
+    @property
+    def pods(self) -> str:
+        """The directories of the life cycle."""
+        return f"{self.data}/pods"
+
+    @property
+    def names(self) -> str:
+        """One file a pod name, holding a UUID."""
+        return f"{self.data}/names"
+
+    @property
+    def volumes(self) -> str:
+        """Named volumes."""
+        return f"{self.data}/volumes"
+
+    @property
+    def leases(self) -> str:
+        """Addresses that networks have given out, as host-local keeps them."""
+        return f"{self.data}/net"
+
+    @property
+    def filters(self) -> str:
+        """Compiled seccomp filters by content."""
+        return f"{self.data}/filters"
+
+    @property
+    def runtimes(self) -> str:
+        """Installed runtimes by content hash."""
+        return f"{self.data}/runtime"
+
+    @property
+    def locks(self) -> str:
+        """Locks that belong to no directory of their own."""
+        return f"{self.data}/locks"
+
+    @property
+    def pid_files(self) -> str:
+        """One file a named pod that a service manager watches, holding the PID of its supervisor."""
+        return f"{self.run}/pids"
+
+    @property
+    def config_dirs(self) -> tuple[str, ...]:
+        """Configuration directories, lowest priority first."""
+        return tuple(path for path in (self.system_config, self.local_config, self.user_config) if path)
+
+    def state(self, state_dir: str) -> str:
+        """The directory of one of STATES."""
+        return f"{self.pods}/{state_dir}"
+
+    def pod(self, state_dir: str, uuid: str) -> PodDir:
+        """The directory of a pod in one of STATES."""
+        return PodDir(f"{self.pods}/{state_dir}/{uuid}")
+
+    def name(self, pod_name: str) -> str:
+        """The file that holds the UUID of a named pod."""
+        return f"{self.names}/{pod_name}"
+
+    def volume(self, name: str) -> str:
+        """The directory of a named volume: data/ and volume.json."""
+        return f"{self.volumes}/{name}"
+
+    def tree(self, tree_id: str) -> str:
+        """The directory of a rendered tree."""
+        return f"{self.trees}/{tree_id}"
+
+
+class PodDir(Value):
+    """The files of one pod. Source of the layout: rkt, behaviours D6 and D7; docs/devel/on-disk-format.md."""
+
+    path: str
+
+    @property
+    def manifest(self) -> str:
+        """The pod manifest."""
+        return f"{self.path}/pod"
+
+    @property
+    def runspec(self) -> str:
+        """What is not in the appc manifest: networks, hostname, dns."""
+        return f"{self.path}/runspec"
+
+    @property
+    def runtime(self) -> str:
+        """The content hash of the runtime that the pod was prepared with."""
+        return f"{self.path}/runtime"
+
+    @property
+    def created(self) -> str:
+        """Its mtime is when the pod was created."""
+        return f"{self.path}/pod-created"
+
+    @property
+    def overlay_prepared(self) -> str:
+        """Present when the pod's roots are overlays."""
+        return f"{self.path}/overlay-prepared"
+
+    @property
+    def shared_volumes(self) -> str:
+        """Empty volumes."""
+        return f"{self.path}/sharedVolumes"
+
+    @property
+    def net_confs(self) -> str:
+        """Copies of the network configurations in use."""
+        return f"{self.path}/net"
+
+    @property
+    def net_info(self) -> str:
+        """What the networks answered."""
+        return f"{self.path}/net-info.json"
+
+    @property
+    def subcgroup(self) -> str:
+        """The pod's cgroup, relative to the root of a hierarchy."""
+        return f"{self.path}/subcgroup"
+
+    @property
+    def pid(self) -> str:
+        """The PID of the pod's PID 1 as the host sees it; its mtime is when the pod started."""
+        return f"{self.path}/pid"
+
+    @property
+    def stage1_root(self) -> str:
+        """The root that stage1 works in."""
+        return f"{self.path}/stage1/rootfs"
+
+    @property
+    def statuses(self) -> str:
+        """One file an app that has ended: its status in decimal."""
+        return f"{self.stage1_root}/rkt/status"
+
+    @property
+    def supervisor_status(self) -> str:
+        """A symlink to "ready" once every app has been started."""
+        return f"{self.stage1_root}/rkt/supervisor-status"
+
+    @property
+    def logs(self) -> str:
+        """One file an app, APP.log, and its rotated older ones, APP.log.1 and so on."""
+        return f"{self.path}/logs"
+
+    def app_info(self, app: str) -> str:
+        """What is known of an app: manifest, treeStoreID, lower, filter."""
+        return f"{self.path}/appsinfo/{app}"
+
+    def app_manifest(self, app: str) -> str:
+        """The image manifest that the app was prepared from."""
+        return f"{self.app_info(app)}/manifest"
+
+    def app_tree_id(self, app: str) -> str:
+        """The ID of the tree that the app's root stands on."""
+        return f"{self.app_info(app)}/treeStoreID"
+
+    def app_lower(self, app: str) -> str:
+        """The directories of the app's root, topmost first, one a line; the app's overlay lies over them."""
+        return f"{self.app_info(app)}/lower"
+
+    def app_filter(self, app: str) -> str:
+        """The app's compiled seccomp filter; absent when it has none."""
+        return f"{self.app_info(app)}/filter"
+
+    def app_root(self, app: str) -> str:
+        """The app's root file system, once mounted."""
+        return f"{self.stage1_root}/opt/stage2/{app}/rootfs"
+
+    def app_env(self, app: str) -> str:
+        """The app's environment: NAME=VALUE, each ended by a NUL character."""
+        return f"{self.stage1_root}/rkt/env/{app}"
+
+    def app_status(self, app: str) -> str:
+        """The app's exit status."""
+        return f"{self.statuses}/{app}"
+
+    def app_log(self, app: str) -> str:
+        """The newest log of the app."""
+        return f"{self.logs}/{app}.log"
+
+    def overlay(self, tree_id: str, app: str) -> tuple[str, str]:
+        """The upper and the work directory of an app's overlay."""
+        base = f"{self.path}/overlay/{tree_id}"
+        return f"{base}/upper/{app}", f"{base}/work/{app}"
+
+    def volume(self, name: str) -> str:
+        """The directory of an empty volume."""
+        return f"{self.shared_volumes}/{name}"

@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documents of a pod directory, read and written."""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.fields import canonical_json, parse_json
+from ..appc.image import ImageManifest
+from ..appc.pod import PodManifest
+from ..errors import Corrupt, InvalidSpec
+from ..host.files import read_bytes, read_text, write_new
+from .runspec import RunSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.paths import PodDir
+
+
+def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
+    """Write the pod manifest into a directory that is being prepared."""
+    write_new(pod.manifest, canonical_json(manifest.to_json()))
+
+
+def read_manifest(pod: PodDir) -> PodManifest:
+    """The pod manifest. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
+    try:
+        return PodManifest.from_json(parse_json(read_bytes(pod.manifest), pod.manifest), "pod")
+    except InvalidSpec as err:
+        raise Corrupt(f"cannot read the manifest of a pod: {err.message}", "podctl gc removes it", path=pod.path) from err
+
+
+def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
+    """Write the run spec into a directory that is being prepared."""
+    write_new(pod.runspec, canonical_json(runspec.to_json()))
+
+
+def read_runspec(pod: PodDir) -> RunSpec:
+    """The run spec. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
+    try:
+        return RunSpec.from_json(parse_json(read_bytes(pod.runspec), pod.runspec))
+    except InvalidSpec as err:
+        raise Corrupt(f"cannot read the run spec of a pod: {err.message}", "podctl gc removes it", path=pod.path) from err
+
+
+def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:
+    """The image manifest that an app was prepared from. Raises FileNotFoundError or Corrupt."""
+    path = pod.app_manifest(app)
+    try:
+        return ImageManifest.from_json(parse_json(read_bytes(path), path))
+    except InvalidSpec as err:
+        raise Corrupt(f'cannot read the image manifest of app "{app}": {err.message}', path=path) from err
+
+
+def read_lower(pod: PodDir, app: str) -> tuple[str, ...]:
+    """The directories that an app's root stands on, topmost first. Raises FileNotFoundError."""
+    return tuple(read_text(pod.app_lower(app)).splitlines())
+
+
+def read_status(pod: PodDir, app: str) -> int | None:
+    """The recorded exit status of an app, None when it has not ended or was killed before it could be recorded."""
+    try:
+        return int(read_text(pod.app_status(app)))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def read_pid(pod: PodDir) -> int | None:
+    """The PID of the pod's PID 1, None when it never got that far."""
+    try:
+        return int(read_text(pod.pid))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def time_of(path: str) -> float | None:
+    """The mtime of a marker in seconds, None when it is not there."""
+    try:
+        return os.stat(path).st_mtime
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of a pod: which directory holds it, and whether somebody holds its lock.
+
+    embryo -> prepare (locked: preparing) -> prepared -> run (locked: running) -> exited-garbage -> gone
+                    \                                                             garbage -> gone
+
+Every transition is a rename of the pod's directory followed by a sync of the parents. The lock is an flock on the
+directory itself; the supervisor inherits it, so that it goes when the pod's PID 1 does. Source: rkt
+Documentation/devel/pod-lifecycle.md, behaviours D1 to D4.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from enum import Enum
+
+from ..errors import Conflict, HostFailure, NotFound
+from ..host.files import entries, make_dirs, rename_synced
+from ..host.locks import try_lock
+from ..host.paths import STATES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..host.paths import Paths, PodDir
+
+# Two states are moves in progress: a pod may be in the next place by the time one looks again.
+_LOOKS = 8
+
+
+class PodState(str, Enum):
+    """The states of a pod; the value is what `podctl list` shows."""
+
+    EMBRYO = "embryo"
+    PREPARING = "preparing"
+    ABORTED_PREPARE = "aborted prepare"
+    PREPARED = "prepared"
+    RUNNING = "running"
+    EXITED = "exited"
+    EXITED_DELETING = "exited deleting"
+    EXITED_GARBAGE = "exited garbage"
+    DELETING = "deleting"
+    GARBAGE = "garbage"
+
+
+# (directory, locked) to state. Source: behaviours D2.
+_STATES = {
+    ("embryo", False): PodState.EMBRYO,
+    ("embryo", True): PodState.EMBRYO,
+    ("prepare", False): PodState.ABORTED_PREPARE,
+    ("prepare", True): PodState.PREPARING,
+    ("prepared", False): PodState.PREPARED,
+    ("prepared", True): PodState.PREPARED,
+    ("run", False): PodState.EXITED,
+    ("run", True): PodState.RUNNING,
+    ("exited-garbage", False): PodState.EXITED_GARBAGE,
+    ("exited-garbage", True): PodState.EXITED_DELETING,
+    ("garbage", False): PodState.GARBAGE,
+    ("garbage", True): PodState.DELETING,
+}
+TERMINAL = frozenset((PodState.EXITED, PodState.ABORTED_PREPARE, PodState.GARBAGE, PodState.EXITED_GARBAGE))
+
+
+class Pod:
+    """A handle on a pod: its UUID, and a descriptor of its directory that stays right when it is renamed.
+
+    Use it in a with statement. fd may carry the pod's lock.
+    """
+
+    def __init__(self, paths: Paths, uuid: str, state_dir: str, fd: int) -> None:
+        self.paths = paths
+        self.uuid = uuid
+        self.state_dir = state_dir
+        self.fd = fd
+
+    def __enter__(self) -> Pod:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor, and so let go of a lock that it carries and nobody inherited."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    @property
+    def dir(self) -> PodDir:
+        """The pod's directory where it was last seen."""
+        return self.paths.pod(self.state_dir, self.uuid)
+
+    def state(self) -> PodState:
+        """The state now. Raises NotFound when the pod has gone."""
+        for _ in range(_LOOKS):
+            place = locate(self.paths, self.uuid)
+            if place is None:
+                break
+            locked = _is_locked(self.fd)
+            if locate(self.paths, self.uuid) == place:
+                self.state_dir = place
+                return _STATES[place, locked]
+        raise NotFound(f'pod "{self.uuid}" is gone', uuid=self.uuid)
+
+    def lock(self) -> bool:
+        """Take the pod's lock if nobody holds it; whether it was taken."""
+        return try_lock(self.fd)
+
+    def move(self, state_dir: str) -> None:
+        """Rename the pod's directory into another state's. Raises Conflict when it is no longer where it was."""
+        target = self.paths.pod(state_dir, self.uuid).path
+        try:
+            rename_synced(self.dir.path, target)
+        except FileNotFoundError as err:
+            raise Conflict(f'pod "{self.uuid}" has been moved by another process', uuid=self.uuid) from err
+        except OSError as err:
+            raise HostFailure.of(f'cannot move pod "{self.uuid}" to {state_dir}', err) from err
+        self.state_dir = state_dir
+
+
+def make_state_dirs(paths: Paths) -> None:
+    """Make the six directories of the life cycle."""
+    for state in STATES:
+        make_dirs(paths.state(state))
+
+
+def create(paths: Paths) -> Pod:
+    """A new pod, locked, in prepare. Raises HostFailure."""
+    uuid = new_uuid()
+    try:
+        make_state_dirs(paths)
+        embryo = paths.pod("embryo", uuid)
+        os.mkdir(embryo.path, 0o750)
+        pod = Pod(paths, uuid, "embryo", os.open(embryo.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as err:
+        raise HostFailure.of("cannot create a pod", err, "run as root, or choose another data directory") from err
+    if not pod.lock():
+        raise Conflict(f'the new pod "{uuid}" is locked by another process', uuid=uuid)
+    pod.move("prepare")
+    os.close(os.open(pod.dir.created, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
+    return pod
+
+
+def new_uuid() -> str:
+    """A random UUID, RFC 4122 version 4."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def locate(paths: Paths, uuid: str) -> str | None:
+    """The state directory that holds a pod, None when none does."""
+    for state_dir in STATES:
+        if os.path.isdir(paths.pod(state_dir, uuid).path):
+            return state_dir
+    return None
+
+
+def open_pod(paths: Paths, uuid: str) -> Pod:
+    """A handle on an existing pod. Raises NotFound."""
+    for _ in range(_LOOKS):
+        state_dir = locate(paths, uuid)
+        if state_dir is None:
+            break
+        try:
+            fd = os.open(paths.pod(state_dir, uuid).path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        return Pod(paths, uuid, state_dir, fd)
+    raise NotFound(f'no matches found for "{uuid}"', uuid=uuid)
+
+
+def walk(paths: Paths, state_dirs: tuple[str, ...] = STATES) -> Iterator[Pod]:
+    """A handle on every pod in these directories, sorted by UUID; each is closed when the next is asked for."""
+    uuids = sorted(uuid for state in state_dirs for uuid in entries(paths.state(state)))
+    for uuid in dict.fromkeys(uuids):
+        try:
+            pod = open_pod(paths, uuid)
+        except NotFound:
+            continue
+        with pod:
+            yield pod
+
+
+def _is_locked(fd: int) -> bool:
+    """Whether another open file holds the lock; one's own lock counts as well.
+
+    A second descriptor is opened, since a try on one's own descriptor would change the lock that it holds.
+    """
+    try:
+        probe = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as err:
+        if err.errno == errno.ENOENT:
+            return False
+        raise
+    try:
+        return not try_lock(probe, shared=True)
+    finally:
+        os.close(probe)

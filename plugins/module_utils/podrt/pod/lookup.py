@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what people call a pod, a name or the beginning of a UUID, to the pod."""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.names import ACName
+from ..errors import InvalidSpec, NotFound
+from ..host.files import entries, make_dirs, read_text, write_atomically
+from .lifecycle import open_pod
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.paths import Paths
+    from .lifecycle import Pod
+
+# Source: behaviours D5.
+_SEARCHED = ("run", "exited-garbage", "prepare", "prepared")
+
+
+def resolve(paths: Paths, text: str) -> Pod:
+    """The pod that a UUID, a unique beginning of one, or the name of a pod names. Raises NotFound, InvalidSpec."""
+    if not text:
+        raise InvalidSpec("UUID cannot be empty")
+    wanted = text.lower()
+    matches = sorted({uuid for state in _SEARCHED for uuid in entries(paths.state(state)) if uuid.startswith(wanted)})
+    if len(matches) > 1:
+        raise InvalidSpec(f"ambiguous uuid, {len(matches)} matches", "give more of the UUID")
+    if matches:
+        return open_pod(paths, matches[0])
+    named = uuid_of_name(paths, text)
+    if named:
+        return open_pod(paths, named)
+    raise NotFound(f'no matches found for "{text}"', "podctl list shows all pods")
+
+
+def uuid_of_name(paths: Paths, name: str) -> str | None:
+    """The UUID of the pod of that name, None when there is none or the name is not a valid one."""
+    try:
+        return read_text(paths.name(ACName(name))) or None
+    except (FileNotFoundError, InvalidSpec):
+        return None
+
+
+def set_name(paths: Paths, name: str, uuid: str) -> None:
+    """Let a name mean this pod from now on."""
+    make_dirs(paths.names)
+    write_atomically(paths.name(name), uuid.encode() + b"\n")
+
+
+def drop_name(paths: Paths, name: str, uuid: str) -> None:
+    """Forget a name if it means this pod."""
+    if uuid_of_name(paths, name) == uuid:
+        os.unlink(paths.name(name))
