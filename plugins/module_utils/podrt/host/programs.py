@@ -14,7 +14,7 @@ from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -56,11 +56,58 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", env: Mapping[str, str] | Non
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, out, err))]
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
         pid = os.posix_spawn(argv[0], list(argv), environment, file_actions=actions)  # pylint: disable=ansible-bad-function
-        _, status = os.waitpid(pid, 0)
+        _pid, status = os.waitpid(pid, 0)
         return Completed(_exit_status(status), _content(out), _content(err))
     finally:
         for fd in (given, out, err):
             os.close(fd)
+
+
+def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What a filter program writes while a thread feeds it a stream. argv[0] is a path.
+
+    Ends the program when the reader stops early. Raises what the stream raises, and OSError with the program's
+    exit status when it failed.
+    """
+    import threading
+
+    given, feed = os.pipe2(os.O_CLOEXEC)
+    out, written = os.pipe2(os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, written, 1)]
+    pid = os.posix_spawn(argv[0], list(argv), {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)  # pylint: disable=ansible-bad-function
+    os.close(given)
+    os.close(written)
+    failed: list[BaseException] = []
+    feeder = threading.Thread(target=_feed, args=(feed, chunks, failed), daemon=True)
+    feeder.start()
+    try:
+        while True:
+            chunk = os.read(out, 1 << 18)
+            if not chunk:
+                break
+            yield chunk
+    finally:
+        os.close(out)
+        feeder.join()
+        _pid, status = os.waitpid(pid, 0)
+    if failed:
+        raise failed[0]
+    if status:
+        raise OSError(_exit_status(status), f"exit status {_exit_status(status)}", argv[0])
+
+
+def _feed(fd: int, chunks: Iterator[bytes], failed: list[BaseException]) -> None:
+    try:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(fd, view) :]
+    except BrokenPipeError:
+        pass  # the program ended early; its exit status says why
+    except BaseException as err:
+        failed.append(err)
+    finally:
+        os.close(fd)
 
 
 def _content(fd: int) -> bytes:

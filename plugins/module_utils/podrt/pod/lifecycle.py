@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a pod: which directory holds it, and whether somebody holds its lock.
+r"""The life of a pod: which directory holds it, and whether somebody holds its lock.
 
     embryo -> prepare (locked: preparing) -> prepared -> run (locked: running) -> exited-garbage -> gone
                     \                                                             garbage -> gone

@@ -21,18 +21,21 @@ _SEARCHED = ("run", "exited-garbage", "prepare", "prepared")
 
 
 def resolve(paths: Paths, text: str) -> Pod:
-    """The pod that a UUID, a unique beginning of one, or the name of a pod names. Raises NotFound, InvalidSpec."""
+    """The pod that a name, a UUID, or a unique beginning of one names. Raises NotFound, InvalidSpec.
+
+    A name goes first: db is one, and the beginning of many a UUID.
+    """
     if not text:
         raise InvalidSpec("UUID cannot be empty")
+    named = uuid_of_name(paths, text)
+    if named:
+        return open_pod(paths, named)
     wanted = text.lower()
     matches = sorted({uuid for state in _SEARCHED for uuid in entries(paths.state(state)) if uuid.startswith(wanted)})
     if len(matches) > 1:
         raise InvalidSpec(f"ambiguous uuid, {len(matches)} matches", "give more of the UUID")
     if matches:
         return open_pod(paths, matches[0])
-    named = uuid_of_name(paths, text)
-    if named:
-        return open_pod(paths, named)
     raise NotFound(f'no matches found for "{text}"', "podctl list shows all pods")
 
 

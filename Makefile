@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+#
+# make check     the fast part: linters, types, unit tests
+# make test      everything; installs what it needs; make test STEPS="sanity-2.21 tarball" runs only these
+# make test-v2   the tests of real hosts again, on a virtual machine with cgroup v2
+# make demo      this machine becomes a pod host and shows it; make demo-clean takes all of it away
+# make docs      the documentation site, in .cache/docs/build/html
+PYTHON := .venv/bin/python
+STEPS ?=
+
+.PHONY: venv .venv-only lock check test test-v2 demo demo-clean docs bench behaviours clean
+
+venv:
+	@tests/pipeline/venv
+
+.venv-only:
+	@tests/pipeline/venv --main
+
+lock: .venv-only
+	@tests/pipeline/lock
+
+check: .venv-only
+	@gate=0; tests/pipeline/gate || gate=1; tests/pipeline/unit 3.11 -q && exit $$gate
+
+test: .venv-only
+	@$(PYTHON) tests/pipeline/run.py $(STEPS)
+
+test-v2: .venv-only
+	@$(PYTHON) tests/pipeline/run.py --v2
+
+demo: .venv-only
+	@tests/pipeline/play playbooks/demo.yml
+
+demo-clean: .venv-only
+	@tests/pipeline/play playbooks/demo.yml -e demo_state=absent
+
+docs: .venv-only
+	@tests/pipeline/docs
+
+bench: .venv-only
+	@$(PYTHON) benchmarks/run.py
+
+behaviours: .venv-only
+	@$(PYTHON) tests/pipeline/behaviours.py
+
+clean:
+	rm -rf .venv .venv-2.21 .venv-3.9 .venv-3.13 .cache tests/output

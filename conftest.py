@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Let the tests import the checkout by its collection name, with no ansible installed.
+
+`.cache/collections/ansible_collections/stagecraft/pods` is a link to the checkout. The folders above it are
+namespace packages, so `ansible_collections.stagecraft.pods.plugins...` imports on any Python.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent
+COLLECTIONS = CHECKOUT / ".cache" / "collections"
+
+
+def link_checkout() -> None:
+    """Make the link; a parallel pytest worker may have been first."""
+    link = COLLECTIONS / "ansible_collections" / "stagecraft" / "pods"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        try:
+            link.symlink_to(CHECKOUT, target_is_directory=True)
+        except FileExistsError:
+            if not link.exists():
+                link.unlink()  # left from a checkout that has been moved
+                link.symlink_to(CHECKOUT, target_is_directory=True)
+
+
+link_checkout()
+sys.path.insert(0, str(COLLECTIONS))
+# ansible-core does not install on Python 3.9, but its module_utils run there: `make venv` links those of .venv.
+if importlib.util.find_spec("ansible") is None:
+    sys.path.append(str(CHECKOUT / ".cache" / "module_utils"))

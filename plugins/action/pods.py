@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action behind every module of the collection: where a host lacks the runtime, install it and try again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
+    LibraryMissing,
+    runtime_hash,
+    write_archive,
+)
+
+_INSTALLER = "stagecraft.pods.pod_runtime"
+
+
+class ActionModule(ActionBase):
+    """Run the module; on runtime_missing run pod_runtime with the whole runtime, then the module again."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        wanted = args.setdefault("runtime", runtime_hash())
+        name = self._task.resolved_action or self._task.action
+        if name.rsplit(".", 1)[-1] == "pod_runtime":
+            return self._install(args, task_vars) if args.get("state", "present") == "present" else self._module(name, args, task_vars)
+        if self._task.async_val and not self._task.check_mode:
+            found = self._install({"runtime": wanted, **_directories(args)}, task_vars)
+            return found if found.get("failed") else self._module(name, args, task_vars, wrap_async=True)
+        result = self._module(name, args, task_vars)
+        if result.get("runtime_missing"):
+            found = self._install({"runtime": wanted, **_directories(args)}, task_vars)
+            if found.get("failed"):
+                return found
+            result = self._module(name, {**args, "runtime": found["path"]}, task_vars)
+        return result
+
+    def _module(self, name, args, task_vars, wrap_async=False):
+        return self._execute_module(
+            module_name=name,
+            module_args=args,
+            task_vars=task_vars,
+            wrap_async=wrap_async and not self._connection.has_native_async,
+        )
+
+    def _install(self, args, task_vars):
+        """Ask whether the runtime is there; bring it if not. In check mode it is only unpacked beside the task's files."""
+        found = self._module(_INSTALLER, args, task_vars)
+        if not found.get("archive_missing"):
+            return found
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "runtime.tar")
+        with tempfile.TemporaryDirectory() as directory:
+            local = os.path.join(directory, "runtime.tar")
+            try:
+                write_archive(local)
+            except LibraryMissing as err:
+                raise AnsibleActionFail(str(err)) from err
+            self._transfer_file(local, remote)
+        self._fixup_perms2((self._connection._shell.tmpdir, remote))
+        return self._module(_INSTALLER, {**args, "archive": remote}, task_vars)
+
+
+def _directories(args):
+    return {"data_dir": args["data_dir"]} if args.get("data_dir") else {}

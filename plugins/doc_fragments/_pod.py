@@ -1,0 +1,391 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the options in module_utils/_glue/options.py, POD."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options that describe a pod."""
+
+    DOCUMENTATION = r"""
+options:
+  name:
+    description:
+      - The name of the pod. Lower-case letters and digits, joined by single dashes.
+    type: str
+    required: true
+  state:
+    description:
+      - V(started) means that the pod runs.
+      - V(stopped) means that it exists and does not run.
+      - V(prepared) means that it exists, ready to be started. A pod that runs as described is left running.
+      - V(restarted) means that it runs and was started by this task.
+      - V(absent) means that there is none, and nothing that is left of one.
+    type: str
+    choices: [started, stopped, prepared, absent, restarted]
+    default: started
+  apps:
+    description:
+      - The apps of the pod. Required unless O(state=absent).
+    type: list
+    elements: dict
+    suboptions:
+      image:
+        description:
+          - The image, as in O(stagecraft.pods.pod_image#module:name).
+        type: str
+        required: true
+      name:
+        description:
+          - The name of the app. Without it, the last component of the image's name.
+        type: str
+      exec:
+        description:
+          - The program to run instead of what the image says. Exactly one path, with no arguments.
+        type: str
+      args:
+        description:
+          - Arguments, appended to what the image or O(apps[].exec) says.
+        type: list
+        elements: str
+        default: []
+      working_dir:
+        description:
+          - The directory to start in, absolute.
+        type: str
+      user:
+        description:
+          - The user, a name in the image, a number, or the path of a file in the image whose owner it shall be.
+        type: str
+      group:
+        description:
+          - The group, as O(apps[].user).
+        type: str
+      supplementary_gids:
+        description:
+          - Numbers of more groups, instead of those of the image.
+        type: list
+        elements: int
+      environment:
+        description:
+          - Variables. They win over those of the image and over O(environment).
+          - Every value must be a string. What YAML takes for a number or a boolean must be quoted.
+        type: dict
+      mounts:
+        description:
+          - Volumes at paths of the app. Mount points of the image that are not mentioned get the volume of
+            their name, or an empty one.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          volume:
+            description:
+              - The name of a volume in O(volumes).
+            type: str
+            required: true
+          target:
+            description:
+              - The path inside of the app.
+            type: path
+            required: true
+      memory:
+        description:
+          - The most memory, such as V(128M) or V(64Mi).
+        type: str
+      cpu:
+        description:
+          - The most CPU time, in cores, such as V(2) or V(750m).
+        type: str
+      cpu_shares:
+        description:
+          - The weight against other apps when CPU time is scarce, from 2 to 262144.
+        type: int
+      oom_score_adj:
+        description:
+          - How soon the kernel ends the app when memory is scarce, from -1000 to 1000.
+        type: int
+      caps_retain:
+        description:
+          - The capabilities of the app, such as V(CAP_NET_ADMIN), and no others.
+        type: list
+        elements: str
+      caps_remove:
+        description:
+          - Capabilities to take from the default ones.
+        type: list
+        elements: str
+      seccomp:
+        description:
+          - The filter of system calls, instead of the default one.
+        type: dict
+        suboptions:
+          mode:
+            description:
+              - Whether to allow these calls only, or all but these.
+            type: str
+            choices: [retain, remove]
+            required: true
+          syscalls:
+            description:
+              - Names of system calls, and sets of them such as V(@docker/default-whitelist).
+            type: list
+            elements: str
+            required: true
+          errno:
+            description:
+              - What a refused call answers, such as V(EPERM). Without it, the process is killed.
+            type: str
+      no_new_privileges:
+        description:
+          - Whether programs of the app can gain privileges, as set-user-ID programs do.
+        type: bool
+      readonly_rootfs:
+        description:
+          - Whether the root file system of the app is read-only.
+        type: bool
+        default: false
+      ports:
+        description:
+          - Ports of the app, instead of those of the image.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description:
+              - The name of the port.
+            type: str
+            required: true
+          port:
+            description:
+              - Its number.
+            type: int
+            required: true
+          protocol:
+            description:
+              - Its protocol.
+            type: str
+            choices: [tcp, udp]
+            default: tcp
+          count:
+            description:
+              - How many ports it stands for, from its number upwards.
+            type: int
+            default: 1
+      pre_start:
+        description:
+          - A command, as a list, to run as root in the app before it starts. If it fails, the app does not start.
+        type: list
+        elements: str
+        default: []
+      post_stop:
+        description:
+          - A command, as a list, to run as root in the app after it has ended.
+        type: list
+        elements: str
+        default: []
+      user_annotations:
+        description:
+          - Annotations, instead of those of the image.
+        type: dict
+      user_labels:
+        description:
+          - Labels, instead of those of the image.
+        type: dict
+  volumes:
+    description:
+      - The volumes of the pod, which its apps mount.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The name of the volume in this pod.
+        type: str
+        required: true
+      kind:
+        description:
+          - V(named) is a volume made by M(stagecraft.pods.pod_volume).
+          - V(host) is a file, directory, device or socket of the host.
+          - V(empty) is a new directory that goes when the pod does.
+          - Without it, O(volumes[].volume) makes it V(named), O(volumes[].source) makes it V(host), and else it is V(empty).
+        type: str
+        choices: [named, host, empty]
+      volume:
+        description:
+          - The name of the named volume.
+        type: str
+      source:
+        description:
+          - The path of a V(host) volume.
+        type: path
+      read_only:
+        description:
+          - Whether it can be written to. Without it, as the mount point of the image says.
+        type: bool
+      recursive:
+        description:
+          - Whether what is mounted below a V(host) volume is there as well. The default is true.
+        type: bool
+      mode:
+        description:
+          - The mode of an V(empty) volume, octal and quoted. The default is V(0755).
+        type: str
+      uid:
+        description:
+          - The owner of an V(empty) volume. The default is root.
+        type: int
+      gid:
+        description:
+          - The group of an V(empty) volume. The default is root's.
+        type: int
+  mounts:
+    description:
+      - Volumes at paths of every app.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      volume:
+        description:
+          - The name of a volume in O(volumes).
+        type: str
+        required: true
+      target:
+        description:
+          - The path inside of the app.
+        type: path
+        required: true
+  ports:
+    description:
+      - Ports of the host that lead to ports of the apps.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The name of a port of an app. Ports of docker images are named like V(80-tcp).
+        type: str
+        required: true
+      host_port:
+        description:
+          - The port of the host.
+        type: int
+        required: true
+      host_ip:
+        description:
+          - The only address of the host to listen on. Without it, all of them.
+        type: str
+  environment:
+    description:
+      - Variables of every app. They win over those of the images. Every value must be a string.
+    type: dict
+  networks:
+    description:
+      - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9).
+      - V(host) shares the network of the host, V(none) leaves a loopback interface only.
+    type: list
+    elements: str
+    default: [default]
+  hostname:
+    description:
+      - The host name in the pod. Without it, C(rkt-) and the UUID.
+    type: str
+  dns:
+    description:
+      - Addresses of name servers. V(host) takes the host's resolv.conf, V(none) writes none.
+    type: list
+    elements: str
+    default: []
+  dns_search:
+    description:
+      - Domains to search.
+    type: list
+    elements: str
+    default: []
+  dns_options:
+    description:
+      - Options of the resolver.
+    type: list
+    elements: str
+    default: []
+  dns_domain:
+    description:
+      - The local domain.
+    type: str
+  hosts_entries:
+    description:
+      - Entries of C(/etc/hosts), which then replaces that of the images.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      ip:
+        description:
+          - The address.
+        type: str
+        required: true
+      names:
+        description:
+          - Its names.
+        type: list
+        elements: str
+        required: true
+  hosts_from_host:
+    description:
+      - Whether the apps see the C(/etc/hosts) of the host.
+    type: bool
+    default: false
+  ipc:
+    description:
+      - Whether the pod has an IPC namespace of its own, as V(auto) and V(private) say, or shares that of the host, V(parent).
+    type: str
+    choices: [auto, private, parent]
+    default: auto
+  no_overlay:
+    description:
+      - Copy the images' files instead of stacking file systems.
+    type: bool
+    default: false
+  stop_timeout:
+    description:
+      - How many seconds the apps have between being asked to end and being killed.
+    type: int
+    default: 10
+  log:
+    description:
+      - How much is kept of what each app prints.
+    type: dict
+    suboptions:
+      max_size:
+        description:
+          - The size at which a file is rotated, such as V(4Mi), which is the default.
+        type: str
+      max_files:
+        description:
+          - How many files are kept. The default is 3.
+        type: int
+  labels:
+    description:
+      - Labels of the pod.
+    type: dict
+  wait:
+    description:
+      - Whether to wait until all apps have ended. The task fails if one of them does.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - How many seconds to wait. After that the task fails, and the pod goes on.
+    type: int
+    default: 300
+  tail:
+    description:
+      - How many of the last lines of each app to return with O(wait=true).
+    type: int
+    default: 20
+"""

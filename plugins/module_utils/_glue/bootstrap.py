@@ -1,0 +1,28 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding the runtime on the host, so that a module need not carry it.
+
+A task compiles what it carries, each time; what is installed is compiled once. PRIVATE to this collection.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+
+class RuntimeMissing(Exception):
+    """The wanted runtime is not installed; the collection's action plugin installs it and tries again."""
+
+
+def load_tasks(runtime, data_dir):
+    """The module podrt.tasks.run of the wanted runtime.
+
+    runtime: a content hash, or the absolute path of an unpacked runtime. Raises RuntimeMissing.
+    """
+    directory = runtime if os.path.isabs(runtime or "") else os.path.join(data_dir, "runtime", runtime or "none")
+    if not os.path.isfile(os.path.join(directory, "podrt", "launch.py")):
+        raise RuntimeMissing(directory)
+    sys.path[:0] = [directory, os.path.join(directory, "lib")]
+    return import_module("podrt.tasks.run")

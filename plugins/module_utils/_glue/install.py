@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Installing the runtime: what the archive from the controller holds, compiled once, in a directory of its hash. PRIVATE."""
+
+from __future__ import annotations
+
+import compileall
+import fcntl
+import os
+import py_compile
+import shutil
+import sys
+import tarfile
+
+MINIMUM = (3, 9)
+PODCTL_MODE = 0o755
+
+# A shell starts in 1 ms; Python finds its compiled files only beside a module that it imports, not a script.
+_LAUNCHER = """\
+#!/bin/sh
+# Written by stagecraft.pods.
+exec {python} -I -S {runtime}/podrt/launch.py "$@"
+"""
+
+
+class InstallError(Exception):
+    """Why the runtime cannot be installed, and what to do."""
+
+
+def runtime_dir(data_dir, wanted):
+    """Where the runtime of that content hash is, or would be."""
+    return os.path.join(data_dir, "runtime", wanted)
+
+
+def is_installed(path):
+    """Whether a whole runtime is there: a directory gets its name only when it is complete."""
+    return os.path.isfile(os.path.join(path, "podrt", "launch.py"))
+
+
+def install(archive, path):
+    """Unpack and compile the archive into path, whole or not at all."""
+    if sys.version_info < MINIMUM:
+        raise InstallError("the runtime needs Python 3.9 or newer on the host; set ansible_python_interpreter")
+    parent = os.path.dirname(path)
+    os.makedirs(parent, mode=0o755, exist_ok=True)
+    lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_installed(path):
+            return
+        aside = path + ".new"
+        shutil.rmtree(aside, ignore_errors=True)
+        unpack(archive, aside)
+        os.sync()
+        os.rename(aside, path)
+        os.fsync(lock)
+    finally:
+        os.close(lock)
+
+
+def unpack(archive, directory):
+    """Unpack and compile the archive into a new directory."""
+    root = os.path.realpath(directory)
+    with tarfile.open(archive) as held:
+        for entry in held:
+            target = os.path.realpath(os.path.join(root, entry.name))
+            if not entry.isfile() or not target.startswith(root + os.sep):
+                raise InstallError("the archive of the runtime holds %r, which does not belong there" % entry.name)
+            os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+            with open(target, "wb") as file:
+                shutil.copyfileobj(held.extractfile(entry), file)
+    # Content has its own directory and never changes: nothing has to be checked at each import.
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(root, quiet=2, invalidation_mode=mode, stripdir=root)
+
+
+def launcher_text(path):
+    """The podctl that people call, for the runtime at path."""
+    return _LAUNCHER.format(python=os.path.realpath(sys.executable), runtime=path)
+
+
+def write_launcher(podctl, text):
+    """Write podctl aside and rename it in."""
+    os.makedirs(os.path.dirname(podctl), mode=0o755, exist_ok=True)
+    aside = podctl + ".new"
+    with open(aside, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(aside, PODCTL_MODE)
+    os.rename(aside, podctl)
+
+
+def read(path):
+    """The content of a text file, None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def users(data_dir):
+    """{directory of a runtime: UUIDs of the pods that were prepared with it}"""
+    found = {}
+    pods = os.path.join(data_dir, "pods")
+    for state in sorted(os.listdir(pods)) if os.path.isdir(pods) else ():
+        for uuid in sorted(os.listdir(os.path.join(pods, state))):
+            runtime = read(os.path.join(pods, state, uuid, "runtime"))
+            if runtime:
+                found.setdefault(runtime.strip(), []).append(uuid)
+    return found
+
+
+def unused(data_dir, kept):
+    """The installed runtimes that no pod uses, but for kept."""
+    directory = os.path.join(data_dir, "runtime")
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    in_use = users(data_dir)
+    paths = [os.path.join(directory, name) for name in names if not name.endswith(".new")]
+    return [path for path in paths if path != kept and path not in in_use]

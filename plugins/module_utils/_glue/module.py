@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a module's options to exit_json or fail_json: the only place that knows AnsibleModule. PRIVATE."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .bootstrap import RuntimeMissing, load_tasks
+
+REDACTED = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def run_module(task, argument_spec, **options):
+    """Run one task of podrt.tasks.run as a module. Exits."""
+    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
+    # Results never hold what was given in secret; masking every place where the same text occurs would only mangle
+    # them ("1" is a common value of a variable).
+    module.no_log_values.clear()
+    invocation = {"module_args": redacted(module.params, argument_spec)}
+    params = module.params
+    try:
+        tasks = load_tasks(params["runtime"], params["data_dir"])
+    except RuntimeMissing as err:
+        module.fail_json(
+            msg="the runtime of stagecraft.pods is not installed at %s; use these modules through ansible or "
+            "ansible-playbook, which install it, or apply the role stagecraft.pods.pod_host" % err,
+            runtime_missing=True,
+            invocation=invocation,
+        )
+    result = _run(tasks, task, params, module.check_mode)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
+    if not module._diff:
+        result.pop("diff", None)
+    result["invocation"] = invocation
+    if result.pop("failed", False):
+        module.fail_json(**result)
+    module.exit_json(**result)
+
+
+def _run(tasks, task, params, check):
+    try:
+        return tasks.run_task(task, params, check=check)
+    except tasks.PodError as err:
+        return tasks.failure(err)
+    except OSError as err:
+        return tasks.failure(tasks.of_os_error(err))
+
+
+def redacted(params, argument_spec):
+    """The options as they may be shown: what is secret is not, at any depth."""
+    shown = {}
+    for name, value in params.items():
+        spec = argument_spec.get(name, {})
+        if spec.get("no_log") and value is not None:
+            shown[name] = REDACTED
+        elif spec.get("options") and isinstance(value, list):
+            shown[name] = [redacted(element, spec["options"]) for element in value]
+        elif spec.get("options") and isinstance(value, dict):
+            shown[name] = redacted(value, spec["options"])
+        else:
+            shown[name] = value
+    return shown

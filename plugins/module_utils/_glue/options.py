@@ -1,0 +1,148 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the modules, in fragments that they compose; each has a documentation fragment of its name. PRIVATE."""
+
+from __future__ import annotations
+
+HOST = {
+    "data_dir": {"type": "path", "default": "/var/lib/pods"},
+    "config_dir": {"type": "path", "default": "/etc/pods"},
+    "runtime": {"type": "str"},
+}
+
+FETCH = {
+    "pull": {"type": "str", "choices": ["never", "new", "update"], "default": "new"},
+    "insecure_options": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "choices": ["image", "tls", "http", "capabilities", "paths", "seccomp"],
+    },
+}
+
+MOUNTS = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "volume": {"type": "str", "required": True},
+        "target": {"type": "path", "required": True},
+    },
+}
+
+# What a variable holds may be secret: it is never shown.
+ENVIRONMENT = {"type": "dict", "no_log": True}
+
+APP = {
+    "image": {"type": "str", "required": True},
+    "name": {"type": "str"},
+    "exec": {"type": "str"},
+    "args": {"type": "list", "elements": "str", "default": []},
+    "working_dir": {"type": "str"},
+    "user": {"type": "str"},
+    "group": {"type": "str"},
+    "supplementary_gids": {"type": "list", "elements": "int"},
+    "environment": ENVIRONMENT,
+    "mounts": MOUNTS,
+    "memory": {"type": "str"},
+    "cpu": {"type": "str"},
+    "cpu_shares": {"type": "int"},
+    "oom_score_adj": {"type": "int"},
+    "caps_retain": {"type": "list", "elements": "str"},
+    "caps_remove": {"type": "list", "elements": "str"},
+    "seccomp": {
+        "type": "dict",
+        "options": {
+            "mode": {"type": "str", "choices": ["retain", "remove"], "required": True},
+            "syscalls": {"type": "list", "elements": "str", "required": True},
+            "errno": {"type": "str"},
+        },
+    },
+    "no_new_privileges": {"type": "bool"},
+    "readonly_rootfs": {"type": "bool", "default": False},
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+            "count": {"type": "int", "default": 1},
+        },
+    },
+    "pre_start": {"type": "list", "elements": "str", "default": []},
+    "post_stop": {"type": "list", "elements": "str", "default": []},
+    "user_annotations": {"type": "dict"},
+    "user_labels": {"type": "dict"},
+}
+
+VOLUMES = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "kind": {"type": "str", "choices": ["named", "host", "empty"]},
+        "volume": {"type": "str"},
+        "source": {"type": "path"},
+        "read_only": {"type": "bool"},
+        "recursive": {"type": "bool"},
+        "mode": {"type": "str"},
+        "uid": {"type": "int"},
+        "gid": {"type": "int"},
+    },
+}
+
+POD = {
+    "name": {"type": "str", "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["started", "stopped", "prepared", "absent", "restarted"],
+        "default": "started",
+    },
+    "apps": {"type": "list", "elements": "dict", "options": APP},
+    "volumes": VOLUMES,
+    "mounts": MOUNTS,
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "host_port": {"type": "int", "required": True},
+            "host_ip": {"type": "str"},
+        },
+    },
+    "environment": ENVIRONMENT,
+    "networks": {"type": "list", "elements": "str", "default": ["default"]},
+    "hostname": {"type": "str"},
+    "dns": {"type": "list", "elements": "str", "default": []},
+    "dns_search": {"type": "list", "elements": "str", "default": []},
+    "dns_options": {"type": "list", "elements": "str", "default": []},
+    "dns_domain": {"type": "str"},
+    "hosts_entries": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "ip": {"type": "str", "required": True},
+            "names": {"type": "list", "elements": "str", "required": True},
+        },
+    },
+    "hosts_from_host": {"type": "bool", "default": False},
+    "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
+    "no_overlay": {"type": "bool", "default": False},
+    "stop_timeout": {"type": "int", "default": 10},
+    "log": {
+        "type": "dict",
+        "options": {
+            "max_size": {"type": "str"},
+            "max_files": {"type": "int"},
+        },
+    },
+    "labels": {"type": "dict"},
+    "wait": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "int", "default": 300},
+    "tail": {"type": "int", "default": 20},
+}

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One use of podctl: what was asked, on which host, and the ways to answer."""
+
+from __future__ import annotations
+
+import sys
+
+from ..errors import HostFailure, InvalidSpec
+from ..host.files import read_bytes
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..errors import PodError
+    from ..host.host import Host
+    from .flags import Options, Words
+
+PROGRAM = "podctl"
+
+
+class Call(Value):
+    """What a command gets. prefix: what its lines on standard error begin with. Source: behaviours A6."""
+
+    prefix: str
+    words: Words
+    host: Host
+
+    @property
+    def options(self) -> Options:
+        """The flags that belong to no image."""
+        return self.words.options
+
+    @property
+    def debug(self) -> bool:
+        """Whether everything is to be told."""
+        return self.options.on("debug")
+
+    def say(self, text: str) -> None:
+        """A line for people, on standard error."""
+        say(self.prefix, text)
+
+    def debug_line(self, text: str) -> None:
+        """A line for people who asked for all of them."""
+        if self.debug:
+            self.say(text)
+
+    def complain(self, err: PodError) -> None:
+        """Report an error and go on."""
+        complain(self.prefix, err, debug=self.debug)
+
+    @staticmethod
+    def tell(text: str) -> None:
+        """A line of the result, on standard output."""
+        sys.stdout.write(f"{text}\n")
+
+    def pod_arguments(self) -> tuple[str, ...]:
+        """The UUIDs, or beginnings of UUIDs, or names that the command is about. Raises InvalidSpec, HostFailure."""
+        if self.options.has("uuid-file"):
+            return (read_uuid_file(self.options.text("uuid-file")),)
+        return self.words.arguments
+
+
+def say(prefix: str, text: str) -> None:
+    """A line for people, on standard error."""
+    sys.stderr.write(f"{prefix}: {text}\n")
+
+
+def complain(prefix: str, err: PodError, *, debug: bool) -> None:
+    """One line for an error and one for its hint; with debug a line for each cause. Source: behaviours A7."""
+    say(prefix, err.message)
+    cause, indent = err.__cause__, "  "
+    while debug and cause is not None:
+        sys.stderr.write(f"{indent}\u2514\u2500{cause}\n")
+        cause, indent = cause.__cause__, indent + "  "
+    if err.hint:
+        say(prefix, f"hint: {err.hint}")
+
+
+def read_uuid_file(path: str) -> str:
+    """The UUID in a file that --uuid-file-save wrote; white space around it is fine. Source: behaviours A41."""
+    try:
+        text = read_bytes(path).decode(errors="replace").strip()
+    except OSError as err:
+        failure = HostFailure.of("unable to read UUID from file", err)
+        failure.exit_code = 1
+        raise failure from err
+    if not text:
+        raise InvalidSpec(f"no UUID in file {path}")
+    return text

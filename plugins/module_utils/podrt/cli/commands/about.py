@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl version and podctl config. Source: behaviours A49, A50."""
+
+from __future__ import annotations
+
+import sys
+
+from ...appc.names import AC_VERSION
+from ..output import as_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...host.config import Config, Credentials
+    from ..call import Call
+
+# That of galaxy.yml; a test holds them together.
+VERSION = "0.1.0"
+
+
+def version(call: Call) -> int:
+    """Print versions."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    call.tell(f"podctl Version: {VERSION}")
+    call.tell(f"appc Version: {AC_VERSION}")
+    call.tell(f"Python Version: {python}")
+    call.tell(f"OS/Arch: linux/{call.host.arch}")
+    call.tell("Features: +NATIVE -FLY -MDS")
+    return 0
+
+
+def config(call: Call) -> int:
+    """Print what the configuration comes to."""
+    from ...host.config import read_config
+
+    found = read_config(call.host.paths)
+    documents = [*_auth(found), *_docker(found), _paths(found, call), _stage1(found)]
+    how = "json-pretty" if call.options.on("pretty-print", default=True) else "json"
+    call.tell(as_json({"stage0": documents}, how))
+    return 0
+
+
+def _document(kind: str, **members: object) -> dict[str, object]:
+    return {"rktVersion": "v1", "rktKind": kind, **members}
+
+
+def _auth(found: Config) -> list[dict[str, object]]:
+    return [
+        _document("auth", domains=[domain], type=held.type, **_secrets(held)) for domain, held in found.auth
+    ]
+
+
+def _secrets(held: Credentials) -> dict[str, object]:
+    if held.type == "basic":
+        return {"credentials": {"user": held.user, "password": held.password}}
+    if held.type == "oauth":
+        return {"credentials": {"token": held.token}}
+    secrets = {"accessKeyID": held.access_key, "secretAccessKey": held.secret_key}
+    return {"credentials": secrets, "awsRegion": held.region}
+
+
+def _docker(found: Config) -> list[dict[str, object]]:
+    return [
+        _document("dockerAuth", registries=[registry], credentials={"user": user, "password": password})
+        for registry, (user, password) in found.docker
+    ]
+
+
+def _paths(found: Config, call: Call) -> dict[str, object]:
+    members = {"data": call.host.paths.data, "stage1-images": found.stage1_images}
+    return _document("paths", **members)
+
+
+def _stage1(found: Config) -> dict[str, object]:
+    return _document(
+        "stage1", name=found.stage1_name, version=found.stage1_version, location=found.stage1_location
+    )
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {"version": version, "config": config}

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl enter. Source: behaviours A45, A46."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ...errors import Conflict, InvalidSpec, NotFound
+from ...pod import documents
+from ...pod.lifecycle import PodState
+from ..flags import UsageError
+from ..podargs import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...pod.lifecycle import Pod
+    from ..call import Call
+
+_SHELL = "/bin/bash"
+_TERM = "vt100"
+
+
+def enter(call: Call) -> int:
+    """Run a command in the namespaces and the root of an app; its exit status."""
+    if not call.words.arguments:
+        raise UsageError("enter takes a UUID")
+    text, *argv = call.words.arguments
+    with resolve(call, text) as pod:
+        if pod.state() is not PodState.RUNNING:
+            raise Conflict(f'pod "{pod.uuid}" isn\'t currently running')
+        app = _app(call, pod)
+        if not argv:
+            call.say(f'no command specified, assuming "{_SHELL}"')
+            argv = [_SHELL]
+        from ...stage1.enter import enter as enter_app
+
+        sys.stdout.flush()
+        return enter_app(call.host, pod, app, argv, os.environ.get("TERM", _TERM))
+
+
+def _app(call: Call, pod: Pod) -> str:
+    names = [app.name for app in documents.read_manifest(pod.dir).apps]
+    wanted = call.options.text("app")
+    if wanted:
+        if wanted not in names:
+            raise NotFound(f'pod "{pod.uuid}" has no app "{wanted}"', f"its apps are: {', '.join(names)}")
+        return wanted
+    if len(names) != 1:
+        sys.stderr.write("".join(("Pod contains multiple apps:\n", *(f"\t{name}\n" for name in names))))
+        raise InvalidSpec('specify app using "podctl enter --app= ..."')
+    return names[0]
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {"enter": enter}

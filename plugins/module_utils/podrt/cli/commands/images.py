@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl fetch and podctl image list, rm, gc, cat-manifest. Source: behaviours A53 to A57, A59, A65."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ...errors import InvalidSpec, NotFound, PodError
+from ...host.files import entries, read_text_or
+from ...image import fetch as fetching
+from ...image.policy import FetchPolicy
+from ...image.reference import AppcName, parse_reference
+from ...pod import documents
+from ...pod.lifecycle import PodState, walk
+from ...store import index
+from ..durations import format_age, format_time, parse_duration
+from ..flags import UsageError
+from ..output import as_json, format_size, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...host.host import Host
+    from ...store.index import StoredImage
+    from ..call import Call
+
+    Cell = Callable[[StoredImage, bool], str]
+
+_SHORT, _FULL = len("sha512-") + 32, len("sha512-") + 64
+_LIST_SHORT = len("sha512-") + 12
+_GRACE_SECONDS = 24 * 3600.0
+_HEADERS = {"id": "ID", "name": "NAME", "size": "SIZE", "importtime": "IMPORT TIME", "lastused": "LAST USED"}
+
+
+def fetch(call: Call) -> int:
+    """Get images into the store and print their keys."""
+    from ..grammar import check_signatures, fetch_policy
+    from ..progress import ensure_image
+
+    if not call.words.apps:
+        raise InvalidSpec("must provide at least one image")
+    check_signatures(call.words)
+    policy = fetch_policy(call.options, default="update")
+    for app in call.words.apps:
+        reference = parse_reference(app.image, keys=False)
+        stored = ensure_image(call, reference, policy)
+        if stored is None:
+            raise NotFound(f'image "{app.image}" is gone already')
+        call.tell(stored.id[: _FULL if call.options.on("full") else _SHORT])
+    return 0
+
+
+def image_list(call: Call) -> int:
+    """List the images in the store."""
+    options, full = call.options, call.options.on("full")
+    fields = _fields(options.text("fields", ",".join(_HEADERS)))
+    images = list(index.list_images(call.host.paths))
+    order = options.text("order", "asc")
+    if order not in ("asc", "desc"):
+        raise InvalidSpec(f'wrong sort order "{order}"', "use asc or desc")
+    for field in reversed(_fields(options.text("sort", "importtime"))):
+        images.sort(key=_SORT_KEYS[field], reverse=order == "desc")
+    if options.text("format"):
+        call.tell(as_json([_image_json(image) for image in images] or None, options.text("format")))
+        return 0
+    rows = [] if options.on("no-legend") else [[_HEADERS[field] for field in fields]]
+    sys.stdout.write(table(rows + [[_cell(image, field, full) for field in fields] for image in images]))
+    return 0
+
+
+def _fields(text: str) -> list[str]:
+    fields = [field.strip() for field in text.split(",") if field.strip()]
+    for field in fields:
+        if field not in _HEADERS:
+            raise InvalidSpec(f'unknown field "{field}"', f"use some of {', '.join(_HEADERS)}")
+    return fields
+
+
+_SORT_KEYS: dict[str, Callable[[StoredImage], tuple[float, str]]] = {
+    "id": lambda image: (0, image.id),
+    "name": lambda image: (0, image.manifest.full_name),
+    "size": lambda image: (image.size, ""),
+    "importtime": lambda image: (image.import_time, ""),
+    "lastused": lambda image: (image.last_used, ""),
+}
+
+
+def _cell(image: StoredImage, field: str, full: bool) -> str:
+    if field == "id":
+        return image.id[: _FULL if full else _LIST_SHORT]
+    if field == "name":
+        return image.manifest.full_name
+    if field == "size":
+        return str(image.size) if full else format_size(image.size)
+    then = image.import_time if field == "importtime" else image.last_used
+    return format_time(then) if full else format_age(then, time.time())
+
+
+def _image_json(image: StoredImage) -> dict[str, object]:
+    return {
+        "id": str(image.id),
+        "name": image.manifest.full_name,
+        "import_time": int(image.import_time * 1e9),
+        "last_used_time": int(image.last_used * 1e9),
+        "size": image.size,
+    }
+
+
+def image_rm(call: Call) -> int:
+    """Remove images from the store. Pods that were prepared from them keep working."""
+    if not call.words.arguments:
+        raise UsageError("image rm takes at least one image")
+    found: dict[str, StoredImage] = {}
+    for text in call.words.arguments:
+        try:
+            image = _find(call, text)
+            found[image.id] = image
+        except PodError as err:
+            call.complain(err)
+    for image in found.values():
+        index.remove_image(call.host.paths, image.id)
+        call.tell(f'successfully removed aci for image: "{image.id}"')
+    if found:
+        call.say(f"{len(found)} image(s) successfully removed")
+    return 0
+
+
+def image_gc(call: Call) -> int:
+    """Remove trees that no pod stands on and images that nobody has used for a while. Source: behaviours A56."""
+    from ...store.gc import collect
+
+    text = call.options.text("grace-period")
+    grace = parse_duration(text) if text else _GRACE_SECONDS
+    removed = collect(call.host.paths, lambda: _used(call.host), time.time() - grace)
+    for tree in removed.trees:
+        call.say(f'removed treestore "{tree}"')
+    for image_id in removed.images:
+        call.say(f'successfully removed aci for image: "{image_id}"')
+    return 0
+
+
+def _used(host: Host) -> tuple[set[str], set[str]]:
+    """The trees of all pods, and the images of those that run."""
+    trees: set[str] = set()
+    images: set[str] = set()
+    for pod in walk(host.paths):
+        trees |= {read_text_or(pod.dir.app_tree_id(app), "") for app in entries(f"{pod.dir.path}/appsinfo")}
+        try:
+            if pod.state() is PodState.RUNNING:
+                images |= {str(app.image.id) for app in documents.read_manifest(pod.dir).apps}
+        except (OSError, PodError):
+            continue  # gone while we looked
+    return trees, images
+
+
+def image_cat_manifest(call: Call) -> int:
+    """Print the manifest of an image."""
+    if len(call.words.arguments) != 1:
+        raise UsageError("image cat-manifest takes one image")
+    image = _find(call, call.words.arguments[0])
+    pretty = call.options.on("pretty-print", default=True)
+    call.tell(as_json(image.manifest.to_json(), "json-pretty" if pretty else "json"))
+    return 0
+
+
+def _find(call: Call, text: str) -> StoredImage:
+    """The image in the store that a key or a name means. Raises NotFound with rkt's words."""
+    reference = parse_reference(text, "")
+    stored = fetching.lookup(call.host, reference, FetchPolicy(pull="never"))
+    if stored is None:
+        name, labels = (
+            (str(reference.name), str(reference.labels.pairs))
+            if isinstance(reference, AppcName)
+            else (text, "()")
+        )
+        raise NotFound(f'cannot find aci satisfying name: "{name}" and labels: {labels} in the local store')
+    return stored
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {
+    "fetch": fetch,
+    "image list": image_list,
+    "image rm": image_rm,
+    "image cat-manifest": image_cat_manifest,
+    "image gc": image_gc,
+}

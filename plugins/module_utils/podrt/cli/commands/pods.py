@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl list, status and cat-manifest. Source: behaviours A31 to A41, A47."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ...errors import HostFailure, InvalidSpec, NotFound
+from ...pod import documents
+from ...pod.lifecycle import TERMINAL, PodState, make_state_dirs
+from ...stage0.status import list_pods, read_status
+from ..durations import parse_duration
+from ..flags import parse_bool
+from ..output import as_json, list_header, list_rows, pod_json, status_lines, table
+from ..podargs import only_argument, resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...pod.lifecycle import Pod
+    from ..call import Call
+
+_POLL_SECONDS = 0.1
+
+
+def list_command(call: Call) -> int:
+    """List pods."""
+    _make_dirs(call)
+    pods = list_pods(call.host)
+    how, full = call.options.text("format"), call.options.on("full")
+    if how:
+        call.tell(as_json([pod_json(pod, call.host.paths) for pod in pods] or None, how))
+    else:
+        rows = [] if call.options.on("no-legend") else [list_header(full=full)]
+        sys.stdout.write(table(rows + list_rows(pods, time.time(), full=full)))
+    problems = [pod for pod in pods if pod.problem]
+    if problems:
+        sys.stderr.write(f"{len(problems)} error(s) encountered when listing pods:\n")
+        sys.stderr.write("".join(f"{pod.uuid}: {pod.problem}\n" for pod in problems))
+    return 0
+
+
+def _make_dirs(call: Call) -> None:
+    """The directories of the life cycle are there after any command that looks at pods. Source: behaviours D1."""
+    try:
+        make_state_dirs(call.host.paths)
+    except OSError as err:
+        if os.geteuid() == 0:
+            raise HostFailure.of("cannot make the directories of pods", err) from err
+
+
+def status(call: Call) -> int:
+    """Tell how a pod is, if asked after it has ended or is ready."""
+    wait, wait_ready = _limit(call, "wait"), _limit(call, "wait-ready")
+    with resolve(call, only_argument(call, "UUID")) as pod:
+        if wait_ready is not None:
+            _wait(pod, wait_ready, _is_ready)
+        if wait is not None:
+            _wait(pod, wait, _has_ended)
+        found = read_status(pod)
+    how = call.options.text("format")
+    if how:
+        call.tell(as_json(pod_json(found, call.host.paths), how))
+    else:
+        call.tell("\n".join(status_lines(found)))
+    return 0
+
+
+def _limit(call: Call, flag: str) -> float | None:
+    """How long to wait in seconds: None not at all, below 0 for ever. Source: behaviours A40, A63."""
+    if not call.options.has(flag):
+        return None
+    text = call.options.text(flag)
+    if text == "":
+        return -1.0
+    try:
+        return -1.0 if parse_bool(text) else None
+    except InvalidSpec:
+        pass
+    try:
+        seconds = parse_duration(text)
+    except InvalidSpec as err:
+        raise InvalidSpec(
+            f'error parsing --{flag}: "{text}" is neither a boolean nor a duration', err.hint
+        ) from err
+    return seconds or None
+
+
+def _wait(pod: Pod, limit: float, is_over: Callable[[Pod], bool]) -> None:
+    end = None if limit < 0 else time.monotonic() + limit
+    while not is_over(pod):
+        if end is not None and time.monotonic() >= end:
+            raise HostFailure("error waiting for pod to finish", uuid=pod.uuid)
+        time.sleep(_POLL_SECONDS)
+
+
+def _has_ended(pod: Pod) -> bool:
+    try:
+        return pod.state() in TERMINAL
+    except NotFound:
+        return True
+
+
+def _is_ready(pod: Pod) -> bool:
+    """Whether every app has been started, or there is nothing left to wait for."""
+    if _has_ended(pod):
+        raise HostFailure(f'error waiting for pod to be ready: pod "{pod.uuid}" has ended', uuid=pod.uuid)
+    return pod.state() is PodState.RUNNING and os.path.islink(pod.dir.supervisor_status)
+
+
+def cat_manifest(call: Call) -> int:
+    """Print the manifest of a pod."""
+    pretty = call.options.on("pretty-print", default=True)
+    with resolve(call, only_argument(call, "UUID")) as pod:
+        try:
+            manifest = documents.read_manifest(pod.dir)
+        except OSError as err:
+            raise HostFailure.of("cannot read the pod manifest", err) from err
+    call.tell(as_json(manifest.to_json(), "json-pretty" if pretty else "json"))
+    return 0
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {
+    "list": list_command,
+    "status": status,
+    "cat-manifest": cat_manifest,
+}

@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl run and podctl prepare. Source: behaviours A11 to A28."""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import Conflict, HostFailure, InvalidSpec
+from ...host.files import read_bytes, write_all
+from ...pod import lookup
+from ...stage0.manifest import SourceImage, build_manifest
+from ...stage0.preflight import check_ports
+from ...stage0.prepare import Preparation, commit, discard, name_pod
+from ...stage0.prepare import prepare as prepare_pod
+from ...stage0.volumes import data_dir
+from ...store.locks import adding
+from ..grammar import Surroundings, in_flags, pod_spec
+from ..progress import ensure_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...pod.lifecycle import Pod
+    from ...stage0.spec import PodSpec
+    from ..call import Call
+
+_UUID_FILE_MODE = 0o644
+
+
+def run(call: Call) -> int:
+    """Prepare a pod and run it in the foreground; its exit status."""
+    pod = _prepared(call)
+    if pod is None:
+        return 0
+    try:
+        pod.move("run")
+    except BaseException:
+        discard(pod)
+        raise
+    from ...stage1.run import run as run_pod
+
+    return run_pod(call.host, pod.uuid, pod.fd, interactive=call.options.on("interactive"))
+
+
+def prepare(call: Call) -> int:
+    """Prepare a pod and print its UUID."""
+    pod = _prepared(call)
+    if pod is None:
+        return 0
+    commit(pod)
+    call.tell(pod.uuid)
+    return 0
+
+
+def _prepared(call: Call) -> Pod | None:
+    """A pod that is complete but for its last move, locked; None when this is a dry run.
+
+    From looking up the images until the pod refers to them nobody may collect them.
+    """
+    spec = pod_spec(call.words, Surroundings(tuple(os.environ.items()), _read_file))
+    if call.options.on("dry-run"):
+        _tell_plan(call, _wanted(call, spec))
+        return None
+    with adding(call.host.paths):
+        wanted = _wanted(call, spec)
+        if wanted is None:
+            raise Conflict("an image has gone while the pod was being prepared", "try again")
+        return _new_pod(call, wanted)
+
+
+def _new_pod(call: Call, wanted: Preparation) -> Pod:
+    name = wanted.runspec.name
+    if name and lookup.uuid_of_name(call.host.paths, name):
+        raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
+    pod = prepare_pod(call.host, wanted, _uuid_saver(call.options.text("uuid-file-save")))
+    name_pod(call.host, wanted.runspec, pod.uuid)
+    return pod
+
+
+def _wanted(call: Call, spec: PodSpec) -> Preparation | None:
+    """Everything that the pod is prepared from, its images fetched; None when an image is not here."""
+    if call.options.has("pod-manifest"):
+        from ..pod_manifest import read_preparation
+
+        wanted = read_preparation(call.host, call.options.text("pod-manifest"), spec)
+    else:
+        found = _images(call, spec)
+        if found is None:
+            return None
+        wanted = _built(call, spec, found)
+    check_ports(call.host, wanted.built.manifest)
+    for warning in () if call.options.on("quiet") else wanted.built.warnings:
+        call.say(warning)
+    return wanted
+
+
+def _tell_plan(call: Call, wanted: Preparation | None) -> None:
+    apps = wanted.built.manifest.apps if wanted else ()
+    names = ", ".join(app.name for app in apps) or "images that are not here yet"
+    call.say(f"would {call.prefix} a pod of {names}")
+
+
+def _images(call: Call, spec: PodSpec) -> tuple[SourceImage, ...] | None:
+    """The images of the apps, fetched where that is needed and wanted; None when one is not here."""
+    stored = [ensure_image(call, app.image, spec.policy) for app in spec.apps]
+    found = [SourceImage(image.id, image.manifest) for image in stored if image]
+    return tuple(found) if len(found) == len(spec.apps) else None
+
+
+def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Preparation:
+    caller = os.getuid(), os.getgid()
+    try:
+        built = build_manifest(spec, images, lambda name: data_dir(call.host, name), caller)
+    except InvalidSpec as err:
+        raise in_flags(err) from err
+    return Preparation(built, spec.run, images)
+
+
+def _uuid_saver(path: str) -> Callable[[str], None] | None:
+    """What writes the UUID of a new pod into a file, before anything else is done. Source: behaviours A23."""
+    if not path:
+        return None
+
+    def save(uuid: str) -> None:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _UUID_FILE_MODE)
+            try:
+                write_all(fd, uuid.encode())
+            finally:
+                os.close(fd)
+        except OSError as err:
+            raise HostFailure.of("error saving pod UUID to file", err) from err
+
+    return save
+
+
+def _read_file(path: str) -> str:
+    try:
+        return read_bytes(path).decode(errors="surrogateescape")
+    except OSError as err:
+        raise HostFailure.of("cannot read the environment file", err) from err
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {"run": run, "prepare": prepare}

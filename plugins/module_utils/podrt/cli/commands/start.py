@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl run-prepared, start, reap and stage1-gc: from a prepared pod to a running one, and what comes after.
+
+Source: behaviours A25 to A28, D18.
+"""
+
+from __future__ import annotations
+
+from ...errors import Conflict, InvalidSpec, PodError
+from ...pod import documents
+from ...pod.lifecycle import PodState, open_pod
+from ..flags import UsageError
+from ..podargs import only_argument, resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...host.host import Host
+    from ...pod.lifecycle import Pod
+    from ..call import Call
+
+
+def run_prepared(call: Call) -> int:
+    """Run a pod that is prepared; its exit status, or with --detach 0 once its apps have been started."""
+    interactive, detach = call.options.on("interactive"), call.options.on("detach")
+    if interactive and detach:
+        raise UsageError("--interactive and --detach exclude each other")
+    with resolve(call, only_argument(call, "UUID")) as pod:
+        _claim(pod)
+        if interactive and len(documents.read_manifest(pod.dir).apps) > 1:
+            raise InvalidSpec("interactive option only supports pods with one app")
+        _apply_flags(call, pod)
+        pod.move("run")
+        return _run(call.host, pod, detach=detach, interactive=interactive)
+
+
+def start(call: Call) -> int:
+    """Start the pod of a name, a new one from its documents when it has ended, and return when its apps run.
+
+    For units: the file with the PID is there before this ends.
+    """
+    from ...stage0.start import start_again, write_pid_file
+
+    name = only_argument(call, "NAME")
+    with start_again(call.host, name) as pod:
+        _claim(pod)
+        pod.move("run")
+        status = _run(call.host, pod, detach=True)
+        pid = documents.read_pid(pod.dir)
+        if status == 0 and pid:
+            write_pid_file(call.host, name, pid)
+        return status
+
+
+def reap(call: Call) -> int:
+    """Take down the network and the cgroups of a named pod that has ended. Never fails: a unit would fail with it."""
+    from ...stage1.teardown import teardown
+
+    try:
+        with resolve(call, only_argument(call, "NAME")) as pod:
+            if pod.state() is PodState.EXITED and pod.lock():
+                teardown(call.host, pod)
+    except PodError as err:
+        call.complain(err)
+    except OSError as err:
+        call.say(str(err))
+    return 0
+
+
+def stage1_gc(call: Call) -> int:
+    """Take down the network and the cgroups of a pod. Whoever calls this holds the pod's lock."""
+    from ...stage1.teardown import teardown
+
+    with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
+        teardown(call.host, pod)
+    return 0
+
+
+def _claim(pod: Pod) -> None:
+    """Take the lock of a prepared pod. Raises Conflict when it is not prepared or somebody else starts it."""
+    if pod.state() is not PodState.PREPARED or not pod.lock():
+        raise Conflict(f'pod "{pod.uuid}" is not prepared', "podctl status tells how it is", uuid=pod.uuid)
+
+
+def _apply_flags(call: Call, pod: Pod) -> None:
+    """Write what the flags say into the run spec of a pod whose lock is held; without flags it stays as it is."""
+    if not call.words.given:
+        return
+    from ..grammar import run_spec
+
+    given = documents.read_runspec(pod.dir)
+    wanted = run_spec(call.options, given)
+    if wanted != given:
+        documents.write_runspec(pod.dir, wanted)
+
+
+def _run(host: Host, pod: Pod, *, detach: bool, interactive: bool = False) -> int:
+    from ...stage1.run import run
+
+    return run(host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {
+    "run-prepared": run_prepared,
+    "start": start,
+    "reap": reap,
+    "stage1-gc": stage1_gc,
+}

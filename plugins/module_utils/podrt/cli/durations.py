@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Durations as Go writes them (1m30s), and the points in time of lists. Pure but for the local time zone."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from ..errors import InvalidSpec
+
+_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "\u03bcs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
+_MINUTE, _HOUR, _DAY, _WEEK, _MONTH, _YEAR = 60, 3600, 86400, 604800, 2592000, 31104000
+# (below this many seconds, the sentence, the unit that it counts). Source: go-humanize times.go.
+_AGES = (
+    (1, "now", 1),
+    (2, "1 second {}", 1),
+    (_MINUTE, "{n} seconds {}", 1),
+    (2 * _MINUTE, "1 minute {}", 1),
+    (_HOUR, "{n} minutes {}", _MINUTE),
+    (2 * _HOUR, "1 hour {}", 1),
+    (_DAY, "{n} hours {}", _HOUR),
+    (2 * _DAY, "1 day {}", 1),
+    (_WEEK, "{n} days {}", _DAY),
+    (2 * _WEEK, "1 week {}", 1),
+    (_MONTH, "{n} weeks {}", _WEEK),
+    (2 * _MONTH, "1 month {}", 1),
+    (_YEAR, "{n} months {}", _MONTH),
+    (18 * _MONTH, "1 year {}", 1),
+    (2 * _YEAR, "2 years {}", 1),
+    (37 * _YEAR, "{n} years {}", _YEAR),
+)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as 300ms, 1m30s or -1s; 0 needs no unit. Raises InvalidSpec."""
+    unsigned = text[1:] if text[:1] in ("-", "+") else text
+    if unsigned == "0":
+        return 0.0
+    parts = _PART.findall(unsigned)
+    if not unsigned or "".join(number + unit for number, unit in parts) != unsigned:
+        raise InvalidSpec(f'invalid duration "{text}"', "write it as 30s, 5m or 1h30m")
+    seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    return -seconds if text[0] == "-" else seconds
+
+
+def format_age(then: float, now: float) -> str:
+    """How long ago something was: "3 minutes ago"."""
+    seconds = int(abs(now - then))
+    label = "ago" if then <= now else "from now"
+    for limit, sentence, unit in _AGES:
+        if seconds < limit:
+            return sentence.format(label, n=seconds // unit)
+    return f"a long while {label}"
+
+
+def format_time(then: float) -> str:
+    """A point in time: 2026-01-02 15:04:05.99 +0100 CET, with no more digits of the second than it needs."""
+    millis = int(then * 1000)
+    local = time.localtime(millis // 1000)
+    fraction = f".{millis % 1000:03d}".rstrip("0").rstrip(".")
+    return time.strftime("%Y-%m-%d %H:%M:%S", local) + fraction + time.strftime(" %z %Z", local)

@@ -1,0 +1,178 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl: finds the command, reads its flags, calls it, and says what went wrong. Source: behaviours A1 to A7."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..errors import HostFailure, InvalidSpec, PodError
+from ..host.host import Host
+from ..host.paths import Paths
+from .call import PROGRAM, Call, complain, say
+from .flags import HELP, FlagSet, Options, UsageError, split_command
+from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from .flags import Words
+    from .table import Command
+
+FAILURE = 254
+_NO_COMMAND = 2
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+# A module's own failure keeps its traceback: that is a bug, and not for users to act on.
+_BUG = 1
+_DEBUG_HINT = "--debug shows where"
+
+
+def main(argv: Sequence[str]) -> NoReturn:
+    """Run podctl and end the process, without the interpreter's slow farewell."""
+    try:
+        status = invoke(argv)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    except BrokenPipeError:
+        status = _PIPE_CLOSED
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = _BUG
+    _flush()
+    os._exit(status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue
+
+
+def invoke(argv: Sequence[str]) -> int:
+    """Run podctl; its exit status."""
+    before, words = split_command(argv, (flag.name for flag in GLOBAL if flag.bare is not None))
+    if not words:
+        return _without_command(before)
+    if words[0] == "help":
+        return _help(words[1:])
+    command, count = find_command(words)
+    if command is None:
+        return _unknown(words)
+    rest = (*before, *words[count:])
+    if _asks_for_help(command, rest):
+        return _help(command.name.split(" "))
+    return _perform(command, rest)
+
+
+def _perform(command: Command, words: Sequence[str]) -> int:
+    debug = "--debug" in words
+    try:
+        if command.root and os.geteuid() != 0:
+            say(command.prefix, "cannot run as unprivileged user")
+            return FAILURE
+        read = _read(command, words)
+        debug = read.options.on("debug")
+        return entry(command)(Call(command.prefix, read, host_of(read.options)))
+    except UsageError as err:
+        from .help import usage
+
+        sys.stderr.write(f"Error: {err.message}\n{usage(command)}")
+        return err.exit_code
+    except PodError as err:
+        complain(command.prefix, err, debug=debug)
+        return err.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as err:
+        # Nobody below expected it, but a full disk or a missing privilege is no bug of ours.
+        if debug:
+            raise
+        complain(
+            command.prefix, HostFailure.of("the operating system refused", err, _DEBUG_HINT), debug=False
+        )
+        return FAILURE
+
+
+def _read(command: Command, words: Sequence[str]) -> Words:
+    flags = FlagSet((*GLOBAL, *command.flags()))
+    if command.reads in (IMAGES, IMAGES_ONLY):
+        return flags.parse_images(words, app_arguments=command.reads == IMAGES)
+    return flags.parse(words, first_ends=command.reads == FIRST_ENDS)
+
+
+def host_of(options: Options) -> Host:
+    """This machine, with the directories that the flags and the configuration name. Source: behaviours A.2."""
+    default = Paths()
+    paths = Paths(
+        data=default.data,
+        local_config=_directory(options, "local-config", default.local_config),
+        system_config=_directory(options, "system-config", default.system_config),
+        user_config=_directory(options, "user-config", default.user_config),
+    )
+    return Host.here(paths.replace(data=_data_dir(options, paths)))
+
+
+def _data_dir(options: Options, paths: Paths) -> str:
+    if options.has("dir"):
+        if not options.text("dir"):
+            raise InvalidSpec("--dir must not be empty", "name the data directory")
+        return _directory(options, "dir", "")
+    from ..host.config import configured_data_dir
+
+    return configured_data_dir(paths) or paths.data
+
+
+def _directory(options: Options, name: str, default: str) -> str:
+    path = options.text(name)
+    return os.path.realpath(path) if path else default
+
+
+def _asks_for_help(command: Command, words: Sequence[str]) -> bool:
+    """Whether one of the words is --help; what belongs to an app is its own."""
+    own = list(words)
+    if command.reads == FIRST_ENDS:
+        own = own[: next((at for at, word in enumerate(own) if not word.startswith("-")), len(own))]
+    if "--" in own:
+        own = own[: own.index("--")]
+    return any(word in HELP for word in own)
+
+
+def _without_command(before: Sequence[str]) -> int:
+    from .help import overview
+
+    if any(word in HELP for word in before):
+        sys.stdout.write(overview())
+        return 0
+    sys.stderr.write(f"{overview()}\nmissing command\n")
+    return _NO_COMMAND
+
+
+def _help(words: Sequence[str]) -> int:
+    from .help import manual, overview
+
+    command, _count = find_command(words)
+    if words and command is None:
+        return _unknown(words)
+    sys.stdout.write(manual(command) if command else overview())
+    return 0
+
+
+def _unknown(words: Sequence[str]) -> int:
+    group = words[0] == "image"
+    if group and len(words) == 1:
+        from .help import overview
+
+        sys.stdout.write(overview(group="image"))
+        return 0
+    word, program = (words[1], f"{PROGRAM} image") if group else (words[0], PROGRAM)
+    sys.stderr.write(
+        f'Error: unknown command "{word}" for "{program}"\nRun \'{program} --help\' for usage.\n'
+    )
+    return FAILURE

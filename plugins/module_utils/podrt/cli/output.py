@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables, JSON and lines as rkt prints them. Pure. Source: behaviours A31 to A39, A54."""
+
+from __future__ import annotations
+
+import json
+
+from ..appc.volumes import EmptyVolume, HostVolume
+from ..errors import InvalidSpec
+from ..pod.lifecycle import PodState
+from .durations import format_age, format_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..appc.pod import PodManifest, RuntimeApp
+    from ..host.paths import Paths
+    from ..stage0.status import AppStatus, NetStatus, PodStatus
+
+FORMATS = ("json", "json-pretty")
+_TAB = 8
+_SHORT_UUID = 8
+_SHORT_ID = len("sha512-") + 12
+# Where a pod in this state has its files.
+_DIRECTORIES = {
+    PodState.PREPARING: "prepare",
+    PodState.ABORTED_PREPARE: "prepare",
+    PodState.PREPARED: "prepared",
+    PodState.EXITED_DELETING: "exited-garbage",
+    PodState.EXITED_GARBAGE: "exited-garbage",
+}
+_HAVE_NETWORKS = (PodState.RUNNING, PodState.EXITED)
+_HAVE_STATUS = (
+    PodState.RUNNING,
+    PodState.DELETING,
+    PodState.EXITED_DELETING,
+    PodState.EXITED,
+    PodState.EXITED_GARBAGE,
+)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Cells padded with tabs to columns of multiples of eight. Source: Go text/tabwriter with padding 1."""
+    columns = len(rows[0]) if rows else 0
+    widths = [max(len(row[column]) + 1 for row in rows) for column in range(columns - 1)]
+    lines = []
+    for row in rows:
+        padded = [cell + "\t" * (-(-width // _TAB) - len(cell) // _TAB) for cell, width in zip(row, widths)]
+        lines.append("".join((*padded, row[-1])) + "\n")
+    return "".join(lines)
+
+
+def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool) -> list[list[str]]:
+    """The rows of `podctl list`: one an app, what is said of the pod in the first."""
+    rows = []
+    for pod in pods:
+        head = pod.uuid if full else pod.uuid[:_SHORT_UUID]
+        tail = [
+            pod.state.value,
+            _when(pod.created, now, full),
+            _when(pod.started, now, full),
+            networks(pod.networks),
+        ]
+        for index, app in enumerate(pod.apps or (None,)):
+            first = index == 0
+            rows.append(
+                [head if first else "", *_app_cells(app, full), *(tail if first else [""] * len(tail))]
+            )
+    return rows
+
+
+def list_header(*, full: bool) -> list[str]:
+    """The header of `podctl list`."""
+    return [
+        "UUID",
+        "APP",
+        "IMAGE NAME",
+        *(["IMAGE ID"] if full else []),
+        "STATE",
+        "CREATED",
+        "STARTED",
+        "NETWORKS",
+    ]
+
+
+def _app_cells(app: AppStatus | None, full: bool) -> list[str]:
+    if app is None:
+        return ["-"] * (3 if full else 2)
+    return [app.name, app.image_name, *([app.image_id[:_SHORT_ID]] if full else [])]
+
+
+def _when(then: float | None, now: float, full: bool) -> str:
+    if then is None:
+        return ""
+    return format_time(then) if full else format_age(then, now)
+
+
+def networks(found: Sequence[NetStatus]) -> str:
+    """NAME:ip4=ADDRESS, joined by commas."""
+    return ", ".join(f"{net.net_name}:ip4={net.ip}" for net in found if net.ip)
+
+
+def status_lines(pod: PodStatus) -> list[str]:
+    """The lines of `podctl status`."""
+    lines = [f"state={pod.state.value}"]
+    lines += [f"created={format_time(pod.created)}"] if pod.created is not None else []
+    lines += [f"started={format_time(pod.started)}"] if pod.started is not None else []
+    if pod.state in _HAVE_NETWORKS:
+        lines.append(f"networks={networks(pod.networks)}")
+    if pod.state not in _HAVE_STATUS:
+        return lines
+    running = pod.state is PodState.RUNNING
+    lines += [f"pid={pod.pid}"] if pod.pid is not None else []
+    lines.append(f"exited={'false' if running else 'true'}")
+    if not running:
+        lines += [f"app-{app.name}={app.exit_code}" for app in pod.apps if app.exit_code is not None]
+    return lines
+
+
+def as_json(value: object, how: str) -> str:
+    """A value in one of FORMATS. Raises InvalidSpec."""
+    if how not in FORMATS:
+        raise InvalidSpec(f"Invalid format option: {how}", f"use {' or '.join(FORMATS)}")
+    if how == "json-pretty":
+        return json.dumps(value, indent="\t", ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
+    """A pod as JSON shows it; what there is nothing to say of is left out. Source: behaviours A37."""
+    manifest = pod.manifest
+    return _said(
+        name=pod.uuid,
+        state=pod.state.value,
+        networks=[json.loads(net.raw) for net in pod.networks],
+        app_names=[app.name for app in pod.apps],
+        apps=[_app_json(pod, app, paths) for app in pod.apps],
+        created_at=_seconds(pod.created),
+        started_at=_seconds(pod.started),
+        user_annotations=dict(manifest.user_annotations) if manifest else {},
+        user_labels=dict(manifest.user_labels) if manifest else {},
+    )
+
+
+def _app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, object]:
+    app = pod.manifest.app(status.name) if pod.manifest else None
+    described = app.app if app else None
+    return _said(
+        name=status.name,
+        state=status.state,
+        created_at=_nanoseconds(pod.created),
+        started_at=_nanoseconds(pod.started),
+        finished_at=_nanoseconds(status.finished_at),
+        exit_code=status.exit_code,
+        image_id=status.image_id,
+        mounts=_mounts_json(pod, app, paths) if app else [],
+        user_annotations=dict(described.user_annotations) if described else {},
+        user_labels=dict(described.user_labels) if described else {},
+    )
+
+
+def _mounts_json(pod: PodStatus, app: RuntimeApp, paths: Paths) -> list[dict[str, object]]:
+    if pod.manifest is None:
+        return []
+    return [_mount_json(pod, pod.manifest, app, mount.volume, mount.path, paths) for mount in app.mounts]
+
+
+def _mount_json(
+    pod: PodStatus, manifest: PodManifest, app: RuntimeApp, name: str, path: str, paths: Paths
+) -> dict[str, object]:
+    volume = manifest.volume(name)
+    points = app.app.mount_points if app.app else ()
+    read_only = next((point.read_only for point in points if point.name == name), False)
+    if volume is not None and volume.read_only is not None:
+        read_only = volume.read_only
+    source = volume.source if isinstance(volume, HostVolume) else ""
+    if isinstance(volume, EmptyVolume):
+        source = paths.pod(_DIRECTORIES.get(pod.state, "run"), pod.uuid).volume(name)
+    return {"name": name, "container_path": path, "host_path": source, "read_only": read_only}
+
+
+def _said(**members: object) -> dict[str, object]:
+    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
+
+
+def _seconds(then: float | None) -> int | None:
+    return None if then is None else int(then)
+
+
+def _nanoseconds(then: float | None) -> int | None:
+    return None if then is None else int(then * 1e9)
+
+
+def format_size(count: int) -> str:
+    """A number of bytes for people: 1.2MiB. Source: go-humanize IBytes."""
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.1f}{unit}" if unit != "B" and size < 10 else f"{size:.0f}{unit}"

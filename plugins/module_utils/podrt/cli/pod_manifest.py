@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""--pod-manifest: a whole pod from a file; its images must be in the store. Source: behaviours A21, C5, C6."""
+
+from __future__ import annotations
+
+from ..appc.fields import parse_json
+from ..appc.pod import PodManifest
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError
+from ..host.files import read_bytes
+from ..image.reference import ImageKey
+from ..stage0.manifest import SourceImage, build_manifest
+from ..stage0.prepare import Preparation
+from ..stage0.spec import AppSpec, SpecMount
+from ..store import index
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import RuntimeApp
+    from ..host.host import Host
+    from ..stage0.spec import PodSpec
+
+
+def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
+    """What a pod is prepared from, out of a manifest. spec: everything that the manifest does not say.
+
+    Raises InvalidSpec, NotFound, HostFailure.
+    """
+    try:
+        given = PodManifest.from_json(parse_json(read_bytes(path), path))
+    except OSError as err:
+        raise HostFailure.of("cannot read the pod manifest", err) from err
+    if not given.apps:
+        raise InvalidSpec("pod must contain at least one application")
+    images = tuple(_image(host, app) for app in given.apps)
+    wanted = spec.replace(
+        apps=tuple(_app_spec(app) for app in given.apps),
+        volumes=given.volumes,
+        ports=given.ports,
+        user_labels=given.user_labels,
+    )
+    built = build_manifest(
+        wanted, tuple(_described(app, image) for app, image in zip(given.apps, images)), str
+    )
+    manifest = built.manifest.replace(
+        isolators=given.isolators,
+        annotations=given.annotations.merged(built.manifest.annotations),
+        user_annotations=given.user_annotations,
+    )
+    return Preparation(built.replace(manifest=manifest), spec.run, images)
+
+
+def _image(host: Host, app: RuntimeApp) -> SourceImage:
+    try:
+        stored = index.get_image(host.paths, app.image.id)
+    except PodError as err:
+        raise NotFound(f"error getting the image manifest from store: {err.message}", err.hint) from err
+    return SourceImage(stored.id, stored.manifest)
+
+
+def _described(app: RuntimeApp, image: SourceImage) -> SourceImage:
+    """The image as if it said of its app what the pod manifest says."""
+    described = app.app or image.manifest.app
+    if described is None:
+        raise InvalidSpec("no app section in the pod manifest or the image manifest")
+    return image.replace(manifest=image.manifest.replace(app=described))
+
+
+def _app_spec(app: RuntimeApp) -> AppSpec:
+    return AppSpec(
+        image=ImageKey(app.image.id),
+        name=app.name,
+        mounts=tuple(SpecMount(mount.volume, mount.path) for mount in app.mounts),
+        read_only_root_fs=app.read_only_root_fs,
+        annotations=app.annotations.pairs,
+    )

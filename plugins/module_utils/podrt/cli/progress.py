@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Getting images into the store, with lines that tell how it goes. Source: behaviours B17."""
+
+from __future__ import annotations
+
+from ..image import fetch
+from ..image.reference import AppcName, ImageKey, LocalFile
+from ..stage0 import plan
+from ..stage0.change import converge
+from .call import say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from ..host.host import Host
+    from ..image.policy import FetchPolicy
+    from ..image.reference import ImageReference
+    from ..stage0.change import Change, Plan
+    from ..store.index import StoredImage
+    from .call import Call
+
+    T = TypeVar("T")
+
+_PREFIX = "image"
+# How lines begin that say that nothing had to be done.
+_FOR_DEBUG = ("using image from ", "image for ")
+
+
+class ToldFetch(plan.FetchImage):
+    """Get an image into the store, with a line for each step; debug: also where there was little to do."""
+
+    debug: bool = False
+
+    def apply(self, host: Host) -> None:
+        """Raises Unreachable, Untrusted, Corrupt, NotFound."""
+        fetch.fetch(host, self.reference, self.policy, self._tell, credentials=credentials(host))
+
+    def _tell(self, line: str) -> None:
+        if self.debug or not line.startswith(_FOR_DEBUG):
+            say(_PREFIX, line)
+
+
+def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
+    """What the configuration says of registries; it is read when the first one asks for credentials."""
+
+    def ask(registry: str) -> tuple[str, str] | None:
+        from ..host.config import read_config
+
+        return read_config(host.paths).docker_credentials(registry)
+
+    return ask
+
+
+def ensure_image(call: Call, reference: ImageReference, policy: FetchPolicy) -> StoredImage | None:
+    """Have an image in the store, as new as the policy wants it. With --dry-run None where it would be fetched."""
+    dry_run = call.options.on("dry-run")
+    changes = _told(plan.ensure_image(call.host, reference, policy), call.debug, dry_run)
+    outcome, stored = converge(call.host, changes, apply=not dry_run)
+    if stored and call.debug and not any(isinstance(change, plan.FetchImage) for change in outcome.changes):
+        say(_PREFIX, _using(reference, stored))
+    return stored
+
+
+def _told(changes: Plan[T], debug: bool, dry_run: bool) -> Plan[T]:
+    """The same plan; fetching tells its steps, and a dry run every change."""
+    try:
+        change = next(changes)
+        while True:
+            if dry_run:
+                say(_PREFIX, f"would change {change.subject}")
+            applied = yield _telling(change, debug)
+            change = changes.send(applied)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+
+
+def _telling(change: Change, debug: bool) -> Change:
+    if isinstance(change, plan.FetchImage):
+        return ToldFetch(change.subject, change.differences, change.reference, change.policy, debug)
+    return change
+
+
+def _using(reference: ImageReference, stored: StoredImage) -> str:
+    if isinstance(reference, ImageKey):
+        return f"using image from the store with hash {stored.id}"
+    if isinstance(reference, LocalFile):
+        return f"using image from file {reference}"
+    kind = "image name" if isinstance(reference, AppcName) else "url"
+    return f"using image from local store for {kind} {reference}"

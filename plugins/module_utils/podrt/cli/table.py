@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands of podctl and their flags, as data. What a command does is imported when it is called.
+
+Source: behaviours A.1, A.2, A.6 to A.10.
+"""
+
+from __future__ import annotations
+
+from ..value import Value
+from .flags import Flag
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .call import Call
+
+# How the words behind a command are read.
+PLAIN, IMAGES, IMAGES_ONLY, FIRST_ENDS = "plain", "images", "images-only", "first-ends"
+
+GLOBAL = (
+    Flag("debug", "", "tell everything, and every cause of an error", bare="true"),
+    Flag("dir", "DIR", "the data directory"),
+    Flag("system-config", "DIR", "the directory of the system's configuration"),
+    Flag("local-config", "DIR", "the directory of the local configuration"),
+    Flag("user-config", "DIR", "the directory of the user's configuration"),
+    Flag(
+        "insecure-options",
+        "OPTION,...",
+        "what to let through unchecked: image, tls, http, pubkey, capabilities, paths, seccomp",
+    ),
+    Flag("trust-keys-from-https", "", "accept keys that were found over https", bare="true"),
+)
+
+_UUID_FILE = Flag("uuid-file", "FILE", "take the pod's UUID from this file")
+_FORMAT = Flag("format", "FORMAT", "json or json-pretty")
+_FULL = Flag("full", "", "show everything in full", bare="true")
+_NO_LEGEND = Flag("no-legend", "", "leave out the header", bare="true")
+_PRETTY = Flag("pretty-print", "", "indent the JSON", bare="true")
+
+_LIST = (_FULL, _NO_LEGEND, _FORMAT)
+_STATUS = (
+    _UUID_FILE,
+    _FORMAT,
+    Flag("wait", "DURATION", "wait until the pod has ended, at most this long", bare="true"),
+    Flag("wait-ready", "DURATION", "wait until the pod's apps have been started", bare="true"),
+)
+_GC = (
+    Flag("grace-period", "DURATION", "keep exited pods this long (30m)"),
+    Flag("expire-prepared", "DURATION", "keep prepared pods this long (24h)"),
+    Flag("mark-only", "", "mark what is garbage, and delete nothing", bare="true"),
+)
+_IMAGE_GRACE = Flag("grace-period", "DURATION", "keep images that were used this long ago (24h)")
+_LOGS = (
+    Flag("app", "APP", "the output of this app alone"),
+    Flag("follow", "", "go on until the pod has ended", bare="true"),
+    Flag("tail", "N", "only the last lines"),
+)
+_IMAGE_LIST = (
+    _FULL,
+    _NO_LEGEND,
+    _FORMAT,
+    Flag("fields", "FIELD,...", "the columns: id, name, size, importtime, lastused"),
+    Flag("sort", "FIELD,...", "what to sort by"),
+    Flag("order", "asc|desc", "which way to sort"),
+)
+
+
+class Command(Value):
+    """A command. name: one or two words. arguments: for the usage line. family: the file in commands/ that has it.
+
+    flags: called when they are needed. reads: how its words are read. root: whether it is refused to others.
+    ours: not one of rkt's, so that rkt's abbreviations stay unique. hidden: not in the help.
+    """
+
+    name: str
+    arguments: str
+    summary: str
+    family: str
+    flags: Callable[[], Sequence[Flag]] = tuple
+    reads: str = PLAIN
+    root: bool = False
+    ours: bool = False
+    hidden: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What its lines on standard error begin with: its last word."""
+        return self.name.rsplit(" ", 1)[-1]
+
+
+def _run_flags() -> Sequence[Flag]:
+    from .podflags import RUN
+
+    return RUN
+
+
+def _prepare_flags() -> Sequence[Flag]:
+    from .podflags import PREPARE
+
+    return PREPARE
+
+
+def _run_prepared_flags() -> Sequence[Flag]:
+    from .podflags import RUN_PREPARED
+
+    return RUN_PREPARED
+
+
+def _fetch_flags() -> Sequence[Flag]:
+    from .podflags import FETCHING, SIGNATURE
+
+    return (_FULL, *FETCHING, SIGNATURE)
+
+
+_IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
+COMMANDS = (
+    Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
+    Command("config", "", "print the configuration", "about", lambda: (_PRETTY,)),
+    Command(
+        "enter",
+        "[--app=APP] UUID [COMMAND ...]",
+        "run a command in a running pod",
+        "enter",
+        lambda: (Flag("app", "APP", "the app to enter"),),
+        reads=FIRST_ENDS,
+        root=True,
+    ),
+    Command("fetch", "IMAGE ...", "get images into the store", "images", _fetch_flags, reads=IMAGES_ONLY),
+    Command("gc", "", "remove what is left of pods", "collect", lambda: _GC, root=True),
+    Command("image cat-manifest", "IMAGE", "print the manifest of an image", "images", lambda: (_PRETTY,)),
+    Command("image gc", "", "remove images and trees that nothing needs", "images", lambda: (_IMAGE_GRACE,)),
+    Command("image list", "", "list the images in the store", "images", lambda: _IMAGE_LIST),
+    Command("image rm", "IMAGE ...", "remove images from the store", "images"),
+    Command("list", "", "list pods", "pods", lambda: _LIST),
+    Command("logs", "UUID", "print what apps have said", "logs", lambda: _LOGS, ours=True),
+    Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
+    Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
+    Command("rm", "UUID ...", "remove pods that do not run", "collect", lambda: (_UUID_FILE,), root=True),
+    Command("run", _IMAGE_GRAMMAR, "run a pod", "run", _run_flags, reads=IMAGES, root=True),
+    Command("run-prepared", "UUID", "run a pod that is prepared", "start", _run_prepared_flags, root=True),
+    Command("stage1-gc", "UUID", "stage1: tidy up after a pod", "start", root=True, ours=True, hidden=True),
+    Command("start", "NAME", "start a named pod, and return", "start", root=True, ours=True),
+    Command("status", "[--uuid-file=FILE | UUID]", "tell how a pod is", "pods", lambda: _STATUS),
+    Command(
+        "stop",
+        "[--uuid-file=FILE | UUID ...]",
+        "stop pods",
+        "stop",
+        lambda: (_UUID_FILE, Flag("force", "", "kill at once", bare="true")),
+    ),
+    Command("version", "", "print versions", "about"),
+)
+
+
+def entry(command: Command) -> Callable[[Call], int]:
+    """What a command does; nothing but its own family is imported."""
+    if command.family == "run":
+        from .commands.run import ENTRIES
+    elif command.family == "start":
+        from .commands.start import ENTRIES
+    elif command.family == "pods":
+        from .commands.pods import ENTRIES
+    elif command.family == "stop":
+        from .commands.stop import ENTRIES
+    elif command.family == "collect":
+        from .commands.collect import ENTRIES
+    elif command.family == "enter":
+        from .commands.enter import ENTRIES
+    elif command.family == "logs":
+        from .commands.logs import ENTRIES
+    elif command.family == "images":
+        from .commands.images import ENTRIES
+    else:
+        from .commands.about import ENTRIES
+    return ENTRIES[command.name]
+
+
+def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
+    """The command that words begin with, abbreviated or not, and how many words name it; None when none does.
+
+    Source: behaviours A1.
+    """
+    for count in (2, 1):
+        if count <= len(words):
+            found = _named(tuple(words[:count]))
+            if found:
+                return found, count
+    return None, 0
+
+
+def _named(words: tuple[str, ...]) -> Command | None:
+    same_length = [command for command in COMMANDS if len(command.name.split(" ")) == len(words)]
+    exact = [command for command in same_length if command.name == " ".join(words)]
+    if exact:
+        return exact[0]
+    for ours in (False, True):
+        found = [command for command in same_length if command.ours is ours and _abbreviates(words, command)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _abbreviates(words: tuple[str, ...], command: Command) -> bool:
+    return all(full.startswith(word) for word, full in zip(words, command.name.split(" ")))

@@ -1,0 +1,258 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration: documents of rkt's kinds in DIR/auth.d, DIR/paths.d and DIR/stage1.d, merged to one value.
+
+Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be said
+twice; between DIRs the later one wins, entry by entry. Source: behaviours B33 to B37, B56 to B59.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+from ..errors import HostFailure, InvalidSpec
+from ..value import Value
+from .files import entries, read_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .paths import Paths
+
+VERSION = "v1"
+# Which kinds of document each directory may hold.
+_KINDS = {"auth.d": ("auth", "dockerAuth"), "paths.d": ("paths",), "stage1.d": ("stage1",)}
+_HUB = "registry-1.docker.io"
+_HUB_ALIASES = ("docker.io", "index.docker.io")
+
+
+class Credentials(Value):
+    """What one domain is told about us. type: basic, oauth or aws; each uses its own fields."""
+
+    type: str
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    region: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.type})"
+
+
+class Config(Value):
+    """What the configuration says. Mappings are pairs, sorted by name; "" is: not said."""
+
+    auth: tuple[tuple[str, Credentials], ...] = ()
+    docker: tuple[tuple[str, tuple[str, str]], ...] = ()
+    data_dir: str = ""
+    stage1_images: str = ""
+    stage1_name: str = ""
+    stage1_version: str = ""
+    stage1_location: str = ""
+
+    def docker_credentials(self, registry: str) -> tuple[str, str] | None:
+        """User and password for a docker registry, None when there are none. docker.io means Docker Hub's registry."""
+        known = dict(self.docker)
+        names = (_HUB, *_HUB_ALIASES) if registry in (_HUB, *_HUB_ALIASES) else (registry,)
+        return next((known[name] for name in names if name in known), None)
+
+    def http_headers(self, host: str) -> tuple[tuple[str, str], ...]:
+        """The headers that a request to HOST or HOST:PORT carries. Requests to S3 are signed elsewhere."""
+        found = dict(self.auth).get(host)
+        if found is None or found.type == "aws":
+            return ()
+        if found.type == "oauth":
+            return (("Authorization", f"Bearer {found.token}"),)
+        from base64 import b64encode
+
+        pair = b64encode(f"{found.user}:{found.password}".encode()).decode()
+        return (("Authorization", f"Basic {pair}"),)
+
+
+class Document(Value):
+    """One file of the configuration. where names it in errors."""
+
+    where: str
+    kind: str
+    members: Mapping[str, object]
+
+
+def read_config(paths: Paths) -> Config:
+    """Everything that the configuration directories say. Raises InvalidSpec naming the file, HostFailure."""
+    config = Config()
+    for config_dir in paths.config_dirs:
+        documents = [found for directory in _KINDS for found in _read_documents(config_dir, directory)]
+        config = merged(config, documents)
+    return config
+
+
+def configured_data_dir(paths: Paths) -> str:
+    """The data directory that the configuration names, "" for none; nothing else is read for it."""
+    config = Config()
+    for config_dir in paths.config_dirs:
+        config = merged(config, _read_documents(config_dir, "paths.d"))
+    return config.data_dir
+
+
+def merged(config: Config, documents: list[Document]) -> Config:
+    """A configuration with the documents of one directory over it. Pure. Raises InvalidSpec."""
+    said = _Said()
+    for document in documents:
+        _READERS[document.kind](document, said)
+    changes: dict[str, object] = dict(said.single)
+    changes["auth"] = tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name))
+    changes["docker"] = tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name))
+    return config.replace(**changes)
+
+
+class _Said:
+    """What the documents of one directory say; nothing twice."""
+
+    def __init__(self) -> None:
+        self.auth: dict[str, Credentials] = {}
+        self.docker: dict[str, tuple[str, str]] = {}
+        self.single: dict[str, str] = {}
+
+    def say(self, field: str, value: str, what: str) -> None:
+        """Set one of the single fields of Config."""
+        if field in self.single:
+            raise InvalidSpec(f"{what} is already specified")
+        self.single[field] = value
+
+
+def _name(pair: tuple[str, object]) -> str:
+    return pair[0]
+
+
+def parse_document(data: bytes, directory: str, where: str) -> Document:
+    """A file of the configuration, checked for its kind and version. Raises InvalidSpec naming the file. Pure."""
+    try:
+        members = json.loads(data)
+    except ValueError as err:
+        raise InvalidSpec(f"cannot read configuration {where}: {err}") from err
+    if not isinstance(members, dict):
+        raise InvalidSpec(f"cannot read configuration {where}: it is no JSON object")
+    kind, version = members.get("rktKind"), members.get("rktVersion")
+    if not kind:
+        raise InvalidSpec(f'no rktKind specified in "{where}"')
+    if not version:
+        raise InvalidSpec(f'no rktVersion specified in "{where}"')
+    if kind not in _KINDS[directory]:
+        known = ", ".join(_KINDS[directory])
+        raise InvalidSpec(
+            f'the configuration directory "{directory}" expects to have configuration files of kind {known}, '
+            f'but "{where}" has kind "{kind}"'
+        )
+    if version != VERSION:
+        raise InvalidSpec(
+            f'"{where}": configuration of kind "{kind}" has unsupported version "{version}"', f"use {VERSION}"
+        )
+    return Document(where, kind, members)
+
+
+def _read_documents(config_dir: str, directory: str) -> list[Document]:
+    place = f"{config_dir}/{directory}"
+    try:
+        names = [name for name in entries(place) if name.endswith(".json")]
+        found = [f"{place}/{name}" for name in names]
+        regular = [path for path in found if stat.S_ISREG(os.lstat(path).st_mode)]
+        return [parse_document(read_bytes(path), directory, path) for path in regular]
+    except OSError as err:
+        raise HostFailure.of(f"cannot read the configuration in {place}", err) from err
+
+
+def _read_auth(document: Document, said: _Said) -> None:
+    members = document.members
+    credentials = _credentials(document, _text(document, members, "type"))
+    for domain in _texts(document, "domains"):
+        if domain in said.auth:
+            raise InvalidSpec(f'auth for domain "{domain}" is already specified')
+        said.auth[domain] = credentials
+
+
+def _credentials(document: Document, kind: str) -> Credentials:
+    given = document.members.get("credentials")
+    if not isinstance(given, dict):
+        raise InvalidSpec(f"{document.where}: no credentials are given")
+    if kind == "basic":
+        return Credentials(
+            kind, user=_text(document, given, "user"), password=_text(document, given, "password")
+        )
+    if kind == "oauth":
+        return Credentials(kind, token=_text(document, given, "token"))
+    if kind == "aws":
+        region = document.members.get("awsRegion")
+        access, secret = _text(document, given, "accessKeyID"), _text(document, given, "secretAccessKey")
+        return Credentials(
+            kind, access_key=access, secret_key=secret, region=region if isinstance(region, str) else ""
+        )
+    raise InvalidSpec(f'{document.where}: unknown auth type "{kind}"', "use basic, oauth or aws")
+
+
+def _read_docker_auth(document: Document, said: _Said) -> None:
+    given = document.members.get("credentials")
+    if not isinstance(given, dict):
+        raise InvalidSpec(f"{document.where}: no credentials are given")
+    pair = _text(document, given, "user"), _text(document, given, "password")
+    for registry in _texts(document, "registries"):
+        if registry in said.docker:
+            raise InvalidSpec(f'auth for docker registry "{registry}" is already specified')
+        said.docker[registry] = pair
+
+
+def _read_paths(document: Document, said: _Said) -> None:
+    for member, field, what in (
+        ("data", "data_dir", "data directory"),
+        ("stage1-images", "stage1_images", "stage1 images directory"),
+    ):
+        path = document.members.get(member)
+        if not path:
+            continue
+        if not isinstance(path, str) or not os.path.isabs(path):
+            raise InvalidSpec(f"{document.where}: the {what} must be an absolute path")
+        said.say(field, path, what)
+
+
+def _read_stage1(document: Document, said: _Said) -> None:
+    name, version, location = (
+        document.members.get(member) or "" for member in ("name", "version", "location")
+    )
+    if bool(name) != bool(version):
+        raise InvalidSpec(f"{document.where}: default stage1 name and version must be given together")
+    if name:
+        said.say("stage1_name", str(name), "default stage1 name")
+        said.say("stage1_version", str(version), "default stage1 version")
+    if location:
+        text = str(location)
+        if not os.path.isabs(text) and text.split(":", 1)[0] not in ("file", "docker", "http", "https"):
+            raise InvalidSpec(
+                f"{document.where}: default stage1 image location is either a relative path or a URL without scheme"
+            )
+        said.say("stage1_location", text, "default stage1 location")
+
+
+_READERS: dict[str, Callable[[Document, _Said], None]] = {
+    "auth": _read_auth,
+    "dockerAuth": _read_docker_auth,
+    "paths": _read_paths,
+    "stage1": _read_stage1,
+}
+
+
+def _text(document: Document, members: Mapping[str, object], name: str) -> str:
+    value = members.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidSpec(f'{document.where}: "{name}" is missing or empty')
+    return value
+
+
+def _texts(document: Document, name: str) -> tuple[str, ...]:
+    value = document.members.get(name)
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
+        raise InvalidSpec(f'{document.where}: "{name}" must be a list of names')
+    return tuple(value)

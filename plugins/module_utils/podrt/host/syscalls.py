@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The system calls that Python 3.9 lacks, one thin wrapper each: no policy, OSError with the path when they fail.
+
+The only file with ctypes. The C library wraps the old calls; those that are newer than it are made by number, which
+is the same on every architecture from 424 on. Source: the manual page of each call, linux/mount.h, linux/prctl.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CLONE_NEWTIME = 0x00000080
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_MOVE = 0x2000
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+MS_STRICTATIME = 1 << 24
+MNT_DETACH = 2
+
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+CLOSE_RANGE_CLOEXEC = 4
+
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_BPF_INSTRUCTION_BYTES = 8
+_NR_OPEN_TREE = 428
+_NR_MOVE_MOUNT = 429
+_NR_CLOSE_RANGE = 436
+_NR_OPENAT2 = 437
+_NR_MOUNT_SETATTR = 442
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones; CLONE_NEWPID is for the children made from now on."""
+    _check(_libc.unshare(ctypes.c_int(flags)))
+
+
+def setns(fd: int, kind: int) -> None:
+    """Join the namespace that fd shows, or those of the process of a pidfd. kind: CLONE_NEW..., 0 for any."""
+    _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
+
+
+def mount(source: str, target: str, fs_type: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). An empty fs_type or data is none. Raises OSError with the target."""
+    done = _libc.mount(_path(source), _path(target), _path(fs_type) or None, flags, _path(data) or None)
+    _check(done, target)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """umount2(2)."""
+    _check(_libc.umount2(_path(target), ctypes.c_int(flags)), target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make new_root the root of this mount namespace; the old one goes to put_old."""
+    _check(_libc.pivot_root(_path(new_root), _path(put_old)), new_root)
+
+
+def open_tree(dir_fd: int, path: str, flags: int) -> int:
+    """A descriptor of a mount, or with OPEN_TREE_CLONE of a detached copy of it."""
+    return _call(_NR_OPEN_TREE, (dir_fd, _path(path), flags), path)
+
+
+def move_mount(from_fd: int, to_fd: int, to_path: str = "") -> None:
+    """Attach the detached mount from_fd at to_path beneath to_fd, or at to_fd itself."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | (0 if to_path else MOVE_MOUNT_T_EMPTY_PATH)
+    _call(_NR_MOVE_MOUNT, (from_fd, b"", to_fd, _path(to_path), flags), to_path)
+
+
+def mount_setattr(fd: int, flags: int, attr_set: int, attr_clear: int = 0, propagation: int = 0) -> None:
+    """Set and clear attributes of the mount fd; with AT_RECURSIVE of all mounts beneath as well."""
+    attr = _MountAttr(attr_set, attr_clear, propagation, 0)
+    _call(_NR_MOUNT_SETATTR, (fd, b"", flags | AT_EMPTY_PATH, ctypes.addressof(attr), ctypes.sizeof(attr)))
+
+
+def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    """open(2) that resolves path as told: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    return _call(_NR_OPENAT2, (dir_fd, _path(path), ctypes.addressof(how), ctypes.sizeof(how)), path)
+
+
+def close_range(first: int, last: int, flags: int = 0) -> None:
+    """Close descriptors first to last, or with CLOSE_RANGE_CLOEXEC mark them to be closed at exec."""
+    _call(_NR_CLOSE_RANGE, (first, last, flags))
+
+
+def syncfs(fd: int) -> None:
+    """Write all that is dirty in the file system of a descriptor to disk."""
+    _check(_libc.syncfs(fd))
+
+
+def prctl(option: int, value: int = 0, third: int = 0) -> int:
+    """prctl(2)."""
+    return _check(_libc.prctl(option, value, third, 0, 0))
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the capabilities of this thread. Each is a mask: bit n is capability n."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (effective, permitted, inheritable)
+    data = (ctypes.c_uint32 * 6)(*(mask & 0xFFFFFFFF for mask in sets), *(mask >> 32 for mask in sets))
+    _check(_libc.capset(header, data))
+
+
+def load_seccomp(program: bytes) -> None:
+    """Put this thread under a compiled filter: struct sock_filter after struct sock_filter."""
+    program_header = _SockFprog(len(program) // _BPF_INSTRUCTION_BYTES, program)
+    _check(_libc.prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program_header), 0, 0))
+
+
+def _path(path: str) -> bytes:
+    return os.fsencode(path)
+
+
+def _call(number: int, arguments: Sequence[int | bytes], path: str = "") -> int:
+    # A bare int would be passed as 32 bits.
+    wrapped = [ctypes.c_long(item) if isinstance(item, int) else item for item in arguments]
+    return _check(_libc.syscall(ctypes.c_long(number), *wrapped), path)
+
+
+def _check(result: int, path: str = "") -> int:
+    if result == -1:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), *((path,) if path else ()))
+    return result

@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When the network is asked for an image, and which checks are waived. Source: behaviours A10, B.4."""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec
+from ..value import Value
+
+PULLS = ("never", "new", "update")
+_FETCH = ("image", "tls", "http", "pubkey")
+_RUN = ("capabilities", "paths", "seccomp")
+_GROUPS = {
+    "none": (),
+    "all-fetch": _FETCH,
+    "all-run": _RUN,
+    "all": ("image", "tls", "ondisk", "http", "pubkey", *_RUN),
+}
+INSECURE_OPTIONS = ("none", "image", "tls", "ondisk", "http", "pubkey", *_RUN, "all-fetch", "all-run", "all")
+
+
+class FetchPolicy(Value):
+    """pull: one of PULLS. insecure: the checks that are waived, as parse_insecure gives them."""
+
+    pull: str = "new"
+    insecure: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """The words must be known."""
+        if self.pull not in PULLS:
+            raise InvalidSpec(f'unknown pull policy "{self.pull}"', "use never, new or update", where="pull")
+        for option in self.insecure:
+            _check_option(option, "insecure_options")
+
+    def waives(self, check: str) -> bool:
+        """Whether a check is waived: image, tls, http or pubkey."""
+        return check in self.insecure
+
+
+def parse_insecure(text: str, where: str = "") -> tuple[str, ...]:
+    """The checks that a comma list such as "image,TLS" or "all-fetch" waives, groups spelled out, sorted.
+
+    Raises InvalidSpec for an unknown or a repeated word.
+    """
+    seen: list[str] = []
+    for word in filter(None, (part.strip().lower() for part in text.split(","))):
+        _check_option(word, where)
+        if word in seen:
+            raise InvalidSpec(f'duplicated option "{word}"', where=where)
+        seen.append(word)
+    return tuple(sorted({option for word in seen for option in _GROUPS.get(word, (word,))}))
+
+
+def _check_option(word: str, where: str) -> None:
+    if word not in INSECURE_OPTIONS:
+        raise InvalidSpec(
+            f'unknown option "{word}"', f"use a list of {', '.join(INSECURE_OPTIONS)}", where=where
+        )

@@ -1,0 +1,263 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How images are asked for: by name, docker reference, URL, file or key. Source: behaviours B1 to B7, B38."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..appc.labels import Labels
+from ..appc.names import KEY_PREFIX, ACIdentifier
+from ..errors import InvalidSpec
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    ImageReference = Union["AppcName", "DockerReference", "ArchiveURL", "LocalFile", "ImageKey"]
+
+DOCKER_HUB = "registry-1.docker.io"
+_HUB_ALIASES = ("docker.io", "index.docker.io")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+_REGISTRY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class AppcName(Value):
+    """An image by name and labels. No version label means the latest."""
+
+    name: ACIdentifier
+    labels: Labels = Labels()
+
+    def __str__(self) -> str:
+        version = self.labels.get("version")
+        others = [f",{name}={value}" for name, value in self.labels.pairs if name != "version"]
+        return "".join((self.name, f":{version}" if version is not None else "", *others))
+
+    @property
+    def source(self) -> str:
+        """What it is remembered by; the order of labels does not count."""
+        labels = "&".join(f"{escape(name)}={escape(value)}" for name, value in self.labels.pairs)
+        return f"cimd:appc:v=0:{self.name}" + (f"?{labels}" if labels else "")
+
+    def check(self) -> None:
+        """What its text could not say is refused."""
+        for name, value in self.labels.pairs:
+            if "," in value or (name == "version" and ":" in value):
+                raise InvalidSpec(f'"{value}" is not a valid value of label {name}', where="image")
+
+
+class DockerReference(Value):
+    """An image in a docker registry, by tag or by digest ("sha256:" and 64 digits); exactly one is given."""
+
+    registry: str
+    repository: str
+    tag: str = ""
+    digest: str = ""
+
+    def check(self) -> None:
+        """Each part has its alphabet."""
+        for part, pattern, what in (
+            (self.registry, _REGISTRY, "registry"),
+            (self.repository, _REPOSITORY, "repository"),
+            (self.tag or "x", _TAG, "tag"),
+            (self.digest or "sha256:" + "0" * 64, _DIGEST, "digest"),
+        ):
+            if not pattern.fullmatch(part):
+                raise InvalidSpec(f'"{part}" is not a valid {what} of a docker reference', where="image")
+        if bool(self.tag) == bool(self.digest):
+            raise InvalidSpec("a docker reference has a tag or a digest", where="image")
+
+    def __str__(self) -> str:
+        return f"docker://{self.name}"
+
+    @property
+    def name(self) -> str:
+        """The reference without a scheme, with every default written out."""
+        return f"{self.registry}/{self.repository}" + (f"@{self.digest}" if self.digest else f":{self.tag}")
+
+    @property
+    def source(self) -> str:
+        """What it is remembered by."""
+        return f"cimd:docker:v=0:{self.name}"
+
+
+class ArchiveURL(Value):
+    """An ACI at an http:// or https:// URL."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def source(self) -> str:
+        """What it is remembered by."""
+        return f"cimd:aci-archive:v=0:{escape(self.url)}"
+
+
+class LocalFile(Value):
+    """An ACI in a file of this host; the path is absolute."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def source(self) -> str:
+        """What it is remembered by."""
+        return f"cimd:aci-archive:v=0:{escape(f'file://{self.path}')}"
+
+
+class ImageKey(Value):
+    """An image in the store by the beginning of its ID."""
+
+    prefix: str
+
+    def __str__(self) -> str:
+        return self.prefix
+
+    @property
+    def source(self) -> str:
+        """What it is remembered by."""
+        return self.prefix
+
+
+def parse_reference(text: str, where: str = "", *, keys: bool = True) -> ImageReference:
+    """What a text such as docker://busybox or example.com/app:1.0 asks for. Raises InvalidSpec naming where.
+
+    keys: whether a text that begins with sha512- is a key, as it is but for fetch (B1). Looks whether a relative
+    path names a file (B2).
+    """
+    try:
+        return _parse(text, keys)
+    except InvalidSpec as err:
+        if err.where == where:
+            raise
+        raise InvalidSpec(err.reason, err.hint, where=where) from err
+
+
+def parse_appc_name(text: str) -> AppcName:
+    """NAME[:VERSION][,label=value]... (B5). Raises InvalidSpec."""
+    head, *pairs = text.split(",")
+    name, colon, version = head.partition(":")
+    labels: dict[str, str] = {"version": version} if colon else {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidSpec(f'"{pair}" is not a label', "write label=value")
+        if key in labels:
+            raise InvalidSpec(f'label "{key}" is given twice')
+        labels[ACIdentifier(key)] = value
+    if ":" in version or (colon and not version):
+        raise InvalidSpec(f'invalid image string "{text}"', "write NAME:VERSION,label=value")
+    return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
+
+
+def parse_docker(text: str) -> DockerReference:
+    """[REGISTRY/]NAME[:TAG][@sha256:DIGEST] (B38). Raises InvalidSpec."""
+    rest, _at, digest = text.partition("@")
+    first, slash, path = rest.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        registry, rest = first, path
+    else:
+        registry = DOCKER_HUB
+    registry = DOCKER_HUB if registry in _HUB_ALIASES else registry
+    repository, colon, tag = rest.rpartition(":")
+    if not colon:
+        repository, tag = rest, "latest"
+    if registry == DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    if "@" in text and not digest:
+        raise InvalidSpec(f'invalid image string "{text}"', "write NAME@sha256:DIGEST")
+    return DockerReference(registry, repository, "" if digest else tag, digest)
+
+
+def _parse(text: str, keys: bool) -> ImageReference:
+    if not text or text != text.strip() or "\0" in text:
+        raise InvalidSpec(f'invalid image string "{text}"', "name an image")
+    if keys and text.startswith(KEY_PREFIX):
+        return ImageKey(text)
+    if not _SCHEME.match(text) or text.startswith("/"):
+        return _without_scheme(text)
+    scheme, _colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if scheme in ("http", "https", "file"):
+        return _archive(text, scheme)
+    if scheme == "docker":
+        return parse_docker(rest[2:] if rest.startswith("//") else rest)
+    if scheme == "cimd":
+        return _parse_cimd(text)
+    return _named_or_file(text)
+
+
+def _without_scheme(text: str) -> ImageReference:
+    if os.path.isabs(text):
+        return LocalFile(os.path.normpath(text))
+    return _named_or_file(text)
+
+
+def _named_or_file(text: str) -> ImageReference:
+    """The order of rkt: an existing file, a colon for a name, then what looks like a path (B2)."""
+    if os.path.isfile(text):
+        return LocalFile(os.path.abspath(text))
+    if ":" in text:
+        return parse_appc_name(text)
+    if "./" in text or text.endswith(".aci"):
+        return LocalFile(os.path.abspath(text))
+    return parse_appc_name(text)
+
+
+def _archive(text: str, scheme: str) -> ImageReference:
+    """A URL whose path ends in .aci; a file's URL is the file."""
+    path = text.split("#", 1)[0].split("?", 1)[0]
+    authority, slash, _path = path.partition("://")[2].partition("/")
+    if not path.endswith(".aci") or not slash or (scheme != "file" and not authority):
+        raise InvalidSpec(f'invalid image string "{text}"', "the path of the URL must end in .aci")
+    if scheme == "file":
+        if authority not in ("", "localhost"):
+            raise InvalidSpec(f'invalid image string "{text}"', "write file:///PATH")
+        return LocalFile(os.path.normpath(_unescape(path.partition("://")[2][len(authority) :])))
+    return ArchiveURL(f"{scheme}{text[len(scheme) :]}")
+
+
+def _parse_cimd(text: str) -> ImageReference:
+    """cimd:TYPE:v=0:REST (B4)."""
+    parts = text.split(":", 3)
+    if len(parts) < 4 or parts[2] != "v=0":
+        raise InvalidSpec(f'invalid image string "{text}"', "write cimd:TYPE:v=0:REST")
+    kind, rest = parts[1], parts[3]
+    if kind == "docker":
+        return parse_docker(rest)
+    if kind == "aci-archive":
+        url = _unescape(rest)
+        return _archive(url, url.partition(":")[0].lower())
+    if kind == "appc":
+        name, _mark, query = rest.partition("?")
+        pairs = [pair.partition("=") for pair in query.split("&") if pair]
+        labels = {ACIdentifier(_unescape(key)): _unescape(value) for key, _equals, value in pairs}
+        return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
+    raise InvalidSpec(f'invalid image string "{text}"', "use cimd:docker, cimd:appc or cimd:aci-archive")
+
+
+def escape(text: str) -> str:
+    """Percent-encoding as in the query of a URL. urllib would cost every start 5 ms."""
+    kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+    return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in text.encode())
+
+
+def _unescape(text: str) -> str:
+    if "%" not in text:
+        return text
+    first, *rest = text.encode().split(b"%")
+    try:
+        return (first + b"".join(bytes([int(part[:2], 16)]) + part[2:] for part in rest)).decode()
+    except ValueError:
+        raise InvalidSpec(
+            f'invalid image string "{text}"', "a % in a URL is followed by two hex digits"
+        ) from None

@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network configurations: which there are, and which of them a pod asked for. Source: behaviours E.1, E.2."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..appc.fields import Fields, parse_json
+from ..errors import InvalidSpec, NotFound
+from ..host.files import entries, read_bytes
+from ..value import Value
+from .ipam import Ipam, NetDns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+ALL = "all"
+HOST = "host"
+NONE = "none"
+DEFAULT = "default"
+
+# A name becomes a directory of leases. Source: CNI's specification of "name".
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+
+# Source: behaviours E28.
+_BUILT_IN = (
+    (
+        "99-default-restricted.conf",
+        '{"cniVersion":"0.1.0","name":"default-restricted","type":"ptp","ipMasq":false,'
+        '"ipam":{"type":"host-local","subnet":"172.31.0.0/16"}}',
+    ),
+    (
+        "99-default.conf",
+        '{"cniVersion":"0.1.0","name":"default","type":"ptp","ipMasq":true,'
+        '"ipam":{"type":"host-local","subnet":"172.16.28.0/24","routes":[{"dst":"0.0.0.0/0"}]}}',
+    ),
+)
+
+
+class NetConf(Value):
+    """One network. mtu 0: the kernel's. directory "": built in. raw: the document as it was read, for its plugin."""
+
+    name: str
+    type: str
+    ip_masq: bool = False
+    mtu: int = 0
+    ipam: Ipam = Ipam()
+    dns: NetDns = NetDns()
+    file_name: str = ""
+    directory: str = ""
+    raw: str = "{}"
+
+    @classmethod
+    def parse(cls, raw: bytes, file_name: str, directory: str = "") -> NetConf:
+        """Read a configuration file. Raises InvalidSpec naming the file and the member."""
+        where = f"{directory}/{file_name}" if directory else file_name
+        fields = Fields(parse_json(raw, where), where)
+        name = fields.text("name")
+        if not _NAME.fullmatch(name):
+            raise InvalidSpec(
+                f'"{name}" is not a valid network name',
+                "use letters, digits, underscores, dots and dashes",
+                where=fields.where_of("name"),
+            )
+        return cls(
+            name,
+            fields.text("type"),
+            fields.boolean("ipMasq", False),
+            fields.integer("mtu", 0),
+            Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
+            NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
+            file_name,
+            directory,
+            raw.decode(),
+        )
+
+    def fields(self) -> Fields:
+        """The members that only the network's type knows."""
+        return Fields(parse_json(self.raw.encode(), self.file_name), self.file_name)
+
+
+class ChosenNet(Value):
+    """A network that a pod joins, and the arguments that it gives to the network's plugins."""
+
+    conf: NetConf
+    args: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def args_text(self) -> str:
+        """The arguments as CNI_ARGS has them: K=V;K2=V2."""
+        return ";".join(f"{key}={value}" for key, value in self.args)
+
+
+def load_confs(
+    config_dirs: Sequence[str], report: Callable[[str], None] | None = None
+) -> tuple[NetConf, ...]:
+    """Every known network: the built-in ones, and those of DIR/net.d/*.conf, later directories over earlier ones.
+
+    report gets a sentence for each file that is ignored or that replaces another network.
+    Raises InvalidSpec for a file that makes no sense, OSError for one that cannot be read.
+    """
+    known = {conf.name: conf for conf in (NetConf.parse(raw.encode(), name) for name, raw in _BUILT_IN)}
+    for config_dir in config_dirs:
+        directory = f"{config_dir}/net.d"
+        for name, conf in _first_of_each_name(_read_dir(directory), report).items():
+            if name in known and report:
+                report(f'overriding "{name}" network with one from {directory}')
+            known[name] = conf
+    return tuple(sorted(known.values(), key=_order))
+
+
+def choose(
+    confs: Sequence[NetConf], requests: Sequence[tuple[str, tuple[tuple[str, str], ...]]]
+) -> tuple[ChosenNet, ...]:
+    """The networks that a pod joins, in the order of its interfaces eth0, eth1 and so on.
+
+    requests: names with arguments, as parse_requests gives them; "none" and "host" choose nothing, "all" everything.
+    Raises NotFound with every name that has no configuration.
+    """
+    args = dict(requests)
+    if NONE in args or HOST in args:
+        return ()
+    wanted = set(args) - {ALL}
+    chosen = [conf for conf in confs if ALL in args or conf.name in wanted]
+    missing = [name for name in args if name in wanted - {conf.name for conf in confs}]
+    if missing:
+        raise NotFound(
+            f"networks not found: {', '.join(missing)}",
+            "put a network configuration into net.d of a configuration directory",
+            networks=missing,
+        )
+    return tuple(ChosenNet(conf, args.get(conf.name, ())) for conf in sorted(chosen, key=_order))
+
+
+def parse_requests(text: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Read the value of --net: NAME[:K=V[;K2=V2]] joined by commas; several --net are joined by commas before.
+
+    An empty text is the default network. Raises InvalidSpec. Source: behaviours E1.
+    """
+    if not text:
+        return ((DEFAULT, ()),)
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for item in text.split(","):
+        name, *rest = item.split(":")
+        if not name:
+            raise InvalidSpec("netname must not be empty")
+        if name in found:
+            raise InvalidSpec(f'found duplicate netname "{name}"')
+        if len(rest) == 1 and name in (ALL, HOST):
+            raise InvalidSpec(f'arguments are not supported by special netname "{name}"')
+        if len(rest) > 1:
+            raise InvalidSpec(f'network "{name}" provided with invalid arguments: [{" ".join(rest)}]')
+        found[name] = _parse_args(name, rest[0]) if rest else ()
+    return tuple(found.items())
+
+
+def _parse_args(name: str, text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for item in filter(None, text.split(";")):
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise InvalidSpec(
+                f'network "{name}" provided with invalid arguments: [{text}]', "write arguments as K=V;K2=V2"
+            )
+        pairs.append((key, value))
+    return tuple(pairs)
+
+
+def _order(conf: NetConf) -> tuple[str, str]:
+    return conf.file_name, conf.name
+
+
+def _read_dir(directory: str) -> list[NetConf]:
+    names = [name for name in entries(directory) if name.endswith(".conf")]
+    return [NetConf.parse(read_bytes(os.path.join(directory, name)), name, directory) for name in names]
+
+
+def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:
+    first: dict[str, NetConf] = {}
+    for conf in confs:
+        if conf.name in first:
+            if report:
+                report(f'"{conf.name}" network already defined, ignoring {conf.file_name}')
+            continue
+        first[conf.name] = conf
+    return first

@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pod's networks came to, and the file that remembers it: net-info.json. Source: behaviours E7."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ..appc.fields import Fields, parse_json
+from ..errors import Corrupt, InvalidSpec
+from ..host.files import PRIVATE_FILE, read_bytes, write_new
+from ..value import Value
+from .ipam import NetDns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class NetInfo(Value):
+    """One interface of a pod.
+
+    ip, mask and gateway: dotted; "" where there is no IPv4 address. ip6: ADDRESS/PREFIX each. plugin_path: the
+    plugin's file, or its type when it is built in. host_if: the interface of the host that leads to the pod.
+    """
+
+    net_name: str
+    conf_path: str
+    plugin_path: str
+    if_name: str
+    ip: str = ""
+    mask: str = ""
+    args: str = ""
+    host_if: str = ""
+    gateway: str = ""
+    ip6: tuple[str, ...] = ()
+    ip_masq: bool = False
+    dns: NetDns = NetDns()
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> NetInfo:
+        """Read an element of net-info.json. Raises InvalidSpec with the place."""
+        fields = Fields(value, where)
+        return cls(
+            fields.text("netName"),
+            fields.text("netConf", ""),
+            fields.text("pluginPath", ""),
+            fields.text("ifName"),
+            fields.text("ip", ""),
+            fields.text("mask", ""),
+            fields.text("args", ""),
+            fields.text("hostIf", ""),
+            fields.text("gateway", ""),
+            fields.strings("ip6"),
+            fields.boolean("ipMasq", False),
+            NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """An element of net-info.json: rkt's members, then ours."""
+        return {
+            "netName": self.net_name,
+            "netConf": self.conf_path,
+            "pluginPath": self.plugin_path,
+            "ifName": self.if_name,
+            "ip": self.ip,
+            "args": self.args,
+            "mask": self.mask,
+            "hostIf": self.host_if,
+            "gateway": self.gateway,
+            "ip6": list(self.ip6),
+            "ipMasq": self.ip_masq,
+            "dns": self.dns.to_json(),
+        }
+
+
+def read_net_info(path: str) -> tuple[NetInfo, ...]:
+    """The interfaces of a pod; none when the file is absent. Raises Corrupt."""
+    try:
+        value = parse_json(read_bytes(path), path)
+        found = Fields({"networks": value}, path).items("networks")
+        return tuple(NetInfo.from_json(element, where) for element, where in found)
+    except FileNotFoundError:
+        return ()
+    except InvalidSpec as err:
+        raise Corrupt(f"cannot read what the networks of a pod are: {err.message}", path=path) from err
+
+
+def write_net_info(path: str, infos: Sequence[NetInfo]) -> None:
+    """Replace the file at once. Not synced: a power cut takes the interfaces with it."""
+    aside = f"{path}.tmp"
+    write_new(aside, json.dumps([info.to_json() for info in infos]).encode() + b"\n", PRIVATE_FILE)
+    os.rename(aside, path)

@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The "ipam" and "dns" members of a network configuration. Source: behaviours E.3; CNI's host-local, static."""
+
+from __future__ import annotations
+
+from ..appc.fields import Fields
+from ..errors import InvalidSpec
+from ..value import Value
+from .addresses import Address, Route, Subnet, parse_prefixed
+from .ranges import AddressRange, Assigned
+
+
+class NetDns(Value):
+    """What a network says about names."""
+
+    nameservers: tuple[str, ...] = ()
+    domain: str = ""
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> NetDns:
+        """Read CNI's dns object; absent is empty. Raises InvalidSpec with the place."""
+        if value is None:
+            return cls()
+        fields = Fields(value, where)
+        return cls(
+            fields.strings("nameservers"),
+            fields.text("domain", ""),
+            fields.strings("search"),
+            fields.strings("options"),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """CNI's dns object, what is empty left out."""
+        members = {
+            "nameservers": list(self.nameservers),
+            "domain": self.domain,
+            "search": list(self.search),
+            "options": list(self.options),
+        }
+        return {name: value for name, value in members.items() if value}
+
+
+class Ipam(Value):
+    """Where addresses come from.
+
+    type: "" for none, host-local, static, or one that an external plugin knows. range_sets: each gives one address.
+    data_dir: where leases are kept instead of the usual place; "" for that.
+    """
+
+    type: str = ""
+    range_sets: tuple[tuple[AddressRange, ...], ...] = ()
+    static: tuple[Assigned, ...] = ()
+    routes: tuple[Route, ...] = ()
+    data_dir: str = ""
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Ipam:
+        """Read CNI's ipam object; absent is none. Raises InvalidSpec with the place."""
+        if value is None:
+            return cls()
+        fields = Fields(value, where)
+        kind = fields.text("type", "")
+        return cls(
+            kind,
+            _range_sets(fields) if kind == "host-local" else (),
+            tuple(_static(*item) for item in fields.items("addresses")) if kind == "static" else (),
+            tuple(_route(*item) for item in fields.items("routes")),
+            fields.text("dataDir", ""),
+        )
+
+
+def _range_sets(fields: Fields) -> tuple[tuple[AddressRange, ...], ...]:
+    sets: list[tuple[AddressRange, ...]] = (
+        [(AddressRange.from_fields(fields),)] if fields.has("subnet") else []
+    )
+    for value, where in fields.items("ranges"):
+        spans = Fields({"set": value}, where).items("set")
+        sets.append(tuple(AddressRange.from_fields(Fields(span, place)) for span, place in spans))
+    if not sets:
+        raise InvalidSpec("missing; expected a subnet or ranges", where=fields.where_of("subnet"))
+    return tuple(sets)
+
+
+def _static(value: object, where: str) -> Assigned:
+    fields = Fields(value, where)
+    address, prefix = parse_prefixed(fields.text("address"), fields.where_of("address"))
+    return Assigned(address, prefix, _gateway(fields, "gateway"))
+
+
+def _route(value: object, where: str) -> Route:
+    fields = Fields(value, where)
+    return Route(Subnet.parse(fields.text("dst"), fields.where_of("dst")), _gateway(fields, "gw"))
+
+
+def _gateway(fields: Fields, name: str) -> Address | None:
+    text = fields.text(name, "")
+    return Address.parse(text, fields.where_of(name)) if text else None

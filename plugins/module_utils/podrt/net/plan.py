@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a network configuration and addresses to the steps that join a pod to it. Pure.
+
+A type of network is a row of _BUILDERS. Source: behaviours E16, E17.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidSpec, NotFound
+from ..value import Value
+from .addresses import V4_BITS, V6_BITS, Address, Subnet
+from .ranges import Assigned
+from .steps import (
+    HOST_SIDE,
+    POD_SIDE,
+    AddAddress,
+    AddRoute,
+    EnsureBridge,
+    EnsureBridgeAddress,
+    MakeVeth,
+    SetSysctl,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .conf import NetConf
+    from .steps import Step
+
+    Builder = Callable[["NetConf", "Place"], Iterator[Step]]
+
+_HOST_IF_PREFIX = "veth"
+_UUID_DIGITS = 10
+_INDEX_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_BRIDGE_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}")
+_IPAM_TYPES = ("", "host-local", "static")
+# The last resort of a bridge that has no address to make its MAC address from: locally administered.
+_BRIDGE_MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
+# The kernel's own link-local address is tentative for a second, and until then no neighbour is asked for.
+_LINK_LOCAL = Address(V6_BITS, 0xFE80 << 112 | 1)
+_LINK_LOCAL_PREFIX = 64
+
+
+class Place(Value):
+    """Where a pod joins a network: the names of its interface inside and on the host, and its addresses."""
+
+    uuid: str
+    index: int
+    addresses: tuple[Assigned, ...] = ()
+
+    def check(self) -> None:
+        """Names of interfaces have room for so many networks."""
+        if self.index >= len(_INDEX_DIGITS):
+            raise InvalidSpec(f"a pod can join {len(_INDEX_DIGITS)} networks at most", where="networks")
+
+    @property
+    def if_name(self) -> str:
+        """The interface inside: eth0, eth1, ..."""
+        return f"eth{self.index}"
+
+    @property
+    def host_if(self) -> str:
+        """The interface on the host; that of a pod can be found without any record."""
+        return host_if_prefix(self.uuid) + _INDEX_DIGITS[self.index]
+
+    @property
+    def macs(self) -> tuple[bytes, bytes]:
+        """The MAC addresses of the host's end and of the pod's, locally administered, from the UUID."""
+        seed = bytes.fromhex(_hex_of(self.uuid)[-8:])
+        return bytes((0x0A, 0x59)) + _mixed(seed, self.index), bytes((0x0A, 0x5A)) + _mixed(seed, self.index)
+
+
+def host_if_prefix(uuid: str) -> str:
+    """What the names of all the host's interfaces of a pod begin with; one character follows."""
+    return _HOST_IF_PREFIX + _hex_of(uuid)[:_UUID_DIGITS]
+
+
+def steps_of(conf: NetConf, place: Place) -> tuple[Step, ...]:
+    """What joins a pod to a network, in order. Raises InvalidSpec when the configuration lacks something."""
+    if not place.addresses:
+        raise InvalidSpec(
+            f'network "{conf.name}" gives no address', "add an ipam section", where=conf.file_name
+        )
+    return tuple(_BUILDERS[conf.type](conf, place))
+
+
+def require_known(conf: NetConf, plugin_dirs: Sequence[str]) -> None:
+    """Raise NotFound unless the network's type and its IPAM type are built in."""
+    for kind, known in ((conf.type, tuple(_BUILDERS)), (conf.ipam.type, _IPAM_TYPES)):
+        if kind not in known:
+            raise NotFound(
+                f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(plugin_dirs)}',
+                f"built in are {', '.join(_BUILDERS)} with {', '.join(filter(None, _IPAM_TYPES))}",
+                network=conf.name,
+                plugin=kind,
+            )
+
+
+def gateway_link(conf: NetConf, place: Place) -> str:
+    """The interface of the host that holds the gateway of the network."""
+    return bridge_name(conf) if conf.type == "bridge" else place.host_if
+
+
+def bridge_name(conf: NetConf) -> str:
+    """The bridge of a network of that type. Raises InvalidSpec. Source: behaviours E17."""
+    fields = conf.fields()
+    name = fields.text("bridge", "cni0")
+    if not _BRIDGE_NAME.fullmatch(name):
+        raise InvalidSpec(f'"{name}" is not a name for a bridge', where=fields.where_of("bridge"))
+    return name
+
+
+def _ptp(conf: NetConf, place: Place) -> Iterator[Step]:
+    yield from _forwarding(place)
+    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu)
+    for assigned in place.addresses:
+        gateway = assigned.gateway
+        if gateway is None:
+            raise InvalidSpec(f'network "{conf.name}" of type ptp needs a gateway', where=conf.file_name)
+        bits = gateway.bits
+        yield AddAddress(HOST_SIDE, place.host_if, gateway, bits)
+        yield AddRoute(HOST_SIDE, place.host_if, Subnet.around(assigned.address, bits))
+        if bits != V4_BITS:
+            yield AddAddress(HOST_SIDE, place.host_if, _LINK_LOCAL, _LINK_LOCAL_PREFIX)
+        yield AddAddress(POD_SIDE, place.if_name, assigned.address, assigned.prefix, prefix_route=False)
+        yield AddRoute(POD_SIDE, place.if_name, Subnet.around(gateway, bits))
+        yield AddRoute(POD_SIDE, place.if_name, assigned.subnet, gateway)
+    yield from _routes(conf, place, ())
+
+
+def _bridge(conf: NetConf, place: Place) -> Iterator[Step]:
+    fields = conf.fields()
+    name = bridge_name(conf)
+    is_default = fields.boolean("isDefaultGateway", False)
+    is_gateway = fields.boolean("isGateway", False) or is_default
+    gateways = [found for found in place.addresses if found.gateway is not None]
+    yield EnsureBridge(name, _bridge_mac(gateways) if is_gateway else _BRIDGE_MAC, conf.mtu)
+    if is_gateway:
+        yield from _forwarding(place)
+        for found in gateways:
+            yield EnsureBridgeAddress(name, found.gateway or found.address, found.prefix)
+    hairpin = fields.boolean("hairpinMode", False)
+    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, name, hairpin)
+    for found in place.addresses:
+        yield AddAddress(POD_SIDE, place.if_name, found.address, found.prefix)
+    defaults = tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if is_default else ()
+    yield from _routes(conf, place, defaults)
+
+
+_BUILDERS: dict[str, Builder] = {"ptp": _ptp, "bridge": _bridge}
+
+
+def _forwarding(place: Place) -> Iterator[Step]:
+    families = {found.address.bits for found in place.addresses}
+    if V4_BITS in families:
+        yield SetSysctl("net/ipv4/ip_forward", "1")
+    if families - {V4_BITS}:
+        yield SetSysctl("net/ipv6/conf/all/forwarding", "1")
+
+
+def _routes(conf: NetConf, place: Place, more: tuple[Subnet, ...]) -> Iterator[Step]:
+    asked = [(route.dst, route.gateway) for route in conf.ipam.routes]
+    known = [dst for dst, gateway in asked]
+    asked += [(dst, None) for dst in more if dst not in known]
+    for dst, gateway in asked:
+        way = gateway or _gateway_for(dst, place)
+        yield AddRoute(POD_SIDE, place.if_name, dst, way)
+
+
+def _gateway_for(dst: Subnet, place: Place) -> Address | None:
+    for found in place.addresses:
+        if found.address.bits == dst.bits and found.gateway is not None:
+            return found.gateway
+    return None
+
+
+def _bridge_mac(gateways: Sequence[Assigned]) -> bytes:
+    for found in gateways:
+        if found.is_v4 and found.gateway is not None:
+            return bytes((0x0A, 0x58)) + found.gateway.packed
+    return _BRIDGE_MAC
+
+
+def _hex_of(uuid: str) -> str:
+    return uuid.replace("-", "").lower()
+
+
+def _mixed(seed: bytes, index: int) -> bytes:
+    return bytes(((seed[0] + index) & 0xFF, *seed[1:]))

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether ports of the host are free to be published. Effects: a socket is bound and closed again."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import errno
+import os
+
+from ..errors import Conflict
+from ..host.files import read_text_or
+from .firewall import holders_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from .rules import PortForward
+
+_STATE_LISTEN = "0A"
+_STATE_UDP = "07"
+
+
+def ports_in_use(
+    forwards: Sequence[PortForward], is_live: Callable[[str], bool] | None = None, uuid: str = ""
+) -> None:
+    """Raise Conflict when a port of the host is in use, naming the port and who has it.
+
+    Asked are the published ports of other pods than uuid, those that is_live calls dead left out, and the sockets
+    of the host. What holds now may change until the pod starts: attach finds that out again for ports of pods.
+    """
+    if not forwards:
+        return
+    for forward, holder in holders_of(forwards, uuid):
+        if is_live is None or is_live(holder):
+            raise Conflict(
+                f"port {forward} of the host is in use by pod {holder}",
+                "stop that pod or publish another port",
+                port=forward.host_port,
+                holder=holder,
+            )
+    for forward in forwards:
+        if _is_bound(forward):
+            holder = _listener(forward) or "another process"
+            raise Conflict(
+                f"port {forward} of the host is in use by {holder}",
+                "stop it or publish another port",
+                port=forward.host_port,
+                holder=holder,
+            )
+
+
+def _is_bound(forward: PortForward) -> bool:
+    kind = _socket.SOCK_STREAM if forward.protocol == "tcp" else _socket.SOCK_DGRAM
+    probe = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
+    try:
+        if forward.protocol == "tcp":
+            # With this only a listening socket is in the way, not a connection that has ended just now.
+            probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        probe.bind((forward.host_ip or "0.0.0.0", forward.host_port))
+    except OSError as err:
+        return err.errno == errno.EADDRINUSE
+    finally:
+        probe.close()
+    return False
+
+
+def _listener(forward: PortForward) -> str:
+    """The process that has the port, as "nginx (pid 71)"; "" when it cannot be told. Source: proc_net(5)."""
+    inodes = set(_inodes(forward))
+    if not inodes:
+        return ""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if inodes & set(_sockets_of(pid)):
+            return f"{read_text_or(f'/proc/{pid}/comm', '?')} (pid {pid})"
+    return ""
+
+
+def _inodes(forward: PortForward) -> Iterator[str]:
+    state = _STATE_LISTEN if forward.protocol == "tcp" else _STATE_UDP
+    for table in (forward.protocol, f"{forward.protocol}6"):
+        for line in read_text_or(f"/proc/net/{table}", "").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == state and int(fields[1].rpartition(":")[2], 16) == forward.host_port:
+                yield f"socket:[{fields[9]}]"
+
+
+def _sockets_of(pid: str) -> Iterator[str]:
+    try:
+        fds = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which address a pod gets: pure choice over whatever knows who holds what. Source: behaviours E13, E14."""
+
+from __future__ import annotations
+
+from ..errors import Conflict, InvalidSpec
+from ..value import Value
+from .addresses import V4_BITS, Address, Subnet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    from ..appc.fields import Fields
+
+    class Reservations(Protocol):
+        """Who holds which address of one network."""
+
+        def is_taken(self, address: Address) -> bool:
+            """Whether a pod holds the address."""
+
+
+class AddressRange(Value):
+    """The addresses from start to end, both included, of a subnet; the gateway is never given out."""
+
+    subnet: Subnet
+    start: Address
+    end: Address
+    gateway: Address
+
+    def check(self) -> None:
+        """Start, end and gateway are in the subnet and in order."""
+        for name, address in (("rangeStart", self.start), ("rangeEnd", self.end), ("gateway", self.gateway)):
+            if not self.subnet.holds(address):
+                raise InvalidSpec(f"{name} {address} not in network: {self.subnet}", where=f"ipam.{name}")
+        if self.start.number > self.end.number:
+            raise InvalidSpec(
+                f"rangeStart {self.start} is above rangeEnd {self.end}", where="ipam.rangeStart"
+            )
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> AddressRange:
+        """Read subnet, rangeStart, rangeEnd and gateway. Raises InvalidSpec with the place."""
+        subnet = Subnet.parse(fields.text("subnet"), fields.where_of("subnet"))
+        if subnet.bits - subnet.prefix < 2:
+            raise InvalidSpec(
+                f"network {subnet} is too small to allocate from", where=fields.where_of("subnet")
+            )
+        first = Address(subnet.bits, subnet.number + 1)
+        # The highest address of an IPv6 subnet is no broadcast address, but host-local leaves it out too.
+        last = Address(subnet.bits, subnet.last.number - 1)
+
+        def field(name: str, default: Address) -> Address:
+            return Address.parse(fields.text(name), fields.where_of(name)) if fields.has(name) else default
+
+        return cls(subnet, field("rangeStart", first), field("rangeEnd", last), field("gateway", first))
+
+
+class Assigned(Value):
+    """An address that an interface gets, the prefix length of its subnet, and the way out if there is one."""
+
+    address: Address
+    prefix: int
+    gateway: Address | None = None
+
+    @property
+    def subnet(self) -> Subnet:
+        """The subnet that the address is in."""
+        return Subnet.around(self.address, self.prefix)
+
+    @property
+    def is_v4(self) -> bool:
+        """Whether this is an IPv4 address."""
+        return self.address.bits == V4_BITS
+
+
+def choose_address(
+    ranges: Sequence[AddressRange], held: Reservations, requested: Address | None, net_name: str
+) -> Assigned:
+    """The address asked for, or else the lowest free one of the ranges.
+
+    Raises InvalidSpec when the request makes no sense, Conflict when it is taken or nothing is free.
+    """
+    if requested is not None:
+        return _requested(ranges, held, requested, net_name)
+    for span in ranges:
+        for number in range(span.start.number, span.end.number + 1):
+            address = Address(span.subnet.bits, number)
+            if address != span.gateway and not held.is_taken(address):
+                return Assigned(address, span.subnet.prefix, span.gateway)
+    raise Conflict(
+        f"no IP addresses available in network: {net_name}",
+        "remove pods with podctl gc, or give the network a larger subnet",
+        network=net_name,
+    )
+
+
+def _requested(
+    ranges: Sequence[AddressRange], held: Reservations, wanted: Address, net_name: str
+) -> Assigned:
+    fitting = [span for span in ranges if span.subnet.holds(wanted)]
+    if not fitting:
+        subnets = ", ".join(str(span.subnet) for span in ranges)
+        raise InvalidSpec(f"{wanted} not in network: {subnets}")
+    span = fitting[0]
+    if wanted == span.gateway:
+        raise InvalidSpec("requested IP must differ gateway IP")
+    if held.is_taken(wanted):
+        raise Conflict(
+            f'requested IP address "{wanted}" is not available in network: {net_name}', network=net_name
+        )
+    return Assigned(wanted, span.subnet.prefix, span.gateway)

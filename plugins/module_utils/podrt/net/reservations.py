@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Leases of addresses, in the on-disk format of CNI's host-local plugin, so that both can serve one network.
+
+    LEASES/NETWORK/lock         flock'ed during every change
+    LEASES/NETWORK/172.16.28.2  container id, CR LF, interface name
+
+A lease is there with its content or not at all, so an empty file is what a crash of something else left: free.
+Source: behaviours E12 to E15; containernetworking/plugins host-local backend/disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..errors import Conflict
+from ..host.files import PRIVATE_FILE, entries, make_dirs, read_bytes, write_new
+from ..host.locks import FileLock
+from ..value import Value
+from .ranges import choose_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .addresses import Address
+    from .ranges import AddressRange, Assigned, Reservations
+
+_LOCK = "lock"
+_ASIDE = "lock.new"
+_LINE_END = "\r\n"
+
+
+class LeaseRequest(Value):
+    """Who wants an address: the pod, its interface, the network, and the address itself if it must be that one."""
+
+    uuid: str
+    if_name: str
+    net_name: str
+    wanted: Address | None = None
+
+
+class Lease(Value):
+    """What a pod got, and the dead pods whose leases it took over."""
+
+    addresses: tuple[Assigned, ...]
+    reclaimed: tuple[str, ...] = ()
+
+
+class _Leases:
+    """The leases in a directory; the caller holds its lock."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def is_taken(self, address: Address) -> bool:
+        try:
+            return os.stat(self._path(address)).st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def holder(self, address: Address) -> str:
+        """The container id, "" when the address is free."""
+        try:
+            return holder_of(read_bytes(self._path(address)))
+        except FileNotFoundError:
+            return ""
+
+    def take(self, address: Address, request: LeaseRequest) -> None:
+        aside = f"{self._directory}/{_ASIDE}"
+        write_new(aside, f"{request.uuid}{_LINE_END}{request.if_name}".encode(), PRIVATE_FILE)
+        os.rename(aside, self._path(address))
+
+    def _path(self, address: Address) -> str:
+        return f"{self._directory}/{address}"
+
+
+class _LiveLeases:
+    """Leases as seen by somebody who may take over those of dead pods."""
+
+    def __init__(self, leases: _Leases, is_live: Callable[[str], bool]) -> None:
+        self._leases = leases
+        self._is_live = is_live
+
+    def is_taken(self, address: Address) -> bool:
+        holder = self._leases.holder(address)
+        return bool(holder) and self._is_live(holder)
+
+
+def reserve(
+    directory: str,
+    range_sets: Sequence[Sequence[AddressRange]],
+    request: LeaseRequest,
+    is_live: Callable[[str], bool] | None = None,
+) -> Lease:
+    """Lease one address of each range set to a pod.
+
+    is_live: whether a pod still needs its leases. Without it, or while an address is free, nothing is taken over.
+    Raises Conflict, InvalidSpec (ranges.choose_address), OSError. Safe against other processes: under the lock.
+    """
+    make_dirs(directory)
+    assigned, reclaimed = [], []
+    with FileLock(f"{directory}/{_LOCK}"):
+        leases = _Leases(directory)
+        for ranges in range_sets:
+            wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
+            found = _choose(ranges, leases, request.replace(wanted=wanted), is_live)
+            holder = leases.holder(found.address)
+            if holder:
+                reclaimed.append(holder)
+            leases.take(found.address, request)
+            assigned.append(found)
+    return Lease(tuple(assigned), tuple(dict.fromkeys(reclaimed)))
+
+
+def release(directory: str, uuid: str) -> tuple[str, ...]:
+    """Give back every lease of a pod on a network; the addresses that it had. Raises OSError."""
+    if not os.path.isdir(directory):
+        return ()
+    with FileLock(f"{directory}/{_LOCK}"):
+        held = leases_of(directory, uuid)
+        for address in held:
+            os.unlink(f"{directory}/{address}")
+    return held
+
+
+def leases_of(directory: str, uuid: str) -> tuple[str, ...]:
+    """The addresses that a pod holds on a network."""
+    found = []
+    for name in entries(directory):
+        if name[0].isdigit() or ":" in name:
+            with contextlib.suppress(FileNotFoundError):
+                if holder_of(read_bytes(f"{directory}/{name}")) == uuid:
+                    found.append(name)
+    return tuple(found)
+
+
+def holder_of(content: bytes) -> str:
+    """The container id in a lease; older plugins wrote nothing else."""
+    return content.decode(errors="replace").partition("\n")[0].strip()
+
+
+def _choose(
+    ranges: Sequence[AddressRange],
+    leases: _Leases,
+    request: LeaseRequest,
+    is_live: Callable[[str], bool] | None,
+) -> Assigned:
+    held: Reservations = leases
+    try:
+        return choose_address(ranges, held, request.wanted, request.net_name)
+    except Conflict:
+        if is_live is None:
+            raise
+    return choose_address(ranges, _LiveLeases(leases, is_live), request.wanted, request.net_name)
+
+
+def _is_for(
+    ranges: Sequence[AddressRange], wanted: Address | None, range_sets: Sequence[Sequence[AddressRange]]
+) -> bool:
+    if wanted is None or len(range_sets) == 1:
+        return True
+    return any(span.subnet.holds(wanted) for span in ranges)

@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A socket to the kernel's network configuration, of this network namespace or of another one. Source: netlink(7)."""
+
+from __future__ import annotations
+
+import _socket
+import os
+from struct import Struct
+
+from ..value import Value
+from .rtmsg import (
+    IFINFO_BYTES,
+    IFLA_IFALIAS,
+    IFLA_IFNAME,
+    IFLA_INFO_KIND,
+    IFLA_LINKINFO,
+    IFLA_MASTER,
+    attributes,
+    dump_links,
+    get_link,
+    link_index,
+    number_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from .rtmsg import Message
+
+_AF_NETLINK = 16
+_NETLINK_ROUTE = 0
+_SOL_NETLINK = 270
+_NETLINK_CAP_ACK = 10
+_NETLINK_EXT_ACK = 11
+_NLM_F_REQUEST_ACK = 0x5
+_NLM_F_MULTI = 0x2
+_NLM_F_DUMP_INTR = 0x10
+_NLMSG_ERROR = 2
+_NLMSG_DONE = 3
+_NLMSGERR_ATTR_MSG = 1
+_BUFFER_BYTES = 65536
+_DUMP_TRIES = 5
+
+_HEADER = Struct("=IHHII")
+_ERRNO = Struct("=i")
+
+
+class Link(Value):
+    """An interface as the kernel describes it. kind: "" for a device. master: the index of its bridge, or 0."""
+
+    name: str
+    index: int
+    kind: str = ""
+    alias: str = ""
+    master: int = 0
+
+
+class RouteSocket:
+    """A netlink socket. It stays in the network namespace that it was opened in."""
+
+    def __init__(self) -> None:
+        """Open it in the network namespace of this process. Raises OSError."""
+        self._socket = _socket.socket(_AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+        self._sequence = 0
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+
+    def __enter__(self) -> RouteSocket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Have requests done in order, in one go. Raises OSError for the first that failed; later ones are tried."""
+        if not messages:
+            return
+        first = self._sequence + 1
+        self._socket.send(b"".join(self._framed(message) for message in messages))
+        failed: OSError | None = None
+        waiting = set(range(first, first + len(messages)))
+        while waiting:
+            for kind, _flags, sequence, body in self._receive():
+                if kind == _NLMSG_ERROR and sequence in waiting:
+                    waiting.discard(sequence)
+                    failed = failed or _failure(body, messages[sequence - first])
+        if failed:
+            raise failed
+
+    def ask(self, message: Message) -> list[bytes]:
+        """The bodies of the answers to a request. Raises OSError."""
+        for _try in range(_DUMP_TRIES):
+            answers, interrupted = self._ask_once(message)
+            if not interrupted:
+                return answers
+        raise OSError(4, f"cannot {message.attempt}: it changes all the time")
+
+    def find(self, name: str) -> Link | None:
+        """An interface by name, None when there is none."""
+        try:
+            return _link(self.ask(get_link(name))[0])
+        except OSError as err:
+            if err.errno == 19:
+                return None
+            raise
+
+    def index(self, name: str) -> int:
+        """The index of an interface. Raises OSError."""
+        return link_index(self.ask(get_link(name))[0])
+
+    def links(self) -> tuple[Link, ...]:
+        """Every interface."""
+        return tuple(_link(body) for body in self.ask(dump_links()))
+
+    def _ask_once(self, message: Message) -> tuple[list[bytes], bool]:
+        self._socket.send(self._framed(message))
+        answers: list[bytes] = []
+        interrupted = False
+        while True:
+            for kind, flags, sequence, body in self._receive():
+                if sequence != self._sequence:
+                    continue
+                interrupted = interrupted or bool(flags & _NLM_F_DUMP_INTR)
+                if kind in (_NLMSG_ERROR, _NLMSG_DONE):
+                    failed = _failure(body, message) if kind == _NLMSG_ERROR else None
+                    if failed:
+                        raise failed
+                    return answers, interrupted
+                answers.append(body)
+
+    def _framed(self, message: Message) -> bytes:
+        self._sequence += 1
+        length = _HEADER.size + len(message.body)
+        header = _HEADER.pack(length, message.kind, message.flags | _NLM_F_REQUEST_ACK, self._sequence, 0)
+        return header + message.body + bytes(-length % 4)
+
+    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
+        data = self._socket.recv(_BUFFER_BYTES)
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, flags, sequence, _port = _HEADER.unpack_from(data, at)
+            yield kind, flags, sequence, data[at + _HEADER.size : at + length]
+            at += length + -length % 4
+
+
+def open_in(netns_fd: int) -> RouteSocket:
+    """Open a socket in another network namespace; this process is in its own again at return.
+
+    netns_fd: such as /proc/PID/ns/net. The process must have one thread only. Raises OSError.
+    """
+    from ..host.syscalls import CLONE_NEWNET, setns
+
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(netns_fd, CLONE_NEWNET)
+        try:
+            return RouteSocket()
+        finally:
+            setns(home, CLONE_NEWNET)
+    finally:
+        os.close(home)
+
+
+def _failure(body: bytes, message: Message) -> OSError | None:
+    number = -_ERRNO.unpack_from(body)[0]
+    if not number:
+        return None
+    # After the error number comes the header of the request, then what the kernel has to say about it.
+    said = dict(attributes(body[_ERRNO.size + _HEADER.size :])).get(_NLMSGERR_ATTR_MSG, b"")
+    detail = f" ({said.rstrip(bytes(1)).decode(errors='replace')})" if said else ""
+    return OSError(number, f"cannot {message.attempt}: {os.strerror(number)}{detail}")
+
+
+def _link(body: bytes) -> Link:
+    found = dict(attributes(body[IFINFO_BYTES:]))
+    info = dict(attributes(found.get(IFLA_LINKINFO, b"")))
+    return Link(
+        _string(found.get(IFLA_IFNAME, b"")),
+        link_index(body),
+        _string(info.get(IFLA_INFO_KIND, b"")),
+        _string(found.get(IFLA_IFALIAS, b"")),
+        number_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
+    )
+
+
+def _string(data: bytes) -> str:
+    return data.rstrip(bytes(1)).decode(errors="replace")

@@ -1,0 +1,297 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one nftables table of our own says: texts for nft -f, and what nft -j tells of it. Pure.
+
+    map sources      pod address -> the chain of its subnet          masquerade, hairpin
+    map forwards     protocol . host port -> pod address . pod port
+    map forwards_at  host address . protocol . host port -> the same, for ports published on one address
+    set forwarded    addresses of pods with published ports          masquerade for 127.0.0.1
+
+A pod adds elements only, each with its UUID as the comment, so the cost of a packet does not grow with the number of
+pods, and what belongs to a pod can be found without any record. One transaction makes or refreshes everything else.
+Source: behaviours E20, E22, E23; nft(8).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import Corrupt, InvalidSpec
+from ..value import Value
+from .addresses import V4_BITS, Address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .addresses import Subnet
+
+TABLE = "ip stagecraft_pods"
+FAMILY, NAME = TABLE.split()
+
+SOURCES = "sources"
+FORWARDS = "forwards"
+FORWARDS_AT = "forwards_at"
+FORWARDED = "forwarded"
+
+_UUID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_PROTOCOLS = ("tcp", "udp")
+
+# Chains are flushed and filled again in the transaction that makes them, so that it can run any number of times.
+# The early chain: route_localnet lets pods speak to what listens on 127.0.0.1 of the host (CVE-2020-8558).
+_SKELETON = """\
+add table {table}
+add map {table} sources {{ type ipv4_addr : verdict; }}
+add map {table} forwards {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+add map {table} forwards_at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
+add set {table} forwarded {{ type ipv4_addr; }}
+add chain {table} published
+add chain {table} early {{ type filter hook prerouting priority raw; policy accept; }}
+add chain {table} prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
+add chain {table} output {{ type nat hook output priority -100; policy accept; }}
+add chain {table} postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
+flush chain {table} published
+flush chain {table} early
+flush chain {table} prerouting
+flush chain {table} output
+flush chain {table} postrouting
+add rule {table} early iifname != "lo" ip daddr 127.0.0.0/8 drop
+add rule {table} published dnat ip to ip daddr . meta l4proto . th dport map @forwards_at
+add rule {table} published dnat ip to meta l4proto . th dport map @forwards
+add rule {table} prerouting fib daddr type local jump published
+add rule {table} output fib daddr type local jump published
+add rule {table} postrouting ip saddr 127.0.0.0/8 ip daddr @forwarded masquerade
+add rule {table} postrouting ip saddr vmap @sources
+"""
+SKELETON = _SKELETON.format(table=TABLE)
+
+
+class PortForward(Value):
+    """A port of the host that leads to a port of a pod. host_ip None: any address of the host, 127.0.0.1 included."""
+
+    protocol: str
+    host_ip: str | None
+    host_port: int
+    pod_port: int
+
+    def check(self) -> None:
+        """The protocol is known, the ports are ports."""
+        if self.protocol not in _PROTOCOLS:
+            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="ports")
+        for port in (self.host_port, self.pod_port):
+            if not 1 <= port <= 65535:
+                raise InvalidSpec(f"{port} is not a port number", "use 1 to 65535", where="ports")
+
+    def __str__(self) -> str:
+        return f"{self.host_ip + ':' if self.host_ip else ''}{self.host_port}/{self.protocol}"
+
+
+class Element(Value):
+    """An element of a set or map. key: its parts. value: what a map gives, "" in a set. owner: a pod's UUID."""
+
+    container: str
+    key: tuple[str, ...]
+    value: str
+    owner: str
+
+    @property
+    def addition(self) -> str:
+        """The command that adds it."""
+        value = f" : {self.value}" if self.value else ""
+        return f'add element {TABLE} {self.container} {{ {" . ".join(self.key)} comment "{self.owner}"{value} }}\n'
+
+    @property
+    def removal(self) -> str:
+        """The command that removes it."""
+        return f"delete element {TABLE} {self.container} {{ {' . '.join(self.key)} }}\n"
+
+
+class SubnetChain(Value):
+    """What happens to packets of a subnet's pods on their way out. masquerade: behind the host's address."""
+
+    subnet: Subnet
+    masquerade: bool
+
+    @property
+    def name(self) -> str:
+        """The chain's name, told by the subnet."""
+        kind = "masq" if self.masquerade else "net"
+        return f"{kind}_{str(self.subnet).replace('.', '_').replace('/', '_')}"
+
+    @property
+    def definition(self) -> str:
+        """The commands that make or refresh it.
+
+        The first rule is for a pod that comes back to its own subnet by a published port: without another source
+        the answer would not pass here again, and its port would never be translated back.
+        """
+        chain = f"{TABLE} {self.name}"
+        rules = [
+            f"ct status dnat ip daddr {self.subnet} masquerade",
+            f"ip daddr {self.subnet} accept",
+        ]
+        if self.masquerade:
+            rules.append("ip daddr != 224.0.0.0/4 masquerade")
+        return f"add chain {chain}\nflush chain {chain}\n" + "".join(
+            f"add rule {chain} {rule}\n" for rule in rules
+        )
+
+
+class PodRules(Value):
+    """Everything that the table says for one pod."""
+
+    chains: tuple[SubnetChain, ...] = ()
+    elements: tuple[Element, ...] = ()
+
+    @property
+    def additions(self) -> str:
+        """The commands for a table that has all else."""
+        return "".join(element.addition for element in self.elements)
+
+    @property
+    def everything(self) -> str:
+        """The commands for any table or none."""
+        return SKELETON + "".join(chain.definition for chain in self.chains) + self.additions
+
+
+class TableState(Value):
+    """What the kernel's table holds."""
+
+    elements: tuple[Element, ...] = ()
+    chains: tuple[str, ...] = ()
+
+    def owned_by(self, uuid: str) -> tuple[Element, ...]:
+        """The elements of a pod."""
+        return tuple(element for element in self.elements if element.owner == uuid)
+
+
+def rules_of(
+    uuid: str,
+    sources: Sequence[tuple[Address, Subnet, bool]],
+    forwards: Sequence[PortForward],
+    target: Address | None,
+) -> PodRules:
+    """The rules of a pod.
+
+    sources: IPv4 addresses with their subnets and whether these are masqueraded. target: where forwards lead.
+    Raises InvalidSpec.
+    """
+    if not _UUID.fullmatch(uuid):
+        raise InvalidSpec(f'"{uuid}" is not a UUID', where="uuid")
+    chains = [SubnetChain(subnet, masquerade) for address, subnet, masquerade in sources]
+    elements = [
+        Element(SOURCES, (str(address),), f"jump {chain.name}", uuid)
+        for (address, *_rest), chain in zip(sources, chains)
+    ]
+    if forwards and target is not None:
+        elements.append(Element(FORWARDED, (str(target),), "", uuid))
+        elements += [_forward_element(forward, target, uuid) for forward in forwards]
+    return PodRules(tuple(dict.fromkeys(chains)), tuple(dict.fromkeys(elements)))
+
+
+def removal_of(state: TableState, uuid: str) -> str:
+    """The commands that remove what a pod has, and what is then of no use to anyone; "" when there is nothing to do."""
+    staying = tuple(element for element in state.elements if element.owner != uuid)
+    if not staying:
+        return f"delete table {TABLE}\n"
+    used = {element.value for element in staying if element.container == SOURCES}
+    idle = [
+        chain for chain in state.chains if chain.startswith(("masq_", "net_")) and f"jump {chain}" not in used
+    ]
+    commands = [element.removal for element in state.owned_by(uuid)]
+    return "".join(commands) + "".join(f"delete chain {TABLE} {chain}\n" for chain in idle)
+
+
+def conflicting(state: TableState, forward: PortForward, uuid: str = "") -> str:
+    """The pod, other than uuid, that has this port of the host; "" when none has."""
+    wanted = (forward.protocol, str(forward.host_port))
+    for element in state.elements:
+        if (
+            element.owner == uuid
+            or element.container not in (FORWARDS, FORWARDS_AT)
+            or element.key[-2:] != wanted
+        ):
+            continue
+        if element.container == FORWARDS or forward.host_ip in (None, element.key[0]):
+            return element.owner
+    return ""
+
+
+def parse_table(value: object) -> TableState:
+    """Read what nft -j list table gives. Raises Corrupt when it is nothing that we wrote."""
+    elements: list[Element] = []
+    chains: list[str] = []
+    try:
+        for item in _members(value, "nftables"):
+            for kind, held in _dict(item).items():
+                if kind == "chain":
+                    chains.append(str(_dict(held)["name"]))
+                elif kind in ("set", "map"):
+                    elements += [
+                        _parse_element(str(_dict(held)["name"]), found) for found in _members(held, "elem")
+                    ]
+    except (KeyError, IndexError, TypeError, ValueError) as err:
+        raise Corrupt(f"the nftables table {TABLE} holds what nobody here wrote: {err}") from err
+    return TableState(tuple(elements), tuple(chains))
+
+
+def dropping_chains(value: object) -> tuple[str, ...]:
+    """Read what nft -j list chains gives: foreign chains that drop what is forwarded, as "family table chain"."""
+    found = []
+    for item in _members(value, "nftables"):
+        held = _dict(item).get("chain")
+        chain = _dict(held) if held is not None else {}
+        if chain.get("hook") == "forward" and chain.get("policy") == "drop" and chain.get("table") != NAME:
+            found.append(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}")
+    return tuple(found)
+
+
+def _forward_element(forward: PortForward, target: Address, uuid: str) -> Element:
+    value = f"{target} . {forward.pod_port}"
+    key = (forward.protocol, str(forward.host_port))
+    if forward.host_ip is None:
+        return Element(FORWARDS, key, value, uuid)
+    return Element(FORWARDS_AT, (_v4(forward.host_ip), *key), value, uuid)
+
+
+def _v4(text: str) -> str:
+    address = Address.parse(text, "ports.host_ip")
+    if address.bits != V4_BITS:
+        raise InvalidSpec(
+            f"{text} is not an IPv4 address; ports are published over IPv4 only", where="ports.host_ip"
+        )
+    return str(address)
+
+
+def _parse_element(container: str, value: object) -> Element:
+    entry, given = (value[0], value[1]) if isinstance(value, list) else (value, None)
+    held = _dict(_dict(entry)["elem"]) if isinstance(entry, dict) and "elem" in entry else {"val": entry}
+    return Element(container, _parts(held["val"]), _value(given), str(held.get("comment", "")))
+
+
+def _parts(value: object) -> tuple[str, ...]:
+    if isinstance(value, dict) and "concat" in value:
+        return tuple(str(part) for part in _members(value, "concat"))
+    return (str(value),)
+
+
+def _value(given: object) -> str:
+    if given is None:
+        return ""
+    if isinstance(given, dict) and "jump" in given:
+        return f"jump {_dict(given['jump'])['target']}"
+    return " . ".join(_parts(given))
+
+
+def _members(value: object, name: str) -> Iterator[object]:
+    found: Iterable[object] = ()
+    held = _dict(value).get(name)
+    if isinstance(held, list):
+        found = held
+    yield from found
+
+
+def _dict(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, found {value!r}")
+    return value

@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calling the podctl of the runtime that a pod was prepared with, so that an upgrade never changes a living pod.
+
+The entries of stage1 are processes: stage0 and stage1 share the pod's directory and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import HostFailure
+from ..host.files import read_text_or
+from ..host.host import podctl_of
+from ..host.programs import run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+
+
+def pinned(host: Host, pod: Pod) -> Host:
+    """The host with the runtime of the pod, or with this one where that is gone."""
+    runtime = read_text_or(pod.dir.runtime, host.runtime)
+    return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)
+
+
+def call(host: Host, pod: Pod, *words: str) -> bytes:
+    """Run a podctl verb in the pod's own runtime; what it printed. Raises HostFailure with its complaint."""
+    argv = (*pinned(host, pod).podctl, *words)
+    try:
+        done = run(argv)
+    except OSError as err:
+        raise HostFailure.of(f"cannot start {argv[0]}", err) from err
+    if done.status != 0:
+        complaint = done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
+        raise HostFailure(complaint, uuid=pod.uuid, exit_status=done.status)
+    return done.stdout

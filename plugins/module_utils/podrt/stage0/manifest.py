@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what is wanted and the images' manifests to the complete manifest of a pod. Pure.
+
+Everything is decided here: names, overrides, environment, mounts, the implicit empty volumes. Source: rkt
+stage0/run.go generatePodManifest, common/overlay; behaviours part C.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.app import App
+from ..appc.isolators import Capabilities, Seccomp
+from ..appc.labels import Labels, check_platform
+from ..appc.names import ACName, acname_from, app_name_of
+from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
+from ..appc.volumes import EmptyVolume, HostVolume, Mount
+from ..errors import InvalidSpec
+from ..value import Value
+from .spec import AppSpec, NamedVolume, PodSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..appc.image import ImageManifest
+    from ..appc.isolators import Isolator
+    from ..appc.names import ImageID
+    from ..appc.volumes import Volume
+    from .spec import Pairs, SpecMount, SpecVolume
+
+MUTABLE = "coreos.com/rkt/stage1/mutable"
+
+
+class SourceImage(Value):
+    """An image as the builder needs it: its ID and its manifest."""
+
+    id: ImageID
+    manifest: ImageManifest
+
+
+class Built(Value):
+    """A complete manifest; what stage1 fills from the image: pairs of app and volume; and what users should hear."""
+
+    manifest: PodManifest
+    prefill: tuple[tuple[ACName, ACName], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def build_manifest(
+    spec: PodSpec, images: Sequence[SourceImage], volume_source: Callable[[str], str], caller: tuple[int, int] = (0, 0)
+) -> Built:
+    """The manifest of a pod.
+
+    images: one for each app, in order. volume_source: the directory of a named volume. caller: uid and gid for an app
+    that its image does not describe. Raises InvalidSpec with the place.
+    """
+    if not spec.apps:
+        raise InvalidSpec("must provide at least one image or specify the pod manifest", where="apps")
+    volumes: list[Volume] = [_resolved(volume, volume_source) for volume in spec.volumes]
+    apps: list[RuntimeApp] = []
+    prefill: list[tuple[ACName, ACName]] = []
+    warnings: list[str] = []
+    for index, (app_spec, image) in enumerate(zip(spec.apps, images)):
+        app = _runtime_app(spec, app_spec, image, f"apps[{index}]", caller)
+        if any(other.name == app.name for other in apps):
+            raise InvalidSpec(f"multiple apps with name {app.name} (use --name)", where=f"apps[{index}].name")
+        mounts, implicit, said = _mounts(app, app_spec.mounts + spec.mounts, volumes)
+        volumes += implicit
+        if image.manifest.of_docker_origin:
+            prefill += [(app.name, volume.name) for volume in implicit]
+        apps.append(app.replace(mounts=mounts))
+        warnings += said
+    _check_ports(spec, apps)
+    manifest = PodManifest(
+        apps=tuple(apps),
+        volumes=tuple(volumes),
+        annotations=Labels(((MUTABLE, "false"),)),
+        ports=spec.ports,
+        user_labels=spec.user_labels,
+    )
+    return Built(manifest, tuple(prefill), tuple(warnings))
+
+
+def _resolved(volume: SpecVolume, volume_source: Callable[[str], str]) -> Volume:
+    if isinstance(volume, NamedVolume):
+        return HostVolume(volume.name, volume_source(volume.volume), volume.read_only, False)
+    return volume
+
+
+def _runtime_app(spec: PodSpec, app_spec: AppSpec, image: SourceImage, where: str, caller: tuple[int, int]) -> RuntimeApp:
+    manifest = image.manifest
+    check_platform(manifest.labels)
+    return RuntimeApp(
+        name=app_spec.name or app_name_of(manifest.name),
+        image=RuntimeImage(image.id, manifest.name, manifest.labels),
+        app=_overridden(spec, app_spec, _base(app_spec, manifest, where, caller), where),
+        read_only_root_fs=app_spec.read_only_root_fs,
+        annotations=Labels(tuple(sorted(app_spec.annotations))),
+    )
+
+
+def _base(app_spec: AppSpec, manifest: ImageManifest, where: str, caller: tuple[int, int]) -> App:
+    if manifest.app:
+        return manifest.app
+    if not app_spec.exec:
+        raise InvalidSpec(
+            f"image {manifest.name} has no app section and --exec argument is not provided", "say what to run", where=f"{where}.exec"
+        )
+    return App(app_spec.exec, str(caller[0]), str(caller[1]))
+
+
+def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str) -> App:
+    exec_vector = (app_spec.exec or base.exec) + app_spec.args
+    if not exec_vector:
+        raise InvalidSpec('image has an empty "exec" (try --exec=BINARY)', "say what to run", where=f"{where}.exec")
+    gids = base.supplementary_gids if app_spec.supplementary_gids is None else app_spec.supplementary_gids
+    try:
+        return base.replace(
+            exec=exec_vector,
+            working_directory=app_spec.working_directory or base.working_directory,
+            user=app_spec.user or base.user,
+            group=app_spec.group or base.group,
+            supplementary_gids=gids,
+            environment=_environment(spec, app_spec, base),
+            isolators=_isolators(base.isolators, app_spec.isolators),
+            ports=app_spec.ports or base.ports,
+            event_handlers=app_spec.event_handlers or base.event_handlers,
+            user_annotations=base.user_annotations if app_spec.user_annotations is None else app_spec.user_annotations,
+            user_labels=base.user_labels if app_spec.user_labels is None else app_spec.user_labels,
+        )
+    except InvalidSpec as err:
+        raise InvalidSpec(err.reason, err.hint, where=f"{where}.{err.where}") from err
+
+
+def _environment(spec: PodSpec, app_spec: AppSpec, base: App) -> Pairs:
+    merged = dict(spec.inherited)
+    for source in (base.environment, spec.env_file, spec.set_env, app_spec.environment):
+        merged.update(source)
+    return tuple(merged.items())
+
+
+def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tuple[Isolator, ...]:
+    """The image's isolators but for those of a family that is wanted otherwise; one of a kind, the last wins."""
+    families = {_family(isolator) for isolator in wanted}
+    kept: dict[str, Isolator] = {}
+    for isolator in (*(i for i in base if _family(i) not in families), *wanted):
+        kept.pop(isolator.name, None)
+        kept[isolator.name] = isolator
+    return tuple(kept[name] for name in sorted(kept))
+
+
+def _family(isolator: Isolator) -> str:
+    return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name
+
+
+def _mounts(
+    app: RuntimeApp, wanted: tuple[SpecMount, ...], volumes: Sequence[Volume]
+) -> tuple[tuple[Mount, ...], list[EmptyVolume], list[str]]:
+    """All mounts of an app: the explicit ones, then its mount points, by name or by an implicit volume.
+
+    Source: behaviours C20 and C21.
+    """
+    mounts: dict[str, Mount] = {}
+    points = app.app.mount_points if app.app else ()
+    for mount in wanted:
+        path = _path_of(mount.path, points)
+        mounts.setdefault(os.path.normpath("/" + path), Mount(mount.volume, path))
+    implicit: list[EmptyVolume] = []
+    warnings: list[str] = []
+    names = {volume.name for volume in volumes}
+    for point in points:
+        clean = os.path.normpath("/" + point.path)
+        if clean in mounts:
+            continue
+        name = point.name
+        if name not in names:
+            name = acname_from(f"{app.name}-{point.name}")
+            implicit.append(EmptyVolume(name))
+            warnings.append(
+                f'no volume specified for mount point "{point.name}", implicitly creating an "empty" volume. '
+                "This volume will be removed when the pod is garbage-collected."
+            )
+        mounts[clean] = Mount(name, point.path)
+    return tuple(mounts.values()), implicit, warnings
+
+
+def _path_of(path: str, points: Sequence[object]) -> str:
+    """The path of a mount; a bare name of a mount point stands for that point's path."""
+    for point in points:
+        if "/" not in path and getattr(point, "name", None) == path:
+            return str(getattr(point, "path", path))
+    return path
+
+
+def _check_ports(spec: PodSpec, apps: Sequence[RuntimeApp]) -> None:
+    """Every forwarded port is one port of one app, and no host port is taken twice. Source: behaviours C4."""
+    taken: dict[tuple[str, int], list[tuple[str | None, str]]] = {}
+    for index, exposed in enumerate(spec.ports):
+        where = f"ports[{index}]"
+        found = [port for app in apps if app.app for port in app.app.ports if port.name == exposed.name]
+        if not found:
+            raise InvalidSpec(
+                f'port name "{exposed.name}" could not be found in any apps',
+                "the apps' ports are: " + (_port_names(apps) or "none; declare one with the app's ports"),
+                where=where,
+            )
+        if len(found) > 1:
+            raise InvalidSpec(f'port name "{exposed.name}" defined multiple apps', where=where)
+        key = (found[0].protocol, exposed.host_port)
+        for ip, name in taken.get(key, []):
+            if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
+                raise InvalidSpec(
+                    f"port {key[0]}-{exposed.host_ip or '0.0.0.0'}:{exposed.host_port} already mapped to pod port {name}", where=where
+                )
+        taken.setdefault(key, []).append((exposed.host_ip, exposed.name))
+
+
+def _port_names(apps: Sequence[RuntimeApp]) -> str:
+    return ", ".join(port.name for app in apps if app.app for port in app.app.ports)

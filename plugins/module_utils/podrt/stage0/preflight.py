@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be found out before anything running is touched: host ports that somebody else has."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+
+from ..errors import Conflict, PodError
+from ..pod import documents
+from ..pod.lifecycle import PodState, walk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import PodManifest
+    from ..host.host import Host
+
+_KINDS = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
+_ANY = "0.0.0.0"
+
+
+def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
+    """Raise Conflict when a host port of the manifest is taken by another pod or by a process of the host.
+
+    replaced: the UUID of a pod that will have let go of its ports by then.
+    """
+    wanted = _forwards(manifest)
+    if not wanted:
+        return
+    own: set[tuple[str, str, int]] = set()
+    for pod in walk(host.paths, ("run",)):
+        try:
+            if pod.state() is not PodState.RUNNING:
+                continue
+            taken = _forwards(documents.read_manifest(pod.dir))
+        except (OSError, PodError):
+            continue
+        if pod.uuid == replaced:
+            own |= taken
+            continue
+        for protocol, address, port in wanted:
+            if any((protocol, port) == (p, n) and (address == a or _ANY in (a, address)) for p, a, n in taken):
+                raise _conflict(protocol, address, port, f'pod "{pod.uuid}"')
+    for protocol, address, port in sorted(wanted - own):
+        if _is_bound(protocol, address, port):
+            raise _conflict(protocol, address, port, "a process of the host")
+
+
+def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
+    protocols = {port.name: port.protocol for app in manifest.apps if app.app for port in app.app.ports}
+    return {(protocols.get(port.name, "tcp"), port.host_ip or _ANY, port.host_port) for port in manifest.ports}
+
+
+def _is_bound(protocol: str, address: str, port: int) -> bool:
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    probe = _socket.socket(family, _KINDS[protocol])
+    try:
+        probe.bind((address, port))
+    except OSError as err:
+        return err.errno == errno.EADDRINUSE
+    finally:
+        probe.close()
+    return False
+
+
+def _conflict(protocol: str, address: str, port: int, holder: str) -> Conflict:
+    return Conflict(
+        f"host port {protocol} {address}:{port} is in use by {holder}",
+        "choose another host_port, or stop what holds it",
+        where="ports",
+        port=port,
+    )

@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing a pod's directory: everything that stage1 needs, complete before anything runs.
+
+Source: rkt stage0/run.go Prepare; behaviours C1, D3, D6.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.fields import canonical_json
+from ..appc.volumes import EmptyVolume, HostVolume
+from ..errors import HostFailure, NotFound, PodError
+from ..host.files import make_dirs, read_bytes, remove_tree, write_new
+from ..pod import documents, lookup
+from ..pod.filters import compile_filter
+from ..pod.lifecycle import create
+from ..store import trees
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..appc.pod import PodManifest, RuntimeApp
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+    from ..pod.runspec import RunSpec
+    from .manifest import Built, SourceImage
+
+
+class Preparation(Value):
+    """What a pod is prepared from."""
+
+    built: Built
+    runspec: RunSpec
+    images: tuple[SourceImage, ...]
+
+
+def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:
+    """A new pod with all its documents, locked, in prepare; finish it with commit or move it to run.
+
+    on_created is called with the UUID as soon as the directory exists. Whatever fails leaves nothing but a pod that
+    the next gc removes. Raises the families of what it calls.
+    """
+    check_sources(wanted.built.manifest)
+    pod = create(host.paths)
+    try:
+        if on_created:
+            on_created(pod.uuid)
+        _write(host, pod, wanted)
+    except BaseException:
+        discard(pod)
+        raise
+    return pod
+
+
+def commit(pod: Pod) -> None:
+    """From prepare to prepared: everything is on disk, and the lock is let go."""
+    os.sync()
+    pod.move("prepared")
+    pod.close()
+
+
+def discard(pod: Pod) -> None:
+    """Remove a pod that was never started. Its lock is held."""
+    try:
+        pod.move("garbage")
+        remove_tree(pod.dir.path)
+    except (OSError, PodError):
+        return
+    finally:
+        pod.close()
+
+
+def check_sources(manifest: PodManifest) -> None:
+    """Raise unless every host volume that an app mounts has its source. Source: behaviours A30."""
+    mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
+    for volume in manifest.volumes:
+        if isinstance(volume, HostVolume) and volume.name in mounted and not os.path.exists(volume.source):
+            err = NotFound(
+                f"Failed to stat {volume.source}: No such file or directory",
+                "make the source of the volume first; named volumes are made by pod_volume",
+                where=f"volumes[{volume.name}].source",
+            )
+            err.exit_code = 1
+            raise err
+
+
+def reprepare(host: Host, old: Pod) -> Pod:
+    """A new prepared pod from the documents of an old one; nothing is fetched.
+
+    What the old pod's roots and empty volumes held stays with the old pod. Raises Corrupt, NotFound, HostFailure.
+    """
+    manifest, runspec = documents.read_manifest(old.dir), documents.read_runspec(old.dir)
+    pod = create(host.paths)
+    try:
+        documents.write_manifest(pod.dir, manifest)
+        documents.write_runspec(pod.dir, runspec)
+        write_new(pod.dir.runtime, host.runtime.encode())
+        for app in manifest.apps:
+            _copy_app_info(old, pod, app.name)
+            _check_lower(pod, app.name)
+            _prepare_root(host, pod, app.name, runspec.overlay)
+        if runspec.overlay:
+            write_new(pod.dir.overlay_prepared, b"")
+    except BaseException:
+        discard(pod)
+        raise
+    commit(pod)
+    return pod
+
+
+def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
+    manifest, runspec = wanted.built.manifest, wanted.runspec
+    try:
+        documents.write_manifest(pod.dir, manifest)
+        documents.write_runspec(pod.dir, runspec)
+        write_new(pod.dir.runtime, host.runtime.encode())
+        for app, image in zip(manifest.apps, wanted.images):
+            _write_app(host, pod, app, image, runspec)
+            prefill = [str(volume) for name, volume in wanted.built.prefill if name == app.name]
+            write_new(f"{pod.dir.app_info(app.name)}/prefill", "\n".join(prefill).encode())
+        if runspec.overlay:
+            write_new(pod.dir.overlay_prepared, b"")
+    except OSError as err:
+        raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
+
+
+def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, runspec: RunSpec) -> None:
+    make_dirs(pod.dir.app_info(app.name))
+    write_new(pod.dir.app_manifest(app.name), canonical_json(image.manifest.to_json()))
+    tree = trees.render(host.paths, image.id)
+    write_new(pod.dir.app_tree_id(app.name), str(tree).encode())
+    write_new(pod.dir.app_lower(app.name), "\n".join(trees.lower_dirs(host.paths, tree)).encode())
+    if app.app:
+        compiled = compile_filter(host.paths, app.app, insecure="seccomp" in runspec.insecure, arch=host.arch)
+        if compiled is not None:
+            write_new(pod.dir.app_filter(app.name), compiled)
+    _prepare_root(host, pod, app.name, runspec.overlay)
+
+
+def _prepare_root(host: Host, pod: Pod, app: str, overlay: bool) -> None:
+    """Copy the tree where no overlay will show it."""
+    make_dirs(pod.dir.app_root(app), 0o755)
+    if not overlay:
+        trees.copy_tree(host.paths, trees.TreeID(read_bytes(pod.dir.app_tree_id(app)).decode()), pod.dir.app_root(app))
+
+
+def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
+    make_dirs(new.dir.app_info(app))
+    for name in ("manifest", "treeStoreID", "lower", "filter", "prefill"):
+        try:
+            write_new(f"{new.dir.app_info(app)}/{name}", read_bytes(f"{old.dir.app_info(app)}/{name}"))
+        except FileNotFoundError:
+            if name not in ("filter", "prefill"):
+                raise
+
+
+def _check_lower(pod: Pod, app: str) -> None:
+    for path in documents.read_lower(pod.dir, app):
+        if not os.path.isdir(path):
+            raise NotFound(
+                f'cannot start app "{app}" again: its rendered image {path} is gone', "converge the pod again, or fetch its image"
+            )
+
+
+def name_pod(host: Host, runspec: RunSpec, uuid: str) -> None:
+    """Let the pod's name mean this pod, if it has one."""
+    if runspec.name:
+        lookup.set_name(host.paths, runspec.name, uuid)
+
+
+def has_empty_volumes(manifest: PodManifest) -> bool:
+    """Whether data goes when the pod does."""
+    return any(isinstance(volume, EmptyVolume) for volume in manifest.volumes)

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting and stopping pods that shall outlive whoever asks for it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ..errors import Conflict, HostFailure
+from ..host.files import make_dirs
+from ..host.host import runs_systemd
+from ..pod import documents, lookup
+from ..pod.lifecycle import PodState, open_pod
+from . import units
+from .entry import call
+from .prepare import reprepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+    from ..pod.runspec import RunSpec
+
+_POLL_SECONDS = 0.02
+_KILL_SECONDS = 15.0
+
+
+def start(host: Host, pod: Pod) -> None:
+    """Start a prepared pod: as a unit where systemd is PID 1 and the pod has a name, detached elsewhere.
+
+    Returns once its apps have been started. Raises HostFailure with what stage1 said.
+    """
+    runspec = documents.read_runspec(pod.dir)
+    if runspec.name and runs_systemd():
+        make_dirs(host.paths.pid_files, 0o755)
+        units.install(host, runspec)
+        units.start(runspec.name)
+    else:
+        call(host, pod, "run-prepared", "--detach", pod.uuid)
+
+
+def start_again(host: Host, name: str) -> Pod:
+    """The pod of that name ready to be run: itself when it is prepared, else a new one from its documents.
+
+    What `podctl start` does before it runs the pod. Raises Conflict when it runs.
+    """
+    with lookup.resolve(host.paths, name) as pod:
+        state = pod.state()
+        if state is PodState.PREPARED:
+            return open_pod(host.paths, pod.uuid)
+        if state is PodState.RUNNING:
+            raise Conflict(f'pod "{name}" is running', "podctl stop it first", uuid=pod.uuid)
+        new = reprepare(host, pod)
+        lookup.set_name(host.paths, name, new.uuid)
+        retire(host, pod)
+        return open_pod(host.paths, new.uuid)
+
+
+def retire(host: Host, pod: Pod) -> None:
+    """Mark a pod that has ended, so that gc removes it after the grace period."""
+    if pod.state() is PodState.EXITED and pod.lock():
+        pod.move("exited-garbage")
+
+
+def stop(host: Host, pod: Pod) -> None:
+    """Stop a running pod and wait until it has ended; kill it when it does not end in its time.
+
+    Returns at once when it does not run. Raises HostFailure.
+    """
+    if pod.state() is not PodState.RUNNING:
+        return
+    runspec = documents.read_runspec(pod.dir)
+    if _owns(runspec, pod, host):
+        units.stop(runspec.name)
+    else:
+        call(host, pod, "stop", pod.uuid)
+    if not _ended(pod, runspec.stop_timeout + _KILL_SECONDS):
+        call(host, pod, "stop", "--force", pod.uuid)
+        if not _ended(pod, _KILL_SECONDS):
+            raise HostFailure(f'cannot stop pod "{pod.uuid}": it does not end even when killed', uuid=pod.uuid)
+
+
+def wait(pod: Pod, timeout: float | None) -> bool:
+    """Wait until a pod has ended; whether it did within timeout seconds. None waits for ever."""
+    return _ended(pod, timeout)
+
+
+def _owns(runspec: RunSpec, pod: Pod, host: Host) -> bool:
+    """Whether the unit of that name runs this very pod."""
+    if not (runspec.name and runs_systemd() and units.is_installed(runspec.name)):
+        return False
+    return lookup.uuid_of_name(host.paths, runspec.name) == pod.uuid and _unit_pid(host, runspec.name) == documents.read_pid(pod.dir)
+
+
+def _unit_pid(host: Host, name: str) -> int | None:
+    try:
+        with open(f"{host.paths.pid_files}/{name}.pid", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def _ended(pod: Pod, timeout: float | None) -> bool:
+    end = None if timeout is None else time.monotonic() + timeout
+    while pod.state() is PodState.RUNNING:
+        if end is not None and time.monotonic() > end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def write_pid_file(host: Host, name: str, pid: int) -> None:
+    """Tell the service manager which process is the pod's. Source: systemd.service(5), PIDFile=."""
+    make_dirs(host.paths.pid_files, 0o755)
+    path = f"{host.paths.pid_files}/{name}.pid"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        os.write(fd, f"{pid}\n".encode())
+    finally:
+        os.close(fd)

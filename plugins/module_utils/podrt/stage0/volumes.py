@@ -1,0 +1,214 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Named volumes: directories that outlive pods.
+
+volumes/NAME/data holds what the apps see, volumes/NAME/volume.json what was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..appc.fields import Fields, canonical_json, parse_json
+from ..appc.volumes import parse_mode
+from ..errors import Conflict, HostFailure, InvalidSpec, PodError
+from ..host.files import disk_usage, entries, make_dirs, read_bytes, remove_tree, rename_synced, write_atomically
+from ..pod import documents
+from ..pod.lifecycle import walk
+from ..value import Value
+from .change import Change, Difference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.names import ACName
+    from ..host.host import Host
+    from .change import Plan
+
+DATA_MODE = 0o755
+
+
+class VolumeSpec(Value):
+    """What a volume shall be. mode, uid and gid: of its directory; None leaves what is there."""
+
+    name: ACName
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class VolumeStatus(Value):
+    """What a volume is. bytes: what its data occupies, None when it was not counted."""
+
+    name: str
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    labels: tuple[tuple[str, str], ...]
+    used_by: tuple[str, ...] = ()
+    bytes: int | None = None
+
+
+def data_dir(host: Host, name: str) -> str:
+    """The directory that pods mount."""
+    return f"{host.paths.volume(name)}/data"
+
+
+def read_volume(host: Host, name: str) -> VolumeStatus | None:
+    """What a volume is, None when there is none. Raises HostFailure."""
+    path = data_dir(host, name)
+    try:
+        info = os.lstat(path)
+        labels = Fields(parse_json(read_bytes(f"{host.paths.volume(name)}/volume.json"), "volume.json"), "volume").pairs("labels")
+    except FileNotFoundError:
+        return None
+    except OSError as err:
+        raise HostFailure.of(f'cannot read volume "{name}"', err) from err
+    return VolumeStatus(name, path, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, labels)
+
+
+def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]:
+    """Every volume, with the pods that mount it; count: also the bytes."""
+    users = _users(host)
+    found = []
+    for name in entries(host.paths.volumes):
+        status = None if name.startswith(".") else read_volume(host, name)
+        if status:
+            size = disk_usage(status.path) if count else None
+            found.append(status.replace(used_by=tuple(users.get(status.path, ())), bytes=size))
+    return tuple(found)
+
+
+def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:
+    """Plan: the volume exists with these attributes. Data is never touched."""
+    found = read_volume(host, spec.name)
+    path = f"volumes.{spec.name}"
+    if found is None:
+        yield CreateVolume(f'volume "{spec.name}"', (Difference(path, None, "present"),), spec)
+        return
+    wanted = {"mode": spec.mode, "uid": spec.uid, "gid": spec.gid}
+    drifted = tuple(
+        Difference(f"{path}.{field}", _shown(field, getattr(found, field)), _shown(field, value), "playbook", "live")
+        for field, value in wanted.items()
+        if value is not None and value != getattr(found, field)
+    )
+    if spec.labels != found.labels:
+        drifted += (Difference(f"{path}.labels", _pairs(found.labels), _pairs(spec.labels), "playbook", "none"),)
+    if drifted:
+        yield AdjustVolume(f'volume "{spec.name}"', drifted, spec)
+
+
+def ensure_no_volume(host: Host, name: ACName, *, purge_data: bool) -> Plan[None]:
+    """Plan: the volume is gone. Raises Conflict when a pod uses it or when its data would be lost unasked."""
+    found = read_volume(host, name)
+    if found is None:
+        return
+    _check_unused(host, name, found.path)
+    if entries(found.path) and not purge_data:
+        raise Conflict(
+            f'volume "{name}" holds data', "set purge_data: true to delete the volume with its data", where="purge_data", path=found.path
+        )
+    yield RemoveVolume(f'volume "{name}"', (Difference(f"volumes.{name}", "present", None),), name)
+
+
+class CreateVolume(Change):
+    """Make a volume."""
+
+    spec: VolumeSpec
+
+    def apply(self, host: Host) -> None:
+        """Make it aside and rename it in, so that it is there whole or not at all."""
+        spec = self.spec
+        aside = f"{host.paths.volumes}/.{spec.name}.{os.urandom(6).hex()}"
+        try:
+            make_dirs(host.paths.volumes)
+            make_dirs(f"{aside}/data")
+            write_atomically(f"{aside}/volume.json", _document(spec))
+            _set_attributes(f"{aside}/data", spec.replace(mode=DATA_MODE if spec.mode is None else spec.mode))
+            rename_synced(aside, host.paths.volume(spec.name))
+        except OSError as err:
+            remove_tree(aside)
+            if read_volume(host, spec.name) is None:
+                raise HostFailure.of(f'cannot make volume "{spec.name}"', err) from err
+
+
+class AdjustVolume(Change):
+    """Set the attributes of a volume's directory."""
+
+    spec: VolumeSpec
+
+    def apply(self, host: Host) -> None:
+        """Owner, then mode, then the document."""
+        try:
+            _set_attributes(data_dir(host, self.spec.name), self.spec)
+            write_atomically(f"{host.paths.volume(self.spec.name)}/volume.json", _document(self.spec))
+        except OSError as err:
+            raise HostFailure.of(f'cannot change volume "{self.spec.name}"', err) from err
+
+
+class RemoveVolume(Change):
+    """Delete a volume and its data."""
+
+    name: ACName
+
+    def apply(self, host: Host) -> None:
+        """Rename it out of sight first, so that a crash leaves no half volume."""
+        _check_unused(host, self.name, data_dir(host, self.name))
+        aside = f"{host.paths.volumes}/.{self.name}.{os.urandom(6).hex()}"
+        try:
+            rename_synced(host.paths.volume(self.name), aside)
+            for leftover in entries(host.paths.volumes):
+                if leftover.startswith(f".{self.name}."):
+                    remove_tree(f"{host.paths.volumes}/{leftover}")
+        except FileNotFoundError:
+            return
+        except OSError as err:
+            raise HostFailure.of(f'cannot remove volume "{self.name}"', err) from err
+
+
+def volume_spec(name: ACName, mode: str | None, uid: int | None, gid: int | None, labels: dict[str, str]) -> VolumeSpec:
+    """A spec from options. Raises InvalidSpec naming the option."""
+    for option, number in (("uid", uid), ("gid", gid)):
+        if number is not None and not 0 <= number < 2**32 - 1:
+            raise InvalidSpec(f"{number} is out of range", where=option)
+    return VolumeSpec(name, None if mode is None else parse_mode(mode, "mode"), uid, gid, tuple(sorted(labels.items())))
+
+
+def _set_attributes(path: str, spec: VolumeSpec) -> None:
+    if spec.uid is not None or spec.gid is not None:
+        os.chown(path, -1 if spec.uid is None else spec.uid, -1 if spec.gid is None else spec.gid)
+    if spec.mode is not None:
+        os.chmod(path, spec.mode)
+
+
+def _document(spec: VolumeSpec) -> bytes:
+    return canonical_json({"format": 1, "labels": dict(spec.labels)})
+
+
+def _check_unused(host: Host, name: str, path: str) -> None:
+    users = _users(host).get(path)
+    if users:
+        raise Conflict(f'volume "{name}" is in use by pod {", ".join(users)}', "remove the pod first", where="name")
+
+
+def _users(host: Host) -> dict[str, list[str]]:
+    """Which pods, by name or UUID, mount which directory."""
+    users: dict[str, list[str]] = {}
+    for pod in walk(host.paths, ("run", "prepared", "prepare")):
+        try:
+            manifest, name = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).name
+        except (OSError, PodError):  # it uses nothing that we could name
+            continue
+        for volume in manifest.volumes:
+            users.setdefault(getattr(volume, "source", ""), []).append(name or pod.uuid)
+    return users
+
+
+def _shown(field: str, value: int) -> str:
+    return f"{value:04o}" if field == "mode" else str(value)
+
+
+def _pairs(pairs: tuple[tuple[str, str], ...]) -> str:
+    return ",".join(f"{name}={value}" for name, value in pairs)

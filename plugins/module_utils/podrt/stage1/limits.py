@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What isolators mean to the kernel: files of a control group and what is written there. Source: behaviours C44 to C46.
+
+A limit counts once the kernel has said it back: what was written is read again, and a different value is an error.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.isolators import Cpu, CpuShares, Memory
+from ..errors import HostFailure
+from ..host.files import read_text
+from ..value import Value
+from .rootfs import DEVICES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.isolators import Isolator
+    from .cgroups import Group
+
+_PERIOD_USEC = 100_000
+_PERCENT_USEC = _PERIOD_USEC // 100
+_PAGE = 4096
+_PTMX, _PTS_MAJOR = (5, 2), 136
+
+
+class Setting(Value):
+    """A file of a group and what it shall say. optional: some kernels do not have the file."""
+
+    file: str
+    value: str
+    optional: bool = False
+
+
+class Limit(Value):
+    """What one isolator asks of one controller, for each version of control groups."""
+
+    isolator: str
+    controller: str
+    v1: tuple[Setting, ...]
+    v2: tuple[Setting, ...]
+
+
+def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
+    """The limits that isolators ask for; the last one of a kind wins. Pure."""
+    found: dict[str, Limit] = {}
+    for isolator in isolators:
+        if isinstance(isolator, Memory):
+            found[isolator.name] = _memory(isolator)
+        elif isinstance(isolator, Cpu):
+            found[isolator.name] = _cpu(isolator)
+        elif isinstance(isolator, CpuShares):
+            found[isolator.name] = _shares(isolator)
+    return tuple(found.values())
+
+
+def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[str, ...]:
+    """The devices that an app may use, as v1 spells them: the built-in ones and those of its volumes. Pure."""
+    built_in = [f"c {major}:{minor} rwm" for _, major, minor in DEVICES]
+    terminals = [f"c {_PTMX[0]}:{_PTMX[1]} rw", f"c {_PTS_MAJOR}:* rw"]
+    given = [
+        f"{kind} {os.major(device)}:{os.minor(device)} {'r' if read_only else 'rw'}"
+        for kind, read_only, device in volumes
+    ]
+    return (*built_in, *terminals, *given)
+
+
+def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]) -> tuple[str, ...]:
+    """Set limits on an app's leaf, or with "" on the pod itself; the sentences for those that no controller takes.
+
+    Raises HostFailure when the kernel refuses one or says something else back.
+    """
+    missed = []
+    for limit in limits:
+        group = next((group for group in groups if limit.controller in group.controllers), None)
+        if group is None:
+            missed.append(f"{limit.isolator} isolator set but support disabled in the kernel, skipping")
+            continue
+        directory = group.leaf(leaf) if leaf else group.path
+        for setting in limit.v1 if group.hierarchy.version == 1 else limit.v2:
+            _apply(directory, setting)
+    return tuple(missed)
+
+
+def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[str, ...]) -> None:
+    """Allow an app these devices alone, where the v1 controller is. Raises HostFailure."""
+    for group in groups:
+        if group.hierarchy.version == 1 and "devices" in group.controllers:
+            directory = group.leaf(leaf)
+            try:
+                _write(f"{directory}/devices.deny", "a")
+                for rule in rules:
+                    _write(f"{directory}/devices.allow", rule)
+            except OSError as err:
+                raise HostFailure.of("cannot restrict the devices of an app", err) from err
+
+
+def _memory(isolator: Memory) -> Limit:
+    limit = str(isolator.limit)
+    v1 = (Setting("memory.limit_in_bytes", limit), Setting("memory.memsw.limit_in_bytes", limit, optional=True))
+    v2 = (
+        Setting("memory.max", limit),
+        Setting("memory.swap.max", "0", optional=True),
+        Setting("memory.oom.group", "1", optional=True),
+    )
+    return Limit(isolator.name, "memory", v1, v2)
+
+
+def _cpu(isolator: Cpu) -> Limit:
+    quota = max(1, isolator.limit // 10) * _PERCENT_USEC
+    v1 = (Setting("cpu.cfs_period_us", str(_PERIOD_USEC)), Setting("cpu.cfs_quota_us", str(quota)))
+    return Limit(isolator.name, "cpu", v1, (Setting("cpu.max", f"{quota} {_PERIOD_USEC}"),))
+
+
+def _shares(isolator: CpuShares) -> Limit:
+    # The same line through the ends of both ranges as runc and systemd draw: 2..262144 to 1..10000.
+    weight = 1 + (isolator.shares - 2) * 9999 // 262142
+    v1 = (Setting("cpu.shares", str(isolator.shares)),)
+    return Limit(isolator.name, "cpu", v1, (Setting("cpu.weight", str(weight)),))
+
+
+def _apply(directory: str, setting: Setting) -> None:
+    path = f"{directory}/{setting.file}"
+    try:
+        _write(path, setting.value)
+        found = read_text(path)
+    except FileNotFoundError as err:
+        if setting.optional:
+            return
+        raise HostFailure.of("cannot set a limit", err) from err
+    except OSError as err:
+        raise HostFailure.of(f"cannot set a limit of {setting.value}", err) from err
+    if not _is_same(setting.value, found):
+        raise HostFailure(f"cannot set a limit: {path} says {found} instead of {setting.value}", path=path)
+
+
+def _is_same(wanted: str, found: str) -> bool:
+    """Equal but for the kernel's rounding to whole pages."""
+    if wanted == found:
+        return True
+    return wanted.isdigit() and found.isdigit() and 0 <= int(wanted) - int(found) < _PAGE
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

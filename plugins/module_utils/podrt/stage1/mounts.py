@@ -1,0 +1,248 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that make an app's root what the app sees: values with apply(root) and a line of log each.
+
+root is a descriptor of the app's root. Targets are paths of the app and resolved beneath it; sources are paths of the
+host. All of it happens in the pod's own mount namespace, so that nothing is to be undone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from ..host import syscalls
+from ..host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC
+from ..value import Value
+from . import roots
+
+_NONE_THERE = (errno.ENOENT, errno.ENOTDIR)
+_NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
+
+
+class Step(Value):
+    """One thing to do in an app's root."""
+
+    def apply(self, root: int) -> None:
+        """Do it. Raises OSError."""
+        raise NotImplementedError
+
+
+class DirStep(Step):
+    """A directory, if nothing is there."""
+
+    path: str
+    mode: int = 0o755
+
+    def __str__(self) -> str:
+        return f"mkdir {self.path} {self.mode:04o}"
+
+    def apply(self, root: int) -> None:
+        """Make it."""
+        roots.make_dir(root, self.path, self.mode)
+
+
+class FileStep(Step):
+    """A file with some content, if nothing is there."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"write {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Write it."""
+        if roots.exists(root, self.path):
+            return
+        os.close(roots.open_file(root, self.path))
+        fd = roots.open_path(root, self.path, os.O_WRONLY)
+        try:
+            os.write(fd, self.text.encode())
+        finally:
+            os.close(fd)
+
+
+class LinkStep(Step):
+    """A symbolic link, if nothing is there."""
+
+    path: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"link {self.path} -> {self.target}"
+
+    def apply(self, root: int) -> None:
+        """Make it."""
+        roots.make_link(root, self.path, self.target)
+
+
+class DeviceStep(Step):
+    """A character device that every user may read and write."""
+
+    path: str
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"mknod {self.path} c {self.major}:{self.minor}"
+
+    def apply(self, root: int) -> None:
+        """Make the node."""
+        parent = roots.open_dir(root, os.path.dirname(self.path))
+        try:
+            name = os.path.basename(self.path)
+            os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(self.major, self.minor), dir_fd=parent)
+            os.chmod(name, 0o666, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+
+class FsStep(Step):
+    """A new file system."""
+
+    fs_type: str
+    target: str
+    flags: int = _NO_USE
+    options: str = ""
+
+    def __str__(self) -> str:
+        return f"mount -t {self.fs_type} {self.target} {self.options}".rstrip()
+
+    def apply(self, root: int) -> None:
+        """Mount it."""
+        fd = roots.open_dir(root, self.target)
+        try:
+            syscalls.mount(self.fs_type, f"/proc/self/fd/{fd}", self.fs_type, self.flags, self.options)
+        finally:
+            os.close(fd)
+
+
+class BindStep(Step):
+    """What is at source of the host, at target of the app; a missing target is made, of the same kind."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    recursive: bool = False
+    optional: bool = False
+
+    def __str__(self) -> str:
+        how = [name for name in ("read_only", "recursive", "optional") if getattr(self, name)]
+        return f"bind {self.source} {self.target} {' '.join(how)}".rstrip()
+
+    def apply(self, root: int) -> None:
+        """Bind it; read-only and recursive takes every mount beneath the source along, read-only as well."""
+        if self.optional and not os.path.exists(self.source):
+            return
+        tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
+        try:
+            if self.read_only:
+                syscalls.mount_setattr(
+                    tree, syscalls.AT_RECURSIVE if self.recursive else 0, syscalls.MOUNT_ATTR_RDONLY
+                )
+            is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
+            target = (roots.open_dir if is_dir else roots.open_file)(root, self.target)
+            try:
+                syscalls.move_mount(tree, target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(tree)
+
+
+class ReadOnlyStep(Step):
+    """A path of the app that may not be changed; nothing if it is not there. "/" is the root's own mount."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"read-only {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Lay a read-only copy of the mount over it, or make the root's mount read-only."""
+        if self.path == "/":
+            syscalls.mount_setattr(root, 0, syscalls.MOUNT_ATTR_RDONLY)
+            return
+        _cover(root, self.path, None)
+
+
+class HideStep(Step):
+    """A path of the app that shows something else, read-only; nothing if it is not there."""
+
+    path: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"hide {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Lay the source over it."""
+        _cover(root, self.path, self.source)
+
+
+class OverlayStep(Value):
+    """The app's root: rendered directories, topmost first, and over them one that takes the changes."""
+
+    lower: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"overlay {self.target} over {':'.join(self.lower)}"
+
+    def mount(self) -> None:
+        """Mount it. Every directory is named by a descriptor: short, and free of the characters that part options."""
+        fds = []
+        try:
+            for path in (*self.lower, self.upper, self.work):
+                fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            os.chdir("/proc/self/fd")
+            lower = ":".join(str(fd) for fd in fds[:-2])
+            options = f"lowerdir={lower},upperdir={fds[-2]},workdir={fds[-1]}"
+            syscalls.mount("overlay", self.target, "overlay", 0, options)
+        finally:
+            os.chdir("/")
+            for fd in fds:
+                os.close(fd)
+
+
+class CopiedRoot(Value):
+    """The app's root where it was copied to already."""
+
+    target: str
+
+    def __str__(self) -> str:
+        return f"bind {self.target} to itself"
+
+    def mount(self) -> None:
+        """Make it a mount of its own."""
+        syscalls.mount(self.target, self.target, "", MS_BIND | MS_REC)
+
+
+def _clone(*, recursive: bool) -> int:
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC
+    return flags | (syscalls.AT_RECURSIVE if recursive else 0)
+
+
+def _cover(root: int, path: str, source: str | None) -> None:
+    try:
+        target = roots.open_path(root, path)
+    except OSError as err:
+        if err.errno in _NONE_THERE:
+            return
+        raise
+    try:
+        if source is None:
+            tree = syscalls.open_tree(target, "", _clone(recursive=True) | syscalls.AT_EMPTY_PATH)
+        else:
+            tree = syscalls.open_tree(syscalls.AT_FDCWD, source, _clone(recursive=False))
+        try:
+            syscalls.mount_setattr(tree, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY)
+            syscalls.move_mount(tree, target)
+        finally:
+            os.close(tree)
+    finally:
+        os.close(target)

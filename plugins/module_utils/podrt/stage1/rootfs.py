@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every app finds in its root beside its image: /proc, /sys, /dev, names. Pure. Source: behaviours C31 to C35."""
+
+from __future__ import annotations
+
+from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
+from ..value import Value
+from .mounts import BindStep, DeviceStep, DirStep, FileStep, FsStep, HideStep, LinkStep, ReadOnlyStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .mounts import Step
+
+_STICKY = 0o1777
+_DIRS = ("/dev", "/etc", "/proc", "/sys", "/run", "/run/systemd", "/run/systemd/journal")
+# name, major, minor. Source: behaviours C32, Documentation/admin-guide/devices.txt.
+DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+TUN = ("net/tun", 10, 200)
+_LINKS = (
+    ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/log", "/run/systemd/journal/dev-log"),
+    ("/etc/mtab", "../proc/self/mounts"),
+)
+# Source: behaviours C34. /sys is read-only as a whole, and /sys/fs shows the app's own cgroups alone.
+_READ_ONLY = (
+    "/proc/bus",
+    "/proc/sys/kernel/core_pattern",
+    "/proc/sys/kernel/modprobe",
+    "/proc/sys/vm/panic_on_oom",
+    "/proc/sysrq-trigger",
+)
+_HIDDEN_DIRS = ("/sys/firmware", "/sys/hypervisor", "/sys/module", "/sys/power")
+_HIDDEN_FILES = (
+    "/proc/config.gz",
+    "/proc/kallsyms",
+    "/proc/sched_debug",
+    "/proc/kcore",
+    "/proc/kmem",
+    "/proc/mem",
+)
+_SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
+JOURNAL = "/run/systemd/journal"
+
+
+class Surroundings(Value):
+    """What the root of an app stands among.
+
+    shared: the root of the pod's first app, whose /dev/shm and /dev/pts all apps have; "" for the first app itself.
+    cgroups: pairs of a directory of the host and the path that the app sees it at. hidden: an empty directory and an
+    empty file that nobody may enter or read. journal: sockets of the host's journal.
+    """
+
+    root: str
+    shared: str = ""
+    cgroups: tuple[tuple[str, str], ...] = ()
+    hidden: tuple[str, str] = ("", "")
+    hosts: str = ""
+    tun: bool = False
+    journal: tuple[str, ...] = ()
+    insecure_paths: bool = False
+    sys: bool = True
+
+
+def surroundings(around: Surroundings) -> tuple[Step, ...]:
+    """The steps for all that is built in; volumes come after, and so over it."""
+    steps: list[Step] = [DirStep(path) for path in _DIRS]
+    steps.append(DirStep("/tmp", _STICKY))
+    if around.hosts:
+        steps.append(FileStep("/etc/hosts", around.hosts))
+    steps.append(FsStep("proc", "/proc"))
+    steps += _dev(around)
+    steps += [LinkStep(path, target) for path, target in _LINKS]
+    steps += [BindStep(path, path) for path in around.journal]
+    steps.append(BindStep(f"{around.root}/proc/sys/kernel/hostname", "/etc/hostname"))
+    if around.sys:
+        steps += _sys(around)
+    if not around.insecure_paths:
+        steps += [ReadOnlyStep(path) for path in _READ_ONLY]
+        steps += [HideStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
+    return tuple(steps)
+
+
+def _dev(around: Surroundings) -> list[Step]:
+    steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")]
+    nodes = (*DEVICES, TUN) if around.tun else DEVICES
+    steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
+    if around.shared:
+        steps += [BindStep(f"{around.shared}{path}", path) for path in ("/dev/shm", "/dev/pts")]
+        return steps
+    steps.append(FsStep("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"))
+    devpts = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    steps.append(FsStep("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, devpts))
+    return steps
+
+
+def _sys(around: Surroundings) -> list[Step]:
+    secure = not around.insecure_paths
+    steps: list[Step] = [FsStep("sysfs", "/sys", _SYSTEM | (MS_RDONLY if secure else 0))]
+    if around.cgroups:
+        steps.append(FsStep("tmpfs", "/sys/fs", _SYSTEM, "mode=755,size=64k"))
+        steps += [BindStep(source, target, read_only=True) for source, target in around.cgroups]
+        steps.append(ReadOnlyStep("/sys/fs"))
+    elif secure:
+        steps.append(HideStep("/sys/fs", around.hidden[0]))
+    if secure:
+        steps += [HideStep(path, around.hidden[0]) for path in _HIDDEN_DIRS]
+    return steps

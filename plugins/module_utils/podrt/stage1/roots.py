@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Paths of an app, resolved beneath the app's root: an image can make any of them a link to anywhere.
+
+Every path here is absolute as the app sees it. The kernel resolves it with the root's descriptor as "/", so that no
+link and no ".." leads out, also when somebody changes the tree meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+from ..host import syscalls
+
+_LINKS = 40
+_DIR_MODE = 0o755
+_FILE_MODE = 0o644
+
+
+def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
+    """Open what is at a path of the app, links followed. Raises OSError."""
+    return syscalls.openat2(root, path or "/", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
+
+
+def owner(root: int, path: str) -> os.stat_result:
+    """The state of what is at a path, a final link not followed. Raises OSError."""
+    fd = open_path(root, path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
+
+
+def exists(root: int, path: str) -> bool:
+    """Whether anything is at a path, a final link not followed."""
+    try:
+        owner(root, path)
+    except OSError as err:
+        if err.errno in (errno.ENOENT, errno.ENOTDIR):
+            return False
+        raise
+    return True
+
+
+def read(root: int, path: str) -> bytes:
+    """The content of a file of the app. Raises OSError."""
+    fd = open_path(root, path, os.O_RDONLY)
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        return file.read()
+
+
+def open_dir(root: int, path: str) -> int:
+    """Open a directory of the app; it and its parents are made when they are missing."""
+    return _open_made(root, path, directory=True)
+
+
+def open_file(root: int, path: str) -> int:
+    """Open what is at a path, of whatever type; an empty file is made, with parents, when nothing is there."""
+    return _open_made(root, path, directory=False)
+
+
+def make_dir(root: int, path: str, mode: int = _DIR_MODE) -> None:
+    """Make a directory with exactly this mode unless something is there."""
+    if not exists(root, path):
+        fd = open_dir(root, path)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+        finally:
+            os.close(fd)
+
+
+def make_link(root: int, path: str, target: str) -> None:
+    """Make a symbolic link unless something is there."""
+    parent = open_dir(root, os.path.dirname(path))
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, os.path.basename(path), dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _open_made(root: int, path: str, *, directory: bool) -> int:
+    """Walk the path, and make what is missing where the links of the image lead."""
+    done: list[str] = []
+    todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done[-1:] = []
+            continue
+        link = _link_or_made(root, done, part, directory=directory or bool(todo))
+        if link is None:
+            done.append(part)
+            continue
+        links += 1
+        if links > _LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if link.startswith("/"):
+            done = []
+        todo += [part for part in reversed(link.split("/")) if part not in ("", ".")]
+    return open_path(root, "/" + "/".join(done))
+
+
+def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool) -> str | None:
+    """The target when part is a link, else None, and then it is there."""
+    parent = open_path(root, "/" + "/".join(parents))
+    try:
+        found = os.stat(part, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        if directory:
+            os.mkdir(part, _DIR_MODE, dir_fd=parent)
+        else:
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE, dir_fd=parent))
+        return None
+    else:
+        return os.readlink(part, dir_fd=parent) if stat.S_ISLNK(found.st_mode) else None
+    finally:
+        os.close(parent)

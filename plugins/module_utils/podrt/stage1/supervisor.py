@@ -1,0 +1,463 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PID 1 of a pod: lets its apps start, reaps, records exit statuses, stops them, keeps what they say.
+
+A program of its own, started as `python -I -S supervisor.pyc PLAN_FD` and alone in memory for the pod's life: it
+imports built-in modules only, and nothing of this package. The apps are its children already, forked by what this
+process was before; each waits for its byte on the go pipe. The host's tree is read-only here: whatever is written goes
+through descriptors that were opened before. Source: behaviours A27, A28, C18, C19, C56, C57, D14.
+"""
+
+from __future__ import annotations
+
+import _signal
+import marshal
+import posix
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class AppRecord(TypedDict):
+        """An app as stage1 hands it over; a descriptor that there is none of is -1."""
+
+        name: str
+        pid: int
+        out: int
+        err: int
+        exec: int  # ends when the app has been started, says why not before
+        procs: int  # cgroup.procs of its leaf, readable
+        kill: int  # cgroup.kill of its leaf
+        oom: int  # an eventfd that counts kills for memory
+        notify: int  # the socket that NOTIFY_SOCKET names
+        journal: int
+        post_stop: int  # the plan of its post-stop handler
+
+    class Plan(TypedDict):
+        """All that the supervisor knows."""
+
+        apps: list[AppRecord]
+        sync: int
+        go: int
+        console: int
+        logs: int
+        statuses: int
+        stop_timeout: int
+        max_bytes: int
+        max_files: int
+        handler: list[str]
+
+
+# As stage1.sync has them.
+STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
+_LOG_MODE, _STATUS_MODE = 0o640, 0o644
+_CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 14
+_KILL_ROUNDS = 10
+_CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC
+
+
+class Log:
+    """The log of an app: a file of at most max_bytes, and older ones NAME.1 and on, max_files in all."""
+
+    def __init__(self, directory: int, name: str, max_bytes: int, max_files: int) -> None:
+        self._directory = directory
+        self._name = name
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._fd = self._open()
+
+    def write(self, line: bytes) -> None:
+        """Append a line. A full disk costs lines, not the pod."""
+        try:
+            if self._size and self._size + len(line) > self._max_bytes:
+                self._rotate()
+            self._size += posix.write(self._fd, line)
+        except OSError:
+            pass
+
+    def _open(self) -> int:
+        fd = posix.open(self._name, _CREATE | posix.O_APPEND, _LOG_MODE, dir_fd=self._directory)
+        self._size = posix.fstat(fd).st_size
+        return fd
+
+    def _rotate(self) -> None:
+        if self._max_files <= 1:
+            posix.ftruncate(self._fd, 0)
+            self._size = 0
+            return
+        for number in range(self._max_files - 1, 0, -1):
+            older = f"{self._name}.{number - 1}" if number > 1 else self._name
+            try:
+                posix.rename(
+                    older, f"{self._name}.{number}", src_dir_fd=self._directory, dst_dir_fd=self._directory
+                )
+            except FileNotFoundError:
+                continue
+        posix.close(self._fd)
+        self._fd = self._open()
+
+
+class App:
+    """An app: its process, and what has become of it."""
+
+    def __init__(self, record: AppRecord, log: Log) -> None:
+        self.name = record["name"]
+        self.pid = record["pid"]
+        self.exec = record["exec"]
+        self.procs = record["procs"]
+        self.kill = record["kill"]
+        self.notify = record["notify"]
+        self.journal = record["journal"]
+        self.post_stop = record["post_stop"]
+        self.log = log
+        self.running = True
+        self.handling = 0
+        self.complaint = ""
+
+    def is_started(self) -> bool:
+        """Whether it has been started, and said so if it is one that does."""
+        return self.exec < 0 and self.notify < 0
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every process of the app."""
+        for pid in self._pids():
+            try:
+                posix.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
+    def kill_all(self) -> None:
+        """End every process of the app, also those that are being born."""
+        if self.kill >= 0:
+            try:
+                posix.write(self.kill, b"1")
+            except OSError:
+                pass
+        for _ in range(_KILL_ROUNDS):
+            if not self._pids():
+                return
+            self.signal(_signal.SIGKILL)
+
+    def _pids(self) -> list[int]:
+        own = [self.pid] if self.running else []
+        if self.procs < 0:
+            return own
+        try:
+            listed = posix.pread(self.procs, _CHUNK, 0).split()
+        except OSError:
+            return own
+        # 0 is a process of another PID namespace, and a kill of it one of ours.
+        return [int(pid) for pid in listed if int(pid) > 1] or own
+
+
+class Stream:
+    """What an app writes to stdout or stderr, line by line."""
+
+    def __init__(self, app: App, name: bytes) -> None:
+        self.app = app
+        self._name = name
+        self._rest = b""
+
+    def feed(self, data: bytes, console: int) -> int:
+        """Take in what was read, b"" at the end. Returns the console, -1 once it is broken."""
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        if self._rest and (not data or len(self._rest) > _LONGEST_LINE):
+            lines.append(self._rest)
+            self._rest = b""
+        for line in lines:
+            self._keep(line)
+        if console >= 0 and lines:
+            return _show(console, self.app, lines)
+        return console
+
+    def _keep(self, line: bytes) -> None:
+        self.app.log.write(b"%s %s %s\n" % (_timestamp(), self._name, line))
+        if self.app.journal >= 0:
+            try:
+                posix.write(self.app.journal, line + b"\n")
+            except OSError:
+                self.app.journal = -1
+
+
+class Supervisor:
+    """The pod. run() returns its exit status once every app and every handler has ended."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._apps = [App(record, self._log(record["name"])) for record in plan["apps"]]
+        self._streams: dict[int, Stream] = {}
+        self._ooms: dict[int, App] = {}
+        self._poll = select.poll()
+        self._console = plan["console"]
+        self._sync = plan["sync"]
+        self._wake = self._catch_signals()
+        self._stop_asked = False
+        self._stopping = False
+        self._deadline = 0.0
+        self._status = 0
+        for fd in (self._wake, self._sync):
+            self._poll.register(fd, select.POLLIN)
+        for app, record in zip(self._apps, plan["apps"]):
+            self._watch(app, record)
+
+    def run(self) -> int:
+        """Supervise until the end."""
+        while any(app.running or app.handling for app in self._apps):
+            for fd, _ in self._poll.poll(self._patience()):
+                self._attend(fd)
+            self._reap()
+            if self._stop_asked and not self._stopping:
+                self._stop()
+            if self._stopping and self._deadline and time.monotonic() >= self._deadline:
+                self._deadline = 0.0
+                posix.kill(-1, _signal.SIGKILL)
+        self._drain()
+        return self._status
+
+    def _log(self, name: str) -> Log:
+        plan = self._plan
+        return Log(plan["logs"], f"{name}.log", plan["max_bytes"], plan["max_files"])
+
+    def _watch(self, app: App, record: AppRecord) -> None:
+        for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
+            if fd >= 0:
+                self._listen(fd, Stream(app, name))
+        if record["oom"] >= 0:
+            self._ooms[record["oom"]] = app
+        for fd in (record["exec"], record["notify"], record["oom"]):
+            if fd >= 0:
+                self._poll.register(fd, select.POLLIN)
+
+    def _listen(self, fd: int, stream: Stream) -> None:
+        posix.set_blocking(fd, False)
+        self._streams[fd] = stream
+        self._poll.register(fd, select.POLLIN)
+
+    def _catch_signals(self) -> int:
+        """Handle signals from now on; stage1 has kept them blocked, so that none is lost."""
+        wake, woken = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+        _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+            _signal.signal(number, self._ask_stop)
+        _signal.signal(_signal.SIGCHLD, _wake_up)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        return wake
+
+    def _ask_stop(self, _number: int, _frame: object) -> None:
+        self._stop_asked = True
+
+    def _patience(self) -> int | None:
+        """How long to wait for news, in milliseconds."""
+        if not self._deadline:
+            return None
+        return max(0, int((self._deadline - time.monotonic()) * 1000) + 1)
+
+    def _attend(self, fd: int) -> None:
+        if fd in self._streams:
+            self._pump(fd)
+        elif fd == self._wake:
+            posix.read(fd, _CHUNK)
+        elif fd == self._sync:
+            self._hear_starter()
+        elif fd in self._ooms:
+            posix.read(fd, 8)
+            self._ooms[fd].kill_all()
+        else:
+            self._hear_app(fd)
+
+    def _hear_starter(self) -> None:
+        """GO, or the end of whoever starts the pod; before GO that is the end of the pod as well."""
+        frame = _read(self._sync)
+        if frame and marshal.loads(frame)[0] == GO:
+            posix.write(self._plan["go"], b"g" * len(self._apps))
+            posix.close(self._plan["go"])
+            self._plan["go"] = -1
+        elif self._plan["go"] >= 0:
+            posix._exit(1)
+        else:
+            self._hang_up()
+
+    def _hear_app(self, fd: int) -> None:
+        for app in self._apps:
+            if fd == app.notify:
+                if b"READY=1" in _read(fd).split(b"\n"):
+                    self._forget(fd)
+                    app.notify = -1
+            elif fd == app.exec:
+                self._hear_start(app, _read(fd))
+        if all(app.is_started() for app in self._apps):
+            self._started()
+
+    def _hear_start(self, app: App, frame: bytes) -> None:
+        """Nothing: the app runs. FAILED: the pod cannot be. APP_FAILED: the app ends with a status of its own."""
+        if frame:
+            message = marshal.loads(frame)
+            if message[0] == FAILED:
+                self._tell(frame)
+                posix._exit(1)
+            app.complaint = message[1]
+            return
+        self._forget(app.exec)
+        app.exec = -1 if not app.complaint else -2
+
+    def _started(self) -> None:
+        if self._sync >= 0:
+            self._tell(marshal.dumps((STARTED,)))
+            self._hang_up()
+            try:
+                posix.symlink("ready", "../supervisor-status", dir_fd=self._plan["statuses"])
+            except FileExistsError:
+                pass
+
+    def _tell(self, frame: bytes) -> None:
+        if self._sync >= 0:
+            try:
+                posix.write(self._sync, frame)
+            except OSError:
+                pass
+
+    def _hang_up(self) -> None:
+        if self._sync >= 0:
+            self._forget(self._sync)
+            self._sync = -1
+
+    def _forget(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        posix.close(fd)
+
+    def _pump(self, fd: int) -> bool:
+        """Read once from a stream; whether there may be more."""
+        try:
+            data = posix.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        self._console = self._streams[fd].feed(data, self._console)
+        if not data:
+            del self._streams[fd]
+            self._forget(fd)
+        return bool(data)
+
+    def _drain(self) -> None:
+        for fd in tuple(self._streams):
+            while self._pump(fd):
+                pass
+        for stream in self._streams.values():
+            self._console = stream.feed(b"", self._console)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = posix.waitpid(-1, posix.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            for app in self._apps:
+                if pid == app.pid and app.running:
+                    self._app_ended(app, _status_of(status))
+                elif pid == app.handling:
+                    app.handling = 0
+
+    def _app_ended(self, app: App, status: int) -> None:
+        """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
+        app.running = False
+        if app.exec >= 0:
+            self._hear_start(app, _read(app.exec))
+        if not app.is_started() and not self._stopping:
+            reason = app.complaint or f"it ended with status {status} before it was ready"
+            self._tell(marshal.dumps((APP_FAILED, app.name, reason, status)))
+        self._record(app.name, 0 if self._stopping else status)
+        app.kill_all()
+        if app.post_stop >= 0:
+            self._run_post_stop(app)
+        if status and not self._stopping:
+            self._status = status
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._deadline = time.monotonic() + self._plan["stop_timeout"]
+        for app in self._apps:
+            if app.running:
+                app.signal(_signal.SIGTERM)
+                app.signal(_signal.SIGCONT)
+
+    def _record(self, name: str, status: int) -> None:
+        directory = self._plan["statuses"]
+        try:
+            fd = posix.open(f".{name}", _CREATE | posix.O_TRUNC, _STATUS_MODE, dir_fd=directory)
+            posix.write(fd, b"%d" % status)
+            posix.close(fd)
+            posix.rename(f".{name}", name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            pass
+
+    def _run_post_stop(self, app: App) -> None:
+        """Start the handler in a process of its own, which goes into the app's root and is confined as the app was."""
+        heard, said = posix.pipe2(posix.O_CLOEXEC)
+        pid = posix.fork()
+        if pid == 0:
+            try:
+                for number in (1, 2):
+                    posix.dup2(said, number)
+                posix.set_inheritable(app.post_stop, True)
+                argv = [*self._plan["handler"], str(app.post_stop)]
+                posix.execve(argv[0], argv, {"LC_CTYPE": "C.UTF-8"})
+            finally:
+                posix._exit(203)
+        posix.close(said)
+        app.handling = pid
+        self._listen(heard, Stream(app, b"stdout"))
+
+
+def _wake_up(_number: int, _frame: object) -> None:
+    """The wakeup descriptor tells; a handler there must be."""
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return posix.read(fd, _CHUNK)
+    except OSError:
+        return b""
+
+
+def _status_of(status: int) -> int:
+    """The exit code, or the number of the signal. Source: behaviours A28."""
+    return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
+
+
+def _timestamp() -> bytes:
+    seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{text}.{nanos // 1000:06d}Z".encode()
+
+
+def _show(console: int, app: App, lines: list[bytes]) -> int:
+    """Write lines to the console as the journal does: [seconds since boot] APP[PID]: text."""
+    seconds, nanos = divmod(time.monotonic_ns(), 1_000_000_000)
+    prefix = f"[{seconds:5d}.{nanos // 1000:06d}] {app.name}[{app.pid}]: ".encode()
+    view = memoryview(b"".join(prefix + line + b"\n" for line in lines))
+    while view:
+        try:
+            view = view[posix.write(console, view) :]
+        except BlockingIOError:
+            select.select([], [console], [])
+        except OSError:
+            return -1
+    return console
+
+
+def _main() -> None:
+    plan_fd = int(sys.argv[1])
+    plan = marshal.loads(posix.pread(plan_fd, posix.fstat(plan_fd).st_size, 0))
+    posix.close(plan_fd)
+    posix._exit(Supervisor(plan).run() & 0xFF)
+
+
+if __name__ == "__main__":
+    _main()

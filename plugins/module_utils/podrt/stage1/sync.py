@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the starter of a pod and the pod's PID 1 tell each other while the pod starts.
+
+A pair of SEQPACKET sockets keeps the messages apart: one read is one marshalled tuple that begins with its kind. When
+one side goes, the other reads the end of the conversation; PID 1 dies of that when it comes before GO.
+"""
+
+from __future__ import annotations
+
+import _socket
+import marshal
+import os
+
+from ..errors import (
+    Conflict,
+    Corrupt,
+    HostFailure,
+    InvalidSpec,
+    NotFound,
+    PodError,
+    Unreachable,
+    Unsupported,
+    Untrusted,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Message = tuple[Union[str, int], ...]
+
+# From PID 1: its namespaces are made; every app runs; the start failed, and why.
+NAMESPACES = "namespaces"
+STARTED = "started"
+FAILED = "failed"
+# From the starter: the resolv.conf that the networks gave; the apps may start.
+RESOLV = "resolv"
+GO = "go"
+
+_LONGEST = 1 << 16
+_FAMILIES = {
+    family.kind: family
+    for family in (Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, Unreachable, Unsupported, Untrusted)
+}
+
+
+def channel() -> tuple[int, int]:
+    """The two ends of a conversation; both are closed at exec unless made inheritable."""
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    return ours.detach(), theirs.detach()
+
+
+def send(fd: int, kind: str, *facts: str | int) -> None:
+    """Send a message. Raises BrokenPipeError when the other side has gone."""
+    os.write(fd, marshal.dumps((kind, *facts)))
+
+
+def receive(fd: int) -> Message:
+    """The next message, () at the end of the conversation."""
+    try:
+        frame = os.read(fd, _LONGEST)
+    except ConnectionResetError:
+        return ()
+    return tuple(marshal.loads(frame)) if frame else ()
+
+
+def send_failure(fd: int, err: PodError) -> None:
+    """Tell why the start failed, so that error_of gives an equal error on the other side."""
+    errno = err.facts.get("errno")
+    code = errno if isinstance(errno, int) else 0
+    send(fd, FAILED, err.kind, err.message, err.hint, err.exit_code, code)
+
+
+def error_of(message: Message) -> PodError:
+    """The error that a FAILED message carries."""
+    kind, text, hint, exit_code, errno = message[1:6]
+    family = _FAMILIES.get(str(kind), PodError)
+    err = PodError.__new__(family)
+    PodError.__init__(err, str(text), str(hint), **({"errno": errno} if errno else {}))
+    if exit_code != family.exit_code:
+        err.exit_code = int(exit_code)
+    return err

@@ -1,0 +1,147 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes of a pod at paths of its apps. Source: behaviours C20 to C28."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..appc.volumes import HostVolume
+from ..errors import HostFailure, InvalidSpec
+from . import roots
+from .mounts import BindStep, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.app import App
+    from ..appc.pod import PodManifest, RuntimeApp
+    from ..appc.volumes import Volume
+    from ..host.paths import PodDir
+
+_COPY_BYTES = 1 << 20
+
+
+class MissingSource(HostFailure):
+    """A host volume's source is not there. Source: behaviours A30."""
+
+    exit_code = 1
+
+
+class EmptyVolumeStep(Step):
+    """An empty volume with exactly its mode and owner, unless another app has made it.
+
+    prefill: the path of the app whose directory is copied into it, with mode and owner; "" leaves it empty.
+    """
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    prefill: str = ""
+
+    def __str__(self) -> str:
+        return f"volume {self.path} {self.mode:04o} {self.uid}:{self.gid} {self.prefill}".rstrip()
+
+    def apply(self, root: int) -> None:
+        """Make it."""
+        if os.path.isdir(self.path):
+            return
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        os.mkdir(self.path)
+        os.chown(self.path, self.uid, self.gid)
+        os.chmod(self.path, self.mode)
+        if self.prefill and roots.exists(root, self.prefill):
+            source = roots.open_path(root, self.prefill, os.O_RDONLY)
+            try:
+                if stat.S_ISDIR(os.fstat(source).st_mode):
+                    _copy_dir(source, self.path)
+            finally:
+                os.close(source)
+
+
+def volume_steps(pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]) -> tuple[Step, ...]:
+    """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
+    steps: list[Step] = []
+    for mount in sorted(app.mounts, key=lambda mount: os.path.normpath("/" + mount.path.lstrip("/")).count("/")):
+        volume = manifest.volume(mount.volume)
+        if volume is None:
+            raise InvalidSpec(f'could not find volume "{mount.volume}"', where=f"apps[{app.name}].mounts")
+        read_only = is_read_only(volume, app.app)
+        if isinstance(volume, HostVolume):
+            steps.append(BindStep(volume.source, mount.path, read_only, volume.recursive is not False))
+            continue
+        source = pod.volume(volume.name)
+        filled = mount.path if volume.name in prefill else ""
+        steps.append(EmptyVolumeStep(source, volume.mode, volume.uid, volume.gid, filled))
+        steps.append(BindStep(source, mount.path, read_only))
+    return tuple(steps)
+
+
+def is_read_only(volume: Volume, app: App | None) -> bool:
+    """What the volume says, else what the mount point of its name says, else no. Pure. Source: behaviours C21."""
+    if volume.read_only is not None:
+        return volume.read_only
+    points = app.mount_points if app else ()
+    return any(point.read_only for point in points if point.name == volume.name)
+
+
+def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:
+    """Look at an app's host volumes: the device nodes among them as (type, read only, device). Raises MissingSource."""
+    devices = []
+    for mount in app.mounts:
+        volume = manifest.volume(mount.volume)
+        if not isinstance(volume, HostVolume):
+            continue
+        try:
+            found = os.stat(volume.source)
+        except OSError as err:
+            raise MissingSource(f"Failed to stat {volume.source}: {err.strerror}", path=volume.source) from err
+        kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
+        if kind:
+            devices.append((kind, is_read_only(volume, app.app), found.st_rdev))
+    return tuple(devices)
+
+
+def _copy_dir(source: int, target: str) -> None:
+    """Copy what is in a directory, and its mode and owner. Hard links become files of their own."""
+    with os.scandir(source) as entries:
+        names = [entry.name for entry in entries]
+    for name in names:
+        found = os.stat(name, dir_fd=source, follow_symlinks=False)
+        path = f"{target}/{name}"
+        if stat.S_ISDIR(found.st_mode):
+            os.mkdir(path)
+            child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+            try:
+                _copy_dir(child, path)
+            finally:
+                os.close(child)
+            continue
+        _copy_leaf(source, name, path, found)
+    _copy_owner(target, os.fstat(source))
+
+
+def _copy_leaf(source: int, name: str, path: str, found: os.stat_result) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        os.symlink(os.readlink(name, dir_fd=source), path)
+        os.lchown(path, found.st_uid, found.st_gid)
+        return
+    if stat.S_ISREG(found.st_mode):
+        given = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        taken = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            while os.sendfile(taken, given, None, _COPY_BYTES):
+                pass
+        finally:
+            os.close(given)
+            os.close(taken)
+    else:
+        os.mknod(path, found.st_mode, found.st_rdev)
+    _copy_owner(path, found)
+
+
+def _copy_owner(path: str, found: os.stat_result) -> None:
+    os.chown(path, found.st_uid, found.st_gid)
+    os.chmod(path, stat.S_IMODE(found.st_mode))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Archives on their way into the store: read once, hashed, kept and unpacked in the same pass.
+
+Source: appc spec "App Container Image"; behaviours B8, B11.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from ..appc.fields import canonical_json, parse_json
+from ..appc.image import ImageManifest
+from ..appc.names import ImageID
+from ..errors import Corrupt, InvalidSpec, NotFound
+from ..host import files
+from ..host.locks import FileLock
+from . import extract, index, layers, stream, tar
+from .workspace import Workspace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..host.paths import Paths
+    from .index import StoredImage
+
+_MAX_MANIFEST = 4 << 20
+
+
+def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: bool = False) -> StoredImage:
+    """Put an ACI into the store and unpack it; what names it in errors. chunks: as it is stored or sent.
+
+    Raises Corrupt, HostFailure and what the stream raises; then nothing is left.
+    """
+    digest = hashlib.sha512()
+    with Workspace(paths) as workspace:
+        plain = stream.hashed(stream.read_ahead(stream.decompressed(chunks)), digest)
+        root = workspace.make_dir("rootfs")
+        manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what)
+        image_id = ImageID.of_digest(digest.hexdigest())
+        with layers.lock_layer(paths, image_id):
+            layer = layers.find_layer(paths, image_id)
+            if layer is None:
+                layer = layers.commit(paths, workspace, extraction, image_id)
+        size = _put_blob(paths, image_id, f"{workspace.path}/blob") + layer.size
+    return index.put_image(paths, image_id, manifest, (image_id,), size, latest=latest)
+
+
+def import_manifest(
+    paths: Paths, manifest: ImageManifest, layer_ids: tuple[str, ...], *, latest: bool
+) -> StoredImage:
+    """Put an image into the store whose layers are in place, topmost first.
+
+    Its archive holds the manifest and an empty root, byte for byte the same on every host, and so is its ID.
+    """
+    data = archive_of(manifest)
+    image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
+    with Workspace(paths) as workspace:
+        files.write_new(f"{workspace.path}/blob", data)
+        size = _put_blob(paths, image_id, f"{workspace.path}/blob")
+    found = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
+    size += sum(layer.size for layer in found if layer)
+    return index.put_image(paths, image_id, manifest, layer_ids, size, latest=latest)
+
+
+def archive_of(manifest: ImageManifest) -> bytes:
+    """The smallest ACI with this manifest: no times, no owners, an empty root."""
+    data = canonical_json(manifest.to_json())
+    file = tar.header_of(tar.Entry("manifest", tar.FILE, 0o644, len(data))) + tar.padded(data)
+    return file + tar.header_of(tar.Entry("rootfs/", tar.DIRECTORY, 0o755)) + bytes(2 * tar.BLOCK)
+
+
+def restore_layer(paths: Paths, image_id: ImageID) -> None:
+    """Unpack the stored archive of an ACI again. Raises Corrupt when it is not what its ID says, or NotFound."""
+    if not os.path.exists(index.blob_path(paths, image_id)):
+        raise NotFound(f"the archive of image {image_id} is not in the store", "fetch the image again")
+    with layers.lock_layer(paths, image_id), Workspace(paths) as workspace:
+        if layers.has_layer(paths, image_id):
+            return
+        digest = hashlib.sha512()
+        chunks = stream.hashed(stream.file_chunks(index.blob_path(paths, image_id)), digest)
+        _manifest_again, extraction = _unpack(chunks, workspace.make_dir("rootfs"), f"image {image_id}")
+        if ImageID.of_digest(digest.hexdigest()) != image_id:
+            raise Corrupt(
+                f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again"
+            )
+        layers.commit(paths, workspace, extraction, image_id)
+
+
+def lock_image(paths: Paths, image_id: ImageID) -> FileLock:
+    """Held by whoever puts the archive of an image in place or removes it."""
+    return FileLock(f"{paths.cas}/imagelocks/{image_id}", timeout=layers.LOCK_SECONDS)
+
+
+def _unpack(chunks: Iterator[bytes], root: str, what: str) -> tuple[ImageManifest, extract.Extraction]:
+    """Unpack the rootfs of an ACI; its manifest may stand anywhere in the archive."""
+    manifest: ImageManifest | None = None
+    has_root = False
+    reader = tar.TarReader(chunks)
+    with extract.Extraction(root) as extraction:
+        for entry in reader:
+            path = extract.clean(entry.name)
+            if path == "manifest" and entry.kind == tar.FILE and manifest is None:
+                manifest = _manifest(reader.content(_MAX_MANIFEST, f"the manifest of {what}"), what)
+            elif path == "rootfs" or path.startswith("rootfs/"):
+                has_root = True
+                _add(extraction, entry, path, reader)
+            elif path:
+                raise Corrupt(
+                    f'{what} is not an image: unexpected "{entry.name}" beside its manifest and its rootfs'
+                )
+    if manifest is None or not has_root:
+        raise Corrupt(f"{what} is not an image: it has no {'rootfs' if manifest else 'manifest'}")
+    return manifest, extraction
+
+
+def _add(extraction: extract.Extraction, entry: tar.Entry, path: str, reader: tar.TarReader) -> None:
+    if entry.kind == tar.LINK:
+        target = extract.clean(entry.link)
+        if not target.startswith("rootfs/"):
+            raise Corrupt(f'"{path}" is a hard link to "{target}", which is outside the root')
+        entry.link = target[len("rootfs/") :]
+    extraction.add(entry, path[len("rootfs/") :], reader)
+
+
+def _manifest(data: bytes, what: str) -> ImageManifest:
+    try:
+        return ImageManifest.from_json(parse_json(data, "it"))
+    except InvalidSpec as err:
+        raise Corrupt(f"the manifest of {what} is not valid: {err}") from err
+
+
+def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
+    """The same stream; it is also written to a file."""
+    with open(path, "wb", buffering=0) as file:
+        for chunk in chunks:
+            files.write_all(file.fileno(), chunk)
+            yield chunk
+        os.fsync(file.fileno())
+
+
+def _put_blob(paths: Paths, image_id: ImageID, source: str) -> int:
+    size = os.stat(source).st_size
+    place = index.blob_path(paths, image_id)
+    files.make_dirs(os.path.dirname(place))
+    with lock_image(paths, image_id):
+        os.chmod(source, files.PRIVATE_FILE)
+        files.rename_synced(source, place)
+    return size

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One number for all that a directory holds: names, kinds, owners, modes, times, extended attributes and content.
+
+Of extended attributes those count that an image can bring; a security module's labels are the host's own.
+
+Source: behaviours B50.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
+    """The sha512 of a sorted walk, in hex.
+
+    digests: sha256 of the content of files without extended attributes, by path relative to the root, where they
+    are known; other files are read. Raises OSError.
+    """
+    found = hashlib.sha512()
+    fd = os.open(root, _DIRECTORY)
+    try:
+        found.update(_line("", os.fstat(fd), _xattrs(fd), b""))
+        _walk(fd, "", digests or {}, found)
+    finally:
+        os.close(fd)
+    return found.hexdigest()
+
+
+def _walk(fd: int, path: str, digests: Mapping[str, bytes], found: hashlib._Hash) -> None:
+    with os.scandir(fd) as entries:
+        children = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
+    for name, info in children:
+        child = f"{path}/{name}" if path else name
+        if stat.S_ISDIR(info.st_mode):
+            inner = os.open(name, _DIRECTORY, dir_fd=fd)
+            try:
+                found.update(_line(child, info, _xattrs(inner), b""))
+                _walk(inner, child, digests, found)
+            finally:
+                os.close(inner)
+        else:
+            known = digests.get(child) if stat.S_ISREG(info.st_mode) else None
+            content, xattrs = (known, b"") if known else _content(fd, name, info)
+            found.update(_line(child, info, xattrs, content))
+
+
+def _content(fd: int, name: str, info: os.stat_result) -> tuple[bytes, bytes]:
+    """What a file holds, and its extended attributes."""
+    if stat.S_ISLNK(info.st_mode):
+        return os.fsencode(os.readlink(name, dir_fd=fd)), b""
+    if not stat.S_ISREG(info.st_mode):
+        return b"%d" % info.st_rdev, b""
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+    try:
+        return _digest(file), _xattrs(file)
+    finally:
+        os.close(file)
+
+
+def _digest(fd: int) -> bytes:
+    found = hashlib.sha256()
+    while True:
+        block = os.read(fd, 1 << 20)
+        if not block:
+            return found.digest()
+        found.update(block)
+
+
+def _xattrs(fd: int) -> bytes:
+    found = b""
+    for name in sorted(filter(_is_of_image, os.listxattr(fd))):
+        found += os.fsencode(name) + b"=" + os.getxattr(fd, name) + b"\0"
+    return found
+
+
+def _is_of_image(name: str) -> bool:
+    return name == "security.capability" or name.startswith(("user.", "trusted.overlay."))
+
+
+def _line(path: str, info: os.stat_result, xattrs: bytes, content: bytes) -> bytes:
+    size = info.st_size if stat.S_ISREG(info.st_mode) else 0
+    numbers = b"%o %d %d %d %d" % (info.st_mode, info.st_uid, info.st_gid, size, info.st_mtime_ns)
+    return b"\0".join((os.fsencode(path), numbers, xattrs, content)) + b"\n"

@@ -1,0 +1,279 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What images are in the store, and which source each came from.
+
+    cas/index/IMAGE-ID             one small document an image (_Entry); its mtime is when the image was last used
+    cas/imageManifest/sha512/XX/IMAGE-ID
+    cas/blob/sha512/XX/IMAGE-ID    the uncompressed archive that the ID is the hash of
+    cas/remote/SOURCE              one document a source (Remote), with %2F for / in its name
+
+No database: every document is replaced by rename, so that readers need no lock, and an image is there once its
+index document is. Source: behaviours B8 to B11, B18, B46, B47.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from ..appc.fields import Fields, canonical_json, parse_json
+from ..appc.image import ImageManifest
+from ..appc.labels import Labels
+from ..appc.names import KEY_PREFIX, ImageID
+from ..errors import Corrupt, InvalidSpec, NotFound
+from ..host import files
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..host.paths import Paths
+
+_KEY_DIGITS = 64
+_LONGEST_NAME = 200
+
+
+class StoredImage(Value):
+    """An image in the store.
+
+    import_time, last_used: seconds since the epoch. latest: asked for without a version. size: bytes of the stored
+    archive and of the layers. layers: what its own root consists of, topmost first (layers.Layer.id).
+    """
+
+    id: ImageID
+    manifest: ImageManifest
+    import_time: float
+    last_used: float
+    latest: bool
+    size: int
+    layers: tuple[str, ...]
+
+
+class Remote(Value):
+    """Which image a source gave when it was last asked. source: str of its reference. times in seconds.
+
+    etag: what the source said names this content. manifest_digest: of a docker manifest.
+    """
+
+    source: str
+    image_id: ImageID
+    etag: str = ""
+    max_age: int = 0
+    download_time: float = 0.0
+    manifest_digest: str = ""
+
+
+class _Entry(Value):
+    id: ImageID
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    import_time: float
+    latest: bool
+    size: int
+    layers: tuple[str, ...]
+
+
+def blob_path(paths: Paths, image_id: ImageID) -> str:
+    """The stored archive of an image."""
+    return f"{paths.cas}/blob/sha512/{image_id[7:9]}/{image_id}"
+
+
+def manifest_path(paths: Paths, image_id: ImageID) -> str:
+    """The stored manifest of an image."""
+    return f"{paths.cas}/imageManifest/sha512/{image_id[7:9]}/{image_id}"
+
+
+def list_images(paths: Paths) -> tuple[StoredImage, ...]:
+    """Every image, the first imported first."""
+    found = []
+    for entry in _entries(paths):
+        with contextlib.suppress(NotFound):
+            found.append(get_image(paths, entry.id))
+    return tuple(sorted(found, key=lambda image: (image.import_time, image.id)))
+
+
+def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
+    """An image by its whole ID. Raises NotFound."""
+    try:
+        entry = _read_entry(paths, image_id)
+        last_used = os.stat(_entry_path(paths, image_id)).st_mtime
+        data = files.read_bytes(manifest_path(paths, image_id))
+    except FileNotFoundError:
+        raise NotFound("no image IDs found", f"{image_id} is not in the store: fetch it first") from None
+    manifest = ImageManifest.from_json(parse_json(data, f"the manifest of image {image_id}"))
+    return StoredImage(
+        id=image_id,
+        manifest=manifest,
+        import_time=entry.import_time,
+        last_used=last_used,
+        latest=entry.latest,
+        size=entry.size,
+        layers=entry.layers,
+    )
+
+
+def find_by_key(paths: Paths, prefix_text: str) -> StoredImage:
+    """The image whose ID begins with a text such as sha512-19f1. Raises InvalidSpec and NotFound (B9)."""
+    if not prefix_text.startswith(KEY_PREFIX):
+        raise InvalidSpec("wrong key prefix", f"an image ID begins with {KEY_PREFIX}")
+    prefix = prefix_text[: len(KEY_PREFIX) + _KEY_DIGITS]
+    if len(prefix) < len(KEY_PREFIX) + 2:
+        raise InvalidSpec("image ID too short", "give at least two digits")
+    found = [name for name in _ids(paths) if name.startswith(prefix)]
+    if not found:
+        raise NotFound("no image IDs found", f"no image in the store begins with {prefix}")
+    if len(found) > 1:
+        raise InvalidSpec(f'ambiguous image ID: "{prefix_text}"', "give more digits: " + ", ".join(found[:5]))
+    return get_image(paths, ImageID(found[0]))
+
+
+def find_by_name(paths: Paths, name: str, labels: Labels) -> StoredImage | None:
+    """The image of a name that has all these labels; among several the newest import (B10).
+
+    When no version is asked for, one that was fetched as the latest goes before one that was not.
+    """
+    wanted = set(labels.pairs)
+    any_version = labels.get("version") is None
+    found = [entry for entry in _entries(paths) if entry.name == name and wanted <= set(entry.labels)]
+    for entry in sorted(
+        found, key=lambda entry: (any_version and entry.latest, entry.import_time), reverse=True
+    ):
+        with contextlib.suppress(NotFound):
+            return get_image(paths, entry.id)
+    return None
+
+
+def find_remote(paths: Paths, source: str) -> Remote | None:
+    """What is remembered of a source, or None."""
+    try:
+        data = files.read_bytes(_remote_path(paths, source))
+    except FileNotFoundError:
+        return None
+    fields = Fields(parse_json(data, f"the record of source {source}"), "remote")
+    return Remote(
+        source=fields.text("source"),
+        image_id=ImageID(fields.text("imageID")),
+        etag=fields.text("etag"),
+        max_age=fields.integer("maxAge"),
+        download_time=fields.integer("downloadTime") / 1000,
+        manifest_digest=fields.text("manifestDigest"),
+    )
+
+
+def put_remote(paths: Paths, remote: Remote) -> None:
+    """Remember what a source gave, in place of what it gave before."""
+    document: dict[str, object] = {
+        "source": remote.source,
+        "imageID": str(remote.image_id),
+        "etag": remote.etag,
+        "maxAge": remote.max_age,
+        "downloadTime": int(remote.download_time * 1000),
+        "manifestDigest": remote.manifest_digest,
+    }
+    path = _remote_path(paths, remote.source)
+    files.make_dirs(os.path.dirname(path))
+    files.write_atomically(path, canonical_json(document))
+
+
+def put_image(
+    paths: Paths,
+    image_id: ImageID,
+    manifest: ImageManifest,
+    layers: tuple[str, ...],
+    size: int,
+    *,
+    latest: bool,
+) -> StoredImage:
+    """Make an image known, whose archive and layers are in place; or note that it was imported again (B11)."""
+    path = manifest_path(paths, image_id)
+    files.make_dirs(os.path.dirname(path))
+    files.write_atomically(path, canonical_json(manifest.to_json()))
+    document: dict[str, object] = {
+        "name": str(manifest.name),
+        "labels": [list(pair) for pair in manifest.labels.pairs],
+        "importTime": int(time.time() * 1000),
+        "latest": latest,
+        "size": size,
+        "layers": list(layers),
+    }
+    files.make_dirs(f"{paths.cas}/index")
+    files.write_atomically(_entry_path(paths, image_id), canonical_json(document))
+    return get_image(paths, image_id)
+
+
+def touch(paths: Paths, image_id: ImageID) -> None:
+    """Note that an image is used now."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(_entry_path(paths, image_id))
+
+
+def remove_image(paths: Paths, image_id: ImageID) -> int:
+    """Forget an image and what is remembered of its sources, and remove its archive; the bytes that were freed.
+
+    Its layers and its tree stay until gc, since a pod may use them (B47).
+    """
+    freed = 0
+    for path in (_entry_path(paths, image_id), manifest_path(paths, image_id), blob_path(paths, image_id)):
+        freed += files.disk_usage(path)
+        files.remove_tree(path)
+    for name in files.entries(f"{paths.cas}/remote"):
+        _forget_remote(f"{paths.cas}/remote/{name}", image_id)
+    return freed
+
+
+def _forget_remote(path: str, image_id: ImageID) -> None:
+    with contextlib.suppress(FileNotFoundError, InvalidSpec):
+        fields = Fields(parse_json(files.read_bytes(path), path), path)
+        if fields.text("imageID") == image_id:
+            os.unlink(path)
+
+
+def _ids(paths: Paths) -> list[str]:
+    return [name for name in files.entries(f"{paths.cas}/index") if not name.endswith(".tmp")]
+
+
+def _entries(paths: Paths) -> Iterator[_Entry]:
+    for name in _ids(paths):
+        with contextlib.suppress(FileNotFoundError, InvalidSpec, Corrupt):
+            yield _read_entry(paths, ImageID(name))
+
+
+def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
+    path = _entry_path(paths, image_id)
+    try:
+        fields = Fields(parse_json(files.read_bytes(path), path), path)
+        pairs = tuple(_pair(value, where) for value, where in fields.items("labels"))
+        return _Entry(
+            id=image_id,
+            name=fields.text("name"),
+            labels=pairs,
+            import_time=fields.integer("importTime") / 1000,
+            latest=fields.boolean("latest"),
+            size=fields.integer("size"),
+            layers=fields.strings("layers"),
+        )
+    except InvalidSpec as err:
+        raise Corrupt(
+            f"the index of the store is damaged: {err}", f"remove {path} and fetch the image again"
+        ) from err
+
+
+def _pair(value: object, where: str) -> tuple[str, str]:
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(item, str) for item in value):
+        raise InvalidSpec("expected a name and a text", where=where)
+    return value[0], value[1]
+
+
+def _entry_path(paths: Paths, image_id: ImageID) -> str:
+    return f"{paths.cas}/index/{image_id}"
+
+
+def _remote_path(paths: Paths, source: str) -> str:
+    name = source.replace("%", "%25").replace("/", "%2F")
+    if len(name) > _LONGEST_NAME:
+        import hashlib
+
+        name = f"{name[:100]}%{hashlib.sha256(source.encode()).hexdigest()}"
+    return f"{paths.cas}/remote/{name}"

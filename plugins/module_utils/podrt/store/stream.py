@@ -1,0 +1,281 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Streams of bytes on their way into the store: checked, decompressed, read ahead by a thread.
+
+A stream is an iterator of bytes; each stage wraps the one before, so one pass does it all.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from ..errors import Corrupt, Unsupported, Untrusted
+from ..host import programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import hashlib
+    import zlib
+    from collections.abc import Iterator
+    from types import ModuleType
+    from typing import Protocol
+
+    class Decompressor(Protocol):
+        """What bz2, lzma and _Gzip have in common."""
+
+        @property
+        def eof(self) -> bool:
+            """Whether the member has ended."""
+
+        @property
+        def needs_input(self) -> bool:
+            """Whether there is no more output without more input."""
+
+        @property
+        def unused_data(self) -> bytes:
+            """What came after the end of the member."""
+
+        def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+            """At most max_length bytes of output."""
+
+
+BLOCK = 256 * 1024
+_AHEAD = 16
+_OUTPUT = 4 * BLOCK
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+
+
+def file_chunks(path: str) -> Iterator[bytes]:
+    """The content of a file. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        while True:
+            chunk = file.read(BLOCK)
+            if not chunk:
+                return
+            yield chunk
+
+
+def hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
+    """The same stream; digest has seen all that passed."""
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+def exactly(chunks: Iterator[bytes], digest: str, size: int = -1) -> Iterator[bytes]:
+    """The same stream, which must have this sha256: digest and, when it is known, this size.
+
+    Raises Untrusted at the end, or as soon as there is too much of it.
+    """
+    import hashlib
+
+    seen, found = 0, hashlib.sha256()
+    for chunk in chunks:
+        seen += len(chunk)
+        if 0 <= size < seen:
+            break
+        found.update(chunk)
+        yield chunk
+    if 0 <= size != seen:
+        raise Untrusted(f"the content of {digest} has another size than the {size} bytes that were announced")
+    if f"sha256:{found.hexdigest()}" != digest:
+        raise Untrusted(f"the content of {digest} has another digest: sha256:{found.hexdigest()}")
+
+
+def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The plain stream of a gzip, bzip2, xz, zstd or plain one, told by its first bytes. Raises Corrupt."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= 6:
+            break
+    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+    whole = _chain(head, chunks)
+    if not kind:
+        return whole
+    return _unzstd(whole) if kind == "zstd" else _members(whole, kind)
+
+
+def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same stream, drawn by a thread that keeps some blocks ready."""
+    waiting: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+    thread = threading.Thread(target=_draw, args=(chunks, waiting, stop), daemon=True)
+    thread.start()
+    try:
+        while True:
+            found = waiting.get()
+            if found is None:
+                return
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+    finally:
+        stop.set()
+        while thread.is_alive():
+            _drain(waiting)
+            thread.join(0.01)
+
+
+def _draw(
+    chunks: Iterator[bytes], waiting: queue.Queue[bytes | BaseException | None], stop: threading.Event
+) -> None:
+    try:
+        for chunk in chunks:
+            waiting.put(chunk)
+            if stop.is_set():
+                break
+        waiting.put(None)
+    except BaseException as err:
+        waiting.put(err)
+
+
+def _drain(waiting: queue.Queue[bytes | BaseException | None]) -> None:
+    try:
+        while True:
+            waiting.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from chunks
+
+
+def _members(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
+    """Decompress members until the input ends; zeros between and after them are padding."""
+    inner: Decompressor | None = None
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if inner is None:
+                data = data.lstrip(b"\0")
+                inner = _decompressor(kind) if data else None
+                continue
+            yield from _outputs(inner, data, kind)
+            data, inner = (inner.unused_data, None) if inner.eof else (b"", inner)
+    if inner is not None:
+        raise Corrupt(f"the {kind} data is truncated")
+
+
+def _outputs(inner: Decompressor, data: bytes, kind: str) -> Iterator[bytes]:
+    """All that one piece of input gives, in pieces of bounded size."""
+    try:
+        plain = inner.decompress(data, _OUTPUT)
+        while plain:
+            yield plain
+            if inner.eof or inner.needs_input:
+                return
+            plain = inner.decompress(b"", _OUTPUT)
+    except _codec_errors() as err:
+        raise Corrupt(f"the {kind} data is damaged: {err}") from err
+
+
+def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """By the module zstandard, or else by the program zstd. Raises Unsupported when there is neither."""
+    import importlib
+
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError:
+        return _unzstd_by_program(chunks)
+    return _unzstd_by_module(zstandard, chunks)
+
+
+def _unzstd_by_module(zstandard: ModuleType, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor().stream_reader(_File(chunks), read_across_frames=True)
+    while True:
+        try:
+            plain: bytes = reader.read(_OUTPUT)
+        except zstandard.ZstdError as err:
+            raise Corrupt(f"the zstd data is damaged: {err}") from err
+        if not plain:
+            return
+        yield plain
+
+
+def _unzstd_by_program(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        program = programs.find("zstd")
+    except Unsupported as err:
+        raise Unsupported(
+            "cannot read zstd data: neither the Python module zstandard nor the program zstd is installed",
+            "install the package zstd or python3-zstandard",
+        ) from err
+    try:
+        yield from programs.pipe((program, "-dcq"), chunks)
+    except OSError as err:
+        raise Corrupt(f"the zstd data is damaged: {err.strerror}") from err
+
+
+class _File:
+    """A stream with the face of a file that is read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """Up to size bytes, none at the end."""
+        found = self._rest or next(self._chunks, b"")
+        self._rest = found[size:]
+        return found[:size]
+
+
+def _codec_errors() -> tuple[type[Exception], ...]:
+    import lzma
+    import zlib
+
+    return (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError)
+
+
+def _decompressor(kind: str) -> Decompressor:
+    if kind == "bzip2":
+        import bz2
+
+        return bz2.BZ2Decompressor()
+    if kind == "xz":
+        import lzma
+
+        return lzma.LZMADecompressor(memlimit=256 << 20)
+    return _Gzip()
+
+
+class _Gzip:
+    """zlib, or isal where it is installed, with the face of BZ2Decompressor."""
+
+    def __init__(self) -> None:
+        self._inner = _inflater()
+        self._tail = b""
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member has ended."""
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after the end of the member."""
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """At most max_length bytes of output."""
+        plain = self._inner.decompress(self._tail + data if self._tail else data, max(max_length, 0))
+        self._tail = self._inner.unconsumed_tail
+        self.needs_input = not self._tail and len(plain) < max_length
+        return plain
+
+
+def _inflater() -> zlib._Decompress:
+    import importlib
+    import zlib
+
+    try:
+        found: zlib._Decompress = importlib.import_module("isal.isal_zlib").decompressobj(31)
+    except ImportError:
+        return zlib.decompressobj(31)
+    return found

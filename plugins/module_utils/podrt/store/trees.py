@@ -1,0 +1,283 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rendered trees: what an app sees as its root, as a stack of directories for overlayfs.
+
+    tree/deps-sha512-.../stack      the directories, topmost first, relative to tree/
+    tree/deps-sha512-.../rootfs/    only where the layers alone do not do: see _stack
+    tree/deps-sha512-.../{manifest,image,hash,rendered}
+
+A tree is made aside, synced and renamed into place under its own lock. Source: rkt store/treestore/tree.go,
+behaviours B49 to B51.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.names import ImageID
+from ..errors import Corrupt, HostFailure, NotFound
+from ..host import files
+from ..host.locks import FileLock
+from . import dependencies, index, layers
+from .locks import adding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..host.paths import Paths
+    from .dependencies import Placed
+    from .workspace import Workspace
+
+_PREFIX = "deps-sha512-"
+# mount(2) takes one page; the rest is for the upper and the work directory of a pod.
+_LONGEST_STACK = 3500
+
+
+class TreeID(str):
+    """The name of a rendered tree: "deps-sha512-" and 64 hex digits."""
+
+
+def tree_id(image_ids: Sequence[ImageID]) -> TreeID:
+    """Name the rendered tree of an image and its dependencies.
+
+    image_ids: flattened, topmost first (dependencies.flatten). Differs when any of them differs.
+    Source: rkt store/treestore/tree.go GetID.
+    """
+    import hashlib
+
+    return TreeID(_PREFIX + hashlib.sha512(",".join(image_ids).encode()).hexdigest()[:64])
+
+
+def tree_of(paths: Paths, image_id: ImageID) -> TreeID:
+    """The name of an image's tree, rendered or not. Raises NotFound when it or a dependency is not in the store."""
+    return tree_id([placed.image.id for placed in _flattened(paths, image_id)])
+
+
+def is_rendered(paths: Paths, tree: TreeID) -> bool:
+    """Whether a tree is in place with all its directories."""
+    if not os.path.exists(f"{paths.tree(tree)}/rendered"):
+        return False
+    return all(os.path.isdir(lower) for lower in lower_dirs(paths, tree))
+
+
+def lower_dirs(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+    """The directories of a rendered tree, absolute, topmost first. Raises NotFound."""
+    return tuple(f"{paths.trees}/{name}" for name in _read_stack(paths, tree))
+
+
+def render(paths: Paths, image_id: ImageID) -> TreeID:
+    """Make the tree of an image, unless it is there; what a killed process left half-made is removed.
+
+    Raises NotFound when an image or a docker layer is not in the store, Corrupt, HostFailure.
+    """
+    stack = _flattened(paths, image_id)
+    tree = tree_id([placed.image.id for placed in stack])
+    if is_rendered(paths, tree):
+        return tree
+    try:
+        with adding(paths), _lock(paths, tree):
+            if not is_rendered(paths, tree):
+                for placed in stack:
+                    _ensure_layers(paths, placed)
+                _make(paths, tree, stack)
+    except OSError as err:
+        raise HostFailure.of(f"cannot render the tree of image {image_id}", err) from err
+    return tree
+
+
+def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
+    """Copy a rendered tree as one into an existing directory: owners, modes, attributes, links, devices, times.
+
+    Raises NotFound, HostFailure.
+    """
+    from .overlay import Layering
+
+    try:
+        with Layering(target) as layering:
+            for lower in reversed(lower_dirs(paths, tree)):
+                layering.lay(lower)
+    except OSError as err:
+        raise HostFailure.of(f"cannot copy the tree {tree} to {target}", err) from err
+
+
+def verify(paths: Paths, tree: TreeID) -> bool:
+    """Whether all files of a rendered tree are what they were when it was made (B50). Raises NotFound."""
+    recorded = files.read_text_or(f"{paths.tree(tree)}/hash", "")
+    layer_ids = _layer_ids(paths, tree)
+    if not all(layers.verify_layer(paths, layer_id) for layer_id in layer_ids):
+        return False
+    try:
+        return _hash(paths, layer_ids, paths.tree(tree)) == recorded
+    except FileNotFoundError:
+        return False
+
+
+def remove_tree(paths: Paths, tree: TreeID) -> int:
+    """Remove a tree, but not the layers that it shares with others; the bytes that were freed."""
+    place = paths.tree(tree)
+    freed = files.disk_usage(place)
+    with _lock(paths, tree):
+        if os.path.exists(f"{place}/rendered"):
+            os.unlink(f"{place}/rendered")
+        files.remove_tree(place)
+    return freed
+
+
+def list_trees(paths: Paths) -> tuple[TreeID, ...]:
+    """Every tree, also half-made ones."""
+    return tuple(TreeID(name) for name in files.entries(paths.trees) if name.startswith(_PREFIX))
+
+
+def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+    """The names of the directories of the layers that a tree stands on; none when it is not rendered."""
+    try:
+        stack = _read_stack(paths, tree)
+    except NotFound:
+        return ()
+    return tuple(name.split("/")[1] for name in stack if name.startswith("layers/"))
+
+
+def _flattened(paths: Paths, image_id: ImageID) -> tuple[Placed, ...]:
+    return dependencies.flatten(paths, index.get_image(paths, image_id))
+
+
+def _lock(paths: Paths, tree: TreeID) -> FileLock:
+    return FileLock(f"{paths.cas}/treestorelocks/{tree}", timeout=layers.LOCK_SECONDS)
+
+
+def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
+    try:
+        return files.read_text(f"{paths.tree(tree)}/stack").split("\n")
+    except FileNotFoundError:
+        raise NotFound(f"the tree {tree} is not rendered", "fetch its image again") from None
+
+
+def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+    return tuple(files.read_text_or(f"{paths.tree(tree)}/layers", "").split())
+
+
+def _ensure_layers(paths: Paths, placed: Placed) -> None:
+    """Make the layer of an ACI from the stored archive. Those of docker images come only from their registry."""
+    from .blobs import restore_layer
+
+    image = placed.image
+    for layer_id in image.layers:
+        if layers.has_layer(paths, layer_id):
+            continue
+        if layer_id != image.id:
+            raise NotFound(
+                f"the layer {layer_id} of image {image.manifest.full_name} is not in the store",
+                "fetch the image again",
+            )
+        restore_layer(paths, image.id)
+
+
+def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
+    from .workspace import Workspace
+
+    ids = _ids_of(stack)
+    top = stack[0].image
+    with Workspace(paths) as workspace:
+        made = workspace.make_dir("tree")
+        files.write_new(f"{made}/stack", "\n".join(_stack(paths, tree, stack, made)).encode())
+        files.write_new(f"{made}/layers", "\n".join(ids).encode())
+        files.write_new(f"{made}/manifest", files.read_bytes(index.manifest_path(paths, top.id)))
+        files.write_new(f"{made}/image", top.id.encode())
+        files.write_new(f"{made}/hash", _hash(paths, ids, made).encode())
+        files.write_new(f"{made}/rendered", b"")
+        _put_in_place(paths, workspace, made, tree)
+
+
+def _put_in_place(paths: Paths, workspace: Workspace, made: str, tree: TreeID) -> None:
+    workspace.sync()
+    files.make_dirs(paths.trees, 0o755)
+    files.remove_tree(paths.tree(tree))
+    files.rename_synced(made, paths.tree(tree))
+
+
+def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: str) -> tuple[str, ...]:
+    """The directories of a tree, making those of its own in made.
+
+    A white list of paths, or more layers than mount(2) takes names of, need a flat copy; its files are hard links.
+    Where a layer has directories that only names of its entries spoke of, a layer on top gives them the
+    attributes that they have below.
+    """
+    ids = _ids_of(stack)
+    roots = tuple(layers.layer_root(layer_id) for layer_id in ids)
+    own = f"{tree}/rootfs"
+    if not roots:
+        _new_root(made)
+        return (own,)
+    if any(placed.whitelists for placed in stack) or sum(len(root) + 1 for root in roots) > _LONGEST_STACK:
+        _flatten(paths, stack, _new_root(made))
+        return (own,)
+    corrected = _corrections(paths, roots, ids)
+    if not corrected:
+        return roots
+    from .corrections import apply
+
+    apply(corrected, _new_root(made))
+    return (own, *roots)
+
+
+def _ids_of(stack: tuple[Placed, ...]) -> tuple[str, ...]:
+    """The layers of a stack, topmost first; one that comes twice counts where it is topmost."""
+    return tuple(dict.fromkeys(layer_id for placed in stack for layer_id in placed.image.layers))
+
+
+def _new_root(made: str) -> str:
+    os.mkdir(f"{made}/rootfs", 0o755)
+    return f"{made}/rootfs"
+
+
+def _corrections(paths: Paths, roots: tuple[str, ...], ids: tuple[str, ...]) -> dict[str, str]:
+    from .corrections import find
+
+    stack = []
+    for layer_id in ids:
+        layer = layers.find_layer(paths, layer_id)
+        if layer is None:
+            raise Corrupt(f"the layer {layer_id} has gone while its tree was made", "try again")
+        stack.append(layer)
+    return find(tuple(f"{paths.trees}/{root}" for root in roots), tuple(stack))
+
+
+def _flatten(paths: Paths, stack: tuple[Placed, ...], root: str) -> None:
+    from .overlay import Layering
+
+    with Layering(root, share=True) as layering:
+        for placed in reversed(stack):
+            for layer_id in reversed(placed.image.layers):
+                layering.lay(f"{paths.trees}/{layers.layer_root(layer_id)}", _kept_by(placed.whitelists))
+
+
+def _kept_by(whitelists: tuple[tuple[str, ...], ...]) -> Callable[[str], bool] | None:
+    """Whether a path is on every white list, or a directory above one that is."""
+    if not whitelists:
+        return None
+    allowed = [
+        set(listed) | {parent for path in listed for parent in _parents(path)} for listed in whitelists
+    ]
+    common = set.intersection(*allowed)
+    return lambda path: path in common
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.strip("/").split("/")
+    return ["/" + "/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _hash(paths: Paths, layer_ids: tuple[str, ...], place: str) -> str:
+    """The checksum of a tree: of its layers' checksums and of its own directory, if it has one."""
+    import hashlib
+
+    from .checksum import checksum
+
+    found = hashlib.sha512()
+    for layer_id in layer_ids:
+        layer = layers.find_layer(paths, layer_id)
+        found.update(f"{layer_id} {layer.hash if layer else ''}\n".encode())
+    if os.path.isdir(f"{place}/rootfs"):
+        found.update(checksum(f"{place}/rootfs").encode())
+    return found.hexdigest()

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A directory to make something in, before it is renamed into the store.
+
+Its owner holds a lock on it. What a killed process left is not locked, so that whoever comes next removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from ..host import files
+from ..host.locks import try_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.paths import Paths
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Workspace:
+    """A new directory in cas/tmp; a context manager that removes it with all that was not moved away.
+
+    path: the directory. sync() makes all that was written to this file system durable.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self._parent = temporary(paths)
+        self.path = ""
+        self._fd = -1
+
+    def __enter__(self) -> Workspace:
+        files.make_dirs(self._parent)
+        sweep(self._parent)
+        while self._fd < 0:
+            self._make()
+        return self
+
+    def __exit__(self, kind: object, err: object, trace: object) -> None:
+        try:
+            files.remove_tree(self.path)
+        finally:
+            os.close(self._fd)
+
+    def make_dir(self, name: str) -> str:
+        """A directory in it, readable by every app that will have it as its root."""
+        path = f"{self.path}/{name}"
+        os.mkdir(path, 0o755)
+        os.chmod(path, 0o755)
+        return path
+
+    def sync(self) -> None:
+        """syncfs(2): one call whatever the number of files."""
+        from ..host.syscalls import syncfs
+
+        syncfs(self._fd)
+
+    def _make(self) -> None:
+        self.path = f"{self._parent}/{os.urandom(8).hex()}"
+        os.mkdir(self.path, 0o700)
+        try:
+            fd = os.open(self.path, _DIRECTORY)
+        except FileNotFoundError:
+            return  # a sweep took it before it was locked
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            self._fd = fd
+        else:
+            os.close(fd)
+
+
+def temporary(paths: Paths) -> str:
+    """Where workspaces are."""
+    return f"{paths.cas}/tmp"
+
+
+def sweep(parent: str) -> None:
+    """Remove what killed processes left."""
+    for name in files.entries(parent):
+        try:
+            fd = os.open(f"{parent}/{name}", _DIRECTORY)
+        except OSError:
+            continue
+        try:
+            if try_lock(fd):
+                files.remove_tree(f"{parent}/{name}")
+        finally:
+            os.close(fd)

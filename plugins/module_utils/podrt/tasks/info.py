@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on a host: pods, images, volumes and runtimes. Reads only."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidSpec
+from ..host.files import entries, read_text_or
+from ..host.paths import STATES
+from ..pod.lifecycle import walk
+from ..stage0 import compare
+from ..stage0.status import LISTED, list_pods
+from ..stage0.volumes import list_volumes
+from ..store import index
+from .results import add_output, image_result, network_details, pod_result, volume_result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.fields import Fields
+    from ..host.host import Host
+    from ..stage0.status import PodStatus
+
+SUBSETS = ("pods", "images", "volumes", "runtime")
+
+
+def gather(host: Host, options: Fields) -> dict[str, object]:
+    """The subsets that were asked for; all where none was."""
+    wanted = options.strings("gather") or SUBSETS
+    for subset in wanted:
+        if subset not in SUBSETS:
+            raise InvalidSpec(f'unknown subset "{subset}"', f"use some of {', '.join(SUBSETS)}", where="gather")
+    found: dict[str, object] = {}
+    if "pods" in wanted:
+        found["pods"] = _pods(host, options)
+    if "images" in wanted:
+        found["images"] = [image_result(image) for image in index.list_images(host.paths)]
+    if "volumes" in wanted:
+        found["volumes"] = [volume_result(volume) for volume in list_volumes(host, count=options.boolean("sizes", False))]
+    if "runtime" in wanted:
+        found["runtime"] = _runtime(host)
+    return found
+
+
+def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
+    name = options.optional_text("name")
+    key = compare.fingerprint_key(host.paths)
+    found = []
+    for status in list_pods(host, LISTED):
+        if name and name not in (status.name, status.uuid):
+            continue
+        shown = {**pod_result(status), "network_details": network_details(status), "spec": _spec(status, key)}
+        if options.integer("tail", 0):
+            add_output(host, shown, options.integer("tail"))
+        found.append(shown)
+    return found
+
+
+def _spec(status: PodStatus, key: bytes) -> dict[str, str]:
+    """Every field of the pod by its path; values of environment variables as fingerprints."""
+    if status.manifest is None or status.runspec is None:
+        return {}
+    return compare.flatten((status.manifest, status.runspec), key)
+
+
+def _runtime(host: Host) -> dict[str, object]:
+    return {
+        "current": host.runtime,
+        "installed": [f"{host.paths.runtimes}/{name}" for name in entries(host.paths.runtimes) if not name.startswith(".")],
+        "in_use": sorted(runtimes_in_use(host)),
+        "python": host.python,
+        "arch": host.arch,
+    }
+
+
+def runtimes_in_use(host: Host) -> set[str]:
+    """The directories of the runtimes that pods were prepared with."""
+    used = set()
+    for pod in walk(host.paths, STATES):
+        runtime = read_text_or(pod.dir.runtime, "")
+        if runtime and os.path.isdir(runtime):
+            used.add(runtime)
+    return used

@@ -1,0 +1,182 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tasks, one function each: plain options in, a plain result out. Knows nothing of who asks.
+
+Each is plan, converge, result; check mode is converge without apply and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.fields import Fields
+from ..appc.names import ACName
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError, Unsupported
+from ..host.host import Host
+from ..host.paths import Paths
+from ..image import fetch
+from ..image.reference import parse_reference
+from ..pod.lifecycle import open_pod
+from ..stage0 import plan
+from ..stage0.change import converge
+from .params import fetch_policy, pod_spec
+from .results import add_output, image_result, outcome_result, pod_result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Task = Callable[[Host, Fields, bool], dict[str, object]]
+
+
+def run_task(name: str, options: dict[str, object], *, check: bool) -> dict[str, object]:
+    """Run one of TASKS. Raises PodError; a result that failed has failed=True and msg."""
+    fields = Fields(options, "")
+    host = Host.here(_paths(fields))
+    if name != "pod_info" and os.geteuid() != 0:
+        raise Unsupported(
+            "pods need root", "set become: true on the play or the task", uid=os.geteuid(), where="become"
+        )
+    return TASKS[name](host, fields, check)
+
+
+def _paths(options: Fields) -> Paths:
+    default = Paths()
+    return Paths(
+        data=_directory(options, "data_dir", default.data),
+        local_config=_directory(options, "config_dir", default.local_config),
+    )
+
+
+def _directory(options: Fields, name: str, default: str) -> str:
+    path = options.text(name, default)
+    if not os.path.isabs(path):
+        raise InvalidSpec(f'"{path}" is not an absolute path', where=name)
+    return os.path.realpath(path)
+
+
+def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    state = options.text("state", "started")
+    plan.check_state(state)
+    name = ACName(options.text("name"), "name")
+    if state == "absent":
+        outcome, _ = converge(host, plan.ensure_absent(host, name), apply=not check)
+        return {**outcome_result(outcome), "pod": None}
+    completes = options.boolean("wait", False)
+    planned, left = converge(host, plan.ensure_pod(host, pod_spec(options), state, completes=completes), apply=not check)
+    result = {**outcome_result(planned), "warnings": list(left.warnings), "pod": _found_pod(host, name)}
+    if completes and not check and state in ("started", "restarted"):
+        _await_end(host, name, options, result)
+    return result
+
+
+def _found_pod(host: Host, name: str) -> dict[str, object] | None:
+    found = plan.find_named(host, name)
+    return pod_result(found) if found else None
+
+
+def _await_end(host: Host, name: str, options: Fields, result: dict[str, object]) -> None:
+    """Wait for a pod that is a task of its own; rc and the last lines of its apps go into the result."""
+    from ..stage0.start import wait
+
+    found = plan.find_named(host, name)
+    if found is None:
+        raise NotFound(f'pod "{name}" is gone')
+    limit = options.integer("wait_timeout", 300)
+    with open_pod(host.paths, found.uuid) as pod:
+        ended = wait(pod, float(limit))
+    after = plan.find_named(host, name)
+    if after is None:
+        raise NotFound(f'pod "{name}" is gone')
+    shown = pod_result(after)
+    add_output(host, shown, options.integer("tail", 20))
+    result["pod"] = shown
+    if not ended:
+        result.update(failed=True, msg=f'pod "{name}" has not ended within {limit} seconds', error="timeout", rc=None)
+        return
+    result["rc"] = after.exit_code
+    if after.exit_code != 0:
+        result.update(failed=True, error="app-failed", msg=_failure(name, after.exit_code, shown))
+
+
+def _failure(name: str, code: int | None, shown: dict[str, object]) -> str:
+    apps = shown["apps"]
+    failed = next((app for app in apps if app["exit_code"] not in (0, None)), None) if isinstance(apps, list) else None
+    if failed is None:
+        return f'pod "{name}" has ended without a status: it was killed'
+    last = (failed["stderr_lines"] or failed["stdout_lines"] or [""])[-1]
+    return f'app "{failed["name"]}" of pod "{name}" has ended with status {code}' + (f": {last}" if last else "")
+
+
+def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    policy = fetch_policy(options)
+    reference = parse_reference(options.text("name"), "name")
+    if options.text("state", "present") == "absent":
+        outcome, _ = converge(host, plan.ensure_no_image(host, reference, policy), apply=not check)
+        return {**outcome_result(outcome), "image": None}
+    outcome, _ = converge(host, plan.ensure_image(host, reference, policy), apply=not check)
+    stored = fetch.lookup(host, reference, policy)
+    return {**outcome_result(outcome), "image": image_result(stored) if stored else None}
+
+
+def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from ..stage0 import volumes
+    from .results import volume_result
+
+    name = ACName(options.text("name"), "name")
+    if options.text("state", "present") == "absent":
+        gone = volumes.ensure_no_volume(host, name, purge_data=options.boolean("purge_data", False))
+        outcome, _ = converge(host, gone, apply=not check)
+        return {**outcome_result(outcome), "volume": None}
+    spec = volumes.volume_spec(
+        name,
+        options.optional_text("mode"),
+        options.optional_integer("uid"),
+        options.optional_integer("gid"),
+        dict(options.pairs("labels")),
+    )
+    outcome, _ = converge(host, volumes.ensure_volume(host, spec), apply=not check)
+    found = volumes.read_volume(host, name)
+    return {**outcome_result(outcome), "volume": volume_result(found) if found else None}
+
+
+def _pod_info(host: Host, options: Fields, _check: bool) -> dict[str, object]:
+    from .info import gather
+
+    return {"changed": False, **gather(host, options)}
+
+
+def _pod_gc(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .collect import collect
+
+    return collect(host, options, check=check)
+
+
+TASKS: dict[str, Task] = {
+    "pod_run": _pod_run,
+    "pod_image": _pod_image,
+    "pod_volume": _pod_volume,
+    "pod_info": _pod_info,
+    "pod_gc": _pod_gc,
+}
+
+
+def failure(err: PodError) -> dict[str, object]:
+    """The result of a task that failed: msg, error (the kind), hint, facts and the changes made so far."""
+    facts = dict(err.facts)
+    changes = facts.pop("changes", [])
+    return {
+        "failed": True,
+        "msg": err.message + (f" ({err.hint})" if err.hint else ""),
+        "error": err.kind,
+        "hint": err.hint,
+        "changes": changes,
+        "changed": bool(changes),
+        "rolled_back": bool(facts.pop("rolled_back", False)),
+        "facts": facts,
+    }
+
+
+def of_os_error(err: OSError) -> PodError:
+    """The operating system refused where nobody expected it; still one clear sentence."""
+    return HostFailure.of("the operating system refused", err)

@@ -1,0 +1,143 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 the stagecraft.pods authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_image
+short_description: Keep images on a host
+version_added: 0.1.0
+author:
+  - the stagecraft.pods authors (@stagecraft)
+description:
+  - Makes sure that an image is in the store of the host and rendered, so that pods start from it without a download, or
+    that it is not there.
+  - The same content has the same ID on every host, also when it was converted from a docker image.
+extends_documentation_fragment:
+  - stagecraft.pods._attributes
+  - stagecraft.pods._host
+  - stagecraft.pods._fetch
+options:
+  name:
+    description:
+      - The image. C(docker://REGISTRY/REPOSITORY:TAG), or with C(@sha256:DIGEST) instead of the tag; the URL of an ACI,
+        C(https://...aci); the path of an ACI on the host; or the name or the ID of an image that is in the store.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) fetches what is missing.
+      - V(absent) removes the image from the store. Pods that were prepared from it keep working.
+    type: str
+    choices: [present, absent]
+    default: present
+notes:
+  - In check mode an image is not fetched. With O(pull=update) the registry is asked for the digest, so that the prediction is
+    right.
+seealso:
+  - module: stagecraft.pods.pod_run
+  - module: stagecraft.pods.pod_gc
+"""
+
+EXAMPLES = r"""
+- name: An image from a registry, which carries no signature
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.4
+    insecure_options: [image]
+
+- name: The newest image of a tag; only what has changed is downloaded
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:stable
+    pull: update
+    insecure_options: [image]
+
+- name: An image that was copied to the host
+  stagecraft.pods.pod_image:
+    name: /srv/images/web.aci
+    insecure_options: [image]
+
+- name: An image that is not needed any more
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.3
+    state: absent
+"""
+
+RETURN = r"""
+image:
+  description: The image, null when it is not in the store.
+  returned: success
+  type: dict
+  contains:
+    id:
+      description: Its ID.
+      type: str
+      sample: sha512-0a2f3c4d5e6f708192a3b4c5d6e7f8090a2f3c4d5e6f708192a3b4c5d6e7f809
+    name:
+      description: Its name and version.
+      type: str
+      sample: registry.example.com/team/worker:1.4
+    labels:
+      description: Its labels.
+      type: dict
+    size:
+      description: The bytes that it occupies.
+      type: int
+    import_time:
+      description: When it came into the store, in seconds since 1970.
+      type: float
+    last_used:
+      description: When it was last used, in seconds since 1970.
+      type: float
+changes:
+  description:
+    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      type: str
+    before:
+      description: What it was. Values that may be secret are fingerprints.
+      type: str
+    after:
+      description: What it becomes.
+      type: str
+    reason:
+      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      type: str
+    impact:
+      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      type: str
+error:
+  description: The kind of an error, such as V(not-found) or V(invalid-spec).
+  returned: failure
+  type: str
+hint:
+  description: What to do about an error.
+  returned: failure
+  type: str
+"""
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
+
+
+def main():
+    run_module(
+        "pod_image",
+        {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            **FETCH,
+            **HOST,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

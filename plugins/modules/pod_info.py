@@ -1,0 +1,99 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 the stagecraft.pods authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_info
+short_description: Tell what pods, images and volumes a host has
+version_added: 0.1.0
+author:
+  - the stagecraft.pods authors (@stagecraft)
+description:
+  - Tells what is on a host. Changes nothing.
+extends_documentation_fragment:
+  - stagecraft.pods._attributes.info
+  - stagecraft.pods._host
+options:
+  gather:
+    description:
+      - What to tell of. Everything without this option.
+    type: list
+    elements: str
+    choices: [pods, images, volumes, runtime]
+  name:
+    description:
+      - Tell of the pods of this name or UUID only.
+    type: str
+  tail:
+    description:
+      - How many of the last lines of each app to show.
+    type: int
+    default: 0
+  sizes:
+    description:
+      - Whether to count the bytes in volumes, which takes a while.
+    type: bool
+    default: false
+seealso:
+  - module: stagecraft.pods.pod_run
+"""
+
+EXAMPLES = r"""
+- name: Everything
+  stagecraft.pods.pod_info:
+  register: found
+
+- name: What a pod has said last
+  stagecraft.pods.pod_info:
+    gather: [pods]
+    name: web
+    tail: 50
+"""
+
+RETURN = r"""
+pods:
+  description:
+    - The pods, each as RV(stagecraft.pods.pod_run#module:pod) shows it.
+    - C(spec) has every field of the pod by its path, C(network_details) what the networks answered.
+  returned: when asked for
+  type: list
+  elements: dict
+images:
+  description: The images in the store, each as RV(stagecraft.pods.pod_image#module:image) shows it.
+  returned: when asked for
+  type: list
+  elements: dict
+volumes:
+  description: The named volumes, each as RV(stagecraft.pods.pod_volume#module:volume) shows it.
+  returned: when asked for
+  type: list
+  elements: dict
+runtime:
+  description: The runtimes of the host, C(current), C(installed) and C(in_use), with C(python) and C(arch).
+  returned: when asked for
+  type: dict
+"""
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+
+
+def main():
+    run_module(
+        "pod_info",
+        {
+            "gather": {"type": "list", "elements": "str", "choices": ["pods", "images", "volumes", "runtime"]},
+            "name": {"type": "str"},
+            "tail": {"type": "int", "default": 0},
+            "sizes": {"type": "bool", "default": False},
+            **HOST,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

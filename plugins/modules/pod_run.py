@@ -1,0 +1,199 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 the stagecraft.pods authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_run
+short_description: Run pods
+version_added: 0.1.0
+author:
+  - the stagecraft.pods authors (@stagecraft)
+description:
+  - Makes sure that a pod of a name is as described, with its apps, volumes, networks and environment, and that it is in the
+    wanted state, or that there is none.
+  - A pod that is as described is left alone. One that is not is replaced. Everything is prepared before the old pod is
+    stopped, and if the new one does not come up, the old one is started again.
+  - Where systemd runs, a pod is the unit C(pod-NAME.service), which starts it at boot. Elsewhere it runs on its own.
+extends_documentation_fragment:
+  - stagecraft.pods._attributes
+  - stagecraft.pods._host
+  - stagecraft.pods._fetch
+  - stagecraft.pods._pod
+notes:
+  - In check mode, what depends on an image that is not in the store yet is only known as far as the description goes.
+  - A pod with O(wait=true) that has ended with status 0 is as wanted, and is not run again. Use O(state=restarted) to run it
+    again.
+seealso:
+  - module: stagecraft.pods.pod_image
+  - module: stagecraft.pods.pod_volume
+  - module: stagecraft.pods.pod_info
+"""
+
+EXAMPLES = r"""
+- name: A pod of two apps that share a volume
+  stagecraft.pods.pod_run:
+    name: reduce
+    apps:
+      - image: docker://registry.example.com/reduce-worker:1.0.0
+        name: worker
+        memory: 128M
+        cpu: 750m
+        environment:
+          LEVEL: debug
+        mounts: [{volume: work, target: /srv/work}]
+      - image: docker://registry.example.com/worker-backup:1.0.0
+        name: backup
+        exec: /bin/backup
+        args: [--interval, 30s]
+        mounts: [{volume: work, target: /srv/work}]
+    volumes:
+      - name: work
+        volume: work
+    insecure_options: [image]
+
+- name: A server that the host's port 8080 leads to
+  stagecraft.pods.pod_run:
+    name: web
+    apps:
+      - image: docker://registry.example.com/team/web:2.1
+    ports:
+      - name: 80-tcp
+        host_port: 8080
+    insecure_options: [image]
+
+- name: Run a task to its end and show what it printed
+  stagecraft.pods.pod_run:
+    name: migrate
+    apps:
+      - image: docker://registry.example.com/team/web:2.1
+        exec: /bin/migrate
+    wait: true
+    insecure_options: [image]
+  register: migration
+
+- name: Have a pod ready, to be started later
+  stagecraft.pods.pod_run:
+    name: spare
+    apps:
+      - image: docker://registry.example.com/team/web:2.1
+    state: prepared
+    insecure_options: [image]
+
+- name: A pod that exists and does not run
+  stagecraft.pods.pod_run:
+    name: web
+    apps:
+      - image: docker://registry.example.com/team/web:2.1
+    state: stopped
+    insecure_options: [image]
+
+- name: Restart a pod
+  stagecraft.pods.pod_run:
+    name: web
+    apps:
+      - image: docker://registry.example.com/team/web:2.1
+    state: restarted
+    insecure_options: [image]
+
+- name: No pod, and nothing left of it
+  stagecraft.pods.pod_run:
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+pod:
+  description: The pod, null when there is none.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: The name of the pod.
+      type: str
+    uuid:
+      description: Its UUID. A pod that was replaced has a new one.
+      type: str
+    state:
+      description: What it is doing, such as V(running), V(prepared) or V(exited).
+      type: str
+    pid:
+      description: The process of the host that is the first one of the pod, null when it does not run.
+      type: int
+    created_at:
+      description: When it was prepared, in seconds since 1970.
+      type: float
+    started_at:
+      description: When it was started, in seconds since 1970.
+      type: float
+    exit_code:
+      description: What it ended with, 0 when no app failed.
+      type: int
+    apps:
+      description: Its apps, each with C(name), C(image), C(image_id), C(state), C(exit_code) and C(finished_at).
+      type: list
+      elements: dict
+    networks:
+      description: Its networks, each with C(name), C(ip) and C(interface).
+      type: list
+      elements: dict
+    labels:
+      description: Its labels.
+      type: dict
+    problem:
+      description: Why it cannot be read, when that is so.
+      type: str
+rc:
+  description: What the pod ended with.
+  returned: when O(wait=true)
+  type: int
+rolled_back:
+  description: Whether the old pod runs again after the new one has failed.
+  returned: failure
+  type: bool
+changes:
+  description:
+    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      type: str
+    before:
+      description: What it was. Values that may be secret are fingerprints.
+      type: str
+    after:
+      description: What it becomes.
+      type: str
+    reason:
+      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      type: str
+    impact:
+      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      type: str
+error:
+  description: The kind of an error, such as V(not-found) or V(invalid-spec).
+  returned: failure
+  type: str
+hint:
+  description: What to do about an error.
+  returned: failure
+  type: str
+"""
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST, POD
+
+
+def main():
+    unless_absent = [("state", state, ("apps",)) for state in ("started", "stopped", "prepared", "restarted")]
+    run_module("pod_run", {**POD, **FETCH, **HOST}, required_if=unless_absent)
+
+
+if __name__ == "__main__":
+    main()

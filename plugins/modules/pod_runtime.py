@@ -1,0 +1,169 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 the stagecraft.pods authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_runtime
+short_description: Install the runtime of pods on a host
+version_added: 0.1.0
+author:
+  - the stagecraft.pods authors (@stagecraft)
+description:
+  - Installs the runtime that the other modules use, with the Python libraries that it needs, below C(runtime/) of the data
+    directory, under the hash of its content. Nothing is downloaded, everything comes from the controller.
+  - There is no need to use it, since the other modules install what is missing. Use it to have C(podctl) on the host, to
+    have the runtime there before the first pod, and to remove it.
+  - Pods keep the runtime that they were prepared with. A runtime that neither a pod nor this task uses is removed.
+extends_documentation_fragment:
+  - stagecraft.pods._attributes
+  - stagecraft.pods._host
+options:
+  state:
+    description:
+      - V(present) installs the runtime of this version of the collection.
+      - V(absent) removes every runtime and C(podctl), and fails as long as there is a pod.
+    type: str
+    choices: [present, absent]
+    default: present
+  podctl:
+    description:
+      - Where to write the command C(podctl). Without it, no command is written.
+    type: path
+  archive:
+    description:
+      - The runtime as the controller has packed it. The collection sets it.
+      - There is no need to set it.
+    type: path
+seealso:
+  - module: stagecraft.pods.pod_info
+"""
+
+EXAMPLES = r"""
+- name: Have the runtime and the command podctl on the host
+  stagecraft.pods.pod_runtime:
+    podctl: /usr/local/bin/podctl
+
+- name: Take both away again
+  stagecraft.pods.pod_runtime:
+    state: absent
+    podctl: /usr/local/bin/podctl
+"""
+
+RETURN = r"""
+path:
+  description: The directory of the runtime.
+  returned: when state is V(present)
+  type: str
+  sample: /var/lib/pods/runtime/0a2f3c4d5e6f708192a3b4c5d6e7f809
+changes:
+  description: What was changed, or would be in check mode.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: What it is that changed.
+      type: str
+    before:
+      description: What was there.
+      type: str
+    after:
+      description: What is there now.
+      type: str
+    reason:
+      description: Why it changed.
+      type: str
+    impact:
+      description: What the change means to what runs.
+      type: str
+"""
+
+import os
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+
+
+def _change(path, before, after):
+    return {"path": path, "before": before, "after": after, "reason": "playbook", "impact": "none"}
+
+
+def _bring(module, path):
+    """Install the runtime at path; in check mode unpack it beside the archive. Returns where it is and the change."""
+    params = module.params
+    if install.is_installed(path):
+        return path, []
+    if not params["archive"]:
+        module.exit_json(changed=False, archive_missing=True, changes=[])
+    if module.check_mode:
+        path = os.path.join(os.path.dirname(params["archive"]), "runtime")
+        install.unpack(params["archive"], path)
+    else:
+        install.install(params["archive"], path)
+    return path, [_change("runtime", None, params["runtime"])]
+
+
+def _present(module):
+    params = module.params
+    if not params["runtime"]:
+        module.fail_json(msg="runtime is not set; use this module through ansible or ansible-playbook, which set it")
+    path, changes = _bring(module, install.runtime_dir(params["data_dir"], params["runtime"]))
+    if params["podctl"]:
+        before, text = install.read(params["podctl"]), install.launcher_text(path)
+        if before != text:
+            changes.append(_change(params["podctl"], before and "another runtime's", "this runtime's"))
+            if not module.check_mode:
+                install.write_launcher(params["podctl"], text)
+            changes += _prune(module, path)
+    return {"path": path}, changes
+
+
+def _prune(module, kept):
+    old = install.unused(module.params["data_dir"], kept)
+    if not module.check_mode:
+        for path in old:
+            shutil.rmtree(path)
+    return [_change(path, "installed", None) for path in old]
+
+
+def _absent(module):
+    data_dir, podctl = module.params["data_dir"], module.params["podctl"]
+    users = install.users(data_dir)
+    if users:
+        pods = sorted({uuid for uuids in users.values() for uuid in uuids})
+        module.fail_json(msg="pods need the runtime: %s (remove them first, with pod_run and pod_gc)" % ", ".join(pods))
+    changes = _prune(module, None)
+    if podctl and os.path.exists(podctl):
+        changes.append(_change(podctl, "present", None))
+        if not module.check_mode:
+            os.unlink(podctl)
+    return {}, changes
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            **HOST,
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "podctl": {"type": "path"},
+            "archive": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        result, changes = _present(module) if module.params["state"] == "present" else _absent(module)
+    except (install.InstallError, OSError) as err:
+        module.fail_json(msg="cannot install the runtime: %s" % err)
+    diff = {side: "".join(f"{c['path']}: {c[side]}\n" for c in changes if c[side]) for side in ("before", "after")}
+    module.exit_json(changed=bool(changes), changes=changes, **({"diff": diff} if module._diff else {}), **result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 the stagecraft.pods authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_volume
+short_description: Keep volumes that outlive pods
+version_added: 0.1.0
+author:
+  - the stagecraft.pods authors (@stagecraft)
+description:
+  - Makes sure that a named volume exists with the wanted owner and mode, or that it does not exist.
+  - Data in a volume is only ever deleted with O(state=absent) and O(purge_data=true).
+extends_documentation_fragment:
+  - stagecraft.pods._attributes
+  - stagecraft.pods._host
+options:
+  name:
+    description:
+      - The name of the volume. Lower-case letters and digits, joined by single dashes.
+    type: str
+    required: true
+  state:
+    description:
+      - Whether the volume exists.
+    type: str
+    choices: [present, absent]
+    default: present
+  mode:
+    description:
+      - The mode of the directory, octal and quoted. A new volume has V(0755); without this option an existing one keeps what
+        it has.
+    type: str
+  uid:
+    description:
+      - The number of the owner. Without it, root owns a new volume and an existing one keeps its owner.
+    type: int
+  gid:
+    description:
+      - The number of the group. Without it, a new volume belongs to root's and an existing one keeps its group.
+    type: int
+  labels:
+    description:
+      - Anything that you want to remember of the volume.
+    type: dict
+    default: {}
+  purge_data:
+    description:
+      - Whether O(state=absent) may delete a volume that is not empty.
+    type: bool
+    default: false
+seealso:
+  - module: stagecraft.pods.pod_run
+"""
+
+EXAMPLES = r"""
+- name: A volume for a user inside of the pods
+  stagecraft.pods.pod_volume:
+    name: work
+    mode: "0750"
+    uid: 100
+
+- name: Delete a volume and all that is in it
+  stagecraft.pods.pod_volume:
+    name: work
+    state: absent
+    purge_data: true
+"""
+
+RETURN = r"""
+volume:
+  description: The volume, null when there is none.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+    path:
+      description: Its directory on the host.
+      type: str
+      sample: /var/lib/pods/volumes/work/data
+    mode:
+      description: The mode of the directory, octal.
+      type: str
+      sample: "0750"
+    uid:
+      description: The number of the owner.
+      type: int
+    gid:
+      description: The number of the group.
+      type: int
+    labels:
+      description: Its labels.
+      type: dict
+    used_by:
+      description: The pods that mount it, by name or UUID. Only M(stagecraft.pods.pod_info) fills it.
+      type: list
+      elements: str
+    bytes:
+      description: The bytes that its data occupies. Only M(stagecraft.pods.pod_info) fills it, on request.
+      type: int
+changes:
+  description:
+    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      type: str
+    before:
+      description: What it was. Values that may be secret are fingerprints.
+      type: str
+    after:
+      description: What it becomes.
+      type: str
+    reason:
+      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      type: str
+    impact:
+      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      type: str
+error:
+  description: The kind of an error, such as V(not-found) or V(invalid-spec).
+  returned: failure
+  type: str
+hint:
+  description: What to do about an error.
+  returned: failure
+  type: str
+"""
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+
+
+def main():
+    run_module(
+        "pod_volume",
+        {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "mode": {"type": "str"},
+            "uid": {"type": "int"},
+            "gid": {"type": "int"},
+            "labels": {"type": "dict", "default": {}},
+            "purge_data": {"type": "bool", "default": False},
+            **HOST,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

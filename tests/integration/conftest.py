@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Tests that need root and a real kernel; `make test` gives them a mount namespace of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.hosts import lab
+
+__all__ = ["lab"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hosts", choices=("light", "vm"), default="light", help="what kind of hosts `lab` boots"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On virtual machines, which are slow, only what runs on hosts."""
+    if config.getoption("--hosts") == "vm":
+        on_hosts = [item for item in items if "lab" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in on_hosts])
+        items[:] = on_hosts

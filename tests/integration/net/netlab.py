@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""A network of its own for a test: a host, pods and an outside, none of which this machine can see.
+
+The whole test runs in a child that left the machine's network and mount namespaces, so its nftables, links and
+switches are the test's alone:
+
+    outside 192.0.2.2 ---- 192.0.2.1 host ---- pods
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscalls import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    setns,
+    unshare,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
+    PortForward,
+    attach,
+    detach,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
+    choose,
+    load_confs,
+    parse_requests,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
+
+HOST_IP = "192.0.2.1"
+OUTSIDE_IP = "192.0.2.2"
+TIMEOUT = 2.0
+
+
+def in_own_network(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test in a child that has network and mount namespaces of its own; its failure is the test's."""
+
+    @functools.wraps(test)
+    def wrapper(*args: object, **kwargs: object) -> None:
+        if os.geteuid():
+            pytest.skip("needs root")
+        readable, writable = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.close(readable)
+            _run_and_exit(writable, lambda: test(*args, **kwargs))
+        os.close(writable)
+        with open(readable, encoding="utf-8") as told:
+            failure = told.read()
+        _, status = os.waitpid(pid, 0)
+        if failure or status:
+            pytest.fail(failure or f"the test's process ended with {status}", pytrace=False)
+
+    return wrapper
+
+
+def _run_and_exit(writable: int, body: Callable[[], None]) -> None:
+    try:
+        unshare(CLONE_NEWNET | CLONE_NEWNS)
+        ip("link", "set", "lo", "up")
+        body()
+    except BaseException:
+        os.write(writable, traceback.format_exc().encode())
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def ip(*args: str) -> str:
+    return subprocess.run(["ip", *args], check=True, capture_output=True, text=True).stdout
+
+
+def nft(*args: str, stdin: str = "") -> str:
+    return subprocess.run(["nft", *args], check=True, capture_output=True, text=True, input=stdin).stdout
+
+
+def new_netns() -> int:
+    """A descriptor that is all that keeps a network namespace alive."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    unshare(CLONE_NEWNET)
+    fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    setns(home, CLONE_NEWNET)
+    os.close(home)
+    return fd
+
+
+@contextlib.contextmanager
+def inside(netns: int) -> Iterator[None]:
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    setns(netns, CLONE_NEWNET)
+    try:
+        yield
+    finally:
+        setns(home, CLONE_NEWNET)
+        os.close(home)
+
+
+class Pod:
+    def __init__(self, lab: NetLab, uuid: str) -> None:
+        self.lab = lab
+        self.uuid = uuid
+        self.netns = new_netns()
+        self.directory = pathlib.Path(lab.paths.data) / "pods" / "run" / uuid
+        self.directory.mkdir(parents=True)
+        self.info_path = str(self.directory / "net-info.json")
+        self.conf_dir = str(self.directory / "net")
+        self.infos: tuple[NetInfo, ...] = ()
+
+    def attach(self, net: str = "", *forwards: PortForward, **more: object) -> Pod:
+        chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
+        self.infos = attach(
+            self.lab.paths,
+            self.uuid,
+            self.netns,
+            chosen,
+            forwards,
+            self.conf_dir,
+            self.info_path,
+            **more,  # type: ignore[arg-type]
+        )
+        return self
+
+    def detach(self) -> None:
+        detach(self.lab.paths, self.uuid, self.conf_dir, self.info_path)
+
+    def die(self) -> None:
+        """As when the last process of the pod ends."""
+        os.close(self.netns)
+        self.netns = -1
+
+    @property
+    def address(self) -> str:
+        return self.infos[0].ip
+
+
+class NetLab:
+    """The host's side of a test. Made inside in_own_network."""
+
+    def __init__(self, tmp_path: pathlib.Path, *, outside: bool = False) -> None:
+        config = tmp_path / "etc"
+        (config / "net.d").mkdir(parents=True)
+        self.config = config
+        self.paths = Paths(
+            str(tmp_path / "data"), str(config), str(tmp_path / "usr"), run=str(tmp_path / "run")
+        )
+        self._pods = 0
+        self.outside = self._make_outside() if outside else -1
+
+    def _make_outside(self) -> int:
+        netns = new_netns()
+        self._veth_to(netns)
+        return netns
+
+    def _veth_to(self, netns: int) -> None:
+        ip("link", "add", "up0", "type", "veth", "peer", "name", "far0")
+        subprocess.run(["ip", "link", "set", "far0", "netns", f"/proc/{os.getpid()}/fd/{netns}"], check=True)
+        ip("addr", "add", f"{HOST_IP}/24", "dev", "up0")
+        ip("link", "set", "up0", "up")
+        with inside(netns):
+            ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far0")
+            ip("link", "set", "far0", "up")
+            ip("link", "set", "lo", "up")
+
+    def pod(self) -> Pod:
+        self._pods += 1
+        return Pod(self, f"{self._pods:08x}-aaaa-4bbb-8ccc-{self._pods:012x}")
+
+    def conf(self, file_name: str, text: str) -> None:
+        (self.config / "net.d" / file_name).write_text(text)
+
+    def snapshot(self) -> tuple[str, ...]:
+        leases = sorted(
+            str(found)
+            for found in pathlib.Path(self.paths.leases).rglob("*")
+            if found.is_file() and found.name != "lock"
+        )
+        return (ip("-o", "link"), ip("addr"), ip("route"), nft("list", "ruleset"), *leases)
+
+
+def listen(netns: int, port: int, address: str = "0.0.0.0", kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A server in a network namespace."""
+    with inside(netns):
+        server = socket.socket(family_of(address), kind)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.settimeout(TIMEOUT)
+    server.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        server.listen()
+    return server
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def here() -> int:
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def source_seen(client: int, server: socket.socket, address: str, port: int) -> str:
+    """The address that a server sees when a client in a network namespace speaks to address:port. Raises OSError."""
+    with inside(client), contextlib.ExitStack() as stack:
+        out = stack.enter_context(socket.socket(server.family, server.type))
+        out.settimeout(TIMEOUT)
+        out.connect((address, port))
+        if server.type == socket.SOCK_DGRAM:
+            out.send(b"ping")
+            _data, peer = server.recvfrom(16)
+            server.sendto(b"pong", peer)
+        else:
+            answering, peer = server.accept()
+            stack.enter_context(answering)
+            answering.settimeout(TIMEOUT)
+            out.sendall(b"ping")
+            assert answering.recv(4) == b"ping"
+            answering.sendall(b"pong")
+        assert out.recv(4) == b"pong"
+        return str(peer[0])

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Ports of the host that something has already, and leases of the dead."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
+    PortForward,
+    ports_in_use,
+)
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
+    HOST_IP,
+    NetLab,
+    here,
+    in_own_network,
+    listen,
+    source_seen,
+)
+
+TCP = PortForward("tcp", None, 8080, 80)
+AT_HOST_IP = PortForward("tcp", HOST_IP, 8080, 80)
+AT_LOOPBACK = PortForward("tcp", "127.0.0.1", 8080, 80)
+UDP = PortForward("udp", None, 8080, 80)
+
+SMALL = """{"name": "small", "type": "ptp",
+ "ipam": {"type": "host-local", "subnet": "10.9.0.0/24", "rangeStart": "10.9.0.5", "rangeEnd": "10.9.0.5"}}"""
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "refused"),
+    [
+        (TCP, TCP, True),
+        (TCP, AT_HOST_IP, True),
+        (AT_HOST_IP, TCP, True),
+        (AT_HOST_IP, AT_HOST_IP, True),
+        (AT_HOST_IP, AT_LOOPBACK, False),
+        (TCP, UDP, False),
+    ],
+    ids=str,
+)
+@in_own_network
+def test_a_port_of_another_pod_is_refused_by_its_uuid(
+    tmp_path: pathlib.Path, held: PortForward, asked: PortForward, refused: bool
+) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    pod = lab.pod().attach("", held)
+    if not refused:
+        ports_in_use([asked])
+        return
+    with pytest.raises(Conflict, match=pod.uuid):
+        ports_in_use([asked])
+    ports_in_use([asked], is_live=lambda uuid: uuid != pod.uuid)
+    ports_in_use([asked], uuid=pod.uuid)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1"])
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@in_own_network
+def test_a_port_of_a_process_is_refused_by_its_pid(tmp_path: pathlib.Path, kind: int, address: str) -> None:
+    with listen(here(), 8080, address, kind):
+        with pytest.raises(Conflict, match=f"port 8080/.* is in use by .*pid {os.getpid()}"):
+            ports_in_use([TCP if kind == socket.SOCK_STREAM else UDP])
+        ports_in_use([UDP if kind == socket.SOCK_STREAM else TCP])
+
+
+@in_own_network
+def test_a_port_taken_after_the_preflight_is_refused_and_leaves_nothing(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    first = lab.pod().attach("", TCP)
+    before = lab.snapshot()
+    with pytest.raises(Conflict, match=first.uuid):
+        lab.pod().attach("", TCP)
+    assert lab.snapshot() == before
+
+
+@in_own_network
+def test_a_port_of_a_dead_pod_is_taken_over(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    first = lab.pod().attach("", TCP)
+    first.die()
+    second = lab.pod().attach("", TCP, is_live=lambda uuid: uuid != first.uuid)
+    first.detach()
+    with listen(second.netns, 80) as server:
+        assert source_seen(here(), server, "127.0.0.1", 8080) == "172.16.28.1"
+
+
+@pytest.mark.behaviour("E13", "E14", "E15")
+@in_own_network
+def test_an_address_is_given_again_when_its_pod_is_gone_or_known_to_be_dead(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    lab.conf("10-small.conf", SMALL)
+    first = lab.pod().attach("small")
+    first.die()
+    with pytest.raises(Conflict, match="no IP addresses available in network: small"):
+        lab.pod().attach("small")
+    with pytest.raises(
+        Conflict, match=r'requested IP address "10\.9\.0\.5" is not available in network: small'
+    ):
+        lab.pod().attach("small:IP=10.9.0.5", is_live=lambda _uuid: True)
+    second = lab.pod().attach("small", is_live=lambda uuid: uuid != first.uuid)
+    assert second.address == "10.9.0.5"
+    first.detach()
+    with listen(here(), 8000) as server:
+        assert source_seen(second.netns, server, "10.9.0.1", 8000) == "10.9.0.5"
+    second.detach()
+    assert lab.pod().attach("small").address == "10.9.0.5"
+
+
+@pytest.mark.behaviour("E14", "E15")
+@in_own_network
+def test_a_requested_address_is_exactly_that(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    pod = lab.pod().attach("default:IP=172.16.28.123")
+    assert pod.address == "172.16.28.123"
+    with pytest.raises(Conflict, match="is not available"):
+        lab.pod().attach("default:IP=172.16.28.123")
+    pod.detach()
+    assert lab.pod().attach("default:IP=172.16.28.123").address == "172.16.28.123"

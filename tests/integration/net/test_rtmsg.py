@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The messages that we write by hand make what pyroute2 makes of the same wishes."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+from pyroute2 import IPRoute
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net import netlink, rtmsg
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import RouteSocket, open_in
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
+    in_own_network,
+    inside,
+    ip,
+    new_netns,
+)
+
+MACS = ("0a:59:01:02:03:04", "0a:5a:01:02:03:04")
+HOST4, POD4 = Address.parse("10.1.0.1"), Address.parse("10.1.0.2")
+HOST6, POD6 = Address.parse("fd00:1::1"), Address.parse("fd00:1::2")
+DEFAULT = Subnet.parse("0.0.0.0/0")
+
+
+def packed(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def by_hand(netns: int) -> None:
+    with RouteSocket() as host, open_in(netns) as pod:
+        host.send(
+            [rtmsg.new_bridge("br0", packed("0a:58:0a:01:00:01"), 1450), rtmsg.set_alias("br0", "ours")]
+        )
+        bridge = host.index("br0")
+        ends = rtmsg.VethEnds("veth0", "eth0", (packed(MACS[0]), packed(MACS[1])), 1400, bridge)
+        host.send([rtmsg.new_veth(ends, netns)])
+        inner, outer = pod.index("eth0"), host.index("veth0")
+        pod.send([rtmsg.set_up(pod.index("lo")), rtmsg.set_up(inner)])
+        host.send(
+            [
+                rtmsg.set_hairpin(outer),
+                rtmsg.new_address(bridge, HOST4, 24),
+                rtmsg.new_address(bridge, HOST6, 64),
+            ]
+        )
+        pod.send(
+            [
+                rtmsg.new_address(inner, POD4, 24, prefix_route=False),
+                rtmsg.new_address(inner, POD6, 64),
+                rtmsg.new_route(inner, Subnet.around(HOST4, 32)),
+                rtmsg.new_route(inner, DEFAULT, HOST4),
+                rtmsg.new_route(inner, Subnet.parse("fd00:2::/32"), HOST6),
+            ]
+        )
+
+
+def by_pyroute2(netns: int) -> None:
+    with IPRoute() as host:
+        host.link("add", ifname="br0", kind="bridge", address="0a:58:0a:01:00:01", mtu=1450)
+        (bridge,) = host.link_lookup(ifname="br0")
+        host.link("set", index=bridge, ifalias="ours", state="up")
+        peer = {"ifname": "eth0", "net_ns_fd": netns, "address": MACS[1], "mtu": 1400}
+        host.link("add", ifname="veth0", kind="veth", address=MACS[0], mtu=1400, peer=peer)
+        (outer,) = host.link_lookup(ifname="veth0")
+        host.link("set", index=outer, master=bridge, state="up")
+        host.brport("set", index=outer, mode=1)
+        host.addr("add", index=bridge, address=str(HOST4), prefixlen=24, broadcast="10.1.0.255")
+        host.addr("add", index=bridge, address=str(HOST6), prefixlen=64, flags=2)
+    with inside(netns), IPRoute() as pod:
+        (inner,) = pod.link_lookup(ifname="eth0")
+        pod.link("set", index=1, state="up")
+        pod.link("set", index=inner, state="up")
+        pod.addr("add", index=inner, address=str(POD4), prefixlen=24, broadcast="10.1.0.255", flags=0x200)
+        pod.addr("add", index=inner, address=str(POD6), prefixlen=64, flags=2)
+        pod.route("add", dst="10.1.0.1/32", oif=inner, scope="link", proto="boot")
+        pod.route("add", dst="0.0.0.0/0", gateway=str(HOST4), oif=inner, proto="boot")
+        pod.route("add", dst="fd00:2::/32", gateway=str(HOST6), oif=inner, proto="boot")
+
+
+VOLATILE = ("ifindex", "link_index", "link_netnsid", "valid_life_time", "operstate", "netns-immutable")
+TIMERS = ("gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "bridge_id", "root_id")
+
+
+def settled(value: object) -> object:
+    """What ip tells, without what differs from one second or namespace to the next."""
+    if isinstance(value, list):
+        return [settled(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: settled(held)
+            for key, held in value.items()
+            if key not in VOLATILE and not any(timer in key for timer in TIMERS)
+        }
+    return value
+
+
+def seen() -> list[object]:
+    asked = (("-d", "addr"), ("route",), ("-6", "route", "show", "root", "fd00::/16"))
+    return [settled(json.loads(ip("-j", *args))) for args in asked]
+
+
+@in_own_network
+def test_links_addresses_and_routes_are_those_of_pyroute2() -> None:
+    found = []
+    for make in (by_hand, by_pyroute2):
+        host, pod = new_netns(), new_netns()
+        with inside(host):
+            make(pod)
+            outer = seen()
+        with inside(pod):
+            found.append((outer, seen()))
+    assert found[0] == found[1]
+
+
+@in_own_network
+def test_an_error_says_what_was_attempted_and_the_kernels_reason() -> None:
+    with (
+        RouteSocket() as host,
+        pytest.raises(OSError, match=r"cannot add the address 10\.1\.0\.1/24: No such device"),
+    ):
+        host.send([rtmsg.new_address(4711, HOST4, 24)])
+
+
+@in_own_network
+def test_links_are_read_back_alike() -> None:
+    with RouteSocket() as host:
+        host.send([rtmsg.new_bridge("br0", packed(MACS[0])), rtmsg.set_alias("br0", "ours")])
+        assert [host.find("br0")] == [link for link in host.links() if link.name == "br0"]
+        assert netlink.links_with_prefix("br") == (host.find("br0"),)
+        assert host.find("nothing") is None
+    netlink.delete_link("br0")
+    netlink.delete_link("br0")
+    assert netlink.links_with_prefix("br") == ()
+
+
+@in_own_network
+def test_many_links_are_listed_whole(tmp_path: pathlib.Path) -> None:
+    with RouteSocket() as host:
+        host.send([rtmsg.new_bridge(f"br{number}", packed(MACS[0])) for number in range(100)])
+        assert len([link for link in host.links() if link.kind == "bridge"]) == 100

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Run the pipeline, two steps at a time where they do not disturb each other, and say what each step took.
+
+usage: run.py [--v2] [STEP...]       all steps of `make test` (--v2: of `make test-v2`), or those named
+
+A step is a program that exits with 0 when all is well, and with 77 when it cannot run here. It says "SKIP: ..."
+for what it leaves out; with CI in the environment that is a failure. Logs are kept in .cache/logs.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+LOGS = CHECKOUT / ".cache" / "logs"
+SKIPPED = 77
+# What tools print when they leave a part out and still exit with 0.
+SILENT_SKIPS = re.compile(
+    r"All targets skipped|WARNING: Skipping |could not be found|skipped because|no tests ran|Skipping tests"
+)
+TOTALS = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.MULTILINE)
+TOTAL = re.compile(r"(\d+) (passed|failed|error|errors|skipped)\b")
+
+
+class Step:
+    """One program of the pipeline and what became of it."""
+
+    def __init__(self, name: str, *command: str, may_skip_tests: bool = False) -> None:
+        self.name, self.command, self.may_skip_tests = name, command, may_skip_tests
+        self.status, self.reason, self.seconds, self.log = "not run", "", 0.0, ""
+
+    def run(self) -> None:
+        """Run the program with its output in a log, and judge both its exit status and what it printed."""
+        begin = time.monotonic()
+        path = LOGS / f"{self.name}.log"
+        argv = [str(CHECKOUT / "tests" / "pipeline" / self.command[0]), *self.command[1:]]
+        with path.open("wb") as log:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+        self.seconds = time.monotonic() - begin
+        self.log = path.read_text(errors="replace")
+        self._judge(done.returncode)
+        print(f"{self.name:<18} {self.seconds:7.1f} s  {self.status} {self.reason}".rstrip(), flush=True)
+        if self.status == "FAILED":
+            print("\n".join("    " + line for line in self.log.splitlines()[-80:]), flush=True)
+
+    def _judge(self, code: int) -> None:
+        said = re.findall(r"^SKIP: (.*)", self.log, re.MULTILINE)
+        silent = SILENT_SKIPS.search(self.log)
+        if code not in (0, SKIPPED):
+            self.status, self.reason = "FAILED", f"exit status {code}"
+        elif said:
+            self.status, self.reason = ("FAILED" if os.environ.get("CI") else "SKIPPED"), "; ".join(said)
+        elif silent or code == SKIPPED:
+            what = silent[0] if silent else "no reason given"
+            self.status, self.reason = "FAILED", f"skipped silently: {what}"
+        elif self.tests().get("skipped") and not self.may_skip_tests:
+            self.status, self.reason = "FAILED", f"{self.tests()['skipped']} tests skipped"
+        else:
+            self.status = "ok"
+
+    def tests(self) -> dict[str, int]:
+        """Pytest's own count, if the step ran pytest: {"passed": 12, ...}."""
+        last = (TOTALS.findall(self.log) or [""])[-1]
+        return {what.replace("errors", "error"): int(number) for number, what in TOTAL.findall(last)}
+
+
+class Pipeline:
+    """Steps in order; a list of lists runs beside each other, each of them in sequence."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names, self.done = names, []
+
+    def run(self, *lanes: list[Step]) -> None:
+        """Run these lanes beside each other and wait for all."""
+        threads = [threading.Thread(target=self._run_lane, args=(lane,)) for lane in lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _run_lane(self, lane: list[Step]) -> None:
+        for step in lane:
+            if not self.names or step.name in self.names:
+                self.done.append(step)
+                step.run()
+
+    def broken(self) -> bool:
+        """Has a step failed?"""
+        return any(step.status == "FAILED" for step in self.done)
+
+    def report(self, seconds: float) -> int:
+        """Print the table and the sums; return the exit status."""
+        print("\nstep                seconds  result")
+        for step in self.done:
+            tests = ", ".join(f"{number} {what}" for what, number in step.tests().items())
+            print(f"{step.name:<18} {step.seconds:8.1f}  {step.status:<8} {step.reason or tests}".rstrip())
+        print(f"{'all':<18} {seconds:8.1f}")
+        ok, failed, skipped = (self._count(status) for status in ("ok", "FAILED", "SKIPPED"))
+        print(f"steps: {ok} passed, {failed} failed, {skipped} skipped")
+        bad = self._sum("failed") + self._sum("error")
+        print(f"tests: {self._sum('passed')} passed, {bad} failed, {self._sum('skipped')} skipped")
+        return 1 if failed or not ok else 0
+
+    def _count(self, status: str) -> int:
+        return sum(step.status == status for step in self.done)
+
+    def _sum(self, what: str) -> int:
+        return sum(step.tests().get(what, 0) for step in self.done)
+
+
+def whole(pipeline: Pipeline) -> None:
+    """`make test`: the cheap and telling steps first; what changes the machine alone."""
+    pipeline.run([Step("packages", "packages"), Step("venv", "venv")])
+    if pipeline.broken():
+        return
+    pipeline.run([Step("gate", "gate"), Step("unit-3.11", "unit", "3.11", "--coverage")])
+    pipeline.run(
+        [Step("unit-3.9", "unit", "3.9", may_skip_tests=True)],  # no controller plugin runs there
+        [Step("unit-3.13", "unit", "3.13", may_skip_tests=True)],
+    )
+    pipeline.run(
+        [Step("sanity-2.19", "sanity", "2.19"), Step("sanity-2.21", "sanity", "2.21")],
+        [
+            Step("ansible-lint", "lint-ansible"),
+            Step("docs-lint", "docs", "lint"),
+            Step("docs-site", "docs", "site"),
+            Step("tarball", "tarball"),
+            Step("molecule", "molecule"),
+        ],
+    )
+    pipeline.run(
+        [
+            Step("integration", "integration", "pytest"),
+            Step("targets-3.13", "integration", "targets"),
+            Step("smoke-3.9", "integration", "smoke", "3.9"),
+            Step("smoke-3.11", "integration", "smoke", "3.11"),
+        ]
+    )
+
+
+def virtual_machines(pipeline: Pipeline) -> None:
+    """`make test-v2`: the tests of real hosts again, on a machine with cgroup v2 and all its controllers."""
+    pipeline.run([Step("packages", "packages"), Step("venv", "venv", "--main")])
+    if not pipeline.broken():
+        pipeline.run([Step("integration-v2", "integration", "vm")])
+
+
+def main(argv: list[str]) -> int:
+    """Run what the arguments ask for."""
+    os.chdir(CHECKOUT)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    pipeline = Pipeline([name for name in argv if not name.startswith("--")])
+    (virtual_machines if "--v2" in argv else whole)(pipeline)
+    return pipeline.report(time.monotonic() - begin)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""podctl as a program: which command is meant, help, and how errors are told."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import Given, Options
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.help import manual
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.main import host_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import (
+    COMMANDS,
+    entry,
+    find_command,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.cli.podlab import PodLab, write
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[6]
+
+
+@pytest.mark.behaviour("A1")
+@pytest.mark.parametrize(
+    ("words", "name", "count"),
+    [
+        (("run",), "run", 1),
+        (("run-p", "U"), "run-prepared", 1),
+        (("sta",), "status", 1),
+        (("start",), "start", 1),
+        (("sto",), "stop", 1),
+        (("l",), "list", 1),
+        (("log",), "logs", 1),
+        (("im", "l"), "image list", 2),
+        (("image", "cat"), "image cat-manifest", 2),
+        (("r",), None, 0),
+        (("image",), None, 0),
+        (("frob",), None, 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_commands_may_be_abbreviated(words: tuple[str, ...], name: str | None, count: int) -> None:
+    command, used = find_command(words)
+    assert (command.name if command else None, used) == (name, count)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_an_entry_and_a_manual(command: object) -> None:
+    assert callable(entry(command))
+    assert f"podctl {command.name}" in manual(command)
+
+
+@pytest.mark.behaviour("A1", "G7")
+def test_no_command_is_an_error(lab: PodLab) -> None:
+    answer = lab.podctl()
+    assert answer.status == 2
+    assert answer.err.endswith("\nmissing command\n")
+    assert "Commands:" in answer.err
+
+
+@pytest.mark.behaviour("A1")
+def test_an_unknown_command_is_an_error(lab: PodLab) -> None:
+    answer = lab.podctl("frob")
+    assert (answer.status, answer.err.splitlines()[0]) == (254, 'Error: unknown command "frob" for "podctl"')
+    assert 'unknown command "frob" for "podctl image"' in lab.podctl("image", "frob").err
+
+
+@pytest.mark.behaviour("A1")
+@pytest.mark.parametrize(
+    "words", [("help", "run"), ("run", "--help"), ("run", "-h"), ("--help", "run")], ids=" ".join
+)
+def test_help_is_no_error(lab: PodLab, words: tuple[str, ...]) -> None:
+    answer = lab.podctl(*words)
+    assert (answer.status, answer.err) == (0, "")
+    assert "--set-env=KEY=VALUE" in answer.out
+
+
+def test_the_help_of_all(lab: PodLab) -> None:
+    assert "run-prepared" in lab.podctl("--help").out
+    assert "stage1-gc" not in lab.podctl("help").out
+    assert "image list" in lab.podctl("image").out
+
+
+@pytest.mark.behaviour("A2")
+def test_a_wrong_flag_shows_the_usage(lab: PodLab) -> None:
+    answer = lab.podctl("list", "--frob")
+    assert answer.status == 254
+    assert answer.err == "Error: unknown flag: --frob\nUsage:\n  podctl list [flags] \n".replace(" \n", "\n")
+
+
+@pytest.mark.behaviour("A3")
+def test_a_flag_of_the_command_may_stand_before_it(lab: PodLab) -> None:
+    assert lab.podctl("--format=json", "list").out == "null\n"
+
+
+@pytest.mark.behaviour("A5")
+@pytest.mark.parametrize(
+    "words", [("run", "x"), ("prepare", "x"), ("run-prepared", "x"), ("enter", "x"), ("rm", "x"), ("gc",)]
+)
+def test_some_commands_are_for_root(
+    lab: PodLab, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    answer = lab.podctl(*words)
+    assert (answer.status, answer.err) == (254, f"{words[0]}: cannot run as unprivileged user\n")
+
+
+@pytest.mark.behaviour("A6", "A7")
+def test_an_error_is_one_line_and_its_hint_another(lab: PodLab) -> None:
+    answer = lab.podctl("status", "abc")
+    assert answer.status == 254
+    assert answer.err == (
+        'status: problem retrieving pod: no matches found for "abc"\nstatus: hint: podctl list shows all pods\n'
+    )
+
+
+@pytest.mark.behaviour("A7")
+def test_debug_shows_every_cause(lab: PodLab) -> None:
+    err = lab.podctl("--debug", "status", "abc").err
+    assert '\n  └─no matches found for "abc"\n' in err
+
+
+def test_what_the_system_refuses_is_one_line_without_a_traceback(lab: PodLab, tmp_path: pathlib.Path) -> None:
+    write(f"{tmp_path}/file", "")
+    answer = lab.podctl(f"--dir={tmp_path}/file", "status", "abc")
+    assert answer.status == 254
+    assert answer.err == (
+        f"status: the operating system refused: {tmp_path}/file/names/abc: Not a directory\n"
+        "status: hint: --debug shows where\n"
+    )
+    with pytest.raises(NotADirectoryError):
+        lab.podctl("--debug", f"--dir={tmp_path}/file", "status", "abc")
+
+
+@pytest.mark.behaviour("A2")
+def test_the_data_directory(tmp_path: pathlib.Path, lab: PodLab) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert host_of(Options((Given("dir", f"{tmp_path}/link"),))).paths.data == f"{tmp_path}/real"
+    write(f"{tmp_path}/etc/paths.d/p.json", '{"rktKind": "paths", "rktVersion": "v1", "data": "/configured"}')
+    local = Given("local-config", f"{tmp_path}/etc")
+    assert host_of(Options((local,))).paths.data == "/configured"
+    assert host_of(Options((local, Given("dir", "/x")))).paths.data == "/x"
+    assert lab.podctl("--dir=", "list").err.startswith("list: --dir must not be empty\n")
+
+
+@pytest.mark.behaviour("A49")
+def test_versions(lab: PodLab) -> None:
+    version = re.search(r"^version: (\S+)$", (CHECKOUT / "galaxy.yml").read_text(), re.MULTILINE)
+    lines = lab.podctl("version").out.splitlines()
+    assert len(lines) == 5
+    assert lines[:2] == [f"podctl Version: {version[1]}", "appc Version: 0.8.11"]
+
+
+@pytest.mark.behaviour("A50", "B59")
+def test_the_configuration_is_shown_and_an_unreadable_one_is_fatal(lab: PodLab) -> None:
+    assert '"rktKind":"paths"' in lab.podctl("config", "--pretty-print=false").out
+    write(f"{lab.paths.local_config}/auth.d/a.json", "{")
+    answer = lab.podctl("config")
+    assert (answer.status, answer.err[:33]) == (254, "config: cannot read configuration")

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What the values of flags say, and what is refused with which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
+    Capabilities,
+    Cpu,
+    Memory,
+    Seccomp,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
+    EmptyVolume,
+    HostVolume,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import values
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import Dns, HostsFile
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import NamedVolume, SpecMount
+
+DATA = ACName("data")
+
+
+def message_of(parse: Callable[..., object], *texts: object) -> str:
+    with pytest.raises(InvalidSpec) as caught:
+        parse(*texts)
+    return caught.value.reason
+
+
+@pytest.mark.behaviour("A16", "A19")
+@pytest.mark.parametrize(
+    ("text", "volume"),
+    [
+        pytest.param("data,kind=host,source=/srv", HostVolume(DATA, "/srv"), id="host"),
+        pytest.param(
+            "data,kind=host,source=/a%2Cb,readOnly=true,recursive=0",
+            HostVolume(DATA, "/a%2Cb", True, False),
+            id="nothing is decoded",
+        ),
+        pytest.param("data,kind=empty", EmptyVolume(DATA), id="empty"),
+        pytest.param(
+            "data,kind=empty,mode=0123,uid=9991,gid=9992,readOnly=1",
+            EmptyVolume(DATA, True, 0o123, 9991, 9992),
+            id="empty with owner",
+        ),
+        pytest.param("data,kind=named,volume=work", NamedVolume(DATA, ACName("work")), id="ours: named"),
+    ],
+)
+def test_volumes(text: str, volume: object) -> None:
+    assert values.parse_volume(text) == volume
+
+
+@pytest.mark.behaviour("A16", "A19")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("data,readOnly", 'malformed string "readOnly": not a key=value pair'),
+        ("data,kind=empty,kind=host", "label kind with multiple values"),
+        ("data,kind=host,size=3", 'unknown volume parameter "size"'),
+        ("data,kind=host", "source for host volume cannot be empty"),
+        ("data,kind=host,source=srv", "source for host volume must be absolute path"),
+        ("data,kind=host,source=/s,mode=0755", "mode for host volume must be empty"),
+        ("data,kind=empty,source=/s", "source for empty volume must be empty"),
+        ("data,kind=empty,uid=x", '"x" is not a whole number'),
+        ("data,kind=tape", 'unrecognized volume type: should be one of "empty", "host", "named"'),
+        ("Data,kind=empty", '"Data" is not a valid name'),
+    ],
+)
+def test_volumes_that_are_refused(text: str, reason: str) -> None:
+    assert message_of(values.parse_volume, text) == f'invalid value in --volume flag "{text}": {reason}'
+
+
+@pytest.mark.behaviour("A16", "A17")
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("volume=data,target=/mnt", "/mnt"),
+        ("target=mnt,volume=data", "mnt"),
+        ("volume=data,target=/a%2Cb+c", "/a,b c"),
+    ],
+)
+def test_mounts_are_decoded(text: str, path: str) -> None:
+    assert values.parse_mount(text) == SpecMount(DATA, path)
+
+
+@pytest.mark.behaviour("A16", "A17")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("volume=data,path=/x", 'unknown mount parameter "path"'),
+        ("volume=data,target=/x,target=/y", "label target with multiple values"),
+        ("volume=data", "path must be set"),
+        ("volume=data,target=/%zz", 'invalid URL escape in "/%zz"'),
+    ],
+)
+def test_mounts_that_are_refused(text: str, reason: str) -> None:
+    assert message_of(values.parse_mount, text) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("http:8080", ExposedPort(ACName("http"), 8080)),
+        ("http:127.0.0.1:8080", ExposedPort(ACName("http"), 8080, "127.0.0.1")),
+        ("http:[::1]:8080", ExposedPort(ACName("http"), 8080, "::1")),
+    ],
+)
+def test_ports(text: str, port: ExposedPort) -> None:
+    assert values.parse_port(text) == port
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("http", '"http" is not in name:[ip:]port format'),
+        ("HTTP:80", '"HTTP" is not a valid port name'),
+        ("http:65536", '"65536" is not a valid port number'),
+        ("http:x", '"x" is not a valid port number'),
+        ("http:1.2.3:80", '"1.2.3" is not an IP address'),
+    ],
+)
+def test_ports_that_are_refused(text: str, reason: str) -> None:
+    assert message_of(values.parse_port, text) == reason
+
+
+@pytest.mark.behaviour("A18")
+def test_a_seccomp_filter_has_a_mode_an_errno_and_calls() -> None:
+    assert values.parse_seccomp("mode=retain,errno=EPERM,write,@docker/default-whitelist") == Seccomp(
+        "retain", ("@docker/default-whitelist", "write"), "EPERM"
+    )
+    assert message_of(values.parse_seccomp, "mode=both,write") == "invalid seccomp mode command-line override"
+    assert message_of(values.parse_seccomp, "mode=retain,x=y") == "invalid seccomp command-line override"
+
+
+def test_isolators() -> None:
+    assert values.parse_memory("16M") == Memory(16_000_000)
+    assert values.parse_cpu("500m") == Cpu(500)
+    assert values.parse_capabilities("retain", "CAP_KILL,CAP_CHOWN") == Capabilities(
+        "retain", ("CAP_CHOWN", "CAP_KILL")
+    )
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "reason"),
+    [
+        (
+            values.parse_memory,
+            "4k",
+            "memory limit of 4000 bytes too low. Try a reasonable value, such as --memory=16M",
+        ),
+        (values.parse_gids, "1,x", "--supplementary-gids must be integers"),
+        (values.parse_readonly_rootfs, "maybe", "--readonly-rootfs must be set with a boolean"),
+        (values.parse_annotation, "A=b", "invalid format of --annotation flag"),
+        (values.parse_annotation, "a", "invalid format of --annotation flag"),
+        (values.parse_cpu_shares, "1", "1 is not between 2 and 262144"),
+        (values.parse_oom_score_adj, "1001", "1001 is not between -1000 and 1000"),
+        (values.parse_ipc, "shared", "unknown value for --ipc parameter: shared"),
+        (values.parse_pair, "k", "must be specified as key=value"),
+        (values.parse_working_dir, "x", '"x" is not an absolute path'),
+    ],
+)
+def test_values_that_are_refused(parse: Callable[[str], object], text: str, reason: str) -> None:
+    assert message_of(parse, text) == reason
+
+
+def test_variables_come_once() -> None:
+    assert values.unique_variables(("A=1", "B=x=y")) == (("A", "1"), ("B", "x=y"))
+    assert message_of(values.unique_variables, ("A=1", "A=2")) == 'key "A" already set'
+
+
+def test_an_environment_file_has_comments_and_blank_lines() -> None:
+    assert values.environment_file("# c\n; d\n\n  A=1  \nB=2 # no comment\n") == ["A=1", "B=2 # no comment"]
+
+
+def test_what_is_no_variable_is_not_inherited() -> None:
+    assert values.valid_variables((("A", "1"), ("BASH_FUNC_x%%", "() { :; }"))) == (("A", "1"),)
+
+
+@pytest.mark.behaviour("C39")
+@pytest.mark.parametrize(
+    ("servers", "search", "options", "domain", "dns"),
+    [
+        pytest.param((), (), (), "", Dns(), id="nothing"),
+        pytest.param(("host",), (), (), "", Dns("host"), id="host"),
+        pytest.param(("none",), (), (), "", Dns("none"), id="none"),
+        pytest.param(
+            ("8.8.8.8,::1", "1.1.1.1"), ("a.org",), ("debug",), "d.org",
+            Dns("custom", ("8.8.8.8", "::1", "1.1.1.1"), ("a.org",), ("debug",), "d.org"),
+            id="all",
+        ),
+        pytest.param((), ("a.org",), (), "", Dns("custom", (), ("a.org",)), id="search alone"),
+    ],
+)  # fmt: skip
+def test_dns(
+    servers: tuple[str, ...], search: tuple[str, ...], options: tuple[str, ...], domain: str, dns: Dns
+) -> None:
+    assert values.parse_dns(servers, search, options, domain) == dns
+
+
+@pytest.mark.behaviour("C39")
+@pytest.mark.parametrize(
+    ("servers", "search", "reason"),
+    [
+        (("host", "1.1.1.1"), (), "no other --dns options allowed when --dns=host is passed"),
+        (("none",), ("a",), "Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=none"),
+        (("one",), (), "Invalid IP passed to --dns: one"),
+    ],
+)
+def test_dns_that_is_refused(servers: tuple[str, ...], search: tuple[str, ...], reason: str) -> None:
+    assert message_of(values.parse_dns, servers, search, (), "") == reason
+
+
+@pytest.mark.behaviour("C38")
+def test_hosts_entries() -> None:
+    assert values.parse_hosts_entries(("1.1.1.1=a,2.2.2.2=b", "1.1.1.1=c")) == HostsFile(
+        "custom", (("1.1.1.1", ("a", "c")), ("2.2.2.2", ("b",)))
+    )
+    assert values.parse_hosts_entries(("host", "host")) == HostsFile("host")
+    assert values.parse_hosts_entries(()) == HostsFile()
+
+
+@pytest.mark.behaviour("C38")
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (("host", "1.1.1.1=a"), "cannot pass --hosts-entry=host with multiple hosts-entries"),
+        (("a",), "Did not understand --hosts-entry"),
+        (("x=a",), "Invalid IP passed to --hosts-entry: x"),
+    ],
+)
+def test_hosts_entries_that_are_refused(texts: tuple[str, ...], reason: str) -> None:
+    assert message_of(values.parse_hosts_entries, texts) == reason

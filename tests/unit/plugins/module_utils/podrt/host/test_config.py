@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Configuration documents: what they say, who wins, what is fatal."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import (
+    Config,
+    configured_data_dir,
+    read_config,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+
+BASIC = {
+    "rktKind": "auth",
+    "rktVersion": "v1",
+    "domains": ["example.com", "other.org:8080"],
+    "type": "basic",
+    "credentials": {"user": "u", "password": "p"},
+}
+DOCKER = {
+    "rktKind": "dockerAuth",
+    "rktVersion": "v1",
+    "registries": ["quay.io"],
+    "credentials": {"user": "u", "password": "p"},
+}
+PATHS = {"rktKind": "paths", "rktVersion": "v1", "data": "/data", "stage1-images": "/images"}
+
+
+class Dirs:
+    """Three configuration directories to write into."""
+
+    def __init__(self, base: pathlib.Path) -> None:
+        self.paths = Paths(
+            system_config=f"{base}/system", local_config=f"{base}/local", user_config=f"{base}/user"
+        )
+        self._base = base
+
+    def write(self, place: str, content: object) -> pathlib.Path:
+        path = self._base / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def read(self) -> Config:
+        return read_config(self.paths)
+
+    def refusal(self) -> str:
+        with pytest.raises(InvalidSpec) as caught:
+            self.read()
+        return caught.value.message
+
+
+@pytest.fixture
+def dirs(tmp_path: pathlib.Path) -> Dirs:
+    return Dirs(tmp_path)
+
+
+@pytest.mark.behaviour("B33", "B59")
+def test_nothing_configured_is_fine(dirs: Dirs) -> None:
+    assert dirs.read() == Config()
+    assert configured_data_dir(dirs.paths) == ""
+
+
+@pytest.mark.behaviour("B35", "B37", "B56")
+@pytest.mark.parametrize(
+    ("kind", "credentials", "header"),
+    [
+        ("basic", {"user": "u", "password": "p"}, "Basic dTpw"),
+        ("oauth", {"token": "t"}, "Bearer t"),
+    ],
+)
+def test_a_domain_is_sent_its_header(dirs: Dirs, kind: str, credentials: dict[str, str], header: str) -> None:
+    dirs.write("local/auth.d/a.json", {**BASIC, "type": kind, "credentials": credentials})
+    assert dirs.read().http_headers("other.org:8080") == (("Authorization", header),)
+    assert dirs.read().http_headers("other.org") == ()
+
+
+@pytest.mark.behaviour("B36", "B57")
+def test_a_registry_has_credentials(dirs: Dirs) -> None:
+    dirs.write("local/auth.d/a.json", {**DOCKER, "registries": ["quay.io", "index.docker.io"]})
+    config = dirs.read()
+    assert config.docker_credentials("quay.io") == ("u", "p")
+    assert config.docker_credentials("registry-1.docker.io") == ("u", "p")
+    assert config.docker_credentials("example.com") is None
+
+
+@pytest.mark.behaviour("A9", "B34")
+def test_the_user_wins_over_the_local_over_the_system_directory_entry_by_entry(dirs: Dirs) -> None:
+    dirs.write("system/auth.d/a.json", BASIC)
+    local = {**BASIC, "domains": ["example.com"], "type": "oauth", "credentials": {"token": "t"}}
+    dirs.write("local/auth.d/a.json", local)
+    dirs.write("system/paths.d/p.json", PATHS)
+    dirs.write("user/paths.d/p.json", {"rktKind": "paths", "rktVersion": "v1", "data": "/mine"})
+    config = dirs.read()
+    assert [type_of.type for _domain, type_of in config.auth] == ["oauth", "basic"]
+    assert (config.data_dir, config.stage1_images) == ("/mine", "/images")
+    assert configured_data_dir(dirs.paths) == "/mine"
+
+
+@pytest.mark.behaviour("B36", "B58")
+def test_a_default_stage1(dirs: Dirs) -> None:
+    stage1 = {
+        "rktKind": "stage1",
+        "rktVersion": "v1",
+        "name": "example.com/s",
+        "version": "1",
+        "location": "/s.aci",
+    }
+    dirs.write("local/stage1.d/s.json", stage1)
+    config = dirs.read()
+    assert (config.stage1_name, config.stage1_version, config.stage1_location) == (
+        "example.com/s",
+        "1",
+        "/s.aci",
+    )
+
+
+@pytest.mark.behaviour("B33")
+def test_only_regular_json_files_count(dirs: Dirs, tmp_path: pathlib.Path) -> None:
+    dirs.write("local/auth.d/readme.txt", "{")
+    dirs.write("local/auth.d/sub.json/a.json", BASIC)
+    (tmp_path / "local/auth.d/link.json").symlink_to(dirs.write("elsewhere.json", BASIC))
+    assert dirs.read() == Config()
+
+
+@pytest.mark.behaviour("B34")
+@pytest.mark.parametrize(
+    ("directory", "document", "message"),
+    [
+        ("auth.d", BASIC, 'auth for domain "example.com" is already specified'),
+        ("auth.d", DOCKER, 'auth for docker registry "quay.io" is already specified'),
+        ("paths.d", PATHS, "data directory is already specified"),
+    ],
+)
+def test_nothing_is_said_twice_in_one_directory(
+    dirs: Dirs, directory: str, document: object, message: str
+) -> None:
+    dirs.write(f"local/{directory}/a.json", document)
+    dirs.write(f"local/{directory}/b.json", document)
+    assert dirs.refusal() == message
+
+
+@pytest.mark.behaviour("B33", "B35", "B36", "B59")
+@pytest.mark.parametrize(
+    ("directory", "document", "part"),
+    [
+        pytest.param("auth.d", "{", "cannot read configuration", id="no JSON"),
+        pytest.param("auth.d", "[]", "it is no JSON object", id="no object"),
+        pytest.param("auth.d", {"rktVersion": "v1"}, "no rktKind specified in ", id="no kind"),
+        pytest.param("auth.d", {"rktKind": "auth"}, "no rktVersion specified in ", id="no version"),
+        pytest.param("auth.d", {**BASIC, "rktVersion": "v2"}, 'unsupported version "v2"', id="version"),
+        pytest.param(
+            "paths.d", BASIC, '"paths.d" expects to have configuration files of kind paths', id="kind"
+        ),
+        pytest.param("auth.d", {**BASIC, "domains": []}, '"domains" must be a list of names', id="no domain"),
+        pytest.param(
+            "auth.d", {**BASIC, "credentials": {"user": "u"}}, '"password" is missing', id="no password"
+        ),
+        pytest.param("auth.d", {**BASIC, "credentials": 3}, "no credentials are given", id="no credentials"),
+        pytest.param("auth.d", {**BASIC, "type": "magic"}, 'unknown auth type "magic"', id="type"),
+        pytest.param(
+            "paths.d", {**PATHS, "data": "data"}, "the data directory must be an absolute path", id="path"
+        ),
+        pytest.param(
+            "stage1.d",
+            {"rktKind": "stage1", "rktVersion": "v1", "name": "n"},
+            "name and version must be given together",
+            id="half a stage1",
+        ),
+        pytest.param(
+            "stage1.d",
+            {"rktKind": "stage1", "rktVersion": "v1", "location": "s.aci"},
+            "default stage1 image location is either a relative path or a URL without scheme",
+            id="relative stage1",
+        ),
+    ],
+)
+def test_what_is_fatal(dirs: Dirs, directory: str, document: object, part: str) -> None:
+    dirs.write(f"local/{directory}/a.json", document)
+    assert part in dirs.refusal()
+
+
+@pytest.mark.behaviour("B59")
+def test_a_file_in_place_of_a_directory_is_an_error(dirs: Dirs) -> None:
+    dirs.write("local/auth.d", "x")
+    with pytest.raises(HostFailure):
+        dirs.read()
+
+
+def test_secrets_do_not_show(dirs: Dirs) -> None:
+    dirs.write("local/auth.d/a.json", BASIC)
+    assert "password='p'" not in repr(dirs.read().auth)

@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A web server on this machine that says what a test wants."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+import pathlib
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+
+# status, headers, body, and how many bytes of it are sent before the connection breaks
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class Web:
+    """A server. answer: (method, path, headers) to a Reply. asked: every request."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_: (404, {}, b"")
+        self.breaks_after = 0
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                outer.asked.append((self.command, self.path, headers))
+                status, given, body = outer.answer(self.command, self.path, headers)
+                self.send_response(status)
+                for name, value in given.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command == "GET" and status != 304:
+                    cut, outer.breaks_after = outer.breaks_after, 0
+                    self.wfile.write(body[: cut or None])
+                    self.close_connection = self.close_connection or bool(cut)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.authority = f"127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture(name="web")
+def _web() -> Iterator[Web]:
+    web = Web()
+    thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield web
+    web.server.shutdown()
+    web.server.server_close()
+    thread.join()
+
+
+@pytest.fixture(name="host")
+def _host(tmp_path: pathlib.Path) -> Host:
+    return Host.here(Paths(data=str(tmp_path / "data")))
+
+
+@pytest.fixture(name="aci")
+def _aci() -> Callable[..., bytes]:
+    def aci(name: str = "example.com/app", content: bytes = b"x", **manifest: object) -> bytes:
+        full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, **manifest}
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            for path, data in (
+                ("manifest", json.dumps(full).encode()),
+                ("rootfs", None),
+                ("rootfs/f", content),
+            ):
+                info = tarfile.TarInfo(path)
+                info.type, info.size = (tarfile.DIRTYPE, 0) if data is None else (tarfile.REGTYPE, len(data))
+                archive.addfile(info, io.BytesIO(data or b""))
+        return out.getvalue()
+
+    return aci

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Texts that name images."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import (
+    AppcName,
+    ArchiveURL,
+    DockerReference,
+    ImageKey,
+    LocalFile,
+    parse_reference,
+)
+
+HUB = "registry-1.docker.io"
+DIGEST = "sha256:" + "0f" * 32
+
+
+@pytest.mark.behaviour("B1", "B2", "B3", "B5")
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("sha512-ab", ImageKey("sha512-ab")),
+        ("/srv/images/a.tar", LocalFile("/srv/images/a.tar")),
+        ("file:///srv/a.aci", LocalFile("/srv/a.aci")),
+        ("file:///srv/a%20b.aci", LocalFile("/srv/a b.aci")),
+        ("http://example.com/a.aci", ArchiveURL("http://example.com/a.aci")),
+        ("https://example.com/a.aci?x=y", ArchiveURL("https://example.com/a.aci?x=y")),
+        ("example.com/app", AppcName("example.com/app")),
+        ("example.com/app:1.0", AppcName("example.com/app", Labels.of(version="1.0"))),
+        ("app,os=linux,arch=amd64", AppcName("app", Labels.of(os="linux", arch="amd64"))),
+        ("app:1,channel=beta", AppcName("app", Labels.of(version="1", channel="beta"))),
+        ("cimd:appc:v=0:app?b=2&a=1", AppcName("app", Labels.of(a="1", b="2"))),
+        ("cimd:docker:v=0:busybox", DockerReference(HUB, "library/busybox", "latest")),
+        ("cimd:aci-archive:v=0:https%3A%2F%2Fexample.com%2Fa.aci", ArchiveURL("https://example.com/a.aci")),
+        ("cimd:aci-archive:v=0:file%3A%2F%2F%2Fa.aci", LocalFile("/a.aci")),
+    ],
+)
+def test_each_kind_is_recognised_and_its_text_means_the_same(text, wanted):
+    found = parse_reference(text)
+    assert found == wanted
+    assert parse_reference(str(found)) == found
+
+
+@pytest.mark.behaviour("B38")
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("docker://busybox", DockerReference(HUB, "library/busybox", "latest")),
+        ("docker:busybox:1.36", DockerReference(HUB, "library/busybox", "1.36")),
+        ("docker://team/app", DockerReference(HUB, "team/app", "latest")),
+        ("docker://docker.io/busybox", DockerReference(HUB, "library/busybox", "latest")),
+        ("docker://quay.io/team/app:v1", DockerReference("quay.io", "team/app", "v1")),
+        ("docker://localhost/app", DockerReference("localhost", "app", "latest")),
+        ("docker://127.0.0.1:5000/a/b/c:d", DockerReference("127.0.0.1:5000", "a/b/c", "d")),
+        (f"docker://quay.io/app:v1@{DIGEST}", DockerReference("quay.io", "app", "", DIGEST)),
+    ],
+)
+def test_docker_references(text, wanted):
+    found = parse_reference(text)
+    assert found == wanted
+    assert parse_reference(str(found)) == found
+    assert parse_reference(found.source) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " app",
+        "Not/An/Image",
+        "app:",
+        "app:1:2",
+        "app:1,version=2",
+        "app,label",
+        "http://example.com/a.tar",
+        "https:///a.aci",
+        "file://host/a.aci",
+        "docker://",
+        "docker://UPPER/case",
+        "docker://a@sha256:12",
+        "docker://a@",
+        "docker://a:",
+        "docker://a/../b",
+        "docker://a:b/../../c",
+        "cimd:docker:v=1:a",
+        "cimd:other:v=0:a",
+        "app\0",
+    ],
+)
+def test_what_names_no_image_is_invalid_and_the_place_is_said(text):
+    with pytest.raises(InvalidSpec) as caught:
+        parse_reference(text, "apps[0].image")
+    assert caught.value.where == "apps[0].image"
+
+
+@pytest.mark.behaviour("B1")
+def test_fetch_takes_a_key_for_a_name():
+    assert parse_reference("sha512-ab", keys=False) == AppcName("sha512-ab")
+
+
+@pytest.mark.behaviour("B2")
+def test_relative_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").touch()
+    (tmp_path / "a:b").touch()
+    here = os.getcwd()
+    assert parse_reference("there") == LocalFile(f"{here}/there")
+    assert parse_reference("a:b") == LocalFile(f"{here}/a:b")
+    assert parse_reference("./missing") == LocalFile(f"{here}/missing")
+    assert parse_reference("missing.aci") == LocalFile(f"{here}/missing.aci")
+    assert parse_reference("missing") == AppcName("missing")
+
+
+@pytest.mark.behaviour("B4")
+def test_the_order_of_labels_does_not_make_another_source():
+    assert (
+        parse_reference("a,x=1,y=2").source
+        == parse_reference("a,y=2,x=1").source
+        == "cimd:appc:v=0:a?x=1&y=2"
+    )

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Network configurations, and choosing among them."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, NotFound
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import (
+    Address,
+    Route,
+    Subnet,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
+    NetConf,
+    choose,
+    load_confs,
+    parse_requests,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ipam import NetDns
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
+
+
+def put(directory: pathlib.Path, file_name: str, name: str, kind: str = "ptp") -> None:
+    (directory / "net.d").mkdir(parents=True, exist_ok=True)
+    (directory / "net.d" / file_name).write_text(f'{{"name": "{name}", "type": "{kind}"}}')
+
+
+def named(confs: tuple[NetConf, ...], name: str) -> NetConf:
+    return next(conf for conf in confs if conf.name == name)
+
+
+@pytest.mark.behaviour("E5", "E28")
+def test_two_networks_are_built_in() -> None:
+    restricted, default = load_confs(["/nonexistent"])
+    assert (default.name, default.file_name, default.type, default.ip_masq) == (
+        "default",
+        "99-default.conf",
+        "ptp",
+        True,
+    )
+    assert str(default.ipam.range_sets[0][0].subnet) == "172.16.28.0/24"
+    assert default.ipam.routes == (Route(Subnet.parse("0.0.0.0/0")),)
+    assert (restricted.name, restricted.file_name, restricted.ip_masq) == (
+        "default-restricted",
+        "99-default-restricted.conf",
+        False,
+    )
+    assert str(restricted.ipam.range_sets[0][0].gateway) == "172.31.0.1"
+    assert restricted.ipam.routes == ()
+
+
+@pytest.mark.behaviour("E6")
+def test_the_first_file_of_a_directory_defines_a_name(tmp_path: pathlib.Path) -> None:
+    put(tmp_path, "10-a.conf", "a", "ptp")
+    put(tmp_path, "20-a.conf", "a", "bridge")
+    put(tmp_path, "30-b.txt", "b")
+    said: list[str] = []
+    confs = load_confs([str(tmp_path)], said.append)
+    assert [conf.name for conf in confs] == ["a", "default-restricted", "default"]
+    assert named(confs, "a").type == "ptp"
+    assert said == ['"a" network already defined, ignoring 20-a.conf']
+
+
+@pytest.mark.behaviour("E6")
+def test_a_configuration_replaces_a_built_in_one_of_its_name(tmp_path: pathlib.Path) -> None:
+    put(tmp_path, "10-mine.conf", "default", "bridge")
+    said: list[str] = []
+    confs = load_confs([str(tmp_path)], said.append)
+    assert named(confs, "default").type == "bridge"
+    assert said == [f'overriding "default" network with one from {tmp_path}/net.d']
+
+
+def test_the_local_directory_replaces_the_systems(tmp_path: pathlib.Path) -> None:
+    put(tmp_path / "system", "90-a.conf", "a", "ptp")
+    put(tmp_path / "local", "10-a.conf", "a", "bridge")
+    confs = load_confs([str(tmp_path / "system"), str(tmp_path / "local")])
+    assert named(confs, "a").type == "bridge"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"name": "a"}',
+        '{"name": "../a", "type": "ptp"}',
+        '{"name": "a", "type": "ptp", "mtu": "x"}',
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path: pathlib.Path, text: str) -> None:
+    put(tmp_path, "10-a.conf", "a")
+    (tmp_path / "net.d" / "10-a.conf").write_text(text)
+    with pytest.raises(InvalidSpec, match=r"10-a\.conf"):
+        load_confs([str(tmp_path)])
+
+
+@pytest.mark.behaviour("E11")
+def test_every_member_is_read() -> None:
+    name = "a" * 200
+    conf = NetConf.parse(
+        f"""{{"name": "{name}", "type": "bridge", "bridge": "br1", "ipMasq": true, "mtu": 1400,
+        "dns": {{"nameservers": ["10.0.0.1"], "domain": "x.org", "search": ["y.org"], "options": ["ndots:2"]}},
+        "ipam": {{"type": "static", "routes": [{{"dst": "10.2.0.0/16", "gw": "10.0.0.9"}}],
+         "addresses": [{{"address": "10.0.0.2/24", "gateway": "10.0.0.1"}},
+         {{"address": "fd00::2/64"}}]}}}}""".encode(),
+        "10-a.conf",
+    )
+    assert (conf.name, conf.type, conf.ip_masq, conf.mtu) == (name, "bridge", True, 1400)
+    assert conf.dns == NetDns(("10.0.0.1",), "x.org", ("y.org",), ("ndots:2",))
+    assert conf.ipam.static == (
+        Assigned(Address.parse("10.0.0.2"), 24, Address.parse("10.0.0.1")),
+        Assigned(Address.parse("fd00::2"), 64),
+    )
+    assert conf.ipam.routes == (Route(Subnet.parse("10.2.0.0/16"), Address.parse("10.0.0.9")),)
+    assert conf.fields().text("bridge") == "br1"
+
+
+def test_ranges_of_newer_configurations_are_read() -> None:
+    conf = NetConf.parse(
+        b"""{"name": "a", "type": "ptp", "ipam": {"type": "host-local", "dataDir": "/x",
+        "ranges": [[{"subnet": "10.0.0.0/24"}, {"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]}}""",
+        "10-a.conf",
+    )
+    assert [[str(span.subnet) for span in ranges] for ranges in conf.ipam.range_sets] == [
+        ["10.0.0.0/24", "10.1.0.0/24"],
+        ["fd00::/64"],
+    ]
+    assert conf.ipam.data_dir == "/x"
+
+
+CONFS = tuple(
+    NetConf(name, "ptp", file_name=file)
+    for name, file in (("b", "10-b.conf"), ("a", "20-a.conf"), ("c", "30-c.conf"))
+)
+
+
+@pytest.mark.behaviour("E2", "E3", "E7")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a,b", ["b", "a"]), ("c", ["c"]), ("all", ["b", "a", "c"]), ("none", []), ("host", []), ("host,a", [])],
+)
+def test_networks_are_chosen_in_the_order_of_their_files(text: str, expected: list[str]) -> None:
+    assert [chosen.conf.name for chosen in choose(CONFS, parse_requests(text))] == expected
+
+
+def test_arguments_go_to_their_network() -> None:
+    (chosen,) = choose(CONFS, parse_requests("a:IP=10.0.0.9;X=1"))
+    assert chosen.args == (("IP", "10.0.0.9"), ("X", "1"))
+    assert chosen.args_text == "IP=10.0.0.9;X=1"
+
+
+@pytest.mark.behaviour("E4")
+def test_every_missing_network_is_named() -> None:
+    with pytest.raises(NotFound) as caught:
+        choose(CONFS, parse_requests("x,a,y"))
+    assert str(caught.value) == "networks not found: x, y"
+
+
+@pytest.mark.behaviour("E1")
+def test_no_value_is_the_default_network() -> None:
+    assert parse_requests("") == (("default", ()),)
+
+
+@pytest.mark.behaviour("E1")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",", "netname must not be empty"),
+        ("a,", "netname must not be empty"),
+        (":IP=1", "netname must not be empty"),
+        ("a,b,a", 'found duplicate netname "a"'),
+        ("all:x=1", 'arguments are not supported by special netname "all"'),
+        ("host:x=1", 'arguments are not supported by special netname "host"'),
+        ("a:x=1:y=2", 'network "a" provided with invalid arguments: [x=1 y=2]'),
+        ("a:x", 'network "a" provided with invalid arguments: [x]'),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_requests(text)
+    assert str(caught.value) == message

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The nftables table as text."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
+    Element,
+    PodRules,
+    PortForward,
+    TableState,
+    conflicting,
+    dropping_chains,
+    parse_table,
+    removal_of,
+    rules_of,
+)
+
+POD = Address.parse("10.0.0.2")
+NET = Subnet.parse("10.0.0.0/24")
+SOURCE = Element("sources", ("10.0.0.2",), "jump masq_10_0_0_0_24", "u1")
+OTHER = Element("sources", ("10.0.0.3",), "jump masq_10_0_0_0_24", "u2")
+
+
+def rules(*forwards: PortForward) -> PodRules:
+    return rules_of("u1", [(POD, NET, True)], forwards, POD)
+
+
+def test_a_pod_adds_elements_that_carry_its_uuid() -> None:
+    found = rules(PortForward("tcp", None, 8080, 80), PortForward("udp", "192.0.2.1", 53, 5353))
+    assert found.additions.splitlines() == [
+        'add element ip stagecraft_pods sources { 10.0.0.2 comment "u1" : jump masq_10_0_0_0_24 }',
+        'add element ip stagecraft_pods forwarded { 10.0.0.2 comment "u1" }',
+        'add element ip stagecraft_pods forwards { tcp . 8080 comment "u1" : 10.0.0.2 . 80 }',
+        'add element ip stagecraft_pods forwards_at { 192.0.2.1 . udp . 53 comment "u1" : 10.0.0.2 . 5353 }',
+    ]
+
+
+@pytest.mark.behaviour("E20")
+@pytest.mark.parametrize("masquerade", [True, False])
+def test_only_masqueraded_subnets_hide_behind_the_host(masquerade: bool) -> None:
+    (chain,) = rules_of("u1", [(POD, NET, masquerade)], (), None).chains
+    assert ("ip daddr != 224.0.0.0/4 masquerade" in chain.definition) is masquerade
+    assert "ip daddr 10.0.0.0/24 accept" in chain.definition
+
+
+def test_everything_can_be_run_any_number_of_times() -> None:
+    text = rules().everything
+    for line in text.splitlines():
+        words = line.split()
+        if words[:2] == ["add", "rule"]:
+            assert f"flush chain ip stagecraft_pods {words[4]}" in text
+
+
+@pytest.mark.parametrize("uuid", ['a" : drop }', "", "a\nb"])
+def test_a_uuid_cannot_smuggle_commands(uuid: str) -> None:
+    with pytest.raises(InvalidSpec):
+        rules_of(uuid, [(POD, NET, True)], (), None)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [("sctp", None, 1, 1), ("tcp", None, 0, 1), ("tcp", None, 1, 65536)],
+    ids=["protocol", "host port", "pod port"],
+)
+def test_a_forward_that_makes_no_sense_is_refused(forward: tuple[str, None, int, int]) -> None:
+    with pytest.raises(InvalidSpec):
+        PortForward(*forward)
+
+
+@pytest.mark.parametrize("host_ip", ["::1", "x"])
+def test_a_port_is_published_on_ipv4_addresses_only(host_ip: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"ports\.host_ip"):
+        rules(PortForward("tcp", host_ip, 80, 80))
+
+
+def test_removal_takes_what_is_the_pods_and_keeps_chains_in_use() -> None:
+    state = TableState((SOURCE, OTHER), ("early", "masq_10_0_0_0_24"))
+    assert removal_of(state, "u1") == "delete element ip stagecraft_pods sources { 10.0.0.2 }\n"
+
+
+def test_removal_takes_chains_that_nobody_uses_any_more() -> None:
+    other = Element("sources", ("10.9.0.3",), "jump net_10_9_0_0_24", "u2")
+    state = TableState((SOURCE, other), ("early", "masq_10_0_0_0_24", "net_10_9_0_0_24"))
+    assert removal_of(state, "u1").splitlines()[1:] == ["delete chain ip stagecraft_pods masq_10_0_0_0_24"]
+
+
+def test_removal_of_the_last_pod_takes_the_table() -> None:
+    assert removal_of(TableState((SOURCE,), ()), "u1") == "delete table ip stagecraft_pods\n"
+
+
+def test_removal_of_an_unknown_pod_does_nothing() -> None:
+    assert removal_of(TableState((OTHER,), ("masq_10_0_0_0_24",)), "u1") == ""
+
+
+def test_a_listing_is_read_back() -> None:
+    listing = """{"nftables": [{"metainfo": {}}, {"table": {"name": "stagecraft_pods"}},
+     {"map": {"name": "sources", "elem": [[{"elem": {"val": "10.0.0.2", "comment": "u1"}},
+       {"jump": {"target": "masq_10_0_0_0_24"}}]]}},
+     {"map": {"name": "forwards", "elem": [[{"elem": {"val": {"concat": ["tcp", 80]}, "comment": "u1"}},
+       {"concat": ["10.0.0.2", 8080]}]]}},
+     {"set": {"name": "forwarded", "elem": [{"elem": {"val": "10.0.0.2", "comment": "u1"}}, "10.0.0.9"]}},
+     {"map": {"name": "forwards_at"}}, {"chain": {"name": "early"}}]}"""
+    assert parse_table(json.loads(listing)) == TableState(
+        (
+            SOURCE,
+            Element("forwards", ("tcp", "80"), "10.0.0.2 . 8080", "u1"),
+            Element("forwarded", ("10.0.0.2",), "", "u1"),
+            Element("forwarded", ("10.0.0.9",), "", ""),
+        ),
+        ("early",),
+    )
+
+
+def test_a_listing_of_something_else_is_corrupt() -> None:
+    with pytest.raises(Corrupt):
+        parse_table({"nftables": [{"chain": {}}]})
+
+
+def test_only_foreign_forward_chains_that_drop_are_reported() -> None:
+    def chain(table: str, hook: str, policy: str) -> dict[str, object]:
+        return {"chain": {"family": "ip", "table": table, "name": "F", "hook": hook, "policy": policy}}
+
+    chains = [
+        chain("filter", "forward", "drop"),
+        chain("filter", "input", "drop"),
+        chain("nat", "forward", "accept"),
+        {"chain": {"family": "ip", "table": "filter", "name": "DOCKER"}},
+    ]
+    assert dropping_chains({"nftables": chains}) == ("ip filter F",)
+
+
+ANY, AT = (
+    Element("forwards", ("tcp", "80"), "", "u1"),
+    Element("forwards_at", ("192.0.2.1", "tcp", "80"), "", "u1"),
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "host_ip", "expected"),
+    [
+        (ANY, None, "u1"),
+        (ANY, "192.0.2.1", "u1"),
+        (AT, None, "u1"),
+        (AT, "192.0.2.1", "u1"),
+        (AT, "127.0.0.1", ""),
+    ],
+)
+def test_a_port_conflicts_where_addresses_meet(held: Element, host_ip: str | None, expected: str) -> None:
+    state = TableState((held,))
+    assert conflicting(state, PortForward("tcp", host_ip, 80, 1)) == expected
+    assert conflicting(state, PortForward("udp", host_ip, 80, 1)) == ""
+    assert conflicting(state, PortForward("tcp", host_ip, 81, 1)) == ""
+    assert conflicting(state, PortForward("tcp", host_ip, 80, 1), "u1") == ""

@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Archives and stores to test with."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pathlib
+import tarfile
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+
+MakeTar = Callable[..., bytes]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Unpacking keeps owners and makes devices: without root there is nothing to test."""
+    for item in items:
+        if os.geteuid() and item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def member(name: str, content: bytes | None = None, **fields: object) -> tuple[tarfile.TarInfo, bytes]:
+    """A file with content, or without one what type= says (a directory)."""
+    info = tarfile.TarInfo(name)
+    info.type = tarfile.REGTYPE if content is not None else tarfile.DIRTYPE
+    info.mode = 0o644 if content is not None else 0o755
+    info.mtime = 1_500_000_000
+    info.size = len(content or b"")
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, content or b""
+
+
+@pytest.fixture(name="entry")
+def _entry() -> Callable[..., tuple[tarfile.TarInfo, bytes]]:
+    return member
+
+
+@pytest.fixture(name="make_tar")
+def _make_tar() -> MakeTar:
+    def make(*members: tuple[tarfile.TarInfo, bytes], **options: object) -> bytes:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", **options) as archive:  # type: ignore[call-overload]
+            for info, content in members:
+                archive.addfile(info, io.BytesIO(content))
+        return out.getvalue()
+
+    return make
+
+
+@pytest.fixture(name="make_aci")
+def _make_aci(make_tar: MakeTar) -> MakeTar:
+    def make(manifest: dict[str, object], *members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+        full = {"acKind": "ImageManifest", "acVersion": "0.8.11", **manifest}
+        below = [(info, content) for info, content in members]
+        for info, _ in below:
+            info.name = f"rootfs/{info.name}"
+            if info.type == tarfile.LNKTYPE:
+                info.linkname = f"rootfs/{info.linkname}"
+        return make_tar(member("manifest", json.dumps(full).encode()), member("rootfs"), *below)
+
+    return make
+
+
+@pytest.fixture(name="paths")
+def _paths(tmp_path: pathlib.Path) -> Paths:
+    return Paths(data=str(tmp_path / "data"))

@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unpacking archives that may be hostile."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+import tarfile
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import extract, tar
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.extract import Extraction
+
+pytestmark = [pytest.mark.root, pytest.mark.behaviour("B52")]
+LINK = {"type": tarfile.LNKTYPE}
+SYMLINK = {"type": tarfile.SYMTYPE}
+
+
+@pytest.fixture(name="unpack")
+def _unpack(make_tar, tmp_path):
+    def unpack(*members, whiteouts=False):
+        root = tmp_path / "root"
+        root.mkdir(exist_ok=True)
+        reader = tar.TarReader(iter([make_tar(*members, format=tarfile.PAX_FORMAT)]))
+        with Extraction(str(root), whiteouts=whiteouts) as extraction:
+            for found in reader:
+                extraction.add(found, extract.clean(found.name), reader)
+        return root, extraction
+
+    return unpack
+
+
+def test_owner_mode_time_and_content_are_kept(unpack, entry):
+    root, extraction = unpack(
+        entry("bin"), entry("bin/su", b"code", mode=0o4755, uid=3, gid=5, mtime=1_234_567_890)
+    )
+    info = (root / "bin/su").stat()
+    assert (info.st_mode, info.st_uid, info.st_gid, info.st_mtime) == (
+        stat.S_IFREG | 0o4755,
+        3,
+        5,
+        1_234_567_890,
+    )
+    assert (root / "bin/su").read_bytes() == b"code"
+    assert extraction.size == 4
+
+
+def test_directories_get_their_times_last(unpack, entry):
+    root, _ = unpack(
+        entry("d", mtime=1000), entry("d/e", mtime=2000), entry("d/e/f", b"x"), entry("d/g", b"y")
+    )
+    assert [(root / name).stat().st_mtime for name in ("d", "d/e")] == [1000, 2000]
+
+
+def test_the_umask_does_not_matter(unpack, entry):
+    old = os.umask(0o077)
+    try:
+        root, _ = unpack(entry("d", mode=0o777), entry("d/f", b"", mode=0o666), entry("e/f", b""))
+    finally:
+        os.umask(old)
+    assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("d", "d/f", "e")] == [0o777, 0o666, 0o755]
+
+
+def test_links_devices_and_pipes_are_made(unpack, entry):
+    root, _ = unpack(
+        entry("f", b"x"),
+        entry("hard", b"", linkname="f", **LINK),
+        entry("soft", b"", linkname="../../outside", uid=7, **SYMLINK),
+        entry("null", b"", type=tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666),
+        entry("pipe", b"", type=tarfile.FIFOTYPE, mode=0o600),
+    )
+    assert (root / "hard").stat().st_ino == (root / "f").stat().st_ino
+    assert (os.readlink(root / "soft"), (root / "soft").lstat().st_uid) == ("../../outside", 7)
+    assert (root / "null").stat().st_rdev == os.makedev(1, 3)
+    assert stat.S_ISFIFO((root / "pipe").stat().st_mode)
+
+
+def test_only_capabilities_and_user_attributes_are_kept(unpack, entry):
+    capability = b"\x01\0\0\x02\0\x04\0\0" + bytes(12)
+    headers = {
+        "SCHILY.xattr.user.colour": "blue",
+        "SCHILY.xattr.user.overlay.opaque": "y",
+        "SCHILY.xattr.trusted.overlay.opaque": "y",
+        "SCHILY.xattr.security.capability": capability.decode("latin-1"),
+    }
+    root, _ = unpack(entry("f", b"x", uid=5, pax_headers=headers))
+    assert sorted(os.listxattr(root / "f")) == ["security.capability", "user.colour"]
+    assert os.getxattr(root / "f", "security.capability") == capability
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("/etc/passwd", "absolute"), ("../x", "leads out"), ("a/../../x", "leads out"), ("a/..", "leads out")],
+)
+def test_a_name_that_escapes_is_corrupt_and_named(unpack, entry, name, said):
+    with pytest.raises(Corrupt, match=said) as caught:
+        unpack(entry(name, b"x"))
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["./a", "a", "./a/", "a//", "./././a"])
+def test_spellings_of_a_name_are_one(name):
+    assert extract.clean(name) == "a"
+
+
+@pytest.mark.parametrize("target", ["..", "../outside", "/outside", "/", "../../../../../../outside"])
+def test_no_entry_is_written_through_a_link_that_leads_out(unpack, entry, tmp_path, target):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    try:
+        unpack(entry("evil", b"", linkname=target, **SYMLINK), entry("evil/outside/pwned", b"x"))
+    except Corrupt as err:
+        assert "evil" in str(err)
+    assert list(outside.iterdir()) == []
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_link_out_that_is_replaced_by_a_directory_is_no_way_out(unpack, entry, tmp_path):
+    root, _ = unpack(entry("d", b"", linkname=str(tmp_path), **SYMLINK), entry("d"), entry("d/f", b"x"))
+    assert (root / "d/f").read_bytes() == b"x"
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_directory_that_becomes_a_link_is_not_written_through(unpack, entry, tmp_path):
+    with pytest.raises(Corrupt):
+        unpack(
+            entry("d"),
+            entry("d/f", b"x"),
+            entry("d", b"", linkname=str(tmp_path), **SYMLINK),
+            entry("d/g", b"y"),
+        )
+    assert not (tmp_path / "g").exists()
+
+
+def test_a_link_inside_the_root_is_followed(unpack, entry):
+    root, extraction = unpack(
+        entry("usr"),
+        entry("usr/lib"),
+        entry("lib", b"", linkname="usr/lib", **SYMLINK),
+        entry("lib/x/y", b"x"),
+    )
+    assert (root / "usr/lib/x/y").read_bytes() == b"x"
+    assert not extraction.digests
+
+
+def test_links_in_a_circle_are_corrupt(unpack, entry):
+    with pytest.raises(Corrupt, match="circle"):
+        unpack(
+            entry("a", b"", linkname="b", **SYMLINK),
+            entry("b", b"", linkname="a", **SYMLINK),
+            entry("a/f", b"x"),
+        )
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../passwd", "missing", "d"])
+def test_a_hard_link_only_leads_to_a_file_of_the_archive(unpack, entry, target):
+    with pytest.raises(Corrupt):
+        unpack(entry("d"), entry("hard", b"", linkname=target, **LINK))
+
+
+def test_a_hard_link_does_not_go_through_a_link(unpack, entry, tmp_path):
+    (tmp_path / "secret").write_text("s")
+    with pytest.raises(Corrupt):
+        unpack(entry("out", b"", linkname="..", **SYMLINK), entry("hard", b"", linkname="out/secret", **LINK))
+
+
+def test_an_entry_beneath_a_file_is_corrupt(unpack, entry):
+    with pytest.raises(Corrupt, match="no directory"):
+        unpack(entry("f", b"x"), entry("f/g", b"y"))
+
+
+def test_a_name_too_long_for_the_kernel_is_corrupt(unpack, entry):
+    with pytest.raises(Corrupt):
+        unpack(entry("n" * 300, b"x"))
+
+
+def test_the_root_cannot_become_a_file(unpack, entry):
+    with pytest.raises(Corrupt):
+        unpack(entry("./", b"x"))
+
+
+def test_a_path_of_many_directories_is_fine_and_of_very_many_corrupt(unpack, entry):
+    root, _ = unpack(entry("d/" * 128 + "f", b"x"))
+    assert (root / ("d/" * 128) / "f").read_bytes() == b"x"
+    with pytest.raises(Corrupt, match="more than 128"):
+        unpack(entry("e/" * 1900 + "f", b"x"))
+
+
+def test_more_directories_than_descriptors_are_fine(unpack, entry):
+    root, _ = unpack(*(entry(f"d{n}/f", b"x") for n in range(1500)))
+    assert len(list(root.iterdir())) == 1500
+
+
+def test_a_later_entry_replaces_an_earlier_one_of_another_kind(unpack, entry):
+    root, _ = unpack(
+        entry("a"), entry("a/b", b"x"), entry("a", b"file"), entry("c", b"y"), entry("c"), entry("c/d", b"z")
+    )
+    assert (root / "a").read_bytes() == b"file"
+    assert (root / "c/d").read_bytes() == b"z"
+
+
+def test_directories_that_no_entry_describes_are_noted(unpack, entry):
+    _, extraction = unpack(entry("a/b/f", b"x"), entry("a"))
+    assert extraction.implied == {"", "a/b"}
+
+
+def is_whiteout(path: pathlib.Path) -> bool:
+    info = path.lstat()
+    return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
+
+
+def is_opaque(path: pathlib.Path) -> bool:
+    return "trusted.overlay.opaque" in os.listxattr(path)
+
+
+def test_whiteouts_become_those_of_overlayfs(unpack, entry):
+    root, _ = unpack(
+        entry("d"), entry("d/.wh.gone", b""), entry("o"), entry("o/.wh..wh..opq", b""), whiteouts=True
+    )
+    assert is_whiteout(root / "d/gone")
+    assert is_opaque(root / "o")
+    assert sorted(path.name for path in root.rglob("*")) == ["d", "gone", "o"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (1, 0, 2)])
+def test_a_directory_that_a_layer_removes_and_brings_anew_is_opaque(unpack, entry, order):
+    members = [entry(".wh.d", b""), entry("d"), entry("d/new", b"x")]
+    root, _ = unpack(*(members[index] for index in order), whiteouts=True)
+    assert is_opaque(root / "d")
+    assert (root / "d/new").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_file_that_a_layer_removes_and_brings_anew_is_there(unpack, entry, order):
+    members = [entry(".wh.f", b""), entry("f", b"new")]
+    root, _ = unpack(*(members[index] for index in order), whiteouts=True)
+    assert (root / "f").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", [".wh.", ".wh...", ".wh.."])
+def test_a_whiteout_of_nothing_is_corrupt(unpack, entry, name):
+    with pytest.raises(Corrupt, match="whiteout"):
+        unpack(entry(name, b""), whiteouts=True)
+
+
+def test_in_an_aci_such_names_mean_nothing(unpack, entry):
+    root, _ = unpack(entry(".wh.x", b"y"))
+    assert (root / ".wh.x").read_bytes() == b"y"

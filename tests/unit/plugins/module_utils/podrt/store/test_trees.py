@@ -1,0 +1,474 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images in the store, their trees, and what is left when nobody needs them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import pathlib
+import stat
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACIdentifier, ImageID
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Corrupt,
+    InvalidSpec,
+    NotFound,
+    Untrusted,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
+    blobs,
+    gc,
+    index,
+    layers,
+    trees,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
+
+pytestmark = pytest.mark.root
+FUTURE = time.time() + 10**6
+
+
+def load(paths: Paths, data: bytes, **options: bool) -> index.StoredImage:
+    return blobs.import_archive(paths, iter([data]), "the archive", **options)
+
+
+def flat(paths: Paths, tree: trees.TreeID, tmp_path: pathlib.Path) -> pathlib.Path:
+    target = tmp_path / f"copy-{os.urandom(4).hex()}"
+    target.mkdir()
+    trees.copy_tree(paths, tree, str(target))
+    return target
+
+
+def names(root: pathlib.Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def add_docker(paths: Paths, *archives: bytes, name: str = "example.com/docker") -> index.StoredImage:
+    """An image of docker layers, the lowest first."""
+    ids = []
+    for data in archives:
+        layer_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with Workspace(paths) as workspace:
+            extraction = layers.unpack_layer(workspace, layer_id, iter([data]))
+            layers.commit(paths, workspace, extraction, layer_id)
+        ids.insert(0, layer_id)
+    return blobs.import_manifest(paths, ImageManifest(ACIdentifier(name)), tuple(ids), latest=False)
+
+
+def leftovers(paths: Paths) -> list[str]:
+    return os.listdir(f"{paths.cas}/tmp")
+
+
+@pytest.mark.behaviour("B8")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_the_id_is_the_hash_of_the_uncompressed_archive(paths, make_aci, entry, pack):
+    data = make_aci({"name": "example.com/a"}, entry("f", b"x"))
+    image = load(paths, pack(data))
+    assert image.id == f"sha512-{hashlib.sha512(data).hexdigest()[:64]}"
+    assert pathlib.Path(index.blob_path(paths, image.id)).read_bytes() == data
+
+
+@pytest.mark.behaviour("B11", "B47")
+def test_the_same_content_again_only_refreshes_what_is_known_of_it(paths, make_aci):
+    data = make_aci({"name": "example.com/a"})
+    first = load(paths, data)
+    again = load(paths, gzip.compress(data), latest=True)
+    assert (again.id, again.latest, len(index.list_images(paths))) == (first.id, True, 1)
+
+
+@pytest.mark.behaviour("B11")
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"acKind": "PodManifest", "name": "a"},
+        {"name": "Not Valid"},
+        {"acVersion": "one", "name": "a"},
+        {},
+    ],
+)
+def test_a_manifest_that_is_not_valid_is_refused_and_nothing_is_left(paths, make_aci, manifest):
+    with pytest.raises(Corrupt, match="manifest"):
+        load(paths, make_aci(manifest))
+    assert leftovers(paths) == []
+    assert index.list_images(paths) == ()
+
+
+@pytest.mark.parametrize(
+    "case", ["no manifest", "no rootfs", "something else", "truncated", "not an archive"]
+)
+def test_what_is_no_image_is_refused_and_nothing_is_left(paths, make_aci, make_tar, entry, case):
+    data = {
+        "no manifest": make_tar(entry("rootfs")),
+        "no rootfs": make_tar(
+            entry("manifest", b'{"acKind":"ImageManifest","acVersion":"0.8.11","name":"a"}')
+        ),
+        "something else": make_tar(entry("rootfs"), entry("elsewhere", b"x")),
+        "truncated": gzip.compress(make_aci({"name": "a"}, entry("f", os.urandom(100_000))))[:-50_000],
+        "not an archive": b"hello" * 1000,
+    }[case]
+    with pytest.raises(Corrupt):
+        load(paths, data)
+    assert leftovers(paths) == []
+    assert layers.list_layers(paths) == ()
+
+
+@pytest.mark.behaviour("B9", "A59")
+@pytest.mark.parametrize(
+    ("prefix", "error", "message"),
+    [
+        ("sha256-ab", InvalidSpec, "wrong key prefix"),
+        ("sha512-", InvalidSpec, "image ID too short"),
+        ("sha512-a", InvalidSpec, "image ID too short"),
+        ("sha512-zz", NotFound, "no image IDs found"),
+        ("sha512-ab", InvalidSpec, "ambiguous image ID"),
+    ],
+)
+def test_keys_that_name_no_image(paths, prefix, error, message):
+    manifest = ImageManifest(ACIdentifier("example.com/a"))
+    for digits in ("ab" * 32, "ab" * 31 + "cd"):
+        index.put_image(paths, ImageID(f"sha512-{digits}"), manifest, (), 0, latest=False)
+    with pytest.raises(error, match=message):
+        index.find_by_key(paths, prefix)
+
+
+@pytest.mark.behaviour("B9")
+def test_a_key_may_be_short_or_too_long(paths, make_aci):
+    image = load(paths, make_aci({"name": "example.com/a"}))
+    assert index.find_by_key(paths, image.id[:9]).id == image.id
+    assert index.find_by_key(paths, image.id + "0123").id == image.id
+
+
+def labelled(name: str, **labels: str) -> dict[str, object]:
+    return {"name": name, "labels": [{"name": key, "value": value} for key, value in labels.items()]}
+
+
+@pytest.mark.behaviour("B10")
+def test_a_name_finds_the_latest_then_the_newest_with_all_labels(paths, make_aci):
+    old = load(paths, make_aci(labelled("example.com/a", version="1", arch="amd64")), latest=True)
+    time.sleep(0.01)
+    new = load(paths, make_aci(labelled("example.com/a", version="2", arch="amd64")))
+    find = index.find_by_name
+    assert find(paths, "example.com/a", Labels()).id == old.id
+    assert find(paths, "example.com/a", Labels.of(version="2")).id == new.id
+    assert find(paths, "example.com/a", Labels.of(version="2", arch="arm")) is None
+    assert find(paths, "example.com/b", Labels()) is None
+
+
+def test_a_damaged_record_of_one_image_does_not_hide_the_others(paths, make_aci):
+    good = load(paths, make_aci({"name": "example.com/a"}))
+    bad = load(paths, make_aci({"name": "example.com/b"}))
+    pathlib.Path(f"{paths.cas}/index/{bad.id}").write_text("{")
+    assert [image.id for image in index.list_images(paths)] == [good.id]
+
+
+@pytest.mark.behaviour("B49")
+def test_the_name_of_a_tree_is_the_hash_of_its_images():
+    ids = [ImageID("sha512-" + "a" * 64), ImageID("sha512-" + "b" * 64)]
+    expected = hashlib.sha512(",".join(ids).encode()).hexdigest()[:64]
+    assert trees.tree_id(ids) == f"deps-sha512-{expected}"
+
+
+@pytest.mark.behaviour("B49")
+def test_a_tree_is_rendered_once_and_has_its_files(paths, make_aci, entry, tmp_path):
+    image = load(paths, make_aci({"name": "example.com/a"}, entry("bin"), entry("bin/sh", b"x", mode=0o755)))
+    tree = trees.render(paths, image.id)
+    assert (tree, trees.tree_of(paths, image.id)) == (trees.render(paths, image.id), tree)
+    assert trees.is_rendered(paths, tree)
+    assert sorted(os.listdir(paths.tree(tree))) == [
+        "hash",
+        "image",
+        "layers",
+        "manifest",
+        "rendered",
+        "stack",
+    ]
+    assert all(lower.startswith(f"{paths.trees}/") for lower in trees.lower_dirs(paths, tree))
+    assert names(flat(paths, tree, tmp_path)) == ["bin", "bin/sh"]
+
+
+@pytest.mark.behaviour("B51")
+def test_dependents_override_dependencies_and_later_ones_earlier_ones(paths, make_aci, entry, tmp_path):
+    for name in ("one", "two"):
+        load(
+            paths,
+            make_aci({"name": name}, entry("f", name.encode()), entry(name, b""), entry("g", name.encode())),
+        )
+    depends = [{"imageName": "one"}, {"imageName": "two"}]
+    top = load(paths, make_aci({"name": "top", "dependencies": depends}, entry("g", b"top")))
+    root = flat(paths, trees.render(paths, top.id), tmp_path)
+    assert names(root) == ["f", "g", "one", "two"]
+    assert ((root / "f").read_text(), (root / "g").read_text()) == ("two", "top")
+
+
+@pytest.mark.behaviour("B51")
+def test_a_file_hides_a_directory_below_it(paths, make_aci, entry, tmp_path):
+    load(paths, make_aci({"name": "base"}, entry("x"), entry("x/y", b"")))
+    top = load(paths, make_aci({"name": "top", "dependencies": [{"imageName": "base"}]}, entry("x", b"file")))
+    root = flat(paths, trees.render(paths, top.id), tmp_path)
+    assert names(root) == ["x"]
+
+
+@pytest.mark.behaviour("B51")
+def test_a_white_list_removes_all_else_from_an_image_and_from_what_is_below(paths, make_aci, entry, tmp_path):
+    load(
+        paths,
+        make_aci({"name": "base"}, entry("etc", mode=0o700), entry("etc/a", b"a"), entry("etc/b", b"b")),
+    )
+    top = make_aci(
+        {"name": "top", "dependencies": [{"imageName": "base"}], "pathWhitelist": ["/etc/a", "/own"]},
+        entry("own", b"x"),
+        entry("other", b"y"),
+    )
+    tree = trees.render(paths, load(paths, top).id)
+    root = flat(paths, tree, tmp_path)
+    assert names(root) == ["etc", "etc/a", "own"]
+    assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o700
+    assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree)}/rootfs",)
+    assert trees.verify(paths, tree)
+
+
+@pytest.mark.behaviour("B51")
+def test_a_circle_of_dependencies_is_found(paths, make_aci):
+    load(paths, make_aci({"name": "a", "dependencies": [{"imageName": "b"}]}))
+    image = load(paths, make_aci({"name": "b", "dependencies": [{"imageName": "a"}]}))
+    with pytest.raises(InvalidSpec, match="depends on itself"):
+        trees.render(paths, image.id)
+
+
+@pytest.mark.behaviour("B51")
+def test_a_dependency_with_a_key_must_be_that_image(paths, make_aci):
+    load(paths, make_aci({"name": "base"}))
+    wanted = {"imageName": "base", "imageID": "sha512-" + "0" * 64}
+    image = load(paths, make_aci({"name": "top", "dependencies": [wanted]}))
+    with pytest.raises(NotFound, match="base"):
+        trees.render(paths, image.id)
+
+
+def test_an_image_without_layers_is_an_empty_root(paths, tmp_path):
+    tree = trees.render(paths, add_docker(paths).id)
+    assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree)}/rootfs",)
+    assert names(flat(paths, tree, tmp_path)) == []
+
+
+def test_docker_layers_are_stacked_and_shared(paths, make_tar, entry, tmp_path):
+    base = make_tar(entry("d"), entry("d/a", b"a"), entry("d/b", b"b"), entry("e"), entry("e/f", b""))
+    upper = make_tar(
+        entry("d"), entry("d/.wh.a", b""), entry("e"), entry("e/.wh..wh..opq", b""), entry("e/g", b"")
+    )
+    one = add_docker(paths, base)
+    two = add_docker(paths, base, upper, name="example.com/other")
+    root = flat(paths, trees.render(paths, two.id), tmp_path)
+    assert names(root) == ["d", "d/b", "e", "e/g"]
+    assert names(flat(paths, trees.render(paths, one.id), tmp_path)) == ["d", "d/a", "d/b", "e", "e/f"]
+    assert len(layers.list_layers(paths)) == 2
+
+
+def test_a_directory_that_a_layer_only_implies_keeps_what_it_was(paths, make_tar, entry, tmp_path):
+    base = make_tar(entry("var", mode=0o711), entry("var/app", mode=0o700, uid=42), entry("var/app/x", b""))
+    image = add_docker(paths, base, make_tar(entry("var/app/y", b"")))
+    tree = trees.render(paths, image.id)
+    root = flat(paths, tree, tmp_path)
+    assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("var", "var/app")] == [0o711, 0o700]
+    assert (root / "var/app").stat().st_uid == 42
+    assert names(root) == ["var", "var/app", "var/app/x", "var/app/y"]
+    assert trees.verify(paths, tree)
+
+
+def test_a_directory_that_a_layer_removed_below_does_not_come_back(paths, make_tar, entry, tmp_path):
+    base = make_tar(entry("var", mode=0o700), entry("var/x", b""))
+    image = add_docker(paths, base, make_tar(entry(".wh.var", b"")), make_tar(entry("var/y", b"")))
+    root = flat(paths, trees.render(paths, image.id), tmp_path)
+    assert names(root) == ["var", "var/y"]
+    assert stat.S_IMODE((root / "var").stat().st_mode) == 0o755
+
+
+def test_more_layers_than_mount_takes_names_of_are_laid_into_one(paths, make_tar, entry, tmp_path):
+    archives = [make_tar(entry(f"f{number}", b"x")) for number in range(100)]
+    tree = trees.render(paths, add_docker(paths, *archives).id)
+    assert len(trees.lower_dirs(paths, tree)) == 1
+    assert len(names(flat(paths, tree, tmp_path))) == 100
+
+
+def test_a_copy_keeps_links_owners_times_and_attributes(paths, make_tar, entry, tmp_path):
+    headers = {"SCHILY.xattr.user.colour": "blue"}
+    base = make_tar(
+        entry("d", mode=0o750, mtime=1000),
+        entry("d/f", b"x", uid=5, gid=6, mode=0o4711, mtime=2000, pax_headers=headers),
+        entry("d/hard", b"", type=b"1", linkname="d/f"),
+        entry("d/soft", b"", type=b"2", linkname="f"),
+        entry("d/null", b"", type=b"3", devmajor=1, devminor=3),
+    )
+    root = flat(paths, trees.render(paths, add_docker(paths, base).id), tmp_path)
+    info = (root / "d/f").stat()
+    assert (info.st_uid, info.st_gid, info.st_mtime, stat.S_IMODE(info.st_mode)) == (5, 6, 2000, 0o4711)
+    assert (root / "d/hard").stat().st_ino == info.st_ino
+    assert os.readlink(root / "d/soft") == "f"
+    assert (root / "d/null").stat().st_rdev == os.makedev(1, 3)
+    assert os.getxattr(root / "d/f", "user.colour") == b"blue"
+    assert (root / "d").stat().st_mtime == 1000
+
+
+@pytest.mark.behaviour("B50")
+@pytest.mark.parametrize("change", ["content", "mode", "time", "new", "gone", "owner", "attribute", "link"])
+def test_verify_finds_every_change(paths, make_aci, entry, change):
+    image = load(
+        paths,
+        make_aci(
+            {"name": "example.com/a"},
+            entry("d"),
+            entry("d/f", b"content"),
+            entry("d/hard", b"", type=b"1", linkname="d/f"),
+            entry("d/x", b"x", pax_headers={"SCHILY.xattr.user.a": "b"}),
+            entry("l", b"", type=b"2", linkname="d"),
+        ),
+    )
+    tree = trees.render(paths, image.id)
+    assert trees.verify(paths, tree)
+    file = pathlib.Path(trees.lower_dirs(paths, tree)[0]) / "d/f"
+    before = file.stat()
+
+    def rewrite() -> None:
+        file.write_bytes(b"CONTENT")
+        os.utime(file, ns=(before.st_mtime_ns, before.st_mtime_ns))
+
+    {
+        "content": rewrite,
+        "mode": lambda: file.chmod(0o600),
+        "time": lambda: os.utime(file, (1, 1)),
+        "new": (file.parent / "new").touch,
+        "gone": file.unlink,
+        "owner": lambda: os.chown(file, 1, 1),
+        "attribute": lambda: os.setxattr(file, "user.x", b"y"),
+        "link": lambda: ((file.parent.parent / "l").unlink(), os.symlink("x", file.parent.parent / "l")),
+    }[change]()
+    assert not trees.verify(paths, tree)
+
+
+def test_the_layer_of_an_aci_is_made_again_from_its_archive(paths, make_aci, entry):
+    image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
+    tree = trees.render(paths, image.id)
+    layers.remove_layer(paths, image.id)
+    assert not trees.is_rendered(paths, tree)
+    trees.render(paths, image.id)
+    assert trees.verify(paths, tree)
+
+
+def test_a_damaged_archive_is_not_unpacked_again(paths, make_aci, entry):
+    image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"content")))
+    layers.remove_layer(paths, image.id)
+    blob = pathlib.Path(index.blob_path(paths, image.id))
+    blob.write_bytes(blob.read_bytes().replace(b"content", b"CONTENT"))
+    with pytest.raises(Corrupt, match="damaged"):
+        trees.render(paths, image.id)
+    assert layers.list_layers(paths) == ()
+
+
+def test_a_docker_layer_that_is_gone_is_said_to_be(paths, make_tar, entry):
+    image = add_docker(paths, make_tar(entry("f", b"x")))
+    layers.remove_layer(paths, image.layers[0])
+    with pytest.raises(NotFound, match=image.layers[0]):
+        trees.render(paths, image.id)
+
+
+def test_a_layer_with_another_diff_id_is_untrusted_and_nothing_is_left(paths, make_tar, entry):
+    with pytest.raises(Untrusted), Workspace(paths) as workspace:
+        layers.unpack_layer(workspace, "sha256:" + "0" * 64, iter([make_tar(entry("f", b"x"))]))
+    assert leftovers(paths) == []
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(paths):
+    with Workspace(paths) as mine:
+        pathlib.Path(f"{paths.cas}/tmp/dead").mkdir()
+        with Workspace(paths):
+            assert not os.path.exists(f"{paths.cas}/tmp/dead")
+            assert os.path.isdir(mine.path)
+
+
+def test_a_half_made_tree_is_made_again(paths, make_aci, entry):
+    image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
+    tree = trees.tree_of(paths, image.id)
+    os.makedirs(f"{paths.tree(tree)}/rootfs")
+    assert not trees.is_rendered(paths, tree)
+    trees.render(paths, image.id)
+    assert trees.is_rendered(paths, tree)
+
+
+def test_the_same_docker_source_has_the_same_id_whenever_and_wherever(paths, tmp_path, make_tar, entry):
+    data = make_tar(entry("f", b"x"))
+    first = add_docker(paths, data)
+    time.sleep(1.1)
+    assert add_docker(Paths(data=str(tmp_path / "elsewhere")), data).id == first.id
+
+
+@pytest.mark.behaviour("B47", "A55")
+def test_removing_an_image_forgets_its_sources_but_keeps_its_tree(paths, make_aci):
+    image = load(paths, make_aci({"name": "example.com/a"}))
+    tree = trees.render(paths, image.id)
+    index.put_remote(paths, index.Remote("docker://x", image.id))
+    assert index.remove_image(paths, image.id) > 0
+    assert index.find_remote(paths, "docker://x") is None
+    assert index.list_images(paths) == ()
+    assert trees.is_rendered(paths, tree)
+
+
+@pytest.mark.behaviour("B47")
+def test_using_an_image_is_noted(paths, make_aci):
+    image = load(paths, make_aci({"name": "example.com/a"}))
+    os.utime(f"{paths.cas}/index/{image.id}", (1, 1))
+    assert index.get_image(paths, image.id).last_used == 1
+    index.touch(paths, image.id)
+    assert index.get_image(paths, image.id).last_used > 1
+
+
+@pytest.mark.behaviour("B18")
+def test_what_is_known_of_a_source_comes_back(paths, make_aci):
+    image = load(paths, make_aci({"name": "example.com/a"}))
+    for source in ("docker://a/b:c", "https://example.com/" + "x" * 400 + ".aci", "100%/2F"):
+        remote = index.Remote(source, image.id, '"tag"', 60, 1234.5, "sha256:abc")
+        index.put_remote(paths, remote)
+        assert index.find_remote(paths, source) == remote
+
+
+@pytest.mark.behaviour("A56")
+def test_gc_plans_exactly_what_it_removes_and_nothing_in_use(paths, make_tar, make_aci, entry):
+    shared = make_tar(entry("shared", b"x" * 10_000))
+    kept = add_docker(paths, shared, name="kept")
+    gone = add_docker(paths, shared, make_tar(entry("own", b"y" * 10_000)), name="gone")
+    base = load(paths, make_aci({"name": "base"}))
+    top = load(paths, make_aci({"name": "top", "dependencies": [{"imageName": "base"}]}))
+    used = trees.render(paths, top.id)
+    unused = trees.render(paths, gone.id)
+    plan = gc.unreferenced(paths, {used}, {kept.id, top.id}, FUTURE)
+    assert (plan.images, plan.trees, len(plan.layers)) == ((gone.id,), (unused,), 1)
+    assert plan.bytes > 10_000
+    assert gc.collect(paths, lambda: ({used}, {kept.id, top.id}), FUTURE) == plan
+    assert {image.id for image in index.list_images(paths)} == {kept.id, base.id, top.id}
+    assert trees.is_rendered(paths, used)
+    assert trees.verify(paths, trees.render(paths, kept.id))
+    assert gc.unreferenced(paths, {used}, {kept.id, top.id}, FUTURE).images == ()
+
+
+@pytest.mark.behaviour("A55")
+def test_the_layers_of_a_pod_stay_when_its_image_is_removed(paths, make_tar, entry):
+    image = add_docker(paths, make_tar(entry("f", b"x")))
+    tree = trees.render(paths, image.id)
+    index.remove_image(paths, image.id)
+    gc.collect(paths, lambda: ({tree}, ()), FUTURE)
+    assert trees.is_rendered(paths, tree)
+    gc.collect(paths, lambda: ((), ()), FUTURE)
+    assert (trees.list_trees(paths), layers.list_layers(paths)) == ((), ())
+
+
+@pytest.mark.behaviour("A56")
+def test_images_that_were_used_lately_stay(paths, make_aci):
+    image = load(paths, make_aci({"name": "example.com/a"}))
+    assert gc.collect(paths, lambda: ((), ()), time.time() - 3600).images == ()
+    assert gc.collect(paths, lambda: ((), ()), time.time() + 1).images == (image.id,)

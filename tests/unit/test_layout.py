@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The rules of docs/devel/architecture.md that no linter knows: sizes, payloads, a home for each library."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+PLUGINS = CHECKOUT / "plugins"
+MODULE_UTILS = PLUGINS / "module_utils"
+RUNTIME = MODULE_UTILS / "podrt"  # its launch.py is a script, outside of any package
+GLUE = MODULE_UTILS / "_glue"
+
+LONGEST_FILE = 500
+LARGEST_PAYLOAD = 1200
+CARRIES_THE_RUNTIME = "pod_runtime.py"
+# What each library's one home is; nobody else may even name it.
+HOMES = {
+    "pyroute2": "net/netlink.py",
+    "requests": "image/transport.py",
+    "urllib3": "image/transport.py",
+    "gnupg": "image/keystore.py",
+    "pyseccomp": "stage1/seccomp.py",
+    "ctypes": "host/syscalls.py",
+    "subprocess": "host/programs.py",
+    "ansible": "",
+    "ansible_collections": "",
+}
+
+
+def files_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def name_of(path: pathlib.Path) -> str:
+    return str(path.relative_to(PLUGINS))
+
+
+def imports_of(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """(level, module) of every import, also those in functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or ""
+
+
+ALL = files_below(PLUGINS)
+IN_RUNTIME = files_below(RUNTIME)
+MODULES = sorted((PLUGINS / "modules").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if p.name == "__init__.py"], ids=name_of)
+def test_an_init_file_is_empty(path: pathlib.Path) -> None:
+    assert path.read_text().strip() == ""
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for p in files_below(MODULE_UTILS)}), ids=name_of)
+def test_a_folder_of_code_is_a_package(folder: pathlib.Path) -> None:
+    assert (folder / "__init__.py").exists() or folder == MODULE_UTILS
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if not p.name.endswith(("_sets.py",))], ids=name_of)
+def test_a_file_is_not_too_long(path: pathlib.Path) -> None:
+    if path == RUNTIME / "host" / "syscalls.py" or path.parent.name in ("modules", "doc_fragments"):
+        return  # a list of wrappers; documentation
+    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_nothing_is_asserted_outside_tests(path: pathlib.Path) -> None:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    assert [node.lineno for node in nodes if isinstance(node, ast.Assert)] == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=name_of)
+def test_no_variable_is_called_underscore(path: pathlib.Path) -> None:
+    """ansible-test keeps that name for gettext; say what is unused: _rest, _index."""
+    names = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name))
+    assert [node.lineno for node in names if node.id == "_"] == []
+
+
+@pytest.mark.parametrize("path", [p for p in IN_RUNTIME if p != RUNTIME / "launch.py"], ids=name_of)
+def test_the_runtime_imports_itself_only_relatively(path: pathlib.Path) -> None:
+    assert [
+        module for level, module in imports_of(path) if (level, module.split(".")[0]) == (0, "podrt")
+    ] == []
+
+
+@pytest.mark.parametrize("path", IN_RUNTIME, ids=name_of)
+def test_a_library_is_named_only_in_its_home(path: pathlib.Path) -> None:
+    here = str(path.relative_to(RUNTIME))
+    named = {module.split(".")[0] for level, module in imports_of(path) if level == 0}
+    assert {library for library in named & HOMES.keys() if HOMES[library] != here} == set()
+
+
+def shipped_with(path: pathlib.Path) -> set[pathlib.Path]:
+    """What Ansible sends for a module: its file, and what that imports, wherever it says so."""
+    found: set[pathlib.Path] = set()
+    waiting = [path]
+    while waiting:
+        current = waiting.pop()
+        if current in found:
+            continue
+        found.add(current)
+        for node in ast.walk(ast.parse(current.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                waiting += resolved(current, node)
+    return found
+
+
+def resolved(path: pathlib.Path, node: ast.ImportFrom) -> list[pathlib.Path]:
+    """The files behind a `from X import Y, Z`, with the packages that hold them; none for what is not ours."""
+    words = (node.module or "").split(".") if node.module else []
+    if node.level:
+        folder = path.parents[node.level - 1]
+    elif words[:3] == ["ansible_collections", "stagecraft", "pods"]:
+        folder, words = CHECKOUT, words[3:]
+    else:
+        return []
+    base = folder.joinpath(*words)
+    candidates = [base.with_suffix(".py"), base / "__init__.py"]
+    for alias in node.names:
+        candidates += [base / f"{alias.name}.py", base / alias.name / "__init__.py"]
+    parents = [parent / "__init__.py" for parent in base.parents if MODULE_UTILS in parent.parents]
+    return [candidate for candidate in candidates + parents if candidate.is_file()]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name != CARRIES_THE_RUNTIME], ids=name_of)
+def test_a_module_carries_little(path: pathlib.Path) -> None:
+    shipped = shipped_with(path)
+    assert [name_of(p) for p in shipped if RUNTIME in p.parents] == []
+    assert sum(len(p.read_text().splitlines()) for p in shipped) <= LARGEST_PAYLOAD
+
+
+def test_there_are_files_to_judge() -> None:
+    assert len(IN_RUNTIME) > 20
+    assert (GLUE / "__init__.py") in ALL
