@@ -22,7 +22,7 @@ options:
     default: /etc/pods
   runtime:
     description:
-      - The runtime to use, a content hash or a directory on the host. The collection sets it, and installs what it names.
+      - The runtime to use, a content hash or a directory on the host. The collection sets it and installs it.
       - There is no need to set it.
     type: str
 """

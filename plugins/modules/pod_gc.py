@@ -108,7 +108,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module impor
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
 
 
-def main():
+def main() -> None:
     run_module(
         "pod_gc",
         {

@@ -82,11 +82,15 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module impor
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
 
 
-def main():
+def main() -> None:
     run_module(
         "pod_info",
         {
-            "gather": {"type": "list", "elements": "str", "choices": ["pods", "images", "volumes", "runtime"]},
+            "gather": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["pods", "images", "volumes", "runtime"],
+            },
             "name": {"type": "str"},
             "tail": {"type": "int", "default": 0},
             "sizes": {"type": "bool", "default": False},

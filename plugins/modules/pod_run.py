@@ -190,7 +190,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module impor
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST, POD
 
 
-def main():
+def main() -> None:
     unless_absent = [("state", state, ("apps",)) for state in ("started", "stopped", "prepared", "restarted")]
     run_module("pod_run", {**POD, **FETCH, **HOST}, required_if=unless_absent)
 

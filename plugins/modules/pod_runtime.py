@@ -90,12 +90,16 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Change = dict[str, "str | None"]
 
-def _change(path, before, after):
+
+def _change(path: str, before: str | None, after: str | None) -> Change:
     return {"path": path, "before": before, "after": after, "reason": "playbook", "impact": "none"}
 
 
-def _bring(module, path):
+def _bring(module: AnsibleModule, path: str) -> tuple[str, list[Change]]:
     """Install the runtime at path; in check mode unpack it beside the archive. Returns where it is and the change."""
     params = module.params
     if install.is_installed(path):
@@ -110,10 +114,12 @@ def _bring(module, path):
     return path, [_change("runtime", None, params["runtime"])]
 
 
-def _present(module):
+def _present(module: AnsibleModule) -> tuple[Change, list[Change]]:
     params = module.params
     if not params["runtime"]:
-        module.fail_json(msg="runtime is not set; use this module through ansible or ansible-playbook, which set it")
+        module.fail_json(
+            msg="runtime is not set; use this module through ansible or ansible-playbook, which set it"
+        )
     path, changes = _bring(module, install.runtime_dir(params["data_dir"], params["runtime"]))
     if params["podctl"]:
         before, text = install.read(params["podctl"]), install.launcher_text(path)
@@ -125,7 +131,7 @@ def _present(module):
     return {"path": path}, changes
 
 
-def _prune(module, kept):
+def _prune(module: AnsibleModule, kept: str | None) -> list[Change]:
     old = install.unused(module.params["data_dir"], kept)
     if not module.check_mode:
         for path in old:
@@ -133,12 +139,16 @@ def _prune(module, kept):
     return [_change(path, "installed", None) for path in old]
 
 
-def _absent(module):
+def _absent(module: AnsibleModule) -> tuple[Change, list[Change]]:
     data_dir, podctl = module.params["data_dir"], module.params["podctl"]
     users = install.users(data_dir)
     if users:
         pods = sorted({uuid for uuids in users.values() for uuid in uuids})
-        module.fail_json(msg="pods need the runtime: %s (remove them first, with pod_run and pod_gc)" % ", ".join(pods))
+        module.fail_json(
+            msg="pods need the runtime: {} (remove them first, with pod_run and pod_gc)".format(
+                ", ".join(pods)
+            )
+        )
     changes = _prune(module, None)
     if podctl and os.path.exists(podctl):
         changes.append(_change(podctl, "present", None))
@@ -147,7 +157,7 @@ def _absent(module):
     return {}, changes
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **HOST,
@@ -160,9 +170,13 @@ def main():
     try:
         result, changes = _present(module) if module.params["state"] == "present" else _absent(module)
     except (install.InstallError, OSError) as err:
-        module.fail_json(msg="cannot install the runtime: %s" % err)
-    diff = {side: "".join(f"{c['path']}: {c[side]}\n" for c in changes if c[side]) for side in ("before", "after")}
-    module.exit_json(changed=bool(changes), changes=changes, **({"diff": diff} if module._diff else {}), **result)
+        module.fail_json(msg=f"cannot install the runtime: {err}")
+    diff = {
+        side: "".join(f"{c['path']}: {c[side]}\n" for c in changes if c[side]) for side in ("before", "after")
+    }
+    module.exit_json(
+        changed=bool(changes), changes=changes, **({"diff": diff} if module._diff else {}), **result
+    )
 
 
 if __name__ == "__main__":

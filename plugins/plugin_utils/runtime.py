@@ -11,6 +11,10 @@ import re
 import tarfile
 from importlib import metadata
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PODRT = os.path.join(_PLUGINS, "module_utils", "podrt")
 # The libraries that travel with the runtime, all pure Python.
@@ -22,7 +26,7 @@ class LibraryMissing(Exception):
     """The controller lacks a library that hosts need."""
 
 
-def sources():
+def sources() -> list[tuple[str, str]]:
     """Pairs of a name in the archive and a path: every file of podrt, sorted."""
     found = []
     for directory, subdirs, names in os.walk(PODRT):
@@ -34,22 +38,22 @@ def sources():
     return sorted(found)
 
 
-def runtime_hash():
+def runtime_hash() -> str:
     """The content hash of the runtime: its files and the versions of its libraries. 32 hex digits."""
     digest = hashlib.sha256()
     for name, path in [*sources(), ("libraries", PINS)]:
         with open(path, "rb") as file:
-            digest.update(("%s\0" % name).encode() + hashlib.sha256(file.read()).digest())
+            digest.update((f"{name}\0").encode() + hashlib.sha256(file.read()).digest())
     return digest.hexdigest()[:32]
 
 
-def pinned():
-    """{library: version}"""
+def pinned() -> dict[str, str]:
+    """{library: version}."""
     with open(PINS, encoding="utf-8") as file:
         return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", file.read(), re.MULTILINE))
 
 
-def write_archive(path):
+def write_archive(path: str) -> None:
     """Write the archive: podrt/ and lib/. Raises LibraryMissing naming what the controller lacks."""
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, source in sources():
@@ -59,26 +63,26 @@ def write_archive(path):
                 _add(archive, os.path.join("lib", name), source)
 
 
-def _library_files(library, version):
+def _library_files(library: str, version: str) -> Iterator[tuple[str, str]]:
     try:
         distribution = metadata.distribution(library)
     except metadata.PackageNotFoundError:
         raise LibraryMissing(_complaint(library, version, "it is not installed")) from None
     if distribution.version != version:
-        raise LibraryMissing(_complaint(library, version, "version %s is installed" % distribution.version))
+        raise LibraryMissing(_complaint(library, version, f"version {distribution.version} is installed"))
     for file in sorted(distribution.files or [], key=str):
         if file.suffix in (".py", ".pem") and ".." not in file.parts:
             yield str(file), str(distribution.locate_file(file))
 
 
-def _complaint(library, version, why):
+def _complaint(library: str, version: str, why: str) -> str:
     return (
-        "the controller needs the Python library %s==%s to bring it to hosts, and %s; "
-        "install the collection's requirements/runtime.txt for the Python that runs Ansible" % (library, version, why)
+        f"the controller needs the Python library {library}=={version} to bring it to hosts, and {why}; "
+        "install the collection's requirements/runtime.txt for the Python that runs Ansible"
     )
 
 
-def _add(archive, name, source):
+def _add(archive: tarfile.TarFile, name: str, source: str) -> None:
     with open(source, "rb") as file:
         data = file.read()
     entry = tarfile.TarInfo(name)

@@ -25,7 +25,7 @@ HOMES = {
     "requests": "image/transport.py",
     "urllib3": "image/transport.py",
     "gnupg": "image/keystore.py",
-    "pyseccomp": "stage1/seccomp.py",
+    "pyseccomp": "pod/filters.py",
     "ctypes": "host/syscalls.py",
     "subprocess": "host/programs.py",
     "ansible": "",

@@ -11,17 +11,21 @@ import os
 import sys
 from importlib import import_module
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
 
 class RuntimeMissing(Exception):
     """The wanted runtime is not installed; the collection's action plugin installs it and tries again."""
 
 
-def load_tasks(runtime, data_dir):
+def load_tasks(runtime: str | None, data_dir: str) -> ModuleType:
     """The module podrt.tasks.run of the wanted runtime.
 
     runtime: a content hash, or the absolute path of an unpacked runtime. Raises RuntimeMissing.
     """
-    directory = runtime if os.path.isabs(runtime or "") else os.path.join(data_dir, "runtime", runtime or "none")
+    directory = os.path.join(data_dir, "runtime", runtime or "none")  # an absolute runtime stands alone
     if not os.path.isfile(os.path.join(directory, "podrt", "launch.py")):
         raise RuntimeMissing(directory)
     sys.path[:0] = [directory, os.path.join(directory, "lib")]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing the runtime: what the archive from the controller holds, compiled once, in a directory of its hash. PRIVATE."""
+"""Installing the runtime: the controller's archive, compiled once, in a directory of its hash. PRIVATE."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ class InstallError(Exception):
     """Why the runtime cannot be installed, and what to do."""
 
 
-def runtime_dir(data_dir, wanted):
+def runtime_dir(data_dir: str, wanted: str) -> str:
     """Where the runtime of that content hash is, or would be."""
     return os.path.join(data_dir, "runtime", wanted)
 
 
-def is_installed(path):
+def is_installed(path: str) -> bool:
     """Whether a whole runtime is there: a directory gets its name only when it is complete."""
     return os.path.isfile(os.path.join(path, "podrt", "launch.py"))
 
 
-def install(archive, path):
+def install(archive: str, path: str) -> None:
     """Unpack and compile the archive into path, whole or not at all."""
     if sys.version_info < MINIMUM:
-        raise InstallError("the runtime needs Python 3.9 or newer on the host; set ansible_python_interpreter")
+        raise InstallError(
+            "the runtime needs Python 3.9 or newer on the host; set ansible_python_interpreter"
+        )
     parent = os.path.dirname(path)
     os.makedirs(parent, mode=0o755, exist_ok=True)
     lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -58,28 +60,35 @@ def install(archive, path):
         os.close(lock)
 
 
-def unpack(archive, directory):
+def unpack(archive: str, directory: str) -> None:
     """Unpack and compile the archive into a new directory."""
     root = os.path.realpath(directory)
     with tarfile.open(archive) as held:
         for entry in held:
             target = os.path.realpath(os.path.join(root, entry.name))
             if not entry.isfile() or not target.startswith(root + os.sep):
-                raise InstallError("the archive of the runtime holds %r, which does not belong there" % entry.name)
+                raise InstallError(
+                    f"the archive of the runtime holds {entry.name!r}, which does not belong there"
+                )
             os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
             with open(target, "wb") as file:
-                shutil.copyfileobj(held.extractfile(entry), file)
+                file.write(_content(held, entry))
     # Content has its own directory and never changes: nothing has to be checked at each import.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(root, quiet=2, invalidation_mode=mode, stripdir=root)
 
 
-def launcher_text(path):
+def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    held = archive.extractfile(entry)
+    return held.read() if held else b""
+
+
+def launcher_text(path: str) -> str:
     """The podctl that people call, for the runtime at path."""
     return _LAUNCHER.format(python=os.path.realpath(sys.executable), runtime=path)
 
 
-def write_launcher(podctl, text):
+def write_launcher(podctl: str, text: str) -> None:
     """Write podctl aside and rename it in."""
     os.makedirs(os.path.dirname(podctl), mode=0o755, exist_ok=True)
     aside = podctl + ".new"
@@ -89,7 +98,7 @@ def write_launcher(podctl, text):
     os.rename(aside, podctl)
 
 
-def read(path):
+def read(path: str) -> str | None:
     """The content of a text file, None when there is none."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -98,9 +107,9 @@ def read(path):
         return None
 
 
-def users(data_dir):
-    """{directory of a runtime: UUIDs of the pods that were prepared with it}"""
-    found = {}
+def users(data_dir: str) -> dict[str, list[str]]:
+    """{directory of a runtime: UUIDs of the pods that were prepared with it}."""
+    found: dict[str, list[str]] = {}
     pods = os.path.join(data_dir, "pods")
     for state in sorted(os.listdir(pods)) if os.path.isdir(pods) else ():
         for uuid in sorted(os.listdir(os.path.join(pods, state))):
@@ -110,7 +119,7 @@ def users(data_dir):
     return found
 
 
-def unused(data_dir, kept):
+def unused(data_dir: str, kept: str | None) -> list[str]:
     """The installed runtimes that no pod uses, but for kept."""
     directory = os.path.join(data_dir, "runtime")
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []

@@ -8,10 +8,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .bootstrap import RuntimeMissing, load_tasks
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    Options = dict[str, Any]
+
 REDACTED = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-def run_module(task, argument_spec, **options):
+def run_module(task: str, argument_spec: Options, **options: object) -> None:
     """Run one task of podrt.tasks.run as a module. Exits."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
     # Results never hold what was given in secret; masking every place where the same text occurs would only mangle
@@ -23,8 +30,8 @@ def run_module(task, argument_spec, **options):
         tasks = load_tasks(params["runtime"], params["data_dir"])
     except RuntimeMissing as err:
         module.fail_json(
-            msg="the runtime of stagecraft.pods is not installed at %s; use these modules through ansible or "
-            "ansible-playbook, which install it, or apply the role stagecraft.pods.pod_host" % err,
+            msg=f"the runtime of stagecraft.pods is not installed at {err}; use these modules through ansible or "
+            "ansible-playbook, which install it, or apply the role stagecraft.pods.pod_host",
             runtime_missing=True,
             invocation=invocation,
         )
@@ -39,18 +46,19 @@ def run_module(task, argument_spec, **options):
     module.exit_json(**result)
 
 
-def _run(tasks, task, params, check):
+def _run(tasks: ModuleType, task: str, params: Options, check: bool) -> Options:
     try:
-        return tasks.run_task(task, params, check=check)
+        found: Options = tasks.run_task(task, params, check=check)
     except tasks.PodError as err:
-        return tasks.failure(err)
+        found = tasks.failure(err)
     except OSError as err:
-        return tasks.failure(tasks.of_os_error(err))
+        found = tasks.failure(tasks.of_os_error(err))
+    return found
 
 
-def redacted(params, argument_spec):
+def redacted(params: Options, argument_spec: Options) -> Options:
     """The options as they may be shown: what is secret is not, at any depth."""
-    shown = {}
+    shown: Options = {}
     for name, value in params.items():
         spec = argument_spec.get(name, {})
         if spec.get("no_log") and value is not None:

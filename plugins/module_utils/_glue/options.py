@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the modules, in fragments that they compose; each has a documentation fragment of its name. PRIVATE."""
+"""The options of the modules, in fragments; each has a documentation fragment of its name. PRIVATE."""
 
 from __future__ import annotations
 

@@ -89,4 +89,6 @@ class HostFailure(PodError):
         path = err.filename if isinstance(err.filename, str) else ""
         reason = err.strerror or str(err)
         text = f"{doing}: {path}: {reason}" if path and path not in doing else f"{doing}: {reason}"
-        return cls(text, hint, path=path, errno=err.errno or 0, error=os.strerror(err.errno) if err.errno else "")
+        return cls(
+            text, hint, path=path, errno=err.errno or 0, error=os.strerror(err.errno) if err.errno else ""
+        )

@@ -16,6 +16,8 @@ from .volumes import MountPoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .isolators import Isolator
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -34,7 +36,9 @@ class EventHandler(Value):
         fields = Fields(value, where)
         event = fields.text("name")
         if event not in EVENTS:
-            raise InvalidSpec(f'unknown event "{event}"', "use pre-start or post-stop", where=fields.where_of("name"))
+            raise InvalidSpec(
+                f'unknown event "{event}"', "use pre-start or post-stop", where=fields.where_of("name")
+            )
         return cls(event, fields.strings("exec"))
 
     def to_json(self) -> dict[str, object]:
@@ -69,10 +73,15 @@ class App(Value):
         _check_unique([point.name for point in self.mount_points], "mountPoints")
         _check_unique([port.name for port in self.ports], "ports")
         check_environment(self.environment, "environment")
-        families = [type(i).__name__ + ":" + i.mode for i in self.isolators if isinstance(i, (Capabilities, Seccomp))]
+        families = [
+            type(i).__name__ + ":" + i.mode for i in self.isolators if isinstance(i, (Capabilities, Seccomp))
+        ]
         for family in ("Capabilities", "Seccomp"):
             if {family + ":retain", family + ":remove"} <= set(families):
-                raise InvalidSpec(f"{family.lower()} cannot be given both as a retain set and as a remove set", where="isolators")
+                raise InvalidSpec(
+                    f"{family.lower()} cannot be given both as a retain set and as a remove set",
+                    where="isolators",
+                )
 
     @classmethod
     def from_json(cls, value: object, where: str) -> App:
@@ -126,11 +135,13 @@ def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
     for name, value in pairs:
         if not _ENV_NAME.fullmatch(name):
             raise InvalidSpec(
-                f'"{name}" is not a valid name of a variable', "use letters, digits, _ . and -, not first a digit", where=where
+                f'"{name}" is not a valid name of a variable',
+                "use letters, digits, _ . and -, not first a digit",
+                where=where,
             )
         if "\0" in value:
             raise InvalidSpec("a value must not hold a NUL character", where=f"{where}.{name}")
-    _check_unique([name for name, _ in pairs], where)
+    _check_unique([name for name, _value in pairs], where)
 
 
 def _environment_pair(value: object, where: str) -> tuple[str, str]:
@@ -138,8 +149,8 @@ def _environment_pair(value: object, where: str) -> tuple[str, str]:
     return fields.text("name"), fields.text("value")
 
 
-def _check_unique(names: list[str] | list[object], where: str) -> None:
-    seen: set[object] = set()
+def _check_unique(names: Sequence[str], where: str) -> None:
+    seen: set[str] = set()
     for name in names:
         if name in seen:
             raise InvalidSpec(f'"{name}" is given twice', where=where)

@@ -90,7 +90,7 @@ class ImageManifest(Value):
 
     @property
     def full_name(self) -> str:
-        """name or name:version, as lists show it."""
+        """Name or name:version, as lists show it."""
         return f"{self.name}:{self.version}" if self.version else str(self.name)
 
     @property

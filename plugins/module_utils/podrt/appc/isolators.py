@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from typing import Union
 
     Isolator = Union[
-        "Memory", "Cpu", "CpuShares", "OomScoreAdj", "Capabilities", "Seccomp", "NoNewPrivileges", "Sysctl", "Uninterpreted"
+        "Memory",
+        "Cpu",
+        "CpuShares",
+        "OomScoreAdj",
+        "Capabilities",
+        "Seccomp",
+        "NoNewPrivileges",
+        "Sysctl",
+        "Uninterpreted",
     ]
 
 _ERRNO = re.compile(r"E[A-Z0-9]+")
@@ -33,7 +41,8 @@ class Memory(Value):
         """A limit below a page cannot hold a process."""
         if self.limit < 4096:
             raise InvalidSpec(
-                f"memory limit of {self.limit} bytes too low. Try a reasonable value, such as --memory=16M", where="memory"
+                f"memory limit of {self.limit} bytes too low. Try a reasonable value, such as --memory=16M",
+                where="memory",
             )
 
     def to_json(self) -> object:
@@ -104,7 +113,9 @@ class Capabilities(Value):
         """Names start with CAP_."""
         for name in self.names:
             if not re.fullmatch(r"CAP_[A-Z_]+", name):
-                raise InvalidSpec(f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where=f"caps_{self.mode}")
+                raise InvalidSpec(
+                    f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where=f"caps_{self.mode}"
+                )
 
     def to_json(self) -> object:
         """The value of the appc isolator."""

@@ -50,7 +50,9 @@ class ImageID(str):
         """Raises InvalidSpec naming where. A full digest of 128 digits is cut to the 64 that are kept."""
         cut = text[: len(KEY_PREFIX) + 64]
         if not _IMAGE_ID.fullmatch(cut):
-            raise InvalidSpec(f'"{text}" is not an image ID', "an image ID is sha512- and 64 hex digits", where=where)
+            raise InvalidSpec(
+                f'"{text}" is not an image ID', "an image ID is sha512- and 64 hex digits", where=where
+            )
         return super().__new__(cls, cut)
 
     @classmethod

@@ -127,7 +127,11 @@ class PodManifest(Value):
             "userAnnotations": dict(self.user_annotations),
             "userLabels": dict(self.user_labels),
         }
-        head = {"acKind": "PodManifest", "acVersion": str(AC_VERSION), "apps": [app.to_json() for app in self.apps]}
+        head = {
+            "acKind": "PodManifest",
+            "acVersion": str(AC_VERSION),
+            "apps": [app.to_json() for app in self.apps],
+        }
         return {**head, **{name: value for name, value in found.items() if value}}
 
     def app(self, name: str) -> RuntimeApp | None:

@@ -25,7 +25,9 @@ class Port(Value):
         """Protocol known, numbers in range."""
         where = f"ports[{self.name}]"
         if self.protocol not in PROTOCOLS:
-            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where=where + ".protocol")
+            raise InvalidSpec(
+                f'unknown protocol "{self.protocol}"', "use tcp or udp", where=where + ".protocol"
+            )
         if not 1 <= self.port <= 65535:
             raise InvalidSpec(f"{self.port} is not a port number", "use 1 to 65535", where=where + ".port")
         if self.count < 1 or self.port + self.count > 65536:
@@ -65,7 +67,9 @@ class ExposedPort(Value):
         """The number must be a port's, the address an address."""
         where = f"ports[{self.name}]"
         if not 1 <= self.host_port <= 65535:
-            raise InvalidSpec(f"{self.host_port} is not a port number", "use 1 to 65535", where=where + ".host_port")
+            raise InvalidSpec(
+                f"{self.host_port} is not a port number", "use 1 to 65535", where=where + ".host_port"
+            )
         if self.host_ip is not None and not _is_address(self.host_ip):
             raise InvalidSpec(f'"{self.host_ip}" is not an IP address', where=where + ".host_ip")
 

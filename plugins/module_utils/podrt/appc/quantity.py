@@ -9,13 +9,15 @@ import re
 from ..errors import InvalidSpec
 
 _QUANTITY = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?")
-_SUFFIXES = {
+_SUFFIXES: dict[str, int] = {
     "": 1000,
     "m": 1,
     **{suffix: 1000 ** (n + 2) for n, suffix in enumerate("kMGTPE")},
     **{suffix + "i": 1000 * 1024 ** (n + 1) for n, suffix in enumerate("KMGTPE")},
 }
-_HINT = "write a number with an optional suffix: m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei (128M, 64Mi, 750m)"
+_HINT = (
+    "write a number with an optional suffix: m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei (128M, 64Mi, 750m)"
+)
 
 
 def parse_millis(text: str, where: str = "") -> int:
@@ -24,14 +26,15 @@ def parse_millis(text: str, where: str = "") -> int:
     if not found or found[1] == "-":
         raise InvalidSpec(f'"{text}" is not a quantity', _HINT, where=where)
     whole, fraction, suffix = found[2], found[3] or "", found[4] or ""
-    if suffix[:1] in ("e", "E") and suffix not in _SUFFIXES:
+    scale = _SUFFIXES.get(suffix, 0)
+    divisor: int = 10 ** len(fraction)
+    if not scale:
         exponent = int(suffix[1:])
         if abs(exponent) > 30:
             raise InvalidSpec(f'"{text}" is out of range', _HINT, where=where)
-        scale, divisor = 1000 * 10 ** max(exponent, 0), 10 ** max(-exponent, 0)
-    else:
-        scale, divisor = _SUFFIXES[suffix], 1
-    return -(-int(whole + fraction) * scale // (10 ** len(fraction) * divisor))
+        power: int = 10 ** abs(exponent)
+        scale, divisor = (1000 * power, divisor) if exponent > 0 else (1000, divisor * power)
+    return -(-int(whole + fraction) * scale // divisor)
 
 
 def parse_units(text: str, where: str = "") -> int:

@@ -55,7 +55,9 @@ class EmptyVolume(Value):
             raise InvalidSpec(f"mode {self.mode:o} is out of range", where=f"volumes[{self.name}].mode")
         for field in ("uid", "gid"):
             if not 0 <= getattr(self, field) < 2**32 - 1:
-                raise InvalidSpec(f"{field} {getattr(self, field)} is out of range", where=f"volumes[{self.name}].{field}")
+                raise InvalidSpec(
+                    f"{field} {getattr(self, field)} is out of range", where=f"volumes[{self.name}].{field}"
+                )
 
     def to_json(self) -> dict[str, object]:
         """The appc object, with every default written out."""
@@ -83,7 +85,9 @@ class MountPoint(Value):
         path = fields.text("path")
         if not path:
             raise InvalidSpec("must not be empty", where=fields.where_of("path"))
-        return cls(ACName(fields.text("name"), fields.where_of("name")), path, fields.boolean("readOnly", False))
+        return cls(
+            ACName(fields.text("name"), fields.where_of("name")), path, fields.boolean("readOnly", False)
+        )
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
@@ -121,12 +125,20 @@ def volume_from_json(value: object, where: str) -> Volume:
         source = fields.text("source")
         if not os.path.isabs(source):
             raise InvalidSpec(f'"{source}" is not an absolute path', where=fields.where_of("source"))
-        return HostVolume(name, source, fields.optional_boolean("readOnly"), fields.optional_boolean("recursive"))
+        return HostVolume(
+            name, source, fields.optional_boolean("readOnly"), fields.optional_boolean("recursive")
+        )
     if kind == "empty":
         if fields.has("source"):
             raise InvalidSpec('only volumes of kind "host" have it', where=fields.where_of("source"))
         mode = parse_mode(fields.text("mode", "0755"), fields.where_of("mode"))
-        return EmptyVolume(name, fields.optional_boolean("readOnly"), mode, fields.integer("uid", 0), fields.integer("gid", 0))
+        return EmptyVolume(
+            name,
+            fields.optional_boolean("readOnly"),
+            mode,
+            fields.integer("uid", 0),
+            fields.integer("gid", 0),
+        )
     raise InvalidSpec(f'unknown kind "{kind}"', "use host or empty", where=fields.where_of("kind"))
 
 

@@ -12,7 +12,6 @@ from .call import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import TypeVar
 
     from ..host.host import Host
@@ -36,22 +35,11 @@ class ToldFetch(plan.FetchImage):
 
     def apply(self, host: Host) -> None:
         """Raises Unreachable, Untrusted, Corrupt, NotFound."""
-        fetch.fetch(host, self.reference, self.policy, self._tell, credentials=credentials(host))
+        fetch.fetch(host, self.reference, self.policy, self._tell, credentials=plan.credentials(host))
 
     def _tell(self, line: str) -> None:
         if self.debug or not line.startswith(_FOR_DEBUG):
             say(_PREFIX, line)
-
-
-def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
-    """What the configuration says of registries; it is read when the first one asks for credentials."""
-
-    def ask(registry: str) -> tuple[str, str] | None:
-        from ..host.config import read_config
-
-        return read_config(host.paths).docker_credentials(registry)
-
-    return ask
 
 
 def ensure_image(call: Call, reference: ImageReference, policy: FetchPolicy) -> StoredImage | None:

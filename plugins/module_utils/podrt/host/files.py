@@ -76,7 +76,7 @@ def read_text_or(path: str, default: str) -> str:
 
 
 def sync_dir(path: str) -> None:
-    """fsync a directory, so that the renames in it are on disk."""
+    """Fsync a directory, so that the renames in it are on disk."""
     fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

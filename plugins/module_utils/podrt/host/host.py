@@ -11,7 +11,14 @@ from ..value import Value
 from .paths import Paths
 
 # uname -m to appc's spelling. Source: behaviours B6.
-_ARCHES = {"x86_64": "amd64", "i686": "i386", "i386": "i386", "aarch64": "aarch64", "armv6l": "armv6l", "armv7l": "armv7l"}
+_ARCHES = {
+    "x86_64": "amd64",
+    "i686": "i386",
+    "i386": "i386",
+    "aarch64": "aarch64",
+    "armv6l": "armv6l",
+    "armv7l": "armv7l",
+}
 
 
 class Host(Value):

@@ -39,7 +39,9 @@ class FileLock:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.close(self.fd)
 
     def _acquire(self) -> None:
@@ -95,7 +97,9 @@ def holders(path: str) -> str:
     try:
         inode = os.stat(path).st_ino
         with open("/proc/locks", encoding="ascii", errors="replace") as table:
-            pids = [line.split()[4] for line in table if "FLOCK" in line and line.split()[5].endswith(f":{inode}")]
+            pids = [
+                line.split()[4] for line in table if "FLOCK" in line and line.split()[5].endswith(f":{inode}")
+            ]
     except (OSError, IndexError):
         return ""
     return ", ".join(_named(pid) for pid in dict.fromkeys(pids) if pid != "-1")

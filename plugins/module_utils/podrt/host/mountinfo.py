@@ -26,7 +26,7 @@ def read_mounts(pid: str = "self") -> tuple[MountEntry, ...]:
 
 
 def _parse(line: str) -> MountEntry:
-    left, _, right = line.partition(" - ")
+    left, _sep, right = line.partition(" - ")
     fields, (fs_type, source, super_options) = left.split(" "), right.split(" ", 2)
     return MountEntry(
         target=_unescape(fields[4]),

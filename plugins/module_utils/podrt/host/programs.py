@@ -40,7 +40,9 @@ def find(name: str) -> str:
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     raise Unsupported(
-        f'the program "{name}" is not installed', f"install the package that has {name}; role pod_host does", program=name
+        f'the program "{name}" is not installed',
+        f"install the package that has {name}; role pod_host does",
+        program=name,
     )
 
 

@@ -60,6 +60,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_SECCOMP = 22
+PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -170,6 +171,11 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     sets = (effective, permitted, inheritable)
     data = (ctypes.c_uint32 * 6)(*(mask & 0xFFFFFFFF for mask in sets), *(mask >> 32 for mask in sets))
     _check(_libc.capset(header, data))
+
+
+def eventfd(initial: int, flags: int) -> int:
+    """A counter that can be polled; flags: os.O_CLOEXEC, os.O_NONBLOCK. os.eventfd is Python 3.10's."""
+    return _check(_libc.eventfd(ctypes.c_uint(initial), ctypes.c_int(flags)))
 
 
 def load_seccomp(program: bytes) -> None:

@@ -28,7 +28,9 @@ def read_manifest(pod: PodDir) -> PodManifest:
     try:
         return PodManifest.from_json(parse_json(read_bytes(pod.manifest), pod.manifest), "pod")
     except InvalidSpec as err:
-        raise Corrupt(f"cannot read the manifest of a pod: {err.message}", "podctl gc removes it", path=pod.path) from err
+        raise Corrupt(
+            f"cannot read the manifest of a pod: {err.message}", "podctl gc removes it", path=pod.path
+        ) from err
 
 
 def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
@@ -41,7 +43,9 @@ def read_runspec(pod: PodDir) -> RunSpec:
     try:
         return RunSpec.from_json(parse_json(read_bytes(pod.runspec), pod.runspec))
     except InvalidSpec as err:
-        raise Corrupt(f"cannot read the run spec of a pod: {err.message}", "podctl gc removes it", path=pod.path) from err
+        raise Corrupt(
+            f"cannot read the run spec of a pod: {err.message}", "podctl gc removes it", path=pod.path
+        ) from err
 
 
 def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:

@@ -79,7 +79,7 @@ class Pod:
     def __enter__(self) -> Pod:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Pod:
 
     def state(self) -> PodState:
         """The state now. Raises NotFound when the pod has gone."""
-        for _ in range(_LOOKS):
+        for _look in range(_LOOKS):
             place = locate(self.paths, self.uuid)
             if place is None:
                 break
@@ -136,7 +136,9 @@ def create(paths: Paths) -> Pod:
         os.mkdir(embryo.path, 0o750)
         pod = Pod(paths, uuid, "embryo", os.open(embryo.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as err:
-        raise HostFailure.of("cannot create a pod", err, "run as root, or choose another data directory") from err
+        raise HostFailure.of(
+            "cannot create a pod", err, "run as root, or choose another data directory"
+        ) from err
     if not pod.lock():
         raise Conflict(f'the new pod "{uuid}" is locked by another process', uuid=uuid)
     pod.move("prepare")
@@ -163,7 +165,7 @@ def locate(paths: Paths, uuid: str) -> str | None:
 
 def open_pod(paths: Paths, uuid: str) -> Pod:
     """A handle on an existing pod. Raises NotFound."""
-    for _ in range(_LOOKS):
+    for _look in range(_LOOKS):
         state_dir = locate(paths, uuid)
         if state_dir is None:
             break

@@ -27,7 +27,11 @@ def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
     """The log files of an app, oldest first."""
     newest = f"{app}.log"
     numbers = sorted(
-        (int(name[len(newest) + 1 :]) for name in entries(pod.logs) if name.startswith(newest + ".") and name[len(newest) + 1 :].isdigit()),
+        (
+            int(name[len(newest) + 1 :])
+            for name in entries(pod.logs)
+            if name.startswith(newest + ".") and name[len(newest) + 1 :].isdigit()
+        ),
         reverse=True,
     )
     names = [f"{newest}.{number}" for number in numbers] + ([newest] if newest in entries(pod.logs) else [])
@@ -53,8 +57,8 @@ def tail(pod: PodDir, app: str, count: int) -> tuple[LogLine, ...]:
 
 def parse_line(app: str, line: str) -> LogLine:
     """One line as it is on disk; a line that was cut by a crash keeps its text."""
-    time, _, rest = line.partition(" ")
-    stream, _, text = rest.partition(" ")
+    time, _sep, rest = line.partition(" ")
+    stream, _sep, text = rest.partition(" ")
     if stream not in ("stdout", "stderr"):
         return LogLine("", app, "stdout", line)
     return LogLine(time, app, stream, text)

@@ -31,7 +31,9 @@ def resolve(paths: Paths, text: str) -> Pod:
     if named:
         return open_pod(paths, named)
     wanted = text.lower()
-    matches = sorted({uuid for state in _SEARCHED for uuid in entries(paths.state(state)) if uuid.startswith(wanted)})
+    matches = sorted(
+        {uuid for state in _SEARCHED for uuid in entries(paths.state(state)) if uuid.startswith(wanted)}
+    )
     if len(matches) > 1:
         raise InvalidSpec(f"ambiguous uuid, {len(matches)} matches", "give more of the UUID")
     if matches:

@@ -93,7 +93,11 @@ class RunSpec(Value):
         """Read the document of a pod. Raises InvalidSpec with the place."""
         fields = Fields(value, where)
         if fields.integer("format") != FORMAT:
-            raise InvalidSpec(f"format {fields.integer('format')} is not known", "it was written by a newer release", where=where)
+            raise InvalidSpec(
+                f"format {fields.integer('format')} is not known",
+                "it was written by a newer release",
+                where=where,
+            )
         dns = Fields(fields.raw("dns"), fields.where_of("dns"))
         hosts = Fields(fields.raw("hosts"), fields.where_of("hosts"))
         log = Fields(fields.raw("log"), fields.where_of("log"))
@@ -102,9 +106,15 @@ class RunSpec(Value):
             networks=tuple(_network(*item) for item in fields.items("networks")),
             hostname=fields.text("hostname", ""),
             dns=Dns(
-                dns.text("mode"), dns.strings("nameservers"), dns.strings("search"), dns.strings("options"), dns.text("domain", "")
+                dns.text("mode"),
+                dns.strings("nameservers"),
+                dns.strings("search"),
+                dns.strings("options"),
+                dns.text("domain", ""),
             ),
-            hosts=HostsFile(hosts.text("mode"), tuple(_hosts_entry(*item) for item in hosts.items("entries"))),
+            hosts=HostsFile(
+                hosts.text("mode"), tuple(_hosts_entry(*item) for item in hosts.items("entries"))
+            ),
             ipc=fields.text("ipc"),
             insecure=fields.strings("insecure"),
             overlay=fields.boolean("overlay"),

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
     from ..pod.runspec import RunSpec
 
-_LISTS_BY_NAME = ("apps", "volumes", "ports", "mountPoints", "eventHandlers", "isolators", "environment", "labels", "annotations", "networks")
+_LISTS_BY_NAME = (
+    "apps",
+    "volumes",
+    "ports",
+    "mountPoints",
+    "eventHandlers",
+    "isolators",
+    "environment",
+    "labels",
+    "annotations",
+    "networks",
+)
 
 
 def fingerprint_key(paths: Paths) -> bytes:
@@ -38,14 +49,21 @@ def fingerprint(value: str, key: bytes) -> str:
 
 
 def differences(
-    before: tuple[PodManifest, RunSpec], after: tuple[PodManifest, RunSpec], key: bytes, stated: frozenset[str]
+    before: tuple[PodManifest, RunSpec],
+    after: tuple[PodManifest, RunSpec],
+    key: bytes,
+    stated: frozenset[str],
 ) -> tuple[Difference, ...]:
     """The fields in which two pods differ, sorted by path.
 
     stated: the paths that the description says itself; where an image changed too, other paths changed with it.
     """
     old, new = flatten(before, key), flatten(after, key)
-    images = {path.split(".image.")[0] for path in set(old) | set(new) if ".image.id" in path and old.get(path) != new.get(path)}
+    images = {
+        path.split(".image.")[0]
+        for path in set(old) | set(new)
+        if ".image.id" in path and old.get(path) != new.get(path)
+    }
     found = []
     for path in sorted(set(old) | set(new)):
         if old.get(path) == new.get(path):
@@ -60,9 +78,15 @@ def flatten(pod: tuple[PodManifest, RunSpec], key: bytes) -> dict[str, str]:
     """Every leaf of a pod's documents by its path; values of environment variables as fingerprints."""
     manifest, runspec = pod
     leaves: dict[str, str] = {}
-    document = {name: value for name, value in manifest.to_json().items() if name not in ("acKind", "acVersion", "annotations")}
+    document = {
+        name: value
+        for name, value in manifest.to_json().items()
+        if name not in ("acKind", "acVersion", "annotations")
+    }
     _leaves(document, "", leaves, key)
-    run_document = {name: value for name, value in runspec.to_json().items() if name not in ("format", "name")}
+    run_document = {
+        name: value for name, value in runspec.to_json().items() if name not in ("format", "name")
+    }
     _leaves(run_document, "", leaves, key)
     return leaves
 
@@ -76,7 +100,9 @@ def _leaves(value: object, path: str, leaves: dict[str, str], key: bytes) -> Non
         for element in value:
             _named(element, path, leaves, key)
     elif isinstance(value, list):
-        leaves[path] = " ".join(str(element) if not isinstance(element, dict) else _pairs(element) for element in value)
+        leaves[path] = " ".join(
+            str(element) if not isinstance(element, dict) else _pairs(element) for element in value
+        )
     else:
         leaves[path] = str(value)
 

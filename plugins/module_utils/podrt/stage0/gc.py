@@ -67,7 +67,9 @@ def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None
     if state is PodState.EXITED:
         if named:
             return None
-        return Verdict(pod.uuid, "delete" if policy.grace_period <= 0 and not policy.mark_only else "mark", state)
+        return Verdict(
+            pod.uuid, "delete" if policy.grace_period <= 0 and not policy.mark_only else "mark", state
+        )
     if state is PodState.ABORTED_PREPARE or (state is PodState.EMBRYO and age > 60):
         return Verdict(pod.uuid, "abort", state)
     if state is PodState.PREPARED and not policy.mark_only and age >= policy.expire_prepared and not named:
@@ -89,7 +91,9 @@ def _is_named(host: Host, pod: Pod) -> bool:
     return bool(name) and lookup.uuid_of_name(host.paths, name) == pod.uuid
 
 
-def collect(host: Host, policy: GcPolicy, say: Callable[[str], None], tell: Callable[[str], None]) -> list[PodError]:
+def collect(
+    host: Host, policy: GcPolicy, say: Callable[[str], None], tell: Callable[[str], None]
+) -> list[PodError]:
     """Do what judge says. say gets progress lines, tell the lines for standard output; failures do not stop others."""
     failures: list[PodError] = []
     for verdict in judge(host, policy):
@@ -104,13 +108,20 @@ def collect(host: Host, policy: GcPolicy, say: Callable[[str], None], tell: Call
 
 
 def _carry_out(
-    host: Host, pod: Pod, verdict: Verdict, policy: GcPolicy, say: Callable[[str], None], tell: Callable[[str], None]
+    host: Host,
+    pod: Pod,
+    verdict: Verdict,
+    policy: GcPolicy,
+    say: Callable[[str], None],
+    tell: Callable[[str], None],
 ) -> None:
     if not pod.lock():
         return
     words = {"mark": "pod", "abort": "failed prepare", "expire": "expired prepared pod"}
     if verdict.action == "keep":
-        say(f'pod "{pod.uuid}" not removed: still within grace period ({format_duration(policy.grace_period)})')
+        say(
+            f'pod "{pod.uuid}" not removed: still within grace period ({format_duration(policy.grace_period)})'
+        )
         return
     if verdict.action in words:
         say(f'moving {words[verdict.action]} "{pod.uuid}" to garbage')
@@ -147,7 +158,11 @@ def remove(host: Host, pod: Pod) -> None:
         PodState.EXITED_DELETING: "currently being deleted",
     }
     if state in busy or not pod.lock():
-        raise Conflict(f'pod "{pod.uuid}" is {busy.get(state, "in use by another process")}', "stop it first", uuid=pod.uuid)
+        raise Conflict(
+            f'pod "{pod.uuid}" is {busy.get(state, "in use by another process")}',
+            "stop it first",
+            uuid=pod.uuid,
+        )
     _forget(host, pod)
     delete(host, pod)
 

@@ -49,7 +49,10 @@ class Built(Value):
 
 
 def build_manifest(
-    spec: PodSpec, images: Sequence[SourceImage], volume_source: Callable[[str], str], caller: tuple[int, int] = (0, 0)
+    spec: PodSpec,
+    images: Sequence[SourceImage],
+    volume_source: Callable[[str], str],
+    caller: tuple[int, int] = (0, 0),
 ) -> Built:
     """The manifest of a pod.
 
@@ -89,7 +92,9 @@ def _resolved(volume: SpecVolume, volume_source: Callable[[str], str]) -> Volume
     return volume
 
 
-def _runtime_app(spec: PodSpec, app_spec: AppSpec, image: SourceImage, where: str, caller: tuple[int, int]) -> RuntimeApp:
+def _runtime_app(
+    spec: PodSpec, app_spec: AppSpec, image: SourceImage, where: str, caller: tuple[int, int]
+) -> RuntimeApp:
     manifest = image.manifest
     check_platform(manifest.labels)
     return RuntimeApp(
@@ -106,7 +111,9 @@ def _base(app_spec: AppSpec, manifest: ImageManifest, where: str, caller: tuple[
         return manifest.app
     if not app_spec.exec:
         raise InvalidSpec(
-            f"image {manifest.name} has no app section and --exec argument is not provided", "say what to run", where=f"{where}.exec"
+            f"image {manifest.name} has no app section and --exec argument is not provided",
+            "say what to run",
+            where=f"{where}.exec",
         )
     return App(app_spec.exec, str(caller[0]), str(caller[1]))
 
@@ -114,7 +121,9 @@ def _base(app_spec: AppSpec, manifest: ImageManifest, where: str, caller: tuple[
 def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str) -> App:
     exec_vector = (app_spec.exec or base.exec) + app_spec.args
     if not exec_vector:
-        raise InvalidSpec('image has an empty "exec" (try --exec=BINARY)', "say what to run", where=f"{where}.exec")
+        raise InvalidSpec(
+            'image has an empty "exec" (try --exec=BINARY)', "say what to run", where=f"{where}.exec"
+        )
     gids = base.supplementary_gids if app_spec.supplementary_gids is None else app_spec.supplementary_gids
     try:
         return base.replace(
@@ -127,7 +136,9 @@ def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str) -> App:
             isolators=_isolators(base.isolators, app_spec.isolators),
             ports=app_spec.ports or base.ports,
             event_handlers=app_spec.event_handlers or base.event_handlers,
-            user_annotations=base.user_annotations if app_spec.user_annotations is None else app_spec.user_annotations,
+            user_annotations=base.user_annotations
+            if app_spec.user_annotations is None
+            else app_spec.user_annotations,
             user_labels=base.user_labels if app_spec.user_labels is None else app_spec.user_labels,
         )
     except InvalidSpec as err:
@@ -212,7 +223,9 @@ def _check_ports(spec: PodSpec, apps: Sequence[RuntimeApp]) -> None:
         for ip, name in taken.get(key, []):
             if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
                 raise InvalidSpec(
-                    f"port {key[0]}-{exposed.host_ip or '0.0.0.0'}:{exposed.host_port} already mapped to pod port {name}", where=where
+                    f"port {key[0]}-{exposed.host_ip or '0.0.0.0'}:{exposed.host_port} "
+                    f"already mapped to pod port {name}",
+                    where=where,
                 )
         taken.setdefault(key, []).append((exposed.host_ip, exposed.name))
 

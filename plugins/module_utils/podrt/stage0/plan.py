@@ -24,6 +24,8 @@ from .volumes import data_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..image.fetch import FetchPolicy
@@ -44,7 +46,7 @@ class FetchImage(Change):
 
     def apply(self, host: Host) -> None:
         """Raises Unreachable, Untrusted, Corrupt, NotFound."""
-        fetch.fetch(host, self.reference, self.policy, _silent)
+        fetch.fetch(host, self.reference, self.policy, _silent, credentials=credentials(host))
 
 
 class RenderTree(Change):
@@ -76,14 +78,19 @@ class PodOutcome(Value):
 def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> Plan[StoredImage | None]:
     """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet."""
     stored = fetch.lookup(host, reference, policy)
-    if stored and (policy.pull != "update" or fetch.is_current(host, reference, policy, stored)):
+    if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
         tree = trees.tree_of(host.paths, stored.id)
         if not trees.is_rendered(host.paths, tree):
-            yield RenderTree(f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id)
+            yield RenderTree(
+                f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
+            )
         return stored
     before = str(stored.id) if stored else None
     applied = yield FetchImage(
-        f'image "{reference}"', (Difference(f"images.{reference}", before, UNKNOWN_ID if before else "present"),), reference, policy
+        f'image "{reference}"',
+        (Difference(f"images.{reference}", before, UNKNOWN_ID if before else "present"),),
+        reference,
+        policy,
     )
     return fetch.lookup(host, reference, policy) if applied else None
 
@@ -92,7 +99,9 @@ def ensure_no_image(host: Host, reference: ImageReference, policy: FetchPolicy) 
     """Plan: the store does not have the image. Running pods keep working."""
     stored = fetch.lookup(host, reference, policy)
     if stored:
-        yield RemoveImage(f'image "{reference}"', (Difference(f"images.{reference}", str(stored.id), None),), stored.id)
+        yield RemoveImage(
+            f'image "{reference}"', (Difference(f"images.{reference}", str(stored.id), None),), stored.id
+        )
 
 
 def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False) -> Plan[PodOutcome]:
@@ -111,7 +120,16 @@ def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False
             missing.append(number)
     wanted = None if missing else _preparation(host, spec, images)
     found = find_named(host, name)
-    yield from _pod_changes(host, spec, state, found, wanted, missing, completes=completes)
+    start = state in ("started", "restarted")
+    drift = _drift(host, spec, found, wanted, missing) if found else ()
+    if found is None:
+        after = "running" if start else "prepared"
+        difference = Difference(f"pods.{name}", None, after, "playbook", "recreate")
+        yield CreatePod(f'pod "{name}"', (difference,), wanted, start)
+    elif drift:
+        yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start)
+    else:
+        yield from _state_changes(found, state, completes=completes)
     return PodOutcome(wanted.built.warnings if wanted else ())
 
 
@@ -119,7 +137,11 @@ def ensure_absent(host: Host, name: ACName) -> Plan[None]:
     """Plan: no pod of that name, and nothing that is left of one."""
     found = find_named(host, name)
     if found:
-        yield RemovePod(f'pod "{name}"', (Difference(f"pods.{name}", found.state.value, None, "playbook", "recreate"),), name)
+        yield RemovePod(
+            f'pod "{name}"',
+            (Difference(f"pods.{name}", found.state.value, None, "playbook", "recreate"),),
+            name,
+        )
 
 
 def find_named(host: Host, name: str) -> PodStatus | None:
@@ -139,37 +161,18 @@ def _preparation(host: Host, spec: PodSpec, images: list[SourceImage]) -> Prepar
     return Preparation(built, spec.run, tuple(images))
 
 
-def _pod_changes(
-    host: Host,
-    spec: PodSpec,
-    state: str,
-    found: PodStatus | None,
-    wanted: Preparation | None,
-    missing: list[int],
-    *,
-    completes: bool,
-) -> Plan[None]:
-    name = spec.run.name
-    subject, path = f'pod "{name}"', f"pods.{name}"
-    start = state in ("started", "restarted")
-    if found is None:
-        after = "running" if start else "prepared"
-        yield CreatePod(subject, (Difference(path, None, after, "playbook", "recreate"),), wanted, start)
-        return
-    drift = _drift(host, spec, found, wanted, missing)
-    if drift:
-        yield ReplacePod(subject, drift, wanted, found.uuid, start)
-        return
-    running = found.state is PodState.RUNNING
+def _state_changes(found: PodStatus, state: str, *, completes: bool) -> Plan[None]:
+    """What brings a pod that is as described into the wanted state."""
+    name, running = found.name, found.state is PodState.RUNNING
+    subject, path = f'pod "{name}"', f"pods.{name}.state"
     if state == "restarted":
-        yield (RestartPod if running else StartPod)(
-            subject, (Difference(f"{path}.state", found.state.value, "restarted", "playbook", "restart"),), name
-        )
+        difference = Difference(path, found.state.value, "restarted", "playbook", "restart")
+        yield (RestartPod if running else StartPod)(subject, (difference,), name)
     elif state == "started" and not running and not (completes and _ended_well(found)):
         reason = "drift" if found.state is not PodState.PREPARED else "playbook"
-        yield StartPod(subject, (Difference(f"{path}.state", found.state.value, "running", reason, "restart"),), name)
+        yield StartPod(subject, (Difference(path, found.state.value, "running", reason, "restart"),), name)
     elif state == "stopped" and running:
-        yield StopPod(subject, (Difference(f"{path}.state", "running", "stopped", "playbook", "restart"),), name)
+        yield StopPod(subject, (Difference(path, "running", "stopped", "playbook", "restart"),), name)
 
 
 def _ended_well(found: PodStatus) -> bool:
@@ -182,11 +185,19 @@ def _drift(
     """How the found pod is not the wanted one; where an image is still to be fetched, that alone is known."""
     name = spec.run.name
     if found.manifest is None or found.runspec is None:
-        return (Difference(f"pods.{name}", "unreadable: " + found.problem, "as described", "drift", "recreate"),)
+        return (
+            Difference(f"pods.{name}", "unreadable: " + found.problem, "as described", "drift", "recreate"),
+        )
     if wanted is None:
         ids = {number: app.image_id for number, app in enumerate(found.apps)}
         return tuple(
-            Difference(f"apps.{_app_name(spec, found, number)}.image.id", ids.get(number), UNKNOWN_ID, "image", "recreate")
+            Difference(
+                f"apps.{_app_name(spec, found, number)}.image.id",
+                ids.get(number),
+                UNKNOWN_ID,
+                "image",
+                "recreate",
+            )
             for number in missing
         )
     before, after = (found.manifest, found.runspec), (wanted.built.manifest, wanted.runspec)
@@ -205,7 +216,10 @@ def _stated(spec: PodSpec, wanted: Preparation) -> frozenset[str]:
     said = set()
     for app_spec, app in zip(spec.apps, wanted.built.manifest.apps):
         base = f"apps.{app.name}.app"
-        said |= {f"{base}.environment.{name}" for name, _ in (*spec.env_file, *spec.set_env, *app_spec.environment)}
+        said |= {
+            f"{base}.environment.{name}"
+            for name, _value in (*spec.env_file, *spec.set_env, *app_spec.environment)
+        }
         said |= {f"{base}.exec"} if app_spec.exec or app_spec.args else set()
         said |= {f"{base}.{field}" for field in ("user", "group") if getattr(app_spec, field)}
         said |= {f"{base}.workingDirectory"} if app_spec.working_directory else set()
@@ -216,6 +230,21 @@ def check_state(state: str) -> None:
     """Raise InvalidSpec unless this is one of STATES."""
     if state not in STATES:
         raise InvalidSpec(f'unknown state "{state}"', f"use one of {', '.join(STATES)}", where="state")
+
+
+def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
+    """What the configuration says of registries; it is read when the first one asks for credentials."""
+
+    def ask(registry: str) -> tuple[str, str] | None:
+        from ..host.config import read_config
+
+        return read_config(host.paths).docker_credentials(registry)
+
+    return ask
+
+
+def _is_current(host: Host, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> bool:
+    return fetch.is_current(host, reference, policy, stored, credentials=credentials(host))
 
 
 def _silent(_line: str) -> None:

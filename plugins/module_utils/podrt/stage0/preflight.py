@@ -40,7 +40,9 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
             own |= taken
             continue
         for protocol, address, port in wanted:
-            if any((protocol, port) == (p, n) and (address == a or _ANY in (a, address)) for p, a, n in taken):
+            if any(
+                (protocol, port) == (p, n) and (address == a or _ANY in (a, address)) for p, a, n in taken
+            ):
                 raise _conflict(protocol, address, port, f'pod "{pod.uuid}"')
     for protocol, address, port in sorted(wanted - own):
         if _is_bound(protocol, address, port):
@@ -49,7 +51,9 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
 
 def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
     protocols = {port.name: port.protocol for app in manifest.apps if app.app for port in app.app.ports}
-    return {(protocols.get(port.name, "tcp"), port.host_ip or _ANY, port.host_port) for port in manifest.ports}
+    return {
+        (protocols.get(port.name, "tcp"), port.host_ip or _ANY, port.host_port) for port in manifest.ports
+    }
 
 
 def _is_bound(protocol: str, address: str, port: int) -> bool:

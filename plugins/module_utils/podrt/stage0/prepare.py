@@ -13,10 +13,12 @@ from ..appc.fields import canonical_json
 from ..appc.volumes import EmptyVolume, HostVolume
 from ..errors import HostFailure, NotFound, PodError
 from ..host.files import make_dirs, read_bytes, remove_tree, write_new
+from ..host.syscalls import syncfs
 from ..pod import documents, lookup
 from ..pod.filters import compile_filter
 from ..pod.lifecycle import create
-from ..store import trees
+from ..store import index, trees
+from ..store.locks import adding
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -45,20 +47,21 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
     the next gc removes. Raises the families of what it calls.
     """
     check_sources(wanted.built.manifest)
-    pod = create(host.paths)
-    try:
-        if on_created:
-            on_created(pod.uuid)
-        _write(host, pod, wanted)
-    except BaseException:
-        discard(pod)
-        raise
+    with adding(host.paths):
+        pod = create(host.paths)
+        try:
+            if on_created:
+                on_created(pod.uuid)
+            _write(host, pod, wanted)
+        except BaseException:
+            discard(pod)
+            raise
     return pod
 
 
 def commit(pod: Pod) -> None:
     """From prepare to prepared: everything is on disk, and the lock is let go."""
-    os.sync()
+    syncfs(pod.fd)
     pod.move("prepared")
     pod.close()
 
@@ -93,37 +96,42 @@ def reprepare(host: Host, old: Pod) -> Pod:
 
     What the old pod's roots and empty volumes held stays with the old pod. Raises Corrupt, NotFound, HostFailure.
     """
-    manifest, runspec = documents.read_manifest(old.dir), documents.read_runspec(old.dir)
-    pod = create(host.paths)
-    try:
-        documents.write_manifest(pod.dir, manifest)
-        documents.write_runspec(pod.dir, runspec)
-        write_new(pod.dir.runtime, host.runtime.encode())
-        for app in manifest.apps:
-            _copy_app_info(old, pod, app.name)
-            _check_lower(pod, app.name)
-            _prepare_root(host, pod, app.name, runspec.overlay)
-        if runspec.overlay:
-            write_new(pod.dir.overlay_prepared, b"")
-    except BaseException:
-        discard(pod)
-        raise
+    with adding(host.paths):
+        pod = create(host.paths)
+        try:
+            _write_again(host, old, pod)
+        except BaseException:
+            discard(pod)
+            raise
     commit(pod)
     return pod
+
+
+def _write_again(host: Host, old: Pod, pod: Pod) -> None:
+    manifest, runspec = documents.read_manifest(old.dir), documents.read_runspec(old.dir)
+    _write_documents(host, pod, manifest, runspec)
+    for app in manifest.apps:
+        _copy_app_info(old, pod, app.name)
+        _check_lower(pod, app.name)
+        _prepare_root(host, pod, app.name, overlay=runspec.overlay)
+
+
+def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSpec) -> None:
+    documents.write_manifest(pod.dir, manifest)
+    documents.write_runspec(pod.dir, runspec)
+    write_new(pod.dir.runtime, host.runtime.encode())
+    if runspec.overlay:
+        write_new(pod.dir.overlay_prepared, b"")
 
 
 def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
     manifest, runspec = wanted.built.manifest, wanted.runspec
     try:
-        documents.write_manifest(pod.dir, manifest)
-        documents.write_runspec(pod.dir, runspec)
-        write_new(pod.dir.runtime, host.runtime.encode())
+        _write_documents(host, pod, manifest, runspec)
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, runspec)
             prefill = [str(volume) for name, volume in wanted.built.prefill if name == app.name]
             write_new(f"{pod.dir.app_info(app.name)}/prefill", "\n".join(prefill).encode())
-        if runspec.overlay:
-            write_new(pod.dir.overlay_prepared, b"")
     except OSError as err:
         raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
 
@@ -131,6 +139,7 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
 def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, runspec: RunSpec) -> None:
     make_dirs(pod.dir.app_info(app.name))
     write_new(pod.dir.app_manifest(app.name), canonical_json(image.manifest.to_json()))
+    index.touch(host.paths, image.id)
     tree = trees.render(host.paths, image.id)
     write_new(pod.dir.app_tree_id(app.name), str(tree).encode())
     write_new(pod.dir.app_lower(app.name), "\n".join(trees.lower_dirs(host.paths, tree)).encode())
@@ -138,14 +147,16 @@ def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, runspe
         compiled = compile_filter(host.paths, app.app, insecure="seccomp" in runspec.insecure, arch=host.arch)
         if compiled is not None:
             write_new(pod.dir.app_filter(app.name), compiled)
-    _prepare_root(host, pod, app.name, runspec.overlay)
+    _prepare_root(host, pod, app.name, overlay=runspec.overlay)
 
 
-def _prepare_root(host: Host, pod: Pod, app: str, overlay: bool) -> None:
+def _prepare_root(host: Host, pod: Pod, app: str, *, overlay: bool) -> None:
     """Copy the tree where no overlay will show it."""
     make_dirs(pod.dir.app_root(app), 0o755)
     if not overlay:
-        trees.copy_tree(host.paths, trees.TreeID(read_bytes(pod.dir.app_tree_id(app)).decode()), pod.dir.app_root(app))
+        trees.copy_tree(
+            host.paths, trees.TreeID(read_bytes(pod.dir.app_tree_id(app)).decode()), pod.dir.app_root(app)
+        )
 
 
 def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
@@ -162,7 +173,8 @@ def _check_lower(pod: Pod, app: str) -> None:
     for path in documents.read_lower(pod.dir, app):
         if not os.path.isdir(path):
             raise NotFound(
-                f'cannot start app "{app}" again: its rendered image {path} is gone', "converge the pod again, or fetch its image"
+                f'cannot start app "{app}" again: its rendered image {path} is gone',
+                "converge the pod again, or fetch its image",
             )
 
 

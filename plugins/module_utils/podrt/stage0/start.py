@@ -78,7 +78,9 @@ def stop(host: Host, pod: Pod) -> None:
     if not _ended(pod, runspec.stop_timeout + _KILL_SECONDS):
         call(host, pod, "stop", "--force", pod.uuid)
         if not _ended(pod, _KILL_SECONDS):
-            raise HostFailure(f'cannot stop pod "{pod.uuid}": it does not end even when killed', uuid=pod.uuid)
+            raise HostFailure(
+                f'cannot stop pod "{pod.uuid}": it does not end even when killed', uuid=pod.uuid
+            )
 
 
 def wait(pod: Pod, timeout: float | None) -> bool:
@@ -90,7 +92,9 @@ def _owns(runspec: RunSpec, pod: Pod, host: Host) -> bool:
     """Whether the unit of that name runs this very pod."""
     if not (runspec.name and runs_systemd() and units.is_installed(runspec.name)):
         return False
-    return lookup.uuid_of_name(host.paths, runspec.name) == pod.uuid and _unit_pid(host, runspec.name) == documents.read_pid(pod.dir)
+    return lookup.uuid_of_name(host.paths, runspec.name) == pod.uuid and _unit_pid(
+        host, runspec.name
+    ) == documents.read_pid(pod.dir)
 
 
 def _unit_pid(host: Host, name: str) -> int | None:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
-_STARTED = (PodState.RUNNING, PodState.EXITED, PodState.EXITED_GARBAGE, PodState.EXITED_DELETING, PodState.DELETING)
+_STARTED = (
+    PodState.RUNNING,
+    PodState.EXITED,
+    PodState.EXITED_GARBAGE,
+    PodState.EXITED_DELETING,
+    PodState.DELETING,
+)
 LISTED = ("run", "exited-garbage", "prepare", "prepared")
 
 
@@ -94,7 +100,11 @@ def read_status(pod: Pod) -> PodStatus:
     except PodError as err:
         problem = err.message
     except OSError:
-        problem = "" if state in (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE) else "no pod manifest"
+        problem = (
+            ""
+            if state in (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE)
+            else "no pod manifest"
+        )
     started = documents.time_of(pod.dir.pid) if state in _STARTED else None
     return PodStatus(
         uuid=pod.uuid,
@@ -134,7 +144,12 @@ def _networks(pod: Pod) -> tuple[NetStatus, ...]:
     except (OSError, ValueError):
         return ()
     return tuple(
-        NetStatus(str(record.get("netName", "")), str(record.get("ip", "")), str(record.get("ifName", "")), json.dumps(record, sort_keys=True))
+        NetStatus(
+            str(record.get("netName", "")),
+            str(record.get("ip", "")),
+            str(record.get("ifName", "")),
+            json.dumps(record, sort_keys=True),
+        )
         for record in records
         if isinstance(record, dict)
     )

@@ -87,7 +87,10 @@ def start(name: str) -> None:
     systemctl("reset-failed", unit_name(name), check=False)
     done = run((find("systemctl"), "start", unit_name(name)))
     if done.status != 0:
-        raise HostFailure(f'cannot start pod "{name}": {_last_words(name)}', f"journalctl -u {unit_name(name)} has the whole story")
+        raise HostFailure(
+            f'cannot start pod "{name}": {_last_words(name)}',
+            f"journalctl -u {unit_name(name)} has the whole story",
+        )
 
 
 def stop(name: str) -> None:
@@ -109,10 +112,23 @@ def systemctl(*words: str, check: bool = True) -> None:
     """Run systemctl. Raises HostFailure with its complaint."""
     done = run((find("systemctl"), *words))
     if check and done.status != 0:
-        raise HostFailure(f"systemctl {' '.join(words)} failed: {done.complaint}", "systemctl status tells more")
+        raise HostFailure(
+            f"systemctl {' '.join(words)} failed: {done.complaint}", "systemctl status tells more"
+        )
 
 
 def _last_words(name: str) -> str:
-    done = run((find("journalctl"), "--quiet", "--no-pager", "-o", "cat", "-n", "5", f"_SYSTEMD_UNIT={unit_name(name)}"))
+    done = run(
+        (
+            find("journalctl"),
+            "--quiet",
+            "--no-pager",
+            "-o",
+            "cat",
+            "-n",
+            "5",
+            f"_SYSTEMD_UNIT={unit_name(name)}",
+        )
+    )
     lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
     return "; ".join(lines[-2:]) or "its unit failed"

@@ -13,7 +13,15 @@ import stat
 from ..appc.fields import Fields, canonical_json, parse_json
 from ..appc.volumes import parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError
-from ..host.files import disk_usage, entries, make_dirs, read_bytes, remove_tree, rename_synced, write_atomically
+from ..host.files import (
+    disk_usage,
+    entries,
+    make_dirs,
+    read_bytes,
+    remove_tree,
+    rename_synced,
+    write_atomically,
+)
 from ..pod import documents
 from ..pod.lifecycle import walk
 from ..value import Value
@@ -61,7 +69,9 @@ def read_volume(host: Host, name: str) -> VolumeStatus | None:
     path = data_dir(host, name)
     try:
         info = os.lstat(path)
-        labels = Fields(parse_json(read_bytes(f"{host.paths.volume(name)}/volume.json"), "volume.json"), "volume").pairs("labels")
+        labels = Fields(
+            parse_json(read_bytes(f"{host.paths.volume(name)}/volume.json"), "volume.json"), "volume"
+        ).pairs("labels")
     except FileNotFoundError:
         return None
     except OSError as err:
@@ -90,12 +100,16 @@ def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:
         return
     wanted = {"mode": spec.mode, "uid": spec.uid, "gid": spec.gid}
     drifted = tuple(
-        Difference(f"{path}.{field}", _shown(field, getattr(found, field)), _shown(field, value), "playbook", "live")
+        Difference(
+            f"{path}.{field}", _shown(field, getattr(found, field)), _shown(field, value), "playbook", "live"
+        )
         for field, value in wanted.items()
         if value is not None and value != getattr(found, field)
     )
     if spec.labels != found.labels:
-        drifted += (Difference(f"{path}.labels", _pairs(found.labels), _pairs(spec.labels), "playbook", "none"),)
+        drifted += (
+            Difference(f"{path}.labels", _pairs(found.labels), _pairs(spec.labels), "playbook", "none"),
+        )
     if drifted:
         yield AdjustVolume(f'volume "{spec.name}"', drifted, spec)
 
@@ -108,7 +122,10 @@ def ensure_no_volume(host: Host, name: ACName, *, purge_data: bool) -> Plan[None
     _check_unused(host, name, found.path)
     if entries(found.path) and not purge_data:
         raise Conflict(
-            f'volume "{name}" holds data', "set purge_data: true to delete the volume with its data", where="purge_data", path=found.path
+            f'volume "{name}" holds data',
+            "set purge_data: true to delete the volume with its data",
+            where="purge_data",
+            path=found.path,
         )
     yield RemoveVolume(f'volume "{name}"', (Difference(f"volumes.{name}", "present", None),), name)
 
@@ -168,12 +185,16 @@ class RemoveVolume(Change):
             raise HostFailure.of(f'cannot remove volume "{self.name}"', err) from err
 
 
-def volume_spec(name: ACName, mode: str | None, uid: int | None, gid: int | None, labels: dict[str, str]) -> VolumeSpec:
+def volume_spec(
+    name: ACName, mode: str | None, uid: int | None, gid: int | None, labels: dict[str, str]
+) -> VolumeSpec:
     """A spec from options. Raises InvalidSpec naming the option."""
     for option, number in (("uid", uid), ("gid", gid)):
         if number is not None and not 0 <= number < 2**32 - 1:
             raise InvalidSpec(f"{number} is out of range", where=option)
-    return VolumeSpec(name, None if mode is None else parse_mode(mode, "mode"), uid, gid, tuple(sorted(labels.items())))
+    return VolumeSpec(
+        name, None if mode is None else parse_mode(mode, "mode"), uid, gid, tuple(sorted(labels.items()))
+    )
 
 
 def _set_attributes(path: str, spec: VolumeSpec) -> None:
@@ -190,7 +211,9 @@ def _document(spec: VolumeSpec) -> bytes:
 def _check_unused(host: Host, name: str, path: str) -> None:
     users = _users(host).get(path)
     if users:
-        raise Conflict(f'volume "{name}" is in use by pod {", ".join(users)}', "remove the pod first", where="name")
+        raise Conflict(
+            f'volume "{name}" is in use by pod {", ".join(users)}', "remove the pod first", where="name"
+        )
 
 
 def _users(host: Host) -> dict[str, list[str]]:

@@ -104,7 +104,9 @@ def make_groups(uuid: str, apps: tuple[str, ...], *, in_service: bool) -> tuple[
     made: list[Group] = []
     for hierarchy in hierarchies():
         try:
-            group = _make_v2(hierarchy, uuid, in_service) if hierarchy.version == 2 else _make_v1(hierarchy, uuid)
+            group = (
+                _make_v2(hierarchy, uuid, in_service) if hierarchy.version == 2 else _make_v1(hierarchy, uuid)
+            )
             for app in apps:
                 _make_leaf(group, app)
         except OSError as err:
@@ -154,7 +156,9 @@ def _record_of(pod: PodDir) -> str:
 def _mount_of(controllers: tuple[str, ...], path: str, mounts: tuple[MountEntry, ...]) -> MountEntry | None:
     wanted = set(controllers)
     for mount in mounts:
-        if mount.fs_type != ("cgroup" if controllers else "cgroup2") or not wanted <= set(mount.super_options):
+        if mount.fs_type != ("cgroup" if controllers else "cgroup2") or not wanted <= set(
+            mount.super_options
+        ):
             continue
         if "/.." not in mount.root and (path == mount.root or path.startswith(mount.root.rstrip("/") + "/")):
             return mount

@@ -55,4 +55,6 @@ def _number(root: int, text: str, table: str, fields: int, what: str) -> int:
         entry = line.split(":")
         if len(entry) == fields and entry[0] == text and entry[2].isdigit():
             return int(entry[2])
-    raise NotFound(f'"{text}" {what} not found', f"the image's {table} does not have it; give a number instead")
+    raise NotFound(
+        f'"{text}" {what} not found', f"the image's {table} does not have it; give a number instead"
+    )

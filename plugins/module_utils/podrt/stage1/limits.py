@@ -99,7 +99,10 @@ def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[str, ...]) 
 
 def _memory(isolator: Memory) -> Limit:
     limit = str(isolator.limit)
-    v1 = (Setting("memory.limit_in_bytes", limit), Setting("memory.memsw.limit_in_bytes", limit, optional=True))
+    v1 = (
+        Setting("memory.limit_in_bytes", limit),
+        Setting("memory.memsw.limit_in_bytes", limit, optional=True),
+    )
     v2 = (
         Setting("memory.max", limit),
         Setting("memory.swap.max", "0", optional=True),

@@ -22,7 +22,9 @@ _FILE_MODE = 0o644
 
 def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
     """Open what is at a path of the app, links followed. Raises OSError."""
-    return syscalls.openat2(root, path or "/", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
+    return syscalls.openat2(
+        root, path or "/", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
+    )
 
 
 def owner(root: int, path: str) -> os.stat_result:
@@ -114,7 +116,9 @@ def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool) 
         if directory:
             os.mkdir(part, _DIR_MODE, dir_fd=parent)
         else:
-            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE, dir_fd=parent))
+            os.close(
+                os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, _FILE_MODE, dir_fd=parent)
+            )
         return None
     else:
         return os.readlink(part, dir_fd=parent) if stat.S_ISLNK(found.st_mode) else None

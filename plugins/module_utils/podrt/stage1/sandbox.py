@@ -56,9 +56,14 @@ class AppInput(Value):
 
 
 class Machine(Value):
-    """What the host has that apps see of it: /dev/net/tun, sockets of its journal, files that stand for hidden ones."""
+    """What the host has that apps see of it.
+
+    tun: it has /dev/net/tun. journal: sockets of its journal. hidden: what stands for hidden directories and files.
+    tty: the path of the terminal that an interactive app gets, "" without.
+    """
 
     tun: bool = False
+    tty: str = ""
     journal: tuple[str, ...] = ()
     hidden: tuple[str, str] = ("", "")
 
@@ -173,6 +178,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     )
     steps = (
         *surroundings(around),
+        *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *_hosts_steps(common),
         *volume_steps(pod, common.manifest, runtime, given.prefill),
     )
@@ -226,7 +232,9 @@ def _launch(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
         group=app.group,
         groups=app.supplementary_gids,
         bounding=bounding_set(app.isolators, insecure="capabilities" in insecure),
-        no_new_privs=any(isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators),
+        no_new_privs=any(
+            isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators
+        ),
         filter=given.filter,
         oom_score_adj=scores[-1] if scores else None,
         pre_start=pre.exec if pre else (),
@@ -246,7 +254,9 @@ def _sysctls(manifest: PodManifest, kinds: int) -> tuple[tuple[str, str], ...]:
     for name in found:
         if not _is_of_the_pod(name, kinds):
             hint = "only those of the network, IPC and UTS namespaces of the pod can be set"
-            raise InvalidSpec(f'the sysctl "{name}" belongs to the host, not to the pod', hint, where="isolators")
+            raise InvalidSpec(
+                f'the sysctl "{name}" belongs to the host, not to the pod', hint, where="isolators"
+            )
     return tuple(found.items())
 
 

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 # As stage1.sync has them.
 STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
+# What becomes of App.exec once the descriptor has ended.
+STARTED_WELL, STARTED_NOT = -1, -2
 _LOG_MODE, _STATUS_MODE = 0o640, 0o644
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 14
@@ -120,7 +122,7 @@ class App:
 
     def is_started(self) -> bool:
         """Whether it has been started, and said so if it is one that does."""
-        return self.exec < 0 and self.notify < 0
+        return self.exec == STARTED_WELL and self.notify < 0
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the app."""
@@ -196,6 +198,7 @@ class Supervisor:
         self._console = plan["console"]
         self._sync = plan["sync"]
         self._wake = self._catch_signals()
+        self._is_ready = False
         self._stop_asked = False
         self._stopping = False
         self._deadline = 0.0
@@ -215,7 +218,7 @@ class Supervisor:
                 self._stop()
             if self._stopping and self._deadline and time.monotonic() >= self._deadline:
                 self._deadline = 0.0
-                posix.kill(-1, _signal.SIGKILL)
+                self._kill()
         self._drain()
         return self._status
 
@@ -290,8 +293,7 @@ class Supervisor:
                     app.notify = -1
             elif fd == app.exec:
                 self._hear_start(app, _read(fd))
-        if all(app.is_started() for app in self._apps):
-            self._started()
+        self._tell_started()
 
     def _hear_start(self, app: App, frame: bytes) -> None:
         """Nothing: the app runs. FAILED: the pod cannot be. APP_FAILED: the app ends with a status of its own."""
@@ -303,16 +305,18 @@ class Supervisor:
             app.complaint = message[1]
             return
         self._forget(app.exec)
-        app.exec = -1 if not app.complaint else -2
+        app.exec = STARTED_NOT if app.complaint else STARTED_WELL
 
-    def _started(self) -> None:
-        if self._sync >= 0:
-            self._tell(marshal.dumps((STARTED,)))
-            self._hang_up()
-            try:
-                posix.symlink("ready", "../supervisor-status", dir_fd=self._plan["statuses"])
-            except FileExistsError:
-                pass
+    def _tell_started(self) -> None:
+        if self._is_ready or not all(app.is_started() for app in self._apps):
+            return
+        self._is_ready = True
+        try:
+            posix.symlink("ready", "../supervisor-status", dir_fd=self._plan["statuses"])
+        except OSError:
+            pass
+        self._tell(marshal.dumps((STARTED,)))
+        self._hang_up()
 
     def _tell(self, frame: bytes) -> None:
         if self._sync >= 0:
@@ -366,8 +370,9 @@ class Supervisor:
     def _app_ended(self, app: App, status: int) -> None:
         """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
         app.running = False
-        if app.exec >= 0:
+        while app.exec >= 0:
             self._hear_start(app, _read(app.exec))
+        self._tell_started()
         if not app.is_started() and not self._stopping:
             reason = app.complaint or f"it ended with status {status} before it was ready"
             self._tell(marshal.dumps((APP_FAILED, app.name, reason, status)))
@@ -386,6 +391,11 @@ class Supervisor:
             if app.running:
                 app.signal(_signal.SIGTERM)
                 app.signal(_signal.SIGCONT)
+
+    def _kill(self) -> None:
+        for app in self._apps:
+            if app.running:
+                app.kill_all()
 
     def _record(self, name: str, status: int) -> None:
         directory = self._plan["statuses"]

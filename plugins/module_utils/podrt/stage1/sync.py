@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 NAMESPACES = "namespaces"
 STARTED = "started"
 FAILED = "failed"
+# From the child of an app: the app cannot be started. PID 1 passes it on with the name of the app and its status.
+APP_FAILED = "app-failed"
 # From the starter: the resolv.conf that the networks gave; the apps may start.
 RESOLV = "resolv"
 GO = "go"

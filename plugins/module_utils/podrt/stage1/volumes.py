@@ -60,10 +60,14 @@ class EmptyVolumeStep(Step):
                 os.close(source)
 
 
-def volume_steps(pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]) -> tuple[Step, ...]:
+def volume_steps(
+    pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
+) -> tuple[Step, ...]:
     """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
     steps: list[Step] = []
-    for mount in sorted(app.mounts, key=lambda mount: os.path.normpath("/" + mount.path.lstrip("/")).count("/")):
+    for mount in sorted(
+        app.mounts, key=lambda mount: os.path.normpath("/" + mount.path.lstrip("/")).count("/")
+    ):
         volume = manifest.volume(mount.volume)
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.volume}"', where=f"apps[{app.name}].mounts")
@@ -96,7 +100,9 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
         try:
             found = os.stat(volume.source)
         except OSError as err:
-            raise MissingSource(f"Failed to stat {volume.source}: {err.strerror}", path=volume.source) from err
+            raise MissingSource(
+                f"Failed to stat {volume.source}: {err.strerror}", path=volume.source
+            ) from err
         kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
         if kind:
             devices.append((kind, is_read_only(volume, app.app), found.st_rdev))

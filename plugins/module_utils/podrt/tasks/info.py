@@ -30,14 +30,18 @@ def gather(host: Host, options: Fields) -> dict[str, object]:
     wanted = options.strings("gather") or SUBSETS
     for subset in wanted:
         if subset not in SUBSETS:
-            raise InvalidSpec(f'unknown subset "{subset}"', f"use some of {', '.join(SUBSETS)}", where="gather")
+            raise InvalidSpec(
+                f'unknown subset "{subset}"', f"use some of {', '.join(SUBSETS)}", where="gather"
+            )
     found: dict[str, object] = {}
     if "pods" in wanted:
         found["pods"] = _pods(host, options)
     if "images" in wanted:
         found["images"] = [image_result(image) for image in index.list_images(host.paths)]
     if "volumes" in wanted:
-        found["volumes"] = [volume_result(volume) for volume in list_volumes(host, count=options.boolean("sizes", False))]
+        found["volumes"] = [
+            volume_result(volume) for volume in list_volumes(host, count=options.boolean("sizes", False))
+        ]
     if "runtime" in wanted:
         found["runtime"] = _runtime(host)
     return found
@@ -67,7 +71,11 @@ def _spec(status: PodStatus, key: bytes) -> dict[str, str]:
 def _runtime(host: Host) -> dict[str, object]:
     return {
         "current": host.runtime,
-        "installed": [f"{host.paths.runtimes}/{name}" for name in entries(host.paths.runtimes) if not name.startswith(".")],
+        "installed": [
+            f"{host.paths.runtimes}/{name}"
+            for name in entries(host.paths.runtimes)
+            if not name.startswith(".")
+        ],
         "in_use": sorted(runtimes_in_use(host)),
         "python": host.python,
         "arch": host.arch,

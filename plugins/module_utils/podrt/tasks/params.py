@@ -78,7 +78,9 @@ def _app(options: Fields) -> AppSpec:
         working_directory=_absolute(options, "working_dir"),
         user=options.text("user", ""),
         group=options.text("group", ""),
-        supplementary_gids=options.integers("supplementary_gids") if options.has("supplementary_gids") else None,
+        supplementary_gids=options.integers("supplementary_gids")
+        if options.has("supplementary_gids")
+        else None,
         environment=environment(options, "environment"),
         mounts=_mounts(options),
         isolators=_isolators(options),
@@ -157,7 +159,9 @@ def _seccomp(options: Fields) -> list[Isolator]:
 def _port(options: Fields) -> Port:
     name = ACName(options.text("name"), options.where_of("name"))
     try:
-        return Port(name, options.text("protocol", "tcp"), options.integer("port"), options.integer("count", 1))
+        return Port(
+            name, options.text("protocol", "tcp"), options.integer("port"), options.integer("count", 1)
+        )
     except InvalidSpec as err:
         raise InvalidSpec(err.reason, err.hint, where=options.where) from err
 
@@ -195,13 +199,23 @@ def _kind_of(options: Fields) -> str:
     return "host" if options.has("source") else "empty"
 
 
-_BELONGS = {"source": "host", "recursive": "host", "volume": "named", "mode": "empty", "uid": "empty", "gid": "empty"}
+_BELONGS = {
+    "source": "host",
+    "recursive": "host",
+    "volume": "named",
+    "mode": "empty",
+    "uid": "empty",
+    "gid": "empty",
+}
 
 
 def _refuse_aliens(options: Fields, kind: str) -> None:
     for option, owner in _BELONGS.items():
         if options.has(option) and owner != kind:
-            raise InvalidSpec(f'only volumes of kind "{owner}" have it, and this one is "{kind}"', where=options.where_of(option))
+            raise InvalidSpec(
+                f'only volumes of kind "{owner}" have it, and this one is "{kind}"',
+                where=options.where_of(option),
+            )
 
 
 def _run_spec(options: Fields) -> RunSpec:
@@ -215,7 +229,9 @@ def _run_spec(options: Fields) -> RunSpec:
         dns=_dns(options),
         hosts=_hosts(options),
         ipc=options.text("ipc", "auto"),
-        insecure=tuple(sorted(option for option in options.strings("insecure_options") if option in INSECURE)),
+        insecure=tuple(
+            sorted(option for option in options.strings("insecure_options") if option in INSECURE)
+        ),
         overlay=not options.boolean("no_overlay", False),
         stop_timeout=options.integer("stop_timeout", STOP_TIMEOUT),
         log=LogPolicy(
@@ -240,12 +256,16 @@ def _dns(options: Fields) -> Dns:
     more = (options.strings("dns_search"), options.strings("dns_options"), options.text("dns_domain", ""))
     if len(servers) == 1 and servers[0] in ("host", "none"):
         if any(more):
-            raise InvalidSpec(f"dns: [{servers[0]}] leaves no place for dns_search, dns_options and dns_domain", where="dns")
+            raise InvalidSpec(
+                f"dns: [{servers[0]}] leaves no place for dns_search, dns_options and dns_domain", where="dns"
+            )
         return Dns(servers[0])
     for index, server in enumerate(servers):
         if not _is_address(server):
             raise InvalidSpec(
-                f'"{server}" is not an IP address', 'name servers are addresses; "host" or "none" stand alone', where=f"dns[{index}]"
+                f'"{server}" is not an IP address',
+                'name servers are addresses; "host" or "none" stand alone',
+                where=f"dns[{index}]",
             )
     if not servers and not any(more):
         return Dns()

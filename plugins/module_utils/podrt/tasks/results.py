@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 
-from ..pod.logs import tail
 from ..pod.lifecycle import open_pod
+from ..pod.logs import tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def outcome_result(outcome: Outcome) -> dict[str, object]:
 
 def _side(outcome: Outcome, side: str) -> str:
     lines = [
-        f"{difference.path}: {getattr(difference, side)}" for difference in outcome.differences if getattr(difference, side) is not None
+        f"{difference.path}: {getattr(difference, side)}"
+        for difference in outcome.differences
+        if getattr(difference, side) is not None
     ]
     return "".join(line + "\n" for line in lines)
 
@@ -57,7 +59,9 @@ def pod_result(status: PodStatus) -> dict[str, object]:
             }
             for app in status.apps
         ],
-        "networks": [{"name": net.net_name, "ip": net.ip, "interface": net.if_name} for net in status.networks],
+        "networks": [
+            {"name": net.net_name, "ip": net.ip, "interface": net.if_name} for net in status.networks
+        ],
         "labels": dict(status.manifest.user_labels) if status.manifest else {},
         "problem": status.problem,
     }

@@ -60,10 +60,12 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     plan.check_state(state)
     name = ACName(options.text("name"), "name")
     if state == "absent":
-        outcome, _ = converge(host, plan.ensure_absent(host, name), apply=not check)
+        outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
         return {**outcome_result(outcome), "pod": None}
     completes = options.boolean("wait", False)
-    planned, left = converge(host, plan.ensure_pod(host, pod_spec(options), state, completes=completes), apply=not check)
+    planned, left = converge(
+        host, plan.ensure_pod(host, pod_spec(options), state, completes=completes), apply=not check
+    )
     result = {**outcome_result(planned), "warnings": list(left.warnings), "pod": _found_pod(host, name)}
     if completes and not check and state in ("started", "restarted"):
         _await_end(host, name, options, result)
@@ -92,7 +94,9 @@ def _await_end(host: Host, name: str, options: Fields, result: dict[str, object]
     add_output(host, shown, options.integer("tail", 20))
     result["pod"] = shown
     if not ended:
-        result.update(failed=True, msg=f'pod "{name}" has not ended within {limit} seconds', error="timeout", rc=None)
+        result.update(
+            failed=True, msg=f'pod "{name}" has not ended within {limit} seconds', error="timeout", rc=None
+        )
         return
     result["rc"] = after.exit_code
     if after.exit_code != 0:
@@ -101,20 +105,26 @@ def _await_end(host: Host, name: str, options: Fields, result: dict[str, object]
 
 def _failure(name: str, code: int | None, shown: dict[str, object]) -> str:
     apps = shown["apps"]
-    failed = next((app for app in apps if app["exit_code"] not in (0, None)), None) if isinstance(apps, list) else None
+    failed = (
+        next((app for app in apps if app["exit_code"] not in (0, None)), None)
+        if isinstance(apps, list)
+        else None
+    )
     if failed is None:
         return f'pod "{name}" has ended without a status: it was killed'
     last = (failed["stderr_lines"] or failed["stdout_lines"] or [""])[-1]
-    return f'app "{failed["name"]}" of pod "{name}" has ended with status {code}' + (f": {last}" if last else "")
+    return f'app "{failed["name"]}" of pod "{name}" has ended with status {code}' + (
+        f": {last}" if last else ""
+    )
 
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
     policy = fetch_policy(options)
     reference = parse_reference(options.text("name"), "name")
     if options.text("state", "present") == "absent":
-        outcome, _ = converge(host, plan.ensure_no_image(host, reference, policy), apply=not check)
+        outcome, _left = converge(host, plan.ensure_no_image(host, reference, policy), apply=not check)
         return {**outcome_result(outcome), "image": None}
-    outcome, _ = converge(host, plan.ensure_image(host, reference, policy), apply=not check)
+    outcome, _left = converge(host, plan.ensure_image(host, reference, policy), apply=not check)
     stored = fetch.lookup(host, reference, policy)
     return {**outcome_result(outcome), "image": image_result(stored) if stored else None}
 
@@ -126,7 +136,7 @@ def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
     name = ACName(options.text("name"), "name")
     if options.text("state", "present") == "absent":
         gone = volumes.ensure_no_volume(host, name, purge_data=options.boolean("purge_data", False))
-        outcome, _ = converge(host, gone, apply=not check)
+        outcome, _left = converge(host, gone, apply=not check)
         return {**outcome_result(outcome), "volume": None}
     spec = volumes.volume_spec(
         name,
@@ -135,7 +145,7 @@ def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
         options.optional_integer("gid"),
         dict(options.pairs("labels")),
     )
-    outcome, _ = converge(host, volumes.ensure_volume(host, spec), apply=not check)
+    outcome, _left = converge(host, volumes.ensure_volume(host, spec), apply=not check)
     found = volumes.read_volume(host, name)
     return {**outcome_result(outcome), "volume": volume_result(found) if found else None}
 

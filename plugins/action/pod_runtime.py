@@ -16,21 +16,32 @@ from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
     write_archive,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Options = dict[str, Any]
+
 _INSTALLER = "stagecraft.pods.pod_runtime"
 
 
 class ActionModule(ActionBase):
     """Run the module; on runtime_missing run pod_runtime with the whole runtime, then the module again."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: object = None, task_vars: Options | None = None) -> Options:
+        """Run the task."""
         super().run(tmp, task_vars)
         args = dict(self._task.args)
         wanted = args.setdefault("runtime", runtime_hash())
         name = self._task.resolved_action or self._task.action
         if name.rsplit(".", 1)[-1] == "pod_runtime":
-            return self._install(args, task_vars) if args.get("state", "present") == "present" else self._module(name, args, task_vars)
+            return (
+                self._install(args, task_vars)
+                if args.get("state", "present") == "present"
+                else self._module(name, args, task_vars)
+            )
         if self._task.async_val and not self._task.check_mode:
             found = self._install({"runtime": wanted, **_directories(args)}, task_vars)
             return found if found.get("failed") else self._module(name, args, task_vars, wrap_async=True)
@@ -42,16 +53,19 @@ class ActionModule(ActionBase):
             result = self._module(name, {**args, "runtime": found["path"]}, task_vars)
         return result
 
-    def _module(self, name, args, task_vars, wrap_async=False):
-        return self._execute_module(
+    def _module(
+        self, name: str, args: Options, task_vars: Options | None, wrap_async: bool = False
+    ) -> Options:
+        found: Options = self._execute_module(
             module_name=name,
             module_args=args,
             task_vars=task_vars,
             wrap_async=wrap_async and not self._connection.has_native_async,
         )
+        return found
 
-    def _install(self, args, task_vars):
-        """Ask whether the runtime is there; bring it if not. In check mode it is only unpacked beside the task's files."""
+    def _install(self, args: Options, task_vars: Options | None) -> Options:
+        """Ask whether the runtime is there; bring it if not. In check mode it is only unpacked, for this task."""
         found = self._module(_INSTALLER, args, task_vars)
         if not found.get("archive_missing"):
             return found
@@ -69,5 +83,5 @@ class ActionModule(ActionBase):
         return self._module(_INSTALLER, {**args, "archive": remote}, task_vars)
 
 
-def _directories(args):
+def _directories(args: Options) -> Options:
     return {"data_dir": args["data_dir"]} if args.get("data_dir") else {}

@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The seccomp filter of an app: from its isolators to a compiled program, kept by the hash of what it is made from.
+
+Compiling takes 30 ms and libseccomp; loading what was compiled takes neither, so it is done when a pod is prepared.
+Source: seccomp(2), libseccomp, behaviours C49 to C53 and ruling 6.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..appc.isolators import NoNewPrivileges, Seccomp
+from ..errors import HostFailure, InvalidSpec, Unsupported
+from ..host.files import make_dirs, read_bytes, write_atomically
+from ..value import Value
+from . import seccomp_sets as sets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ..appc.app import App
+    from ..host.paths import Paths
+
+_VERSION = 1
+_KILL, _ENOSYS = "kill", "ENOSYS"
+# Every namespace flag of clone(2) but CLONE_NEWTIME. Source: docker's default profile.
+_CLONE_NAMESPACES = 0x7E020000
+_PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
+_EVERYTHING, _NOTHING = "@appc.io/all", "@appc.io/empty"
+_SUB_ARCHES = {"amd64": ("X86", "X32"), "aarch64": ("ARM",)}
+_ARM_ONLY = (
+    "arm_fadvise64_64",
+    "arm_sync_file_range",
+    "breakpoint",
+    "cacheflush",
+    "set_tls",
+    "sync_file_range2",
+)
+
+
+class Profile(Value):
+    """A filter before it is compiled.
+
+    default and action: "allow", "kill" or the name of an errno; names get action, all others default. checked: clone
+    and personality are allowed with harmless arguments only. clone3 answers ENOSYS, so that libc falls back to clone.
+    """
+
+    default: str
+    action: str
+    names: tuple[str, ...]
+    checked: bool = False
+
+
+def needs_no_new_privs(app: App) -> bool:
+    """Whether an isolator asks for it. A filter on an app that is not root does as well, which stage1 knows."""
+    return any(isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators)
+
+
+def profile_of(app: App, arch: str) -> Profile | None:
+    """The filter that an app's isolators ask for, None for none at all. Pure. Raises InvalidSpec."""
+    given = [isolator for isolator in app.isolators if isinstance(isolator, Seccomp)]
+    if len(given) > 1:
+        raise InvalidSpec("at most one seccomp isolator is allowed", where="isolators")
+    if not given or (given[0].mode == "remove" and given[0].names == (_NOTHING,)):
+        return _default_profile(arch)
+    isolator = given[0]
+    if isolator.mode == "retain" and _EVERYTHING in isolator.names:
+        return None
+    refusal = isolator.errno or _KILL
+    if refusal != _KILL and not hasattr(errno, refusal):
+        raise InvalidSpec(
+            f'"{refusal}" is not an errno of this machine', "errno(3) lists them", where="seccomp.errno"
+        )
+    names = tuple(sorted({name for item in isolator.names for name in _expanded(item, arch)}))
+    if isolator.mode == "retain":
+        return Profile(refusal, "allow", tuple(sorted({*names, *sets.ALWAYS, *sets.OURS})))
+    return Profile("allow", refusal, names)
+
+
+def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> bytes | None:
+    """The compiled filter of an app, None when it has none. Compiles at most once for the same profile.
+
+    Raises InvalidSpec, Unsupported when libseccomp is missing, HostFailure.
+    """
+    profile = None if insecure else profile_of(app, arch)
+    if profile is None:
+        return None
+    cached = f"{paths.filters}/{_key(profile, arch)}"
+    try:
+        return read_bytes(cached)
+    except FileNotFoundError:
+        pass
+    program = _compiled(profile, arch)
+    try:
+        make_dirs(paths.filters)
+        write_atomically(cached, program)
+    except OSError as err:
+        raise HostFailure.of("cannot keep a seccomp filter", err) from err
+    return program
+
+
+def _default_profile(arch: str) -> Profile:
+    """What rkt allowed by default, and what a libc of today needs; a refused call answers EPERM, it does not kill."""
+    return Profile("EPERM", "allow", _expanded("@docker/default-whitelist", arch), checked=True)
+
+
+def _expanded(item: str, arch: str) -> tuple[str, ...]:
+    """The calls that an item of a set means; a wildcard that is not known means none. Source: behaviours C49."""
+    if not item.startswith("@"):
+        return (item,)
+    scope, _sep, name = item[1:].partition("/")
+    if scope in ("docker", "rkt") and name == "default-whitelist":
+        arm = _ARM_ONLY if arch.startswith(("arm", "aarch64")) else ()
+        return (*sets.DOCKER_WHITELIST, *sets.NEWER, *arm)
+    if scope in ("docker", "rkt") and name == "default-blacklist":
+        return sets.DOCKER_BLACKLIST
+    if scope == "systemd":
+        return sets.SYSTEMD.get("default" if name == "default-whitelist" else name, ())
+    return ()
+
+
+def _key(profile: Profile, arch: str) -> str:
+    import hashlib
+
+    kernel = os.uname().machine
+    return hashlib.sha256(repr((_VERSION, profile, arch, kernel)).encode()).hexdigest() + ".bpf"
+
+
+def _library() -> ModuleType:
+    try:
+        import pyseccomp
+    except (ImportError, RuntimeError, OSError) as err:
+        raise Unsupported(
+            f"cannot compile a seccomp filter: {err}",
+            "install libseccomp, as role pod_host does, or set insecure_options: [seccomp]",
+            library="libseccomp",
+        ) from err
+    found: ModuleType = pyseccomp
+    return found
+
+
+def _compiled(profile: Profile, arch: str) -> bytes:
+    library = _library()
+    actions = {"allow": library.ALLOW, _KILL: library.KILL_PROCESS}
+
+    def action_of(name: str) -> object:
+        return actions[name] if name in actions else library.ERRNO(getattr(errno, name))
+
+    program = library.SyscallFilter(defaction=action_of(profile.default))
+    for sub_arch in _SUB_ARCHES.get(arch, ()):
+        program.add_arch(getattr(library.Arch, sub_arch))
+    action = action_of(profile.action)
+    for name in profile.names:
+        if name != "clone3" or profile.action != "allow":
+            _add(program, action, name)
+    if profile.checked:
+        check = library.Arg
+        _add(program, action, "clone", check(0, library.MASKED_EQ, _CLONE_NAMESPACES, 0))
+        for persona in _PERSONALITIES:
+            _add(program, action, "personality", check(0, library.EQ, persona))
+    if profile.default != "allow":
+        _add(program, action_of(_ENOSYS), "clone3")
+    return _exported(program)
+
+
+def _add(program: object, action: object, name: str, *arguments: object) -> None:
+    """Add a rule; a call that this machine does not have, or that is what the default does, needs none."""
+    try:
+        program.add_rule(action, name, *arguments)  # type: ignore[attr-defined]
+    except (OSError, RuntimeError, ValueError):
+        return
+
+
+def _exported(program: object) -> bytes:
+    fd = os.memfd_create("filter", os.MFD_CLOEXEC)
+    with os.fdopen(fd, "w+b") as file:
+        program.export_bpf(file)  # type: ignore[attr-defined]
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)

@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding an app's program in its root, and saying why one cannot be started. Source: behaviours C12, C14, A29."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+
+from ..errors import InvalidSpec, NotFound
+from . import roots
+
+EXEC_FAILED = 203
+CHDIR_FAILED = 200
+_DEFAULT_SEARCH = ("/bin", "/usr/bin")
+_ELF, _SCRIPT = b"\x7fELF", b"#!"
+_PT_INTERP = 3
+_HEAD_BYTES = 4096
+_CLASS_64 = 2
+
+
+def program_path(root: int, name: str, search: str | None, working_directory: str) -> str:
+    """Where the app finds what its exec names. A path need not exist; a bare name must. Raises NotFound, InvalidSpec."""
+    if not name:
+        raise InvalidSpec('an "exec" must not be empty', "try --exec=BINARY", where="exec")
+    if name.startswith("/"):
+        return name
+    if "/" in name:
+        return os.path.join(working_directory, name)
+    directories = search.split(":") if search else (working_directory, *_DEFAULT_SEARCH)
+    for directory in directories:
+        path = os.path.join(working_directory, directory, name)
+        if _is_program(root, path):
+            return path
+    raise NotFound(f'error looking up "{name}"', "give the absolute path of the program", program=name)
+
+
+def complaint(path: str) -> str:
+    """Why this process cannot execute a path, "" when nothing is seen to be wrong.
+
+    Names the file that is missing: the program, or the interpreter that it needs.
+    """
+    for _ in range(4):
+        wrong, needed = _look(path)
+        if wrong or not needed:
+            return wrong
+        path = needed
+    return ""
+
+
+def why_not(path: str, err: OSError) -> str:
+    """What execve's refusal means for a user."""
+    if err.errno == errno.ENOEXEC:
+        return f'"{path}" has an unsupported file type'
+    if err.errno in (errno.EACCES, errno.EPERM):
+        return f'"{path}" is not executable'
+    return f'Unable to open "{path}": {err.strerror}'
+
+
+def _is_program(root: int, path: str) -> bool:
+    try:
+        fd = roots.open_path(root, path)
+    except OSError:
+        return False
+    try:
+        mode = os.fstat(fd).st_mode
+    finally:
+        os.close(fd)
+    return stat.S_ISREG(mode) and bool(mode & 0o111)
+
+
+def _look(path: str) -> tuple[str, str]:
+    """What is wrong with a file, and which interpreter it needs."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode) or not os.access(path, os.X_OK, effective_ids=True):
+            return f'"{path}" is not executable', ""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return "", ""  # what may be executed need not be readable
+    except OSError as err:
+        return f'Unable to open "{path}": {err.strerror}', ""
+    try:
+        return "", _interpreter(fd)
+    finally:
+        os.close(fd)
+
+
+def _interpreter(fd: int) -> str:
+    head = os.pread(fd, _HEAD_BYTES, 0)
+    if head.startswith(_SCRIPT):
+        words = head[2:].split(b"\n", 1)[0].split()
+        return os.fsdecode(words[0]) if words else ""
+    if head.startswith(_ELF) and len(head) > 64:
+        return _elf_interpreter(fd, head)
+    return ""
+
+
+def _elf_interpreter(fd: int, head: bytes) -> str:
+    """The file that the program header PT_INTERP names. Source: elf(5)."""
+    wide, order = head[4] == _CLASS_64, "<" if head[5] == 1 else ">"
+    start = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)[0]
+    size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
+    table = os.pread(fd, size * count, start)
+    for at in range(0, len(table) - size + 1, size or 1):
+        if struct.unpack_from(order + "I", table, at)[0] == _PT_INTERP:
+            offset = struct.unpack_from(order + ("Q" if wide else "I"), table, at + (8 if wide else 4))[0]
+            length = struct.unpack_from(order + ("Q" if wide else "I"), table, at + (32 if wide else 16))[0]
+            return os.fsdecode(os.pread(fd, min(length, _HEAD_BYTES), offset).rstrip(b"\0"))
+    return ""

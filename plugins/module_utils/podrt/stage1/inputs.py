@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stage1 finds in a pod's directory and on the host before it decides, and the files that it adds to it."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import HostFailure
+from ..host.files import make_dirs, read_bytes, read_text, read_text_or, write_new
+from ..net.resolv import hosts_file, resolv_conf
+from ..pod.documents import read_app_manifest, read_lower
+from .cgroups import Group
+from .rootfs import JOURNAL, TUN
+from .sandbox import AppInput, Machine, OverlayStep, hosts_path, resolv_path
+from .volumes import check_sources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import PodManifest, RuntimeApp
+    from ..host.paths import PodDir
+    from ..pod.runspec import RunSpec
+    from .sandbox import AppPlan, SandboxPlan
+
+_NOTIFY = "appc.io/executor/supports-systemd-notify"
+_DOCKER = "appc.io/docker/repository"
+_JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
+_DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
+
+
+def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -> tuple[AppInput, ...]:
+    """What there is of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource."""
+    try:
+        overlay = os.path.exists(pod.overlay_prepared)
+        return tuple(_read_input(pod, manifest, app, groups, overlay=overlay) for app in manifest.apps)
+    except OSError as err:
+        raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
+
+
+def look_at_machine(pod: PodDir, tty: str = "") -> Machine:
+    """What of the host the apps shall see."""
+    sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
+    return Machine(
+        tun=os.path.exists(f"/dev/{TUN[0]}"),
+        tty=tty,
+        journal=tuple(path for path in sockets if os.path.exists(path)),
+        hidden=(f"{pod.stage1_root}/rkt/hidden/dir", f"{pod.stage1_root}/rkt/hidden/file"),
+    )
+
+
+def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
+    """Make the directories and files of a start: environments, names, what stands for hidden paths, upper directories.
+
+    Raises HostFailure.
+    """
+    try:
+        for path in ("env", "status", "etc", "hidden", "notify"):
+            make_dirs(f"{pod.stage1_root}/rkt/{path}", _DIR)
+        make_dirs(pod.logs)
+        _hidden(f"{pod.stage1_root}/rkt/hidden")
+        for app in plan.apps:
+            _write_app(pod, app)
+        if runspec.hosts.mode == "custom":
+            write_new(hosts_path(pod), hosts_file(plan.hostname, runspec.hosts.entries).encode(), _FILE)
+        if runspec.dns.mode == "custom":
+            dns = runspec.dns
+            write_resolv(pod, resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain))
+    except OSError as err:
+        raise HostFailure.of("cannot write into the pod's directory", err) from err
+
+
+def write_resolv(pod: PodDir, text: str) -> None:
+    """Give the pod a resolv.conf."""
+    write_new(resolv_path(pod), text.encode(), _FILE)
+
+
+def _read_input(
+    pod: PodDir, manifest: PodManifest, app: RuntimeApp, groups: tuple[Group, ...], *, overlay: bool
+) -> AppInput:
+    name = app.name
+    image = read_app_manifest(pod, name)
+    notify = app.annotations.get(_NOTIFY) or image.annotations.get(_NOTIFY)
+    return AppInput(
+        name=name,
+        tree_id=read_text(pod.app_tree_id(name)),
+        lower=read_lower(pod, name) if overlay else (),
+        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "").split()),
+        filter=_filter(pod.app_filter(name)),
+        docker=image.annotations.get(_DOCKER) is not None,
+        notify=notify == "true",
+        devices=check_sources(manifest, app),
+        cgroups=cgroup_view(groups, name),
+    )
+
+
+def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], ...]:
+    """Where an app finds its leaves: one tree where v2 stands alone, else a directory for each hierarchy. Pure."""
+    if len(groups) == 1 and groups[0].hierarchy.version == 2:
+        return ((groups[0].leaf(app), "/sys/fs/cgroup"),)
+    return tuple((group.leaf(app), f"/sys/fs/cgroup/{group.view}") for group in groups)
+
+
+def _filter(path: str) -> bytes:
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        return b""
+
+
+def _hidden(path: str) -> None:
+    if not os.path.exists(f"{path}/dir"):
+        os.mkdir(f"{path}/dir", _NOTHING)
+        os.close(os.open(f"{path}/file", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _NOTHING))
+
+
+def _write_app(pod: PodDir, app: AppPlan) -> None:
+    make_dirs(pod.app_root(app.name), _DIR)
+    text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
+    write_new(pod.app_env(app.name), text.encode(errors="surrogateescape"), _FILE)
+    if isinstance(app.root, OverlayStep):
+        make_dirs(app.root.upper)
+        make_dirs(app.root.work)
+        # The app's "/" is the upper directory, as far as mode and owner go.
+        topmost = os.stat(app.root.lower[0])
+        os.chown(app.root.upper, topmost.st_uid, topmost.st_gid)
+        os.chmod(app.root.upper, topmost.st_mode & 0o7777)

@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts a pod: decides everything, forks what becomes its PID 1, and joins that to groups and networks meanwhile.
+
+    starter                                   PID 1 of the pod
+    read, make control groups, plan, fork -->  unshare, build the apps' roots
+    join the networks  <-- "namespaces" ---   fork the apps' children, which attach themselves
+    attach PID 1                              execute the supervisor
+    "go" ---------------------------------->  a byte for each app
+                       <-- "started" -------  every app has been executed
+
+Nothing is mounted outside of the pod. When the starter dies before "go", so does everything that it has started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..errors import HostFailure, PodError
+from ..host import syscalls
+from ..host.files import write_new
+from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
+from ..pod.documents import read_manifest, read_runspec
+from ..value import Value
+from . import cgroups, sync
+from .handler import argv_of
+from .inputs import look_at_machine, read_inputs, write_files, write_resolv
+from .limits import apply_devices, apply_limits
+from .namespaces import PodWires, Supervision, become_pid_1
+from .networks import choose_networks, join, may_give_dns, resolv_of
+from .program import supervisor_argv
+from .sandbox import sandbox_plan
+from .teardown import take_down
+from .wires import open_app, open_dir
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import PodManifest
+    from ..host.host import Host
+    from ..host.paths import PodDir
+    from ..net.conf import ChosenNet
+    from ..pod.runspec import RunSpec
+    from .cgroups import Group
+    from .sandbox import SandboxPlan
+    from .terminal import Terminal
+
+_PID_MODE = 0o644
+_SIGKILL = 9
+_STDERR = 2
+
+
+class Request(Value):
+    """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is."""
+
+    host: Host
+    uuid: str
+    lock_fd: int
+    detach: bool = False
+    captured: bool = True
+    terminal: Terminal | None = None
+
+    @property
+    def pod(self) -> PodDir:
+        """The pod's directory."""
+        return self.host.paths.pod("run", self.uuid)
+
+
+class Pid1:
+    """The pod's PID 1, a child of this process. status: what wait(2) gave, None while it lives."""
+
+    def __init__(self, pid: int, channel: int) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.status: int | None = None
+
+    def wait(self) -> int:
+        """Wait until it ends; its status as wait(2) gives it."""
+        if self.status is None:
+            self.status = os.waitpid(self.pid, 0)[1]
+        return self.status
+
+    def kill(self) -> None:
+        """End it, and with it every process of the pod."""
+        if self.status is None:
+            os.kill(self.pid, _SIGKILL)
+            self.wait()
+
+
+class AppNotStarted(HostFailure):
+    """An app of a detached pod could not be started; its status is the exit code."""
+
+
+class _Known(Value):
+    """What was read and made for a start."""
+
+    request: Request
+    manifest: PodManifest
+    runspec: RunSpec
+    chosen: tuple[ChosenNet, ...]
+    groups: tuple[Group, ...]
+
+
+def start(request: Request) -> Pid1:
+    """Start the pod. Returns once every app has been started, or has failed to in a pod that is not detached.
+
+    Raises PodError when it cannot be started, with nothing left of it but its files.
+    """
+    pod, host = request.pod, request.host
+    manifest, runspec = read_manifest(pod), read_runspec(pod)
+    chosen = choose_networks(host, runspec, warn)
+    names = tuple(str(app.name) for app in manifest.apps)
+    child: Pid1 | None = None
+    try:
+        groups = cgroups.make_groups(request.uuid, names, in_service=in_service())
+        cgroups.record(pod, groups)
+        known = _Known(request, manifest, runspec, chosen, groups)
+        plan = _decide(known)
+        child = _fork(known, plan)
+        _join(known, plan, child)
+        _await_apps(request, child)
+        return child
+    except OSError as err:
+        _abandon(request, child)
+        raise HostFailure.of(f'cannot start pod "{request.uuid}"', err) from err
+    except BaseException:
+        _abandon(request, child)
+        raise
+
+
+def warn(text: str) -> None:
+    """Tell whoever starts the pod something that does not stop it."""
+    os.write(_STDERR, f"stage1: warning: {text}\n".encode(errors="replace"))
+
+
+def in_service() -> bool:
+    """Whether systemd has started this process as part of a service. Source: systemd.exec(5)."""
+    return bool(os.environ.get("INVOCATION_ID"))
+
+
+def _decide(known: _Known) -> SandboxPlan:
+    """The plan, with its files written and its limits set."""
+    request, groups = known.request, known.groups
+    inputs = read_inputs(request.pod, known.manifest, groups)
+    machine = look_at_machine(request.pod, request.terminal.path if request.terminal else "")
+    plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
+    write_files(request.pod, plan, known.runspec)
+    missed = list(apply_limits(groups, "", plan.limits))
+    for app in plan.apps:
+        missed += apply_limits(groups, app.name, app.limits)
+        if app.device_rules:
+            apply_devices(groups, app.name, app.device_rules)
+    for sentence in missed:
+        warn(sentence)
+    return plan
+
+
+def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
+    request, pod = known.request, known.request.pod
+    ours, theirs = sync.channel()
+    foreground = not request.detach
+    wires = PodWires(
+        sync=theirs,
+        starter=ours,
+        lock=request.lock_fd,
+        console=os.dup(1) if foreground and request.captured else -1,
+        logs=open_dir(pod.logs),
+        statuses=open_dir(pod.statuses),
+        apps=tuple(open_app(pod, app, known.groups, journal=in_service()) for app in plan.apps),
+        tty=request.terminal.slave if request.terminal else -1,
+        captured=request.captured,
+    )
+    how = Supervision(
+        argv=supervisor_argv(request.host),
+        handler=tuple(argv_of(request.host.python, request.host.runtime)),
+        stop_timeout=known.runspec.stop_timeout,
+        max_bytes=known.runspec.log.max_bytes,
+        max_files=known.runspec.log.max_files,
+        dies_with_starter=foreground,
+        waits_for_resolv=may_give_dns(known.runspec, known.chosen),
+    )
+    pid = _fork_into_new_pid_namespace()
+    if pid == 0:
+        become_pid_1(plan, wires, how)
+    _close(wires)
+    return Pid1(pid, ours)
+
+
+def _fork_into_new_pid_namespace() -> int:
+    """fork, with the child PID 1 of a new namespace, and later children of this process in its own again."""
+    own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(CLONE_NEWPID)
+        pid = os.fork()
+        if pid:
+            syscalls.setns(own, CLONE_NEWPID)
+        return pid
+    finally:
+        os.close(own)
+
+
+def _close(wires: PodWires) -> None:
+    """Close what only the pod needs."""
+    fds = [wires.sync, wires.console, wires.logs, wires.statuses, wires.tty]
+    for app in wires.apps:
+        fds += [*app.procs, app.listed, app.kill, app.oom, app.notify, app.journal]
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
+    """Wait for the namespaces, join them to networks and groups, and let the apps start."""
+    request, pod = known.request, known.request.pod
+    _expect(child, sync.NAMESPACES)
+    infos = ()
+    if plan.namespaces & CLONE_NEWNET:
+        infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, warn)
+    if may_give_dns(known.runspec, known.chosen):
+        text = resolv_of(infos, warn)
+        if text:
+            write_resolv(pod, text)
+        _send(child, sync.RESOLV)
+    for group in known.groups:
+        fd = cgroups.procs_fd(group.supervisor)
+        try:
+            cgroups.attach((fd,), child.pid)
+        finally:
+            os.close(fd)
+    write_new(pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
+    _send(child, sync.GO)
+
+
+def _await_apps(request: Request, child: Pid1) -> None:
+    """Wait until the apps have been started. Only a detached pod minds one that was not: nobody else sees it end."""
+    message = sync.receive(child.channel)
+    if message and message[0] == sync.FAILED:
+        raise sync.error_of(message)
+    if not request.detach or (message and message[0] == sync.STARTED):
+        return
+    child.wait()
+    if not message:
+        raise HostFailure(f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said")
+    _, name, reason, status = message
+    err = AppNotStarted(f'app "{name}" could not be started: {reason}', "podctl logs tells what it said", app=name)
+    err.exit_code = int(status) or err.exit_code
+    raise err
+
+
+def _expect(child: Pid1, kind: str) -> None:
+    message = sync.receive(child.channel)
+    if not message or message[0] != kind:
+        _raise_failure(message)
+
+
+def _send(child: Pid1, kind: str) -> None:
+    try:
+        sync.send(child.channel, kind)
+    except OSError:
+        _raise_failure(sync.receive(child.channel))
+
+
+def _raise_failure(message: sync.Message) -> None:
+    if message and message[0] == sync.FAILED:
+        raise sync.error_of(message)
+    raise HostFailure("the pod's PID 1 has died", "dmesg may tell why")
+
+
+def _abandon(request: Request, child: Pid1 | None) -> None:
+    if child:
+        child.kill()
+    with contextlib.suppress(PodError):
+        take_down(request.host, request.uuid, request.pod)

@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is left of a pod on the host once it has ended: its networks and its control groups. Nothing is mounted."""
+
+from __future__ import annotations
+
+from ..errors import PodError
+from ..net.attach import detach
+from . import cgroups
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.host import Host
+    from ..host.paths import PodDir
+    from ..pod.lifecycle import Pod
+
+
+def teardown(host: Host, pod: Pod) -> None:
+    """Take down a pod that has ended; what is gone already is fine. Kills what is left in its control groups.
+
+    Raises PodError when something could not be taken down, after all was tried.
+    """
+    take_down(host, pod.uuid, pod.dir)
+
+
+def take_down(host: Host, uuid: str, pod: PodDir) -> None:
+    """The same for a pod's directory."""
+    failure: PodError | None = None
+    try:
+        cgroups.remove_groups(cgroups.recorded(pod))
+    except PodError as err:
+        failure = err
+    detach(host.paths, uuid, pod.net_confs, pod.net_info)
+    if failure:
+        raise failure

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The terminal of an interactive pod: a pseudo-terminal of its own, joined to the caller's. Source: behaviours C19.
+
+The app never gets the caller's terminal itself, into which it could type. Keys go through unchanged, so that ^C reaches
+the app; the caller's terminal is raw meanwhile.
+"""
+
+from __future__ import annotations
+
+import _signal
+import contextlib
+import fcntl
+import os
+import select
+import termios
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Attributes = list[Union[int, list[Union[bytes, int]]]]
+
+_STDIN, _STDOUT = 0, 1
+_CHUNK = 1 << 14
+_WINDOW_BYTES = 8
+_INPUT_OFF = termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON
+_LOCAL_OFF = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
+
+
+class Terminal:
+    """A pseudo-terminal: master here, slave for the app."""
+
+    def __init__(self) -> None:
+        self.master, self.slave = os.openpty()
+        self.path = os.ttyname(self.slave)
+        self._fit()
+
+    def relay(self, pid: int) -> None:
+        """Carry keys and output to and fro until a process ends."""
+        before = _make_raw()
+        resized = _signal.signal(_signal.SIGWINCH, lambda _number, _frame: self._fit())
+        ended = os.pidfd_open(pid)
+        try:
+            self._relay(ended)
+        finally:
+            os.close(ended)
+            _signal.signal(_signal.SIGWINCH, resized)
+            if before is not None:
+                termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+
+    def _relay(self, ended: int) -> None:
+        poll = select.poll()
+        for fd in (ended, self.master, _STDIN):
+            poll.register(fd, select.POLLIN)
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            if self.master in ready and not _carry(self.master, _STDOUT):
+                poll.unregister(self.master)
+            elif ended in ready:
+                return
+            if _STDIN in ready and not _carry(_STDIN, self.master):
+                poll.unregister(_STDIN)
+
+    def _fit(self) -> None:
+        """Give the app's terminal the size of the caller's."""
+        with contextlib.suppress(OSError):
+            size = fcntl.ioctl(_STDIN, termios.TIOCGWINSZ, bytes(_WINDOW_BYTES))
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+
+
+def _carry(source: int, target: int) -> bool:
+    """Read once and write it all; whether there can be more."""
+    try:
+        data = os.read(source, _CHUNK)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(target, view) :]
+    except OSError:
+        return False
+    return bool(data)
+
+
+def _make_raw() -> Attributes | None:
+    """Let the caller's terminal pass every key on; what it was before, None when it is no terminal."""
+    try:
+        before: Attributes = termios.tcgetattr(_STDIN)
+    except termios.error:
+        return None
+    raw: Attributes = termios.tcgetattr(_STDIN)
+    for index, off in ((0, _INPUT_OFF), (1, termios.OPOST), (3, _LOCAL_OFF)):
+        flags = raw[index]
+        if isinstance(flags, int):
+            raw[index] = flags & ~off
+    termios.tcsetattr(_STDIN, termios.TCSADRAIN, raw)
+    return before

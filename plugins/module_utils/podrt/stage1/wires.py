@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is opened for a pod before it is born: PID 1 sees the host read-only, and only descriptors lead out of that."""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from ..host import syscalls
+from .cgroups import procs_fd
+from .namespaces import AppWires
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.paths import PodDir
+    from .cgroups import Group
+    from .sandbox import AppPlan
+
+_JOURNAL_STDOUT = "/run/systemd/journal/stdout"
+_PRIORITY_INFO = 6
+
+
+def open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: bool) -> AppWires:
+    """Open what an app's child and its supervision need. Raises OSError."""
+    name = app.name
+    tracking = next(
+        (group for group in groups if group.hierarchy.version == 2), groups[0] if groups else None
+    )
+    return AppWires(
+        procs=tuple(procs_fd(group.leaf(name)) for group in groups),
+        listed=os.open(f"{tracking.leaf(name)}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC) if tracking else -1,
+        kill=_kill_fd(tracking.leaf(name)) if tracking and tracking.hierarchy.version == 2 else -1,
+        oom=_oom_fd(groups, name) if any(limit.controller == "memory" for limit in app.limits) else -1,
+        notify=_notify_socket(pod, name) if app.launch.notify else -1,
+        journal=_journal_stream(name) if journal else -1,
+    )
+
+
+def open_dir(path: str) -> int:
+    """A descriptor of a directory of the host that can be written beneath."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _kill_fd(leaf: str) -> int:
+    try:
+        return os.open(f"{leaf}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1  # before Linux 5.14
+
+
+def _oom_fd(groups: tuple[Group, ...], app: str) -> int:
+    """Counts what the kernel kills for memory in a v1 leaf; v2 kills the whole leaf by itself."""
+    for group in groups:
+        if group.hierarchy.version == 1 and "memory" in group.controllers:
+            leaf = group.leaf(app)
+            counter = syscalls.eventfd(0, os.O_CLOEXEC)
+            control = os.open(f"{leaf}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+            events = os.open(f"{leaf}/cgroup.event_control", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(events, f"{counter} {control}".encode())
+            finally:
+                os.close(control)
+                os.close(events)
+            return counter
+    return -1
+
+
+def _notify_socket(pod: PodDir, app: str) -> int:
+    """The socket that the app says READY=1 to. Bound through a descriptor: the path would be too long for one."""
+    directory = open_dir(f"{pod.stage1_root}/rkt/notify")
+    try:
+        found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        path = f"/proc/self/fd/{directory}/{app}"
+        found.bind(path)
+        os.chmod(path, 0o777)
+        return found.detach()
+    finally:
+        os.close(directory)
+
+
+def _journal_stream(app: str) -> int:
+    """A connection to the host's journal under the app's name, -1 where there is none. Source: sd_journal_stream_fd."""
+    found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        found.connect(_JOURNAL_STDOUT)
+        found.send(f"{app}\n\n{_PRIORITY_INFO}\n0\n0\n0\n0\n".encode())
+    except OSError:
+        found.close()
+        return -1
+    return found.detach()

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""A host for one test, out of this machine: pid, mount and network namespaces of its own, and a data directory.
+
+Plays run inside, so that links, nftables, mounts and processes are the test's alone, a snapshot of them is exact, and
+all of it is gone when the first process of the namespaces ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
+UPLINK = "192.0.2.1"
+SECONDS = 120
+
+# The first process of the namespaces: it reaps, as an init does.
+INIT = f"""
+import os, signal, subprocess
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+for line in '''link set lo up
+link add up0 type dummy
+addr add {UPLINK}/24 dev up0
+link set up0 up
+route add default via 192.0.2.254'''.splitlines():
+    subprocess.run(["ip", *line.split()], check=True)
+print("ready", flush=True)
+while True:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+    signal.sigtimedwait([signal.SIGCHLD], 1)
+"""
+
+Task = dict[str, Any]
+
+
+class Play:
+    """What a play answered: its exit status, its text, and the results of its tasks in their order."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str], results: list[dict[str, Any]]) -> None:
+        self.status, self.results = done.returncode, results
+        self.text = done.stdout + done.stderr
+
+
+class Machine:
+    """The namespaces, and where pods live in them."""
+
+    def __init__(self, base: pathlib.Path, init: int) -> None:
+        self.base, self.init = base, init
+        self.data = base / "data"
+        self.directories = {"data_dir": str(self.data), "config_dir": str(base / "etc")}
+
+    def run(self, *argv: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command inside."""
+        kinds = ("mount", "net", "pid", "ipc")
+        spaces = [f"--{kind}=/proc/{self.init}/ns/{kind}" for kind in kinds]
+        options = {"check": True, "timeout": SECONDS, "stdin": subprocess.DEVNULL, **more}
+        return subprocess.run(["nsenter", *spaces, "--", *argv], capture_output=True, text=True, **options)
+
+    def playbook(self, playbook: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Play a playbook on the machine itself."""
+        env = {
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(CHECKOUT / ".cache" / "ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(self.base / "ansible"),
+            "ANSIBLE_REMOTE_TEMP": str(self.base / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "LC_ALL": "C.UTF-8",
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+        }
+        program = pathlib.Path(sys.executable).with_name("ansible-playbook")
+        interpreter = f"ansible_python_interpreter={sys.executable}"
+        argv = [str(program), "-i", "localhost,", "-c", "local", "-e", interpreter, str(playbook), *arguments]
+        return self.run(*argv, check=False, env=env, cwd=CHECKOUT)
+
+    def play(self, *tasks: Task, check: bool = False, arguments: Sequence[str] = ()) -> Play:
+        """Play tasks of the collection, {module: options}. A task that fails does not end the play."""
+        names = [f"task{number}" for number in range(len(tasks))]
+        output = self.base / "results.json"
+        steps: list[Task] = [
+            {"name": name, "register": name, "ignore_errors": True, **_qualified(task)}
+            for name, task in zip(names, tasks)
+        ]
+        content = "{{ [" + ", ".join(names) + "] | to_json }}"
+        copy = {"content": content, "dest": str(output), "mode": "0600"}
+        steps.append({"name": "keep", "ansible.builtin.copy": copy, "check_mode": False, "diff": False})
+        defaults = {"group/stagecraft.pods.pods": self.directories}
+        document = [{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": steps}]
+        playbook = self.base / "play.yml"
+        playbook.write_text(json.dumps(document))  # JSON is YAML
+        output.unlink(missing_ok=True)
+        done = self.playbook(playbook, *(["--check"] if check else []), *arguments)
+        assert output.exists(), done.stdout + done.stderr
+        return Play(done, json.loads(output.read_text()))
+
+    def task(self, module: str, check: bool = False, **options: Any) -> dict[str, Any]:
+        """The result of one task, which does not fail."""
+        result = self.play({module: options}, check=check).results[0]
+        assert not result.get("failed"), result
+        assert bool(result.get("changes")) == result["changed"], result
+        return result
+
+    def failing(self, module: str, **options: Any) -> dict[str, Any]:
+        """The result of one task, which fails with a sentence."""
+        result = self.play({module: options}).results[0]
+        assert result.get("failed"), result
+        assert "Traceback" not in json.dumps(result)
+        return result
+
+    def processes(self) -> dict[int, str]:
+        """The processes inside, but for the first and this question: {pid: command line}."""
+        script = 'for p in /proc/[0-9]*; do echo "${p#/proc/} $(tr "\\0" " " < $p/cmdline)"; done'
+        lines = self.run("sh", "-c", script).stdout.splitlines()
+        pairs = (line.partition(" ")[::2] for line in lines)
+        own = ("sh -c for p in", "tr ")
+        return {int(pid): text for pid, text in pairs if pid != "1" and text and not text.startswith(own)}
+
+    def snapshot(self) -> Mapping[str, object]:
+        """All that a pod could leave behind. Images, rendered trees and the runtime stay, and are not in it."""
+        ip, nft = ("ip", "-o"), ("nft", "list", "ruleset")
+        inside = ("pods", "names", "net")
+        return {
+            "links": sorted(self.run(*ip, "link").stdout.splitlines()),
+            "addresses": sorted(self.run(*ip, "addr").stdout.splitlines()),
+            "routes": self.run("ip", "route").stdout,
+            "nftables": self.run(*nft).stdout,
+            "mounts": sorted(line.split(" ", 4)[4] for line in self.run("cat", "/proc/1/mountinfo").stdout.splitlines()),
+            "processes": sorted(self.processes().values()),
+            "network namespaces": self.run("sh", "-c", "ls /run/netns 2>/dev/null || true").stdout,
+            "files": sorted(
+                str(path)
+                for name in inside
+                for path in (self.data / name).rglob("*")
+                if len(path.relative_to(self.data).parts) > 2 or (name != "pods" and not path.is_dir())
+            ),
+            "cgroups": cgroups_of(self.uuids()),
+        }
+
+    def uuids(self) -> list[str]:
+        """Every pod that has been here; the list survives them."""
+        kept = self.base / "uuids"
+        known = set(kept.read_text().split()) if kept.exists() else set()
+        known |= {path.name for path in (self.data / "pods").glob("*/*")}
+        kept.write_text("\n".join(sorted(known)))
+        return sorted(known)
+
+
+def _qualified(task: Task) -> Task:
+    return {("stagecraft.pods." + key if key.startswith("pod_") else key): value for key, value in task.items()}
+
+
+def cgroups_of(uuids: Sequence[str]) -> list[str]:
+    """The groups on this machine that belong to these pods."""
+    names = [name for uuid in uuids for name in (uuid, uuid.replace("-", "\\x2d"))]
+    found = pathlib.Path("/sys/fs/cgroup").rglob("*.scope")
+    return sorted(str(path) for path in found if any(name in path.name for name in names))
+
+
+@contextlib.contextmanager
+def new_machine(base: pathlib.Path) -> Iterator[Machine]:
+    """A machine that ends with the block."""
+    spaces = ("--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
+    argv = ["unshare", *spaces, sys.executable, "-I", "-S", "-c", INIT]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            (base / "etc").mkdir(parents=True)
+            yield Machine(base, int(children[0]))
+        finally:
+            process.kill()
