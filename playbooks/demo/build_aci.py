@@ -2,12 +2,13 @@
 # Copyright (c) 2026 the stagecraft.pods authors
 """Make an ACI out of one static program: build_aci.py OUTPUT PROGRAM MANIFEST, where MANIFEST is JSON.
 
-An ACI is a tar with a manifest and a rootfs. Equal input makes an equal file, so the image has the same ID everywhere.
+An ACI is a tar with a manifest and a rootfs. The labels os and arch are added. Equal input makes an equal file, so the image has the same ID everywhere.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import tarfile
@@ -16,6 +17,16 @@ FOLDERS = ("rootfs", "rootfs/bin", "rootfs/etc", "rootfs/tmp", "rootfs/www")
 PASSWD = b"root:x:0:0:root:/:/bin/sh\n"
 GROUP = b"root:x:0:\n"
 APPLETS = ("sh", "httpd", "date", "mv", "sleep", "hostname", "cat")
+ARCHES = {"x86_64": "amd64", "aarch64": "aarch64"}
+
+
+def labelled(manifest):
+    """The manifest with what this machine is."""
+    machine = os.uname().machine
+    labels = {"os": "linux", "arch": ARCHES.get(machine, machine)}
+    found = json.loads(manifest)
+    found["labels"] = [{"name": name, "value": value} for name, value in labels.items()]
+    return json.dumps(found, sort_keys=True)
 
 
 def entry(name, kind, mode, size=0, link=""):
@@ -32,7 +43,7 @@ def build(output, program, manifest):
     aside = output + ".new"
     with tarfile.open(aside, "w", format=tarfile.USTAR_FORMAT) as archive:
         files = (
-            ("manifest", 0o644, manifest.encode()),
+            ("manifest", 0o644, labelled(manifest).encode()),
             ("rootfs/bin/busybox", 0o755, busybox),
             ("rootfs/etc/passwd", 0o644, PASSWD),
             ("rootfs/etc/group", 0o644, GROUP),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import _signal
 import fcntl
 import os
+import sys
 import termios
 
 from ..errors import HostFailure, PodError
@@ -81,6 +82,8 @@ def become_app(launch: Launch, resolved: Resolved, root: str, wires: Wires) -> N
         sync.send_failure(wires.exec, err)
     except OSError as err:
         sync.send_failure(wires.exec, HostFailure.of("cannot set up an app", err))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug keeps its traceback, also in a child that must not unwind
     finally:
         os._exit(status)
 

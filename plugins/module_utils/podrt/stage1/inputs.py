@@ -77,7 +77,7 @@ def write_resolv(pod: PodDir, text: str) -> None:
 def _read_input(
     pod: PodDir, manifest: PodManifest, app: RuntimeApp, groups: tuple[Group, ...], *, overlay: bool
 ) -> AppInput:
-    name = app.name
+    name = str(app.name)
     image = read_app_manifest(pod, name)
     notify = app.annotations.get(_NOTIFY) or image.annotations.get(_NOTIFY)
     return AppInput(

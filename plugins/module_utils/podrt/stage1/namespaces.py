@@ -14,6 +14,7 @@ import _socket
 import fcntl
 import marshal
 import os
+import sys
 
 from ..errors import HostFailure, PodError
 from ..host import syscalls
@@ -89,6 +90,8 @@ def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoRetu
         sync.send_failure(wires.sync, err)
     except OSError as err:
         sync.send_failure(wires.sync, HostFailure.of("cannot set up the pod", err))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug keeps its traceback, also in a child that must not unwind
     finally:
         os._exit(1)
 
@@ -230,7 +233,7 @@ def _fork_app(app: AppPlan, resolved: Resolved, given: AppWires, wires: PodWires
     if resolved.post_stop:
         post_stop = _sealed("post-stop", plan_of(app.launch, resolved.post_stop, app.root.target))
     return {
-        "name": app.name,
+        "name": str(app.name),
         "pid": pid,
         "out": out,
         "err": err,

@@ -153,7 +153,7 @@ class _Common(Value):
 
 def environment_of(app: App, name: str) -> tuple[tuple[str, str], ...]:
     """What an app's process finds in its environment. Source: behaviours C8, C9."""
-    found = {**dict(app.environment), "AC_APP_NAME": name}
+    found = {**dict(app.environment), "AC_APP_NAME": str(name)}
     for key, value in _DEFAULTS:
         found.setdefault(key, value)
     return tuple(found.items())
@@ -183,7 +183,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *volume_steps(pod, common.manifest, runtime, given.prefill),
     )
     return AppPlan(
-        name=runtime.name,
+        name=str(runtime.name),
         root=_root(pod, runtime.name, given),
         steps=steps,
         last_steps=_last_steps(common, runtime),
