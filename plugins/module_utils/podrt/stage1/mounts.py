@@ -153,7 +153,7 @@ class BindStep(Step):
 
 
 class ReadOnlyStep(Step):
-    """A path of the app that may not be changed; nothing if it is not there. "/" is the root's own mount."""
+    """A path of the app that may not be changed; nothing if it is not there."""
 
     path: str
 
@@ -161,11 +161,25 @@ class ReadOnlyStep(Step):
         return f"read-only {self.path}"
 
     def apply(self, root: int) -> None:
-        """Lay a read-only copy of the mount over it, or make the root's mount read-only."""
-        if self.path == "/":
-            syscalls.mount_setattr(root, 0, syscalls.MOUNT_ATTR_RDONLY)
-            return
+        """Lay a read-only copy of it over it."""
         _cover(root, self.path, None)
+
+
+class SealStep(Step):
+    """A mount of the app that becomes read-only itself; mounts beneath it do not."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"seal {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Set it read-only."""
+        fd = roots.open_path(root, self.path)
+        try:
+            syscalls.mount_setattr(fd, 0, syscalls.MOUNT_ATTR_RDONLY)
+        finally:
+            os.close(fd)
 
 
 class HideStep(Step):

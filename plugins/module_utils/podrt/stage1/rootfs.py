@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
 from ..value import Value
-from .mounts import BindStep, DeviceStep, DirStep, FileStep, FsStep, HideStep, LinkStep, ReadOnlyStep
+from .mounts import BindStep, DeviceStep, DirStep, FileStep, FsStep, HideStep, LinkStep, ReadOnlyStep, SealStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _sys(around: Surroundings) -> list[Step]:
     if around.cgroups:
         steps.append(FsStep("tmpfs", "/sys/fs", _SYSTEM, "mode=755,size=64k"))
         steps += [BindStep(source, target, read_only=True) for source, target in around.cgroups]
-        steps.append(ReadOnlyStep("/sys/fs"))
+        steps.append(SealStep("/sys/fs"))
     elif secure:
         steps.append(HideStep("/sys/fs", around.hidden[0]))
     if secure:

@@ -13,7 +13,7 @@ from ..net.resolv import hosts_file
 from ..value import Value
 from .capabilities import bounding_set
 from .limits import device_rules, limits_of
-from .mounts import BindStep, CopiedRoot, OverlayStep, ReadOnlyStep
+from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
 from .rootfs import Surroundings, surroundings
 from .volumes import volume_steps
 
@@ -216,7 +216,7 @@ def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
     elif common.runspec.dns.mode in ("auto", "custom"):
         steps.append(BindStep(resolv_path(common.pod), "/etc/resolv.conf", optional=True))
     if runtime.read_only_root_fs:
-        steps.append(ReadOnlyStep("/"))
+        steps.append(SealStep("/"))
     return tuple(steps)
 
 

@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry stop of stage1: tell a pod's PID 1 to end. Source: behaviours A42, D12."""
+
+from __future__ import annotations
+
+import _signal
+import os
+import time
+
+from ..errors import Conflict, HostFailure
+from ..pod import documents
+from ..pod.lifecycle import PodState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..pod.lifecycle import Pod
+
+_START_SECONDS = 5.0
+_POLL_SECONDS = 0.05
+
+
+def stop(pod: Pod, *, force: bool) -> None:
+    """Ask a running pod to end, or with force kill it; does not wait. One that ends meanwhile is fine.
+
+    Raises Conflict when the pod does not get as far as having a PID 1, HostFailure.
+    """
+    pid = _pid(pod)
+    if pid is None:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Number and process belong together from here on; whether it is the pod's is asked now.
+        if holds(pid, pod):
+            _signal.pidfd_send_signal(process, _signal.SIGKILL if force else _signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except OSError as err:
+        raise HostFailure.of(f'cannot stop pod "{pod.uuid}"', err) from err
+    finally:
+        os.close(process)
+
+
+def holds(pid: int, pod: Pod) -> bool:
+    """Whether a process holds the pod's directory open, as its supervisor does for the lock."""
+    wanted = os.fstat(pod.fd)
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except FileNotFoundError:
+        return False
+    for number in numbers:
+        try:
+            found = os.stat(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:
+            continue
+        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+            return True
+    return False
+
+
+def _pid(pod: Pod) -> int | None:
+    """The pod's PID 1, waited for while the pod starts; None when the pod has ended. Source: behaviours D8."""
+    end = time.monotonic() + _START_SECONDS
+    while pod.state() is PodState.RUNNING:
+        pid = documents.read_pid(pod.dir)
+        if pid is not None:
+            return pid
+        if time.monotonic() > end:
+            raise Conflict(f'pod "{pod.uuid}" is still being started', "try again in a moment", uuid=pod.uuid)
+        time.sleep(_POLL_SECONDS)
+    return None
