@@ -51,7 +51,5 @@ def format_bytes(count: int) -> str:
     """The shortest exact spelling of a number of bytes: 128M, 64Mi, 4097."""
     binary = [(suffix + "i", 1024 ** (n + 1)) for n, suffix in enumerate("KMGTPE")]
     decimal = [(suffix, 1000 ** (n + 1)) for n, suffix in enumerate("kMGTPE")]
-    for suffix, size in (*reversed(binary), *reversed(decimal)):
-        if count and count % size == 0:
-            return f"{count // size}{suffix}"
-    return str(count)
+    exact = [f"{count // size}{suffix}" for suffix, size in (*decimal, *binary) if count and count % size == 0]
+    return min((str(count), *exact), key=len)

@@ -10,7 +10,14 @@ import os
 from ..errors import Conflict, HostFailure, PodError
 from ..host import syscalls
 from ..host.files import read_bytes
-from ..host.syscalls import CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS
+from ..host.syscalls import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUTS,
+)
 from ..pod import documents
 from . import cgroups
 from .execution import EXEC_FAILED, complaint, program_path, why_not

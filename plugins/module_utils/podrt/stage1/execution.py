@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import _signal
 import errno
 import os
 import stat
@@ -57,6 +58,18 @@ def why_not(path: str, err: OSError) -> str:
     if err.errno in (errno.EACCES, errno.EPERM):
         return f'"{path}" is not executable'
     return f'Unable to open "{path}": {err.strerror}'
+
+
+def pass_on(status: int) -> int:
+    """What a child's end, as wait(2) gives it, means for this process: an exit code, or the same signal."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number != _signal.SIGKILL:
+            _signal.signal(number, _signal.SIG_DFL)
+            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (number,))
+        os.kill(os.getpid(), number)
+        return 128 + number
+    return os.WEXITSTATUS(status)
 
 
 def _is_program(root: int, path: str) -> bool:

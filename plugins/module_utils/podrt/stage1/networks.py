@@ -39,7 +39,12 @@ def choose_networks(host: Host, runspec: RunSpec, report: Callable[[str], None])
 
 
 def join(
-    host: Host, uuid: str, pid: int, manifest: PodManifest, chosen: tuple[ChosenNet, ...], report: Callable[[str], None]
+    host: Host,
+    uuid: str,
+    pid: int,
+    manifest: PodManifest,
+    chosen: tuple[ChosenNet, ...],
+    report: Callable[[str], None],
 ) -> tuple[NetInfo, ...]:
     """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError."""
     pod = host.paths.pod("run", uuid)
@@ -72,7 +77,9 @@ def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
     """The resolv.conf that the networks ask for, "" when none does; the first one wins."""
     asking = [info for info in infos if info.dns.to_json()]
     for other in asking[1:]:
-        report(f"the DNS settings of network {other.net_name} are ignored: {asking[0].net_name} has given some")
+        report(
+            f"the DNS settings of network {other.net_name} are ignored: {asking[0].net_name} has given some"
+        )
     if not asking:
         return ""
     dns, name = asking[0].dns, asking[0].net_name

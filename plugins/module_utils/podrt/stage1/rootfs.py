@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
 from ..value import Value
-from .mounts import BindStep, DeviceStep, DirStep, FileStep, FsStep, HideStep, LinkStep, ReadOnlyStep, SealStep
+from .mounts import (
+    BindStep,
+    DeviceStep,
+    DirStep,
+    FileStep,
+    FsStep,
+    HideStep,
+    LinkStep,
+    ReadOnlyStep,
+    SealStep,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

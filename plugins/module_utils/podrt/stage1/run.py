@@ -11,6 +11,7 @@ import _signal
 import os
 
 from ..errors import PodError
+from .execution import pass_on
 from .start import Request, start, warn
 from .teardown import take_down
 
@@ -50,7 +51,7 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
         take_down(host, uuid, request.pod)
     except PodError as err:
         warn(err.message)
-    return _exit_as(status)
+    return pass_on(status)
 
 
 def _wait(request: Request, child: Pid1) -> int:
@@ -69,14 +70,6 @@ def _wait(request: Request, child: Pid1) -> int:
     finally:
         for number, handler in handlers:
             _signal.signal(number, handler)
-
-
-def _exit_as(status: int) -> int:
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        os.kill(os.getpid(), number)
-        return 128 + number
-    return os.WEXITSTATUS(status)
 
 
 def _fill_stdio() -> None:

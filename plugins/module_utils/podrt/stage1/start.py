@@ -240,9 +240,13 @@ def _await_apps(request: Request, child: Pid1) -> None:
         return
     child.wait()
     if not message:
-        raise HostFailure(f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said")
+        raise HostFailure(
+            f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
+        )
     _, name, reason, status = message
-    err = AppNotStarted(f'app "{name}" could not be started: {reason}', "podctl logs tells what it said", app=name)
+    err = AppNotStarted(
+        f'app "{name}" could not be started: {reason}', "podctl logs tells what it said", app=name
+    )
     err.exit_code = int(status) or err.exit_code
     raise err
 
