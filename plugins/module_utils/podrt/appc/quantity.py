@@ -51,5 +51,7 @@ def format_bytes(count: int) -> str:
     """The shortest exact spelling of a number of bytes: 128M, 64Mi, 4097."""
     binary = [(suffix + "i", 1024 ** (n + 1)) for n, suffix in enumerate("KMGTPE")]
     decimal = [(suffix, 1000 ** (n + 1)) for n, suffix in enumerate("kMGTPE")]
-    exact = [f"{count // size}{suffix}" for suffix, size in (*decimal, *binary) if count and count % size == 0]
+    exact = [
+        f"{count // size}{suffix}" for suffix, size in (*decimal, *binary) if count and count % size == 0
+    ]
     return min((str(count), *exact), key=len)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..appc.names import ACName
 from ..errors import InvalidSpec
-from ..image.fetch import FetchPolicy
+from ..image.policy import FetchPolicy
 from ..pod.runspec import RunSpec
 from ..value import Value
 

@@ -185,7 +185,7 @@ def _pre_start(launch: Launch, resolved: Resolved, permitted: int) -> None:
             run_handler(resolved.pre_start, launch.environment, launch.bounding, permitted)
         finally:
             os._exit(EXEC_FAILED)
-    _, status = os.waitpid(pid, 0)
+    _pid, status = os.waitpid(pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:
         raise NotStarted(f"the pre-start handler ended with status {code}", code)

@@ -81,7 +81,7 @@ def parse_hierarchies(memberships: str, mounts: tuple[MountEntry, ...]) -> tuple
     """The hierarchies that are mounted, from the text of /proc/PID/cgroup and the mounts. Pure."""
     found = []
     for line in memberships.splitlines():
-        _, names, path = line.split(":", 2)
+        _number, names, path = line.split(":", 2)
         controllers = tuple(names.split(",")) if names else ()
         mount = _mount_of(controllers, path, mounts)
         if mount is not None:

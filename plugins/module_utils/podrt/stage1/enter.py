@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry enter of stage1: a command in the namespaces of a pod and the root of an app. Source: behaviours A45, A46."""
+"""The entry enter of stage1: a command in the namespaces of a pod and the root of an app.
+
+Source: behaviours A45, A46.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from ..host.syscalls import (
 )
 from ..pod import documents
 from . import cgroups
-from .execution import EXEC_FAILED, complaint, program_path, why_not
+from .execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
 from .stop import holds
 
 TYPE_CHECKING = False
@@ -59,7 +62,7 @@ def enter(_host: Host, pod: Pod, app: str, argv: Sequence[str], term: str) -> in
     child = os.fork()
     if child == 0:
         _execute(argv, environment)
-    return _status(child)
+    return pass_on(os.waitpid(child, 0)[1])
 
 
 def _environment(pod: Pod, app: str, term: str) -> dict[str, str]:
@@ -102,12 +105,3 @@ def _execute(argv: Sequence[str], environment: dict[str, str]) -> NoReturn:
 
 def _say(text: str) -> None:
     os.write(2, f"enter: {text}\n".encode(errors="replace"))
-
-
-def _status(child: int) -> int:
-    _pid, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        os.kill(os.getpid(), number)
-        return 128 + number
-    return os.WEXITSTATUS(status)

@@ -23,7 +23,10 @@ _CLASS_64 = 2
 
 
 def program_path(root: int, name: str, search: str | None, working_directory: str) -> str:
-    """Where the app finds what its exec names. A path need not exist; a bare name must. Raises NotFound, InvalidSpec."""
+    """Where the app finds what its exec names; a path need not exist, a bare name must.
+
+    Raises NotFound, InvalidSpec.
+    """
     if not name:
         raise InvalidSpec('an "exec" must not be empty', "try --exec=BINARY", where="exec")
     if name.startswith("/"):
@@ -43,7 +46,7 @@ def complaint(path: str) -> str:
 
     Names the file that is missing: the program, or the interpreter that it needs.
     """
-    for _ in range(4):
+    for _step in range(4):
         wrong, needed = _look(path)
         if wrong or not needed:
             return wrong

@@ -11,8 +11,9 @@ from ..host.files import make_dirs, read_bytes, read_text, read_text_or, write_n
 from ..net.resolv import hosts_file, resolv_conf
 from ..pod.documents import read_app_manifest, read_lower
 from .cgroups import Group
+from .mounts import OverlayStep
 from .rootfs import JOURNAL, TUN
-from .sandbox import AppInput, Machine, OverlayStep, hosts_path, resolv_path
+from .sandbox import AppInput, Machine, hosts_path, resolv_path
 from .volumes import check_sources
 
 TYPE_CHECKING = False

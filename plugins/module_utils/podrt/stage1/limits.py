@@ -58,7 +58,7 @@ def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
 
 def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[str, ...]:
     """The devices that an app may use, as v1 spells them: the built-in ones and those of its volumes. Pure."""
-    built_in = [f"c {major}:{minor} rwm" for _, major, minor in DEVICES]
+    built_in = [f"c {major}:{minor} rwm" for _name, major, minor in DEVICES]
     terminals = [f"c {_PTMX[0]}:{_PTMX[1]} rw", f"c {_PTS_MAJOR}:* rw"]
     given = [
         f"{kind} {os.major(device)}:{os.minor(device)} {'r' if read_only else 'rw'}"

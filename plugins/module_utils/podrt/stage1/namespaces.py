@@ -260,7 +260,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "max_files": how.max_files,
         "handler": list(how.handler),
     }
-    plan_fd = _sealed("plan", marshal.dumps(plan))
+    plan_fd = _sealed("plan", marshal.dumps(plan))  # type: ignore[arg-type]  # typed dicts are dicts
     kept = [wires.sync, wires.lock, go, wires.console, wires.logs, wires.statuses, plan_fd]
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key != "pid"]

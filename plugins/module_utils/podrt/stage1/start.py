@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..host.paths import PodDir
     from ..net.conf import ChosenNet
+    from ..net.info import NetInfo
     from ..pod.runspec import RunSpec
     from .cgroups import Group
     from .sandbox import SandboxPlan
@@ -213,7 +214,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     """Wait for the namespaces, join them to networks and groups, and let the apps start."""
     request, pod = known.request, known.request.pod
     _expect(child, sync.NAMESPACES)
-    infos = ()
+    infos: tuple[NetInfo, ...] = ()
     if plan.namespaces & CLONE_NEWNET:
         infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, warn)
     if may_give_dns(known.runspec, known.chosen):
@@ -243,7 +244,7 @@ def _await_apps(request: Request, child: Pid1) -> None:
         raise HostFailure(
             f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
         )
-    _, name, reason, status = message
+    name, reason, status = message[1:]
     err = AppNotStarted(
         f'app "{name}" could not be started: {reason}', "podctl logs tells what it said", app=name
     )

@@ -139,7 +139,7 @@ class App:
                 posix.write(self.kill, b"1")
             except OSError:
                 pass
-        for _ in range(_KILL_ROUNDS):
+        for _round in range(_KILL_ROUNDS):
             if not self._pids():
                 return
             self.signal(_signal.SIGKILL)
@@ -211,7 +211,7 @@ class Supervisor:
     def run(self) -> int:
         """Supervise until the end."""
         while any(app.running or app.handling for app in self._apps):
-            for fd, _ in self._poll.poll(self._patience()):
+            for fd, _event in self._poll.poll(self._patience()):
                 self._attend(fd)
             self._reap()
             if self._stop_asked and not self._stopping:

@@ -37,7 +37,7 @@ class Terminal:
         self._fit()
 
     def relay(self, pid: int) -> None:
-        """Carry keys and output to and fro until a process ends."""
+        """Carry keys and output both ways until a process ends."""
         before = _make_raw()
         resized = _signal.signal(_signal.SIGWINCH, lambda _number, _frame: self._fit())
         ended = os.pidfd_open(pid)
@@ -54,7 +54,7 @@ class Terminal:
         for fd in (ended, self.master, _STDIN):
             poll.register(fd, select.POLLIN)
         while True:
-            ready = [fd for fd, _ in poll.poll()]
+            ready = [fd for fd, _event in poll.poll()]
             if self.master in ready and not _carry(self.master, _STDOUT):
                 poll.unregister(self.master)
             elif ended in ready:
