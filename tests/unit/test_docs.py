@@ -46,7 +46,7 @@ def blocks(path: pathlib.Path, language: str) -> list[str]:
     if path.suffix == ".md":
         return [code for found, code in FENCE.findall(text) if found == language]
     found = BLOCK.findall(text + "\n")
-    return [textwrap.dedent(code) for _, spoken, code in found if spoken == language]
+    return [textwrap.dedent(code) for _other, spoken, code in found if spoken == language]
 
 
 def constant(path: pathlib.Path, name: str) -> Any:

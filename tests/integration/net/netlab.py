@@ -61,7 +61,7 @@ def in_own_network(test: Callable[..., None]) -> Callable[..., None]:
         os.close(writable)
         with open(readable, encoding="utf-8") as told:
             failure = told.read()
-        _, status = os.waitpid(pid, 0)
+        _other, status = os.waitpid(pid, 0)
         if failure or status:
             pytest.fail(failure or f"the test's process ended with {status}", pytrace=False)
 

@@ -109,7 +109,7 @@ def test_many_pods_at_once_get_addresses_of_their_own(tmp_path: pathlib.Path) ->
     lab = NetLab(tmp_path)
     lab.conf("10-br.conf", BRIDGE)
     before = lab.snapshot()
-    pods = [lab.pod() for _ in range(16)]
+    pods = [lab.pod() for _other in range(16)]
     in_parallel([lambda pod=pod: pod.attach("default,br") for pod in pods])  # type: ignore[misc]
     for index in (0, 1):
         assert len({read_net_info(pod.info_path)[index].ip for pod in pods}) == 16
@@ -125,7 +125,7 @@ def test_pods_that_come_and_go_at_once_do_not_lose_the_table(tmp_path: pathlib.P
 
     def come_and_go() -> None:
         pod = lab.pod()
-        for _ in range(4):
+        for _other in range(4):
             pod.attach().detach()
 
     def come() -> None:
@@ -133,7 +133,7 @@ def test_pods_that_come_and_go_at_once_do_not_lose_the_table(tmp_path: pathlib.P
 
     lab.pod()
     works = []
-    for _ in range(4):
+    for _other in range(4):
         lab._pods += 10
         works.append(lambda start=lab._pods: (setattr(lab, "_pods", start), come_and_go()))  # type: ignore[misc]
     in_parallel([*works, come])

@@ -268,10 +268,10 @@ def test_sixteen_processes_cause_one_download(host, push, registry):
     one, other = push(*archives), push(*reversed(archives))
 
     def all_at_once():
-        children = [spawn(host, reference) for reference in (one, other) for _ in range(8)]
+        children = [spawn(host, reference) for reference in (one, other) for _other in range(8)]
         ends = [child.communicate() for child in children]
         assert [child.returncode for child in children] == [0] * 16, ends
-        assert len({out for out, _ in ends}) == 2
+        assert len({out for out, _other in ends}) == 2
 
     asked = registry.during(all_at_once)
     sent = [line for line in asked if line.startswith("GET blobs/")]

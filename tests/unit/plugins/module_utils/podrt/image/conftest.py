@@ -26,7 +26,7 @@ class Web:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_: (404, {}, b"")
+        self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_other: (404, {}, b"")
         self.breaks_after = 0
         outer = self
 
@@ -49,7 +49,7 @@ class Web:
 
             do_HEAD = do_GET
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_other: object) -> None:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -103,15 +103,15 @@ def test_a_url_is_asked_as_its_policy_says(host, web, aci):
     assert len(web.asked) == 1
     assert fetch(host, url, UPDATE).id == image.id
     assert fetching.is_current(host, parse_reference(url), UPDATE, image)
-    assert [method for method, _, _ in web.asked] == ["GET", "GET", "HEAD"]
-    web.answer = lambda *_: (200, {"ETag": '"2"'}, aci(content=b"new"))
+    assert [method for method, _other, _other in web.asked] == ["GET", "GET", "HEAD"]
+    web.answer = lambda *_other: (200, {"ETag": '"2"'}, aci(content=b"new"))
     assert not fetching.is_current(host, parse_reference(url), UPDATE, image)
     assert fetch(host, url, UPDATE).id != image.id
 
 
 @pytest.mark.behaviour("B17", "B18")
 def test_within_max_age_nothing_is_asked(host, web, aci):
-    web.answer = lambda *_: (200, {"Cache-Control": "public, max-age=600"}, aci())
+    web.answer = lambda *_other: (200, {"Cache-Control": "public, max-age=600"}, aci())
     image = fetch(host, f"{web.url}/a.aci")
     lines = []
     fetch(host, f"{web.url}/a.aci", UPDATE, lines)
@@ -123,7 +123,7 @@ def test_within_max_age_nothing_is_asked(host, web, aci):
 @pytest.mark.behaviour("B19")
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_another_status_is_an_error(host, web, status):
-    web.answer = lambda *_: (status, {}, b"")
+    web.answer = lambda *_other: (status, {}, b"")
     with pytest.raises(Unreachable, match=f"bad HTTP status code: {status}"):
         fetch(host, f"{web.url}/a.aci")
 
@@ -152,18 +152,18 @@ def test_a_broken_connection_is_taken_up_where_it_broke(host, web, aci):
     web.answer, web.breaks_after = answer, 1_000_000
     image = fetch(host, f"{web.url}/a.aci")
     assert image.id == f"sha512-{hashlib.sha512(body).hexdigest()[:64]}"
-    assert [headers.get("if-range") for _, _, headers in web.asked] == [None, '"1"']
+    assert [headers.get("if-range") for _other, _other, headers in web.asked] == [None, '"1"']
 
 
 def test_a_connection_that_breaks_for_good_leaves_nothing(host, web, aci):
-    web.answer, web.breaks_after = (lambda *_: (200, {}, aci(content=bytes(100_000)))), 50_000
+    web.answer, web.breaks_after = (lambda *_other: (200, {}, aci(content=bytes(100_000)))), 50_000
     with pytest.raises(Unreachable, match="cannot resume"):
         fetch(host, f"{web.url}/a.aci")
     assert os.listdir(f"{host.paths.cas}/tmp") == []
 
 
 def test_what_is_no_image_is_corrupt(host, web):
-    web.answer = lambda *_: (200, {}, b"<html>sign in</html>" * 100)
+    web.answer = lambda *_other: (200, {}, b"<html>sign in</html>" * 100)
     with pytest.raises(Corrupt):
         fetch(host, f"{web.url}/a.aci")
 
@@ -195,7 +195,7 @@ def registry(web, token="", login=""):
 def test_a_registry_may_want_a_token(host, web):
     reference = registry(web, token="secret")
     assert fetch(host, reference, credentials=lambda name: ("me", "pw") if name == web.authority else None)
-    tokens = [(path, headers["authorization"]) for _, path, headers in web.asked if "/token" in path]
+    tokens = [(path, headers["authorization"]) for _other, path, headers in web.asked if "/token" in path]
     assert tokens == [("/token?service=s&scope=repository%3Aapp%3Apull", "Basic bWU6cHc=")]
 
 

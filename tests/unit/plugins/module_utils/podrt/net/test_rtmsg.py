@@ -19,4 +19,4 @@ def test_attributes_read_back_and_are_aligned(wanted: list[tuple[int, bytes]]) -
 
 @given(st.binary(max_size=64))
 def test_any_bytes_can_be_read(data: bytes) -> None:
-    assert sum(len(content) + 4 for _, content in attributes(data)) >= 0
+    assert sum(len(content) + 4 for _other, content in attributes(data)) >= 0

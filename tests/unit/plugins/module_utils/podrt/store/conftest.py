@@ -58,8 +58,8 @@ def _make_tar() -> MakeTar:
 def _make_aci(make_tar: MakeTar) -> MakeTar:
     def make(manifest: dict[str, object], *members: tuple[tarfile.TarInfo, bytes]) -> bytes:
         full = {"acKind": "ImageManifest", "acVersion": "0.8.11", **manifest}
-        below = [(info, content) for info, content in members]
-        for info, _ in below:
+        below = list(members)
+        for info, _other in below:
             info.name = f"rootfs/{info.name}"
             if info.type == tarfile.LNKTYPE:
                 info.linkname = f"rootfs/{info.linkname}"

@@ -50,7 +50,7 @@ def test_owner_mode_time_and_content_are_kept(unpack, entry):
 
 
 def test_directories_get_their_times_last(unpack, entry):
-    root, _ = unpack(
+    root, _other = unpack(
         entry("d", mtime=1000), entry("d/e", mtime=2000), entry("d/e/f", b"x"), entry("d/g", b"y")
     )
     assert [(root / name).stat().st_mtime for name in ("d", "d/e")] == [1000, 2000]
@@ -59,14 +59,14 @@ def test_directories_get_their_times_last(unpack, entry):
 def test_the_umask_does_not_matter(unpack, entry):
     old = os.umask(0o077)
     try:
-        root, _ = unpack(entry("d", mode=0o777), entry("d/f", b"", mode=0o666), entry("e/f", b""))
+        root, _other = unpack(entry("d", mode=0o777), entry("d/f", b"", mode=0o666), entry("e/f", b""))
     finally:
         os.umask(old)
     assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("d", "d/f", "e")] == [0o777, 0o666, 0o755]
 
 
 def test_links_devices_and_pipes_are_made(unpack, entry):
-    root, _ = unpack(
+    root, _other = unpack(
         entry("f", b"x"),
         entry("hard", b"", linkname="f", **LINK),
         entry("soft", b"", linkname="../../outside", uid=7, **SYMLINK),
@@ -87,7 +87,7 @@ def test_only_capabilities_and_user_attributes_are_kept(unpack, entry):
         "SCHILY.xattr.trusted.overlay.opaque": "y",
         "SCHILY.xattr.security.capability": capability.decode("latin-1"),
     }
-    root, _ = unpack(entry("f", b"x", uid=5, pax_headers=headers))
+    root, _other = unpack(entry("f", b"x", uid=5, pax_headers=headers))
     assert sorted(os.listxattr(root / "f")) == ["security.capability", "user.colour"]
     assert os.getxattr(root / "f", "security.capability") == capability
 
@@ -120,7 +120,7 @@ def test_no_entry_is_written_through_a_link_that_leads_out(unpack, entry, tmp_pa
 
 
 def test_a_link_out_that_is_replaced_by_a_directory_is_no_way_out(unpack, entry, tmp_path):
-    root, _ = unpack(entry("d", b"", linkname=str(tmp_path), **SYMLINK), entry("d"), entry("d/f", b"x"))
+    root, _other = unpack(entry("d", b"", linkname=str(tmp_path), **SYMLINK), entry("d"), entry("d/f", b"x"))
     assert (root / "d/f").read_bytes() == b"x"
     assert not (tmp_path / "f").exists()
 
@@ -184,19 +184,19 @@ def test_the_root_cannot_become_a_file(unpack, entry):
 
 
 def test_a_path_of_many_directories_is_fine_and_of_very_many_corrupt(unpack, entry):
-    root, _ = unpack(entry("d/" * 128 + "f", b"x"))
+    root, _other = unpack(entry("d/" * 128 + "f", b"x"))
     assert (root / ("d/" * 128) / "f").read_bytes() == b"x"
     with pytest.raises(Corrupt, match="more than 128"):
         unpack(entry("e/" * 1900 + "f", b"x"))
 
 
 def test_more_directories_than_descriptors_are_fine(unpack, entry):
-    root, _ = unpack(*(entry(f"d{n}/f", b"x") for n in range(1500)))
+    root, _other = unpack(*(entry(f"d{n}/f", b"x") for n in range(1500)))
     assert len(list(root.iterdir())) == 1500
 
 
 def test_a_later_entry_replaces_an_earlier_one_of_another_kind(unpack, entry):
-    root, _ = unpack(
+    root, _other = unpack(
         entry("a"), entry("a/b", b"x"), entry("a", b"file"), entry("c", b"y"), entry("c"), entry("c/d", b"z")
     )
     assert (root / "a").read_bytes() == b"file"
@@ -204,7 +204,7 @@ def test_a_later_entry_replaces_an_earlier_one_of_another_kind(unpack, entry):
 
 
 def test_directories_that_no_entry_describes_are_noted(unpack, entry):
-    _, extraction = unpack(entry("a/b/f", b"x"), entry("a"))
+    _other, extraction = unpack(entry("a/b/f", b"x"), entry("a"))
     assert extraction.implied == {"", "a/b"}
 
 
@@ -218,7 +218,7 @@ def is_opaque(path: pathlib.Path) -> bool:
 
 
 def test_whiteouts_become_those_of_overlayfs(unpack, entry):
-    root, _ = unpack(
+    root, _other = unpack(
         entry("d"), entry("d/.wh.gone", b""), entry("o"), entry("o/.wh..wh..opq", b""), whiteouts=True
     )
     assert is_whiteout(root / "d/gone")
@@ -229,7 +229,7 @@ def test_whiteouts_become_those_of_overlayfs(unpack, entry):
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (1, 0, 2)])
 def test_a_directory_that_a_layer_removes_and_brings_anew_is_opaque(unpack, entry, order):
     members = [entry(".wh.d", b""), entry("d"), entry("d/new", b"x")]
-    root, _ = unpack(*(members[index] for index in order), whiteouts=True)
+    root, _other = unpack(*(members[index] for index in order), whiteouts=True)
     assert is_opaque(root / "d")
     assert (root / "d/new").read_bytes() == b"x"
 
@@ -237,7 +237,7 @@ def test_a_directory_that_a_layer_removes_and_brings_anew_is_opaque(unpack, entr
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_file_that_a_layer_removes_and_brings_anew_is_there(unpack, entry, order):
     members = [entry(".wh.f", b""), entry("f", b"new")]
-    root, _ = unpack(*(members[index] for index in order), whiteouts=True)
+    root, _other = unpack(*(members[index] for index in order), whiteouts=True)
     assert (root / "f").read_bytes() == b"new"
 
 
@@ -248,5 +248,5 @@ def test_a_whiteout_of_nothing_is_corrupt(unpack, entry, name):
 
 
 def test_in_an_aci_such_names_mean_nothing(unpack, entry):
-    root, _ = unpack(entry(".wh.x", b"y"))
+    root, _other = unpack(entry(".wh.x", b"y"))
     assert (root / ".wh.x").read_bytes() == b"y"

@@ -26,7 +26,7 @@ def test_long_names_and_contents_come_through_whatever_the_chunks(make_tar, entr
     data = make_tar(
         entry(LONG, b"x" * 1300), entry("link", b"", type=tarfile.SYMTYPE, linkname=LONG), format=style
     )
-    (first, content), (second, _) = read(data, piece)
+    (first, content), (second, _other) = read(data, piece)
     assert (first.name, content, first.kind) == (LONG, b"x" * 1300, tar.FILE)
     assert (second.link, second.kind) == (LONG, tar.SYMLINK)
 
@@ -50,7 +50,7 @@ def test_pax_gives_fractions_of_a_second_and_attributes(make_tar, entry):
 
 def test_a_global_header_holds_for_all_entries(make_tar, entry):
     data = make_tar(entry("a", b""), entry("b", b""), format=tarfile.PAX_FORMAT, pax_headers={"uid": "77"})
-    assert [found.uid for found, _ in read(data)] == [77, 77]
+    assert [found.uid for found, _other in read(data)] == [77, 77]
 
 
 def test_unread_data_is_skipped(make_tar, entry):
@@ -61,7 +61,7 @@ def test_unread_data_is_skipped(make_tar, entry):
 
 def test_an_archive_without_its_final_zeros_is_read(make_tar, entry):
     data = make_tar(entry("a", b"x" * 512))
-    assert [found.name for found, _ in read(data[:1024])] == ["a"]
+    assert [found.name for found, _other in read(data[:1024])] == ["a"]
 
 
 @pytest.mark.parametrize(
