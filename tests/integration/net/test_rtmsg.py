@@ -82,7 +82,7 @@ def by_pyroute2(netns: int) -> None:
 
 
 VOLATILE = ("ifindex", "link_index", "link_netnsid", "valid_life_time", "operstate", "netns-immutable")
-TIMERS = ("gc_timer", "hello_timer", "tcn_timer", "topology_change_timer", "bridge_id", "root_id")
+TIMERS = ("_timer", "bridge_id", "root_id")
 
 
 def settled(value: object) -> object:

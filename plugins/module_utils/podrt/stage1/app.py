@@ -208,8 +208,9 @@ def run_handler(
 
 def _set_oom_score(score: int) -> None:
     try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(score))
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, str(score).encode())
+        os.close(fd)
     except OSError as err:
         raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Source: behaviours C9.
 _DEFAULTS = (("PATH", _PATH), ("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/sh"))
+_NOTIFY_SOCKET = "/run/systemd/notify"
 _IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 _UTS_SYSCTLS = ("kernel.domainname",)
 
@@ -124,6 +125,11 @@ def resolv_path(pod: PodDir) -> str:
     return f"{pod.stage1_root}/rkt/etc/resolv.conf"
 
 
+def notify_path(pod: PodDir, app: str) -> str:
+    """The socket that an app says READY=1 to."""
+    return f"{pod.stage1_root}/rkt/notify/{app}"
+
+
 def hosts_path(pod: PodDir) -> str:
     """The pod's generated hosts file; there is none when the image's own or the host's is used."""
     return f"{pod.stage1_root}/rkt/etc/hosts"
@@ -151,11 +157,13 @@ class _Common(Value):
     hostname: str
 
 
-def environment_of(app: App, name: str) -> tuple[tuple[str, str], ...]:
-    """What an app's process finds in its environment. Source: behaviours C8, C9."""
+def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[str, str], ...]:
+    """What an app's process finds in its environment. Source: behaviours C8, C9, C11."""
     found = {**dict(app.environment), "AC_APP_NAME": str(name)}
     for key, value in _DEFAULTS:
         found.setdefault(key, value)
+    if notify:
+        found["NOTIFY_SOCKET"] = _NOTIFY_SOCKET
     return tuple(found.items())
 
 
@@ -179,6 +187,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     steps = (
         *surroundings(around),
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
+        *((BindStep(notify_path(pod, runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
         *_hosts_steps(common),
         *volume_steps(pod, common.manifest, runtime, given.prefill),
     )
@@ -225,7 +234,7 @@ def _launch(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
     scores = [isolator.score for isolator in app.isolators if isinstance(isolator, OomScoreAdj)]
     return Launch(
         argv=app.exec,
-        environment=environment_of(app, given.name),
+        environment=environment_of(app, given.name, notify=given.notify),
         search=dict(app.environment).get("PATH"),
         working_directory=app.working_directory or "/",
         user=app.user,

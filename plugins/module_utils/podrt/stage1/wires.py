@@ -10,6 +10,7 @@ import os
 from ..host import syscalls
 from .cgroups import procs_fd
 from .namespaces import AppWires
+from .sandbox import notify_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ def _oom_fd(groups: tuple[Group, ...], app: str) -> int:
 
 def _notify_socket(pod: PodDir, app: str) -> int:
     """The socket that the app says READY=1 to. Bound through a descriptor: the path would be too long for one."""
-    directory = open_dir(f"{pod.stage1_root}/rkt/notify")
+    parent, name = os.path.split(notify_path(pod, app))
+    directory = open_dir(parent)
     try:
         found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
-        path = f"/proc/self/fd/{directory}/{app}"
+        path = f"/proc/self/fd/{directory}/{name}"
         found.bind(path)
         os.chmod(path, 0o777)
         return found.detach()

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Starting, ending and dying: what stays, what is recorded, what is left."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    HOST_NET,
+    StageLab,
+    eventually,
+    finish,
+    groups_of,
+)
+
+QUICK = RunSpec(networks=HOST_NET.networks, stop_timeout=1)
+
+
+@pytest.mark.behaviour("A26", "A28", "D14")
+@pytest.mark.parametrize(("script", "status"), [("true", 0), ("exit 5", 5), ("kill -9 $$", 9)], ids=str)
+def test_the_status_of_the_app_is_that_of_the_pod(stage: StageLab, script: str, status: int) -> None:
+    pod = stage.sh(script)
+    done = pod.call()
+    assert (done.status, done.err) == (status, "")
+    assert pod.statuses() == {"main": status}
+
+
+@pytest.mark.behaviour("A27", "A28", "D14")
+def test_the_first_failure_ends_the_pod_and_the_others_count_as_zero(stage: StageLab) -> None:
+    scripts = {"good": "exit 0", "bad": "sleep 0.2; exit 5", "late": "trap 'exit 6' TERM; sleep 60 & wait"}
+    pod = stage.pod({name: {"exec": ["sh", "-c", script]} for name, script in scripts.items()})
+    started = time.monotonic()
+    assert pod.call().status == 5
+    assert time.monotonic() - started < 8
+    assert pod.statuses() == {"good": 0, "bad": 5, "late": 0}
+
+
+@pytest.mark.behaviour("D11", "D14")
+def test_sigterm_is_an_orderly_stop(stage: StageLab) -> None:
+    pod = stage.sh("trap 'echo stopping; exit 3' TERM; echo up; sleep 60 & wait")
+    process = pod.start()
+    pod.wait_ready()
+    eventually(lambda: "up" in pod.log())
+    process.send_signal(signal.SIGTERM)
+    done = finish(process)
+    assert (done.status, done.lines) == (0, ["up", "stopping"])
+    assert pod.statuses() == {"main": 0}
+
+
+@pytest.mark.behaviour("D12", "C57")
+def test_stop_kills_what_does_not_end_in_its_time(stage: StageLab) -> None:
+    pod = stage.sh("trap '' TERM; while :; do sleep 1; done", QUICK)
+    process = pod.start()
+    pod.wait_ready()
+    started = time.monotonic()
+    assert pod.call("stop", force=False).status == 0
+    assert finish(process).status == 0
+    assert 0.9 < time.monotonic() - started < 5
+
+
+@pytest.mark.behaviour("A30", "D12")
+def test_a_pod_that_is_killed_takes_its_starter_along(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60")
+    process = pod.start()
+    pod.wait_ready()
+    assert pod.call("stop", force=True).status == 0
+    assert finish(process).status == -signal.SIGKILL
+    assert pod.statuses() == {"main": None}
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.behaviour("A29")
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("/bin/nosuch", 'Error: Unable to open "/bin/nosuch": No such file or directory'),
+        ("/data/plain", 'Error: "/data/plain" is not executable'),
+        ("/data/script", 'Error: Unable to open "/bin/nosuch-shell": No such file or directory'),
+        ("/data/empty", 'Error: "/data/empty" has an unsupported file type'),
+        ("/data/dynamic", 'Error: Unable to open "/lib64/ld-linux-x86-64.so.2": No such file or directory'),
+    ],
+    ids=lambda value: value if value.startswith("/") else "",
+)
+def test_a_program_that_cannot_be_executed_is_203(stage: StageLab, program: str, line: str) -> None:
+    data = stage.tree / "data"
+    (data / "plain").write_text("x")
+    (data / "script").write_text("#!/bin/nosuch-shell -x\n")
+    (data / "empty").write_bytes(b"")
+    (data / "dynamic").write_bytes(pathlib.Path("/bin/true").read_bytes())
+    for name in ("script", "empty", "dynamic"):
+        (data / name).chmod(0o755)
+    pod = stage.pod({"main": {"exec": [program]}})
+    done = pod.call()
+    assert (done.status, done.lines) == (203, [line])
+    assert pod.statuses() == {"main": 203}
+
+
+@pytest.mark.behaviour("C12")
+def test_a_bare_name_that_is_nowhere_is_an_error_of_the_setup(stage: StageLab) -> None:
+    pod = stage.pod({"main": {"exec": ["nosuch"]}})
+    done = pod.call()
+    assert (done.status, done.err) == (254, 'not-found: error looking up "nosuch"\n')
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.behaviour("A30")
+def test_a_missing_source_of_a_volume_is_1(stage: StageLab) -> None:
+    volume = {"name": "v", "kind": "host", "source": "/nosuch/here"}
+    done = stage.run("true", volumes=[volume], mounts=[{"volume": "v", "path": "/v"}])
+    message = "host-failure: Failed to stat /nosuch/here: No such file or directory\n"
+    assert (done.status, done.err) == (1, message)
+
+
+def test_a_detached_pod_outlives_its_starter(stage: StageLab) -> None:
+    pod = stage.sh("echo hello; sleep 60")
+    done = pod.call(detach=True)
+    assert (done.status, done.out, done.err) == (0, "", "")
+    assert pod.state() == "running"
+    assert os.readlink(pod.dir.supervisor_status) == "ready"
+    eventually(lambda: "stdout hello\n" in pod.log())
+    pod.call("stop", force=False)
+    pod.wait_ended()
+    assert pod.statuses() == {"main": 0}
+
+
+def test_teardown_leaves_nothing_and_may_be_repeated(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60")
+    pod.call(detach=True)
+    assert groups_of(pod.uuid)
+    pod.call("stop", force=True)
+    pod.wait_ended()
+    for _ in range(2):
+        assert pod.call("gc").status == 0
+        assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "reason"),
+    [
+        ({"exec": ["/bin/nosuch"]}, 203, 'Unable to open "/bin/nosuch": No such file or directory'),
+        ({"exec": ["true"], "workingDirectory": "/nosuch"}, 200, "working directory"),
+        (
+            {"exec": ["true"], "eventHandlers": [{"name": "pre-start", "exec": ["false"]}]},
+            1,
+            "pre-start handler ended with status 1",
+        ),
+    ],
+    ids=["exec", "working directory", "pre-start"],
+)
+def test_an_app_that_does_not_start_fails_a_detached_start(
+    stage: StageLab, script: dict[str, object], status: int, reason: str
+) -> None:
+    pod = stage.pod({"main": script, "other": {"exec": ["sleep", "60"]}}, QUICK)
+    done = pod.call(detach=True)
+    assert done.status == status
+    assert reason in done.err
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
+def test_a_setup_that_fails_leaves_nothing(stage: StageLab, detach: bool) -> None:
+    pod = stage.sh("true", user="nobody-knows")
+    done = pod.call(detach=detach)
+    assert (done.status, done.err) == (254, 'not-found: "nobody-knows" user not found\n')
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
+@pytest.mark.parametrize("delay", [0.02, 0.05, 0.06, 0.07, 0.08, 0.1, 0.15])
+def test_a_starter_that_is_killed_leaves_no_half_pod(stage: StageLab, delay: float, detach: bool) -> None:
+    """In the foreground nothing survives; a detached pod either never starts or is whole."""
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+    pod = stage.sh("sleep 60")
+    process = pod.start(detach=detach)
+    time.sleep(delay)
+    process.kill()
+    finish(process)
+
+    def settled() -> bool:
+        return pod.state() == "exited" or (detach and os.path.islink(pod.dir.supervisor_status))
+
+    eventually(settled, 10)
+    if pod.state() == "running":
+        assert pod.call("stop", force=True).status == 0
+        pod.wait_ended()
+    assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
+    assert pod.call("gc").status == 0
+    assert groups_of(pod.uuid) == []
+
+
+def test_orphans_are_reaped_and_end_with_their_app(stage: StageLab) -> None:
+    script = "(sleep 60 & echo $! > /orphan) & sleep 0.1; for n in 1 2 3; do (sleep 0.01 &) ; done; sleep 0.3; ps"
+    done = stage.run(script)
+    assert done.status == 0
+    assert "Z" not in {line.split()[3] for line in done.lines if "sleep" in line}
+
+
+def test_a_pod_runs_when_stdio_is_closed(stage: StageLab) -> None:
+    pod = stage.sh("echo quiet")
+    process = pod.start()
+    assert finish(process).status == 0
+    assert "stdout quiet\n" in pod.log()
+
+
+def test_a_second_app_still_runs_when_the_first_has_ended_well(stage: StageLab) -> None:
+    pod = stage.pod({"first": {"exec": ["true"]}, "second": {"exec": ["sh", "-c", "sleep 0.4; echo done"]}})
+    done = pod.call()
+    assert (done.status, done.said) == (0, [("second", "done")])
