@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
 # shellcheck shell=sh
-# All of a host that a pod or the role could leave behind, one line a thing. What systemd itself keeps writing is left out.
+# All of a host that a pod or the role could leave behind, one line a thing. What systemd itself keeps
+# writing is left out, and net.ipv4.ip_forward, which stays on once it was needed: others may rely on it by now.
 export LC_ALL=C
 echo "== mounts"
-cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sed 's/ master:[0-9]*//; s/ shared:[0-9]*//' | sort
+cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sed 's/ master:[0-9]*//; s/ shared:[0-9]*//; s/,uuid=on//' | sort
 echo "== network"
-ip -o link | sed 's/^[0-9]*: //' | sort
+ip -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//' | sort
 ip -o addr | sed 's/^[0-9]*: //; s/ tentative//; s/valid_lft.*//' | sort
 ip route
 nft list ruleset
-cat /proc/sys/net/ipv4/ip_forward
 echo "== cgroups"
 find /sys/fs/cgroup -type d 2> /dev/null | grep -E 'pod|machine' | sort
 echo "== units"

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What the supervisor does for its apps: logs, handlers, limits; and entering a pod."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import pty
+import re
+import signal
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import logs
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import LogPolicy, RunSpec
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    HOST_NET,
+    NO_NET,
+    StageLab,
+    eventually,
+    finish,
+)
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (stdout|stderr) (.*)")
+
+
+def handler(event: str, script: str) -> dict[str, object]:
+    return {"name": event, "exec": ["/bin/sh", "-c", script]}
+
+
+def memory(limit: str) -> list[dict[str, object]]:
+    return [{"name": "resource/memory", "value": {"limit": limit}}]
+
+
+@pytest.mark.behaviour("C19")
+def test_output_goes_to_the_console_and_to_the_log(stage: StageLab) -> None:
+    pod = stage.sh("echo one; echo two >&2; printf three")
+    done = pod.call()
+    assert sorted(done.said) == [("main", "one"), ("main", "three"), ("main", "two")]
+    found = [match.groups() for match in map(LINE.fullmatch, pod.log().splitlines()) if match]
+    assert sorted(found) == [("stderr", "two"), ("stdout", "one"), ("stdout", "three")]
+    assert [line.text for line in logs.tail(pod.dir, "main", 3)]
+
+
+def test_logs_are_rotated_and_bounded(stage: StageLab) -> None:
+    policy = RunSpec(networks=HOST_NET.networks, log=LogPolicy(4096, 3))
+    pod = stage.sh("i=0; while test $i -lt 500; do echo line-$i; i=$((i+1)); done", policy)
+    pod.call()
+    files = sorted(os.listdir(pod.dir.logs))
+    assert files == ["main.log", "main.log.1", "main.log.2"]
+    assert all(os.path.getsize(f"{pod.dir.logs}/{name}") <= 4096 for name in files)
+    kept = [line.text for line in logs.read_log(pod.dir, "main")]
+    assert kept == [f"line-{number}" for number in range(500 - len(kept), 500)]
+    assert len(kept) > 100
+
+
+def test_much_output_is_complete_and_in_order(stage: StageLab) -> None:
+    done = stage.run("seq 1 20000")
+    assert done.lines == [str(number) for number in range(1, 20001)]
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(stage: StageLab) -> None:
+    done = stage.run("head -c 100000 /dev/zero | tr '\\0' x")
+    assert sum(len(line) for line in done.lines) == 100000
+    assert max(len(line) for line in done.lines) < 1 << 17
+
+
+def test_a_console_that_goes_away_does_not_end_the_pod(stage: StageLab) -> None:
+    pod = stage.sh("sleep 0.3; echo lost; sleep 0.1; exit 4")
+    process = pod.start()
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(10) == 4
+    assert "stdout lost" in pod.log()
+
+
+@pytest.mark.behaviour("C18", "C56")
+def test_handlers_run_as_root_in_the_root_of_the_app(stage: StageLab) -> None:
+    handlers = [
+        handler("pre-start", "echo pre $(id -u) $(id -g) $HOME; touch /dev/shm/pre; sleep 0.2"),
+        handler("post-stop", "echo post $(id -u) $AC_APP_NAME; ls /dev/shm; ls / | grep -c .; ls /work 2>/dev/null"),
+    ]
+    pod = stage.sh("echo main $(id -u); ls /dev/shm", eventHandlers=handlers, user="worker", group="workers")
+    done = pod.call()
+    assert done.status == 0
+    assert done.lines[:5] == ["pre 0 0 /root", "main 100", "pre", "post 0 main", "pre"]
+    assert len(done.lines) == 6
+
+
+@pytest.mark.behaviour("C18")
+def test_a_pre_start_that_fails_is_the_status_of_the_app(stage: StageLab) -> None:
+    handlers = [handler("pre-start", "exit 7"), handler("post-stop", "echo post")]
+    pod = stage.sh("echo never", eventHandlers=handlers)
+    done = pod.call()
+    assert done.status == 7
+    assert "never" not in done.lines
+    assert done.lines[-1] == "post"
+    assert pod.statuses() == {"main": 7}
+
+
+@pytest.mark.behaviour("C18")
+def test_a_post_stop_runs_also_when_the_app_fails_or_the_pod_is_stopped(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", eventHandlers=[handler("post-stop", "sleep 0.3; echo post")])
+    process = pod.start()
+    pod.wait_ready()
+    process.send_signal(signal.SIGTERM)
+    done = finish(process)
+    assert (done.status, done.lines) == (0, ["post"])
+    failing = stage.run("exit 3", eventHandlers=[handler("post-stop", "echo post")])
+    assert (failing.status, failing.lines) == (3, ["post"])
+
+
+@pytest.mark.behaviour("C18", "C47")
+def test_handlers_are_bounded_as_their_app_is(stage: StageLab) -> None:
+    look = "grep -E 'CapBnd|CapEff' /proc/self/status"
+    done = stage.run(look, eventHandlers=[handler("pre-start", look), handler("post-stop", look)])
+    assert {line.split()[1] for line in done.lines} == {"00000000a80425fb"}
+    assert len(done.lines) == 6
+
+
+@pytest.mark.behaviour("C44")
+def test_too_much_memory_ends_the_app(stage: StageLab) -> None:
+    script = "head -c 64M /dev/zero | tail -c 64M > /dev/null; echo survived"
+    done = stage.pod({"main": {"exec": ["sh", "-c", f"sh -c '{script}' & wait; sleep 20"], "isolators": memory("16M")}}).call()
+    assert done.status == signal.SIGKILL
+    assert "survived" not in done.lines
+
+
+@pytest.mark.behaviour("C45")
+def test_cpu_limits_reach_the_kernel(stage: StageLab) -> None:
+    isolators = [
+        {"name": "resource/cpu", "value": {"limit": "755m"}},
+        {"name": "os/linux/cpu-shares", "value": 512},
+    ]
+    script = "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.shares 2>/dev/null || cat cpu.max cpu.weight"
+    done = stage.run(script, isolators=isolators)
+    assert done.lines in (["75000", "512"], ["75000 100000", "20"])
+
+
+def test_a_limit_of_the_pod_holds_for_all_its_apps(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", isolators_of_pod=memory("40M"))
+    pod.call(detach=True)
+    text = pathlib.Path(f"{pod.dir.path}/cgroups").read_text()
+    tops = [line for line in text.splitlines() if "/memory/" in line]
+    assert pathlib.Path(f"{tops[0]}/memory.limit_in_bytes").read_text().strip() in ("40000000", "39997440")
+
+
+@pytest.mark.behaviour("C57")
+def test_what_an_app_leaves_behind_ends_with_it(stage: StageLab) -> None:
+    apps = {
+        "short": {"exec": ["sh", "-c", "setsid sleep 777 & sleep 0.1"]},
+        "long": {"exec": ["sh", "-c", "sleep 0.6; ps | grep -c '[s]leep 777'"]},
+    }
+    done = stage.pod(apps).call()
+    assert [text for app, text in done.said if app == "long"] == ["0"]
+
+
+@pytest.mark.behaviour("A45", "A46")
+def test_enter_runs_a_command_in_the_app(stage: StageLab) -> None:
+    pod = stage.sh("touch /mark; sleep 60", NO_NET, environment=[{"name": "COLOUR", "value": "blue"}])
+    pod.call(detach=True)
+    eventually(lambda: pod.call("enter", app="main", argv=["test", "-e", "/mark"]).status == 0)
+    script = "pwd; ls /mark; id -u; echo $COLOUR $TERM $USER; hostname; readlink /proc/self/ns/net; echo $LANG$SHLVL"
+    done = pod.call("enter", app="main", argv=["sh", "-c", script])
+    lines = done.out.splitlines()
+    assert lines[:5] == ["/", "/mark", "0", "blue xterm root", f"rkt-{pod.uuid}"]
+    assert lines[5] == os.readlink(f"/proc/{pod.pid()}/ns/net")
+    assert lines[6] == "1"
+
+
+@pytest.mark.behaviour("A45")
+def test_enter_passes_the_status_on(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60")
+    pod.call(detach=True)
+    assert pod.call("enter", app="main", argv=["/bin/sh", "-c", "exit 9"]).status == 9
+    assert pod.call("enter", app="main", argv=["sh", "-c", "kill -TERM $$"]).status == -signal.SIGTERM
+    missing = pod.call("enter", app="main", argv=["nosuch"])
+    assert missing.status != 0
+    assert "nosuch" in missing.err
+
+
+def test_stop_and_enter_of_a_pod_that_has_ended_are_refused_or_nothing(stage: StageLab) -> None:
+    pod = stage.sh("true")
+    assert pod.call().status == 0
+    assert pod.call("stop", force=False).status == 0
+    assert pod.call("enter", app="main", argv=["true"]).status == 254
+
+
+def test_a_pid_that_belongs_to_somebody_else_is_not_signalled(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60")
+    pod.call(detach=True)
+    pid = pod.pid()
+    bystander = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    try:
+        pathlib.Path(pod.dir.pid).write_text(str(bystander))
+        assert pod.call("stop", force=True).status == 0
+        time.sleep(0.1)
+        assert os.waitpid(bystander, os.WNOHANG) == (0, 0)
+    finally:
+        os.kill(bystander, signal.SIGKILL)
+        os.waitpid(bystander, 0)
+        pathlib.Path(pod.dir.pid).write_text(str(pid))
+
+
+@pytest.mark.behaviour("C19")
+def test_an_interactive_app_has_a_terminal(stage: StageLab) -> None:
+    pod = stage.sh("test -t 0 && test -t 1 && tty; read word; echo got $word; stty size; exit 6")
+    master, slave = pty.openpty()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        for number in range(3):
+            os.dup2(slave, number)
+        started = pod.start(interactive=True) if False else None
+        del started
+        _exec_interactive(pod.lab.paths.data, pod.uuid)
+    os.close(slave)
+    said = b""
+    while b"/dev/console" not in said:
+        said += os.read(master, 1024)
+    os.write(master, b"hello\r")
+    try:
+        while True:
+            said += os.read(master, 1024)
+    except OSError:
+        pass
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 6
+    assert b"got hello" in said
+    os.close(master)
+
+
+def _exec_interactive(data: str, uuid: str) -> None:
+    import json
+
+    from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import ENTRY, PYTHON, RUNTIME
+
+    given = json.dumps([data, uuid, "run", {"interactive": True}])
+    os.execv(PYTHON, [PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), given])
+
+
+@pytest.mark.behaviour("C19")
+def test_interactive_without_a_terminal_passes_stdio(stage: StageLab) -> None:
+    done = stage.sh("echo plain; echo error >&2").call(interactive=True)
+    assert (done.out, done.err) == ("plain\n", "error\n")

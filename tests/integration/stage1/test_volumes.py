@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Volumes at paths of apps. The tests that mount are in a mount namespace of their own already."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab, eventually
+
+
+def host(source: object, **more: object) -> dict[str, object]:
+    return {"name": "v", "kind": "host", "source": str(source), **more}
+
+
+def at(path: str, volume: str = "v") -> list[dict[str, str]]:
+    return [{"volume": volume, "path": path}]
+
+
+@pytest.fixture
+def source(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory of the host with a file system of its own beneath it."""
+    found = tmp_path / "source"
+    (found / "sub").mkdir(parents=True)
+    (found / "file").write_text("of the host\n")
+    subprocess.run(["mount", "-t", "tmpfs", "lab", found / "sub"], check=True, timeout=10)
+    (found / "sub" / "deep").write_text("below\n")
+    yield found
+    subprocess.run(["umount", "-l", found / "sub"], check=True, timeout=10)
+
+
+@pytest.mark.behaviour("C24")
+def test_a_directory_comes_with_what_is_mounted_in_it(stage: StageLab, source: pathlib.Path) -> None:
+    script = "cat /v/file /v/sub/deep; echo new > /v/new"
+    assert stage.run(script, volumes=[host(source)], mounts=at("/v")).lines == ["of the host", "below"]
+    assert (source / "new").read_text() == "new\n"
+
+
+@pytest.mark.behaviour("C24")
+def test_a_directory_can_come_alone(stage: StageLab, source: pathlib.Path) -> None:
+    done = stage.run("cat /v/file; ls -A /v/sub", volumes=[host(source, recursive=False)], mounts=at("/v"))
+    assert done.lines == ["of the host"]
+
+
+@pytest.mark.behaviour("C24", "C21")
+def test_read_only_holds_for_what_is_mounted_in_it(stage: StageLab, source: pathlib.Path) -> None:
+    script = "touch /v/x; touch /v/sub/x; cat /v/sub/deep"
+    done = stage.run(script, volumes=[host(source, readOnly=True)], mounts=at("/v"))
+    assert [line.endswith("Read-only file system") for line in done.lines] == [True, True, False]
+    (source / "sub" / "still").write_text("the host's own mount is as it was")
+
+
+@pytest.mark.behaviour("C21")
+@pytest.mark.parametrize(
+    ("volume", "point", "written"),
+    [(None, False, True), (None, True, False), (False, True, True), (True, False, False)],
+)
+def test_the_volume_decides_and_else_the_mount_point_of_its_name(
+    stage: StageLab, tmp_path: pathlib.Path, volume: bool | None, point: bool, written: bool
+) -> None:
+    said = {} if volume is None else {"readOnly": volume}
+    points = [{"name": "v", "path": "/v", "readOnly": point}]
+    done = stage.run(
+        "touch /v/x && echo written", volumes=[host(tmp_path, **said)], mounts=at("/v"), mountPoints=points
+    )
+    assert ("written" in done.lines) is written
+
+
+@pytest.mark.behaviour("C24", "C28")
+def test_files_devices_and_sockets_can_be_volumes(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("of the host\n")
+    os.mknod(tmp_path / "disk", 0o20666, os.makedev(1, 5))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        volumes = [
+            {**host(tmp_path / "file"), "name": "file"},
+            {**host(tmp_path / "disk", readOnly=True), "name": "disk"},
+            {**host(tmp_path / "s"), "name": "socket"},
+        ]
+        mounts = [*at("/f/file", "file"), *at("/dev/disk", "disk"), *at("/run/s", "socket")]
+        script = "cat /f/file; head -c 3 /dev/disk | wc -c; test -S /run/s && echo socket; stat -c %a /f"
+        assert stage.run(script, volumes=volumes, mounts=mounts).lines == ["of the host", "3", "socket", "755"]
+
+
+@pytest.mark.behaviour("C28", "C35")
+@pytest.mark.parametrize(("read_only", "said"), [(True, "refused"), (False, "written")])
+def test_a_device_is_used_as_its_volume_says(
+    stage: StageLab, tmp_path: pathlib.Path, read_only: bool, said: str
+) -> None:
+    os.mknod(tmp_path / "kmsg", 0o20666, os.makedev(1, 11))
+    done = stage.run(
+        "{ exec 3>/dev/here; } 2>/dev/null && echo written || echo refused; mknod /k c 1 11 2>/dev/null || echo no",
+        volumes=[host(tmp_path / "kmsg", readOnly=read_only)],
+        mounts=at("/dev/here"),
+    )
+    assert done.lines[-1] == "no" if said == "written" else done.lines in (["refused", "no"], ["refused"], ["no"])
+    if said == "written":
+        assert done.lines[0] == "written"
+
+
+@pytest.mark.behaviour("C22")
+def test_an_empty_volume_has_its_mode_and_owner_and_is_shared(stage: StageLab) -> None:
+    volume = {"name": "v", "kind": "empty", "mode": "0123", "uid": 9991, "gid": 9992}
+    scripts = {"one": "stat -c '%a %u %g' /v; echo x > /v/x", "two": "until test -s /w/x; do sleep 0.05; done; cat /w/x"}
+    paths = {"one": "/v", "two": "/w"}
+    apps = {name: {"exec": ["sh", "-c", text], "mounts": at(paths[name])} for name, text in scripts.items()}
+    pod = stage.pod(apps, volumes=[volume])
+    assert sorted(pod.call().said) == [("one", "123 9991 9992"), ("two", "x")]
+    assert pathlib.Path(pod.dir.volume("v")).stat().st_mode & 0o7777 == 0o123
+
+
+@pytest.mark.behaviour("C23")
+def test_an_implicit_volume_of_a_docker_image_is_filled(stage: StageLab) -> None:
+    data = stage.tree / "data"
+    (data / "dir").mkdir(mode=0o711)
+    (data / "dir" / "link").symlink_to("../shipped")
+    os.chown(data / "dir" / "link", 5, 6, follow_symlinks=False)
+    (stage.tree / "alias").symlink_to("/data")
+    volume = {"name": "v", "kind": "empty"}
+    script = "stat -c '%a %u %g' /alias; cat /alias/dir/link; stat -c '%u %g' /alias/dir/link; stat -c %a /alias/dir"
+    filled = stage.run(script, volumes=[volume], mounts=at("/alias"), prefill=["v"])
+    assert filled.lines == ["750 11 12", "from the image", "5 6", "711"]
+    assert stage.run("ls -A /alias", volumes=[volume], mounts=at("/alias")).lines == []
+
+
+@pytest.mark.behaviour("C25")
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/away/v", "/etc/v"),
+        ("/up/v", "/v"),
+        ("relative/v", "/relative/v"),
+        ("/data/../../../v", "/v"),
+        ("/dangling/v", "/made/here/v"),
+        ("/etc//v/", "/etc/v"),
+    ],
+)
+def test_targets_stay_in_the_root_of_the_app(
+    stage: StageLab, tmp_path: pathlib.Path, path: str, seen: str
+) -> None:
+    (stage.tree / "away").symlink_to("/etc")
+    (stage.tree / "up").symlink_to("../../../../..")
+    (stage.tree / "dangling").symlink_to("made/here")
+    (tmp_path / "file").write_text("of the host\n")
+    done = stage.run(f"cat {seen}", volumes=[host(tmp_path / "file")], mounts=at(path))
+    assert done.lines == ["of the host"], done.err
+
+
+@pytest.mark.behaviour("C25")
+def test_a_loop_of_links_is_an_error(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (stage.tree / "loop").symlink_to("loop")
+    done = stage.run("true", volumes=[host(tmp_path)], mounts=at("/loop/v"))
+    assert done.status == 254
+    assert "Too many levels of symbolic links" in done.err
+
+
+@pytest.mark.behaviour("C25", "C38")
+def test_volumes_win_over_what_is_built_in(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "mine").write_text("mine\n")
+    done = stage.run("cat /etc/hosts", volumes=[host(tmp_path / "mine")], mounts=at("/etc/hosts"))
+    assert done.lines == ["mine"]
+    done = stage.run("ls /dev/shm", volumes=[host(tmp_path)], mounts=at("/dev/shm"))
+    assert "mine" in done.lines
+
+
+@pytest.mark.behaviour("C26")
+def test_sys_is_there_only_when_nothing_is_mounted_in_it(stage: StageLab) -> None:
+    empty = {"name": "v", "kind": "empty"}
+    assert stage.run("ls -A /sys", volumes=[empty], mounts=at("/sys")).lines == []
+    done = stage.run("ls /sys", volumes=[host("/sys/class")], mounts=at("/sys/class"))
+    assert done.lines == ["class"]
+
+
+@pytest.mark.behaviour("C20")
+def test_nested_targets_do_not_hide_each_other(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "seen").touch()
+    volumes = [{**host(tmp_path / "outer"), "name": "outer"}, {**host(tmp_path / "other"), "name": "inner"}]
+    mounts = [*at("/m/inner", "inner"), *at("/m", "outer")]
+    assert stage.run("ls /m /m/inner", volumes=volumes, mounts=mounts).lines[-1] == "seen"
+
+
+@pytest.mark.behaviour("C29")
+def test_odd_characters_in_paths_do_not_matter(tmp_path: pathlib.Path) -> None:
+    base = tmp_path / "odd:one,two\\three four"
+    base.mkdir()
+    lab = StageLab(base)
+    try:
+        assert lab.run("cat /data/shipped; touch /new").lines == ["from the image"]
+    finally:
+        lab.close()
+
+
+@pytest.mark.behaviour("C30")
+def test_later_mounts_of_the_host_show_up_and_those_of_the_app_do_not(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    shared = tmp_path / "shared"
+    (shared / "late").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "lab", shared], check=True, timeout=10)
+    subprocess.run(["mount", "--make-shared", shared], check=True, timeout=10)
+    try:
+        (shared / "late").mkdir()
+        script = "echo up; until test -e /v/late/x; do sleep 0.05; done; echo seen"
+        pod = stage.sh(script, volumes=[host(shared)], mounts=at("/v"))
+        process = pod.start()
+        pod.wait_ready()
+        subprocess.run(["mount", "-t", "tmpfs", "lab", shared / "late"], check=True, timeout=10)
+        (shared / "late" / "x").touch()
+        eventually(lambda: process.poll() is not None, 10)
+        assert "stdout seen" in pod.log()
+    finally:
+        subprocess.run(["umount", "-l", shared], check=True, timeout=10)

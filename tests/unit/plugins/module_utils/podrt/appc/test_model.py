@@ -1,0 +1,334 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App, EventHandler
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import (
+    canonical_json,
+    parse_json,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
+    Dependency,
+    ImageManifest,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
+    Capabilities,
+    Cpu,
+    CpuShares,
+    Memory,
+    NoNewPrivileges,
+    OomScoreAdj,
+    Seccomp,
+    Sysctl,
+    Uninterpreted,
+    isolator_from_json,
+    isolator_to_json,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels, check_platform
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
+    ACIdentifier,
+    ACName,
+    ImageID,
+    SemVer,
+    acidentifier_from,
+    app_name_of,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import (
+    PodManifest,
+    RuntimeApp,
+    RuntimeImage,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.quantity import (
+    format_bytes,
+    parse_millis,
+    parse_units,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
+    EmptyVolume,
+    HostVolume,
+    Mount,
+    MountPoint,
+    volume_from_json,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+
+ID = ImageID("sha512-" + "ab" * 32)
+FULL_APP = App(
+    exec=("/bin/web", "--port", "80"),
+    user="www",
+    group="www",
+    supplementary_gids=(7, 8),
+    event_handlers=(EventHandler("pre-start", ("/bin/init",)), EventHandler("post-stop", ("/bin/clean",))),
+    working_directory="/srv",
+    environment=(("LEVEL", "debug"), ("TWO", "a\nb")),
+    mount_points=(MountPoint(ACName("data"), "/data", True),),
+    ports=(Port(ACName("http"), "tcp", 80),),
+    isolators=(
+        Memory(1 << 27),
+        Cpu(750),
+        Capabilities("retain", ("CAP_KILL",)),
+        Seccomp("remove", ("reboot",), "EPERM"),
+    ),
+    user_labels=(("team", "red"),),
+)
+
+
+@pytest.mark.behaviour("B7")
+@pytest.mark.parametrize("text", ["a", "a-b", "redis2", "0"])
+def test_names_that_are_valid(text: str) -> None:
+    assert ACName(text) == text
+
+
+@pytest.mark.behaviour("B7")
+@pytest.mark.parametrize("text", ["", "A", "a_b", "-a", "a-", "a--b", "a.b", "a\n"])
+def test_names_that_are_not_valid_are_named_with_their_place(text: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^apps\[0\].name: ") as caught:
+        ACName(text, "apps[0].name")
+    assert caught.value.facts["where"] == "apps[0].name"
+
+
+@pytest.mark.behaviour("B7")
+def test_identifiers_join_with_more_characters() -> None:
+    assert ACIdentifier("example.com/reduce-worker_2~x") == "example.com/reduce-worker_2~x"
+    with pytest.raises(InvalidSpec):
+        ACIdentifier("example.com//x")
+
+
+@pytest.mark.behaviour("B7", "B40")
+def test_default_names_come_from_the_last_component() -> None:
+    assert app_name_of("example.com/My_App") == "my-app"
+    assert acidentifier_from("127.0.0.1:5000/Team/Web") == "127.0.0.1_5000/team/web"
+
+
+@pytest.mark.behaviour("B8", "B9")
+def test_image_ids_are_cut_to_what_is_kept() -> None:
+    assert ImageID("sha512-" + "ab" * 64) == ID
+    with pytest.raises(InvalidSpec):
+        ImageID("sha256-" + "ab" * 32)
+    with pytest.raises(InvalidSpec):
+        SemVer("1.2")
+
+
+@pytest.mark.behaviour("C44", "C45")
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("128M", 128_000_000),
+        ("123Mi", 123 << 20),
+        ("25Mi", 26214400),
+        ("1.5Gi", 3 << 29),
+        ("4096", 4096),
+        ("1e3", 1000),
+        ("1E", 10**18),
+    ],
+)
+def test_quantities_of_bytes(text: str, count: int) -> None:
+    assert parse_units(text) == count
+    assert parse_units(format_bytes(count)) == count
+
+
+@pytest.mark.behaviour("C45")
+@pytest.mark.parametrize(("text", "millis"), [("750m", 750), ("2", 2000), ("0.5", 500), ("1.0001", 1001)])
+def test_quantities_of_cores(text: str, millis: int) -> None:
+    assert parse_millis(text) == millis
+
+
+@pytest.mark.parametrize("text", ["", "12X", "-1", "1 G", "Mi", "0x10", "1e99", "1..2"])
+def test_what_is_no_quantity_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^apps\[0\].memory: "):
+        parse_units(text, "apps[0].memory")
+
+
+@pytest.mark.behaviour("C43")
+@pytest.mark.parametrize(
+    "isolator",
+    [
+        Memory(1 << 20),
+        Cpu(750),
+        CpuShares(1024),
+        OomScoreAdj(-500),
+        Capabilities("remove", ("CAP_MKNOD",)),
+        Seccomp("retain", ("@docker/default-whitelist",), "EPERM"),
+        NoNewPrivileges(True),
+        Sysctl((("net.ipv4.ip_forward", "1"),)),
+        Uninterpreted("resource/network-bandwidth", '{"limit": "1M"}'),
+    ],
+    ids=lambda isolator: isolator.name,
+)
+def test_isolators_survive_json(isolator: Memory) -> None:
+    assert isolator_from_json(isolator_to_json(isolator), "x") == isolator
+
+
+@pytest.mark.behaviour("C6", "B54")
+def test_an_unknown_isolator_is_refused_with_its_place() -> None:
+    with pytest.raises(InvalidSpec, match=r'^apps\[0\].name: unknown isolator "os/linux/apparmor"'):
+        isolator_from_json({"name": "os/linux/apparmor", "value": 1}, "apps[0]")
+
+
+@pytest.mark.behaviour("C43")
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("resource/memory", {"limit": "1k"}, "memory limit of 1000 bytes too low"),
+        ("os/linux/cpu-shares", 1, "not between 2 and 262144"),
+        ("os/linux/oom-score-adj", 1001, "not between -1000 and 1000"),
+        ("os/linux/seccomp-retain-set", {"set": []}, "must not be empty"),
+        ("os/linux/seccomp-retain-set", {"set": ["read"], "errno": "nope"}, "not an errno"),
+        ("os/linux/capabilities-retain-set", {"set": ["NET_ADMIN"]}, "not a capability"),
+        ("os/linux/no-new-privileges", "yes", "expected true or false"),
+    ],
+)
+def test_wrong_isolators_are_refused(name: str, value: object, complaint: str) -> None:
+    with pytest.raises(InvalidSpec, match=complaint):
+        isolator_from_json({"name": name, "value": value}, "isolators[0]")
+
+
+@pytest.mark.behaviour("B54")
+def test_an_app_survives_json() -> None:
+    assert App.from_json(FULL_APP.to_json(), "app") == FULL_APP
+
+
+@pytest.mark.behaviour("B54")
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"user": ""}, "user"),
+        ({"workingDirectory": "srv"}, "app"),
+        ({"environment": [{"name": "1A", "value": ""}]}, "app"),
+        ({"environment": [{"name": "A", "value": ""}, {"name": "A", "value": "2"}]}, "app"),
+        ({"eventHandlers": [{"name": "pre-stop", "exec": []}]}, r"app.eventHandlers\[0\].name"),
+        ({"ports": [{"name": "http", "protocol": "tcp", "port": 65536}]}, "app"),
+        ({"mountPoints": [{"name": "data", "path": ""}]}, r"app.mountPoints\[0\].path"),
+        ({"exec": "sh"}, "app.exec"),
+        ({"supplementaryGIDs": [True]}, r"app.supplementaryGIDs\[0\]"),
+    ],
+)
+def test_a_wrong_app_is_refused_with_the_place(change: dict[str, object], where: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        App.from_json({**FULL_APP.to_json(), **change}, "app")
+    assert caught.value.where.startswith(where.replace("\\", "")) or caught.value.where == "app"
+
+
+def test_retain_and_remove_sets_exclude_each_other() -> None:
+    both = (Capabilities("retain", ("CAP_KILL",)), Capabilities("remove", ("CAP_CHOWN",)))
+    with pytest.raises(InvalidSpec, match="both as a retain set and as a remove set"):
+        FULL_APP.replace(isolators=both)
+
+
+@pytest.mark.behaviour("B11", "B51")
+def test_an_image_manifest_survives_json() -> None:
+    manifest = ImageManifest(
+        ACIdentifier("example.com/web"),
+        Labels.of(os="linux", arch="amd64", version="1.0.0"),
+        FULL_APP,
+        (Dependency(ACIdentifier("example.com/base"), ID, Labels.of(version="2")),),
+        ("/bin/web",),
+        Labels.of(created="today"),
+    )
+    text = canonical_json(manifest.to_json())
+    assert ImageManifest.from_json(parse_json(text, "x")) == manifest
+    assert manifest.full_name == "example.com/web:1.0.0"
+
+
+@pytest.mark.behaviour("B11")
+@pytest.mark.parametrize("key", ["acKind", "acVersion", "name"])
+def test_an_image_manifest_lacks_nothing(key: str) -> None:
+    document = ImageManifest(ACIdentifier("example.com/web")).to_json()
+    del document[key]
+    with pytest.raises(InvalidSpec, match=key):
+        ImageManifest.from_json(document)
+
+
+@pytest.mark.behaviour("B53")
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        ({"arch": "amd64"}, "missing os label in the image manifest"),
+        ({"os": "linux"}, "missing arch label in the image manifest"),
+        ({"os": "freebsd", "arch": "amd64"}, r'bad os "freebsd" \(must be one of: \[linux\]\)'),
+        ({"os": "linux", "arch": "vax"}, r'bad arch "vax" for linux \(must be one of: \[amd64 i386 aarch64'),
+    ],
+)
+def test_images_of_other_platforms_are_refused(labels: dict[str, str], complaint: str) -> None:
+    with pytest.raises(InvalidSpec, match=complaint):
+        check_platform(Labels.of(**labels))
+
+
+@pytest.mark.behaviour("A19", "B55")
+@pytest.mark.parametrize(
+    "volume",
+    [
+        HostVolume(ACName("data"), "/srv", True, False),
+        HostVolume(ACName("data"), "/srv"),
+        EmptyVolume(ACName("tmp"), None, 0o1777, 9991, 9992),
+    ],
+)
+def test_volumes_survive_json(volume: HostVolume) -> None:
+    assert volume_from_json(volume.to_json(), "volumes[0]") == volume
+
+
+@pytest.mark.behaviour("A19", "B55")
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ({"name": "a", "kind": "host"}, "volumes[0].source"),
+        ({"name": "a", "kind": "host", "source": "rel"}, "volumes[0].source"),
+        ({"name": "a", "kind": "host", "source": "/x", "mode": "0755"}, "volumes[0].mode"),
+        ({"name": "a", "kind": "empty", "source": "/x"}, "volumes[0].source"),
+        ({"name": "a", "kind": "empty", "mode": "9"}, "volumes[0].mode"),
+        ({"name": "a", "kind": "nfs"}, "volumes[0].kind"),
+        ({"name": "A", "kind": "empty"}, "volumes[0].name"),
+    ],
+)
+def test_wrong_volumes_are_refused_with_the_place(value: dict[str, object], where: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        volume_from_json(value, "volumes[0]")
+    assert caught.value.where == where
+
+
+@pytest.mark.behaviour("C1")
+def test_a_pod_manifest_survives_json() -> None:
+    manifest = PodManifest(
+        apps=(
+            RuntimeApp(
+                ACName("web"),
+                RuntimeImage(ID, ACIdentifier("example.com/web"), Labels.of(version="1")),
+                FULL_APP,
+                True,
+                (Mount(ACName("data"), "/data"),),
+                Labels.of(note="x"),
+            ),
+        ),
+        volumes=(EmptyVolume(ACName("data")),),
+        isolators=(Memory(1 << 20),),
+        ports=(ExposedPort(ACName("http"), 8080, "127.0.0.1"),),
+        user_labels=(("team", "red"),),
+    )
+    assert PodManifest.from_json(parse_json(canonical_json(manifest.to_json()), "pod")) == manifest
+
+
+@pytest.mark.behaviour("A19", "C5")
+def test_a_pod_names_apps_and_volumes_once() -> None:
+    app = RuntimeApp(ACName("web"), RuntimeImage(ID))
+    with pytest.raises(InvalidSpec, match="multiple apps with same name: web"):
+        PodManifest((app, app))
+    with pytest.raises(InvalidSpec, match='duplicate volume name "data"'):
+        PodManifest((app,), (EmptyVolume(ACName("data")), HostVolume(ACName("data"), "/x")))
+
+
+def test_errors_say_where_at_any_depth() -> None:
+    document = PodManifest((RuntimeApp(ACName("web"), RuntimeImage(ID), FULL_APP),)).to_json()
+    document["apps"][0]["app"]["mountPoints"][0]["path"] = 7  # type: ignore[index]
+    with pytest.raises(
+        InvalidSpec, match=r"^apps\[0\]\.app\.mountPoints\[0\]\.path: expected a string, found 7"
+    ):
+        PodManifest.from_json(document)
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000])
+def test_broken_json_is_one_clear_error(data: bytes) -> None:
+    with pytest.raises(InvalidSpec, match="manifest is not valid JSON"):
+        parse_json(data, "manifest")

@@ -1,0 +1,234 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
+    Capabilities,
+    Cpu,
+    Memory,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
+    ACIdentifier,
+    ACName,
+    ImageID,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import RuntimeApp
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
+    EmptyVolume,
+    HostVolume,
+    Mount,
+    MountPoint,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
+    Built,
+    SourceImage,
+    build_manifest,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import (
+    AppSpec,
+    NamedVolume,
+    PodSpec,
+    SpecMount,
+)
+
+ID = ImageID("sha512-" + "ab" * 32)
+REFERENCE = parse_reference("example.com/web")
+BASE = App(
+    exec=("/bin/web", "--fast"),
+    user="www",
+    group="www",
+    environment=(("A", "image"), ("B", "image")),
+    mount_points=(MountPoint(ACName("data"), "/data"),),
+    ports=(Port(ACName("http"), "tcp", 80),),
+    isolators=(Capabilities("remove", ("CAP_KILL",)), Memory(1 << 20)),
+)
+
+
+def image(app: App | None = BASE, *, docker: bool = False) -> SourceImage:
+    annotations = Labels((("appc.io/docker/repository", "web"),)) if docker else Labels()
+    labels = Labels.of(os="linux", arch="amd64", version="1")
+    return SourceImage(
+        ID, ImageManifest(ACIdentifier("example.com/web"), labels, app, annotations=annotations)
+    )
+
+
+def built(spec: PodSpec, *images: SourceImage) -> Built:
+    return build_manifest(spec, images or (image(),), "/volumes/{}/data".format, (7, 8))
+
+
+def app_of(spec: PodSpec, *images: SourceImage) -> RuntimeApp:
+    return built(spec, *images).manifest.apps[0]
+
+
+def app_section(**changes: object) -> App:
+    found = app_of(PodSpec((AppSpec(REFERENCE, **changes),))).app  # type: ignore[arg-type]
+    if found is None:
+        raise AssertionError
+    return found
+
+
+@pytest.mark.behaviour("C1")
+def test_an_app_is_what_its_image_says() -> None:
+    found = app_of(PodSpec((AppSpec(REFERENCE),)))
+    assert (found.name, found.image.id, found.image.name) == ("web", ID, "example.com/web")
+    assert found.app == BASE.replace(isolators=(Capabilities("remove", ("CAP_KILL",)), Memory(1 << 20)))
+
+
+@pytest.mark.behaviour("C2")
+def test_what_the_description_says_wins() -> None:
+    found = app_section(
+        exec=("/bin/sh",), args=("-c", "x"), user="0", working_directory="/srv", supplementary_gids=()
+    )
+    assert found.exec == ("/bin/sh", "-c", "x")
+    assert (found.user, found.group, found.working_directory) == ("0", "www", "/srv")
+
+
+@pytest.mark.behaviour("C2")
+def test_arguments_alone_are_appended_to_the_images() -> None:
+    assert app_section(args=("--slow",)).exec == ("/bin/web", "--fast", "--slow")
+
+
+@pytest.mark.behaviour("C2")
+def test_isolators_replace_their_family_and_leave_the_others() -> None:
+    found = app_section(isolators=(Capabilities("retain", ("CAP_CHOWN",)), Cpu(500)))
+    assert set(found.isolators) == {Capabilities("retain", ("CAP_CHOWN",)), Cpu(500), Memory(1 << 20)}
+    assert Memory(2 << 20) in app_section(isolators=(Memory(2 << 20),)).isolators
+
+
+@pytest.mark.behaviour("C7")
+def test_variables_come_in_the_order_of_the_page() -> None:
+    spec = PodSpec(
+        (AppSpec(REFERENCE, environment=(("E", "app"),)),),
+        inherited=tuple((name, "parent") for name in "ABCDEP"),
+        env_file=(("C", "file"), ("D", "file"), ("E", "file")),
+        set_env=(("D", "set"), ("E", "set")),
+    )
+    app = app_of(spec).app
+    found = dict(app.environment) if app else {}
+    assert found == {"A": "image", "B": "image", "C": "file", "D": "set", "E": "app", "P": "parent"}
+
+
+@pytest.mark.behaviour("C3")
+def test_an_image_without_an_app_needs_a_program() -> None:
+    with pytest.raises(InvalidSpec, match="has no app section and --exec argument is not provided"):
+        app_of(PodSpec((AppSpec(REFERENCE),)), image(None))
+    found = app_of(PodSpec((AppSpec(REFERENCE, exec=("/bin/sh",)),)), image(None)).app
+    assert found == App(("/bin/sh",), "7", "8")
+
+
+@pytest.mark.behaviour("C12")
+def test_an_empty_exec_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match='empty "exec"'):
+        app_of(PodSpec((AppSpec(REFERENCE),)), image(BASE.replace(exec=())))
+
+
+@pytest.mark.behaviour("A15", "C3")
+def test_two_apps_of_one_image_need_names() -> None:
+    twice = PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE)))
+    with pytest.raises(InvalidSpec, match=r"multiple apps with name web \(use --name\)"):
+        built(twice, image(), image())
+    named = PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE, name=ACName("other"))))
+    assert [app.name for app in built(named, image(), image()).manifest.apps] == ["web", "other"]
+
+
+@pytest.mark.behaviour("C20")
+def test_a_mount_point_without_a_volume_gets_an_empty_one_and_says_so() -> None:
+    found = built(PodSpec((AppSpec(REFERENCE),)))
+    assert found.manifest.volumes == (EmptyVolume(ACName("web-data")),)
+    assert found.manifest.apps[0].mounts == (Mount(ACName("web-data"), "/data"),)
+    assert found.warnings[0].startswith('no volume specified for mount point "data", implicitly creating')
+    assert found.prefill == ()
+
+
+@pytest.mark.behaviour("C23")
+def test_only_implicit_volumes_of_docker_images_are_filled() -> None:
+    assert built(PodSpec((AppSpec(REFERENCE),)), image(docker=True)).prefill == (("web", "web-data"),)
+    given = PodSpec((AppSpec(REFERENCE),), volumes=(EmptyVolume(ACName("data")),))
+    assert built(given, image(docker=True)).prefill == ()
+
+
+@pytest.mark.behaviour("C20")
+def test_a_mount_point_takes_the_volume_of_its_name() -> None:
+    found = app_of(PodSpec((AppSpec(REFERENCE),), volumes=(HostVolume(ACName("data"), "/srv"),)))
+    assert found.mounts == (Mount(ACName("data"), "/data"),)
+
+
+@pytest.mark.behaviour("C20", "A13")
+def test_explicit_mounts_come_first_and_each_path_counts_once() -> None:
+    one, two = EmptyVolume(ACName("one")), EmptyVolume(ACName("two"))
+    spec = PodSpec(
+        (AppSpec(REFERENCE, mounts=(SpecMount(one.name, "/data/"), SpecMount(one.name, "/x"))),),
+        volumes=(one, two),
+        mounts=(SpecMount(two.name, "/x"), SpecMount(two.name, "/y")),
+    )
+    assert [(mount.volume, mount.path) for mount in app_of(spec).mounts] == [
+        ("one", "/data/"),
+        ("one", "/x"),
+        ("two", "/y"),
+    ]
+
+
+def test_a_mount_by_the_name_of_a_mount_point_goes_to_its_path() -> None:
+    spec = PodSpec(
+        (AppSpec(REFERENCE, mounts=(SpecMount(ACName("v"), "data"),)),), volumes=(EmptyVolume(ACName("v")),)
+    )
+    assert app_of(spec).mounts == (Mount(ACName("v"), "/data"),)
+
+
+def test_a_named_volume_is_its_directory() -> None:
+    spec = PodSpec((AppSpec(REFERENCE),), volumes=(NamedVolume(ACName("data"), ACName("work"), True),))
+    assert built(spec).manifest.volumes == (HostVolume(ACName("data"), "/volumes/work/data", True, False),)
+
+
+@pytest.mark.behaviour("A14")
+def test_a_mount_without_its_volume_dangles() -> None:
+    with pytest.raises(InvalidSpec, match='dangling mount point "/x": volume "none" not found') as caught:
+        PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(ACName("none"), "/x"),)),))
+    assert caught.value.where == "apps[0].mounts[0]"
+
+
+@pytest.mark.behaviour("C4")
+@pytest.mark.parametrize(
+    ("ports", "complaint"),
+    [
+        ((ExposedPort(ACName("https"), 1),), 'port name "https" could not be found in any apps'),
+        ((ExposedPort(ACName("http"), 1), ExposedPort(ACName("http"), 1)), "already mapped to pod port http"),
+        (
+            (ExposedPort(ACName("http"), 1, "10.0.0.1"), ExposedPort(ACName("http"), 1)),
+            "already mapped to pod port http",
+        ),
+    ],
+)
+def test_ports_that_cannot_be_forwarded(ports: tuple[ExposedPort, ...], complaint: str) -> None:
+    with pytest.raises(InvalidSpec, match=complaint):
+        built(PodSpec((AppSpec(REFERENCE),), ports=ports))
+
+
+@pytest.mark.behaviour("C4")
+def test_a_host_port_may_be_taken_once_on_each_address() -> None:
+    ports = (ExposedPort(ACName("http"), 1, "10.0.0.1"), ExposedPort(ACName("http"), 1, "10.0.0.2"))
+    assert built(PodSpec((AppSpec(REFERENCE),), ports=ports)).manifest.ports == ports
+
+
+@pytest.mark.behaviour("C4")
+def test_a_port_name_of_two_apps_is_ambiguous() -> None:
+    spec = PodSpec(
+        (AppSpec(REFERENCE), AppSpec(REFERENCE, name=ACName("other"))),
+        ports=(ExposedPort(ACName("http"), 1),),
+    )
+    with pytest.raises(InvalidSpec, match='port name "http" defined multiple apps'):
+        built(spec, image(), image())
+
+
+@pytest.mark.behaviour("A20")
+def test_a_pod_needs_an_app() -> None:
+    with pytest.raises(InvalidSpec, match="must provide at least one image"):
+        built(PodSpec(()))
