@@ -2,7 +2,8 @@
 # Copyright (c) 2026 the stagecraft.pods authors
 """Make an ACI out of one static program: build_aci.py OUTPUT PROGRAM MANIFEST, where MANIFEST is JSON.
 
-An ACI is a tar with a manifest and a rootfs. The labels os and arch are added. Equal input makes an equal file, so the image has the same ID everywhere.
+An ACI is a tar with a manifest and a rootfs. The labels os and arch are added. Equal input makes an equal file,
+so the image has the same ID everywhere.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ INIT = f"""
 import os, signal, subprocess
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
 for line in '''link set lo up
-link add up0 type dummy
+link add up0 type veth peer name up1
 addr add {UPLINK}/24 dev up0
 link set up0 up
 route add default via 192.0.2.254'''.splitlines():
@@ -38,6 +38,21 @@ while True:
     except ChildProcessError:
         pass
     signal.sigtimedwait([signal.SIGCHLD], 1)
+"""
+
+# What runs beside the first process and this question; threads of the kernel have no command line.
+LIST_PROCESSES = """
+import json, os
+found = {}
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read().replace(b"\\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        continue
+    if line and int(pid) not in (1, os.getpid()):
+        found[pid] = line
+print(json.dumps(found))
 """
 
 Task = dict[str, Any]
@@ -59,12 +74,13 @@ class Machine:
         self.data = base / "data"
         self.directories = {"data_dir": str(self.data), "config_dir": str(base / "etc")}
 
-    def run(self, *argv: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command inside."""
-        kinds = ("mount", "net", "pid", "ipc")
-        spaces = [f"--{kind}=/proc/{self.init}/ns/{kind}" for kind in kinds]
-        options = {"check": True, "timeout": SECONDS, "stdin": subprocess.DEVNULL, **more}
-        return subprocess.run(["nsenter", *spaces, "--", *argv], capture_output=True, text=True, **options)
+        kinds = {"mount": "mnt", "net": "net", "pid": "pid", "ipc": "ipc"}
+        spaces = [f"--{kind}=/proc/{self.init}/ns/{name}" for kind, name in kinds.items()]
+        options = {"timeout": SECONDS, "stdin": subprocess.DEVNULL, **more}
+        command = ["nsenter", *spaces, "--", *argv]
+        return subprocess.run(command, check=check, capture_output=True, text=True, **options)
 
     def playbook(self, playbook: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Play a playbook on the machine itself."""
@@ -95,7 +111,9 @@ class Machine:
         copy = {"content": content, "dest": str(output), "mode": "0600"}
         steps.append({"name": "keep", "ansible.builtin.copy": copy, "check_mode": False, "diff": False})
         defaults = {"group/stagecraft.pods.pods": self.directories}
-        document = [{"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": steps}]
+        document = [
+            {"hosts": "localhost", "gather_facts": False, "module_defaults": defaults, "tasks": steps}
+        ]
         playbook = self.base / "play.yml"
         playbook.write_text(json.dumps(document))  # JSON is YAML
         output.unlink(missing_ok=True)
@@ -119,11 +137,8 @@ class Machine:
 
     def processes(self) -> dict[int, str]:
         """The processes inside, but for the first and this question: {pid: command line}."""
-        script = 'for p in /proc/[0-9]*; do echo "${p#/proc/} $(tr "\\0" " " < $p/cmdline)"; done'
-        lines = self.run("sh", "-c", script).stdout.splitlines()
-        pairs = (line.partition(" ")[::2] for line in lines)
-        own = ("sh -c for p in", "tr ")
-        return {int(pid): text for pid, text in pairs if pid != "1" and text and not text.startswith(own)}
+        text = self.run(sys.executable, "-I", "-S", "-c", LIST_PROCESSES).stdout
+        return {int(pid): line for pid, line in json.loads(text).items()}
 
     def snapshot(self) -> Mapping[str, object]:
         """All that a pod could leave behind. Images, rendered trees and the runtime stay, and are not in it."""
@@ -134,7 +149,9 @@ class Machine:
             "addresses": sorted(self.run(*ip, "addr").stdout.splitlines()),
             "routes": self.run("ip", "route").stdout,
             "nftables": self.run(*nft).stdout,
-            "mounts": sorted(line.split(" ", 4)[4] for line in self.run("cat", "/proc/1/mountinfo").stdout.splitlines()),
+            "mounts": sorted(
+                line.split(" ", 4)[4] for line in self.run("cat", "/proc/1/mountinfo").stdout.splitlines()
+            ),
             "processes": sorted(self.processes().values()),
             "network namespaces": self.run("sh", "-c", "ls /run/netns 2>/dev/null || true").stdout,
             "files": sorted(
@@ -146,6 +163,13 @@ class Machine:
             "cgroups": cgroups_of(self.uuids()),
         }
 
+    def close(self) -> None:
+        """Remove every pod, so that none of their groups is left on this machine."""
+        pods = self.task("pod_info", gather=["pods"])["pods"]
+        for pod in pods:
+            self.task("pod_run", name=pod["name"], state="absent")
+        assert cgroups_of(self.uuids()) == []
+
     def uuids(self) -> list[str]:
         """Every pod that has been here; the list survives them."""
         kept = self.base / "uuids"
@@ -156,7 +180,9 @@ class Machine:
 
 
 def _qualified(task: Task) -> Task:
-    return {("stagecraft.pods." + key if key.startswith("pod_") else key): value for key, value in task.items()}
+    return {
+        ("stagecraft.pods." + key if key.startswith("pod_") else key): value for key, value in task.items()
+    }
 
 
 def cgroups_of(uuids: Sequence[str]) -> list[str]:
@@ -169,7 +195,17 @@ def cgroups_of(uuids: Sequence[str]) -> list[str]:
 @contextlib.contextmanager
 def new_machine(base: pathlib.Path) -> Iterator[Machine]:
     """A machine that ends with the block."""
-    spaces = ("--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
+    spaces = (
+        "--mount",
+        "--net",
+        "--ipc",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "--propagation",
+        "private",
+    )
     argv = ["unshare", *spaces, sys.executable, "-I", "-S", "-c", INIT]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:

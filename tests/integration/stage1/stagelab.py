@@ -59,7 +59,8 @@ try:
 except PodError as err:
     sys.stderr.write(f"{{err.kind}}: {{err.message}}\\n")
     status = err.exit_code
-sys.stdout.flush()
+if sys.stdout:
+    sys.stdout.flush()
 os._exit(status)
 """
 
@@ -71,7 +72,7 @@ class Done:
         self.status, self.out, self.err = status, out, err
         found = (PREFIX.match(line) for line in out.splitlines())
         self.said = [(match[1], match[3]) for match in found if match]
-        self.lines = [text for _, text in self.said]
+        self.lines = [text for _other, text in self.said]
         self.text = "\n".join(self.lines)
 
 
@@ -86,22 +87,24 @@ class LabPod:
     def dir(self) -> PodDir:
         return self.lab.paths.pod("run", self.uuid)
 
-    def start(self, entry: str = "run", **words: object) -> subprocess.Popen[str]:
-        """An entry in the background."""
+    def start(
+        self, entry: str = "run", terminal: int | None = None, prefix: Sequence[str] = (), **words: object
+    ) -> subprocess.Popen[str]:
+        """An entry in the background, on a terminal or with captured output. prefix: a command that runs it."""
         given = json.dumps([self.lab.paths.data, self.uuid, entry, words])
         process = subprocess.Popen(
-            [PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), given],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [*prefix, PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), given],
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=subprocess.PIPE if terminal is None else terminal,
+            stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,
         )
         self.lab.started.append(process)
         return process
 
-    def call(self, entry: str = "run", **words: object) -> Done:
+    def call(self, entry: str = "run", prefix: Sequence[str] = (), **words: object) -> Done:
         """An entry to its end."""
-        return finish(self.start(entry, **words))
+        return finish(self.start(entry, prefix=prefix, **words))
 
     def state(self) -> str:
         with lifecycle.open_pod(self.lab.paths, self.uuid) as pod:
@@ -177,7 +180,9 @@ class StageLab:
 
     def sh(self, script: str, runspec: RunSpec = HOST_NET, **app: object) -> LabPod:
         """A pod of one app, main, that runs a script."""
-        more = {key: app.pop(key) for key in ("volumes", "prefill", "docker", "isolators_of_pod") if key in app}
+        more = {
+            key: app.pop(key) for key in ("volumes", "prefill", "docker", "isolators_of_pod") if key in app
+        }
         if "isolators_of_pod" in more:
             more["isolators"] = more.pop("isolators_of_pod")
         return self.pod({"main": {"exec": ["/bin/sh", "-c", script], **app}}, runspec, **more)  # type: ignore[arg-type]

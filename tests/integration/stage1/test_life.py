@@ -136,7 +136,7 @@ def test_teardown_leaves_nothing_and_may_be_repeated(stage: StageLab) -> None:
     assert groups_of(pod.uuid)
     pod.call("stop", force=True)
     pod.wait_ended()
-    for _ in range(2):
+    for _other in range(2):
         assert pod.call("gc").status == 0
         assert groups_of(pod.uuid) == []
 
@@ -198,17 +198,21 @@ def test_a_starter_that_is_killed_leaves_no_half_pod(stage: StageLab, delay: flo
 
 
 def test_orphans_are_reaped_and_end_with_their_app(stage: StageLab) -> None:
-    script = "(sleep 60 & echo $! > /orphan) & sleep 0.1; for n in 1 2 3; do (sleep 0.01 &) ; done; sleep 0.3; ps"
+    script = (
+        "(sleep 60 & echo $! > /orphan) & sleep 0.1; for n in 1 2 3; do (sleep 0.01 &) ; done; sleep 0.3; ps"
+    )
     done = stage.run(script)
     assert done.status == 0
     assert "Z" not in {line.split()[3] for line in done.lines if "sleep" in line}
 
 
-def test_a_pod_runs_when_stdio_is_closed(stage: StageLab) -> None:
-    pod = stage.sh("echo quiet")
-    process = pod.start()
-    assert finish(process).status == 0
-    assert "stdout quiet\n" in pod.log()
+@pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
+def test_a_pod_runs_when_stdio_is_closed(stage: StageLab, detach: bool) -> None:
+    pod = stage.sh("echo quiet; readlink /proc/self/fd/0")
+    closed = ("sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh")
+    assert pod.call(prefix=closed, detach=detach).status == 0
+    eventually(lambda: pod.state() == "exited")
+    assert [line.split(" ", 2)[2] for line in pod.log().splitlines()] == ["quiet", "/dev/null"]
 
 
 def test_a_second_app_still_runs_when_the_first_has_ended_well(stage: StageLab) -> None:

@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import (
     Dns,
     HostsFile,
-    NetworkRequest,
     RunSpec,
 )
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
@@ -48,7 +47,9 @@ def test_the_pod_has_namespaces_of_its_own(stage: StageLab) -> None:
 
 @pytest.mark.behaviour("C41")
 def test_network_and_ipc_can_be_those_of_the_host(stage: StageLab) -> None:
-    done = stage.run("readlink /proc/self/ns/net; readlink /proc/self/ns/ipc", RunSpec(networks=HOST, ipc="parent"))
+    done = stage.run(
+        "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc", RunSpec(networks=HOST, ipc="parent")
+    )
     assert done.lines == [os.readlink("/proc/self/ns/net"), os.readlink("/proc/self/ns/ipc")]
 
 
@@ -80,7 +81,9 @@ def test_the_environment_is_that_of_the_manifest_and_the_defaults(stage: StageLa
     done = pod.call()
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     wanted = {"TEXT=two_lines", "HOME=/tmp", "AC_APP_NAME=main", f"PATH={path}", "USER=root", "LOGNAME=root"}
-    assert wanted | {"SHELL=/bin/sh"} == {line for line in done.lines if not line.startswith(("PWD=", "SHLVL=", "OLDPWD"))}
+    assert wanted | {"SHELL=/bin/sh"} == {
+        line for line in done.lines if not line.startswith(("PWD=", "SHLVL=", "OLDPWD"))
+    }
     saved = pathlib.Path(pod.dir.app_env("main"))
     assert b"TEXT=two\nlines\0" in saved.read_bytes()
     assert saved.stat().st_mode & 0o777 == 0o644
@@ -125,7 +128,9 @@ def test_programs_are_found_as_appc_says(stage: StageLab, program: str, name: st
 
 @pytest.mark.behaviour("C57")
 def test_the_process_starts_clean(stage: StageLab) -> None:
-    done = stage.run("umask; ls /proc/self/fd; cat /proc/self/status; cut -d' ' -f1,6 /proc/self/stat; readlink /proc/self/fd/0")
+    done = stage.run(
+        "umask; ls /proc/self/fd; cat /proc/self/status; cut -d' ' -f1,6 /proc/self/stat; readlink /proc/self/fd/0"
+    )
     assert done.lines[0] == "0022"
     assert done.lines[1:5] == ["0", "1", "2", "3"]
     status = status_of(done.text)
@@ -141,7 +146,12 @@ def test_the_process_starts_clean(stage: StageLab) -> None:
         ([], "root", 0xA80425FB, 0xA80425FB),
         ([], "worker", 0xA80425FB, 0),
         ([isolator("capabilities-retain-set", {"set": ["CAP_NET_ADMIN"]})], "root", 1 << 12, 1 << 12),
-        ([isolator("capabilities-remove-set", {"set": ["CAP_CHOWN", "CAP_SYS_ADMIN"]})], "root", 0xA80425FA, 0xA80425FA),
+        (
+            [isolator("capabilities-remove-set", {"set": ["CAP_CHOWN", "CAP_SYS_ADMIN"]})],
+            "root",
+            0xA80425FA,
+            0xA80425FA,
+        ),
         ([isolator("capabilities-retain-set", {"set": []})], "root", 0, 0),
     ],
     ids=["default", "not root", "retain", "remove", "none"],
@@ -162,10 +172,14 @@ def test_capabilities_can_be_left_alone(stage: StageLab) -> None:
 
 
 @pytest.mark.behaviour("C49", "C50", "C53")
-def test_every_app_is_under_a_filter_and_only_others_than_root_under_no_new_privileges(stage: StageLab) -> None:
+def test_every_app_is_under_a_filter_and_only_others_than_root_under_no_new_privileges(
+    stage: StageLab,
+) -> None:
     root = status_of(stage.run("cat /proc/self/status").text)
     other = status_of(stage.run("cat /proc/self/status", user="worker", group="workers").text)
-    insecure = status_of(stage.run("cat /proc/self/status", RunSpec(networks=HOST, insecure=("seccomp",))).text)
+    insecure = status_of(
+        stage.run("cat /proc/self/status", RunSpec(networks=HOST, insecure=("seccomp",))).text
+    )
     assert [found["Seccomp"].strip() for found in (root, other, insecure)] == ["2", "2", "0"]
     assert [found["NoNewPrivs"].strip() for found in (root, other, insecure)] == ["0", "1", "0"]
 
@@ -177,8 +191,12 @@ def test_no_new_privileges_can_be_asked_for(stage: StageLab) -> None:
 
 
 @pytest.mark.behaviour("C50")
-@pytest.mark.parametrize(("more", "status", "said"), [({}, 31, []), ({"errno": "ENOSPC"}, 1, ["No space"])], ids=["kill", "errno"])
-def test_a_filtered_call_kills_or_fails(stage: StageLab, more: dict[str, str], status: int, said: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("more", "status", "said"), [({}, 31, []), ({"errno": "ENOSPC"}, 1, ["No space"])], ids=["kill", "errno"]
+)
+def test_a_filtered_call_kills_or_fails(
+    stage: StageLab, more: dict[str, str], status: int, said: list[str]
+) -> None:
     wanted = [isolator("seccomp-remove-set", {"set": ["mkdir", "mkdirat"], **more})]
     done = stage.pod({"main": {"exec": ["mkdir", "/x"], "isolators": wanted}}).call()
     assert done.status == status
@@ -188,11 +206,15 @@ def test_a_filtered_call_kills_or_fails(stage: StageLab, more: dict[str, str], s
 @pytest.mark.behaviour("C32", "C35")
 def test_dev_has_what_apps_expect(stage: StageLab) -> None:
     script = """cd /dev; for n in null zero full random urandom tty ptmx; do stat -L -c '%n %t:%T %a %u:%g' $n; done
-    for n in fd stdin stdout stderr log; do readlink $n; done; echo through > /dev/stdout; echo x > /dev/null; ls /dev/pts"""
+    for n in fd stdin stdout stderr log; do readlink $n; done
+    echo through > /dev/stdout; echo x > /dev/null; ls /dev/pts"""
     done = stage.run(script, user="worker", group="workers")
-    nodes = "null 1:3,zero 1:5,full 1:7,random 1:8,urandom 1:9,tty 5:0,ptmx 5:2".split(",")
+    nodes = ["null 1:3", "zero 1:5", "full 1:7", "random 1:8", "urandom 1:9", "tty 5:0", "ptmx 5:2"]
     assert done.lines[:7] == [f"{node} 666 0:0" for node in nodes]
-    assert done.lines[7:12] == [*(f"/proc/self/fd{end}" for end in ("", "/0", "/1", "/2")), "/run/systemd/journal/dev-log"]
+    assert done.lines[7:12] == [
+        *(f"/proc/self/fd{end}" for end in ("", "/0", "/1", "/2")),
+        "/run/systemd/journal/dev-log",
+    ]
     assert done.lines[12:] == ["through", "ptmx"]
 
 
@@ -218,7 +240,10 @@ def test_sensitive_paths_are_hidden_or_read_only(stage: StageLab) -> None:
 
 @pytest.mark.behaviour("C34")
 def test_paths_can_be_left_alone(stage: StageLab) -> None:
-    done = stage.run("ls /sys/module | grep -c .; head -c1 /proc/kallsyms | wc -c", RunSpec(networks=HOST, insecure=("paths",)))
+    done = stage.run(
+        "ls /sys/module | grep -c .; head -c1 /proc/kallsyms | wc -c",
+        RunSpec(networks=HOST, insecure=("paths",)),
+    )
     assert int(done.lines[0]) > 5
     assert done.lines[1] == "1"
 
@@ -244,7 +269,8 @@ def test_a_read_only_root_keeps_its_other_mounts_writable(stage: StageLab) -> No
 
 @pytest.mark.behaviour("C31", "C33")
 def test_missing_directories_and_names_are_made(stage: StageLab) -> None:
-    script = "stat -c '%a' /tmp /run /run/systemd; readlink /etc/mtab; cat /etc/hostname; ls -l /etc/hostname | cut -c1-10"
+    script = """stat -c '%a' /tmp /run /run/systemd; readlink /etc/mtab
+    cat /etc/hostname; ls -l /etc/hostname | cut -c1-10"""
     pod = stage.sh(script)
     assert pod.call().lines == ["1777", "755", "755", "../proc/self/mounts", f"rkt-{pod.uuid}", "-rw-r--r--"]
 
@@ -252,7 +278,10 @@ def test_missing_directories_and_names_are_made(stage: StageLab) -> None:
 @pytest.mark.behaviour("C38")
 def test_a_hosts_file_is_made_where_the_image_has_none(stage: StageLab) -> None:
     named = RunSpec(networks=HOST, hostname="named")
-    assert any(line.startswith("127.0.0.1 ") and line.endswith(" named") for line in stage.run("cat /etc/hosts", named).lines)
+    assert any(
+        line.startswith("127.0.0.1 ") and line.endswith(" named")
+        for line in stage.run("cat /etc/hosts", named).lines
+    )
     (stage.tree / "etc" / "hosts").write_text("10.0.0.1 shipped\n")
     assert stage.run("cat /etc/hosts", named).lines == ["10.0.0.1 shipped"]
     custom = named.replace(hosts=HostsFile("custom", (("10.0.0.2", ("one", "two")),)))
@@ -265,7 +294,9 @@ def test_a_hosts_file_is_made_where_the_image_has_none(stage: StageLab) -> None:
 def test_resolv_conf_is_what_was_asked_for(stage: StageLab) -> None:
     assert "No such file" in stage.run("cat /etc/resolv.conf").text
     custom = RunSpec(networks=HOST, dns=Dns("custom", ("9.9.9.9",), ("lan",), (), ""))
-    assert stage.run("cat /etc/resolv.conf", custom).lines[1:] == ["", "search lan", "nameserver 9.9.9.9"][0:3]
+    assert (
+        stage.run("cat /etc/resolv.conf", custom).lines[1:] == ["", "search lan", "nameserver 9.9.9.9"][0:3]
+    )
     host = RunSpec(networks=HOST, dns=Dns("host"))
     wanted = pathlib.Path("/etc/resolv.conf").read_text().splitlines()
     assert stage.run("cat /etc/resolv.conf", host).lines == wanted
@@ -302,7 +333,9 @@ def test_pid_1_cannot_write_to_the_host(stage: StageLab) -> None:
     pod.call(detach=True)
     mounts = [line.split() for line in pathlib.Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()]
     root = pod.dir.app_root("main")
-    writable = [fields[4] for fields in mounts if fields[5].split(",")[0] == "rw" and not fields[4].startswith(root)]
+    writable = [
+        fields[4] for fields in mounts if fields[5].split(",")[0] == "rw" and not fields[4].startswith(root)
+    ]
     assert writable == []
     assert not [fields for fields in mounts if "shared:" in " ".join(fields) and fields[4].startswith(root)]
 

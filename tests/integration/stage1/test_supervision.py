@@ -80,7 +80,10 @@ def test_a_console_that_goes_away_does_not_end_the_pod(stage: StageLab) -> None:
 def test_handlers_run_as_root_in_the_root_of_the_app(stage: StageLab) -> None:
     handlers = [
         handler("pre-start", "echo pre $(id -u) $(id -g) $HOME; touch /dev/shm/pre; sleep 0.2"),
-        handler("post-stop", "echo post $(id -u) $AC_APP_NAME; ls /dev/shm; ls / | grep -c .; ls /work 2>/dev/null"),
+        handler(
+            "post-stop",
+            "echo post $(id -u) $AC_APP_NAME; ls /dev/shm; ls / | grep -c .; ls /work 2>/dev/null",
+        ),
     ]
     pod = stage.sh("echo main $(id -u); ls /dev/shm", eventHandlers=handlers, user="worker", group="workers")
     done = pod.call()
@@ -122,8 +125,8 @@ def test_handlers_are_bounded_as_their_app_is(stage: StageLab) -> None:
 
 @pytest.mark.behaviour("C44")
 def test_too_much_memory_ends_the_app(stage: StageLab) -> None:
-    script = "head -c 64M /dev/zero | tail -c 64M > /dev/null; echo survived"
-    done = stage.pod({"main": {"exec": ["sh", "-c", f"sh -c '{script}' & wait; sleep 20"], "isolators": memory("16M")}}).call()
+    eater = "head -c 67108864 /dev/zero | tail -c 67108864 > /dev/null"
+    done = stage.run(f"{eater}; sleep 20; echo survived", isolators=memory("16M"))
     assert done.status == signal.SIGKILL
     assert "survived" not in done.lines
 
@@ -134,7 +137,9 @@ def test_cpu_limits_reach_the_kernel(stage: StageLab) -> None:
         {"name": "resource/cpu", "value": {"limit": "755m"}},
         {"name": "os/linux/cpu-shares", "value": 512},
     ]
-    script = "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.shares 2>/dev/null || cat cpu.max cpu.weight"
+    script = (
+        "cd /sys/fs/cgroup; cat cpu/cpu.cfs_quota_us cpu/cpu.shares 2>/dev/null || cat cpu.max cpu.weight"
+    )
     done = stage.run(script, isolators=isolators)
     assert done.lines in (["75000", "512"], ["75000 100000", "20"])
 
@@ -208,14 +213,7 @@ def test_a_pid_that_belongs_to_somebody_else_is_not_signalled(stage: StageLab) -
 def test_an_interactive_app_has_a_terminal(stage: StageLab) -> None:
     pod = stage.sh("test -t 0 && test -t 1 && tty; read word; echo got $word; stty size; exit 6")
     master, slave = pty.openpty()
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        for number in range(3):
-            os.dup2(slave, number)
-        started = pod.start(interactive=True) if False else None
-        del started
-        _exec_interactive(pod.lab.paths.data, pod.uuid)
+    child = pod.start(terminal=slave, interactive=True)
     os.close(slave)
     said = b""
     while b"/dev/console" not in said:
@@ -226,18 +224,9 @@ def test_an_interactive_app_has_a_terminal(stage: StageLab) -> None:
             said += os.read(master, 1024)
     except OSError:
         pass
-    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 6
+    assert child.wait(10) == 6
     assert b"got hello" in said
     os.close(master)
-
-
-def _exec_interactive(data: str, uuid: str) -> None:
-    import json
-
-    from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import ENTRY, PYTHON, RUNTIME
-
-    given = json.dumps([data, uuid, "run", {"interactive": True}])
-    os.execv(PYTHON, [PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), given])
 
 
 @pytest.mark.behaviour("C19")

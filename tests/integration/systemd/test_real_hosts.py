@@ -137,7 +137,12 @@ def fleet(lab: Lab, tmp_path: pathlib.Path) -> Fleet:
 def test_a_pod_from_a_bare_host_over_a_reboot_and_back_to_a_bare_host(fleet: Fleet) -> None:
     bare = fleet.snapshot()
     if fleet.lab.kind == "light":  # a whole play, and a virtual machine is slow
-        assert fleet.play("../../../playbooks/site.yml", "--check", "-e", '{"pod_images": [], "pod_volumes": [], "pods": []}')
+        assert fleet.play(
+            "../../../playbooks/site.yml",
+            "--check",
+            "-e",
+            '{"pod_images": [], "pod_volumes": [], "pods": []}',
+        )
         assert_same(bare, fleet.snapshot())
 
     assert fleet.play("converge.yml")

@@ -28,9 +28,7 @@ _OWN_IPAM = ("", "host-local", "static")
 
 
 def choose_networks(host: Host, runspec: RunSpec, report: Callable[[str], None]) -> tuple[ChosenNet, ...]:
-    """The networks that the pod joins; none when it has the host's or no network. Raises NotFound, InvalidSpec."""
-    if runspec.host_network or runspec.no_network:
-        return ()
+    """The networks that a pod joins which wants some. Raises NotFound, InvalidSpec."""
     try:
         confs = load_confs(host.paths.config_dirs, report)
     except OSError as err:

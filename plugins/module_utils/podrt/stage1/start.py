@@ -15,6 +15,7 @@ Nothing is mounted outside of the pod. When the starter dies before "go", so doe
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 
 from ..errors import HostFailure, PodError
@@ -28,7 +29,6 @@ from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv
 from .limits import apply_devices, apply_limits
 from .namespaces import PodWires, Supervision, become_pid_1
-from .networks import choose_networks, join, may_give_dns, resolv_of
 from .program import supervisor_argv
 from .sandbox import sandbox_plan
 from .teardown import take_down
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..host.paths import PodDir
     from ..net.conf import ChosenNet
-    from ..net.info import NetInfo
     from ..pod.runspec import RunSpec
     from .cgroups import Group
     from .sandbox import SandboxPlan
@@ -100,6 +99,7 @@ class _Known(Value):
     runspec: RunSpec
     chosen: tuple[ChosenNet, ...]
     groups: tuple[Group, ...]
+    waits_for_resolv: bool
 
 
 def start(request: Request) -> Pid1:
@@ -107,15 +107,15 @@ def start(request: Request) -> Pid1:
 
     Raises PodError when it cannot be started, with nothing left of it but its files.
     """
-    pod, host = request.pod, request.host
+    pod = request.pod
     manifest, runspec = read_manifest(pod), read_runspec(pod)
-    chosen = choose_networks(host, runspec, warn)
+    chosen, waits_for_resolv = _choose_networks(request.host, runspec)
     names = tuple(str(app.name) for app in manifest.apps)
     child: Pid1 | None = None
     try:
         groups = cgroups.make_groups(request.uuid, names, in_service=in_service())
         cgroups.record(pod, groups)
-        known = _Known(request, manifest, runspec, chosen, groups)
+        known = _Known(request, manifest, runspec, chosen, groups, waits_for_resolv)
         plan = _decide(known)
         child = _fork(known, plan)
         _join(known, plan, child)
@@ -163,7 +163,8 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     wires = PodWires(
         sync=theirs,
         starter=ours,
-        lock=request.lock_fd,
+        # Above stdio, which the pod's processes replace: a caller without any may have the lock in its place.
+        lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
         console=os.dup(1) if foreground and request.captured else -1,
         logs=open_dir(pod.logs),
         statuses=open_dir(pod.statuses),
@@ -178,7 +179,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         max_bytes=known.runspec.log.max_bytes,
         max_files=known.runspec.log.max_files,
         dies_with_starter=foreground,
-        waits_for_resolv=may_give_dns(known.runspec, known.chosen),
+        waits_for_resolv=known.waits_for_resolv,
     )
     pid = _fork_into_new_pid_namespace()
     if pid == 0:
@@ -202,7 +203,7 @@ def _fork_into_new_pid_namespace() -> int:
 
 def _close(wires: PodWires) -> None:
     """Close what only the pod needs."""
-    fds = [wires.sync, wires.console, wires.logs, wires.statuses, wires.tty]
+    fds = [wires.sync, wires.lock, wires.console, wires.logs, wires.statuses, wires.tty]
     for app in wires.apps:
         fds += [*app.procs, app.listed, app.kill, app.oom, app.notify, app.journal]
     for fd in fds:
@@ -212,24 +213,39 @@ def _close(wires: PodWires) -> None:
 
 def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     """Wait for the namespaces, join them to networks and groups, and let the apps start."""
-    request, pod = known.request, known.request.pod
     _expect(child, sync.NAMESPACES)
-    infos: tuple[NetInfo, ...] = ()
     if plan.namespaces & CLONE_NEWNET:
-        infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, warn)
-    if may_give_dns(known.runspec, known.chosen):
-        text = resolv_of(infos, warn)
-        if text:
-            write_resolv(pod, text)
-        _send(child, sync.RESOLV)
+        _join_networks(known, child)
     for group in known.groups:
         fd = cgroups.procs_fd(group.supervisor)
         try:
             cgroups.attach((fd,), child.pid)
         finally:
             os.close(fd)
-    write_new(pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
+    write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
     _send(child, sync.GO)
+
+
+def _choose_networks(host: Host, runspec: RunSpec) -> tuple[tuple[ChosenNet, ...], bool]:
+    """The networks to join, and whether what they answer goes into resolv.conf."""
+    if runspec.host_network or runspec.no_network:
+        return (), False
+    from .networks import choose_networks, may_give_dns  # the host's network needs none of it
+
+    chosen = choose_networks(host, runspec, warn)
+    return chosen, may_give_dns(runspec, chosen)
+
+
+def _join_networks(known: _Known, child: Pid1) -> None:
+    from .networks import join, resolv_of
+
+    request = known.request
+    infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, warn)
+    if known.waits_for_resolv:
+        text = resolv_of(infos, warn)
+        if text:
+            write_resolv(request.pod, text)
+        _send(child, sync.RESOLV)
 
 
 def _await_apps(request: Request, child: Pid1) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..errors import PodError
-from ..net.attach import detach
+from ..host.files import entries
 from . import cgroups
 
 TYPE_CHECKING = False
@@ -30,6 +30,10 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
         cgroups.remove_groups(cgroups.recorded(pod))
     except PodError as err:
         failure = err
-    detach(host.paths, uuid, pod.net_confs, pod.net_info)
+    # Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
+    if entries(pod.net_confs):
+        from ..net.attach import detach
+
+        detach(host.paths, uuid, pod.net_confs, pod.net_info)
     if failure:
         raise failure

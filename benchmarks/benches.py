@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What is measured: every function here is a bench and gives its rows."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import rivals
+import tasks
+from images import APP, Registry
+from measure import Row, in_turn, said, timed
+from rivals import SLEEP, ULIMITS, Ours, Podman
+
+PODS = 10  # that a play converges, and that memory is shared by
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What benches share. quick: fewer rounds. no_podman, no_collection: why that peer is missing, or ""."""
+
+    work: pathlib.Path
+    ours: Ours
+    podman: Podman
+    quick: bool
+    many: int
+    no_podman: str
+    no_collection: str
+
+    def rounds(self, full: int) -> int:
+        return max(3, full // 4) if self.quick else full
+
+
+def task(bench: Bench) -> list[Row]:
+    """A pod_run task that finds nothing to do."""
+    rounds = bench.rounds(40) + 1  # the first of each is left out
+    pair = [_our_pod(bench, 0), ("ping", "ansible.builtin.ping", {})]
+    _make_folders(bench)
+    tasks.play(bench.work, [_our_pod(bench, 0)])
+    took = tasks.play(bench.work, pair * rounds)
+    if any(each.changed for each in took):
+        raise RuntimeError("a pod_run task that should find nothing to do has changed something")
+    tasks.play(bench.work, [_our_absence(bench, 0)])
+    ours, ping = ([each.ms for each in took[turn::2]][1:] for turn in (0, 1))
+    return [Row("pod_run task, nothing to do", ours, "ansible.builtin.ping", ping, 1.15)]
+
+
+def run(bench: Bench) -> list[Row]:
+    """podctl run of true."""
+    rows = []
+    cases = (("run --net=host of true", ("--net=host",), 0.4), ("run of true, default network", (), 0.25))
+    for what, flags, bound in cases:
+        peer = bench.no_podman or f"podman run --rm {' '.join(flags)}".rstrip()
+        actions = [lambda flags=flags: timed(bench.ours.run_true(*flags))]
+        if not bench.no_podman:
+            actions.append(lambda flags=flags: timed(bench.podman.run_true(*flags)))
+        ours, *theirs = in_turn(bench.rounds(20), *actions)
+        rows.append(Row(what, ours, peer, theirs[0] if theirs else (), bound))
+        bench.ours.collect()
+    return rows
+
+
+def fetch(bench: Bench) -> list[Row]:
+    """Fetch and render an image of five layers."""
+    what = "fetch and render, 5 layers"
+    if not shutil.which("docker-registry"):
+        return [Row(what, (), "docker-registry (missing: not installed here)", (), 0.4)]
+    registry = Registry(bench.work)
+    try:
+        blobs = registry.push("large")
+        actions = [lambda: _our_fetch(bench, registry), lambda: _untar(bench, blobs)]
+        if not bench.no_podman:
+            actions.append(lambda: _pull(bench, registry))
+        ours, untar, *pull = in_turn(bench.rounds(8), *actions)
+    finally:
+        registry.close()
+    peer = bench.no_podman or "podman pull"
+    return [
+        Row(what, ours, peer, pull[0] if pull else (), 0.4),
+        Row(what, ours, "serial curl | tar xz", untar, 0.8),
+    ]
+
+
+def memory(bench: Bench) -> list[Row]:
+    """What running pods take beside their apps."""
+    rows = []
+    for count, bound, what in ((1, 6.5, "memory of a pod alone"), (PODS, 3.5, f"memory, each of {PODS}")):
+        actions = [lambda count=count: _our_memory(bench, count)]
+        if not bench.no_podman:
+            actions.append(lambda count=count: _podman_memory(bench, count))
+        ours, *theirs = in_turn(bench.rounds(4), *actions)
+        peer = bench.no_podman or "podman run -d (conmon)"
+        rows.append(Row(what, ours, peer, theirs[0] if theirs else (), bound, "MB", absolute=True))
+    return rows
+
+
+def nth(bench: Bench) -> list[Row]:
+    """podctl run of true while others run, against none; none is measured before and after."""
+    rounds = bench.rounds(16)
+
+    def runs() -> list[float]:
+        samples = in_turn(rounds, lambda: timed(bench.ours.run_true()))[0]
+        bench.ours.collect()
+        return samples
+
+    first = runs()
+    uuids = [bench.ours.start() for _ in range(bench.many - 1)]
+    last = runs()
+    bench.ours.remove(uuids)
+    return [Row(f"run of true as pod {bench.many}", last, "as the first", first + runs(), 1.2)]
+
+
+def converge(bench: Bench) -> list[Row]:
+    """Ten pods with a volume each, one task a pod: the first run, and again."""
+    _make_folders(bench)
+    missing = bench.no_podman or bench.no_collection
+    samples: dict[str, list[float]] = {"ours first": [], "ours again": [], "first": [], "again": []}
+    peer_changes = 0
+    for _ in range(bench.rounds(5)):
+        for turn in ("ours first", "ours again"):
+            samples[turn].append(sum(took.ms for took in _play_each(bench, _our_pod)))
+        _play_each(bench, _our_absence)
+        if missing:
+            continue
+        for turn in ("first", "again"):
+            took = _play_each(bench, _their_pod)
+            samples[turn].append(sum(each.ms for each in took))
+        peer_changes += sum(each.changed for each in took)
+        bench.podman.remove_all()
+    peer = missing or f"containers.podman {tasks.collection_version()}"
+    note = f", which changes {peer_changes}" if peer_changes else ""
+    what = f"converge {PODS} pods"
+    return [
+        Row(f"{what}, first run", samples["ours first"], peer, samples["first"], 0.35),
+        Row(f"{what}, nothing to do", samples["ours again"], peer + note, samples["again"], 0.25),
+    ]
+
+
+ALL: dict[str, Callable[[Bench], list[Row]]] = {
+    "task": task,
+    "run": run,
+    "fetch": fetch,
+    "memory": memory,
+    "nth": nth,
+    "converge": converge,
+}
+
+
+# --- one sample of each ---------------------------------------------------------------------------------------------
+
+
+def _our_fetch(bench: Bench, registry: Registry) -> float:
+    """prepare fetches, renders, and makes a pod of it besides."""
+    fresh = bench.work / "fetched"
+    ours = Ours(bench.work / "podctl", fresh)
+    took = timed(ours.argv("prepare", "--quiet", f"docker://{registry.address}/large"))
+    shutil.rmtree(fresh)
+    subprocess.run(["sync", "--file-system", bench.work], check=True)
+    return took
+
+
+def _pull(bench: Bench, registry: Registry) -> float:
+    image = f"{registry.address}/large"
+    took = timed(bench.podman.argv("pull", "--quiet", "--tls-verify=false", image))
+    said(bench.podman.argv("rmi", image))
+    subprocess.run(["sync", "--file-system", bench.work], check=True)
+    return took
+
+
+def _untar(bench: Bench, blobs: list[str]) -> float:
+    fresh = bench.work / "untarred"
+    fresh.mkdir()
+    begin = time.perf_counter()
+    for blob in blobs:
+        with subprocess.Popen(["curl", "--silent", "--fail", blob], stdout=subprocess.PIPE) as curl:
+            subprocess.run(["tar", "xz", "-C", fresh], stdin=curl.stdout, check=True)
+        if curl.returncode:
+            raise RuntimeError(f"curl {blob}: {curl.returncode}")
+    took = (time.perf_counter() - begin) * 1000
+    shutil.rmtree(fresh)
+    subprocess.run(["sync", "--file-system", bench.work], check=True)
+    return took
+
+
+def _our_memory(bench: Bench, count: int) -> float:
+    before = rivals.overhead()
+    uuids = [bench.ours.start() for _ in range(count)]
+    each = _added_since(before) / count
+    bench.ours.remove(uuids)
+    return each
+
+
+def _podman_memory(bench: Bench, count: int) -> float:
+    before = rivals.overhead()
+    for _ in range(count):
+        bench.podman.start()
+    each = _added_since(before) / count
+    bench.podman.remove_all()
+    return each
+
+
+def _added_since(before: dict[str, float]) -> float:
+    time.sleep(0.5)  # what starts pods has ended
+    return sum(pss for pid, pss in rivals.overhead().items() if pid not in before)
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+def _play_each(bench: Bench, task_of: Callable[[Bench, int], tasks.Task]) -> list[tasks.Took]:
+    return tasks.play(bench.work, [task_of(bench, number) for number in range(PODS)])
+
+
+def _make_folders(bench: Bench) -> None:
+    for number in range(PODS):
+        (bench.work / f"volume{number}").mkdir(exist_ok=True)
+
+
+def _our_pod(bench: Bench, number: int) -> tasks.Task:
+    program, *args = SLEEP
+    options: dict[str, object] = {
+        "name": f"pod{number}",
+        "apps": [
+            {
+                "image": APP,
+                "name": "app",
+                "exec": program,
+                "args": args,
+                "mounts": [{"volume": "data", "target": "/data"}],
+            }
+        ],
+        "volumes": [{"name": "data", "source": str(bench.work / f"volume{number}")}],
+        "data_dir": str(bench.ours.data),
+        "insecure_options": ["image"],
+    }
+    return f"pod {number}", "stagecraft.pods.pod_run", options
+
+
+def _our_absence(bench: Bench, number: int) -> tasks.Task:
+    options: dict[str, object] = {
+        "name": f"pod{number}",
+        "state": "absent",
+        "data_dir": str(bench.ours.data),
+    }
+    return f"no pod {number}", "stagecraft.pods.pod_run", options
+
+
+def _their_pod(bench: Bench, number: int) -> tasks.Task:
+    options: dict[str, object] = {
+        "name": f"pod{number}",
+        "image": APP,
+        "command": list(SLEEP),
+        "volume": [f"{bench.work / f'volume{number}'}:/data"],
+        "ulimit": list(ULIMITS),
+        "cgroup_parent": bench.podman.group,
+        "executable": str(bench.podman.executable),
+    }
+    return f"container {number}", "containers.podman.podman_container", options

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""A place of its own: the machine's mounts, links, nftables and podman see nothing of a run.
+
+The program runs itself again in new mount, network and PID namespaces. When that ends, so has every process in it;
+then the control groups and the directory go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+_INSIDE = "PODS_BENCH_DIR"
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+
+
+def work_dir() -> pathlib.Path | None:
+    """The directory of this run; None outside of the namespaces."""
+    found = os.environ.get(_INSIDE)
+    return pathlib.Path(found) if found else None
+
+
+def group_of(work: pathlib.Path) -> str:
+    """The control group that peers are to work in, below the root of every hierarchy."""
+    return f"/{work.name}"
+
+
+def run_inside(argv: Sequence[str]) -> int:
+    """Run this program again in namespaces of its own; its exit status."""
+    work = pathlib.Path(tempfile.mkdtemp(prefix="pods-bench-"))
+    unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*unshare, "--propagation", "private", sys.executable, *argv]
+    try:
+        return subprocess.run(command, check=False, env={**os.environ, _INSIDE: str(work)}).returncode
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _remove_groups(work)
+        shutil.rmtree(work)
+
+
+def enter(work: pathlib.Path) -> None:
+    """Become the first process's only child, in a system whose state is the directory's own."""
+    _reap_for_a_child()
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for path in ("/run", "/dev/shm"):
+        subprocess.run(["mount", "-t", "tmpfs", "bench", path], check=True)
+    for path in ("/etc", "/var/lib"):
+        upper, scratch = (work / f"{path[1:].replace('/', '-')}.{kind}" for kind in ("upper", "work"))
+        upper.mkdir()
+        scratch.mkdir()
+        options = f"lowerdir={path},upperdir={upper},workdir={scratch}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "bench", path], check=True)
+    os.environ["TMPDIR"] = str(work / "tmp")
+    (work / "tmp").mkdir()
+
+
+def _reap_for_a_child() -> None:
+    """The first process of a PID namespace only collects the dead; everything else is done by its child."""
+    child = os.fork()
+    if child == 0:
+        return
+    while True:
+        try:
+            pid, status = os.wait()
+        except KeyboardInterrupt:
+            continue
+        if pid == child:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def _remove_groups(work: pathlib.Path) -> None:
+    """Remove the groups of peers, and those that pods of this run have left behind."""
+    uuids = {path.name.replace("-", "\\x2d") for path in work.glob("*/pods/*/*-*-*-*-*")}
+    for name in os.listdir(_CGROUPS):
+        for top in _CGROUPS.glob(f"{name}/**/*"):
+            if top.name == work.name or any(uuid in top.name for uuid in uuids):
+                _remove(top)
+    for top in (_CGROUPS / work.name, *_CGROUPS.glob(f"machine.slice/*{work.name}*")):
+        _remove(top)
+
+
+def _remove(top: pathlib.Path) -> None:
+    for path, _folders, _files in os.walk(top, topdown=False):
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(path)

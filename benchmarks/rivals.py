@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The two who are compared: podctl as a module installs it, and podman, each with a store of its own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+from images import APP
+from isolation import group_of
+from measure import said
+
+SLEEP = ("/bin/sleep", "3600")
+# Raising these needs CAP_SYS_RESOURCE, which not every machine gives to root.
+ULIMITS = ("nproc=1024:1024", "nofile=1024:1024")
+
+
+class Ours:
+    """podctl, on a data directory. image: the key of an image of busybox once it is stored."""
+
+    def __init__(self, program: pathlib.Path, data: pathlib.Path) -> None:
+        self.data = data
+        self.flags = [f"--dir={data}", f"--local-config={data}/none", f"--system-config={data}/none"]
+        self.flags.append("--insecure-options=image,http")
+        self._program = str(program)
+        self.image = ""
+
+    def argv(self, *words: str) -> list[str]:
+        return [self._program, *self.flags, *words]
+
+    def run_true(self, *flags: str) -> list[str]:
+        return self.argv("run", *flags, self.image, "--exec=/bin/true")
+
+    def start(self) -> str:
+        """Start a pod that sleeps, on the default network; its UUID."""
+        program, *args = SLEEP
+        uuid = said(self.argv("prepare", "--quiet", self.image, f"--exec={program}", "--", *args))
+        said(self.argv("run-prepared", "--detach", uuid))
+        return uuid
+
+    def remove(self, uuids: Sequence[str]) -> None:
+        """End pods and remove them."""
+        if uuids:
+            said(self.argv("stop", "--force", *uuids))
+            for uuid in uuids:
+                said(self.argv("status", "--wait=20s", uuid))
+            said(self.argv("rm", *uuids))
+
+    def collect(self) -> None:
+        """Remove all pods that have ended."""
+        said(self.argv("gc", "--grace-period=0s"))
+
+
+class Podman:
+    """podman, on a store of its own. executable: a script that adds the flags, for those who call podman."""
+
+    def __init__(self, work: pathlib.Path) -> None:
+        program = shutil.which("podman") or "podman"
+        self._program = [program, "--root", f"{work}/podman", "--runroot", f"{work}/podman-run"]
+        self._program += ["--tmpdir", f"{work}/podman-tmp", "--storage-driver", "overlay"]
+        self._program += ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
+        if shutil.which("runc"):
+            self._program += ["--runtime", "runc"]
+        self.group = group_of(work)
+        self.executable = work / "podman.sh"
+        self.executable.write_text(f'#!/bin/sh\nexec {" ".join(self._program)} "$@"\n')
+        self.executable.chmod(0o755)
+
+    def argv(self, *words: str) -> list[str]:
+        return [*self._program, *words]
+
+    def run(self, *flags: str) -> list[str]:
+        limits = [f"--ulimit={limit}" for limit in ULIMITS]
+        return self.argv("run", f"--cgroup-parent={self.group}", *limits, *flags)
+
+    def run_true(self, *flags: str) -> list[str]:
+        return self.run("--rm", *flags, APP, "/bin/true")
+
+    def start(self) -> str:
+        return said(self.run("--detach", APP, *SLEEP))
+
+    def remove_all(self) -> None:
+        said(self.argv("rm", "--all", "--force", "--time", "0"))
+
+
+def missing() -> str:
+    """Why there is no podman to measure; "" when there is one."""
+    return "" if shutil.which("podman") else "podman (missing: not installed here)"
+
+
+def overhead(apps: str = "busybox") -> dict[str, float]:
+    """The PSS in MB of every process of these namespaces that is no app, by its PID."""
+    found: dict[str, float] = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != apps:
+                found[pid] = _pss(pid)
+        except OSError:  # it has ended, or is a zombie
+            continue
+    return found
+
+
+def _pss(pid: str) -> float:
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Tasks: plays are written, played on this machine, and say how long each of their tasks took."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from measure import said
+
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = CHECKOUT / ".cache" / "bench"
+# Galaxy's collections as PyPI has them; only containers.podman is taken out.
+ANSIBLE = "ansible==12.3.0"
+_PODMAN = "ansible_collections/containers/podman"
+_DOWNLOAD_SECONDS = 120
+
+Task = tuple[str, str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Took:
+    """How long a task took. name: what the play calls it."""
+
+    name: str
+    ms: float
+    changed: bool
+
+
+def play(work: pathlib.Path, tasks: Sequence[Task]) -> list[Took]:
+    """Play (name, module, options) in one play; what every task took, the play's own start left out."""
+    book, times = work / "play.json", work / "times.json"
+    listed = [{"name": name, module: options} for name, module, options in tasks]
+    book.write_text(
+        json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": listed}])
+    )
+    env = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_HOME": str(work / "ansible"),
+        "ANSIBLE_COLLECTIONS_PATH": f"{CHECKOUT / '.cache' / 'collections'}:{CACHE}",
+        "ANSIBLE_CALLBACK_PLUGINS": str(CHECKOUT / "benchmarks" / "callback"),
+        "ANSIBLE_CALLBACKS_ENABLED": "task_times",
+        "TASK_TIMES": str(times),
+        "LC_ALL": "C.UTF-8",
+    }
+    program = pathlib.Path(sys.executable).parent / "ansible-playbook"
+    said(
+        [
+            str(program),
+            *("-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(book)),
+        ],
+        env,
+    )
+    return [Took(*line) for line in json.loads(times.read_text())]
+
+
+def missing_collection() -> str:
+    """Have containers.podman in the cache; why there is none, or "". Asks PyPI once."""
+    if (CACHE / _PODMAN / "MANIFEST.json").exists():
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            subprocess.run(
+                [
+                    *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                    *("--only-binary=:all:", "--dest", folder, ANSIBLE),
+                ],
+                check=True,
+                capture_output=True,
+                timeout=_DOWNLOAD_SECONDS,
+            )
+        except (subprocess.SubprocessError, OSError) as err:
+            return f"containers.podman (missing: no {ANSIBLE} from PyPI, {type(err).__name__})"
+        (wheel,) = pathlib.Path(folder).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            wanted = [name for name in archive.namelist() if name.startswith(f"{_PODMAN}/")]
+            archive.extractall(CACHE, wanted)
+    return ""
+
+
+def collection_version() -> str:
+    found = json.loads((CACHE / _PODMAN / "MANIFEST.json").read_text())
+    return str(found["collection_info"]["version"])

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Tasks converge a machine: real images, real pods, real networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
+
+CANARY = "canary-7f3a9c"
+KILLS = 100
+
+
+def paths(result: dict[str, Any]) -> list[str]:
+    return [change["path"] for change in result["changes"]]
+
+
+def test_the_second_run_changes_nothing(host: Host) -> None:
+    first = host.pod()
+    again = host.pod()
+    assert (first["changed"], again["changed"]) == (True, False)
+    assert again["pod"]["uuid"] == first["pod"]["uuid"]
+    assert again["pod"]["pid"] == first["pod"]["pid"]
+    assert again["pod"]["state"] == "running"
+
+
+def test_check_mode_says_what_the_run_does(host: Host) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    for options in (
+        {},
+        {"level": "info"},
+        {"level": "info", "state": "stopped"},
+        {"level": "info", "hostname": "x"},
+    ):
+        before = host.machine.snapshot()
+        foretold = host.pod(check=True, **options)
+        assert host.machine.snapshot() == before
+        done = host.pod(**options)
+        assert foretold["changes"] == done["changes"]
+        assert host.pod(check=True, **options)["changed"] is False
+
+
+def test_one_field_changed_is_the_named_change_and_a_new_pod(host: Host) -> None:
+    old = host.pod("debug")["pod"]
+    changed = host.pod("DEBUG")
+    assert paths(changed) == ["apps.app.app.environment.LEVEL"]
+    (change,) = changed["changes"]
+    assert (change["reason"], change["impact"]) == ("playbook", "recreate")
+    assert change["before"].startswith("fingerprint:") and change["before"] != change["after"]
+    assert changed["pod"]["uuid"] != old["uuid"]
+    assert os.listdir(host.machine.data / "pods" / "run") == [changed["pod"]["uuid"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"app": {"memory": "64M"}}, "apps.app.app.isolators.resource/memory.limit"),
+        (
+            {"app": {"caps_remove": ["CAP_MKNOD"]}},
+            "apps.app.app.isolators.os/linux/capabilities-remove-set.set",
+        ),
+        ({"volumes": [{"name": "v", "source": "/tmp"}]}, "volumes.v.source"),
+        ({"hosts_entries": [{"ip": "10.0.0.1", "names": ["db"]}]}, "hosts.entries"),
+        ({"stop_timeout": 3}, "stopTimeout"),
+        ({"labels": {"team": "red"}}, "userLabels.team"),
+    ],
+)
+def test_what_is_added_and_what_is_taken_away_is_noticed(
+    host: Host, options: dict[str, Any], path: str
+) -> None:
+    host.pod()
+    assert path in paths(host.pod(check=True, **options))
+    host.pod(**options)
+    assert path in paths(host.pod(check=True))
+
+
+def test_absent_leaves_nothing(host: Host) -> None:
+    host.pod()
+    host.absent()
+    before = host.machine.snapshot()
+    host.task("pod_volume", name="work")
+    host.pod(
+        volumes=[{"name": "work", "volume": "work"}, {"name": "tmp"}],
+        ports=[{"name": "http", "host_port": 8099}],
+        app={"memory": "64M", "mounts": [{"volume": "work", "target": "/work"}]},
+    )
+    assert host.machine.snapshot() != before
+    assert host.absent()["changed"] is True
+    assert host.machine.snapshot() == before
+    assert host.absent()["changed"] is False
+
+
+def test_states(host: Host) -> None:
+    prepared = host.pod(state="prepared")["pod"]
+    assert prepared["state"] == "prepared"
+    started = host.pod()["pod"]
+    assert (started["uuid"], started["state"]) == (prepared["uuid"], "running")
+    assert host.pod(state="prepared")["changed"] is False
+    restarted = host.pod(state="restarted")["pod"]
+    assert restarted["state"] == "running"
+    assert restarted["pid"] != started["pid"]
+    assert host.pod(state="stopped")["pod"]["state"] == "exited"
+    assert host.pod(state="stopped")["changed"] is False
+    again = host.pod()
+    assert (again["changes"][0]["reason"], again["pod"]["state"]) == ("drift", "running")
+
+
+def test_a_pod_that_was_killed_is_started_again(host: Host) -> None:
+    pod = host.pod()["pod"]
+    host.machine.run("kill", "-9", str(inner_pid(host, pod["uuid"])))
+    wait_for(lambda: host.task("pod_info", gather=["pods"])["pods"][0]["state"] == "exited")
+    again = host.pod()
+    assert paths(again) == ["pods.web.state"]
+    assert again["pod"]["state"] == "running"
+
+
+def inner_pid(host: Host, uuid: str) -> int:
+    return int((host.machine.data / "pods" / "run" / uuid / "pid").read_text())
+
+
+def wait_for(what: Any, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_task_that_ends_is_run_once_and_tells_its_status_and_last_words(host: Host) -> None:
+    options: dict[str, Any] = {"wait": True, "app": {"args": ["-c", "echo out; echo err >&2; exit $CODE"]}}
+    failed = host.pod(**{**options, "app": {**options["app"], "environment": {"CODE": "3"}}})
+    assert (failed["failed"], failed["rc"]) == (True, 3)
+    assert 'app "app" of pod "web" has ended with status 3: err' in failed["msg"]
+    done = host.pod(**{**options, "app": {**options["app"], "environment": {"CODE": "0"}}})
+    assert (done["changed"], done["rc"]) == (True, 0)
+    (app,) = done["pod"]["apps"]
+    assert (app["stdout_lines"], app["stderr_lines"]) == (["out"], ["err"])
+    again = host.pod(**{**options, "app": {**options["app"], "environment": {"CODE": "0"}}})
+    assert (again["changed"], again["rc"]) == (False, 0)
+
+
+def test_a_new_pod_that_does_not_come_up_brings_the_old_one_back(host: Host) -> None:
+    host.pod("good")
+    failed = host.pod("good", app={"exec": "/bin/missing"})
+    assert (failed["failed"], failed["rolled_back"]) == (True, True)
+    assert "missing" in failed["msg"]
+    (pod,) = host.task("pod_info", gather=["pods"])["pods"]
+    assert (pod["state"], pod["name"]) == ("running", "web")
+    assert host.pod("good")["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"app": {"image": "docker://127.0.0.1:1/none:1"}}, "127.0.0.1:1"),
+        ({"app": {"image": "/nowhere.aci"}}, "/nowhere.aci"),
+        (
+            {"volumes": [{"name": "v", "volume": "gone"}], "mounts": [{"volume": "v", "target": "/v"}]},
+            "Failed to stat",
+        ),
+        ({"mounts": [{"volume": "v", "target": "/v"}]}, 'volume "v" not found'),
+        ({"app": {"memory": "12X"}}, "apps[0].memory"),
+        ({"app": {"environment": {"A": True}}}, "apps[0].environment.A"),
+        ({"app": {"name": "Not_Valid"}}, "apps[0].name"),
+        ({"app": {"user": "nobody-there"}}, '"nobody-there" user not found'),
+        ({"networks": ["nowhere"]}, "networks not found: nowhere"),
+        ({"ports": [{"name": "https", "host_port": 1}]}, 'port name "https" could not be found in any apps'),
+        ({"ports": [{"name": "http", "host_port": 70000}]}, "ports[0]"),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_changes_nothing(
+    host: Host, options: dict[str, Any], message: str
+) -> None:
+    host.pod()
+    host.absent()
+    before = host.machine.snapshot()
+    failed = host.pod(**options)
+    assert failed["failed"] is True
+    assert message in failed["msg"]
+    assert host.machine.snapshot() == before
+
+
+@pytest.mark.behaviour("B27")
+def test_an_image_that_nobody_signed_is_refused_unless_told(host: Host) -> None:
+    failed = host.pod(insecure_options=[])
+    assert (failed["failed"], failed["error"]) == (True, "untrusted")
+    assert host.task("pod_info", gather=["images"])["images"] == []
+
+
+@pytest.mark.behaviour("B52")
+@pytest.mark.parametrize("damage", ["escape", "truncated"])
+def test_a_hostile_or_broken_archive_is_refused(host: Host, tmp_path: pathlib.Path, damage: str) -> None:
+    image = pathlib.Path(host.image)
+    broken = tmp_path / "broken.aci"
+    data = image.read_bytes()
+    escaping = data.replace(b"rootfs/data/shipped", b"rootfs/../../escape")
+    broken.write_bytes(data[: len(data) // 2] if damage == "truncated" else escaping)
+    failed = host.task("pod_image", name=str(broken), insecure_options=["image"])
+    assert (failed["failed"], failed["error"]) == (True, "corrupt")
+    assert host.task("pod_info", gather=["images"])["images"] == []
+    assert not list(host.machine.data.rglob("escape"))
+
+
+def test_a_port_in_use_is_refused_before_anything_is_touched(host: Host) -> None:
+    ports = [{"name": "http", "host_port": 8099}]
+    host.pod(ports=ports)
+    failed = host.task(
+        "pod_run",
+        name="other",
+        apps=[{"image": host.image, "exec": "/bin/true"}],
+        ports=ports,
+        insecure_options=["image"],
+    )
+    assert (failed["failed"], failed["error"]) == (True, "conflict")
+    assert "host port tcp 0.0.0.0:8099 is in use by pod" in failed["msg"]
+    assert [pod["name"] for pod in host.task("pod_info", gather=["pods"])["pods"]] == ["web"]
+
+
+def test_values_of_variables_show_up_nowhere(host: Host) -> None:
+    shown = [host.pod(CANARY), host.pod(CANARY + "2"), host.task("pod_info"), host.pod("x", check=True)]
+    assert CANARY not in json.dumps(shown)
+
+
+def test_volumes_keep_their_data_unless_told(host: Host) -> None:
+    made = host.task("pod_volume", name="work", mode="0750", uid=100)
+    path = pathlib.Path(made["volume"]["path"])
+    (path / "kept").write_text("data")
+    assert host.task("pod_volume", name="work", mode="0750", uid=100)["changed"] is False
+    assert paths(host.task("pod_volume", name="work", mode="0700", uid=100)) == ["volumes.work.mode"]
+    refused = host.task("pod_volume", name="work", state="absent")
+    assert "holds data" in refused["msg"]
+    assert (path / "kept").read_text() == "data"
+    assert host.task("pod_volume", name="work", state="absent", purge_data=True)["changed"] is True
+    assert not path.exists()
+
+
+def test_a_volume_in_use_stays(host: Host) -> None:
+    host.task("pod_volume", name="work")
+    host.pod(volumes=[{"name": "work", "volume": "work"}])
+    assert "in use by pod web" in host.task("pod_volume", name="work", state="absent", purge_data=True)["msg"]
+
+
+def test_gc_foretells_exactly_what_it_frees(host: Host) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    everything = {"grace_period": 0, "expire_prepared": 0, "images": True, "image_grace_period": 0}
+    foretold = host.task("pod_gc", check=True, **everything)
+    done = host.task("pod_gc", **everything)
+    assert foretold == done
+    assert done["images"]
+    assert host.task("pod_gc", **everything)["changed"] is False
+
+
+def test_gc_leaves_what_runs(host: Host) -> None:
+    pod = host.pod()["pod"]
+    everything = {"grace_period": 0, "expire_prepared": 0, "images": True, "image_grace_period": 0}
+    assert host.task("pod_gc", **everything)["changed"] is False
+    assert host.pod()["pod"]["uuid"] == pod["uuid"]
+
+
+@pytest.mark.timeout(600)
+def test_a_task_killed_at_any_moment_is_made_up_for_by_the_next(host: Host) -> None:
+    """kill -9 at random moments, then converge: always the wanted state, and in the end nothing is left."""
+    host.pod()
+    host.absent()
+    before = host.machine.snapshot()
+    chance = random.Random(7)
+    ports = [{"name": "http", "host_port": 8099}]
+    for number in range(KILLS):
+        options = {"ports": ports, "name": "web", "stop_timeout": 2, "insecure_options": ["image"]}
+        app = {
+            "image": host.image,
+            "name": "app",
+            "exec": "/bin/sh",
+            "args": ["-c", "trap 'exit 0' TERM; sleep 1000 & wait"],
+        }
+        app["environment"] = {"NUMBER": str(number)}
+        victim = host.start("pod_run", "run", {**options, "apps": [app]})
+        time.sleep(chance.uniform(0, 0.5))
+        victim.send_signal(signal.SIGKILL)
+        victim.communicate()
+        if number % 5 == 0:
+            result = host.task("pod_run", apps=[app], **options)
+            assert not result.get("failed"), result
+            assert result["pod"]["state"] == "running"
+    host.absent()
+    host.task("pod_gc", grace_period=0, expire_prepared=0)
+    wait_for(lambda: host.machine.snapshot() == before)
+
+
+def test_a_forwarded_port_leads_to_the_pod(host: Host) -> None:
+    serve = "while true; do echo hello | nc -l -p 80; done"
+    host.pod(ports=[{"name": "http", "host_port": 8099}], app={"args": ["-c", serve]}, stop_timeout=0)
+    wait_for(
+        lambda: (
+            "hello" in host.machine.run("busybox", "nc", "-w", "2", "127.0.0.1", "8099", check=False).stdout
+        )
+    )

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What users see of a play: check mode, diff, changes, secrets, a pod that does not come up."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import Machine
+
+CANARY, OTHER = "canary-7f3a9c", "canary-e41b60"
+
+
+def pod(aci: str, **options: Any) -> dict[str, Any]:
+    """The options of a pod of one app; app_... are the app's."""
+    app = {"image": aci, "name": "sleeper"}
+    for name in [name for name in options if name.startswith("app_")]:
+        app[name.removeprefix("app_")] = options.pop(name)
+    return {"name": "web", "apps": [app], "insecure_options": ["image"], **options}
+
+
+def paths(result: dict[str, Any]) -> list[str]:
+    return [change["path"] for change in result["changes"]]
+
+
+def test_check_mode_says_what_the_run_does_and_does_nothing(machine: Machine, aci: str) -> None:
+    machine.task("pod_info")
+    before = machine.snapshot()
+    predicted = machine.task("pod_run", check=True, **pod(aci))
+    assert predicted["changed"]
+    assert machine.snapshot() == before
+    done = machine.task("pod_run", **pod(aci))
+    assert paths(predicted) == paths(done)
+    again = machine.task("pod_run", **pod(aci))
+    assert (again["changed"], again["changes"]) == (False, [])
+    assert (again["pod"]["uuid"], again["pod"]["pid"]) == (done["pod"]["uuid"], done["pod"]["pid"])
+
+
+def test_a_bare_machine_is_left_bare_by_check_mode(machine: Machine, aci: str) -> None:
+    machine.task("pod_run", check=True, **pod(aci))
+    assert not machine.data.exists()
+
+
+def test_the_diff_names_the_field_with_what_it_was_and_what_it_becomes(machine: Machine, aci: str) -> None:
+    first = machine.task("pod_run", **pod(aci, app_memory="64Mi", networks=["none"]))
+    task = {"pod_run": pod(aci, app_memory="32Mi", networks=["none"])}
+    played = machine.play(task, check=True, arguments=["--diff"])
+    change = played.results[0]["changes"][0]
+    assert "memory" in change["path"]
+    assert (change["reason"], change["impact"]) == ("playbook", "recreate")
+    assert f"-{change['path']}: {change['before']}" in played.text
+    assert f"+{change['path']}: {change['after']}" in played.text
+    done = machine.task("pod_run", **task["pod_run"])
+    assert [change["path"]] == paths(done)
+    assert done["pod"]["uuid"] != first["pod"]["uuid"]
+    assert len(machine.task("pod_info", gather=["pods"])["pods"]) == 1
+
+
+def test_secrets_are_nowhere_but_in_the_pod(machine: Machine, aci: str) -> None:
+    options = pod(aci, app_environment={"PASSWORD": CANARY}, environment={"TOKEN": CANARY}, networks=["none"])
+    changed = pod(aci, app_environment={"PASSWORD": OTHER}, environment={"TOKEN": CANARY}, networks=["none"])
+    played = machine.play({"pod_run": options}, {"pod_run": changed}, arguments=["--diff", "-vvvv"])
+    assert played.status == 0
+    assert "environment.PASSWORD" in played.text
+    assert "fingerprint:" in played.text
+    assert_no_secret(played.text)
+    assert_no_secret(str(played.results))
+    assert_no_secret(str(machine.processes()))
+    assert [path for path in readable_by_all(machine.data) if holds_a_secret(path)] == []
+    pid = played.results[1]["pod"]["pid"]
+    [app] = machine.run("pgrep", "-P", str(pid)).stdout.split()
+    assert f"PASSWORD={OTHER}" in machine.run("cat", f"/proc/{app}/environ").stdout
+
+
+def assert_no_secret(text: str) -> None:
+    assert CANARY not in text
+    assert OTHER not in text
+
+
+def readable_by_all(root: pathlib.Path) -> list[pathlib.Path]:
+    """The files below a directory that somebody but root gets to."""
+    found = []
+    for directory, subdirs, names in os.walk(root):
+        subdirs[:] = [name for name in subdirs if os.lstat(f"{directory}/{name}").st_mode & 0o001]
+        files = (pathlib.Path(directory, name) for name in names)
+        found += [path for path in files if path.lstat().st_mode & 0o004 and path.is_file()]
+    return found
+
+
+def holds_a_secret(path: pathlib.Path) -> bool:
+    data = path.read_bytes()
+    return CANARY.encode() in data or OTHER.encode() in data
+
+
+def test_a_pod_that_does_not_come_up_leaves_the_old_one_running(machine: Machine, aci: str) -> None:
+    good = pod(aci, ports=[{"name": "http", "host_port": 8080}])
+    machine.task("pod_run", **good)
+    failed = machine.failing("pod_run", **pod(aci, ports=good["ports"], app_exec="/bin/there-is-none"))
+    assert failed["rolled_back"] is True
+    assert "there-is-none" in failed["msg"]
+    after = machine.task("pod_run", **good)
+    assert (after["changed"], after["pod"]["state"]) == (False, "running")
+    assert len(machine.task("pod_info", gather=["pods"])["pods"]) == 1
+
+
+def test_a_pod_that_went_away_is_drift(machine: Machine, aci: str) -> None:
+    options = pod(aci, networks=["none"])
+    first = machine.task("pod_run", **options)
+    machine.run("kill", "-KILL", str(first["pod"]["pid"]))
+    second = machine.task("pod_run", **options)
+    assert [(change["path"], change["reason"]) for change in second["changes"]] == [
+        ("pods.web.state", "drift")
+    ]
+    assert second["pod"]["state"] == "running"
+
+
+def test_what_leaves_the_playbook_leaves_the_pod(machine: Machine, aci: str) -> None:
+    machine.task("pod_run", **pod(aci, networks=["none"], app_environment={"A": "1", "B": "2"}))
+    changed = machine.task("pod_run", **pod(aci, networks=["none"], app_environment={"A": "1"}))
+    assert [(path.rsplit(".", 1)[-1]) for path in paths(changed)] == ["B"]
+
+
+def test_absent_leaves_nothing(machine: Machine, aci: str) -> None:
+    machine.task("pod_image", name=aci, insecure_options=["image"])
+    before = machine.snapshot()
+    machine.task("pod_run", **pod(aci, ports=[{"name": "http", "host_port": 8080}], app_memory="64Mi"))
+    assert machine.snapshot() != before
+    gone = machine.task("pod_run", name="web", state="absent")
+    assert (gone["changed"], gone["pod"]) == (True, None)
+    assert machine.snapshot() == before
+    assert machine.task("pod_run", name="web", state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"app_memory": "many"}, "apps[0].memory"),
+        ({"app_environment": {"A": 1}}, "apps[0].environment.A"),
+        ({"volumes": [{"name": "data", "source": "/there/is/none"}], "mounts": [{"volume": "data", "target": "/d"}]}, "/there/is/none"),
+        ({"volumes": [{"name": "data", "volume": "nobody"}], "mounts": [{"volume": "data", "target": "/d"}]}, "nobody"),
+        ({"networks": ["nowhere"]}, "nowhere"),
+        ({"ports": [{"name": "https", "host_port": 8080}]}, "https"),
+        ({"dns": ["not-an-address"]}, "dns[0]"),
+    ],
+    ids=["quantity", "unquoted", "source", "volume", "network", "port", "dns"],
+)  # fmt: skip
+def test_a_mistake_is_named_and_leaves_nothing(
+    machine: Machine, aci: str, wrong: dict[str, Any], word: str
+) -> None:
+    machine.task("pod_image", name=aci, insecure_options=["image"])
+    before = machine.snapshot()
+    failed = machine.failing("pod_run", **pod(aci, **wrong))
+    assert word in failed["msg"] + str(failed["facts"]), failed
+    assert machine.snapshot() == before
+
+
+def test_the_demonstration_and_its_end(machine: Machine) -> None:
+    """In the machine's network; the directories are the real ones, as in `make demo`."""
+    if any(map(os.path.exists, ("/var/lib/pods", "/etc/pods", "/usr/local/bin/podctl"))):
+        pytest.skip("this machine is a host of pods")
+    playbook = pathlib.Path(__file__).parents[3] / "playbooks" / "demo.yml"
+    try:
+        done = machine.playbook(playbook)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Hello from a pod: demo wrote this" in done.stdout
+        assert "Converged again and nothing has changed" in done.stdout
+        again = machine.playbook(playbook)
+        assert "changed=0" in again.stdout
+    finally:
+        away = machine.playbook(playbook, "-e", "demo_state=absent")
+    assert away.returncode == 0, away.stdout + away.stderr
+    left = (
+        "/var/lib/pods",
+        "/var/lib/pods-demo",
+        "/etc/pods",
+        "/usr/lib/pods",
+        "/run/pods",
+        "/usr/local/bin/podctl",
+    )
+    assert [path for path in left if os.path.exists(path)] == []
+    assert machine.snapshot()["nftables"] == ""
