@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import pathlib
+import platform
 import random
 import socket
 import subprocess
@@ -52,7 +53,7 @@ def write_aci(path: pathlib.Path) -> None:
         "acKind": "ImageManifest",
         "acVersion": "0.8.11",
         "name": APP,
-        "labels": [{"name": "os", "value": "linux"}],
+        "labels": [{"name": "os", "value": "linux"}, {"name": "arch", "value": _arch(arm="aarch64")}],
         "app": {"exec": ["/bin/true"], "user": "0", "group": "0"},
     }
     write_root(path, "rootfs/", manifest)
@@ -78,7 +79,7 @@ class Registry:
             layers = list(pool.map(_layer, range(LAYERS)))
         packed = [self._blob(name, data, f"{_OCI}.layer.v1.tar+gzip") for data, _digest in layers]
         config = {
-            "architecture": "amd64",
+            "architecture": _arch(arm="arm64"),
             "os": "linux",
             "config": {"Cmd": ["/bin/true"]},
             "rootfs": {"type": "layers", "diff_ids": [digest for _data, digest in layers]},
@@ -125,6 +126,12 @@ class Registry:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.05)
+
+
+def _arch(arm: str) -> str:
+    """This machine's architecture; appc and OCI spell that of ARM differently."""
+    machine = platform.machine()
+    return {"x86_64": "amd64", "aarch64": arm}.get(machine, machine)
 
 
 def _layer(number: int) -> tuple[bytes, str]:

@@ -39,9 +39,23 @@ def aci(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="package")
+def shared_machine(aci: str) -> Iterator[Machine]:
+    """A machine with the runtime."""
+    with tempfile.TemporaryDirectory(prefix="machine-") as base, new_machine(pathlib.Path(base)) as made:
+        made.task("pod_image", name=aci, insecure_options=["image"])
+        yield made
+
+
 @pytest.fixture
-def machine(aci: str) -> Iterator[Machine]:
-    """A machine; at its end nothing is left of its pods in the groups of this one."""
+def machine(shared_machine: Machine) -> Iterator[Machine]:
+    """A machine without pods, which has none at the end either."""
+    yield shared_machine
+    shared_machine.clean()
+
+
+@pytest.fixture
+def bare_machine(aci: str) -> Iterator[Machine]:
+    """A machine that knows nothing of pods."""
     with tempfile.TemporaryDirectory(prefix="machine-") as base, new_machine(pathlib.Path(base)) as made:
         yield made
-        made.close()

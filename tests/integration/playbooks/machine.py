@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -158,16 +159,18 @@ class Machine:
                 str(path)
                 for name in inside
                 for path in (self.data / name).rglob("*")
-                if len(path.relative_to(self.data).parts) > 2 or (name != "pods" and not path.is_dir())
+                if path.name != "lock"
+                and (len(path.relative_to(self.data).parts) > 2 or (name != "pods" and not path.is_dir()))
             ),
             "cgroups": cgroups_of(self.uuids()),
         }
 
-    def close(self) -> None:
+    def clean(self) -> None:
         """Remove every pod, so that none of their groups is left on this machine."""
-        pods = self.task("pod_info", gather=["pods"])["pods"]
-        for pod in pods:
-            self.task("pod_run", name=pod["name"], state="absent")
+        names = [path.name for path in (self.data / "names").glob("*")]
+        absent = [{"pod_run": {"name": name, "state": "absent"}} for name in names]
+        played = self.play(*absent, {"pod_gc": {"grace_period": 0, "expire_prepared": 0}}, {"pod_info": {}})
+        assert played.results[-1]["pods"] == [], played.text
         assert cgroups_of(self.uuids()) == []
 
     def uuids(self) -> list[str]:
@@ -188,8 +191,12 @@ def _qualified(task: Task) -> Task:
 def cgroups_of(uuids: Sequence[str]) -> list[str]:
     """The groups on this machine that belong to these pods."""
     names = [name for uuid in uuids for name in (uuid, uuid.replace("-", "\\x2d"))]
-    found = pathlib.Path("/sys/fs/cgroup").rglob("*.scope")
-    return sorted(str(path) for path in found if any(name in path.name for name in names))
+    found = (
+        f"{directory}/{subdir}"
+        for directory, subdirs, _files in os.walk("/sys/fs/cgroup")
+        for subdir in subdirs
+    )
+    return sorted(path for path in found if any(name in os.path.basename(path) for name in names))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ..appc.app import App
-from ..appc.isolators import Capabilities, Seccomp
+from ..appc.isolators import Capabilities, Seccomp, Uninterpreted
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
@@ -74,7 +74,7 @@ def build_manifest(
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=mounts))
-        warnings += said
+        warnings += said + _not_applied(app)
     _check_ports(spec, apps)
     manifest = PodManifest(
         apps=tuple(apps),
@@ -195,6 +195,13 @@ def _mounts(
             )
         mounts[clean] = Mount(name, point.path)
     return tuple(mounts.values()), implicit, warnings
+
+
+def _not_applied(app: RuntimeApp) -> list[str]:
+    """A sentence for each isolator that appc knows and nothing here acts on. Source: behaviours, ruling 5."""
+    found = app.app.isolators if app.app else ()
+    names = [isolator.name for isolator in found if isinstance(isolator, Uninterpreted)]
+    return [f'app "{app.name}": the isolator {name} is not applied' for name in names]
 
 
 def _path_of(path: str, points: Sequence[object]) -> str:

@@ -10,6 +10,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Capabilities,
     Cpu,
     Memory,
+    Uninterpreted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
@@ -232,3 +233,10 @@ def test_a_port_name_of_two_apps_is_ambiguous() -> None:
 def test_a_pod_needs_an_app() -> None:
     with pytest.raises(InvalidSpec, match="must provide at least one image"):
         built(PodSpec(()))
+
+
+@pytest.mark.behaviour("C43")
+def test_an_isolator_that_nothing_acts_on_is_said_so() -> None:
+    limited = BASE.replace(isolators=(Uninterpreted("resource/network-bandwidth", "1"),), mount_points=())
+    found = built(PodSpec((AppSpec(REFERENCE),)), image(limited))
+    assert found.warnings == ('app "web": the isolator resource/network-bandwidth is not applied',)
