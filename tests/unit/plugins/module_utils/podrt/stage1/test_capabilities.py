@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Bounding sets, and what starter and PID 1 tell each other."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Capabilities
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.capabilities import (
+    DEFAULT,
+    EVERY,
+    bounding_set,
+    mask_of,
+)
+
+
+@pytest.mark.behaviour("C47")
+def test_the_default_is_rkts() -> None:
+    assert bounding_set((), insecure=False) == 0xA80425FB
+    assert len(DEFAULT) == 14
+
+
+@pytest.mark.behaviour("C47")
+@pytest.mark.parametrize(
+    ("mode", "names", "mask"),
+    [
+        ("retain", ("CAP_NET_ADMIN", "CAP_SYS_PTRACE"), 1 << 12 | 1 << 19),
+        ("retain", (), 0),
+        ("remove", ("CAP_CHOWN",), 0xA80425FA),
+        ("remove", ("CAP_SYS_ADMIN",), 0xA80425FB),
+        ("remove", DEFAULT, 0),
+    ],
+)
+def test_sets_are_kept_or_taken_away(mode: str, names: tuple[str, ...], mask: int) -> None:
+    assert bounding_set((Capabilities(mode, names),), insecure=False) == mask
+    assert bounding_set((Capabilities(mode, names),), insecure=True) == EVERY
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(InvalidSpec, match='unknown capability "CAP_MAGIC"'):
+        mask_of(("CAP_MAGIC",))
+
+
+def test_the_numbers_are_the_kernels() -> None:
+    last = (
+        int(open("/proc/sys/kernel/cap_last_cap").read())
+        if os.path.exists("/proc/sys/kernel/cap_last_cap")
+        else 40
+    )
+    assert mask_of(("CAP_CHECKPOINT_RESTORE",)) == 1 << 40
+    assert last >= 37
