@@ -109,7 +109,7 @@ def nth(bench: Bench) -> list[Row]:
         return samples
 
     first = runs()
-    uuids = [bench.ours.start() for _ in range(bench.many - 1)]
+    uuids = [bench.ours.start() for _other in range(bench.many - 1)]
     last = runs()
     bench.ours.remove(uuids)
     return [Row(f"run of true as pod {bench.many}", last, "as the first", first + runs(), 1.2)]
@@ -121,7 +121,7 @@ def converge(bench: Bench) -> list[Row]:
     missing = bench.no_podman or bench.no_collection
     samples: dict[str, list[float]] = {"ours first": [], "ours again": [], "first": [], "again": []}
     peer_changes = 0
-    for _ in range(bench.rounds(5)):
+    for _other in range(bench.rounds(5)):
         for turn in ("ours first", "ours again"):
             samples[turn].append(sum(took.ms for took in _play_each(bench, _our_pod)))
         _play_each(bench, _our_absence)
@@ -189,7 +189,7 @@ def _untar(bench: Bench, blobs: list[str]) -> float:
 
 def _our_memory(bench: Bench, count: int) -> float:
     before = rivals.overhead()
-    uuids = [bench.ours.start() for _ in range(count)]
+    uuids = [bench.ours.start() for _other in range(count)]
     each = _added_since(before) / count
     bench.ours.remove(uuids)
     return each
@@ -197,7 +197,7 @@ def _our_memory(bench: Bench, count: int) -> float:
 
 def _podman_memory(bench: Bench, count: int) -> float:
     before = rivals.overhead()
-    for _ in range(count):
+    for _other in range(count):
         bench.podman.start()
     each = _added_since(before) / count
     bench.podman.remove_all()

@@ -137,7 +137,7 @@ def _arch(arm: str) -> str:
 def _layer(number: int) -> tuple[bytes, str]:
     """A layer, compressed, and the digest of what is in it. Files are half words, half noise, always the same."""
     chance = random.Random(number)
-    words = [chance.randbytes(4).hex()[: chance.randrange(3, 9)].encode() for _ in range(2000)]
+    words = [chance.randbytes(4).hex()[: chance.randrange(3, 9)].encode() for _other in range(2000)]
     text = b" ".join(chance.choices(words, k=400_000))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:

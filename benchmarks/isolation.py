@@ -79,12 +79,10 @@ def _reap_for_a_child() -> None:
 def _remove_groups(work: pathlib.Path) -> None:
     """Remove the groups of peers, and those that pods of this run have left behind."""
     uuids = {path.name.replace("-", "\\x2d") for path in work.glob("*/pods/*/*-*-*-*-*")}
-    for name in os.listdir(_CGROUPS):
-        for top in _CGROUPS.glob(f"{name}/**/*"):
-            if top.name == work.name or any(uuid in top.name for uuid in uuids):
-                _remove(top)
-    for top in (_CGROUPS / work.name, *_CGROUPS.glob(f"machine.slice/*{work.name}*")):
-        _remove(top)
+    for path, folders, _files in os.walk(_CGROUPS):
+        for name in folders:
+            if name == work.name or any(uuid in name for uuid in uuids):
+                _remove(pathlib.Path(path, name))
 
 
 def _remove(top: pathlib.Path) -> None:

@@ -71,8 +71,8 @@ def in_turn(rounds: int, *actions: Callable[[], float]) -> list[list[float]]:
     """The samples of each action, A B A B; what happens once, and only once, has happened before."""
     for action in actions:
         action()
-    samples: list[list[float]] = [[] for _ in actions]
-    for _ in range(rounds):
+    samples: list[list[float]] = [[] for _other in actions]
+    for _other in range(rounds):
         for found, action in zip(samples, actions):
             found.append(action())
     return samples

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import subprocess
 import sys
 import time
 
@@ -37,14 +38,17 @@ def main() -> int:
         return isolation.run_inside(sys.argv)
     isolation.enter(work)
     bench = _prepared(work, options)
-    rows = []
+    rows, failed = [], []
     for name in options.benches or benches.ALL:
-        begin = time.monotonic()
-        rows += benches.ALL[name](bench)
-        print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
-    print("Medians, (least-most). Ours and peers were measured in turn, here and now.\n")
-    print(table(rows))
-    return int(any(row.verdict == "OVER" for row in rows))
+        begin, load = time.monotonic(), os.getloadavg()[0]
+        try:
+            rows += benches.ALL[name](bench)
+        except (RuntimeError, OSError, subprocess.SubprocessError) as err:
+            failed.append(f"FAILED {name}: {err}")
+        print(f"{name}: {time.monotonic() - begin:.0f} s; load before it {load:.1f}", file=sys.stderr)
+    print(f"\nMedians (least-most), ours and peers in turn, on {os.cpu_count()} CPUs.\n")
+    print("\n".join([table(rows), *failed]))
+    return int(bool(failed) or any(row.verdict == "OVER" for row in rows))
 
 
 def _options() -> argparse.Namespace:

@@ -69,7 +69,7 @@ class Lab:
         os.execv(sys.executable, [sys.executable, "-I", "-S", str(SOURCE), str(fd)])
 
     def _app(self, name: str, script: str, go: int) -> dict[str, object]:
-        pipes = [os.pipe() for _ in range(3)]
+        pipes = [os.pipe() for _other in range(3)]
         (out, out_end), (err, err_end), (started, said) = pipes
         pid = os.fork()
         if not pid:
