@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_an_unknown_name_is_an_error() -> None:
 
 def test_the_numbers_are_the_kernels() -> None:
     last = (
-        int(open("/proc/sys/kernel/cap_last_cap").read())
+        int(pathlib.Path("/proc/sys/kernel/cap_last_cap").read_text())
         if os.path.exists("/proc/sys/kernel/cap_last_cap")
         else 40
     )

@@ -149,11 +149,7 @@ def test_a_stop_is_asked_for_then_forced(lab: Lab) -> None:
 
 
 def test_logs_turn_over(lab: Lab) -> None:
-    pid = lab.start(
-        {
-            "main": "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26; do echo line $i; done"
-        }
-    )
+    pid = lab.start({"main": f"for i in {' '.join(map(str, range(1, 27)))}; do echo line $i; done"})
     lab.go()
     assert ended(pid) == 0
     assert sorted(path.name for path in lab.logs.iterdir()) == ["main.log", "main.log.1"]
