@@ -72,7 +72,7 @@ class Redis:
     def memory_limit(self, pid: int) -> int:
         """The limit of the process of an app, as the kernel has it."""
         lines = self.machine.run("cat", f"/proc/{pid}/cgroup").stdout.splitlines()
-        groups = {kinds: path.lstrip("/") for _, kinds, path in (line.split(":", 2) for line in lines)}
+        groups = {kinds: path.lstrip("/") for _id, kinds, path in (line.split(":", 2) for line in lines)}
         kinds = "memory" if "memory" in groups else ""
         file = f"memory/{groups[kinds]}/memory.limit_in_bytes" if kinds else f"{groups[kinds]}/memory.max"
         return int(pathlib.Path("/sys/fs/cgroup", file).read_text())

@@ -133,6 +133,38 @@ def fleet(lab: Lab, tmp_path: pathlib.Path) -> Fleet:
     return Fleet(lab, tmp_path)
 
 
+@pytest.mark.timeout(600)
+def test_a_pod_from_a_bare_host_over_a_reboot_and_back_to_a_bare_host(fleet: Fleet) -> None:
+    bare = fleet.snapshot()
+    if fleet.lab.kind == "light":  # a whole play, and a virtual machine is slow
+        assert fleet.play(
+            "../../../playbooks/site.yml",
+            "--check",
+            "-e",
+            '{"pod_images": [], "pod_volumes": [], "pods": []}',
+        )
+        assert_same(bare, fleet.snapshot())
+
+    assert fleet.play("converge.yml")
+    pid = _runs_as_a_unit(fleet)
+    _is_limited(fleet)
+    assert fleet.page() == PAGE
+
+    fleet.hang_up()
+    assert fleet.pid() == pid
+    fleet.nothing_to_do("converge.yml")
+    assert fleet.pid() == pid
+
+    fleet.lab.power_cycle(fleet.host)
+    _comes_up_by_itself(fleet)
+    if fleet.lab.kind == "light":
+        fleet.nothing_to_do("converge.yml")
+
+    assert fleet.play("away.yml")
+    fleet.hang_up()
+    assert_same(bare, fleet.snapshot())
+
+
 def _runs_as_a_unit(fleet: Fleet) -> str:
     status = fleet.ask("systemctl", "status", "--no-pager", "pod-web.service")
     assert "active (running)" in status

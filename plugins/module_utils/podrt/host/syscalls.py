@@ -9,11 +9,12 @@ is the same on every architecture from 424 on. Source: the manual page of each c
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
@@ -78,6 +79,29 @@ _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
 _NR_MOUNT_SETATTR = 442
 
+# What the C library does not wrap, or keeps for itself, and has a number of its own on each architecture.
+_NR_BPF = {
+    "x86_64": 321,
+    "i686": 357,
+    "aarch64": 280,
+    "armv7l": 386,
+    "ppc64le": 361,
+    "s390x": 351,
+    "riscv64": 280,
+}
+_NR_RT_SIGACTION = {
+    "x86_64": 13,
+    "i686": 174,
+    "aarch64": 134,
+    "armv7l": 174,
+    "ppc64le": 173,
+    "s390x": 174,
+    "riscv64": 134,
+}
+_SIGACTION_BYTES, _SIGSET_BYTES = 64, 8
+_BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
+_BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -99,6 +123,29 @@ class _OpenHow(ctypes.Structure):
 
 class _SockFprog(ctypes.Structure):
     _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+class _BpfLoad(ctypes.Structure):
+    _fields_ = (
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+    )
+
+
+class _BpfAttach(ctypes.Structure):
+    _fields_ = (
+        ("target_fd", ctypes.c_uint32),
+        ("attach_bpf_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("attach_flags", ctypes.c_uint32),
+    )
 
 
 def unshare(flags: int) -> None:
@@ -182,6 +229,36 @@ def load_seccomp(program: bytes) -> None:
     """Put this thread under a compiled filter: struct sock_filter after struct sock_filter."""
     program_header = _SockFprog(len(program) // _BPF_INSTRUCTION_BYTES, program)
     _check(_libc.prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program_header), 0, 0))
+
+
+def default_signal(number: int) -> None:
+    """Give a signal its default disposition; also one of those that the C library keeps for its threads."""
+    action = ctypes.create_string_buffer(_SIGACTION_BYTES)
+    _call(_number(_NR_RT_SIGACTION), (number, ctypes.addressof(action), 0, _SIGSET_BYTES))
+
+
+def bpf_load_device(program: bytes) -> int:
+    """A descriptor of a program for BPF_CGROUP_DEVICE, made of struct bpf_insn after struct bpf_insn."""
+    code, terms = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"GPL")
+    count = len(program) // _BPF_INSTRUCTION_BYTES
+    attr = _BpfLoad(_BPF_PROG_TYPE_CGROUP_DEVICE, count, ctypes.addressof(code), ctypes.addressof(terms))
+    return _bpf(_BPF_PROG_LOAD, attr)
+
+
+def bpf_attach_device(group: int, program: int) -> None:
+    """Ask a program about every device that a process of the v2 group opens or makes, beside those above it."""
+    _bpf(_BPF_PROG_ATTACH, _BpfAttach(group, program, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI))
+
+
+def _bpf(command: int, attr: _BpfLoad | _BpfAttach) -> int:
+    return _call(_number(_NR_BPF), (command, ctypes.addressof(attr), ctypes.sizeof(attr)))
+
+
+def _number(numbers: Mapping[str, int]) -> int:
+    number = numbers.get(os.uname().machine)
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return number
 
 
 def _path(path: str) -> bytes:

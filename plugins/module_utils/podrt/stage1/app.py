@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _UMASK = 0o022
 _SETUP_FAILED = 254
 _LAST_FD = (1 << 32) - 1
-# The C library keeps these two for its threads.
+# The C library keeps these two for its threads; whoever started us may still have had them ignored.
 _RESERVED_SIGNALS = (32, 33)
 
 
@@ -120,7 +120,9 @@ def permitted_capabilities() -> int:
 def default_signals() -> None:
     """Every signal as a new program expects it, but SIGPIPE ignored, and none blocked."""
     for number in range(1, _signal.NSIG):
-        if number not in (_signal.SIGKILL, _signal.SIGSTOP, *_RESERVED_SIGNALS):
+        if number in _RESERVED_SIGNALS:
+            syscalls.default_signal(number)
+        elif number not in (_signal.SIGKILL, _signal.SIGSTOP):
             _signal.signal(number, _signal.SIG_DFL)
     _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())

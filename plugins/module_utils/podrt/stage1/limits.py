@@ -13,7 +13,6 @@ from ..appc.isolators import Cpu, CpuShares, Memory
 from ..errors import HostFailure
 from ..host.files import read_text
 from ..value import Value
-from .rootfs import DEVICES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _PERIOD_USEC = 100_000
 _PERCENT_USEC = _PERIOD_USEC // 100
 _PAGE = 4096
-_PTMX, _PTS_MAJOR = (5, 2), 136
 
 
 class Setting(Value):
@@ -56,17 +54,6 @@ def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
     return tuple(found.values())
 
 
-def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[str, ...]:
-    """The devices that an app may use, as v1 spells them: the built-in ones and those of its volumes. Pure."""
-    built_in = [f"c {major}:{minor} rwm" for _name, major, minor in DEVICES]
-    terminals = [f"c {_PTMX[0]}:{_PTMX[1]} rw", f"c {_PTS_MAJOR}:* rw"]
-    given = [
-        f"{kind} {os.major(device)}:{os.minor(device)} {'r' if read_only else 'rw'}"
-        for kind, read_only, device in volumes
-    ]
-    return (*built_in, *terminals, *given)
-
-
 def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]) -> tuple[str, ...]:
     """Set limits on an app's leaf, or with "" on the pod itself; the sentences for those that no controller takes.
 
@@ -82,19 +69,6 @@ def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]
         for setting in limit.v1 if group.hierarchy.version == 1 else limit.v2:
             _apply(directory, setting)
     return tuple(missed)
-
-
-def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[str, ...]) -> None:
-    """Allow an app these devices alone, where the v1 controller is. Raises HostFailure."""
-    for group in groups:
-        if group.hierarchy.version == 1 and "devices" in group.controllers:
-            directory = group.leaf(leaf)
-            try:
-                _write(f"{directory}/devices.deny", "a")
-                for rule in rules:
-                    _write(f"{directory}/devices.allow", rule)
-            except OSError as err:
-                raise HostFailure.of("cannot restrict the devices of an app", err) from err
 
 
 def _memory(isolator: Memory) -> Limit:

@@ -12,7 +12,8 @@ from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUT
 from ..net.resolv import hosts_file
 from ..value import Value
 from .capabilities import bounding_set
-from .limits import device_rules, limits_of
+from .devices import device_rules
+from .limits import limits_of
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
 from .rootfs import Surroundings, surroundings
 from .volumes import volume_steps
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.paths import PodDir
     from ..pod.runspec import RunSpec
+    from .devices import DeviceRule
     from .limits import Limit
     from .mounts import Step
 
@@ -98,7 +100,7 @@ class AppPlan(Value):
     last_steps: tuple[Step, ...]
     launch: Launch
     limits: tuple[Limit, ...] = ()
-    device_rules: tuple[str, ...] = ()
+    device_rules: tuple[DeviceRule, ...] = ()
 
 
 class SandboxPlan(Value):

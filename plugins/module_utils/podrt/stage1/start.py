@@ -25,9 +25,10 @@ from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ..pod.documents import read_manifest, read_runspec
 from ..value import Value
 from . import cgroups, sync
+from .devices import apply_devices
 from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv
-from .limits import apply_devices, apply_limits
+from .limits import apply_limits
 from .namespaces import PodWires, Supervision, become_pid_1
 from .program import supervisor_argv
 from .sandbox import sandbox_plan
@@ -121,8 +122,13 @@ def start(request: Request) -> Pid1:
         _join(known, plan, child)
         _await_apps(request, child)
         return child
-    except OSError as err:
+    except (OSError, PodError) as err:
         _abandon(request, child)
+        cause = child and _last_words(child)
+        if cause:
+            raise cause from err
+        if isinstance(err, PodError):
+            raise
         raise HostFailure.of(f'cannot start pod "{request.uuid}"', err) from err
     except BaseException:
         _abandon(request, child)
@@ -149,8 +155,8 @@ def _decide(known: _Known) -> SandboxPlan:
     missed = list(apply_limits(groups, "", plan.limits))
     for app in plan.apps:
         missed += apply_limits(groups, app.name, app.limits)
-        if app.device_rules:
-            apply_devices(groups, app.name, app.device_rules)
+        if app.device_rules and not apply_devices(groups, app.name, app.device_rules):
+            missed.append(f"the devices of app {app.name} are not restricted: no control groups")
     for sentence in missed:
         warn(sentence)
     return plan
@@ -285,6 +291,14 @@ def _raise_failure(message: sync.Message) -> None:
     if message and message[0] == sync.FAILED:
         raise sync.error_of(message)
     raise HostFailure("the pod's PID 1 has died", "dmesg may tell why")
+
+
+def _last_words(child: Pid1) -> PodError | None:
+    """Why a PID 1 that has ended could not go on: whatever failed on this side came of that."""
+    while message := sync.receive(child.channel):
+        if message[0] == sync.FAILED:
+            return sync.error_of(message)
+    return None
 
 
 def _abandon(request: Request, child: Pid1 | None) -> None:

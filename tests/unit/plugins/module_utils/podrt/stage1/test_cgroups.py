@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Where control groups are, whatever a host calls them; and what limits become."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
+    Cpu,
+    CpuShares,
+    Memory,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.mountinfo import MountEntry
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import cgroups
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.cgroups import Group, Hierarchy
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inputs import cgroup_view
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.limits import (
+    apply_limits,
+    limits_of,
+)
+
+UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+
+
+def mounted(target: str, kind: str = "cgroup", root: str = "/", *options: str) -> MountEntry:
+    return MountEntry(target, root, ("rw",), kind, "cgroup", ("rw", *options))
+
+
+def test_v1_with_joined_controllers() -> None:
+    mounts = (
+        mounted("/sys/fs/cgroup/cpu,cpuacct", "cgroup", "/", "cpu", "cpuacct"),
+        mounted("/cg/mem", "cgroup", "/", "memory"),
+        mounted("/sys/fs/cgroup/systemd", "cgroup", "/", "xattr", "name=systemd"),
+    )
+    text = "5:cpu,cpuacct:/user.slice\n4:memory:/\n3:pids:/nowhere\n1:name=systemd:/a/b\n"
+    assert cgroups.parse_hierarchies(text, mounts) == (
+        Hierarchy(
+            1, ("cpu", "cpuacct"), "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/user.slice"
+        ),
+        Hierarchy(1, ("memory",), "/cg/mem", "/cg/mem"),
+        Hierarchy(1, ("name=systemd",), "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd/a/b"),
+    )
+
+
+def test_v2_alone_and_beside_v1() -> None:
+    unified = mounted("/sys/fs/cgroup/unified", "cgroup2", "/", "nsdelegate")
+    (found,) = cgroups.parse_hierarchies("0::/system.slice/x.service\n", (unified,))
+    assert found == Hierarchy(
+        2, (), "/sys/fs/cgroup/unified", "/sys/fs/cgroup/unified/system.slice/x.service"
+    )
+    assert [
+        h.version
+        for h in cgroups.parse_hierarchies(
+            "4:memory:/\n0::/\n", (unified, mounted("/m", "cgroup", "/", "memory"))
+        )
+    ] == [1, 2]
+
+
+def test_a_mount_of_a_part_of_a_hierarchy_shows_what_is_in_it() -> None:
+    part = mounted("/sys/fs/cgroup/memory", "cgroup", "/docker/abc", "memory")
+    (found,) = cgroups.parse_hierarchies("4:memory:/docker/abc/inner\n", (part,))
+    assert found.path == "/sys/fs/cgroup/memory/inner"
+    assert cgroups.parse_hierarchies("4:memory:/docker/abcdef\n", (part,)) == ()
+
+
+@pytest.mark.behaviour("D35")
+def test_the_group_is_named_as_systemd_would() -> None:
+    name = cgroups.group_name(UUID)
+    assert name == r"machine-rkt\x2d6ba7b810\x2d9dad\x2d11d1\x2d80b4\x2d00c04fd430c8.scope"
+
+
+@pytest.mark.behaviour("D35")
+def test_what_was_recorded_is_found_again_but_never_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
+    pod = PodDir(str(tmp_path))
+    v1 = Hierarchy(1, ("memory",), "/m", "/m/here")
+    v2 = Hierarchy(2, (), "/u", "/u/x.service")
+    name = cgroups.group_name(UUID)
+    cgroups.record(pod, (Group(v1, f"/m/here/{name}"), Group(v2, "/u/x.service", owned=False)))
+    assert pathlib.Path(pod.subcgroup).read_text() == f"here/{name}"
+    assert cgroups.recorded(pod) == (f"/m/here/{name}",)
+    assert cgroups.recorded(PodDir(str(tmp_path / "none"))) == ()
+
+
+def test_removing_what_is_gone_is_fine(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "group" / "leaf").mkdir(parents=True)
+    cgroups.remove_groups((str(tmp_path / "group"), str(tmp_path / "missing")))
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_app_sees_one_tree_on_v2_and_one_directory_a_hierarchy_on_v1() -> None:
+    v2 = Group(Hierarchy(2, (), "/sys/fs/cgroup", "/"), "/sys/fs/cgroup/pods/x")
+    v1 = Group(Hierarchy(1, ("memory",), "/sys/fs/cgroup/memory", "/"), "/sys/fs/cgroup/memory/x")
+    assert cgroup_view((v2,), "app") == (("/sys/fs/cgroup/pods/x/app", "/sys/fs/cgroup"),)
+    assert cgroup_view((v1,), "app") == (("/sys/fs/cgroup/memory/x/app", "/sys/fs/cgroup/memory"),)
+
+
+@pytest.mark.behaviour("C44", "C45")
+@pytest.mark.parametrize(
+    ("isolator", "v1", "v2"),
+    [
+        (Memory(26214400), {"memory.limit_in_bytes": "26214400"}, {"memory.max": "26214400"}),
+        (Cpu(800), {"cpu.cfs_quota_us": "80000"}, {"cpu.max": "80000 100000"}),
+        (Cpu(755), {"cpu.cfs_quota_us": "75000"}, {"cpu.max": "75000 100000"}),
+        (Cpu(1), {"cpu.cfs_quota_us": "1000"}, {"cpu.max": "1000 100000"}),
+        (CpuShares(2), {"cpu.shares": "2"}, {"cpu.weight": "1"}),
+        (CpuShares(262144), {"cpu.shares": "262144"}, {"cpu.weight": "10000"}),
+    ],
+    ids=str,
+)
+def test_limits_are_what_the_kernel_wants(
+    isolator: Memory | Cpu | CpuShares, v1: dict[str, str], v2: dict[str, str]
+) -> None:
+    (limit,) = limits_of((isolator,))
+    assert v1.items() <= {setting.file: setting.value for setting in limit.v1}.items()
+    assert v2.items() <= {setting.file: setting.value for setting in limit.v2}.items()
+
+
+@pytest.mark.behaviour("C44")
+def test_the_last_limit_of_a_kind_wins() -> None:
+    (limit,) = limits_of((Memory(8192), Memory(4096)))
+    assert limit.v2[0].value == "4096"
+
+
+@pytest.mark.behaviour("C46")
+def test_a_missing_controller_is_told(tmp_path: pathlib.Path) -> None:
+    missed = apply_limits((), "app", limits_of((Memory(8192),)))
+    assert missed == ("resource/memory isolator set but support disabled in the kernel, skipping",)
+
+
+@pytest.mark.parametrize(("said", "fine"), [("8192", True), ("8191", True), ("4095", False), ("max", False)])
+def test_what_the_kernel_says_back_counts(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, said: str, fine: bool
+) -> None:
+    group = Group(Hierarchy(2, ("memory",), str(tmp_path), "/"), str(tmp_path))
+    (tmp_path / "app").mkdir()
+    for name in ("memory.max", "memory.swap.max", "memory.oom.group"):
+        (tmp_path / "app" / name).touch()
+    limits = limits_of((Memory(8192),))
+    wrong = limits[0].replace(v2=(limits[0].v2[0].replace(value=said),))
+    if fine:
+        assert apply_limits((group,), "app", limits) == ()
+        return
+    (tmp_path / "app" / "memory.max").write_text("9" * 12)
+    with pytest.raises(HostFailure, match="cannot set a limit"):
+        apply_limits((group,), "app", (wrong,))

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The supervisor with real children, but without namespaces: it is PID 1 of nothing here."""
+
+from __future__ import annotations
+
+import ast
+import marshal
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import supervisor, sync
+
+SOURCE = pathlib.Path(supervisor.__file__)
+ALLOWED = {"_signal", "marshal", "posix", "select", "sys", "time"}
+SECONDS = 20
+
+
+def test_it_imports_built_in_modules_alone() -> None:
+    """Each further module costs every pod its memory, for as long as it runs."""
+    tree = ast.parse(SOURCE.read_text())
+    found = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert found == ALLOWED
+
+
+class Lab:
+    """A supervisor in a process of its own, whose children wait for GO as stage1's do."""
+
+    def __init__(self, base: pathlib.Path) -> None:
+        self.base = base
+        self.logs, self.statuses = base / "logs", base / "rkt" / "status"
+        self.logs.mkdir()
+        self.statuses.mkdir(parents=True)
+        self.ours, self.theirs = sync.channel()
+
+    def start(self, scripts: dict[str, str], **more: int) -> int:
+        """Fork what becomes the supervisor; its PID."""
+        pid = os.fork()
+        if pid:
+            os.close(self.theirs)
+            return pid
+        os.close(self.ours)
+        go, gone = os.pipe()
+        plan = {
+            "apps": [self._app(name, script, go, gone) for name, script in scripts.items()],
+            "sync": self.theirs,
+            "go": gone,
+            "console": -1,
+            "logs": os.open(self.logs, os.O_RDONLY),
+            "statuses": os.open(self.statuses, os.O_RDONLY),
+            "stop_timeout": 1,
+            "max_bytes": 1000,
+            "max_files": 2,
+            "handler": [],
+            **more,
+        }
+        fd = os.memfd_create("plan", 0)
+        os.write(fd, marshal.dumps(plan))
+        for entry in os.listdir("/proc/self/fd"):
+            if int(entry) > 2 and os.path.exists(f"/proc/self/fd/{entry}"):
+                os.set_inheritable(int(entry), True)
+        os.execv(sys.executable, [sys.executable, "-I", "-S", str(SOURCE), str(fd)])
+
+    def _app(self, name: str, script: str, go: int, gone: int) -> dict[str, object]:
+        pipes = [os.pipe() for _other in range(3)]
+        (out, out_end), (err, err_end), (started, said) = pipes
+        pid = os.fork()
+        if not pid:
+            os.set_inheritable(out_end, True)
+            os.dup2(out_end, 1)
+            os.dup2(err_end, 2)
+            os.close(gone)  # or its own end would never be seen
+            if not os.read(go, 1):
+                os._exit(1)
+            os.close(said)
+            os.execv("/bin/sh", ["sh", "-c", script])
+        for fd in (out_end, err_end, said):
+            os.close(fd)
+        none = dict.fromkeys(("procs", "kill", "oom", "notify", "journal", "post_stop"), -1)
+        return {"name": name, "pid": pid, "out": out, "err": err, "exec": started, **none}
+
+    def go(self) -> None:
+        sync.send(self.ours, sync.GO)
+
+    def recorded(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in self.statuses.iterdir()}
+
+
+def ended(pid: int) -> int:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    raise AssertionError("it did not end")
+
+
+@pytest.fixture
+def lab(tmp_path: pathlib.Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_nothing_runs_before_go_and_the_starters_end_is_the_end(lab: Lab) -> None:
+    pid = lab.start({"main": "echo never"})
+    time.sleep(0.2)
+    os.close(lab.ours)
+    assert ended(pid) == 1
+    assert lab.recorded() == {}
+
+
+@pytest.mark.behaviour("A26", "A27", "A28", "D14")
+@pytest.mark.parametrize(
+    ("scripts", "status", "recorded"),
+    [
+        ({"a": "exit 0", "b": "exit 0"}, 0, {"a": "0", "b": "0"}),
+        ({"a": "exit 0", "b": "sleep 0.2; exit 5", "c": "exec sleep 30"}, 5, {"a": "0", "b": "5", "c": "0"}),
+        ({"a": "kill -9 $$"}, 9, {"a": "9"}),
+        ({"a": "exit 254"}, 254, {"a": "254"}),
+    ],
+    ids=["all well", "one fails", "killed", "large"],
+)
+def test_statuses(lab: Lab, scripts: dict[str, str], status: int, recorded: dict[str, str]) -> None:
+    pid = lab.start(scripts)
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.STARTED,)
+    assert ended(pid) == status
+    assert lab.recorded() == recorded
+    assert os.readlink(lab.base / "rkt" / "supervisor-status") == "ready"
+
+
+@pytest.mark.behaviour("D11", "D12")
+def test_a_stop_is_asked_for_then_forced(lab: Lab) -> None:
+    pid = lab.start({"deaf": "trap '' TERM; while :; do sleep 0.1; done"})
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.STARTED,)
+    time.sleep(0.2)
+    started = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid) == 0
+    assert 0.9 < time.monotonic() - started < 10
+    assert lab.recorded() == {"deaf": "0"}
+
+
+def test_logs_turn_over(lab: Lab) -> None:
+    pid = lab.start({"main": "i=1; while test $i -lt 27; do echo line $i; i=$((i+1)); done"})
+    lab.go()
+    assert ended(pid) == 0
+    assert sorted(path.name for path in lab.logs.iterdir()) == ["main.log", "main.log.1"]
+    newest = (lab.logs / "main.log").read_text().splitlines()
+    assert newest[-1].endswith("stdout line 26")
+    assert (lab.logs / "main.log.1").stat().st_size <= 1000
+
+
+def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
+    pid = lab.start({"main": "i=0; while test $i -lt 40; do echo line $i; i=$((i+1)); done"}, max_files=1)
+    lab.go()
+    assert ended(pid) == 0
+    assert [path.name for path in lab.logs.iterdir()] == ["main.log"]
+    assert (lab.logs / "main.log").read_text().splitlines()[-1].endswith("line 39")
+
+
+def test_its_memory_is_small(lab: Lab) -> None:
+    """The whole process: 8.5 MB resident, most of it shared with every other Python of the same binary."""
+    pid = lab.start({"main": "exec sleep 20"})
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.STARTED,)
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    own = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_Dirty"))
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid) == 0
+    assert own < 4500
+
+
+def test_the_interpreter_finds_no_fault_in_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-m", "py_compile", str(SOURCE)], check=False, timeout=SECONDS
+    )
+    assert done.returncode == 0
