@@ -9,9 +9,11 @@ import os
 import pathlib
 import signal
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
     PODCTL,
     PodHost,
@@ -123,6 +125,31 @@ def test_an_app_writes_into_its_own_root(pods: PodHost, flags: tuple[str, ...]) 
     for _attempt in range(2):
         done = pods.sh(script, pod_flags=("--net=none", *flags))
         assert done.texts == ["from the image", "changed"], done.err
+
+
+@pytest.fixture(params=["overlay", "ramfs"])
+def unfit(request: pytest.FixtureRequest, pods: PodHost) -> Iterator[PodHost]:
+    """A data directory where no overlay can be: the one kind refuses the mount, the other what apps do in it."""
+    pods.data.mkdir()
+    if request.param == "overlay":
+        for name in ("lower", "upper", "work"):
+            (pods.base / name).mkdir()
+        where = f"lowerdir={pods.base}/lower,upperdir={pods.base}/upper,workdir={pods.base}/work"
+        syscalls.mount("overlay", str(pods.data), "overlay", 0, where)
+    else:
+        syscalls.mount("ramfs", str(pods.data), "ramfs")
+    yield pods
+    pods.close()
+    syscalls.umount(str(pods.data))
+
+
+@pytest.mark.behaviour("A22")
+def test_files_are_copied_where_no_overlay_can_be(unfit: PodHost) -> None:
+    script = "rm -r /data; mkdir /data; ls /data; echo new > /data/shipped; cat /data/shipped"
+    done = unfit.sh(script)
+    assert 'run: disabling overlay support: "' in done.err
+    assert done.texts == ["new"], done.err
+    assert [path.name for path in unfit.data.glob(".overlay-*")] == []
 
 
 @pytest.mark.behaviour("C37")

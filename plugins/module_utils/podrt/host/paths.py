@@ -128,6 +128,11 @@ class PodDir(Value):
         return f"{self.path}/overlay-prepared"
 
     @property
+    def overlay_disabled(self) -> str:
+        """Why the pod's roots are copies although overlays were wanted."""
+        return f"{self.path}/overlay-disabled"
+
+    @property
     def shared_volumes(self) -> str:
         """Empty volumes."""
         return f"{self.path}/sharedVolumes"

@@ -12,7 +12,8 @@ import os
 from ..appc.fields import canonical_json
 from ..appc.volumes import EmptyVolume, HostVolume
 from ..errors import HostFailure, NotFound, PodError
-from ..host.files import make_dirs, read_bytes, remove_tree, write_new
+from ..host.files import make_dirs, read_bytes, read_text_or, remove_tree, write_new
+from ..host.overlayfs import why_no_overlay
 from ..host.syscalls import syncfs
 from ..pod import documents, lookup
 from ..pod.filters import compile_filter
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
+    from ..host.paths import PodDir
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
     from .manifest import Built, SourceImage
@@ -77,6 +79,12 @@ def discard(pod: Pod) -> None:
         pod.close()
 
 
+def informed(pod: PodDir) -> tuple[str, ...]:
+    """What users should hear of how a pod was prepared. Source: behaviours A22."""
+    reason = read_text_or(pod.overlay_disabled, "")
+    return (f'disabling overlay support: "{reason}"',) if reason else ()
+
+
 def check_sources(manifest: PodManifest) -> None:
     """Raise unless every host volume that an app mounts has its source. Source: behaviours A30."""
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
@@ -113,7 +121,7 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
         _check_lower(pod, app.name)
-        _prepare_root(host, pod, app.name, overlay=runspec.overlay)
+        _prepare_root(host, pod, app.name)
 
 
 def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSpec) -> None:
@@ -121,7 +129,11 @@ def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSp
     documents.write_runspec(pod.dir, runspec)
     write_new(pod.dir.runtime, host.runtime.encode())
     if runspec.overlay:
-        write_new(pod.dir.overlay_prepared, b"")
+        why_not = why_no_overlay(host.paths.data)
+        if why_not:
+            write_new(pod.dir.overlay_disabled, why_not.encode())
+        else:
+            write_new(pod.dir.overlay_prepared, b"")
 
 
 def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
@@ -129,14 +141,14 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
     try:
         _write_documents(host, pod, manifest, runspec)
         for app, image in zip(manifest.apps, wanted.images):
-            _write_app(host, pod, app, image, runspec)
+            _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
             prefill = [str(volume) for name, volume in wanted.built.prefill if name == app.name]
             write_new(f"{pod.dir.app_info(app.name)}/prefill", "\n".join(prefill).encode())
     except OSError as err:
         raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
 
 
-def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, runspec: RunSpec) -> None:
+def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, *, insecure: bool) -> None:
     make_dirs(pod.dir.app_info(app.name))
     write_new(pod.dir.app_manifest(app.name), canonical_json(image.manifest.to_json()))
     index.touch(host.paths, image.id)
@@ -144,16 +156,16 @@ def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, runspe
     write_new(pod.dir.app_tree_id(app.name), str(tree).encode())
     write_new(pod.dir.app_lower(app.name), "\n".join(trees.lower_dirs(host.paths, tree)).encode())
     if app.app:
-        compiled = compile_filter(host.paths, app.app, insecure="seccomp" in runspec.insecure, arch=host.arch)
+        compiled = compile_filter(host.paths, app.app, insecure=insecure, arch=host.arch)
         if compiled is not None:
             write_new(pod.dir.app_filter(app.name), compiled)
-    _prepare_root(host, pod, app.name, overlay=runspec.overlay)
+    _prepare_root(host, pod, app.name)
 
 
-def _prepare_root(host: Host, pod: Pod, app: str, *, overlay: bool) -> None:
+def _prepare_root(host: Host, pod: Pod, app: str) -> None:
     """Copy the tree where no overlay will show it."""
     make_dirs(pod.dir.app_root(app), 0o755)
-    if not overlay:
+    if not os.path.exists(pod.dir.overlay_prepared):
         trees.copy_tree(
             host.paths, trees.TreeID(read_bytes(pod.dir.app_tree_id(app)).decode()), pod.dir.app_root(app)
         )

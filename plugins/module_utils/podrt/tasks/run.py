@@ -26,6 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..stage0.status import PodStatus
+
     Task = Callable[[Host, Fields, bool], dict[str, object]]
 
 
@@ -66,15 +68,25 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     planned, left = converge(
         host, plan.ensure_pod(host, pod_spec(options), state, completes=completes), apply=not check
     )
-    result = {**outcome_result(planned), "warnings": list(left.warnings), "pod": _found_pod(host, name)}
+    found = plan.find_named(host, name)
+    result = {
+        **outcome_result(planned),
+        "warnings": [*left.warnings, *(_informed(host, found) if planned.changed else ())],
+        "pod": pod_result(found) if found else None,
+    }
     if completes and not check and state in ("started", "restarted"):
         _await_end(host, name, options, result)
     return result
 
 
-def _found_pod(host: Host, name: str) -> dict[str, object] | None:
-    found = plan.find_named(host, name)
-    return pod_result(found) if found else None
+def _informed(host: Host, found: PodStatus | None) -> tuple[str, ...]:
+    """What preparing the pod had to do differently than was asked for."""
+    from ..stage0.prepare import informed
+
+    if found is None:
+        return ()
+    with open_pod(host.paths, found.uuid) as pod:
+        return informed(pod.dir)
 
 
 def _await_end(host: Host, name: str, options: Fields, result: dict[str, object]) -> None:

@@ -11,7 +11,7 @@ from ...host.files import read_bytes, write_all
 from ...pod import lookup
 from ...stage0.manifest import SourceImage, build_manifest
 from ...stage0.preflight import check_ports
-from ...stage0.prepare import Preparation, commit, discard, name_pod
+from ...stage0.prepare import Preparation, commit, discard, informed, name_pod
 from ...stage0.prepare import prepare as prepare_pod
 from ...stage0.volumes import data_dir
 from ...store.locks import adding
@@ -76,6 +76,8 @@ def _new_pod(call: Call, wanted: Preparation) -> Pod:
         raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
     pod = prepare_pod(call.host, wanted, _uuid_saver(call.options.text("uuid-file-save")))
     name_pod(call.host, wanted.runspec, pod.uuid)
+    for line in informed(pod.dir):
+        call.say(line)
     return pod
 
 

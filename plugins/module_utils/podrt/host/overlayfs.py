@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether overlayfs can be used on a directory's file system. Source: behaviours A22, overlayfs.rst "upper"."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+from . import syscalls
+from .files import read_text, remove_tree
+from .mountinfo import read_mounts
+
+# Their entries have types and their files trusted attributes, as they come from mkfs; any other is tried.
+_FIT = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs")
+
+
+def why_no_overlay(directory: str) -> str:
+    """Why no overlay can have its upper directory here; "" when one can. Raises OSError."""
+    fs_type = _fs_type(os.path.realpath(directory))
+    if fs_type in _FIT and "\toverlay\n" in read_text("/proc/filesystems") + "\n":
+        return ""
+    code = _try(directory)
+    return f"{fs_type} in {directory}: {os.strerror(code)}" if code else ""
+
+
+def _fs_type(directory: str) -> str:
+    """The type of the file system that a real path is on."""
+    holding = [
+        mount
+        for mount in read_mounts()
+        if mount.target == "/" or f"{directory}/".startswith(mount.target + "/")
+    ]
+    # of two mounts at one place the later lies above
+    return max(enumerate(holding), key=lambda found: (len(found[1].target), found[0]))[1].fs_type
+
+
+def _try(directory: str) -> int:
+    """Do with a small overlay what apps do, in a mount namespace that goes with it; the errno, 0 when all went well."""
+    place = tempfile.mkdtemp(prefix=".overlay-", dir=directory)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                _use_overlay(place)
+                code = 0
+            except OSError as err:
+                code = err.errno or code
+            finally:
+                os._exit(code)
+        return os.WEXITSTATUS(os.waitpid(pid, 0)[1])
+    finally:
+        remove_tree(place)
+
+
+def _use_overlay(place: str) -> None:
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    os.chdir(place)
+    for name in ("lower", "lower/replaced", "upper", "work", "root"):
+        os.mkdir(name)
+    syscalls.mount("overlay", "root", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work")
+    # A whiteout, then a directory that hides what was below it: these want more than files and directories.
+    os.rmdir("root/replaced")
+    os.mkdir("root/replaced")
