@@ -33,6 +33,13 @@ options:
     description:
       - Where to write the command C(podctl). Without it, no command is written.
     type: path
+  make_config_dirs:
+    description:
+      - Whether to make the directories of the host's configuration, O(config_dir) with C(net.d), C(auth.d), C(paths.d),
+        C(stage1.d) and C(trustedkeys), for root to write and, but for C(auth.d), for all to read.
+      - With O(state=absent) they stay. They may hold what nobody else has.
+    type: bool
+    default: false
   archive:
     description:
       - The runtime as the controller has packed it. The collection sets it.
@@ -46,8 +53,9 @@ EXAMPLES = r"""
 - name: Have the runtime and the command podctl on the host
   stagecraft.pods.pod_runtime:
     podctl: /usr/local/bin/podctl
+    make_config_dirs: true
 
-- name: Take both away again
+- name: Take the runtime and the command away again
   stagecraft.pods.pod_runtime:
     state: absent
     podctl: /usr/local/bin/podctl
@@ -84,6 +92,7 @@ changes:
 
 import os
 import shutil
+import stat
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -92,7 +101,19 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options impo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     Change = dict[str, "str | None"]
+
+# Beneath config_dir; credentials are nobody else's.
+_CONFIG_DIRS = {
+    "": 0o755,
+    "net.d": 0o755,
+    "auth.d": 0o700,
+    "paths.d": 0o755,
+    "stage1.d": 0o755,
+    "trustedkeys": 0o755,
+}
 
 
 def _change(path: str, before: str | None, after: str | None) -> Change:
@@ -128,7 +149,32 @@ def _present(module: AnsibleModule) -> tuple[Change, list[Change]]:
             if not module.check_mode:
                 install.write_launcher(params["podctl"], text)
             changes += _prune(module, path)
+    if params["make_config_dirs"]:
+        changes += _make_config_dirs(module)
     return {"path": path}, changes
+
+
+def _make_config_dirs(module: AnsibleModule) -> Iterator[Change]:
+    """Make what is missing of the directories, and give root what is somebody else's."""
+    for name, mode in _CONFIG_DIRS.items():
+        path = os.path.join(module.params["config_dir"], name).rstrip("/")
+        found, wanted = _ownership(path), f"directory of 0:0, {mode:04o}"
+        if found == wanted:
+            continue
+        if not module.check_mode:
+            os.makedirs(path, exist_ok=True)
+            os.chown(path, 0, 0)
+            os.chmod(path, mode)
+        yield _change(path, found, wanted)
+
+
+def _ownership(path: str) -> str | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    kind = "directory" if stat.S_ISDIR(found.st_mode) else "file"
+    return f"{kind} of {found.st_uid}:{found.st_gid}, {stat.S_IMODE(found.st_mode):04o}"
 
 
 def _prune(module: AnsibleModule, kept: str | None) -> list[Change]:
@@ -163,6 +209,7 @@ def main() -> None:
             **HOST,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "podctl": {"type": "path"},
+            "make_config_dirs": {"type": "bool", "default": False},
             "archive": {"type": "path"},
         },
         supports_check_mode=True,

@@ -179,7 +179,6 @@ def test_the_demonstration_and_its_end(bare_machine: Machine) -> None:
         "/var/lib/pods",
         "/var/lib/pods-demo",
         "/etc/pods",
-        "/usr/lib/pods",
         "/run/pods",
         "/usr/local/bin/podctl",
     )
