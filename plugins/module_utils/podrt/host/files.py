@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PRIVATE_DIR = 0o750
 PRIVATE_FILE = 0o640
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK = 512
 
 
 def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
@@ -93,10 +96,10 @@ def rename_synced(source: str, target: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a file or a directory with all in it; what is missing is fine.
+    """Remove a file or a directory of any depth with all in it; what is missing is fine.
 
-    Never follows a link and never crosses into another file system, so that a mount that was left behind is an
-    error (EBUSY or EXDEV from the kernel's view) and not a loss of what it shows.
+    Never follows a link and never enters a mount, so that one that was left behind is an error (EBUSY or EXDEV) and
+    not a loss of what it shows.
     """
     try:
         info = os.lstat(path)
@@ -105,30 +108,12 @@ def remove_tree(path: str) -> None:
     if not stat.S_ISDIR(info.st_mode):
         os.unlink(path)
         return
-    parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _remove_dir(parent, os.path.basename(path), info.st_dev)
-    finally:
-        os.close(parent)
-
-
-def _remove_dir(parent: int, name: str, device: int) -> None:
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        with os.scandir(fd) as entries:
-            children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        if children and os.fstat(fd).st_dev != device:
-            raise OSError(18, "a file system is still mounted here", name)
-        for child, is_dir in children:
+    for fd, name, is_dir in _bottom_up(path, _open_unmounted):
+        with contextlib.suppress(FileNotFoundError):
             if is_dir:
-                _remove_dir(fd, child, device)
+                os.rmdir(name, dir_fd=fd)
             else:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(child, dir_fd=fd)
-    finally:
-        os.close(fd)
-    with contextlib.suppress(FileNotFoundError):
-        os.rmdir(name, dir_fd=parent)
+                os.unlink(name, dir_fd=fd)
 
 
 def entries(path: str) -> list[str]:
@@ -140,19 +125,92 @@ def entries(path: str) -> list[str]:
 
 
 def disk_usage(path: str) -> int:
-    """The bytes that a tree occupies on disk."""
-    total = 0
-    for info in _walk(path):
-        total += info.st_blocks * 512
-    return total
-
-
-def _walk(path: str) -> Iterator[os.stat_result]:
+    """The bytes that a tree of any depth occupies on disk; none when it is missing."""
     try:
         info = os.lstat(path)
     except FileNotFoundError:
-        return
-    yield info
-    if stat.S_ISDIR(info.st_mode):
-        for name in entries(path):
-            yield from _walk(f"{path}/{name}")
+        return 0
+    if not stat.S_ISDIR(info.st_mode):
+        return info.st_blocks * _BLOCK
+    total = 0
+    for fd, name, _is_dir in _bottom_up(path, _open_dir):
+        with contextlib.suppress(FileNotFoundError):
+            total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_blocks * _BLOCK
+    return total
+
+
+class _Level:
+    """A directory on the way down: its name, which one it is, its files, and the directories still to be entered."""
+
+    def __init__(self, fd: int, name: str, dirs: list[str], files: list[str]) -> None:
+        self.name = name
+        self.identity = _identity(fd)
+        self.dirs = dirs
+        self.files = files
+
+
+def _bottom_up(path: str, open_dir: Callable[[int, str], int]) -> Iterator[tuple[int, str, bool]]:
+    """All that a directory holds, and last itself: the directory that something is in, its name, whether it is one.
+
+    One descriptor goes down and up again, so no depth is too much. open_dir enters a directory.
+    """
+    at = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        levels = [_Level(at, "", [os.path.basename(path)], [])]
+        while levels[1:] or levels[0].dirs:
+            level = levels[-1]
+            if not level.dirs:
+                levels.pop()
+                at = _climb(at, levels[-1].identity)
+                yield at, level.name, True
+                continue
+            name = level.dirs.pop()
+            try:
+                below = open_dir(at, name)
+            except FileNotFoundError:
+                continue
+            os.close(at)
+            at = below
+            levels.append(_Level(at, name, *_children(at)))
+            for file in levels[-1].files:
+                yield at, file, False
+    finally:
+        os.close(at)
+
+
+def _children(fd: int) -> tuple[list[str], list[str]]:
+    """The directories in a directory, and everything else."""
+    with os.scandir(fd) as found:
+        children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+    return [name for name, is_dir in children if is_dir], [name for name, is_dir in children if not is_dir]
+
+
+def _climb(fd: int, identity: tuple[int, int]) -> int:
+    """The directory above one, which is closed. Raises OSError when it is not the one that the way down came from."""
+    above = _open_dir(fd, "..")
+    if _identity(above) != identity:
+        os.close(above)
+        raise OSError(errno.ESTALE, "a directory was moved meanwhile")
+    os.close(fd)
+    return above
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    info = os.fstat(fd)
+    return info.st_dev, info.st_ino
+
+
+def _open_dir(fd: int, name: str) -> int:
+    return os.open(name, _DIRECTORY, dir_fd=fd)
+
+
+def _open_unmounted(fd: int, name: str) -> int:
+    """The same, unless something is mounted there: the kernel tells also where both are one file system."""
+    from .syscalls import RESOLVE_NO_XDEV, openat2  # ctypes, which most starts do without
+
+    try:
+        return openat2(fd, name, _DIRECTORY, RESOLVE_NO_XDEV)
+    except OSError as err:
+        if err.errno == errno.EXDEV:
+            raise OSError(errno.EXDEV, "a file system is still mounted here", name) from err
+        raise

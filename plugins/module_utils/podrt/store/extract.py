@@ -31,7 +31,7 @@ _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_DIRS = 96
 _MAX_LINKS = 40
-# Removing and summing up a tree take a descriptor a level.
+# The checksum of a tree takes a descriptor a level.
 _MAX_DEPTH = 128
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"

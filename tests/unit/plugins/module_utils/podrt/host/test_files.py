@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Trees removed and summed up, however deep they are and wherever their links lead."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import (
+    disk_usage,
+    remove_tree,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
+    ROOT,
+    in_child,
+    privately,
+)
+
+DEPTH = 5000
+FEW_DESCRIPTORS = 64
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@pytest.fixture(name="few_descriptors")
+def _few_descriptors() -> Iterator[int]:
+    """Far fewer descriptors than a deep tree has levels; how many are open now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + FEW_DESCRIPTORS, hard))
+    yield len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def make_deep(base: pathlib.Path, depth: int = DEPTH) -> pathlib.Path:
+    """A directory in a directory and so on, a file in each tenth: far beyond what a path can name."""
+    base.mkdir()
+    at = os.open(base, DIRECTORY)
+    for level in range(depth):
+        os.mkdir("d", dir_fd=at)
+        if level % 10 == 0:
+            os.close(os.open("file", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=at))
+        below = os.open("d", DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    return base
+
+
+def test_a_tree_of_five_thousand_levels_is_summed_up_and_removed(
+    tmp_path: pathlib.Path, few_descriptors: int
+) -> None:
+    deep = make_deep(tmp_path / "deep")
+    shallow = disk_usage(str(make_deep(tmp_path / "shallow", DEPTH // 100)))
+    assert shallow > 0
+    assert disk_usage(str(deep)) > 90 * shallow
+    remove_tree(str(deep))
+    assert os.listdir(tmp_path) == ["shallow"]
+    assert len(os.listdir("/proc/self/fd")) == few_descriptors
+
+
+def test_a_tree_may_be_wide_and_branch_at_every_level(tmp_path: pathlib.Path) -> None:
+    top = tmp_path / "top"
+    for first in "abc":
+        for second in "xyz":
+            place = top / first / second
+            place.mkdir(parents=True)
+            (place / "file").write_bytes(b"x" * 5000)
+            (top / first / f"{second}.txt").touch()
+    assert disk_usage(str(top)) == sum(found.lstat().st_blocks * 512 for found in [top, *top.rglob("*")])
+    remove_tree(str(top))
+    assert os.listdir(tmp_path) == []
+
+
+def test_links_are_removed_and_not_followed(tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    top = tmp_path / "top"
+    (top / "below").mkdir(parents=True)
+    (top / "to-dir").symlink_to(outside)
+    (top / "below" / "to-file").symlink_to(outside / "kept")
+    (top / "below" / "up").symlink_to("..")
+    (top / "nowhere").symlink_to("/no/such/file")
+    remove_tree(str(top))
+    assert sorted(os.listdir(tmp_path)) == ["outside"]
+    assert (outside / "kept").read_text() == "x"
+    (tmp_path / "link").symlink_to(outside)
+    remove_tree(str(tmp_path / "link"))
+    assert os.listdir(tmp_path) == ["outside"]
+    assert os.listdir(outside) == ["kept"]
+
+
+def test_what_is_missing_is_fine_and_a_file_is_a_tree(tmp_path: pathlib.Path) -> None:
+    remove_tree(str(tmp_path / "none"))
+    assert disk_usage(str(tmp_path / "none")) == 0
+    (tmp_path / "file").write_bytes(b"x" * 5000)
+    assert disk_usage(str(tmp_path / "file")) == (tmp_path / "file").stat().st_blocks * 512
+    remove_tree(str(tmp_path / "file"))
+    assert os.listdir(tmp_path) == []
+
+
+@ROOT
+@pytest.mark.parametrize("kind", ["tmpfs", "bind"])
+def test_a_mount_is_an_error_and_keeps_what_it_shows(tmp_path: pathlib.Path, kind: str) -> None:
+    shown = tmp_path / "shown"
+    shown.mkdir()
+    (shown / "kept").write_text("x")
+    place = tmp_path / "top" / "deep" / "mount"
+    place.mkdir(parents=True)
+
+    def work() -> None:
+        privately()
+        flags = syscalls.MS_BIND if kind == "bind" else 0
+        syscalls.mount(str(shown) if kind == "bind" else "none", str(place), "" if flags else kind, flags, "")
+        (place / "there").write_text("x")
+        with pytest.raises(OSError, match="a file system is still mounted here") as caught:
+            remove_tree(str(tmp_path / "top"))
+        assert caught.value.errno == errno.EXDEV
+        assert (place / "there").read_text() == "x"
+
+    in_child(work)
+    assert (shown / "kept").read_text() == "x"
