@@ -176,7 +176,7 @@ def test_the_uuid_is_saved(pods: PodHost) -> None:
 def test_two_apps_need_two_names(pods: PodHost) -> None:
     done = pods.podctl("run", "--net=none", pods.image, pods.image)
     assert done.status == 254
-    assert "run: multiple apps with name busybox (use --name)\n" in done.err
+    assert done.err.startswith("run: error: multiple apps with name busybox\nrun: hint: ")
     assert pods.uuids() == []
 
 
@@ -184,7 +184,8 @@ def test_two_apps_need_two_names(pods: PodHost) -> None:
 def test_an_image_without_an_app_needs_a_program(pods: PodHost, tmp_path: pathlib.Path) -> None:
     bare = str(write_image(tmp_path / "bare.aci", "example.com/bare", None))
     done = pods.podctl("run", "--net=none", bare)
-    assert (done.status, "--exec argument is not provided" in done.err) == (254, True)
+    said = "run: error: image example.com/bare has no app section and --exec argument is not provided\n"
+    assert (done.status, done.err.startswith(said)) == (254, True), done.err
     assert pods.podctl("run", "--net=none", bare, "--exec=/bin/id", "--", "-u").texts == ["0"]
 
 

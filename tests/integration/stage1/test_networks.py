@@ -57,7 +57,10 @@ def test_resolv_conf_is_what_the_network_answers(stage: StageLab) -> None:
 def test_a_network_that_nobody_knows_is_an_error_and_leaves_nothing(stage: StageLab) -> None:
     pod = stage.sh("true", RunSpec(networks=(NetworkRequest("nosuch"),)))
     done = pod.call(prefix=OWN_NETWORK)
-    assert (done.status, done.err) == (254, "not-found: networks not found: nosuch\n")
+    assert (done.status, done.err) == (
+        254,
+        "not-found: failed to setup network: networks not found: nosuch\n",
+    )
     assert pod.state() == "exited"
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 MUTABLE = "coreos.com/rkt/stage1/mutable"
 
 
+class UndescribedApp(InvalidSpec):
+    """An app without a name of its own or a program; podctl says "error: " before it. Source: behaviours C3."""
+
+
 class SourceImage(Value):
     """An image as the builder needs it: its ID and its manifest."""
 
@@ -68,7 +72,11 @@ def build_manifest(
     for index, (app_spec, image) in enumerate(zip(spec.apps, images)):
         app = _runtime_app(spec, app_spec, image, f"apps[{index}]", caller)
         if any(other.name == app.name for other in apps):
-            raise InvalidSpec(f"multiple apps with name {app.name} (use --name)", where=f"apps[{index}].name")
+            raise UndescribedApp(
+                f"multiple apps with name {app.name}",
+                "give one of them another name, --name on the command line",
+                where=f"apps[{index}].name",
+            )
         mounts, implicit, said = _mounts(app, app_spec.mounts + spec.mounts, volumes)
         volumes += implicit
         if image.manifest.of_docker_origin:
@@ -100,7 +108,7 @@ def _runtime_app(
     return RuntimeApp(
         name=app_spec.name or app_name_of(manifest.name),
         image=RuntimeImage(image.id, manifest.name, manifest.labels),
-        app=_overridden(spec, app_spec, _base(app_spec, manifest, where, caller), where),
+        app=_overridden(spec, app_spec, _base(app_spec, manifest, where, caller), where, manifest.name),
         read_only_root_fs=app_spec.read_only_root_fs,
         annotations=Labels(tuple(sorted(app_spec.annotations))),
     )
@@ -110,7 +118,7 @@ def _base(app_spec: AppSpec, manifest: ImageManifest, where: str, caller: tuple[
     if manifest.app:
         return manifest.app
     if not app_spec.exec:
-        raise InvalidSpec(
+        raise UndescribedApp(
             f"image {manifest.name} has no app section and --exec argument is not provided",
             "say what to run",
             where=f"{where}.exec",
@@ -118,11 +126,13 @@ def _base(app_spec: AppSpec, manifest: ImageManifest, where: str, caller: tuple[
     return App(app_spec.exec, str(caller[0]), str(caller[1]))
 
 
-def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str) -> App:
+def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str, image_name: str) -> App:
     exec_vector = (app_spec.exec or base.exec) + app_spec.args
     if not exec_vector:
         raise InvalidSpec(
-            'image has an empty "exec" (try --exec=BINARY)', "say what to run", where=f"{where}.exec"
+            f'image "{image_name}" has an empty "exec" (try --exec=BINARY)',
+            "say what to run",
+            where=f"{where}.exec",
         )
     gids = base.supplementary_gids if app_spec.supplementary_gids is None else app_spec.supplementary_gids
     try:

@@ -37,6 +37,8 @@ from .wires import open_app, open_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..host.paths import PodDir
@@ -137,12 +139,31 @@ def start(request: Request) -> Pid1:
 
 def warn(text: str) -> None:
     """Tell whoever starts the pod something that does not stop it."""
-    os.write(_STDERR, f"stage1: warning: {text}\n".encode(errors="replace"))
+    _say("stage1: warning", text)
 
 
 def in_service() -> bool:
     """Whether systemd has started this process as part of a service. Source: systemd.exec(5)."""
     return bool(os.environ.get("INVOCATION_ID"))
+
+
+def _say(prefix: str, text: str) -> None:
+    os.write(_STDERR, f"{prefix}: {text}\n".encode(errors="replace"))
+
+
+def _tell_of_networks(text: str) -> None:
+    """As rkt's networking did, under its own name. Source: behaviours A6, E2, E6."""
+    _say("networking", text)
+
+
+@contextlib.contextmanager
+def _setting_up_network() -> Iterator[None]:
+    """What fails within says so. Source: behaviours E4."""
+    try:
+        yield
+    except PodError as err:
+        err.message = f"failed to setup network: {err.message}"
+        raise
 
 
 def _decide(known: _Known) -> SandboxPlan:
@@ -238,7 +259,8 @@ def _choose_networks(host: Host, runspec: RunSpec) -> tuple[tuple[ChosenNet, ...
         return (), False
     from .networks import choose_networks, may_give_dns  # the host's network needs none of it
 
-    chosen = choose_networks(host, runspec, warn)
+    with _setting_up_network():
+        chosen = choose_networks(host, runspec, _tell_of_networks)
     return chosen, may_give_dns(runspec, chosen)
 
 
@@ -246,9 +268,10 @@ def _join_networks(known: _Known, child: Pid1) -> None:
     from .networks import join, resolv_of
 
     request = known.request
-    infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, warn)
+    with _setting_up_network():
+        infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, _tell_of_networks)
     if known.waits_for_resolv:
-        text = resolv_of(infos, warn)
+        text = resolv_of(infos, _tell_of_networks)
         if text:
             write_resolv(request.pod, text)
         _send(child, sync.RESOLV)

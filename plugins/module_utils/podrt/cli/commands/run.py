@@ -9,7 +9,7 @@ import os
 from ...errors import Conflict, HostFailure, InvalidSpec
 from ...host.files import read_bytes, write_all
 from ...pod import lookup
-from ...stage0.manifest import SourceImage, build_manifest
+from ...stage0.manifest import SourceImage, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import Preparation, commit, discard, informed, name_pod
 from ...stage0.prepare import prepare as prepare_pod
@@ -17,6 +17,7 @@ from ...stage0.volumes import data_dir
 from ...store.locks import adding
 from ..grammar import Surroundings, in_flags, pod_spec
 from ..progress import ensure_image
+from ..running import run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def run(call: Call) -> int:
     except BaseException:
         discard(pod)
         raise
-    from ...stage1.run import run as run_pod
-
-    return run_pod(call.host, pod.uuid, pod.fd, interactive=call.options.on("interactive"))
+    return run_pod(call, pod, interactive=call.options.on("interactive"))
 
 
 def prepare(call: Call) -> int:
@@ -115,6 +114,8 @@ def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Prepar
     caller = os.getuid(), os.getgid()
     try:
         built = build_manifest(spec, images, lambda name: data_dir(call.host, name), caller)
+    except UndescribedApp as err:
+        raise InvalidSpec(f"error: {err.reason}", err.hint) from err
     except InvalidSpec as err:
         raise in_flags(err) from err
     return Preparation(built, spec.run, images)

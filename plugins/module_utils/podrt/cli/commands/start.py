@@ -12,12 +12,12 @@ from ...pod import documents
 from ...pod.lifecycle import PodState, open_pod
 from ..flags import UsageError
 from ..podargs import only_argument, resolve
+from ..running import run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...host.host import Host
     from ...pod.lifecycle import Pod
     from ..call import Call
 
@@ -33,7 +33,7 @@ def run_prepared(call: Call) -> int:
             raise InvalidSpec("interactive option only supports pods with one app")
         _apply_flags(call, pod)
         pod.move("run")
-        return _run(call.host, pod, detach=detach, interactive=interactive)
+        return run_pod(call, pod, detach=detach, interactive=interactive)
 
 
 def start(call: Call) -> int:
@@ -47,7 +47,7 @@ def start(call: Call) -> int:
     with start_again(call.host, name) as pod:
         _claim(pod)
         pod.move("run")
-        status = _run(call.host, pod, detach=True)
+        status = run_pod(call, pod, detach=True)
         pid = documents.read_pid(pod.dir)
         if status == 0 and pid:
             write_pid_file(call.host, name, pid)
@@ -94,12 +94,6 @@ def _apply_flags(call: Call, pod: Pod) -> None:
     wanted = run_spec(call.options, given)
     if wanted != given:
         documents.write_runspec(pod.dir, wanted)
-
-
-def _run(host: Host, pod: Pod, *, detach: bool, interactive: bool = False) -> int:
-    from ...stage1.run import run
-
-    return run(host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

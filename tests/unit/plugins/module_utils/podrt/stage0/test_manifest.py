@@ -31,6 +31,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
     Built,
     SourceImage,
+    UndescribedApp,
     build_manifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import (
@@ -119,23 +120,28 @@ def test_variables_come_in_the_order_of_the_page() -> None:
 
 @pytest.mark.behaviour("C3")
 def test_an_image_without_an_app_needs_a_program() -> None:
-    with pytest.raises(InvalidSpec, match="has no app section and --exec argument is not provided"):
+    with pytest.raises(UndescribedApp) as caught:
         app_of(PodSpec((AppSpec(REFERENCE),)), image(None))
+    assert (
+        caught.value.reason == "image example.com/web has no app section and --exec argument is not provided"
+    )
     found = app_of(PodSpec((AppSpec(REFERENCE, exec=("/bin/sh",)),)), image(None)).app
     assert found == App(("/bin/sh",), "7", "8")
 
 
 @pytest.mark.behaviour("C12")
 def test_an_empty_exec_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match='empty "exec"'):
+    with pytest.raises(InvalidSpec) as caught:
         app_of(PodSpec((AppSpec(REFERENCE),)), image(BASE.replace(exec=())))
+    assert caught.value.reason == 'image "example.com/web" has an empty "exec" (try --exec=BINARY)'
 
 
 @pytest.mark.behaviour("A15", "C3")
 def test_two_apps_of_one_image_need_names() -> None:
     twice = PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE)))
-    with pytest.raises(InvalidSpec, match=r"multiple apps with name web \(use --name\)"):
+    with pytest.raises(UndescribedApp) as caught:
         built(twice, image(), image())
+    assert str(caught.value) == "apps[1].name: multiple apps with name web"
     named = PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE, name=ACName("other"))))
     assert [app.name for app in built(named, image(), image()).manifest.apps] == ["web", "other"]
 

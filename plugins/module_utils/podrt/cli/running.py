@@ -1,0 +1,26 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A pod handed to stage1, whose lines on standard error begin with its own name. Source: behaviours A6, G8."""
+
+from __future__ import annotations
+
+from ..errors import PodError
+from .call import complain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..pod.lifecycle import Pod
+    from .call import Call
+
+_PREFIX = "stage1"
+
+
+def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
+    """Run a pod in state run whose lock is held; its exit status, or with detach 0 once its apps were started."""
+    from ..stage1.run import run
+
+    try:
+        return run(call.host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
+    except PodError as err:
+        complain(_PREFIX, err, debug=call.debug)
+        return err.exit_code
