@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 
 from . import syscalls
 from .files import read_text, remove_tree
@@ -37,6 +36,8 @@ def _fs_type(directory: str) -> str:
 
 def _try(directory: str) -> int:
     """Do with a small overlay what apps do, in a mount namespace that goes with it; the errno, 0 when all went well."""
+    import tempfile  # only where a look does not do: it would cost every start 4 ms
+
     place = tempfile.mkdtemp(prefix=".overlay-", dir=directory)
     try:
         pid = os.fork()
