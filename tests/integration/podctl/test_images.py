@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import pathlib
 import re
+import tarfile
 
 import pytest
 
@@ -76,3 +80,74 @@ def test_images_and_trees_are_collected_unless_pods_need_them(pods: PodHost) -> 
     pods.ok("rm", uuid)
     assert pods.podctl("image", "gc").err.startswith('gc: removed treestore "deps-sha512-')
     assert pods.ok("image", "list", "--format=json") == "null"
+
+
+@pytest.mark.behaviour("A57")
+@pytest.mark.parametrize("how", ["key", "beginning", "name", "name and version"])
+def test_the_manifest_of_an_image_is_printed(pods: PodHost, how: str) -> None:
+    key = pods.ok("fetch", "--full", pods.image)
+    name = "example.com/busybox"
+    image = {"key": key, "beginning": key[:12], "name": name, "name and version": f"{name}:1.0"}[how]
+    with tarfile.open(pods.image) as archive:
+        member = archive.extractfile("manifest")
+        assert member is not None
+        wanted = json.load(member)
+    pretty = pods.ok("image", "cat-manifest", image)
+    assert pretty == json.dumps(json.loads(pretty), indent="\t", ensure_ascii=False)
+    plain = pods.ok("image", "cat-manifest", "--pretty-print=false", image)
+    assert "\n" not in plain
+    assert json.loads(pretty) == json.loads(plain)
+    found = json.loads(plain)
+    assert sorted(found.pop("labels"), key=str) == sorted(wanted.pop("labels"), key=str)
+    for port in wanted["app"]["ports"]:
+        port.update({"count": 1, "socketActivated": False})  # what appc says of a port that does not say it
+    assert found == wanted
+
+
+@pytest.mark.behaviour("A57", "A59")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "Error: image cat-manifest takes one image"),
+        (("a", "b"), "Error: image cat-manifest takes one image"),
+        (("sha512-ab",), "cat-manifest: no image IDs found"),
+        (("sha512-a",), "cat-manifest: image ID too short"),
+        (
+            ("example.com/no:1",),
+            'cat-manifest: cannot find aci satisfying name: "example.com/no" and labels: ["version":"1"] in',
+        ),
+    ],
+    ids=str,
+)
+def test_a_manifest_that_cannot_be_printed(pods: PodHost, words: tuple[str, ...], message: str) -> None:
+    done = pods.podctl("image", "cat-manifest", *words)
+    assert (done.status, done.out) == (254, "")
+    assert done.err.startswith(message)
+
+
+@pytest.mark.behaviour("B46")
+def test_the_store_is_laid_out_as_rkt_had_it(pods: PodHost) -> None:
+    key = pods.ok("fetch", "--full", pods.image)
+    cas = pods.data / "cas"
+    digits = key.removeprefix("sha512-")
+    assert digits == hashlib.sha512(pathlib.Path(pods.image).read_bytes()).hexdigest()[:64]
+    for kind in ("blob", "imageManifest"):
+        (place,) = [path for path in (cas / kind).rglob("*") if path.is_file()]
+        assert place == cas / kind / "sha512" / digits[:2] / key
+    assert (cas / "blob/sha512" / digits[:2] / key).read_bytes() == pathlib.Path(pods.image).read_bytes()
+    manifest = json.loads((cas / "imageManifest/sha512" / digits[:2] / key).read_text())
+    assert manifest == json.loads(pods.ok("image", "cat-manifest", key))
+    kinds = ["blob", "imageManifest", "imagelocks", "index", "remote", "tmp", "treestorelocks"]
+    assert sorted(os.listdir(cas)) == kinds
+    assert os.listdir(cas / "tmp") == []
+    assert key in os.listdir(cas / "imagelocks")
+    assert os.listdir(cas / "index") == [key]
+    assert json.loads((cas / "index" / key).read_text())["name"] == "example.com/busybox"
+    (remote,) = (cas / "remote").iterdir()
+    assert json.loads(remote.read_text())["imageID"] == key
+    trees = [path.name for path in (pods.data / "tree").iterdir() if path.name != "layers"]
+    assert os.listdir(cas / "treestorelocks") == trees
+    assert trees == [f"deps-sha512-{hashlib.sha512(key.encode()).hexdigest()[:64]}"]
+    pods.ok("image", "rm", key)
+    for kind in ("blob", "imageManifest", "index", "remote"):
+        assert [path for path in (cas / kind).rglob("*") if path.is_file()] == []

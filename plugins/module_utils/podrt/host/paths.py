@@ -197,6 +197,10 @@ class PodDir(Value):
         """The app's compiled seccomp filter; absent when it has none."""
         return f"{self.app_info(app)}/filter"
 
+    def app_stage2_manifest(self, app: str) -> str:
+        """The same manifest beside the app's root, where stage1 images look for it."""
+        return f"{self.stage1_root}/opt/stage2/{app}/manifest"
+
     def app_root(self, app: str) -> str:
         """The app's root file system, once mounted."""
         return f"{self.stage1_root}/opt/stage2/{app}/rootfs"

@@ -5,17 +5,23 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ..appc.fields import canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec
 from ..host.files import read_bytes, read_text, write_new
+from .lifecycle import PodState
 from .runspec import RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.paths import PodDir
+    from .lifecycle import Pod
+
+_PID_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 
 def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
@@ -76,6 +82,17 @@ def read_pid(pod: PodDir) -> int | None:
         return int(read_text(pod.pid))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+def await_pid(pod: Pod, seconds: float = _PID_SECONDS) -> int | None:
+    """The same, waited for while the pod starts; None when it has ended or takes longer. Source: behaviours D8."""
+    end = time.monotonic() + seconds
+    while pod.state() is PodState.RUNNING:
+        pid = read_pid(pod.dir)
+        if pid is not None or time.monotonic() > end:
+            return pid
+        time.sleep(_POLL_SECONDS)
+    return None
 
 
 def time_of(path: str) -> float | None:

@@ -163,8 +163,9 @@ def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, *, ins
 
 
 def _prepare_root(host: Host, pod: Pod, app: str) -> None:
-    """Copy the tree where no overlay will show it."""
+    """Make the place of the app's root, its manifest beside it; copy the tree where no overlay will show it."""
     make_dirs(pod.dir.app_root(app), 0o755)
+    os.link(pod.dir.app_manifest(app), pod.dir.app_stage2_manifest(app))
     if not os.path.exists(pod.dir.overlay_prepared):
         trees.copy_tree(
             host.paths, trees.TreeID(read_bytes(pod.dir.app_tree_id(app)).decode()), pod.dir.app_root(app)

@@ -43,7 +43,7 @@ def enter(_host: Host, pod: Pod, app: str, argv: Sequence[str], term: str) -> in
 
     A command that is killed by a signal ends this process by the same one. Raises Conflict, NotFound, HostFailure.
     """
-    pid = documents.read_pid(pod.dir)
+    pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
     environment = _environment(pod, app, term)

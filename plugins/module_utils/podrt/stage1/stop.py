@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import _signal
 import os
-import time
 
 from ..errors import Conflict, HostFailure
 from ..pod import documents
@@ -16,17 +15,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
 
-_START_SECONDS = 5.0
-_POLL_SECONDS = 0.05
-
 
 def stop(pod: Pod, *, force: bool) -> None:
     """Ask a running pod to end, or with force kill it; does not wait. One that ends meanwhile is fine.
 
     Raises Conflict when the pod does not get as far as having a PID 1, HostFailure.
     """
-    pid = _pid(pod)
+    pid = documents.await_pid(pod)
     if pid is None:
+        if pod.state() is PodState.RUNNING:
+            raise Conflict(f'pod "{pod.uuid}" is still being started', "try again in a moment", uuid=pod.uuid)
         return
     try:
         process = os.pidfd_open(pid)
@@ -59,16 +57,3 @@ def holds(pid: int, pod: Pod) -> bool:
         if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
             return True
     return False
-
-
-def _pid(pod: Pod) -> int | None:
-    """The pod's PID 1, waited for while the pod starts; None when the pod has ended. Source: behaviours D8."""
-    end = time.monotonic() + _START_SECONDS
-    while pod.state() is PodState.RUNNING:
-        pid = documents.read_pid(pod.dir)
-        if pid is not None:
-            return pid
-        if time.monotonic() > end:
-            raise Conflict(f'pod "{pod.uuid}" is still being started', "try again in a moment", uuid=pod.uuid)
-        time.sleep(_POLL_SECONDS)
-    return None

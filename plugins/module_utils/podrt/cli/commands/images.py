@@ -11,7 +11,7 @@ from ...errors import InvalidSpec, NotFound, PodError
 from ...host.files import entries, read_text_or
 from ...image import fetch as fetching
 from ...image.policy import FetchPolicy
-from ...image.reference import AppcName, parse_reference
+from ...image.reference import AppcName, ImageKey, parse_reference
 from ...pod import documents
 from ...pod.lifecycle import PodState, walk
 from ...store import index
@@ -169,14 +169,15 @@ def image_cat_manifest(call: Call) -> int:
 def _find(call: Call, text: str) -> StoredImage:
     """The image in the store that a key or a name means. Raises NotFound with rkt's words."""
     reference = parse_reference(text, "")
+    if isinstance(reference, ImageKey):
+        return index.find_by_key(call.host.paths, reference.prefix)
     stored = fetching.lookup(call.host, reference, FetchPolicy(pull="never"))
     if stored is None:
-        name, labels = (
-            (str(reference.name), str(reference.labels.pairs))
-            if isinstance(reference, AppcName)
-            else (text, "()")
+        name, pairs = (
+            (reference.name, reference.labels.pairs) if isinstance(reference, AppcName) else (text, ())
         )
-        raise NotFound(f'cannot find aci satisfying name: "{name}" and labels: {labels} in the local store')
+        labels = ", ".join(f'"{label}":"{value}"' for label, value in pairs)
+        raise NotFound(f'cannot find aci satisfying name: "{name}" and labels: [{labels}] in the local store')
     return stored
 
 

@@ -61,6 +61,7 @@ def status(call: Call) -> int:
             _wait(pod, wait_ready, _is_ready)
         if wait is not None:
             _wait(pod, wait, _has_ended)
+        documents.await_pid(pod)
         found = read_status(pod)
     how = call.options.text("format")
     if how:

@@ -58,7 +58,7 @@ class PodLab:
         return Answer(status, found.out, found.err)
 
     def make(self, state_dir: str, *apps: str, name: str = "", locked: bool = False) -> Pod:
-        """A pod in one of the directories of the life cycle."""
+        """A pod in one of the directories of the life cycle; one that runs has a PID."""
         pod = create(self.paths)
         image = RuntimeImage(ImageID(ID), ACIdentifier("example.com/a"))
         runtime_apps = tuple(
@@ -71,6 +71,8 @@ class PodLab:
         if state_dir != "prepare":
             pod.move(state_dir)
         self._pods.append(pod)
+        if locked and state_dir == "run":
+            write(pod.dir.pid, f"{os.getpid()}\n")
         if not locked:
             pod.close()
         return pod
