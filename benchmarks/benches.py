@@ -204,9 +204,9 @@ def _podman_memory(bench: Bench, count: int) -> float:
     return each
 
 
-def _added_since(before: dict[str, rivals.Memory]) -> float:
+def _added_since(before: dict[str, float]) -> float:
     time.sleep(0.5)  # what starts pods has ended
-    return rivals.together(memory for pid, memory in rivals.overhead().items() if pid not in before)
+    return sum(pss for pid, pss in rivals.overhead().items() if pid not in before)
 
 
 # --- tasks ----------------------------------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from images import APP
 from isolation import group_of
@@ -92,42 +91,18 @@ def missing() -> str:
     return "" if shutil.which("podman") else "podman (missing: not installed here)"
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What a process takes, in MB. own: its anonymous memory. shared: what it has mapped of files."""
-
-    program: str
-    own: float
-    shared: float
-
-
-def overhead(apps: str = "busybox") -> dict[str, Memory]:
-    """The memory of every process of these namespaces that is no app, by its PID."""
-    found: dict[str, Memory] = {}
+def overhead(apps: str = "busybox") -> dict[str, float]:
+    """What every process of these namespaces takes that is no app, by its PID: PSS, in MB."""
+    found: dict[str, float] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            program = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-            if program != apps:
-                found[pid] = _memory(pid, program)
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != apps:
+                found[pid] = _pss(pid)
         except OSError:  # it has ended, or is a zombie
             continue
     return found
 
 
-def together(processes: Iterable[Memory]) -> float:
-    """What processes take as the only ones on a machine: what they map of files counts once a program.
-
-    The sum of their PSS would be less here, where this benchmark and others run the same Python.
-    """
-    found = list(processes)
-    shared: dict[str, float] = {}
-    for each in found:
-        shared[each.program] = max(each.shared, shared.get(each.program, 0.0))
-    return sum(each.own for each in found) + sum(shared.values())
-
-
-def _memory(pid: str, program: str) -> Memory:
-    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines}
-    own = sizes["Pss_Anon"] + sizes["Pss_Shmem"]
-    return Memory(program, own, max(0.0, sizes["Rss"] - own))
+def _pss(pid: str) -> float:
+    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("Pss:"))

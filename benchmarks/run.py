@@ -29,6 +29,7 @@ MANY, MANY_QUICK = 100, 30
 def main() -> int:
     """The exit status: 1 when a bound is exceeded, 2 when nothing can be measured."""
     options = _options()
+    isolation.leave_interpreter_alone()
     work = isolation.work_dir()
     if work is None:
         if os.geteuid() != 0 or not os.path.exists(BUSYBOX):

@@ -22,6 +22,7 @@ from ansible_collections.stagecraft.pods.playbooks.demo import build_aci
 from ansible_collections.stagecraft.pods.tests.integration.hosts import Lab
 
 HERE = pathlib.Path(__file__).parent
+SITE = "../../../playbooks/site.yml"
 LIMIT = 64 * 1024 * 1024
 PAGE = "served by a pod"
 SCRIPT = """\
@@ -69,7 +70,7 @@ fi
 
 
 class Fleet:
-    """Hosts, what is played on them, and questions to one of them."""
+    """Hosts that have an image, what is played on them, and questions to one of them."""
 
     def __init__(self, lab: Lab, folder: pathlib.Path) -> None:
         self.lab = lab
@@ -79,7 +80,10 @@ class Fleet:
         aci = folder / "site.aci"
         build_aci.build(str(aci), "/bin/busybox", json.dumps(IMAGE))
         self.variables = folder / "vars.json"
-        self.variables.write_text(json.dumps({**VARIABLES, "aci": str(aci)}))
+        self.variables.write_text(json.dumps(VARIABLES))
+        for host in self.hosts:
+            copy = ["scp", "-q", "-F", str(lab.config), str(aci), f"{host}:/root/site.aci"]
+            subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
 
     def play(self, playbook: str, *arguments: str) -> int:
         """Play on all hosts, successfully. How many changes there were."""
@@ -138,27 +142,27 @@ def test_a_pod_from_a_bare_host_over_a_reboot_and_back_to_a_bare_host(fleet: Fle
     bare = fleet.snapshot()
     if fleet.lab.kind == "light":  # a whole play, and a virtual machine is slow
         assert fleet.play(
-            "../../../playbooks/site.yml",
+            SITE,
             "--check",
             "-e",
             '{"pod_images": [], "pod_volumes": [], "pods": []}',
         )
         assert_same(bare, fleet.snapshot())
 
-    assert fleet.play("converge.yml")
+    assert fleet.play(SITE)
     pid = _runs_as_a_unit(fleet)
-    _is_limited(fleet)
+    _is_confined(fleet)
     assert fleet.page() == PAGE
 
     fleet.hang_up()
     assert fleet.pid() == pid
-    fleet.nothing_to_do("converge.yml")
+    fleet.nothing_to_do(SITE)
     assert fleet.pid() == pid
 
     fleet.lab.power_cycle(fleet.host)
     _comes_up_by_itself(fleet)
     if fleet.lab.kind == "light":
-        fleet.nothing_to_do("converge.yml")
+        fleet.nothing_to_do(SITE)
 
     assert fleet.play("away.yml")
     fleet.hang_up()
@@ -177,7 +181,7 @@ def _runs_as_a_unit(fleet: Fleet) -> str:
     return pid
 
 
-def _is_limited(fleet: Fleet) -> None:
+def _is_confined(fleet: Fleet) -> None:
     assert int(fleet.ask("sh", "-c", READ_LIMIT)) == LIMIT
     greedy = ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"]
     run = ["podctl", "run", "--net=none", "example.com/site", "--exec=/bin/busybox"]
@@ -185,6 +189,9 @@ def _is_limited(fleet: Fleet) -> None:
     assert free.returncode == 0, free.stdout + free.stderr
     limited = fleet.lab.ssh(fleet.host, *run, "--memory=32M", "--", *greedy, check=False)
     assert limited.returncode == 9, limited.stdout + limited.stderr
+    disk = ["mknod", "/disk", "b", "254", "0"]
+    confined = fleet.lab.ssh(fleet.host, *run, "--", *disk, check=False)
+    assert "mknod: /disk: Operation not permitted" in confined.stdout + confined.stderr
 
 
 def _comes_up_by_itself(fleet: Fleet) -> None:
