@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import socket
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
     PortForward,
     ports_in_use,
@@ -123,3 +124,72 @@ def test_a_requested_address_is_exactly_that(tmp_path: pathlib.Path) -> None:
         lab.pod().attach("default:IP=172.16.28.123")
     pod.detach()
     assert lab.pod().attach("default:IP=172.16.28.123").address == "172.16.28.123"
+
+
+def _ptp(name: str, third: int, masq: bool) -> str:
+    ipam = f'{{"type": "host-local", "subnet": "10.9.{third}.0/24"}}'
+    return f'{{"name": "{name}", "type": "ptp", "ipMasq": {str(masq).lower()}, "ipam": {ipam}}}'
+
+
+@pytest.mark.behaviour("E22")
+@pytest.mark.parametrize(
+    ("masqs", "chosen"),
+    [
+        ((False, True, True), 1),
+        ((True, False, True), 0),
+        ((False, False, True), 2),
+        ((False, False, False), 2),
+    ],
+    ids=str,
+)
+@in_own_network
+def test_ports_lead_to_the_first_network_with_masquerading_else_to_the_last(
+    tmp_path: pathlib.Path, masqs: tuple[bool, ...], chosen: int
+) -> None:
+    lab = NetLab(tmp_path)
+    for number, masq in enumerate(masqs):
+        lab.conf(f"{number}0-n{number}.conf", _ptp(f"n{number}", number, masq))
+    pod = lab.pod().attach(",".join(f"n{number}" for number in reversed(range(len(masqs)))), TCP)
+    addresses = [f"10.9.{number}.2" for number in range(len(masqs))]
+    assert [info.ip for info in pod.infos] == addresses
+    # one server on each address of the pod: the one that answers is where the port leads
+    servers = [listen(pod.netns, 80, address) for address in addresses]
+    assert source_seen(here(), servers[chosen], "127.0.0.1", 8080) == f"10.9.{chosen}.1"
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.behaviour("E10")
+@pytest.mark.parametrize(
+    ("ipam", "message"),
+    [
+        ("", 'network "lan" gives no address'),
+        (', "ipam": {}', 'network "lan" gives no address'),
+        (', "ipam": {"type": "static", "addresses": []}', 'network "lan" gives no address'),
+        (', "ipam": {"type": "host-local"}', "expected a subnet or ranges"),
+    ],
+    ids=["no ipam", "empty ipam", "static without addresses", "host-local without a subnet"],
+)
+@pytest.mark.parametrize("kind", ["ptp", "bridge"])
+@in_own_network
+def test_a_network_must_give_an_address(tmp_path: pathlib.Path, kind: str, ipam: str, message: str) -> None:
+    lab = NetLab(tmp_path)
+    before = lab.snapshot()
+    lab.conf("10-lan.conf", f'{{"name": "lan", "type": "{kind}"{ipam}}}')
+    pod = lab.pod()
+    with pytest.raises(InvalidSpec, match=message):
+        pod.attach("lan")
+    assert lab.snapshot() == before
+    assert not os.path.exists(pod.info_path)
+
+
+@pytest.mark.behaviour("E10")
+@in_own_network
+def test_the_address_of_each_network_is_recorded(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    pod = lab.pod().attach("default,default-restricted")
+    recorded = json.loads(pathlib.Path(pod.info_path).read_text())
+    assert [(net["netName"], net["ifName"], net["ip"], net["mask"]) for net in recorded] == [
+        ("default-restricted", "eth0", "172.31.0.2", "255.255.0.0"),
+        ("default", "eth1", "172.16.28.2", "255.255.255.0"),
+    ]

@@ -30,7 +30,7 @@ from .links import (
     set_sysctl,
 )
 from .plan import Place, bridge_name, gateway_link, require_known, steps_of
-from .ports import ports_in_use
+from .ports import ports_in_use, sockets_in_use
 from .ranges import Assigned
 from .reservations import LeaseRequest, leases_of, release, reserve
 from .rtsocket import open_in
@@ -93,6 +93,7 @@ def attach(  # noqa: PLR0913, PLR0917 - one call from stage1, which has nothing 
     pod = _Pod(paths, uuid, conf_dir, info_path)
     for net in chosen:
         require_known(net.conf, _plugin_dirs(paths))
+    sockets_in_use(forwards)
     try:
         copies = _copy_confs(pod, chosen)
         joints = tuple(_joint(pod, index, net, is_live) for index, net in enumerate(chosen))

@@ -41,6 +41,11 @@ def ports_in_use(
                 port=forward.host_port,
                 holder=holder,
             )
+    sockets_in_use(forwards)
+
+
+def sockets_in_use(forwards: Sequence[PortForward]) -> None:
+    """Raise Conflict when a process of the host has one of the ports, naming both."""
     for forward in forwards:
         if _is_bound(forward):
             holder = _listener(forward) or "another process"

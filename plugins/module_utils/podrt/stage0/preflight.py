@@ -60,6 +60,9 @@ def _is_bound(protocol: str, address: str, port: int) -> bool:
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     probe = _socket.socket(family, _KINDS[protocol])
     try:
+        if protocol == "tcp":
+            # With this only a listening socket is in the way, not a connection that has ended just now.
+            probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         probe.bind((address, port))
     except OSError as err:
         return err.errno == errno.EADDRINUSE
