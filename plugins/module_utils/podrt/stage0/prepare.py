@@ -155,11 +155,17 @@ def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, *, ins
     tree = trees.render(host.paths, image.id)
     write_new(pod.dir.app_tree_id(app.name), str(tree).encode())
     write_new(pod.dir.app_lower(app.name), "\n".join(trees.lower_dirs(host.paths, tree)).encode())
-    if app.app:
-        compiled = compile_filter(host.paths, app.app, insecure=insecure, arch=host.arch)
-        if compiled is not None:
-            write_new(pod.dir.app_filter(app.name), compiled)
+    write_filter(host, pod, app, insecure=insecure)
     _prepare_root(host, pod, app.name)
+
+
+def write_filter(host: Host, pod: Pod, app: RuntimeApp, *, insecure: bool) -> None:
+    """Compile the filter of an app's system calls, or remove it where the app has none. Raises PodError, OSError."""
+    compiled = compile_filter(host.paths, app.app, insecure=insecure, arch=host.arch) if app.app else None
+    if compiled is not None:
+        write_new(pod.dir.app_filter(app.name), compiled)
+    else:
+        remove_tree(pod.dir.app_filter(app.name))
 
 
 def _prepare_root(host: Host, pod: Pod, app: str) -> None:

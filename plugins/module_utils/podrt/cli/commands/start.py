@@ -85,7 +85,7 @@ def _claim(pod: Pod) -> None:
 
 
 def _apply_flags(call: Call, pod: Pod) -> None:
-    """Write what the flags say into the run spec of a pod whose lock is held; without flags it stays as it is."""
+    """Write what the flags say into the documents of a pod whose lock is held; without flags these stay as they are."""
     if not call.words.given:
         return
     from ..grammar import run_spec
@@ -94,6 +94,12 @@ def _apply_flags(call: Call, pod: Pod) -> None:
     wanted = run_spec(call.options, given)
     if wanted != given:
         documents.write_runspec(pod.dir, wanted)
+    insecure = "seccomp" in wanted.insecure
+    if insecure != ("seccomp" in given.insecure):
+        from ...stage0.prepare import write_filter
+
+        for app in documents.read_manifest(pod.dir).apps:
+            write_filter(call.host, pod, app, insecure=insecure)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {
