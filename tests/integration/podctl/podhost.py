@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pathlib
 import re
 import signal
@@ -169,9 +170,12 @@ def cgroups_of(uuids: list[str]) -> list[str]:
     """The cgroups that are left of these pods."""
     if not uuids:
         return []
-    root = pathlib.Path("/sys/fs/cgroup")
     names = [name for uuid in uuids for name in (uuid, uuid.replace("-", "\\x2d"))]
-    return [str(path) for path in root.rglob("*") if any(name in path.name for name in names)]
+    # os.walk minds no directory that goes meanwhile: others use the hierarchies too
+    found = (
+        f"{place}/{child}" for place, children, *_files in os.walk("/sys/fs/cgroup") for child in children
+    )
+    return [path for path in found if any(name in os.path.basename(path) for name in names)]
 
 
 def eventually(check: object, seconds: float = 10.0) -> None:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 # How the words behind a command are read.
 PLAIN, IMAGES, IMAGES_ONLY, FIRST_ENDS = "plain", "images", "images-only", "first-ends"
 
+
+def _parse_insecure(text: str) -> object:
+    from ..image.policy import parse_insecure
+
+    return parse_insecure(text)
+
+
 GLOBAL = (
     Flag("debug", "", "tell everything, and every cause of an error", bare="true"),
     Flag("dir", "DIR", "the data directory"),
@@ -29,6 +36,7 @@ GLOBAL = (
         "insecure-options",
         "OPTION,...",
         "what to let through unchecked: image, tls, http, pubkey, capabilities, paths, seccomp",
+        parse=_parse_insecure,
     ),
     Flag("trust-keys-from-https", "", "accept keys that were found over https", bare="true"),
 )

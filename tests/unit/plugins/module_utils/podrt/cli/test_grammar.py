@@ -235,9 +235,15 @@ def test_a_mount_is_for_one_app_or_for_all() -> None:
             "error: cannot use both --caps-retain and --caps-remove on the same image",
             id="capabilities both ways",
         ),
-        pytest.param(("--insecure-options=imge", "a"), 'unknown option "imge"', id="unknown insecure option"),
         pytest.param(
-            ("--insecure-options=tls,TLS", "a"), 'duplicated option "tls"', id="insecure option twice"
+            ("--insecure-options=imge", "a"),
+            'invalid argument "imge" for "--insecure-options" flag: unknown option "imge"',
+            id="unknown insecure option",
+        ),
+        pytest.param(
+            ("--insecure-options=tls,TLS", "a"),
+            'invalid argument "tls,TLS" for "--insecure-options" flag: duplicated option "tls"',
+            id="insecure option twice",
         ),
         pytest.param(
             ("--stage1-path=/a", "--stage1-path=/b", "x"), "--stage1-path already used", id="stage1 twice"

@@ -91,6 +91,16 @@ def test_a_wrong_flag_shows_the_usage(lab: PodLab) -> None:
     assert answer.err == "Error: unknown flag: --frob\nUsage:\n  podctl list [flags] \n".replace(" \n", "\n")
 
 
+@pytest.mark.behaviour("A2", "A10")
+@pytest.mark.parametrize("verb", ["list", "version", "status", "gc"])
+def test_every_command_minds_what_insecure_options_there_are(lab: PodLab, verb: str) -> None:
+    answer = lab.podctl(verb, "--insecure-options=image,x")
+    wanted = 'Error: invalid argument "image,x" for "--insecure-options" flag: unknown option "x"\nUsage:\n'
+    assert (answer.status, answer.out) == (254, "")
+    assert answer.err.startswith(wanted)
+    assert "--insecure-options" not in lab.podctl("list", "--insecure-options=ALL").err
+
+
 @pytest.mark.behaviour("A3")
 def test_a_flag_of_the_command_may_stand_before_it(lab: PodLab) -> None:
     assert lab.podctl("--format=json", "list").out == "null\n"
