@@ -61,18 +61,6 @@ class Config(Value):
         names = (_HUB, *_HUB_ALIASES) if registry in (_HUB, *_HUB_ALIASES) else (registry,)
         return next((known[name] for name in names if name in known), None)
 
-    def http_headers(self, host: str) -> tuple[tuple[str, str], ...]:
-        """The headers that a request to HOST or HOST:PORT carries. Requests to S3 are signed elsewhere."""
-        found = dict(self.auth).get(host)
-        if found is None or found.type == "aws":
-            return ()
-        if found.type == "oauth":
-            return (("Authorization", f"Bearer {found.token}"),)
-        from base64 import b64encode
-
-        pair = b64encode(f"{found.user}:{found.password}".encode()).decode()
-        return (("Authorization", f"Basic {pair}"),)
-
 
 class Document(Value):
     """One file of the configuration. where names it in errors."""
@@ -133,7 +121,8 @@ def parse_document(data: bytes, directory: str, where: str) -> Document:
     """A file of the configuration, checked for its kind and version. Raises InvalidSpec naming the file. Pure."""
     try:
         members = json.loads(data)
-    except ValueError as err:
+        json.dumps(members, ensure_ascii=False).encode()  # fails for half of a surrogate pair
+    except (ValueError, RecursionError) as err:
         raise InvalidSpec(f"cannot read configuration {where}: {err}") from err
     if not isinstance(members, dict):
         raise InvalidSpec(f"cannot read configuration {where}: it is no JSON object")
@@ -213,7 +202,7 @@ def _read_paths(document: Document, said: _Said) -> None:
         path = document.members.get(member)
         if not path:
             continue
-        if not isinstance(path, str) or not os.path.isabs(path):
+        if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
             raise InvalidSpec(f"{document.where}: the {what} must be an absolute path")
         said.say(field, path, what)
 

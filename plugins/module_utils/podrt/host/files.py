@@ -14,14 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PRIVATE_DIR = 0o750
+OPEN_DIR = 0o755
 PRIVATE_FILE = 0o640
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 512
 
 
 def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
-    """Make a directory and its parents; an existing one keeps its mode."""
-    os.makedirs(path, mode=mode, exist_ok=True)
+    """Make a directory and its parents where they are missing, all with this mode whatever the umask."""
+    try:
+        os.mkdir(path, mode)
+    except FileNotFoundError:
+        make_dirs(os.path.dirname(path.rstrip("/")) or ".", mode)
+        make_dirs(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+    else:
+        os.chmod(path, mode)
 
 
 def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
@@ -47,6 +57,7 @@ def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
     """Write a file into a directory that is itself not in place yet: no sync, that is its owner's to do."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
+        os.fchmod(fd, mode)  # whatever the umask of the caller
         write_all(fd, data)
     finally:
         os.close(fd)
@@ -122,6 +133,11 @@ def entries(path: str) -> list[str]:
         return sorted(os.listdir(path))
     except FileNotFoundError:
         return []
+
+
+def files_below(path: str) -> list[str]:
+    """The paths of what a directory of ours holds at any depth and is no directory, sorted; none when it is missing."""
+    return sorted(f"{place}/{name}" for place, _dirs, names in os.walk(path) for name in names)
 
 
 def disk_usage(path: str) -> int:

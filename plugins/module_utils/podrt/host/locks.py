@@ -10,6 +10,7 @@ import os
 import time
 
 from ..errors import Conflict
+from .files import make_dirs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +32,27 @@ class FileLock:
         self._timeout = timeout
 
     def __enter__(self) -> FileLock:
-        self.fd = open_for_lock(self.path)
-        try:
-            self._acquire()
-        except BaseException:
+        while True:
+            self.fd = open_for_lock(self.path)
+            try:
+                self._acquire()
+                if self._is_in_place():
+                    return self
+            except BaseException:
+                os.close(self.fd)
+                raise
             os.close(self.fd)
-            raise
-        return self
+
+    def remove(self) -> None:
+        """Remove the file of a lock that is held; whoever waits for it makes it anew."""
+        os.unlink(self.path)
+
+    def _is_in_place(self) -> bool:
+        """Whether the path still means what was locked: its holder may have removed it."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
 
     def __exit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
@@ -68,7 +83,7 @@ def open_for_lock(path: str) -> int:
     try:
         return os.open(path, flags | os.O_CREAT, 0o600)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+        make_dirs(os.path.dirname(path))
         return os.open(path, flags | os.O_CREAT, 0o600)
 
 
@@ -81,15 +96,6 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
             return False
         raise
     return True
-
-
-def is_locked(path: str) -> bool:
-    """Whether somebody holds the lock exclusively. Raises FileNotFoundError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return not try_lock(fd, shared=True)
-    finally:
-        os.close(fd)
 
 
 def holders(path: str) -> str:

@@ -67,6 +67,20 @@ class Paths(Value):
         return f"{self.data}/locks"
 
     @property
+    def private(self) -> tuple[str, ...]:
+        """What is in the data directory and is root's alone: all but the runtimes."""
+        return (
+            self.cas,
+            self.trees,
+            self.pods,
+            self.names,
+            self.volumes,
+            self.leases,
+            self.filters,
+            self.locks,
+        )
+
+    @property
     def pid_files(self) -> str:
         """One file a named pod that a service manager watches, holding the PID of its supervisor."""
         return f"{self.run}/pids"
@@ -121,6 +135,11 @@ class PodDir(Value):
     def created(self) -> str:
         """Its mtime is when the pod was created."""
         return f"{self.path}/pod-created"
+
+    @property
+    def stopped(self) -> str:
+        """Present when the pod was stopped because somebody described it so."""
+        return f"{self.path}/stopped"
 
     @property
     def overlay_prepared(self) -> str:

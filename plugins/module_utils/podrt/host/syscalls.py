@@ -221,6 +221,14 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     _check(_libc.capset(header, data))
 
 
+def capget() -> tuple[int, int, int]:
+    """The capabilities of this thread: effective, permitted, inheritable."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, data))
+    return data[0] | data[3] << 32, data[1] | data[4] << 32, data[2] | data[5] << 32
+
+
 def eventfd(initial: int, flags: int) -> int:
     """A counter that can be polled; flags: os.O_CLOEXEC, os.O_NONBLOCK. os.eventfd is Python 3.10's."""
     return _check(_libc.eventfd(ctypes.c_uint(initial), ctypes.c_int(flags)))

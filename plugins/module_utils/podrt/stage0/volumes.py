@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Named volumes: directories that outlive pods.
 
-volumes/NAME/data holds what the apps see, volumes/NAME/volume.json what was asked for.
+volumes/NAME/data holds what the apps see, volumes/NAME/volume.json what was asked for: when the directory differs from
+that, somebody else has changed it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import os
 import stat
 
 from ..appc.fields import Fields, canonical_json, parse_json
+from ..appc.names import ACName
 from ..appc.volumes import parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError
+from ..host import datadir
 from ..host.files import (
     disk_usage,
     entries,
@@ -26,10 +29,10 @@ from ..pod import documents
 from ..pod.lifecycle import walk
 from ..value import Value
 from .change import Change, Difference
+from .references import held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.names import ACName
     from ..host.host import Host
     from .change import Plan
 
@@ -47,7 +50,10 @@ class VolumeSpec(Value):
 
 
 class VolumeStatus(Value):
-    """What a volume is. bytes: what its data occupies, None when it was not counted."""
+    """What a volume is. bytes: what its data occupies, None when it was not counted.
+
+    asked: what was asked for when it was last changed; None where that cannot be read, and problem then says why.
+    """
 
     name: str
     path: str
@@ -57,6 +63,8 @@ class VolumeStatus(Value):
     labels: tuple[tuple[str, str], ...]
     used_by: tuple[str, ...] = ()
     bytes: int | None = None
+    asked: VolumeSpec | None = None
+    problem: str = ""
 
 
 def data_dir(host: Host, name: str) -> str:
@@ -68,15 +76,22 @@ def read_volume(host: Host, name: str) -> VolumeStatus | None:
     """What a volume is, None when there is none. Raises HostFailure."""
     path = data_dir(host, name)
     try:
+        os.lstat(host.paths.volume(name))
         info = os.lstat(path)
-        labels = Fields(
-            parse_json(read_bytes(f"{host.paths.volume(name)}/volume.json"), "volume.json"), "volume"
-        ).pairs("labels")
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as err:
+        if err.filename != path:
+            return None
+        return VolumeStatus(name, path, 0, 0, 0, (), problem="its directory data is missing")
     except OSError as err:
         raise HostFailure.of(f'cannot read volume "{name}"', err) from err
-    return VolumeStatus(name, path, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, labels)
+    found = VolumeStatus(name, path, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, ())
+    try:
+        asked = _read_document(host, name)
+    except OSError as err:
+        return found.replace(problem=f"cannot read its volume.json: {err.strerror}")
+    except InvalidSpec as err:
+        return found.replace(problem=err.message)
+    return found.replace(labels=asked.labels, asked=asked)
 
 
 def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]:
@@ -94,24 +109,33 @@ def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]
 def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:
     """Plan: the volume exists with these attributes. Data is never touched."""
     found = read_volume(host, spec.name)
-    path = f"volumes.{spec.name}"
+    subject, path = f'volume "{spec.name}"', f"volumes.{spec.name}"
     if found is None:
-        yield CreateVolume(f'volume "{spec.name}"', (Difference(path, None, "present"),), spec)
-        return
-    wanted = {"mode": spec.mode, "uid": spec.uid, "gid": spec.gid}
-    drifted = tuple(
-        Difference(
-            f"{path}.{field}", _shown(field, getattr(found, field)), _shown(field, value), "playbook", "live"
+        yield CreateVolume(subject, (Difference(path, None, "present"),), spec)
+    elif found.problem:
+        difference = Difference(path, f"unreadable: {found.problem}", "as described", "drift", "none")
+        yield AdjustVolume(subject, (difference, *_drift(found, spec)), spec)
+    elif spec != found.asked or _drift(found, spec):
+        yield AdjustVolume(subject, _drift(found, spec), spec)
+
+
+def _drift(found: VolumeStatus, spec: VolumeSpec) -> tuple[Difference, ...]:
+    """How a volume is not the wanted one."""
+    path = f"volumes.{spec.name}"
+    differences = []
+    for field in ("mode", "uid", "gid"):
+        before, after = getattr(found, field), getattr(spec, field)
+        if after is None or before == after:
+            continue
+        reason = "drift" if getattr(found.asked, field, None) == after else "playbook"
+        differences.append(
+            Difference(f"{path}.{field}", _shown(field, before), _shown(field, after), reason, "live")
         )
-        for field, value in wanted.items()
-        if value is not None and value != getattr(found, field)
-    )
-    if spec.labels != found.labels:
-        drifted += (
-            Difference(f"{path}.labels", _pairs(found.labels), _pairs(spec.labels), "playbook", "none"),
+    if found.asked and spec.labels != found.labels:
+        differences.append(
+            Difference(f"{path}.labels", _pairs(found.labels), _pairs(spec.labels), "playbook", "none")
         )
-    if drifted:
-        yield AdjustVolume(f'volume "{spec.name}"', drifted, spec)
+    return tuple(differences)
 
 
 def ensure_no_volume(host: Host, name: ACName, *, purge_data: bool) -> Plan[None]:
@@ -140,7 +164,7 @@ class CreateVolume(Change):
         spec = self.spec
         aside = f"{host.paths.volumes}/.{spec.name}.{os.urandom(6).hex()}"
         try:
-            make_dirs(host.paths.volumes)
+            datadir.ensure(host.paths)
             make_dirs(f"{aside}/data")
             write_atomically(f"{aside}/volume.json", _document(spec))
             _set_attributes(f"{aside}/data", spec.replace(mode=DATA_MODE if spec.mode is None else spec.mode))
@@ -157,8 +181,10 @@ class AdjustVolume(Change):
     spec: VolumeSpec
 
     def apply(self, host: Host) -> None:
-        """Owner, then mode, then the document."""
+        """Owner, then mode, then the document; a directory that is missing is made."""
         try:
+            make_dirs(host.paths.volume(self.spec.name))
+            make_dirs(data_dir(host, self.spec.name), DATA_MODE)
             _set_attributes(data_dir(host, self.spec.name), self.spec)
             write_atomically(f"{host.paths.volume(self.spec.name)}/volume.json", _document(self.spec))
         except OSError as err:
@@ -205,7 +231,21 @@ def _set_attributes(path: str, spec: VolumeSpec) -> None:
 
 
 def _document(spec: VolumeSpec) -> bytes:
-    return canonical_json({"format": 1, "labels": dict(spec.labels)})
+    asked = {"mode": spec.mode, "uid": spec.uid, "gid": spec.gid}
+    return canonical_json({"format": 1, "labels": dict(spec.labels), **asked})
+
+
+def _read_document(host: Host, name: str) -> VolumeSpec:
+    """What volume.json says was asked for. Raises OSError, InvalidSpec."""
+    data = read_bytes(f"{host.paths.volume(name)}/volume.json")
+    fields = Fields(parse_json(data, "its volume.json"), "volume.json")
+    return VolumeSpec(
+        ACName(name),
+        fields.optional_integer("mode"),
+        fields.optional_integer("uid"),
+        fields.optional_integer("gid"),
+        fields.pairs("labels"),
+    )
 
 
 def _check_unused(host: Host, name: str, path: str) -> None:
@@ -219,9 +259,11 @@ def _check_unused(host: Host, name: str, path: str) -> None:
 def _users(host: Host) -> dict[str, list[str]]:
     """Which pods, by name or UUID, mount which directory."""
     users: dict[str, list[str]] = {}
-    for pod in walk(host.paths, ("run", "prepared", "prepare")):
+    for pod in walk(
+        host.paths, ("prepare", "prepared", "run")
+    ):  # in the order of the life: none moves past us
         try:
-            manifest, name = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).name
+            manifest, name = documents.read_manifest(held(pod)), documents.read_runspec(held(pod)).name
         except (OSError, PodError):  # it uses nothing that we could name
             continue
         for volume in manifest.volumes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from ..appc.fields import canonical_json, parse_json
+from ..appc.fields import parse_json
 from ..appc.image import ImageManifest
 from ..appc.names import ImageID
 from ..errors import Corrupt, InvalidSpec, NotFound
@@ -37,7 +37,7 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
     digest = hashlib.sha512()
     with Workspace(paths) as workspace:
         plain = stream.hashed(stream.read_ahead(stream.decompressed(chunks)), digest)
-        root = workspace.make_dir("rootfs")
+        root = workspace.make_root()
         manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what)
         image_id = ImageID.of_digest(digest.hexdigest())
         with layers.lock_layer(paths, image_id):
@@ -54,6 +54,7 @@ def import_manifest(
     """Put an image into the store whose layers are in place, topmost first.
 
     Its archive holds the manifest and an empty root, byte for byte the same on every host, and so is its ID.
+    Raises Corrupt for a manifest that could not be read back.
     """
     data = archive_of(manifest)
     image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
@@ -66,8 +67,8 @@ def import_manifest(
 
 
 def archive_of(manifest: ImageManifest) -> bytes:
-    """The smallest ACI with this manifest: no times, no owners, an empty root."""
-    data = canonical_json(manifest.to_json())
+    """The smallest ACI with this manifest: no times, no owners, an empty root. Raises Corrupt."""
+    data = index.manifest_document(manifest)
     file = tar.header_of(tar.Entry("manifest", tar.FILE, 0o644, len(data))) + tar.padded(data)
     return file + tar.header_of(tar.Entry("rootfs/", tar.DIRECTORY, 0o755)) + bytes(2 * tar.BLOCK)
 
@@ -81,7 +82,7 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
             return
         digest = hashlib.sha512()
         chunks = stream.hashed(stream.file_chunks(index.blob_path(paths, image_id)), digest)
-        _manifest_again, extraction = _unpack(chunks, workspace.make_dir("rootfs"), f"image {image_id}")
+        _manifest_again, extraction = _unpack(chunks, workspace.make_root(), f"image {image_id}")
         if ImageID.of_digest(digest.hexdigest()) != image_id:
             raise Corrupt(
                 f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again"
@@ -127,9 +128,11 @@ def _add(extraction: extract.Extraction, entry: tar.Entry, path: str, reader: ta
 
 def _manifest(data: bytes, what: str) -> ImageManifest:
     try:
-        return ImageManifest.from_json(parse_json(data, "it"))
+        manifest = ImageManifest.from_json(parse_json(data, "it"))
     except InvalidSpec as err:
         raise Corrupt(f"the manifest of {what} is not valid: {err}") from err
+    index.manifest_document(manifest)
+    return manifest
 
 
 def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import stat
 
-from .extract import IMPLIED_MODE
 from .overlay import is_opaque
+from .walker import IMPLIED_MODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ Source: rkt acirenderer, behaviours B51.
 
 from __future__ import annotations
 
-from ..errors import InvalidSpec, NotFound
+from ..errors import Corrupt, InvalidSpec, NotFound
 from ..value import Value
 from . import index
 
@@ -25,15 +25,48 @@ class Placed(Value):
     whitelists: tuple[tuple[str, ...], ...]
 
 
+class Missing(Value):
+    """A dependency that is not in the store, and the image that needs it."""
+
+    image: StoredImage
+    dependency: Dependency
+
+
+class _Walk(Value):
+    """What a walk has found: the stack, what is not in the store, and the images that depend on themselves."""
+
+    stack: tuple[Placed, ...]
+    missing: tuple[Missing, ...]
+    circular: tuple[StoredImage, ...]
+
+
 def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
     """An image and its dependencies, topmost first: depth first, later dependencies over earlier ones.
 
     An image that is reached twice counts where it is topmost. Raises NotFound for a dependency that is not in the
     store, and InvalidSpec for a circle.
     """
-    found: dict[str, Placed] = {}
-    _place(paths, image, (), (), found)
-    return tuple(found.values())
+    walk = _checked_walk(paths, image)
+    for missing in walk.missing:
+        raise NotFound(
+            f"the image {missing.image.manifest.full_name} needs {missing.dependency.image_name}, "
+            "which is not in the store",
+            "fetch the image that it needs first",
+        )
+    return walk.stack
+
+
+def walk_missing(paths: Paths, image: StoredImage) -> tuple[Missing, ...]:
+    """The dependencies, of an image and of what it lies upon, that are not in the store.
+
+    Raises InvalidSpec for a circle.
+    """
+    return _checked_walk(paths, image).missing
+
+
+def present(paths: Paths, image: StoredImage) -> tuple[StoredImage, ...]:
+    """An image and what it lies upon, as far as that is in the store."""
+    return tuple(placed.image for placed in _walk(paths, image).stack)
 
 
 def find(paths: Paths, dependency: Dependency) -> StoredImage | None:
@@ -42,30 +75,46 @@ def find(paths: Paths, dependency: Dependency) -> StoredImage | None:
         return index.find_by_name(paths, dependency.image_name, dependency.labels)
     try:
         return index.get_image(paths, dependency.image_id)
-    except NotFound:
+    except (NotFound, Corrupt):
         return None
 
 
-def _place(
-    paths: Paths,
-    image: StoredImage,
-    above: tuple[str, ...],
-    whitelists: tuple[tuple[str, ...], ...],
-    found: dict[str, Placed],
-) -> None:
-    if image.id in above:
+def _checked_walk(paths: Paths, image: StoredImage) -> _Walk:
+    walk = _walk(paths, image)
+    for circular in walk.circular:
         raise InvalidSpec(
-            f"the image {image.manifest.full_name} depends on itself", "one of its dependencies is wrong"
+            f"the image {circular.manifest.full_name} depends on itself", "one of its dependencies is wrong"
         )
-    own = image.manifest.path_whitelist
-    lists = (*whitelists, own) if own else whitelists
-    if image.id not in found:
-        found[image.id] = Placed(image, lists)
-    for dependency in reversed(image.manifest.dependencies):
+    return walk
+
+
+def _walk(paths: Paths, image: StoredImage) -> _Walk:
+    """Follow every dependency once, however many images share it."""
+    found: dict[str, Placed] = {}
+    missing: list[Missing] = []
+    circular: list[StoredImage] = []
+    # The way from the top image down: each with the dependencies that are still to be followed, the last of them first.
+    way = [_place(image, (), found)]
+    while way:
+        at, waiting = way[-1]
+        if not waiting:
+            way.pop()
+            continue
+        dependency = waiting.pop()
         below = find(paths, dependency)
         if below is None:
-            raise NotFound(
-                f"the image {image.manifest.full_name} needs {dependency.image_name}, which is not in the store",
-                "fetch the image again: its dependencies come with it",
-            )
-        _place(paths, below, (*above, image.id), lists, found)
+            missing.append(Missing(at.image, dependency))
+        elif any(above.image.id == below.id for above, _waiting in way):
+            circular.append(below)
+        elif below.id not in found:
+            way.append(_place(below, at.whitelists, found))
+    return _Walk(tuple(found.values()), tuple(missing), tuple(circular))
+
+
+def _place(
+    image: StoredImage, whitelists: tuple[tuple[str, ...], ...], found: dict[str, Placed]
+) -> tuple[Placed, list[Dependency]]:
+    own = image.manifest.path_whitelist
+    placed = Placed(image, (*whitelists, own) if own else whitelists)
+    found[image.id] = placed
+    return placed, list(image.manifest.dependencies)

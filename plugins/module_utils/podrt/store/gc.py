@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which images, trees and layers nothing needs any more, and their removal.
+"""Which images, trees, layers and leftovers nothing needs any more, and their removal.
 
 Source: behaviours A56, B47. A plan is exact: what a dry run shows is what a run removes, unless somebody began to use
 it in between.
@@ -9,28 +9,68 @@ it in between.
 from __future__ import annotations
 
 from ..appc.names import ImageID
+from ..errors import HostFailure, PodError
 from ..host import files
 from ..value import Value
-from . import blobs, dependencies, index, layers, trees, workspace
-from .locks import collecting
+from . import dependencies, index, layers, locks, trees, workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ..host.paths import Paths
-    from .trees import TreeID
 
     Used = tuple[Collection[str], Collection[str]]
 
+IMAGE, TREE, LAYER, LEFTOVER = "images", "trees", "layers", "leftovers"
+
+
+class Item(Value):
+    """One thing that may go. kind: one of the constants above. bytes: what its removal frees.
+
+    name: an image's or a tree's ID, the name of a layer's directory, the path of a leftover in the data directory.
+    """
+
+    kind: str
+    name: str
+    bytes: int
+
 
 class Plan(Value):
-    """What may go. layers: names of directories (layers.layer_name). bytes: what its removal frees."""
+    """What may go, or has gone, in the order of its removal."""
 
-    images: tuple[ImageID, ...]
-    trees: tuple[TreeID, ...]
-    layers: tuple[str, ...]
-    bytes: int
+    items: tuple[Item, ...]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The IDs of the images."""
+        return self._names(IMAGE)
+
+    @property
+    def trees(self) -> tuple[str, ...]:
+        """The IDs of the trees."""
+        return self._names(TREE)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers' directories."""
+        return self._names(LAYER)
+
+    @property
+    def bytes(self) -> int:
+        """What its removal frees."""
+        return sum(item.bytes for item in self.items)
+
+    def _names(self, kind: str) -> tuple[str, ...]:
+        return tuple(item.name for item in self.items if item.kind == kind)
+
+
+class Incomplete(HostFailure):
+    """Not everything could be removed. removed: what was."""
+
+    def __init__(self, removed: Plan, reasons: Iterable[str]) -> None:
+        super().__init__("; ".join(reasons), "what is left goes with the next collection")
+        self.removed = removed
 
 
 def unreferenced(
@@ -42,70 +82,95 @@ def unreferenced(
     images that were used after it stay, and so do those that a kept image depends on.
     """
     images = _removable_images(paths, used_images, older_than)
-    gone = tuple(tree for tree in trees.list_trees(paths) if tree not in used_trees)
     kept = _kept_layers(paths, set(images), set(used_trees))
-    left = tuple(name for name in layers.list_layers(paths) if name not in kept)
-    places = [
-        *(
-            path
-            for image in images
-            for path in (index.blob_path(paths, image), index.manifest_path(paths, image))
-        ),
-        *(paths.tree(tree) for tree in gone),
-        *(layers.place_of(paths, name) for name in left),
-    ]
-    return Plan(images, gone, left, sum(files.disk_usage(place) for place in places))
+    found = [(TREE, str(tree)) for tree in trees.list_trees(paths) if tree not in used_trees]
+    found += [(IMAGE, str(image_id)) for image_id in images]
+    found += [(LAYER, name) for name in layers.list_layers(paths) if name not in kept]
+    found += [(LEFTOVER, path[len(paths.data) + 1 :]) for path in _leftovers(paths)]
+    return Plan(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in found))
 
 
 def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Plan:
-    """Remove what may go, and what killed processes left; what was removed. Raises Conflict, HostFailure.
+    """Remove what may go; what was removed. Raises Conflict, OSError, and Incomplete once all else has been done.
 
     used: gives used_trees and used_images. It is called when nobody adds to the store any more, so that whoever holds
     locks.adding while a pod is prepared cannot lose what the pod is about to refer to.
     """
-    with collecting(paths):
+    removed: list[Item] = []
+    reasons: list[str] = []
+    with locks.collecting(paths):
         used_trees, used_images = used()
-        plan = unreferenced(paths, used_trees, used_images, older_than)
-        for tree in plan.trees:
-            trees.remove_tree(paths, tree)
-        for image in plan.images:
-            with blobs.lock_image(paths, image):
-                index.remove_image(paths, image)
-        for name in plan.layers:
-            layers.remove_layer_dir(paths, name)
-        workspace.sweep(workspace.temporary(paths))
-    return plan
+        for item in unreferenced(paths, used_trees, used_images, older_than).items:
+            try:
+                _remove(paths, item)
+                removed.append(item)
+            except PodError as err:
+                reasons.append(err.message)
+            except OSError as err:
+                reasons.append(HostFailure.of(f"cannot remove {item.kind} {item.name}", err).message)
+        locks.sweep(paths)
+    if reasons:
+        raise Incomplete(Plan(tuple(removed)), reasons)
+    return Plan(tuple(removed))
+
+
+def remove_image(paths: Paths, image_id: ImageID) -> None:
+    """Remove one image, while nobody adds to the store. Raises Conflict, OSError."""
+    with locks.collecting(paths):
+        index.remove_image(paths, image_id)
+
+
+def _remove(paths: Paths, item: Item) -> None:
+    if item.kind == TREE:
+        trees.remove_tree(paths, trees.TreeID(item.name))
+    elif item.kind == IMAGE:
+        index.remove_image(paths, ImageID(item.name))
+    elif item.kind == LAYER:
+        layers.remove_layer(paths, item.name)
+    else:
+        files.remove_tree(f"{paths.data}/{item.name}")
+
+
+def _size(paths: Paths, kind: str, name: str) -> int:
+    if kind == IMAGE:
+        return sum(files.disk_usage(path) for path in index.places_of(paths, ImageID(name)))
+    place = {TREE: paths.tree(name), LAYER: layers.place_of(paths, name), LEFTOVER: f"{paths.data}/{name}"}
+    return files.disk_usage(place[kind])
+
+
+def _leftovers(paths: Paths) -> Iterator[str]:
+    """What killed processes left: files that no image has, and directories that nobody works in."""
+    yield from index.orphans(paths)
+    yield from workspace.abandoned(workspace.temporary(paths))
 
 
 def _removable_images(paths: Paths, used_images: Collection[str], older_than: float) -> tuple[ImageID, ...]:
-    images = index.list_images(paths)
-    kept = [image for image in images if image.id in used_images or image.last_used > older_than]
-    needed = {image.id for image in kept}
-    for image in kept:
-        needed.update(_needs(paths, image))
-    return tuple(image.id for image in images if image.id not in needed)
+    """The images that may go; what is damaged is of use to nobody, but may be looked at for as long as others stay."""
+    needed: set[str] = set(used_images)
+    for image in index.list_images(paths):
+        if image.id in used_images or image.last_used > older_than:
+            needed.update(below.id for below in dependencies.present(paths, image))
+    return tuple(
+        image_id
+        for image_id in index.list_ids(paths)
+        if image_id not in needed and not _used_since(paths, image_id, older_than)
+    )
 
 
-def _needs(paths: Paths, image: index.StoredImage) -> set[ImageID]:
-    found: set[ImageID] = set()
-    waiting = [image]
-    while waiting:
-        current = waiting.pop()
-        if current.id in found:
-            continue
-        found.add(current.id)
-        below = (dependencies.find(paths, dependency) for dependency in current.manifest.dependencies)
-        waiting += [image for image in below if image]
-    return found
+def _used_since(paths: Paths, image_id: ImageID, then: float) -> bool:
+    try:
+        return index.time_of_use(paths, image_id) > then
+    except FileNotFoundError:
+        return True  # gone while we looked
 
 
 def _kept_layers(paths: Paths, removed: set[ImageID], used_trees: set[str]) -> set[str]:
     """The names of layers that an image that stays, or a tree in use, stands on."""
     kept = {
         layers.layer_name(layer_id)
-        for image in index.list_images(paths)
-        if image.id not in removed
-        for layer_id in image.layers
+        for image_id in index.list_ids(paths)
+        if image_id not in removed
+        for layer_id in index.layers_of(paths, image_id)
     }
     for tree in trees.list_trees(paths):
         if tree in used_trees:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _KEY_DIGITS = 64
 _LONGEST_NAME = 200
+_KINDS = ("index", "imageManifest", "blob")
 
 
 class StoredImage(Value):
@@ -85,24 +86,52 @@ def manifest_path(paths: Paths, image_id: ImageID) -> str:
     return f"{paths.cas}/imageManifest/sha512/{image_id[7:9]}/{image_id}"
 
 
-def list_images(paths: Paths) -> tuple[StoredImage, ...]:
-    """Every image, the first imported first."""
+def manifest_document(manifest: ImageManifest) -> bytes:
+    """What is stored of a manifest. Raises Corrupt for one that could not be read back."""
+    try:
+        data = canonical_json(manifest.to_json())
+        if ImageManifest.from_json(parse_json(data, "it")) == manifest:
+            return data
+    except InvalidSpec as err:
+        raise Corrupt(f"the manifest of image {manifest.name} is not valid: {err}") from err
+    raise Corrupt(f"the manifest of image {manifest.name} cannot be stored as it is")
+
+
+def list_ids(paths: Paths) -> tuple[ImageID, ...]:
+    """The IDs of all images, also of those whose documents are damaged."""
     found = []
-    for entry in _entries(paths):
-        with contextlib.suppress(NotFound):
-            found.append(get_image(paths, entry.id))
+    for name in files.entries(f"{paths.cas}/index"):
+        with contextlib.suppress(InvalidSpec):
+            image_id = ImageID(name)
+            if image_id == name:  # and not one of which an ID is the beginning
+                found.append(image_id)
+    return tuple(found)
+
+
+def list_images(paths: Paths) -> tuple[StoredImage, ...]:
+    """Every image that can be read, the first imported first."""
+    found = []
+    for image_id in list_ids(paths):
+        with contextlib.suppress(NotFound, Corrupt):
+            found.append(get_image(paths, image_id))
     return tuple(sorted(found, key=lambda image: (image.import_time, image.id)))
 
 
 def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
-    """An image by its whole ID. Raises NotFound."""
+    """An image by its whole ID. Raises NotFound, Corrupt."""
     try:
         entry = _read_entry(paths, image_id)
-        last_used = os.stat(_entry_path(paths, image_id)).st_mtime
+        last_used = time_of_use(paths, image_id)
         data = files.read_bytes(manifest_path(paths, image_id))
     except FileNotFoundError:
         raise NotFound("no image IDs found", f"{image_id} is not in the store: fetch it first") from None
-    manifest = ImageManifest.from_json(parse_json(data, f"the manifest of image {image_id}"))
+    try:
+        manifest = ImageManifest.from_json(parse_json(data, "it"))
+    except InvalidSpec as err:
+        raise Corrupt(
+            f"the stored manifest of image {image_id} is damaged: {err}",
+            "remove the image and fetch it again",
+        ) from err
     return StoredImage(
         id=image_id,
         manifest=manifest,
@@ -114,44 +143,65 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
     )
 
 
+def layers_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
+    """The layers of an image by the index alone; none when its document is damaged or gone."""
+    try:
+        return _read_entry(paths, image_id).layers
+    except (FileNotFoundError, Corrupt):
+        return ()
+
+
 def find_by_key(paths: Paths, prefix_text: str) -> StoredImage:
-    """The image whose ID begins with a text such as sha512-19f1. Raises InvalidSpec and NotFound (B9)."""
+    """The image whose ID begins with a text such as sha512-19f1. Raises InvalidSpec, NotFound (B9) and Corrupt."""
+    return get_image(paths, id_by_key(paths, prefix_text))
+
+
+def id_by_key(paths: Paths, prefix_text: str) -> ImageID:
+    """The same by the index alone: what is enough to remove an image. Raises InvalidSpec and NotFound."""
     if not prefix_text.startswith(KEY_PREFIX):
         raise InvalidSpec("wrong key prefix", f"an image ID begins with {KEY_PREFIX}")
     prefix = prefix_text[: len(KEY_PREFIX) + _KEY_DIGITS]
     if len(prefix) < len(KEY_PREFIX) + 2:
         raise InvalidSpec("image ID too short", "give at least two digits")
-    found = [name for name in _ids(paths) if name.startswith(prefix)]
+    found = [image_id for image_id in list_ids(paths) if image_id.startswith(prefix)]
     if not found:
         raise NotFound("no image IDs found", f"no image in the store begins with {prefix}")
     if len(found) > 1:
         raise InvalidSpec(f'ambiguous image ID: "{prefix_text}"', "give more digits: " + ", ".join(found[:5]))
-    return get_image(paths, ImageID(found[0]))
+    return found[0]
 
 
 def find_by_name(paths: Paths, name: str, labels: Labels) -> StoredImage | None:
     """The image of a name that has all these labels; among several the newest import (B10).
 
-    When no version is asked for, one that was fetched as the latest goes before one that was not.
+    When no version is asked for, one that was fetched as the latest goes before one that was not. One that is
+    damaged is passed over.
     """
-    wanted = set(labels.pairs)
-    any_version = labels.get("version") is None
-    found = [entry for entry in _entries(paths) if entry.name == name and wanted <= set(entry.labels)]
-    for entry in sorted(
-        found, key=lambda entry: (any_version and entry.latest, entry.import_time), reverse=True
-    ):
-        with contextlib.suppress(NotFound):
-            return get_image(paths, entry.id)
+    for image_id in ids_by_name(paths, name, labels):
+        with contextlib.suppress(NotFound, Corrupt):
+            return get_image(paths, image_id)
     return None
 
 
+def ids_by_name(paths: Paths, name: str, labels: Labels) -> tuple[ImageID, ...]:
+    """The same by the index alone, the best first: what is enough to remove an image."""
+    wanted = set(labels.pairs)
+    any_version = labels.get("version") is None
+    found = [entry for entry in _entries(paths) if entry.name == name and wanted <= set(entry.labels)]
+    found.sort(key=lambda entry: (any_version and entry.latest, entry.import_time), reverse=True)
+    return tuple(entry.id for entry in found)
+
+
 def find_remote(paths: Paths, source: str) -> Remote | None:
-    """What is remembered of a source, or None."""
+    """What is remembered of a source, or None; what cannot be read is forgotten."""
     try:
-        data = files.read_bytes(_remote_path(paths, source))
-    except FileNotFoundError:
+        return _read_remote(_remote_path(paths, source))
+    except (FileNotFoundError, InvalidSpec):
         return None
-    fields = Fields(parse_json(data, f"the record of source {source}"), "remote")
+
+
+def _read_remote(path: str) -> Remote:
+    fields = Fields(parse_json(files.read_bytes(path), path), "remote")
     return Remote(
         source=fields.text("source"),
         image_id=ImageID(fields.text("imageID")),
@@ -186,10 +236,14 @@ def put_image(
     *,
     latest: bool,
 ) -> StoredImage:
-    """Make an image known, whose archive and layers are in place; or note that it was imported again (B11)."""
+    """Make an image known, whose archive and layers are in place; or note that it was imported again (B11).
+
+    Raises Corrupt for a manifest that could not be read back; then nothing is written.
+    """
+    data = manifest_document(manifest)
     path = manifest_path(paths, image_id)
     files.make_dirs(os.path.dirname(path))
-    files.write_atomically(path, canonical_json(manifest.to_json()))
+    files.write_atomically(path, data)
     document: dict[str, object] = {
         "name": str(manifest.name),
         "labels": [list(pair) for pair in manifest.labels.pairs],
@@ -209,35 +263,54 @@ def touch(paths: Paths, image_id: ImageID) -> None:
         os.utime(_entry_path(paths, image_id))
 
 
-def remove_image(paths: Paths, image_id: ImageID) -> int:
-    """Forget an image and what is remembered of its sources, and remove its archive; the bytes that were freed.
+def time_of_use(paths: Paths, image_id: ImageID) -> float:
+    """When an image was last used. Raises FileNotFoundError."""
+    return os.stat(_entry_path(paths, image_id)).st_mtime
 
-    Its layers and its tree stay until gc, since a pod may use them (B47).
+
+def places_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
+    """The files of an image alone, in the order in which they are removed."""
+    return (_entry_path(paths, image_id), manifest_path(paths, image_id), blob_path(paths, image_id))
+
+
+def remove_image(paths: Paths, image_id: ImageID) -> None:
+    """Forget an image and what is remembered of its sources, and remove its archive, be it damaged or not.
+
+    The caller holds a lock of the store (see gc.remove_image). Layers and the tree stay until gc, since a pod may use
+    them (B47).
     """
-    freed = 0
-    for path in (_entry_path(paths, image_id), manifest_path(paths, image_id), blob_path(paths, image_id)):
-        freed += files.disk_usage(path)
+    for path in places_of(paths, image_id):
         files.remove_tree(path)
-    for name in files.entries(f"{paths.cas}/remote"):
-        _forget_remote(f"{paths.cas}/remote/{name}", image_id)
-    return freed
+    for path in _remote_paths(paths):
+        with contextlib.suppress(FileNotFoundError, InvalidSpec):
+            if _read_remote(path).image_id == image_id:
+                os.unlink(path)
 
 
-def _forget_remote(path: str, image_id: ImageID) -> None:
-    with contextlib.suppress(FileNotFoundError, InvalidSpec):
-        fields = Fields(parse_json(files.read_bytes(path), path), path)
-        if fields.text("imageID") == image_id:
-            os.unlink(path)
+def orphans(paths: Paths) -> tuple[str, ...]:
+    """Files of the store that no image has: what killed processes left, records of sources that mean nothing now."""
+    known = set(list_ids(paths))
+    held = [path for kind in _KINDS for path in files.files_below(f"{paths.cas}/{kind}")]
+    nameless = [path for path in held if os.path.basename(path) not in known]
+    return (*nameless, *(path for path in _remote_paths(paths) if not _means(path, known)))
 
 
-def _ids(paths: Paths) -> list[str]:
-    return [name for name in files.entries(f"{paths.cas}/index") if not name.endswith(".tmp")]
+def _means(path: str, known: set[ImageID]) -> bool:
+    """Whether the record of a source names an image that is there."""
+    try:
+        return _read_remote(path).image_id in known
+    except (OSError, InvalidSpec):
+        return False
+
+
+def _remote_paths(paths: Paths) -> list[str]:
+    return [f"{paths.cas}/remote/{name}" for name in files.entries(f"{paths.cas}/remote")]
 
 
 def _entries(paths: Paths) -> Iterator[_Entry]:
-    for name in _ids(paths):
-        with contextlib.suppress(FileNotFoundError, InvalidSpec, Corrupt):
-            yield _read_entry(paths, ImageID(name))
+    for image_id in list_ids(paths):
+        with contextlib.suppress(FileNotFoundError, Corrupt):
+            yield _read_entry(paths, image_id)
 
 
 def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from ..appc.fields import Fields, canonical_json, parse_json
-from ..errors import Corrupt, Untrusted
+from ..errors import Corrupt, InvalidSpec, Untrusted
 from ..host import files
 from ..host.locks import FileLock
 from ..value import Value
@@ -61,13 +61,23 @@ def find_layer(paths: Paths, layer_id: str) -> Layer | None:
         data = files.read_bytes(f"{_directory(paths, layer_id)}/rendered")
     except FileNotFoundError:
         return None
-    fields = Fields(parse_json(data, f"the record of layer {layer_id}"), "layer")
-    found = Layer(fields.text("id"), fields.integer("size"), fields.text("hash"), fields.strings("implied"))
+    found = _read(data, layer_id)
     if found.id != layer_id:
         raise Corrupt(
             f"the layers {found.id} and {layer_id} have the same name", "remove one of their images"
         )
     return found
+
+
+def hides_lower(paths: Paths, layer_id: str) -> bool:
+    """Whether the root of a layer in place hides all that is in the layers below."""
+    from .overlay import is_opaque
+
+    fd = os.open(f"{paths.trees}/{layer_root(layer_id)}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return is_opaque(fd)
+    finally:
+        os.close(fd)
 
 
 def has_layer(paths: Paths, layer_id: str) -> bool:
@@ -91,7 +101,7 @@ def unpack_layer(workspace: Workspace, layer_id: str, chunks: Iterator[bytes]) -
 
     digest = hashlib.sha256()
     reader = tar.TarReader(stream.hashed(chunks, digest))
-    with extract.Extraction(workspace.make_dir("rootfs"), whiteouts=True) as extraction:
+    with extract.Extraction(workspace.make_root(), whiteouts=True) as extraction:
         for entry in reader:
             extraction.add(entry, extract.clean(entry.name), reader)
     found = f"sha256:{digest.hexdigest()}"
@@ -105,19 +115,18 @@ def seal(workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:
     from .checksum import checksum
 
     made = f"{workspace.path}/layer"
-    os.mkdir(made, 0o755)
+    files.make_dirs(made)
     os.rename(f"{workspace.path}/rootfs", f"{made}/rootfs")
     implied = tuple(sorted(extraction.implied))
     layer = Layer(layer_id, extraction.size, checksum(f"{made}/rootfs", extraction.digests), implied)
-    record = {"id": layer.id, "size": layer.size, "hash": layer.hash, "implied": list(implied)}
-    files.write_new(f"{made}/rendered", canonical_json(record))
+    files.write_new(f"{made}/rendered", _record(layer))
     return layer
 
 
 def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
     """Rename a sealed and synced layer into the store. The caller holds its lock."""
     target = _directory(paths, layer_id)
-    files.make_dirs(os.path.dirname(target), 0o755)
+    files.make_dirs(os.path.dirname(target))
     files.remove_tree(target)
     files.rename_synced(f"{workspace.path}/layer", target)
 
@@ -130,20 +139,10 @@ def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id:
     return layer
 
 
-def remove_layer(paths: Paths, layer_id: str) -> int:
-    """Remove a layer; the bytes that were freed. The caller holds its lock."""
-    return remove_layer_dir(paths, layer_name(layer_id))
-
-
-def remove_layer_dir(paths: Paths, name: str) -> int:
+def remove_layer(paths: Paths, name: str) -> None:
     """Remove a layer by the name of its directory: the record first, so that half a layer is none."""
-    place = place_of(paths, name)
-    freed = files.disk_usage(place)
-    with_record = f"{place}/rendered"
-    if os.path.exists(with_record):
-        os.unlink(with_record)
-    files.remove_tree(place)
-    return freed
+    files.remove_tree(f"{place_of(paths, name)}/rendered")
+    files.remove_tree(place_of(paths, name))
 
 
 def verify_layer(paths: Paths, layer_id: str) -> bool:
@@ -167,6 +166,30 @@ def place_of(paths: Paths, name: str) -> str:
 def list_layers(paths: Paths) -> tuple[str, ...]:
     """The names of the layers' directories."""
     return tuple(files.entries(f"{paths.trees}/layers"))
+
+
+def _record(layer: Layer) -> bytes:
+    """What is kept of a layer; names that are no UTF-8 are kept as digits."""
+    implied, raw = [], []
+    for path in layer.implied:
+        try:
+            path.encode()
+            implied.append(path)
+        except UnicodeEncodeError:
+            raw.append(os.fsencode(path).hex())
+    record = {"id": layer.id, "size": layer.size, "hash": layer.hash, "implied": implied}
+    return canonical_json({**record, "impliedRaw": raw} if raw else record)
+
+
+def _read(data: bytes, layer_id: str) -> Layer:
+    """The record of a layer. Raises Corrupt."""
+    try:
+        fields = Fields(parse_json(data, "it"), "")
+        raw = tuple(os.fsdecode(bytes.fromhex(text)) for text in fields.strings("impliedRaw"))
+        implied = tuple(sorted(fields.strings("implied") + raw))
+        return Layer(fields.text("id"), fields.integer("size"), fields.text("hash"), implied)
+    except (InvalidSpec, ValueError) as err:
+        raise Corrupt(f"the record of layer {layer_id} is damaged: {err}", "remove its images") from err
 
 
 def _directory(paths: Paths, layer_id: str) -> str:

@@ -203,7 +203,7 @@ def _unzstd_by_program(chunks: Iterator[bytes]) -> Iterator[bytes]:
     except Unsupported as err:
         raise Unsupported(
             "cannot read zstd data: neither the Python module zstandard nor the program zstd is installed",
-            "install the package zstd or python3-zstandard",
+            "install the package zstd",
         ) from err
     try:
         yield from programs.pipe((program, "-dcq"), chunks)

@@ -20,6 +20,10 @@ MAX_HEADER_DATA = 1 << 20
 MAX_SIZE = 1 << 40
 # No layer is larger; what claims to be is a bomb that would fill the disk.
 MAX_ARCHIVE = 1 << 37
+_MAX_TIME = 10**9 << 56
+_MAX_ID = (1 << 32) - 2  # the last one means "leave it" to chown(2)
+_MAX_MAJOR = (1 << 12) - 1
+_MAX_MINOR = (1 << 20) - 1
 
 FILE = "0"
 LINK = "1"
@@ -32,6 +36,11 @@ _FILES = frozenset(b"\x007")
 _KNOWN = frozenset("0123456")
 _HEADER_ONLY = frozenset("123456")
 _ZEROS = bytes(BLOCK)
+_XATTR = "SCHILY.xattr."
+_SPARSE = "GNU.sparse."
+_MOST_DIGITS = 20
+_NUMBERS = ("size", "uid", "gid")
+_KEYS = frozenset(("path", "linkpath", "mtime", *_NUMBERS))
 
 
 class Entry:
@@ -63,10 +72,11 @@ class TarReader:
         self._left = 0
         self._padding = 0
         self._seen = 0
+        self._extended = 0
         self._defaults: dict[str, bytes] = {}
 
     def __iter__(self) -> Iterator[Entry]:
-        extra: dict[str, bytes] = dict(self._defaults)
+        extra: dict[str, bytes] = {}
         while True:
             self._skip_rest()
             header = self._header()
@@ -77,13 +87,13 @@ class TarReader:
                 self._read_extension(kind, _number(header, 124, 136), extra)
                 continue
             entry = _entry(header, extra)
-            extra = dict(self._defaults)
+            extra, self._extended = dict(self._defaults), 0
             if entry is None:
                 self._expect(_number(header, 124, 136))
                 continue
             self._expect(entry.size)
             yield entry
-        for _rest in self._chunks:
+        while self._refill():
             pass
 
     def blocks(self) -> Iterator[memoryview]:
@@ -91,7 +101,7 @@ class TarReader:
         while self._left:
             have = len(self._data) - self._at
             if not have:
-                self._refill()
+                self._require_more()
                 continue
             size = min(have, self._left)
             at = self._at
@@ -120,29 +130,32 @@ class TarReader:
             self._at += size
             self._left -= size
             if self._left:
-                self._refill()
+                self._require_more()
 
-    def _refill(self) -> None:
+    def _require_more(self) -> None:
+        if not self._refill():
+            raise Corrupt("the archive is truncated")
+
+    def _refill(self) -> bool:
+        """Have the next chunk; whether there is one."""
         for chunk in self._chunks:
             self._seen += len(chunk)
             if self._seen > MAX_ARCHIVE:
                 raise Corrupt(f"the archive is larger than {MAX_ARCHIVE} bytes")
             if chunk:
                 self._data, self._at = chunk, 0
-                return
-        raise Corrupt("the archive is truncated")
+                return True
+        return False
 
     def _header(self) -> bytes | None:
         """The next header, None at the end of the archive, which may lack its two blocks of zeros."""
         header = self._data[self._at : self._at + BLOCK]
         self._at += len(header)
         while len(header) < BLOCK:
-            try:
-                self._refill()
-            except Corrupt:
-                if header:
-                    raise
-                return None
+            if not self._refill():
+                if not header:
+                    return None
+                raise Corrupt("the archive is truncated")
             more = self._data[: BLOCK - len(header)]
             self._at = len(more)
             header += more
@@ -153,14 +166,20 @@ class TarReader:
 
     def _read_extension(self, kind: int, size: int, extra: dict[str, bytes]) -> None:
         self._expect(size)
-        data = self.content(MAX_HEADER_DATA, "an extended header of the archive")
+        self._extended += size
+        if self._extended > MAX_HEADER_DATA:
+            raise Corrupt(
+                f"an entry of the archive has more than {MAX_HEADER_DATA} bytes of extended headers"
+            )
+        data = b"".join(self.blocks())
         if kind == ord("L"):
             extra["path"] = data.split(b"\0", 1)[0]
         elif kind == ord("K"):
             extra["linkpath"] = data.split(b"\0", 1)[0]
         elif kind == ord("g"):
-            self._defaults.update(_pax_records(data))
-            extra.update(self._defaults)
+            found = {key: value for key, value in _pax_records(data).items() if key in _KEYS}
+            self._defaults.update(found)
+            extra.update(found)
         else:
             extra.update(_pax_records(data))
 
@@ -198,10 +217,10 @@ def _number(header: bytes, start: int, end: int) -> int:
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") - (1 << (8 * len(field) - 1))
         return value if field[0] != 0xFF else value - (1 << (8 * len(field) - 1))
-    try:
-        return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
-    except ValueError:
-        raise Corrupt("the archive is damaged: a number in a tar header is none") from None
+    digits = field.split(b"\0", 1)[0].strip()
+    if digits.strip(b"01234567"):
+        raise Corrupt("the archive is damaged: a number in a tar header is none")
+    return int(digits or b"0", 8)
 
 
 def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
@@ -211,7 +230,7 @@ def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
     name = _text(header[:100])
     if header[257:263] == b"ustar\0" and header[345]:
         name = f"{_text(header[345:500])}/{name}"
-    if kind == "S" or any(key.startswith("GNU.sparse.") for key in extra):
+    if kind == "S" or _SPARSE in extra:
         raise Corrupt(f'"{name}" is a sparse file, which no image may hold')
     if kind not in _KNOWN:
         return None
@@ -228,9 +247,23 @@ def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
         _apply(extra, entry)
     if kind in _HEADER_ONLY:
         entry.size = 0
+    _check_entry(entry)
+    return entry
+
+
+def _check_entry(entry: Entry) -> None:
+    """Raise Corrupt for what no file can be."""
     if len(entry.name) > MAX_NAME or len(entry.link) > MAX_NAME:
         raise Corrupt(f'the name "{entry.name[:60]}..." in the archive is too long')
-    return entry
+    major, minor = entry.device
+    if not (
+        0 <= entry.uid <= _MAX_ID
+        and 0 <= entry.gid <= _MAX_ID
+        and -_MAX_TIME <= entry.mtime <= _MAX_TIME
+        and 0 <= major <= _MAX_MAJOR
+        and 0 <= minor <= _MAX_MINOR
+    ):
+        raise Corrupt(f'the owner, the time or the device of "{entry.name}" in the archive is out of range')
 
 
 def _text(field: bytes) -> str:
@@ -238,46 +271,52 @@ def _text(field: bytes) -> str:
 
 
 def _apply(extra: dict[str, bytes], entry: Entry) -> None:
-    try:
-        if "path" in extra:
-            entry.name = extra["path"].decode("utf-8", "surrogateescape")
-        if "linkpath" in extra:
-            entry.link = extra["linkpath"].decode("utf-8", "surrogateescape")
-        for field in ("size", "uid", "gid"):
-            if field in extra:
-                setattr(entry, field, int(extra[field]))
-        if "mtime" in extra:
-            entry.mtime = _nanoseconds(extra["mtime"].decode("ascii"))
-    except ValueError as err:
-        raise Corrupt(f'the archive is damaged: a pax header of "{entry.name}" is invalid: {err}') from err
-    prefix = "SCHILY.xattr."
+    """Put into an entry what extended headers say."""
+    if "path" in extra:
+        entry.name = extra["path"].decode("utf-8", "surrogateescape")
+    if "linkpath" in extra:
+        entry.link = extra["linkpath"].decode("utf-8", "surrogateescape")
+    for field in _NUMBERS:
+        if field in extra:
+            setattr(entry, field, _decimal(extra[field], field))
+    if "mtime" in extra:
+        entry.mtime = _nanoseconds(extra["mtime"])
     entry.xattrs = tuple(
-        (key[len(prefix) :], value) for key, value in extra.items() if key.startswith(prefix)
+        (key[len(_XATTR) :], value) for key, value in extra.items() if key.startswith(_XATTR)
     )
 
 
-def _nanoseconds(text: str) -> int:
-    whole, _point, fraction = text.partition(".")
-    part = int((fraction + "000000000")[:9]) if fraction else 0
-    return int(whole) * 10**9 + (-part if whole.startswith("-") else part)
+def _decimal(digits: bytes, what: str) -> int:
+    if not 0 < len(digits) <= _MOST_DIGITS or digits.strip(b"0123456789"):
+        raise Corrupt(f"the archive is damaged: the pax header {what} is no number")
+    return int(digits)
+
+
+def _nanoseconds(text: bytes) -> int:
+    """Seconds with a fraction and a sign; digits beyond nanoseconds are cut off."""
+    whole, point, fraction = text.partition(b".")
+    sign = -1 if whole.startswith(b"-") else 1
+    seconds = _decimal(whole[1:] if sign < 0 else whole, "mtime")
+    part = _decimal((fraction + b"000000000")[:9], "mtime") if point else 0
+    return sign * (seconds * 10**9 + part)
 
 
 def _pax_records(data: bytes) -> dict[str, bytes]:
-    """The records "LENGTH KEY=VALUE newline" of a pax header."""
+    """The records "LENGTH KEY=VALUE newline" of a pax header that mean something here."""
     found: dict[str, bytes] = {}
     at = 0
     while at < len(data) and data[at]:
-        space = data.find(b" ", at, at + 20)
-        try:
-            end = at + int(data[at:space])
-        except ValueError:
-            end = -1
+        space = data.find(b" ", at, at + _MOST_DIGITS)
+        end = at + _decimal(data[at : max(space, at)], "record")
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if space < 0 or not space < end <= len(data) or not equals or data[end - 1 : end] != b"\n":
+        if not space < end <= len(data) or not equals or data[end - 1 : end] != b"\n":
             raise Corrupt("the archive is damaged: a pax header is malformed")
-        name = key.decode("utf-8", "replace")
-        if b"\0" in value and not name.startswith("SCHILY.xattr."):
-            raise Corrupt(f"the archive is damaged: the pax header {name} holds a NUL character")
-        found[name] = value
         at = end
+        name = key.decode("utf-8", "replace")
+        if name.startswith(_SPARSE):
+            found[_SPARSE] = b""
+        elif name in _KEYS or name.startswith(_XATTR):
+            if b"\0" in (key if name.startswith(_XATTR) else value):
+                raise Corrupt(f"the archive is damaged: the pax header {name} holds a NUL character")
+            found[name] = value
     return found

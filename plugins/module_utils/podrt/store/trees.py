@@ -37,6 +37,13 @@ _LONGEST_STACK = 3500
 class TreeID(str):
     """The name of a rendered tree: "deps-sha512-" and 64 hex digits."""
 
+    @classmethod
+    def parse(cls, text: str) -> TreeID:
+        """Read what a document says. Raises Corrupt."""
+        if not text.startswith(_PREFIX):
+            raise Corrupt(f'"{text}" is not the ID of a tree')
+        return cls(text)
+
 
 def tree_id(image_ids: Sequence[ImageID]) -> TreeID:
     """Name the rendered tree of an image and its dependencies.
@@ -113,20 +120,21 @@ def verify(paths: Paths, tree: TreeID) -> bool:
         return False
 
 
-def remove_tree(paths: Paths, tree: TreeID) -> int:
-    """Remove a tree, but not the layers that it shares with others; the bytes that were freed."""
-    place = paths.tree(tree)
-    freed = files.disk_usage(place)
+def remove_tree(paths: Paths, tree: TreeID) -> None:
+    """Remove a tree, but not the layers that it shares with others."""
     with _lock(paths, tree):
-        if os.path.exists(f"{place}/rendered"):
-            os.unlink(f"{place}/rendered")
-        files.remove_tree(place)
-    return freed
+        files.remove_tree(f"{paths.tree(tree)}/rendered")
+        files.remove_tree(paths.tree(tree))
 
 
 def list_trees(paths: Paths) -> tuple[TreeID, ...]:
     """Every tree, also half-made ones."""
     return tuple(TreeID(name) for name in files.entries(paths.trees) if name.startswith(_PREFIX))
+
+
+def image_of(paths: Paths, tree: TreeID) -> str:
+    """The ID of the image that a tree is of; empty when it is not rendered."""
+    return files.read_text_or(f"{paths.tree(tree)}/image", "")
 
 
 def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...]:
@@ -176,10 +184,11 @@ def _ensure_layers(paths: Paths, placed: Placed) -> None:
 def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
     from .workspace import Workspace
 
-    ids = _ids_of(stack)
+    ids = _ids_of(paths, stack)
     top = stack[0].image
     with Workspace(paths) as workspace:
-        made = workspace.make_dir("tree")
+        made = f"{workspace.path}/tree"
+        files.make_dirs(made)
         files.write_new(f"{made}/stack", "\n".join(_stack(paths, tree, stack, made)).encode())
         files.write_new(f"{made}/layers", "\n".join(ids).encode())
         files.write_new(f"{made}/manifest", files.read_bytes(index.manifest_path(paths, top.id)))
@@ -191,7 +200,7 @@ def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
 
 def _put_in_place(paths: Paths, workspace: Workspace, made: str, tree: TreeID) -> None:
     workspace.sync()
-    files.make_dirs(paths.trees, 0o755)
+    files.make_dirs(paths.trees)
     files.remove_tree(paths.tree(tree))
     files.rename_synced(made, paths.tree(tree))
 
@@ -203,7 +212,7 @@ def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: str) -> 
     Where a layer has directories that only names of its entries spoke of, a layer on top gives them the
     attributes that they have below.
     """
-    ids = _ids_of(stack)
+    ids = _ids_of(paths, stack)
     roots = tuple(layers.layer_root(layer_id) for layer_id in ids)
     own = f"{tree}/rootfs"
     if not roots:
@@ -221,13 +230,21 @@ def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: str) -> 
     return (own, *roots)
 
 
-def _ids_of(stack: tuple[Placed, ...]) -> tuple[str, ...]:
-    """The layers of a stack, topmost first; one that comes twice counts where it is topmost."""
-    return tuple(dict.fromkeys(layer_id for placed in stack for layer_id in placed.image.layers))
+def _ids_of(paths: Paths, stack: tuple[Placed, ...]) -> tuple[str, ...]:
+    """The layers of a stack, topmost first; one that comes twice counts where it is topmost.
+
+    What is below a layer that hides all below it does not count: overlayfs heeds that only inside of a root.
+    """
+    found = []
+    for layer_id in dict.fromkeys(layer_id for placed in stack for layer_id in placed.image.layers):
+        found.append(layer_id)
+        if layers.hides_lower(paths, layer_id):
+            break
+    return tuple(found)
 
 
 def _new_root(made: str) -> str:
-    os.mkdir(f"{made}/rootfs", 0o755)
+    files.make_dirs(f"{made}/rootfs", files.OPEN_DIR)
     return f"{made}/rootfs"
 
 
@@ -257,10 +274,16 @@ def _kept_by(whitelists: tuple[tuple[str, ...], ...]) -> Callable[[str], bool] |
     if not whitelists:
         return None
     allowed = [
-        set(listed) | {parent for path in listed for parent in _parents(path)} for listed in whitelists
+        {above for path in listed for above in (path, *_parents(path))}
+        for listed in (tuple(map(_cleaned, paths)) for paths in whitelists)
     ]
     common = set.intersection(*allowed)
     return lambda path: path in common
+
+
+def _cleaned(path: str) -> str:
+    """An absolute path in the one spelling that paths of a tree have."""
+    return "/" + os.path.normpath(path).lstrip("/")
 
 
 def _parents(path: str) -> list[str]:

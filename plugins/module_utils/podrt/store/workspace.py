@@ -15,6 +15,8 @@ from ..host.locks import try_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..host.paths import Paths
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,11 +46,10 @@ class Workspace:
         finally:
             os.close(self._fd)
 
-    def make_dir(self, name: str) -> str:
-        """A directory in it, readable by every app that will have it as its root."""
-        path = f"{self.path}/{name}"
-        os.mkdir(path, 0o755)
-        os.chmod(path, 0o755)
+    def make_root(self) -> str:
+        """The directory rootfs in it, readable by every app that will have it as its root."""
+        path = f"{self.path}/rootfs"
+        files.make_dirs(path, files.OPEN_DIR)
         return path
 
     def sync(self) -> None:
@@ -76,15 +77,35 @@ def temporary(paths: Paths) -> str:
     return f"{paths.cas}/tmp"
 
 
+def abandoned(parent: str) -> list[str]:
+    """The directories that killed processes left."""
+    return [path for path in _children(parent) if _take(path, _nothing)]
+
+
 def sweep(parent: str) -> None:
     """Remove what killed processes left."""
-    for name in files.entries(parent):
-        try:
-            fd = os.open(f"{parent}/{name}", _DIRECTORY)
-        except OSError:
-            continue
-        try:
-            if try_lock(fd):
-                files.remove_tree(f"{parent}/{name}")
-        finally:
-            os.close(fd)
+    for path in _children(parent):
+        _take(path, files.remove_tree)
+
+
+def _children(parent: str) -> list[str]:
+    return [f"{parent}/{name}" for name in files.entries(parent)]
+
+
+def _take(path: str, then: Callable[[str], None]) -> bool:
+    """Do something with a directory that nobody has locked, holding its lock; whether there was one."""
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except OSError:
+        return False
+    try:
+        if not try_lock(fd):
+            return False
+        then(path)
+        return True
+    finally:
+        os.close(fd)
+
+
+def _nothing(_path: str) -> None:
+    """For who only asks."""

@@ -7,94 +7,114 @@ from __future__ import annotations
 import time
 
 from ..errors import PodError
-from ..host.files import disk_usage, read_text_or
-from ..host.paths import STATES
-from ..pod import documents
-from ..pod.lifecycle import locate, walk
+from ..host.files import disk_usage
+from ..pod.lifecycle import PodState, locate
 from ..stage0 import gc
+from ..stage0.change import Change, Difference, Outcome
+from ..stage0.references import in_use
 from ..store import gc as store_gc
+from ..value import Value
+from .results import outcome_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..appc.fields import Fields
     from ..host.host import Host
 
-    Used = tuple[frozenset[str], frozenset[str]]
+
+class _Collected(Value):
+    """What went, or would go. pods: UUIDs of those that were removed. failures: why other things did not."""
+
+    differences: tuple[Difference, ...]
+    pods: tuple[str, ...]
+    images: tuple[str, ...]
+    bytes: int
+    failures: tuple[PodError, ...] = ()
 
 
 def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
-    """The result of pod_gc. Raises the first failure, once everything else has been done."""
+    """The result of pod_gc. Raises the first failure, with all others and the changes, once all else has been done."""
     policy = gc.GcPolicy(
         float(options.integer("grace_period", int(gc.GRACE_PERIOD))),
         float(options.integer("expire_prepared", int(gc.EXPIRE_PREPARED))),
     )
-    verdicts = [verdict for verdict in gc.judge(host, policy) if verdict.action != "keep"]
-    removed = [verdict.uuid for verdict in verdicts if _removes(verdict.action)]
-    freed = sum(
-        disk_usage(host.paths.pod(locate(host.paths, uuid) or "garbage", uuid).path) for uuid in removed
-    )
-    changes = [
-        _change(
-            f"pods.{verdict.uuid}",
-            verdict.state.value,
-            None if _removes(verdict.action) else "exited garbage",
-        )
-        for verdict in verdicts
-    ]
-    failures = [] if check else gc.collect(host, policy, _nobody, _nobody)
-    images: list[str] = []
+    done = _collect_pods(host, policy, check=check)
     if options.boolean("images", False):
         older_than = time.time() - options.integer("image_grace_period", 86400)
-        images, bytes_freed = _collect_images(host, older_than, set(removed), check=check)
-        changes += [_change(f"images.{image}", "present", None) for image in images]
-        freed += bytes_freed
-    if failures:
-        raise failures[0]
+        stored = _collect_store(host, older_than, done.pods if check else (), check=check)
+        done = _Collected(
+            done.differences + stored.differences,
+            done.pods,
+            stored.images,
+            done.bytes + stored.bytes,
+            done.failures + stored.failures,
+        )
+    if done.failures:
+        raise _failure(done)
     return {
-        "changed": bool(changes),
-        "changes": changes,
-        "diff": {
-            side: "".join(f"{c['path']}: {c[side]}\n" for c in changes if c[side])
-            for side in ("before", "after")
-        },
-        "pods": removed,
-        "images": images,
-        "bytes": freed,
+        **outcome_result(Outcome((Change("what nothing needs", done.differences),))),
+        "pods": list(done.pods),
+        "images": list(done.images),
+        "bytes": done.bytes,
     }
 
 
-def _removes(action: str) -> bool:
+def _collect_pods(host: Host, policy: gc.GcPolicy, *, check: bool) -> _Collected:
+    verdicts = [verdict for verdict in gc.judge(host, policy) if verdict.action != "keep"]
+    sizes = {verdict.uuid: _size(host, verdict) for verdict in verdicts}
+    failures = () if check else tuple(gc.collect(host, policy, _nobody, _nobody))
+    if not check:
+        verdicts = [verdict for verdict in verdicts if _is_done(host, verdict)]
+    return _Collected(
+        tuple(_of_pod(verdict) for verdict in verdicts),
+        tuple(verdict.uuid for verdict in verdicts if _removes(verdict)),
+        (),
+        sum(sizes[verdict.uuid] for verdict in verdicts),
+        failures,
+    )
+
+
+def _removes(verdict: gc.Verdict) -> bool:
     """Whether the pod is gone afterwards; a marked one stays for its grace period."""
-    return action != "mark"
+    return verdict.action != "mark"
 
 
-def _collect_images(host: Host, older_than: float, gone: set[str], *, check: bool) -> tuple[list[str], int]:
+def _is_done(host: Host, verdict: gc.Verdict) -> bool:
+    """Whether what was judged has come about: another process may have had the pod, or it could not be removed."""
+    return locate(host.paths, verdict.uuid) in ((None,) if _removes(verdict) else (None, "exited-garbage"))
+
+
+def _size(host: Host, verdict: gc.Verdict) -> int:
+    place = locate(host.paths, verdict.uuid)
+    return disk_usage(host.paths.pod(place, verdict.uuid).path) if place and _removes(verdict) else 0
+
+
+def _of_pod(verdict: gc.Verdict) -> Difference:
+    after = None if _removes(verdict) else PodState.EXITED_GARBAGE.value
+    return Difference(f"pods.{verdict.uuid}", verdict.state.value, after, "drift")
+
+
+def _collect_store(host: Host, older_than: float, gone: tuple[str, ...], *, check: bool) -> _Collected:
+    failures: tuple[PodError, ...] = ()
     if check:
         plan = store_gc.unreferenced(host.paths, *in_use(host, gone), older_than)
     else:
-        plan = store_gc.collect(host.paths, lambda: in_use(host, set()), older_than)
-    return [str(image) for image in plan.images], plan.bytes
-
-
-def in_use(host: Host, gone: set[str]) -> Used:
-    """The trees and images that pods need, but for pods that will be gone."""
-    trees: set[str] = set()
-    images: set[str] = set()
-    for pod in walk(host.paths, STATES):
-        if pod.uuid in gone:
-            continue
         try:
-            manifest = documents.read_manifest(pod.dir)
-        except (OSError, PodError):
-            continue
-        for app in manifest.apps:
-            images.add(str(app.image.id))
-            trees.add(read_text_or(pod.dir.app_tree_id(app.name), ""))
-    return frozenset(trees), frozenset(images)
+            plan = store_gc.collect(host.paths, lambda: in_use(host), older_than)
+        except store_gc.Incomplete as err:
+            plan, failures = err.removed, (err,)
+    differences = tuple(
+        Difference(f"{item.kind}.{item.name}", f"{item.bytes} bytes", None, "drift") for item in plan.items
+    )
+    return _Collected(differences, (), plan.images, plan.bytes, failures)
 
 
-def _change(path: str, before: str, after: str | None) -> dict[str, object]:
-    return {"path": path, "before": before, "after": after, "reason": "drift", "impact": "none"}
+def _failure(done: _Collected) -> PodError:
+    """One error for all that failed. It is of the first one's kind, and carries what was changed all the same."""
+    err = done.failures[0]
+    err.message = "; ".join(failure.message for failure in done.failures)
+    err.facts["changes"] = [difference.to_json() for difference in done.differences]
+    return err
 
 
 def _nobody(_line: str) -> None:

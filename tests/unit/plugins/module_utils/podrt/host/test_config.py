@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import (
     Config,
+    Credentials,
     configured_data_dir,
     read_config,
 )
@@ -68,18 +69,15 @@ def test_nothing_configured_is_fine(dirs: Dirs) -> None:
     assert configured_data_dir(dirs.paths) == ""
 
 
-@pytest.mark.behaviour("B35", "B37", "B56")
+@pytest.mark.behaviour("B35", "B56")
 @pytest.mark.parametrize(
-    ("kind", "credentials", "header"),
-    [
-        ("basic", {"user": "u", "password": "p"}, "Basic dTpw"),
-        ("oauth", {"token": "t"}, "Bearer t"),
-    ],
+    ("kind", "credentials"), [("basic", {"user": "u", "password": "p"}), ("oauth", {"token": "t"})]
 )
-def test_a_domain_is_sent_its_header(dirs: Dirs, kind: str, credentials: dict[str, str], header: str) -> None:
+def test_a_domain_has_credentials(dirs: Dirs, kind: str, credentials: dict[str, str]) -> None:
     dirs.write("local/auth.d/a.json", {**BASIC, "type": kind, "credentials": credentials})
-    assert dirs.read().http_headers("other.org:8080") == (("Authorization", header),)
-    assert dirs.read().http_headers("other.org") == ()
+    found = dict(dirs.read().auth)
+    assert found["other.org:8080"] == Credentials(kind, **credentials)
+    assert "other.org" not in found
 
 
 @pytest.mark.behaviour("B36", "B57")
@@ -152,6 +150,9 @@ def test_nothing_is_said_twice_in_one_directory(
     ("directory", "document", "part"),
     [
         pytest.param("auth.d", "{", "cannot read configuration", id="no JSON"),
+        pytest.param("auth.d", "[" * 100_000, "cannot read configuration", id="deep"),
+        pytest.param("auth.d", {**BASIC, "domains": ["\ud800"]}, "surrogates not allowed", id="no text"),
+        pytest.param("paths.d", {**PATHS, "data": "/a\0b"}, "must be an absolute path", id="NUL"),
         pytest.param("auth.d", "[]", "it is no JSON object", id="no object"),
         pytest.param("auth.d", {"rktVersion": "v1"}, "no rktKind specified in ", id="no kind"),
         pytest.param("auth.d", {"rktKind": "auth"}, "no rktVersion specified in ", id="no version"),

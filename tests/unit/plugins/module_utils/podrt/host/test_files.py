@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Trees removed and summed up, however deep they are and wherever their links lead."""
+"""Files with the mode that was asked for; trees removed and summed up, however deep and wherever their links lead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import (
     disk_usage,
+    make_dirs,
     remove_tree,
+    write_atomically,
+    write_new,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
     ROOT,
@@ -26,6 +29,18 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.h
 DEPTH = 5000
 FEW_DESCRIPTORS = 64
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def test_the_umask_of_the_caller_does_not_matter(tmp_path: pathlib.Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_new(f"{tmp_path}/new", b"", 0o644)
+        write_atomically(f"{tmp_path}/whole", b"", 0o644)
+        make_dirs(f"{tmp_path}/a/b", 0o755)
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o7777 for name in ("new", "whole", "a", "a/b")]
+    assert modes == [0o644, 0o644, 0o755, 0o755]
 
 
 @pytest.fixture(name="few_descriptors")

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tarfile
+from collections.abc import Iterator
 
 import pytest
 
@@ -79,6 +81,118 @@ def test_a_damaged_archive_is_corrupt(make_tar, entry, damage, message):
         read(damage(make_tar(entry("a", b"x" * 1000))))
 
 
+def extended(*records: bytes, kind: str = "x") -> bytes:
+    """An extended header of records KEY=VALUE."""
+    data = b"".join(record_of(record) for record in records)
+    return tar.header_of(tar.Entry("x", kind, size=len(data))) + tar.padded(data)
+
+
+def record_of(record: bytes) -> bytes:
+    length = len(record) + 2
+    while len(str(length)) + len(record) + 2 != length:
+        length += 1
+    return b"%d %s\n" % (length, record)
+
+
+EMPTY = tar.header_of(tar.Entry("f", tar.FILE))
+END = bytes(1024)
+
+
+def broken(data: bytes, error: str) -> Iterator[bytes]:
+    """A stream that gives so much and then fails, as damaged compressed data does."""
+    yield data
+    raise Corrupt(error)
+
+
+def test_damage_is_not_taken_for_the_end_of_the_archive():
+    reader = tar.TarReader(broken(EMPTY + EMPTY, "the gzip data is truncated"))
+    with pytest.raises(Corrupt, match="gzip data is truncated"):
+        list(reader)
+
+
+def test_damage_behind_the_end_of_the_archive_is_damage_all_the_same():
+    with pytest.raises(Corrupt, match="gzip data is damaged"):
+        list(tar.TarReader(broken(EMPTY + END, "the gzip data is damaged")))
+
+
+@pytest.mark.parametrize("end", [b"", END], ids=["entries", "padding"])
+def test_an_archive_without_end_is_corrupt(monkeypatch, end):
+    monkeypatch.setattr(tar, "MAX_ARCHIVE", 1 << 20)
+    endless = itertools.chain([end], itertools.repeat(EMPTY * 8))
+    with pytest.raises(Corrupt, match="larger than"):
+        list(tar.TarReader(endless))
+
+
+@pytest.mark.parametrize("kind", ["x", "g", "L", "K"])
+def test_extended_headers_do_not_pile_up(kind):
+    size = 64 << 10
+    value = record_of(b"SCHILY.xattr.user.a=" + b"x" * size) if kind in "xg" else b"n" * size
+    header = tar.header_of(tar.Entry("x", kind, size=len(value))) + tar.padded(value)
+    with pytest.raises(Corrupt, match="extended headers"):
+        list(tar.TarReader(itertools.repeat(header)))
+
+
+def test_each_entry_may_have_extended_headers_of_its_own():
+    one = extended(b"SCHILY.xattr.user.a=" + b"x" * (600 << 10)) + EMPTY
+    assert [len(found.xattrs[0][1]) for found, _other in read(one * 4 + END, 1 << 20)] == [600 << 10] * 4
+
+
+def test_keys_that_mean_nothing_here_are_not_kept():
+    data = extended(b"comment=x", b"LIBARCHIVE.creationtime=1", b"uid=5", kind="g") + EMPTY + END
+    reader = tar.TarReader(iter([data]))
+    assert [found.uid for found in reader] == [5]
+    assert reader._defaults == {"uid": b"5"}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"uid=-1",
+        b"uid=+1",
+        b"uid=1_0",
+        b"uid=4294967295",
+        b"gid=99999999999999999999",
+        b"gid=9" + b"9" * 5000,
+        b"size=1e3",
+        b"mtime=nan",
+        b"mtime=1.-5",
+        b"mtime=99999999999999999999",
+        b"mtime=-99999999999999999999",
+        b"uid=" + "\N{ARABIC-INDIC DIGIT ONE}".encode(),
+        b"SCHILY.xattr.user.a\0b=c",
+    ],
+)
+def test_a_value_that_no_file_can_have_is_corrupt(record):
+    with pytest.raises(Corrupt):
+        read(extended(record) + EMPTY + END)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mtime": 2**70},
+        {"uid": 2**32 - 1},
+        {"gid": -1},
+        {"type": tarfile.CHRTYPE, "devmajor": 2**12},
+        {"type": tarfile.BLKTYPE, "devmajor": 1, "devminor": 2**20},
+    ],
+    ids=str,
+)
+def test_a_number_in_a_header_that_no_file_can_have_is_corrupt(make_tar, entry, fields):
+    with pytest.raises(Corrupt, match="out of range"):
+        read(make_tar(entry("f", b"", **fields), format=tarfile.GNU_FORMAT))
+
+
+@pytest.mark.parametrize("field", [b"1_7", b"0o7", b"+7", b"-7", b"9"])
+def test_a_number_in_a_header_is_octal_digits_alone(field):
+    header = bytearray(EMPTY)
+    header[108:116] = field.ljust(8, b"\0")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(Corrupt, match="number"):
+        read(bytes(header) + END)
+
+
 @pytest.mark.parametrize(
     "records",
     [b"999 path=x\n", b"path=x\n", b"9 path=x", b"11 path x y\n", b"-5 a=b\n", b"0 a=b\n", b"9 path=\0\n"],
@@ -90,7 +204,6 @@ def test_a_malformed_pax_header_is_corrupt(records):
 
 
 def test_an_absurd_size_is_corrupt():
-    records = b"27 size=99999999999999999\n"
     records = b"%d size=99999999999999999\n" % (len(b"size=99999999999999999\n") + 3)
     data = (
         tar.header_of(tar.Entry("x", "x", size=len(records)))
@@ -101,9 +214,12 @@ def test_an_absurd_size_is_corrupt():
         read(data)
 
 
-def test_a_sparse_file_is_refused():
+@pytest.mark.parametrize(
+    "data", [tar.header_of(tar.Entry("f", "S")), extended(b"GNU.sparse.major=1") + EMPTY], ids=["gnu", "pax"]
+)
+def test_a_sparse_file_is_refused(data):
     with pytest.raises(Corrupt, match="sparse"):
-        read(tar.header_of(tar.Entry("f", "S")))
+        read(data)
 
 
 def test_what_is_written_is_what_tarfile_reads(tmp_path):

@@ -1,0 +1,25 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Descriptors of directories that nobody can climb out of: of a copy of the mount, which hangs nowhere.
+
+What a process has open, whoever may look into it can open as well, and then go up by "..", beyond any chroot. In a
+detached mount there is no up. Source: open_tree(2), path_resolution(7).
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import syscalls
+
+
+def open_detached(dir_fd: int, name: str = ".", *, read_only: bool = False) -> int:
+    """A new descriptor of a directory, or of one in it; its ".." ends at the former. Raises OSError."""
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH
+    tree = syscalls.open_tree(dir_fd, "", flags)
+    try:
+        if read_only:
+            syscalls.mount_setattr(tree, 0, syscalls.MOUNT_ATTR_RDONLY)
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree)
+    finally:
+        os.close(tree)

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What pods need of the store. Where that is in doubt, they need everything.
+
+A pod's files are read through its descriptor: it may be moved to its next state at any moment, and whoever looked
+where it was would find nothing and let its tree go.
+"""
+
+from __future__ import annotations
+
+from ..errors import PodError
+from ..host.files import entries, read_text
+from ..host.paths import PodDir
+from ..pod import documents
+from ..pod.lifecycle import walk
+from ..store import index, trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+    from ..store.trees import TreeID
+
+    Used = tuple[frozenset[str], frozenset[str]]
+
+
+def in_use(host: Host, gone: Collection[str] = ()) -> Used:
+    """The trees and the images of all pods, whatever their state, but for the UUIDs that are as good as gone.
+
+    Exact while nobody adds to the store (store.locks.collecting). Source: behaviours A56.
+    """
+    paths = host.paths
+    used: set[TreeID] = set()
+    named: set[str] = set()
+    try:
+        for pod in walk(paths):
+            if pod.uuid not in gone:
+                used.update(_trees_of(pod))
+                named.update(_images_of(pod))
+    except (OSError, PodError):
+        return frozenset(trees.list_trees(paths)), frozenset(index.list_ids(paths))
+    named.update(filter(None, (trees.image_of(paths, tree) for tree in used)))
+    return frozenset(used), frozenset(named)
+
+
+def held(pod: Pod) -> PodDir:
+    """The pod's directory, wherever it is by now; for as long as the pod is open."""
+    return PodDir(f"/proc/self/fd/{pod.fd}")
+
+
+def _trees_of(pod: Pod) -> set[TreeID]:
+    """The trees that its apps stand on; an app that is not prepared yet has none. Raises OSError, Corrupt."""
+    found = set()
+    for app in entries(f"{held(pod).path}/appsinfo"):
+        try:
+            found.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app))))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _images_of(pod: Pod) -> set[str]:
+    """The images that its manifest names. Those of a manifest that is damaged are known by their trees."""
+    try:
+        return {str(app.image.id) for app in documents.read_manifest(held(pod)).apps}
+    except (FileNotFoundError, PodError):
+        return set()

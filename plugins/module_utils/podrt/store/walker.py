@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directories that an archive names, found beneath a root and through no link that leaves it.
+
+Every name is walked from a descriptor of the root, one component at a time; descriptors of directories are kept,
+since entries of one directory come together. Source: behaviours B52.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import Corrupt
+from .overlay import is_whiteout, set_opaque
+
+IMPLIED_MODE = 0o755
+# The checksum of a tree takes a descriptor a level.
+MAX_DEPTH = 128
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KEPT_DIRS = 96
+_MAX_LINKS = 40
+
+
+class RootWalker:
+    """The directories beneath a root, a context manager that owns their descriptors.
+
+    Paths are relative to the root, which is "". implied: directories that were made because something was in them.
+    What directory() gives out is the caller's own until give_back(), whatever is closed or removed meanwhile.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.implied: set[str] = {""}
+        self._path = root
+        self._root = -1
+        self._kept: dict[str, int] = {}
+        self._lent: list[int] = []
+
+    def __enter__(self) -> RootWalker:
+        self._root = os.open(self._path, _OPEN_DIR)
+        return self
+
+    def __exit__(self, kind: object, err: object, trace: object) -> None:
+        self.give_back()
+        self._close(list(self._kept))
+        os.close(self._root)
+
+    def directory(self, path: str, *, make: bool = True) -> tuple[str, int]:
+        """Where the directory that a path leads to really is, through no link, and its descriptor.
+
+        make: whether it is made when it is missing, else FileNotFoundError. Raises Corrupt for what leads outside or
+        through something that is no directory, OSError.
+        """
+        found = self._kept.get(path)
+        where, fd = (path, found) if found is not None else self._walk(path, make)
+        self._lent.append(os.dup(fd))
+        return where, self._lent[-1]
+
+    def give_back(self) -> None:
+        """Close the descriptors that directory() gave out."""
+        while self._lent:
+            os.close(self._lent.pop())
+
+    def forget(self, path: str) -> None:
+        """Forget a directory that was removed, and those in it."""
+        below = f"{path}/"
+        self._close([kept for kept in self._kept if kept == path or kept.startswith(below)])
+        self.implied = {name for name in self.implied if name != path and not name.startswith(below)}
+
+    def _walk(self, path: str, make: bool) -> tuple[str, int]:
+        """Open one component after the other; a link is replaced by what it says, seen from inside the root."""
+        rest = path.split("/")[::-1] if path else []
+        at, fd, links, below_link = "", self._root, 0, len(rest)
+        while rest:
+            name = rest.pop()
+            child = f"{at}/{name}" if at else name
+            of_link = len(rest) >= below_link
+            found = self._kept.get(child)
+            if found is None:
+                found = self._open_linked(child, fd, path) if of_link else self._open(child, fd, make)
+            if found is None:
+                links, below_link = links + 1, min(below_link, len(rest))
+                rest += _link_target(child, fd, links)[::-1]
+                at, fd = "", self._root
+                continue
+            self._keep(child, found)
+            at, fd = child, found
+        return at, fd
+
+    def _open(self, path: str, parent: int, make: bool) -> int | None:
+        """Open a directory, or make it; None when a link, or what is no directory, stands in its place."""
+        name = path.rpartition("/")[2]
+        hides_lower = False
+        try:
+            return os.open(name, _OPEN_DIR, dir_fd=parent)
+        except NotADirectoryError:
+            hides_lower = is_whiteout(os.lstat(name, dir_fd=parent))
+            if not hides_lower:
+                return None
+        except FileNotFoundError:
+            pass
+        if not make:
+            raise FileNotFoundError(path)
+        if hides_lower:
+            os.unlink(name, dir_fd=parent)
+        return self._make(path, parent, opaque=hides_lower)
+
+    def _make(self, path: str, parent: int, *, opaque: bool) -> int:
+        if path.count("/") > MAX_DEPTH:
+            raise Corrupt(
+                f'the archive has an entry beneath more than {MAX_DEPTH} directories: "{path[:60]}..."'
+            )
+        name = path.rpartition("/")[2]
+        os.mkdir(name, IMPLIED_MODE, dir_fd=parent)
+        fd = os.open(name, _OPEN_DIR, dir_fd=parent)
+        os.fchmod(fd, IMPLIED_MODE)
+        if opaque:
+            set_opaque(fd)
+        self.implied.add(path)
+        return fd
+
+    def _open_linked(self, path: str, parent: int, wanted: str) -> int | None:
+        try:
+            return self._open(path, parent, make=False)
+        except FileNotFoundError as err:
+            raise Corrupt(
+                f'the archive has "{wanted}" beneath a link to "{path}", which is not in it'
+            ) from err
+
+    def _keep(self, path: str, fd: int) -> None:
+        """Keep a descriptor, in place of the oldest when there are too many; the walk needs only the one it is at."""
+        self._kept[path] = fd
+        if len(self._kept) > _KEPT_DIRS:
+            self._close([next(iter(self._kept))])
+
+    def _close(self, paths: list[str]) -> None:
+        for path in paths:
+            os.close(self._kept.pop(path))
+
+
+def _link_target(path: str, parent: int, links: int) -> list[str]:
+    """Where a link leads, as components from the root. Raises Corrupt when that is outside or nowhere."""
+    try:
+        target = os.readlink(path.rpartition("/")[2], dir_fd=parent)
+    except OSError as err:
+        raise Corrupt(f'the archive has entries beneath "{path}", which is no directory') from err
+    found = [] if target.startswith("/") else path.split("/")[:-1]
+    for component in target.split("/"):
+        if component == ".." and not found:
+            raise Corrupt(
+                f'the archive has entries beneath "{path}", a link that leads out of it: "{target}"'
+            )
+        if component == "..":
+            found.pop()
+        elif component not in ("", "."):
+            found.append(component)
+    if links > _MAX_LINKS:
+        raise Corrupt(f'the archive has entries beneath "{path}", a link in a circle of links')
+    return found

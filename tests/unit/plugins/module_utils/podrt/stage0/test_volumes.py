@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Named volumes: what differs and who did it, and what can be done about one that is damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import volumes
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Outcome, converge
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.volumes import VolumeSpec
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+WORK = VolumeSpec(ACName("work"), 0o750, 100, 200, (("team", "red"),))
+
+
+@pytest.fixture(name="host")
+def _host(tmp_path: pathlib.Path) -> Host:
+    return Host(Paths(data=str(tmp_path / "data")), "amd64", "", "")
+
+
+def ensure(host: Host, spec: VolumeSpec) -> Outcome:
+    return converge(host, volumes.ensure_volume(host, spec), apply=True)[0]
+
+
+def remove(host: Host, *, purge_data: bool = False) -> Outcome:
+    plan = volumes.ensure_no_volume(host, WORK.name, purge_data=purge_data)
+    return converge(host, plan, apply=True)[0]
+
+
+def told(outcome: Outcome) -> list[tuple[str, str | None, str | None, str]]:
+    return [(found.path, found.before, found.after, found.reason) for found in outcome.differences]
+
+
+def document(host: Host) -> pathlib.Path:
+    return pathlib.Path(host.paths.volume("work")) / "volume.json"
+
+
+def test_what_somebody_did_by_hand_is_drift_and_what_the_playbook_says_anew_is_not(host: Host) -> None:
+    ensure(host, WORK)
+    data = volumes.data_dir(host, "work")
+    os.chmod(data, 0o700)
+    os.chown(data, 5, 200)
+    assert told(ensure(host, WORK)) == [
+        ("volumes.work.mode", "0700", "0750", "drift"),
+        ("volumes.work.uid", "5", "100", "drift"),
+    ]
+    assert not ensure(host, WORK).changed
+    assert told(ensure(host, WORK.replace(mode=0o711))) == [("volumes.work.mode", "0750", "0711", "playbook")]
+
+
+def test_what_was_asked_for_is_remembered_also_when_it_is_so_already(host: Host) -> None:
+    """The playbook follows what somebody did by hand; when that is undone later, it is drift."""
+    ensure(host, WORK)
+    data = volumes.data_dir(host, "work")
+    os.chmod(data, 0o700)
+    assert not ensure(host, WORK.replace(mode=0o700)).changed
+    os.chmod(data, 0o750)
+    assert [reason for *_other, reason in told(ensure(host, WORK.replace(mode=0o700)))] == ["drift"]
+
+
+def test_a_volume_of_an_older_version_is_no_change(host: Host) -> None:
+    ensure(host, WORK)
+    document(host).write_text('{"format":1,"labels":{"team":"red"}}')
+    assert not ensure(host, WORK).changed
+    assert json.loads(document(host).read_text())["mode"] == 0o750
+
+
+@pytest.mark.parametrize("text", ["", '{"format":1,"lab', "[]", '{"labels":7}', None], ids=str)
+def test_a_damaged_volume_is_told_of_and_hides_no_other(host: Host, text: str | None) -> None:
+    ensure(host, WORK)
+    ensure(host, VolumeSpec(ACName("other")))
+    damage(host, text)
+    other, work = volumes.list_volumes(host, count=True)
+    assert (other.name, other.problem) == ("other", "")
+    assert (work.name, work.mode, work.uid) == ("work", 0o750, 100)
+    assert "volume.json" in work.problem
+
+
+def damage(host: Host, text: str | None) -> None:
+    if text is None:
+        document(host).unlink()
+    else:
+        document(host).write_text(text)
+
+
+@pytest.mark.parametrize("text", ["", None])
+def test_a_damaged_volume_is_put_right_with_its_data(host: Host, text: str | None) -> None:
+    ensure(host, WORK)
+    kept = pathlib.Path(volumes.data_dir(host, "work")) / "kept"
+    kept.touch()
+    damage(host, text)
+    ((path, before, after, reason),) = told(ensure(host, WORK))
+    assert (path, after, reason) == ("volumes.work", "as described", "drift")
+    assert before is not None and before.startswith("unreadable: ")
+    assert kept.exists()
+    assert volumes.list_volumes(host)[0].labels == WORK.labels
+    assert not ensure(host, WORK).changed
+
+
+def test_a_volume_whose_directory_is_gone_gets_a_new_one(host: Host) -> None:
+    ensure(host, WORK)
+    shutil.rmtree(volumes.data_dir(host, "work"))
+    assert volumes.list_volumes(host)[0].problem == "its directory data is missing"
+    assert ensure(host, WORK).changed
+    assert volumes.list_volumes(host)[0].replace(asked=None).mode == 0o750
+    assert not ensure(host, WORK).changed
+
+
+@pytest.mark.parametrize("text", ["", None])
+def test_a_damaged_volume_can_be_removed_and_keeps_its_data_unless_told(host: Host, text: str | None) -> None:
+    ensure(host, WORK)
+    (pathlib.Path(volumes.data_dir(host, "work")) / "data").touch()
+    damage(host, text)
+    with pytest.raises(Conflict, match="holds data"):
+        remove(host)
+    assert remove(host, purge_data=True).changed
+    assert not os.path.exists(host.paths.volume("work"))
+    assert not remove(host).changed

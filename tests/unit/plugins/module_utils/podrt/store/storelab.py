@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Images in a store, and pods that stand on them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
+    ACIdentifier,
+    ACName,
+    ImageID,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import (
+    PodManifest,
+    RuntimeApp,
+    RuntimeImage,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import create
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
+    blobs,
+    index,
+    layers,
+    trees,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
+
+
+def load(paths: Paths, data: bytes, **options: bool) -> index.StoredImage:
+    """Import an ACI."""
+    return blobs.import_archive(paths, iter([data]), "the archive", **options)
+
+
+def add_docker(paths: Paths, *archives: bytes, name: str = "example.com/docker") -> index.StoredImage:
+    """An image of docker layers, the lowest first."""
+    ids = []
+    for data in archives:
+        layer_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        with Workspace(paths) as workspace:
+            extraction = layers.unpack_layer(workspace, layer_id, iter([data]))
+            layers.commit(paths, workspace, extraction, layer_id)
+        ids.insert(0, layer_id)
+    return blobs.import_manifest(paths, ImageManifest(ACIdentifier(name)), tuple(ids), latest=False)
+
+
+def flat(paths: Paths, tree: trees.TreeID, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A rendered tree, copied."""
+    target = tmp_path / f"copy-{os.urandom(4).hex()}"
+    target.mkdir()
+    trees.copy_tree(paths, tree, str(target))
+    return target
+
+
+def names(root: pathlib.Path) -> list[str]:
+    """All that is in a directory."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def add_pod(paths: Paths, state_dir: str, image: ImageID, tree: str, *, name: str = "") -> str:
+    """A pod of one app that nobody runs, on a tree; its UUID."""
+    app = RuntimeApp(
+        ACName("web"), RuntimeImage(image, ACIdentifier("example.com/a")), App(("/x",), "0", "0")
+    )
+    with create(paths) as pod:
+        documents.write_manifest(pod.dir, PodManifest((app,)))
+        documents.write_runspec(pod.dir, RunSpec(name=name))
+        os.makedirs(pod.dir.app_info("web"))
+        pathlib.Path(pod.dir.app_tree_id("web")).write_text(tree)
+        if state_dir != "prepare":
+            pod.move(state_dir)
+        return pod.uuid

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What images lie upon, also where there is much of it, or where it leads back."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
+    Dependency,
+    ImageManifest,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACIdentifier, ImageID
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, NotFound
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import dependencies, index, trees
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import load
+
+pytestmark = pytest.mark.root
+
+
+def put(paths: Paths, number: int, *below: int) -> index.StoredImage:
+    """An image without files, of a number, that lies upon others."""
+    needs = tuple(Dependency(ACIdentifier(f"i{other}"), _id(other)) for other in below)
+    manifest = ImageManifest(ACIdentifier(f"i{number}"), dependencies=needs)
+    return index.put_image(paths, _id(number), manifest, (), 0, latest=False)
+
+
+def _id(number: int) -> ImageID:
+    return ImageID(f"sha512-{number:064x}")
+
+
+@pytest.mark.behaviour("B51")
+def test_a_circle_of_dependencies_is_found(paths, make_aci):
+    load(paths, make_aci({"name": "a", "dependencies": [{"imageName": "b"}]}))
+    image = load(paths, make_aci({"name": "b", "dependencies": [{"imageName": "a"}]}))
+    with pytest.raises(InvalidSpec, match="depends on itself"):
+        trees.render(paths, image.id)
+
+
+@pytest.mark.behaviour("B51")
+def test_a_dependency_with_a_key_must_be_that_image(paths, make_aci):
+    load(paths, make_aci({"name": "base"}))
+    wanted = {"imageName": "base", "imageID": "sha512-" + "0" * 64}
+    image = load(paths, make_aci({"name": "top", "dependencies": [wanted]}))
+    with pytest.raises(NotFound, match="base"):
+        trees.render(paths, image.id)
+
+
+def test_what_many_images_share_is_looked_at_once(paths):
+    """Two ways at each of thirty levels are a billion ways in all."""
+    levels = 30
+    put(paths, levels)
+    for number in reversed(range(levels)):
+        top = put(paths, number, number + 1, number + 1)
+    assert [placed.image.id for placed in dependencies.flatten(paths, top)] == [
+        _id(number) for number in range(levels + 1)
+    ]
+
+
+def test_a_chain_may_be_longer_than_the_stack_of_the_interpreter(paths):
+    length = 150
+    put(paths, length)
+    for number in reversed(range(length)):
+        top = put(paths, number, number + 1)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        found = dependencies.flatten(paths, top)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert len(found) == length + 1
+
+
+def test_an_image_that_is_reached_twice_counts_where_it_is_topmost(paths):
+    for number, below in ((4, ()), (3, (4,)), (2, (4,)), (1, (2, 3))):
+        top = put(paths, number, *below)
+    assert [placed.image.id for placed in dependencies.flatten(paths, top)] == [
+        _id(number) for number in (1, 3, 4, 2)
+    ]
+
+
+@pytest.mark.behaviour("B51")
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_circle_is_an_error_wherever_it_is_entered(paths, length):
+    for number in range(length):
+        put(paths, number, (number + 1) % length)
+    top = put(paths, 99, 0)
+    for image in (top, index.get_image(paths, _id(0))):
+        with pytest.raises(InvalidSpec, match="i0 depends on itself"):
+            dependencies.flatten(paths, image)
+        with pytest.raises(InvalidSpec, match="depends on itself"):
+            dependencies.walk_missing(paths, image)
+        assert len(dependencies.present(paths, image)) == length + (image is top)
+
+
+def test_all_that_is_missing_is_told(paths):
+    put(paths, 2, 7)
+    top = put(paths, 1, 8, 2, 9)
+    found = [
+        (missing.image.id, missing.dependency.image_id) for missing in dependencies.walk_missing(paths, top)
+    ]
+    assert found == [(_id(1), _id(9)), (_id(2), _id(7)), (_id(1), _id(8))]
+    with pytest.raises(NotFound, match="i1 needs i9"):
+        dependencies.flatten(paths, top)
