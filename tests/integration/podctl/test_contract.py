@@ -27,7 +27,7 @@ echo "hostname=$(hostname)"
 echo "ipc=$(ls -l /proc/self/ns/ipc)"
 echo "dns=$(grep -c nameserver /etc/resolv.conf)"
 echo "hosts=$(grep names-it /etc/hosts)"
-echo "guarded=$(grep -c ' /proc/sys/kernel/core_pattern ' /proc/mounts)"
+echo "guarded=$(grep -c ' /proc/sys ' /proc/mounts)"
 echo "filter=$(grep ^Seccomp: /proc/self/status)"
 echo "capabilities=$(grep ^CapBnd: /proc/self/status)"
 """
@@ -218,7 +218,7 @@ def test_who_speaks_is_said_first(pods: PodHost) -> None:
     assert (done.status, done.err) == (0, "networking: networking namespace with loopback only\n")
     done = pods.podctl("--debug", "run", "--net=none", pods.image, "--exec=/bin/true")
     assert f"image: using image from file {pods.image}\n" in done.err
-    assert prefixes(done.err) == {"image", "networking"}
+    assert prefixes(done.err) == {"image", "networking", "run"}
     done = pods.podctl("run", "--net=lan,wan", pods.image, "--exec=/bin/true")
     assert (done.status, done.err.splitlines()[:2]) == (
         254,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -58,6 +59,58 @@ def test_an_image_that_is_nowhere(pods: PodHost) -> None:
     assert "run: no image IDs found\n" in pods.podctl("run", "sha512-abcd").err
 
 
+def test_an_image_file_that_is_not_there_is_said_to_be(pods: PodHost) -> None:
+    for options in ((), ("--insecure-options=none",)):
+        done = pods.podctl("run", *options, "./nope")
+        assert (done.status, done.err.splitlines()[0]) == (
+            254,
+            f"run: cannot open the image file {pathlib.Path.cwd()}/nope: no such file",
+        )
+
+
+@pytest.mark.behaviour("A55", "A57")
+@pytest.mark.parametrize("how", ["key", "name", "file"])
+def test_an_image_is_shown_and_removed_whose_file_and_dependency_are_gone(
+    pods: PodHost, tmp_path: pathlib.Path, how: str
+) -> None:
+    top = tmp_path / "top.aci"
+    manifest = {
+        "acKind": "ImageManifest",
+        "acVersion": "0.8.11",
+        "name": "example.com/top",
+        "dependencies": [{"imageName": "example.com/busybox"}],
+    }
+    with tarfile.open(top, "w") as archive:
+        member = tarfile.TarInfo("manifest")
+        data = json.dumps(manifest).encode()
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+        member = tarfile.TarInfo("rootfs")
+        member.type = tarfile.DIRTYPE
+        archive.addfile(member)
+    pods.ok("fetch", pods.image)
+    key = pods.ok("fetch", "--full", str(top))
+    pods.ok("image", "rm", "example.com/busybox")
+    top.unlink()
+    words = {"key": key, "name": "example.com/top", "file": str(top)}[how]
+    assert '"name": "example.com/top"' in pods.ok("image", "cat-manifest", words)
+    assert pods.ok("image", "rm", words) == f'successfully removed aci for image: "{key}"'
+    assert pods.ok("image", "list", "--format=json") == "null"
+
+
+@pytest.mark.behaviour("A55")
+def test_an_image_whose_manifest_is_damaged_is_listed_not_and_removed(pods: PodHost) -> None:
+    key = pods.ok("fetch", "--full", pods.image)
+    (manifest,) = (pods.data / "cas/imageManifest").rglob("sha512-*")
+    manifest.write_text('{"acKind": "ImageManifest"')
+    assert pods.ok("image", "list", "--format=json") == "null"
+    done = pods.podctl("image", "cat-manifest", key)
+    assert (done.status, done.out) == (254, "")
+    assert "is damaged" in done.err
+    assert pods.ok("image", "rm", key[:20]) == f'successfully removed aci for image: "{key}"'
+    assert os.listdir(pods.data / "cas/index") == []
+
+
 @pytest.mark.behaviour("B1", "B17")
 def test_how_an_image_was_found_is_told_to_who_wants_to_know_all(pods: PodHost) -> None:
     assert pods.podctl("prepare", pods.image).err == ""
@@ -72,13 +125,15 @@ def test_how_an_image_was_found_is_told_to_who_wants_to_know_all(pods: PodHost) 
 def test_images_and_trees_are_collected_unless_pods_need_them(pods: PodHost) -> None:
     key = pods.ok("fetch", "--full", pods.image)
     uuid = pods.ok("prepare", key)
+    # Which pod will still need its image is not known, so that of any pod stays, whatever state the pod is in.
     assert pods.podctl("image", "gc").err == ""
+    assert pods.podctl("image", "gc", "--grace-period=0").err == ""
+    pods.ok("rm", uuid)
+    assert pods.podctl("image", "gc").err.startswith('gc: removed treestore "deps-sha512-')
     assert (
         pods.podctl("image", "gc", "--grace-period=0").err
         == f'gc: successfully removed aci for image: "{key}"\n'
     )
-    pods.ok("rm", uuid)
-    assert pods.podctl("image", "gc").err.startswith('gc: removed treestore "deps-sha512-')
     assert pods.ok("image", "list", "--format=json") == "null"
 
 

@@ -237,7 +237,7 @@ def test_layers_are_shared_between_images(host, push, registry):
 def test_what_gc_took_is_fetched_again(host, push):
     reference = push(layer(("f", b"5")))
     image = fetch(host, reference)
-    layers.remove_layer(host.paths, image.layers[0])
+    layers.remove_layer(host.paths, layers.layer_name(image.layers[0]))
     assert fetching.lookup(host, parse_reference(reference), NEW) is None
     assert fetch(host, reference).id == image.id
     gc.collect(host.paths, lambda: ((), ()), 10**12)

@@ -62,8 +62,18 @@ class Call(Value):
 
 
 def say(prefix: str, text: str) -> None:
-    """A line for people, on standard error."""
-    sys.stderr.write(f"{prefix}: {text}\n")
+    """A line for people, on standard error; where nobody can read it, the work still goes on."""
+    write_error(f"{prefix}: {text}\n")
+
+
+def write_error(text: str) -> None:
+    """Write to standard error what is no result."""
+    try:
+        sys.stderr.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return  # such as a full disk; of that there is nowhere to tell
 
 
 def complain(prefix: str, err: PodError, *, debug: bool) -> None:
@@ -71,7 +81,7 @@ def complain(prefix: str, err: PodError, *, debug: bool) -> None:
     say(prefix, err.message)
     cause, indent = err.__cause__, "  "
     while debug and cause is not None:
-        sys.stderr.write(f"{indent}\u2514\u2500{cause}\n")
+        write_error(f"{indent}\u2514\u2500{cause}\n")
         cause, indent = cause.__cause__, indent + "  "
     if err.hint:
         say(prefix, f"hint: {err.hint}")

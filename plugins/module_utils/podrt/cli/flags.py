@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Whom a flag speaks of: the whole pod, the last image before it, or either.
 POD, IMAGE, EITHER = "pod", "image", "either"
 HELP = ("-h", "--help")
+_MOST_DIGITS = 18
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
@@ -147,7 +148,7 @@ class FlagSet:
                 arguments += words[at:]
                 break
             else:
-                arguments.append(word)
+                arguments.append(check_text(word, "an argument"))
                 at += 1
         return Words(tuple(given), tuple(arguments))
 
@@ -194,7 +195,7 @@ class _ImageWalk:
             else:
                 self._at += 1
                 if word not in ("", "---"):
-                    self.apps.append(AppWords(word))
+                    self.apps.append(AppWords(check_text(word, "an image")))
 
     def _flag(self) -> None:
         flag, given, self._at = self._flags.read(self._words, self._at)
@@ -218,7 +219,8 @@ class _ImageWalk:
         self._with_args = len(self.apps)
         rest = list(self._words[self._at + 1 :])
         end = rest.index("---") if "---" in rest else len(rest)
-        self.apps[-1] = self.apps[-1].replace(args=tuple(rest[:end]))
+        args = tuple(check_text(word, "an app argument") for word in rest[:end])
+        self.apps[-1] = self.apps[-1].replace(args=args)
         self._at += end + 2
 
 
@@ -252,7 +254,33 @@ def parse_bool(text: str) -> bool:
     return text in _TRUE
 
 
+def parse_whole(text: str) -> int:
+    """A whole number of ordinary length. Raises InvalidSpec."""
+    digits = text[1:] if text[:1] == "-" else text
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+        raise InvalidSpec(f'"{text}" is not a whole number')
+    return int(text)
+
+
+def is_text(word: str) -> bool:
+    """Whether a word of the command line or of the environment was UTF-8. Other bytes come as lone surrogates."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_text(word: str, what: str) -> str:
+    """The word; what a pod is made of is written down as JSON, which is text. Raises InvalidSpec."""
+    if not is_text(word):
+        raise InvalidSpec(f'"{word}": {what} must be UTF-8')
+    return word
+
+
 def _check(flag: Flag, value: str) -> None:
+    if not is_text(value):
+        raise _invalid(flag, value, "it must be UTF-8")
     parse = parse_bool if flag.value == "" else flag.parse
     if parse is None:
         return

@@ -10,7 +10,7 @@ import sys
 from ..errors import HostFailure, InvalidSpec, PodError
 from ..host.host import Host
 from ..host.paths import Paths
-from .call import PROGRAM, Call, complain, say
+from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, Options, UsageError, split_command
 from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
 
@@ -33,9 +33,9 @@ _DEBUG_HINT = "--debug shows where"
 
 def main(argv: Sequence[str]) -> NoReturn:
     """Run podctl and end the process, without the interpreter's slow farewell."""
+    _open_standard_streams()
     try:
-        status = invoke(argv)
-        sys.stdout.flush()
+        status = _written(invoke(argv))
     except KeyboardInterrupt:
         status = _INTERRUPTED
     except BrokenPipeError:
@@ -45,6 +45,30 @@ def main(argv: Sequence[str]) -> NoReturn:
         status = _BUG
     _flush()
     os._exit(status)
+
+
+def _open_standard_streams() -> None:
+    """Have descriptors 0 to 2 even where the caller closed them: else a file of a pod would get such a number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # takes the lowest number that is free, which is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def _written(status: int) -> int:
+    """The status once the result is out. Raises BrokenPipeError."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as err:
+        complain(PROGRAM, HostFailure.of("cannot write the result", err), debug=False)
+        return FAILURE
+    return status
 
 
 def _flush() -> None:
@@ -78,12 +102,14 @@ def _perform(command: Command, words: Sequence[str]) -> int:
             say(command.prefix, "cannot run as unprivileged user")
             return FAILURE
         read = _read(command, words)
+        if not command.arguments and read.arguments:
+            raise UsageError(f"{command.name} takes no arguments")
         debug = read.options.on("debug")
         return entry(command)(Call(command.prefix, read, host_of(read.options)))
     except UsageError as err:
         from .help import usage
 
-        sys.stderr.write(f"Error: {err.message}\n{usage(command)}")
+        write_error(f"Error: {err.message}\n{usage(command)}")
         return err.exit_code
     except PodError as err:
         complain(command.prefix, err, debug=debug)
@@ -150,7 +176,12 @@ def _without_command(before: Sequence[str]) -> int:
     if any(word in HELP for word in before):
         sys.stdout.write(overview())
         return 0
-    sys.stderr.write(f"{overview()}\nmissing command\n")
+    try:
+        FlagSet(GLOBAL).parse(before)
+    except UsageError as err:
+        write_error(f"Error: {err.message}\n{overview()}")
+        return err.exit_code
+    write_error(f"{overview()}\nmissing command\n")
     return _NO_COMMAND
 
 
@@ -172,7 +203,5 @@ def _unknown(words: Sequence[str]) -> int:
         sys.stdout.write(overview(group="image"))
         return 0
     word, program = (words[1], f"{PROGRAM} image") if group else (words[0], PROGRAM)
-    sys.stderr.write(
-        f'Error: unknown command "{word}" for "{program}"\nRun \'{program} --help\' for usage.\n'
-    )
+    write_error(f'Error: unknown command "{word}" for "{program}"\nRun \'{program} --help\' for usage.\n')
     return FAILURE

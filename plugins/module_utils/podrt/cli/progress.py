@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from ..image import fetch
 from ..image.reference import AppcName, ImageKey, LocalFile
 from ..stage0 import plan
 from ..stage0.change import converge
@@ -14,7 +13,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from ..host.host import Host
     from ..image.policy import FetchPolicy
     from ..image.reference import ImageReference
     from ..stage0.change import Change, Plan
@@ -33,11 +31,8 @@ class ToldFetch(plan.FetchImage):
 
     debug: bool = False
 
-    def apply(self, host: Host) -> None:
-        """Raises Unreachable, Untrusted, Corrupt, NotFound."""
-        fetch.fetch(host, self.reference, self.policy, self._tell, credentials=plan.credentials(host))
-
-    def _tell(self, line: str) -> None:
+    def tell(self, line: str) -> None:
+        """A line on standard error, unless it says that little had to be done."""
         if self.debug or not line.startswith(_FOR_DEBUG):
             say(_PREFIX, line)
 

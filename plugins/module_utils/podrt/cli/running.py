@@ -24,3 +24,15 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code
+
+
+def rehearse_pod(call: Call, pod: Pod) -> int:
+    """Find out what would stop a prepared pod, whose lock is held, from starting; 0 when nothing is seen."""
+    from ..stage1.run import rehearse
+
+    try:
+        rehearse(call.host, pod.uuid, pod.fd)
+    except PodError as err:
+        complain(_PREFIX, err, debug=call.debug)
+        return err.exit_code
+    return 0

@@ -145,6 +145,7 @@ COMMANDS = (
     Command("logs", "UUID", "print what apps have said", "logs", lambda: _LOGS, ours=True),
     Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
     Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
+    Command("rehearse", "UUID", "stage1: try a start", "start", root=True, ours=True, hidden=True),
     Command("rm", "UUID ...", "remove pods that do not run", "collect", lambda: (_UUID_FILE,), root=True),
     Command("run", _IMAGE_GRAMMAR, "run a pod", "run", _run_flags, reads=IMAGES, root=True),
     Command("run-prepared", "UUID", "run a pod that is prepared", "start", _run_prepared_flags, root=True),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 
-from ..appc.app import check_environment
+from ..appc.app import check_environment, check_gids
 from ..appc.isolators import Capabilities, CpuShares, Memory, OomScoreAdj, Seccomp
 from ..appc.isolators import Cpu as CpuLimit
 from ..appc.names import ACIdentifier, ACName
@@ -17,7 +17,7 @@ from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
 from ..pod.runspec import IPC_MODES, Dns, HostsFile
 from ..stage0.spec import NamedVolume, SpecMount
-from .flags import parse_bool
+from .flags import is_text, parse_bool, parse_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _volume(found: dict[str, str]) -> SpecVolume:
     if kind == "named":
         return NamedVolume(name, ACName(found.get("volume", "")), read_only)
     if kind == "empty":
-        uid, gid = (_whole(found.get(key, "0")) for key in ("uid", "gid"))
+        uid, gid = (parse_whole(found.get(key, "0")) for key in ("uid", "gid"))
         return EmptyVolume(name, read_only, parse_mode(found.get("mode", "0755")), uid, gid)
     if not found.get("source"):
         raise InvalidSpec("source for host volume cannot be empty")
@@ -97,7 +97,10 @@ def _unescape(text: str) -> str:
     raw = text.replace("+", " ").encode("utf-8", "surrogateescape")
     if re.search(rb"%(?![0-9a-fA-F]{2})", raw):
         raise InvalidSpec(f'invalid URL escape in "{text}"', "write %25 for a percent sign")
-    return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), raw).decode("utf-8", "surrogateescape")
+    try:
+        return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), raw).decode()
+    except UnicodeDecodeError:
+        raise InvalidSpec(f'invalid URL escape in "{text}"', "it must be UTF-8") from None
 
 
 def parse_port(text: str) -> ExposedPort:
@@ -159,6 +162,11 @@ def valid_variables(variables: Iterable[tuple[str, str]]) -> Pairs:
     return tuple(found)
 
 
+def not_text(variables: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The names of those variables that are not UTF-8."""
+    return tuple(name for name, value in variables if not is_text(name + value))
+
+
 def parse_annotation(text: str) -> tuple[str, str]:
     """--annotation KEY=VALUE. Raises InvalidSpec with rkt's words."""
     try:
@@ -170,10 +178,12 @@ def parse_annotation(text: str) -> tuple[str, str]:
 
 def parse_gids(text: str) -> tuple[int, ...]:
     """--supplementary-gids 1,2. Raises InvalidSpec with rkt's words."""
-    words = text.split(",")
-    if not all(re.fullmatch(r"[0-9]+", word) for word in words):
-        raise InvalidSpec("--supplementary-gids must be integers")
-    return tuple(int(word) for word in words)
+    try:
+        found = tuple(parse_whole(word) for word in text.split(","))
+    except InvalidSpec as err:
+        raise InvalidSpec("--supplementary-gids must be integers") from err
+    check_gids(found, "")
+    return found
 
 
 def parse_memory(text: str) -> Memory:
@@ -188,12 +198,12 @@ def parse_cpu(text: str) -> CpuLimit:
 
 def parse_cpu_shares(text: str) -> CpuShares:
     """--cpu-shares 512. Raises InvalidSpec."""
-    return CpuShares(_whole(text))
+    return CpuShares(parse_whole(text))
 
 
 def parse_oom_score_adj(text: str) -> OomScoreAdj:
     """--oom-score-adj -500. Raises InvalidSpec."""
-    return OomScoreAdj(_whole(text))
+    return OomScoreAdj(parse_whole(text))
 
 
 def parse_capabilities(mode: str, text: str) -> Capabilities:
@@ -294,10 +304,3 @@ def is_address(text: str) -> bool:
 
 def _split(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(word for text in texts for word in text.split(",") if word)
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidSpec(f'"{text}" is not a whole number') from None

@@ -9,13 +9,14 @@ Source: docker2aci (behaviours B40 to B45), OCI image specification config.md. T
 from __future__ import annotations
 
 import json
+import re
 
-from ..appc.app import App
-from ..appc.fields import Fields
+from ..appc.app import App, check_environment
+from ..appc.fields import Fields, checked_text
 from ..appc.image import ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import acidentifier_from, acname_from
-from ..appc.ports import Port
+from ..appc.ports import PROTOCOLS, Port
 from ..appc.volumes import MountPoint
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ANNOTATION = "appc.io/docker/"
 LAYERS_ANNOTATION = "stagecraft.pods/docker/diffids"
+_PORT = re.compile(r"([0-9]{1,5})(?:/([A-Za-z]+))?")
 # docker's (architecture, variant) by appc's name, the variant that fits best first.
 PLATFORMS: dict[str, tuple[tuple[str, str], ...]] = {
     "amd64": (("amd64", ""), ("amd64", "v1")),
@@ -81,19 +83,32 @@ class DockerConfig(Value):
 def image_manifest(
     reference: DockerReference, config: DockerConfig, manifest_digest: str, config_digest: str
 ) -> ImageManifest:
-    """The manifest of a converted image. Depends on nothing but its arguments. Raises Corrupt."""
+    """The manifest of a converted image, which reads back as it is. Depends on its arguments alone. Raises Corrupt."""
     labels = {"os": config.os, "arch": arch_label(config.architecture, config.variant)}
     if reference.tag:
         labels["version"] = reference.tag
     try:
-        return ImageManifest(
+        manifest = ImageManifest(
             name=acidentifier_from(f"{reference.registry}/{reference.repository}"),
             labels=Labels(tuple(sorted(labels.items()))),
             app=_app(config),
             annotations=_annotations(reference, config, manifest_digest, config_digest),
         )
+        return ImageManifest.from_json(manifest.to_json())
     except InvalidSpec as err:
         raise Corrupt(f"cannot convert {reference}: {err}") from err
+
+
+def left_out(config: DockerConfig) -> tuple[str, ...]:
+    """What a docker configuration may say and a manifest cannot, as sentences for people."""
+    ports = [
+        f"the port {text} is left out: a pod knows tcp and udp" for text in config.ports if not _port(text)
+    ]
+    names = [entry.partition("=")[0] for entry in config.env if "=" in entry and not _is_variable(entry)]
+    return (
+        *ports,
+        *(f'the variable "{name}" is left out: an app cannot be given that name' for name in names),
+    )
 
 
 def arch_label(architecture: str, variant: str) -> str:
@@ -121,22 +136,35 @@ def _environment(entries: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     found: dict[str, str] = {}
     for entry in entries:
         name, equals, value = entry.partition("=")
-        if equals:
+        if equals and _is_variable(entry):
             found[name] = value
     return tuple(found.items())
 
 
+def _is_variable(entry: str) -> bool:
+    """Whether a manifest can hold it. docker takes any name; without one the image may still do."""
+    try:
+        check_environment(((entry.partition("=")[0], ""),), "")
+    except InvalidSpec:
+        return False
+    return True
+
+
 def _ports(exposed: tuple[str, ...]) -> tuple[Port, ...]:
     """80/tcp is the port 80-tcp; without a protocol it is TCP (B42)."""
-    found = {}
-    for text in exposed:
-        number, _slash, protocol = text.partition("/")
-        protocol = protocol.lower() or "tcp"
-        if not number.isdigit():
-            raise InvalidSpec(f'"{text}" is not a port', where="config.ExposedPorts")
-        name = acname_from(f"{number}-{protocol}")
-        found[name] = Port(name, protocol, int(number))
+    found = {port.name: port for port in map(_port, exposed) if port}
     return tuple(found[name] for name in sorted(found))
+
+
+def _port(text: str) -> Port | None:
+    """A port, None for one of a protocol that pods do not forward, such as sctp. Raises InvalidSpec."""
+    match = _PORT.fullmatch(text)
+    if not match:
+        raise InvalidSpec(f'"{text}" is not a port', where="config.ExposedPorts")
+    protocol = (match[2] or "tcp").lower()
+    if protocol not in PROTOCOLS:
+        return None
+    return Port(acname_from(f"{match[1]}-{protocol}"), protocol, int(match[1]))
 
 
 def _mount_points(volumes: tuple[str, ...]) -> tuple[MountPoint, ...]:
@@ -182,4 +210,4 @@ def _keys(fields: Fields, name: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, dict):
         raise InvalidSpec("expected an object", where=fields.where_of(name))
-    return tuple(sorted(str(key) for key in value))
+    return tuple(sorted(checked_text(key, fields.where_of(name), "a key as") for key in value))

@@ -8,19 +8,22 @@ Source: OCI distribution specification; docker registry "Token Authentication Sp
 from __future__ import annotations
 
 import hashlib
-import re
 
 from ..appc.fields import Fields, parse_json
-from ..errors import Corrupt, InvalidSpec, NotFound, Unreachable, Unsupported, Untrusted
+from ..errors import InvalidSpec, NotFound, Unreachable, Unsupported, Untrusted
 from ..value import Value
-from .convert import PLATFORMS, DockerConfig
-from .reference import escape
-from .transport import bad_status, basic, is_loopback, refuse_plain_http
+from . import manifests
+from .challenge import parse_challenges
+from .reference import escape, shown
+from .transport import BadCertificate, bad_status, basic, is_loopback, refuse_plain_http
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .challenge import Challenge
+    from .convert import DockerConfig
+    from .manifests import LayerBlob
     from .policy import FetchPolicy
     from .reference import DockerReference
     from .transport import Answer, Credentials, Transport
@@ -34,16 +37,8 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _ACCEPT = ", ".join((*_MANIFESTS, *_INDEXES))
-_PARAMETER = re.compile(r'([A-Za-z]+)="([^"]*)"')
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-class LayerBlob(Value):
-    """A layer as the registry has it. digest and size of what is sent; diff_id of what is in it."""
-
-    digest: str
-    size: int
-    diff_id: str
+# How many indexes may stand between a tag and a manifest.
+_MOST_INDEXES = 3
 
 
 class DockerImage(Value):
@@ -76,27 +71,38 @@ class Repository:
             return reference.digest
         answer = self._ask("HEAD", f"manifests/{reference.tag}", {"Accept": _ACCEPT})
         found = answer.header("docker-content-digest")
-        return found if _DIGEST.fullmatch(found) else self._manifest(reference.tag)[0]
+        return found if manifests.DIGEST.fullmatch(found) else self._manifest(reference.tag)[0]
 
     def image(self, arch: str) -> DockerImage:
         """Read the manifest and the configuration for a platform; arch in appc's spelling.
 
         Raises Unreachable, NotFound, Untrusted for a wrong digest, Corrupt, Unsupported.
         """
-        reference = self._reference
-        asked_digest, fields = self._manifest(reference.digest or reference.tag)
-        digest = asked_digest
-        if fields.has("manifests"):
-            digest, fields = self._manifest(_choose(fields, arch, str(reference)))
+        what = str(self._reference)
+        asked_digest, digest, fields, certain = self._manifest_for(arch)
         if not fields.has("layers") or not fields.has("config"):
             raise Unsupported(
-                f"cannot read {reference}: its manifest is of an old or unknown kind", "push it again"
+                f"cannot read {what}: its manifest is of an old or unknown kind", "push it again"
             )
-        config_digest = _digest(Fields(fields.raw("config"), "config"))
+        config_digest = manifests.config_digest(fields, what)
         config = self._config(config_digest)
+        if not certain:
+            manifests.check_platform(config, arch, what)
         return DockerImage(
-            asked_digest, digest, config_digest, config, _layers(fields, config, str(reference))
+            asked_digest, digest, config_digest, config, manifests.layers_of(fields, config, what)
         )
+
+    def _manifest_for(self, arch: str) -> tuple[str, str, Fields, bool]:
+        """The digest of what the reference stands for, the manifest for a platform, and whether an index says so."""
+        reference, certain = self._reference, True
+        asked_digest, fields = self._manifest(reference.digest or reference.tag)
+        digest = asked_digest
+        for _depth in range(_MOST_INDEXES):
+            if not fields.has("manifests"):
+                break
+            digest, certain = manifests.choose(fields, arch, str(reference))
+            digest, fields = self._manifest(digest)
+        return asked_digest, digest, fields, certain
 
     def layer(self, layer: LayerBlob) -> Iterator[bytes]:
         """Stream a layer as it is sent; its digest is the caller's to check. Raises Unreachable."""
@@ -113,22 +119,16 @@ class Repository:
         """A manifest or an index by tag or digest, and its digest."""
         answer = self._ask("GET", f"manifests/{name}", {"Accept": _ACCEPT})
         digest = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
-        if _DIGEST.fullmatch(name) and name != digest:
+        if manifests.DIGEST.fullmatch(name) and name != digest:
             raise Untrusted(f"the manifest {name} of {self._reference} has another digest: {digest}")
-        try:
-            return digest, Fields(parse_json(answer.body, "it"), "manifest")
-        except InvalidSpec as err:
-            raise Corrupt(f"the manifest of {self._reference} is not valid: {err}") from err
+        return digest, manifests.read_manifest(answer.body, str(self._reference))
 
     def _config(self, digest: str) -> DockerConfig:
         answer = self._ask("GET", f"blobs/{digest}", {})
         found = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         if found != digest:
             raise Untrusted(f"the configuration {digest} of {self._reference} has another digest: {found}")
-        try:
-            return DockerConfig.from_json(parse_json(answer.body, "it"))
-        except InvalidSpec as err:
-            raise Corrupt(f"the configuration of {self._reference} is not valid: {err}") from err
+        return manifests.read_config(answer.body, str(self._reference))
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         answer = self._try_schemes(method, path, headers)
@@ -148,20 +148,21 @@ class Repository:
         """The first request finds out whether the registry speaks TLS, where plain HTTP is allowed at all."""
         if self._base:
             return self._send(method, f"{self._base}/{path}", headers)
-        schemes = _schemes(self._reference.registry, self._policy)
-        for scheme in schemes:
+        failures: list[Unreachable] = []
+        for scheme in _schemes(self._reference.registry, self._policy):
             base = f"{scheme}://{self._reference.registry}/v2/{self._reference.repository}"
             try:
                 answer = self._send(method, f"{base}/{path}", headers)
-            except Unreachable:
-                if scheme == schemes[-1]:
-                    raise
+            except Unreachable as err:
+                failures.append(err)
                 continue
-            # Status 400 is how a server of Go tells a plain request that it wants TLS.
-            if answer.status != 400 or scheme == schemes[-1]:
+            if answer.status != 400:
                 self._base = base
                 return answer
-        raise bad_status(f"https://{self._reference.registry}", 400)
+            # This is how a server of Go tells a plain request that it wants TLS.
+            failures.append(bad_status(f"{base}/{path}", 400))
+        # Trying TLS as well says little of a server without it, unless it has shown a certificate.
+        raise next((err for err in failures if isinstance(err, BadCertificate)), failures[0])
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
         send = self._transport.get if method == "GET" else self._transport.head
@@ -171,22 +172,27 @@ class Repository:
         return {**headers, "Authorization": self._authorization} if self._authorization else headers
 
     def _authenticate(self, url: str, answer: Answer) -> None:
-        """Answer a challenge with what the configuration has for this registry."""
-        kind, _space, parameters = answer.header("www-authenticate").partition(" ")
+        """Answer a challenge with what the configuration has for this registry; a token goes before a password."""
+        offered = {found.scheme: found for found in parse_challenges(answer.header("www-authenticate"))}
         login = self._credentials(self._reference.registry)
-        if kind.lower() == "basic" and login:
+        if "bearer" in offered:
+            self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
+        elif "basic" in offered and login:
             _refuse_clear_text(url)
             self._authorization = basic(*login)
-        elif kind.lower() == "bearer":
-            self._authorization = f"Bearer {self._token(dict(_PARAMETER.findall(parameters)), login)}"
         else:
             raise bad_status(url, answer.status)
 
-    def _token(self, challenge: dict[str, str], login: tuple[str, str] | None) -> str:
-        realm = challenge.get("realm", "")
+    def _token(self, challenge: Challenge, login: tuple[str, str] | None) -> str:
+        realm = challenge.parameter("realm")
+        if not realm:
+            raise Unreachable(
+                f"the registry {self._reference.registry} wants a token, but does not say from where",
+                "it is the registry that has to be set right",
+            )
         refuse_plain_http(realm, self._policy)
-        scope = challenge.get("scope") or f"repository:{self._reference.repository}:pull"
-        query = f"service={escape(challenge.get('service', ''))}&scope={escape(scope)}"
+        scope = challenge.parameter("scope") or f"repository:{self._reference.repository}:pull"
+        query = f"service={escape(challenge.parameter('service'))}&scope={escape(scope)}"
         url = f"{realm}{'&' if '?' in realm else '?'}{query}"
         if login:
             _refuse_clear_text(realm)
@@ -222,54 +228,10 @@ def _expect_success(url: str, answer: Answer) -> None:
 def _refuse_clear_text(url: str) -> None:
     """No option makes credentials travel in clear, but on this machine (B21)."""
     if not url.startswith("https://") and not is_loopback(url):
-        raise Unreachable(
-            f"refusing to send credentials to {url.split('?', 1)[0]} over plain http", "use https"
-        )
+        raise Unreachable(f"refusing to send credentials to {shown(url)} over plain http", "use https")
 
 
 def _schemes(registry: str, policy: FetchPolicy) -> tuple[str, ...]:
     if is_loopback(registry):
         return ("http", "https")
     return ("https", "http") if policy.waives("http") else ("https",)
-
-
-def _choose(index: Fields, arch: str, what: str) -> str:
-    """The digest of the manifest in an index that fits a platform best."""
-    offered: dict[tuple[str, str], str] = {}
-    for value, where in index.items("manifests"):
-        fields = Fields(value, where)
-        platform = Fields(fields.raw("platform") or {}, fields.where_of("platform"))
-        if platform.text("os", "") == "linux":
-            key = (platform.text("architecture", ""), platform.text("variant", ""))
-            offered.setdefault(key, _digest(fields))
-    for wanted in PLATFORMS.get(arch, ((arch, ""),)):
-        if wanted in offered:
-            return offered[wanted]
-    names = ", ".join(sorted("/".join(filter(None, key)) for key in offered)) or "no linux at all"
-    raise NotFound(
-        f"{what} is not made for {arch}: it offers {names}", "build it for this platform", arch=arch
-    )
-
-
-def _digest(fields: Fields) -> str:
-    digest = fields.text("digest")
-    if not _DIGEST.fullmatch(digest):
-        raise Corrupt(
-            f'"{digest[:80]}" is not a digest that can be checked', "push the image with sha256 digests"
-        )
-    return digest
-
-
-def _layers(manifest: Fields, config: DockerConfig, what: str) -> tuple[LayerBlob, ...]:
-    blobs = [Fields(value, where) for value, where in manifest.items("layers")]
-    if len(blobs) != len(config.diff_ids):
-        raise Corrupt(f"{what} has {len(blobs)} layers, but its configuration names {len(config.diff_ids)}")
-    for diff_id in config.diff_ids:
-        if not _DIGEST.fullmatch(diff_id):
-            raise Corrupt(
-                f'"{diff_id[:80]}" is not a digest that can be checked', "push the image with sha256 digests"
-            )
-    return tuple(
-        LayerBlob(_digest(fields), fields.integer("size"), diff_id)
-        for fields, diff_id in zip(blobs, config.diff_ids)
-    )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
     from ..store.extract import Extraction
-    from .docker import LayerBlob, Repository
+    from .docker import Repository
+    from .manifests import LayerBlob
 
 _MOST_AT_ONCE = 4
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import HostFailure, InvalidSpec, NotFound, Untrusted
+from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, Untrusted
 from ..store import dependencies, index, layers, locks, trees
 from .policy import FetchPolicy, parse_insecure
 from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..appc.image import Dependency
+    from ..appc.names import ImageID
     from ..host.host import Host
     from ..store.index import StoredImage
     from .reference import ImageReference
@@ -28,7 +28,17 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str], None]
 
-__all__ = ("FetchPolicy", "fetch", "fingerprint", "is_current", "lookup", "parse_insecure")
+__all__ = (
+    "FetchPolicy",
+    "check_may_fetch",
+    "fetch",
+    "fingerprint",
+    "is_current",
+    "lookup",
+    "parse_insecure",
+    "stored",
+    "stored_id",
+)
 
 _ABSENT = (
     "either image was not found in the store or store was disabled and fetching from remote yielded nothing or it "
@@ -47,25 +57,58 @@ def lookup(host: Host, reference: ImageReference, policy: FetchPolicy) -> Stored
     A file of this host counts only as long as it has not changed, whatever the policy (B.4). None also when layers
     or dependencies are missing. Raises InvalidSpec for a key that is ambiguous or none.
     """
-    found = _stored(host, reference)
+    try:
+        if isinstance(reference, LocalFile) and _has_changed(host, reference):
+            return None
+        found = stored(host, reference)
+    except (NotFound, Corrupt):
+        return None  # fetching it again mends it, or says what is wrong
     return found if found and _is_whole(host, found) else None
+
+
+def stored(host: Host, reference: ImageReference) -> StoredImage | None:
+    """What the store has for a reference, be it whole and its source there or not: enough to show it.
+
+    Raises InvalidSpec for a key that is ambiguous or none, Corrupt for an image that is damaged.
+    """
+    try:
+        if isinstance(reference, AppcName):
+            return index.find_by_name(host.paths, reference.name, reference.labels)
+        found = stored_id(host, reference)
+        return index.get_image(host.paths, found) if found else None
+    except NotFound:
+        return None
+
+
+def stored_id(host: Host, reference: ImageReference) -> ImageID | None:
+    """The same by the index alone: enough to remove an image, whatever of it is damaged. Raises InvalidSpec."""
+    paths = host.paths
+    if isinstance(reference, AppcName):
+        return next(iter(index.ids_by_name(paths, reference.name, reference.labels)), None)
+    if isinstance(reference, ImageKey):
+        try:
+            return index.id_by_key(paths, reference.prefix)
+        except NotFound:
+            return None
+    remote = index.find_remote(paths, reference.source)
+    return remote.image_id if remote and remote.image_id in index.list_ids(paths) else None
 
 
 def is_current(
     host: Host,
     reference: ImageReference,
     policy: FetchPolicy,
-    stored: StoredImage,
+    found: StoredImage,
     *,
     credentials: Credentials = _no_credentials,
 ) -> bool:
     """Whether a fetch under this policy would give this stored image again. At most one HEAD; writes nothing."""
     if isinstance(reference, LocalFile):
-        return _stored(host, reference) == stored
+        return not _has_changed(host, reference) and stored_id(host, reference) == found.id
     if isinstance(reference, (ImageKey, AppcName)) or policy.pull != "update":
         return True
     remote = index.find_remote(host.paths, reference.source)
-    if remote is None or remote.image_id != stored.id:
+    if remote is None or remote.image_id != found.id:
         return False
     from . import remote as sources
 
@@ -87,15 +130,25 @@ def fetch(
     """
     try:
         with locks.adding(host.paths):
+            known = index.list_ids(host.paths)
             found = _ensure(host, reference, policy, progress, credentials)
-            for dependency in found.manifest.dependencies:
-                _fetch_dependency(host, found, dependency)
-            index.touch(host.paths, found.id)
-            trees.render(host.paths, found.id)
+            try:
+                _complete(host, found)
+            except BaseException:
+                if found.id not in known:
+                    index.remove_image(host.paths, found.id)
+                raise
     except OSError as err:
         hint = "the store is root's: become root" if isinstance(err, PermissionError) else ""
         raise HostFailure.of(f"cannot fetch {reference}", err, hint) from err
     return found
+
+
+def _complete(host: Host, image: StoredImage) -> None:
+    """Render an image; what it depends on must be in the store, since there is no discovery (B20, B51)."""
+    dependencies.flatten(host.paths, image)
+    index.touch(host.paths, image.id)
+    trees.render(host.paths, image.id)
 
 
 def _ensure(
@@ -106,7 +159,7 @@ def _ensure(
     if found:
         progress(_using(reference, found))
         return found
-    _check_may_fetch(reference, policy)
+    check_may_fetch(host, reference, policy)
     with locks.lock_source(host.paths, reference.source):
         return _fetch_locked(host, reference, policy, progress, credentials)
 
@@ -130,21 +183,20 @@ def _fetch_locked(
     raise _absent(reference)
 
 
-def _stored(host: Host, reference: ImageReference) -> StoredImage | None:
-    paths = host.paths
+def holds(path: str, image: StoredImage) -> bool:
+    """Whether a file of this host holds this very image: it is read to its end. Raises HostFailure, Corrupt."""
+    import hashlib
+
+    from ..appc.names import ImageID
+    from ..store import stream
+
+    digest = hashlib.sha512()
     try:
-        if isinstance(reference, ImageKey):
-            return index.find_by_key(paths, reference.prefix)
-        if isinstance(reference, AppcName):
-            return index.find_by_name(paths, reference.name, reference.labels)
-        remote = index.find_remote(paths, reference.source)
-        if remote is None:
-            return None
-        if isinstance(reference, LocalFile) and remote.etag != fingerprint(reference.path):
-            return None
-        return index.get_image(paths, remote.image_id)
-    except NotFound:
-        return None
+        for chunk in stream.decompressed(stream.file_chunks(path)):
+            digest.update(chunk)
+    except OSError as err:
+        raise HostFailure.of(f"cannot read the image file {path}", err) from err
+    return ImageID.of_digest(digest.hexdigest()) == image.id
 
 
 def fingerprint(path: str) -> str:
@@ -160,17 +212,34 @@ def fingerprint(path: str) -> str:
     return f"{info.st_dev}-{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
 
 
+def _has_changed(host: Host, reference: LocalFile) -> bool:
+    """Whether a file is not the one that was read last. Raises NotFound, HostFailure, InvalidSpec."""
+    now = fingerprint(reference.path)
+    remote = index.find_remote(host.paths, reference.source)
+    return remote is None or remote.etag != now
+
+
 def _is_whole(host: Host, image: StoredImage) -> bool:
-    """Whether its tree can be rendered without asking anyone."""
     try:
-        stack = dependencies.flatten(host.paths, image)
+        _check_whole(host, image)
     except NotFound:
         return False
-    return all(
-        layers.has_layer(host.paths, layer_id) or layer_id == placed.image.id
-        for placed in stack
-        for layer_id in placed.image.layers
-    )
+    return True
+
+
+def _check_whole(host: Host, image: StoredImage) -> None:
+    """Raise NotFound unless its tree can be rendered without asking anyone."""
+    for placed in dependencies.flatten(host.paths, image):
+        for layer_id in placed.image.layers:
+            if layers.has_layer(host.paths, layer_id):
+                continue
+            # The layer of an ACI is what is in its archive.
+            if layer_id != placed.image.id or not os.path.exists(
+                index.blob_path(host.paths, placed.image.id)
+            ):
+                raise NotFound(
+                    f"layers of the image {placed.image.id} are gone", "fetch it again from its source"
+                )
 
 
 def _asks_store(reference: ImageReference, policy: FetchPolicy) -> bool:
@@ -180,11 +249,20 @@ def _asks_store(reference: ImageReference, policy: FetchPolicy) -> bool:
     return policy.pull != "update" or isinstance(reference, (ImageKey, AppcName))
 
 
-def _check_may_fetch(reference: ImageReference, policy: FetchPolicy) -> None:
-    """Raise when the policy, or the kind of reference, leaves nowhere to fetch from."""
+def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) -> None:
+    """Raise what a fetch would raise before it asks anyone, for an image that the store has not. Reads only.
+
+    Raises NotFound when the policy, or the kind of reference, leaves nowhere to fetch from, or for a file that is
+    not there; Untrusted for what cannot be verified; InvalidSpec.
+    """
     if isinstance(reference, ImageKey):
-        index_error = f"no image in the store begins with {reference.prefix}"
-        raise NotFound("no image IDs found", index_error)
+        return _check_whole(host, index.find_by_key(host.paths, reference.prefix))
+    if isinstance(reference, AppcName):
+        found = stored(host, reference)
+        if found:
+            return _check_whole(host, found)
+    if isinstance(reference, LocalFile):
+        fingerprint(reference.path)
     if policy.pull == "never" and not isinstance(reference, LocalFile):
         raise _absent(reference)
     if isinstance(reference, AppcName):
@@ -203,18 +281,6 @@ def _check_may_fetch(reference: ImageReference, policy: FetchPolicy) -> None:
         f"cannot verify {reference}: it has no signature that is trusted (try --insecure-options=image)",
         "say insecure_options: image, if its source is to be trusted",
     )
-
-
-def _fetch_dependency(host: Host, image: StoredImage, dependency: Dependency) -> None:
-    """Dependencies are found by name; without discovery they must be in the store (B20, B51)."""
-    found = dependencies.find(host.paths, dependency)
-    if found is None:
-        raise NotFound(
-            f"the image {image.manifest.full_name} needs {dependency.image_name}: {_ABSENT}",
-            "fetch the image that it needs first",
-        )
-    for below in found.manifest.dependencies:
-        _fetch_dependency(host, found, below)
 
 
 def _using(reference: ImageReference, found: StoredImage) -> str:

@@ -25,6 +25,7 @@ _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class AppcName(Value):
@@ -87,17 +88,31 @@ class DockerReference(Value):
 
 
 class ArchiveURL(Value):
-    """An ACI at an http:// or https:// URL."""
+    """An ACI at an http:// or https:// URL. str is for people: it leaves out the query, which may hold a secret."""
 
     url: str
 
     def __str__(self) -> str:
-        return self.url
+        return shown(self.url)
+
+    def check(self) -> None:
+        """No user and no password: whatever is in a URL is shown and written down in many places."""
+        if "@" in _authority(self.url):
+            raise InvalidSpec(
+                f"the URL {shown(self.url)} holds a user or a password",
+                "take it out; a registry's credentials belong in auth.d",
+                where="image",
+            )
 
     @property
     def source(self) -> str:
-        """What it is remembered by."""
-        return f"cimd:aci-archive:v=0:{escape(self.url)}"
+        """What it is remembered by; of a query only a digest, since it may hold a secret."""
+        path, mark, query = self.url.partition("?")
+        if not mark:
+            return f"cimd:aci-archive:v=0:{escape(path)}"
+        import hashlib
+
+        return f"cimd:aci-archive:v=0:{escape(path)}?sha256={hashlib.sha256(query.encode()).hexdigest()}"
 
 
 class LocalFile(Value):
@@ -128,14 +143,17 @@ class ImageKey(Value):
         return self.prefix
 
 
-def parse_reference(text: str, where: str = "", *, keys: bool = True) -> ImageReference:
+def parse_reference(
+    text: str, where: str = "", *, keys: bool = True, relative: bool = True
+) -> ImageReference:
     """What a text such as docker://busybox or example.com/app:1.0 asks for. Raises InvalidSpec naming where.
 
-    keys: whether a text that begins with sha512- is a key, as it is but for fetch (B1). Looks whether a relative
-    path names a file (B2).
+    keys: whether a text that begins with sha512- is a key, as it is but for fetch (B1). relative: whether a file may
+    be named by a relative path; then it is looked whether there is one (B2). Who has no directory of his own to start
+    from, such as a task, says False, so that a name means the same everywhere.
     """
     try:
-        return _parse(text, keys)
+        return _parse(text, keys, relative)
     except InvalidSpec as err:
         if err.where == where:
             raise
@@ -178,13 +196,17 @@ def parse_docker(text: str) -> DockerReference:
     return DockerReference(registry, repository, "" if digest else tag, digest)
 
 
-def _parse(text: str, keys: bool) -> ImageReference:
+def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
     if not text or text != text.strip() or "\0" in text:
         raise InvalidSpec(f'invalid image string "{text}"', "name an image")
+    if _LONE_SURROGATE.search(text):
+        raise InvalidSpec(f'invalid image string "{text}"', "it is not UTF-8")
     if keys and text.startswith(KEY_PREFIX):
         return ImageKey(text)
-    if not _SCHEME.match(text) or text.startswith("/"):
-        return _without_scheme(text)
+    if os.path.isabs(text):
+        return LocalFile(os.path.normpath(text))
+    if not _SCHEME.match(text):
+        return _named_or_file(text, relative)
     scheme, _colon, rest = text.partition(":")
     scheme = scheme.lower()
     if scheme in ("http", "https", "file"):
@@ -193,24 +215,20 @@ def _parse(text: str, keys: bool) -> ImageReference:
         return parse_docker(rest[2:] if rest.startswith("//") else rest)
     if scheme == "cimd":
         return _parse_cimd(text)
-    return _named_or_file(text)
+    return _named_or_file(text, relative)
 
 
-def _without_scheme(text: str) -> ImageReference:
-    if os.path.isabs(text):
-        return LocalFile(os.path.normpath(text))
-    return _named_or_file(text)
-
-
-def _named_or_file(text: str) -> ImageReference:
+def _named_or_file(text: str, relative: bool) -> ImageReference:
     """The order of rkt: an existing file, a colon for a name, then what looks like a path (B2)."""
-    if os.path.isfile(text):
+    if relative and os.path.isfile(text):
         return LocalFile(os.path.abspath(text))
     if ":" in text:
         return parse_appc_name(text)
-    if "./" in text or text.endswith(".aci"):
-        return LocalFile(os.path.abspath(text))
-    return parse_appc_name(text)
+    if "./" not in text and not text.endswith(".aci"):
+        return parse_appc_name(text)
+    if not relative:
+        raise InvalidSpec(f'invalid image string "{text}"', "give the absolute path of a file of the host")
+    return LocalFile(os.path.abspath(text))
 
 
 def _archive(text: str, scheme: str) -> ImageReference:
@@ -243,6 +261,17 @@ def _parse_cimd(text: str) -> ImageReference:
         labels = {ACIdentifier(_unescape(key)): _unescape(value) for key, _equals, value in pairs}
         return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
     raise InvalidSpec(f'invalid image string "{text}"', "use cimd:docker, cimd:appc or cimd:aci-archive")
+
+
+def shown(url: str) -> str:
+    """A URL as it may be shown: without a query, which may hold a signature, and without a password."""
+    scheme, separator, rest = re.split("[?#]", url, maxsplit=1)[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _authority(url: str) -> str:
+    return re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
 
 
 def escape(text: str) -> str:

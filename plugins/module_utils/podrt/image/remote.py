@@ -13,7 +13,7 @@ import time
 from ..errors import HostFailure, NotFound
 from ..store import blobs, index, stream
 from . import download
-from .convert import image_manifest
+from .convert import image_manifest, left_out
 from .docker import Repository
 from .reference import ArchiveURL, DockerReference
 from .transport import Transport, bad_status
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 _MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
+# How the record of a source says that its ETag is none, but a time of last modification.
+_MODIFIED = "last-modified: "
 
 
 def is_current(
@@ -47,7 +49,7 @@ def is_current(
     answer = transport.head(reference.url, _conditional(remote))
     if answer.status not in (200, 304):
         raise bad_status(reference.url, answer.status)
-    return answer.status == 304 or (bool(remote.etag) and answer.header("etag") == remote.etag)
+    return answer.status == 304 or (bool(remote.etag) and _validator(answer) == remote.etag)
 
 
 def is_fresh(remote: Remote) -> bool:
@@ -71,8 +73,10 @@ def fetch_docker(
         return stored
     progress(f"remote fetching from URL {reference}")
     image = repository.image(host.arch)
-    download.ensure_layers(host.paths, repository, image.layers, progress)
     manifest = image_manifest(reference, image.config, image.digest, image.config_digest)
+    for sentence in left_out(image.config):
+        progress(sentence)
+    download.ensure_layers(host.paths, repository, image.layers, progress)
     topmost_first = tuple(layer.diff_id for layer in reversed(image.layers))
     found = blobs.import_manifest(host.paths, manifest, topmost_first, latest=reference.tag == "latest")
     index.put_remote(
@@ -99,7 +103,7 @@ def fetch_url(
     if stored and answers[0].status == 304:
         return stored
     progress("Downloading ACI")
-    found = blobs.import_archive(host.paths, _chain(first, chunks), reference.url)
+    found = blobs.import_archive(host.paths, _chain(first, chunks), str(reference))
     _remember(host, reference, found, answers[0])
     return found
 
@@ -125,7 +129,17 @@ def fetch_file(host: Host, reference: LocalFile, progress: Progress) -> StoredIm
 
 
 def _conditional(remote: Remote | None) -> dict[str, str]:
-    return {"If-None-Match": remote.etag} if remote and remote.etag else {}
+    if remote is None or not remote.etag:
+        return {}
+    if remote.etag.startswith(_MODIFIED):
+        return {"If-Modified-Since": remote.etag[len(_MODIFIED) :]}
+    return {"If-None-Match": remote.etag}
+
+
+def _validator(answer: Answer) -> str:
+    """What tells the content of a URL from another of its contents; empty when the server says nothing."""
+    modified = answer.header("last-modified")
+    return answer.header("etag") or (f"{_MODIFIED}{modified}" if modified else "")
 
 
 def _keep(answers: list[Answer], url: str) -> Callable[[Answer], None]:
@@ -143,7 +157,7 @@ def _remember(host: Host, reference: ArchiveURL, found: StoredImage, answer: Ans
         index.Remote(
             source=reference.source,
             image_id=found.id,
-            etag=answer.header("etag"),
+            etag=_validator(answer),
             max_age=_max_age(answer.header("cache-control")),
             download_time=time.time(),
         ),

@@ -7,8 +7,12 @@ requests is imported when the first request is made, since that takes 100 ms. So
 
 from __future__ import annotations
 
+import os
+import time
+
 from ..errors import InvalidSpec, Unreachable, Unsupported
 from ..value import Value
+from .reference import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +29,15 @@ MAX_REDIRECTS = 10
 MAX_DOCUMENT = 16 << 20
 _CHUNK = 256 * 1024
 _TIMEOUTS = (15, 60)
-_RESUMES = 4
-_LOOPBACK = ("localhost", "::1", "[::1]")
+# How long to wait before each try to take up a broken connection.
+_PAUSES = (0.1, 0.5, 2.0, 5.0)
+_LOOPBACK = ("localhost", "::1")
+# What the host trusts, which its administrator may have added to; else requests brings certificates of its own.
+_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 class Answer(Value):
@@ -72,35 +83,33 @@ class Transport:
 
         A connection that breaks is taken up again where it broke, if the server can.
         """
-        seen, etag, tries = 0, "", 0
+        seen, validator, tries = 0, "", 0
         while True:
-            asked = (
-                {**headers, "Range": f"bytes={seen}-", **({"If-Range": etag} if etag else {})}
-                if seen
-                else headers
-            )
-            with self._send("GET", url, asked) as response:
-                if not seen:
-                    answer = _answer(response, b"")
-                    accept(answer)
-                    etag = answer.header("etag")
-                elif response.status_code != 206:
-                    raise _broken(url, "the connection broke, and the server cannot resume")
-                try:
+            try:
+                with self._send("GET", url, _resuming(headers, seen, validator)) as response:
+                    if seen:
+                        _check_resumed(response, url, seen)
+                    else:
+                        answer = _answer(response, b"")
+                        accept(answer)
+                        validator = _strong_validator(answer)
                     for chunk in _chunks(response, url):
                         seen += len(chunk)
                         yield chunk
-                    return
-                except Unreachable:
-                    tries += 1
-                    if tries > _RESUMES or not seen:
-                        raise
+                return
+            except _CannotResume:
+                raise
+            except Unreachable:
+                if not seen or tries == len(_PAUSES):
+                    raise
+                time.sleep(_PAUSES[tries])
+                tries += 1
 
     def _send(self, method: str, url: str, headers: Mapping[str, str]) -> requests.Response:
-        import requests
-
         if self._session is None:
             self._session = _session(self._policy)
+        import requests
+
         local = is_loopback(url)
         try:
             return self._session.request(
@@ -116,15 +125,19 @@ class Transport:
         except requests.TooManyRedirects as err:
             raise _broken(url, f"more than {MAX_REDIRECTS} redirects") from err
         except requests.exceptions.SSLError as err:
-            raise TLSFailure(f"cannot fetch {shown(url)}: {_reason(err)}", "check its certificate") from err
+            raise _tls_failure(url, _reason(err)) from err
         except requests.exceptions.ConnectionError as err:
             raise _broken(url, _reason(err)) from err
         except (requests.RequestException, ValueError) as err:
             raise _broken(url, str(err)) from err
 
 
-class TLSFailure(Unreachable):
-    """The server does not speak TLS, or its certificate is not trusted."""
+class BadCertificate(Unreachable):
+    """The server speaks TLS, but its certificate is not trusted."""
+
+
+class _CannotResume(Unreachable):
+    """The server has nothing to go on with."""
 
 
 def is_loopback(url: str) -> bool:
@@ -134,19 +147,15 @@ def is_loopback(url: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL or of an authority, without user and port."""
-    authority = url.partition("://")[2] or url
-    authority = authority.split("/", 1)[0].rpartition("@")[2]
-    if authority.startswith("["):
-        return authority.partition("]")[0] + "]"
-    return authority.partition(":")[0].lower()
+    """The host of a URL or of an authority, without user, port and brackets; "" where that is open to dispute."""
+    from urllib.parse import urlsplit
 
-
-def shown(url: str) -> str:
-    """A URL as it may be shown: without a query, which may hold a signature, and without a password."""
-    scheme, _colon, rest = url.split("?", 1)[0].partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    if "\\" in url:  # some take it for a slash, some for a letter of the user
+        return ""
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def basic(user: str, password: str) -> str:
@@ -177,12 +186,27 @@ def _session(policy: FetchPolicy) -> requests.Session:
     try:
         import requests
     except ImportError as err:
-        raise Unsupported("fetching needs the Python library requests", "install python3-requests") from err
-    session = requests.Session()
+        raise Unsupported(
+            f"fetching needs the Python library requests: {err}",
+            "it travels with the runtime: install that again with the module pod_runtime, in a checkout by make venv",
+        ) from err
+
+    class Session(requests.Session):
+        def rebuild_auth(
+            self, prepared_request: requests.PreparedRequest, response: requests.Response
+        ) -> None:
+            """Before a redirect is followed: credentials are for one host. requests would look into a .netrc, too."""
+            headers = prepared_request.headers
+            old, new = response.request.url, prepared_request.url
+            if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
+                headers.pop("Authorization", None)
+
+    session = Session()
     session.max_redirects = MAX_REDIRECTS
     session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
     # Without this, requests would send what a .netrc has for the host.
     session.auth = _as_it_is
+    session.verify = next((path for path in _ROOTS if os.path.isfile(path)), True)
     session.hooks["response"].append(lambda response, **_options: _check_redirect(response, policy))
     if policy.waives("tls"):
         import urllib3
@@ -196,10 +220,34 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _check_redirect(response: requests.Response, policy: FetchPolicy) -> None:
-    """A redirect must not lead from TLS to plain http."""
-    target = response.headers.get("location", "")
-    if response.is_redirect and response.url.startswith("https://") and target.lower().startswith("http://"):
-        refuse_plain_http(target, policy)
+    """A redirect must not lead to plain http, but on this machine."""
+    if response.is_redirect:
+        from urllib.parse import urljoin
+
+        refuse_plain_http(urljoin(response.url, response.headers["location"]), policy)
+
+
+def _resuming(headers: Mapping[str, str], seen: int, validator: str) -> Mapping[str, str]:
+    """The headers that ask for what is left; validator: what the server said of the content, "" for nothing."""
+    if not seen:
+        return headers
+    return {**headers, "Range": f"bytes={seen}-", **({"If-Range": validator} if validator else {})}
+
+
+def _strong_validator(answer: Answer) -> str:
+    """What If-Range may say: a weak ETag does not vouch for every byte."""
+    etag = answer.header("etag")
+    return etag if etag and not etag.startswith("W/") else answer.header("last-modified")
+
+
+def _check_resumed(response: requests.Response, url: str, seen: int) -> None:
+    said = response.headers.get("content-range", "")
+    if response.status_code != 206 or not said.startswith(f"bytes {seen}-"):
+        raise _CannotResume(
+            f"cannot fetch {shown(url)}: the connection broke, and the server cannot resume",
+            "try again",
+            url=shown(url),
+        )
 
 
 def _chunks(response: requests.Response, url: str) -> Iterator[bytes]:
@@ -224,6 +272,16 @@ def _answer(response: requests.Response, body: bytes) -> Answer:
 def _broken(url: str, reason: str) -> Unreachable:
     return Unreachable(
         f"cannot fetch {shown(url)}: {reason}", "check the network and the name of the host", url=shown(url)
+    )
+
+
+def _tls_failure(url: str, reason: str) -> Unreachable:
+    if "CERTIFICATE_VERIFY_FAILED" not in reason:
+        return _broken(url, reason)
+    return BadCertificate(
+        f"cannot fetch {shown(url)}: {reason}",
+        "check its certificate, or have the host trust who signed it",
+        url=shown(url),
     )
 
 

@@ -10,6 +10,7 @@ import sys
 from ...errors import Conflict, InvalidSpec, NotFound
 from ...pod import documents
 from ...pod.lifecycle import PodState
+from ..call import write_error
 from ..flags import UsageError
 from ..podargs import resolve
 
@@ -43,14 +44,14 @@ def enter(call: Call) -> int:
 
 
 def _app(call: Call, pod: Pod) -> str:
-    names = [app.name for app in documents.read_manifest(pod.dir).apps]
+    names = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
     wanted = call.options.text("app")
     if wanted:
         if wanted not in names:
             raise NotFound(f'pod "{pod.uuid}" has no app "{wanted}"', f"its apps are: {', '.join(names)}")
         return wanted
     if len(names) != 1:
-        sys.stderr.write("".join(("Pod contains multiple apps:\n", *(f"\t{name}\n" for name in names))))
+        write_error("".join(("Pod contains multiple apps:\n", *(f"\t{name}\n" for name in names))))
         raise InvalidSpec('specify app using "podctl enter --app= ..."')
     return names[0]
 

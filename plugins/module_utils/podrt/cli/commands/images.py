@@ -8,12 +8,8 @@ import sys
 import time
 
 from ...errors import InvalidSpec, NotFound, PodError
-from ...host.files import entries, read_text_or
 from ...image import fetch as fetching
-from ...image.policy import FetchPolicy
 from ...image.reference import AppcName, ImageKey, parse_reference
-from ...pod import documents
-from ...pod.lifecycle import PodState, walk
 from ...store import index
 from ..durations import format_age, format_time, parse_duration
 from ..flags import UsageError
@@ -23,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...host.host import Host
+    from ...appc.names import ImageID
+    from ...image.reference import ImageReference
     from ...store.index import StoredImage
     from ..call import Call
 
@@ -73,6 +70,8 @@ def image_list(call: Call) -> int:
 
 def _fields(text: str) -> list[str]:
     fields = [field.strip() for field in text.split(",") if field.strip()]
+    if not fields:
+        raise InvalidSpec("no field is given", f"use some of {', '.join(_HEADERS)}")
     for field in fields:
         if field not in _HEADERS:
             raise InvalidSpec(f'unknown field "{field}"', f"use some of {', '.join(_HEADERS)}")
@@ -111,18 +110,19 @@ def _image_json(image: StoredImage) -> dict[str, object]:
 
 def image_rm(call: Call) -> int:
     """Remove images from the store. Pods that were prepared from them keep working."""
+    from ...store.gc import remove_image
+
     if not call.words.arguments:
         raise UsageError("image rm takes at least one image")
-    found: dict[str, StoredImage] = {}
+    found: dict[ImageID, None] = {}
     for text in call.words.arguments:
         try:
-            image = _find(call, text)
-            found[image.id] = image
+            found[_find_id(call, text)] = None
         except PodError as err:
             call.complain(err)
-    for image in found.values():
-        index.remove_image(call.host.paths, image.id)
-        call.tell(f'successfully removed aci for image: "{image.id}"')
+    for image_id in found:
+        remove_image(call.host.paths, image_id)
+        call.tell(f'successfully removed aci for image: "{image_id}"')
     if found:
         call.say(f"{len(found)} image(s) successfully removed")
     return 0
@@ -130,30 +130,17 @@ def image_rm(call: Call) -> int:
 
 def image_gc(call: Call) -> int:
     """Remove trees that no pod stands on and images that nobody has used for a while. Source: behaviours A56."""
+    from ...stage0.references import in_use
     from ...store.gc import collect
 
     text = call.options.text("grace-period")
     grace = parse_duration(text) if text else _GRACE_SECONDS
-    removed = collect(call.host.paths, lambda: _used(call.host), time.time() - grace)
+    removed = collect(call.host.paths, lambda: in_use(call.host), time.time() - grace)
     for tree in removed.trees:
         call.say(f'removed treestore "{tree}"')
     for image_id in removed.images:
         call.say(f'successfully removed aci for image: "{image_id}"')
     return 0
-
-
-def _used(host: Host) -> tuple[set[str], set[str]]:
-    """The trees of all pods, and the images of those that run."""
-    trees: set[str] = set()
-    images: set[str] = set()
-    for pod in walk(host.paths):
-        trees |= {read_text_or(pod.dir.app_tree_id(app), "") for app in entries(f"{pod.dir.path}/appsinfo")}
-        try:
-            if pod.state() is PodState.RUNNING:
-                images |= {str(app.image.id) for app in documents.read_manifest(pod.dir).apps}
-        except (OSError, PodError):
-            continue  # gone while we looked
-    return trees, images
 
 
 def image_cat_manifest(call: Call) -> int:
@@ -166,19 +153,32 @@ def image_cat_manifest(call: Call) -> int:
     return 0
 
 
+def _find_id(call: Call, text: str) -> ImageID:
+    """The ID of an image in the store, which may be damaged. Raises NotFound with rkt's words."""
+    reference = parse_reference(text)
+    if isinstance(reference, ImageKey):
+        return index.id_by_key(call.host.paths, reference.prefix)
+    found = fetching.stored_id(call.host, reference)
+    if found is None:
+        raise _not_stored(reference, text)
+    return found
+
+
 def _find(call: Call, text: str) -> StoredImage:
-    """The image in the store that a key or a name means. Raises NotFound with rkt's words."""
-    reference = parse_reference(text, "")
+    """The image in the store that a key or a name means. Raises NotFound with rkt's words, Corrupt."""
+    reference = parse_reference(text)
     if isinstance(reference, ImageKey):
         return index.find_by_key(call.host.paths, reference.prefix)
-    stored = fetching.lookup(call.host, reference, FetchPolicy(pull="never"))
+    stored = fetching.stored(call.host, reference)
     if stored is None:
-        name, pairs = (
-            (reference.name, reference.labels.pairs) if isinstance(reference, AppcName) else (text, ())
-        )
-        labels = ", ".join(f'"{label}":"{value}"' for label, value in pairs)
-        raise NotFound(f'cannot find aci satisfying name: "{name}" and labels: [{labels}] in the local store')
+        raise _not_stored(reference, text)
     return stored
+
+
+def _not_stored(reference: ImageReference, text: str) -> NotFound:
+    name, pairs = (reference.name, reference.labels.pairs) if isinstance(reference, AppcName) else (text, ())
+    labels = ", ".join(f'"{label}":"{value}"' for label, value in pairs)
+    return NotFound(f'cannot find aci satisfying name: "{name}" and labels: [{labels}] in the local store')
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from ...errors import InvalidSpec, NotFound
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..call import Call
 
 _POLL_SECONDS = 0.1
+_COUNT = re.compile(r"[0-9]{1,18}")
 _STREAMS = {"stdout": 1, "stderr": 2}
 
 
@@ -82,7 +84,7 @@ def _count(call: Call) -> int | None:
     text = call.options.text("tail")
     if not text:
         return None
-    if not text.isdigit():
+    if not _COUNT.fullmatch(text):
         raise InvalidSpec(f'"{text}" is not a number of lines', "write --tail=20")
     return int(text)
 

@@ -12,6 +12,7 @@ from ...errors import HostFailure, InvalidSpec, NotFound
 from ...pod import documents
 from ...pod.lifecycle import TERMINAL, PodState, make_state_dirs
 from ...stage0.status import list_pods, read_status
+from ..call import write_error
 from ..durations import parse_duration
 from ..flags import parse_bool
 from ..output import as_json, list_header, list_rows, pod_json, status_lines, table
@@ -39,8 +40,8 @@ def list_command(call: Call) -> int:
         sys.stdout.write(table(rows + list_rows(pods, time.time(), full=full)))
     problems = [pod for pod in pods if pod.problem]
     if problems:
-        sys.stderr.write(f"{len(problems)} error(s) encountered when listing pods:\n")
-        sys.stderr.write("".join(f"{pod.uuid}: {pod.problem}\n" for pod in problems))
+        write_error(f"{len(problems)} error(s) encountered when listing pods:\n")
+        write_error("".join(f"{pod.uuid}: {pod.problem}\n" for pod in problems))
     return 0
 
 

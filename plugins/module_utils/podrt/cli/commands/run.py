@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from ...errors import Conflict, HostFailure, InvalidSpec
 from ...host.files import read_bytes, write_all
 from ...pod import lookup
 from ...stage0.manifest import SourceImage, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
-from ...stage0.prepare import Preparation, commit, discard, informed, name_pod
+from ...stage0.prepare import Preparation, commit, discard, informed
 from ...stage0.prepare import prepare as prepare_pod
 from ...stage0.volumes import data_dir
 from ...store.locks import adding
+from .. import values
 from ..grammar import Surroundings, in_flags, pod_spec
 from ..progress import ensure_image
 from ..running import run_pod
@@ -23,8 +25,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...host.host import Host
     from ...pod.lifecycle import Pod
-    from ...stage0.spec import PodSpec
+    from ...stage0.spec import Pairs, PodSpec
     from ..call import Call
 
 _UUID_FILE_MODE = 0o644
@@ -58,7 +61,7 @@ def _prepared(call: Call) -> Pod | None:
 
     From looking up the images until the pod refers to them nobody may collect them.
     """
-    spec = pod_spec(call.words, Surroundings(tuple(os.environ.items()), _read_file))
+    spec = pod_spec(call.words, Surroundings(_environ(call), _read_file))
     if call.options.on("dry-run"):
         _tell_plan(call, _wanted(call, spec))
         return None
@@ -70,13 +73,24 @@ def _prepared(call: Call) -> Pod | None:
 
 
 def _new_pod(call: Call, wanted: Preparation) -> Pod:
-    name = wanted.runspec.name
-    if name and lookup.uuid_of_name(call.host.paths, name):
-        raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
-    pod = prepare_pod(call.host, wanted, _uuid_saver(call.options.text("uuid-file-save")))
-    name_pod(call.host, wanted.runspec, pod.uuid)
+    on_created = _uuid_saver(call)
+    if wanted.runspec.name:
+        pod = _named_pod(call.host, wanted, on_created)
+    else:
+        pod = prepare_pod(call.host, wanted, on_created)
     for line in informed(pod.dir):
         call.say(line)
+    return pod
+
+
+def _named_pod(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None) -> Pod:
+    name = wanted.runspec.name
+    with lookup.lock_name(host.paths, name) as lock:
+        if lookup.uuid_of_name(host.paths, name):
+            raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
+        pod = prepare_pod(host, wanted, on_created)
+        lookup.set_name(host.paths, name, pod.uuid)
+        lock.remove()
     return pod
 
 
@@ -121,27 +135,45 @@ def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Prepar
     return Preparation(built, spec.run, images)
 
 
-def _uuid_saver(path: str) -> Callable[[str], None] | None:
-    """What writes the UUID of a new pod into a file, before anything else is done. Source: behaviours A23."""
-    if not path:
-        return None
+def _uuid_saver(call: Call) -> Callable[[str], None]:
+    """What is done with the UUID of a new pod, before anything else is. Source: behaviours A23, A24."""
+    path = call.options.text("uuid-file-save")
 
     def save(uuid: str) -> None:
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _UUID_FILE_MODE)
+        if path:
             try:
-                write_all(fd, uuid.encode())
-            finally:
-                os.close(fd)
-        except OSError as err:
-            raise HostFailure.of("error saving pod UUID to file", err) from err
+                _save_uuid(path, uuid)
+            except OSError as err:
+                raise HostFailure.of("error saving pod UUID to file", err) from err
+        call.debug_line("Writing pod manifest")
 
     return save
 
 
+def _save_uuid(path: str, uuid: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _UUID_FILE_MODE)
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):  # not of a terminal or /dev/null
+            os.fchmod(fd, _UUID_FILE_MODE)  # whatever the umask says
+        write_all(fd, uuid.encode())
+    finally:
+        os.close(fd)
+
+
+def _environ(call: Call) -> Pairs:
+    """The caller's variables but for those that are not text, which no manifest can hold."""
+    found = tuple(os.environ.items())
+    left_out = values.not_text(found) if call.options.on("inherit-env") else ()
+    for name in left_out:
+        call.say(f"not inheriting the variable {name}: it is not UTF-8")
+    return tuple(pair for pair in found if pair[0] not in left_out)
+
+
 def _read_file(path: str) -> str:
     try:
-        return read_bytes(path).decode(errors="surrogateescape")
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as err:
+        raise InvalidSpec(f"invalid environment file {path}: it is not UTF-8: {err.reason}") from err
     except OSError as err:
         raise HostFailure.of("cannot read the environment file", err) from err
 

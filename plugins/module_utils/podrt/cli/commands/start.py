@@ -7,12 +7,14 @@ Source: behaviours A25 to A28, D18.
 
 from __future__ import annotations
 
+from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
+from ...host.files import remove_tree, write_atomically
 from ...pod import documents
 from ...pod.lifecycle import PodState, open_pod
 from ..flags import UsageError
 from ..podargs import only_argument, resolve
-from ..running import run_pod
+from ..running import rehearse_pod, run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ def run_prepared(call: Call) -> int:
         _apply_flags(call, pod)
         pod.move("run")
         return run_pod(call, pod, detach=detach, interactive=interactive)
+
+
+def rehearse(call: Call) -> int:
+    """Find out what would stop a prepared pod from starting, while another one runs in its place."""
+    with resolve(call, only_argument(call, "UUID")) as pod:
+        _claim(pod)
+        return rehearse_pod(call, pod)
 
 
 def start(call: Call) -> int:
@@ -80,30 +89,45 @@ def stage1_gc(call: Call) -> int:
 
 def _claim(pod: Pod) -> None:
     """Take the lock of a prepared pod. Raises Conflict when it is not prepared or somebody else starts it."""
+    pod.detach()
     if pod.state() is not PodState.PREPARED or not pod.lock():
         raise Conflict(f'pod "{pod.uuid}" is not prepared', "podctl status tells how it is", uuid=pod.uuid)
 
 
 def _apply_flags(call: Call, pod: Pod) -> None:
-    """Write what the flags say into the documents of a pod whose lock is held; without flags these stay as they are."""
+    """Write what the flags say into the documents of a pod whose lock is held; without flags these stay as they are.
+
+    A crash on the way leaves filters that nobody asked for any more, and never lacks one that the run spec promises.
+    """
     if not call.words.given:
         return
     from ..grammar import run_spec
 
     given = documents.read_runspec(pod.dir)
     wanted = run_spec(call.options, given)
-    if wanted != given:
-        documents.write_runspec(pod.dir, wanted)
-    insecure = "seccomp" in wanted.insecure
-    if insecure != ("seccomp" in given.insecure):
-        from ...stage0.prepare import write_filter
-
+    if wanted == given:
+        return
+    secure = "seccomp" not in wanted.insecure
+    if secure and "seccomp" in given.insecure:
+        _write_filters(call, pod)
+    write_atomically(pod.dir.runspec, canonical_json(wanted.to_json()))
+    if not secure:
         for app in documents.read_manifest(pod.dir).apps:
-            write_filter(call.host, pod, app, insecure=insecure)
+            remove_tree(pod.dir.app_filter(app.name))
+
+
+def _write_filters(call: Call, pod: Pod) -> None:
+    from ...pod.filters import compile_filter
+
+    for app in documents.read_manifest(pod.dir).apps:
+        compiled = app.app and compile_filter(call.host.paths, app.app, insecure=False, arch=call.host.arch)
+        if compiled:
+            write_atomically(pod.dir.app_filter(app.name), compiled)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {
     "run-prepared": run_prepared,
+    "rehearse": rehearse,
     "start": start,
     "reap": reap,
     "stage1-gc": stage1_gc,

@@ -101,6 +101,61 @@ def test_every_command_minds_what_insecure_options_there_are(lab: PodLab, verb: 
     assert "--insecure-options" not in lab.podctl("list", "--insecure-options=ALL").err
 
 
+@pytest.mark.behaviour("A1", "A2")
+def test_a_wrong_flag_without_a_command_is_a_wrong_flag(lab: PodLab) -> None:
+    answer = lab.podctl("--nope")
+    assert answer.status == 254
+    assert answer.err.startswith("Error: unknown flag: --nope\n")
+    assert "Commands:" in answer.err
+
+
+@pytest.mark.behaviour("A2")
+@pytest.mark.parametrize(
+    "words", [("gc", "extra"), ("image", "gc", "x"), ("list", "x"), ("image", "list", "x"), ("version", "x"),
+              ("config", "x")], ids=" ".join
+)  # fmt: skip
+def test_arguments_that_a_command_has_no_use_for_are_refused(lab: PodLab, words: tuple[str, ...]) -> None:
+    answer = lab.podctl(*words)
+    name = " ".join(words[:-1])
+    assert (answer.status, answer.out) == (254, "")
+    assert answer.err.startswith(f"Error: {name} takes no arguments\nUsage:\n  podctl {name}")
+
+
+@pytest.mark.behaviour("A2")
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("run", "x", "--", "a\udcff"), "an app argument must be UTF-8"),
+        (("run", "x\udcff"), "an image must be UTF-8"),
+        (("run", "x", "--exec=/\udcff"), 'for "--exec" flag: it must be UTF-8'),
+        (("run", "--hostname=\udcff", "x"), 'for "--hostname" flag: it must be UTF-8'),
+        (("prepare", "--volume=v,kind=host,source=/\udcff", "x"), 'for "--volume" flag: it must be UTF-8'),
+        (("prepare", "--set-env=A=\udcff", "x"), 'for "--set-env" flag: it must be UTF-8'),
+        (("fetch", "docker://a\udcff"), "an image must be UTF-8"),
+        (("image", "rm", "a\udcff"), "an argument must be UTF-8"),
+        (("status", "\udcff"), "an argument must be UTF-8"),
+    ],
+    ids=lambda value: (
+        " ".join(value).encode("ascii", "replace").decode() if isinstance(value, tuple) else None
+    ),
+)
+def test_words_that_are_no_text_are_refused_and_named(
+    lab: PodLab, words: tuple[str, ...], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    answer = lab.podctl(*words)
+    assert answer.status == 254
+    assert named in answer.err
+
+
+@pytest.mark.parametrize("words", [("--fields=",), ("--fields=,",), ("--sort=",)], ids=str)
+@pytest.mark.behaviour("A54")
+def test_a_list_of_images_needs_a_field(lab: PodLab, words: tuple[str, ...]) -> None:
+    answer = lab.podctl("image", "list", *words)
+    assert (answer.status, answer.out) == (254, "")
+    assert answer.err.startswith("list: no field is given\n")
+
+
 @pytest.mark.behaviour("A3")
 def test_a_flag_of_the_command_may_stand_before_it(lab: PodLab) -> None:
     assert lab.podctl("--format=json", "list").out == "null\n"

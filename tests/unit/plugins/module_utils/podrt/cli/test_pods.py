@@ -262,7 +262,8 @@ def test_logs_are_merged_by_time_and_go_where_they_came_from(lab: PodLab) -> Non
     assert (answer.out, answer.err) == ("web: one\ndb: two\nweb: four\n", "web: three\n")
     assert lab.podctl("logs", "--app=web", "--tail=2", pod.uuid).out == "four\n"
     assert lab.podctl("logs", "--app=web", "--tail=0", pod.uuid).out == ""
-    assert lab.podctl("logs", "--tail=x", pod.uuid).status == 254
+    for text in ("x", "-1", "\u00b2", "9" * 5000):
+        assert lab.podctl("logs", f"--tail={text}", pod.uuid).status == 254
     assert 'has no app "x"' in lab.podctl("logs", "--app=x", pod.uuid).err
 
 

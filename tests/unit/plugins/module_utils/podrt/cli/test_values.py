@@ -98,6 +98,7 @@ def test_mounts_are_decoded(text: str, path: str) -> None:
         ("volume=data,target=/x,target=/y", "label target with multiple values"),
         ("volume=data", "path must be set"),
         ("volume=data,target=/%zz", 'invalid URL escape in "/%zz"'),
+        ("volume=data,target=/%ff", 'invalid URL escape in "/%ff"'),
     ],
 )
 def test_mounts_that_are_refused(text: str, reason: str) -> None:
@@ -156,6 +157,11 @@ def test_isolators() -> None:
             "memory limit of 4000 bytes too low. Try a reasonable value, such as --memory=16M",
         ),
         (values.parse_gids, "1,x", "--supplementary-gids must be integers"),
+        (values.parse_gids, "\u00b2", "--supplementary-gids must be integers"),
+        (values.parse_gids, "9" * 5000, "--supplementary-gids must be integers"),
+        (values.parse_gids, "9" * 18, f"{'9' * 18} is not the number of a group"),
+        (values.parse_memory, "9" * 5000, f'"{"9" * 5000}" is not a quantity'),
+        (values.parse_oom_score_adj, "9" * 5000, f'"{"9" * 5000}" is not a whole number'),
         (values.parse_readonly_rootfs, "maybe", "--readonly-rootfs must be set with a boolean"),
         (values.parse_annotation, "A=b", "invalid format of --annotation flag"),
         (values.parse_annotation, "a", "invalid format of --annotation flag"),
@@ -181,6 +187,10 @@ def test_an_environment_file_has_comments_and_blank_lines() -> None:
 
 def test_what_is_no_variable_is_not_inherited() -> None:
     assert values.valid_variables((("A", "1"), ("BASH_FUNC_x%%", "() { :; }"))) == (("A", "1"),)
+
+
+def test_variables_that_are_no_text_are_told_apart() -> None:
+    assert values.not_text((("A", "1"), ("B", "\udcff"), ("C\udcff", "1"))) == ("B", "C\udcff")
 
 
 @pytest.mark.behaviour("C39")

@@ -10,6 +10,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.convert import (
     DockerConfig,
     image_manifest,
+    left_out,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_docker
 
@@ -113,11 +114,45 @@ def test_annotations_tell_the_origin():
 
 
 @pytest.mark.parametrize(
-    "config", [{"ExposedPorts": {"many/tcp": {}}}, {"ExposedPorts": {"0/tcp": {}}}, {"Env": ["1x=y"]}]
+    "config",
+    [
+        {"ExposedPorts": {"many/tcp": {}}},
+        {"ExposedPorts": {"0/tcp": {}}},
+        {"ExposedPorts": {"\u00b2/tcp": {}}},
+        {"ExposedPorts": {f"{'9' * 5000}/tcp": {}}},
+        {"Volumes": {"": {}}},
+    ],
 )
 def test_what_cannot_be_converted_is_corrupt(config):
     with pytest.raises(Corrupt, match="cannot convert"):
         convert(**config)
+
+
+@pytest.mark.behaviour("B42", "B54")
+def test_what_docker_knows_and_a_manifest_does_not_is_left_out_and_told():
+    config = {"ExposedPorts": {"9000/sctp": {}, "80/tcp": {}}, "Env": ["A=1", "1x=y", "a b=c", "NOTHING"]}
+    app = convert(**config).app
+    assert [port.name for port in app.ports] == ["80-tcp"]
+    assert app.environment == (("A", "1"),)
+    assert left_out(DockerConfig.from_json({"config": config})) == (
+        "the port 9000/sctp is left out: a pod knows tcp and udp",
+        'the variable "1x" is left out: an app cannot be given that name',
+        'the variable "a b" is left out: an app cannot be given that name',
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        ({"Env": ["A=\ud800"]}, r"config\.Env\[0\]"),
+        ({"Cmd": ["x", "\udfff"]}, r"config\.Cmd\[1\]"),
+        ({"User": "\ud800"}, r"config\.User"),
+        ({"Volumes": {"/\ud800": {}}}, r"config\.Volumes"),
+    ],
+)
+def test_what_is_no_text_is_refused_where_it_stands(config, where):
+    with pytest.raises(InvalidSpec, match=where):
+        DockerConfig.from_json({"config": config})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import base64
 import hashlib
 import json
 import os
+import pathlib
+import shutil
 
 import pytest
 
@@ -16,12 +18,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     InvalidSpec,
     NotFound,
     Unreachable,
+    Unsupported,
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import transport
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
 NEW = FetchPolicy("new", ("image",))
@@ -56,10 +59,24 @@ def test_a_file_that_is_missing_or_none_is_said_to_be(host, tmp_path):
 
 
 @pytest.mark.behaviour("B27")
-@pytest.mark.parametrize("text", ["/x.aci", "https://example.com/x.aci", "docker://example.com/x"])
-def test_what_cannot_be_verified_is_untrusted(host, text):
-    with pytest.raises(Untrusted, match="--insecure-options=image"):
+@pytest.mark.parametrize("text", ["FILE", "https://example.com/x.aci", "docker://example.com/x"])
+def test_what_cannot_be_verified_is_untrusted(host, text, tmp_path):
+    (tmp_path / "x.aci").touch()
+    text = text.replace("FILE", f"{tmp_path}/x.aci")
+    with pytest.raises(Untrusted, match="--insecure-options=image") as told:
+        fetching.check_may_fetch(host, parse_reference(text), FetchPolicy())
+    with pytest.raises(Untrusted) as raised:
         fetch(host, text, FetchPolicy())
+    assert (raised.value.message, raised.value.hint) == (told.value.message, told.value.hint)
+
+
+@pytest.mark.parametrize("policy", [FetchPolicy(), NEW, NEVER], ids=str)
+def test_a_file_that_is_missing_is_said_to_be_before_anything_else(host, policy, tmp_path):
+    assert fetching.lookup(host, parse_reference(f"{tmp_path}/nope"), policy) is None
+    with pytest.raises(NotFound, match="no such file"):
+        fetching.check_may_fetch(host, parse_reference(f"{tmp_path}/nope"), policy)
+    with pytest.raises(NotFound, match="no such file"):
+        fetch(host, f"{tmp_path}/nope", policy)
 
 
 @pytest.mark.behaviour("B16")
@@ -82,9 +99,71 @@ def test_a_dependency_must_be_in_the_store(host, tmp_path, aci):
     (tmp_path / "base.aci").write_bytes(aci("base"))
     with pytest.raises(NotFound, match="top needs base"):
         fetch(host, str(tmp_path / "top.aci"))
-    assert fetching.lookup(host, parse_reference("top"), NEW) is None
+    assert index.list_images(host.paths) == ()  # nothing is left of what cannot be used
     fetch(host, str(tmp_path / "base.aci"))
-    assert fetch(host, "top")
+    assert fetch(host, str(tmp_path / "top.aci")).id == fetch(host, "top").id
+
+
+@pytest.mark.behaviour("B51")
+def test_images_that_depend_on_each_other_are_refused_and_what_was_there_stays(host, tmp_path, aci):
+    (tmp_path / "a.aci").write_bytes(aci("a"))
+    (tmp_path / "b.aci").write_bytes(aci("b", dependencies=[{"imageName": "a"}]))
+    (tmp_path / "a2.aci").write_bytes(aci("a", dependencies=[{"imageName": "b"}]))
+    kept = {fetch(host, str(tmp_path / name)).id for name in ("a.aci", "b.aci")}
+    with pytest.raises(InvalidSpec, match="depends on itself"):
+        fetch(host, str(tmp_path / "a2.aci"))
+    assert {image.id for image in index.list_images(host.paths)} == kept
+
+
+def without_base(host, tmp_path, aci):
+    """An image in the store whose dependency has gone."""
+    (tmp_path / "top.aci").write_bytes(aci("top", dependencies=[{"imageName": "base"}]))
+    (tmp_path / "base.aci").write_bytes(aci("base"))
+    base = fetch(host, str(tmp_path / "base.aci"))
+    top = fetch(host, str(tmp_path / "top.aci"))
+    index.remove_image(host.paths, base.id)
+    return top
+
+
+@pytest.mark.parametrize("how", ["key", "name", "file"])
+def test_what_is_stored_is_found_though_it_cannot_be_used_any_more(host, tmp_path, aci, how):
+    top = without_base(host, tmp_path, aci)
+    (tmp_path / "top.aci").unlink()
+    reference = parse_reference({"key": top.id, "name": "top", "file": f"{tmp_path}/top.aci"}[how])
+    assert fetching.stored(host, reference).id == fetching.stored_id(host, reference) == top.id
+    if how != "file":
+        assert fetching.lookup(host, reference, NEW) is None
+        with pytest.raises(NotFound, match="top needs base"):
+            fetching.check_may_fetch(host, reference, NEW)
+
+
+def test_nothing_stored_is_none(host, tmp_path):
+    for text in ("top", "sha512-00ff", f"{tmp_path}/nope", "docker://example.com/x"):
+        assert fetching.stored(host, parse_reference(text)) is None
+        assert fetching.stored_id(host, parse_reference(text)) is None
+
+
+def test_an_image_whose_manifest_is_damaged_is_known_by_its_id_and_mended_by_a_fetch(host, tmp_path, aci):
+    file = tmp_path / "a.aci"
+    file.write_bytes(aci())
+    image = fetch(host, str(file))
+    pathlib.Path(index.manifest_path(host.paths, image.id)).write_text("{")
+    for text in (image.id, str(file), "example.com/app"):
+        assert fetching.stored_id(host, parse_reference(text)) == image.id
+        assert fetching.lookup(host, parse_reference(text), NEW) is None
+    with pytest.raises(Corrupt):
+        fetching.stored(host, parse_reference(image.id))
+    assert fetch(host, str(file)) and fetching.stored(host, parse_reference(image.id)).id == image.id
+
+
+def test_an_aci_whose_layer_and_archive_are_gone_is_fetched_again(host, tmp_path, aci):
+    (tmp_path / "a.aci").write_bytes(aci())
+    image = fetch(host, str(tmp_path / "a.aci"))
+    shutil.rmtree(layers.place_of(host.paths, layers.layer_name(image.id)))
+    assert fetching.lookup(host, parse_reference("example.com/app"), NEW)
+    os.unlink(index.blob_path(host.paths, image.id))
+    assert fetching.lookup(host, parse_reference("example.com/app"), NEW) is None
+    assert fetch(host, str(tmp_path / "a.aci")).id == image.id
 
 
 @pytest.mark.behaviour("B18")
@@ -105,6 +184,26 @@ def test_a_url_is_asked_as_its_policy_says(host, web, aci):
     assert fetching.is_current(host, parse_reference(url), UPDATE, image)
     assert [method for method, _other, _other in web.asked] == ["GET", "GET", "HEAD"]
     web.answer = lambda *_other: (200, {"ETag": '"2"'}, aci(content=b"new"))
+    assert not fetching.is_current(host, parse_reference(url), UPDATE, image)
+    assert fetch(host, url, UPDATE).id != image.id
+
+
+@pytest.mark.behaviour("B18")
+def test_a_time_of_last_modification_does_where_there_is_no_etag(host, web, aci):
+    url, body, time = f"{web.url}/a.aci", aci(), "Wed, 01 Jan 2025 00:00:00 GMT"
+
+    def answer(_method, _path, headers):
+        known = headers.get("if-modified-since") == time
+        return (304, {}, b"") if known else (200, {"Last-Modified": time}, body)
+
+    web.answer = answer
+    image = fetch(host, url)
+    assert fetching.is_current(host, parse_reference(url), UPDATE, image)
+    assert fetch(host, url, UPDATE).id == image.id
+    assert [method for method, _other, _other in web.asked] == ["GET", "HEAD", "GET"]
+    web.answer = lambda *_other: (200, {"Last-Modified": time}, body)  # a server that minds no condition
+    assert fetching.is_current(host, parse_reference(url), UPDATE, image)
+    web.answer = lambda *_other: (200, {"Last-Modified": time.replace("2025", "2026")}, aci(content=b"new"))
     assert not fetching.is_current(host, parse_reference(url), UPDATE, image)
     assert fetch(host, url, UPDATE).id != image.id
 
@@ -155,6 +254,36 @@ def test_a_broken_connection_is_taken_up_where_it_broke(host, web, aci):
     assert [headers.get("if-range") for _other, _other, headers in web.asked] == [None, '"1"']
 
 
+def test_a_server_that_is_away_for_a_moment_is_tried_again(host, web, aci):
+    body, tries = aci(content=os.urandom(3_000_000)), []
+
+    def answer(_method, _path, headers):
+        if "range" not in headers:
+            return 200, {"Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT"}, body
+        tries.append(headers["if-range"])
+        if len(tries) < 3:
+            raise ConnectionResetError
+        start = int(headers["range"].partition("=")[2].rstrip("-"))
+        return 206, {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}, body[start:]
+
+    web.answer, web.breaks_after = answer, 1_000_000
+    image = fetch(host, f"{web.url}/a.aci")
+    assert image.id == f"sha512-{hashlib.sha512(body).hexdigest()[:64]}"
+    assert tries == ["Wed, 01 Jan 2025 00:00:00 GMT"] * 3
+
+
+@pytest.mark.parametrize("said", ["bytes 0-9/10", "bytes 999999-3000000/3000000", ""])
+def test_a_rest_of_the_wrong_place_is_not_taken(host, web, aci, said):
+    body = aci(content=os.urandom(3_000_000))
+
+    def answer(_method, _path, headers):
+        return (206, {"Content-Range": said}, body) if "range" in headers else (200, {}, body)
+
+    web.answer, web.breaks_after = answer, 1_000_000
+    with pytest.raises(Unreachable, match="cannot resume"):
+        fetch(host, f"{web.url}/a.aci")
+
+
 def test_a_connection_that_breaks_for_good_leaves_nothing(host, web, aci):
     web.answer, web.breaks_after = (lambda *_other: (200, {}, aci(content=bytes(100_000)))), 50_000
     with pytest.raises(Unreachable, match="cannot resume"):
@@ -168,22 +297,20 @@ def test_what_is_no_image_is_corrupt(host, web):
         fetch(host, f"{web.url}/a.aci")
 
 
-def registry(web, token="", login=""):
-    """Let the server be a registry with one image, which wants a token or a login."""
-    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": []}}).encode()
+def registry(web, token="", login="", challenge="", config=()):
+    """Let the server be a registry with one image, which wants a token or a login, or neither."""
+    described = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": []}, "config": dict(config)}
+    config = json.dumps(described).encode()
     digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
     manifest = json.dumps({"schemaVersion": 2, "config": {"digest": digest}, "layers": []}).encode()
     wanted = f"Bearer {token}" if token else f"Basic {base64.b64encode(login.encode()).decode()}"
-    challenge = (
-        f'Bearer realm="{web.url}/token",service="s",scope="repository:app:pull"'
-        if token
-        else 'Basic realm="r"'
-    )
+    usual = 'Bearer realm="REALM",service="s",scope="repository:app:pull"' if token else 'Basic realm="r"'
+    challenge = (challenge or usual).replace("REALM", f"{web.url}/token")
 
     def answer(_method, path, headers):
         if path.startswith("/token"):
             return 200, {}, json.dumps({"token": token}).encode()
-        if headers.get("authorization") != wanted:
+        if (token or login) and headers.get("authorization") != wanted:
             return 401, {"WWW-Authenticate": challenge}, b""
         return 200, {}, config if "/blobs/" in path else manifest
 
@@ -199,7 +326,7 @@ def test_a_registry_may_want_a_token(host, web):
     assert tokens == [("/token?service=s&scope=repository%3Aapp%3Apull", "Basic bWU6cHc=")]
 
 
-@pytest.mark.behaviour("B39", "B57")
+@pytest.mark.behaviour("B37", "B39", "B57")
 def test_a_registry_may_want_a_login(host, web):
     reference = registry(web, login="me:pw")
     with pytest.raises(Unreachable, match="bad HTTP status code: 401"):
@@ -207,22 +334,73 @@ def test_a_registry_may_want_a_login(host, web):
     assert fetch(host, reference, credentials=lambda _name: ("me", "pw"))
 
 
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("http://127.0.0.1:5000/x", True),
-        ("127.1.2.3:5000", True),
-        ("localhost", True),
-        ("http://[::1]:5000/", True),
-        ("http://127.0.0.1.example.com/", False),
-        ("http://127.0.0.1@example.com/", False),
-        ("http://localhost.example.com", False),
-        ("https://example.com/127.0.0.1", False),
-    ],
-)
-def test_what_is_on_this_machine(url, local):
-    assert transport.is_loopback(url) is local
+@pytest.mark.behaviour("B39")
+def test_of_several_challenges_that_for_a_token_is_met(host, web):
+    reference = registry(web, token="secret", challenge='Basic realm="r", Bearer realm=REALM, service=s')
+    assert fetch(host, reference, credentials=lambda _name: ("me", "pw"))
+    assert any("/token" in path for _other, path, _other in web.asked)
 
 
-def test_a_url_is_shown_without_its_secrets():
-    assert transport.shown("https://u:p@example.com/a?sig=1") == "https://example.com/a"
+def test_a_challenge_that_does_not_say_where_to_go_is_the_registrys_fault(host, web):
+    reference = registry(web, token="secret", challenge="Bearer service=s")
+    with pytest.raises(Unreachable, match="does not say from where"):
+        fetch(host, reference)
+
+
+def test_an_index_may_hold_an_index_and_need_not_name_the_platform(host, web):
+    documents = {}
+
+    def document(value):
+        data = json.dumps(value).encode()
+        documents[f"sha256:{hashlib.sha256(data).hexdigest()}"] = data
+        return {"digest": f"sha256:{hashlib.sha256(data).hexdigest()}"}
+
+    def serve(architecture, indexes):
+        config = {"architecture": architecture, "os": "linux", "rootfs": {"diff_ids": []}}
+        found = document({"config": document(config), "layers": []})
+        for _depth in range(indexes):
+            found = document({"manifests": [found]})
+        documents["latest"] = documents[found["digest"]]
+        web.answer = lambda _method, path, _headers: (200, {}, documents[path.rpartition("/")[2]])
+        return f"docker://{web.authority}/{architecture}{indexes}"
+
+    here = {"aarch64": "arm64", "i386": "386"}.get(host.arch, host.arch)
+    for depth in (1, 3):
+        assert fetch(host, serve(here, depth))
+    with pytest.raises(Unsupported, match="of an old or unknown kind"):
+        fetch(host, serve(here, 4))
+    with pytest.raises(NotFound, match=f"is not made for {host.arch}: it offers sparc"):
+        fetch(host, serve("sparc", 1))
+
+
+def test_what_the_first_try_met_is_said_rather_than_that_there_is_no_tls(host, web):
+    web.answer = lambda *_other: (400, {}, b"")
+    with pytest.raises(Unreachable, match="bad HTTP status code: 400"):
+        fetch(host, f"docker://{web.authority}/app")
+
+    def reset(*_other):
+        raise ConnectionResetError
+
+    web.answer = reset
+    with pytest.raises(Unreachable, match=r"cannot fetch http://.*(reset|closed connection)"):
+        fetch(host, f"docker://{web.authority}/app")
+
+
+@pytest.mark.behaviour("B42", "B54")
+def test_what_is_left_out_of_an_image_is_told(host, web):
+    lines = []
+    fetch(host, registry(web, config={"ExposedPorts": {"9/sctp": {}}}), lines=lines)
+    assert "the port 9/sctp is left out: a pod knows tcp and udp" in lines
+
+
+def test_a_url_is_told_without_its_query(host, web, aci):
+    web.answer = lambda *_other: (200, {}, aci())
+    lines = []
+    fetch(host, f"{web.url}/a.aci?sig=secret", lines=lines)
+    records = [path.read_text() for path in pathlib.Path(f"{host.paths.cas}/remote").iterdir()]
+    assert len(records) == 1
+    assert "secret" not in "".join((*lines, *records, *os.listdir(f"{host.paths.cas}/remote")))
+    web.answer = lambda *_other: (200, {}, b"no image" * 1000)
+    with pytest.raises(Corrupt) as caught:
+        fetch(host, f"{web.url}/a.aci?sig=secret", UPDATE)
+    assert "secret" not in str(caught.value)

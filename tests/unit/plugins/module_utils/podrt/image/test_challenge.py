@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What servers write into WWW-Authenticate."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.challenge import (
+    Challenge,
+    parse_challenges,
+)
+
+
+@pytest.mark.behaviour("B39")
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("", ()),
+        ("Basic", (Challenge("basic"),)),
+        ('Bearer realm="https://a/t",service="s"', (("bearer", ("realm", "https://a/t"), ("service", "s")),)),
+        ("Bearer realm=https://a/t, Service=s", (("bearer", ("realm", "https://a/t"), ("service", "s")),)),
+        (
+            'Basic realm="r", Bearer realm="https://a/t",scope="repository:a:pull,push"',
+            (
+                ("basic", ("realm", "r")),
+                ("bearer", ("realm", "https://a/t"), ("scope", "repository:a:pull,push")),
+            ),
+        ),
+        ('Basic realm = "a \\"b\\""', (("basic", ("realm", 'a "b"')),)),
+        ("Negotiate, Basic realm=r", (Challenge("negotiate"), ("basic", ("realm", "r")))),
+        ('realm="x"', (Challenge("realm"), Challenge("x"))),
+        (",,;;", ()),
+    ],
+)
+def test_challenges_are_told_apart(header, wanted):
+    assert parse_challenges(header) == tuple(
+        one if isinstance(one, Challenge) else Challenge(one[0], one[1:]) for one in wanted
+    )
