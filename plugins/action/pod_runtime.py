@@ -32,10 +32,11 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: object = None, task_vars: Options | None = None) -> Options:
         """Run the task."""
+        name = self._task.resolved_action or self._task.action
+        self._supports_async = name != _INSTALLER  # which this action talks to twice
         super().run(tmp, task_vars)
         args = dict(self._task.args)
         wanted = args.setdefault("runtime", runtime_hash())
-        name = self._task.resolved_action or self._task.action
         if name.rsplit(".", 1)[-1] == "pod_runtime":
             return (
                 self._install(args, task_vars)

@@ -12,12 +12,12 @@ class ModuleDocFragment:
 options:
   data_dir:
     description:
-      - Directory that holds images, pods and volumes on the host.
+      - Directory that holds images, pods and volumes on the host, an absolute path.
     type: path
     default: /var/lib/pods
   config_dir:
     description:
-      - Directory of the host's configuration, with its C(net.d) and C(auth.d).
+      - Directory of the host's configuration, with its C(net.d) and C(auth.d), an absolute path.
     type: path
     default: /etc/pods
   runtime:

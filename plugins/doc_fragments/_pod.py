@@ -12,7 +12,7 @@ class ModuleDocFragment:
 options:
   name:
     description:
-      - The name of the pod. Lower-case letters and digits, joined by single dashes.
+      - The name of the pod. Lower-case letters and digits, joined by single dashes, at most 200.
     type: str
     required: true
   state:
@@ -47,8 +47,9 @@ options:
       args:
         description:
           - Arguments, appended to what the image or O(apps[].exec) says.
+          - Every one must be a string. What YAML takes for a number or a boolean must be quoted.
         type: list
-        elements: str
+        elements: raw
         default: []
       working_dir:
         description:
@@ -177,22 +178,24 @@ options:
       pre_start:
         description:
           - A command, as a list, to run as root in the app before it starts. If it fails, the app does not start.
+          - Every element must be a string, as in O(apps[].args).
         type: list
-        elements: str
+        elements: raw
         default: []
       post_stop:
         description:
           - A command, as a list, to run as root in the app after it has ended.
+          - Every element must be a string, as in O(apps[].args).
         type: list
-        elements: str
+        elements: raw
         default: []
       user_annotations:
         description:
-          - Annotations, instead of those of the image.
+          - Annotations, instead of those of the image. Every value must be a string.
         type: dict
       user_labels:
         description:
-          - Labels, instead of those of the image.
+          - Labels, instead of those of the image. Every value must be a string.
         type: dict
   volumes:
     description:
@@ -232,8 +235,9 @@ options:
         type: bool
       mode:
         description:
-          - The mode of an V(empty) volume, octal and quoted. The default is V(0755).
-        type: str
+          - The mode of an V(empty) volume, three or four octal digits in quotes, since without them it is a number to YAML,
+            which is refused. The default is V(0755).
+        type: raw
       uid:
         description:
           - The owner of an V(empty) volume. The default is root.
@@ -293,7 +297,8 @@ options:
     default: [default]
   hostname:
     description:
-      - The host name in the pod. Without it, C(rkt-) and the UUID.
+      - The host name in the pod, at most 64 letters, digits, dashes, dots and underscores. Without it, C(rkt-) and the
+        UUID.
     type: str
   dns:
     description:
@@ -371,7 +376,7 @@ options:
         type: int
   labels:
     description:
-      - Labels of the pod.
+      - Labels of the pod. Every value must be a string.
     type: dict
   wait:
     description:

@@ -80,10 +80,12 @@ changes:
   elements: dict
   contains:
     path:
-      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      description:
+        - What was changed, a pod or with O(images) something in the store, such as C(pods.UUID), C(trees.ID),
+          C(images.ID), C(layers.NAME) or C(leftovers.PATH).
       type: str
     before:
-      description: What it was. Values that may be secret are fingerprints.
+      description: What it was; of what was freed in the store, its bytes. Values that may be secret are fingerprints.
       type: str
     after:
       description: What it becomes.
@@ -99,9 +101,17 @@ error:
   returned: failure
   type: str
 hint:
-  description: What to do about an error.
+  description: What to do about an error, empty when nobody knows.
   returned: failure
   type: str
+facts:
+  description:
+    - What an error is about, for programs. What is in it depends on the error.
+    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+  returned: failure
+  type: dict
+  sample:
+    where: data_dir
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module

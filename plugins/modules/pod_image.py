@@ -99,13 +99,13 @@ changes:
   elements: dict
   contains:
     path:
-      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      description: What differs, such as C(images.registry.example.com/team/worker:1.4).
       type: str
     before:
-      description: What it was. Values that may be secret are fingerprints.
+      description: What it was, null for what was not there.
       type: str
     after:
-      description: What it becomes.
+      description: What it becomes, null for what goes.
       type: str
     reason:
       description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
@@ -118,9 +118,17 @@ error:
   returned: failure
   type: str
 hint:
-  description: What to do about an error.
+  description: What to do about an error, empty when nobody knows.
   returned: failure
   type: str
+facts:
+  description:
+    - What an error is about, for programs. What is in it depends on the error.
+    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+  returned: failure
+  type: dict
+  sample:
+    where: name
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module

@@ -57,11 +57,20 @@ EXAMPLES = r"""
 RETURN = r"""
 pods:
   description:
-    - The pods, each as RV(stagecraft.pods.pod_run#module:pod) shows it.
-    - C(spec) has every field of the pod by its path, C(network_details) what the networks answered.
+    - The pods, each as RV(stagecraft.pods.pod_run#module:pod) shows it. With O(tail), apps have C(stdout_lines) and
+      C(stderr_lines).
   returned: when asked for
   type: list
   elements: dict
+  contains:
+    spec:
+      description:
+        - Every field of the pod by its path. Values of variables are fingerprints. It is empty where the pod cannot be read.
+      type: dict
+    network_details:
+      description: What the networks answered, each as it answered.
+      type: list
+      elements: dict
 images:
   description: The images in the store, each as RV(stagecraft.pods.pod_image#module:image) shows it.
   returned: when asked for
@@ -73,9 +82,44 @@ volumes:
   type: list
   elements: dict
 runtime:
-  description: The runtimes of the host, C(current), C(installed) and C(in_use), with C(python) and C(arch).
+  description: The runtimes of the host.
   returned: when asked for
   type: dict
+  contains:
+    current:
+      description: The directory of the runtime that has answered.
+      type: str
+    installed:
+      description: The directories of all that are installed.
+      type: list
+      elements: str
+    in_use:
+      description: The directories of those that pods were prepared with.
+      type: list
+      elements: str
+    python:
+      description: The interpreter that has answered.
+      type: str
+    arch:
+      description: The architecture of the host as appc spells it.
+      type: str
+      sample: amd64
+error:
+  description: The kind of an error, such as V(not-found) or V(invalid-spec).
+  returned: failure
+  type: str
+hint:
+  description: What to do about an error, empty when nobody knows.
+  returned: failure
+  type: str
+facts:
+  description:
+    - What an error is about, for programs. What is in it depends on the error.
+    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+  returned: failure
+  type: dict
+  sample:
+    where: data_dir
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module

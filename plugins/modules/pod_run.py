@@ -107,8 +107,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pod:
-  description: The pod, null when there is none.
-  returned: success
+  description: The pod, null when there is none, such as in check mode before it is made.
+  returned: success, and when the pod of a task with O(wait=true) fails
   type: dict
   contains:
     name:
@@ -118,7 +118,7 @@ pod:
       description: Its UUID. A pod that was replaced has a new one.
       type: str
     state:
-      description: What it is doing, such as V(running), V(prepared) or V(exited).
+      description: What it is doing, as C(podctl list) names it, such as V(running), V(prepared) or V(exited).
       type: str
     pid:
       description: The process of the host that is the first one of the pod, null when it does not run.
@@ -127,32 +127,71 @@ pod:
       description: When it was prepared, in seconds since 1970.
       type: float
     started_at:
-      description: When it was started, in seconds since 1970.
+      description: When it was started, in seconds since 1970, null when it was not.
       type: float
     exit_code:
-      description: What it ended with, 0 when no app failed.
+      description: What it ended with, 0 when no app failed, null when it has not ended or was killed.
       type: int
     apps:
-      description: Its apps, each with C(name), C(image), C(image_id), C(state), C(exit_code) and C(finished_at).
+      description: Its apps.
       type: list
       elements: dict
+      contains:
+        name:
+          description: The name of the app.
+          type: str
+        image:
+          description: The name and version of its image.
+          type: str
+        image_id:
+          description: The ID of its image.
+          type: str
+        state:
+          description: What it is doing, such as V(running) or V(exited).
+          type: str
+        exit_code:
+          description: What it ended with, null when it has not ended.
+          type: int
+        finished_at:
+          description: When it ended, in seconds since 1970, null when it has not ended.
+          type: float
+        stdout_lines:
+          description: The last O(tail) lines of what it printed, those to standard output.
+          returned: when O(wait=true), and not in check mode
+          type: list
+          elements: str
+        stderr_lines:
+          description: The last O(tail) lines of what it printed, those to standard error.
+          returned: when O(wait=true), and not in check mode
+          type: list
+          elements: str
     networks:
-      description: Its networks, each with C(name), C(ip) and C(interface).
+      description: Its networks.
       type: list
       elements: dict
+      contains:
+        name:
+          description: The name of the network.
+          type: str
+        ip:
+          description: The address of the pod.
+          type: str
+        interface:
+          description: The interface in the pod.
+          type: str
     labels:
       description: Its labels.
       type: dict
     problem:
-      description: Why it cannot be read, when that is so.
+      description: Why it cannot be read, empty when it can.
       type: str
 rc:
-  description: What the pod ended with.
-  returned: when O(wait=true)
+  description: What the pod ended with, null when it has not ended in time or was killed.
+  returned: when O(wait=true) with O(state=started) or O(state=restarted), and not in check mode
   type: int
 rolled_back:
   description: Whether the old pod runs again after the new one has failed.
-  returned: failure
+  returned: failure after the old pod was stopped to be replaced
   type: bool
 changes:
   description:
@@ -165,10 +204,10 @@ changes:
       description: The field that differs, such as C(apps.web.app.environment.LEVEL).
       type: str
     before:
-      description: What it was. Values that may be secret are fingerprints.
+      description: What it was, null for what was not there. Values that may be secret are fingerprints.
       type: str
     after:
-      description: What it becomes.
+      description: What it becomes, null for what goes.
       type: str
     reason:
       description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
@@ -177,13 +216,21 @@ changes:
       description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
       type: str
 error:
-  description: The kind of an error, such as V(not-found) or V(invalid-spec).
+  description: The kind of an error, such as V(not-found) or V(invalid-spec). With O(wait=true) also V(timeout) and V(app-failed).
   returned: failure
   type: str
 hint:
-  description: What to do about an error.
-  returned: failure
+  description: What to do about an error, empty when nobody knows.
+  returned: failure, but for V(timeout) and V(app-failed) of RV(error)
   type: str
+facts:
+  description:
+    - What an error is about, for programs. What is in it depends on the error.
+    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+  returned: failure, but for V(timeout) and V(app-failed) of RV(error)
+  type: dict
+  sample:
+    where: apps[0].memory
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module

@@ -17,7 +17,10 @@ description:
     directory, under the hash of its content. Nothing is downloaded, everything comes from the controller.
   - There is no need to use it, since the other modules install what is missing. Use it to have C(podctl) on the host, to
     have the runtime there before the first pod, and to remove it.
-  - Pods keep the runtime that they were prepared with. A runtime that neither a pod nor this task uses is removed.
+  - Pods keep the runtime that they were prepared with. With O(podctl), every runtime that neither a pod, the unit of a pod
+    nor this task uses is removed.
+  - With the first runtime it makes C(fingerprint.key) in the data directory, the key of the fingerprints that stand for
+    secrets in results of this host. It stays.
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
@@ -25,13 +28,14 @@ options:
   state:
     description:
       - V(present) installs the runtime of this version of the collection.
-      - V(absent) removes every runtime and C(podctl), and fails as long as there is a pod.
+      - V(absent) removes every runtime and C(podctl), and fails as long as there is a pod; RV(pods) has the pods then.
     type: str
     choices: [present, absent]
     default: present
   podctl:
     description:
-      - Where to write the command C(podctl). Without it, no command is written.
+      - Where to write the command C(podctl), an absolute path. Without it, no command is written.
+      - The command knows O(data_dir) and O(config_dir); C(podctl --dir=DIRECTORY) still takes another one.
     type: path
   make_config_dirs:
     description:
@@ -67,6 +71,11 @@ path:
   returned: when state is V(present)
   type: str
   sample: /var/lib/pods/runtime/0a2f3c4d5e6f708192a3b4c5d6e7f809
+pods:
+  description: The UUIDs of the pods that need the runtime.
+  returned: when O(state=absent) fails for that
+  type: list
+  elements: str
 changes:
   description: What was changed, or would be in check mode.
   returned: always
@@ -88,15 +97,29 @@ changes:
     impact:
       description: What the change means to what runs.
       type: str
+error:
+  description: The kind of an error.
+  returned: failure that the task or a pod brings about
+  type: str
+  sample: invalid-spec
+hint:
+  description: What to do about an error.
+  returned: failure that the task or a pod brings about
+  type: str
+facts:
+  description: C(where) is the option that is wrong.
+  returned: failure for the sake of an option
+  type: dict
+  sample:
+    where: data_dir
 """
 
 import os
 import shutil
 import stat
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import Module, refuse_relative
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
 
 TYPE_CHECKING = False
@@ -116,11 +139,14 @@ _CONFIG_DIRS = {
 }
 
 
+_CURE = "remove them first, with pod_run and pod_gc"
+
+
 def _change(path: str, before: str | None, after: str | None) -> Change:
     return {"path": path, "before": before, "after": after, "reason": "playbook", "impact": "none"}
 
 
-def _bring(module: AnsibleModule, path: str) -> tuple[str, list[Change]]:
+def _bring(module: Module, path: str) -> tuple[str, list[Change]]:
     """Install the runtime at path; in check mode unpack it beside the archive. Returns where it is and the change."""
     params = module.params
     if install.is_installed(path):
@@ -135,7 +161,7 @@ def _bring(module: AnsibleModule, path: str) -> tuple[str, list[Change]]:
     return path, [_change("runtime", None, params["runtime"])]
 
 
-def _present(module: AnsibleModule) -> tuple[Change, list[Change]]:
+def _present(module: Module) -> tuple[Change, list[Change]]:
     params = module.params
     if not params["runtime"]:
         module.fail_json(
@@ -143,18 +169,19 @@ def _present(module: AnsibleModule) -> tuple[Change, list[Change]]:
         )
     path, changes = _bring(module, install.runtime_dir(params["data_dir"], params["runtime"]))
     if params["podctl"]:
-        before, text = install.read(params["podctl"]), install.launcher_text(path)
+        before = install.read(params["podctl"])
+        text = install.launcher_text(path, params["data_dir"], params["config_dir"])
         if before != text:
             changes.append(_change(params["podctl"], before and "another runtime's", "this runtime's"))
             if not module.check_mode:
                 install.write_launcher(params["podctl"], text)
-            changes += _prune(module, path)
+        changes += _prune(module, path)
     if params["make_config_dirs"]:
         changes += _make_config_dirs(module)
     return {"path": path}, changes
 
 
-def _make_config_dirs(module: AnsibleModule) -> Iterator[Change]:
+def _make_config_dirs(module: Module) -> Iterator[Change]:
     """Make what is missing of the directories, and give root what is somebody else's."""
     for name, mode in _CONFIG_DIRS.items():
         path = os.path.join(module.params["config_dir"], name).rstrip("/")
@@ -177,7 +204,7 @@ def _ownership(path: str) -> str | None:
     return f"{kind} of {found.st_uid}:{found.st_gid}, {stat.S_IMODE(found.st_mode):04o}"
 
 
-def _prune(module: AnsibleModule, kept: str | None) -> list[Change]:
+def _prune(module: Module, kept: str | None) -> list[Change]:
     old = install.unused(module.params["data_dir"], kept)
     if not module.check_mode:
         for path in old:
@@ -185,15 +212,17 @@ def _prune(module: AnsibleModule, kept: str | None) -> list[Change]:
     return [_change(path, "installed", None) for path in old]
 
 
-def _absent(module: AnsibleModule) -> tuple[Change, list[Change]]:
+def _absent(module: Module) -> tuple[Change, list[Change]]:
     data_dir, podctl = module.params["data_dir"], module.params["podctl"]
     users = install.users(data_dir)
     if users:
         pods = sorted({uuid for uuids in users.values() for uuid in uuids})
         module.fail_json(
-            msg="pods need the runtime: {} (remove them first, with pod_run and pod_gc)".format(
-                ", ".join(pods)
-            )
+            msg=f"pods need the runtime: {', '.join(pods)} ({_CURE})",
+            error="conflict",
+            hint=_CURE,
+            pods=pods,
+            changes=[],
         )
     changes = _prune(module, None)
     if podctl and os.path.exists(podctl):
@@ -204,7 +233,7 @@ def _absent(module: AnsibleModule) -> tuple[Change, list[Change]]:
 
 
 def main() -> None:
-    module = AnsibleModule(
+    module = Module(
         argument_spec={
             **HOST,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -214,6 +243,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    refuse_relative(module, "data_dir", "config_dir", "podctl")
     try:
         result, changes = _present(module) if module.params["state"] == "present" else _absent(module)
     except (install.InstallError, OSError) as err:

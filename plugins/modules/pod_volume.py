@@ -21,7 +21,7 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The name of the volume. Lower-case letters and digits, joined by single dashes.
+      - The name of the volume. Lower-case letters and digits, joined by single dashes, at most 200.
     type: str
     required: true
   state:
@@ -32,9 +32,9 @@ options:
     default: present
   mode:
     description:
-      - The mode of the directory, octal and quoted. A new volume has V(0755); without this option an existing one keeps what
-        it has.
-    type: str
+      - The mode of the directory, three or four octal digits in quotes, since without them it is a number to YAML, which is
+        refused. A new volume has V(0755); without this option an existing one keeps what it has.
+    type: raw
   uid:
     description:
       - The number of the owner. Without it, root owns a new volume and an existing one keeps its owner.
@@ -45,7 +45,7 @@ options:
     type: int
   labels:
     description:
-      - Anything that you want to remember of the volume.
+      - Anything that you want to remember of the volume. Every value must be a string.
     type: dict
     default: {}
   purge_data:
@@ -104,6 +104,11 @@ volume:
     bytes:
       description: The bytes that its data occupies. Only M(stagecraft.pods.pod_info) fills it, on request.
       type: int
+    problem:
+      description:
+        - Why its record or its directory cannot be read, empty when all is well. O(state=present) makes them anew,
+          O(state=absent) removes what is left.
+      type: str
 changes:
   description:
     - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
@@ -112,13 +117,13 @@ changes:
   elements: dict
   contains:
     path:
-      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      description: The field that differs, such as C(volumes.work.mode).
       type: str
     before:
-      description: What it was. Values that may be secret are fingerprints.
+      description: What it was, null for what was not there.
       type: str
     after:
-      description: What it becomes.
+      description: What it becomes, null for what goes.
       type: str
     reason:
       description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
@@ -131,9 +136,17 @@ error:
   returned: failure
   type: str
 hint:
-  description: What to do about an error.
+  description: What to do about an error, empty when nobody knows.
   returned: failure
   type: str
+facts:
+  description:
+    - What an error is about, for programs. What is in it depends on the error.
+    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+  returned: failure
+  type: dict
+  sample:
+    where: mode
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
@@ -146,7 +159,7 @@ def main() -> None:
         {
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "mode": {"type": "str"},
+            "mode": {"type": "raw"},
             "uid": {"type": "int"},
             "gid": {"type": "int"},
             "labels": {"type": "dict", "default": {}},

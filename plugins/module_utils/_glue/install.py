@@ -6,20 +6,29 @@ from __future__ import annotations
 
 import compileall
 import fcntl
+import glob
 import os
 import py_compile
+import re
+import shlex
 import shutil
 import sys
 import tarfile
 
 MINIMUM = (3, 9)
 PODCTL_MODE = 0o755
+KEY_MODE = 0o600
+KEY_BYTES = 32
+UNITS = "/etc/systemd/system"
+DATA_DIR, CONFIG_DIR = "/var/lib/pods", "/etc/pods"  # what podctl takes unless it is told
+_ENTRY = os.path.join("podrt", "launch.py")
+_STARTED = re.compile(r"/runtime/([^/]+)/podrt/launch[.]py")
 
 # A shell starts in 1 ms; Python finds its compiled files only beside a module that it imports, not a script.
 _LAUNCHER = """\
 #!/bin/sh
 # Written by stagecraft.pods.
-exec {python} -I -S {runtime}/podrt/launch.py "$@"
+exec {words} "$@"
 """
 
 
@@ -34,11 +43,11 @@ def runtime_dir(data_dir: str, wanted: str) -> str:
 
 def is_installed(path: str) -> bool:
     """Whether a whole runtime is there: a directory gets its name only when it is complete."""
-    return os.path.isfile(os.path.join(path, "podrt", "launch.py"))
+    return os.path.isfile(os.path.join(path, _ENTRY))
 
 
 def install(archive: str, path: str) -> None:
-    """Unpack and compile the archive into path, whole or not at all."""
+    """Unpack and compile the archive into path, a runtime_dir, whole or not at all; and make the host's key."""
     if sys.version_info < MINIMUM:
         raise InstallError(
             "the runtime needs Python 3.9 or newer on the host; set ansible_python_interpreter"
@@ -48,6 +57,7 @@ def install(archive: str, path: str) -> None:
     lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        make_key(os.path.join(os.path.dirname(parent), "fingerprint.key"))
         if is_installed(path):
             return
         aside = path + ".new"
@@ -58,6 +68,23 @@ def install(archive: str, path: str) -> None:
         os.fsync(lock)
     finally:
         os.close(lock)
+
+
+def make_key(path: str) -> None:
+    """Write the key of this host's fingerprints, once: another one would make equal secrets look changed.
+
+    The caller holds the lock of the installation.
+    """
+    if os.path.lexists(path):
+        return
+    aside = path + ".new"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, KEY_MODE)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, KEY_MODE)
+        file.write(os.urandom(KEY_BYTES))
+        file.flush()
+        os.fsync(fd)
+    os.rename(aside, path)
 
 
 def unpack(archive: str, directory: str) -> None:
@@ -83,9 +110,15 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     return held.read() if held else b""
 
 
-def launcher_text(path: str) -> str:
-    """The podctl that people call, for the runtime at path."""
-    return _LAUNCHER.format(python=os.path.realpath(sys.executable), runtime=path)
+def launcher_text(path: str, data_dir: str, config_dir: str) -> str:
+    """The podctl that people call, for the runtime at path and these directories.
+
+    What is podctl's own default is left out, so that the host's configuration still counts. A later flag wins.
+    """
+    words = [os.path.realpath(sys.executable), "-I", "-S", os.path.join(path, _ENTRY)]
+    words += [f"--dir={data_dir}"] if os.path.normpath(data_dir) != DATA_DIR else []
+    words += [f"--local-config={config_dir}"] if os.path.normpath(config_dir) != CONFIG_DIR else []
+    return _LAUNCHER.format(words=" ".join(map(shlex.quote, words)))
 
 
 def write_launcher(podctl: str, text: str) -> None:
@@ -119,10 +152,23 @@ def users(data_dir: str) -> dict[str, list[str]]:
     return found
 
 
-def unused(data_dir: str, kept: str | None) -> list[str]:
-    """The installed runtimes that no pod uses, but for kept."""
+def started_by_units(units: str = UNITS) -> set[str]:
+    """The content hashes of the runtimes that units of pods start, whether their pods are there or not."""
+    found: set[str] = set()
+    for path in glob.glob(os.path.join(glob.escape(units), "pod-*.service")):
+        lines = (read(path) or "").splitlines()
+        found.update(*(_STARTED.findall(line) for line in lines if line.startswith("ExecStart=")))
+    return found
+
+
+def unused(data_dir: str, kept: str | None, units: str = UNITS) -> list[str]:
+    """The installed runtimes that neither a pod nor a unit uses, but for kept."""
     directory = os.path.join(data_dir, "runtime")
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    in_use = users(data_dir)
-    paths = [os.path.join(directory, name) for name in names if not name.endswith(".new")]
-    return [path for path in paths if path != kept and path not in in_use]
+    started = started_by_units(units)
+    paths = [
+        os.path.join(directory, name) for name in names if not name.endswith(".new") and name not in started
+    ]
+    # Pods have noted where the runtime really is; the data directory may be reached through a link.
+    in_use = {os.path.realpath(path) for path in (*users(data_dir), *filter(None, [kept]))}
+    return [path for path in paths if os.path.realpath(path) not in in_use]

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from .bootstrap import RuntimeMissing, load_tasks
@@ -18,14 +20,34 @@ if TYPE_CHECKING:
 REDACTED = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
+class Module(AnsibleModule):
+    """A module that logs its options as they may be shown.
+
+    AnsibleModule looks for secrets in the text of an option, where repr has escaped line breaks, quotes and
+    backslashes; what is not found is logged in clear.
+    """
+
+    def _log_invocation(self) -> None:
+        shown = redacted(self.params, self.argument_spec)
+        texts = {name: _printable(value) for name, value in shown.items()}
+        pairs = " ".join(f"{name}={text}" for name, text in texts.items())
+        self.log(f"Invoked with {pairs}", log_args=texts)
+
+
+def _printable(value: object) -> str:
+    """A value for a log, which takes neither half a surrogate pair nor, in one entry, a second line."""
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
+
+
 def run_module(task: str, argument_spec: Options, **options: object) -> None:
     """Run one task of podrt.tasks.run as a module. Exits."""
-    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **options)
+    module = Module(argument_spec=argument_spec, supports_check_mode=True, **options)
     # Results never hold what was given in secret; masking every place where the same text occurs would only mangle
     # them ("1" is a common value of a variable).
     module.no_log_values.clear()
     invocation = {"module_args": redacted(module.params, argument_spec)}
     params = module.params
+    refuse_relative(module, "data_dir", "config_dir")
     try:
         tasks = load_tasks(params["runtime"], params["data_dir"])
     except RuntimeMissing as err:
@@ -44,6 +66,22 @@ def run_module(task: str, argument_spec: Options, **options: object) -> None:
     if result.pop("failed", False):
         module.fail_json(**result)
     module.exit_json(**result)
+
+
+def refuse_relative(module: AnsibleModule, *names: str) -> None:
+    """Fail on an option that should be an absolute path and is not, before anything is made below it."""
+    for name in names:
+        path = module.params[name]
+        if path is not None and not os.path.isabs(path):
+            hint = "begin it with /"
+            module.fail_json(
+                msg=f'{name}: "{path}" is not an absolute path ({hint})',
+                error="invalid-spec",
+                hint=hint,
+                facts={"where": name},
+                changes=[],
+                invocation={"module_args": redacted(module.params, module.argument_spec)},
+            )
 
 
 def _run(tasks: ModuleType, task: str, params: Options, check: bool) -> Options:

@@ -1,6 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the modules, in fragments; each has a documentation fragment of its name. PRIVATE."""
+"""The options of the modules, in fragments; each has a documentation fragment of its name. PRIVATE.
+
+raw where Ansible would turn a number of YAML into text whose spelling nobody wrote: 0644 into "420", 1.10 into "1.1".
+Only the runtime sees that it was a number, and refuses it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ APP = {
     "image": {"type": "str", "required": True},
     "name": {"type": "str"},
     "exec": {"type": "str"},
-    "args": {"type": "list", "elements": "str", "default": []},
+    "args": {"type": "list", "elements": "raw", "default": []},
     "working_dir": {"type": "str"},
     "user": {"type": "str"},
     "group": {"type": "str"},
@@ -71,8 +75,8 @@ APP = {
             "count": {"type": "int", "default": 1},
         },
     },
-    "pre_start": {"type": "list", "elements": "str", "default": []},
-    "post_stop": {"type": "list", "elements": "str", "default": []},
+    "pre_start": {"type": "list", "elements": "raw", "default": []},
+    "post_stop": {"type": "list", "elements": "raw", "default": []},
     "user_annotations": {"type": "dict"},
     "user_labels": {"type": "dict"},
 }
@@ -88,7 +92,7 @@ VOLUMES = {
         "source": {"type": "path"},
         "read_only": {"type": "bool"},
         "recursive": {"type": "bool"},
-        "mode": {"type": "str"},
+        "mode": {"type": "raw"},
         "uid": {"type": "int"},
         "gid": {"type": "int"},
     },

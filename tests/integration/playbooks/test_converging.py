@@ -60,11 +60,36 @@ def test_the_diff_names_the_field_with_what_it_was_and_what_it_becomes(machine: 
     assert len(machine.task("pod_info", gather=["pods"])["pods"]) == 1
 
 
+# What repr writes in another way than it is, so that who looks for it in a text does not find it.
+SPELLINGS = {
+    "LINES": f"-----BEGIN\n{CANARY}\n-----END\n",
+    "BACKSLASH": f"\\{CANARY}\\n",
+    "QUOTES": f"'{CANARY}\"",
+    "INVISIBLE": f"\u200b{CANARY}\u200b",
+}
+# Python's syslog(3), which the modules log with, into a file.
+LOGGED = """
+import os, syslog
+def write(_level, message):
+    with open(os.environ["TEST_LOG"], "a") as file:
+        file.write(message + "\\n")
+syslog.syslog = write
+"""
+
+
 def test_secrets_are_nowhere_but_in_the_pod(machine: Machine, aci: str) -> None:
-    options = pod(aci, app_environment={"PASSWORD": CANARY}, environment={"TOKEN": CANARY}, networks=["none"])
-    changed = pod(aci, app_environment={"PASSWORD": OTHER}, environment={"TOKEN": CANARY}, networks=["none"])
-    played = machine.play({"pod_run": options}, {"pod_run": changed}, arguments=["--diff", "-vvvv"])
+    shared = {"environment": {"TOKEN": CANARY, **SPELLINGS}, "networks": ["none"]}
+    options = pod(aci, app_environment={"PASSWORD": CANARY, **SPELLINGS}, **shared)
+    changed = pod(aci, app_environment={"PASSWORD": OTHER, **SPELLINGS}, **shared)
+    (machine.base / "site").mkdir()
+    (machine.base / "site" / "sitecustomize.py").write_text(LOGGED)
+    log = machine.base / "syslog"
+    around = {"environment": {"PYTHONPATH": str(machine.base / "site"), "TEST_LOG": str(log)}}
+    tasks = ({"pod_run": options, **around}, {"pod_run": changed, **around})
+    played = machine.play(*tasks, arguments=["--diff", "-vvvv"])
     assert played.status == 0
+    assert aci in log.read_text()
+    assert_no_secret(log.read_text())
     assert "environment.PASSWORD" in played.text
     assert "fingerprint:" in played.text
     assert_no_secret(played.text)
@@ -147,6 +172,12 @@ MISTAKES: tuple[tuple[dict[str, Any], str], ...] = (
     ({"ports": [{"name": "https", "host_port": 8080}]}, "https"),
     ({"dns": ["not-an-address"]}, "dns[0]"),
     ({"name": "Not A Name"}, "name"),
+    ({"name": "a" * 256}, "name"),
+    ({"app_args": ["-p", 8]}, "apps[0].args[1]"),
+    ({"app_caps_retain": ["CAP_FLY"]}, "apps[0].caps_retain[0]"),
+    ({"labels": {"release": 1.1}}, "labels.release"),
+    ({"hostname": "two words"}, "hostname"),
+    ({"wait_timeout": -1}, "wait_timeout"),
 )
 
 

@@ -9,7 +9,7 @@ import re
 
 from ..errors import InvalidSpec
 from ..value import Value
-from .fields import Fields
+from .fields import Fields, checked_text
 from .isolators import Capabilities, Seccomp, isolator_from_json, isolator_to_json
 from .ports import Port
 from .volumes import MountPoint
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .isolators import Isolator
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_GIDS = range(2**32 - 1)  # the last number means none to chown(2)
 EVENTS = ("pre-start", "post-stop")
 
 
@@ -73,6 +74,7 @@ class App(Value):
         _check_unique([point.name for point in self.mount_points], "mountPoints")
         _check_unique([port.name for port in self.ports], "ports")
         check_environment(self.environment, "environment")
+        check_gids(self.supplementary_gids, "supplementaryGIDs")
         families = [
             type(i).__name__ + ":" + i.mode for i in self.isolators if isinstance(i, (Capabilities, Seccomp))
         ]
@@ -131,7 +133,7 @@ class App(Value):
 
 
 def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
-    """Raise InvalidSpec unless every name is valid and given once and no value holds a NUL."""
+    """Raise InvalidSpec unless every name is valid and given once and every value can be passed on."""
     for name, value in pairs:
         if not _ENV_NAME.fullmatch(name):
             raise InvalidSpec(
@@ -139,9 +141,17 @@ def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
                 "use letters, digits, _ . and -, not first a digit",
                 where=where,
             )
-        if "\0" in value:
-            raise InvalidSpec("a value must not hold a NUL character", where=f"{where}.{name}")
+        checked_text(value, f"{where}.{name}", f"{name}:", secret=True)
     _check_unique([name for name, _value in pairs], where)
+
+
+def check_gids(gids: Sequence[int], where: str) -> None:
+    """Raise InvalidSpec, naming the element, unless every number can be a group's."""
+    for index, gid in enumerate(gids):
+        if gid not in _GIDS:
+            raise InvalidSpec(
+                f"{gid} is not the number of a group", f"use 0 to {_GIDS[-1]}", where=f"{where}[{index}]"
+            )
 
 
 def _environment_pair(value: object, where: str) -> tuple[str, str]:

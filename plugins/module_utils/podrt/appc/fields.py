@@ -37,10 +37,7 @@ class Fields:
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Raises InvalidSpec when it is none, or absent without a default."""
-        value = self._found(name, default, "a string")
-        if not isinstance(value, str):
-            raise _unexpected(value, "a string", self.where_of(name))
-        return value
+        return checked_text(self._found(name, default, "a string"), self.where_of(name), f"{name}:")
 
     def optional_text(self, name: str) -> str | None:
         """A string, or None when it is absent."""
@@ -80,12 +77,7 @@ class Fields:
 
     def strings(self, name: str) -> tuple[str, ...]:
         """A list of strings, empty when absent."""
-        found = []
-        for element, where in self.items(name):
-            if not isinstance(element, str):
-                raise _unexpected(element, "a string", where)
-            found.append(element)
-        return tuple(found)
+        return tuple(checked_text(element, where, "-") for element, where in self.items(name))
 
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of whole numbers, empty when absent."""
@@ -102,7 +94,8 @@ class Fields:
         if value is None:
             return ()
         held = Fields(value, self.where_of(name))
-        return tuple((key, held.text(key)) for key in sorted(held._held))
+        names = [checked_text(key, held.where, "a key as") for key in held._held]
+        return tuple((key, held.text(key)) for key in sorted(names))
 
     def expect_kind(self, kind: str) -> None:
         """Raise InvalidSpec unless acKind is kind."""
@@ -117,6 +110,30 @@ class Fields:
         if value is None:
             raise InvalidSpec(f"missing; expected {expected}", where=self.where_of(name))
         return value
+
+
+def checked_text(value: object, where: str, written: str, *, secret: bool = False) -> str:
+    """The value, if it is text that can go into a file and to a program. Raises InvalidSpec with the place.
+
+    written: how a document writes it, such as "mode:", for the hint to a value that YAML has made something else of:
+    0644, 1.10 and yes have lost their spelling, so nothing is guessed. secret: the value itself is not shown.
+    """
+    if not isinstance(value, str):
+        kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(value))
+        hint = f'quote the value: {written} "..." (or use the string filter)' if kind else ""
+        if kind and secret:
+            raise InvalidSpec(f"the value is {kind} to YAML, so its spelling is lost", hint, where=where)
+        shown = "something else" if secret else _describe(value)
+        raise InvalidSpec(f"expected a string, found {shown}", hint, where=where)
+    if "\0" in value:
+        raise InvalidSpec("must not hold a NUL character", "take it out", where=where)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidSpec(
+            "holds half of a surrogate pair, which is no character", "write the whole character", where=where
+        ) from None
+    return value
 
 
 def _unexpected(value: object, expected: str, where: str) -> InvalidSpec:
@@ -136,8 +153,12 @@ def _describe(value: object) -> str:
 
 
 def canonical_json(value: Mapping[str, object]) -> bytes:
-    """The one spelling of a document: sorted keys, no white space, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """The one spelling of a document: sorted keys, no white space, UTF-8. Raises InvalidSpec for what UTF-8 lacks."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # whose text may be secret
+        raise InvalidSpec("a text of the document is not UTF-8", "give names and values in UTF-8") from None
 
 
 def parse_json(data: bytes, what: str) -> object:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     ]
 
 _ERRNO = re.compile(r"E[A-Z0-9]+")
+_LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
+_MOST_CORES = 1_000_000  # and a quota of 2**44 microseconds, which is what cpu.max takes, is not far
 
 
 class Memory(Value):
@@ -42,6 +44,12 @@ class Memory(Value):
         if self.limit < 4096:
             raise InvalidSpec(
                 f"memory limit of {self.limit} bytes too low. Try a reasonable value, such as --memory=16M",
+                where="memory",
+            )
+        if self.limit > _LARGEST_LIMIT:
+            raise InvalidSpec(
+                f"memory limit of {self.limit} bytes is more than the kernel takes",
+                "leave it out for no limit",
                 where="memory",
             )
 
@@ -60,6 +68,12 @@ class Cpu(Value):
         """A limit of nothing would never run."""
         if self.limit < 1:
             raise InvalidSpec("the CPU limit must be above 0", "write cores as 2 or 750m", where="cpu")
+        if self.limit > 1000 * _MOST_CORES:
+            raise InvalidSpec(
+                f"the CPU limit must not be above {_MOST_CORES} cores",
+                "leave it out for no limit",
+                where="cpu",
+            )
 
     def to_json(self) -> object:
         """The value of the appc isolator."""

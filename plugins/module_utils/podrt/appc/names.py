@@ -13,10 +13,12 @@ _ACIDENTIFIER = re.compile(r"[a-z0-9]+([-._~/][a-z0-9]+)*")
 _IMAGE_ID = re.compile(r"sha512-[0-9a-f]{64}")
 _SEMVER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][0-9A-Za-z.+-]+)?")
 KEY_PREFIX = "sha512-"
+# Names are parts of file names, which have at most 255 bytes: pod-NAME.service.d, NAME.pid.0123456789ab.tmp.
+LONGEST_NAME = 200
 
 
 class ACName(str):
-    """An app, volume or port name: lower-case letters and digits, joined by single dashes. Source: appc types."""
+    """A pod, app, volume or port name: lower-case letters and digits, joined by single dashes. Source: appc types."""
 
     def __new__(cls, text: str, where: str = "") -> ACName:
         """Raises InvalidSpec naming where."""
@@ -24,6 +26,12 @@ class ACName(str):
             raise InvalidSpec(
                 f'"{text}" is not a valid name',
                 "use lower-case letters and digits, joined by single dashes",
+                where=where,
+            )
+        if len(text) > LONGEST_NAME:
+            raise InvalidSpec(
+                f'the name "{text[:20]}..." has {len(text)} characters',
+                f"use at most {LONGEST_NAME}: names become names of files and units",
                 where=where,
             )
         return super().__new__(cls, text)
@@ -75,8 +83,17 @@ AC_VERSION = SemVer("0.8.11")
 
 
 def acname_from(text: str) -> ACName:
-    """The nearest ACName: lower-cased, what is not allowed becomes a dash, dashes at the edges go."""
-    return ACName(re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]", "-", text.lower())).strip("-"))
+    """The nearest ACName: lower-cased, what is not allowed becomes a dash, dashes at the edges go.
+
+    Of a text that is too long the beginning is kept, and a hash of the whole, so that different texts stay different.
+    """
+    joined = re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]", "-", text.lower())).strip("-")
+    if len(joined) > LONGEST_NAME:
+        import hashlib
+
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        joined = f"{joined[: LONGEST_NAME - 17].strip('-')}-{digest}"
+    return ACName(joined)
 
 
 def acidentifier_from(text: str) -> ACIdentifier:

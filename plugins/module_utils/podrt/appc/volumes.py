@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from ..errors import InvalidSpec
 from ..value import Value
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Union
 
     Volume = Union["HostVolume", "EmptyVolume"]
+
+
+_MODE = re.compile(r"[0-7]{3,4}")
 
 
 class HostVolume(Value):
@@ -143,14 +147,10 @@ def volume_from_json(value: object, where: str) -> Volume:
 
 
 def parse_mode(text: str, where: str = "") -> int:
-    """An octal mode such as 0755. Raises InvalidSpec."""
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o7777:
+    """A mode of three or four octal digits, such as 0755. Raises InvalidSpec."""
+    if not _MODE.fullmatch(text):
         raise InvalidSpec(f'"{text}" is not an octal mode', 'write it as "0755"', where=where)
-    return mode
+    return int(text, 8)
 
 
 def _with_said(found: dict[str, object], **maybe: bool | None) -> dict[str, object]:

@@ -132,6 +132,12 @@ def _key(profile: Profile, arch: str) -> str:
 def _library() -> ModuleType:
     try:
         import pyseccomp
+    except ModuleNotFoundError as err:
+        raise Unsupported(
+            f"cannot compile a seccomp filter: {err}",
+            "it travels with the runtime: install that again with the module pod_runtime, in a checkout by make venv",
+            library="pyseccomp",
+        ) from err
     except (ImportError, RuntimeError, OSError) as err:
         raise Unsupported(
             f"cannot compile a seccomp filter: {err}",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from enum import Enum
 
 from ..errors import Conflict, HostFailure, NotFound
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 # Two states are moves in progress: a pod may be in the next place by the time one looks again.
 _LOOKS = 8
+_PROBE_SECONDS = 0.1
+_POLL_SECONDS = 0.002
 
 
 class PodState(str, Enum):
@@ -106,8 +109,30 @@ class Pod:
         raise NotFound(f'pod "{self.uuid}" is gone', uuid=self.uuid)
 
     def lock(self) -> bool:
-        """Take the pod's lock if nobody holds it; whether it was taken."""
-        return try_lock(self.fd)
+        """Take the pod's lock if nobody holds it; whether it was taken.
+
+        Who asks for the state of a pod has its lock for a moment, which is not holding it.
+        """
+        end = time.monotonic() + _PROBE_SECONDS
+        while not try_lock(self.fd):
+            if time.monotonic() > end:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def detach(self) -> None:
+        """Let the descriptor lead into the pod's directory only, read-only. For whom will run the pod, before the lock.
+
+        PID 1 of the pod inherits it. Where the kernel refuses it, a pod cannot be run either.
+        """
+        from ..host.detached import open_detached  # not for whoever just looks at pods
+
+        try:
+            fd = open_detached(self.fd, read_only=True)
+        except OSError:
+            return
+        os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
 
     def move(self, state_dir: str) -> None:
         """Rename the pod's directory into another state's. Raises Conflict when it is no longer where it was."""
@@ -139,6 +164,7 @@ def create(paths: Paths) -> Pod:
         raise HostFailure.of(
             "cannot create a pod", err, "run as root, or choose another data directory"
         ) from err
+    pod.detach()
     if not pod.lock():
         raise Conflict(f'the new pod "{uuid}" is locked by another process', uuid=uuid)
     pod.move("prepare")

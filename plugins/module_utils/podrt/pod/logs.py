@@ -55,6 +55,15 @@ def tail(pod: PodDir, app: str, count: int) -> tuple[LogLine, ...]:
     return tuple(read_log(pod, app))[-count:] if count > 0 else ()
 
 
+def last_lines(pod: PodDir, app: str, count: int) -> dict[str, list[str]]:
+    """The texts of the same lines, as results show them: stdout_lines and stderr_lines."""
+    last = tail(pod, app, count)
+    return {
+        f"{stream}_lines": [line.text for line in last if line.stream == stream]
+        for stream in ("stdout", "stderr")
+    }
+
+
 def parse_line(app: str, line: str) -> LogLine:
     """One line as it is on disk; a line that was cut by a crash keeps its text."""
     time, _sep, rest = line.partition(" ")

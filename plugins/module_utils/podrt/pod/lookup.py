@@ -9,6 +9,7 @@ import os
 from ..appc.names import ACName
 from ..errors import InvalidSpec, NotFound
 from ..host.files import entries, make_dirs, read_text, write_atomically
+from ..host.locks import FileLock
 from .lifecycle import open_pod
 
 TYPE_CHECKING = False
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
     from .lifecycle import Pod
 
+# Converging may wait for a download.
+_SECONDS = 1800.0
 # Source: behaviours D5.
 _SEARCHED = ("run", "exited-garbage", "prepare", "prepared")
 
@@ -47,6 +50,16 @@ def uuid_of_name(paths: Paths, name: str) -> str | None:
         return read_text(paths.name(ACName(name))) or None
     except (FileNotFoundError, InvalidSpec):
         return None
+
+
+def lock_name(paths: Paths, name: str) -> FileLock:
+    """Held by whoever converges the pod of a name, from looking to the end. Raises Conflict naming the holder."""
+    return FileLock(f"{paths.locks}/name-{name}", timeout=_SECONDS)
+
+
+def lock_start(paths: Paths, name: str) -> FileLock:
+    """Held while the pod of a name is made ready to start: by a unit too, which whoever converges waits for."""
+    return FileLock(f"{paths.locks}/start-{name}", timeout=_SECONDS)
 
 
 def set_name(paths: Paths, name: str, uuid: str) -> None:

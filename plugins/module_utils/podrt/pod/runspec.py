@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..appc.fields import Fields
 from ..errors import InvalidSpec
 from ..value import Value
@@ -14,6 +16,17 @@ HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
+LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
+# The kernel takes 64 characters. An underscore is usual, if not in RFC 952.
+_HOSTNAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
+_WORD = re.compile(r"[^\s#;]+")  # of resolv.conf and /etc/hosts, where a line and a comment end it
+_LARGEST_FILE = 2**63 - 1
+
+
+def check_range(number: int, least: int, most: int, where: str) -> None:
+    """Raise InvalidSpec unless the number is in the range."""
+    if not least <= number <= most:
+        raise InvalidSpec(f"{number} is out of range", f"use {least} to {most}", where=where)
 
 
 class NetworkRequest(Value):
@@ -32,6 +45,14 @@ class Dns(Value):
     options: tuple[str, ...] = ()
     domain: str = ""
 
+    def check(self) -> None:
+        """Each text must be one word of a line."""
+        for texts, where in ((self.search, "dns_search"), (self.options, "dns_options")):
+            for index, text in enumerate(texts):
+                _check_word(text, f"{where}[{index}]")
+        if self.domain:
+            _check_word(self.domain, "dns_domain")
+
 
 class HostsFile(Value):
     """What /etc/hosts shall be. entries: pairs of an address and its names. Source: behaviours C38."""
@@ -39,12 +60,29 @@ class HostsFile(Value):
     mode: str = "auto"
     entries: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    def check(self) -> None:
+        """Each address has names, and each name is one word of a line."""
+        for index, (_ip, names) in enumerate(self.entries):
+            where = f"hosts_entries[{index}].names"
+            if not names:
+                raise InvalidSpec("an address needs a name", 'write names: ["..."]', where=where)
+            for at, name in enumerate(names):
+                _check_word(name, f"{where}[{at}]")
+
 
 class LogPolicy(Value):
     """How much of each app's output is kept: files of max_bytes, max_files of them."""
 
     max_bytes: int = 4 * 1024 * 1024
     max_files: int = 3
+
+    def check(self) -> None:
+        """There must be a file, and something in it."""
+        if not 1 <= self.max_bytes <= _LARGEST_FILE:
+            raise InvalidSpec(
+                f"a log of {self.max_bytes} bytes cannot be kept", "write it as 4Mi", where="log.max_size"
+            )
+        check_range(self.max_files, 1, 1000, "log.max_files")
 
 
 class RunSpec(Value):
@@ -75,8 +113,13 @@ class RunSpec(Value):
         ):
             if value not in known:
                 raise InvalidSpec(f'unknown value "{value}"', f"use one of {', '.join(known)}", where=where)
-        if self.stop_timeout < 0:
-            raise InvalidSpec("must not be negative", where="stop_timeout")
+        if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
+            raise InvalidSpec(
+                f"{self.hostname!r} is not a host name",
+                "use at most 64 letters, digits, dashes, dots and underscores",
+                where="hostname",
+            )
+        check_range(self.stop_timeout, 0, LONGEST_WAIT, "stop_timeout")
 
     @property
     def host_network(self) -> bool:
@@ -146,6 +189,13 @@ class RunSpec(Value):
             "stopTimeout": self.stop_timeout,
             "log": {"maxBytes": self.log.max_bytes, "maxFiles": self.log.max_files},
         }
+
+
+def _check_word(text: str, where: str) -> None:
+    if not _WORD.fullmatch(text):
+        raise InvalidSpec(
+            f"{text!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
+        )
 
 
 def _network(value: object, where: str) -> NetworkRequest:

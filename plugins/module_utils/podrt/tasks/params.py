@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ..appc.app import EventHandler, check_environment
-from ..appc.fields import Fields
+from ..appc.app import EventHandler, check_environment, check_gids
+from ..appc.fields import Fields, checked_text
 from ..appc.isolators import Capabilities, Cpu, CpuShares, Memory, NoNewPrivileges, OomScoreAdj, Seccomp
 from ..appc.names import ACName
 from ..appc.ports import ExposedPort, Port
@@ -15,7 +15,17 @@ from ..errors import InvalidSpec
 from ..image.fetch import FetchPolicy
 from ..image.reference import parse_reference
 from ..net.conf import parse_requests
-from ..pod.runspec import INSECURE, STOP_TIMEOUT, Dns, HostsFile, LogPolicy, NetworkRequest, RunSpec
+from ..pod.runspec import (
+    INSECURE,
+    LONGEST_WAIT,
+    STOP_TIMEOUT,
+    Dns,
+    HostsFile,
+    LogPolicy,
+    NetworkRequest,
+    RunSpec,
+    check_range,
+)
 from ..stage0.spec import AppSpec, NamedVolume, PodSpec, SpecMount
 
 TYPE_CHECKING = False
@@ -26,6 +36,8 @@ if TYPE_CHECKING:
 
 def pod_spec(options: Fields) -> PodSpec:
     """A pod from the options of pod_run. Raises InvalidSpec with the option's place."""
+    check_range(options.integer("wait_timeout", 300), 0, LONGEST_WAIT, "wait_timeout")
+    check_range(options.integer("tail", 20), 0, LONGEST_WAIT, "tail")
     apps = tuple(_app(Fields(*item)) for item in options.items("apps"))
     if not apps:
         raise InvalidSpec("a pod needs at least one app", 'write apps: [{image: "..."}]', where="apps")
@@ -54,33 +66,26 @@ def environment(options: Fields, name: str) -> Pairs:
         return ()
     where = options.where_of(name)
     if not isinstance(value, dict):
-        raise InvalidSpec("expected a dictionary of names and strings", where=where)
+        raise InvalidSpec("expected a dictionary of names and strings", 'write {NAME: "..."}', where=where)
+    pairs = []
     for key, content in value.items():
-        if not isinstance(content, str):
-            kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(content), "not a string")
-            raise InvalidSpec(
-                f"the value is {kind} to YAML, so its spelling is lost",
-                f'quote the value: {key}: "..." (or use the string filter)',
-                where=f"{where}.{key}",
-            )
-    pairs = tuple((str(key), content) for key, content in value.items())
-    check_environment(pairs, where)
-    return pairs
+        name = checked_text(key, where, "a name as")
+        pairs.append((name, checked_text(content, f"{where}.{name}", f"{name}:", secret=True)))
+    check_environment(tuple(pairs), where)
+    return tuple(pairs)
 
 
 def _app(options: Fields) -> AppSpec:
     name, exec_path = options.optional_text("name"), options.optional_text("exec")
     return AppSpec(
-        image=parse_reference(options.text("image"), options.where_of("image")),
+        image=parse_reference(options.text("image"), options.where_of("image"), relative=False),
         name=ACName(name, options.where_of("name")) if name else None,
         exec=(exec_path,) if exec_path else (),
         args=options.strings("args"),
         working_directory=_absolute(options, "working_dir"),
         user=options.text("user", ""),
         group=options.text("group", ""),
-        supplementary_gids=options.integers("supplementary_gids")
-        if options.has("supplementary_gids")
-        else None,
+        supplementary_gids=_gids(options),
         environment=environment(options, "environment"),
         mounts=_mounts(options),
         isolators=_isolators(options),
@@ -95,8 +100,18 @@ def _app(options: Fields) -> AppSpec:
 def _absolute(options: Fields, name: str) -> str:
     path = options.text(name, "")
     if path and not path.startswith("/"):
-        raise InvalidSpec(f'"{path}" is not an absolute path', where=options.where_of(name))
+        raise InvalidSpec(
+            f'"{path}" is not an absolute path', "begin it with /", where=options.where_of(name)
+        )
     return path
+
+
+def _gids(options: Fields) -> tuple[int, ...] | None:
+    if not options.has("supplementary_gids"):
+        return None
+    gids = options.integers("supplementary_gids")
+    check_gids(gids, options.where_of("supplementary_gids"))
+    return gids
 
 
 def _event_handlers(options: Fields) -> tuple[EventHandler, ...]:
@@ -108,7 +123,10 @@ def _mounts(options: Fields) -> tuple[SpecMount, ...]:
     found = []
     for item in options.items("mounts"):
         mount = Fields(*item)
-        found.append(SpecMount(ACName(mount.text("volume"), mount.where_of("volume")), mount.text("target")))
+        target = mount.text("target")
+        if not target:
+            raise InvalidSpec("must not be empty", "name a path of the app", where=mount.where_of("target"))
+        found.append(SpecMount(ACName(mount.text("volume"), mount.where_of("volume")), target))
     return tuple(found)
 
 
@@ -141,11 +159,24 @@ def _capabilities(options: Fields) -> list[Isolator]:
             "name the whole set with caps_retain, or what to take from the default with caps_remove",
             where="caps_retain",
         )
-    return [
-        Capabilities(mode, tuple(sorted(set(options.strings(f"caps_{mode}")))))
-        for mode in ("retain", "remove")
-        if options.has(f"caps_{mode}")
-    ]
+    found: list[Isolator] = []
+    for mode in ("retain", "remove"):
+        if options.has(f"caps_{mode}"):
+            names = options.strings(f"caps_{mode}")
+            found.append(Capabilities(mode, tuple(sorted(set(names)))))
+            _check_capabilities(names, options.where_of(f"caps_{mode}"))
+    return found
+
+
+def _check_capabilities(names: tuple[str, ...], where: str) -> None:
+    """The first process of a pod refuses a name that no kernel has; here the option can be named."""
+    from ..stage1.capabilities import mask_of
+
+    for index, name in enumerate(names):
+        try:
+            mask_of((name,))
+        except InvalidSpec as err:
+            raise InvalidSpec(err.reason, err.hint, where=f"{where}[{index}]") from err
 
 
 def _seccomp(options: Fields) -> list[Isolator]:
@@ -184,7 +215,9 @@ def _volume(options: Fields) -> SpecVolume:
     if kind == "host":
         source = _absolute(options, "source")
         if not source:
-            raise InvalidSpec("a host volume needs a source", where=options.where_of("source"))
+            raise InvalidSpec(
+                "a host volume needs a source", "name a path of the host", where=options.where_of("source")
+            )
         return HostVolume(name, source, read_only, options.optional_boolean("recursive"))
     mode = parse_mode(options.text("mode", "0755"), options.where_of("mode"))
     try:
@@ -214,6 +247,7 @@ def _refuse_aliens(options: Fields, kind: str) -> None:
         if options.has(option) and owner != kind:
             raise InvalidSpec(
                 f'only volumes of kind "{owner}" have it, and this one is "{kind}"',
+                f"take it out, or set kind: {owner}",
                 where=options.where_of(option),
             )
 
@@ -246,9 +280,16 @@ def _networks(options: Fields) -> tuple[NetworkRequest, ...]:
     if not words:
         return (NetworkRequest("default"),)
     try:
-        return tuple(NetworkRequest(name, args) for name, args in parse_requests(",".join(words)))
+        return tuple(_network(name, args) for name, args in parse_requests(",".join(words)))
     except InvalidSpec as err:
         raise InvalidSpec(err.reason, err.hint, where=options.where_of("networks")) from err
+
+
+def _network(name: str, args: Pairs) -> NetworkRequest:
+    """A network with its arguments in one order, since theirs means nothing and a document keeps none."""
+    if len(dict(args)) < len(args):
+        raise InvalidSpec(f'network "{name}" has an argument twice', "write arguments as K=V;K2=V2")
+    return NetworkRequest(name, tuple(sorted(args)))
 
 
 def _dns(options: Fields) -> Dns:
@@ -257,7 +298,9 @@ def _dns(options: Fields) -> Dns:
     if len(servers) == 1 and servers[0] in ("host", "none"):
         if any(more):
             raise InvalidSpec(
-                f"dns: [{servers[0]}] leaves no place for dns_search, dns_options and dns_domain", where="dns"
+                f"dns: [{servers[0]}] leaves no place for dns_search, dns_options and dns_domain",
+                "take one or the other out",
+                where="dns",
             )
         return Dns(servers[0])
     for index, server in enumerate(servers):
@@ -277,11 +320,19 @@ def _hosts(options: Fields) -> HostsFile:
     for item in options.items("hosts_entries"):
         entry = Fields(*item)
         if not _is_address(entry.text("ip")):
-            raise InvalidSpec(f'"{entry.text("ip")}" is not an IP address', where=entry.where_of("ip"))
+            raise InvalidSpec(
+                f'"{entry.text("ip")}" is not an IP address',
+                "write it as 10.0.0.1 or fd00::1",
+                where=entry.where_of("ip"),
+            )
         found.append((entry.text("ip"), entry.strings("names")))
     if options.boolean("hosts_from_host", False):
         if found:
-            raise InvalidSpec("cannot be used together with hosts_from_host", where="hosts_entries")
+            raise InvalidSpec(
+                "cannot be used together with hosts_from_host",
+                "take one or the other out",
+                where="hosts_entries",
+            )
         return HostsFile("host")
     return HostsFile("custom", tuple(found)) if found else HostsFile()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from ..pod.lifecycle import open_pod
-from ..pod.logs import tail
+from ..pod.logs import last_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -
     apps = result["apps"]
     with open_pod(host.paths, str(result["uuid"])) as pod:
         for app in apps if isinstance(apps, list) else ():
-            last = tail(pod.dir, app["name"], lines)
-            app["stdout_lines"] = [line.text for line in last if line.stream == "stdout"]
-            app["stderr_lines"] = [line.text for line in last if line.stream == "stderr"]
+            app.update(last_lines(pod.dir, app["name"], lines))
 
 
 def image_result(image: StoredImage) -> dict[str, object]:
@@ -100,6 +98,7 @@ def volume_result(volume: VolumeStatus) -> dict[str, object]:
         "labels": dict(volume.labels),
         "used_by": list(volume.used_by),
         "bytes": volume.bytes,
+        "problem": volume.problem,
     }
 
 

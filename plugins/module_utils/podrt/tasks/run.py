@@ -16,7 +16,8 @@ from ..host.host import Host
 from ..host.paths import Paths
 from ..image import fetch
 from ..image.reference import parse_reference
-from ..pod.lifecycle import open_pod
+from ..pod import lookup
+from ..pod.lifecycle import PodState, open_pod
 from ..stage0 import plan
 from ..stage0.change import converge
 from .params import fetch_policy, pod_spec
@@ -61,32 +62,43 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     state = options.text("state", "started")
     plan.check_state(state)
     name = ACName(options.text("name"), "name")
-    if state == "absent":
-        outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
-        return {**outcome_result(outcome), "pod": None}
-    completes = options.boolean("wait", False)
-    planned, left = converge(
-        host, plan.ensure_pod(host, pod_spec(options), state, completes=completes), apply=not check
-    )
-    found = plan.find_named(host, name)
-    result = {
-        **outcome_result(planned),
-        "warnings": [*left.warnings, *(_informed(host, found) if planned.changed else ())],
-        "pod": pod_result(found) if found else None,
-    }
-    if completes and not check and state in ("started", "restarted"):
+    if check:
+        return _converge_pod(host, name, state, options, check=True)
+    with lookup.lock_name(host.paths, name) as lock:
+        result = _converge_pod(host, name, state, options, check=False)
+        lock.remove()
+    if options.boolean("wait", False) and state in ("started", "restarted"):
         _await_end(host, name, options, result)
     return result
 
 
-def _informed(host: Host, found: PodStatus | None) -> tuple[str, ...]:
-    """What preparing the pod had to do differently than was asked for."""
+def _converge_pod(host: Host, name: ACName, state: str, options: Fields, *, check: bool) -> dict[str, object]:
+    if state == "absent":
+        outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
+        return {**outcome_result(outcome), "pod": None}
+    spec, completes = pod_spec(options), options.boolean("wait", False)
+    planned, left = converge(host, plan.ensure_pod(host, spec, state, completes=completes), apply=not check)
+    found = plan.find_named(host, name)
+    result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
+    if planned.changed and found and not check:
+        result["warnings"] = [*left.warnings, *_informed(host, found, completes=completes)]
+    else:
+        result["warnings"] = [*left.warnings, *planned.foreseen]
+    return result
+
+
+def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
+    """What became of a pod otherwise than one might think from its description."""
     from ..stage0.prepare import informed
 
-    if found is None:
-        return ()
     with open_pod(host.paths, found.uuid) as pod:
-        return informed(pod.dir)
+        said = informed(pod.dir)
+    if found.state is PodState.EXITED and not found.was_stopped and not completes:
+        said += (
+            f'pod "{found.name}" has ended already, with status {found.exit_code}; '
+            "wait: true is for pods that do their work and end",
+        )
+    return said
 
 
 def _await_end(host: Host, name: str, options: Fields, result: dict[str, object]) -> None:
@@ -132,13 +144,17 @@ def _failure(name: str, code: int | None, shown: dict[str, object]) -> str:
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
     policy = fetch_policy(options)
-    reference = parse_reference(options.text("name"), "name")
+    reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
-        outcome, _left = converge(host, plan.ensure_no_image(host, reference, policy), apply=not check)
+        outcome, _left = converge(host, plan.ensure_no_image(host, reference), apply=not check)
         return {**outcome_result(outcome), "image": None}
     outcome, _left = converge(host, plan.ensure_image(host, reference, policy), apply=not check)
     stored = fetch.lookup(host, reference, policy)
-    return {**outcome_result(outcome), "image": image_result(stored) if stored else None}
+    return {
+        **outcome_result(outcome),
+        "warnings": list(outcome.foreseen),
+        "image": image_result(stored) if stored else None,
+    }
 
 
 def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
@@ -194,7 +210,7 @@ def failure(err: PodError) -> dict[str, object]:
         "hint": err.hint,
         "changes": changes,
         "changed": bool(changes),
-        "rolled_back": bool(facts.pop("rolled_back", False)),
+        **({"rolled_back": facts.pop("rolled_back")} if "rolled_back" in facts else {}),
         "facts": facts,
     }
 

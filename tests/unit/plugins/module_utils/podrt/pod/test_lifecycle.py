@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 
 import pytest
 
@@ -12,7 +13,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     InvalidSpec,
     NotFound,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock, is_locked
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import STATES, Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lookup
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import (
@@ -138,11 +139,35 @@ def _made(paths: Paths) -> str:
 
 def test_a_lock_that_is_held_says_by_whom(paths: Paths) -> None:
     path = f"{paths.data}/lock"
-    with FileLock(path):
-        assert is_locked(path)
-        with pytest.raises(Conflict, match=rf"held by .*pid {os.getpid()}"), FileLock(path, timeout=0.1):
-            pass
-    assert not is_locked(path)
+    by_us = rf"held by .*pid {os.getpid()}"
+    with FileLock(path), pytest.raises(Conflict, match=by_us), FileLock(path, timeout=0.1):
+        pass
+    with FileLock(path, timeout=0):
+        pass
+
+
+def test_who_asks_for_the_state_keeps_nobody_from_the_lock(paths: Paths) -> None:
+    """A look at the lock takes it for a moment: polling must not look like another process that has the pod."""
+    with create(paths) as pod:
+        uuid = pod.uuid
+    stop = threading.Event()
+
+    def poll() -> None:
+        with open_pod(paths, uuid) as asked:
+            while not stop.is_set():
+                asked.state()
+
+    pollers = [threading.Thread(target=poll) for _number in range(3)]
+    for poller in pollers:
+        poller.start()
+    try:
+        for _number in range(300):
+            with open_pod(paths, uuid) as pod:
+                assert pod.lock()
+    finally:
+        stop.set()
+        for poller in pollers:
+            poller.join()
 
 
 def test_a_run_spec_survives_json() -> None:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The installation of a runtime: the command, the key, and who uses which one."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import stat
+import subprocess
+import tarfile
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import compare
+
+OLD, NEW, OTHER = "0" * 32, "1" * 32, "2" * 32
+# Instead of a runtime: shows how it was called.
+SHOW = b"import sys\nprint('\\n'.join(sys.argv[1:]))\n"
+
+
+@pytest.fixture
+def archive(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "runtime.tar"
+    with tarfile.open(path, "w") as file:
+        entry = tarfile.TarInfo("podrt/launch.py")
+        entry.size = len(SHOW)
+        file.addfile(entry, io.BytesIO(SHOW))
+    return str(path)
+
+
+def installed(archive: str, data: pathlib.Path, *hashes: str) -> list[str]:
+    """Install runtimes. Their directories."""
+    paths = [install.runtime_dir(str(data), name) for name in hashes]
+    for path in paths:
+        install.install(archive, path)
+    return paths
+
+
+# --- podctl ---
+
+
+def called(podctl: pathlib.Path, *words: str) -> list[str]:
+    return subprocess.run(
+        [str(podctl), *words], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.splitlines()
+
+
+def test_podctl_knows_the_directories_of_its_host(archive: str, tmp_path: pathlib.Path) -> None:
+    data, config = tmp_path / 'it\'s a $HOME; "dir"', tmp_path / "etc"
+    (path,) = installed(archive, data, NEW)
+    podctl = tmp_path / "bin" / "podctl"
+    install.write_launcher(str(podctl), install.launcher_text(path, str(data), str(config)))
+    assert called(podctl, "list", "--dir=/else", "a b") == [
+        f"--dir={data}",
+        f"--local-config={config}",
+        "list",
+        "--dir=/else",
+        "a b",
+    ]
+    assert podctl.read_text().splitlines()[-1].startswith("exec ")
+
+
+def test_podctl_says_nothing_of_directories_that_it_takes_anyway(tmp_path: pathlib.Path) -> None:
+    assert (Paths().data, Paths().local_config) == (install.DATA_DIR, install.CONFIG_DIR)
+    text = install.launcher_text("/runtime", "/var/lib/pods/", "/etc/pods")
+    assert "--" not in text
+    assert "--local-config" not in install.launcher_text("/runtime", "/srv/pods", "/etc/pods")
+
+
+# --- the key of fingerprints ---
+
+
+def test_the_key_is_made_once_and_is_nobodys_business(archive: str, tmp_path: pathlib.Path) -> None:
+    installed(archive, tmp_path / "data", OLD)
+    key = tmp_path / "data" / "fingerprint.key"
+    content = key.read_bytes()
+    assert (len(content), stat.S_IMODE(key.stat().st_mode)) == (32, 0o600)
+    installed(archive, tmp_path / "data", NEW)
+    assert key.read_bytes() == content
+    assert sorted(os.listdir(tmp_path / "data")) == ["fingerprint.key", "runtime"]
+
+
+def test_hosts_have_keys_of_their_own(archive: str, tmp_path: pathlib.Path) -> None:
+    keys = []
+    for name in ("one", "two"):
+        installed(archive, tmp_path / name, NEW)
+        paths = Paths(data=str(tmp_path / name))
+        keys.append(compare.fingerprint_key(paths))
+        assert compare.fingerprint_key(paths) == keys[-1]
+    assert keys[0] != keys[1]
+
+
+def test_without_a_key_nobody_can_guess_one(tmp_path: pathlib.Path) -> None:
+    paths = Paths(data=str(tmp_path))
+    assert compare.fingerprint_key(paths) != compare.fingerprint_key(paths)
+
+
+# --- who uses what ---
+
+
+def test_a_runtime_goes_when_nobody_uses_it(archive: str, tmp_path: pathlib.Path) -> None:
+    data, units = tmp_path / "data", tmp_path / "units"
+    old, new, other = installed(archive, data, OLD, NEW, OTHER)
+    pod = data / "pods" / "run" / "5a4f7a52-8b1c-4c5e-9a57-0f1d3b2c4e6f"
+    pod.mkdir(parents=True)
+    (pod / "runtime").write_text(old)
+    units.mkdir()
+    (units / "pod-web.service").write_text(
+        f'[Service]\nExecStart=/usr/bin/python3 -I -S "{other}/podrt/launch.py" --dir={data} start web\n'
+    )
+    assert install.unused(str(data), new, str(units)) == []
+    (units / "pod-web.service").write_text(f"# {other}/podrt/launch.py\n[Service]\nExecStart=/bin/true\n")
+    assert install.unused(str(data), new, str(units)) == [other]
+    (pod / "runtime").unlink()
+    assert install.unused(str(data), new, str(units)) == [old, other]
+    assert install.unused(str(data), None, str(units)) == [old, new, other]
+
+
+def test_a_runtime_that_is_reached_through_a_link_is_in_use_all_the_same(
+    archive: str, tmp_path: pathlib.Path
+) -> None:
+    (real,) = installed(archive, tmp_path / "real", NEW)
+    link = tmp_path / "link"
+    link.symlink_to("real")
+    pod = tmp_path / "real" / "pods" / "run" / "5a4f7a52-8b1c-4c5e-9a57-0f1d3b2c4e6f"
+    pod.mkdir(parents=True)
+    (pod / "runtime").write_text(real)
+    assert install.unused(str(link), None, str(tmp_path)) == []
+    (pod / "runtime").unlink()
+    assert install.unused(str(link), real, str(tmp_path)) == []
