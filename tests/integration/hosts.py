@@ -69,14 +69,12 @@ class Lab:
         file = CHECKOUT / "tests" / "hosts" / PROGRAMS["light"]
         return [sys.executable, "-B", str(file), "lab", "--", *command]
 
-    def ansible_playbook(
-        self, hosts: list[str], playbook: str, *arguments: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Play a playbook of the checkout on hosts, over ssh."""
+    def ansible_env(self) -> dict[str, str]:
+        """The environment in which Ansible reaches the hosts, with the collection of the checkout."""
         common = (
             f"-F {self.config} -o ControlMaster=auto -o ControlPersist=60s -o ControlPath={self.state}/%C"
         )
-        env = {
+        return {
             **self.env,
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".cache" / "collections"),
@@ -85,10 +83,21 @@ class Lab:
             "ANSIBLE_NOCOLOR": "1",
             "LC_ALL": "C.UTF-8",
         }
+
+    def ansible_playbook(
+        self, hosts: list[str], playbook: str, *arguments: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Play a playbook of the checkout on hosts, over ssh."""
         program = pathlib.Path(sys.executable).with_name("ansible-playbook")
         argv = [str(program), "-i", ",".join(hosts) + ",", playbook, *arguments]
         return subprocess.run(
-            argv, cwd=CHECKOUT, env=env, check=False, text=True, capture_output=True, timeout=280
+            argv,
+            cwd=CHECKOUT,
+            env=self.ansible_env(),
+            check=False,
+            text=True,
+            capture_output=True,
+            timeout=280,
         )
 
     def destroy(self) -> None:

@@ -4,16 +4,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import Machine, new_machine
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
+from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import (
+    Machine,
+    cgroups_of,
+    new_machine,
+)
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
 TASK = str(pathlib.Path(__file__).with_name("task.py"))
@@ -50,6 +58,7 @@ class Host:
     def task(self, module: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
         """The result of a task."""
         out, err = self.start(module, "check" if check else "run", options).communicate(timeout=120)
+        self.machine.uuids()  # which remembers the pods that are here now
         assert not err, err
         result: dict[str, Any] = json.loads(out)
         assert "Traceback" not in out
@@ -69,8 +78,26 @@ class Host:
         return self.task("pod_run", name="web", state="absent")
 
 
+@pytest.fixture(scope="session")
+def pods() -> Iterator[set[str]]:
+    """The UUIDs of all pods that tests here have made. Nothing of them is left on this machine in the end."""
+    made: set[str] = set()
+    yield made
+    assert cgroups_of(sorted(made)) == []
+
+
+def remove_groups(uuids: Sequence[str], seconds: float = 10.0) -> None:
+    """Remove the groups of pods whose machine has been killed, as soon as the kernel has ended their processes."""
+    end = time.monotonic() + seconds
+    while (left := cgroups_of(uuids)) and time.monotonic() < end:
+        for directory in (found for group in left for found, _dirs, _files in os.walk(group, topdown=False)):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        time.sleep(0.02)
+
+
 @pytest.fixture
-def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+def host(tmp_path: pathlib.Path, pods: set[str]) -> Iterator[Host]:
     image = write_image(
         tmp_path / "busybox.aci",
         "example.com/busybox",
@@ -82,4 +109,10 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
         },
     )
     with new_machine(tmp_path / "machine") as machine:
+        # Fingerprints that two processes make are compared, and nobody installs a runtime here.
+        machine.data.mkdir()
+        install.make_key(str(machine.data / "fingerprint.key"))
         yield Host(machine, str(image))
+        uuids = machine.uuids()
+    pods.update(uuids)
+    remove_groups(uuids)

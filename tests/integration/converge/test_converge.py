@@ -14,10 +14,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
+from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import SERVE, Host
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
 CANARY = "canary-7f3a9c"
 KILLS = 100
+
+
+def port(*host_ports: int) -> list[dict[str, Any]]:
+    return [{"name": "http", "host_port": number} for number in host_ports]
+
+
+def mounts(*volumes: str) -> list[dict[str, str]]:
+    return [{"volume": name, "target": f"/{name}"} for name in volumes]
 
 
 def paths(result: dict[str, Any]) -> list[str]:
@@ -111,7 +120,45 @@ def test_states(host: Host) -> None:
     assert host.pod(state="stopped")["pod"]["state"] == "exited"
     assert host.pod(state="stopped")["changed"] is False
     again = host.pod()
-    assert (again["changes"][0]["reason"], again["pod"]["state"]) == ("drift", "running")
+    (change,) = again["changes"]
+    assert (change["reason"], change["impact"]) == ("playbook", "none")
+    assert again["pod"]["state"] == "running"
+
+
+@pytest.mark.parametrize("state", ["prepared", "stopped"])
+def test_a_replacement_that_does_not_run_says_that_what_ran_ends(host: Host, state: str) -> None:
+    host.pod("debug")
+    foretold = host.pod("info", check=True, state=state)
+    done = host.pod("info", state=state)
+    assert foretold["changes"] == done["changes"]
+    assert paths(done) == ["apps.app.app.environment.LEVEL", "pods.web.state"]
+    assert (done["changes"][1]["after"], done["changes"][1]["impact"]) == ("prepared", "restart")
+    assert done["pod"]["state"] == "prepared"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "path"),
+    [
+        ({"app": {"args": ["-c", SERVE]}}, {"app": {"args": ["-c", *SERVE.split(" ")]}}, "apps.app.app.exec"),
+        ({"ports": port(8097, 8098)}, {"ports": port(8097)}, "ports.http"),
+        ({"ports": port(8097, 8098)}, {"ports": port(8097, 8099)}, "ports.http"),
+        ({"ports": port(8097, 8098)}, {"ports": port(8098, 8097)}, ""),
+        ({"app": {"supplementary_gids": [1, 2]}}, {"app": {"supplementary_gids": [2, 1]}}, ""),
+        (
+            {"volumes": [{"name": "a"}, {"name": "b"}], "mounts": mounts("a", "b")},
+            {"volumes": [{"name": "b"}, {"name": "a"}], "mounts": mounts("b", "a")},
+            "",
+        ),
+    ],
+)
+def test_what_differs_is_noticed_and_an_order_that_means_nothing_is_not(
+    host: Host, before: dict[str, Any], after: dict[str, Any], path: str
+) -> None:
+    first = host.pod(**before)
+    assert not first.get("failed"), first
+    then = host.pod(**after)
+    assert paths(then) == ([path] if path else [])
+    assert (then["pod"]["uuid"] == first["pod"]["uuid"]) is not bool(path)
 
 
 def test_a_pod_that_was_killed_is_started_again(host: Host) -> None:
@@ -120,6 +167,7 @@ def test_a_pod_that_was_killed_is_started_again(host: Host) -> None:
     wait_for(lambda: host.task("pod_info", gather=["pods"])["pods"][0]["state"] == "exited")
     again = host.pod()
     assert paths(again) == ["pods.web.state"]
+    assert again["changes"][0]["reason"] == "drift"
     assert again["pod"]["state"] == "running"
 
 
@@ -147,14 +195,125 @@ def test_a_task_that_ends_is_run_once_and_tells_its_status_and_last_words(host: 
     assert (again["changed"], again["rc"]) == (False, 0)
 
 
-def test_a_new_pod_that_does_not_come_up_brings_the_old_one_back(host: Host) -> None:
-    host.pod("good")
-    failed = host.pod("good", app={"exec": "/bin/missing"})
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"app": {"exec": "/bin/missing"}}, "/bin/missing"),
+        ({"app": {"exec": "missing"}}, 'error looking up "missing"'),
+        ({"app": {"user": "nobody-there"}}, '"nobody-there" user not found'),
+        ({"app": {"working_dir": "/nowhere"}}, 'cannot use the working directory "/nowhere"'),
+        ({"networks": ["nowhere"]}, "networks not found: nowhere"),
+    ],
+)
+def test_what_would_stop_a_new_pod_is_found_while_the_old_one_runs(
+    host: Host, options: dict[str, Any], message: str
+) -> None:
+    old = host.pod("good", ports=port(8099))["pod"]
+    before = host.machine.snapshot()
+    failed = host.pod("good", ports=port(8099), **options)
+    assert failed["failed"] is True
+    assert message in failed["msg"]
+    assert "rolled_back" not in failed
+    assert failed["changes"] == []
+    (pod,) = host.task("pod_info", gather=["pods"])["pods"]
+    assert (pod["uuid"], pod["pid"], pod["state"]) == (old["uuid"], old["pid"], "running")
+    assert host.machine.snapshot() == before
+
+
+def test_a_new_pod_that_does_not_come_up_brings_the_old_one_back_with_its_files(host: Host) -> None:
+    volume = {"volumes": [{"name": "v"}], "mounts": mounts("v")}
+    write = "test -e /v/kept && echo again; touch /v/kept /kept; trap 'exit 0' TERM; sleep 1000 & wait"
+    old = host.pod("good", app={"args": ["-c", write]}, **volume)["pod"]
+    fails = {"pre_start": ["/bin/sh", "-c", "echo it cannot be; exit 5"], "args": ["-c", write]}
+    failed = host.pod("good", app=fails, **volume)
     assert (failed["failed"], failed["rolled_back"]) == (True, True)
-    assert "missing" in failed["msg"]
+    assert "the pre-start handler ended with status 5" in failed["msg"]
+    (app,) = failed["facts"]["apps"]
+    assert (app["name"], app["exit_code"], app["stdout_lines"]) == ("app", 5, ["it cannot be"])
     (pod,) = host.task("pod_info", gather=["pods"])["pods"]
     assert (pod["state"], pod["name"]) == ("running", "web")
-    assert host.pod("good")["changed"] is False
+    (change,) = failed["changes"]
+    assert (change["path"], change["before"], change["after"]) == ("pods.web.uuid", old["uuid"], pod["uuid"])
+    directory = host.machine.data / "pods" / "run" / pod["uuid"]
+    assert (directory / "sharedVolumes" / "v" / "kept").exists()
+    assert list(directory.glob("overlay/*/upper/app/kept"))
+    wait_for(lambda: "again" in (directory / "logs" / "app.log").read_text())
+    assert host.pod("good", app={"args": ["-c", write]}, **volume)["changed"] is False
+
+
+def test_check_mode_foretells_what_would_stop_the_run(host: Host) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    missing = {"volumes": [{"name": "v", "source": "/nowhere"}], "mounts": mounts("v")}
+    for options, message in (
+        (missing, "Failed to stat /nowhere"),
+        ({"app": {"image": "/nowhere.aci"}}, "/nowhere.aci"),
+        ({"app": {"image": "docker://127.0.0.1:1/none:1"}, "pull": "never"}, "unable to fetch docker image"),
+        ({"app": {"image": "example.com/nothing"}}, "example.com/nothing"),
+    ):
+        foretold = host.pod(check=True, **options)
+        assert foretold["changed"] is True
+        assert ["this would fail now" in line and message in line for line in foretold["warnings"]] == [True]
+        assert host.pod(**options)["failed"] is True
+    refused = host.pod(check=True, app={"image": "docker://127.0.0.1:1/none:1"}, insecure_options=[])
+    assert refused["error"] == "untrusted"
+
+
+def test_a_pod_that_ends_at_once_is_told_of(host: Host) -> None:
+    def warned() -> bool:
+        warnings = host.pod(app={"args": ["-c", "exit 3"]})["warnings"]
+        return any('pod "web" has ended already, with status 3' in line for line in warnings)
+
+    wait_for(warned)  # whether it has ended by then is a matter of milliseconds
+
+
+def test_an_image_file_that_was_touched_is_the_same_image(host: Host) -> None:
+    pod = host.pod()["pod"]
+    os.utime(host.image)
+    assert host.pod(check=True)["changed"] is False
+    assert host.pod()["changed"] is False
+    assert host.task("pod_image", name=host.image, insecure_options=["image"])["changed"] is False
+    assert host.pod()["pod"]["uuid"] == pod["uuid"]
+
+
+def test_an_image_that_changes_is_to_blame_for_what_comes_of_it(host: Host) -> None:
+    def image(marker: str) -> str:
+        app = {
+            "exec": ["/bin/sh"],
+            "user": "0",
+            "group": "0",
+            "environment": [{"name": "OF", "value": marker}],
+        }
+        return str(write_image(pathlib.Path(host.image), "example.com/busybox", app))
+
+    image("one")
+    first = host.pod("a")["pod"]["apps"][0]["image_id"]
+    image("two")
+    foretold = host.pod("b", check=True)
+    done = host.pod("b")
+    reasons = {change["path"]: change["reason"] for change in done["changes"]}
+    assert reasons == {
+        f"images.{host.image}": "image",
+        "apps.app.app.environment.LEVEL": "playbook",
+        "apps.app.app.environment.OF": "image",
+        "apps.app.image.id": "image",
+    }
+    assert {"apps.app.app.environment.LEVEL", "apps.app.image.id"} < set(paths(foretold))
+    (fetched,) = [change for change in done["changes"] if change["path"] == f"images.{host.image}"]
+    assert (fetched["before"], fetched["after"]) == (first, done["pod"]["apps"][0]["image_id"])
+
+
+def test_tasks_about_one_name_wait_for_each_other(host: Host) -> None:
+    host.task("pod_image", name=host.image, insecure_options=["image"])
+    app = {"image": host.image, "name": "app", "exec": "/bin/sh", "args": ["-c", SERVE]}
+    options = {"name": "web", "apps": [app], "insecure_options": ["image"]}
+    both = [host.start("pod_run", "run", options) for _other in range(2)]
+    results = [json.loads(process.communicate(timeout=60)[0]) for process in both]
+    assert sorted(result["changed"] for result in results) == [False, True]
+    assert len({result["pod"]["uuid"] for result in results}) == 1
+    assert len(host.task("pod_info", gather=["pods"])["pods"]) == 1
+    assert not os.listdir(host.machine.data / "locks") or "name-web" not in os.listdir(
+        host.machine.data / "locks"
+    )
 
 
 @pytest.mark.parametrize(

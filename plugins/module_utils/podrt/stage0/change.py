@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import PodError
+from ..errors import Conflict, HostFailure, NotFound, PodError
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -43,25 +43,35 @@ class Difference(Value):
 
 
 class Change(Value):
-    """A step of a plan. differences say why; apply does it. subject: what it is done to, such as pod "web"."""
+    """A step of a plan. differences say why; apply does it. subject: what it is done to, such as pod "web".
+
+    A change without differences is bookkeeping: it is applied, and nobody calls it a change.
+    """
 
     subject: str
     differences: tuple[Difference, ...]
 
-    def apply(self, host: Host) -> None:
-        """Make it so. Re-checks under its lock what was found, and raises Conflict when that has changed."""
+    def foresee(self, host: Host) -> None:
+        """Raise what apply would refuse, as far as that is known beforehand. Changes nothing."""
+
+    def apply(self, host: Host) -> tuple[Difference, ...] | None:
+        """Make it so. Re-checks under its lock what was found, and raises Conflict when that has changed.
+
+        Returns the differences where they are known better now, else None.
+        """
         raise TypeError(f"{type(self).__name__} cannot be applied")
 
 
 class Outcome(Value):
-    """What converge did, or would do."""
+    """What converge did, or would do. foreseen: why it would fail, unless something else is done before."""
 
     changes: tuple[Change, ...]
+    foreseen: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether anything was, or would be, changed."""
-        return bool(self.changes)
+        return bool(self.differences)
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -70,21 +80,36 @@ class Outcome(Value):
 
 
 def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
-    """Walk a plan and apply each change as it comes, or not. Returns the outcome and what the plan returned.
+    """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
     Each yield of the plan answers whether the change was applied. A failure midway carries the changes that were
     made in facts["changes"].
     """
     made: list[Change] = []
+    foreseen: list[str] = []
     try:
         change = next(plan)
         while True:
             if apply:
-                change.apply(host)
-            made.append(change)
+                known = change.apply(host)
+                made.append(change if known is None else change.replace(differences=known))
+            else:
+                foreseen += _foresee(host, change)
+                made.append(change)
             change = plan.send(apply)
     except StopIteration as stop:
-        return Outcome(tuple(made)), stop.value
+        return Outcome(tuple(made), tuple(foreseen)), stop.value
     except PodError as err:
-        err.facts.setdefault("changes", [entry.to_json() for entry in Outcome(tuple(made)).differences])
+        earlier = [entry.to_json() for entry in Outcome(tuple(made)).differences]
+        own = err.facts.get("changes")
+        err.facts["changes"] = earlier + (own if isinstance(own, list) else [])
         raise
+
+
+def _foresee(host: Host, change: Change) -> tuple[str, ...]:
+    """Why a change would fail. What only the description could cure is raised; the rest another task may cure first."""
+    try:
+        change.foresee(host)
+    except (Conflict, HostFailure, NotFound) as err:
+        return (f"this would fail now: {err.message}",)
+    return ()

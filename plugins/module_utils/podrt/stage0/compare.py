@@ -8,6 +8,7 @@ Both sides are the same types, so this only has to flatten two documents and say
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 
 from ..host.files import read_bytes
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.paths import Paths
     from ..pod.runspec import RunSpec
+
+    Documents = tuple[PodManifest, RunSpec]
 
 _LISTS_BY_NAME = (
     "apps",
@@ -31,16 +34,20 @@ _LISTS_BY_NAME = (
     "annotations",
     "networks",
 )
+# Lists whose order means nothing.
+_SETS = ("mounts", "supplementaryGIDs", "set", "insecure")
 
 
 def fingerprint_key(paths: Paths) -> bytes:
-    """The key that fingerprints of secrets are made with: the machine's own, so that they mean nothing elsewhere."""
-    for path in (f"{paths.data}/fingerprint.key", "/etc/machine-id"):
-        try:
-            return hashlib.sha256(b"stagecraft.pods" + read_bytes(path)).digest()
-        except OSError:
-            continue
-    return os.urandom(32)
+    """The key that fingerprints of secrets are made with: the host's own, which the installation of the runtime made.
+
+    Nobody else knows it, else weak secrets could be guessed. Where there is none, or who asks may not read it, a
+    random one makes fingerprints that can be compared within one result only.
+    """
+    try:
+        return hashlib.sha256(b"stagecraft.pods" + read_bytes(f"{paths.data}/fingerprint.key")).digest()
+    except OSError:
+        return os.urandom(32)
 
 
 def fingerprint(value: str, key: bytes) -> str:
@@ -49,45 +56,66 @@ def fingerprint(value: str, key: bytes) -> str:
 
 
 def differences(
-    before: tuple[PodManifest, RunSpec],
-    after: tuple[PodManifest, RunSpec],
+    before: Documents,
+    after: Documents,
     key: bytes,
-    stated: frozenset[str],
+    between: Documents | None = None,
 ) -> tuple[Difference, ...]:
-    """The fields in which two pods differ, sorted by path.
+    """The fields in which two pods differ, sorted by path. What means nothing, such as the order of mounts, is none.
 
-    stated: the paths that the description says itself; where an image changed too, other paths changed with it.
+    between: what the description makes of the images that the first pod has. What differs from the first pod there is
+    wanted by the playbook, the rest comes of other images. Without it all is the playbook's.
     """
+    if before == after:
+        return ()
     old, new = flatten(before, key), flatten(after, key)
-    images = {
-        path.split(".image.")[0]
-        for path in set(old) | set(new)
-        if ".image.id" in path and old.get(path) != new.get(path)
+    halfway = flatten(between, key) if between else new
+    moved = _moved(old, new)
+
+    def reason(path: str) -> str:
+        app, of_image, _member = path.partition(".image.")
+        from_image = app in moved if of_image else old.get(path) == halfway.get(path)
+        return "image" if from_image else "playbook"
+
+    return tuple(
+        Difference(path, old.get(path), new.get(path), reason(path), "recreate")
+        for path in sorted(set(old) | set(new))
+        if old.get(path) != new.get(path)
+    )
+
+
+def _moved(old: dict[str, str], new: dict[str, str]) -> frozenset[str]:
+    """The apps whose image goes by the same name and labels, and is another one."""
+    apps = {path.split(".image.")[0] for path in new if path.endswith(".image.id")}
+    return frozenset(app for app in apps if _reference(old, app) == _reference(new, app))
+
+
+def _reference(leaves: dict[str, str], app: str) -> dict[str, str]:
+    """What an app's image is called."""
+    of_image = f"{app}.image."
+    return {
+        path: value for path, value in leaves.items() if path.startswith(of_image) and path != f"{of_image}id"
     }
-    found = []
-    for path in sorted(set(old) | set(new)):
-        if old.get(path) == new.get(path):
-            continue
-        from_image = any(path.startswith(app + ".") for app in images) and path not in stated
-        reason = "image" if from_image else "playbook"
-        found.append(Difference(path, old.get(path), new.get(path), reason, "recreate"))
-    return tuple(found)
 
 
-def flatten(pod: tuple[PodManifest, RunSpec], key: bytes) -> dict[str, str]:
-    """Every leaf of a pod's documents by its path; values of environment variables as fingerprints."""
+def flatten(pod: Documents, key: bytes) -> dict[str, str]:
+    """Every leaf of a pod's documents by its path: equal leaves are pods that behave alike.
+
+    Values of environment variables are fingerprints.
+    """
     manifest, runspec = pod
     leaves: dict[str, str] = {}
-    document = {
-        name: value
-        for name, value in manifest.to_json().items()
-        if name not in ("acKind", "acVersion", "annotations")
-    }
-    _leaves(document, "", leaves, key)
-    run_document = {
-        name: value for name, value in runspec.to_json().items() if name not in ("format", "name")
-    }
-    _leaves(run_document, "", leaves, key)
+    skipped = ("acKind", "acVersion", "annotations", "ports")
+    for name, value in manifest.to_json().items():
+        if name not in skipped:
+            _leaves(value, name, leaves, key)
+    for name, value in runspec.to_json().items():
+        if name not in ("format", "name"):
+            _leaves(value, name, leaves, key)
+    # One port of an app may be reached through several of the host.
+    for port in sorted(manifest.ports, key=lambda port: (port.host_port, port.host_ip or "")):
+        path, address = f"ports.{port.name}", f"{port.host_ip}:" if port.host_ip else ""
+        leaves[path] = " ".join(filter(None, (leaves.get(path), f"{address}{port.host_port}")))
     return leaves
 
 
@@ -100,9 +128,10 @@ def _leaves(value: object, path: str, leaves: dict[str, str], key: bytes) -> Non
         for element in value:
             _named(element, path, leaves, key)
     elif isinstance(value, list):
-        leaves[path] = " ".join(
-            str(element) if not isinstance(element, dict) else _pairs(element) for element in value
-        )
+        if name in _SETS:
+            value = sorted(value, key=json.dumps)
+        # As JSON: ["echo hi"] is another list than ["echo", "hi"].
+        leaves[path] = json.dumps(value, sort_keys=True, ensure_ascii=False)
     else:
         leaves[path] = str(value)
 
@@ -113,6 +142,8 @@ def _named(element: object, path: str, leaves: dict[str, str], key: bytes) -> No
         return
     rest = {member: content for member, content in element.items() if member != "name"}
     place = f"{path}.{element.get('name')}"
+    while place in leaves:
+        place += "'"
     if path.endswith("environment"):
         leaves[place] = fingerprint(str(rest.get("value")), key)
     elif list(rest) == ["value"]:
@@ -120,7 +151,3 @@ def _named(element: object, path: str, leaves: dict[str, str], key: bytes) -> No
     else:
         leaves[place] = "present"
         _leaves(rest, place, leaves, key)
-
-
-def _pairs(element: dict[str, object]) -> str:
-    return ",".join(f"{member}={content}" for member, content in sorted(element.items()))

@@ -34,6 +34,25 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:
-        complaint = done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
-        raise HostFailure(complaint, uuid=pod.uuid, exit_status=done.status)
+        raise complaint(
+            done.stderr.decode(errors="replace"),
+            f"exit status {done.status}",
+            uuid=pod.uuid,
+            exit_status=done.status,
+        )
     return done.stdout
+
+
+def complaint(said: str, otherwise: str, **facts: object) -> HostFailure:
+    """What podctl has said on standard error, as an error again. Pure. otherwise: when it has said nothing.
+
+    The last line is the reason, unless it is a hint; those before it tell of what did not matter.
+    """
+    message, hint = otherwise, ""
+    for line in filter(None, map(str.strip, said.splitlines())):
+        _prefix, is_hint, text = line.partition(": hint: ")
+        if is_hint:
+            hint = text
+        else:
+            message, hint = line, ""
+    return HostFailure(message, hint, **facts)

@@ -9,12 +9,12 @@ import time
 
 from ..errors import Conflict, HostFailure, NotFound, PodError
 from ..host.files import remove_tree
+from ..host.host import runs_systemd
 from ..pod import documents, lookup
-from ..pod.lifecycle import PodState, open_pod, walk
+from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
 from . import units
 from .entry import call
-from .start import stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ class Verdict(Value):
     uuid: str
     action: str
     state: PodState
-
-
-_DELETES = ("delete",)
 
 
 def judge(host: Host, policy: GcPolicy, now: float | None = None) -> tuple[Verdict, ...]:
@@ -115,8 +112,8 @@ def _carry_out(
     say: Callable[[str], None],
     tell: Callable[[str], None],
 ) -> None:
-    if not pod.lock():
-        return
+    if not pod.lock() or locate(host.paths, pod.uuid) != pod.state_dir:
+        return  # somebody else is at it, or was until now
     words = {"mark": "pod", "abort": "failed prepare", "expire": "expired prepared pod"}
     if verdict.action == "keep":
         say(
@@ -167,24 +164,15 @@ def remove(host: Host, pod: Pod) -> None:
     delete(host, pod)
 
 
-def remove_whole(host: Host, pod: Pod) -> None:
-    """Stop a pod if it runs, with its unit, then delete it and its name."""
-    try:
-        runspec = documents.read_runspec(pod.dir)
-    except (OSError, PodError):
-        runspec = None
-    if runspec and runspec.name and lookup.uuid_of_name(host.paths, runspec.name) == pod.uuid:
-        units.remove(runspec.name)
-    stop(host, pod)
-    remove(host, pod)
-
-
 def _forget(host: Host, pod: Pod) -> None:
+    """Let go of what goes by the pod's name, if that means this pod: its unit, then the name."""
     try:
         name = documents.read_runspec(pod.dir).name
     except (OSError, PodError):
         return
-    if name:
+    if name and lookup.uuid_of_name(host.paths, name) == pod.uuid:
+        if runs_systemd():
+            units.remove(host, name)
         lookup.drop_name(host.paths, name, pod.uuid)
 
 

@@ -7,32 +7,40 @@ ensure_pod reads like the story; every decision is in the pure functions that it
 
 from __future__ import annotations
 
-from ..appc.names import ACName
-from ..errors import InvalidSpec, NotFound
+from ..appc.names import ACName, ImageID
+from ..errors import InvalidSpec, NotFound, PodError
+from ..host.host import runs_systemd
 from ..image import fetch
-from ..pod import lookup
+from ..image.reference import LocalFile
+from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
-from ..store import index, trees
+from ..store import gc as store_gc
+from ..store import trees
 from ..value import Value
+from . import gc, units
 from .change import Change, Difference
 from .compare import differences, fingerprint_key
 from .manifest import SourceImage, build_manifest
-from .pod_changes import CreatePod, RemovePod, ReplacePod, RestartPod, StartPod, StopPod
+from .pod_changes import CreatePod, RemovePod, ReplacePod, RestartPod, SettleUnit, StartPod, StopPod
 from .prepare import Preparation
 from .status import PodStatus, read_status
 from .volumes import data_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ..appc.names import ImageID
+    from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..image.fetch import FetchPolicy
     from ..image.reference import ImageReference
+    from ..pod.lifecycle import Pod
+    from ..pod.runspec import RunSpec
     from ..store.index import StoredImage
     from .change import Plan
+    from .manifest import Built
     from .spec import PodSpec
+    from .status import AppStatus
 
 STATES = ("started", "stopped", "prepared", "absent", "restarted")
 UNKNOWN_ID = "known once fetched"
@@ -44,9 +52,23 @@ class FetchImage(Change):
     reference: ImageReference
     policy: FetchPolicy
 
-    def apply(self, host: Host) -> None:
-        """Raises Unreachable, Untrusted, Corrupt, NotFound."""
-        fetch.fetch(host, self.reference, self.policy, _silent, credentials=credentials(host))
+    def foresee(self, host: Host) -> None:
+        """Raises Untrusted, and NotFound for what cannot be fetched."""
+        fetch.check_may_fetch(host, self.reference, self.policy)
+
+    def apply(self, host: Host) -> tuple[Difference, ...]:
+        """Raises Unreachable, Untrusted, Corrupt, NotFound. What was the image already is no difference."""
+        image_id = str(
+            fetch.fetch(host, self.reference, self.policy, self.tell, credentials=credentials(host)).id
+        )
+        return tuple(
+            difference.replace(after=image_id) if difference.before else difference
+            for difference in self.differences
+            if difference.before != image_id
+        )
+
+    def tell(self, line: str) -> None:
+        """Progress goes nowhere: a task has one result."""
 
 
 class RenderTree(Change):
@@ -66,13 +88,24 @@ class RemoveImage(Change):
 
     def apply(self, host: Host) -> None:
         """What is missing already is fine."""
-        index.remove_image(host.paths, self.image_id)
+        store_gc.remove_image(host.paths, self.image_id)
 
 
 class PodOutcome(Value):
     """What a pod's plan left: warnings that users should hear."""
 
     warnings: tuple[str, ...] = ()
+
+
+class _Images(Value):
+    """The images of a pod's apps, in order; None where one is still to be fetched."""
+
+    found: tuple[SourceImage | None, ...]
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers of the apps whose image is not here yet."""
+        return tuple(number for number, image in enumerate(self.found) if image is None)
 
 
 def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> Plan[StoredImage | None]:
@@ -85,63 +118,63 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
                 f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
             )
         return stored
-    before = str(stored.id) if stored else None
-    applied = yield FetchImage(
-        f'image "{reference}"',
-        (Difference(f"images.{reference}", before, UNKNOWN_ID if before else "present"),),
-        reference,
-        policy,
-    )
+    subject, old = f'image "{reference}"', stored or fetch.stored(host, reference)
+    if old and isinstance(reference, LocalFile) and fetch.holds(reference.path, old):
+        # The file was touched, and is the same: the store takes note of that.
+        yield FetchImage(subject, (), reference, policy)
+        return old
+    before, after, reason = (str(old.id), UNKNOWN_ID, "image") if old else (None, "present", "playbook")
+    difference = Difference(f"images.{reference}", before, after, reason)
+    applied = yield FetchImage(subject, (difference,), reference, policy)
     return fetch.lookup(host, reference, policy) if applied else None
 
 
-def ensure_no_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> Plan[None]:
+def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
     """Plan: the store does not have the image. Running pods keep working."""
-    stored = fetch.lookup(host, reference, policy)
-    if stored:
+    image_id = fetch.stored_id(host, reference)
+    if image_id:
         yield RemoveImage(
-            f'image "{reference}"', (Difference(f"images.{reference}", str(stored.id), None),), stored.id
+            f'image "{reference}"', (Difference(f"images.{reference}", str(image_id), None),), image_id
         )
 
 
 def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False) -> Plan[PodOutcome]:
     """Plan: the named pod is as described and in this state (one of STATES but absent).
 
-    completes: the pod is a task that ends; one that has ended well is as wanted.
+    completes: the pod is a task that ends; one that has ended well is as wanted, and no boot starts it again.
     """
     name = ACName(spec.run.name, "name")
-    images: list[SourceImage] = []
-    missing: list[int] = []
-    for number, app in enumerate(spec.apps):
-        stored = yield from ensure_image(host, app.image, spec.policy)
-        if stored:
-            images.append(SourceImage(stored.id, stored.manifest))
-        else:
-            missing.append(number)
-    wanted = None if missing else _preparation(host, spec, images)
+    images = yield from _ensure_images(host, spec)
+    wanted = None if images.missing else _preparation(host, spec, images.found)
     found = find_named(host, name)
     start = state in ("started", "restarted")
-    drift = _drift(host, spec, found, wanted, missing) if found else ()
+    drift = _drift(host, spec, found, wanted, images) if found else ()
     if found is None:
-        after = "running" if start else "prepared"
-        difference = Difference(f"pods.{name}", None, after, "playbook", "recreate")
-        yield CreatePod(f'pod "{name}"', (difference,), wanted, start)
+        difference = Difference(f"pods.{name}", None, "running" if start else "prepared")
+        yield CreatePod(f'pod "{name}"', (difference,), wanted, start, not completes)
     elif drift:
-        yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start)
+        if not start:
+            yield from _settle_unit(host, found, boot=False)
+        drift += _moved(found, start=start)
+        yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes)
     else:
-        yield from _state_changes(found, state, completes=completes)
+        yield from _state_changes(host, found, state, completes=completes)
     return PodOutcome(wanted.built.warnings if wanted else ())
 
 
 def ensure_absent(host: Host, name: ACName) -> Plan[None]:
-    """Plan: no pod of that name, and nothing that is left of one."""
-    found = find_named(host, name)
+    """Plan: no pod of that name, no unit, and nothing that is left of one."""
+    found, path = find_named(host, name), f"pods.{name}"
+    differences: list[Difference] = []
     if found:
-        yield RemovePod(
-            f'pod "{name}"',
-            (Difference(f"pods.{name}", found.state.value, None, "playbook", "recreate"),),
-            name,
-        )
+        impact = "restart" if found.state is PodState.RUNNING else "none"
+        differences.append(Difference(path, found.state.value, None, "playbook", impact))
+    others = set(gc.named_leftovers(host, name)) - {found.uuid if found else ""}
+    differences += [Difference(f"pods.{uuid}", "left over", None, "drift") for uuid in sorted(others)]
+    if runs_systemd() and units.is_installed(host, name) and not found:
+        differences.append(Difference(f"{path}.unit", "left over", None, "drift"))
+    if differences:
+        yield RemovePod(f'pod "{name}"', tuple(differences), name)
 
 
 def find_named(host: Host, name: str) -> PodStatus | None:
@@ -156,23 +189,70 @@ def find_named(host: Host, name: str) -> PodStatus | None:
         return None
 
 
-def _preparation(host: Host, spec: PodSpec, images: list[SourceImage]) -> Preparation:
-    built = build_manifest(spec, images, lambda name: data_dir(host, name))
-    return Preparation(built, spec.run, tuple(images))
+def _ensure_images(host: Host, spec: PodSpec) -> Plan[_Images]:
+    """The images of all apps, each reference once."""
+    found: dict[str, SourceImage | None] = {}
+    for app in spec.apps:
+        reference = str(app.image)
+        if reference not in found:
+            stored = yield from ensure_image(host, app.image, spec.policy)
+            found[reference] = SourceImage(stored.id, stored.manifest) if stored else None
+    return _Images(tuple(found[str(app.image)] for app in spec.apps))
 
 
-def _state_changes(found: PodStatus, state: str, *, completes: bool) -> Plan[None]:
-    """What brings a pod that is as described into the wanted state."""
+def _preparation(host: Host, spec: PodSpec, images: Sequence[SourceImage | None]) -> Preparation:
+    sources = tuple(image for image in images if image)
+    return Preparation(_built(host, spec, sources), spec.run, sources)
+
+
+def _built(host: Host, spec: PodSpec, images: Sequence[SourceImage]) -> Built:
+    return build_manifest(spec, images, lambda name: data_dir(host, name))
+
+
+def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool) -> Plan[None]:
+    """What brings a pod that is as described into the wanted state; its unit first, then what runs."""
     name, running = found.name, found.state is PodState.RUNNING
-    subject, path = f'pod "{name}"', f"pods.{name}.state"
+    subject, path, boot = f'pod "{name}"', f"pods.{name}.state", not completes
+    done = completes and _ended_well(found)
+    if state == "restarted" or (state == "started" and not done):
+        yield from _settle_unit(host, found, boot=boot)
+    elif not running or state == "stopped" or done:
+        yield from _settle_unit(host, found, boot=False)
     if state == "restarted":
-        difference = Difference(path, found.state.value, "restarted", "playbook", "restart")
-        yield (RestartPod if running else StartPod)(subject, (difference,), name)
-    elif state == "started" and not running and not (completes and _ended_well(found)):
-        reason = "drift" if found.state is not PodState.PREPARED else "playbook"
-        yield StartPod(subject, (Difference(path, found.state.value, "running", reason, "restart"),), name)
+        impact = "restart" if running else "none"
+        difference = Difference(path, found.state.value, "restarted", "playbook", impact)
+        yield (RestartPod if running else StartPod)(subject, (difference,), name, boot)
+    elif state == "started" and not running and not done:
+        yield StartPod(subject, _moved(found, start=True), name, boot)
     elif state == "stopped" and running:
         yield StopPod(subject, (Difference(path, "running", "stopped", "playbook", "restart"),), name)
+
+
+def _moved(found: PodStatus, *, start: bool) -> tuple[Difference, ...]:
+    """That a pod starts, or stops, beside whatever else becomes of it."""
+    path, running = f"pods.{found.name}.state", found.state is PodState.RUNNING
+    if start and not running:
+        reason = "playbook" if found.state is PodState.PREPARED or found.was_stopped else "drift"
+        return (Difference(path, found.state.value, "running", reason),)
+    if running and not start:
+        return (Difference(path, "running", "prepared", "playbook", "restart"),)
+    return ()
+
+
+def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
+    """The unit of a pod that stays, where systemd runs: written as it should be, and enabled if a boot starts it."""
+    if not runs_systemd():
+        return
+    with open_pod(host.paths, found.uuid) as pod:
+        unit = units.look(host, pod)
+    wanted = units.UnitStatus("as described", boot)
+    if unit == wanted or (unit.text == "absent" and (not boot or found.state is PodState.PREPARED)):
+        return
+    reason = "runtime" if unit.text == "outdated" else "drift"
+    if unit.text == wanted.text and (not boot or found.was_stopped):
+        reason = "playbook"
+    difference = Difference(f"pods.{found.name}.unit", str(unit), str(wanted), reason)
+    yield SettleUnit(f'pod "{found.name}"', (difference,), found.name, boot)
 
 
 def _ended_well(found: PodStatus) -> bool:
@@ -180,50 +260,77 @@ def _ended_well(found: PodStatus) -> bool:
 
 
 def _drift(
-    host: Host, spec: PodSpec, found: PodStatus, wanted: Preparation | None, missing: list[int]
+    host: Host, spec: PodSpec, found: PodStatus, wanted: Preparation | None, images: _Images
 ) -> tuple[Difference, ...]:
-    """How the found pod is not the wanted one; where an image is still to be fetched, that alone is known."""
+    """How the found pod is not the wanted one.
+
+    An image that is still to be fetched counts as the one that the pod has, and as another one.
+    """
     name = spec.run.name
     if found.manifest is None or found.runspec is None:
         return (
             Difference(f"pods.{name}", "unreadable: " + found.problem, "as described", "drift", "recreate"),
         )
-    if wanted is None:
-        ids = {number: app.image_id for number, app in enumerate(found.apps)}
-        return tuple(
-            Difference(
-                f"apps.{_app_name(spec, found, number)}.image.id",
-                ids.get(number),
-                UNKNOWN_ID,
-                "image",
-                "recreate",
-            )
-            for number in missing
+    before, key = (found.manifest, found.runspec), fingerprint_key(host.paths)
+    recorded = _recorded(host, spec, found)
+    if wanted is not None:
+        after = (wanted.built.manifest, wanted.runspec)
+        return (
+            () if before == after else differences(before, after, key, _between(host, spec, recorded, wanted))
         )
-    before, after = (found.manifest, found.runspec), (wanted.built.manifest, wanted.runspec)
-    if before == after:
-        return ()
-    return differences(before, after, fingerprint_key(host.paths), _stated(spec, wanted))
+    unfetched = tuple(
+        Difference(
+            f"apps.{_app_name(spec, found, number)}.image.id",
+            _id_of(recorded[number]),
+            UNKNOWN_ID,
+            "image",
+            "recreate",
+        )
+        for number in images.missing
+    )
+    supposed = [image or recorded[number] for number, image in enumerate(images.found)]
+    if None in supposed:
+        return unfetched
+    after = (_preparation(host, spec, supposed).built.manifest, spec.run)
+    return (*differences(before, after, key), *unfetched)
+
+
+def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[SourceImage | None]:
+    """The image that the pod has for each app of a description, None where it has no such app."""
+    by_name = {app.name: app for app in found.apps}
+    images: list[SourceImage | None] = []
+    with open_pod(host.paths, found.uuid) as pod:
+        for number in range(len(spec.apps)):
+            app = by_name.get(_app_name(spec, found, number))
+            images.append(_image_of(pod, app) if app else None)
+    return images
+
+
+def _image_of(pod: Pod, app: AppStatus) -> SourceImage | None:
+    try:
+        return SourceImage(ImageID(app.image_id), documents.read_app_manifest(pod.dir, app.name))
+    except (OSError, PodError):
+        return None
+
+
+def _id_of(image: SourceImage | None) -> str | None:
+    return str(image.id) if image else None
+
+
+def _between(
+    host: Host, spec: PodSpec, recorded: list[SourceImage | None], wanted: Preparation
+) -> tuple[PodManifest, RunSpec] | None:
+    """The description on the images that the pod has: what differs there, no image is to blame for."""
+    images = [old or new for old, new in zip(recorded, wanted.images)]
+    try:
+        return _built(host, spec, images).manifest, spec.run
+    except InvalidSpec:
+        return None
 
 
 def _app_name(spec: PodSpec, found: PodStatus, number: int) -> str:
     named = spec.apps[number].name
     return named or (found.apps[number].name if number < len(found.apps) else str(number))
-
-
-def _stated(spec: PodSpec, wanted: Preparation) -> frozenset[str]:
-    """The paths that the description itself says, so that a new image is not blamed for them."""
-    said = set()
-    for app_spec, app in zip(spec.apps, wanted.built.manifest.apps):
-        base = f"apps.{app.name}.app"
-        said |= {
-            f"{base}.environment.{name}"
-            for name, _value in (*spec.env_file, *spec.set_env, *app_spec.environment)
-        }
-        said |= {f"{base}.exec"} if app_spec.exec or app_spec.args else set()
-        said |= {f"{base}.{field}" for field in ("user", "group") if getattr(app_spec, field)}
-        said |= {f"{base}.workingDirectory"} if app_spec.working_directory else set()
-    return frozenset(said)
 
 
 def check_state(state: str) -> None:
@@ -245,7 +352,3 @@ def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
 
 def _is_current(host: Host, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> bool:
     return fetch.is_current(host, reference, policy, stored, credentials=credentials(host))
-
-
-def _silent(_line: str) -> None:
-    """Progress goes nowhere: a task has one result."""

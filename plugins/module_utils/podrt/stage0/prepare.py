@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 
 from ..appc.fields import canonical_json
-from ..appc.volumes import EmptyVolume, HostVolume
+from ..appc.volumes import HostVolume
 from ..errors import HostFailure, NotFound, PodError
 from ..host.files import make_dirs, read_bytes, read_text_or, remove_tree, write_new
 from ..host.overlayfs import why_no_overlay
 from ..host.syscalls import syncfs
-from ..pod import documents, lookup
+from ..pod import documents
 from ..pod.filters import compile_filter
 from ..pod.lifecycle import create
 from ..store import index, trees
@@ -195,14 +195,3 @@ def _check_lower(pod: Pod, app: str) -> None:
                 f'cannot start app "{app}" again: its rendered image {path} is gone',
                 "converge the pod again, or fetch its image",
             )
-
-
-def name_pod(host: Host, runspec: RunSpec, uuid: str) -> None:
-    """Let the pod's name mean this pod, if it has one."""
-    if runspec.name:
-        lookup.set_name(host.paths, runspec.name, uuid)
-
-
-def has_empty_volumes(manifest: PodManifest) -> bool:
-    """Whether data goes when the pod does."""
-    return any(isinstance(volume, EmptyVolume) for volume in manifest.volumes)

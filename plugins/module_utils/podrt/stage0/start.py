@@ -26,18 +26,30 @@ _POLL_SECONDS = 0.02
 _KILL_SECONDS = 15.0
 
 
-def start(host: Host, pod: Pod) -> None:
+def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     """Start a prepared pod: as a unit where systemd is PID 1 and the pod has a name, detached elsewhere.
 
-    Returns once its apps have been started. Raises HostFailure with what stage1 said.
+    boot: whether its unit starts it after a boot; None leaves that as it is. Returns once its apps have been started,
+    also when they have ended by then. Raises HostFailure with what stage1 said.
     """
     runspec = documents.read_runspec(pod.dir)
-    if runspec.name and runs_systemd():
-        make_dirs(host.paths.pid_files, 0o755)
-        units.install(host, runspec)
-        units.start(runspec.name)
-    else:
+    if not (runspec.name and runs_systemd()):
         call(host, pod, "run-prepared", "--detach", pod.uuid)
+        return
+    make_dirs(host.paths.pid_files, 0o755)
+    units.install(host, pod, boot=boot)
+    try:
+        units.start(runspec.name)
+    except HostFailure:
+        # A service whose process has ended before it was looked for counts as failed; its apps did run.
+        if not _has_run(pod):
+            raise
+    if pod.state() is PodState.PREPARED:
+        raise Conflict(
+            f'{units.unit_name(runspec.name)} runs, and not as pod "{pod.uuid}"',
+            "systemctl stop it",
+            uuid=pod.uuid,
+        )
 
 
 def start_again(host: Host, name: str) -> Pod:
@@ -45,16 +57,22 @@ def start_again(host: Host, name: str) -> Pod:
 
     What `podctl start` does before it runs the pod. Raises Conflict when it runs.
     """
-    with lookup.resolve(host.paths, name) as pod:
-        state = pod.state()
-        if state is PodState.PREPARED:
-            return open_pod(host.paths, pod.uuid)
-        if state is PodState.RUNNING:
-            raise Conflict(f'pod "{name}" is running', "podctl stop it first", uuid=pod.uuid)
-        new = reprepare(host, pod)
-        lookup.set_name(host.paths, name, new.uuid)
-        retire(host, pod)
-        return open_pod(host.paths, new.uuid)
+    with lookup.lock_start(host.paths, name) as lock, lookup.resolve(host.paths, name) as pod:
+        ready = _ready(host, name, pod)
+        lock.remove()
+        return ready
+
+
+def _ready(host: Host, name: str, pod: Pod) -> Pod:
+    state = pod.state()
+    if state is PodState.PREPARED:
+        return open_pod(host.paths, pod.uuid)
+    if state is PodState.RUNNING:
+        raise Conflict(f'pod "{name}" is running', "podctl stop it first", uuid=pod.uuid)
+    new = reprepare(host, pod)
+    lookup.set_name(host.paths, name, new.uuid)
+    retire(host, pod)
+    return open_pod(host.paths, new.uuid)
 
 
 def retire(host: Host, pod: Pod) -> None:
@@ -88,9 +106,14 @@ def wait(pod: Pod, timeout: float | None) -> bool:
     return _ended(pod, timeout)
 
 
+def _has_run(pod: Pod) -> bool:
+    """Whether all apps of a pod were started, and it has ended."""
+    return pod.state() is PodState.EXITED and os.path.islink(pod.dir.supervisor_status)
+
+
 def _owns(runspec: RunSpec, pod: Pod, host: Host) -> bool:
     """Whether the unit of that name runs this very pod."""
-    if not (runspec.name and runs_systemd() and units.is_installed(runspec.name)):
+    if not (runspec.name and runs_systemd() and units.is_installed(host, runspec.name)):
         return False
     return lookup.uuid_of_name(host.paths, runspec.name) == pod.uuid and _unit_pid(
         host, runspec.name

@@ -50,7 +50,10 @@ class NetStatus(Value):
 
 
 class PodStatus(Value):
-    """One pod. manifest and runspec are None where they cannot be read; problem then says why."""
+    """One pod. manifest and runspec are None where they cannot be read; problem then says why.
+
+    was_stopped: whether it has ended because it was described so.
+    """
 
     uuid: str
     state: PodState
@@ -62,6 +65,7 @@ class PodStatus(Value):
     manifest: PodManifest | None = None
     runspec: RunSpec | None = None
     problem: str = ""
+    was_stopped: bool = False
 
     @property
     def name(self) -> str:
@@ -117,6 +121,7 @@ def read_status(pod: Pod) -> PodStatus:
         manifest=manifest,
         runspec=runspec,
         problem=problem,
+        was_stopped=documents.time_of(pod.dir.stopped) is not None,
     )
 
 

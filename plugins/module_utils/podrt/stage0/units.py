@@ -3,28 +3,33 @@
 """Named pods as systemd units, where PID 1 is systemd.
 
 A unit starts its pod through `podctl start NAME`, which makes a new pod from the documents of the last one when that
-has ended, so that a reboot brings the pod up again without asking anybody.
+has ended, so that a reboot brings the pod up again without asking anybody. It calls the runtime that the pod was
+prepared with, and is enabled as long as the pod is to run after a boot.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 
-from ..errors import HostFailure
+from ..errors import Conflict, HostFailure
 from ..host.files import read_text_or, write_atomically
 from ..host.programs import find, run
+from ..pod import documents
+from ..value import Value
+from .entry import complaint, pinned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.host import Host
+    from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
 UNIT_DIR = "/etc/systemd/system"
 _MODE = 0o644
 _MARGIN = 10
-
-_TEMPLATE = """\
-# Written by stagecraft.pods. Changes are lost when the pod is converged.
+_HEAD = "# Written by stagecraft.pods for {data}: {digest}\n# Changes are lost when the pod is converged.\n"
+_BODY = """\
 [Unit]
 Description=Pod {name}
 After=network-online.target local-fs.target
@@ -47,6 +52,19 @@ WantedBy=multi-user.target
 """
 
 
+class UnitStatus(Value):
+    """What a pod's unit is. text: absent, as described, outdated (an older release wrote it) or edited."""
+
+    text: str
+    enabled: bool
+
+    def __str__(self) -> str:
+        if self.text == "absent":
+            return self.text
+        enabled = "enabled" if self.enabled else "disabled"
+        return enabled if self.text == "as described" else f"{enabled}, {self.text}"
+
+
 def unit_name(name: str) -> str:
     """The unit of a named pod."""
     return f"pod-{name}.service"
@@ -58,28 +76,46 @@ def unit_path(name: str) -> str:
 
 
 def unit_text(host: Host, runspec: RunSpec) -> str:
-    """The unit of a named pod. Pure."""
-    return _TEMPLATE.format(
+    """The unit of a named pod; host: with the runtime that shall start it. Pure."""
+    body = _BODY.format(
         name=runspec.name,
         pid_file=f"{host.paths.pid_files}/{runspec.name}.pid",
-        podctl=" ".join(host.podctl),
+        podctl=" ".join(map(_quoted, host.podctl)),
         stop=runspec.stop_timeout + _MARGIN,
     )
+    return _HEAD.format(data=host.paths.data, digest=_digest(body)) + body
 
 
-def is_installed(name: str) -> bool:
-    """Whether the named pod has a unit."""
-    return os.path.exists(unit_path(name))
+def look(host: Host, pod: Pod) -> UnitStatus:
+    """What the unit of a pod is. Raises Conflict when it is that of another pod of the name."""
+    runspec = documents.read_runspec(pod.dir)
+    found = _read(runspec.name)
+    if not found:
+        return UnitStatus("absent", False)
+    _check_owner(host, runspec.name, found)
+    text = "as described" if found == unit_text(pinned(host, pod), runspec) else _how_changed(found)
+    return UnitStatus(text, _is_enabled(runspec.name))
 
 
-def install(host: Host, runspec: RunSpec) -> None:
-    """Write, load and enable the unit of a pod; nothing is done where it is there already."""
-    text = unit_text(host, runspec)
-    if read_text_or(unit_path(runspec.name), "") + "\n" != text:
+def is_installed(host: Host, name: str) -> bool:
+    """Whether a pod of this name and of this data directory has a unit."""
+    return _owner(_read(name)) == host.paths.data
+
+
+def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
+    """Write and load the unit of a pod; nothing is done where it is there already.
+
+    boot: whether it starts the pod after a boot; None leaves that as it is. Raises Conflict, HostFailure.
+    """
+    runspec = documents.read_runspec(pod.dir)
+    found = _read(runspec.name)
+    _check_owner(host, runspec.name, found)
+    text = unit_text(pinned(host, pod), runspec)
+    if found != text:
         write_atomically(unit_path(runspec.name), text.encode(), _MODE)
         systemctl("daemon-reload")
-    if not os.path.islink(f"{UNIT_DIR}/multi-user.target.wants/{unit_name(runspec.name)}"):
-        systemctl("--quiet", "enable", unit_name(runspec.name))
+    if boot is not None and boot != _is_enabled(runspec.name):
+        systemctl("--quiet", "enable" if boot else "disable", unit_name(runspec.name))
 
 
 def start(name: str) -> None:
@@ -87,9 +123,10 @@ def start(name: str) -> None:
     systemctl("reset-failed", unit_name(name), check=False)
     done = run((find("systemctl"), "start", unit_name(name)))
     if done.status != 0:
+        reason = complaint(_last_words(name), "its unit failed")
         raise HostFailure(
-            f'cannot start pod "{name}": {_last_words(name)}',
-            f"journalctl -u {unit_name(name)} has the whole story",
+            f'cannot start pod "{name}": {reason.message}',
+            reason.hint or f"journalctl -u {unit_name(name)} has the whole story",
         )
 
 
@@ -98,9 +135,9 @@ def stop(name: str) -> None:
     systemctl("stop", unit_name(name))
 
 
-def remove(name: str) -> None:
-    """Stop and disable the pod's unit and remove its file; what is missing is fine."""
-    if not is_installed(name):
+def remove(host: Host, name: str) -> None:
+    """Stop and disable the unit of a pod of this data directory and remove its file; what is missing is fine."""
+    if not is_installed(host, name):
         return
     systemctl("--quiet", "disable", "--now", unit_name(name), check=False)
     os.unlink(unit_path(name))
@@ -130,5 +167,47 @@ def _last_words(name: str) -> str:
             f"_SYSTEMD_UNIT={unit_name(name)}",
         )
     )
-    lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
-    return "; ".join(lines[-2:]) or "its unit failed"
+    return done.stdout.decode(errors="replace")
+
+
+def _read(name: str) -> str:
+    """The text of a unit, "" when there is none."""
+    text = read_text_or(unit_path(name), "")
+    return f"{text}\n" if text else ""
+
+
+def _owner(text: str) -> str:
+    """The data directory of the pod that a unit was written for."""
+    head, _separator, _digest_text = text.split("\n", 1)[0].rpartition(": ")
+    return head.partition(" for ")[2]
+
+
+def _check_owner(host: Host, name: str, text: str) -> None:
+    if text and _owner(text) != host.paths.data:
+        raise Conflict(
+            f"{unit_path(name)} is not of a pod in {host.paths.data}",
+            "give the pod another name, or remove the unit",
+            where="name",
+        )
+
+
+def _how_changed(text: str) -> str:
+    """Whether a unit that is not as it would be written now is as it was written once. Pure."""
+    lines = text.split("\n", 2)
+    return "outdated" if len(lines) == 3 and lines[0].endswith(": " + _digest(lines[2])) else "edited"
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def _is_enabled(name: str) -> bool:
+    return os.path.islink(f"{UNIT_DIR}/multi-user.target.wants/{unit_name(name)}")
+
+
+def _quoted(word: str) -> str:
+    """A word of ExecStart=. Source: systemd.service(5) "Command lines", systemd.unit(5) "Specifiers"."""
+    plain = word.replace("%", "%%").replace("$", "$$")
+    if plain.isascii() and all(character.isalnum() or character in "/-_=.:,+@%$" for character in plain):
+        return plain
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Letting one pod take the place of another, and going back when it does not come up.
+
+The old pod keeps its files until the new one runs. Going back is a new pod from the old one's documents, on the very
+files that the old one had: its roots, its empty volumes, its logs.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import HostFailure, NotFound, PodError
+from ..host.files import remove_tree
+from ..pod import documents, lookup
+from ..pod.lifecycle import PodState, open_pod
+from ..pod.logs import last_lines
+from . import gc, start
+from .change import Difference
+from .entry import call
+from .prepare import reprepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+
+_TAIL = 20
+# What a pod has written, and what its apps find again.
+_FILES = ("overlay", "sharedVolumes", "logs", "stage1/rootfs/opt/stage2")
+
+
+def swap(host: Host, name: str, old: Pod, new: str, *, running: bool, boot: bool | None) -> None:
+    """Stop a pod, and let a prepared one have its name and, if asked, run. The old one is removed.
+
+    Raises what stopped the new pod from coming up, after the old one was brought back, with rolled_back in its facts.
+    """
+    was_running = old.state() is PodState.RUNNING
+    if running and was_running:
+        rehearse(host, new)
+    try:
+        start.stop(host, old)
+        lookup.set_name(host.paths, name, new)
+        if running:
+            with open_pod(host.paths, new) as pod:
+                start.start(host, pod, boot=boot)
+    except (PodError, OSError) as err:
+        failure = _failure(f'cannot replace pod "{name}"', err)
+        _go_back(host, name, old, new, failure, was_running=was_running)
+        raise failure from err
+    clear(host, old.uuid)
+
+
+def rehearse(host: Host, uuid: str) -> None:
+    """Find out what would stop a prepared pod from starting, without starting it. What fails is removed."""
+    try:
+        with open_pod(host.paths, uuid) as pod:
+            call(host, pod, "rehearse", uuid)
+    except PodError as err:
+        err.facts.setdefault("stage", "rehearse")
+        clear(host, uuid)
+        raise
+
+
+def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
+    """Start a new pod; one that does not come up is removed."""
+    try:
+        with open_pod(host.paths, uuid) as pod:
+            start.start(host, pod, boot=boot)
+    except (PodError, OSError) as err:
+        failure = _failure(f'cannot start pod "{uuid}"', err)
+        tell_last_words(host, uuid, failure)
+        clear(host, uuid)
+        raise failure from err
+
+
+def clear(host: Host, uuid: str) -> None:
+    """Remove a pod whatever became of it; the next gc does what cannot be done now."""
+    try:
+        with open_pod(host.paths, uuid) as pod:
+            start.stop(host, pod)
+            gc.remove(host, pod)
+    except (NotFound, HostFailure):
+        return
+
+
+def clear_others(host: Host, name: str, kept: str) -> None:
+    """Remove what is left of the pods that had a name before."""
+    for uuid in gc.named_leftovers(host, name):
+        if uuid != kept:
+            clear(host, uuid)
+
+
+def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
+    """Put what the apps of a pod have said, and how they ended, into the facts of an error: the pod will be gone."""
+    err.facts.setdefault("stage", "start")
+    try:
+        with open_pod(host.paths, uuid) as pod:
+            apps = [
+                {
+                    "name": app.name,
+                    "exit_code": documents.read_status(pod.dir, app.name),
+                    **last_lines(pod.dir, app.name, _TAIL),
+                }
+                for app in documents.read_manifest(pod.dir).apps
+            ]
+    except (PodError, OSError):
+        return
+    err.facts["apps"] = apps
+    if any(app["stdout_lines"] or app["stderr_lines"] for app in apps):
+        err.hint = "facts.apps of the result has what the apps have said"
+
+
+def _failure(doing: str, err: PodError | OSError) -> PodError:
+    return err if isinstance(err, PodError) else HostFailure.of(doing, err)
+
+
+def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_running: bool) -> None:
+    """Bring the old pod back after a failure; what came of it goes into the facts of err."""
+    tell_last_words(host, new, err)
+    err.facts["rolled_back"] = False
+    try:
+        lookup.set_name(host.paths, name, old.uuid)
+        clear(host, new)
+        if was_running and old.state() is not PodState.RUNNING:
+            fresh = _again(host, name, old)
+            path = f"pods.{name}.uuid"
+            err.facts["changes"] = [
+                Difference(path, old.uuid, fresh, "playbook", "restart").to_json(),
+            ]
+        err.facts["rolled_back"] = True
+    except (PodError, OSError) as second:
+        err.message += f"; bringing the old pod back failed as well: {second}"
+
+
+def _again(host: Host, name: str, old: Pod) -> str:
+    """Run a pod that was stopped, as a new one on the same files; its UUID."""
+    with reprepare(host, old) as prepared:
+        fresh = prepared.uuid
+    lookup.set_name(host.paths, name, fresh)
+    with open_pod(host.paths, fresh) as pod:
+        for member in _FILES:
+            _hand_over(f"{old.dir.path}/{member}", f"{pod.dir.path}/{member}")
+        start.start(host, pod, boot=None)
+    clear(host, old.uuid)
+    return fresh
+
+
+def _hand_over(source: str, target: str) -> None:
+    if os.path.isdir(source):
+        remove_tree(target)
+        os.rename(source, target)

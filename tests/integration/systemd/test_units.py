@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Pods as units: one owner, no leftovers, and after a boot exactly what was asked for."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.playbooks.demo import build_aci
+from ansible_collections.stagecraft.pods.tests.integration.hosts import CHECKOUT, Lab
+
+IMAGE = {
+    "acKind": "ImageManifest",
+    "acVersion": "0.8.11",
+    "name": "example.com/shell",
+    "app": {"exec": ["/bin/sh"], "user": "0", "group": "0"},
+}
+SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+
+
+class Units:
+    """Tasks on one host of the lab, and questions to it."""
+
+    def __init__(self, lab: Lab, aci: pathlib.Path) -> None:
+        self.lab = lab
+        self.host = lab.hosts(3)[2]  # the first two are bare before and after whoever uses them
+        copy = ["scp", "-q", "-F", str(lab.config), str(aci), f"{self.host}:/root/shell.aci"]
+        subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
+
+    def task(self, module: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        """The result of a module, run as Ansible runs it."""
+        argv = [
+            str(pathlib.Path(sys.executable).with_name("ansible")),
+            *("all", "-i", f"{self.host},", "-m", f"stagecraft.pods.{module}", "-a", json.dumps(options)),
+            *(["--check"] if check else []),
+        ]
+        done = subprocess.run(
+            argv,
+            cwd=CHECKOUT,
+            env={**self.lab.ansible_env(), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+            stdin=subprocess.DEVNULL,
+            check=False,
+            text=True,
+            capture_output=True,
+            timeout=280,
+        )
+        found = re.search(rf"^{self.host} \| (\S+) => (\{{.*)", done.stdout, re.DOTALL | re.MULTILINE)
+        assert found, done.stdout + done.stderr
+        return {**json.loads(found[2]), "failed": found[1] == "FAILED!"}
+
+    def pod(self, name: str, script: str = SERVE, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        app = {"image": "/root/shell.aci", "name": "app", "args": ["-c", script], **options.pop("app", {})}
+        given = {"insecure_options": ["image"], "networks": ["none"], "stop_timeout": 2, **options}
+        return self.task("pod_run", check=check, name=name, apps=[app], **given)
+
+    def absent(self, name: str, **options: Any) -> dict[str, Any]:
+        return self.task("pod_run", name=name, state="absent", **options)
+
+    def clean(self) -> None:
+        """Take every pod away."""
+        for pod in self.task("pod_info", gather=["pods"])["pods"]:
+            self.absent(pod["name"])
+
+    def ask(self, *command: str) -> str:
+        """What a command on the host prints, whatever it exits with."""
+        return self.lab.ssh(self.host, *command, check=False).stdout.strip()
+
+    def units(self) -> dict[str, str]:
+        """Every unit of a pod that is on the host, and whether it is enabled."""
+        listed = self.ask("systemctl", "list-unit-files", "--no-legend", "pod-*.service")
+        return {words[0]: words[1] for words in map(str.split, listed.splitlines())}
+
+    def failed(self) -> str:
+        return self.ask("systemctl", "list-units", "--failed", "--no-legend", "--plain", "pod-*")
+
+
+@pytest.fixture
+def units(lab: Lab, tmp_path: pathlib.Path) -> Iterator[Units]:
+    if lab.kind == "vm":
+        pytest.skip("systemd is the same there, and slow")
+    aci = tmp_path / "shell.aci"
+    build_aci.build(str(aci), "/bin/busybox", json.dumps(IMAGE))
+    found = Units(lab, aci)
+    found.task("pod_runtime", podctl="/usr/local/bin/podctl")
+    yield found
+    found.clean()
+
+
+@pytest.mark.timeout(300)
+def test_a_boot_starts_what_is_to_run_and_nothing_else(units: Units) -> None:
+    runs = {"volumes": [{"name": "r", "source": "/srv"}], "mounts": [{"volume": "r", "target": "/srv"}]}
+    job = units.pod("job", "echo a run >> /srv/runs", wait=True, **runs)
+    assert (job["rc"], job["pod"]["state"]) == (0, "exited")
+    failing = units.pod("failing", "echo last words >&2; exit 7", wait=True)
+    assert (failing["failed"], failing["rc"], failing["error"]) == (True, 7, "app-failed")
+    assert failing["msg"].endswith("last words")
+    units.pod("web")
+    units.pod("idle")
+    stopped = units.pod("idle", state="stopped")
+    assert {change["path"]: change["after"] for change in stopped["changes"]} == {
+        "pods.idle.unit": "disabled",
+        "pods.idle.state": "stopped",
+    }
+    units.pod("spare", state="prepared")
+    assert {name: how for name, how in units.units().items() if name != "pod-failing.service"} == {
+        "pod-job.service": "disabled",
+        "pod-web.service": "enabled",
+        "pod-idle.service": "disabled",
+    }
+
+    units.lab.power_cycle(units.host)
+    units.ask("systemctl", "is-system-running", "--wait")
+    assert units.ask("systemctl", "is-active", "pod-web.service") == "active"
+    assert units.ask("cat", "/srv/runs") == "a run"
+    pods = units.task("pod_info", gather=["pods"])["pods"]
+    assert {pod["name"]: pod["state"] for pod in pods if pod["state"] != "exited garbage"} == {
+        "job": "exited",
+        "failing": "exited",
+        "web": "running",
+        "idle": "exited",
+        "spare": "prepared",
+    }
+    assert units.pod("idle", state="stopped")["changed"] is False
+    assert units.pod("job", "echo a run >> /srv/runs", wait=True, **runs)["changed"] is False
+    units.clean()
+    assert units.units() == {}
+    assert units.failed() == ""
+
+
+@pytest.mark.timeout(300)
+def test_a_pod_that_does_not_come_up_leaves_no_unit(units: Units) -> None:
+    failed = units.pod("broken", app={"exec": "/bin/missing"})
+    assert 'cannot start pod "broken"' in failed["msg"]
+    assert "/bin/missing" in failed["msg"]
+    assert (units.units(), units.failed()) == ({}, "")
+    assert units.task("pod_info", gather=["pods"])["pods"] == []
+
+    units.pod("web")
+    pid = units.ask("systemctl", "show", "-P", "MainPID", "pod-web.service")
+    refused = units.pod("web", app={"exec": "/bin/missing"})
+    assert "/bin/missing" in refused["msg"]
+    assert units.ask("systemctl", "show", "-P", "MainPID", "pod-web.service") == pid
+    rolled_back = units.pod("web", app={"pre_start": ["/bin/sh", "-c", "exit 5"]})
+    assert rolled_back["rolled_back"] is True
+    assert "status 5" in rolled_back["msg"]
+    assert units.ask("systemctl", "is-active", "pod-web.service") == "active"
+    assert units.units() == {"pod-web.service": "enabled"}
+    assert units.pod("web")["changed"] is False
+
+    units.ask("systemctl", "stop", "pod-web.service")
+    removed = units.lab.ssh(units.host, "podctl", "rm", "web", check=False)
+    assert removed.returncode == 0, removed.stderr
+    assert (units.units(), units.failed()) == ({}, "")
+    assert units.absent("web")["changed"] is False
+
+
+@pytest.mark.timeout(300)
+def test_a_unit_has_one_owner_and_is_kept_as_it_was_written(units: Units) -> None:
+    first = units.pod("web")
+    path = "/etc/systemd/system/pod-web.service"
+    for spoil, before in (
+        (f"echo '# mine' >> {path}", "enabled, edited"),
+        ("systemctl --quiet disable pod-web.service", "disabled"),
+        (f"rm {path}", "absent"),
+    ):
+        units.ask("sh", "-c", spoil)
+        foretold = units.pod("web", check=True)
+        (change,) = foretold["changes"]
+        assert (change["path"], change["before"], change["after"]) == ("pods.web.unit", before, "enabled")
+        assert (change["reason"], change["impact"]) == ("drift", "none")
+        repaired = units.pod("web")
+        assert repaired["changes"] == foretold["changes"]
+        assert repaired["pod"]["pid"] == first["pod"]["pid"]
+        assert units.units() == {"pod-web.service": "enabled"}
+
+    units.ask("systemctl", "restart", "pod-web.service")
+    assert units.pod("web")["changed"] is False
+
+    other = units.pod("web", data_dir="/srv/other pods")
+    assert (other["failed"], other["error"]) == (True, "conflict")
+    assert "is not of a pod in /srv/other pods" in other["msg"]
+    assert units.ask("systemctl", "is-active", "pod-web.service") == "active"
+    units.absent("web")
+    assert units.pod("web", data_dir="/srv/other pods")["pod"]["state"] == "running"
+    units.absent("web", data_dir="/srv/other pods")
+    assert units.units() == {}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The text of units, and what is known of one that is there."""
+
+from __future__ import annotations
+
+import configparser
+import pathlib
+import shlex
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import units
+
+SPEC = RunSpec("web", stop_timeout=7)
+
+
+def host(data: str = "/var/lib/pods") -> Host:
+    return Host(Paths(data=data), "amd64", "/srv/runtime", "/usr/bin/python3")
+
+
+@pytest.fixture
+def unit_dir(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    monkeypatch.setattr(units, "UNIT_DIR", str(tmp_path / "system"))
+    (tmp_path / "system" / "multi-user.target.wants").mkdir(parents=True)
+    return tmp_path / "system"
+
+
+@pytest.fixture
+def pod(tmp_path: pathlib.Path) -> lifecycle.Pod:
+    made = lifecycle.create(Paths(data=str(tmp_path / "data")))
+    documents.write_runspec(made.dir, SPEC)
+    return made
+
+
+@pytest.mark.parametrize("data", ["/var/lib/pods", '/srv/my pods/100% "real"/$HOME/back\\slash'])
+def test_a_unit_starts_its_pod_from_its_own_directories(data: str) -> None:
+    unit = configparser.ConfigParser(interpolation=None, comment_prefixes=("#",))
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(units.unit_text(host(data), SPEC))
+    words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(unit["Service"]["ExecStart"])]
+    assert words == [*host(data).podctl, "start", "web"]
+    assert unit["Service"]["TimeoutStopSec"] == "17"
+    assert unit["Service"]["PIDFile"] == "/run/pods/pids/web.pid"
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_a_unit_is_absent_as_described_edited_or_outdated(unit_dir: pathlib.Path, pod: lifecycle.Pod) -> None:
+    here = host(pod.paths.data)
+    assert str(units.look(here, pod)) == "absent"
+    text, file = units.unit_text(here, SPEC), unit_dir / "pod-web.service"
+    file.write_text(text)
+    assert str(units.look(here, pod)) == "disabled"
+    (unit_dir / "multi-user.target.wants" / "pod-web.service").symlink_to(file)
+    assert str(units.look(here, pod)) == "enabled"
+    file.write_text(text + "Nice=1\n")
+    assert str(units.look(here, pod)) == "enabled, edited"
+    file.write_text(units.unit_text(here, SPEC.replace(stop_timeout=8)))
+    assert str(units.look(here, pod)) == "enabled, outdated"
+
+
+def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path, pod: lifecycle.Pod) -> None:
+    (unit_dir / "pod-web.service").write_text(units.unit_text(host("/srv/other"), SPEC))
+    assert not units.is_installed(host(pod.paths.data), "web")
+    with pytest.raises(Conflict, match="is not of a pod in"):
+        units.look(host(pod.paths.data), pod)
+    (unit_dir / "pod-web.service").write_text("[Unit]\nDescription=by hand\n")
+    with pytest.raises(Conflict):
+        units.install(host(pod.paths.data), pod, boot=True)
+    assert (unit_dir / "pod-web.service").read_text() == "[Unit]\nDescription=by hand\n"
