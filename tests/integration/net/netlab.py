@@ -17,6 +17,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -174,6 +175,10 @@ class NetLab:
             ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far0")
             ip("link", "set", "far0", "up")
             ip("link", "set", "lo", "up")
+        # The kernel tells of the carrier a little later, and snapshots are compared.
+        end = time.monotonic() + TIMEOUT
+        while "state UP" not in ip("-o", "link", "show", "up0") and time.monotonic() < end:
+            time.sleep(0.01)
 
     def pod(self) -> Pod:
         self._pods += 1

@@ -13,15 +13,19 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
+    Neighbours,
     PortForward,
-    ports_in_use,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import sockets_in_use
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import rules_of_record
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
     NetLab,
     here,
     in_own_network,
     listen,
+    nft,
     source_seen,
 )
 
@@ -34,6 +38,12 @@ SMALL = """{"name": "small", "type": "ptp",
  "ipam": {"type": "host-local", "subnet": "10.9.0.0/24", "rangeStart": "10.9.0.5", "rangeEnd": "10.9.0.5"}}"""
 
 
+def dead(*uuids: str) -> Neighbours:
+    """Neighbours of which these are known to have ended."""
+    return Neighbours(is_live=lambda uuid: uuid not in uuids)
+
+
+@pytest.mark.behaviour("E24")
 @pytest.mark.parametrize(
     ("held", "asked", "refused"),
     [
@@ -41,6 +51,8 @@ SMALL = """{"name": "small", "type": "ptp",
         (TCP, AT_HOST_IP, True),
         (AT_HOST_IP, TCP, True),
         (AT_HOST_IP, AT_HOST_IP, True),
+        (TCP, AT_LOOPBACK, True),
+        (AT_LOOPBACK, TCP, True),
         (AT_HOST_IP, AT_LOOPBACK, False),
         (TCP, UDP, False),
     ],
@@ -53,12 +65,13 @@ def test_a_port_of_another_pod_is_refused_by_its_uuid(
     lab = NetLab(tmp_path, outside=True)
     pod = lab.pod().attach("", held)
     if not refused:
-        ports_in_use([asked])
+        lab.pod().attach("", asked)
         return
-    with pytest.raises(Conflict, match=pod.uuid):
-        ports_in_use([asked])
-    ports_in_use([asked], is_live=lambda uuid: uuid != pod.uuid)
-    ports_in_use([asked], uuid=pod.uuid)
+    before = lab.snapshot()
+    with pytest.raises(Conflict, match=f"in use by pod {pod.uuid}"):
+        lab.pod().attach("", asked)
+    assert lab.snapshot() == before
+    lab.pod().attach("", asked, neighbours=dead(pod.uuid))
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1"])
@@ -67,8 +80,8 @@ def test_a_port_of_another_pod_is_refused_by_its_uuid(
 def test_a_port_of_a_process_is_refused_by_its_pid(tmp_path: pathlib.Path, kind: int, address: str) -> None:
     with listen(here(), 8080, address, kind):
         with pytest.raises(Conflict, match=f"port 8080/.* is in use by .*pid {os.getpid()}"):
-            ports_in_use([TCP if kind == socket.SOCK_STREAM else UDP])
-        ports_in_use([UDP if kind == socket.SOCK_STREAM else TCP])
+            sockets_in_use([TCP if kind == socket.SOCK_STREAM else UDP])
+        sockets_in_use([UDP if kind == socket.SOCK_STREAM else TCP])
 
 
 @in_own_network
@@ -86,7 +99,7 @@ def test_a_port_of_a_dead_pod_is_taken_over(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
     first = lab.pod().attach("", TCP)
     first.die()
-    second = lab.pod().attach("", TCP, is_live=lambda uuid: uuid != first.uuid)
+    second = lab.pod().attach("", TCP, neighbours=dead(first.uuid))
     first.detach()
     with listen(second.netns, 80) as server:
         assert source_seen(here(), server, "127.0.0.1", 8080) == "172.16.28.1"
@@ -104,14 +117,73 @@ def test_an_address_is_given_again_when_its_pod_is_gone_or_known_to_be_dead(tmp_
     with pytest.raises(
         Conflict, match=r'requested IP address "10\.9\.0\.5" is not available in network: small'
     ):
-        lab.pod().attach("small:IP=10.9.0.5", is_live=lambda _uuid: True)
-    second = lab.pod().attach("small", is_live=lambda uuid: uuid != first.uuid)
+        lab.pod().attach("small:IP=10.9.0.5")
+    second = lab.pod().attach("small", neighbours=dead(first.uuid))
     assert second.address == "10.9.0.5"
     first.detach()
     with listen(here(), 8000) as server:
         assert source_seen(second.netns, server, "10.9.0.1", 8000) == "10.9.0.5"
     second.detach()
     assert lab.pod().attach("small").address == "10.9.0.5"
+
+
+@pytest.mark.behaviour("E13")
+@pytest.mark.parametrize(("shared", "taken"), [(False, True), (True, False)], ids=["own", "shared"])
+@in_own_network
+def test_a_lease_of_an_unknown_holder_is_nobodys_only_where_nobody_else_keeps_any(
+    tmp_path: pathlib.Path, shared: bool, taken: bool
+) -> None:
+    lab = NetLab(tmp_path)
+    base = tmp_path / "cni" if shared else pathlib.Path(lab.paths.leases)
+    conf = json.loads(SMALL)
+    if shared:
+        conf["ipam"]["dataDir"] = str(base)
+    lab.conf("10-small.conf", json.dumps(conf))
+    (base / "small").mkdir(parents=True)
+    (base / "small" / "10.9.0.5").write_text("0123456789abcdef" * 4 + "\r\neth0")
+    neighbours = Neighbours(is_known=lambda _uuid: False)
+    if taken:
+        assert lab.pod().attach("small", neighbours=neighbours).address == "10.9.0.5"
+        return
+    with pytest.raises(Conflict, match="no IP addresses available in network: small"):
+        lab.pod().attach("small", neighbours=neighbours)
+
+
+@pytest.mark.behaviour("E20", "E23")
+@pytest.mark.parametrize(
+    "last", [(), (PortForward("tcp", None, 9090, 80),)], ids=["without ports", "with ports"]
+)
+@in_own_network
+def test_a_table_that_somebody_has_flushed_comes_back_for_all_pods(
+    tmp_path: pathlib.Path, last: tuple[PortForward, ...]
+) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    published = lab.pod().attach("default", TCP)
+    quiet = lab.pod().attach("default-restricted")
+    whole = elements(nft("list", "ruleset"))
+    nft("flush", "ruleset")
+    running = [(published, (TCP,)), (quiet, ())]
+    records = lambda: [  # noqa: E731 - it is what stage1 hands over
+        rules_of_record(pod.uuid, read_net_info(pod.info_path), ports) for pod, ports in running
+    ]
+    third = lab.pod().attach("default", *last, neighbours=Neighbours(rules=records))
+    assert whole <= elements(nft("list", "ruleset"))
+    with listen(published.netns, 80) as server:
+        assert source_seen(here(), server, "127.0.0.1", 8080) == "172.16.28.1"
+        assert source_seen(lab.outside, server, HOST_IP, 8080)
+    for pod in (published, quiet, third):
+        pod.detach()
+    assert nft("list", "ruleset") == ""
+
+
+def elements(ruleset: str) -> set[str]:
+    """What is in the sets and maps of a ruleset."""
+    return {
+        word.strip("\t ,{}")
+        for line in ruleset.splitlines()
+        if "comment" in line
+        for word in line.split("elements = ")[-1].split(",")
+    }
 
 
 @pytest.mark.behaviour("E14", "E15")

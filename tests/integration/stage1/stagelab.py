@@ -44,6 +44,7 @@ pod = open_pod(host.paths, uuid)
 try:
     if entry == "run":
         from podrt.stage1.run import run
+        pod.detach()
         if not pod.lock():
             raise SystemExit("the pod is locked")
         status = run(host, uuid, pod.fd, **words)

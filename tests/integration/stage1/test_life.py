@@ -54,6 +54,45 @@ def test_sigterm_is_an_orderly_stop(stage: StageLab) -> None:
     assert pod.statuses() == {"main": 0}
 
 
+@pytest.mark.behaviour("D11")
+@pytest.mark.parametrize(
+    "app",
+    [
+        {"eventHandlers": [{"name": "pre-start", "exec": ["/bin/sleep", "60"]}]},
+        {"annotations": [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]},
+    ],
+    ids=["pre-start", "not ready yet"],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_pod_can_be_stopped_while_it_starts(
+    stage: StageLab, app: dict[str, object], number: signal.Signals
+) -> None:
+    pod = stage.sh("sleep 60", QUICK, **app)
+    process = pod.start()
+    pod.pid()
+    time.sleep(0.5)
+    process.send_signal(number)
+    assert finish(process).status == 0
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.behaviour("D11")
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3])
+def test_a_starter_that_is_asked_to_stop_at_any_time_leaves_an_orderly_end(
+    stage: StageLab, delay: float
+) -> None:
+    pod = stage.sh("trap 'exit 0' TERM; sleep 60 & wait", QUICK)
+    process = pod.start()
+    eventually(lambda: os.path.exists(f"{pod.dir.path}/cgroups"))
+    time.sleep(delay)
+    process.send_signal(signal.SIGTERM)
+    done = finish(process)
+    assert (done.status, done.err) == (0, "")
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
 @pytest.mark.behaviour("D12", "C57")
 def test_stop_kills_what_does_not_end_in_its_time(stage: StageLab) -> None:
     pod = stage.sh("trap '' TERM; while :; do sleep 1; done", QUICK)
@@ -128,6 +167,16 @@ def test_a_detached_pod_outlives_its_starter(stage: StageLab) -> None:
     pod.call("stop", force=False)
     pod.wait_ended()
     assert pod.statuses() == {"main": 0}
+
+
+def test_a_warning_that_cannot_be_told_does_not_keep_a_pod_from_running(stage: StageLab) -> None:
+    limits = [{"name": "resource/cpu", "value": {"limit": "1"}}]
+    # Without control groups there is something to warn of.
+    hidden = ("sh", "-c", 'umount -l /sys/fs/cgroup; exec "$@" 2>/dev/full', "sh")
+    private = ("unshare", "--mount", "--propagation", "private", "--")
+    pod = stage.sh("echo ran; mknod /n c 1 3 2>/dev/null || echo refused", isolators=limits)
+    done = pod.call(prefix=(*private, *hidden))
+    assert (done.status, done.lines) == (0, ["ran", "refused"])
 
 
 def test_teardown_leaves_nothing_and_may_be_repeated(stage: StageLab) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,10 +18,26 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
     NetworkRequest,
     RunSpec,
 )
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab, eventually
 
 OWN_NETWORK = ("unshare", "--net", "--")
 LAN = RunSpec(networks=(NetworkRequest("lan"),))
+
+
+@pytest.fixture
+def network() -> Iterator[tuple[str, ...]]:
+    """A prefix for commands in one network namespace, that of a host with several pods."""
+    own = os.readlink("/proc/self/ns/net")
+    with subprocess.Popen(["unshare", "--net", "--", "sleep", "300"]) as holder:
+        place = f"/proc/{holder.pid}/ns/net"
+        eventually(lambda: os.readlink(place) != own)
+        yield ("nsenter", f"--net={place}", "--")
+        holder.kill()
+
+
+def nft(network: tuple[str, ...], *words: str) -> str:
+    done = subprocess.run([*network, "nft", *words], capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout
 
 
 def configure(stage: StageLab, **more: object) -> None:
@@ -70,3 +88,58 @@ def test_a_pod_that_fails_after_it_has_joined_gives_its_address_back(stage: Stag
     assert done.status == 254
     directory = f"{stage.paths.leases}/lan"
     assert not os.path.isdir(directory) or "10.9.8.2" not in os.listdir(directory)
+
+
+@pytest.mark.behaviour("E20", "E23")
+def test_a_flushed_table_comes_back_for_the_pods_that_run(stage: StageLab, network: tuple[str, ...]) -> None:
+    configure(stage)
+    port = {"name": "p", "protocol": "tcp", "port": 80}
+    exposed = [{"name": "p", "hostPort": 8080}]
+    published = stage.pod({"main": {"exec": ["sleep", "60"], "ports": [port]}}, LAN, ports=exposed)
+    quiet, dead, last = (stage.sh("sleep 60", LAN) for _other in range(3))
+    for pod in (published, quiet, dead):
+        assert pod.call(prefix=network, detach=True).status == 0
+    dead.call("stop", force=True)
+    dead.wait_ended()
+    nft(network, "flush", "ruleset")
+    assert last.call(prefix=network, detach=True).status == 0
+    table = nft(network, "list", "table", "ip", "stagecraft_pods")
+    assert {pod.uuid: pod.uuid in table for pod in (published, quiet, dead, last)} == {
+        published.uuid: True,
+        quiet.uuid: True,
+        dead.uuid: False,
+        last.uuid: True,
+    }
+    assert "tcp . 8080" in table
+    for pod in (published, quiet, last):
+        pod.call("stop", force=True)
+        pod.wait_ended()
+        assert pod.call("gc", prefix=network).status == 0
+    assert nft(network, "list", "ruleset") == ""
+
+
+@pytest.mark.behaviour("E24")
+@pytest.mark.parametrize("addresses", [("", "127.0.0.1"), ("127.0.0.1", "")], ids=["all first", "one first"])
+def test_a_port_is_published_by_one_pod_alone(
+    stage: StageLab, network: tuple[str, ...], addresses: tuple[str, str]
+) -> None:
+    configure(stage)
+    port = {"name": "p", "protocol": "tcp", "port": 80}
+    first, second = (
+        stage.pod(
+            {"main": {"exec": ["sleep", "60"], "ports": [port]}},
+            LAN,
+            ports=[{"name": "p", "hostPort": 8080, **({"hostIP": address} if address else {})}],
+        )
+        for address in addresses
+    )
+    assert first.call(prefix=network, detach=True).status == 0
+    done = second.call(prefix=network, detach=True)
+    assert done.status == 254
+    assert f"8080/tcp of the host is in use by pod {first.uuid}" in done.err
+    first.call("stop", force=True)
+    first.wait_ended()
+    third = stage.pod(
+        {"main": {"exec": ["sleep", "60"], "ports": [port]}}, LAN, ports=[{"name": "p", "hostPort": 8080}]
+    )
+    assert third.call(prefix=network, detach=True).status == 0, "a dead pod holds no port"

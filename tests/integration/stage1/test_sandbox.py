@@ -63,7 +63,7 @@ def test_a_pod_without_network_has_a_loopback_that_is_up(stage: StageLab) -> Non
 @pytest.mark.behaviour("C30")
 def test_each_app_has_a_root_of_its_own_and_shares_the_rest(stage: StageLab) -> None:
     first = "readlink /proc/self/ns/mnt; touch /dev/shm/here /mine; sleep 0.5"
-    second = "sleep 0.2; readlink /proc/self/ns/mnt; ls /dev/shm; ls /mine; readlink /proc/self/ns/pid"
+    second = "sleep 0.2; readlink /proc/self/ns/mnt; ls /dev/shm; ls /mine 2>&1; readlink /proc/self/ns/pid"
     done = stage.pod(
         {name: {"exec": ["sh", "-c", script]} for name, script in (("one", first), ("two", second))}
     ).call()

@@ -4,30 +4,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pathlib
 import pty
 import re
 import signal
+import socket
+import subprocess
 import time
+import tty
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import logs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import LogPolicy, RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    ENTRY,
     HOST_NET,
     NO_NET,
+    PYTHON,
+    RUNTIME,
     StageLab,
     eventually,
     finish,
 )
 
+QUICK = RunSpec(networks=HOST_NET.networks, stop_timeout=1)
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (stdout|stderr) (.*)")
 
 
 def handler(event: str, script: str) -> dict[str, object]:
     return {"name": event, "exec": ["/bin/sh", "-c", script]}
+
+
+def sockets() -> tuple[int, int]:
+    one, other = socket.socketpair()
+    return one.detach(), other.detach()
 
 
 def memory(limit: str) -> list[dict[str, object]]:
@@ -59,6 +73,73 @@ def test_logs_are_rotated_and_bounded(stage: StageLab) -> None:
 def test_much_output_is_complete_and_in_order(stage: StageLab) -> None:
     done = stage.run("seq 1 20000")
     assert done.lines == [str(number) for number in range(1, 20001)]
+
+
+def test_logs_do_not_turn_over_while_there_is_no_room_for_a_new_one(stage: StageLab) -> None:
+    """One file more than there is room for: what has been kept stays, and so do the descriptors of everything else."""
+    policy = RunSpec(networks=HOST_NET.networks, log=LogPolicy(4096, 3))
+    lines = "i=0; while test $i -lt 200; do echo $0-$i; i=$((i+1)); done"
+    pod = stage.sh(
+        f"sh -c '{lines}' early; until test -e /room; do sleep 0.05; done; sh -c '{lines}' late", policy
+    )
+    os.makedirs(pod.dir.logs)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=3", "logs", pod.dir.logs], check=True)
+    try:
+        filler = pathlib.Path(pod.dir.logs) / "filler"
+        filler.touch()
+        process = pod.start()
+        eventually(lambda: os.path.exists(pod.dir.app_log("main")) and pod.log().count("early") > 50)
+        time.sleep(0.3)
+        assert sorted(os.listdir(pod.dir.logs)) == ["filler", "main.log"]
+        assert "early-0\n" in pod.log()
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,nr_inodes=9", pod.dir.logs], check=True)
+        assert pod.call("enter", app="main", argv=["touch", "/room"]).status == 0
+        assert finish(process).status == 0
+        assert sorted(os.listdir(pod.dir.logs)) == ["main.log", "main.log.1", "main.log.2"]
+        assert [line.text for line in logs.read_log(pod.dir, "main")][-1] == "late-199"
+        assert pod.statuses() == {"main": 0}
+    finally:
+        subprocess.run(["umount", "--lazy", pod.dir.logs], check=True)
+
+
+@pytest.mark.behaviour("D11", "D12")
+def test_a_console_that_nobody_reads_does_not_keep_a_pod_from_stopping(stage: StageLab) -> None:
+    pod = stage.pod({"loud": {"exec": ["yes"]}, "short": {"exec": ["sleep", "0.5"]}}, QUICK)
+    process = pod.start()
+    eventually(lambda: pod.statuses()["short"] == 0)
+    before = pod.log("loud")
+    time.sleep(0.3)
+    assert pod.log("loud") == before, "the app waits for the reader"
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert time.monotonic() - started < 5
+    assert pod.statuses() == {"loud": 0, "short": 0}
+
+
+@pytest.mark.behaviour("C19")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
+def test_a_slow_reader_gets_everything_and_its_descriptor_stays_as_it_was(stage: StageLab, kind: str) -> None:
+    ours, theirs = {"pipe": os.pipe, "socket": sockets, "terminal": pty.openpty}[kind]()
+    if kind == "terminal":
+        tty.setraw(theirs)
+    pod = stage.sh("seq 1 40000")
+    words = json.dumps([stage.paths.data, pod.uuid, "run", {}])
+    argv = [PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), words]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=theirs)
+    stage.started.append(process)
+    time.sleep(1.5)
+    assert os.get_blocking(theirs)
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # what a terminal says of its end
+        while data := os.read(ours, 1 << 16):
+            said += data
+    assert process.wait(10) == 0
+    assert [line.split(b"]: ")[1] for line in said.splitlines()] == [
+        b"%d" % number for number in range(1, 40001)
+    ]
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(stage: StageLab) -> None:

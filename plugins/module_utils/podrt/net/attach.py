@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Conflict, HostFailure, InvalidSpec, PodError, Unsupported
+from ..errors import HostFailure, InvalidSpec, PodError, Unsupported
 from ..host.files import PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
 from ..value import Value
 from .addresses import Address
 from .conf import ChosenNet, NetConf
-from .firewall import add_rules, drop_dead_holders, foreign_drops, remove_rules
+from .firewall import add_rules, foreign_drops, remove_rules
 from .info import NetInfo, write_net_info
 from .links import (
     apply_step,
@@ -29,8 +29,9 @@ from .links import (
     remove_links,
     set_sysctl,
 )
+from .neighbours import ALONE, Neighbours
 from .plan import Place, bridge_name, gateway_link, require_known, steps_of
-from .ports import ports_in_use, sockets_in_use
+from .ports import sockets_in_use
 from .ranges import Assigned
 from .reservations import LeaseRequest, leases_of, release, reserve
 from .rtsocket import open_in
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
     from .links import Wires
 
-__all__ = ("PortForward", "attach", "detach", "loopback_only", "ports_in_use")
+__all__ = ("Neighbours", "PortForward", "attach", "detach", "loopback_only")
 
 _IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
 
@@ -55,6 +56,7 @@ class _Pod(Value):
     uuid: str
     conf_dir: str
     info_path: str
+    neighbours: Neighbours = ALONE
 
 
 class _Joint(Value):
@@ -81,28 +83,28 @@ def attach(  # noqa: PLR0913, PLR0917 - one call from stage1, which has nothing 
     conf_dir: str,
     info_path: str,
     *,
-    is_live: Callable[[str], bool] | None = None,
+    neighbours: Neighbours = ALONE,
     report: Callable[[str], None] | None = None,
 ) -> tuple[NetInfo, ...]:
     """Join a pod to networks as eth0, eth1 and so on, publish its ports, and bring lo up.
 
-    netns_fd: the pod's network namespace. conf_dir, info_path: where the record goes. is_live: whether a pod still
-    needs what it holds; without it nothing is taken from a dead one. report gets warnings.
+    netns_fd: the pod's network namespace. conf_dir, info_path: where the record goes. neighbours: by whom dead pods
+    are known, of which things are taken over. report gets warnings.
     On failure everything is undone. Raises PodError of any family; the process must have one thread only.
     """
-    pod = _Pod(paths, uuid, conf_dir, info_path)
+    pod = _Pod(paths, uuid, conf_dir, info_path, neighbours)
     for net in chosen:
         require_known(net.conf, _plugin_dirs(paths))
     sockets_in_use(forwards)
     try:
         copies = _copy_confs(pod, chosen)
-        joints = tuple(_joint(pod, index, net, is_live) for index, net in enumerate(chosen))
+        joints = tuple(_joint(pod, index, net) for index, net in enumerate(chosen))
         infos = tuple(_info(joint, copy) for joint, copy in zip(joints, copies))
         write_net_info(info_path, infos)
         with open_wires(netns_fd) as wires:
             for joint in joints:
                 _link(pod, joint, wires)
-            _publish(pod, joints, forwards, is_live, report)
+            _publish(pod, joints, forwards, report)
             loopback_up(wires.pod)
         return infos
     except OSError as err:
@@ -151,13 +153,15 @@ def loopback_only(netns_fd: int) -> None:
         raise HostFailure.of("networking: cannot bring lo up in the pod", err) from err
 
 
-def _joint(pod: _Pod, index: int, net: ChosenNet, is_live: Callable[[str], bool] | None) -> _Joint:
+def _joint(pod: _Pod, index: int, net: ChosenNet) -> _Joint:
     conf = net.conf
     place = Place(pod.uuid, index)
     wanted = _wanted_address(net)
     if conf.ipam.type != "host-local":
         return _Joint(net, place.replace(addresses=conf.ipam.static))
     request = LeaseRequest(pod.uuid, place.if_name, conf.name, wanted)
+    # Other engines may keep leases in a directory that the configuration names.
+    is_live = pod.neighbours.is_live if conf.ipam.data_dir else pod.neighbours.lives_here
     lease = reserve(_lease_dir(pod.paths, conf), conf.ipam.range_sets, request, is_live)
     for dead in lease.reclaimed:
         remove_rules(pod.paths, dead)
@@ -225,7 +229,6 @@ def _publish(
     pod: _Pod,
     joints: Sequence[_Joint],
     forwards: Sequence[PortForward],
-    is_live: Callable[[str], bool] | None,
     report: Callable[[str], None] | None,
 ) -> None:
     sources = [
@@ -235,15 +238,7 @@ def _publish(
     rules = rules_of(
         pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], forwards, target
     )
-    try:
-        made = add_rules(pod.paths, rules)
-    except Conflict:
-        if is_live is not None and drop_dead_holders(pod.paths, forwards, is_live):
-            made = add_rules(pod.paths, rules)
-        else:
-            ports_in_use(forwards, uuid=pod.uuid)
-            raise
-    if made and report:
+    if add_rules(pod.paths, pod.uuid, rules, forwards, pod.neighbours) and report:
         for sentence in foreign_drops():
             report(sentence)
 

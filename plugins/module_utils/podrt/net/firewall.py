@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our nftables table: makes it, adds and removes what belongs to a pod, asks who holds a port.
 
-Adding takes the lock shared, removing takes it alone, because whoever removes the last element removes the table.
+Adding takes the lock shared, but for ports; removing takes it alone, because whoever removes the last element removes
+the table.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from ..appc.fields import parse_json
 from ..errors import Conflict, HostFailure
 from ..host import programs
 from ..host.locks import FileLock
-from .rules import TABLE, PodRules, TableState, conflicting, dropping_chains, parse_table, removal_of
+from .rules import TABLE, PodRules, TableState, dropping_chains, holders_of, parse_table, removal_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..host.paths import Paths
+    from .neighbours import Neighbours
     from .rules import PortForward
 
 _MISSING = "No such file or directory"
@@ -28,19 +30,26 @@ _EXISTS = "File exists"
 _TRIES = 3
 
 
-def add_rules(paths: Paths, rules: PodRules) -> bool:
+def add_rules(
+    paths: Paths, uuid: str, rules: PodRules, forwards: Sequence[PortForward], neighbours: Neighbours
+) -> bool:
     """Add what belongs to a pod, in one transaction; whether something but elements had to be made.
 
-    Raises Conflict when a port or address is another's, HostFailure when nft refuses, Unsupported without nft.
+    What dead pods hold of its ports goes. Where the whole table has gone, what every other pod that runs has is made
+    again. Raises Conflict when a port or address is another's, HostFailure when nft refuses, Unsupported without nft.
     """
     if not rules.elements:
         return False
-    with _locked(paths, shared=True):
-        done = _nft(rules.additions)
+    # A port of every address and one of a single address are in two maps, so that the kernel sees no clash: whoever
+    # asks for ports looks, and is alone meanwhile.
+    with _locked(paths, shared=not forwards):
+        outdated = _claim(uuid, forwards, neighbours) if forwards else ""
+        done = _nft(outdated + rules.additions)
         if _MISSING not in done.complaint_text:
             _require(done)
             return False
-        _require(_nft(rules.everything))
+        others = neighbours.rules() if read_table() is None else ()
+        _require(_nft(outdated + rules.beside(others).everything))
         return True
 
 
@@ -82,21 +91,21 @@ def foreign_drops() -> tuple[str, ...]:
     )
 
 
-def holders_of(forwards: Sequence[PortForward], uuid: str = "") -> tuple[tuple[PortForward, str], ...]:
-    """The ports that other pods than uuid have, each with the pod's UUID."""
-    state = read_table()
-    if state is None:
-        return ()
-    found = ((forward, conflicting(state, forward, uuid)) for forward in forwards)
-    return tuple((forward, holder) for forward, holder in found if holder)
-
-
-def drop_dead_holders(paths: Paths, forwards: Sequence[PortForward], is_live: Callable[[str], bool]) -> bool:
-    """Remove what dead pods have that hold one of these ports; whether there was one."""
-    dead = {holder for forward, holder in holders_of(forwards) if not is_live(holder)}
-    for uuid in sorted(dead):
-        remove_rules(paths, uuid)
-    return bool(dead)
+def _claim(uuid: str, forwards: Sequence[PortForward], neighbours: Neighbours) -> str:
+    """The commands that remove what dead pods have that hold one of these ports. Raises Conflict for a living one."""
+    state = read_table() or TableState()
+    dead: dict[str, None] = {}
+    for forward in forwards:
+        for holder in holders_of(state, forward, uuid):
+            if neighbours.is_live(holder):
+                raise Conflict(
+                    f"port {forward} of the host is in use by pod {holder}",
+                    "stop that pod or publish another port",
+                    port=forward.host_port,
+                    holder=holder,
+                )
+            dead[holder] = None
+    return "".join(element.removal for holder in dead for element in state.owned_by(holder))
 
 
 class _Done:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether ports of the host are free to be published. Effects: a socket is bound and closed again."""
+"""Whether processes of the host leave ports free to be published. Effects: a socket is bound and closed again."""
 
 from __future__ import annotations
 
@@ -11,37 +11,15 @@ import os
 
 from ..errors import Conflict
 from ..host.files import read_text_or
-from .firewall import holders_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from .rules import PortForward
 
 _STATE_LISTEN = "0A"
 _STATE_UDP = "07"
-
-
-def ports_in_use(
-    forwards: Sequence[PortForward], is_live: Callable[[str], bool] | None = None, uuid: str = ""
-) -> None:
-    """Raise Conflict when a port of the host is in use, naming the port and who has it.
-
-    Asked are the published ports of other pods than uuid, those that is_live calls dead left out, and the sockets
-    of the host. What holds now may change until the pod starts: attach finds that out again for ports of pods.
-    """
-    if not forwards:
-        return
-    for forward, holder in holders_of(forwards, uuid):
-        if is_live is None or is_live(holder):
-            raise Conflict(
-                f"port {forward} of the host is in use by pod {holder}",
-                "stop that pod or publish another port",
-                port=forward.host_port,
-                holder=holder,
-            )
-    sockets_in_use(forwards)
 
 
 def sockets_in_use(forwards: Sequence[PortForward]) -> None:

@@ -18,13 +18,13 @@ import re
 
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
-from .addresses import V4_BITS, Address
+from .addresses import V4_BITS, Address, Subnet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .addresses import Subnet
+    from .info import NetInfo
 
 TABLE = "ip stagecraft_pods"
 FAMILY, NAME = TABLE.split()
@@ -143,6 +143,14 @@ class PodRules(Value):
     chains: tuple[SubnetChain, ...] = ()
     elements: tuple[Element, ...] = ()
 
+    def beside(self, others: Iterable[PodRules]) -> PodRules:
+        """These and those of other pods."""
+        every = (self, *others)
+        return PodRules(
+            tuple(dict.fromkeys(chain for rules in every for chain in rules.chains)),
+            tuple(dict.fromkeys(element for rules in every for element in rules.elements)),
+        )
+
     @property
     def additions(self) -> str:
         """The commands for a table that has all else."""
@@ -163,6 +171,19 @@ class TableState(Value):
     def owned_by(self, uuid: str) -> tuple[Element, ...]:
         """The elements of a pod."""
         return tuple(element for element in self.elements if element.owner == uuid)
+
+
+def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:
+    """The rules of a pod as its net-info.json has it: of each network the first IPv4 address. Raises InvalidSpec."""
+    sources = []
+    for info in infos:
+        if info.ip:
+            address, mask = Address.parse(info.ip, "ip"), Address.parse(info.mask, "mask")
+            sources.append((address, Subnet.around(address, bin(mask.number).count("1")), info.ip_masq))
+    target = next(
+        (address for address, _subnet, masked in sources if masked), sources[-1][0] if sources else None
+    )
+    return rules_of(uuid, sources, forwards, target)
 
 
 def rules_of(
@@ -202,19 +223,17 @@ def removal_of(state: TableState, uuid: str) -> str:
     return "".join(commands) + "".join(f"delete chain {TABLE} {chain}\n" for chain in idle)
 
 
-def conflicting(state: TableState, forward: PortForward, uuid: str = "") -> str:
-    """The pod, other than uuid, that has this port of the host; "" when none has."""
+def holders_of(state: TableState, forward: PortForward, uuid: str = "") -> tuple[str, ...]:
+    """The pods, other than uuid, that have this port of the host on one of the addresses asked for."""
     wanted = (forward.protocol, str(forward.host_port))
-    for element in state.elements:
-        if (
-            element.owner == uuid
-            or element.container not in (FORWARDS, FORWARDS_AT)
-            or element.key[-2:] != wanted
-        ):
-            continue
-        if element.container == FORWARDS or forward.host_ip in (None, element.key[0]):
-            return element.owner
-    return ""
+    return tuple(
+        element.owner
+        for element in state.elements
+        if element.owner != uuid
+        and element.container in (FORWARDS, FORWARDS_AT)
+        and element.key[-2:] == wanted
+        and (element.container == FORWARDS or forward.host_ip in (None, element.key[0]))
+    )
 
 
 def parse_table(value: object) -> TableState:

@@ -1,15 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The child that becomes an app: goes into its root, gives up what the app may not have, executes it.
+"""The process that becomes an app: goes into its root, gives up what the app may not have, executes it.
 
-It is forked by what becomes PID 1 and imports nothing any more: after the pivot the interpreter's library is gone.
-Order matters throughout; each place says why. Source: behaviours C12 to C19, C47 to C57.
+It is forked by what becomes PID 1 and executes the interpreter anew from a read-only mount: a program of an image that
+names /proc/self/exe as its interpreter gets hold of no more than that (CVE-2019-5736). That takes its time, so it is
+done while the app's root is built, and the process is told afterwards what it shall be. From then on it imports
+nothing: in the app's root the interpreter's library is gone. Order matters throughout; each place says why.
+Source: behaviours C12 to C19, C47 to C57.
 """
 
 from __future__ import annotations
 
 import _signal
 import fcntl
+import marshal
 import os
 import sys
 import termios
@@ -19,11 +23,12 @@ from ..host import syscalls
 from ..host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, MS_REC, MS_SHARED, MS_SLAVE
 from ..value import Value
 from . import sync
-from .cgroups import attach
 from .execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
+from .program import execute_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from .identity import Identity
@@ -31,7 +36,8 @@ if TYPE_CHECKING:
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
-_LAST_FD = (1 << 32) - 1
+_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+_CAP_SYS_ADMIN = 1 << 21
 # The C library keeps these two for its threads; whoever started us may still have had them ignored.
 _RESERVED_SIGNALS = (32, 33)
 
@@ -39,16 +45,18 @@ _RESERVED_SIGNALS = (32, 33)
 class Wires(Value):
     """The descriptors of an app's child.
 
-    out and err: -1 leaves what this process has. exec: tells how the start went and ends with it. go: a byte from it is
-    the leave to start. procs: cgroup.procs of the app's leaves. tty: the app's terminal, -1 without.
+    exec: tells how the start went and ends with it. told: what the process shall be. go: a byte from it is the leave to
+    start. out and err: -1 leaves what this process has. tty: the app's terminal, -1 without. procs: cgroup.procs of the
+    app's leaves.
     """
 
+    exec: int
+    told: int
+    go: int
     out: int
     err: int
-    exec: int
-    go: int
-    procs: tuple[int, ...] = ()
     tty: int = -1
+    procs: tuple[int, ...] = ()
 
 
 class Resolved(Value):
@@ -60,6 +68,24 @@ class Resolved(Value):
     identity: Identity
 
 
+class AppProcess(Value):
+    """All that the process of an app is told: plain values, since another interpreter reads them.
+
+    identity: uid, gid and the supplementary groups.
+    """
+
+    root: str
+    argv: tuple[str, ...]
+    pre_start: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    working_directory: str
+    identity: tuple[int, int, tuple[int, ...]]
+    bounding: int
+    no_new_privs: bool
+    filter: bytes
+    oom_score_adj: int | None
+
+
 class NotStarted(Exception):
     """The app itself cannot be started; the pod goes on without it, or ends with this status."""
 
@@ -69,23 +95,48 @@ class NotStarted(Exception):
         self.status = status
 
 
-def become_app(launch: Launch, resolved: Resolved, root: str, wires: Wires) -> NoReturn:
-    """Turn this child into the app. Ends the process when that fails, and says why through wires.exec."""
-    status = _SETUP_FAILED
-    try:
-        _become(launch, resolved, root, wires)
-    except NotStarted as err:
-        status = err.status
-        os.write(2, f"Error: {err.text}\n".encode(errors="replace"))
-        sync.send(wires.exec, sync.APP_FAILED, err.text)
-    except PodError as err:
-        sync.send_failure(wires.exec, err)
-    except OSError as err:
-        sync.send_failure(wires.exec, HostFailure.of("cannot set up an app", err))
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # a bug keeps its traceback, also in a child that must not unwind
-    finally:
-        os._exit(status)
+def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
+    """What the process of an app is told, once its root is there."""
+    who = resolved.identity
+    process = AppProcess(
+        root=root,
+        argv=resolved.argv,
+        pre_start=resolved.pre_start,
+        environment=launch.environment,
+        working_directory=launch.working_directory,
+        identity=(who.uid, who.gid, who.groups),
+        bounding=launch.bounding,
+        no_new_privs=launch.no_new_privs,
+        filter=launch.filter,
+        oom_score_adj=launch.oom_score_adj,
+    )
+    return marshal.dumps(tuple(vars(process).values()))
+
+
+def become_app(wires: Wires) -> NoReturn:
+    """Turn this child into an app, whichever it is told. Ends the process when that fails, and says why."""
+    fds = (wires.exec, wires.told, wires.go, wires.out, wires.err, wires.tty, *wires.procs)
+    _end_with(wires.exec, lambda: execute_module("app", b"", fds))
+
+
+def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
+    """Become the app that the wires tell of. The program of execute_module."""
+    said, told, go, out, err, tty, *procs = keep_only(fds)
+    _end_with(said, lambda: _become(Wires(said, told, go, out, err, tty, tuple(procs))))
+
+
+def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
+    """Close every descriptor but stdio and these, and have these closed at exec; their numbers from now on.
+
+    Whatever else is open could be named by /proc/self/fd, also by the working directory and by the program of an app
+    (CVE-2024-21626). They are the lowest numbers, -1 stays.
+    """
+    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD + len(fds)) for fd in fds if fd >= 0]
+    for number, fd in enumerate(aside, _FIRST_FD):
+        os.dup2(fd, number, inheritable=False)
+    syscalls.close_range(_FIRST_FD + len(aside), _LAST_FD)
+    numbers = iter(range(_FIRST_FD, _FIRST_FD + len(aside)))
+    return tuple(next(numbers) if fd >= 0 else -1 for fd in fds)
 
 
 def enter_root(root: str) -> None:
@@ -97,6 +148,12 @@ def enter_root(root: str) -> None:
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
     syscalls.mount("", "/", "", MS_REC | MS_SHARED)
+
+
+def join_groups(procs: tuple[int, ...]) -> None:
+    """Move this process into the groups of these descriptors."""
+    for fd in procs:
+        os.write(fd, b"0")
 
 
 def bound_capabilities(mask: int, permitted: int) -> None:
@@ -111,10 +168,8 @@ def bound_capabilities(mask: int, permitted: int) -> None:
 
 
 def permitted_capabilities() -> int:
-    """The capabilities that this process may use. Reads /proc of the host: before the pivot."""
-    with open("/proc/self/status", "rb") as file:
-        line = next(line for line in file if line.startswith(b"CapPrm:"))
-    return int(line.split()[1], 16)
+    """The capabilities that this process may use."""
+    return syscalls.capget()[1]
 
 
 def default_signals() -> None:
@@ -128,39 +183,129 @@ def default_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def _become(launch: Launch, resolved: Resolved, root: str, wires: Wires) -> None:
+def run_handler(
+    argv: tuple[str, ...], environment: tuple[tuple[str, str], ...], bounding: int, filtered: bytes
+) -> None:
+    """Become an event handler: root, within the app's bounds and filter, in the root that this process is in."""
+    take_identity(bounding, (0, 0, ()))
+    wrong = complaint(argv[0])
+    try:
+        # It is root, and may have no capability that would load a filter otherwise.
+        confine(filtered, no_new_privs=bool(filtered))
+        os.execve(argv[0], argv, dict(environment))
+    except OSError as err:
+        complain(wrong or why_not(argv[0], err))
+
+
+def take_identity(bounding: int, identity: tuple[int, int, tuple[int, ...]]) -> None:
+    """Become a user with no more capabilities than bounding, but for the one that a filter is loaded with.
+
+    What is looked up from now on is what the user itself could reach: not the root of PID 1 by way of /proc.
+    """
+    uid, gid, groups = identity
     permitted = permitted_capabilities()
+    bound_capabilities(bounding, permitted)
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
+        raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not take them")
+    if uid == 0:
+        held = permitted & (bounding | _CAP_SYS_ADMIN)
+        syscalls.capset(held, held, 0)
+
+
+def confine(filtered: bytes, *, no_new_privs: bool) -> None:
+    """The last things before an exec, after which only the exec itself may be relied upon."""
+    if no_new_privs:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.close_range(_FIRST_FD, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    if filtered:
+        # Last of all: the filter knows what the app may call, not what we do.
+        syscalls.load_seccomp(filtered)
+
+
+def complain(text: str) -> None:
+    """Tell on standard error, be it as it may."""
+    try:  # noqa: SIM105  # contextlib takes 3 ms of each start
+        os.write(2, f"Error: {text}\n".encode(errors="replace"))
+    except OSError:
+        pass
+
+
+def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
+    """Do what replaces this process, or end it, having said why not."""
+    status = _SETUP_FAILED
+    try:
+        become()
+    except NotStarted as err:
+        status = err.status
+        complain(err.text)
+        sync.send(said, sync.APP_FAILED, err.text)
+    except PodError as err:
+        sync.send_failure(said, err)
+    except OSError as err:
+        sync.send_failure(said, HostFailure.of("cannot set up an app", err))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug keeps its traceback, also in a child that must not unwind
+    finally:
+        os._exit(status)
+
+
+def _become(wires: Wires) -> None:
     default_signals()
     # The attach waits for the kernel, all others meanwhile do something else; the namespace shows what comes after.
-    attach(wires.procs, 0)
+    join_groups(wires.procs)
     if wires.procs:
         syscalls.unshare(CLONE_NEWCGROUP)
-    enter_root(root)
+    process = _hear(wires.told)
+    enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)
-    if not os.read(wires.go, 1):
+    leave = os.read(wires.go, 1)
+    if not leave:
         os._exit(1)
-    environment = dict(launch.environment)
-    if resolved.pre_start:
-        _pre_start(launch, resolved, permitted)
+    # Only what tells of the start stays open: before the image decides what is run, and where.
+    syscalls.close_range(wires.exec + 1, _LAST_FD)
+    if leave == sync.REHEARSE:
+        _rehearse(process)
+    if process.pre_start:
+        _pre_start(process)
     os.setsid()
     if wires.tty >= 0:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    if launch.oom_score_adj is not None:
-        _set_oom_score(launch.oom_score_adj)
-    _chdir(launch.working_directory)
-    bound_capabilities(launch.bounding, permitted)
-    _take_identity(resolved.identity)
-    wrong = complaint(resolved.argv[0])
+    if process.oom_score_adj is not None:
+        _set_oom_score(process.oom_score_adj)
+    _settle(process)
+    confine(process.filter, no_new_privs=process.no_new_privs or bool(process.filter and process.identity[0]))
+    try:
+        os.execve(process.argv[0], process.argv, dict(process.environment))
+    except OSError as err:
+        raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED) from err
+
+
+def _rehearse(process: AppProcess) -> NoReturn:
+    """Look for the app's directory and program as its user would. A pre-start handler may be what makes them."""
+    if not process.pre_start:
+        _settle(process)
+    os._exit(0)
+
+
+def _settle(process: AppProcess) -> None:
+    """Go where the app works, as its user, and find its program there. Raises NotStarted."""
+    _chdir(process.working_directory)
+    take_identity(process.bounding, process.identity)
+    wrong = complaint(process.argv[0])
     if wrong:
         raise NotStarted(wrong, EXEC_FAILED)
-    if launch.no_new_privs or (launch.filter and resolved.identity.uid):
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    syscalls.close_range(3, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
-    if launch.filter:
-        # Last of all: the filter knows what the app may call, not what we do.
-        syscalls.load_seccomp(launch.filter)
-    _execute(resolved.argv, environment)
+
+
+def _hear(told: int) -> AppProcess:
+    with open(told, "rb", buffering=0, closefd=False) as file:
+        plan = file.read()
+    if not plan:
+        os._exit(1)  # PID 1 has gone
+    return AppProcess(*marshal.loads(plan))
 
 
 def _stdio(wires: Wires) -> None:
@@ -179,33 +324,18 @@ def _stdio(wires: Wires) -> None:
             os.dup2(fd, number)
 
 
-def _pre_start(launch: Launch, resolved: Resolved, permitted: int) -> None:
+def _pre_start(process: AppProcess) -> None:
     """Run the handler as root in the app's root, however long it takes. Source: behaviours C18."""
     pid = os.fork()
     if pid == 0:
         try:
-            run_handler(resolved.pre_start, launch.environment, launch.bounding, permitted)
+            run_handler(process.pre_start, process.environment, process.bounding, process.filter)
         finally:
             os._exit(EXEC_FAILED)
     _pid, status = os.waitpid(pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:
         raise NotStarted(f"the pre-start handler ended with status {code}", code)
-
-
-def run_handler(
-    argv: tuple[str, ...], environment: tuple[tuple[str, str], ...], bounding: int, permitted: int
-) -> None:
-    """Become an event handler: root, within the app's bounds, in the root that this process is in."""
-    bound_capabilities(bounding, permitted)
-    os.setgroups(())
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
-    try:
-        syscalls.close_range(3, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
-        os.execve(argv[0], argv, dict(environment))
-    except OSError as err:
-        os.write(2, f"Error: {complaint(argv[0]) or why_not(argv[0], err)}\n".encode(errors="replace"))
 
 
 def _set_oom_score(score: int) -> None:
@@ -218,23 +348,14 @@ def _set_oom_score(score: int) -> None:
 
 
 def _chdir(path: str) -> None:
+    """Go there, unless it is not in the app's root: a link of /proc leads anywhere, as PID 1's own root."""
     try:
         os.chdir(path)
+        inside = os.getcwd().startswith("/")
     except OSError as err:
         raise NotStarted(f'cannot use the working directory "{path}": {err.strerror}', CHDIR_FAILED) from err
-
-
-def _take_identity(identity: Identity) -> None:
-    os.setgroups(identity.groups)
-    os.setresgid(identity.gid, identity.gid, identity.gid)
-    os.setresuid(identity.uid, identity.uid, identity.uid)
-
-
-def _execute(argv: tuple[str, ...], environment: dict[str, str]) -> None:
-    try:
-        os.execve(argv[0], argv, environment)
-    except OSError as err:
-        raise NotStarted(why_not(argv[0], err), EXEC_FAILED) from err
+    if not inside:
+        raise NotStarted(f'cannot use the working directory "{path}": it is outside of the app', CHDIR_FAILED)
 
 
 def _is_capability(number: int) -> bool:

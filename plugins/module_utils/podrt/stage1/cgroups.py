@@ -3,11 +3,12 @@
 """A pod's control groups: one group in every hierarchy, one leaf beneath it for each app.
 
     v1   <where podctl is>/machine-rkt\x2d<uuid>.scope/<app>       the supervisor sits in the pod's group
-    v2   /pods/machine-rkt\x2d<uuid>.scope/{supervisor,<app>}      groups with controllers cannot hold processes
-    in a systemd service (v2)   <its own cgroup>/{supervisor,<app>}
+    v2   <parent>/machine-rkt\x2d<uuid>.scope/{supervisor,<app>}   groups with controllers cannot hold processes
 
-Nothing is assumed of the names and places of hierarchies: they are read from /proc. Directories are made before the
-pod's first process, and processes are moved by descriptors, since the pod sees the host's mounts read-only.
+On v2 the parent is the systemd service that podctl alone is, such as a pod's own unit, else /pods: a service with
+others in it is theirs. Nothing is assumed of the names and places of hierarchies: they are read from /proc. Where the
+groups go is written down before they are made, so that none outlives a kill unseen. They are made before the pod's
+first process, and processes are moved by descriptors, since the pod sees the host's mounts read-only.
 Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst, linux.md 3, behaviours D35.
 """
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..host.paths import PodDir
 
 SUPERVISOR = "supervisor"
+_STARTER = "starter"
 _V2_PARENT = "/pods"
 _V2_WANTED = ("cpu", "memory", "pids", "io")
 _NO_PLACE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
@@ -46,11 +48,10 @@ class Hierarchy(Value):
 
 
 class Group(Value):
-    """The pod's group in one hierarchy. owned: this pod made it, and so removes it."""
+    """The pod's group in one hierarchy."""
 
     hierarchy: Hierarchy
     path: str
-    owned: bool = True
 
     @property
     def controllers(self) -> tuple[str, ...]:
@@ -58,8 +59,8 @@ class Group(Value):
         return self.hierarchy.controllers
 
     def leaf(self, name: str) -> str:
-        """The directory of an app's leaf, or of the supervisor's."""
-        return f"{self.path}/{name}"
+        """The directory of an app's leaf, or of the supervisor's; with "" that of the pod itself."""
+        return f"{self.path}/{name}" if name else self.path
 
     @property
     def supervisor(self) -> str:
@@ -96,40 +97,60 @@ def hierarchies() -> tuple[Hierarchy, ...]:
     return parse_hierarchies(read_text("/proc/self/cgroup"), read_mounts())
 
 
-def make_groups(uuid: str, apps: tuple[str, ...], *, in_service: bool) -> tuple[Group, ...]:
-    """Make the pod's group and its leaves wherever this process may. in_service: systemd has started this process.
-
-    Raises HostFailure.
-    """
-    made: list[Group] = []
-    for hierarchy in hierarchies():
-        try:
-            group = (
-                _make_v2(hierarchy, uuid, in_service) if hierarchy.version == 2 else _make_v1(hierarchy, uuid)
-            )
-            for app in apps:
-                _make_leaf(group, app)
-        except OSError as err:
-            if err.errno in _NO_PLACE:
-                continue
-            remove_groups(tuple(group.path for group in made if group.owned))
-            raise HostFailure.of(f"cannot make a control group in {hierarchy.path}", err) from err
-        made.append(group)
-    return tuple(made)
+def plan_groups(uuid: str, *, in_service: bool) -> tuple[Group, ...]:
+    """Where the pod's groups go; nothing is made. in_service: systemd has started this process. Raises OSError."""
+    return tuple(
+        Group(hierarchy, f"{_parent_of(hierarchy, in_service=in_service)}/{group_name(uuid)}")
+        for hierarchy in hierarchies()
+    )
 
 
 def record(pod: PodDir, groups: tuple[Group, ...]) -> None:
-    """Write down where the groups are, for gc and for people."""
+    """Write down where the groups go, for gc and for people: before they are made."""
+    write_new(_record_of(pod), "".join(f"{group.path}\n" for group in groups).encode())
     if groups:
         first = groups[0]
         write_new(pod.subcgroup, os.path.relpath(first.path, first.hierarchy.mount).encode())
-    lines = "".join(f"{group.path}\n" for group in groups if group.owned)
-    write_new(_record_of(pod), lines.encode())
 
 
 def recorded(pod: PodDir) -> tuple[str, ...]:
-    """The groups that record() wrote down. Those of a systemd service are not the pod's own, but systemd's."""
-    return tuple(line for line in read_text_or(_record_of(pod), "").splitlines() if "/machine-rkt" in line)
+    """The groups that record() wrote down; () when it did not, or not to its end."""
+    name = group_name(os.path.basename(pod.path))
+    lines = read_text_or(_record_of(pod), "").splitlines()
+    return tuple(line for line in lines if os.path.basename(line) == name)
+
+
+def find_groups(uuid: str) -> tuple[str, ...]:
+    """Every group of the pod's name: a walk through all hierarchies, for where nothing was recorded. Raises OSError."""
+    name = group_name(uuid)
+    mounts = dict.fromkeys(hierarchy.mount for hierarchy in hierarchies())
+    return tuple(
+        f"{place}/{name}" for mount in mounts for place, below, _files in os.walk(mount) if name in below
+    )
+
+
+def make_groups(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """Make the pod's group wherever this process may; those that are there now. Raises HostFailure."""
+    made = []
+    for group in groups:
+        try:
+            made.append(_make_v2(group) if group.hierarchy.version == 2 else _make_v1(group))
+        except OSError as err:
+            if err.errno not in _NO_PLACE:
+                raise HostFailure.of(f"cannot make a control group in {group.hierarchy.path}", err) from err
+    return tuple(made)
+
+
+def make_leaves(groups: tuple[Group, ...], apps: tuple[str, ...]) -> None:
+    """Make the leaves of apps. What a v1 group says of devices must be said before. Raises HostFailure."""
+    for group in groups:
+        for app in apps:
+            try:
+                _mkdir(group.leaf(app))
+                if group.hierarchy.version == 1 and "cpuset" in group.controllers:
+                    _copy_cpuset(group.path, group.leaf(app))
+            except OSError as err:
+                raise HostFailure.of(f"cannot make a control group in {group.path}", err) from err
 
 
 def procs_fd(directory: str) -> int:
@@ -144,9 +165,18 @@ def attach(fds: tuple[int, ...], pid: int) -> None:
 
 
 def remove_groups(directories: tuple[str, ...]) -> None:
-    """Kill what is left in groups and remove them; what is missing is fine. Raises HostFailure when one stays."""
+    """Kill what is left in groups and remove them; what is missing is fine.
+
+    Everything is tried; then the first error is raised: HostFailure for one that stays.
+    """
+    failed = []
     for directory in directories:
-        _remove(directory)
+        try:
+            _remove(directory)
+        except HostFailure as err:
+            failed.append(err)
+    if failed:
+        raise failed[0]
 
 
 def _record_of(pod: PodDir) -> str:
@@ -165,33 +195,43 @@ def _mount_of(controllers: tuple[str, ...], path: str, mounts: tuple[MountEntry,
     return None
 
 
-def _make_v1(hierarchy: Hierarchy, uuid: str) -> Group:
-    group = Group(hierarchy, f"{hierarchy.path}/{group_name(uuid)}")
+def _parent_of(hierarchy: Hierarchy, *, in_service: bool) -> str:
+    """Where the pod's group goes. A unit that podctl is alone in ends with the pod, and its limits are the pod's."""
+    if hierarchy.version == 1:
+        return hierarchy.path
+    if in_service and hierarchy.path.endswith(".service") and _processes(hierarchy.path) == [os.getpid()]:
+        return hierarchy.path
+    return hierarchy.mount + _V2_PARENT
+
+
+def _make_v1(group: Group) -> Group:
     _mkdir(group.path)
-    if "cpuset" in hierarchy.controllers:
-        _copy_cpuset(hierarchy.path, group.path)
+    if "cpuset" in group.controllers:
+        _copy_cpuset(group.hierarchy.path, group.path)
     return group
 
 
-def _make_v2(hierarchy: Hierarchy, uuid: str, in_service: bool) -> Group:
-    """In a service the supervisor's leaf must take this process along before controllers can be handed on."""
-    if in_service and hierarchy.path.endswith(".service"):
-        group = Group(hierarchy, hierarchy.path, owned=False)
-        _mkdir(group.supervisor)
-        fd = procs_fd(group.supervisor)
-        try:
-            attach((fd,), 0)
-        finally:
-            os.close(fd)
+def _make_v2(group: Group) -> Group:
+    parent = os.path.dirname(group.path)
+    _mkdir(parent)
+    if parent == group.hierarchy.path:
+        _step_aside(parent)
     else:
-        parent = hierarchy.mount + _V2_PARENT
-        _mkdir(parent)
-        group = Group(hierarchy, f"{parent}/{group_name(uuid)}")
-        _mkdir(group.path)
-        _mkdir(group.supervisor)
-        _enable(hierarchy.mount)
-        _enable(parent)
-    return group.replace(hierarchy=hierarchy.replace(controllers=_enable(group.path)))
+        _enable(group.hierarchy.mount)
+    _mkdir(group.path)
+    _mkdir(group.supervisor)
+    _enable(parent)
+    return group.replace(hierarchy=group.hierarchy.replace(controllers=_enable(group.path)))
+
+
+def _step_aside(service: str) -> None:
+    """Leave a service for a leaf of it: controllers can be handed on only where no process is."""
+    _mkdir(f"{service}/{_STARTER}")
+    fd = procs_fd(f"{service}/{_STARTER}")
+    try:
+        attach((fd,), 0)
+    finally:
+        os.close(fd)
 
 
 def _enable(directory: str) -> tuple[str, ...]:
@@ -202,12 +242,6 @@ def _enable(directory: str) -> tuple[str, ...]:
             with contextlib.suppress(OSError):  # what cannot be handed on is missed when a limit needs it
                 _write(f"{directory}/cgroup.subtree_control", f"+{name}")
     return tuple(read_text(f"{directory}/cgroup.subtree_control").split())
-
-
-def _make_leaf(group: Group, app: str) -> None:
-    _mkdir(group.leaf(app))
-    if group.hierarchy.version == 1 and "cpuset" in group.controllers:
-        _copy_cpuset(group.path, group.leaf(app))
 
 
 def _copy_cpuset(parent: str, child: str) -> None:
@@ -257,8 +291,12 @@ def _remove(directory: str) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def _processes(directory: str) -> list[int]:
+    return [int(pid) for pid in read_text_or(f"{directory}/cgroup.procs", "").split()]
+
+
 def _kill_all(directory: str) -> None:
-    for pid in read_text_or(f"{directory}/cgroup.procs", "").split():
+    for pid in _processes(directory):
         with contextlib.suppress(ProcessLookupError):
-            if int(pid) > 0 and int(pid) != os.getpid():
-                os.kill(int(pid), 9)
+            if pid > 0 and pid != os.getpid():
+                os.kill(pid, 9)

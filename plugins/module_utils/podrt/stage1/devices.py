@@ -15,7 +15,7 @@ import sys
 from ..errors import HostFailure
 from ..host import syscalls
 from ..value import Value
-from .rootfs import DEVICES
+from .rootfs import DEVICES, TUN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +65,19 @@ def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[DeviceRule
     )
 
 
+def pod_device_rules(apps: tuple[tuple[DeviceRule, ...], ...]) -> tuple[DeviceRule, ...]:
+    """What PID 1 may use: all that its apps may, and making the nodes of their /dev. () for no policy. Pure."""
+    if not all(apps):
+        return ()
+    _name, major, minor = TUN
+    return (*dict.fromkeys(rule for rules in apps for rule in rules), DeviceRule("c", major, minor, "m"))
+
+
 def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[DeviceRule, ...]) -> bool:
-    """Allow an app these devices alone; whether any of its groups can. Raises HostFailure."""
+    """Allow an app these devices alone, or with "" the pod; whether any of the groups can.
+
+    A v1 group takes this only while there is no leaf beneath it. Raises HostFailure.
+    """
     try:
         for group in groups:
             if group.hierarchy.version == 1 and "devices" in group.controllers:
@@ -77,7 +88,8 @@ def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[DeviceRule,
                 _apply_v2(group.leaf(leaf), rules)
                 return True
     except OSError as err:
-        raise HostFailure.of(f'cannot restrict the devices of app "{leaf}"', err, _HINT) from err
+        whose = f'app "{leaf}"' if leaf else "the pod"
+        raise HostFailure.of(f"cannot restrict the devices of {whose}", err, _HINT) from err
     return False
 
 

@@ -8,22 +8,17 @@ Source: behaviours A45, A46.
 from __future__ import annotations
 
 import contextlib
+import marshal
 import os
 
-from ..errors import Conflict, HostFailure, PodError
+from ..errors import Conflict, HostFailure
 from ..host import syscalls
 from ..host.files import read_bytes
-from ..host.syscalls import (
-    CLONE_NEWCGROUP,
-    CLONE_NEWIPC,
-    CLONE_NEWNET,
-    CLONE_NEWNS,
-    CLONE_NEWPID,
-    CLONE_NEWUTS,
-)
+from ..host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ..pod import documents
 from . import cgroups
-from .execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
+from .command import Command
+from .program import execute_module
 from .stop import holds
 
 TYPE_CHECKING = False
@@ -34,38 +29,27 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
 
-_SPACES = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWCGROUP
-_PASSED_ON = ("LISTEN_FDS", "LISTEN_PID")
+_PASSED_FDS, _PASSED_PID = "LISTEN_FDS", "LISTEN_PID"
 
 
-def enter(_host: Host, pod: Pod, app: str, argv: Sequence[str], term: str) -> int:
-    """Run argv as root in an app of a running pod, on this process's terminal; its exit status.
+def enter(_host: Host, pod: Pod, app: str, argv: Sequence[str], term: str) -> NoReturn:
+    """Become the program that runs argv as root in an app of a running pod, on this process's terminal.
 
-    A command that is killed by a signal ends this process by the same one. Raises Conflict, NotFound, HostFailure.
+    It ends with the status of the command, or by the signal that killed it. Raises Conflict, HostFailure.
     """
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
-    environment = _environment(pod, app, term)
-    root = pod.dir.app_root(app)
-    _join_cgroups(pod, app)
+    command = Command(app, pod.dir.app_root(app), tuple(argv), _environment(pod, app, term), _passed())
     try:
-        # What is behind our own /proc entries is nothing to those who share the PID namespace from now on.
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-        process = os.pidfd_open(pid)
-        syscalls.setns(process, _SPACES)
-        os.close(process)
-        os.chroot(root)
-        os.chdir("/")
+        fds = (os.pidfd_open(pid), *_leaves(pod, app))
+        _look_only()
+        execute_module("command", marshal.dumps(tuple(vars(command).values())), fds)
     except OSError as err:
         raise HostFailure.of(f'cannot enter app "{app}" of pod "{pod.uuid}"', err) from err
-    child = os.fork()
-    if child == 0:
-        _execute(argv, environment)
-    return pass_on(os.waitpid(child, 0)[1])
 
 
-def _environment(pod: Pod, app: str, term: str) -> dict[str, str]:
+def _environment(pod: Pod, app: str, term: str) -> tuple[tuple[str, str], ...]:
     """The app's, from the file that stage1 wrote for it, and TERM."""
     try:
         lines = read_bytes(pod.dir.app_env(app)).decode(errors="surrogateescape").split("\0")
@@ -73,35 +57,29 @@ def _environment(pod: Pod, app: str, term: str) -> dict[str, str]:
         raise HostFailure.of(f'cannot read the environment of app "{app}"', err) from err
     found = dict(line.split("=", 1) for line in lines if "=" in line)
     found["TERM"] = term
-    found.update({name: os.environ[name] for name in _PASSED_ON if name in os.environ})
+    found.update({name: os.environ[name] for name in (_PASSED_FDS, _PASSED_PID) if name in os.environ})
+    return tuple(found.items())
+
+
+def _passed() -> int:
+    """How many sockets of the caller are meant for the command. Source: sd_listen_fds(3)."""
+    text = os.environ.get(_PASSED_FDS, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _leaves(pod: Pod, app: str) -> list[int]:
+    """What moves a process into the app's groups, so that its limits hold; what is refused is one limit less."""
+    found = []
+    for group in cgroups.recorded(pod.dir):
+        with contextlib.suppress(OSError):
+            found.append(cgroups.procs_fd(f"{group}/{app}"))
     return found
 
 
-def _join_cgroups(pod: Pod, app: str) -> None:
-    """Count as the app's, so that its limits hold; a hierarchy that refuses is one limit less, not an error."""
-    for group in cgroups.recorded(pod.dir):
-        with contextlib.suppress(OSError):
-            fd = cgroups.procs_fd(f"{group}/{app}")
-            try:
-                cgroups.attach((fd,), 0)
-            finally:
-                os.close(fd)
-
-
-def _execute(argv: Sequence[str], environment: dict[str, str]) -> NoReturn:
-    try:
-        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        path = program_path(root, argv[0], environment.get("PATH"), "/")
-        os.setgroups(())
-        try:
-            os.execve(path, (path, *argv[1:]), environment)
-        except OSError as err:
-            _say(complaint(path) or why_not(path, err))
-    except PodError as err:
-        _say(err.message)
-    finally:
-        os._exit(EXEC_FAILED)
-
-
-def _say(text: str) -> None:
-    os.write(2, f"enter: {text}\n".encode(errors="replace"))
+def _look_only() -> None:
+    """Have all of the host read-only, above all the interpreter: the app's programs can get hold of it by /proc."""
+    syscalls.unshare(CLONE_NEWNS)
+    syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
+    top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    syscalls.mount_setattr(top, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY)
+    os.close(top)

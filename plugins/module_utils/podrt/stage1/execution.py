@@ -19,6 +19,7 @@ _DEFAULT_SEARCH = ("/bin", "/usr/bin")
 _ELF, _SCRIPT = b"\x7fELF", b"#!"
 _PT_INTERP = 3
 _HEAD_BYTES = 4096
+_TABLE_BYTES = 1 << 16
 _CLASS_64 = 2
 
 
@@ -92,7 +93,7 @@ def _look(path: str) -> tuple[str, str]:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) or not os.access(path, os.X_OK, effective_ids=True):
             return f'"{path}" is not executable', ""
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
         return "", ""  # what may be executed need not be readable
     except OSError as err:
@@ -109,7 +110,10 @@ def _interpreter(fd: int) -> str:
         words = head[2:].split(b"\n", 1)[0].split()
         return os.fsdecode(words[0]) if words else ""
     if head.startswith(_ELF) and len(head) > 64:
-        return _elf_interpreter(fd, head)
+        try:
+            return _elf_interpreter(fd, head)
+        except (struct.error, OverflowError):
+            return ""  # it is none; the kernel will say so
     return ""
 
 
@@ -118,7 +122,7 @@ def _elf_interpreter(fd: int, head: bytes) -> str:
     wide, order = head[4] == _CLASS_64, "<" if head[5] == 1 else ">"
     start = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)[0]
     size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
-    table = os.pread(fd, size * count, start)
+    table = os.pread(fd, min(size * count, _TABLE_BYTES), start)
     for at in range(0, len(table) - size + 1, size or 1):
         if struct.unpack_from(order + "I", table, at)[0] == _PT_INTERP:
             offset = struct.unpack_from(order + ("Q" if wide else "I"), table, at + (8 if wide else 4))[0]

@@ -4,20 +4,32 @@
 
 from __future__ import annotations
 
-from ..errors import HostFailure, NotFound
+from ..errors import HostFailure, InvalidSpec, NotFound
 from ..value import Value
 from . import roots
 
 _PASSWD_FIELDS = 7
 _GROUP_FIELDS = 4
+# The one above it means "no change" to the kernel. Source: setresuid(2).
+_LARGEST = (1 << 32) - 2
 
 
 class Identity(Value):
-    """The numbers that an app runs as, and exactly its supplementary groups."""
+    """The numbers that an app runs as, and exactly its supplementary groups. Raises InvalidSpec."""
 
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+
+    def check(self) -> None:
+        """Each is the number of somebody."""
+        for what, number in (
+            ("user", self.uid),
+            ("group", self.gid),
+            *(("group", gid) for gid in self.groups),
+        ):
+            if not 0 <= number <= _LARGEST:
+                raise InvalidSpec(f"{what} {number} is out of range", f"use 0 to {_LARGEST}", where=what)
 
 
 def user_id(root: int, text: str) -> int:
@@ -53,7 +65,7 @@ def _number(root: int, text: str, table: str, fields: int, what: str) -> int:
         raise HostFailure.of(f'cannot look up {what} "{text}" in {table} of the image', err) from err
     for line in lines:
         entry = line.split(":")
-        if len(entry) == fields and entry[0] == text and entry[2].isdigit():
+        if len(entry) == fields and entry[0] == text and entry[2].isascii() and entry[2].isdigit():
             return int(entry[2])
     raise NotFound(
         f'"{text}" {what} not found', f"the image's {table} does not have it; give a number instead"

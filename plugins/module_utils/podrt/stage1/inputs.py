@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostFailure
+from ..errors import Corrupt, HostFailure, Unsupported
 from ..host.files import make_dirs, read_bytes, read_text, read_text_or, write_new
 from ..net.resolv import hosts_file, resolv_conf
-from ..pod.documents import read_app_manifest, read_lower
+from ..pod.documents import read_app_manifest, read_lower, read_runspec
 from .cgroups import Group
 from .mounts import OverlayStep
 from .rootfs import JOURNAL, TUN
@@ -26,11 +26,26 @@ if TYPE_CHECKING:
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
 _DOCKER = "appc.io/docker/repository"
 _JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
+_OLDEST_KERNEL = (5, 12)
 _DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
 
 
+def check_kernel(release: str) -> None:
+    """Raise Unsupported when the kernel of this release lacks what every start needs: mount_setattr(2) above all."""
+    parts = release.replace("-", ".").split(".")[:2]
+    # What is no number has been named by somebody who knows what he does.
+    if all(part.isdigit() for part in parts) and tuple(map(int, parts)) < _OLDEST_KERNEL:
+        needed = ".".join(str(part) for part in _OLDEST_KERNEL)
+        raise Unsupported(
+            f"pods need Linux {needed} or newer, and this is Linux {release}",
+            "boot a newer kernel",
+            kernel=release,
+        )
+
+
 def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -> tuple[AppInput, ...]:
-    """What there is of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource."""
+    """What there is of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource, Unsupported."""
+    check_kernel(os.uname().release)
     try:
         overlay = os.path.exists(pod.overlay_prepared)
         return tuple(_read_input(pod, manifest, app, groups, overlay=overlay) for app in manifest.apps)
@@ -55,7 +70,7 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
     Raises HostFailure.
     """
     try:
-        for path in ("env", "status", "etc", "hidden", "notify"):
+        for path in ("env", "status", "etc", "hidden", "notify", "shared/shm", "shared/pts"):
             make_dirs(f"{pod.stage1_root}/rkt/{path}", _DIR)
         make_dirs(pod.logs)
         _hidden(f"{pod.stage1_root}/rkt/hidden")
@@ -86,7 +101,7 @@ def _read_input(
         tree_id=read_text(pod.app_tree_id(name)),
         lower=read_lower(pod, name) if overlay else (),
         prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "").split()),
-        filter=_filter(pod.app_filter(name)),
+        filter=_filter(pod, app),
         docker=image.annotations.get(_DOCKER) is not None,
         notify=notify == "true",
         devices=check_sources(manifest, app),
@@ -101,11 +116,22 @@ def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], .
     return tuple((group.leaf(app), f"/sys/fs/cgroup/{group.view}") for group in groups)
 
 
-def _filter(path: str) -> bytes:
+def _filter(pod: PodDir, app: RuntimeApp) -> bytes:
+    """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through."""
     try:
-        return read_bytes(path)
+        found = read_bytes(pod.app_filter(app.name))
     except FileNotFoundError:
-        return b""
+        found = b""
+    if not found and "seccomp" not in read_runspec(pod).insecure:
+        from ..pod.filters import profile_of  # not needed where all is well
+
+        if app.app and profile_of(app.app, os.uname().machine):
+            raise Corrupt(
+                f'the system call filter of app "{app.name}" is missing',
+                "prepare the pod anew",
+                path=pod.path,
+            )
+    return found
 
 
 def _hidden(path: str) -> None:

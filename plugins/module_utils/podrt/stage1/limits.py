@@ -65,9 +65,8 @@ def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]
         if group is None:
             missed.append(f"{limit.isolator} isolator set but support disabled in the kernel, skipping")
             continue
-        directory = group.leaf(leaf) if leaf else group.path
         for setting in limit.v1 if group.hierarchy.version == 1 else limit.v2:
-            _apply(directory, setting)
+            _apply(group.leaf(leaf), setting)
     return tuple(missed)
 
 

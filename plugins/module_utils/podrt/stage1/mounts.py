@@ -3,7 +3,8 @@
 """The steps that make an app's root what the app sees: values with apply(root) and a line of log each.
 
 root is a descriptor of the app's root. Targets are paths of the app and resolved beneath it; sources are paths of the
-host. All of it happens in the pod's own mount namespace, so that nothing is to be undone.
+host, which no image has a say in: what an app's own root holds is named by a path of the app as well, and opened as
+one. All of it happens in the pod's own mount namespace, so that nothing is to be undone.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class DeviceStep(Step):
 
 
 class FsStep(Step):
-    """A new file system."""
+    """A new file system, at a directory that an image may not replace by a link."""
 
     fs_type: str
     target: str
@@ -112,11 +113,27 @@ class FsStep(Step):
 
     def apply(self, root: int) -> None:
         """Mount it."""
-        fd = roots.open_dir(root, self.target)
+        fd = roots.open_own_dir(root, self.target)
         try:
             syscalls.mount(self.fs_type, f"/proc/self/fd/{fd}", self.fs_type, self.flags, self.options)
         finally:
             os.close(fd)
+
+
+class SharedFs(Value):
+    """A new file system that all apps of the pod share, at a path of the host: each binds it from there."""
+
+    fs_type: str
+    target: str
+    flags: int = _NO_USE
+    options: str = ""
+
+    def __str__(self) -> str:
+        return f"mount -t {self.fs_type} {self.target} {self.options}".rstrip()
+
+    def mount(self) -> None:
+        """Mount it."""
+        syscalls.mount(self.fs_type, self.target, self.fs_type, self.flags, self.options)
 
 
 class BindStep(Step):
@@ -137,32 +154,49 @@ class BindStep(Step):
         if self.optional and not os.path.exists(self.source):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
+        if self.read_only:
+            syscalls.mount_setattr(
+                tree, syscalls.AT_RECURSIVE if self.recursive else 0, syscalls.MOUNT_ATTR_RDONLY
+            )
+        _lay(tree, root, self.target)
+
+
+class AgainStep(Step):
+    """What is at a path of the app, at another one as well; a missing target is made, of the same kind."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"bind {self.source} of the app {self.target}"
+
+    def apply(self, root: int) -> None:
+        """Bind it."""
+        found = roots.open_path(root, self.source)
         try:
-            if self.read_only:
-                syscalls.mount_setattr(
-                    tree, syscalls.AT_RECURSIVE if self.recursive else 0, syscalls.MOUNT_ATTR_RDONLY
-                )
-            is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
-            target = (roots.open_dir if is_dir else roots.open_file)(root, self.target)
-            try:
-                syscalls.move_mount(tree, target)
-            finally:
-                os.close(target)
+            tree = _copy_of(found, recursive=False)
         finally:
-            os.close(tree)
+            os.close(found)
+        _lay(tree, root, self.target)
 
 
 class ReadOnlyStep(Step):
-    """A path of the app that may not be changed; nothing if it is not there."""
+    """A path of the app that may not be changed, but for one in it; nothing if it is not there."""
 
     path: str
+    but: str = ""
 
     def __str__(self) -> str:
-        return f"read-only {self.path}"
+        return f"read-only {self.path} {self.but and 'but ' + self.but}".rstrip()
 
     def apply(self, root: int) -> None:
-        """Lay a read-only copy of it over it."""
+        """Lay a read-only copy of it over it, and what stays as it was over that."""
+        kept = _found(root, self.but) if self.but else -1
         _cover(root, self.path, None)
+        if kept >= 0:
+            tree = _copy_of(kept, recursive=False)
+            os.close(kept)
+            _lay(tree, root, self.but)
 
 
 class SealStep(Step):
@@ -241,16 +275,41 @@ def _clone(*, recursive: bool) -> int:
     return flags | (syscalls.AT_RECURSIVE if recursive else 0)
 
 
-def _cover(root: int, path: str, source: str | None) -> None:
+def _copy_of(fd: int, *, recursive: bool) -> int:
+    """A mount of what a descriptor shows, attached nowhere yet."""
+    return syscalls.open_tree(fd, "", _clone(recursive=recursive) | syscalls.AT_EMPTY_PATH)
+
+
+def _lay(tree: int, root: int, path: str) -> None:
+    """Attach a mount at a path of the app, which is made if it is missing; tree is closed."""
     try:
-        target = roots.open_path(root, path)
+        is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
+        target = (roots.open_dir if is_dir else roots.open_file)(root, path)
+        try:
+            syscalls.move_mount(tree, target)
+        finally:
+            os.close(target)
+    finally:
+        os.close(tree)
+
+
+def _found(root: int, path: str) -> int:
+    """A descriptor of what is at a path of the app, -1 when nothing is."""
+    try:
+        return roots.open_path(root, path)
     except OSError as err:
         if err.errno in _NONE_THERE:
-            return
+            return -1
         raise
+
+
+def _cover(root: int, path: str, source: str | None) -> None:
+    target = _found(root, path)
+    if target < 0:
+        return
     try:
         if source is None:
-            tree = syscalls.open_tree(target, "", _clone(recursive=True) | syscalls.AT_EMPTY_PATH)
+            tree = _copy_of(target, recursive=True)
         else:
             tree = syscalls.open_tree(syscalls.AT_FDCWD, source, _clone(recursive=False))
         try:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The child that becomes PID 1 of a pod: makes its namespaces, builds the apps' roots, forks the apps, and executes
-the supervisor.
+"""The child that becomes PID 1 of a pod: makes its namespaces, forks the apps' children, builds the apps' roots, leaves
+the host, and executes the supervisor.
 
-The apps' children are forked before that, while the system calls are at hand; they wait for the supervisor's leave.
+The apps' children make themselves ready meanwhile, hear then what they are, and wait for the supervisor's leave.
 Until then the end of the starter is the end of all: its socket ends, and the supervisor reads that.
 """
 
@@ -11,37 +11,37 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import fcntl
 import marshal
 import os
 import sys
 
 from ..errors import HostFailure, PodError
 from ..host import syscalls
-from ..host.files import write_all
 from ..host.syscalls import MS_REC, MS_SLAVE
 from ..value import Value
 from . import sync
-from .app import Resolved, Wires, become_app
+from .app import Resolved
+from .children import fork_child, tell_child
+from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .execution import program_path
-from .handler import plan_of
 from .identity import Identity, group_id, user_id
+from .program import ENVIRONMENT, sealed
+from .rehearsal import rehearse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from .mounts import Step
+    from .mounts import SharedFs, Step
+    from .record import AppRecord, Plan
     from .sandbox import AppPlan, Launch, SandboxPlan
-    from .supervisor import AppRecord, Plan
 
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
-_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
 class AppWires(Value):
-    """What was opened for an app outside the pod. procs: to move into its leaves; the others as the supervisor knows
-    them, -1 for none.
+    """What was opened for an app outside the pod. procs: to move into its leaves, which a post-stop handler does once
+    more; the others as the supervisor knows them, -1 for none.
     """
 
     procs: tuple[int, ...] = ()
@@ -80,6 +80,7 @@ class Supervision(Value):
     max_files: int
     dies_with_starter: bool
     waits_for_resolv: bool
+    rehearsal: bool = False
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
@@ -102,22 +103,39 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
     if how.dies_with_starter:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    else:
+        # Of a session of its own: when the starter's terminal goes, the pod stays.
+        os.setsid()
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    if wires.captured:
+        os.dup2(null, 0)
     os.umask(0o022)
     syscalls.unshare(plan.namespaces)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
     sync.send(wires.sync, sync.NAMESPACES)
+    protect_interpreter()
+    go, gone = os.pipe2(os.O_CLOEXEC)
+    children = [fork_child(given, wires, go) for given in wires.apps]
     _socket.sethostname(plan.hostname)
     _set_sysctls(plan)
+    for shared in plan.shared:
+        _mount_shared(shared)
     for app in plan.apps:
         _build(app)
     if how.waits_for_resolv and not sync.receive(wires.sync):
         os._exit(1)
     resolved = [_finish(app) for app in plan.apps]
-    _protect_host(plan)
-    go, gone = os.pipe2(os.O_CLOEXEC)
+    leave_host(tuple(app.root.target for app in plan.apps))
     records = [
-        _fork_app(app, found, given, wires, go) for app, found, given in zip(plan.apps, resolved, wires.apps)
+        tell_child(child, app, found, given, wires.tty)
+        for child, app, found, given in zip(children, plan.apps, resolved, wires.apps)
     ]
+    if how.rehearsal:
+        rehearse(records, wires.sync, gone)
+    lose_privileges(tuple(app.launch for app in plan.apps))
+    # A pod that outlives its starter must not hold a pipe open that somebody reads to its end.
+    for number in (0,) if how.dies_with_starter else range(3):
+        os.dup2(null, number)
     _supervise(records, wires, how, gone)
 
 
@@ -132,6 +150,13 @@ def _set_sysctls(plan: SandboxPlan) -> None:
                 os.close(fd)
         except OSError as err:
             raise HostFailure.of(f"cannot set the sysctl {name} to {value}", err) from err
+
+
+def _mount_shared(shared: SharedFs) -> None:
+    try:
+        shared.mount()
+    except OSError as err:
+        raise HostFailure.of(f"cannot set up the pod: {shared}", err) from err
 
 
 def _build(app: AppPlan) -> None:
@@ -193,60 +218,6 @@ def _identity(root: int, launch: Launch) -> Identity:
     return Identity(uid, gid, launch.groups)
 
 
-def _protect_host(plan: SandboxPlan) -> None:
-    """Make the host's whole tree read-only for PID 1, but for the apps' roots: copies of them are kept aside.
-
-    So nobody who gets hold of PID 1's executable or root can write to them.
-    """
-    clone = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_RECURSIVE
-    kept = [
-        (syscalls.open_tree(syscalls.AT_FDCWD, app.root.target, clone), app.root.target) for app in plan.apps
-    ]
-    host = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    syscalls.mount_setattr(host, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY)
-    os.close(host)
-    for tree, target in kept:
-        syscalls.umount(target, syscalls.MNT_DETACH)
-        syscalls.move_mount(tree, syscalls.AT_FDCWD, target)
-        os.close(tree)
-
-
-def _fork_app(app: AppPlan, resolved: Resolved, given: AppWires, wires: PodWires, go: int) -> AppRecord:
-    """Fork the child of an app. What it writes is closed here at once, so that its end can be seen."""
-    heard, said = os.pipe2(os.O_CLOEXEC)
-    out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
-    err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
-    for fd in (out_end, err_end, wires.tty):
-        if fd >= 0:
-            # A program that opens /dev/stdout anew needs to own what it leads to.
-            os.fchown(fd, resolved.identity.uid, resolved.identity.gid)
-    pid = os.fork()
-    if pid == 0:
-        os.close(wires.sync)
-        become_app(
-            app.launch, resolved, app.root.target, Wires(out_end, err_end, said, go, given.procs, wires.tty)
-        )
-    for fd in (said, out_end, err_end, *given.procs):
-        if fd >= 0:
-            os.close(fd)
-    post_stop = -1
-    if resolved.post_stop:
-        post_stop = _sealed("post-stop", plan_of(app.launch, resolved.post_stop, app.root.target))
-    return {
-        "name": str(app.name),
-        "pid": pid,
-        "out": out,
-        "err": err,
-        "exec": heard,
-        "procs": given.listed,
-        "kill": given.kill,
-        "oom": given.oom,
-        "notify": given.notify,
-        "journal": given.journal,
-        "post_stop": post_stop,
-    }
-
-
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:
     plan: Plan = {
         "apps": records,
@@ -260,22 +231,12 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "max_files": how.max_files,
         "handler": list(how.handler),
     }
-    plan_fd = _sealed("plan", marshal.dumps(plan))  # type: ignore[arg-type]  # typed dicts are dicts
+    plan_fd = sealed("plan", marshal.dumps(plan))  # type: ignore[arg-type]  # typed dicts are dicts
     kept = [wires.sync, wires.lock, go, wires.console, wires.logs, wires.statuses, plan_fd]
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key != "pid"]
-    if not how.dies_with_starter:
-        _let_go_of_stdio()
     _keep_only(kept)
-    os.execve(how.argv[0], (*how.argv, str(plan_fd)), {"LC_CTYPE": "C.UTF-8"})
-
-
-def _let_go_of_stdio() -> None:
-    """A pod that outlives its starter must not hold a pipe open that somebody reads to its end."""
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for number in range(3):
-        os.dup2(null, number)
-    os.close(null)
+    os.execve(how.argv[0], (*how.argv, str(plan_fd)), ENVIRONMENT)
 
 
 def _keep_only(fds: list[int]) -> None:
@@ -284,10 +245,3 @@ def _keep_only(fds: list[int]) -> None:
     for fd in fds:
         if fd >= 0:
             os.set_inheritable(fd, True)
-
-
-def _sealed(name: str, data: bytes) -> int:
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    write_all(fd, data)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd

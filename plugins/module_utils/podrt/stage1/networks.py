@@ -4,25 +4,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
-from ..errors import HostFailure, InvalidSpec, NotFound
-from ..net.attach import PortForward, attach, loopback_only
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError
+from ..net.attach import Neighbours, PortForward, attach, loopback_only
 from ..net.conf import choose, load_confs
+from ..net.info import read_net_info
 from ..net.resolv import from_network, resolv_conf
-from ..pod.lifecycle import PodState, open_pod
+from ..net.rules import rules_of_record
+from ..pod import documents
+from ..pod.lifecycle import PodState, locate, open_pod, walk
+from .stop import holds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..host.paths import Paths
     from ..net.conf import ChosenNet
     from ..net.info import NetInfo
+    from ..net.rules import PodRules
     from ..pod.runspec import RunSpec
 
+_ANY = "0.0.0.0"
+_UUID_LENGTH = 36
 _OWN_TYPES = ("ptp", "bridge", "macvlan", "ipvlan")
 _OWN_IPAM = ("", "host-local", "static")
 
@@ -60,7 +68,7 @@ def join(
             forwards(manifest),
             pod.net_confs,
             pod.net_info,
-            is_live=lambda other: is_live(host.paths, other),
+            neighbours=neighbours(host.paths, uuid),
             report=report,
         )
     finally:
@@ -93,17 +101,42 @@ def forwards(manifest: PodManifest) -> tuple[PortForward, ...]:
         port = known.get(exposed.name)
         if port is None:
             raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
-        found.append(PortForward(port.protocol, exposed.host_ip, exposed.host_port, port.port))
+        host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
+        found.append(PortForward(port.protocol, host_ip, exposed.host_port, port.port))
     return tuple(found)
 
 
-def is_live(paths: Paths, uuid: str) -> bool:
-    """Whether a pod runs, and so needs its addresses and ports."""
+def neighbours(paths: Paths, uuid: str) -> Neighbours:
+    """The other pods of the host, as far as this data directory knows them."""
+    return Neighbours(
+        is_live=lambda other: not _is_known(paths, other) or _is_running(paths, other),
+        is_known=lambda other: _is_known(paths, other),
+        rules=lambda: _running_rules(paths, uuid),
+    )
+
+
+def _is_known(paths: Paths, uuid: str) -> bool:
+    """Whether a holder of something is a pod of this data directory, whatever has become of it."""
+    return len(uuid) == _UUID_LENGTH and "/" not in uuid and locate(paths, uuid) is not None
+
+
+def _is_running(paths: Paths, uuid: str) -> bool:
     try:
         with open_pod(paths, uuid) as pod:
             return pod.state() is PodState.RUNNING
     except NotFound:
         return False
+
+
+def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
+    """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks."""
+    for pod in walk(paths, ("run",)):
+        pid = documents.read_pid(pod.dir)
+        if pod.uuid == uuid or not pid or not holds(pid, pod):
+            continue
+        with contextlib.suppress(PodError, OSError):
+            infos = read_net_info(pod.dir.net_info)
+            yield rules_of_record(pod.uuid, infos, forwards(documents.read_manifest(pod.dir)))
 
 
 def _may_answer(net: ChosenNet) -> bool:

@@ -1,22 +1,76 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisor as a program: its compiled file, since compiling it anew costs each pod more than all the rest."""
+"""The interpreter as stage1 executes it anew: for the supervisor, whose compiled file it is given, since compiling it
+costs each pod more than all the rest; and for what goes into an app's root, which is a module of this package.
+"""
 
 from __future__ import annotations
 
 import _frozen_importlib_external as importer
+import fcntl
+import marshal
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from ..host.host import Host
 
+# Where compiled files say that they go by the hash of their source. Source: PEP 552.
 _HASH_BASED = 1
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+_CALL = """import sys; sys.path.insert(0, sys.argv[1])
+from podrt.stage1.program import read_plan
+from podrt.stage1.{} import main
+main(*read_plan(int(sys.argv[2])))"""
+# Nothing of the caller's. Source: PEP 538.
+ENVIRONMENT = {"LC_CTYPE": "C.UTF-8"}
 
 
 def supervisor_argv(host: Host) -> tuple[str, ...]:
     """The beginning of the argv that starts the supervisor; the number of the descriptor with its plan is missing."""
     return (host.python, "-I", "-S", _program())
+
+
+def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
+    """Become a new interpreter that calls main(plan, fds) of a module of stage1.
+
+    fds: handed on under their numbers, -1 for none; whatever else is open is to be closed at exec. Raises OSError.
+    """
+    plan_fd = sealed(module, marshal.dumps((plan, fds)))
+    for fd in (plan_fd, *fds):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+    argv = (python(), "-I", "-S", "-c", _CALL.format(module), runtime(), str(plan_fd))
+    os.execve(argv[0], argv, ENVIRONMENT)
+
+
+def read_plan(fd: int) -> tuple[bytes, tuple[int, ...]]:
+    """What execute_module was given, on the other side."""
+    plan, fds = marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+    os.close(fd)
+    return plan, fds
+
+
+def sealed(name: str, data: bytes) -> int:
+    """A descriptor of a file in memory that nobody can change any more."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd
+
+
+def python() -> str:
+    """This interpreter, as Host has it."""
+    return os.path.realpath(sys.executable)
+
+
+def runtime() -> str:
+    """The directory of the runtime that this is."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def _program() -> str:

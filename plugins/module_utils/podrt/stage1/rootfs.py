@@ -7,6 +7,7 @@ from __future__ import annotations
 from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
 from ..value import Value
 from .mounts import (
+    AgainStep,
     BindStep,
     DeviceStep,
     DirStep,
@@ -16,6 +17,7 @@ from .mounts import (
     LinkStep,
     ReadOnlyStep,
     SealStep,
+    SharedFs,
 )
 
 TYPE_CHECKING = False
@@ -37,13 +39,8 @@ _LINKS = (
     ("/etc/mtab", "../proc/self/mounts"),
 )
 # Source: behaviours C34. /sys is read-only as a whole, and /sys/fs shows the app's own cgroups alone.
-_READ_ONLY = (
-    "/proc/bus",
-    "/proc/sys/kernel/core_pattern",
-    "/proc/sys/kernel/modprobe",
-    "/proc/sys/vm/panic_on_oom",
-    "/proc/sysrq-trigger",
-)
+_READ_ONLY = ("/proc/acpi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger")
+_SYSCTLS, _NET_SYSCTLS = "/proc/sys", "/proc/sys/net"
 _HIDDEN_DIRS = ("/sys/firmware", "/sys/hypervisor", "/sys/module", "/sys/power")
 _HIDDEN_FILES = (
     "/proc/config.gz",
@@ -60,13 +57,12 @@ JOURNAL = "/run/systemd/journal"
 class Surroundings(Value):
     """What the root of an app stands among.
 
-    shared: the root of the pod's first app, whose /dev/shm and /dev/pts all apps have; "" for the first app itself.
-    cgroups: pairs of a directory of the host and the path that the app sees it at. hidden: an empty directory and an
-    empty file that nobody may enter or read. journal: sockets of the host's journal.
+    shared: the directory of the host with what the apps have in common, see shared_file_systems. cgroups: pairs of a
+    directory of the host and the path that the app sees it at. hidden: an empty directory and an empty file that nobody
+    may enter or read. journal: sockets of the host's journal. own_network: /proc/sys/net is the pod's.
     """
 
-    root: str
-    shared: str = ""
+    shared: str
     cgroups: tuple[tuple[str, str], ...] = ()
     hidden: tuple[str, str] = ("", "")
     hosts: str = ""
@@ -74,6 +70,17 @@ class Surroundings(Value):
     journal: tuple[str, ...] = ()
     insecure_paths: bool = False
     sys: bool = True
+    own_network: bool = False
+
+
+def shared_file_systems(directory: str) -> tuple[SharedFs, ...]:
+    """What is mounted once for all apps of a pod, in a directory that only the pod's own files are in."""
+    return (
+        SharedFs("tmpfs", f"{directory}/shm", MS_NOSUID | MS_NODEV, "mode=1777"),
+        SharedFs(
+            "devpts", f"{directory}/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"
+        ),
+    )
 
 
 def surroundings(around: Surroundings) -> tuple[Step, ...]:
@@ -86,11 +93,12 @@ def surroundings(around: Surroundings) -> tuple[Step, ...]:
     steps += _dev(around)
     steps += [LinkStep(path, target) for path, target in _LINKS]
     steps += [BindStep(path, path) for path in around.journal]
-    steps.append(BindStep(f"{around.root}/proc/sys/kernel/hostname", "/etc/hostname"))
+    steps.append(AgainStep("/proc/sys/kernel/hostname", "/etc/hostname"))
     if around.sys:
         steps += _sys(around)
     if not around.insecure_paths:
         steps += [ReadOnlyStep(path) for path in _READ_ONLY]
+        steps.append(ReadOnlyStep(_SYSCTLS, _NET_SYSCTLS if around.own_network else ""))
         steps += [HideStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
     return tuple(steps)
 
@@ -99,12 +107,7 @@ def _dev(around: Surroundings) -> list[Step]:
     steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
-    if around.shared:
-        steps += [BindStep(f"{around.shared}{path}", path) for path in ("/dev/shm", "/dev/pts")]
-        return steps
-    steps.append(FsStep("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777"))
-    devpts = "newinstance,ptmxmode=0666,mode=0620,gid=5"
-    steps.append(FsStep("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, devpts))
+    steps += [BindStep(f"{around.shared}/{name}", f"/dev/{name}") for name in ("shm", "pts")]
     return steps
 
 

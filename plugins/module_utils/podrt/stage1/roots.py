@@ -8,7 +8,6 @@ link and no ".." leads out, also when somebody changes the tree meanwhile.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
@@ -18,6 +17,8 @@ from ..host import syscalls
 _LINKS = 40
 _DIR_MODE = 0o755
 _FILE_MODE = 0o644
+# No table of users is longer; an image that brings a longer one means harm.
+_LONGEST = 1 << 20
 
 
 def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
@@ -48,15 +49,26 @@ def exists(root: int, path: str) -> bool:
 
 
 def read(root: int, path: str) -> bytes:
-    """The content of a file of the app. Raises OSError."""
-    fd = open_path(root, path, os.O_RDONLY)
+    """The content of a regular file of the app, 1 MB at most. Raises OSError; never waits, as for a FIFO's writer."""
+    fd = open_path(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(fd, "rb", buffering=0) as file:
-        return file.read()
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        if found.st_size > _LONGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return file.read(_LONGEST) or b""
 
 
 def open_dir(root: int, path: str) -> int:
     """Open a directory of the app; it and its parents are made when they are missing."""
     return _open_made(root, path, directory=True)
+
+
+def open_own_dir(root: int, path: str) -> int:
+    """The same, but a link in its place is refused. Raises OSError."""
+    make_dir(root, path)
+    return open_path(root, path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
 def open_file(root: int, path: str) -> int:
@@ -78,8 +90,9 @@ def make_link(root: int, path: str, target: str) -> None:
     """Make a symbolic link unless something is there."""
     parent = open_dir(root, os.path.dirname(path))
     try:
-        with contextlib.suppress(FileExistsError):
-            os.symlink(target, os.path.basename(path), dir_fd=parent)
+        os.symlink(target, os.path.basename(path), dir_fd=parent)
+    except FileExistsError:
+        pass
     finally:
         os.close(parent)
 

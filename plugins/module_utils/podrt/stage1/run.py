@@ -12,15 +12,12 @@ import os
 
 from ..errors import PodError
 from .execution import pass_on
-from .start import Request, start, warn
+from .start import STOPS, Request, start, warn
 from .teardown import take_down
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.host import Host
-    from .start import Pid1
-
-_STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactive: bool = False) -> int:
@@ -40,11 +37,13 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
     if detach:
         start(request)
         return 0
-    # Blocked until they can be passed on: one that comes before is pending for the pod as well as for us.
-    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
+    # Blocked until they can be passed on: one that comes before is pending.
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, STOPS)
     try:
         child = start(request)
-        status = _wait(request, child)
+        if terminal and child.status is None:
+            terminal.relay(child.pid)
+        status = child.wait()
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
     try:
@@ -54,22 +53,15 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
     return pass_on(status)
 
 
-def _wait(request: Request, child: Pid1) -> int:
-    """Wait for the pod's end; a signal that asks us to stop asks the pod to."""
+def rehearse(host: Host, uuid: str, lock_fd: int) -> None:
+    """Start the prepared pod whose lock lock_fd carries up to where its apps would begin, and take it down.
 
-    def stop(_number: int, _frame: object) -> None:
-        if child.status is None:
-            os.kill(child.pid, _signal.SIGTERM)
-
-    handlers = [(number, _signal.signal(number, stop)) for number in _STOPS]
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _STOPS)
-    try:
-        if request.terminal:
-            request.terminal.relay(child.pid)
-        return child.wait()
-    finally:
-        for number, handler in handlers:
-            _signal.signal(number, handler)
+    Raises PodError with what would stop it. Nothing is left of it but files that a start makes as well.
+    """
+    _fill_stdio()
+    request = Request(host, uuid, lock_fd, detach=True, rehearsal=True)
+    start(request).wait()
+    take_down(host, uuid, request.pod)
 
 
 def _fill_stdio() -> None:

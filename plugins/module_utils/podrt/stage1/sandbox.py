@@ -15,7 +15,7 @@ from .capabilities import bounding_set
 from .devices import device_rules
 from .limits import limits_of
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
-from .rootfs import Surroundings, surroundings
+from .rootfs import Surroundings, shared_file_systems, surroundings
 from .volumes import volume_steps
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..pod.runspec import RunSpec
     from .devices import DeviceRule
     from .limits import Limit
-    from .mounts import Step
+    from .mounts import SharedFs, Step
 
     Root = Union[OverlayStep, CopiedRoot]
 
@@ -104,12 +104,15 @@ class AppPlan(Value):
 
 
 class SandboxPlan(Value):
-    """The whole pod. namespaces: CLONE_NEW... of PID 1, but for the PID namespace that it is born into."""
+    """The whole pod. namespaces: CLONE_NEW... of PID 1, but for the PID namespace that it is born into. shared: what
+    its apps have in common.
+    """
 
     uuid: str
     hostname: str
     namespaces: int
     apps: tuple[AppPlan, ...]
+    shared: tuple[SharedFs, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
 
@@ -117,6 +120,7 @@ class SandboxPlan(Value):
         """The steps of a start, a line each."""
         lines = [f"pod {self.uuid}: hostname {self.hostname}"]
         lines += [f"sysctl {name}={value}" for name, value in self.sysctls]
+        lines += [str(shared) for shared in self.shared]
         for app in self.apps:
             lines += [f"app {app.name}:", *(f"  {step}" for step in (app.root, *app.steps, *app.last_steps))]
         return "\n".join(lines)
@@ -125,6 +129,11 @@ class SandboxPlan(Value):
 def resolv_path(pod: PodDir) -> str:
     """The pod's generated resolv.conf; there is none when nobody gives one."""
     return f"{pod.stage1_root}/rkt/etc/resolv.conf"
+
+
+def shared_path(pod: PodDir) -> str:
+    """The directory with what all apps of the pod have in common."""
+    return f"{pod.stage1_root}/rkt/shared"
 
 
 def notify_path(pod: PodDir, app: str) -> str:
@@ -148,7 +157,15 @@ def sandbox_plan(
     kinds |= 0 if runspec.host_network else CLONE_NEWNET
     common = _Common(pod, manifest, runspec, machine, hostname)
     apps = tuple(_app_plan(common, app, given) for app, given in zip(manifest.apps, inputs))
-    return SandboxPlan(uuid, hostname, kinds, apps, _sysctls(manifest, kinds), limits_of(manifest.isolators))
+    return SandboxPlan(
+        uuid,
+        hostname,
+        kinds,
+        apps,
+        shared_file_systems(shared_path(pod)),
+        _sysctls(manifest, kinds),
+        limits_of(manifest.isolators),
+    )
 
 
 class _Common(Value):
@@ -173,11 +190,8 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     pod, insecure = common.pod, common.runspec.insecure
     if runtime.app is None:
         raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
-    first = common.manifest.apps[0].name
-    target = pod.app_root(runtime.name)
     around = Surroundings(
-        root=target,
-        shared="" if runtime.name == first else pod.app_root(first),
+        shared=shared_path(pod),
         cgroups=given.cgroups,
         hidden=common.machine.hidden,
         hosts=hosts_file(common.hostname) if common.runspec.hosts.mode == "auto" else "",
@@ -185,6 +199,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         journal=common.machine.journal,
         insecure_paths="paths" in insecure,
         sys=not any(_is_at_or_below(mount.path, "/sys") for mount in runtime.mounts),
+        own_network=not common.runspec.host_network,
     )
     steps = (
         *surroundings(around),

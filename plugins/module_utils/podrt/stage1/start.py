@@ -14,9 +14,11 @@ Nothing is mounted outside of the pod. When the starter dies before "go", so doe
 
 from __future__ import annotations
 
+import _signal
 import contextlib
 import fcntl
 import os
+import select
 
 from ..errors import HostFailure, PodError
 from ..host import syscalls
@@ -25,7 +27,8 @@ from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ..pod.documents import read_manifest, read_runspec
 from ..value import Value
 from . import cgroups, sync
-from .devices import apply_devices
+from .capabilities import NAMES
+from .devices import apply_devices, pod_device_rules
 from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv
 from .limits import apply_limits
@@ -33,7 +36,7 @@ from .namespaces import PodWires, Supervision, become_pid_1
 from .program import supervisor_argv
 from .sandbox import sandbox_plan
 from .teardown import take_down
-from .wires import open_app, open_dir
+from .wires import open_app, open_console, open_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,16 +48,21 @@ if TYPE_CHECKING:
     from ..net.conf import ChosenNet
     from ..pod.runspec import RunSpec
     from .cgroups import Group
-    from .sandbox import SandboxPlan
+    from .sandbox import AppPlan, SandboxPlan
     from .terminal import Terminal
 
+STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
-_SIGKILL = 9
+_MKNOD = 1 << NAMES.index("CAP_MKNOD")
 _STDERR = 2
+_CHUNK = 4096
 
 
 class Request(Value):
-    """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is."""
+    """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is.
+
+    rehearsal: the pod is only prepared, and its start ends where its apps would begin.
+    """
 
     host: Host
     uuid: str
@@ -62,11 +70,12 @@ class Request(Value):
     detach: bool = False
     captured: bool = True
     terminal: Terminal | None = None
+    rehearsal: bool = False
 
     @property
     def pod(self) -> PodDir:
         """The pod's directory."""
-        return self.host.paths.pod("run", self.uuid)
+        return self.host.paths.pod("prepared" if self.rehearsal else "run", self.uuid)
 
 
 class Pid1:
@@ -74,20 +83,58 @@ class Pid1:
 
     def __init__(self, pid: int, channel: int) -> None:
         self.pid = pid
-        self.channel = channel
         self.status: int | None = None
+        self._channel = channel
+        self._wake = -1
+
+    def relay_stops(self) -> None:
+        """Pass the signals that ask this process to stop on to the pod. They come blocked, so that none is lost."""
+        self._wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        for number in STOPS:
+            _signal.signal(number, self._stop)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPS)
+
+    def receive(self) -> sync.Message:
+        """The next message from it, () when it has hung up."""
+        self._await(self._channel)
+        return sync.receive(self._channel)
+
+    def send(self, kind: str) -> None:
+        """Tell it something. Raises the error that it has told, or HostFailure."""
+        try:
+            sync.send(self._channel, kind)
+        except OSError:
+            _raise_failure(self.receive())
 
     def wait(self) -> int:
         """Wait until it ends; its status as wait(2) gives it."""
         if self.status is None:
+            process = os.pidfd_open(self.pid)
+            self._await(process)
+            os.close(process)
             self.status = os.waitpid(self.pid, 0)[1]
         return self.status
 
     def kill(self) -> None:
         """End it, and with it every process of the pod."""
         if self.status is None:
-            os.kill(self.pid, _SIGKILL)
+            os.kill(self.pid, _signal.SIGKILL)
             self.wait()
+
+    def _await(self, fd: int) -> None:
+        """Wait for a descriptor. A signal between two system calls would be seen too late without the other one."""
+        if self._wake < 0:
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while fd not in [ready for ready, _event in poll.poll()]:
+            os.read(self._wake, _CHUNK)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        if self.status is None:
+            os.kill(self.pid, _signal.SIGTERM)
 
 
 class AppNotStarted(HostFailure):
@@ -106,26 +153,34 @@ class _Known(Value):
 
 
 def start(request: Request) -> Pid1:
-    """Start the pod. Returns once every app has been started, or has failed to in a pod that is not detached.
+    """Start the pod. Returns once every app has been started, or has failed to in a pod that is not detached. In a
+    rehearsal it returns when nothing is seen to be in the way.
 
-    Raises PodError when it cannot be started, with nothing left of it but its files.
+    The signals that ask to stop are blocked in a process that stays with the pod, and passed on once there is a PID 1:
+    if it ends well before the apps start, that was asked of it. Raises PodError when the pod cannot be started, with
+    nothing left of it but its files.
     """
     pod = request.pod
     manifest, runspec = read_manifest(pod), read_runspec(pod)
     chosen, waits_for_resolv = _choose_networks(request.host, runspec)
-    names = tuple(str(app.name) for app in manifest.apps)
     child: Pid1 | None = None
     try:
-        groups = cgroups.make_groups(request.uuid, names, in_service=in_service())
-        cgroups.record(pod, groups)
+        planned = cgroups.plan_groups(request.uuid, in_service=in_service())
+        cgroups.record(pod, planned)
+        groups = cgroups.make_groups(planned)
         known = _Known(request, manifest, runspec, chosen, groups, waits_for_resolv)
         plan = _decide(known)
         child = _fork(known, plan)
+        if not request.detach:
+            child.relay_stops()
         _join(known, plan, child)
-        _await_apps(request, child)
+        if not request.rehearsal:
+            _await_apps(request, child)
         return child
     except (OSError, PodError) as err:
         _abandon(request, child)
+        if child and child.status == 0 and not request.detach:
+            return child
         cause = child and _last_words(child)
         if cause:
             raise cause from err
@@ -148,7 +203,8 @@ def in_service() -> bool:
 
 
 def _say(prefix: str, text: str) -> None:
-    os.write(_STDERR, f"{prefix}: {text}\n".encode(errors="replace"))
+    with contextlib.suppress(OSError):  # a full disk is no reason not to start
+        os.write(_STDERR, f"{prefix}: {text}\n".encode(errors="replace"))
 
 
 def _tell_of_networks(text: str) -> None:
@@ -167,20 +223,29 @@ def _setting_up_network() -> Iterator[None]:
 
 
 def _decide(known: _Known) -> SandboxPlan:
-    """The plan, with its files written and its limits set."""
+    """The plan, with its files written, and its groups as they shall be."""
     request, groups = known.request, known.groups
     inputs = read_inputs(request.pod, known.manifest, groups)
     machine = look_at_machine(request.pod, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
     write_files(request.pod, plan, known.runspec)
-    missed = list(apply_limits(groups, "", plan.limits))
-    for app in plan.apps:
-        missed += apply_limits(groups, app.name, app.limits)
-        if app.device_rules and not apply_devices(groups, app.name, app.device_rules):
-            missed.append(f"the devices of app {app.name} are not restricted: no control groups")
-    for sentence in missed:
+    policy = pod_device_rules(tuple(app.device_rules for app in plan.apps))
+    if policy:
+        apply_devices(groups, "", policy)
+    cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
+    for sentence in apply_limits(groups, "", plan.limits):
         warn(sentence)
-    return plan
+    return plan.replace(apps=tuple(_confine(app, groups) for app in plan.apps))
+
+
+def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:
+    """Set the limits of an app's leaves; the app as it can be allowed to run."""
+    for sentence in apply_limits(groups, app.name, app.limits):
+        warn(sentence)
+    if not app.device_rules or apply_devices(groups, app.name, app.device_rules):
+        return app
+    warn(f"app {app.name} may not make devices: there are no control groups to say which")
+    return app.replace(launch=app.launch.replace(bounding=app.launch.bounding & ~_MKNOD))
 
 
 def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
@@ -192,9 +257,10 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         starter=ours,
         # Above stdio, which the pod's processes replace: a caller without any may have the lock in its place.
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
-        console=os.dup(1) if foreground and request.captured else -1,
+        console=open_console() if foreground and request.captured else -1,
         logs=open_dir(pod.logs),
-        statuses=open_dir(pod.statuses),
+        # The mark that all apps have been started lies beside them.
+        statuses=open_dir(*os.path.split(pod.statuses)),
         apps=tuple(open_app(pod, app, known.groups, journal=in_service()) for app in plan.apps),
         tty=request.terminal.slave if request.terminal else -1,
         captured=request.captured,
@@ -207,6 +273,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         max_files=known.runspec.log.max_files,
         dies_with_starter=foreground,
         waits_for_resolv=known.waits_for_resolv,
+        rehearsal=request.rehearsal,
     )
     pid = _fork_into_new_pid_namespace()
     if pid == 0:
@@ -239,8 +306,16 @@ def _close(wires: PodWires) -> None:
 
 
 def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
-    """Wait for the namespaces, join them to networks and groups, and let the apps start."""
+    """Wait for the namespaces, join them to networks and groups, and let the apps start.
+
+    In a rehearsal no network is joined: another pod may still have its addresses and ports.
+    """
     _expect(child, sync.NAMESPACES)
+    if known.request.rehearsal:
+        if known.waits_for_resolv:
+            child.send(sync.RESOLV)
+        _expect(child, sync.REHEARSED)
+        return
     if plan.namespaces & CLONE_NEWNET:
         _join_networks(known, child)
     for group in known.groups:
@@ -250,7 +325,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
         finally:
             os.close(fd)
     write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
-    _send(child, sync.GO)
+    child.send(sync.GO)
 
 
 def _choose_networks(host: Host, runspec: RunSpec) -> tuple[tuple[ChosenNet, ...], bool]:
@@ -274,12 +349,12 @@ def _join_networks(known: _Known, child: Pid1) -> None:
         text = resolv_of(infos, _tell_of_networks)
         if text:
             write_resolv(request.pod, text)
-        _send(child, sync.RESOLV)
+        child.send(sync.RESOLV)
 
 
 def _await_apps(request: Request, child: Pid1) -> None:
     """Wait until the apps have been started. Only a detached pod minds one that was not: nobody else sees it end."""
-    message = sync.receive(child.channel)
+    message = child.receive()
     if message and message[0] == sync.FAILED:
         raise sync.error_of(message)
     if not request.detach or (message and message[0] == sync.STARTED):
@@ -298,16 +373,9 @@ def _await_apps(request: Request, child: Pid1) -> None:
 
 
 def _expect(child: Pid1, kind: str) -> None:
-    message = sync.receive(child.channel)
+    message = child.receive()
     if not message or message[0] != kind:
         _raise_failure(message)
-
-
-def _send(child: Pid1, kind: str) -> None:
-    try:
-        sync.send(child.channel, kind)
-    except OSError:
-        _raise_failure(sync.receive(child.channel))
 
 
 def _raise_failure(message: sync.Message) -> None:
@@ -318,7 +386,7 @@ def _raise_failure(message: sync.Message) -> None:
 
 def _last_words(child: Pid1) -> PodError | None:
     """Why a PID 1 that has ended could not go on: whatever failed on this side came of that."""
-    while message := sync.receive(child.channel):
+    while message := child.receive():
         if message[0] == sync.FAILED:
             return sync.error_of(message)
     return None

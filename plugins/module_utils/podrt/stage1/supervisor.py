@@ -19,37 +19,9 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypedDict
+    from collections.abc import Callable
 
-    class AppRecord(TypedDict):
-        """An app as stage1 hands it over; a descriptor that there is none of is -1."""
-
-        name: str
-        pid: int
-        out: int
-        err: int
-        exec: int  # ends when the app has been started, says why not before
-        procs: int  # cgroup.procs of its leaf, readable
-        kill: int  # cgroup.kill of its leaf
-        oom: int  # an eventfd that counts kills for memory
-        notify: int  # the socket that NOTIFY_SOCKET names
-        journal: int
-        post_stop: int  # the plan of its post-stop handler
-
-    class Plan(TypedDict):
-        """All that the supervisor knows."""
-
-        apps: list[AppRecord]
-        sync: int
-        go: int
-        console: int
-        logs: int
-        statuses: int
-        stop_timeout: int
-        max_bytes: int
-        max_files: int
-        handler: list[str]
-
+    from .record import AppRecord, Plan
 
 # As stage1.sync has them.
 STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
@@ -59,48 +31,81 @@ _LOG_MODE, _STATUS_MODE = 0o640, 0o644
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 14
 _KILL_ROUNDS = 10
+# A pipe that poll(2) calls writable takes this much at once. Source: pipe(7), PIPE_BUF.
+_PIECE = 4096
+_MOST_WAITING = 1 << 16
+_LAST_READS = 16
+_PARTING_SECONDS = 1.0
 _CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_CLOEXEC
 
 
 class Log:
     """The log of an app: a file of at most max_bytes, and older ones NAME.1 and on, max_files in all."""
 
-    def __init__(self, directory: int, name: str, max_bytes: int, max_files: int) -> None:
-        self._directory = directory
+    def __init__(self, plan: Plan, name: str) -> None:
+        self._directory = plan["logs"]
         self._name = name
-        self._max_bytes = max_bytes
-        self._max_files = max_files
-        self._fd = self._open()
+        self._max_bytes = plan["max_bytes"]
+        self._max_files = plan["max_files"]
+        self._fd = -1
+        self._size = 0
+        self.write(b"")
 
     def write(self, line: bytes) -> None:
         """Append a line. A full disk costs lines, not the pod."""
         try:
+            if self._fd < 0:
+                self._fd = self._open(self._name, posix.O_APPEND)
+                self._size = posix.fstat(self._fd).st_size
             if self._size and self._size + len(line) > self._max_bytes:
                 self._rotate()
             self._size += posix.write(self._fd, line)
         except OSError:
             pass
 
-    def _open(self) -> int:
-        fd = posix.open(self._name, _CREATE | posix.O_APPEND, _LOG_MODE, dir_fd=self._directory)
-        self._size = posix.fstat(fd).st_size
-        return fd
+    def _open(self, name: str, flags: int) -> int:
+        return posix.open(name, _CREATE | flags, _LOG_MODE, dir_fd=self._directory)
 
     def _rotate(self) -> None:
-        if self._max_files <= 1:
-            posix.ftruncate(self._fd, 0)
-            self._size = 0
-            return
+        """Begin a new file, which must be there before any older one gives way."""
+        new = self._open(f".{self._name}", posix.O_TRUNC)
+        posix.close(self._fd)
+        self._fd, self._size = new, 0
         for number in range(self._max_files - 1, 0, -1):
             older = f"{self._name}.{number - 1}" if number > 1 else self._name
-            try:
-                posix.rename(
-                    older, f"{self._name}.{number}", src_dir_fd=self._directory, dst_dir_fd=self._directory
-                )
-            except FileNotFoundError:
-                continue
-        posix.close(self._fd)
-        self._fd = self._open()
+            _try(self._rename, older, f"{self._name}.{number}")
+        self._rename(f".{self._name}", self._name)
+
+    def _rename(self, old: str, new: str) -> None:
+        posix.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+
+
+class Sink:
+    """Where lines go that somebody else reads: the console, a journal. Writing never waits; -1 takes nothing."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.waiting = bytearray()
+
+    def put(self, data: bytes) -> None:
+        """Take in what is to be written."""
+        if self.fd >= 0:
+            self.waiting += data
+
+    def is_full(self) -> bool:
+        """Whether no more should be put: the apps then wait for whoever reads, as they would without us."""
+        return len(self.waiting) > _MOST_WAITING
+
+    def flush(self) -> bool:
+        """Write what a writable descriptor takes; whether it is still good."""
+        try:
+            del self.waiting[: posix.write(self.fd, bytes(self.waiting[:_PIECE]))]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.fd = -1
+            self.waiting.clear()
+        return self.fd >= 0
 
 
 class App:
@@ -113,7 +118,7 @@ class App:
         self.procs = record["procs"]
         self.kill = record["kill"]
         self.notify = record["notify"]
-        self.journal = record["journal"]
+        self.journal = Sink(record["journal"])
         self.post_stop = record["post_stop"]
         self.log = log
         self.running = True
@@ -127,18 +132,12 @@ class App:
     def signal(self, number: int) -> None:
         """Send a signal to every process of the app."""
         for pid in self._pids():
-            try:
-                posix.kill(pid, number)
-            except ProcessLookupError:
-                continue
+            _try(posix.kill, pid, number)
 
     def kill_all(self) -> None:
         """End every process of the app, also those that are being born."""
         if self.kill >= 0:
-            try:
-                posix.write(self.kill, b"1")
-            except OSError:
-                pass
+            _try(posix.write, self.kill, b"1")
         for _round in range(_KILL_ROUNDS):
             if not self._pids():
                 return
@@ -159,31 +158,29 @@ class App:
 class Stream:
     """What an app writes to stdout or stderr, line by line."""
 
-    def __init__(self, app: App, name: bytes) -> None:
+    def __init__(self, app: App, name: bytes, console: Sink) -> None:
         self.app = app
         self._name = name
+        self._console = console
         self._rest = b""
 
-    def feed(self, data: bytes, console: int) -> int:
-        """Take in what was read, b"" at the end. Returns the console, -1 once it is broken."""
+    def has_room(self) -> bool:
+        """Whether all that takes its lines can take more."""
+        return not (self._console.is_full() or self.app.journal.is_full())
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was read, b"" at the end. The console gets lines as the journal shows them."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         if self._rest and (not data or len(self._rest) > _LONGEST_LINE):
             lines.append(self._rest)
             self._rest = b""
+        seconds, nanos = divmod(time.monotonic_ns(), 1_000_000_000)
+        prefix = f"[{seconds:5d}.{nanos // 1000:06d}] {self.app.name}[{self.app.pid}]: ".encode()
         for line in lines:
-            self._keep(line)
-        if console >= 0 and lines:
-            return _show(console, self.app, lines)
-        return console
-
-    def _keep(self, line: bytes) -> None:
-        self.app.log.write(b"%s %s %s\n" % (_timestamp(), self._name, line))
-        if self.app.journal >= 0:
-            try:
-                posix.write(self.app.journal, line + b"\n")
-            except OSError:
-                self.app.journal = -1
+            self.app.log.write(b"%s %s %s\n" % (_timestamp(), self._name, line))
+            self.app.journal.put(line + b"\n")
+            self._console.put(prefix + line + b"\n")
 
 
 class Supervisor:
@@ -191,55 +188,69 @@ class Supervisor:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._apps = [App(record, self._log(record["name"])) for record in plan["apps"]]
+        self._apps = [App(record, Log(plan, f"{record['name']}.log")) for record in plan["apps"]]
         self._streams: dict[int, Stream] = {}
         self._ooms: dict[int, App] = {}
         self._poll = select.poll()
-        self._console = plan["console"]
+        self._console = Sink(plan["console"])
+        sinks = (self._console, *(app.journal for app in self._apps))
+        self._sinks = {sink.fd: sink for sink in sinks if sink.fd >= 0}
         self._sync = plan["sync"]
-        self._wake = self._catch_signals()
         self._is_ready = False
         self._stop_asked = False
         self._stopping = False
         self._deadline = 0.0
         self._status = 0
+        self._wake = self._catch_signals()
         for fd in (self._wake, self._sync):
-            self._poll.register(fd, select.POLLIN)
+            self._ask(fd, select.POLLIN)
         for app, record in zip(self._apps, plan["apps"]):
             self._watch(app, record)
 
     def run(self) -> int:
         """Supervise until the end."""
         while any(app.running or app.handling for app in self._apps):
-            for fd, _event in self._poll.poll(self._patience()):
-                self._attend(fd)
+            self._turn()
             self._reap()
             if self._stop_asked and not self._stopping:
+                if self._plan["go"] >= 0:
+                    posix._exit(0)  # no app has started
                 self._stop()
-            if self._stopping and self._deadline and time.monotonic() >= self._deadline:
+            if self._deadline and time.monotonic() >= self._deadline:
                 self._deadline = 0.0
                 self._kill()
         self._drain()
+        self._part()
         return self._status
 
-    def _log(self, name: str) -> Log:
-        plan = self._plan
-        return Log(plan["logs"], f"{name}.log", plan["max_bytes"], plan["max_files"])
+    def _turn(self) -> None:
+        """Wait for news and attend to it: of what can be written, and of what there is room for."""
+        for fd, sink in self._sinks.items():
+            self._ask(fd, select.POLLOUT if sink.waiting else 0)
+        for fd, stream in self._streams.items():
+            self._ask(fd, select.POLLIN if stream.has_room() else 0)
+        for fd, _event in self._poll.poll(self._patience()):
+            self._attend(fd)
+
+    def _ask(self, fd: int, events: int) -> None:
+        """Have poll(2) tell of these. One asked for nothing is taken out: it would still tell of an end."""
+        self._poll.register(fd, events)
+        if not events:
+            self._poll.unregister(fd)
 
     def _watch(self, app: App, record: AppRecord) -> None:
         for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
             if fd >= 0:
-                self._listen(fd, Stream(app, name))
+                self._listen(fd, Stream(app, name, self._console))
         if record["oom"] >= 0:
             self._ooms[record["oom"]] = app
         for fd in (record["exec"], record["notify"], record["oom"]):
             if fd >= 0:
-                self._poll.register(fd, select.POLLIN)
+                self._ask(fd, select.POLLIN)
 
     def _listen(self, fd: int, stream: Stream) -> None:
         posix.set_blocking(fd, False)
         self._streams[fd] = stream
-        self._poll.register(fd, select.POLLIN)
 
     def _catch_signals(self) -> int:
         """Handle signals from now on; stage1 has kept them blocked, so that none is lost."""
@@ -262,7 +273,12 @@ class Supervisor:
 
     def _attend(self, fd: int) -> None:
         if fd in self._streams:
-            self._pump(fd)
+            if self._streams[fd].has_room():
+                self._pump(fd)
+        elif fd in self._sinks:
+            if not self._sinks[fd].flush():
+                del self._sinks[fd]
+                self._forget(fd)
         elif fd == self._wake:
             posix.read(fd, _CHUNK)
         elif fd == self._sync:
@@ -277,7 +293,7 @@ class Supervisor:
         """GO, or the end of whoever starts the pod; before GO that is the end of the pod as well."""
         frame = _read(self._sync)
         if frame and marshal.loads(frame)[0] == GO:
-            posix.write(self._plan["go"], b"g" * len(self._apps))
+            _try(posix.write, self._plan["go"], b"g" * len(self._apps))
             posix.close(self._plan["go"])
             self._plan["go"] = -1
         elif self._plan["go"] >= 0:
@@ -311,19 +327,13 @@ class Supervisor:
         if self._is_ready or not all(app.is_started() for app in self._apps):
             return
         self._is_ready = True
-        try:
-            posix.symlink("ready", "../supervisor-status", dir_fd=self._plan["statuses"])
-        except OSError:
-            pass
+        _try(posix.symlink, "ready", "../supervisor-status", dir_fd=self._plan["statuses"])
         self._tell(marshal.dumps((STARTED,)))
         self._hang_up()
 
     def _tell(self, frame: bytes) -> None:
         if self._sync >= 0:
-            try:
-                posix.write(self._sync, frame)
-            except OSError:
-                pass
+            _try(posix.write, self._sync, frame)
 
     def _hang_up(self) -> None:
         if self._sync >= 0:
@@ -331,7 +341,7 @@ class Supervisor:
             self._sync = -1
 
     def _forget(self, fd: int) -> None:
-        self._poll.unregister(fd)
+        self._ask(fd, 0)
         posix.close(fd)
 
     def _pump(self, fd: int) -> bool:
@@ -340,18 +350,33 @@ class Supervisor:
             data = posix.read(fd, _CHUNK)
         except BlockingIOError:
             return False
-        self._console = self._streams[fd].feed(data, self._console)
+        self._streams[fd].feed(data)
         if not data:
             del self._streams[fd]
             self._forget(fd)
         return bool(data)
 
     def _drain(self) -> None:
+        """End whatever is left in the pod, so that nobody writes any more, and take in what has been written."""
+        if posix.getpid() == 1:
+            _try(posix.kill, -1, _signal.SIGKILL)
         for fd in tuple(self._streams):
-            while self._pump(fd):
-                pass
-        for stream in self._streams.values():
-            self._console = stream.feed(b"", self._console)
+            for _read_once in range(_LAST_READS):
+                if not self._pump(fd):
+                    break
+        for fd in tuple(self._streams):
+            self._streams.pop(fd).feed(b"")
+            self._forget(fd)
+
+    def _part(self) -> None:
+        """Leave once everything has been taken that waits to be written; asked to stop, after a moment."""
+        self._deadline = 0.0
+        while any(sink.waiting for sink in self._sinks.values()):
+            if self._stop_asked and not self._deadline:
+                self._deadline = time.monotonic() + _PARTING_SECONDS
+            if self._deadline and time.monotonic() >= self._deadline:
+                return
+            self._turn()
 
     def _reap(self) -> None:
         while True:
@@ -366,6 +391,7 @@ class Supervisor:
                     self._app_ended(app, _status_of(status))
                 elif pid == app.handling:
                     app.handling = 0
+                    app.kill_all()
 
     def _app_ended(self, app: App, status: int) -> None:
         """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
@@ -409,8 +435,16 @@ class Supervisor:
 
     def _run_post_stop(self, app: App) -> None:
         """Start the handler in a process of its own, which goes into the app's root and is confined as the app was."""
-        heard, said = posix.pipe2(posix.O_CLOEXEC)
-        pid = posix.fork()
+        heard = said = -1
+        try:
+            heard, said = posix.pipe2(posix.O_CLOEXEC)
+            pid = posix.fork()
+        except OSError as err:
+            _try(posix.close, heard)
+            _try(posix.close, said)
+            complaint = f"the post-stop handler could not be started: {err.strerror}\n"
+            Stream(app, b"stderr", self._console).feed(complaint.encode())
+            return
         if pid == 0:
             try:
                 for number in (1, 2):
@@ -422,11 +456,19 @@ class Supervisor:
                 posix._exit(203)
         posix.close(said)
         app.handling = pid
-        self._listen(heard, Stream(app, b"stdout"))
+        self._listen(heard, Stream(app, b"stdout", self._console))
 
 
 def _wake_up(_number: int, _frame: object) -> None:
     """The wakeup descriptor tells; a handler there must be."""
+
+
+def _try(call: Callable[..., object], *words: object, **names: object) -> None:
+    """Call what may be refused, such as for what has gone meanwhile."""
+    try:
+        call(*words, **names)
+    except OSError:
+        pass
 
 
 def _read(fd: int) -> bytes:
@@ -445,21 +487,6 @@ def _timestamp() -> bytes:
     seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{text}.{nanos // 1000:06d}Z".encode()
-
-
-def _show(console: int, app: App, lines: list[bytes]) -> int:
-    """Write lines to the console as the journal does: [seconds since boot] APP[PID]: text."""
-    seconds, nanos = divmod(time.monotonic_ns(), 1_000_000_000)
-    prefix = f"[{seconds:5d}.{nanos // 1000:06d}] {app.name}[{app.pid}]: ".encode()
-    view = memoryview(b"".join(prefix + line + b"\n" for line in lines))
-    while view:
-        try:
-            view = view[posix.write(console, view) :]
-        except BlockingIOError:
-            select.select([], [console], [])
-        except OSError:
-            return -1
-    return console
 
 
 def _main() -> None:

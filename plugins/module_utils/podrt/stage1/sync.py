@@ -36,9 +36,13 @@ STARTED = "started"
 FAILED = "failed"
 # From the child of an app: the app cannot be started. PID 1 passes it on with the name of the app and its status.
 APP_FAILED = "app-failed"
+# From PID 1 in a rehearsal: nothing is in the way.
+REHEARSED = "rehearsed"
 # From the starter: the resolv.conf that the networks gave; the apps may start.
 RESOLV = "resolv"
 GO = "go"
+# From PID 1 to the child of an app in place of the leave to start: look whether you could.
+REHEARSE = b"r"
 
 _LONGEST = 1 << 16
 _FAMILIES = {
@@ -63,7 +67,8 @@ def receive(fd: int) -> Message:
     try:
         frame = os.read(fd, _LONGEST)
     except ConnectionResetError:
-        return ()
+        # The other side went without having read all that we said; what it said itself is still there.
+        frame = os.read(fd, _LONGEST)
     return tuple(marshal.loads(frame)) if frame else ()
 
 

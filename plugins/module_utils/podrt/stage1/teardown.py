@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import PodError
+from ..errors import HostFailure, PodError
 from ..host.files import entries
 from . import cgroups
 
@@ -27,9 +27,11 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
     """The same for a pod's directory."""
     failure: PodError | None = None
     try:
-        cgroups.remove_groups(cgroups.recorded(pod))
+        cgroups.remove_groups(cgroups.recorded(pod) or cgroups.find_groups(uuid))
     except PodError as err:
         failure = err
+    except OSError as err:
+        failure = HostFailure.of("cannot find the control groups of the pod", err)
     # Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
     if entries(pod.net_confs):
         from ..net.attach import detach

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The terminal of an interactive pod: a pseudo-terminal of its own, joined to the caller's. Source: behaviours C19.
+"""The terminal of an interactive pod, or of a command in one: a pseudo-terminal of its own, joined to the caller's.
+Source: behaviours C19, A45.
 
 The app never gets the caller's terminal itself, into which it could type. Keys go through unchanged, so that ^C reaches
 the app; the caller's terminal is raw meanwhile.
@@ -29,11 +30,15 @@ _LOCAL_OFF = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
 
 
 class Terminal:
-    """A pseudo-terminal: master here, slave for the app."""
+    """A pseudo-terminal: master here, slave for the app.
 
-    def __init__(self) -> None:
+    screen: where what the app says goes. Keys come from stdin where that is a terminal.
+    """
+
+    def __init__(self, screen: int = _STDOUT) -> None:
         self.master, self.slave = os.openpty()
         self.path = os.ttyname(self.slave)
+        self._screen = screen
         self._fit()
 
     def relay(self, pid: int) -> None:
@@ -51,11 +56,11 @@ class Terminal:
 
     def _relay(self, ended: int) -> None:
         poll = select.poll()
-        for fd in (ended, self.master, _STDIN):
+        for fd in (ended, self.master, *((_STDIN,) if os.isatty(_STDIN) else ())):
             poll.register(fd, select.POLLIN)
         while True:
             ready = [fd for fd, _event in poll.poll()]
-            if self.master in ready and not _carry(self.master, _STDOUT):
+            if self.master in ready and not _carry(self.master, self._screen):
                 poll.unregister(self.master)
             elif ended in ready:
                 return

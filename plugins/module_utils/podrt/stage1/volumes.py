@@ -51,13 +51,18 @@ class EmptyVolumeStep(Step):
         os.mkdir(self.path)
         os.chown(self.path, self.uid, self.gid)
         os.chmod(self.path, self.mode)
-        if self.prefill and roots.exists(root, self.prefill):
-            source = roots.open_path(root, self.prefill, os.O_RDONLY)
-            try:
-                if stat.S_ISDIR(os.fstat(source).st_mode):
-                    _copy_dir(source, self.path)
-            finally:
-                os.close(source)
+        if self.prefill:
+            self._fill(root)
+
+    def _fill(self, root: int) -> None:
+        try:
+            source = roots.open_path(root, self.prefill, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            _copy_dir(source, self.path)
+        finally:
+            os.close(source)
 
 
 def volume_steps(
@@ -134,7 +139,7 @@ def _copy_leaf(source: int, name: str, path: str, found: os.stat_result) -> None
         os.lchown(path, found.st_uid, found.st_gid)
         return
     if stat.S_ISREG(found.st_mode):
-        given = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        given = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
         taken = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             while os.sendfile(taken, given, None, _COPY_BYTES):

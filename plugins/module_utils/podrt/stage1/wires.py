@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 
 from ..host import syscalls
+from ..host.detached import open_detached
 from .cgroups import procs_fd
 from .namespaces import AppWires
 from .sandbox import notify_path
@@ -38,9 +40,28 @@ def open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: b
     )
 
 
-def open_dir(path: str) -> int:
-    """A descriptor of a directory of the host that can be written beneath."""
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def open_console() -> int:
+    """A descriptor of standard output that a slow reader of it cannot hold up.
+
+    Opened anew where that can be: O_NONBLOCK belongs to the open file, and that is also of others. What a regular file
+    is asked for it does at once; of the rest the supervisor writes only as much as poll(2) promises.
+    """
+    mode = os.fstat(1).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        try:
+            return os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            pass
+    return os.dup(1)
+
+
+def open_dir(path: str, name: str = ".") -> int:
+    """A descriptor of a directory of the host, or of one in it, that can be written beneath, and nowhere above path."""
+    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_detached(found, name)
+    finally:
+        os.close(found)
 
 
 def _kill_fd(leaf: str) -> int:
@@ -87,6 +108,7 @@ def _journal_stream(app: str) -> int:
     try:
         found.connect(_JOURNAL_STDOUT)
         found.send(f"{app}\n\n{_PRIORITY_INFO}\n0\n0\n0\n0\n".encode())
+        found.setblocking(False)
     except OSError:
         found.close()
         return -1

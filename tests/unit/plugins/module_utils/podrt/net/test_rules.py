@@ -10,16 +10,19 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
+    FORWARDS_AT,
     Element,
     PodRules,
     PortForward,
     TableState,
-    conflicting,
     dropping_chains,
+    holders_of,
     parse_table,
     removal_of,
     rules_of,
+    rules_of_record,
 )
 
 POD = Address.parse("10.0.0.2")
@@ -145,16 +148,39 @@ ANY, AT = (
 @pytest.mark.parametrize(
     ("held", "host_ip", "expected"),
     [
-        (ANY, None, "u1"),
-        (ANY, "192.0.2.1", "u1"),
-        (AT, None, "u1"),
-        (AT, "192.0.2.1", "u1"),
-        (AT, "127.0.0.1", ""),
+        (ANY, None, ("u1",)),
+        (ANY, "192.0.2.1", ("u1",)),
+        (AT, None, ("u1",)),
+        (AT, "192.0.2.1", ("u1",)),
+        (AT, "127.0.0.1", ()),
     ],
 )
-def test_a_port_conflicts_where_addresses_meet(held: Element, host_ip: str | None, expected: str) -> None:
+def test_a_port_conflicts_where_addresses_meet(
+    held: Element, host_ip: str | None, expected: tuple[str, ...]
+) -> None:
     state = TableState((held,))
-    assert conflicting(state, PortForward("tcp", host_ip, 80, 1)) == expected
-    assert conflicting(state, PortForward("udp", host_ip, 80, 1)) == ""
-    assert conflicting(state, PortForward("tcp", host_ip, 81, 1)) == ""
-    assert conflicting(state, PortForward("tcp", host_ip, 80, 1), "u1") == ""
+    assert holders_of(state, PortForward("tcp", host_ip, 80, 1)) == expected
+    assert holders_of(state, PortForward("udp", host_ip, 80, 1)) == ()
+    assert holders_of(state, PortForward("tcp", host_ip, 81, 1)) == ()
+    assert holders_of(state, PortForward("tcp", host_ip, 80, 1), "u1") == ()
+
+
+def test_everybody_who_holds_a_port_is_named() -> None:
+    other = Element(FORWARDS_AT, ("192.0.2.7", "tcp", "80"), "10.0.0.3 . 1", "u2")
+    assert holders_of(TableState((AT, other)), PortForward("tcp", None, 80, 1)) == ("u1", "u2")
+
+
+@pytest.mark.behaviour("E20", "E22")
+@pytest.mark.parametrize("masks", [(True, False), (False, True), (False, False)], ids=str)
+def test_the_record_of_a_pods_networks_says_the_same_as_they_did(masks: tuple[bool, bool]) -> None:
+    forward = PortForward("tcp", None, 8080, 80)
+    infos = [
+        NetInfo(f"n{at}", "", "ptp", f"eth{at}", ip=f"10.0.{at}.2", mask="255.255.255.0", ip_masq=masq)
+        for at, masq in enumerate(masks)
+    ]
+    addresses = [Address.parse(info.ip) for info in infos]
+    sources = [(address, Subnet.around(address, 24), masq) for address, masq in zip(addresses, masks)]
+    target = addresses[masks.index(True)] if any(masks) else addresses[-1]
+    assert rules_of_record("u1", infos, [forward]) == rules_of("u1", sources, [forward], target)
+    v6_only = NetInfo("n", "", "ptp", "eth0", ip6=("fd00::2/64",))
+    assert rules_of_record("u1", [v6_only], []) == PodRules()

@@ -76,15 +76,34 @@ def test_the_group_is_named_as_systemd_would() -> None:
 
 
 @pytest.mark.behaviour("D35")
-def test_what_was_recorded_is_found_again_but_never_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
-    pod = PodDir(str(tmp_path))
+def test_what_was_recorded_is_found_again_and_a_line_that_was_cut_is_not_taken_for_a_group(
+    tmp_path: pathlib.Path,
+) -> None:
+    pod = PodDir(str(tmp_path / UUID))
+    (tmp_path / UUID).mkdir()
     v1 = Hierarchy(1, ("memory",), "/m", "/m/here")
     v2 = Hierarchy(2, (), "/u", "/u/x.service")
     name = cgroups.group_name(UUID)
-    cgroups.record(pod, (Group(v1, f"/m/here/{name}"), Group(v2, "/u/x.service", owned=False)))
+    cgroups.record(pod, (Group(v1, f"/m/here/{name}"), Group(v2, f"/u/x.service/{name}")))
     assert pathlib.Path(pod.subcgroup).read_text() == f"here/{name}"
+    assert cgroups.recorded(pod) == (f"/m/here/{name}", f"/u/x.service/{name}")
+    record = tmp_path / UUID / "cgroups"
+    record.write_text(f"/m/here/{name}\n/u/x.service")
     assert cgroups.recorded(pod) == (f"/m/here/{name}",)
     assert cgroups.recorded(PodDir(str(tmp_path / "none"))) == ()
+
+
+def test_a_group_that_stays_does_not_keep_the_others(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "_KILL_SECONDS", 0.0)
+    stays, goes = tmp_path / "stays", tmp_path / "goes"
+    for path in (stays, goes):
+        path.mkdir()
+    (stays / "file").touch()  # which no control group has, so that rmdir fails as it does when processes stay
+    with pytest.raises(HostFailure, match="stays"):
+        cgroups.remove_groups((str(stays), str(goes)))
+    assert os.listdir(tmp_path) == ["stays"]
 
 
 def test_removing_what_is_gone_is_fine(tmp_path: pathlib.Path) -> None:

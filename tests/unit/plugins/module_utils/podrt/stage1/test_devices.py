@@ -14,6 +14,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.devic
     DeviceRule,
     apply_devices,
     device_rules,
+    pod_device_rules,
     program_of,
 )
 
@@ -72,6 +73,17 @@ def ran(program: bytes, access: int, kind: int, major: int, minor: int) -> int:
 )
 def test_a_program_allows_what_a_rule_says_and_no_more(asked: tuple[int, int, int, int], answer: int) -> None:
     assert ran(program_of(RULES), *asked) == answer
+
+
+@pytest.mark.behaviour("C35")
+def test_a_pod_may_use_what_its_apps_may_and_make_the_node_of_a_tunnel() -> None:
+    plain, more = device_rules(()), RULES
+    program = program_of(pod_device_rules((plain, more)))
+    assert ran(program, READ | WRITE, BLOCK, 8, 1) == 1
+    assert ran(program, MKNOD, CHAR, 10, 200) == 1
+    assert ran(program, READ, CHAR, 10, 200) == 0
+    assert ran(program, READ, BLOCK, 8, 0) == 0
+    assert pod_device_rules((plain, ())) == (), "an app without a policy needs a pod without one"
 
 
 def test_without_rules_nothing_is_allowed() -> None:

@@ -20,7 +20,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.execu
     complaint,
     program_path,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.identity import group_id, user_id
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.identity import (
+    Identity,
+    group_id,
+    user_id,
+)
 
 
 @pytest.fixture
@@ -66,6 +70,30 @@ def test_a_path_means_its_owner_and_links_are_not_followed(root: int, image: pat
     assert group_id(root, "/link") == os.getgid()
     with pytest.raises(HostFailure, match="cannot find the owner of /nosuch"):
         user_id(root, "/nosuch")
+
+
+@pytest.mark.behaviour("C15", "C16")
+@pytest.mark.parametrize("who", [(2**32 - 1, 0), (0, 2**32 - 1), (0, 0, (2**32 - 1,)), (-1, 0)], ids=str)
+def test_nobody_has_the_number_that_means_no_change(who: tuple[int, int]) -> None:
+    with pytest.raises(InvalidSpec, match="out of range"):
+        Identity(*who)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "endless"])
+def test_a_table_that_is_no_file_of_a_usual_size_is_an_error(
+    root: int, image: pathlib.Path, kind: str
+) -> None:
+    table = image / "etc" / "group"
+    table.unlink()
+    if kind == "fifo":
+        os.mkfifo(table)
+    elif kind == "directory":
+        table.mkdir()
+    else:
+        with open(table, "wb") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(HostFailure, match="/etc/group of the image"):
+        group_id(root, "workers")
 
 
 def test_an_image_without_tables(root: int, image: pathlib.Path) -> None:
@@ -120,6 +148,16 @@ def test_why_a_program_cannot_run(tmp_path: pathlib.Path) -> None:
     assert complaint(str(tmp_path)) == f'"{tmp_path}" is not executable'
 
 
+def test_a_program_that_only_looks_like_one_is_left_to_the_kernel(tmp_path: pathlib.Path) -> None:
+    program = tmp_path / "program"
+    for size in (b"\xff\xff", b"\1\0"):  # of an entry of its table
+        program.write_bytes(
+            b"\x7fELF\x02\x01" + b"\0" * 26 + b"\x40" + b"\0" * 21 + size + b"\xff\xff" + b"\1" * 100
+        )
+        program.chmod(0o755)
+        assert complaint(str(program)) == ""
+
+
 @pytest.mark.behaviour("C25")
 def test_missing_parts_are_made_where_links_lead(root: int, image: pathlib.Path) -> None:
     (image / "away").symlink_to("../../../etc")
@@ -136,6 +174,15 @@ def test_links_that_go_round_are_an_error(root: int, image: pathlib.Path) -> Non
     (image / "b").symlink_to("a")
     with pytest.raises(OSError, match="Too many levels"):
         roots.open_dir(root, "/a/x")
+
+
+@pytest.mark.parametrize("name", ["link", "file"])
+def test_a_directory_of_our_own_is_no_link_and_no_file(root: int, image: pathlib.Path, name: str) -> None:
+    (image / "link").symlink_to("etc")
+    (image / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        roots.open_own_dir(root, f"/{name}")
+    os.close(roots.open_own_dir(root, "/made"))
 
 
 def test_directories_get_their_mode_and_others_are_left_alone(root: int, image: pathlib.Path) -> None:

@@ -27,6 +27,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.mount
     FsStep,
     HideStep,
     OverlayStep,
+    ReadOnlyStep,
     SealStep,
     Step,
 )
@@ -121,12 +122,38 @@ def test_the_root_is_an_overlay_or_the_copy() -> None:
 
 
 @pytest.mark.behaviour("C32")
-def test_later_apps_share_what_the_first_has_mounted() -> None:
+def test_all_apps_share_what_the_pod_has_mounted_where_no_image_has_a_say() -> None:
     found = manifest({"name": "one"}, {"name": "two"})
-    one, two = plan(found, inputs=(AppInput("one"), AppInput("two"))).apps
-    assert {"/dev/shm", "/dev/pts"} <= set(targets(one.steps, FsStep))
-    assert {"/dev/shm", "/dev/pts"} <= set(targets(two.steps, BindStep))
-    assert BindStep(f"{POD.app_root('one')}/dev/shm", "/dev/shm") in two.steps
+    made = plan(found, inputs=(AppInput("one"), AppInput("two")))
+    shared = f"{POD.stage1_root}/rkt/shared"
+    assert [(mount.fs_type, mount.target) for mount in made.shared] == [
+        ("tmpfs", f"{shared}/shm"),
+        ("devpts", f"{shared}/pts"),
+    ]
+    for app in made.apps:
+        assert {
+            BindStep(f"{shared}/shm", "/dev/shm"),
+            BindStep(f"{shared}/pts", "/dev/pts"),
+        } <= set(app.steps)
+
+
+def test_no_source_of_a_mount_is_beneath_the_root_of_an_app() -> None:
+    found = manifest({"name": "one"}, {"name": "two"})
+    for app in plan(found, inputs=(AppInput("one"), AppInput("two"))).apps:
+        sources = [step.source for step in (*app.steps, *app.last_steps) if isinstance(step, BindStep)]
+        assert not [source for source in sources if "/opt/stage2/" in source]
+
+
+@pytest.mark.behaviour("C34")
+@pytest.mark.parametrize(
+    ("runspec", "but"),
+    [(RunSpec(), "/proc/sys/net"), (RunSpec(networks=(NetworkRequest("host"),)), "")],
+    ids=["own network", "the host's"],
+)
+def test_the_settings_of_the_kernel_are_read_only_but_for_those_of_the_pods_network(
+    runspec: RunSpec, but: str
+) -> None:
+    assert ReadOnlyStep("/proc/sys", but) in only(runspec=runspec).steps
 
 
 @pytest.mark.behaviour("C34")

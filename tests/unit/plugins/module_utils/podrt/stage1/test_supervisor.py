@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import marshal
 import os
 import pathlib
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -38,13 +40,17 @@ class Lab:
         self.logs.mkdir()
         self.statuses.mkdir(parents=True)
         self.ours, self.theirs = sync.channel()
+        self.pid = 0
+        self.journal = -1
+        self.pending: tuple[int, ...] = ()
 
     def start(self, scripts: dict[str, str], **more: int) -> int:
         """Fork what becomes the supervisor; its PID."""
-        pid = os.fork()
-        if pid:
+        self.pid = os.fork()
+        if self.pid:
             os.close(self.theirs)
-            return pid
+            return self.pid
+        os.setsid()  # so that close() finds its children as well
         os.close(self.ours)
         go, gone = os.pipe()
         plan = {
@@ -65,6 +71,9 @@ class Lab:
         for entry in os.listdir("/proc/self/fd"):
             if int(entry) > 2 and os.path.exists(f"/proc/self/fd/{entry}"):
                 os.set_inheritable(int(entry), True)
+        for number in self.pending:
+            signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+            os.kill(os.getpid(), number)
         os.execv(sys.executable, [sys.executable, "-I", "-S", str(SOURCE), str(fd)])
 
     def _app(self, name: str, script: str, go: int, gone: int) -> dict[str, object]:
@@ -82,11 +91,18 @@ class Lab:
             os.execv("/bin/sh", ["sh", "-c", script])
         for fd in (out_end, err_end, said):
             os.close(fd)
-        none = dict.fromkeys(("procs", "kill", "oom", "notify", "journal", "post_stop"), -1)
-        return {"name": name, "pid": pid, "out": out, "err": err, "exec": started, **none}
+        none = dict.fromkeys(("procs", "kill", "oom", "notify", "post_stop"), -1)
+        wires = {"out": out, "err": err, "exec": started, "journal": self.journal}
+        return {"name": name, "pid": pid, **wires, **none}
 
     def go(self) -> None:
         sync.send(self.ours, sync.GO)
+
+    def close(self) -> None:
+        """End what a test has left."""
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def recorded(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.statuses.iterdir()}
@@ -103,8 +119,10 @@ def ended(pid: int) -> int:
 
 
 @pytest.fixture
-def lab(tmp_path: pathlib.Path) -> Lab:
-    return Lab(tmp_path)
+def lab(tmp_path: pathlib.Path) -> Iterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    made.close()
 
 
 def test_nothing_runs_before_go_and_the_starters_end_is_the_end(lab: Lab) -> None:
@@ -146,6 +164,76 @@ def test_a_stop_is_asked_for_then_forced(lab: Lab) -> None:
     assert ended(pid) == 0
     assert 0.9 < time.monotonic() - started < 10
     assert lab.recorded() == {"deaf": "0"}
+
+
+@pytest.mark.behaviour("D11")
+@pytest.mark.parametrize("go", [False, True], ids=["before go", "with go"])
+def test_a_stop_that_came_before_it_began_is_heard(lab: Lab, go: bool) -> None:
+    lab.pending = (signal.SIGTERM,)
+    if go:
+        lab.go()
+    pid = lab.start({"main": "exec sleep 30"})
+    assert ended(pid) == 0
+
+
+@pytest.mark.behaviour("D11")
+def test_a_stop_before_go_is_the_end_and_no_app_has_run(lab: Lab) -> None:
+    pid = lab.start({"main": "echo ran"})
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid) == 0
+    assert sync.receive(lab.ours) == ()
+    assert lab.recorded() == {}
+
+
+@pytest.mark.behaviour("D12")
+@pytest.mark.parametrize("kind", ["console", "journal"])
+def test_who_reads_nothing_holds_up_the_apps_and_not_the_supervisor(lab: Lab, kind: str) -> None:
+    unread, writable = os.pipe()
+    os.set_blocking(writable, False)
+    if kind == "journal":
+        lab.journal = writable
+    console = {"console": writable} if kind == "console" else {}
+    pid = lab.start({"loud": "exec yes", "short": "exec sleep 0.5"}, **console)
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.STARTED,)
+    while "short" not in lab.recorded():
+        time.sleep(0.01)
+    used = cpu_of(pid)
+    time.sleep(0.5)
+    assert cpu_of(pid) - used < 10, "it waits and does not ask again and again"
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid) == 0
+    assert lab.recorded() == {"loud": "0", "short": "0"}
+    os.close(unread)
+
+
+def cpu_of(pid: int) -> int:
+    """The processor time of a process, in ticks."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_full_disk_costs_lines_and_not_the_pod(lab: Lab) -> None:
+    (lab.logs / ".main.log").mkdir()  # where the next file is begun: it cannot be
+    script = "i=1; while test $i -lt 60; do echo line $i; i=$((i+1)); done"
+    pid = lab.start({"main": script})
+    lab.go()
+    assert ended(pid) == 0
+    kept = (lab.logs / "main.log").read_text().splitlines()
+    assert kept[0].endswith("line 1")
+    assert sum(len(line) + 1 for line in kept) <= 1000
+    assert not (lab.logs / "main.log.1").exists()
+    assert lab.recorded() == {"main": "0"}
+
+
+def test_what_writes_on_after_the_end_is_not_waited_for(lab: Lab) -> None:
+    """Without control groups and as PID 1 of nothing it cannot end what an app has left, so it stops reading it."""
+    pid = lab.start({"main": "yes & exit 0"})
+    lab.go()
+    started = time.monotonic()
+    assert ended(pid) == 0
+    assert time.monotonic() - started < 3
 
 
 def test_logs_turn_over(lab: Lab) -> None:

@@ -30,6 +30,15 @@ def test_messages_stay_apart_and_the_end_is_seen() -> None:
     os.close(ours)
 
 
+def test_the_last_words_arrive_though_what_was_said_before_has_not_been_read() -> None:
+    ours, theirs = sync.channel()
+    sync.send(ours, sync.GO)
+    sync.send(theirs, sync.FAILED, "why")
+    os.close(theirs)
+    assert [sync.receive(ours), sync.receive(ours)] == [(sync.FAILED, "why"), ()]
+    os.close(ours)
+
+
 @pytest.mark.parametrize(
     "err",
     [

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pod's supervisor is told: types alone, since it is a program of its own and reads them with marshal."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class AppRecord(TypedDict):
+        """An app as stage1 hands it over; a descriptor that there is none of is -1."""
+
+        name: str
+        pid: int
+        out: int
+        err: int
+        exec: int  # ends when the app has been started, says why not before
+        procs: int  # cgroup.procs of its leaf, readable
+        kill: int  # cgroup.kill of its leaf
+        oom: int  # an eventfd that counts kills for memory
+        notify: int  # the socket that NOTIFY_SOCKET names
+        journal: int
+        post_stop: int  # what its post-stop handler reads, see handler.wire
+
+    class Plan(TypedDict):
+        """All that the supervisor knows."""
+
+        apps: list[AppRecord]
+        sync: int
+        go: int
+        console: int
+        logs: int
+        statuses: int
+        stop_timeout: int
+        max_bytes: int
+        max_files: int
+        handler: list[str]

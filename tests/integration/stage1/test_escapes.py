@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Attacks of an image on its host, each as it was done."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import pty
+import subprocess
+import termios
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import execution
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    HOST_NET,
+    NO_NET,
+    PYTHON,
+    LabPod,
+    StageLab,
+)
+
+FDS = range(3, 24)
+UP = "/.." * 16
+TRACER = [
+    {
+        "name": "os/linux/capabilities-retain-set",
+        "value": {"set": ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"]},
+    }
+]
+
+
+def handler(event: str, argv: list[str]) -> dict[str, object]:
+    return {"name": event, "exec": argv}
+
+
+@pytest.fixture
+def secret(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A file of the host, in a file system of its own."""
+    place = tmp_path / "host-only"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "lab", place], check=True, timeout=10)
+    (place / "secret").write_text("of the host\n")
+    yield place / "secret"
+    subprocess.run(["umount", "-l", place], check=True, timeout=10)
+
+
+@pytest.mark.behaviour("C17")
+def test_no_descriptor_of_the_host_can_be_the_working_directory(
+    stage: StageLab, secret: pathlib.Path
+) -> None:
+    script = f"cat ../../../../../../../../../../../..{secret}"
+    for number in FDS:
+        done = stage.run(script, workingDirectory=f"/proc/self/fd/{number}")
+        assert done.status == execution.CHDIR_FAILED, (number, done.text)
+
+
+@pytest.mark.behaviour("C17")
+@pytest.mark.parametrize("link", ["/proc/1/root", "/proc/1/cwd"])
+def test_the_root_of_pid_1_cannot_be_the_working_directory(stage: StageLab, link: str) -> None:
+    assert stage.run("ls", workingDirectory=link).status == execution.CHDIR_FAILED
+
+
+@pytest.mark.behaviour("C12", "C18")
+@pytest.mark.parametrize("as_handler", [False, True], ids=["app", "pre-start"])
+def test_no_program_of_the_host_can_be_named_by_a_descriptor(stage: StageLab, as_handler: bool) -> None:
+    apps = {}
+    for number in FDS:
+        argv = [f"/proc/self/fd/{number}{UP}/bin/busybox", "echo", "ran"]
+        more = {"exec": ["/bin/true"], "eventHandlers": [handler("pre-start", argv)]}
+        apps[f"a{number}"] = more if as_handler else {"exec": argv}
+    for name, app in apps.items():
+        done = stage.pod({name: app}).call()
+        assert done.status != 0
+        assert "ran" not in done.lines
+
+
+@pytest.mark.parametrize("name", ["proc", "sys", "dev"])
+def test_a_system_directory_of_the_image_may_not_be_a_link(stage: StageLab, name: str) -> None:
+    if (stage.tree / name).exists():
+        (stage.tree / name).rmdir()
+    (stage.tree / name).symlink_to("data")
+    done = stage.run("echo ran")
+    assert (done.status, done.lines) == (254, [])
+    assert f"/{name}" in done.err
+
+
+@pytest.mark.behaviour("C33")
+def test_the_host_name_is_not_looked_up_where_an_image_leads(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "secret").write_text("of the host\n")
+    (stage.tree / "proc").symlink_to("../rootfs/evil")
+    (stage.tree / "rootfs" / "evil").mkdir(parents=True)
+    (stage.tree / "evil" / "sys" / "kernel").mkdir(parents=True)
+    (stage.tree / "evil" / "sys" / "kernel" / "hostname").symlink_to("/")
+    found = f"/etc/hostname{tmp_path}/secret"
+    done = stage.run(f"cat {found}; echo changed > {found}")
+    assert "of the host" not in done.lines
+    assert (tmp_path / "secret").read_text() == "of the host\n"
+
+
+@pytest.mark.behaviour("C32")
+def test_what_apps_share_is_not_looked_up_where_an_image_leads(stage: StageLab) -> None:
+    (stage.tree / "q" / "r").mkdir(parents=True)
+    (stage.tree / "q" / "dev").mkdir()
+    (stage.tree / "var").symlink_to("/q/r")
+    (stage.tree / "dev").symlink_to("/var/../dev")
+    pathlib.Path("/dev/shm/of-the-host").touch()
+    try:
+        apps = {"one": {"exec": ["/bin/sleep", "1"]}, "two": {"exec": ["/bin/ls", "/dev/shm"]}}
+        assert ("two", "of-the-host") not in stage.pod(apps).call().said
+    finally:
+        pathlib.Path("/dev/shm/of-the-host").unlink()
+
+
+def test_a_tracer_of_pid_1_finds_nothing_of_the_host(stage: StageLab, secret: pathlib.Path) -> None:
+    script = f"""cat /proc/1/root{secret} /proc/1/cwd{secret}
+    for f in /proc/1/fd/*; do test -d $f/ && echo dir && cat $f{UP}{secret} && echo changed > $f{UP}{secret}; done
+    for d in /proc/1/root /proc/1/root/usr /proc/1/root{PYTHON}; do touch $d && echo written; done"""
+    done = stage.run(script, isolators=TRACER)
+    assert "dir" in done.lines, done.text  # the lock of the pod, at the least
+    assert "of the host" not in done.lines
+    assert "written" not in done.lines
+    assert secret.read_text() == "of the host\n"
+
+
+@pytest.mark.behaviour("D4")
+def test_a_tracer_cannot_write_into_the_directory_of_the_pod(stage: StageLab) -> None:
+    script = "for f in /proc/1/fd/*; do test -e $f/pod && echo seen && touch $f/pod $f/new; done"
+    pod = stage.sh(script, isolators=TRACER)
+    done = pod.call()
+    assert done.lines[0] == "seen"
+    assert not os.path.exists(f"{pod.dir.path}/new")
+
+
+def test_pid_1_has_no_more_privileges_than_its_work_takes(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60")
+    pod.call(detach=True)
+    status = pathlib.Path(f"/proc/{pod.pid()}/status").read_text().splitlines()
+    found = dict(line.split(":\t", 1) for line in status)
+    kill, wake_alarm = 1 << 5, 1 << 35
+    for name in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(found[name], 16) & ~(kill | wake_alarm) == 0
+
+
+def test_the_mounts_of_the_host_cannot_be_read_from_pid_1(stage: StageLab, secret: pathlib.Path) -> None:
+    done = stage.run("cat /proc/1/mountinfo")
+    assert len(done.lines) > 10
+    assert str(secret.parent) not in done.text
+
+
+def trap(stage: StageLab) -> tuple[list[str], dict[str, object]]:
+    """A program whose interpreter is that of whoever executes it, and the volumes with what that needs.
+
+    It changes the mode of that file to what it is already; only a read-only mount refuses it.
+    """
+    mode = os.stat(PYTHON).st_mode & 0o7777
+    script = f"#!/proc/self/exe\nimport os\nos.chmod('/proc/self/exe', {mode})\nprint('changed')\n"
+    (stage.tree / "trap").write_text(script)
+    (stage.tree / "trap").chmod(0o755)
+    for name in ("lib", "lib64"):
+        if not (stage.tree / name).exists():
+            (stage.tree / name).symlink_to(f"usr/{name}")
+    found = {"usr": "/usr", "prefix": os.path.dirname(os.path.dirname(PYTHON))}
+    volumes = [
+        {"name": name, "kind": "host", "source": source, "readOnly": True} for name, source in found.items()
+    ]
+    mounts = [{"volume": name, "path": source} for name, source in found.items()]
+    return ["/trap"], {"volumes": volumes, "mounts": mounts}
+
+
+@pytest.mark.parametrize("event", ["", "pre-start", "post-stop"], ids=["app", "pre-start", "post-stop"])
+def test_the_interpreter_of_the_host_cannot_be_changed_by_what_it_executes(
+    stage: StageLab, event: str
+) -> None:
+    argv, more = trap(stage)
+    volumes = more.pop("volumes")
+    app = {"exec": ["/bin/true"], "eventHandlers": [handler(event, argv)]} if event else {"exec": argv}
+    done = stage.pod({"main": {**app, **more}}, volumes=volumes).call()  # type: ignore[arg-type]
+    assert "Read-only file system: '/proc/self/exe'" in done.text
+
+
+@pytest.mark.behaviour("A46")
+def test_the_interpreter_of_the_host_cannot_be_changed_by_what_enters(stage: StageLab) -> None:
+    argv, more = trap(stage)
+    done = running(stage, **more).call("enter", app="main", argv=argv)
+    assert "Read-only file system: '/proc/self/exe'" in done.err, done.out
+
+
+def running(stage: StageLab, **app: object) -> LabPod:
+    pod = stage.sh("sleep 60", **app)
+    pod.call(detach=True)
+    return pod
+
+
+@pytest.mark.behaviour("A46")
+def test_what_enters_an_app_has_no_other_root_to_break_out_to(stage: StageLab, secret: pathlib.Path) -> None:
+    # Whoever joins a mount namespace is at its root, wherever it was before.
+    out = ["nsenter", "--mount=/proc/self/ns/mnt", "/bin/busybox", "cat", "/data/shipped", str(secret)]
+    done = running(stage).call("enter", app="main", argv=out)
+    assert done.out == "from the image\n", done.err
+
+
+@pytest.mark.behaviour("A45")
+def test_what_enters_an_app_has_a_terminal_of_its_own(stage: StageLab) -> None:
+    pod = running(stage)
+    master, slave = pty.openpty()
+    attributes = termios.tcgetattr(slave)
+    attributes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    name = os.ttyname(slave)
+    script = "read word; test -t 0 && readlink /proc/self/fd/0; cut -d' ' -f7 /proc/self/stat; echo got $word; exit 5"
+    child = pod.start("enter", terminal=slave, app="main", argv=["sh", "-c", script])
+    device = os.fstat(slave).st_rdev
+    os.close(slave)
+    os.write(master, b"hello\r")
+    said = b""
+    while b"got hello" not in said:
+        said += os.read(master, 1024)
+    assert child.wait(10) == 5
+    lines = said.decode().split()
+    assert name not in lines
+    assert str(device) not in lines
+    os.close(master)
+
+
+@pytest.mark.behaviour("C34")
+def test_the_settings_of_the_kernel_cannot_be_changed(stage: StageLab) -> None:
+    script = """cd /proc/sys
+    for f in kernel/panic kernel/core_pattern vm/swappiness fs/file-max ../sysrq-trigger ../irq/*/smp_affinity
+    do (: >> $f) 2>/dev/null && echo writable $f; done; echo done"""
+    assert stage.run(script).lines == ["done"]
+
+
+@pytest.mark.behaviour("C34")
+@pytest.mark.parametrize(
+    ("runspec", "said"), [(NO_NET, ["7"]), (HOST_NET, ["refused"])], ids=["own network", "the host's"]
+)
+def test_network_settings_are_the_pods_where_the_network_is(
+    stage: StageLab, runspec: RunSpec, said: list[str]
+) -> None:
+    script = """cd /proc/sys/net/ipv4; (echo 7 > ip_default_ttl) 2>/dev/null && cat ip_default_ttl || echo refused"""
+    assert stage.run(script, runspec).lines == said
+
+
+@pytest.mark.behaviour("C15")
+@pytest.mark.parametrize("kind", ["fifo", "endless"])
+def test_a_table_of_users_cannot_hold_up_the_start(stage: StageLab, kind: str) -> None:
+    table = stage.tree / "etc" / "passwd"
+    table.unlink()
+    if kind == "fifo":
+        os.mkfifo(table)
+    else:
+        with open(table, "wb") as file:
+            file.truncate(1 << 40)
+    done = stage.run("echo ran", user="worker")
+    assert (done.status, done.lines) == (254, [])
+    assert "/etc/passwd" in done.err
+
+
+@pytest.mark.behaviour("C23")
+def test_a_volume_is_not_filled_from_what_is_no_directory(stage: StageLab) -> None:
+    os.mkfifo(stage.tree / "pipe")
+    volume = {"name": "v", "kind": "empty"}
+    done = stage.run("true", volumes=[volume], mounts=[{"volume": "v", "path": "/pipe"}], prefill=["v"])
+    assert done.status == 254  # a directory cannot be mounted there, and that is said at once
+
+
+@pytest.mark.behaviour("C15")
+@pytest.mark.parametrize(
+    "who",
+    [{"user": "4294967295"}, {"group": "4294967295"}, {"user": "99999999999"}],
+    ids=["user", "group", "beyond"],
+)
+def test_a_number_that_means_no_change_is_nobody(stage: StageLab, who: dict[str, object]) -> None:
+    done = stage.run("id -u", **who)
+    assert (done.status, done.lines) == (254, [])
+    assert "out of range" in done.err
+
+
+@pytest.mark.behaviour("C49")
+@pytest.mark.parametrize("how", ["absent", "empty"])
+def test_a_filter_that_has_got_lost_is_an_error(stage: StageLab, how: str) -> None:
+    pod = stage.sh("echo ran")
+    path = pathlib.Path(pod.dir.app_filter("main"))
+    path.unlink()
+    if how == "empty":
+        path.touch()
+    done = pod.call()
+    assert (done.status, done.lines) == (254, [])
+    assert "filter" in done.err
+
+
+def test_a_detached_pod_has_nothing_to_do_with_the_terminal_of_its_starter(stage: StageLab) -> None:
+    pod = running(stage)
+    assert os.getsid(pod.pid()) == pod.pid()
+    terminal = pathlib.Path(f"/proc/{pod.pid()}/stat").read_text().rsplit(")", 1)[1].split()[4]
+    assert terminal == "0"
+
+
+def test_an_app_that_cannot_start_says_so_also_when_nobody_can_hear_it(stage: StageLab) -> None:
+    pod = stage.pod({"main": {"exec": ["/nosuch"]}})
+    deaf = ["/bin/sh", "-c", 'exec "$@" 2>/dev/full', "sh"]
+    assert pod.call(prefix=deaf, interactive=True).status == execution.EXEC_FAILED
+    assert not os.path.islink(pod.dir.supervisor_status)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What event handlers may do: no more than their app, and nothing that would keep the pod from its end."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    HOST_NET,
+    StageLab,
+    eventually,
+    groups_of,
+)
+
+EVENTS = ("pre-start", "post-stop")
+QUICK = RunSpec(networks=HOST_NET.networks, stop_timeout=1)
+
+
+def handler(event: str, script: str) -> dict[str, object]:
+    return {"name": event, "exec": ["/bin/sh", "-c", script]}
+
+
+@pytest.mark.behaviour("C18", "C35")
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_handler_opens_no_device_that_its_app_may_not(stage: StageLab, event: str) -> None:
+    # A device that whoever may make its node can open everywhere else.
+    look = "mknod /fuse c 10 229 2>/dev/null; (exec 3< /fuse) 2>/dev/null && echo opened || echo refused"
+    done = stage.run("true", eventHandlers=[handler(event, look)])
+    assert done.lines == ["refused"], done.err
+
+
+@pytest.mark.behaviour("C18", "C44")
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_handler_has_no_more_memory_than_its_app(stage: StageLab, event: str) -> None:
+    eater = "head -c 67108864 /dev/zero | tail -c 67108864 > /dev/null && echo survived; true"
+    limit = [{"name": "resource/memory", "value": {"limit": "16M"}}]
+    done = stage.run("true", eventHandlers=[handler(event, eater)], isolators=limit)
+    assert "survived" not in done.lines
+
+
+@pytest.mark.behaviour("C18", "C49")
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_handler_has_the_filter_of_its_app(stage: StageLab, event: str) -> None:
+    refused = {"errno": "EPERM", "set": ["mkdir", "mkdirat"]}
+    filtered = [{"name": "os/linux/seccomp-remove-set", "value": refused}]
+    look = "grep -w Seccomp: /proc/self/status; mkdir /new 2>&1 | grep -o 'not permitted'"
+    done = stage.run("true", eventHandlers=[handler(event, look)], isolators=filtered)
+    assert [line.split("\t")[-1] for line in done.lines] == ["2", "not permitted"], done.text
+
+
+@pytest.mark.behaviour("C18")
+def test_what_a_post_stop_leaves_behind_does_not_keep_the_pod(stage: StageLab) -> None:
+    script = "(while :; do echo more; done) & exit 0"
+    pod = stage.sh("true", QUICK, eventHandlers=[handler("post-stop", script)])
+    started = time.monotonic()
+    assert pod.call(detach=True).status == 0
+    eventually(lambda: pod.state() == "exited", 10)
+    assert time.monotonic() - started < 5
+    assert pod.statuses() == {"main": 0}
+
+
+@pytest.mark.behaviour("C18")
+def test_a_post_stop_that_cannot_be_started_is_told_in_the_log_and_the_pod_goes_on(stage: StageLab) -> None:
+    apps = {
+        "one": {"exec": ["sleep", "3"], "eventHandlers": [handler("post-stop", "true")]},
+        "two": {"exec": ["sleep", "60"]},
+    }
+    pod = stage.pod(apps)
+    assert pod.call(detach=True).status == 0
+    bound = next(
+        iter(filter(pathlib.Path.exists, (pathlib.Path(g) / "pids.max" for g in groups_of(pod.uuid))))
+    )
+    bound.write_text("1")
+    eventually(lambda: "post-stop handler could not be started" in pod.log("one"), 10)
+    assert pod.state() == "running"
+    bound.write_text("max")
+    assert pod.call("stop", force=False).status == 0
+    pod.wait_ended()
+    assert pod.statuses() == {"one": 0, "two": 0}
