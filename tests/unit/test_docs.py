@@ -296,6 +296,67 @@ def test_messages_that_are_explained_exist() -> None:
     assert missing == []
 
 
+# What authors of tasks and command lines get wrong: such a message names its field, and its hint is the cure.
+EXPLAIN_THEMSELVES = {"InvalidSpec"}
+# What the page shows with its words filled in, as they mostly are; and what only a bug could bring about.
+FILLED_IN = {
+    'pod "..." is ...',
+    '"..." ... not found',
+    "... is not an image: it has no ...",
+    "Failed to stat ...: ...",
+}
+BUGS = {'"..." is not the ID of a tree'}
+
+
+def families() -> set[str]:
+    """The names of the classes of errors whose messages are to be explained."""
+    found = {"NotFound", "Conflict", "Untrusted", "Unreachable", "Unsupported", "Corrupt", "HostFailure"}
+    bases = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for path in RUNTIME.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+    while True:
+        more = {
+            name for name, above in bases.items() if above & found and not above & EXPLAIN_THEMSELVES
+        } - found
+        if not more:
+            return found
+        found |= more
+
+
+def literal(node: ast.expr) -> str:
+    """A text with its placeholders as "...", empty for what is no text."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) if isinstance(part, ast.Constant) else "..." for part in node.values)
+    return ""
+
+
+def told() -> set[str]:
+    """The messages of errors that users can do something about; where the kernel's reason follows, it explains."""
+    names = families()
+    return {
+        literal(node.args[0])
+        for path in RUNTIME.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in names
+        and node.args
+    } - {""}
+
+
+def test_messages_that_users_can_meet_are_explained() -> None:
+    explained = [re.compile(".*".join(map(re.escape, message.split("...")))) for message in messages()]
+    missing = {
+        text for text in told() - FILLED_IN - BUGS if not any(pattern.search(text) for pattern in explained)
+    }
+    assert missing == set()
+
+
 # --- the pages themselves ---
 
 
