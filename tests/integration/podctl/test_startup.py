@@ -12,7 +12,6 @@ HEAVY = {
     "selectors", "shutil", "signal", "socket", "ssl", "subprocess", "tarfile", "tempfile", "threading", "typing",
     "urllib", "urllib.parse", "urllib.request", "urllib3", "uuid", "zipfile",
 }  # fmt: skip
-NEEDED_TO_RUN = {"hashlib"}
 
 
 def test_listing_imports_little(pods: PodHost) -> None:
@@ -31,14 +30,14 @@ def test_running_imports_little(pods: PodHost) -> None:
     key = pods.ok("fetch", pods.image)
     pods.sh("true")  # filters and the like are made once
     status, modules = imported(*pods.where, "run", "--net=none", key, "--exec=/bin/true")
-    assert (status, modules & (HEAVY - NEEDED_TO_RUN)) == (0, set())
+    assert (status, modules & HEAVY) == (0, set())
 
 
 def test_run_prepared_imports_little(pods: PodHost) -> None:
     pods.sh("true")
     uuid = pods.ok("prepare", pods.image, "--exec=/bin/true")
     status, modules = imported(*pods.where, "run-prepared", "--net=none", uuid)
-    assert (status, modules & (HEAVY - NEEDED_TO_RUN)) == (0, set())
+    assert (status, modules & HEAVY) == (0, set())
     # The flags are those of run, whose grammar knows references; what fetches and what stores is not needed.
     light = {"podrt.image", "podrt.image.policy", "podrt.image.reference"}
     assert not {module for module in modules if module.startswith(("podrt.image", "podrt.store"))} - light

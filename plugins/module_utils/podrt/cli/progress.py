@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..image.reference import AppcName, ImageKey, LocalFile
-from ..stage0 import plan
+from ..stage0 import images
 from ..stage0.change import converge
 from .call import say
 
@@ -26,7 +26,7 @@ _PREFIX = "image"
 _FOR_DEBUG = ("using image from ", "image for ")
 
 
-class ToldFetch(plan.FetchImage):
+class ToldFetch(images.FetchImage):
     """Get an image into the store, with a line for each step; debug: also where there was little to do."""
 
     debug: bool = False
@@ -40,9 +40,9 @@ class ToldFetch(plan.FetchImage):
 def ensure_image(call: Call, reference: ImageReference, policy: FetchPolicy) -> StoredImage | None:
     """Have an image in the store, as new as the policy wants it. With --dry-run None where it would be fetched."""
     dry_run = call.options.on("dry-run")
-    changes = _told(plan.ensure_image(call.host, reference, policy), call.debug, dry_run)
+    changes = _told(images.ensure_image(call.host, reference, policy), call.debug, dry_run)
     outcome, stored = converge(call.host, changes, apply=not dry_run)
-    if stored and call.debug and not any(isinstance(change, plan.FetchImage) for change in outcome.changes):
+    if stored and call.debug and not any(isinstance(change, images.FetchImage) for change in outcome.changes):
         say(_PREFIX, _using(reference, stored))
     return stored
 
@@ -62,7 +62,7 @@ def _told(changes: Plan[T], debug: bool, dry_run: bool) -> Plan[T]:
 
 
 def _telling(change: Change, debug: bool) -> Change:
-    if isinstance(change, plan.FetchImage):
+    if isinstance(change, images.FetchImage):
         return ToldFetch(change.subject, change.differences, change.reference, change.policy, debug)
     return change
 

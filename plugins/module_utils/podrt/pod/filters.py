@@ -13,6 +13,7 @@ import os
 
 from ..appc.isolators import NoNewPrivileges, Seccomp
 from ..errors import HostFailure, InvalidSpec, Unsupported
+from ..host.digests import sha256
 from ..host.files import make_dirs, read_bytes, write_atomically
 from ..value import Value
 from . import seccomp_sets as sets
@@ -80,6 +81,12 @@ def profile_of(app: App, arch: str) -> Profile | None:
     return Profile("allow", refusal, names)
 
 
+def unknown_items(app: App) -> tuple[str, ...]:
+    """The calls and sets of an app's isolators that nothing is known of, and that so mean nothing. Pure."""
+    items = [name for isolator in app.isolators if isinstance(isolator, Seccomp) for name in isolator.names]
+    return tuple(item for item in items if item not in (_EVERYTHING, _NOTHING) and not _is_known(item))
+
+
 def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> bytes | None:
     """The compiled filter of an app, None when it has none. Compiles at most once for the same profile.
 
@@ -122,11 +129,16 @@ def _expanded(item: str, arch: str) -> tuple[str, ...]:
     return ()
 
 
-def _key(profile: Profile, arch: str) -> str:
-    import hashlib
+def _is_known(item: str) -> bool:
+    if item.startswith("@"):
+        return bool(_expanded(item, ""))
+    lists = (sets.DOCKER_WHITELIST, sets.NEWER, sets.DOCKER_BLACKLIST, sets.ALWAYS, sets.OURS, _ARM_ONLY)
+    return any(item in names for names in (*lists, *sets.SYSTEMD.values()))
 
+
+def _key(profile: Profile, arch: str) -> str:
     kernel = os.uname().machine
-    return hashlib.sha256(repr((_VERSION, profile, arch, kernel)).encode()).hexdigest() + ".bpf"
+    return sha256(repr((_VERSION, profile, arch, kernel)).encode()).hexdigest() + ".bpf"
 
 
 def _library() -> ModuleType:

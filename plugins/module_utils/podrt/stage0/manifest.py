@@ -17,6 +17,7 @@ from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.volumes import EmptyVolume, HostVolume, Mount
 from ..errors import InvalidSpec
+from ..pod.filters import unknown_items
 from ..value import Value
 from .spec import AppSpec, NamedVolume, PodSpec
 
@@ -208,10 +209,17 @@ def _mounts(
 
 
 def _not_applied(app: RuntimeApp) -> list[str]:
-    """A sentence for each isolator that appc knows and nothing here acts on. Source: behaviours, ruling 5."""
-    found = app.app.isolators if app.app else ()
-    names = [isolator.name for isolator in found if isinstance(isolator, Uninterpreted)]
-    return [f'app "{app.name}": the isolator {name} is not applied' for name in names]
+    """A sentence for each isolator, and each entry of one, that nothing here acts on. Source: behaviours, ruling 5."""
+    if app.app is None:
+        return []
+    names = [isolator.name for isolator in app.app.isolators if isinstance(isolator, Uninterpreted)]
+    return [
+        *(f'app "{app.name}": the isolator {name} is not applied' for name in names),
+        *(
+            f'app "{app.name}": "{item}" is no system call and no set of them that is known here; it has no effect'
+            for item in unknown_items(app.app)
+        ),
+    ]
 
 
 def _path_of(path: str, points: Sequence[object]) -> str:

@@ -9,10 +9,10 @@ prepared with, and is enabled as long as the pod is to run after a boot.
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from ..errors import Conflict, HostFailure
+from ..host.digests import sha256
 from ..host.files import read_text_or, write_atomically
 from ..host.programs import find, run
 from ..pod import documents
@@ -198,7 +198,7 @@ def _how_changed(text: str) -> str:
 
 
 def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()[:16]
+    return sha256(body.encode()).hexdigest()[:16]
 
 
 def _is_enabled(name: str) -> bool:

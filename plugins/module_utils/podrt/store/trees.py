@@ -17,6 +17,7 @@ import os
 from ..appc.names import ImageID
 from ..errors import Corrupt, HostFailure, NotFound
 from ..host import files
+from ..host.digests import sha512
 from ..host.locks import FileLock
 from . import dependencies, index, layers
 from .locks import adding
@@ -51,9 +52,7 @@ def tree_id(image_ids: Sequence[ImageID]) -> TreeID:
     image_ids: flattened, topmost first (dependencies.flatten). Differs when any of them differs.
     Source: rkt store/treestore/tree.go GetID.
     """
-    import hashlib
-
-    return TreeID(_PREFIX + hashlib.sha512(",".join(image_ids).encode()).hexdigest()[:64])
+    return TreeID(_PREFIX + sha512(",".join(image_ids).encode()).hexdigest()[:64])
 
 
 def tree_of(paths: Paths, image_id: ImageID) -> TreeID:

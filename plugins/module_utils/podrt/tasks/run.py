@@ -18,7 +18,7 @@ from ..image import fetch
 from ..image.reference import parse_reference
 from ..pod import lookup
 from ..pod.lifecycle import PodState, open_pod
-from ..stage0 import plan
+from ..stage0 import images, plan
 from ..stage0.change import converge
 from .params import fetch_policy, pod_spec
 from .results import add_output, image_result, outcome_result, pod_result
@@ -146,9 +146,9 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
     policy = fetch_policy(options)
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
-        outcome, _left = converge(host, plan.ensure_no_image(host, reference), apply=not check)
+        outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)
         return {**outcome_result(outcome), "image": None}
-    outcome, _left = converge(host, plan.ensure_image(host, reference, policy), apply=not check)
+    outcome, _left = converge(host, images.ensure_image(host, reference, policy), apply=not check)
     stored = fetch.lookup(host, reference, policy)
     return {
         **outcome_result(outcome),

@@ -10,6 +10,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Capabilities,
     Cpu,
     Memory,
+    Seccomp,
     Uninterpreted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
@@ -246,3 +247,20 @@ def test_an_isolator_that_nothing_acts_on_is_said_so() -> None:
     limited = BASE.replace(isolators=(Uninterpreted("resource/network-bandwidth", "1"),), mount_points=())
     found = built(PodSpec((AppSpec(REFERENCE),)), image(limited))
     assert found.warnings == ('app "web": the isolator resource/network-bandwidth is not applied',)
+
+
+@pytest.mark.behaviour("C49")
+def test_a_system_call_that_nobody_knows_is_said_so() -> None:
+    names = (
+        "@docker/default-whitelist",
+        "@systemd/mount",
+        "openat2",
+        "opennat",
+        "@systemd/mounts",
+        "@nobody/x",
+    )
+    filtered = BASE.replace(isolators=(Seccomp("retain", names),), mount_points=())
+    found = built(PodSpec((AppSpec(REFERENCE),)), image(filtered)).warnings
+    assert [warning.split('"')[3] for warning in found] == ["opennat", "@systemd/mounts", "@nobody/x"]
+    everything = BASE.replace(isolators=(Seccomp("retain", ("@appc.io/all",)),), mount_points=())
+    assert built(PodSpec((AppSpec(REFERENCE),)), image(everything)).warnings == ()

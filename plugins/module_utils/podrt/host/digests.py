@@ -1,0 +1,23 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sha256 and sha512 of short texts on the start path: hashlib's own would load OpenSSL, which costs a start 2.5 ms.
+
+These are the modules that hashlib itself falls back on. An interpreter that was built without them has hashlib.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import sha256, sha512
+else:
+    try:
+        from _sha2 import sha256, sha512  # since Python 3.12
+    except ImportError:
+        try:
+            from _sha256 import sha256
+            from _sha512 import sha512
+        except ImportError:
+            from hashlib import sha256, sha512
+
+__all__ = ("sha256", "sha512")

@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plans about images: from a reference to an image that is in the store and rendered, or is not there."""
+
+from __future__ import annotations
+
+from ..image import fetch
+from ..image.reference import LocalFile
+from ..store import trees
+from .change import Change, Difference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..appc.names import ImageID
+    from ..host.host import Host
+    from ..image.fetch import FetchPolicy
+    from ..image.reference import ImageReference
+    from ..store.index import StoredImage
+    from .change import Plan
+
+UNKNOWN_ID = "known once fetched"
+
+
+class FetchImage(Change):
+    """Get an image into the store and render it."""
+
+    reference: ImageReference
+    policy: FetchPolicy
+
+    def foresee(self, host: Host) -> None:
+        """Raises Untrusted, and NotFound for what cannot be fetched."""
+        fetch.check_may_fetch(host, self.reference, self.policy)
+
+    def apply(self, host: Host) -> tuple[Difference, ...]:
+        """Raises Unreachable, Untrusted, Corrupt, NotFound. What was the image already is no difference."""
+        image_id = str(
+            fetch.fetch(host, self.reference, self.policy, self.tell, credentials=credentials(host)).id
+        )
+        return tuple(
+            difference.replace(after=image_id) if difference.before else difference
+            for difference in self.differences
+            if difference.before != image_id
+        )
+
+    def tell(self, line: str) -> None:
+        """Progress goes nowhere: a task has one result."""
+
+
+class RenderTree(Change):
+    """Render the root file system of an image that is in the store."""
+
+    image_id: ImageID
+
+    def apply(self, host: Host) -> None:
+        """Raises Corrupt, HostFailure."""
+        trees.render(host.paths, self.image_id)
+
+
+class RemoveImage(Change):
+    """Remove an image from the store. Trees and layers that nothing else needs go with the next collection."""
+
+    image_id: ImageID
+
+    def apply(self, host: Host) -> None:
+        """What is missing already is fine."""
+        from ..store.gc import remove_image
+
+        remove_image(host.paths, self.image_id)
+
+
+def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> Plan[StoredImage | None]:
+    """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet."""
+    stored = fetch.lookup(host, reference, policy)
+    if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
+        tree = trees.tree_of(host.paths, stored.id)
+        if not trees.is_rendered(host.paths, tree):
+            yield RenderTree(
+                f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
+            )
+        return stored
+    subject, old = f'image "{reference}"', stored or fetch.stored(host, reference)
+    if old and isinstance(reference, LocalFile) and fetch.holds(reference.path, old):
+        # The file was touched, and is the same: the store takes note of that.
+        yield FetchImage(subject, (), reference, policy)
+        return old
+    before, after, reason = (str(old.id), UNKNOWN_ID, "image") if old else (None, "present", "playbook")
+    difference = Difference(f"images.{reference}", before, after, reason)
+    applied = yield FetchImage(subject, (difference,), reference, policy)
+    return fetch.lookup(host, reference, policy) if applied else None
+
+
+def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
+    """Plan: the store does not have the image. Running pods keep working."""
+    image_id = fetch.stored_id(host, reference)
+    if image_id:
+        yield RemoveImage(
+            f'image "{reference}"', (Difference(f"images.{reference}", str(image_id), None),), image_id
+        )
+
+
+def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
+    """What the configuration says of registries; it is read when the first one asks for credentials."""
+
+    def ask(registry: str) -> tuple[str, str] | None:
+        from ..host.config import read_config
+
+        return read_config(host.paths).docker_credentials(registry)
+
+    return ask
+
+
+def _is_current(host: Host, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> bool:
+    return fetch.is_current(host, reference, policy, stored, credentials=credentials(host))
