@@ -18,7 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach i
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import sockets_in_use
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import rules_of_record
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PodRules, rules_of_record
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
     NetLab,
@@ -163,9 +163,10 @@ def test_a_table_that_somebody_has_flushed_comes_back_for_all_pods(
     whole = elements(nft("list", "ruleset"))
     nft("flush", "ruleset")
     running = [(published, (TCP,)), (quiet, ())]
-    records = lambda: [  # noqa: E731 - it is what stage1 hands over
-        rules_of_record(pod.uuid, read_net_info(pod.info_path), ports) for pod, ports in running
-    ]
+
+    def records() -> list[PodRules]:
+        return [rules_of_record(pod.uuid, read_net_info(pod.info_path), ports) for pod, ports in running]
+
     third = lab.pod().attach("default", *last, neighbours=Neighbours(rules=records))
     assert whole <= elements(nft("list", "ruleset"))
     with listen(published.netns, 80) as server:
