@@ -20,6 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On virtual machines, which are slow, only what runs on hosts."""
     if config.getoption("--hosts") == "vm":
-        on_hosts = [item for item in items if "lab" in getattr(item, "fixturenames", ())]
+        on_hosts = [
+            item
+            for item in items
+            if "lab" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("light")
+        ]
         config.hook.pytest_deselected(items=[item for item in items if item not in on_hosts])
         items[:] = on_hosts

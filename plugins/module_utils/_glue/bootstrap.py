@@ -29,4 +29,5 @@ def load_tasks(runtime: str | None, data_dir: str) -> ModuleType:
     if not os.path.isfile(os.path.join(directory, "podrt", "launch.py")):
         raise RuntimeMissing(directory)
     sys.path[:0] = [directory, os.path.join(directory, "lib")]
+    import_module("podrt.bundle").use(directory)
     return import_module("podrt.tasks.run")

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 import tarfile
+from importlib import import_module
 
 MINIMUM = (3, 9)
 PODCTL_MODE = 0o755
@@ -88,7 +89,7 @@ def make_key(path: str) -> None:
 
 
 def unpack(archive: str, directory: str) -> None:
-    """Unpack and compile the archive into a new directory."""
+    """Unpack and compile the archive into a new directory, and bundle the runtime's own modules."""
     root = os.path.realpath(directory)
     with tarfile.open(archive) as held:
         for entry in held:
@@ -103,6 +104,9 @@ def unpack(archive: str, directory: str) -> None:
     # Content has its own directory and never changes: nothing has to be checked at each import.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(root, quiet=2, invalidation_mode=mode, stripdir=root)
+    sys.path.insert(0, root)
+    import_module("podrt.bundle").write(root)
+    sys.path.remove(root)
 
 
 def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:

@@ -30,6 +30,9 @@ def libraries() -> str:
 if __name__ == "__main__":
     sys.path.insert(0, RUNTIME)
     sys.path.extend(filter(None, [libraries()]))
+    from podrt.bundle import use
+
+    use(RUNTIME)
     from podrt.cli.main import main
 
     main(sys.argv[1:])

@@ -123,12 +123,13 @@ def holds_a_secret(path: pathlib.Path) -> bool:
 
 def test_a_pod_that_does_not_come_up_leaves_the_old_one_running(machine: Machine, aci: str) -> None:
     good = pod(aci, ports=[{"name": "http", "host_port": 8080}])
-    machine.task("pod_run", **good)
+    before = machine.task("pod_run", **good)
     failed = machine.failing("pod_run", **pod(aci, ports=good["ports"], app_exec="/bin/there-is-none"))
-    assert failed["rolled_back"] is True
+    assert "rolled_back" not in failed  # it was found out before the old pod was touched
     assert "there-is-none" in failed["msg"]
     after = machine.task("pod_run", **good)
     assert (after["changed"], after["pod"]["state"]) == (False, "running")
+    assert (after["pod"]["uuid"], after["pod"]["pid"]) == (before["pod"]["uuid"], before["pod"]["pid"])
     assert len(machine.task("pod_info", gather=["pods"])["pods"]) == 1
 
 

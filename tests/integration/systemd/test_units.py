@@ -23,6 +23,8 @@ IMAGE = {
     "name": "example.com/shell",
     "app": {"exec": ["/bin/sh"], "user": "0", "group": "0"},
 }
+# systemd is the same on a virtual machine, and slow.
+pytestmark = pytest.mark.light
 SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
@@ -84,8 +86,6 @@ class Units:
 
 @pytest.fixture
 def units(lab: Lab, tmp_path: pathlib.Path) -> Iterator[Units]:
-    if lab.kind == "vm":
-        pytest.skip("systemd is the same there, and slow")
     aci = tmp_path / "shell.aci"
     build_aci.build(str(aci), "/bin/busybox", json.dumps(IMAGE))
     found = Units(lab, aci)

@@ -14,21 +14,27 @@ import tarfile
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import compare
 
 OLD, NEW, OTHER = "0" * 32, "1" * 32, "2" * 32
 # Instead of a runtime: shows how it was called.
-SHOW = b"import sys\nprint('\\n'.join(sys.argv[1:]))\n"
+RUNTIME = {
+    "podrt/launch.py": b"import sys\nprint('\\n'.join(sys.argv[1:]))\n",
+    "podrt/__init__.py": b"",
+    "podrt/bundle.py": pathlib.Path(bundle.__file__).read_bytes(),
+}
 
 
 @pytest.fixture
 def archive(tmp_path: pathlib.Path) -> str:
     path = tmp_path / "runtime.tar"
     with tarfile.open(path, "w") as file:
-        entry = tarfile.TarInfo("podrt/launch.py")
-        entry.size = len(SHOW)
-        file.addfile(entry, io.BytesIO(SHOW))
+        for name, content in RUNTIME.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
     return str(path)
 
 

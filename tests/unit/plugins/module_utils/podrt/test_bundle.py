@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""An installed runtime starts from one file, and from its modules where that is missing."""
+
+from __future__ import annotations
+
+import compileall
+import pathlib
+import py_compile
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle
+
+PODRT = pathlib.Path(bundle.__file__).parent
+LOADERS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from podrt.bundle import use
+use(sys.argv[1])
+import podrt.cli.main, podrt.host.host as host
+print(type(podrt.cli.main.__loader__).__name__, podrt.cli.main.__file__, host.Host.here(host.Paths()).runtime)
+"""
+
+
+@pytest.fixture(name="runtime")
+def _runtime(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A runtime as it is installed."""
+    root = tmp_path / "runtime"
+    shutil.copytree(PODRT, root / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(
+        root, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, stripdir=str(root)
+    )
+    bundle.write(str(root))
+    return root
+
+
+def python(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-I", "-S", *words], check=True, text=True, capture_output=True)
+    return done.stdout.strip()
+
+
+def test_modules_come_from_the_bundle_and_know_where_they_are(runtime: pathlib.Path) -> None:
+    loader, file, root = python("-c", LOADERS, str(runtime)).split()
+    assert (loader, file, root) == ("Bundle", f"{runtime}/podrt/cli/main.py", str(runtime))
+
+
+def test_the_bundle_has_every_module(runtime: pathlib.Path) -> None:
+    (path,) = runtime.glob("podrt.*.bundle")
+    shutil.rmtree(runtime / "podrt" / "cli")  # whose modules only the bundle has now
+    assert path.stat().st_size > 100_000
+    assert python("-c", LOADERS, str(runtime)).startswith("Bundle ")
+
+
+def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runtime: pathlib.Path) -> None:
+    (path,) = runtime.glob("podrt.*.bundle")
+    path.rename(runtime / "podrt.cpython-1.bundle")
+    loader, file, _root = python("-c", LOADERS, str(runtime)).split()
+    assert (loader, file) == ("SourceFileLoader", f"{runtime}/podrt/cli/main.py")
+
+
+def test_podctl_of_an_installed_runtime_starts(runtime: pathlib.Path) -> None:
+    assert python(str(runtime / "podrt" / "launch.py"), "version").startswith("podctl Version: ")
