@@ -5,7 +5,7 @@
 # writing is left out, and net.ipv4.ip_forward, which stays on once it was needed: others may rely on it by now.
 export LC_ALL=C
 echo "== mounts"
-cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sed 's/ master:[0-9]*//; s/ shared:[0-9]*//; s/,uuid=on//; s/,pipe_ino=[0-9]*//; s/fd=[0-9]*,//' | sort
+cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sed 's/ master:[0-9]*//; s,^/[0-9]* /dev/console ,/N /dev/console ,; s/ shared:[0-9]*//; s/,uuid=on//; s/,pipe_ino=[0-9]*//; s/fd=[0-9]*,//' | sort
 echo "== network"
 ip -o link | sed 's/^[0-9]*: //; s/@if[0-9]*//' | sort
 ip -o addr | sed 's/^[0-9]*: //; s/ tentative//; s/valid_lft.*//' | sort
