@@ -58,6 +58,8 @@ def test_a_pod_joins_its_network_before_its_apps_start(stage: StageLab) -> None:
     assert done.lines == ["10.9.8.2/24", "reached"], done.err
     (info,) = read_net_info(pod.dir.net_info)
     assert (info.net_name, info.ip) == ("lan", "10.9.8.2")
+    assert "10.9.8.2" in os.listdir(f"{stage.paths.leases}/lan")
+    pod.call("gc", prefix=OWN_NETWORK)
     assert "10.9.8.2" not in os.listdir(f"{stage.paths.leases}/lan")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         "Uninterpreted",
     ]
 
-_ERRNO = re.compile(r"E[A-Z0-9]+")
+_ERRNO = r"E[A-Z0-9]+"
 _LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
 _MOST_CORES = 1_000_000  # and a quota of 2**44 microseconds, which is what cpu.max takes, is not far
 
@@ -152,7 +152,7 @@ class Seccomp(Value):
         """Not empty, errno spelt as errno(3) does."""
         if not self.names:
             raise InvalidSpec("the set of system calls must not be empty", where="seccomp")
-        if self.errno and not _ERRNO.fullmatch(self.errno):
+        if self.errno and not re.fullmatch(_ERRNO, self.errno):
             raise InvalidSpec(f'"{self.errno}" is not an errno', "write it as EPERM", where="seccomp.errno")
 
     def to_json(self) -> object:

@@ -8,7 +8,7 @@ import re
 
 from ..errors import InvalidSpec
 
-_QUANTITY = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]*))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?")
+_QUANTITY = r"([+-]?)([0-9]+)(?:\.([0-9]*))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?"
 _SUFFIXES: dict[str, int] = {
     "": 1000,
     "m": 1,
@@ -23,7 +23,7 @@ _HINT = (
 
 def parse_millis(text: str, where: str = "") -> int:
     """A quantity in thousandths, rounded up, as CPU time is counted. Raises InvalidSpec."""
-    found = _QUANTITY.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    found = re.fullmatch(_QUANTITY, text.strip()) if len(text) <= _LONGEST else None
     if not found or found[1] == "-":
         raise InvalidSpec(f'"{text}" is not a quantity', _HINT, where=where)
     whole, fraction, suffix = found[2], found[3] or "", found[4] or ""

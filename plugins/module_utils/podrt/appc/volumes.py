@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Volume = Union["HostVolume", "EmptyVolume"]
 
 
-_MODE = re.compile(r"[0-7]{3,4}")
+_MODE = r"[0-7]{3,4}"
 
 
 class HostVolume(Value):
@@ -148,7 +148,7 @@ def volume_from_json(value: object, where: str) -> Volume:
 
 def parse_mode(text: str, where: str = "") -> int:
     """A mode of three or four octal digits, such as 0755. Raises InvalidSpec."""
-    if not _MODE.fullmatch(text):
+    if not re.fullmatch(_MODE, text):
         raise InvalidSpec(f'"{text}" is not an octal mode', 'write it as "0755"', where=where)
     return int(text, 8)
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "registry-1.docker.io"
 _HUB_ALIASES = ("docker.io", "index.docker.io")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:"
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = "[\ud800-\udfff]"
 
 
 class AppcName(Value):
@@ -199,13 +199,13 @@ def parse_docker(text: str) -> DockerReference:
 def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
     if not text or text != text.strip() or "\0" in text:
         raise InvalidSpec(f'invalid image string "{text}"', "name an image")
-    if _LONE_SURROGATE.search(text):
+    if re.search(_LONE_SURROGATE, text):
         raise InvalidSpec(f'invalid image string "{text}"', "it is not UTF-8")
     if keys and text.startswith(KEY_PREFIX):
         return ImageKey(text)
     if os.path.isabs(text):
         return LocalFile(os.path.normpath(text))
-    if not _SCHEME.match(text):
+    if not re.match(_SCHEME, text):
         return _named_or_file(text, relative)
     scheme, _colon, rest = text.partition(":")
     scheme = scheme.lower()

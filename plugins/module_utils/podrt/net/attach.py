@@ -11,6 +11,7 @@ Source: behaviours E.2, E29.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 
 from ..errors import HostFailure, InvalidSpec, PodError, Unsupported
@@ -85,11 +86,13 @@ def attach(  # noqa: PLR0913, PLR0917 - one call from stage1, which has nothing 
     *,
     neighbours: Neighbours = ALONE,
     report: Callable[[str], None] | None = None,
+    later: list[Callable[[], None]] | None = None,
 ) -> tuple[NetInfo, ...]:
     """Join a pod to networks as eth0, eth1 and so on, publish its ports, and bring lo up.
 
     netns_fd: the pod's network namespace. conf_dir, info_path: where the record goes. neighbours: by whom dead pods
-    are known, of which things are taken over. report gets warnings.
+    are known, of which things are taken over. report gets warnings. later gets what the pod need not wait for, and what
+    is done at once without it.
     On failure everything is undone. Raises PodError of any family; the process must have one thread only.
     """
     pod = _Pod(paths, uuid, conf_dir, info_path, neighbours)
@@ -104,8 +107,10 @@ def attach(  # noqa: PLR0913, PLR0917 - one call from stage1, which has nothing 
         with open_wires(netns_fd) as wires:
             for joint in joints:
                 _link(pod, joint, wires)
-            _publish(pod, joints, forwards, report)
+            made = _publish(pod, joints, forwards)
             loopback_up(wires.pod)
+        if made and report:
+            _put_off(functools.partial(_report_drops, report), later)
         return infos
     except OSError as err:
         _undo(pod)
@@ -225,12 +230,8 @@ def _link(pod: _Pod, joint: _Joint, wires: Wires) -> None:
         raise HostFailure.of(f'networking: error adding network "{joint.conf.name}"', err) from err
 
 
-def _publish(
-    pod: _Pod,
-    joints: Sequence[_Joint],
-    forwards: Sequence[PortForward],
-    report: Callable[[str], None] | None,
-) -> None:
+def _publish(pod: _Pod, joints: Sequence[_Joint], forwards: Sequence[PortForward]) -> bool:
+    """Add the pod's rules; whether the table was made for them."""
     sources = [
         (found, joint.conf.ip_masq) for joint in joints for found in joint.place.addresses if found.is_v4
     ]
@@ -238,9 +239,19 @@ def _publish(
     rules = rules_of(
         pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], forwards, target
     )
-    if add_rules(pod.paths, pod.uuid, rules, forwards, pod.neighbours) and report:
-        for sentence in foreign_drops():
-            report(sentence)
+    return add_rules(pod.paths, pod.uuid, rules, forwards, pod.neighbours)
+
+
+def _report_drops(report: Callable[[str], None]) -> None:
+    for sentence in foreign_drops():
+        report(sentence)
+
+
+def _put_off(work: Callable[[], None], later: list[Callable[[], None]] | None) -> None:
+    if later is None:
+        work()
+    else:
+        later.append(work)
 
 
 def _forward_target(pod: _Pod, joints: Sequence[_Joint]) -> Address:

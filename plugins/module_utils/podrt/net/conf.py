@@ -23,7 +23,7 @@ NONE = "none"
 DEFAULT = "default"
 
 # A name becomes a directory of leases. Source: CNI's specification of "name".
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
 
 # Source: behaviours E28.
 _BUILT_IN = (
@@ -59,7 +59,7 @@ class NetConf(Value):
         where = f"{directory}/{file_name}" if directory else file_name
         fields = Fields(parse_json(raw, where), where)
         name = fields.text("name")
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise InvalidSpec(
                 f'"{name}" is not a valid network name',
                 "use letters, digits, underscores, dots and dashes",

@@ -48,8 +48,7 @@ def add_rules(
         if _MISSING not in done.complaint_text:
             _require(done)
             return False
-        others = neighbours.rules() if read_table() is None else ()
-        _require(_nft(outdated + rules.beside(others).everything))
+        _require(_nft(outdated + rules.beside(neighbours.rules()).everything))
         return True
 
 

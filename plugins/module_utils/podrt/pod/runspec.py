@@ -18,8 +18,8 @@ INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
 # The kernel takes 64 characters. An underscore is usual, if not in RFC 952.
-_HOSTNAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?")
-_WORD = re.compile(r"[^\s#;]+")  # of resolv.conf and /etc/hosts, where a line and a comment end it
+_HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
+_WORD = r"[^\s#;]+"  # of resolv.conf and /etc/hosts, where a line and a comment end it
 _LARGEST_FILE = 2**63 - 1
 
 
@@ -113,7 +113,7 @@ class RunSpec(Value):
         ):
             if value not in known:
                 raise InvalidSpec(f'unknown value "{value}"', f"use one of {', '.join(known)}", where=where)
-        if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
+        if self.hostname and not re.fullmatch(_HOSTNAME, self.hostname):
             raise InvalidSpec(
                 f"{self.hostname!r} is not a host name",
                 "use at most 64 letters, digits, dashes, dots and underscores",
@@ -192,7 +192,7 @@ class RunSpec(Value):
 
 
 def _check_word(text: str, where: str) -> None:
-    if not _WORD.fullmatch(text):
+    if not re.fullmatch(_WORD, text):
         raise InvalidSpec(
             f"{text!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
         )

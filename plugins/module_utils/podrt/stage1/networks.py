@@ -44,15 +44,20 @@ def choose_networks(host: Host, runspec: RunSpec, report: Callable[[str], None])
     return choose(confs, tuple((request.name, request.args) for request in runspec.networks))
 
 
-def join(
+def join(  # noqa: PLR0913 - one call from the start, which has nothing else to put these into
     host: Host,
     uuid: str,
     pid: int,
     manifest: PodManifest,
     chosen: tuple[ChosenNet, ...],
     report: Callable[[str], None],
+    *,
+    later: list[Callable[[], None]],
 ) -> tuple[NetInfo, ...]:
-    """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError."""
+    """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError.
+
+    later gets what the apps need not wait for.
+    """
     pod = host.paths.pod("run", uuid)
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -70,6 +75,7 @@ def join(
             pod.net_info,
             neighbours=neighbours(host.paths, uuid),
             report=report,
+            later=later,
         )
     finally:
         os.close(netns)

@@ -13,7 +13,7 @@ import os
 from ..errors import PodError
 from .execution import pass_on
 from .start import STOPS, Request, start, warn
-from .teardown import take_down
+from .teardown import remove_groups, take_down
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
     finally:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
     try:
-        take_down(host, uuid, request.pod)
+        remove_groups(uuid, request.pod)
     except PodError as err:
         warn(err.message)
     return pass_on(status)

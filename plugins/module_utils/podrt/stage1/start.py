@@ -40,7 +40,7 @@ from .wires import open_app, open_console, open_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..appc.pod import PodManifest
     from ..host.host import Host
@@ -316,8 +316,9 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             child.send(sync.RESOLV)
         _expect(child, sync.REHEARSED)
         return
+    later: list[Callable[[], None]] = []
     if plan.namespaces & CLONE_NEWNET:
-        _join_networks(known, child)
+        _join_networks(known, child, later)
     for group in known.groups:
         fd = cgroups.procs_fd(group.supervisor)
         try:
@@ -326,6 +327,9 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             os.close(fd)
     write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
     child.send(sync.GO)
+    for work in later:
+        with contextlib.suppress(PodError):  # the pod is on its way
+            work()
 
 
 def _choose_networks(host: Host, runspec: RunSpec) -> tuple[tuple[ChosenNet, ...], bool]:
@@ -339,12 +343,20 @@ def _choose_networks(host: Host, runspec: RunSpec) -> tuple[tuple[ChosenNet, ...
     return chosen, may_give_dns(runspec, chosen)
 
 
-def _join_networks(known: _Known, child: Pid1) -> None:
+def _join_networks(known: _Known, child: Pid1, later: list[Callable[[], None]]) -> None:
     from .networks import join, resolv_of
 
     request = known.request
     with _setting_up_network():
-        infos = join(request.host, request.uuid, child.pid, known.manifest, known.chosen, _tell_of_networks)
+        infos = join(
+            request.host,
+            request.uuid,
+            child.pid,
+            known.manifest,
+            known.chosen,
+            _tell_of_networks,
+            later=later,
+        )
     if known.waits_for_resolv:
         text = resolv_of(infos, _tell_of_networks)
         if text:

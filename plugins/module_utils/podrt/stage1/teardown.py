@@ -27,11 +27,9 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
     """The same for a pod's directory."""
     failure: PodError | None = None
     try:
-        cgroups.remove_groups(cgroups.recorded(pod) or cgroups.find_groups(uuid))
+        remove_groups(uuid, pod)
     except PodError as err:
         failure = err
-    except OSError as err:
-        failure = HostFailure.of("cannot find the control groups of the pod", err)
     # Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
     if entries(pod.net_confs):
         from ..net.attach import detach
@@ -39,3 +37,16 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
         detach(host.paths, uuid, pod.net_confs, pod.net_info)
     if failure:
         raise failure
+
+
+def remove_groups(uuid: str, pod: PodDir) -> None:
+    """Remove a pod's control groups alone, having killed what is left in them.
+
+    It is what a pod that ends in the foreground leaves at once. To take its rules from the kernel would make whoever
+    waits for the pod wait for 20 ms more, so its networks are left to gc, as rkt did: a pod that needs the port or the
+    address before that takes it over. Raises PodError.
+    """
+    try:
+        cgroups.remove_groups(cgroups.recorded(pod) or cgroups.find_groups(uuid))
+    except OSError as err:
+        raise HostFailure.of("cannot find the control groups of the pod", err) from err
