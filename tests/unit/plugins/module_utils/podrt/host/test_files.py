@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pathlib
 import resource
@@ -46,6 +47,7 @@ def test_the_umask_of_the_caller_does_not_matter(tmp_path: pathlib.Path) -> None
 @pytest.fixture(name="few_descriptors")
 def _few_descriptors() -> Iterator[int]:
     """Far fewer descriptors than a deep tree has levels; how many are open now."""
+    gc.collect()  # what tests before this one have dropped would else be closed meanwhile
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, os.listdir("/proc/self/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + FEW_DESCRIPTORS, hard))

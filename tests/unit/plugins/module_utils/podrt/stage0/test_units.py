@@ -7,6 +7,7 @@ from __future__ import annotations
 import configparser
 import pathlib
 import shlex
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,10 +33,10 @@ def unit_dir(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib
 
 
 @pytest.fixture
-def pod(tmp_path: pathlib.Path) -> lifecycle.Pod:
-    made = lifecycle.create(Paths(data=str(tmp_path / "data")))
-    documents.write_runspec(made.dir, SPEC)
-    return made
+def pod(tmp_path: pathlib.Path) -> Iterator[lifecycle.Pod]:
+    with lifecycle.create(Paths(data=str(tmp_path / "data"))) as made:
+        documents.write_runspec(made.dir, SPEC)
+        yield made
 
 
 @pytest.mark.parametrize("data", ["/var/lib/pods", '/srv/my pods/100% "real"/$HOME/back\\slash'])
