@@ -21,7 +21,7 @@ lock: .venv-only
 	@tests/pipeline/lock
 
 check: .venv-only
-	@gate=0; tests/pipeline/gate || gate=1; tests/pipeline/unit 3.11 -q -n 2 && exit $$gate
+	@$(PYTHON) tests/pipeline/run.py --check
 
 test: .venv-only
 	@$(PYTHON) tests/pipeline/run.py $(STEPS)

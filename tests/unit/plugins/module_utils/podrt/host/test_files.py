@@ -70,6 +70,7 @@ def make_deep(base: pathlib.Path, depth: int = DEPTH) -> pathlib.Path:
     return base
 
 
+@pytest.mark.slow
 def test_a_tree_of_five_thousand_levels_is_summed_up_and_removed(
     tmp_path: pathlib.Path, few_descriptors: int
 ) -> None:

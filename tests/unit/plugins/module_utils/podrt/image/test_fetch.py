@@ -254,6 +254,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(host, web, aci):
     assert [headers.get("if-range") for _other, _other, headers in web.asked] == [None, '"1"']
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_a_moment_is_tried_again(host, web, aci):
     body, tries = aci(content=os.urandom(3_000_000)), []
 

@@ -186,6 +186,7 @@ def test_a_stop_before_go_is_the_end_and_no_app_has_run(lab: Lab) -> None:
     assert lab.recorded() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("D12")
 @pytest.mark.parametrize("kind", ["console", "journal"])
 def test_who_reads_nothing_holds_up_the_apps_and_not_the_supervisor(lab: Lab, kind: str) -> None:
@@ -234,6 +235,7 @@ def test_a_full_disk_costs_lines_and_not_the_pod(lab: Lab) -> None:
     assert lab.recorded() == {"main": "0"}
 
 
+@pytest.mark.slow
 def test_what_writes_on_after_the_end_is_not_waited_for(lab: Lab) -> None:
     """Without control groups and as PID 1 of nothing it cannot end what an app has left, so it stops reading it.
 
