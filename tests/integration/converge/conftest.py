@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ class Host:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         if process.stdin is None:
             raise AssertionError
@@ -54,6 +56,21 @@ class Host:
         process.stdin.close()
         process.stdin = None
         return process
+
+    @staticmethod
+    def kill(process: subprocess.Popen[str], *, alone: bool) -> bool:
+        """kill -9 of a task, alone or with every podctl that it has started and that has not let go of it.
+
+        Whether it was at work then.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            if alone:
+                for pid in _children(process.pid):
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        return not process.communicate(timeout=60)[0]
 
     def task(self, module: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
         """The result of a task."""
@@ -76,6 +93,13 @@ class Host:
     def absent(self) -> dict[str, Any]:
         """No pod."""
         return self.task("pod_run", name="web", state="absent")
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process: of nsenter the one that is in the machine."""
+    with contextlib.suppress(FileNotFoundError):
+        return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 @pytest.fixture(scope="session")

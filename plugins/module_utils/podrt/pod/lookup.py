@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ..appc.names import ACName
@@ -66,6 +67,15 @@ def set_name(paths: Paths, name: str, uuid: str) -> None:
     """Let a name mean this pod from now on."""
     make_dirs(paths.names)
     write_atomically(paths.name(name), uuid.encode() + b"\n")
+
+
+def sweep(paths: Paths, before: float) -> None:
+    """Remove what was left of names that were being written, by whoever was killed meanwhile before that time."""
+    for leaf in entries(paths.names):
+        path = f"{paths.names}/{leaf}"
+        with contextlib.suppress(FileNotFoundError):
+            if leaf.endswith(".tmp") and os.stat(path).st_mtime <= before:
+                os.unlink(path)
 
 
 def drop_name(paths: Paths, name: str, uuid: str) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GRACE_PERIOD = 30 * 60.0
 EXPIRE_PREPARED = 24 * 3600.0
+# Between making a directory or file and finishing it are microseconds.
+_HALF_MADE = 60.0
 
 
 class GcPolicy(Value):
@@ -67,7 +69,7 @@ def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None
         return Verdict(
             pod.uuid, "delete" if policy.grace_period <= 0 and not policy.mark_only else "mark", state
         )
-    if state is PodState.ABORTED_PREPARE or (state is PodState.EMBRYO and age > 60):
+    if state is PodState.ABORTED_PREPARE or (state is PodState.EMBRYO and age >= _settled(policy)):
         return Verdict(pod.uuid, "abort", state)
     if state is PodState.PREPARED and not policy.mark_only and age >= policy.expire_prepared and not named:
         return Verdict(pod.uuid, "expire", state)
@@ -77,6 +79,11 @@ def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None
     if state is PodState.GARBAGE and not policy.mark_only:
         return Verdict(pod.uuid, "delete", state)
     return None
+
+
+def _settled(policy: GcPolicy) -> float:
+    """After how many seconds what is still half made is nobody's any more."""
+    return min(_HALF_MADE, policy.grace_period)
 
 
 def _is_named(host: Host, pod: Pod) -> bool:
@@ -101,6 +108,7 @@ def collect(
             continue
         except PodError as err:
             failures.append(err)
+    lookup.sweep(host.paths, time.time() - _settled(policy))
     return failures
 
 
@@ -134,7 +142,8 @@ def _carry_out(
 
 def delete(host: Host, pod: Pod) -> None:
     """Delete a pod whose lock is held and whose state allows it: its network, cgroups and mounts, then its files."""
-    if pod.state_dir in ("run", "exited-garbage"):
+    # One that was rehearsed and not run has groups as well, if that was cut off.
+    if pod.state_dir in ("run", "exited-garbage") or os.path.exists(pod.dir.subcgroup):
         call(host, pod, "stage1-gc", pod.uuid)
     try:
         if pod.state_dir in ("run", "prepare", "prepared", "embryo"):
