@@ -139,7 +139,7 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str) -> None:
     for name in _bridges(pod):
         with _collected(failed), _bridge_lock(paths, name):
             remove_idle_bridge(name)
-    for directory in directories if leased else ():
+    for directory in directories if leased or copies else ():
         with _collected(failed):
             release(directory, uuid)
     if failed:

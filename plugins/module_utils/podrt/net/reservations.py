@@ -122,6 +122,8 @@ def release(directory: str, uuid: str) -> tuple[str, ...]:
         held = leases_of(directory, uuid)
         for address in held:
             os.unlink(f"{directory}/{address}")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{_ASIDE}")  # of whoever was killed while it wrote a lease
     return held
 
 
