@@ -96,6 +96,7 @@ def test_a_status_by_a_file(lab: PodLab, tmp_path: object) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("A40", "A63", "D15")
 @pytest.mark.parametrize(
     ("flag", "waits"),

@@ -153,6 +153,7 @@ def test_statuses(lab: Lab, scripts: dict[str, str], status: int, recorded: dict
     assert os.readlink(lab.base / "rkt" / "supervisor-status") == "ready"
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("D11", "D12")
 def test_a_stop_is_asked_for_then_forced(lab: Lab) -> None:
     pid = lab.start({"deaf": "trap '' TERM; while :; do sleep 0.1; done"})

@@ -258,6 +258,7 @@ def test_links_are_no_way_to_a_path_of_very_many_directories(unpack, entry):
         )
 
 
+@pytest.mark.slow
 def test_more_directories_than_descriptors_are_fine(unpack, entry):
     root, _other = unpack(*(entry(f"d{n}/f", b"x") for n in range(1500)))
     assert len(list(root.iterdir())) == 1500

@@ -31,6 +31,7 @@ def pieces(data: bytes, size: int = 65_536) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
+@pytest.mark.slow
 @pytest.mark.behaviour("B8")
 @pytest.mark.parametrize(
     "pack", [gzip.compress, bz2.compress, lzma.compress, bytes], ids=["gzip", "bzip2", "xz", "plain"]
@@ -49,6 +50,7 @@ def test_members_in_a_row_and_padding_are_one_stream():
     assert b"".join(stream.decompressed(pieces(data, 7))) == b"onetwo"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
 def test_a_truncated_stream_is_corrupt(pack):
     with pytest.raises(Corrupt, match="truncated"):

@@ -407,6 +407,7 @@ def test_a_half_made_tree_is_made_again(paths, make_aci, entry):
     assert trees.is_rendered(paths, tree)
 
 
+@pytest.mark.slow
 def test_the_same_docker_source_has_the_same_id_whenever_and_wherever(paths, tmp_path, make_tar, entry):
     data = make_tar(entry("f", b"x"))
     first = add_docker(paths, data)
