@@ -70,7 +70,7 @@ class ExposedPort(Value):
             raise InvalidSpec(
                 f"{self.host_port} is not a port number", "use 1 to 65535", where=where + ".host_port"
             )
-        if self.host_ip is not None and not _is_address(self.host_ip):
+        if self.host_ip is not None and not is_address(self.host_ip):
             raise InvalidSpec(f'"{self.host_ip}" is not an IP address', where=where + ".host_ip")
 
     @classmethod
@@ -88,7 +88,8 @@ class ExposedPort(Value):
         return found
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether this is an IPv4 or IPv6 address."""
     import _socket
 
     for family in (_socket.AF_INET, _socket.AF_INET6):

@@ -11,7 +11,7 @@ from ..appc.app import check_environment, check_gids
 from ..appc.isolators import Capabilities, CpuShares, Memory, OomScoreAdj, Seccomp
 from ..appc.isolators import Cpu as CpuLimit
 from ..appc.names import ACIdentifier, ACName
-from ..appc.ports import ExposedPort
+from ..appc.ports import ExposedPort, is_address
 from ..appc.quantity import parse_millis, parse_units
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
@@ -287,19 +287,6 @@ def parse_hosts_entries(texts: Sequence[str]) -> HostsFile:
     if from_host:
         return HostsFile("host")
     return HostsFile("custom", tuple(found.items())) if found else HostsFile()
-
-
-def is_address(text: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address."""
-    import _socket
-
-    for family in (_socket.AF_INET, _socket.AF_INET6):
-        try:
-            _socket.inet_pton(family, text)
-        except OSError:
-            continue
-        return True
-    return False
 
 
 def _split(texts: Sequence[str]) -> tuple[str, ...]:

@@ -189,13 +189,13 @@ def _drift(
         return (
             Difference(f"pods.{name}", "unreadable: " + found.problem, "as described", "drift", "recreate"),
         )
-    before, key = (found.manifest, found.runspec), fingerprint_key(host.paths)
-    recorded = _recorded(host, spec, found)
+    before = (found.manifest, found.runspec)
+    if wanted is not None and before == (wanted.built.manifest, wanted.runspec):
+        return ()  # what most runs find: nothing more is read for it
+    key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
     if wanted is not None:
         after = (wanted.built.manifest, wanted.runspec)
-        return (
-            () if before == after else differences(before, after, key, _between(host, spec, recorded, wanted))
-        )
+        return differences(before, after, key, _between(host, spec, recorded, wanted))
     unfetched = tuple(
         Difference(
             f"apps.{_app_name(spec, found, number)}.image.id",

@@ -8,7 +8,7 @@ from ..appc.app import EventHandler, check_environment, check_gids
 from ..appc.fields import Fields, checked_text
 from ..appc.isolators import Capabilities, Cpu, CpuShares, Memory, NoNewPrivileges, OomScoreAdj, Seccomp
 from ..appc.names import ACName
-from ..appc.ports import ExposedPort, Port
+from ..appc.ports import ExposedPort, Port, is_address
 from ..appc.quantity import parse_millis, parse_units
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
@@ -304,7 +304,7 @@ def _dns(options: Fields) -> Dns:
             )
         return Dns(servers[0])
     for index, server in enumerate(servers):
-        if not _is_address(server):
+        if not is_address(server):
             raise InvalidSpec(
                 f'"{server}" is not an IP address',
                 'name servers are addresses; "host" or "none" stand alone',
@@ -319,7 +319,7 @@ def _hosts(options: Fields) -> HostsFile:
     found = []
     for item in options.items("hosts_entries"):
         entry = Fields(*item)
-        if not _is_address(entry.text("ip")):
+        if not is_address(entry.text("ip")):
             raise InvalidSpec(
                 f'"{entry.text("ip")}" is not an IP address',
                 "write it as 10.0.0.1 or fd00::1",
@@ -335,15 +335,3 @@ def _hosts(options: Fields) -> HostsFile:
             )
         return HostsFile("host")
     return HostsFile("custom", tuple(found)) if found else HostsFile()
-
-
-def _is_address(text: str) -> bool:
-    import _socket
-
-    for family in (_socket.AF_INET, _socket.AF_INET6):
-        try:
-            _socket.inet_pton(family, text)
-        except OSError:
-            continue
-        return True
-    return False
