@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Typed access to the members of a JSON object; every error says where the member was."""
+"""Typed access to the members of a JSON object, in any letter case; every error says where the member was."""
 
 from __future__ import annotations
 
 import json
 
 from ..errors import InvalidSpec
+from ..members import by_folded_name, fold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Fields:
         """Raises InvalidSpec when value is no JSON object."""
         if not isinstance(value, dict):
             raise _unexpected(value, "an object", where)
-        self._held: dict[str, object] = value
+        self._by_name: dict[str, object] = by_folded_name(value)
         self.where = where
 
     def where_of(self, name: str) -> str:
@@ -29,11 +30,11 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """Whether the member is there and not null."""
-        return self._held.get(name) is not None
+        return fold(name) in self._by_name
 
     def raw(self, name: str) -> object:
         """The member as it is, None when it is absent."""
-        return self._held.get(name)
+        return self._by_name.get(fold(name))
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Raises InvalidSpec when it is none, or absent without a default."""
@@ -67,7 +68,7 @@ class Fields:
 
     def items(self, name: str) -> Iterator[tuple[object, str]]:
         """The elements of a list, each with its place; none when the list is absent."""
-        value = self._held.get(name)
+        value = self.raw(name)
         if value is None:
             return
         if not isinstance(value, list):
@@ -90,12 +91,20 @@ class Fields:
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """An object of strings as sorted pairs, empty when absent."""
-        value = self._held.get(name)
+        value = self.raw(name)
         if value is None:
             return ()
-        held = Fields(value, self.where_of(name))
-        names = [checked_text(key, held.where, "a key as") for key in held._held]
-        return tuple((key, held.text(key)) for key in sorted(names))
+        where = self.where_of(name)
+        if not isinstance(value, dict):
+            raise _unexpected(value, "an object", where)
+        found = {}
+        for given, content in value.items():
+            key = checked_text(given, where, "a key as")
+            place = f"{where}.{key}" if where else key
+            if content is None:
+                raise InvalidSpec("missing; expected a string", where=place)
+            found[key] = checked_text(content, place, f"{key}:")
+        return tuple(sorted(found.items()))
 
     def expect_kind(self, kind: str) -> None:
         """Raise InvalidSpec unless acKind is kind."""
@@ -104,7 +113,7 @@ class Fields:
             raise InvalidSpec(f'expected "{kind}", found "{found}"', where=self.where_of("acKind"))
 
     def _found(self, name: str, default: object, expected: str) -> object:
-        value = self._held.get(name)
+        value = self.raw(name)
         if value is None:
             value = default
         if value is None:

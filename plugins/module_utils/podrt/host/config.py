@@ -13,6 +13,7 @@ import os
 import stat
 
 from ..errors import HostFailure, InvalidSpec
+from ..members import by_folded_name, fold
 from ..value import Value
 from .files import entries, read_bytes
 
@@ -63,7 +64,7 @@ class Config(Value):
 
 
 class Document(Value):
-    """One file of the configuration. where names it in errors."""
+    """One file of the configuration. where names it in errors. members: by folded name."""
 
     where: str
     kind: str
@@ -126,7 +127,8 @@ def parse_document(data: bytes, directory: str, where: str) -> Document:
         raise InvalidSpec(f"cannot read configuration {where}: {err}") from err
     if not isinstance(members, dict):
         raise InvalidSpec(f"cannot read configuration {where}: it is no JSON object")
-    kind, version = members.get("rktKind"), members.get("rktVersion")
+    members = by_folded_name(members)
+    kind, version = members.get(fold("rktKind")), members.get(fold("rktVersion"))
     if not kind:
         raise InvalidSpec(f'no rktKind specified in "{where}"')
     if not version:
@@ -141,7 +143,7 @@ def parse_document(data: bytes, directory: str, where: str) -> Document:
         raise InvalidSpec(
             f'"{where}": configuration of kind "{kind}" has unsupported version "{version}"', f"use {VERSION}"
         )
-    return Document(where, kind, members)
+    return Document(where, str(kind), members)
 
 
 def _read_documents(config_dir: str, directory: str) -> list[Document]:
@@ -165,9 +167,7 @@ def _read_auth(document: Document, said: _Said) -> None:
 
 
 def _credentials(document: Document, kind: str) -> Credentials:
-    given = document.members.get("credentials")
-    if not isinstance(given, dict):
-        raise InvalidSpec(f"{document.where}: no credentials are given")
+    given = _members(document, "credentials")
     if kind == "basic":
         return Credentials(
             kind, user=_text(document, given, "user"), password=_text(document, given, "password")
@@ -175,7 +175,7 @@ def _credentials(document: Document, kind: str) -> Credentials:
     if kind == "oauth":
         return Credentials(kind, token=_text(document, given, "token"))
     if kind == "aws":
-        region = document.members.get("awsRegion")
+        region = document.members.get(fold("awsRegion"))
         access, secret = _text(document, given, "accessKeyID"), _text(document, given, "secretAccessKey")
         return Credentials(
             kind, access_key=access, secret_key=secret, region=region if isinstance(region, str) else ""
@@ -184,9 +184,7 @@ def _credentials(document: Document, kind: str) -> Credentials:
 
 
 def _read_docker_auth(document: Document, said: _Said) -> None:
-    given = document.members.get("credentials")
-    if not isinstance(given, dict):
-        raise InvalidSpec(f"{document.where}: no credentials are given")
+    given = _members(document, "credentials")
     pair = _text(document, given, "user"), _text(document, given, "password")
     for registry in _texts(document, "registries"):
         if registry in said.docker:
@@ -199,7 +197,7 @@ def _read_paths(document: Document, said: _Said) -> None:
         ("data", "data_dir", "data directory"),
         ("stage1-images", "stage1_images", "stage1 images directory"),
     ):
-        path = document.members.get(member)
+        path = document.members.get(fold(member))
         if not path:
             continue
         if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
@@ -209,7 +207,7 @@ def _read_paths(document: Document, said: _Said) -> None:
 
 def _read_stage1(document: Document, said: _Said) -> None:
     name, version, location = (
-        document.members.get(member) or "" for member in ("name", "version", "location")
+        document.members.get(fold(member)) or "" for member in ("name", "version", "location")
     )
     if bool(name) != bool(version):
         raise InvalidSpec(f"{document.where}: default stage1 name and version must be given together")
@@ -233,15 +231,22 @@ _READERS: dict[str, Callable[[Document, _Said], None]] = {
 }
 
 
+def _members(document: Document, name: str) -> Mapping[str, object]:
+    value = document.members.get(fold(name))
+    if not isinstance(value, dict):
+        raise InvalidSpec(f"{document.where}: no {name} are given")
+    return by_folded_name(value)
+
+
 def _text(document: Document, members: Mapping[str, object], name: str) -> str:
-    value = members.get(name)
+    value = members.get(fold(name))
     if not isinstance(value, str) or not value:
         raise InvalidSpec(f'{document.where}: "{name}" is missing or empty')
     return value
 
 
 def _texts(document: Document, name: str) -> tuple[str, ...]:
-    value = document.members.get(name)
+    value = document.members.get(fold(name))
     if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
         raise InvalidSpec(f'{document.where}: "{name}" must be a list of names')
     return tuple(value)
