@@ -19,7 +19,7 @@ from .rootfs import DEVICES, TUN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .cgroups import Group
+    from ..pod.cgroups import Group
 
 _PTMX, _PTS_MAJOR = (5, 2), 136
 _HINT = 'insecure option "paths" runs the app without a device policy'

@@ -15,8 +15,7 @@ from ..errors import Conflict, HostFailure
 from ..host import syscalls
 from ..host.files import read_bytes
 from ..host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
-from ..pod import documents
-from . import cgroups
+from ..pod import cgroups, documents
 from .command import Command
 from .program import execute_module
 from .stop import holds

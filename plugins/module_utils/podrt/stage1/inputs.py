@@ -9,8 +9,8 @@ import os
 from ..errors import Corrupt, HostFailure, Unsupported
 from ..host.files import make_dirs, read_bytes, read_text, read_text_or, write_new
 from ..net.resolv import hosts_file, resolv_conf
+from ..pod.cgroups import Group
 from ..pod.documents import read_app_manifest, read_lower, read_runspec
-from .cgroups import Group
 from .mounts import OverlayStep
 from .rootfs import JOURNAL, TUN
 from .sandbox import AppInput, Machine, hosts_path, resolv_path

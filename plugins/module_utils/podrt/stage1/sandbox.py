@@ -10,10 +10,10 @@ from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from ..net.resolv import hosts_file
+from ..pod.limits import limits_of
 from ..value import Value
 from .capabilities import bounding_set
 from .devices import device_rules
-from .limits import limits_of
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
 from .rootfs import Surroundings, shared_file_systems, surroundings
 from .volumes import volume_steps
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..appc.app import App
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.paths import PodDir
+    from ..pod.limits import Limit
     from ..pod.runspec import RunSpec
     from .devices import DeviceRule
-    from .limits import Limit
     from .mounts import SharedFs, Step
 
     Root = Union[OverlayStep, CopiedRoot]

@@ -24,14 +24,15 @@ from ..errors import HostFailure, PodError
 from ..host import syscalls
 from ..host.files import write_new
 from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
+from ..pod import cgroups
 from ..pod.documents import read_manifest, read_runspec
+from ..pod.limits import apply_limits
 from ..value import Value
-from . import cgroups, sync
+from . import sync
 from .capabilities import NAMES
 from .devices import apply_devices, pod_device_rules
 from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv
-from .limits import apply_limits
 from .namespaces import PodWires, Supervision, become_pid_1
 from .program import supervisor_argv
 from .sandbox import sandbox_plan
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..host.paths import PodDir
     from ..net.conf import ChosenNet
+    from ..pod.cgroups import Group
     from ..pod.runspec import RunSpec
-    from .cgroups import Group
     from .sandbox import AppPlan, SandboxPlan
     from .terminal import Terminal
 

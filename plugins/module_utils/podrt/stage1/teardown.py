@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..errors import HostFailure, PodError
 from ..host.files import entries
-from . import cgroups
+from ..pod import cgroups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

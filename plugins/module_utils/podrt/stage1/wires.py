@@ -10,14 +10,14 @@ import stat
 
 from ..host import syscalls
 from ..host.detached import open_detached
-from .cgroups import procs_fd
+from ..pod.cgroups import procs_fd
 from .namespaces import AppWires
 from .sandbox import notify_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.paths import PodDir
-    from .cgroups import Group
+    from ..pod.cgroups import Group
     from .sandbox import AppPlan
 
 _JOURNAL_STDOUT = "/run/systemd/journal/stdout"

@@ -17,13 +17,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.mountinfo import MountEntry
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import cgroups
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.cgroups import Group, Hierarchy
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inputs import cgroup_view
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.limits import (
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.cgroups import Group, Hierarchy
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
     apply_limits,
     limits_of,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inputs import cgroup_view
 
 UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
