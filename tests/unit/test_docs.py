@@ -304,6 +304,7 @@ FILLED_IN = {
     '"..." ... not found',
     "... is not an image: it has no ...",
     "Failed to stat ...: ...",
+    "... was killed: ...",
 }
 BUGS = {'"..." is not the ID of a tree'}
 

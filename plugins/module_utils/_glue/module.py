@@ -87,10 +87,8 @@ def refuse_relative(module: AnsibleModule, *names: str) -> None:
 def _run(tasks: ModuleType, task: str, params: Options, check: bool) -> Options:
     try:
         found: Options = tasks.run_task(task, params, check=check)
-    except tasks.PodError as err:
+    except Exception as err:
         found = tasks.failure(err)
-    except OSError as err:
-        found = tasks.failure(tasks.of_os_error(err))
     return found
 
 

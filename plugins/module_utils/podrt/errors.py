@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong, in eight families.
+"""What can go wrong, in eight families, and what an app can do wrong.
 
 A message says what was attempted, on what, and why it failed; a hint says what to do. Two places translate
 errors for people: _glue.module (fail_json) and cli.main (standard error). Anything that is not a PodError
@@ -92,3 +92,51 @@ class HostFailure(PodError):
         return cls(
             text, hint, path=path, errno=err.errno or 0, error=os.strerror(err.errno) if err.errno else ""
         )
+
+
+class AppFailed(PodError):
+    """An app of a pod ended as it should not. facts: app, and exit_code or signal, oom, last_lines as far as known."""
+
+    kind = "app-failed"
+
+
+class Bug(PodError):
+    """Something was raised that no code expects. Its cause has the traceback."""
+
+    kind = "bug"
+
+
+FAMILIES = {
+    family.kind: family
+    for family in (
+        InvalidSpec,
+        NotFound,
+        Conflict,
+        Untrusted,
+        Unreachable,
+        Unsupported,
+        Corrupt,
+        HostFailure,
+        AppFailed,
+    )
+}
+
+
+def of_kind(kind: str, message: str, hint: str = "", **facts: object) -> PodError:
+    """An error of a family with a message that is complete already, as it came from another process."""
+    err = PodError.__new__(FAMILIES.get(kind, HostFailure))
+    PodError.__init__(err, message, hint, **facts)
+    if isinstance(err, InvalidSpec):
+        err.reason, err.where = message, str(facts.get("where", ""))
+    return err
+
+
+def known(doing: str, err: Exception) -> PodError:
+    """Any exception as an error of a family; doing is the attempt, such as "cannot replace the pod"."""
+    if isinstance(err, PodError):
+        return err
+    if isinstance(err, OSError):
+        return HostFailure.of(doing, err)
+    return Bug(
+        f"{doing}: {type(err).__name__}", "this is a bug of stagecraft.pods; report it with its traceback"
+    )

@@ -68,7 +68,8 @@ class Host:
                 for pid in _children(process.pid):
                     os.kill(pid, signal.SIGKILL)
             else:
-                os.killpg(process.pid, signal.SIGKILL)
+                for pid in _session(process.pid):
+                    os.kill(pid, signal.SIGKILL)
         process.kill()
         return not process.communicate(timeout=60)[0]
 
@@ -93,6 +94,17 @@ class Host:
     def absent(self) -> dict[str, Any]:
         """No pod."""
         return self.task("pod_run", name="web", state="absent")
+
+
+def _session(leader: int) -> list[int]:
+    """All processes of a session: a program that a task starts has a process group of its own."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            session = int(stat.read_text().rpartition(")")[2].split()[3])
+            if session == leader:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _children(pid: int) -> list[int]:

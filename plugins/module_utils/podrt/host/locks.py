@@ -16,16 +16,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-_POLL_SECONDS = 0.05
+# What is done under a lock takes a fraction of a second where no download is part of it.
+SECONDS = 300.0
+_SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.05
 
 
 class FileLock:
     """A lock on a file or directory; a missing file is made, with its directory.
 
-    Blocks up to timeout seconds, then raises Conflict; None waits as long as it takes. fd is the descriptor.
+    Waits up to timeout seconds, then raises Conflict, which names the holder. fd is the descriptor.
     """
 
-    def __init__(self, path: str, *, shared: bool = False, timeout: float | None = None) -> None:
+    def __init__(self, path: str, *, shared: bool = False, timeout: float = SECONDS) -> None:
         self.path = path
         self.fd = -1
         self._shared = shared
@@ -60,19 +62,19 @@ class FileLock:
         os.close(self.fd)
 
     def _acquire(self) -> None:
-        how = fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX
-        if self._timeout is None:
-            fcntl.flock(self.fd, how)
-            return
         end = time.monotonic() + self._timeout
+        pause = _SHORTEST_POLL
         while not try_lock(self.fd, shared=self._shared):
             if time.monotonic() > end:
+                holder = holders(self.path) or "another process"
                 raise Conflict(
-                    f"cannot lock {self.path}: it is held by {holders(self.path) or 'another process'}",
+                    f"cannot lock {self.path} within {self._timeout:g} seconds: it is held by {holder}",
                     "wait for the other operation to end, then try again",
                     path=self.path,
+                    holder=holder,
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_POLL)
 
 
 def open_for_lock(path: str) -> int:

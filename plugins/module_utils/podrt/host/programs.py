@@ -8,8 +8,9 @@ posix_spawn instead of subprocess: the module subprocess costs 11 ms at the star
 from __future__ import annotations
 
 import os
+import time
 
-from ..errors import Unsupported
+from ..errors import HostFailure, Unsupported
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What nft, systemctl and the like do takes a fraction of a second; a host that is short of everything gets this much.
+SECONDS = 60.0
+_MOST_OUTPUT = 16 << 20
+_LOOK_SECONDS = 0.25
+_STALL_SECONDS = 300.0
+_KILLED = 9
 
 
 class Completed(Value):
@@ -46,10 +53,19 @@ def find(name: str) -> str:
     )
 
 
-def run(argv: Sequence[str], *, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Completed:
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+    called: str = "",
+) -> Completed:
     """Run a program to its end. argv[0] is a path. Input and output go through temporary files in memory.
 
-    Raises OSError when it cannot be started.
+    seconds: after that it is killed with all that it has started in its process group. called: what an error names it,
+    else the name of its file. Raises OSError when it cannot be started, HostFailure when it does not end in time or
+    prints more than 16 MiB.
     """
     given, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
     try:
@@ -57,20 +73,63 @@ def run(argv: Sequence[str], *, stdin: bytes = b"", env: Mapping[str, str] | Non
         os.lseek(given, 0, os.SEEK_SET)
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, out, err))]
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
-        pid = os.posix_spawn(argv[0], list(argv), environment, file_actions=actions)  # pylint: disable=ansible-bad-function
-        _pid, status = os.waitpid(pid, 0)
+        pid = os.posix_spawn(argv[0], list(argv), environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
+        status = _await(pid, called or os.path.basename(argv[0]), seconds, (out, err))
         return Completed(_exit_status(status), _content(out), _content(err))
     finally:
         for fd in (given, out, err):
             os.close(fd)
 
 
+def _await(pid: int, name: str, seconds: float, outputs: tuple[int, int]) -> int:
+    """Wait for the end of a program within its limits; what wait(2) gave. Else kills it and raises HostFailure."""
+    import select  # an idle task starts no program
+
+    end = time.monotonic() + seconds
+    poll = select.poll()
+    process = os.pidfd_open(pid)
+    poll.register(process, select.POLLIN)
+    wrong = "nothing waits for it any more"
+    try:
+        while not poll.poll(max(0.0, min(_LOOK_SECONDS, end - time.monotonic())) * 1000):
+            if any(os.fstat(fd).st_size > _MOST_OUTPUT for fd in outputs):
+                wrong = f"it has printed more than {_MOST_OUTPUT >> 20} MiB"
+                break
+            if time.monotonic() >= end:
+                wrong = f"it has not ended within {seconds:g} seconds"
+                break
+        else:
+            wrong = ""
+    finally:
+        os.close(process)
+        if wrong:
+            _kill_group(pid)
+        status = os.waitpid(pid, 0)[1]
+    if wrong:
+        raise HostFailure(
+            f"{name} was killed: {wrong}",
+            "the host may be overloaded; try again",
+            program=name,
+            seconds=seconds,
+        )
+    return status
+
+
+def _kill_group(pid: int) -> None:
+    """End a program and all of its process group. It has not been waited for, so that the number is still its own."""
+    try:
+        os.killpg(pid, _KILLED)
+    except ProcessLookupError:
+        return
+
+
 def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
     """What a filter program writes while a thread feeds it a stream. argv[0] is a path.
 
-    Ends the program when the reader stops early. Raises what the stream raises, and OSError with the program's
-    exit status when it failed.
+    Ends the program when the reader stops early. Raises what the stream raises, OSError with the program's exit status
+    when it failed, and HostFailure when for 300 seconds it has neither taken nor given anything.
     """
+    import select
     import threading
 
     given, feed = os.pipe2(os.O_CLOEXEC)
@@ -80,14 +139,20 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
     os.close(given)
     os.close(written)
     failed: list[BaseException] = []
-    feeder = threading.Thread(target=_feed, args=(feed, chunks, failed), daemon=True)
+    moved = [time.monotonic()]
+    feeder = threading.Thread(target=_feed, args=(feed, chunks, failed, moved), daemon=True)
     feeder.start()
+    poll = select.poll()
+    poll.register(out, select.POLLIN)
     try:
         while True:
+            while not poll.poll(_STALL_SECONDS * 1000):
+                _check_moves(pid, os.path.basename(argv[0]), moved[0])
             chunk = os.read(out, 1 << 18)
             if not chunk:
                 break
             yield chunk
+            moved[0] = time.monotonic()
     finally:
         os.close(out)
         feeder.join()
@@ -98,12 +163,24 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise OSError(_exit_status(status), f"exit status {_exit_status(status)}", argv[0])
 
 
-def _feed(fd: int, chunks: Iterator[bytes], failed: list[BaseException]) -> None:
+def _check_moves(pid: int, name: str, moved: float) -> None:
+    """Raise HostFailure, having killed a filter program, when it does nothing any more."""
+    if time.monotonic() - moved >= _STALL_SECONDS:
+        os.kill(pid, _KILLED)
+        raise HostFailure(
+            f"{name} was killed: it has done nothing for {_STALL_SECONDS:g} seconds",
+            "try again",
+            program=name,
+        )
+
+
+def _feed(fd: int, chunks: Iterator[bytes], failed: list[BaseException], moved: list[float]) -> None:
     try:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
                 view = view[os.write(fd, view) :]
+                moved[0] = time.monotonic()
     except BrokenPipeError:
         pass  # the program ended early; its exit status says why
     except BaseException as err:

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
-from ..errors import Conflict, HostFailure, NotFound, PodError
+import contextlib
+
+from ..errors import Conflict, HostFailure, NotFound, known
 from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from typing import TypeVar
 
+    from ..errors import PodError
     from ..host.host import Host
 
     T = TypeVar("T")
@@ -78,32 +81,54 @@ class Outcome(Value):
         """All differences, in the order of the changes."""
         return tuple(difference for change in self.changes for difference in change.differences)
 
+    def to_json(self) -> list[object]:
+        """The `changes` list of a result."""
+        return [difference.to_json() for difference in self.differences]
+
 
 def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
-    Each yield of the plan answers whether the change was applied. A failure midway carries the changes that were
-    made in facts["changes"].
+    Each yield of the plan answers whether the change was applied. Whatever is raised midway becomes a PodError that
+    carries the changes that were made in facts["changes"].
     """
     made: list[Change] = []
     foreseen: list[str] = []
+    subject = ""
     try:
         change = next(plan)
         while True:
+            subject = change.subject
             if apply:
-                known = change.apply(host)
-                made.append(change if known is None else change.replace(differences=known))
+                known_now = change.apply(host)
+                made.append(change if known_now is None else change.replace(differences=known_now))
             else:
                 foreseen += _foresee(host, change)
                 made.append(change)
             change = plan.send(apply)
     except StopIteration as stop:
         return Outcome(tuple(made), tuple(foreseen)), stop.value
-    except PodError as err:
-        earlier = [entry.to_json() for entry in Outcome(tuple(made)).differences]
-        own = err.facts.get("changes")
-        err.facts["changes"] = earlier + (own if isinstance(own, list) else [])
-        raise
+    except Exception as err:
+        raise _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err) from err
+
+
+@contextlib.contextmanager
+def keeping(changes: list[object], doing: str) -> Iterator[None]:
+    """What is raised within becomes a PodError that carries these changes, which were made before.
+
+    changes: as Outcome.to_json gives them. doing: what goes on within, such as "cannot look at the pod".
+    """
+    try:
+        yield
+    except Exception as err:
+        raise _carrying(changes, doing, err) from err
+
+
+def _carrying(changes: list[object], doing: str, err: Exception) -> PodError:
+    failure = known(doing, err)
+    own = failure.facts.get("changes")
+    failure.facts["changes"] = changes + (own if isinstance(own, list) else [])
+    return failure
 
 
 def _foresee(host: Host, change: Change) -> tuple[str, ...]:

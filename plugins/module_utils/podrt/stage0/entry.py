@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
 
 
+# How long an entry may take. A start has as long as its unit would give it: pre-start handlers are part of it.
+_SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "stop": 60.0}
+
+
 def pinned(host: Host, pod: Pod) -> Host:
     """The host with the runtime of the pod, or with this one where that is gone."""
     runtime = read_text_or(pod.dir.runtime, host.runtime)
@@ -30,7 +34,7 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
     """Run a podctl verb in the pod's own runtime; what it printed. Raises HostFailure with its complaint."""
     argv = (*pinned(host, pod).podctl, *words)
     try:
-        done = run(argv)
+        done = run(argv, seconds=_SECONDS[words[0]], called=f"podctl {words[0]}")
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import Conflict, HostFailure, NotFound, PodError
+from ..errors import Conflict, HostFailure, NotFound, PodError, known
 from ..host.files import remove_tree
 from ..host.host import runs_systemd
 from ..pod import documents, lookup
@@ -106,8 +106,8 @@ def collect(
                 _carry_out(host, pod, verdict, policy, say, tell)
         except NotFound:
             continue
-        except PodError as err:
-            failures.append(err)
+        except Exception as err:
+            failures.append(known(f'cannot collect pod "{verdict.uuid}"', err))
     lookup.sweep(host.paths, time.time() - _settled(policy))
     return failures
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostFailure, NotFound, PodError
+from ..errors import PodError, known
 from ..host.files import remove_tree
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -44,8 +44,8 @@ def swap(host: Host, name: str, old: Pod, new: str, *, running: bool, boot: bool
         if running:
             with open_pod(host.paths, new) as pod:
                 start.start(host, pod, boot=boot)
-    except (PodError, OSError) as err:
-        failure = _failure(f'cannot replace pod "{name}"', err)
+    except Exception as err:
+        failure = known(f'cannot replace pod "{name}"', err)
         _go_back(host, name, old, new, failure, was_running=was_running)
         raise failure from err
     clear(host, old.uuid)
@@ -56,10 +56,11 @@ def rehearse(host: Host, uuid: str) -> None:
     try:
         with open_pod(host.paths, uuid) as pod:
             call(host, pod, "rehearse", uuid)
-    except PodError as err:
-        err.facts.setdefault("stage", "rehearse")
+    except Exception as err:
+        failure = known(f'cannot rehearse pod "{uuid}"', err)
+        failure.facts.setdefault("stage", "rehearse")
         clear(host, uuid)
-        raise
+        raise failure from err
 
 
 def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
@@ -67,20 +68,20 @@ def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
     try:
         with open_pod(host.paths, uuid) as pod:
             start.start(host, pod, boot=boot)
-    except (PodError, OSError) as err:
-        failure = _failure(f'cannot start pod "{uuid}"', err)
+    except Exception as err:
+        failure = known(f'cannot start pod "{uuid}"', err)
         tell_last_words(host, uuid, failure)
         clear(host, uuid)
         raise failure from err
 
 
 def clear(host: Host, uuid: str) -> None:
-    """Remove a pod whatever became of it; the next gc does what cannot be done now."""
+    """Remove a pod whatever became of it. The next gc does what cannot be done now, or is at it already."""
     try:
         with open_pod(host.paths, uuid) as pod:
             start.stop(host, pod)
             gc.remove(host, pod)
-    except (NotFound, HostFailure):
+    except (PodError, OSError):
         return
 
 
@@ -111,10 +112,6 @@ def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
         err.hint = "facts.apps of the result has what the apps have said"
 
 
-def _failure(doing: str, err: PodError | OSError) -> PodError:
-    return err if isinstance(err, PodError) else HostFailure.of(doing, err)
-
-
 def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_running: bool) -> None:
     """Bring the old pod back after a failure; what came of it goes into the facts of err."""
     tell_last_words(host, new, err)
@@ -129,7 +126,7 @@ def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_ru
                 Difference(path, old.uuid, fresh, "playbook", "restart").to_json(),
             ]
         err.facts["rolled_back"] = True
-    except (PodError, OSError) as second:
+    except Exception as second:
         err.message += f"; bringing the old pod back failed as well: {second}"
 
 

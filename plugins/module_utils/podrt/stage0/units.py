@@ -22,12 +22,17 @@ from .entry import complaint, pinned
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.host import Host
+    from ..host.programs import Completed
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
 UNIT_DIR = "/etc/systemd/system"
 _MODE = 0o644
 _MARGIN = 10
+_START_SECONDS = 300
+_STOP_LINE = "TimeoutStopSec="
+# What systemd itself takes beside what a unit may: for a reload of all units on a slow host.
+_PATIENCE = 60.0
 _HEAD = "# Written by stagecraft.pods for {data}: {digest}\n# Changes are lost when the pod is converged.\n"
 _BODY = """\
 [Unit]
@@ -43,7 +48,7 @@ ExecStart={podctl} start {name}
 ExecStopPost={podctl} reap {name}
 KillMode=mixed
 Delegate=yes
-TimeoutStartSec=300
+TimeoutStartSec={start}
 TimeoutStopSec={stop}
 SyslogIdentifier=pod-{name}
 
@@ -81,6 +86,7 @@ def unit_text(host: Host, runspec: RunSpec) -> str:
         name=runspec.name,
         pid_file=f"{host.paths.pid_files}/{runspec.name}.pid",
         podctl=" ".join(map(_quoted, host.podctl)),
+        start=_START_SECONDS,
         stop=runspec.stop_timeout + _MARGIN,
     )
     return _HEAD.format(data=host.paths.data, digest=_digest(body)) + body
@@ -121,7 +127,7 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
 def start(name: str) -> None:
     """Start the pod through its unit. Raises HostFailure with what the pod said."""
     systemctl("reset-failed", unit_name(name), check=False)
-    done = run((find("systemctl"), "start", unit_name(name)))
+    done = _systemctl("start", unit_name(name), seconds=_START_SECONDS + _PATIENCE)
     if done.status != 0:
         reason = complaint(_last_words(name), "its unit failed")
         raise HostFailure(
@@ -132,26 +138,37 @@ def start(name: str) -> None:
 
 def stop(name: str) -> None:
     """Stop the pod through its unit, and wait for it."""
-    systemctl("stop", unit_name(name))
+    systemctl("stop", unit_name(name), seconds=_stop_seconds(name))
 
 
 def remove(host: Host, name: str) -> None:
     """Stop and disable the unit of a pod of this data directory and remove its file; what is missing is fine."""
     if not is_installed(host, name):
         return
-    systemctl("--quiet", "disable", "--now", unit_name(name), check=False)
+    systemctl("--quiet", "disable", "--now", unit_name(name), check=False, seconds=_stop_seconds(name))
     os.unlink(unit_path(name))
     systemctl("daemon-reload")
     systemctl("reset-failed", unit_name(name), check=False)
 
 
-def systemctl(*words: str, check: bool = True) -> None:
-    """Run systemctl. Raises HostFailure with its complaint."""
-    done = run((find("systemctl"), *words))
+def systemctl(*words: str, check: bool = True, seconds: float = _PATIENCE) -> None:
+    """Run systemctl. Raises HostFailure with its complaint, or when it takes longer than these seconds."""
+    done = _systemctl(*words, seconds=seconds)
     if check and done.status != 0:
         raise HostFailure(
             f"systemctl {' '.join(words)} failed: {done.complaint}", "systemctl status tells more"
         )
+
+
+def _systemctl(*words: str, seconds: float) -> Completed:
+    return run((find("systemctl"), *words), seconds=seconds, called=f"systemctl {' '.join(words)}")
+
+
+def _stop_seconds(name: str) -> float:
+    """How long the stop of a unit can take: its time to end, as much after the kill, and the same for reap."""
+    lines = [line for line in _read(name).splitlines() if line.startswith(_STOP_LINE)]
+    digits = lines[0][len(_STOP_LINE) :] if lines else ""
+    return 4 * int(digits) + _PATIENCE if digits.isdigit() else _START_SECONDS
 
 
 def _last_words(name: str) -> str:

@@ -12,21 +12,13 @@ import _socket
 import marshal
 import os
 
-from ..errors import (
-    Conflict,
-    Corrupt,
-    HostFailure,
-    InvalidSpec,
-    NotFound,
-    PodError,
-    Unreachable,
-    Unsupported,
-    Untrusted,
-)
+from ..errors import of_kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
+
+    from ..errors import PodError
 
     Message = tuple[Union[str, int], ...]
 
@@ -45,10 +37,6 @@ GO = "go"
 REHEARSE = b"r"
 
 _LONGEST = 1 << 16
-_FAMILIES = {
-    family.kind: family
-    for family in (Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, Unreachable, Unsupported, Untrusted)
-}
 
 
 def channel() -> tuple[int, int]:
@@ -74,17 +62,17 @@ def receive(fd: int) -> Message:
 
 def send_failure(fd: int, err: PodError) -> None:
     """Tell why the start failed, so that error_of gives an equal error on the other side."""
-    errno = err.facts.get("errno")
-    code = errno if isinstance(errno, int) else 0
-    send(fd, FAILED, err.kind, err.message, err.hint, err.exit_code, code)
+    facts = [
+        word for name, value in err.facts.items() if isinstance(value, (str, int)) for word in (name, value)
+    ]
+    send(fd, FAILED, err.kind, err.message, err.hint, err.exit_code, *facts)
 
 
 def error_of(message: Message) -> PodError:
-    """The error that a FAILED message carries."""
-    kind, text, hint, exit_code, errno = message[1:6]
-    family = _FAMILIES.get(str(kind), PodError)
-    err = PodError.__new__(family)
-    PodError.__init__(err, str(text), str(hint), **({"errno": errno} if errno else {}))
-    if exit_code != family.exit_code:
+    """The error that a FAILED message carries, with those of its facts that are text or numbers."""
+    kind, text, hint, exit_code, *words = message[1:]
+    facts = {str(name): value for name, value in zip(words[::2], words[1::2])}
+    err = of_kind(str(kind), str(text), str(hint), **facts)
+    if exit_code != err.exit_code:
         err.exit_code = int(exit_code)
     return err

@@ -10,7 +10,7 @@ from ..errors import PodError
 from ..host.files import disk_usage
 from ..pod.lifecycle import PodState, locate
 from ..stage0 import gc
-from ..stage0.change import Change, Difference, Outcome
+from ..stage0.change import Change, Difference, Outcome, keeping
 from ..stage0.references import in_use
 from ..store import gc as store_gc
 from ..value import Value
@@ -41,7 +41,8 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     done = _collect_pods(host, policy, check=check)
     if options.boolean("images", False):
         older_than = time.time() - options.integer("image_grace_period", 86400)
-        stored = _collect_store(host, older_than, done.pods if check else (), check=check)
+        with keeping(_outcome(done).to_json(), "cannot collect images"):
+            stored = _collect_store(host, older_than, done.pods if check else (), check=check)
         done = _Collected(
             done.differences + stored.differences,
             done.pods,
@@ -52,7 +53,7 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     if done.failures:
         raise _failure(done)
     return {
-        **outcome_result(Outcome((Change("what nothing needs", done.differences),))),
+        **outcome_result(_outcome(done)),
         "pods": list(done.pods),
         "images": list(done.images),
         "bytes": done.bytes,
@@ -113,8 +114,12 @@ def _failure(done: _Collected) -> PodError:
     """One error for all that failed. It is of the first one's kind, and carries what was changed all the same."""
     err = done.failures[0]
     err.message = "; ".join(failure.message for failure in done.failures)
-    err.facts["changes"] = [difference.to_json() for difference in done.differences]
+    err.facts["changes"] = _outcome(done).to_json()
     return err
+
+
+def _outcome(done: _Collected) -> Outcome:
+    return Outcome((Change("what nothing needs", done.differences),))
 
 
 def _nobody(_line: str) -> None:

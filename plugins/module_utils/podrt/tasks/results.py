@@ -24,7 +24,7 @@ def outcome_result(outcome: Outcome) -> dict[str, object]:
     """changed, changes and diff."""
     return {
         "changed": outcome.changed,
-        "changes": [difference.to_json() for difference in outcome.differences],
+        "changes": outcome.to_json(),
         "diff": {"before": _side(outcome, "before"), "after": _side(outcome, "after")},
     }
 

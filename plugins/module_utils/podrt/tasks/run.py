@@ -11,7 +11,7 @@ import os
 
 from ..appc.fields import Fields
 from ..appc.names import ACName
-from ..errors import HostFailure, InvalidSpec, NotFound, PodError, Unsupported
+from ..errors import Bug, InvalidSpec, NotFound, Unsupported, known
 from ..host.host import Host
 from ..host.paths import Paths
 from ..image import fetch
@@ -19,7 +19,7 @@ from ..image.reference import parse_reference
 from ..pod import lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..stage0 import images, plan
-from ..stage0.change import converge
+from ..stage0.change import converge, keeping
 from .params import fetch_policy, pod_spec
 from .results import add_output, image_result, outcome_result, pod_result
 
@@ -68,8 +68,14 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
         result = _converge_pod(host, name, state, options, check=False)
         lock.remove()
     if options.boolean("wait", False) and state in ("started", "restarted"):
-        _await_end(host, name, options, result)
+        with keeping(_changes(result), f'cannot wait for pod "{name}"'):
+            _await_end(host, name, options, result)
     return result
+
+
+def _changes(result: dict[str, object]) -> list[object]:
+    found = result["changes"]
+    return found if isinstance(found, list) else []
 
 
 def _converge_pod(host: Host, name: ACName, state: str, options: Fields, *, check: bool) -> dict[str, object]:
@@ -78,13 +84,14 @@ def _converge_pod(host: Host, name: ACName, state: str, options: Fields, *, chec
         return {**outcome_result(outcome), "pod": None}
     spec, completes = pod_spec(options), options.boolean("wait", False)
     planned, left = converge(host, plan.ensure_pod(host, spec, state, completes=completes), apply=not check)
-    found = plan.find_named(host, name)
-    result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
-    if planned.changed and found and not check:
-        result["warnings"] = [*left.warnings, *_informed(host, found, completes=completes)]
-    else:
-        result["warnings"] = [*left.warnings, *planned.foreseen]
-    return result
+    with keeping(planned.to_json(), f'cannot look at pod "{name}"'):
+        found = plan.find_named(host, name)
+        result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
+        if planned.changed and found and not check:
+            result["warnings"] = [*left.warnings, *_informed(host, found, completes=completes)]
+        else:
+            result["warnings"] = [*left.warnings, *planned.foreseen]
+        return result
 
 
 def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
@@ -149,7 +156,8 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
         outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)
         return {**outcome_result(outcome), "image": None}
     outcome, _left = converge(host, images.ensure_image(host, reference, policy), apply=not check)
-    stored = fetch.lookup(host, reference, policy)
+    with keeping(outcome.to_json(), f'cannot look at image "{reference}"'):
+        stored = fetch.lookup(host, reference, policy)
     return {
         **outcome_result(outcome),
         "warnings": list(outcome.foreseen),
@@ -174,7 +182,8 @@ def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
         dict(options.pairs("labels")),
     )
     outcome, _left = converge(host, volumes.ensure_volume(host, spec), apply=not check)
-    found = volumes.read_volume(host, name)
+    with keeping(outcome.to_json(), f'cannot look at volume "{name}"'):
+        found = volumes.read_volume(host, name)
     return {**outcome_result(outcome), "volume": volume_result(found) if found else None}
 
 
@@ -199,22 +208,28 @@ TASKS: dict[str, Task] = {
 }
 
 
-def failure(err: PodError) -> dict[str, object]:
-    """The result of a task that failed: msg, error (the kind), hint, facts and the changes made so far."""
-    facts = dict(err.facts)
+def failure(err: Exception) -> dict[str, object]:
+    """The result of a task that failed: msg, error (the kind), hint, facts and the changes made so far.
+
+    exception: the traceback of what no code expects.
+    """
+    found = known("the operating system refused" if isinstance(err, OSError) else "the task failed", err)
+    facts = dict(found.facts)
     changes = facts.pop("changes", [])
     return {
         "failed": True,
-        "msg": err.message + (f" ({err.hint})" if err.hint else ""),
-        "error": err.kind,
-        "hint": err.hint,
+        "msg": found.message + (f" ({found.hint})" if found.hint else ""),
+        "error": found.kind,
+        "hint": found.hint,
         "changes": changes,
         "changed": bool(changes),
         **({"rolled_back": facts.pop("rolled_back")} if "rolled_back" in facts else {}),
+        **({"exception": _traceback(err)} if isinstance(found, Bug) else {}),
         "facts": facts,
     }
 
 
-def of_os_error(err: OSError) -> PodError:
-    """The operating system refused where nobody expected it; still one clear sentence."""
-    return HostFailure.of("the operating system refused", err)
+def _traceback(err: Exception) -> str:
+    import traceback  # for bugs alone
+
+    return "".join(traceback.format_exception(type(err), err, err.__traceback__))

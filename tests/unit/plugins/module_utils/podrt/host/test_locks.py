@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Locks are waited for as long as makes sense, and then their holder is named."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pathlib
+import threading
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
+
+
+@pytest.mark.finding("review-B17")
+def test_a_lock_that_is_not_let_go_names_who_holds_it(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "lock")
+    with (
+        FileLock(path),
+        pytest.raises(Conflict, match=r"it is held by .*\(pid ") as caught,
+        FileLock(path, timeout=0.1),
+    ):
+        pass
+    assert f"(pid {os.getpid()})" in str(caught.value.facts["holder"])
+
+
+@pytest.mark.finding("review-B17")
+def test_no_lock_is_waited_for_without_an_end() -> None:
+    timeout = inspect.signature(FileLock).parameters["timeout"]
+    assert timeout.annotation == "float"
+    assert 0 < timeout.default < 3600
+
+
+def test_a_lock_is_had_soon_after_it_was_let_go(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "lock")
+    holder = FileLock(path)
+    holder.__enter__()
+    let_go = threading.Timer(0.1, holder.__exit__, (None, None, None))
+    let_go.start()
+    began = time.monotonic()
+    with FileLock(path, timeout=5):
+        assert 0.05 < time.monotonic() - began < 1
+    let_go.join()
