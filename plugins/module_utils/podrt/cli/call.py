@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import HostFailure, InvalidSpec
-from ..host.files import read_bytes
+from ..host.reading import read_text
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -90,7 +90,7 @@ def complain(prefix: str, err: PodError, *, debug: bool) -> None:
 def read_uuid_file(path: str) -> str:
     """The UUID in a file that --uuid-file-save wrote; white space around it is fine. Source: behaviours A41."""
     try:
-        text = read_bytes(path).decode(errors="replace").strip()
+        text = read_text(path)
     except OSError as err:
         failure = HostFailure.of("unable to read UUID from file", err)
         failure.exit_code = 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..appc.fields import parse_json
 from ..appc.pod import PodManifest
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
-from ..host.files import read_bytes
+from ..host.reading import read_given
 from ..image.reference import ImageKey
 from ..stage0.manifest import SourceImage, build_manifest
 from ..stage0.prepare import Preparation
@@ -27,7 +27,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
     Raises InvalidSpec, NotFound, HostFailure.
     """
     try:
-        given = PodManifest.from_json(parse_json(read_bytes(path), path))
+        given = PodManifest.from_json(parse_json(read_given(path), path))
     except OSError as err:
         raise HostFailure.of("cannot read the pod manifest", err) from err
     if not given.apps:

@@ -15,7 +15,8 @@ import stat
 from ..errors import HostFailure, InvalidSpec
 from ..members import by_folded_name, fold
 from ..value import Value
-from .files import entries, read_bytes
+from .files import entries
+from .reading import read_trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _read_documents(config_dir: str, directory: str) -> list[Document]:
         names = [name for name in entries(place) if name.endswith(".json")]
         found = [f"{place}/{name}" for name in names]
         regular = [path for path in found if stat.S_ISREG(os.lstat(path).st_mode)]
-        return [parse_document(read_bytes(path), directory, path) for path in regular]
+        return [parse_document(read_trusted(path), directory, path) for path in regular]
     except OSError as err:
         raise HostFailure.of(f"cannot read the configuration in {place}", err) from err
 

@@ -70,25 +70,6 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of a file. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
-        return file.read()
-
-
-def read_text(path: str) -> str:
-    """The content of a text file without the white space around it. Raises OSError."""
-    return read_bytes(path).decode(errors="replace").strip()
-
-
-def read_text_or(path: str, default: str) -> str:
-    """The content of a text file, or default when there is none."""
-    try:
-        return read_text(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return default
-
-
 def sync_dir(path: str) -> None:
     """Fsync a directory, so that the renames in it are on disk."""
     fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

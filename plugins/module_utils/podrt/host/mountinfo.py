@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..value import Value
-from .files import read_bytes
+from .reading import read_kernel
 
 
 class MountEntry(Value):
@@ -21,7 +21,7 @@ class MountEntry(Value):
 
 def read_mounts(pid: str = "self") -> tuple[MountEntry, ...]:
     """The mounts that a process sees. Raises OSError."""
-    text = read_bytes(f"/proc/{pid}/mountinfo").decode(errors="surrogateescape")
+    text = read_kernel(f"/proc/{pid}/mountinfo").decode(errors="surrogateescape")
     return tuple(_parse(line) for line in text.splitlines())
 
 

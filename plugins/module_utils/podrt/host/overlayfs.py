@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 
 from . import syscalls
-from .files import read_text, remove_tree
+from .files import remove_tree
 from .mountinfo import read_mounts
+from .reading import kernel_text
 
 # Their entries have types and their files trusted attributes, as they come from mkfs; any other is tried.
 _FIT = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs")
@@ -17,7 +18,7 @@ _FIT = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs")
 def why_no_overlay(directory: str) -> str:
     """Why no overlay can have its upper directory here; "" when one can. Raises OSError."""
     fs_type = _fs_type(os.path.realpath(directory))
-    if fs_type in _FIT and "\toverlay\n" in read_text("/proc/filesystems") + "\n":
+    if fs_type in _FIT and "\toverlay\n" in kernel_text("/proc/filesystems") + "\n":
         return ""
     code = _try(directory)
     return f"{fs_type} in {directory}: {os.strerror(code)}" if code else ""

@@ -14,9 +14,10 @@ import contextlib
 import functools
 import os
 
-from ..errors import HostFailure, InvalidSpec, PodError, Unsupported
+from ..errors import Corrupt, HostFailure, InvalidSpec, PodError, Unsupported
 from ..host.files import PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
+from ..host.reading import read_bytes
 from ..value import Value
 from .addresses import Address
 from .conf import ChosenNet, NetConf
@@ -309,8 +310,8 @@ def _bridges(pod: _Pod) -> tuple[str, ...]:
 def _copies(pod: _Pod) -> Iterator[NetConf]:
     for name in entries(pod.conf_dir):
         # A copy that a crash cut short is no configuration; what it would have led to was not done yet.
-        with contextlib.suppress(InvalidSpec), open(f"{pod.conf_dir}/{name}", "rb", buffering=0) as file:
-            yield NetConf.parse(file.read(), name, pod.conf_dir)
+        with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
+            yield NetConf.parse(read_bytes(f"{pod.conf_dir}/{name}"), name, pod.conf_dir)
 
 
 def _bridge_lock(paths: Paths, name: str) -> FileLock:

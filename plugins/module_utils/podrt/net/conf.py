@@ -9,7 +9,8 @@ import re
 
 from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound
-from ..host.files import entries, read_bytes
+from ..host.files import entries
+from ..host.reading import read_trusted
 from ..value import Value
 from .ipam import Ipam, NetDns
 
@@ -175,7 +176,7 @@ def _order(conf: NetConf) -> tuple[str, str]:
 
 def _read_dir(directory: str) -> list[NetConf]:
     names = [name for name in entries(directory) if name.endswith(".conf")]
-    return [NetConf.parse(read_bytes(os.path.join(directory, name)), name, directory) for name in names]
+    return [NetConf.parse(read_trusted(os.path.join(directory, name)), name, directory) for name in names]
 
 
 def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:

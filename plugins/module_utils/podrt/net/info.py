@@ -9,7 +9,8 @@ import os
 
 from ..appc.fields import Fields, parse_json
 from ..errors import Corrupt, InvalidSpec
-from ..host.files import PRIVATE_FILE, read_bytes, write_new
+from ..host.files import PRIVATE_FILE, write_new
+from ..host.reading import read_bytes
 from ..value import Value
 from .ipam import NetDns
 

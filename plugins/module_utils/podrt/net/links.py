@@ -8,7 +8,7 @@ import _socket
 import contextlib
 
 from ..errors import Conflict, HostFailure
-from ..host.files import read_text_or
+from ..host.reading import kernel_text_or
 from ..value import Value
 from .addresses import Address, Subnet
 from .plan import host_if_prefix
@@ -90,7 +90,7 @@ def loopback_up(pod: RouteSocket) -> None:
 def set_sysctl(key: str, value: str) -> None:
     """Set a switch of this network namespace unless it is set already. Raises HostFailure."""
     path = f"/proc/sys/{key}"
-    if read_text_or(path, "") == value:
+    if kernel_text_or(path, "") == value:
         return
     try:
         with open(path, "wb", buffering=0) as file:

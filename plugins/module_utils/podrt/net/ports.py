@@ -10,7 +10,7 @@ import errno
 import os
 
 from ..errors import Conflict
-from ..host.files import read_text_or
+from ..host.reading import kernel_text_or
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ def _listener(forward: PortForward) -> str:
         return ""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if inodes & set(_sockets_of(pid)):
-            return f"{read_text_or(f'/proc/{pid}/comm', '?')} (pid {pid})"
+            return f"{kernel_text_or(f'/proc/{pid}/comm', '?')} (pid {pid})"
     return ""
 
 
 def _inodes(forward: PortForward) -> Iterator[str]:
     state = _STATE_LISTEN if forward.protocol == "tcp" else _STATE_UDP
     for table in (forward.protocol, f"{forward.protocol}6"):
-        for line in read_text_or(f"/proc/net/{table}", "").splitlines()[1:]:
+        for line in kernel_text_or(f"/proc/net/{table}", "").splitlines()[1:]:
             fields = line.split()
             if fields[3] == state and int(fields[1].rpartition(":")[2], 16) == forward.host_port:
                 yield f"socket:[{fields[9]}]"

@@ -15,8 +15,9 @@ import contextlib
 import os
 
 from ..errors import Conflict
-from ..host.files import PRIVATE_FILE, entries, make_dirs, read_bytes, write_new
+from ..host.files import PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
+from ..host.reading import WORD, read_bytes
 from ..value import Value
 from .ranges import choose_address
 
@@ -63,7 +64,7 @@ class _Leases:
     def holder(self, address: Address) -> str:
         """The container id, "" when the address is free."""
         try:
-            return holder_of(read_bytes(self._path(address)))
+            return holder_of(read_bytes(self._path(address), WORD))
         except FileNotFoundError:
             return ""
 
@@ -133,7 +134,7 @@ def leases_of(directory: str, uuid: str) -> tuple[str, ...]:
     for name in entries(directory):
         if name[0].isdigit() or ":" in name:
             with contextlib.suppress(FileNotFoundError):
-                if holder_of(read_bytes(f"{directory}/{name}")) == uuid:
+                if holder_of(read_bytes(f"{directory}/{name}", WORD)) == uuid:
                     found.append(name)
     return tuple(found)
 

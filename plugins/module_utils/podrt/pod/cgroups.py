@@ -20,8 +20,9 @@ import os
 import time
 
 from ..errors import HostFailure
-from ..host.files import read_text, read_text_or, write_new
+from ..host.files import write_new
 from ..host.mountinfo import read_mounts
+from ..host.reading import kernel_text, kernel_text_or, read_text_or
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -94,7 +95,7 @@ def parse_hierarchies(memberships: str, mounts: tuple[MountEntry, ...]) -> tuple
 
 def hierarchies() -> tuple[Hierarchy, ...]:
     """The hierarchies of this host, and where this process is in each. Raises OSError."""
-    return parse_hierarchies(read_text("/proc/self/cgroup"), read_mounts())
+    return parse_hierarchies(kernel_text("/proc/self/cgroup"), read_mounts())
 
 
 def plan_groups(uuid: str, *, in_service: bool) -> tuple[Group, ...]:
@@ -116,7 +117,7 @@ def record(pod: PodDir, groups: tuple[Group, ...]) -> None:
 def recorded(pod: PodDir) -> tuple[str, ...]:
     """The groups that record() wrote down; () when it did not, or not to its end."""
     name = group_name(os.path.basename(pod.path))
-    lines = read_text_or(_record_of(pod), "").splitlines()
+    lines = read_text_or(_record_of(pod), "", beneath=pod.path).splitlines()
     return tuple(line for line in lines if os.path.basename(line) == name)
 
 
@@ -236,19 +237,19 @@ def _step_aside(service: str) -> None:
 
 def _enable(directory: str) -> tuple[str, ...]:
     """Hand the wanted controllers on to the children of a v2 group; those that they have now."""
-    offered = read_text(f"{directory}/cgroup.controllers").split()
+    offered = kernel_text(f"{directory}/cgroup.controllers").split()
     for name in _V2_WANTED:
         if name in offered:
             with contextlib.suppress(OSError):  # what cannot be handed on is missed when a limit needs it
                 _write(f"{directory}/cgroup.subtree_control", f"+{name}")
-    return tuple(read_text(f"{directory}/cgroup.subtree_control").split())
+    return tuple(kernel_text(f"{directory}/cgroup.subtree_control").split())
 
 
 def _copy_cpuset(parent: str, child: str) -> None:
     # A new cpuset is empty, and nothing can be moved into an empty one.
     for name in ("cpuset.cpus", "cpuset.mems"):
         with contextlib.suppress(FileNotFoundError):
-            _write(f"{child}/{name}", read_text(f"{parent}/{name}"))
+            _write(f"{child}/{name}", kernel_text(f"{parent}/{name}"))
 
 
 def _mkdir(path: str) -> None:
@@ -292,7 +293,7 @@ def _remove(directory: str) -> None:
 
 
 def _processes(directory: str) -> list[int]:
-    return [int(pid) for pid in read_text_or(f"{directory}/cgroup.procs", "").split()]
+    return [int(pid) for pid in kernel_text_or(f"{directory}/cgroup.procs", "").split()]
 
 
 def _kill_all(directory: str) -> None:

@@ -11,7 +11,8 @@ from ..appc.fields import canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec
-from ..host.files import read_bytes, read_text, write_new
+from ..host.files import write_new
+from ..host.reading import read_bytes, read_number, read_text, read_text_or
 from .lifecycle import PodState
 from .runspec import RunSpec
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..host.paths import PodDir
     from .lifecycle import Pod
 
+_READY = "ready"
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -32,7 +34,9 @@ def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
 def read_manifest(pod: PodDir) -> PodManifest:
     """The pod manifest. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
     try:
-        return PodManifest.from_json(parse_json(read_bytes(pod.manifest), pod.manifest), "pod")
+        return PodManifest.from_json(
+            parse_json(read_bytes(pod.manifest, beneath=pod.path), pod.manifest), "pod"
+        )
     except InvalidSpec as err:
         raise Corrupt(
             f"cannot read the manifest of a pod: {err.message}", "podctl gc removes it", path=pod.path
@@ -47,7 +51,7 @@ def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
 def read_runspec(pod: PodDir) -> RunSpec:
     """The run spec. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
     try:
-        return RunSpec.from_json(parse_json(read_bytes(pod.runspec), pod.runspec))
+        return RunSpec.from_json(parse_json(read_bytes(pod.runspec, beneath=pod.path), pod.runspec))
     except InvalidSpec as err:
         raise Corrupt(
             f"cannot read the run spec of a pod: {err.message}", "podctl gc removes it", path=pod.path
@@ -58,30 +62,36 @@ def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:
     """The image manifest that an app was prepared from. Raises FileNotFoundError or Corrupt."""
     path = pod.app_manifest(app)
     try:
-        return ImageManifest.from_json(parse_json(read_bytes(path), path))
+        return ImageManifest.from_json(parse_json(read_bytes(path, beneath=pod.path), path))
     except InvalidSpec as err:
         raise Corrupt(f'cannot read the image manifest of app "{app}": {err.message}', path=path) from err
 
 
 def read_lower(pod: PodDir, app: str) -> tuple[str, ...]:
     """The directories that an app's root stands on, topmost first. Raises FileNotFoundError."""
-    return tuple(read_text(pod.app_lower(app)).splitlines())
+    return tuple(read_text(pod.app_lower(app), beneath=pod.path).splitlines())
 
 
 def read_status(pod: PodDir, app: str) -> int | None:
-    """The recorded exit status of an app, None when it has not ended or was killed before it could be recorded."""
-    try:
-        return int(read_text(pod.app_status(app)))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+    """The recorded exit status of an app, None when it has not ended or was killed before it could be recorded.
+
+    A file that is there and empty is one of an app that has not ended. Raises Corrupt, OSError.
+    """
+    return read_number(pod.app_status(app), beneath=pod.path)
 
 
 def read_pid(pod: PodDir) -> int | None:
-    """The PID of the pod's PID 1, None when it never got that far."""
+    """The PID of the pod's PID 1, None when it never got that far. Raises Corrupt, OSError."""
+    return read_number(pod.pid, beneath=pod.path)
+
+
+def has_started(pod: PodDir) -> bool:
+    """Whether all apps of the pod have been started, now or before it ended. Source: behaviours D8."""
+    path = pod.supervisor_status
     try:
-        return int(read_text(pod.pid))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
+        return os.path.islink(path) or read_text_or(path, "", beneath=pod.path) == _READY
+    except Corrupt:
+        return False
 
 
 def await_pid(pod: Pod, seconds: float = _PID_SECONDS) -> int | None:
@@ -98,6 +108,6 @@ def await_pid(pod: Pod, seconds: float = _PID_SECONDS) -> int | None:
 def time_of(path: str) -> float | None:
     """The mtime of a marker in seconds, None when it is not there."""
     try:
-        return os.stat(path).st_mtime
+        return os.lstat(path).st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -14,7 +14,8 @@ import os
 from ..appc.isolators import NoNewPrivileges, Seccomp
 from ..errors import HostFailure, InvalidSpec, Unsupported
 from ..host.digests import sha256
-from ..host.files import make_dirs, read_bytes, write_atomically
+from ..host.files import make_dirs, write_atomically
+from ..host.reading import read_bytes
 from ..value import Value
 from . import seccomp_sets as sets
 

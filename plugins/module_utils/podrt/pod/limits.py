@@ -11,7 +11,7 @@ import os
 
 from ..appc.isolators import Cpu, CpuShares, Memory
 from ..errors import HostFailure
-from ..host.files import read_text
+from ..host.reading import kernel_text
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -101,7 +101,7 @@ def _apply(directory: str, setting: Setting) -> None:
     path = f"{directory}/{setting.file}"
     try:
         _write(path, setting.value)
-        found = read_text(path)
+        found = kernel_text(path)
     except FileNotFoundError as err:
         if setting.optional:
             return

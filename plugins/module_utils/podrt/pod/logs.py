@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
-from ..host.files import entries, read_bytes
+import os
+
+from ..errors import Corrupt
+from ..host.files import entries
+from ..host.reading import open_regular
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -12,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..host.paths import PodDir
+
+
+TAIL = 1 << 20  # bytes of a log that are looked at for its last lines
+LONGEST_LINE = 1 << 20
+_CHUNK = 64 << 10
 
 
 class LogLine(Value):
@@ -30,7 +39,7 @@ def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
         (
             int(name[len(newest) + 1 :])
             for name in entries(pod.logs)
-            if name.startswith(newest + ".") and name[len(newest) + 1 :].isdigit()
+            if name.startswith(newest + ".") and _is_number(name[len(newest) + 1 :])
         ),
         reverse=True,
     )
@@ -39,20 +48,76 @@ def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
 
 
 def read_log(pod: PodDir, app: str) -> Iterator[LogLine]:
-    """All lines that are kept of an app, oldest first."""
+    """All lines that are kept of an app, oldest first; never more than a line of them in memory.
+
+    A file that is no log, since an app put it there, is passed over.
+    """
     for path in log_files(pod, app):
-        try:
-            text = read_bytes(path).decode(errors="replace")
-        except FileNotFoundError:
+        fd = _opened(pod, path)
+        if fd is None:
             continue
-        for line in text.split("\n"):
-            if line:
-                yield parse_line(app, line)
+        try:
+            for line in _lines(fd):
+                yield parse_line(app, line.decode(errors="replace"))
+        finally:
+            os.close(fd)
 
 
-def tail(pod: PodDir, app: str, count: int) -> tuple[LogLine, ...]:
-    """The last lines of an app."""
-    return tuple(read_log(pod, app))[-count:] if count > 0 else ()
+def tail(pod: PodDir, app: str, count: int, limit: int = TAIL) -> tuple[LogLine, ...]:
+    """The last lines of an app, read from the end: at most limit bytes of them, whatever the size of the files."""
+    found: list[bytes] = []
+    for path in reversed(log_files(pod, app)):
+        if len(found) >= count or limit <= 0:
+            break
+        fd = _opened(pod, path)
+        if fd is None:
+            continue
+        try:
+            text = _end_of(fd, count - len(found), limit)
+        finally:
+            os.close(fd)
+        limit -= len(text)
+        found = [line for line in text.split(b"\n") if line] + found
+    return (
+        tuple(parse_line(app, line.decode(errors="replace")) for line in found[-count:]) if count > 0 else ()
+    )
+
+
+def _opened(pod: PodDir, path: str) -> int | None:
+    try:
+        return open_regular(path, beneath=pod.path)
+    except (FileNotFoundError, Corrupt):
+        return None
+
+
+def _lines(fd: int) -> Iterator[bytes]:
+    """The lines of a file that are not empty; one that is longer than LONGEST_LINE comes in pieces."""
+    rest = b""
+    while True:
+        chunk = os.read(fd, _CHUNK)
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, whole)
+        if rest and (not chunk or len(rest) > LONGEST_LINE):
+            yield rest
+            rest = b""
+        if not chunk:
+            return
+
+
+def _end_of(fd: int, count: int, limit: int) -> bytes:
+    """The last count lines of a file and perhaps more, but no more than limit bytes."""
+    start = os.fstat(fd).st_size
+    blocks: list[bytes] = []
+    held = newlines = 0
+    while start > 0 and held < limit and newlines <= count:
+        size = min(_CHUNK, start, limit - held)
+        start -= size
+        blocks.insert(0, os.pread(fd, size, start))
+        held += size
+        newlines += blocks[0].count(b"\n")
+    text = b"".join(blocks)
+    # What begins in the middle of a line is dropped, but for the one line that is longer than the bound.
+    return text if start == 0 or newlines == 0 else text.partition(b"\n")[2]
 
 
 def last_lines(pod: PodDir, app: str, count: int) -> dict[str, list[str]]:
@@ -71,3 +136,7 @@ def parse_line(app: str, line: str) -> LogLine:
     if stream not in ("stdout", "stderr"):
         return LogLine("", app, "stdout", line)
     return LogLine(time, app, stream, text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -9,8 +9,9 @@ import os
 
 from ..appc.names import ACName
 from ..errors import InvalidSpec, NotFound
-from ..host.files import entries, make_dirs, read_text, write_atomically
+from ..host.files import entries, make_dirs, write_atomically
 from ..host.locks import FileLock
+from ..host.reading import read_text
 from .lifecycle import open_pod
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 
-from ..host.files import read_bytes
+from ..host.reading import WORD, read_bytes
 from .change import Difference
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ def fingerprint_key(paths: Paths) -> bytes:
     random one makes fingerprints that can be compared within one result only.
     """
     try:
-        return hashlib.sha256(b"stagecraft.pods" + read_bytes(f"{paths.data}/fingerprint.key")).digest()
+        return hashlib.sha256(b"stagecraft.pods" + read_bytes(f"{paths.data}/fingerprint.key", WORD)).digest()
     except OSError:
         return os.urandom(32)
 

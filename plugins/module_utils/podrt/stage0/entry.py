@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 
 from ..errors import HostFailure
-from ..host.files import read_text_or
 from ..host.host import podctl_of
 from ..host.programs import run
+from ..host.reading import read_text_or
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "stop"
 
 def pinned(host: Host, pod: Pod) -> Host:
     """The host with the runtime of the pod, or with this one where that is gone."""
-    runtime = read_text_or(pod.dir.runtime, host.runtime)
+    runtime = read_text_or(pod.dir.runtime, host.runtime, beneath=pod.dir.path)
     return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)
 
 

@@ -12,8 +12,9 @@ import os
 from ..appc.fields import canonical_json
 from ..appc.volumes import HostVolume
 from ..errors import HostFailure, NotFound, PodError
-from ..host.files import make_dirs, read_bytes, read_text_or, remove_tree, write_new
+from ..host.files import make_dirs, remove_tree, write_new
 from ..host.overlayfs import why_no_overlay
+from ..host.reading import read_bytes, read_text, read_text_or
 from ..host.syscalls import syncfs
 from ..pod import documents
 from ..pod.filters import compile_filter
@@ -81,7 +82,7 @@ def discard(pod: Pod) -> None:
 
 def informed(pod: PodDir) -> tuple[str, ...]:
     """What users should hear of how a pod was prepared. Source: behaviours A22."""
-    reason = read_text_or(pod.overlay_disabled, "")
+    reason = read_text_or(pod.overlay_disabled, "", beneath=pod.path)
     return (f'disabling overlay support: "{reason}"',) if reason else ()
 
 
@@ -173,16 +174,16 @@ def _prepare_root(host: Host, pod: Pod, app: str) -> None:
     make_dirs(pod.dir.app_root(app), 0o755)
     os.link(pod.dir.app_manifest(app), pod.dir.app_stage2_manifest(app))
     if not os.path.exists(pod.dir.overlay_prepared):
-        trees.copy_tree(
-            host.paths, trees.TreeID(read_bytes(pod.dir.app_tree_id(app)).decode()), pod.dir.app_root(app)
-        )
+        tree = read_text(pod.dir.app_tree_id(app), beneath=pod.dir.path)
+        trees.copy_tree(host.paths, trees.TreeID.parse(tree), pod.dir.app_root(app))
 
 
 def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
     make_dirs(new.dir.app_info(app))
     for name in ("manifest", "treeStoreID", "lower", "filter", "prefill"):
         try:
-            write_new(f"{new.dir.app_info(app)}/{name}", read_bytes(f"{old.dir.app_info(app)}/{name}"))
+            given = read_bytes(f"{old.dir.app_info(app)}/{name}", beneath=old.dir.path)
+            write_new(f"{new.dir.app_info(app)}/{name}", given)
         except FileNotFoundError:
             if name not in ("filter", "prefill"):
                 raise

@@ -9,8 +9,9 @@ where it was would find nothing and let its tree go.
 from __future__ import annotations
 
 from ..errors import PodError
-from ..host.files import entries, read_text
+from ..host.files import entries
 from ..host.paths import PodDir
+from ..host.reading import read_text
 from ..pod import documents
 from ..pod.lifecycle import walk
 from ..store import index, trees
@@ -55,7 +56,7 @@ def _trees_of(pod: Pod) -> set[TreeID]:
     found = set()
     for app in entries(f"{held(pod).path}/appsinfo"):
         try:
-            found.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app))))
+            found.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app), beneath=held(pod).path)))
         except FileNotFoundError:
             continue
     return found

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import Conflict, HostFailure
+from ..errors import Conflict, Corrupt, HostFailure
 from ..host.files import make_dirs
 from ..host.host import runs_systemd
+from ..host.reading import read_number
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
 from . import units
@@ -108,7 +109,7 @@ def wait(pod: Pod, timeout: float | None) -> bool:
 
 def _has_run(pod: Pod) -> bool:
     """Whether all apps of a pod were started, and it has ended."""
-    return pod.state() is PodState.EXITED and os.path.islink(pod.dir.supervisor_status)
+    return pod.state() is PodState.EXITED and documents.has_started(pod.dir)
 
 
 def _owns(runspec: RunSpec, pod: Pod, host: Host) -> bool:
@@ -122,9 +123,8 @@ def _owns(runspec: RunSpec, pod: Pod, host: Host) -> bool:
 
 def _unit_pid(host: Host, name: str) -> int | None:
     try:
-        with open(f"{host.paths.pid_files}/{name}.pid", encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
+        return read_number(f"{host.paths.pid_files}/{name}.pid")
+    except (OSError, Corrupt):
         return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from ..errors import PodError
-from ..host.files import read_bytes
+from ..host.reading import read_bytes
 from ..pod import documents
 from ..pod.lifecycle import PodState, walk
 from ..value import Value
@@ -145,7 +145,7 @@ def _app_status(pod: Pod, state: PodState, name: str, app: object) -> AppStatus:
 
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:
     try:
-        records = json.loads(read_bytes(pod.dir.net_info))
+        records = json.loads(read_bytes(pod.dir.net_info, beneath=pod.dir.path))
     except (OSError, ValueError):
         return ()
     return tuple(

@@ -13,8 +13,9 @@ import os
 
 from ..errors import Conflict, HostFailure
 from ..host.digests import sha256
-from ..host.files import read_text_or, write_atomically
+from ..host.files import write_atomically
 from ..host.programs import find, run
+from ..host.reading import read_trusted
 from ..pod import documents
 from ..value import Value
 from .entry import complaint, pinned
@@ -189,7 +190,10 @@ def _last_words(name: str) -> str:
 
 def _read(name: str) -> str:
     """The text of a unit, "" when there is none."""
-    text = read_text_or(unit_path(name), "")
+    try:
+        text = read_trusted(unit_path(name)).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
     return f"{text}\n" if text else ""
 
 

@@ -16,15 +16,8 @@ from ..appc.names import ACName
 from ..appc.volumes import parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError
 from ..host import datadir
-from ..host.files import (
-    disk_usage,
-    entries,
-    make_dirs,
-    read_bytes,
-    remove_tree,
-    rename_synced,
-    write_atomically,
-)
+from ..host.files import disk_usage, entries, make_dirs, remove_tree, rename_synced, write_atomically
+from ..host.reading import read_bytes
 from ..pod import documents
 from ..pod.lifecycle import walk
 from ..value import Value
@@ -237,7 +230,7 @@ def _document(spec: VolumeSpec) -> bytes:
 
 def _read_document(host: Host, name: str) -> VolumeSpec:
     """What volume.json says was asked for. Raises OSError, InvalidSpec."""
-    data = read_bytes(f"{host.paths.volume(name)}/volume.json")
+    data = read_bytes(f"{host.paths.volume(name)}/volume.json", beneath=host.paths.volumes)
     fields = Fields(parse_json(data, "its volume.json"), "volume.json")
     return VolumeSpec(
         ACName(name),

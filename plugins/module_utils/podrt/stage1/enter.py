@@ -13,7 +13,7 @@ import os
 
 from ..errors import Conflict, HostFailure
 from ..host import syscalls
-from ..host.files import read_bytes
+from ..host.reading import read_bytes
 from ..host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ..pod import cgroups, documents
 from .command import Command
@@ -51,7 +51,11 @@ def enter(_host: Host, pod: Pod, app: str, argv: Sequence[str], term: str) -> No
 def _environment(pod: Pod, app: str, term: str) -> tuple[tuple[str, str], ...]:
     """The app's, from the file that stage1 wrote for it, and TERM."""
     try:
-        lines = read_bytes(pod.dir.app_env(app)).decode(errors="surrogateescape").split("\0")
+        lines = (
+            read_bytes(pod.dir.app_env(app), beneath=pod.dir.path)
+            .decode(errors="surrogateescape")
+            .split("\0")
+        )
     except OSError as err:
         raise HostFailure.of(f'cannot read the environment of app "{app}"', err) from err
     found = dict(line.split("=", 1) for line in lines if "=" in line)

@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 
 from ..errors import Corrupt, HostFailure, Unsupported
-from ..host.files import make_dirs, read_bytes, read_text, read_text_or, write_new
+from ..host.files import make_dirs, write_new
+from ..host.reading import read_bytes, read_text, read_text_or
 from ..net.resolv import hosts_file, resolv_conf
 from ..pod.cgroups import Group
 from ..pod.documents import read_app_manifest, read_lower, read_runspec
@@ -98,9 +99,9 @@ def _read_input(
     notify = app.annotations.get(_NOTIFY) or image.annotations.get(_NOTIFY)
     return AppInput(
         name=name,
-        tree_id=read_text(pod.app_tree_id(name)),
+        tree_id=read_text(pod.app_tree_id(name), beneath=pod.path),
         lower=read_lower(pod, name) if overlay else (),
-        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "").split()),
+        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "", beneath=pod.path).split()),
         filter=_filter(pod, app),
         docker=image.annotations.get(_DOCKER) is not None,
         notify=notify == "true",
@@ -119,7 +120,7 @@ def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], .
 def _filter(pod: PodDir, app: RuntimeApp) -> bytes:
     """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through."""
     try:
-        found = read_bytes(pod.app_filter(app.name))
+        found = read_bytes(pod.app_filter(app.name), beneath=pod.path)
     except FileNotFoundError:
         found = b""
     if not found and "seccomp" not in read_runspec(pod).insecure:

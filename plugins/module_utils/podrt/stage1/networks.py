@@ -137,10 +137,10 @@ def _is_running(paths: Paths, uuid: str) -> bool:
 def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
     """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks."""
     for pod in walk(paths, ("run",)):
-        pid = documents.read_pid(pod.dir)
-        if pod.uuid == uuid or not pid or not holds(pid, pod):
-            continue
         with contextlib.suppress(PodError, OSError):
+            pid = documents.read_pid(pod.dir)
+            if pod.uuid == uuid or not pid or not holds(pid, pod):
+                continue
             infos = read_net_info(pod.dir.net_info)
             yield rules_of_record(pod.uuid, infos, forwards(documents.read_manifest(pod.dir)))
 

@@ -22,7 +22,7 @@ from ..appc.image import ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import KEY_PREFIX, ImageID
 from ..errors import Corrupt, InvalidSpec, NotFound
-from ..host import files
+from ..host import files, reading
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -122,7 +122,7 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
     try:
         entry = _read_entry(paths, image_id)
         last_used = time_of_use(paths, image_id)
-        data = files.read_bytes(manifest_path(paths, image_id))
+        data = reading.read_bytes(manifest_path(paths, image_id))
     except FileNotFoundError:
         raise NotFound("no image IDs found", f"{image_id} is not in the store: fetch it first") from None
     try:
@@ -196,12 +196,12 @@ def find_remote(paths: Paths, source: str) -> Remote | None:
     """What is remembered of a source, or None; what cannot be read is forgotten."""
     try:
         return _read_remote(_remote_path(paths, source))
-    except (FileNotFoundError, InvalidSpec):
+    except (FileNotFoundError, InvalidSpec, Corrupt):
         return None
 
 
 def _read_remote(path: str) -> Remote:
-    fields = Fields(parse_json(files.read_bytes(path), path), "remote")
+    fields = Fields(parse_json(reading.read_bytes(path), path), "remote")
     return Remote(
         source=fields.text("source"),
         image_id=ImageID(fields.text("imageID")),
@@ -282,7 +282,7 @@ def remove_image(paths: Paths, image_id: ImageID) -> None:
     for path in places_of(paths, image_id):
         files.remove_tree(path)
     for path in _remote_paths(paths):
-        with contextlib.suppress(FileNotFoundError, InvalidSpec):
+        with contextlib.suppress(FileNotFoundError, InvalidSpec, Corrupt):
             if _read_remote(path).image_id == image_id:
                 os.unlink(path)
 
@@ -299,7 +299,7 @@ def _means(path: str, known: set[ImageID]) -> bool:
     """Whether the record of a source names an image that is there."""
     try:
         return _read_remote(path).image_id in known
-    except (OSError, InvalidSpec):
+    except (OSError, InvalidSpec, Corrupt):
         return False
 
 
@@ -316,7 +316,7 @@ def _entries(paths: Paths) -> Iterator[_Entry]:
 def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
     path = _entry_path(paths, image_id)
     try:
-        fields = Fields(parse_json(files.read_bytes(path), path), path)
+        fields = Fields(parse_json(reading.read_bytes(path), path), path)
         pairs = tuple(_pair(value, where) for value, where in fields.items("labels"))
         return _Entry(
             id=image_id,

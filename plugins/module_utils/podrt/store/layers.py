@@ -15,7 +15,7 @@ import os
 
 from ..appc.fields import Fields, canonical_json, parse_json
 from ..errors import Corrupt, InvalidSpec, Untrusted
-from ..host import files
+from ..host import files, reading
 from ..host.locks import FileLock
 from ..value import Value
 
@@ -58,7 +58,7 @@ def layer_root(layer_id: str) -> str:
 def find_layer(paths: Paths, layer_id: str) -> Layer | None:
     """A layer that is in place, or None. Raises Corrupt when another one has its name."""
     try:
-        data = files.read_bytes(f"{_directory(paths, layer_id)}/rendered")
+        data = reading.read_bytes(f"{_directory(paths, layer_id)}/rendered")
     except FileNotFoundError:
         return None
     found = _read(data, layer_id)

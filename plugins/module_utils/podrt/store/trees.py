@@ -16,7 +16,7 @@ import os
 
 from ..appc.names import ImageID
 from ..errors import Corrupt, HostFailure, NotFound
-from ..host import files
+from ..host import files, reading
 from ..host.digests import sha512
 from ..host.locks import FileLock
 from . import dependencies, index, layers
@@ -109,7 +109,7 @@ def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
 
 def verify(paths: Paths, tree: TreeID) -> bool:
     """Whether all files of a rendered tree are what they were when it was made (B50). Raises NotFound."""
-    recorded = files.read_text_or(f"{paths.tree(tree)}/hash", "")
+    recorded = reading.read_text_or(f"{paths.tree(tree)}/hash", "")
     layer_ids = _layer_ids(paths, tree)
     if not all(layers.verify_layer(paths, layer_id) for layer_id in layer_ids):
         return False
@@ -133,7 +133,7 @@ def list_trees(paths: Paths) -> tuple[TreeID, ...]:
 
 def image_of(paths: Paths, tree: TreeID) -> str:
     """The ID of the image that a tree is of; empty when it is not rendered."""
-    return files.read_text_or(f"{paths.tree(tree)}/image", "")
+    return reading.read_text_or(f"{paths.tree(tree)}/image", "")
 
 
 def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...]:
@@ -155,13 +155,13 @@ def _lock(paths: Paths, tree: TreeID) -> FileLock:
 
 def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
     try:
-        return files.read_text(f"{paths.tree(tree)}/stack").split("\n")
+        return reading.read_text(f"{paths.tree(tree)}/stack").split("\n")
     except FileNotFoundError:
         raise NotFound(f"the tree {tree} is not rendered", "fetch its image again") from None
 
 
 def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
-    return tuple(files.read_text_or(f"{paths.tree(tree)}/layers", "").split())
+    return tuple(reading.read_text_or(f"{paths.tree(tree)}/layers", "").split())
 
 
 def _ensure_layers(paths: Paths, placed: Placed) -> None:
@@ -190,7 +190,7 @@ def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
         files.make_dirs(made)
         files.write_new(f"{made}/stack", "\n".join(_stack(paths, tree, stack, made)).encode())
         files.write_new(f"{made}/layers", "\n".join(ids).encode())
-        files.write_new(f"{made}/manifest", files.read_bytes(index.manifest_path(paths, top.id)))
+        files.write_new(f"{made}/manifest", reading.read_bytes(index.manifest_path(paths, top.id)))
         files.write_new(f"{made}/image", top.id.encode())
         files.write_new(f"{made}/hash", _hash(paths, ids, made).encode())
         files.write_new(f"{made}/rendered", b"")

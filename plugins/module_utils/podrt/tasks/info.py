@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidSpec
-from ..host.files import entries, read_text_or
+from ..host.files import entries
 from ..host.paths import STATES
+from ..host.reading import read_text_or
 from ..pod.lifecycle import walk
 from ..stage0 import compare
 from ..stage0.status import LISTED, list_pods
@@ -86,7 +87,7 @@ def runtimes_in_use(host: Host) -> set[str]:
     """The directories of the runtimes that pods were prepared with."""
     used = set()
     for pod in walk(host.paths, STATES):
-        runtime = read_text_or(pod.dir.runtime, "")
+        runtime = read_text_or(pod.dir.runtime, "", beneath=pod.dir.path)
         if runtime and os.path.isdir(runtime):
             used.add(runtime)
     return used

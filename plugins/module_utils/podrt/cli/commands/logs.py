@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
 import time
 
-from ...errors import InvalidSpec, NotFound
+from ...errors import Corrupt, InvalidSpec, NotFound
 from ...host.files import write_all
+from ...host.reading import open_regular
 from ...pod import documents
 from ...pod.lifecycle import PodState
-from ...pod.logs import log_files, parse_line, read_log
+from ...pod.logs import log_files, parse_line, read_log, tail
 from ..podargs import only_argument, resolve
 
 TYPE_CHECKING = False
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from ..call import Call
 
 _POLL_SECONDS = 0.1
+_MOST_NEWS = 16 << 20  # bytes at one look; the rest comes with the next
+_LONGEST_TAIL = 64 << 20
 _COUNT = re.compile(r"[0-9]{1,18}")
 _STREAMS = {"stdout": 1, "stderr": 2}
 
@@ -35,8 +39,7 @@ def logs(call: Call) -> int:
     with resolve(call, only_argument(call, "UUID")) as pod:
         names = _apps(call, pod)
         followers = [Follower(pod.dir, name) for name in names] if call.options.on("follow") else []
-        lines = _in_order(line for name in names for line in read_log(pod.dir, name))
-        _print(lines if count is None else lines[len(lines) - min(count, len(lines)) :], len(names) > 1)
+        _print(_kept(pod.dir, names, count), len(names) > 1)
         while followers:
             ended = pod.state() is not PodState.RUNNING
             _print(_in_order(line for follower in followers for line in follower.news()), len(names) > 1)
@@ -61,23 +64,40 @@ class Follower:
             start = self._seen.get(inode, 0)
             if size <= start:
                 continue
-            with open(path, "rb") as file:
-                file.seek(start)
-                whole, newline, _rest = file.read(size - start).rpartition(b"\n")
+            whole, newline, _rest = self._read(path, start, size).rpartition(b"\n")
             self._seen[inode] = start + len(whole) + len(newline)
             lines = whole.decode(errors="replace").split("\n")
             found += [parse_line(self._app, line) for line in lines if line]
         return found
 
+    def _read(self, path: str, start: int, end: int) -> bytes:
+        """A part of a log; nothing where it has been rotated away or replaced meanwhile."""
+        try:
+            fd = open_regular(path, beneath=self._pod.path)
+        except (FileNotFoundError, Corrupt):
+            return b""
+        try:
+            return os.pread(fd, min(end - start, _MOST_NEWS), start)
+        finally:
+            os.close(fd)
+
     def _files(self) -> list[tuple[str, int, int]]:
         found = []
         for path in log_files(self._pod, self._app):
             try:
-                info = os.stat(path)
+                info = os.lstat(path)
             except FileNotFoundError:
                 continue  # rotated away while we looked
             found.append((path, info.st_ino, info.st_size))
         return found
+
+
+def _kept(pod: PodDir, names: list[str], count: int | None) -> Iterable[LogLine]:
+    """The lines of these apps in the order of time: all, or the last ones."""
+    if count is None:
+        return heapq.merge(*(read_log(pod, name) for name in names), key=_time)
+    lines = _in_order(line for name in names for line in tail(pod, name, count, _LONGEST_TAIL))
+    return lines[len(lines) - min(count, len(lines)) :]
 
 
 def _count(call: Call) -> int | None:
@@ -101,7 +121,11 @@ def _apps(call: Call, pod: Pod) -> list[str]:
 
 def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
     """By time; lines of one time stay as they were. RFC 3339 times in UTC sort as text."""
-    return sorted(lines, key=lambda line: line.time)
+    return sorted(lines, key=_time)
+
+
+def _time(line: LogLine) -> str:
+    return line.time
 
 
 def _print(lines: Iterable[LogLine], named: bool) -> None:

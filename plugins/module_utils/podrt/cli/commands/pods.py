@@ -111,7 +111,7 @@ def _is_ready(pod: Pod) -> bool:
     """Whether every app has been started, or there is nothing left to wait for."""
     if _has_ended(pod):
         raise HostFailure(f'error waiting for pod to be ready: pod "{pod.uuid}" has ended', uuid=pod.uuid)
-    return pod.state() is PodState.RUNNING and os.path.islink(pod.dir.supervisor_status)
+    return pod.state() is PodState.RUNNING and documents.has_started(pod.dir)
 
 
 def cat_manifest(call: Call) -> int:

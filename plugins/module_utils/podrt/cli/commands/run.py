@@ -8,7 +8,8 @@ import os
 import stat
 
 from ...errors import Conflict, HostFailure, InvalidSpec
-from ...host.files import read_bytes, write_all
+from ...host.files import write_all
+from ...host.reading import read_given
 from ...pod import lookup
 from ...stage0.manifest import SourceImage, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
@@ -171,7 +172,7 @@ def _environ(call: Call) -> Pairs:
 
 def _read_file(path: str) -> str:
     try:
-        return read_bytes(path).decode()
+        return read_given(path).decode()
     except UnicodeDecodeError as err:
         raise InvalidSpec(f"invalid environment file {path}: it is not UTF-8: {err.reason}") from err
     except OSError as err:
