@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
     LibraryMissing,
+    libraries_hash,
     runtime_hash,
     write_archive,
 )
@@ -67,6 +68,7 @@ class ActionModule(ActionBase):
 
     def _install(self, args: Options, task_vars: Options | None) -> Options:
         """Ask whether the runtime is there; bring it if not. In check mode it is only unpacked, for this task."""
+        args = {"libraries": _libraries(), **args}
         found = self._module(_INSTALLER, args, task_vars)
         if not found.get("archive_missing"):
             return found
@@ -82,6 +84,14 @@ class ActionModule(ActionBase):
             self._transfer_file(local, remote)
         self._fixup_perms2((self._connection._shell.tmpdir, remote))
         return self._module(_INSTALLER, {**args, "archive": remote}, task_vars)
+
+
+def _libraries() -> str | None:
+    """The hash of this controller's libraries; None where some are missing, which matters only to a host without."""
+    try:
+        return libraries_hash()
+    except LibraryMissing:
+        return None
 
 
 def _directories(args: Options) -> Options:

@@ -13,12 +13,15 @@ version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Installs the runtime that the other modules use, with the Python libraries that it needs, below C(runtime/) of the data
-    directory, under the hash of its content. Nothing is downloaded, everything comes from the controller.
+  - Installs the runtime that the other modules use, with the Python libraries that it needs, below C(runtime/) and
+    C(libraries/) of the data directory, each under its own hash. Nothing is downloaded, everything comes from the
+    controller.
+  - It also brings the controller's versions of these libraries to a host that has others, such as after a security fix in
+    one of them. Other modules leave the libraries as they are.
   - There is no need to use it, since the other modules install what is missing. Use it to have C(podctl) on the host, to
     have the runtime there before the first pod, and to remove it.
-  - Pods keep the runtime that they were prepared with. With O(podctl), every runtime that neither a pod, the unit of a pod
-    nor this task uses is removed.
+  - Pods keep the runtime that they were prepared with. With O(podctl), every runtime that no pod, no unit of a pod and no running task
+    uses is removed.
   - With the first runtime it makes C(fingerprint.key) in the data directory, the key of the fingerprints that stand for
     secrets in results of this host. It stays.
 extends_documentation_fragment:
@@ -44,6 +47,12 @@ options:
       - With O(state=absent) they stay. They may hold what nobody else has.
     type: bool
     default: false
+  libraries:
+    description:
+      - The hash of the versions of the Python libraries that the controller brings. The collection sets it.
+      - Where the runtime uses other versions on the host, it gets these. No pod changes with them.
+      - There is no need to set it.
+    type: str
   archive:
     description:
       - The runtime as the controller has packed it. The collection sets it.
@@ -115,7 +124,6 @@ facts:
 """
 
 import os
-import shutil
 import stat
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
@@ -148,17 +156,19 @@ def _change(path: str, before: str | None, after: str | None) -> Change:
 
 def _bring(module: Module, path: str) -> tuple[str, list[Change]]:
     """Install the runtime at path; in check mode unpack it beside the archive. Returns where it is and the change."""
-    params = module.params
-    if install.is_installed(path):
+    params, there, before = module.params, install.is_installed(path), install.libraries_of(path)
+    if there and params["libraries"] in (None, before):
         return path, []
-    if not params["archive"]:
+    if not params["archive"] or not params["libraries"]:
         module.exit_json(changed=False, archive_missing=True, changes=[])
-    if module.check_mode:
+    changes = [] if there else [_change("runtime", None, params["runtime"])]
+    changes += [_change("libraries", before, params["libraries"])] if there else []
+    if not module.check_mode:
+        install.install(params["archive"], path, params["libraries"])
+    elif not there:
         path = os.path.join(os.path.dirname(params["archive"]), "runtime")
         install.unpack(params["archive"], path)
-    else:
-        install.install(params["archive"], path)
-    return path, [_change("runtime", None, params["runtime"])]
+    return path, changes
 
 
 def _present(module: Module) -> tuple[Change, list[Change]]:
@@ -205,10 +215,8 @@ def _ownership(path: str) -> str | None:
 
 
 def _prune(module: Module, kept: str | None) -> list[Change]:
-    old = install.unused(module.params["data_dir"], kept)
-    if not module.check_mode:
-        for path in old:
-            shutil.rmtree(path)
+    remove = install.unused if module.check_mode else install.prune
+    old = remove(module.params["data_dir"], kept)
     return [_change(path, "installed", None) for path in old]
 
 
@@ -239,6 +247,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "podctl": {"type": "path"},
             "make_config_dirs": {"type": "bool", "default": False},
+            "libraries": {"type": "str"},
             "archive": {"type": "path"},
         },
         supports_check_mode=True,

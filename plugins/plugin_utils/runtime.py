@@ -7,9 +7,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import tarfile
 from importlib import metadata
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PODRT = os.path.join(_PLUGINS, "module_utils", "podrt")
-# The libraries that travel with the runtime, all pure Python.
-PINS = os.path.join(os.path.dirname(_PLUGINS), "requirements", "runtime.txt")
+# The libraries that travel beside the runtime, all pure Python, as ranges of versions.
+REQUIREMENTS = os.path.join(os.path.dirname(_PLUGINS), "requirements", "runtime.txt")
+# In the archive: a line a library, "NAME VERSION MINIMUM", the oldest Python that it runs on. _glue.install reads it.
+PYTHONS = "pythons"
+_OLDEST, _NEWEST = 9, 40
 _MTIME = 1767225600  # files in the archive have one time, so that equal content makes equal archives
 
 
@@ -39,52 +44,79 @@ def sources() -> list[tuple[str, str]]:
 
 
 def runtime_hash() -> str:
-    """The content hash of the runtime: its files and the versions of its libraries. 32 hex digits."""
+    """The content hash of the runtime's own files. 32 hex digits."""
     digest = hashlib.sha256()
-    for name, path in [*sources(), ("libraries", PINS)]:
+    for name, path in sources():
         with open(path, "rb") as file:
             digest.update((f"{name}\0").encode() + hashlib.sha256(file.read()).digest())
     return digest.hexdigest()[:32]
 
 
-def pinned() -> dict[str, str]:
-    """{library: version}."""
-    with open(PINS, encoding="utf-8") as file:
-        return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", file.read(), re.MULTILINE))
+def libraries_hash() -> str:
+    """The hash of the versions of the libraries that the controller has. 32 hex digits. Raises LibraryMissing."""
+    versions = "".join(f"{found.metadata['Name']}=={found.version}\n" for found in libraries())
+    return hashlib.sha256(versions.encode()).hexdigest()[:32]
+
+
+def requirements() -> list[Requirement]:
+    """The libraries that hosts need, sorted by name."""
+    with open(REQUIREMENTS, encoding="utf-8") as file:
+        lines = [line.partition("#")[0].strip() for line in file]
+    return sorted((Requirement(line) for line in lines if line), key=lambda wanted: wanted.name)
+
+
+def libraries() -> list[metadata.Distribution]:
+    """The libraries as the controller has them, sorted by name. Raises LibraryMissing."""
+    return [_installed(wanted) for wanted in requirements()]
 
 
 def write_archive(path: str) -> None:
-    """Write the archive: podrt/ and lib/. Raises LibraryMissing naming what the controller lacks."""
+    """Write the archive: podrt/, lib/ and PYTHONS. Raises LibraryMissing naming what the controller lacks."""
+    found = libraries()
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, source in sources():
-            _add(archive, name, source)
-        for library, version in sorted(pinned().items()):
-            for name, source in _library_files(library, version):
-                _add(archive, os.path.join("lib", name), source)
+            _add_file(archive, name, source)
+        for library in found:
+            for name, source in _library_files(library):
+                _add_file(archive, os.path.join("lib", name), source)
+        _add(archive, PYTHONS, "".join(map(_oldest_python, found)).encode())
 
 
-def _library_files(library: str, version: str) -> Iterator[tuple[str, str]]:
+def _installed(wanted: Requirement) -> metadata.Distribution:
     try:
-        distribution = metadata.distribution(library)
+        found = metadata.distribution(wanted.name)
     except metadata.PackageNotFoundError:
-        raise LibraryMissing(_complaint(library, version, "it is not installed")) from None
-    if distribution.version != version:
-        raise LibraryMissing(_complaint(library, version, f"version {distribution.version} is installed"))
-    for file in sorted(distribution.files or [], key=str):
+        raise LibraryMissing(_complaint(wanted, "it is not installed")) from None
+    if not wanted.specifier.contains(found.version, prereleases=True):
+        raise LibraryMissing(_complaint(wanted, f"version {found.version} is installed"))
+    return found
+
+
+def _library_files(library: metadata.Distribution) -> Iterator[tuple[str, str]]:
+    for file in sorted(library.files or [], key=str):
         if file.suffix in (".py", ".pem") and ".." not in file.parts:
-            yield str(file), str(distribution.locate_file(file))
+            yield str(file), str(library.locate_file(file))
 
 
-def _complaint(library: str, version: str, why: str) -> str:
+def _oldest_python(library: metadata.Distribution) -> str:
+    allowed = SpecifierSet(library.metadata.get("Requires-Python") or "")
+    minor = next((minor for minor in range(_OLDEST, _NEWEST) if allowed.contains(f"3.{minor}.99")), _OLDEST)
+    return f"{library.metadata['Name']} {library.version} 3.{minor}\n"
+
+
+def _complaint(wanted: Requirement, why: str) -> str:
     return (
-        f"the controller needs the Python library {library}=={version} to bring it to hosts, and {why}; "
+        f"the controller needs the Python library {wanted} to bring it to hosts, and {why}; "
         "install the collection's requirements/runtime.txt for the Python that runs Ansible"
     )
 
 
-def _add(archive: tarfile.TarFile, name: str, source: str) -> None:
+def _add_file(archive: tarfile.TarFile, name: str, source: str) -> None:
     with open(source, "rb") as file:
-        data = file.read()
+        _add(archive, name, file.read())
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mtime, entry.mode = len(data), _MTIME, 0o644
     archive.addfile(entry, io.BytesIO(data))

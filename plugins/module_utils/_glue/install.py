@@ -1,10 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing the runtime: the controller's archive, compiled once, in a directory of its hash. PRIVATE."""
+"""Installing the runtime: the controller's archive, compiled once. PRIVATE.
+
+    DATA/runtime/HASH/podrt          the runtime's own files; HASH is their content's
+    DATA/runtime/HASH/lib            a link to the libraries that it uses
+    DATA/libraries/HASH              the libraries; HASH is that of their versions
+
+So another version of a library changes no runtime, and with it no pod. What is installed or removed is so by one
+rename; HASH.new and HASH.old are what a crash has left. All of it happens under the lock of DATA/runtime.
+"""
 
 from __future__ import annotations
 
 import compileall
+import contextlib
 import fcntl
 import glob
 import os
@@ -16,6 +25,10 @@ import sys
 import tarfile
 from importlib import import_module
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MINIMUM = (3, 9)
 PODCTL_MODE = 0o755
 KEY_MODE = 0o600
@@ -23,6 +36,8 @@ KEY_BYTES = 32
 UNITS = "/etc/systemd/system"
 DATA_DIR, CONFIG_DIR = "/var/lib/pods", "/etc/pods"  # what podctl takes unless it is told
 _ENTRY = os.path.join("podrt", "launch.py")
+_LIB = "lib"
+_PYTHONS = "pythons"  # as plugin_utils.runtime writes it
 _STARTED = re.compile(r"/runtime/([^/]+)/podrt/launch[.]py")
 
 # A shell starts in 1 ms; Python finds its compiled files only beside a module that it imports, not a script.
@@ -44,31 +59,71 @@ def runtime_dir(data_dir: str, wanted: str) -> str:
 
 def is_installed(path: str) -> bool:
     """Whether a whole runtime is there: a directory gets its name only when it is complete."""
-    return os.path.isfile(os.path.join(path, _ENTRY))
+    return os.path.isfile(os.path.join(path, _ENTRY)) and os.path.isdir(os.path.join(path, _LIB))
 
 
-def install(archive: str, path: str) -> None:
-    """Unpack and compile the archive into path, a runtime_dir, whole or not at all; and make the host's key."""
-    if sys.version_info < MINIMUM:
-        raise InstallError(
-            "the runtime needs Python 3.9 or newer on the host; set ansible_python_interpreter"
-        )
-    parent = os.path.dirname(path)
-    os.makedirs(parent, mode=0o755, exist_ok=True)
-    lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def libraries_of(path: str) -> str | None:
+    """The hash of the libraries that an installed runtime uses, None when there are none."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        make_key(os.path.join(os.path.dirname(parent), "fingerprint.key"))
-        if is_installed(path):
-            return
+        return os.path.basename(os.readlink(os.path.join(path, _LIB)))
+    except OSError:
+        return None
+
+
+def install(archive: str, path: str, libraries: str) -> None:
+    """Install what is missing of the archive, and make the host's key.
+
+    path: a runtime_dir. libraries: the hash of the archive's libraries, which the runtime uses from now on.
+    """
+    parent, data_dir = os.path.dirname(path), os.path.dirname(os.path.dirname(path))
+    home = os.path.join(data_dir, "libraries", libraries)
+    for directory in (parent, os.path.dirname(home)):
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    with _locked(parent):
+        make_key(os.path.join(data_dir, "fingerprint.key"))
         aside = path + ".new"
         shutil.rmtree(aside, ignore_errors=True)
         unpack(archive, aside)
         os.sync()
-        os.rename(aside, path)
-        os.fsync(lock)
+        if not os.path.isdir(home):
+            os.rename(os.path.join(aside, _LIB), home)
+            _sync(os.path.dirname(home))
+        if os.path.isfile(os.path.join(path, _ENTRY)):
+            _link_libraries(path, home)
+        else:
+            shutil.rmtree(os.path.join(aside, _LIB), ignore_errors=True)
+            _link_libraries(aside, home)
+            os.rename(aside, path)
+        _sync(parent)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(lock)
+
+
+def _sync(directory: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _link_libraries(path: str, home: str) -> None:
+    """Let a runtime use the libraries at home; relative, so that a data directory can be moved."""
+    aside = os.path.join(path, _LIB + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside)
+    os.symlink(os.path.join("..", "..", "libraries", os.path.basename(home)), aside)
+    os.rename(aside, os.path.join(path, _LIB))
+    _sync(path)
 
 
 def make_key(path: str) -> None:
@@ -89,7 +144,11 @@ def make_key(path: str) -> None:
 
 
 def unpack(archive: str, directory: str) -> None:
-    """Unpack and compile the archive into a new directory, and bundle the runtime's own modules."""
+    """Unpack and compile the archive into a new directory, and bundle the runtime's own modules.
+
+    Raises InstallError when this Python is too old for it.
+    """
+    _require(MINIMUM, "the runtime")
     root = os.path.realpath(directory)
     with tarfile.open(archive) as held:
         for entry in held:
@@ -101,12 +160,36 @@ def unpack(archive: str, directory: str) -> None:
             os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
             with open(target, "wb") as file:
                 file.write(_content(held, entry))
-    # Content has its own directory and never changes: nothing has to be checked at each import.
+    _check_pythons(read(os.path.join(root, _PYTHONS)) or "")
+    os.makedirs(os.path.join(root, _LIB), mode=0o755, exist_ok=True)
+    # Content has its own directory and never changes: nothing has to be checked at each import. A library may have
+    # files for other Pythons than this one, the runtime has none.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(root, quiet=2, invalidation_mode=mode, stripdir=root)
+    compileall.compile_dir(os.path.join(root, _LIB), quiet=2, invalidation_mode=mode, stripdir=root)
+    if not compileall.compile_dir(
+        os.path.join(root, "podrt"), quiet=2, invalidation_mode=mode, stripdir=root
+    ):
+        raise InstallError(f"this Python, {sys.version.split()[0]}, cannot compile the runtime")
     sys.path.insert(0, root)
-    import_module("podrt.bundle").write(root)
-    sys.path.remove(root)
+    try:
+        import_module("podrt.bundle").write(root)
+    finally:
+        sys.path.remove(root)
+
+
+def _check_pythons(lines: str) -> None:
+    for line in lines.splitlines():
+        name, version, minimum = line.split()
+        _require(tuple(map(int, minimum.split("."))), f"{name} {version}, which the controller brings,")
+
+
+def _require(minimum: tuple[int, ...], what: str) -> None:
+    if sys.version_info < minimum:
+        wanted, found = ".".join(map(str, minimum)), sys.version.split()[0]
+        raise InstallError(
+            f"{what} needs Python {wanted} or newer on the host, which has {found}; set ansible_python_interpreter, "
+            "or install an older version on the controller"
+        )
 
 
 def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
@@ -130,9 +213,12 @@ def write_launcher(podctl: str, text: str) -> None:
     os.makedirs(os.path.dirname(podctl), mode=0o755, exist_ok=True)
     aside = podctl + ".new"
     with open(aside, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), PODCTL_MODE)
         file.write(text)
-    os.chmod(aside, PODCTL_MODE)
+        file.flush()
+        os.fsync(file.fileno())
     os.rename(aside, podctl)
+    _sync(os.path.dirname(podctl))
 
 
 def read(path: str) -> str | None:
@@ -166,13 +252,50 @@ def started_by_units(units: str = UNITS) -> set[str]:
 
 
 def unused(data_dir: str, kept: str | None, units: str = UNITS) -> list[str]:
-    """The installed runtimes that neither a pod nor a unit uses, but for kept."""
+    """The installed runtimes that no pod, unit or process uses, but for kept, and the libraries that only these use."""
     directory = os.path.join(data_dir, "runtime")
-    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
-    started = started_by_units(units)
-    paths = [
-        os.path.join(directory, name) for name in names if not name.endswith(".new") and name not in started
-    ]
+    started, all_paths = started_by_units(units), _members(directory)
     # Pods have noted where the runtime really is; the data directory may be reached through a link.
     in_use = {os.path.realpath(path) for path in (*users(data_dir), *filter(None, [kept]))}
-    return [path for path in paths if os.path.realpath(path) not in in_use]
+    gone = [
+        path
+        for path in all_paths
+        if os.path.basename(path) not in started
+        and os.path.realpath(path) not in in_use
+        and not _is_held(path)
+    ]
+    needed = {libraries_of(path) for path in all_paths if path not in gone}
+    homes = _members(os.path.join(data_dir, "libraries"))
+    return gone + [path for path in homes if os.path.basename(path) not in needed]
+
+
+def prune(data_dir: str, kept: str | None) -> list[str]:
+    """Remove what is unused, and what a crash has left of earlier removals. Returns the paths of what was unused."""
+    directory = os.path.join(data_dir, "runtime")
+    if not os.path.isdir(directory):
+        return []
+    with _locked(directory):
+        gone = unused(data_dir, kept)
+        for path in gone:
+            os.rename(path, path + ".old")
+        for place in (directory, os.path.join(data_dir, "libraries")):
+            for path in glob.glob(os.path.join(glob.escape(place), "*.old")):
+                shutil.rmtree(path)
+    return gone
+
+
+def _members(directory: str) -> list[str]:
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    return [os.path.join(directory, name) for name in names if not name.endswith((".new", ".old"))]
+
+
+def _is_held(path: str) -> bool:
+    """Whether a task or a podctl runs from a runtime: each holds a shared lock on its directory."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

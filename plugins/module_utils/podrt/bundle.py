@@ -12,6 +12,7 @@ as compiled files do; where there is none, as in a checkout, modules are importe
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 import sys
@@ -60,14 +61,21 @@ class Bundle:
 
 
 def use(root: str) -> None:
-    """Import the modules of a runtime from its bundle from now on, if it has one for this interpreter."""
+    """Import the modules of a runtime from its bundle from now on, if it has a whole one for this interpreter.
+
+    Until this process ends it also holds a shared lock on the runtime's directory, which is not removed meanwhile.
+    """
     try:
+        fcntl.flock(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
         with open(_path(root), "rb", buffering=0) as file:
             data = file.read()
-    except OSError:
+        end = _HEAD + int.from_bytes(data[:_HEAD], "little")
+        index, code = marshal.loads(data[_HEAD:end]), data[end:]
+        if len(code) != sum(place[3] for place in index.values()):
+            return
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, LookupError):
         return
-    end = _HEAD + int.from_bytes(data[:_HEAD], "little")
-    sys.meta_path.insert(0, Bundle(root, marshal.loads(data[_HEAD:end]), data[end:]))
+    sys.meta_path.insert(0, Bundle(root, index, code))
 
 
 def write(root: str) -> None:

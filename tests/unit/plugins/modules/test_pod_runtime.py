@@ -27,6 +27,7 @@ class Lab:
             entry = self.runtime(name) / "podrt" / "launch.py"
             entry.parent.mkdir(parents=True)
             entry.touch()
+            (self.runtime(name) / "lib").mkdir()
         self.pod = self.data / "pods" / "run" / UUID
         self.pod.mkdir(parents=True)
         (self.pod / "runtime").write_text(str(self.runtime(OLD)))

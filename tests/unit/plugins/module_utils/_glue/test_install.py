@@ -9,6 +9,7 @@ import os
 import pathlib
 import stat
 import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -24,14 +25,20 @@ RUNTIME = {
     "podrt/launch.py": b"import sys\nprint('\\n'.join(sys.argv[1:]))\n",
     "podrt/__init__.py": b"",
     "podrt/bundle.py": pathlib.Path(bundle.__file__).read_bytes(),
+    "lib/library.py": b"VERSION = 1\n",
+    "pythons": b"library 1.0 3.9\n",
 }
+FIRST, SECOND = "a" * 32, "b" * 32
 
 
 @pytest.fixture
 def archive(tmp_path: pathlib.Path) -> str:
-    path = tmp_path / "runtime.tar"
+    return packed(tmp_path / "runtime.tar", RUNTIME)
+
+
+def packed(path: pathlib.Path, members: dict[str, bytes]) -> str:
     with tarfile.open(path, "w") as file:
-        for name, content in RUNTIME.items():
+        for name, content in members.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             file.addfile(entry, io.BytesIO(content))
@@ -42,7 +49,7 @@ def installed(archive: str, data: pathlib.Path, *hashes: str) -> list[str]:
     """Install runtimes. Their directories."""
     paths = [install.runtime_dir(str(data), name) for name in hashes]
     for path in paths:
-        install.install(archive, path)
+        install.install(archive, path, FIRST)
     return paths
 
 
@@ -87,7 +94,7 @@ def test_the_key_is_made_once_and_is_nobodys_business(archive: str, tmp_path: pa
     assert (len(content), stat.S_IMODE(key.stat().st_mode)) == (32, 0o600)
     installed(archive, tmp_path / "data", NEW)
     assert key.read_bytes() == content
-    assert sorted(os.listdir(tmp_path / "data")) == ["fingerprint.key", "runtime"]
+    assert sorted(os.listdir(tmp_path / "data")) == ["fingerprint.key", "libraries", "runtime"]
 
 
 def test_hosts_have_keys_of_their_own(archive: str, tmp_path: pathlib.Path) -> None:
@@ -123,7 +130,7 @@ def test_a_runtime_goes_when_nobody_uses_it(archive: str, tmp_path: pathlib.Path
     assert install.unused(str(data), new, str(units)) == [other]
     (pod / "runtime").unlink()
     assert install.unused(str(data), new, str(units)) == [old, other]
-    assert install.unused(str(data), None, str(units)) == [old, new, other]
+    assert install.unused(str(data), None, str(units)) == [old, new, other, str(data / "libraries" / FIRST)]
 
 
 def test_a_runtime_that_is_reached_through_a_link_is_in_use_all_the_same(
@@ -138,3 +145,78 @@ def test_a_runtime_that_is_reached_through_a_link_is_in_use_all_the_same(
     assert install.unused(str(link), None, str(tmp_path)) == []
     (pod / "runtime").unlink()
     assert install.unused(str(link), real, str(tmp_path)) == []
+
+
+@pytest.mark.finding("review-B9")
+def test_a_runtime_that_a_task_runs_from_stays(archive: str, tmp_path: pathlib.Path) -> None:
+    (path,) = installed(archive, tmp_path, NEW)
+    task = "import sys; sys.path.insert(0, sys.argv[1])\n"
+    task += "from podrt.bundle import use; use(sys.argv[1]); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", task, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout and process.stdout.readline()
+        assert install.prune(str(tmp_path), None) == []
+        process.communicate(b"\n")
+    assert install.prune(str(tmp_path), None) == [path, str(tmp_path / "libraries" / FIRST)]
+    assert os.listdir(tmp_path / "runtime") == os.listdir(tmp_path / "libraries") == []
+
+
+@pytest.mark.finding("review-B9")
+def test_a_removal_that_was_cut_short_leaves_no_half_runtime_and_is_finished_by_the_next(
+    archive: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = installed(archive, tmp_path, NEW)
+
+    def cut_short(_path: str) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError):
+        patched.setattr(install.shutil, "rmtree", cut_short)  # dies at the first file
+        install.prune(str(tmp_path), None)
+    assert not install.is_installed(path)
+    assert install.prune(str(tmp_path), None) == []
+    assert os.listdir(tmp_path / "runtime") == os.listdir(tmp_path / "libraries") == []
+
+
+# --- libraries ---
+
+
+def test_another_version_of_a_library_is_no_other_runtime(archive: str, tmp_path: pathlib.Path) -> None:
+    (path,) = installed(archive, tmp_path, NEW)
+    before = sorted(os.listdir(path)), os.stat(f"{path}/podrt/launch.py").st_ino
+    newer = packed(tmp_path / "newer.tar", {**RUNTIME, "lib/library.py": b"VERSION = 2\n"})
+    install.install(newer, path, SECOND)
+    assert (sorted(os.listdir(path)), os.stat(f"{path}/podrt/launch.py").st_ino) == before
+    assert pathlib.Path(path, "lib", "library.py").read_text() == "VERSION = 2\n"
+    assert install.libraries_of(path) == SECOND
+    assert install.prune(str(tmp_path), path) == [str(tmp_path / "libraries" / FIRST)]
+
+
+def test_runtimes_share_their_libraries(archive: str, tmp_path: pathlib.Path) -> None:
+    old, new = installed(archive, tmp_path, OLD, NEW)
+    assert os.path.samefile(f"{old}/lib", f"{new}/lib")
+    assert install.prune(str(tmp_path), new) == [old]
+    assert install.is_installed(new)
+
+
+def test_a_library_that_needs_a_newer_python_is_refused_before_anything_is_in_place(
+    tmp_path: pathlib.Path,
+) -> None:
+    archive = packed(tmp_path / "new.tar", {**RUNTIME, "pythons": b"urllib3 9.9 3.99\n"})
+    path = install.runtime_dir(str(tmp_path), NEW)
+    with pytest.raises(
+        install.InstallError, match=r"urllib3 9[.]9, which the controller brings, needs Python 3[.]99"
+    ):
+        install.install(archive, path, FIRST)
+    assert not install.is_installed(path)
+
+
+@pytest.mark.finding("review-B20")
+def test_what_does_not_compile_is_not_installed(tmp_path: pathlib.Path) -> None:
+    before = list(sys.path)
+    archive = packed(tmp_path / "bad.tar", {**RUNTIME, "podrt/broken.py": b"def (:\n"})
+    with pytest.raises(install.InstallError, match="cannot compile the runtime"):
+        install.install(archive, install.runtime_dir(str(tmp_path), NEW), FIRST)
+    assert not install.is_installed(install.runtime_dir(str(tmp_path), NEW))
+    assert sys.path == before

@@ -64,3 +64,10 @@ def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runt
 
 def test_podctl_of_an_installed_runtime_starts(runtime: pathlib.Path) -> None:
     assert python(str(runtime / "podrt" / "launch.py"), "version").startswith("podctl Version: ")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xff\xff\xff", b"\x04\0\0\0rubbish", None], ids=repr)
+def test_a_damaged_bundle_costs_time_and_nothing_else(runtime: pathlib.Path, damage: bytes | None) -> None:
+    (path,) = runtime.glob("podrt.*.bundle")
+    path.write_bytes(path.read_bytes()[:-5] if damage is None else damage)
+    assert not python("-c", LOADERS, str(runtime)).startswith("Bundle ")

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What the controller packs: the runtime, and the libraries in the versions that it has."""
+
+from __future__ import annotations
+
+import pathlib
+import tarfile
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.plugin_utils import runtime
+
+
+def test_the_archive_holds_the_runtime_and_every_library(tmp_path: pathlib.Path) -> None:
+    runtime.write_archive(str(tmp_path / "runtime.tar"))
+    with tarfile.open(tmp_path / "runtime.tar") as archive:
+        names = archive.getnames()
+        pythons = archive.extractfile("pythons")
+        lines = pythons.read().decode().splitlines() if pythons else []
+    assert {"podrt/launch.py", "lib/requests/__init__.py", "lib/pyseccomp.py"} <= set(names)
+    assert [name for name in names if "pyroute2" in name or "gnupg" in name] == []
+    assert {line.split()[0].lower() for line in lines} == {wanted.name for wanted in runtime.requirements()}
+    assert all(tuple(map(int, line.split()[2].split("."))) >= (3, 9) for line in lines)
+
+
+def test_equal_content_makes_equal_archives(tmp_path: pathlib.Path) -> None:
+    for name in ("one", "two"):
+        runtime.write_archive(str(tmp_path / name))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.finding("use-N17")
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("requests>=99", "version .* is installed"), ("no-such-library>=1", "it is not installed")],
+)
+def test_a_library_out_of_its_range_is_named_with_what_to_install(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, line: str, reason: str
+) -> None:
+    (tmp_path / "runtime.txt").write_text(f"# libraries\n{line}\n")
+    monkeypatch.setattr(runtime, "REQUIREMENTS", str(tmp_path / "runtime.txt"))
+    with pytest.raises(runtime.LibraryMissing, match=f"{line}.*{reason}.*requirements/runtime.txt"):
+        runtime.libraries_hash()
+
+
+@pytest.mark.finding("use-N17")
+def test_requirements_are_ranges_that_leave_room_beside_other_tools() -> None:
+    assert [str(wanted) for wanted in runtime.requirements() if "==" in str(wanted)] == []
+
+
+@pytest.mark.finding("use-N17")
+def test_the_runtime_is_the_same_whatever_the_libraries_are(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = runtime.runtime_hash(), runtime.libraries_hash()
+    (tmp_path / "runtime.txt").write_text("requests\n")
+    monkeypatch.setattr(runtime, "REQUIREMENTS", str(tmp_path / "runtime.txt"))
+    assert runtime.runtime_hash() == before[0]
+    assert runtime.libraries_hash() != before[1]
