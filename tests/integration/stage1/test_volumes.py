@@ -133,6 +133,23 @@ def test_an_implicit_volume_of_a_docker_image_is_filled(stage: StageLab) -> None
     assert stage.run("ls -A /alias", volumes=[volume], mounts=at("/alias")).lines == []
 
 
+@pytest.mark.finding("case-08")
+@pytest.mark.behaviour("C23")
+def test_files_of_many_names_are_one_file_in_the_volume_too(stage: StageLab) -> None:
+    data = stage.tree / "data"
+    (data / "dir").mkdir()
+    (data / "a").write_text("x" * 4096)
+    os.link(data / "a", data / "b")
+    os.link(data / "a", data / "dir" / "c")
+    (data / "link").symlink_to("a")
+    os.link(data / "link", data / "dir" / "link", follow_symlinks=False)
+    os.link(data / "a", stage.tree / "outside")
+    volume = {"name": "v", "kind": "empty"}
+    script = "cd /data; stat -c %h a b dir/c link dir/link /outside; test a -ef dir/c && readlink dir/link"
+    done = stage.run(script, volumes=[volume], mounts=at("/data"), prefill=["v"])
+    assert done.lines == ["3", "3", "3", "2", "2", "4", "a"]
+
+
 @pytest.mark.behaviour("C25")
 @pytest.mark.parametrize(
     ("path", "seen"),

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration: documents of rkt's kinds in DIR/auth.d, DIR/paths.d and DIR/stage1.d, merged to one value.
 
+DIR/limits.d is of that form too, and ours.
+
 Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be said
 twice; between DIRs the later one wins, entry by entry. Source: behaviours B33 to B37, B56 to B59.
 """
@@ -16,6 +18,7 @@ from ..errors import HostFailure, InvalidSpec
 from ..members import by_folded_name, fold
 from ..value import Value
 from .files import entries
+from .limits import MEMBERS, Limits, limits_said
 from .reading import read_trusted
 
 TYPE_CHECKING = False
@@ -26,7 +29,12 @@ if TYPE_CHECKING:
 
 VERSION = "v1"
 # Which kinds of document each directory may hold.
-_KINDS = {"auth.d": ("auth", "dockerAuth"), "paths.d": ("paths",), "stage1.d": ("stage1",)}
+_KINDS = {
+    "auth.d": ("auth", "dockerAuth"),
+    "paths.d": ("paths",),
+    "stage1.d": ("stage1",),
+    "limits.d": ("limits",),
+}
 _HUB = "registry-1.docker.io"
 _HUB_ALIASES = ("docker.io", "index.docker.io")
 
@@ -56,6 +64,7 @@ class Config(Value):
     stage1_name: str = ""
     stage1_version: str = ""
     stage1_location: str = ""
+    limits: Limits = Limits()
 
     def docker_credentials(self, registry: str) -> tuple[str, str] | None:
         """User and password for a docker registry, None when there are none. docker.io means Docker Hub's registry."""
@@ -83,10 +92,19 @@ def read_config(paths: Paths) -> Config:
 
 def configured_data_dir(paths: Paths) -> str:
     """The data directory that the configuration names, "" for none; nothing else is read for it."""
+    return _of_one_kind(paths, "paths.d").data_dir
+
+
+def configured_limits(paths: Paths) -> Limits:
+    """The bounds that the configuration sets; nothing else is read for it."""
+    return _of_one_kind(paths, "limits.d").limits
+
+
+def _of_one_kind(paths: Paths, directory: str) -> Config:
     config = Config()
     for config_dir in paths.config_dirs:
-        config = merged(config, _read_documents(config_dir, "paths.d"))
-    return config.data_dir
+        config = merged(config, _read_documents(config_dir, directory))
+    return config
 
 
 def merged(config: Config, documents: list[Document]) -> Config:
@@ -97,6 +115,7 @@ def merged(config: Config, documents: list[Document]) -> Config:
     changes: dict[str, object] = dict(said.single)
     changes["auth"] = tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name))
     changes["docker"] = tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name))
+    changes["limits"] = config.limits.replace(**said.limits)
     return config.replace(**changes)
 
 
@@ -107,6 +126,7 @@ class _Said:
         self.auth: dict[str, Credentials] = {}
         self.docker: dict[str, tuple[str, str]] = {}
         self.single: dict[str, str] = {}
+        self.limits: dict[str, int] = {}
 
     def say(self, field: str, value: str, what: str) -> None:
         """Set one of the single fields of Config."""
@@ -224,11 +244,19 @@ def _read_stage1(document: Document, said: _Said) -> None:
         said.say("stage1_location", text, "default stage1 location")
 
 
+def _read_limits(document: Document, said: _Said) -> None:
+    found = limits_said(document.members, document.where)
+    for field in found.keys() & said.limits.keys():
+        raise InvalidSpec(f'"{MEMBERS[field]}" is already specified')
+    said.limits.update(found)
+
+
 _READERS: dict[str, Callable[[Document, _Said], None]] = {
     "auth": _read_auth,
     "dockerAuth": _read_docker_auth,
     "paths": _read_paths,
     "stage1": _read_stage1,
+    "limits": _read_limits,
 }
 
 

@@ -127,14 +127,15 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
     """What a filter program writes while a thread feeds it a stream. argv[0] is a path.
 
     Ends the program when the reader stops early. Raises what the stream raises, OSError with the program's exit status
-    when it failed, and HostFailure when for 300 seconds it has neither taken nor given anything.
+    and complaint when it failed, and HostFailure when for 300 seconds it has neither taken nor given anything.
     """
     import select
     import threading
 
     given, feed = os.pipe2(os.O_CLOEXEC)
     out, written = os.pipe2(os.O_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, written, 1)]
+    complaints = os.memfd_create("stderr", os.MFD_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, written, complaints))]
     pid = os.posix_spawn(argv[0], list(argv), {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)  # pylint: disable=ansible-bad-function
     os.close(given)
     os.close(written)
@@ -157,10 +158,12 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
         os.close(out)
         feeder.join()
         _pid, status = os.waitpid(pid, 0)
+        completed = Completed(_exit_status(status), b"", _content(complaints))
+        os.close(complaints)
     if failed:
         raise failed[0]
-    if status:
-        raise OSError(_exit_status(status), f"exit status {_exit_status(status)}", argv[0])
+    if completed.status:
+        raise OSError(completed.status, completed.complaint, argv[0])
 
 
 def _check_moves(pid: int, name: str, moved: float) -> None:

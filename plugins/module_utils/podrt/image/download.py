@@ -10,6 +10,7 @@ import threading
 from contextlib import ExitStack
 
 from ..store import layers, stream
+from ..store.allowance import Allowance
 from ..store.workspace import Workspace
 
 TYPE_CHECKING = False
@@ -92,6 +93,7 @@ class _Work:
         self._repository = repository
         self._waiting = waiting
         self._progress = progress
+        self._allowance = Allowance.configured(paths)
         self._saying = threading.Lock()
 
     def read(self) -> None:
@@ -122,8 +124,8 @@ class _Work:
             self._say(f"Downloading layer {layer.digest}: {layer.size / 1e6:.1f} MB")
             workspace = held.enter_context(Workspace(self._paths))
             sent = stream.exactly(self._stoppable(self._repository.layer(layer)), layer.digest, layer.size)
-            plain = stream.read_ahead(stream.decompressed(sent))
-            extraction = layers.unpack_layer(workspace, layer.diff_id, plain)
+            plain = stream.read_ahead(stream.metered(sent, self._allowance))
+            extraction = layers.unpack_layer(workspace, layer.diff_id, plain, self._allowance)
             self.unpacked.put(_Unpacked(layer.diff_id, workspace, extraction, held.pop_all()))
 
     def _put(self, batch: list[_Unpacked]) -> None:

@@ -58,10 +58,10 @@ def complaint(path: str) -> str:
 def why_not(path: str, err: OSError) -> str:
     """What execve's refusal means for a user."""
     if err.errno == errno.ENOEXEC:
-        return f'"{path}" has an unsupported file type'
+        return f'"{_shown(path)}" has an unsupported file type'
     if err.errno in (errno.EACCES, errno.EPERM):
-        return f'"{path}" is not executable'
-    return f'Unable to open "{path}": {err.strerror}'
+        return f'"{_shown(path)}" is not executable'
+    return f'Unable to open "{_shown(path)}": {err.strerror}'
 
 
 def pass_on(status: int) -> int:
@@ -92,23 +92,32 @@ def _look(path: str) -> tuple[str, str]:
     """What is wrong with a file, and which interpreter it needs."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode) or not os.access(path, os.X_OK, effective_ids=True):
-            return f'"{path}" is not executable', ""
+            return f'"{_shown(path)}" is not executable', ""
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
         return "", ""  # what may be executed need not be readable
     except OSError as err:
-        return f'Unable to open "{path}": {err.strerror}', ""
+        return f'Unable to open "{_shown(path)}": {err.strerror}', ""
     try:
         return "", _interpreter(fd)
     finally:
         os.close(fd)
 
 
+def _shown(path: str) -> str:
+    """A path with what cannot be seen made visible: a script with lines of CR LF needs "/bin/sh\\r"."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
+
+
 def _interpreter(fd: int) -> str:
+    """The interpreter that a file names, "" for none. Only blanks and tabs end the name.
+
+    Source: Linux fs/binfmt_script.c.
+    """
     head = os.pread(fd, _HEAD_BYTES, 0)
     if head.startswith(_SCRIPT):
-        words = head[2:].split(b"\n", 1)[0].split()
-        return os.fsdecode(words[0]) if words else ""
+        words = head[2:].split(b"\n", 1)[0].replace(b"\t", b" ").split(b" ")
+        return _path(next(filter(None, words), b""))
     if head.startswith(_ELF) and len(head) > 64:
         try:
             return _elf_interpreter(fd, head)
@@ -127,5 +136,9 @@ def _elf_interpreter(fd: int, head: bytes) -> str:
         if struct.unpack_from(order + "I", table, at)[0] == _PT_INTERP:
             offset = struct.unpack_from(order + ("Q" if wide else "I"), table, at + (8 if wide else 4))[0]
             length = struct.unpack_from(order + ("Q" if wide else "I"), table, at + (32 if wide else 16))[0]
-            return os.fsdecode(os.pread(fd, min(length, _HEAD_BYTES), offset).rstrip(b"\0"))
+            return _path(os.pread(fd, min(length, _HEAD_BYTES), offset))
     return ""
+
+
+def _path(field: bytes) -> str:
+    return os.fsdecode(field.split(b"\0", 1)[0])

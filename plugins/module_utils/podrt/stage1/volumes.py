@@ -60,7 +60,7 @@ class EmptyVolumeStep(Step):
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
-            _copy_dir(source, self.path)
+            _copy_dir(source, self.path, {})
         finally:
             os.close(source)
 
@@ -114,8 +114,11 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
     return tuple(devices)
 
 
-def _copy_dir(source: int, target: str) -> None:
-    """Copy what is in a directory, and its mode and owner. Hard links become files of their own."""
+def _copy_dir(source: int, target: str, linked: dict[tuple[int, int], str]) -> None:
+    """Copy what is in a directory, and its mode and owner.
+
+    linked: the copies of files that have more names, by device and inode; those names are one file again.
+    """
     with os.scandir(source) as entries:
         names = [entry.name for entry in entries]
     for name in names:
@@ -125,11 +128,15 @@ def _copy_dir(source: int, target: str) -> None:
             os.mkdir(path)
             child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
             try:
-                _copy_dir(child, path)
+                _copy_dir(child, path, linked)
             finally:
                 os.close(child)
             continue
-        _copy_leaf(source, name, path, found)
+        first = linked.setdefault((found.st_dev, found.st_ino), path) if found.st_nlink > 1 else path
+        if first != path:
+            os.link(first, path, follow_symlinks=False)
+        else:
+            _copy_leaf(source, name, path, found)
     _copy_owner(target, os.fstat(source))
 
 

@@ -17,6 +17,7 @@ from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host import files
 from ..host.locks import FileLock
 from . import extract, index, layers, stream, tar
+from .allowance import Allowance
 from .workspace import Workspace
 
 TYPE_CHECKING = False
@@ -36,9 +37,10 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
     """
     digest = hashlib.sha512()
     with Workspace(paths) as workspace:
-        plain = stream.hashed(stream.read_ahead(stream.decompressed(chunks)), digest)
+        allowance = Allowance.configured(paths)
+        plain = stream.hashed(stream.read_ahead(stream.metered(chunks, allowance)), digest)
         root = workspace.make_root()
-        manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what)
+        manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what, allowance)
         image_id = ImageID.of_digest(digest.hexdigest())
         with layers.lock_layer(paths, image_id):
             layer = layers.find_layer(paths, image_id)
@@ -82,7 +84,8 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
             return
         digest = hashlib.sha512()
         chunks = stream.hashed(stream.file_chunks(index.blob_path(paths, image_id)), digest)
-        _manifest_again, extraction = _unpack(chunks, workspace.make_root(), f"image {image_id}")
+        allowance = Allowance.configured(paths)
+        _manifest_again, extraction = _unpack(chunks, workspace.make_root(), f"image {image_id}", allowance)
         if ImageID.of_digest(digest.hexdigest()) != image_id:
             raise Corrupt(
                 f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again"
@@ -95,12 +98,14 @@ def lock_image(paths: Paths, image_id: ImageID) -> FileLock:
     return FileLock(f"{paths.cas}/imagelocks/{image_id}", timeout=layers.LOCK_SECONDS)
 
 
-def _unpack(chunks: Iterator[bytes], root: str, what: str) -> tuple[ImageManifest, extract.Extraction]:
+def _unpack(
+    chunks: Iterator[bytes], root: str, what: str, allowance: Allowance
+) -> tuple[ImageManifest, extract.Extraction]:
     """Unpack the rootfs of an ACI; its manifest may stand anywhere in the archive."""
     manifest: ImageManifest | None = None
     has_root = False
     reader = tar.TarReader(chunks)
-    with extract.Extraction(root) as extraction:
+    with extract.Extraction(root, allowance) as extraction:
         for entry in reader:
             path = extract.clean(entry.name)
             if path == "manifest" and entry.kind == tar.FILE and manifest is None:

@@ -37,9 +37,8 @@ def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
 
 
 def _walk(fd: int, path: str, digests: Mapping[str, bytes], found: hashlib._Hash) -> None:
-    with os.scandir(fd) as entries:
-        children = sorted((entry.name, entry.stat(follow_symlinks=False)) for entry in entries)
-    for name, info in children:
+    for name in sorted(os.listdir(fd)):
+        info = os.stat(name, dir_fd=fd, follow_symlinks=False)
         child = f"{path}/{name}" if path else name
         if stat.S_ISDIR(info.st_mode):
             inner = os.open(name, _DIRECTORY, dir_fd=fd)

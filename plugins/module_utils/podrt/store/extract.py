@@ -15,7 +15,9 @@ import stat
 from ..errors import Corrupt, HostFailure
 from ..host.files import remove_tree
 from . import tar
+from .allowance import Allowance
 from .overlay import is_whiteout, make_whiteout, set_opaque
+from .times import Times
 from .walker import MAX_DEPTH, RootWalker
 
 TYPE_CHECKING = False
@@ -28,6 +30,9 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _NOTE_OF_AUFS = ".wh..wh."
+# Memory for digests, some 200,000 of them: more would be cheaper to have than to compute, but nobody bounds a name.
+_MOST_REMEMBERED = 64 << 20
+_COST_OF_DIGEST = 256
 _DAMAGE = frozenset(
     (
         errno.ENOTDIR,
@@ -56,21 +61,20 @@ class _Place:
 class Extraction:
     """A root directory being filled; a context manager, which at the end gives directories their times.
 
-    digests: sha256 of the content of files without extended attributes, by path. implied: directories that no entry
-    described. size: bytes of content. Paths are relative to the root and go through no link.
+    digests: sha256 of the content of files without extended attributes, by path, as far as memory is given to them.
+    implied: directories that no entry described, complete at the end. size: bytes of content. Paths are relative to
+    the root and go through no link. allowance: what the image may take.
     """
 
-    def __init__(self, root: str, *, whiteouts: bool = False) -> None:
+    def __init__(self, root: str, allowance: Allowance | None = None, *, whiteouts: bool = False) -> None:
         self.digests: dict[str, bytes] = {}
         self.size = 0
-        self._walker = RootWalker(root)
+        self.implied: set[str] = set()
+        self._allowance = allowance or Allowance()
+        self._walker = RootWalker(root, self._allowance)
         self._whiteouts = whiteouts
-        self._times: dict[str, int] = {}
-
-    @property
-    def implied(self) -> set[str]:
-        """Directories that only names of other entries spoke of."""
-        return self._walker.implied
+        self._times = Times(f"{root}.times")
+        self._remembered = 0
 
     def __enter__(self) -> Extraction:
         self._walker.__enter__()
@@ -81,10 +85,12 @@ class Extraction:
             if kind is None:
                 self._set_times()
         finally:
+            self._times.close()
             self._walker.__exit__(kind, err, trace)
 
     def add(self, entry: Entry, path: str, reader: TarReader) -> None:
         """Make what an entry describes at a clean path (see clean). Raises Corrupt and HostFailure."""
+        self._allowance.take_entries(1)
         try:
             self._add(entry, path, reader)
         except OSError as err:
@@ -99,8 +105,7 @@ class Extraction:
         hides = self._whiteouts and leaf.startswith(_WHITEOUT)
         if hides and leaf.startswith(_NOTE_OF_AUFS) and leaf != _OPAQUE:
             return
-        where, parent = self._walker.directory(directory)
-        place = _Place(where, parent, leaf)
+        place = self._place(path, directory, leaf)
         if hides:
             self._whiteout(place)
         elif entry.kind == tar.DIRECTORY:
@@ -113,6 +118,14 @@ class Extraction:
             self._link(entry, place)
         else:
             self._special(entry, place)
+
+    def _place(self, path: str, directory: str, leaf: str) -> _Place:
+        """Where an entry belongs, its directories made where they are missing. Raises Corrupt naming the entry."""
+        try:
+            where, parent = self._walker.directory(directory)
+        except Corrupt as err:
+            raise Corrupt(f'cannot extract "{path}": {err.message}', err.hint) from err
+        return _Place(where, parent, leaf)
 
     def _file(self, entry: Entry, place: _Place, reader: TarReader) -> None:
         fd = self._anew(place, lambda leaf, at: os.open(leaf, _NEW_FILE, 0o600, dir_fd=at))
@@ -127,7 +140,7 @@ class Extraction:
             _set_xattrs(fd, entry)
             os.fchmod(fd, entry.mode)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
-            self.digests[place.path] = digest.digest() if not entry.xattrs else b""
+            self._remember(place.path, digest.digest() if not entry.xattrs else b"")
             self.size += entry.size
         finally:
             os.close(fd)
@@ -139,8 +152,8 @@ class Extraction:
         os.fchown(fd, entry.uid, entry.gid)
         _set_xattrs(fd, entry)
         os.fchmod(fd, entry.mode)
-        self.implied.discard(place.path)
-        self._times[place.path] = entry.mtime
+        self._walker.implied.discard(place.path)
+        self._times.add(place.path, entry.mtime)
 
     def _make_dir(self, place: _Place) -> None:
         try:
@@ -168,7 +181,7 @@ class Extraction:
             known = _Place(where, source, leaf)
             if known.path != place.path:
                 self._anew(place, lambda name, at: _link_at(known, name, at))
-                self.digests[place.path] = self.digests.get(known.path, b"")
+                self._remember(place.path, self.digests.get(known.path, b""))
         except FileNotFoundError as err:
             raise Corrupt(
                 f'"{place.path}" is a hard link to "{target}", which is not in the archive'
@@ -221,16 +234,32 @@ class Extraction:
             return
         remove_tree(f"/proc/self/fd/{place.parent}/{place.leaf}")
         self._walker.forget(place.path)
-        below = f"{place.path}/"
-        for path in [path for path in self._times if path == place.path or path.startswith(below)]:
-            del self._times[path]
+
+    def _remember(self, path: str, digest: bytes) -> None:
+        """Keep a digest; what is not kept is read again when it is wanted."""
+        self.digests.pop(path, None)
+        self._remembered += len(path) + _COST_OF_DIGEST
+        if self._remembered <= _MOST_REMEMBERED:
+            self.digests[path] = digest
 
     def _set_times(self) -> None:
-        """Give directories their times, those deep inside first, since each change below moved them."""
-        times = {**dict.fromkeys(self.implied - {""}, 0), **self._times}
-        for path in sorted(times, reverse=True):
-            os.utime(self._walker.directory(path, make=False)[1], ns=(times[path], times[path]))
+        """Give directories their times, which every change in them moved; the last that was said of one counts."""
+        for path, mtime in self._times:
+            self._set_time(path, mtime)
+        self.implied = {path for path in self._walker.implied if not path or self._set_time(path, 0)}
+
+    def _set_time(self, path: str, mtime: int) -> bool:
+        """Give a directory its time; whether it is still there."""
+        try:
+            where, fd = self._walker.directory(path, make=False)
+            if where != path:
+                return False
+            os.utime(fd, ns=(mtime, mtime))
+        except (FileNotFoundError, Corrupt):
+            return False
+        finally:
             self._walker.give_back()
+        return True
 
 
 def clean(name: str) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..host.paths import Paths
+    from .allowance import Allowance
     from .extract import Extraction
     from .workspace import Workspace
 
@@ -90,10 +91,13 @@ def lock_layer(paths: Paths, layer_id: str) -> FileLock:
     return FileLock(f"{paths.cas}/imagelocks/layer-{layer_name(layer_id)}", timeout=LOCK_SECONDS)
 
 
-def unpack_layer(workspace: Workspace, layer_id: str, chunks: Iterator[bytes]) -> Extraction:
+def unpack_layer(
+    workspace: Workspace, layer_id: str, chunks: Iterator[bytes], allowance: Allowance | None = None
+) -> Extraction:
     """Unpack the archive of a docker layer in a workspace. The caller holds the layer's lock.
 
-    Raises Untrusted when the archive has another diff ID, Corrupt, and what the stream raises.
+    allowance: what the image may still take. Raises Untrusted when the archive has another diff ID, Corrupt, and
+    what the stream raises.
     """
     import hashlib
 
@@ -101,7 +105,7 @@ def unpack_layer(workspace: Workspace, layer_id: str, chunks: Iterator[bytes]) -
 
     digest = hashlib.sha256()
     reader = tar.TarReader(stream.hashed(chunks, digest))
-    with extract.Extraction(workspace.make_root(), whiteouts=True) as extraction:
+    with extract.Extraction(workspace.make_root(), allowance, whiteouts=True) as extraction:
         for entry in reader:
             extraction.add(entry, extract.clean(entry.name), reader)
     found = f"sha256:{digest.hexdigest()}"

@@ -12,6 +12,7 @@ import threading
 
 from ..errors import Corrupt, Unsupported, Untrusted
 from ..host import programs
+from . import tar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
     from typing import Protocol
+
+    from .allowance import Allowance
 
     class Decompressor(Protocol):
         """What bz2, lzma and _Gzip have in common."""
@@ -43,7 +46,17 @@ if TYPE_CHECKING:
 BLOCK = 256 * 1024
 _AHEAD = 16
 _OUTPUT = 4 * BLOCK
-_MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"))
+_MAGIC = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    # A frame to skip, with which pzstd begins. Source: RFC 8878, 3.1.2.
+    *((bytes((0x50 + number,)) + b"\x2a\x4d\x18", "zstd") for number in range(16)),
+)
+# Honest writers of many members (eStargz, bgzip) put at least a block of tar into each. One costs 30 us.
+_MEMBERS_THAT_ARE_FEW = 10_000
+_SMALLEST_MEMBER = 256
 
 
 def file_chunks(path: str) -> Iterator[bytes]:
@@ -83,14 +96,25 @@ def exactly(chunks: Iterator[bytes], digest: str, size: int = -1) -> Iterator[by
         raise Untrusted(f"the content of {digest} has another digest: sha256:{found.hexdigest()}")
 
 
+def metered(chunks: Iterator[bytes], allowance: Allowance) -> Iterator[bytes]:
+    """The plain stream of an archive, as far as the image may grow. Raises Corrupt."""
+    meter = allowance.of_stream()
+    return meter.plain(decompressed(meter.sent(chunks)))
+
+
 def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The plain stream of a gzip, bzip2, xz, zstd or plain one, told by its first bytes. Raises Corrupt."""
+    """The plain stream of a gzip, bzip2, xz, zstd or plain one, told by its first bytes. Raises Corrupt.
+
+    What begins with the header of a tar is plain, whatever the name in it begins with.
+    """
     head = b""
     for chunk in chunks:
         head += chunk
-        if len(head) >= 6:
+        if len(head) >= tar.BLOCK:
             break
     kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+    if kind and tar.is_header(head[: tar.BLOCK]):
+        kind = ""
     whole = _chain(head, chunks)
     if not kind:
         return whole
@@ -148,6 +172,7 @@ def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _members(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
     """Decompress members until the input ends; zeros between and after them are padding."""
     inner: Decompressor | None = None
+    members, size = 0, 0
     for chunk in chunks:
         data = chunk
         while data:
@@ -155,10 +180,21 @@ def _members(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
                 data = data.lstrip(b"\0")
                 inner = _decompressor(kind) if data else None
                 continue
-            yield from _outputs(inner, data, kind)
+            for plain in _outputs(inner, data, kind):
+                size += len(plain)
+                yield plain
+            if inner.eof:
+                members += 1
+                _check_members(members, size, kind)
             data, inner = (inner.unused_data, None) if inner.eof else (b"", inner)
     if inner is not None:
         raise Corrupt(f"the {kind} data is truncated")
+
+
+def _check_members(members: int, size: int, kind: str) -> None:
+    """Raise Corrupt for a stream that is chopped to be slow: time goes with the number of members."""
+    if members > _MEMBERS_THAT_ARE_FEW and size < members * _SMALLEST_MEMBER:
+        raise Corrupt(f"the {kind} data is chopped into {members} members for {size} bytes")
 
 
 def _outputs(inner: Decompressor, data: bytes, kind: str) -> Iterator[bytes]:

@@ -18,8 +18,6 @@ BLOCK = 512
 MAX_NAME = 4096
 MAX_HEADER_DATA = 1 << 20
 MAX_SIZE = 1 << 40
-# No layer is larger; what claims to be is a bomb that would fill the disk.
-MAX_ARCHIVE = 1 << 37
 _MAX_TIME = 10**9 << 56
 _MAX_ID = (1 << 32) - 2  # the last one means "leave it" to chown(2)
 _MAX_MAJOR = (1 << 12) - 1
@@ -71,7 +69,6 @@ class TarReader:
         self._at = 0
         self._left = 0
         self._padding = 0
-        self._seen = 0
         self._extended = 0
         self._defaults: dict[str, bytes] = {}
 
@@ -139,9 +136,6 @@ class TarReader:
     def _refill(self) -> bool:
         """Have the next chunk; whether there is one."""
         for chunk in self._chunks:
-            self._seen += len(chunk)
-            if self._seen > MAX_ARCHIVE:
-                raise Corrupt(f"the archive is larger than {MAX_ARCHIVE} bytes")
             if chunk:
                 self._data, self._at = chunk, 0
                 return True
@@ -204,6 +198,15 @@ def padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % BLOCK)
 
 
+def is_header(block: bytes) -> bool:
+    """Whether a block is the header of an entry."""
+    try:
+        _check_header(block)
+    except (Corrupt, IndexError):
+        return False
+    return True
+
+
 def _check_header(header: bytes) -> None:
     expected = _number(header, 148, 156)
     total = sum(header) - sum(header[148:156]) + 8 * 32
@@ -231,7 +234,11 @@ def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
     if header[257:263] == b"ustar\0" and header[345]:
         name = f"{_text(header[345:500])}/{name}"
     if kind == "S" or _SPARSE in extra:
-        raise Corrupt(f'"{name}" is a sparse file, which no image may hold')
+        # tar writes a name of its own in place of the file's, which the pax header has.
+        name = _decoded(extra.get(_SPARSE) or extra.get("path") or b"") or name
+        raise Corrupt(
+            f'"{name}" is a sparse file, which no image may hold', "make the archive without --sparse (-S)"
+        )
     if kind not in _KNOWN:
         return None
     if kind == FILE and not code and name.endswith("/"):
@@ -267,15 +274,19 @@ def _check_entry(entry: Entry) -> None:
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+    return _decoded(field.split(b"\0", 1)[0])
+
+
+def _decoded(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _apply(extra: dict[str, bytes], entry: Entry) -> None:
     """Put into an entry what extended headers say."""
     if "path" in extra:
-        entry.name = extra["path"].decode("utf-8", "surrogateescape")
+        entry.name = _decoded(extra["path"])
     if "linkpath" in extra:
-        entry.link = extra["linkpath"].decode("utf-8", "surrogateescape")
+        entry.link = _decoded(extra["linkpath"])
     for field in _NUMBERS:
         if field in extra:
             setattr(entry, field, _decimal(extra[field], field))
@@ -314,7 +325,7 @@ def _pax_records(data: bytes) -> dict[str, bytes]:
         at = end
         name = key.decode("utf-8", "replace")
         if name.startswith(_SPARSE):
-            found[_SPARSE] = b""
+            found[_SPARSE] = value if name == f"{_SPARSE}name" else found.get(_SPARSE, b"")
         elif name in _KEYS or name.startswith(_XATTR):
             if b"\0" in (key if name.startswith(_XATTR) else value):
                 raise Corrupt(f"the archive is damaged: the pax header {name} holds a NUL character")

@@ -13,23 +13,33 @@ import os
 from ..errors import Corrupt
 from .overlay import is_whiteout, set_opaque
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .allowance import Allowance
+
 IMPLIED_MODE = 0o755
 # The checksum of a tree takes a descriptor a level.
 MAX_DEPTH = 128
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_DIRS = 96
+# What may be remembered of directories that only names speak of: a name of 4 kB speaks of two thousand.
+_MOST_IMPLIED = 64 << 20
+_COST_OF_NAME = 150
 _MAX_LINKS = 40
 
 
 class RootWalker:
     """The directories beneath a root, a context manager that owns their descriptors.
 
-    Paths are relative to the root, which is "". implied: directories that were made because something was in them.
-    What directory() gives out is the caller's own until give_back(), whatever is closed or removed meanwhile.
+    Paths are relative to the root, which is "". implied: directories that were made because something was in them;
+    among them are some that have been removed since. allowance: counts them. What directory() gives out is
+    the caller's own until give_back(), whatever is closed or removed meanwhile.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, allowance: Allowance) -> None:
         self.implied: set[str] = {""}
+        self._allowance = allowance
+        self._remembered = 0
         self._path = root
         self._root = -1
         self._kept: dict[str, int] = {}
@@ -64,21 +74,20 @@ class RootWalker:
         """Forget a directory that was removed, and those in it."""
         below = f"{path}/"
         self._close([kept for kept in self._kept if kept == path or kept.startswith(below)])
-        self.implied = {name for name in self.implied if name != path and not name.startswith(below)}
 
     def _walk(self, path: str, make: bool) -> tuple[str, int]:
         """Open one component after the other; a link is replaced by what it says, seen from inside the root."""
         rest = path.split("/")[::-1] if path else []
-        at, fd, links, below_link = "", self._root, 0, len(rest)
+        at, fd, links, below_link, link = "", self._root, 0, len(rest), ""
         while rest:
             name = rest.pop()
             child = f"{at}/{name}" if at else name
             of_link = len(rest) >= below_link
             found = self._kept.get(child)
             if found is None:
-                found = self._open_linked(child, fd, path) if of_link else self._open(child, fd, make)
+                found = self._open_linked(child, fd, link) if of_link else self._open(child, fd, make)
             if found is None:
-                links, below_link = links + 1, min(below_link, len(rest))
+                links, below_link, link = links + 1, min(below_link, len(rest)), child
                 rest += _link_target(child, fd, links)[::-1]
                 at, fd = "", self._root
                 continue
@@ -109,6 +118,10 @@ class RootWalker:
             raise Corrupt(
                 f'the archive has an entry beneath more than {MAX_DEPTH} directories: "{path[:60]}..."'
             )
+        self._allowance.take_entries(1)
+        self._remembered += len(path) + _COST_OF_NAME
+        if self._remembered > _MOST_IMPLIED:
+            raise Corrupt("the archive has too many entries in directories that it does not have itself")
         name = path.rpartition("/")[2]
         os.mkdir(name, IMPLIED_MODE, dir_fd=parent)
         fd = os.open(name, _OPEN_DIR, dir_fd=parent)
@@ -118,12 +131,13 @@ class RootWalker:
         self.implied.add(path)
         return fd
 
-    def _open_linked(self, path: str, parent: int, wanted: str) -> int | None:
+    def _open_linked(self, path: str, parent: int, link: str) -> int | None:
         try:
             return self._open(path, parent, make=False)
         except FileNotFoundError as err:
             raise Corrupt(
-                f'the archive has "{wanted}" beneath a link to "{path}", which is not in it'
+                f'the link "{link}" leads to "{path}", and the archive has no such directory',
+                "put the entry where the link leads, or make the directory in the same layer",
             ) from err
 
     def _keep(self, path: str, fd: int) -> None:

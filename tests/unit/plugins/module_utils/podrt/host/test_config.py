@@ -14,8 +14,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config 
     Config,
     Credentials,
     configured_data_dir,
+    configured_limits,
     read_config,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import MEMBERS, Limits
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 
 BASIC = {
@@ -120,6 +122,26 @@ def test_a_default_stage1(dirs: Dirs) -> None:
     )
 
 
+LIMITS = {"rktKind": "limits", "rktVersion": "v1"}
+
+
+@pytest.mark.finding("attack-F9")
+def test_bounds_of_what_is_unpacked_are_configured_each_by_itself(dirs: Dirs) -> None:
+    assert configured_limits(dirs.paths) == Limits()
+    assert Limits() == Limits(64 << 30, 2_000_000, 200)
+    dirs.write("system/limits.d/l.json", {**LIMITS, "unpackedBytes": 1000, "unpackedEntries": 10})
+    dirs.write("local/limits.d/l.json", {**LIMITS, "unpackedEntries": 20})
+    dirs.write("local/limits.d/m.json", {**LIMITS, "unpackedRatio": 30})
+    assert configured_limits(dirs.paths) == dirs.read().limits == Limits(1000, 20, 30)
+
+
+@pytest.mark.parametrize("value", [0, -1, "64Gi", True, 1.5, [1]], ids=repr)
+@pytest.mark.parametrize("member", MEMBERS.values())
+def test_a_bound_is_a_whole_number_of_at_least_one(dirs: Dirs, member: str, value: object) -> None:
+    dirs.write("local/limits.d/l.json", {**LIMITS, member: value})
+    assert f'local/limits.d/l.json: "{member}" must be a whole number' in dirs.refusal()
+
+
 @pytest.mark.behaviour("B33")
 def test_only_regular_json_files_count(dirs: Dirs, tmp_path: pathlib.Path) -> None:
     dirs.write("local/auth.d/readme.txt", "{")
@@ -135,6 +157,11 @@ def test_only_regular_json_files_count(dirs: Dirs, tmp_path: pathlib.Path) -> No
         ("auth.d", BASIC, 'auth for domain "example.com" is already specified'),
         ("auth.d", DOCKER, 'auth for docker registry "quay.io" is already specified'),
         ("paths.d", PATHS, "data directory is already specified"),
+        (
+            "limits.d",
+            {"rktKind": "limits", "rktVersion": "v1", "unpackedRatio": 5},
+            '"unpackedRatio" is already specified',
+        ),
     ],
 )
 def test_nothing_is_said_twice_in_one_directory(

@@ -148,6 +148,28 @@ def test_why_a_program_cannot_run(tmp_path: pathlib.Path) -> None:
     assert complaint(str(tmp_path)) == f'"{tmp_path}" is not executable'
 
 
+@pytest.mark.finding("case-09")
+@pytest.mark.behaviour("A29")
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (b"#!%s/nosuch\r\n", "nosuch\\r"),
+        (b"#! \t%s/nosuch\t-x\n", "nosuch"),
+        (b"#!%s/nosuch\0more\n", "nosuch"),
+        (b"#!%s/no\x1b[31msuch\n", "no\\x1b[31msuch"),
+        (b"#!%s/no\xc3\xbcch\x0b\n", "noüch\\x0b"),
+    ],
+    ids=["CR LF", "tabs", "NUL", "escape", "vertical tab"],
+)
+def test_the_interpreter_that_is_missing_is_named_as_the_kernel_reads_it(
+    tmp_path: pathlib.Path, line: bytes, named: str
+) -> None:
+    script = tmp_path / "script"
+    script.write_bytes(line % bytes(tmp_path))
+    script.chmod(0o755)
+    assert complaint(str(script)) == f'Unable to open "{tmp_path}/{named}": No such file or directory'
+
+
 def test_a_program_that_only_looks_like_one_is_left_to_the_kernel(tmp_path: pathlib.Path) -> None:
     program = tmp_path / "program"
     for size in (b"\xff\xff", b"\1\0"):  # of an entry of its table

@@ -12,7 +12,10 @@ import tarfile
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import extract, tar
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import Limits
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import extract, tar, times, walker
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.allowance import Allowance
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.checksum import checksum
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.extract import Extraction
 
 pytestmark = [pytest.mark.root, pytest.mark.behaviour("B52")]
@@ -22,11 +25,11 @@ SYMLINK = {"type": tarfile.SYMTYPE}
 
 @pytest.fixture(name="unpack")
 def _unpack(make_tar, tmp_path):
-    def unpack(*members, whiteouts=False):
+    def unpack(*members, whiteouts=False, limits=None):
         root = tmp_path / "root"
         root.mkdir(exist_ok=True)
         reader = tar.TarReader(iter([make_tar(*members, format=tarfile.PAX_FORMAT)]))
-        with Extraction(str(root), whiteouts=whiteouts) as extraction:
+        with Extraction(str(root), Allowance(limits), whiteouts=whiteouts) as extraction:
             for found in reader:
                 extraction.add(found, extract.clean(found.name), reader)
         return root, extraction
@@ -349,3 +352,66 @@ def test_a_whiteout_of_nothing_is_corrupt(unpack, entry, name):
 def test_in_an_aci_such_names_mean_nothing(unpack, entry):
     root, _other = unpack(entry(".wh.x", b"y"))
     assert (root / ".wh.x").read_bytes() == b"y"
+
+
+@pytest.mark.finding("case-14")
+def test_an_entry_beneath_a_link_to_nothing_is_named_with_the_link(unpack, entry):
+    """As kaniko wrote: the layer makes a link of what was a directory, and hides a name in it."""
+    with pytest.raises(Corrupt) as caught:
+        unpack(entry("a", linkname="b", **SYMLINK), entry("a/.wh.f", b""), whiteouts=True)
+    assert caught.value.message.startswith('cannot extract "a/.wh.f": the link "a" leads to "b"')
+
+
+@pytest.mark.finding("case-14")
+@pytest.mark.parametrize("target", ["b", "/b", "a", "../x", "file"])
+def test_what_is_refused_beneath_a_link_names_the_entry(unpack, entry, target):
+    with pytest.raises(Corrupt, match='"a/f"'):
+        unpack(entry("file", b""), entry("a", linkname=target, **SYMLINK), entry("a/f", b""))
+
+
+@pytest.mark.finding("attack-F9")
+@pytest.mark.parametrize("name", ["f{}", "d{}/f", "d/{}/"], ids=["files", "implied", "directories"])
+def test_more_entries_than_allowed_are_refused_with_the_setting_to_raise(unpack, entry, name):
+    members = [entry(name.format(n), None if name.endswith("/") else b"") for n in range(30)]
+    with pytest.raises(Corrupt, match="more than 20 entries") as caught:
+        unpack(*members, limits=Limits(unpacked_entries=20))
+    assert "unpackedEntries" in caught.value.hint
+
+
+@pytest.mark.finding("attack-F9")
+def test_directories_that_only_names_speak_of_are_not_remembered_without_end(unpack, entry, monkeypatch):
+    monkeypatch.setattr(walker, "_MOST_IMPLIED", 10_000)
+    with pytest.raises(Corrupt, match="directories that it does not have"):
+        unpack(*(entry("/".join(["x" * 20, str(n)] * 10), b"") for n in range(30)))
+
+
+@pytest.mark.finding("attack-F9")
+def test_memory_for_entries_is_bounded_and_what_comes_out_is_the_same(unpack, entry, monkeypatch, tmp_path):
+    """Digests beyond the bound are read again, times beyond it wait in a file."""
+    members = [
+        entry(".", mtime=9),
+        *(entry(f"d{n}", mtime=1000 + n) for n in range(20)),
+        *(entry(f"d{n}/f", b"%d" % n) for n in range(20)),
+        entry("d3", b"a file now"),
+        entry("d5", mtime=5),
+        entry("implied/f", b""),
+    ]
+    root, extraction = unpack(*members)
+    plain = checksum(str(root), extraction.digests)
+    assert len(extraction.digests) > 20
+    os.rename(root, tmp_path / "first")
+    monkeypatch.setattr(extract, "_MOST_REMEMBERED", 1000)
+    monkeypatch.setattr(times, "_MOST_HELD", 3)
+    root, extraction = unpack(*members)
+    assert len(extraction.digests) < 4
+    assert checksum(str(root), extraction.digests) == checksum(str(root)) == plain
+    assert [(root / name).stat().st_mtime for name in ("d0", "d5", "d19", "implied")] == [1000, 5, 1019, 0]
+    assert extraction.implied == {"implied"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "root"]
+
+
+def test_an_implied_directory_that_was_replaced_is_none(unpack, entry):
+    _root, extraction = unpack(
+        entry("a/b/c/f", b""), entry("a", b"file"), entry("x"), entry("y", linkname="x", **SYMLINK)
+    )
+    assert extraction.implied == {""}

@@ -7,7 +7,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import itertools
 import lzma
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +24,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import programs
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import stream
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import Limits
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import stream, tar
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.allowance import Allowance
 
 PLAIN = b"".join(b"%d\n" % number for number in range(300_000))
 
@@ -85,6 +89,97 @@ def test_truncated_zstd_is_corrupt(monkeypatch):
     data = subprocess.run(["zstd", "-c"], input=PLAIN, stdout=subprocess.PIPE, check=True).stdout
     with pytest.raises(Corrupt, match="zstd"):
         list(stream.decompressed(pieces(data[:-10])))
+
+
+SKIPPED = b"\x2a\x4d\x18" + (4).to_bytes(4, "little") + bytes(4)
+
+
+@needs_zstd
+@pytest.mark.finding("case-06")
+@pytest.mark.parametrize("first", range(0x50, 0x60), ids=hex)
+def test_zstd_that_begins_with_a_frame_to_skip_is_zstd(monkeypatch, first):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    data = subprocess.run(["zstd", "-c"], input=b"plain", stdout=subprocess.PIPE, check=True).stdout
+    assert b"".join(stream.decompressed(iter([bytes((first,)) + SKIPPED + data]))) == b"plain"
+
+
+@pytest.mark.parametrize(
+    "magic", [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"], ids=repr
+)
+@pytest.mark.parametrize("size", [1, 600])
+def test_a_tar_whose_first_name_begins_like_compressed_data_is_plain(magic, size):
+    name = magic.decode("utf-8", "surrogateescape") + "x"
+    header = bytearray(tar.header_of(tar.Entry("x" * len(magic + b"x"), tar.FILE)))
+    header[: len(magic) + 1] = os.fsencode(name)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    data = bytes(header) + bytes(1024)
+    assert b"".join(stream.decompressed(pieces(data, size))) == data
+
+
+@needs_zstd
+@pytest.mark.finding("case-19")
+@pytest.mark.behaviour("A6")
+def test_what_the_program_complains_of_is_in_the_error_and_not_on_standard_error(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    data = subprocess.run(["zstd", "-c"], input=PLAIN, stdout=subprocess.PIPE, check=True).stdout
+    with pytest.raises(Corrupt, match="premature end"):
+        list(stream.decompressed(pieces(data[:-10])))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.finding("attack-F9")
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+@pytest.mark.parametrize("content", [b"", b"x"], ids=["empty", "of one byte"])
+def test_data_that_is_chopped_into_members_is_corrupt(pack, content):
+    with pytest.raises(Corrupt, match="chopped into 10001 members"):
+        list(stream.decompressed(itertools.repeat(pack(content), 200_000)))
+
+
+def test_many_members_with_something_in_them_are_read():
+    """eStargz has one a file, and each holds at least a header."""
+    members = itertools.repeat(gzip.compress(bytes(512)), 10_100)
+    assert sum(map(len, stream.decompressed(members))) == 512 * 10_100
+
+
+@pytest.mark.finding("attack-F9")
+@pytest.mark.parametrize(
+    ("limits", "setting"),
+    [
+        (Limits(unpacked_bytes=150 << 20, unpacked_ratio=10_000), "unpackedBytes"),
+        (Limits(), "unpackedRatio"),
+    ],
+    ids=["size", "ratio"],
+)
+def test_what_swells_beyond_its_bound_is_refused_with_the_setting_to_raise(limits, setting):
+    bomb = gzip.compress(bytes(200 << 20), 9)
+    seen = 0
+    with pytest.raises(Corrupt, match="refusing to unpack") as caught:
+        for chunk in stream.metered(pieces(bomb), Allowance(limits)):
+            seen += len(chunk)
+    assert setting in caught.value.hint
+    assert seen <= 150 << 20
+
+
+def test_small_data_may_be_all_zeros():
+    data = gzip.compress(bytes(90 << 20), 9)
+    assert sum(map(len, stream.metered(iter([data]), Allowance()))) == 90 << 20
+
+
+def test_the_layers_of_an_image_share_its_allowance():
+    allowance = Allowance(Limits(unpacked_bytes=1000))
+    assert b"".join(stream.metered(iter([bytes(600)]), allowance)) == bytes(600)
+    with pytest.raises(Corrupt, match="more than 1000 bytes"):
+        list(stream.metered(iter([bytes(600)]), allowance))
+
+
+def test_an_archive_without_end_is_refused():
+    with pytest.raises(Corrupt, match="more than 1048576 bytes"):
+        list(
+            tar.TarReader(
+                stream.metered(itertools.repeat(bytes(512)), Allowance(Limits(unpacked_bytes=1 << 20)))
+            )
+        )
 
 
 def test_without_zstd_the_error_names_what_to_install(monkeypatch):
