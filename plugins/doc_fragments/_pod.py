@@ -93,7 +93,7 @@ options:
             required: true
       memory:
         description:
-          - The most memory, such as V(128M) or V(64Mi).
+          - The most memory, such as V(128M) or V(64Mi). V(128m), which other tools read as mebibytes, is refused.
         type: str
       cpu:
         description:
@@ -140,7 +140,8 @@ options:
             type: str
       no_new_privileges:
         description:
-          - Whether programs of the app can gain privileges, as set-user-ID programs do.
+          - Whether to keep programs of the app from gaining privileges, as set-user-ID programs do.
+          - An app that is not root and has a filter of system calls never gains any, whatever this says.
         type: bool
       readonly_rootfs:
         description:

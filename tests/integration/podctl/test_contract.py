@@ -233,3 +233,21 @@ def test_who_speaks_is_said_first(pods: PodHost) -> None:
     assert "stage1: failed to setup network: networks not found: lan\n" in done.err
     assert "run-prepared: " not in done.err
     assert prefixes(pods.podctl("run-prepared", uuid).err) == {"run-prepared"}
+
+
+@pytest.mark.finding("attack-F10")
+def test_a_damaged_filter_is_named_and_preparing_again_heals(pods: PodHost) -> None:
+    words = (pods.image, "--exec=/bin/grep", "--", "^Seccomp:", "/proc/self/status")
+    uuid = pods.ok("prepare", *words)
+    damaged = [
+        *(pods.data / "filters").iterdir(),
+        pods.data / "pods/prepared" / uuid / "appsinfo/busybox/filter",
+    ]
+    for path in damaged:
+        path.write_bytes(path.read_bytes().replace(b"\x06\0\0\0\x01\0\x05\0", b"\x06\0\0\0\0\0\xff\x7f"))
+    done = pods.podctl("run-prepared", "--net=none", uuid)
+    assert (done.status, done.texts) == (254, [])
+    assert str(damaged[-1]) in done.err.replace("/run/", "/prepared/")
+    assert "prepare it again" in done.err
+    done = pods.podctl("run", "--net=none", *words)
+    assert (done.status, done.texts) == (0, ["Seccomp:\t2"]), done.err

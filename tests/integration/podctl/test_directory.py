@@ -55,7 +55,10 @@ def test_a_pod_is_these_files_and_no_others(pods: PodHost) -> None:
     tree = (top / "appsinfo/web/treeStoreID").read_text()
     prepared = {
         *("pod", "runspec", "runtime", "pod-created", "overlay-prepared"),
-        *(f"appsinfo/web/{name}" for name in ("manifest", "treeStoreID", "lower", "filter", "prefill")),
+        *(
+            f"appsinfo/web/{name}"
+            for name in ("manifest", "treeStoreID", "lower", "filter", "filter.sha256", "prefill")
+        ),
         "stage1/rootfs/opt/stage2/web/manifest",
     }
     assert files_of(top) == prepared

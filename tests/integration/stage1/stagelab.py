@@ -18,7 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
+    documents,
+    filter_files,
+    lifecycle,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.filters import compile_filter
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
 
@@ -171,7 +175,7 @@ class StageLab:
                     self.paths, app.app, insecure="seccomp" in runspec.insecure, arch=self.host.arch
                 )
                 if filtered:
-                    pathlib.Path(pod.dir.app_filter(app.name)).write_bytes(filtered)
+                    filter_files.write(pod.dir.app_filter(app.name), filtered)
             if runspec.overlay:
                 pathlib.Path(pod.dir.overlay_prepared).touch()
             pod.move("run")

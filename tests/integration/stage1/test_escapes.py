@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import pty
+import struct
 import subprocess
 import termios
 from collections.abc import Iterator
@@ -280,17 +281,23 @@ def test_a_number_that_means_no_change_is_nobody(stage: StageLab, who: dict[str,
     assert "out of range" in done.err
 
 
+ALLOWS_ALL = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000)
+
+
+@pytest.mark.finding("attack-F10")
 @pytest.mark.behaviour("C49")
-@pytest.mark.parametrize("how", ["absent", "empty"])
-def test_a_filter_that_has_got_lost_is_an_error(stage: StageLab, how: str) -> None:
+@pytest.mark.parametrize(
+    "content", [None, b"", b"cut", ALLOWS_ALL], ids=["absent", "empty", "cut", "allows all"]
+)
+def test_a_filter_that_is_lost_or_damaged_is_an_error(stage: StageLab, content: bytes | None) -> None:
     pod = stage.sh("echo ran")
     path = pathlib.Path(pod.dir.app_filter("main"))
     path.unlink()
-    if how == "empty":
-        path.touch()
+    if content is not None:
+        path.write_bytes(content)
     done = pod.call()
     assert (done.status, done.lines) == (254, [])
-    assert "filter" in done.err
+    assert done.err.startswith('corrupt: the system call filter of app "main" is ')
 
 
 def test_a_detached_pod_has_nothing_to_do_with_the_terminal_of_its_starter(stage: StageLab) -> None:

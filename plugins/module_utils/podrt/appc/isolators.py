@@ -43,7 +43,8 @@ class Memory(Value):
         """A limit below a page cannot hold a process."""
         if self.limit < 4096:
             raise InvalidSpec(
-                f"memory limit of {self.limit} bytes too low. Try a reasonable value, such as --memory=16M",
+                f"memory limit of {self.limit} bytes too low",
+                "use a reasonable value, such as 16M",
                 where="memory",
             )
         if self.limit > _LARGEST_LIMIT:

@@ -15,6 +15,8 @@ _SUFFIXES: dict[str, int] = {
     **{suffix: 1000 ** (n + 2) for n, suffix in enumerate("kMGTPE")},
     **{suffix + "i": 1000 * 1024 ** (n + 1) for n, suffix in enumerate("KMGTPE")},
 }
+_DOCKER_UNITS = "kKmMgGtTpP"
+_DOCKER = rf"([0-9]+(?:\.[0-9]*)?) ?([bB{_DOCKER_UNITS}])(?:i?[bB])?"
 _LONGEST = 40  # digits cost more than they say, and Python reads no more than 4300
 _HINT = (
     "write a number with an optional suffix: m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei (128M, 64Mi, 750m)"
@@ -41,6 +43,24 @@ def parse_millis(text: str, where: str = "") -> int:
 def parse_units(text: str, where: str = "") -> int:
     """A quantity in whole units (bytes), rounded up. Raises InvalidSpec."""
     return -(-parse_millis(text, where) // 1000)
+
+
+def parse_bytes(text: str, where: str = "") -> int:
+    """A number of bytes that somebody writes. Raises InvalidSpec, with the right spelling for one of docker's."""
+    foreign = re.fullmatch(_DOCKER, text.strip()) if len(text) <= _LONGEST else None
+    number, unit = (foreign[1], foreign[2]) if foreign else ("", "")
+    if unit == "m":
+        raise InvalidSpec(
+            f'"{text}": m means thousandths here', f"write {number}M or {number}Mi", where=where
+        )
+    try:
+        return parse_units(text, where)
+    except InvalidSpec as err:
+        if not foreign:
+            raise
+        small = "k" if unit in "kK" else unit.upper()
+        right = f"{number}{small} or {number}{unit.upper()}i" if unit in _DOCKER_UNITS else number
+        raise InvalidSpec(err.reason, f"write {right}", where=where) from err
 
 
 def format_millis(millis: int) -> str:

@@ -12,7 +12,7 @@ from ..appc.isolators import Capabilities, CpuShares, Memory, OomScoreAdj, Secco
 from ..appc.isolators import Cpu as CpuLimit
 from ..appc.names import ACIdentifier, ACName
 from ..appc.ports import ExposedPort, is_address
-from ..appc.quantity import parse_millis, parse_units
+from ..appc.quantity import parse_bytes, parse_millis
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
 from ..pod.runspec import IPC_MODES, Dns, HostsFile
@@ -187,8 +187,14 @@ def parse_gids(text: str) -> tuple[int, ...]:
 
 
 def parse_memory(text: str) -> Memory:
-    """--memory 128M. Raises InvalidSpec."""
-    return Memory(parse_units(text))
+    """--memory 128M. Raises InvalidSpec with rkt's words."""
+    limit = parse_bytes(text)
+    try:
+        return Memory(limit)
+    except InvalidSpec as err:
+        if "too low" not in err.reason:
+            raise
+        raise InvalidSpec(f"{err.reason}. Try a reasonable value, such as --memory=16M") from err
 
 
 def parse_cpu(text: str) -> CpuLimit:

@@ -14,10 +14,11 @@ import os
 from ..appc.isolators import NoNewPrivileges, Seccomp
 from ..errors import HostFailure, InvalidSpec, Unsupported
 from ..host.digests import sha256
-from ..host.files import make_dirs, write_atomically
-from ..host.reading import read_bytes
+from ..host.files import make_dirs
 from ..value import Value
+from . import filter_files
 from . import seccomp_sets as sets
+from .socket_guard import SOCKETS, guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from ..appc.app import App
     from ..host.paths import Paths
 
-_VERSION = 1
+_VERSION = 2
 _KILL, _ENOSYS = "kill", "ENOSYS"
+# Calls that a set of calls allows with harmless arguments only; one that is named by itself is allowed as it is.
+CHECKED = ("clone", "personality", *SOCKETS)
+_OURS = "pods"
 # Every namespace flag of clone(2) but CLONE_NEWTIME. Source: docker's default profile.
 _CLONE_NAMESPACES = 0x7E020000
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
-_EVERYTHING, _NOTHING = "@appc.io/all", "@appc.io/empty"
+EVERYTHING, NOTHING = "@appc.io/all", "@appc.io/empty"
+DEFAULT_SET = "@docker/default-whitelist"
 _SUB_ARCHES = {"amd64": ("X86", "X32"), "aarch64": ("ARM",)}
 _ARM_ONLY = (
     "arm_fadvise64_64",
@@ -46,14 +51,14 @@ _ARM_ONLY = (
 class Profile(Value):
     """A filter before it is compiled.
 
-    default and action: "allow", "kill" or the name of an errno; names get action, all others default. checked: clone
-    and personality are allowed with harmless arguments only. clone3 answers ENOSYS, so that libc falls back to clone.
+    default and action: "allow", "kill" or the name of an errno; names get action, all others default. checked: those
+    of CHECKED that are allowed with harmless arguments only. clone3 answers ENOSYS, so that libc falls back to clone.
     """
 
     default: str
     action: str
     names: tuple[str, ...]
-    checked: bool = False
+    checked: tuple[str, ...] = ()
 
 
 def needs_no_new_privs(app: App) -> bool:
@@ -66,26 +71,26 @@ def profile_of(app: App, arch: str) -> Profile | None:
     given = [isolator for isolator in app.isolators if isinstance(isolator, Seccomp)]
     if len(given) > 1:
         raise InvalidSpec("at most one seccomp isolator is allowed", where="isolators")
-    if not given or (given[0].mode == "remove" and given[0].names == (_NOTHING,)):
+    if not given or (given[0].mode == "remove" and given[0].names == (NOTHING,)):
         return _default_profile(arch)
     isolator = given[0]
-    if isolator.mode == "retain" and _EVERYTHING in isolator.names:
+    if isolator.mode == "retain" and EVERYTHING in isolator.names:
         return None
     refusal = isolator.errno or _KILL
     if refusal != _KILL and not hasattr(errno, refusal):
         raise InvalidSpec(
             f'"{refusal}" is not an errno of this machine', "errno(3) lists them", where="seccomp.errno"
         )
-    names = tuple(sorted({name for item in isolator.names for name in _expanded(item, arch)}))
     if isolator.mode == "retain":
-        return Profile(refusal, "allow", tuple(sorted({*names, *sets.ALWAYS, *sets.OURS})))
-    return Profile("allow", refusal, names)
+        return _whitelist(refusal, isolator.names, arch)
+    names = {name for item in isolator.names for name in expanded(item, arch)}
+    return Profile("allow", refusal, tuple(sorted(names)))
 
 
 def unknown_items(app: App) -> tuple[str, ...]:
     """The calls and sets of an app's isolators that nothing is known of, and that so mean nothing. Pure."""
     items = [name for isolator in app.isolators if isinstance(isolator, Seccomp) for name in isolator.names]
-    return tuple(item for item in items if item not in (_EVERYTHING, _NOTHING) and not _is_known(item))
+    return tuple(item for item in items if item not in (EVERYTHING, NOTHING) and not _is_known(item))
 
 
 def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> bytes | None:
@@ -98,13 +103,12 @@ def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> byte
         return None
     cached = f"{paths.filters}/{_key(profile, arch)}"
     try:
-        return read_bytes(cached)
-    except FileNotFoundError:
-        pass
-    program = _compiled(profile, arch)
-    try:
+        kept = filter_files.intact(cached)
+        if kept is not None:
+            return kept
+        program = _compiled(profile, arch)
         make_dirs(paths.filters)
-        write_atomically(cached, program)
+        filter_files.replace(cached, program)
     except OSError as err:
         raise HostFailure.of("cannot keep a seccomp filter", err) from err
     return program
@@ -112,10 +116,19 @@ def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> byte
 
 def _default_profile(arch: str) -> Profile:
     """What rkt allowed by default, and what a libc of today needs; a refused call answers EPERM, it does not kill."""
-    return Profile("EPERM", "allow", _expanded("@docker/default-whitelist", arch), checked=True)
+    return _whitelist("EPERM", (DEFAULT_SET,), arch)
 
 
-def _expanded(item: str, arch: str) -> tuple[str, ...]:
+def _whitelist(refusal: str, items: tuple[str, ...], arch: str) -> Profile:
+    """These calls and what every program needs to start and end; nothing but harmless arguments by way of a set."""
+    named = {item for item in items if not item.startswith("@")}
+    from_sets = {name for item in items if item.startswith("@") for name in expanded(item, arch)} - named
+    checked = tuple(name for name in CHECKED if name in from_sets)
+    names = {*named, *from_sets, *sets.ALWAYS, *sets.OURS} - set(checked)
+    return Profile(refusal, "allow", tuple(sorted(names)), checked)
+
+
+def expanded(item: str, arch: str) -> tuple[str, ...]:
     """The calls that an item of a set means; a wildcard that is not known means none. Source: behaviours C49."""
     if not item.startswith("@"):
         return (item,)
@@ -125,6 +138,8 @@ def _expanded(item: str, arch: str) -> tuple[str, ...]:
         return (*sets.DOCKER_WHITELIST, *sets.NEWER, *arm)
     if scope in ("docker", "rkt") and name == "default-blacklist":
         return sets.DOCKER_BLACKLIST
+    if scope == _OURS and name in CHECKED:
+        return (name,)
     if scope == "systemd":
         return sets.SYSTEMD.get("default" if name == "default-whitelist" else name, ())
     return ()
@@ -132,7 +147,7 @@ def _expanded(item: str, arch: str) -> tuple[str, ...]:
 
 def _is_known(item: str) -> bool:
     if item.startswith("@"):
-        return bool(_expanded(item, ""))
+        return bool(expanded(item, ""))
     lists = (sets.DOCKER_WHITELIST, sets.NEWER, sets.DOCKER_BLACKLIST, sets.ALWAYS, sets.OURS, _ARM_ONLY)
     return any(item in names for names in (*lists, *sets.SYSTEMD.values()))
 
@@ -163,9 +178,9 @@ def _library() -> ModuleType:
 
 def _compiled(profile: Profile, arch: str) -> bytes:
     library = _library()
-    actions = {"allow": library.ALLOW, _KILL: library.KILL_PROCESS}
+    actions: dict[str, int] = {"allow": library.ALLOW, _KILL: library.KILL_PROCESS}
 
-    def action_of(name: str) -> object:
+    def action_of(name: str) -> int:
         return actions[name] if name in actions else library.ERRNO(getattr(errno, name))
 
     program = library.SyscallFilter(defaction=action_of(profile.default))
@@ -175,14 +190,22 @@ def _compiled(profile: Profile, arch: str) -> bytes:
     for name in profile.names:
         if name != "clone3" or profile.action != "allow":
             _add(program, action, name)
-    if profile.checked:
-        check = library.Arg
-        _add(program, action, "clone", check(0, library.MASKED_EQ, _CLONE_NAMESPACES, 0))
-        for persona in _PERSONALITIES:
-            _add(program, action, "personality", check(0, library.EQ, persona))
+    for name in profile.checked:
+        for arguments in _harmless(library, name):
+            _add(program, action, name, *arguments)
     if profile.default != "allow":
         _add(program, action_of(_ENOSYS), "clone3")
-    return _exported(program)
+    return guard(profile.checked, arch, action_of(profile.default)) + _exported(program)
+
+
+def _harmless(library: ModuleType, name: str) -> tuple[tuple[object, ...], ...]:
+    """The arguments that a checked call is allowed with, as rules; those of sockets are looked at by the guard."""
+    check = library.Arg
+    if name == "clone":
+        return ((check(0, library.MASKED_EQ, _CLONE_NAMESPACES, 0),),)
+    if name == "personality":
+        return tuple((check(0, library.EQ, persona),) for persona in _PERSONALITIES)
+    return ((),)
 
 
 def _add(program: object, action: object, name: str, *arguments: object) -> None:

@@ -16,7 +16,7 @@ from ..host.files import make_dirs, remove_tree, write_new
 from ..host.overlayfs import why_no_overlay
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..host.syscalls import syncfs
-from ..pod import documents
+from ..pod import documents, filter_files
 from ..pod.filters import compile_filter
 from ..pod.lifecycle import create
 from ..store import index, trees
@@ -121,6 +121,7 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
     _write_documents(host, pod, manifest, runspec)
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
+        write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
         _check_lower(pod, app.name)
         _prepare_root(host, pod, app.name)
 
@@ -164,9 +165,9 @@ def write_filter(host: Host, pod: Pod, app: RuntimeApp, *, insecure: bool) -> No
     """Compile the filter of an app's system calls, or remove it where the app has none. Raises PodError, OSError."""
     compiled = compile_filter(host.paths, app.app, insecure=insecure, arch=host.arch) if app.app else None
     if compiled is not None:
-        write_new(pod.dir.app_filter(app.name), compiled)
+        filter_files.write(pod.dir.app_filter(app.name), compiled)
     else:
-        remove_tree(pod.dir.app_filter(app.name))
+        filter_files.remove(pod.dir.app_filter(app.name))
 
 
 def _prepare_root(host: Host, pod: Pod, app: str) -> None:
@@ -180,12 +181,12 @@ def _prepare_root(host: Host, pod: Pod, app: str) -> None:
 
 def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
     make_dirs(new.dir.app_info(app))
-    for name in ("manifest", "treeStoreID", "lower", "filter", "prefill"):
+    for name in ("manifest", "treeStoreID", "lower", "prefill"):
         try:
             given = read_bytes(f"{old.dir.app_info(app)}/{name}", beneath=old.dir.path)
             write_new(f"{new.dir.app_info(app)}/{name}", given)
         except FileNotFoundError:
-            if name not in ("filter", "prefill"):
+            if name != "prefill":
                 raise
 
 

@@ -8,8 +8,9 @@ import os
 
 from ..errors import Corrupt, HostFailure, Unsupported
 from ..host.files import make_dirs, write_new
-from ..host.reading import read_bytes, read_text, read_text_or
+from ..host.reading import read_text, read_text_or
 from ..net.resolv import hosts_file, resolv_conf
+from ..pod import filter_files
 from ..pod.cgroups import Group
 from ..pod.documents import read_app_manifest, read_lower, read_runspec
 from .mounts import OverlayStep
@@ -119,18 +120,15 @@ def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], .
 
 def _filter(pod: PodDir, app: RuntimeApp) -> bytes:
     """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through."""
-    try:
-        found = read_bytes(pod.app_filter(app.name), beneath=pod.path)
-    except FileNotFoundError:
-        found = b""
+    found = filter_files.read(pod, app.name)
     if not found and "seccomp" not in read_runspec(pod).insecure:
         from ..pod.filters import profile_of  # not needed where all is well
 
         if app.app and profile_of(app.app, os.uname().machine):
             raise Corrupt(
                 f'the system call filter of app "{app.name}" is missing',
-                "prepare the pod anew",
-                path=pod.path,
+                "remove the pod and prepare it again",
+                path=pod.app_filter(app.name),
             )
     return found
 

@@ -9,7 +9,7 @@ from ..appc.fields import Fields, checked_text
 from ..appc.isolators import Capabilities, Cpu, CpuShares, Memory, NoNewPrivileges, OomScoreAdj, Seccomp
 from ..appc.names import ACName
 from ..appc.ports import ExposedPort, Port, is_address
-from ..appc.quantity import parse_millis, parse_units
+from ..appc.quantity import parse_bytes, parse_millis, parse_units
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
 from ..image.fetch import FetchPolicy
@@ -135,7 +135,7 @@ def _isolators(options: Fields) -> tuple[Isolator, ...]:
     place = options.where_of
     try:
         if options.has("memory"):
-            found.append(Memory(parse_units(options.text("memory"), "memory")))
+            found.append(Memory(parse_bytes(options.text("memory"), "memory")))
         if options.has("cpu"):
             found.append(Cpu(parse_millis(options.text("cpu"), "cpu")))
         if options.has("cpu_shares"):

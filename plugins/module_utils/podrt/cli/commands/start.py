@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
-from ...host.files import remove_tree, write_atomically
-from ...pod import documents
+from ...host.files import write_atomically
+from ...pod import documents, filter_files
 from ...pod.lifecycle import PodState, open_pod
 from ..flags import UsageError
 from ..podargs import only_argument, resolve
@@ -113,7 +113,7 @@ def _apply_flags(call: Call, pod: Pod) -> None:
     write_atomically(pod.dir.runspec, canonical_json(wanted.to_json()))
     if not secure:
         for app in documents.read_manifest(pod.dir).apps:
-            remove_tree(pod.dir.app_filter(app.name))
+            filter_files.remove(pod.dir.app_filter(app.name))
 
 
 def _write_filters(call: Call, pod: Pod) -> None:
@@ -122,7 +122,7 @@ def _write_filters(call: Call, pod: Pod) -> None:
     for app in documents.read_manifest(pod.dir).apps:
         compiled = app.app and compile_filter(call.host.paths, app.app, insecure=False, arch=call.host.arch)
         if compiled:
-            write_atomically(pod.dir.app_filter(app.name), compiled)
+            filter_files.replace(pod.dir.app_filter(app.name), compiled)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

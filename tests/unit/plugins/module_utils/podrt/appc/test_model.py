@@ -43,6 +43,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.quantity import (
     format_bytes,
+    parse_bytes,
     parse_millis,
     parse_units,
 )
@@ -134,6 +135,32 @@ def test_quantities_of_bytes(text: str, count: int) -> None:
 @pytest.mark.parametrize(("text", "millis"), [("750m", 750), ("2", 2000), ("0.5", 500), ("1.0001", 1001)])
 def test_quantities_of_cores(text: str, millis: int) -> None:
     assert parse_millis(text) == millis
+
+
+@pytest.mark.finding("case-15")
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("512m", "write 512M or 512Mi"),
+        ("1.5m", "write 1.5M or 1.5Mi"),
+        ("2g", "write 2G or 2Gi"),
+        ("2GB", "write 2G or 2Gi"),
+        ("64kb", "write 64k or 64Ki"),
+        ("64K", "write 64k or 64Ki"),
+        ("1 MiB", "write 1M or 1Mi"),
+        ("4096b", "write 4096"),
+    ],
+)
+def test_a_size_as_docker_spells_it_is_refused_with_the_right_one(text: str, hint: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_bytes(text, "memory")
+    assert (caught.value.where, caught.value.hint) == ("memory", hint)
+
+
+@pytest.mark.finding("case-15")
+@pytest.mark.parametrize("text", ["128M", "64Mi", "1G", "4096", "1k", "1e6", "1.5Gi"])
+def test_a_size_in_units_of_appc_is_taken(text: str) -> None:
+    assert parse_bytes(text) == parse_units(text)
 
 
 @pytest.mark.parametrize("text", ["", "12X", "-1", "1 G", "Mi", "0x10", "1e99", "1..2"])

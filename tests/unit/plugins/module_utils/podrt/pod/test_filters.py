@@ -22,11 +22,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import seccomp_sets
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.filters import (
+    CHECKED,
     Profile,
     compile_filter,
     needs_no_new_privs,
     profile_of,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.socket_guard import REFUSED_FAMILIES
 
 if TYPE_CHECKING:
     from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Isolator
@@ -46,10 +48,10 @@ def profile(*isolators: Isolator, arch: str = "amd64") -> Profile:
 @pytest.mark.parametrize("isolators", [(), (Seccomp("remove", ("@appc.io/empty",)),)], ids=["none", "empty"])
 def test_the_default_allows_what_rkt_did_and_a_libc_of_today_needs(isolators: tuple[Isolator, ...]) -> None:
     found = profile(*isolators)
-    assert (found.default, found.action, found.checked) == ("EPERM", "allow", True)
-    assert {"read", "execve", "socket", "openat2", "statx", "rseq", "clock_gettime64"} <= set(found.names)
+    assert (found.default, found.action, found.checked) == ("EPERM", "allow", CHECKED)
+    assert {"read", "execve", "bind", "openat2", "statx", "rseq", "clock_gettime64"} <= set(found.names)
     assert set(found.names).isdisjoint(
-        {"mount", "umount2", "bpf", "keyctl", "io_uring_setup", "userfaultfd", "setns"}
+        {"mount", "umount2", "bpf", "keyctl", "io_uring_setup", "userfaultfd", "setns", "syslog", *CHECKED}
     )
 
 
@@ -65,6 +67,18 @@ def test_a_retain_set_is_a_whitelist_that_kills() -> None:
     assert {"read", "execve", "exit", "exit_group", "getrlimit", "rt_sigreturn", "sigreturn"} <= set(
         found.names
     )
+
+
+@pytest.mark.finding("rkt-R5")
+@pytest.mark.behaviour("C52")
+@pytest.mark.parametrize("item", ["@docker/default-whitelist", "@rkt/default-whitelist"])
+def test_a_set_allows_harmless_arguments_and_a_call_by_name_all(item: str) -> None:
+    assert profile(Seccomp("retain", (item,))).checked == CHECKED
+    named = profile(Seccomp("retain", (item, "clone", "socket")))
+    assert set(CHECKED) - set(named.checked) == {"clone", "socket"}
+    assert {"clone", "socket"} <= set(named.names)
+    assert profile(Seccomp("retain", ("@pods/clone", "read"))).checked == ("clone",)
+    assert "clone" in profile(Seccomp("remove", (item,))).names
 
 
 @pytest.mark.behaviour("C50", "C51")
@@ -139,6 +153,86 @@ raise SystemExit(ctypes.get_errno() if libc.syscall(*(ctypes.c_long(n) for n in 
     assert under(program, code) == answer
 
 
+# How a program calls the kernel: natively, as x32, with garbage above an int, and as i386 does, both ways.
+CALLS = """import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+page = libc.mmap(None, 8192, 7, 0x62, -1, 0)
+ctypes.memmove(page, bytes.fromhex("5389f889f389d131d2cd805bc3"), 13)
+i386 = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_uint)(page)
+def native(*numbers):
+    return -ctypes.get_errno() if libc.syscall(*(ctypes.c_long(n) for n in numbers)) == -1 else 0
+def pointed(call, family):
+    (ctypes.c_int * 4).from_address(page + 4096)[:] = [family, 1, 0, 0]
+    return i386(102, call, page + 4096)
+"""
+
+
+def answer_of(program: bytes, call: str) -> int:
+    """What a call answers under a filter, as an errno; 0 for one that succeeds."""
+    return under(program, f"{CALLS}answer = {call}\nraise SystemExit(max(-answer, 0))")
+
+
+@X86
+@pytest.mark.finding("attack-F8")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "native(41, {0}, 1, 0)",
+        "native(41, 0x7700000000 + {0}, 1, 0)",
+        "native(53, {0}, 1, 0, page)",
+        "native(41 | 0x40000000, {0}, 1, 0)",
+        "i386(359, {0}, 1)",
+        "i386(360, {0}, 1)",
+        "pointed(1, {0})",
+        "pointed(8, {0})",
+    ],
+)
+def test_no_socket_leads_around_the_network_namespace(tmp_path: pathlib.Path, call: str) -> None:
+    program = compiled(tmp_path)
+    assert program
+    each = ", ".join(call.format(family) for family in (*REFUSED_FAMILIES, 46, 0x1234))
+    assert under(program, f"{CALLS}raise SystemExit(set([{each}]) != {{-{errno.EPERM}}})") == 0
+    assert {38, 40} < set(REFUSED_FAMILIES)
+
+
+@X86
+@pytest.mark.finding("attack-F8")
+@pytest.mark.parametrize("family", [1, 2, 10, 16])
+def test_ordinary_sockets_can_be_made(tmp_path: pathlib.Path, family: int) -> None:
+    program = compiled(tmp_path)
+    assert program
+    assert answer_of(program, f"native(41, {family}, 2, 0)") == 0
+    assert answer_of(program, f"i386(359, {family}, 2)") == 0
+    assert answer_of(program, "native(53, 1, 1, 0, page)") == 0
+
+
+@X86
+@pytest.mark.finding("attack-F8", "rkt-R5")
+def test_what_is_named_by_itself_is_not_looked_at(tmp_path: pathlib.Path) -> None:
+    retained = compiled(tmp_path, Seccomp("retain", ("@docker/default-whitelist",), "ENOTSUP"))
+    assert retained
+    assert answer_of(retained, "native(41, 40, 1, 0)") == errno.ENOTSUP
+    assert answer_of(retained, "pointed(1, 2)") == errno.ENOTSUP
+    named = compiled(tmp_path, Seccomp("retain", ("@docker/default-whitelist", "socketcall"), "ENOTSUP"))
+    assert named
+    assert answer_of(named, "native(41, 40, 1, 0)") == errno.ENOTSUP
+    assert answer_of(named, "pointed(1, 2)") == 0
+    everything = compiled(tmp_path, Seccomp("retain", ("@docker/default-whitelist", "socket"), "ENOTSUP"))
+    assert everything
+    assert answer_of(everything, "native(41, 40, 1, 0)") != errno.ENOTSUP
+
+
+@X86
+@pytest.mark.finding("rkt-R5")
+@pytest.mark.parametrize("item", ["@docker/default-whitelist", "@rkt/default-whitelist"])
+def test_a_program_under_the_whitelist_makes_threads_and_children(tmp_path: pathlib.Path, item: str) -> None:
+    program = compiled(tmp_path, Seccomp("retain", (item,)))
+    assert program
+    thread = "import os, threading; t = threading.Thread(target=print); t.start(); t.join()"
+    assert under(program, f"{thread}; os.waitpid(os.fork() or os._exit(0), 0)") == 0
+
+
 @X86
 @pytest.mark.behaviour("C50")
 def test_a_blacklist_kills_and_a_whitelist_lets_through(tmp_path: pathlib.Path) -> None:
@@ -159,7 +253,7 @@ def test_programs_are_kept_by_what_they_are_made_from(
     first = compiled(tmp_path)
     other = compiled(tmp_path, Seccomp("remove", ("getcwd",)))
     assert first != other
-    assert len(os.listdir(Paths(data=str(tmp_path)).filters)) == 2
+    assert len([name for name in os.listdir(Paths(data=str(tmp_path)).filters) if name.endswith(".bpf")]) == 2
     monkeypatch.setitem(sys.modules, "pyseccomp", None)
     assert compile_filter(Paths(data=str(tmp_path)), app(), insecure=False, arch="amd64") == first
     assert compile_filter(Paths(data=str(tmp_path)), app(), insecure=True, arch="amd64") is None
@@ -167,3 +261,26 @@ def test_programs_are_kept_by_what_they_are_made_from(
         compile_filter(
             Paths(data=str(tmp_path)), app(Seccomp("remove", ("sync",))), insecure=False, arch="amd64"
         )
+
+
+@pytest.mark.finding("attack-F10")
+@pytest.mark.parametrize(
+    "damage", [b"", b"junk", b"\x06\0\0\0\0\0\xff\x7f" * 9], ids=["empty", "cut", "allows all"]
+)
+@pytest.mark.parametrize("suffix", [".bpf", ".bpf.sha256"])
+def test_a_kept_program_that_is_not_what_was_compiled_is_compiled_again(
+    tmp_path: pathlib.Path, damage: bytes, suffix: str
+) -> None:
+    first = compiled(tmp_path)
+    (kept,) = (
+        path
+        for path in pathlib.Path(Paths(data=str(tmp_path)).filters).iterdir()
+        if path.name.endswith(suffix)
+    )
+    whole = kept.read_bytes()
+    kept.write_bytes(damage)
+    assert compiled(tmp_path) == first
+    assert kept.read_bytes() == whole
+    kept.unlink()
+    assert compiled(tmp_path) == first
+    assert kept.read_bytes() == whole

@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The beginning of a filter: which families of sockets may be made. Pure.
+
+libseccomp cannot say it: on x86 it takes a rule about socket(2) for one about socketcall(2), whose arguments lie in
+memory where no filter sees them. So there socketcall(2) makes no sockets at all; socket(2) is as old as Linux 4.3.
+Only where nothing but i386 is run is it let through.
+
+AF_VSOCK leads to the hypervisor and to other guests whatever the network namespace says, AF_ALG to the ciphers of the
+kernel; the others have been taken out of the kernel, with their bugs. Source: seccomp(2), socketcall(2),
+linux/socket.h, asm/unistd.h, docker's default profile.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    # An instruction: code, operand, and where to go on for yes and for no. A text is the label of what follows.
+    Line = Union[str, tuple[int, int, str, str]]
+
+SOCKETS = ("socket", "socketcall", "socketpair")
+# DECnet, Econet, ATM SVC, IrDA, WANPIPE, ISDN, CAIF; AF_ALG, AF_VSOCK.
+REFUSED_FAMILIES = (12, 19, 20, 23, 25, 34, 37, 38, 40)
+_FIRST_UNKNOWN_FAMILY = 46
+_LOAD, _AND, _EQUAL, _AT_LEAST, _GO, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x05, 0x06
+_NR, _ARCH, _ARGUMENT = 0, 4, 16 if sys.byteorder == "little" else 20
+_NOT_X32 = 0xFFFFFFFF & ~0x40000000
+_MAKING = {"socket": 1, "socketpair": 8}  # as socketcall(2) counts
+_NEXT = ""
+
+
+class Machine(Value):
+    """An architecture as filters see it: its AUDIT_ARCH, and the numbers of the calls; -1 for no socketcall."""
+
+    audit: int
+    socket: int
+    socketpair: int
+    socketcall: int = -1
+
+
+_X86_64 = Machine(0xC000003E, 41, 53)
+_I386 = Machine(0x40000003, 359, 360, 102)
+_AARCH64, _ARM = Machine(0xC00000B7, 198, 199), Machine(0x40000028, 281, 288)
+_MACHINES = {
+    "amd64": (_X86_64, _I386),
+    "i386": (_I386.replace(socketcall=-1),),
+    "aarch64": (_AARCH64, _ARM),
+    "armv6l": (_ARM,),
+    "armv7l": (_ARM,),
+    "riscv64": (Machine(0xC00000F3, 198, 199),),
+}
+
+
+def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
+    """Instructions before a filter that refuse what a socket may not be, and else go on to the filter.
+
+    checked: the names of calls to look at, others are passed over. refusal: what the kernel is told, a SECCOMP_RET_.
+    """
+    calls = tuple(name for name in SOCKETS if name in checked)
+    machines = _MACHINES.get(arch, ()) if calls else ()
+    if not machines:
+        return b""
+    lines: list[Line] = []
+    for machine in machines:
+        lines += _calls_of(machine, calls)
+    lines += [
+        (_GO, 0, "end", ""),
+        "multiplexed",
+        (_LOAD, _ARGUMENT, _NEXT, _NEXT),
+        *((_EQUAL, number, "refuse", _NEXT) for name, number in _MAKING.items() if name in calls),
+        (_GO, 0, "end", ""),
+        "family",
+        (_LOAD, _ARGUMENT, _NEXT, _NEXT),  # an int to the kernel, whatever stands above it
+        (_AT_LEAST, _FIRST_UNKNOWN_FAMILY, "refuse", _NEXT),
+        *((_EQUAL, family, "refuse", _NEXT) for family in REFUSED_FAMILIES),
+        (_GO, 0, "end", ""),
+        "refuse",
+        (_RETURN, refusal, _NEXT, _NEXT),
+        "end",
+    ]
+    return _assembled(lines)
+
+
+def _calls_of(machine: Machine, calls: tuple[str, ...]) -> list[Line]:
+    """Where the calls of one architecture lead; those of another are passed over."""
+    other = f"not {machine.audit}"
+    lines: list[Line] = [
+        (_LOAD, _ARCH, _NEXT, _NEXT),
+        (_EQUAL, machine.audit, _NEXT, other),
+        (_LOAD, _NR, _NEXT, _NEXT),
+    ]
+    if machine.audit == _X86_64.audit:
+        lines.append((_AND, _NOT_X32, _NEXT, _NEXT))
+    for name in ("socket", "socketpair"):
+        if name in calls:
+            lines.append((_EQUAL, vars(machine)[name], "family", _NEXT))
+    if "socketcall" in calls and machine.socketcall >= 0:
+        lines.append((_EQUAL, machine.socketcall, "multiplexed", _NEXT))
+    return [*lines, (_GO, 0, "end", ""), other]
+
+
+def _assembled(lines: list[Line]) -> bytes:
+    """The bytes of struct sock_filter; jumps lead forward, by the number of instructions that they pass over."""
+    places: dict[str, int] = {}
+    instructions: list[tuple[int, int, str, str]] = []
+    for line in lines:
+        if isinstance(line, str):
+            places[line] = len(instructions)
+        else:
+            instructions.append(line)
+    program = b""
+    for at, (code, operand, yes, no) in enumerate(instructions):
+        to_yes, to_no = (places.get(label, at + 1) - at - 1 for label in (yes, no))
+        if code == _GO:
+            program += struct.pack("HBBI", code, 0, 0, to_yes)
+        else:
+            program += struct.pack("HBBI", code, to_yes, to_no, operand)
+    return program
