@@ -12,6 +12,28 @@ from __future__ import annotations
 import os
 
 
+def printable(text: str, keep: str = "") -> str:
+    """A text as people may see it: what is no visible character is escaped, as Python writes it.
+
+    Text of an image, a registry, an archive or an app could else move the cursor, turn the direction of a line or
+    forge a row of a table. keep: characters that stay. Done where text reaches people, and harmless when done twice.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character in keep or character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def reason_of(err: OSError) -> str:
+    """The kernel's reason as rkt writes it: no such file or directory."""
+    text = err.strerror or str(err)
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
 class PodError(Exception):
     """An error that a user can act on.
 
@@ -87,7 +109,7 @@ class HostFailure(PodError):
     def of(cls, doing: str, err: OSError, hint: str = "") -> HostFailure:
         """Wrap an OSError; doing is the attempt, such as "cannot write the pod manifest"."""
         path = err.filename if isinstance(err.filename, str) else ""
-        reason = err.strerror or str(err)
+        reason = reason_of(err)
         text = f"{doing}: {path}: {reason}" if path and path not in doing else f"{doing}: {reason}"
         return cls(
             text, hint, path=path, errno=err.errno or 0, error=os.strerror(err.errno) if err.errno else ""

@@ -49,7 +49,7 @@ def manifests(pods: PodHost) -> list[pathlib.Path]:
 def test_a_full_disk_is_told_in_one_line(pods: PodHost, stream: str, status: int) -> None:
     done = shell(pods, f"{stream} /dev/full", "list")
     assert done.returncode == status
-    wanted = "podctl: cannot write the result: No space left on device\n" if status else ""
+    wanted = "podctl: cannot write the result: no space left on device\n" if status else ""
     assert done.stderr == wanted
 
 

@@ -71,7 +71,7 @@ def test_a_start_on_a_full_disk_leaves_no_group(tmp_path: pathlib.Path) -> None:
             while filler.write(bytes(4096)):
                 pass
         done = pod.call()
-        assert (done.status, "No space left" in done.err) == (254, True), done.err
+        assert (done.status, "no space left" in done.err) == (254, True), done.err
         assert groups_of(pod.uuid) == []
         os.unlink(small / "filler")
         lab.close()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import HostFailure, InvalidSpec
+from ..errors import HostFailure, InvalidSpec, printable
 from ..host.reading import read_text
 from ..value import Value
 
@@ -52,7 +52,14 @@ class Call(Value):
     @staticmethod
     def tell(text: str) -> None:
         """A line of the result, on standard output."""
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{printable(text)}\n")
+
+    @staticmethod
+    def tell_json(value: object, how: str) -> None:
+        """The result in one of output.FORMATS, on standard output. Raises InvalidSpec."""
+        from .output import as_json
+
+        sys.stdout.write(f"{as_json(value, how)}\n")
 
     def pod_arguments(self) -> tuple[str, ...]:
         """The UUIDs, or beginnings of UUIDs, or names that the command is about. Raises InvalidSpec, HostFailure."""
@@ -63,13 +70,13 @@ class Call(Value):
 
 def say(prefix: str, text: str) -> None:
     """A line for people, on standard error; where nobody can read it, the work still goes on."""
-    write_error(f"{prefix}: {text}\n")
+    write_error(f"{prefix}: {printable(text)}\n")
 
 
 def write_error(text: str) -> None:
-    """Write to standard error what is no result."""
+    """Write to standard error what is no result: lines, which may begin with a tab."""
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(printable(text, keep="\n\t"))
     except BrokenPipeError:
         raise
     except OSError:
@@ -81,7 +88,7 @@ def complain(prefix: str, err: PodError, *, debug: bool) -> None:
     say(prefix, err.message)
     cause, indent = err.__cause__, "  "
     while debug and cause is not None:
-        write_error(f"{indent}\u2514\u2500{cause}\n")
+        write_error(f"{indent}\u2514\u2500{printable(str(cause))}\n")
         cause, indent = cause.__cause__, indent + "  "
     if err.hint:
         say(prefix, f"hint: {err.hint}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from ..appc.volumes import EmptyVolume, HostVolume
-from ..errors import InvalidSpec
+from ..errors import InvalidSpec, printable
 from ..pod.lifecycle import PodState
 from .durations import format_age, format_time
 
@@ -43,6 +43,7 @@ _HAVE_STATUS = (
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Cells padded with tabs to columns of multiples of eight. Source: Go text/tabwriter with padding 1."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     columns = len(rows[0]) if rows else 0
     widths = [max(len(row[column]) + 1 for row in rows) for column in range(columns - 1)]
     lines = []

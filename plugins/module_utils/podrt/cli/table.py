@@ -46,6 +46,7 @@ _FORMAT = Flag("format", "FORMAT", "json or json-pretty")
 _FULL = Flag("full", "", "show everything in full", bare="true")
 _NO_LEGEND = Flag("no-legend", "", "leave out the header", bare="true")
 _PRETTY = Flag("pretty-print", "", "indent the JSON", bare="true")
+_SECRETS = Flag("show-secrets", "", "show passwords on a terminal as well", bare="true")
 
 _LIST = (_FULL, _NO_LEGEND, _FORMAT)
 _STATUS = (
@@ -125,7 +126,7 @@ def _fetch_flags() -> Sequence[Flag]:
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
 COMMANDS = (
     Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
-    Command("config", "", "print the configuration", "about", lambda: (_PRETTY,)),
+    Command("config", "", "print the configuration", "about", lambda: (_PRETTY, _SECRETS)),
     Command(
         "enter",
         "[--app=APP] UUID [COMMAND ...]",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from ..errors import reason_of
 from . import syscalls
 from .files import remove_tree
 from .mountinfo import read_mounts
@@ -21,7 +22,7 @@ def why_no_overlay(directory: str) -> str:
     if fs_type in _FIT and "\toverlay\n" in kernel_text("/proc/filesystems") + "\n":
         return ""
     code = _try(directory)
-    return f"{fs_type} in {directory}: {os.strerror(code)}" if code else ""
+    return f"{fs_type} in {directory}: {reason_of(OSError(code, os.strerror(code)))}" if code else ""
 
 
 def _fs_type(directory: str) -> str:

@@ -4,10 +4,10 @@
 
 Four readers, by what is trusted:
 
-    read_bytes, read_text, read_tail    nothing: regular files only, never through a link, bounded
-    read_trusted                        who wrote it, such as root's configuration: links count, the rest as above
-    read_given                          what the command line names, as cat would: a pipe too, bounded
-    read_kernel                         the kernel: /proc, /sys and cgroups
+    read_bytes, read_text, open_regular    nothing: regular files only, never through a link, bounded
+    read_trusted                           who wrote it, such as root's configuration: links count, the rest as above
+    read_given                             what the command line names, as cat would: a pipe too, bounded
+    read_kernel                            the kernel: /proc, /sys and cgroups
 
 None of them waits for a writer, but for read_given. What is missing is a FileNotFoundError; what is there and is no
 such file is Corrupt. A file is looked at before it is opened, since opening some devices does something already.
@@ -25,7 +25,6 @@ from ..errors import Corrupt
 # Bounds, in bytes.
 WORD = 64 << 10  # an ID, a PID, a status, a lease, a mark
 DOCUMENT = 16 << 20  # a JSON document, a unit, an environment
-TAIL = 1 << 20  # of a log, for a failure or a result
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLLOW = os.O_PATH | os.O_CLOEXEC
@@ -77,16 +76,6 @@ def read_number(path: str, *, beneath: str = "") -> int | None:
     if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= _DIGITS):
         raise Corrupt(f"cannot read {path}: it holds no number", path=path)
     return int(text)
-
-
-def read_tail(path: str, limit: int = TAIL, *, beneath: str = "") -> bytes:
-    """The last bytes of a regular file, at most limit of them. Raises as read_bytes."""
-    fd = open_regular(path, beneath=beneath)
-    try:
-        os.lseek(fd, max(0, os.fstat(fd).st_size - limit), os.SEEK_SET)
-        return _drained(fd, limit, path)[:limit]
-    finally:
-        os.close(fd)
 
 
 def read_trusted(path: str, limit: int = DOCUMENT) -> bytes:

@@ -24,7 +24,7 @@ _CHUNK = 64 << 10
 
 
 class LogLine(Value):
-    """One line of an app. time: RFC 3339 in UTC, which sorts as text."""
+    """One line of an app. time: RFC 3339 in UTC, which sorts as text. text: bytes that are no text as surrogates."""
 
     time: str
     app: str
@@ -58,7 +58,7 @@ def read_log(pod: PodDir, app: str) -> Iterator[LogLine]:
             continue
         try:
             for line in _lines(fd):
-                yield parse_line(app, line.decode(errors="replace"))
+                yield parse_line(app, line.decode(errors="surrogateescape"))
         finally:
             os.close(fd)
 
@@ -79,7 +79,9 @@ def tail(pod: PodDir, app: str, count: int, limit: int = TAIL) -> tuple[LogLine,
         limit -= len(text)
         found = [line for line in text.split(b"\n") if line] + found
     return (
-        tuple(parse_line(app, line.decode(errors="replace")) for line in found[-count:]) if count > 0 else ()
+        tuple(parse_line(app, line.decode(errors="surrogateescape")) for line in found[-count:])
+        if count > 0
+        else ()
     )
 
 
@@ -124,9 +126,14 @@ def last_lines(pod: PodDir, app: str, count: int) -> dict[str, list[str]]:
     """The texts of the same lines, as results show them: stdout_lines and stderr_lines."""
     last = tail(pod, app, count)
     return {
-        f"{stream}_lines": [line.text for line in last if line.stream == stream]
+        f"{stream}_lines": [_as_text(line.text) for line in last if line.stream == stream]
         for stream in ("stdout", "stderr")
     }
+
+
+def _as_text(text: str) -> str:
+    """What an app has said as JSON may hold it: bytes that are no text are replaced."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def parse_line(app: str, line: str) -> LogLine:

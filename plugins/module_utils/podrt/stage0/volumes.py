@@ -14,7 +14,7 @@ import stat
 from ..appc.fields import Fields, canonical_json, parse_json
 from ..appc.names import ACName
 from ..appc.volumes import parse_mode
-from ..errors import Conflict, HostFailure, InvalidSpec, PodError
+from ..errors import Conflict, HostFailure, InvalidSpec, PodError, reason_of
 from ..host import datadir
 from ..host.files import disk_usage, entries, make_dirs, remove_tree, rename_synced, write_atomically
 from ..host.reading import read_bytes
@@ -81,7 +81,7 @@ def read_volume(host: Host, name: str) -> VolumeStatus | None:
     try:
         asked = _read_document(host, name)
     except OSError as err:
-        return found.replace(problem=f"cannot read its volume.json: {err.strerror}")
+        return found.replace(problem=f"cannot read its volume.json: {reason_of(err)}")
     except InvalidSpec as err:
         return found.replace(problem=err.message)
     return found.replace(labels=asked.labels, asked=asked)

@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 
-from ..errors import Corrupt, HostFailure
+from ..errors import Corrupt, HostFailure, reason_of
 from ..host.files import remove_tree
 from . import tar
 from .allowance import Allowance
@@ -95,7 +95,7 @@ class Extraction:
             self._add(entry, path, reader)
         except OSError as err:
             if err.errno in _DAMAGE:
-                raise Corrupt(f'cannot extract "{path}": {err.strerror}') from err
+                raise Corrupt(f'cannot extract "{path}": {reason_of(err)}') from err
             raise HostFailure.of(f'cannot extract "{path}"', err, _hint(err)) from err
         finally:
             self._walker.give_back()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 
-from ..errors import Corrupt, Unsupported, Untrusted
+from ..errors import Corrupt, Unsupported, Untrusted, reason_of
 from ..host import programs
 from . import tar
 
@@ -244,7 +244,7 @@ def _unzstd_by_program(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from programs.pipe((program, "-dcq"), chunks)
     except OSError as err:
-        raise Corrupt(f"the zstd data is damaged: {err.strerror}") from err
+        raise Corrupt(f"the zstd data is damaged: {reason_of(err)}") from err
 
 
 class _File:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 
+from ..errors import printable
 from ..pod.lifecycle import open_pod
 from ..pod.logs import last_lines
 
@@ -31,7 +32,7 @@ def outcome_result(outcome: Outcome) -> dict[str, object]:
 
 def _side(outcome: Outcome, side: str) -> str:
     lines = [
-        f"{difference.path}: {getattr(difference, side)}"
+        f"{difference.path}: {printable(str(getattr(difference, side)))}"
         for difference in outcome.differences
         if getattr(difference, side) is not None
     ]

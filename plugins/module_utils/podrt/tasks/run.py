@@ -11,7 +11,7 @@ import os
 
 from ..appc.fields import Fields
 from ..appc.names import ACName
-from ..errors import Bug, InvalidSpec, NotFound, Unsupported, known
+from ..errors import Bug, InvalidSpec, NotFound, Unsupported, known, printable
 from ..host.host import Host
 from ..host.paths import Paths
 from ..image import fetch
@@ -40,7 +40,13 @@ def run_task(name: str, options: dict[str, object], *, check: bool) -> dict[str,
         raise Unsupported(
             "pods need root", "set become: true on the play or the task", uid=os.geteuid(), where="become"
         )
-    return TASKS[name](host, fields, check)
+    result = TASKS[name](host, fields, check)
+    if "msg" in result:
+        result["msg"] = printable(str(result["msg"]))
+    warnings = result.get("warnings")
+    if isinstance(warnings, list):
+        result["warnings"] = [printable(str(warning)) for warning in warnings]
+    return result
 
 
 def _paths(options: Fields) -> Paths:
@@ -218,7 +224,7 @@ def failure(err: Exception) -> dict[str, object]:
     changes = facts.pop("changes", [])
     return {
         "failed": True,
-        "msg": found.message + (f" ({found.hint})" if found.hint else ""),
+        "msg": printable(found.message + (f" ({found.hint})" if found.hint else "")),
         "error": found.kind,
         "hint": found.hint,
         "changes": changes,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 
 from ...appc.names import AC_VERSION
-from ..output import as_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +35,10 @@ def config(call: Call) -> int:
     from ...host.config import read_config
 
     found = read_config(call.host.paths)
-    documents = [*_auth(found), *_docker(found), _paths(found, call), _stage1(found)]
+    shown = _as_it_is if call.options.on("show-secrets") or not sys.stdout.isatty() else _hidden
+    documents = [*_auth(found, shown), *_docker(found, shown), _paths(found, call), _stage1(found)]
     how = "json-pretty" if call.options.on("pretty-print", default=True) else "json"
-    call.tell(as_json({"stage0": documents}, how))
+    call.tell_json({"stage0": documents}, how)
     return 0
 
 
@@ -46,24 +46,35 @@ def _document(kind: str, **members: object) -> dict[str, object]:
     return {"rktVersion": "v1", "rktKind": kind, **members}
 
 
-def _auth(found: Config) -> list[dict[str, object]]:
+def _as_it_is(secret: str) -> str:
+    return secret
+
+
+def _hidden(_secret: str) -> str:
+    return "hidden: --show-secrets shows it"
+
+
+def _auth(found: Config, shown: Callable[[str], str]) -> list[dict[str, object]]:
     return [
-        _document("auth", domains=[domain], type=held.type, **_secrets(held)) for domain, held in found.auth
+        _document("auth", domains=[domain], type=held.type, **_secrets(held, shown))
+        for domain, held in found.auth
     ]
 
 
-def _secrets(held: Credentials) -> dict[str, object]:
+def _secrets(held: Credentials, shown: Callable[[str], str]) -> dict[str, object]:
     if held.type == "basic":
-        return {"credentials": {"user": held.user, "password": held.password}}
+        return {"credentials": {"user": held.user, "password": shown(held.password)}}
     if held.type == "oauth":
-        return {"credentials": {"token": held.token}}
-    secrets = {"accessKeyID": held.access_key, "secretAccessKey": held.secret_key}
+        return {"credentials": {"token": shown(held.token)}}
+    secrets = {"accessKeyID": held.access_key, "secretAccessKey": shown(held.secret_key)}
     return {"credentials": secrets, "awsRegion": held.region}
 
 
-def _docker(found: Config) -> list[dict[str, object]]:
+def _docker(found: Config, shown: Callable[[str], str]) -> list[dict[str, object]]:
     return [
-        _document("dockerAuth", registries=[registry], credentials={"user": user, "password": password})
+        _document(
+            "dockerAuth", registries=[registry], credentials={"user": user, "password": shown(password)}
+        )
         for registry, (user, password) in found.docker
     ]
 

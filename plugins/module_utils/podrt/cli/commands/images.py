@@ -13,7 +13,7 @@ from ...image.reference import AppcName, ImageKey, parse_reference
 from ...store import index
 from ..durations import format_age, format_time, parse_duration
 from ..flags import UsageError
-from ..output import as_json, format_size, table
+from ..output import format_size, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def image_list(call: Call) -> int:
     for field in reversed(_fields(options.text("sort", "importtime"))):
         images.sort(key=_SORT_KEYS[field], reverse=order == "desc")
     if options.text("format"):
-        call.tell(as_json([_image_json(image) for image in images] or None, options.text("format")))
+        call.tell_json([_image_json(image) for image in images] or None, options.text("format"))
         return 0
     rows = [] if options.on("no-legend") else [[_HEADERS[field] for field in fields]]
     sys.stdout.write(table(rows + [[_cell(image, field, full) for field in fields] for image in images]))
@@ -149,7 +149,7 @@ def image_cat_manifest(call: Call) -> int:
         raise UsageError("image cat-manifest takes one image")
     image = _find(call, call.words.arguments[0])
     pretty = call.options.on("pretty-print", default=True)
-    call.tell(as_json(image.manifest.to_json(), "json-pretty" if pretty else "json"))
+    call.tell_json(image.manifest.to_json(), "json-pretty" if pretty else "json")
     return 0
 
 

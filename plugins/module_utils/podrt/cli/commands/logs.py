@@ -9,7 +9,7 @@ import os
 import re
 import time
 
-from ...errors import Corrupt, InvalidSpec, NotFound
+from ...errors import Corrupt, InvalidSpec, NotFound, printable
 from ...host.files import write_all
 from ...host.reading import open_regular
 from ...pod import documents
@@ -31,6 +31,8 @@ _MOST_NEWS = 16 << 20  # bytes at one look; the rest comes with the next
 _LONGEST_TAIL = 64 << 20
 _COUNT = re.compile(r"[0-9]{1,18}")
 _STREAMS = {"stdout": 1, "stderr": 2}
+# A control sequence. Source: ECMA-48 5.4.
+_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def logs(call: Call) -> int:
@@ -66,7 +68,7 @@ class Follower:
                 continue
             whole, newline, _rest = self._read(path, start, size).rpartition(b"\n")
             self._seen[inode] = start + len(whole) + len(newline)
-            lines = whole.decode(errors="replace").split("\n")
+            lines = whole.decode(errors="surrogateescape").split("\n")
             found += [parse_line(self._app, line) for line in lines if line]
         return found
 
@@ -129,9 +131,19 @@ def _time(line: LogLine) -> str:
 
 
 def _print(lines: Iterable[LogLine], named: bool) -> None:
+    terminals = [name for name, fd in _STREAMS.items() if os.isatty(fd)]
     for line in lines:
-        text = f"{line.app}: {line.text}\n" if named else f"{line.text}\n"
-        write_all(_STREAMS[line.stream], text.encode(errors="replace"))
+        said = for_terminal(line.text) if line.stream in terminals else line.text
+        text = f"{line.app}: {said}\n" if named else f"{said}\n"
+        write_all(_STREAMS[line.stream], text.encode(errors="surrogateescape"))
+
+
+def for_terminal(text: str) -> str:
+    """What an app has said as a terminal may have it: without colours, the rest escaped, but for tabs.
+
+    Source: journalctl(1), which leaves out as much.
+    """
+    return printable(_COLOUR.sub("", text.rstrip("\r")), keep="\t")
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"logs": logs}

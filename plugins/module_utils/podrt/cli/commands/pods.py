@@ -8,14 +8,14 @@ import os
 import sys
 import time
 
-from ...errors import HostFailure, InvalidSpec, NotFound
+from ...errors import HostFailure, InvalidSpec, NotFound, printable
 from ...pod import documents
 from ...pod.lifecycle import TERMINAL, PodState, make_state_dirs
 from ...stage0.status import list_pods, read_status
 from ..call import write_error
 from ..durations import parse_duration
 from ..flags import parse_bool
-from ..output import as_json, list_header, list_rows, pod_json, status_lines, table
+from ..output import list_header, list_rows, pod_json, status_lines, table
 from ..podargs import only_argument, resolve
 
 TYPE_CHECKING = False
@@ -34,14 +34,14 @@ def list_command(call: Call) -> int:
     pods = list_pods(call.host)
     how, full = call.options.text("format"), call.options.on("full")
     if how:
-        call.tell(as_json([pod_json(pod, call.host.paths) for pod in pods] or None, how))
+        call.tell_json([pod_json(pod, call.host.paths) for pod in pods] or None, how)
     else:
         rows = [] if call.options.on("no-legend") else [list_header(full=full)]
         sys.stdout.write(table(rows + list_rows(pods, time.time(), full=full)))
     problems = [pod for pod in pods if pod.problem]
     if problems:
         write_error(f"{len(problems)} error(s) encountered when listing pods:\n")
-        write_error("".join(f"{pod.uuid}: {pod.problem}\n" for pod in problems))
+        write_error("".join(f"{pod.uuid}: {printable(pod.problem)}\n" for pod in problems))
     return 0
 
 
@@ -66,9 +66,10 @@ def status(call: Call) -> int:
         found = read_status(pod)
     how = call.options.text("format")
     if how:
-        call.tell(as_json(pod_json(found, call.host.paths), how))
+        call.tell_json(pod_json(found, call.host.paths), how)
     else:
-        call.tell("\n".join(status_lines(found)))
+        for line in status_lines(found):
+            call.tell(line)
     return 0
 
 
@@ -122,7 +123,7 @@ def cat_manifest(call: Call) -> int:
             manifest = documents.read_manifest(pod.dir)
         except OSError as err:
             raise HostFailure.of("cannot read the pod manifest", err) from err
-    call.tell(as_json(manifest.to_json(), "json-pretty" if pretty else "json"))
+    call.tell_json(manifest.to_json(), "json-pretty" if pretty else "json")
     return 0
 
 

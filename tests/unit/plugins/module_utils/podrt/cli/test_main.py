@@ -193,7 +193,7 @@ def test_what_the_system_refuses_is_one_line_without_a_traceback(lab: PodLab, tm
     answer = lab.podctl(f"--dir={tmp_path}/file", "status", "abc")
     assert answer.status == 254
     assert answer.err == (
-        f"status: the operating system refused: {tmp_path}/file/names/abc: Not a directory\n"
+        f"status: the operating system refused: {tmp_path}/file/names/abc: not a directory\n"
         "status: hint: --debug shows where\n"
     )
     with pytest.raises(NotADirectoryError):

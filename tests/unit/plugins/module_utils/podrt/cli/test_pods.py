@@ -92,7 +92,7 @@ def test_a_status_by_a_file(lab: PodLab, tmp_path: object) -> None:
     missing = lab.podctl("status", f"--uuid-file={tmp_path}/none")
     assert (missing.status, missing.err) == (
         1,
-        f"status: unable to read UUID from file: {tmp_path}/none: No such file or directory\n",
+        f"status: unable to read UUID from file: {tmp_path}/none: no such file or directory\n",
     )
 
 

@@ -21,7 +21,6 @@ STRICT: dict[str, Reader] = {
     "text": reading.read_text,
     "text_or": lambda path: reading.read_text_or(path, "nothing"),
     "number": reading.read_number,
-    "tail": reading.read_tail,
     "open": lambda path: os.close(reading.open_regular(path)),
 }
 READERS = {**STRICT, "trusted": reading.read_trusted}
@@ -122,14 +121,6 @@ def test_more_than_the_bound_is_refused_without_reading_it(
         read(str(path), 10)
     path.write_bytes(b"0123456789")
     assert read(str(path), 10) == b"0123456789"
-
-
-@pytest.mark.finding("review-B12")
-def test_a_tail_is_the_end_of_a_file_and_no_more(tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(b"a" * 100 + b"the end")
-    assert reading.read_tail(str(path), 7) == b"the end"
-    assert reading.read_tail(str(path), 1000) == b"a" * 100 + b"the end"
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_whatever_is_raised_carries_the_changes_that_were_made(
 @pytest.mark.finding("review-B2")
 def test_what_fails_after_the_changes_carries_them_too() -> None:
     with (
-        pytest.raises(PodError, match="cannot look at it: No space") as caught,
+        pytest.raises(PodError, match="cannot look at it: no space") as caught,
         keeping([DONE.to_json()], "cannot look at it"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")

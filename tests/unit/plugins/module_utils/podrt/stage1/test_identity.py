@@ -98,7 +98,7 @@ def test_a_table_that_is_no_file_of_a_usual_size_is_an_error(
 
 def test_an_image_without_tables(root: int, image: pathlib.Path) -> None:
     (image / "etc" / "group").unlink()
-    with pytest.raises(HostFailure, match="No such file"):
+    with pytest.raises(HostFailure, match="no such file"):
         group_id(root, "workers")
 
 
