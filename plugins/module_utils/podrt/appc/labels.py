@@ -10,7 +10,18 @@ from .fields import Fields
 from .names import ACIdentifier
 
 # Source: appc schema/types/labels.go ValidOSArch.
-VALID_ARCHES = ("amd64", "i386", "aarch64", "aarch64_be", "armv6l", "armv7l", "armv7b", "ppc64le", "s390x")
+VALID_ARCHES = (
+    "amd64",
+    "i386",
+    "aarch64",
+    "aarch64_be",
+    "armv6l",
+    "armv7l",
+    "armv7b",
+    "ppc64le",
+    "s390x",
+    "riscv64",
+)
 
 
 class Labels(Value):

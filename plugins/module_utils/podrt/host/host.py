@@ -8,6 +8,7 @@ import os
 import sys
 
 from ..value import Value
+from .machine import machine
 from .paths import Paths
 
 # uname -m to appc's spelling. Source: behaviours B6.
@@ -35,9 +36,9 @@ class Host(Value):
     @classmethod
     def here(cls, paths: Paths) -> Host:
         """This machine with these directories, and the runtime that this code belongs to."""
-        machine = os.uname().machine
+        found = machine()
         runtime = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        return cls(paths, _ARCHES.get(machine, machine), runtime, os.path.realpath(sys.executable))
+        return cls(paths, _ARCHES.get(found, found), runtime, os.path.realpath(sys.executable))
 
     @property
     def podctl(self) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ import ctypes
 import errno
 import os
 
+from .machine import machine
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -264,7 +266,7 @@ def _bpf(command: int, attr: _BpfLoad | _BpfAttach) -> int:
 
 
 def _number(numbers: Mapping[str, int]) -> int:
-    number = numbers.get(os.uname().machine)
+    number = numbers.get(machine())
     if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     return number

@@ -37,6 +37,7 @@ PLATFORMS: dict[str, tuple[tuple[str, str], ...]] = {
     "armv6l": (("arm", "v6"), ("arm", "v5")),
     "ppc64le": (("ppc64le", ""),),
     "s390x": (("s390x", ""),),
+    "riscv64": (("riscv64", ""),),
 }
 
 

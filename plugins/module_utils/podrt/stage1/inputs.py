@@ -8,6 +8,7 @@ import os
 
 from ..errors import Corrupt, HostFailure, Unsupported
 from ..host.files import make_dirs, write_new
+from ..host.machine import machine
 from ..host.reading import read_text, read_text_or
 from ..net.resolv import hosts_file, resolv_conf
 from ..pod import filter_files
@@ -124,7 +125,7 @@ def _filter(pod: PodDir, app: RuntimeApp) -> bytes:
     if not found and "seccomp" not in read_runspec(pod).insecure:
         from ..pod.filters import profile_of  # not needed where all is well
 
-        if app.app and profile_of(app.app, os.uname().machine):
+        if app.app and profile_of(app.app, machine()):
             raise Corrupt(
                 f'the system call filter of app "{app.name}" is missing',
                 "remove the pod and prepare it again",

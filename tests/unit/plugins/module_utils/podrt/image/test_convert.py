@@ -52,6 +52,7 @@ def test_name_and_version(reference, name, version):
         ("arm", "v6", "armv6l"),
         ("arm", "v7", "armv7l"),
         ("s390x", "", "s390x"),
+        ("riscv64", "", "riscv64"),
     ],
 )
 def test_architectures_are_spelled_as_in_appc(arch, variant, label):
