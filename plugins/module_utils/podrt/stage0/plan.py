@@ -13,7 +13,7 @@ from ..host.host import runs_systemd
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..value import Value
-from . import gc, units
+from . import gc, sameness, units
 from .change import Difference
 from .compare import differences, fingerprint_key
 from .images import UNKNOWN_ID, ensure_image
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..pod.runspec import RunSpec
     from .change import Plan
     from .manifest import Built
+    from .sameness import Documents
     from .spec import PodSpec
     from .status import AppStatus
 
@@ -190,11 +191,15 @@ def _drift(
             Difference(f"pods.{name}", "unreadable: " + found.problem, "as described", "drift", "recreate"),
         )
     before = (found.manifest, found.runspec)
-    if wanted is not None and before == (wanted.built.manifest, wanted.runspec):
-        return ()  # what most runs find: nothing more is read for it
-    key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
     if wanted is not None:
         after = (wanted.built.manifest, wanted.runspec)
+        if before == after:
+            return ()  # what most runs find: nothing more is read for it
+        after = _as_found(host, found, before, after)
+        if before == after:
+            return ()  # an image of another name, or converted anew
+    key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
+    if wanted is not None:
         return differences(before, after, key, _between(host, spec, recorded, wanted))
     unfetched = tuple(
         Difference(
@@ -209,8 +214,13 @@ def _drift(
     supposed = [image or recorded[number] for number, image in enumerate(images.found)]
     if None in supposed:
         return unfetched
-    after = (_preparation(host, spec, supposed).built.manifest, spec.run)
+    after = _as_found(host, found, before, (_preparation(host, spec, supposed).built.manifest, spec.run))
     return (*differences(before, after, key), *unfetched)
+
+
+def _as_found(host: Host, found: PodStatus, before: Documents, after: Documents) -> Documents:
+    with open_pod(host.paths, found.uuid) as pod:
+        return sameness.as_found(host.paths, pod, before, after)
 
 
 def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[SourceImage | None]:

@@ -72,6 +72,21 @@ def lower_dirs(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     return tuple(f"{paths.trees}/{name}" for name in _read_stack(paths, tree))
 
 
+def is_same(paths: Paths, one: TreeID, other: TreeID) -> bool:
+    """Whether two rendered trees are the same files, whatever their images are called. Raises NotFound, Corrupt."""
+    if one == other or _read_stack(paths, one) == _read_stack(paths, other):
+        return True
+    return _content(paths, one) == _content(paths, other)
+
+
+def _content(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+    """What a tree consists of: the checksums of its layers, or one of it as a whole where it has files of its own."""
+    if any(not name.startswith("layers/") for name in _read_stack(paths, tree)):
+        return (reading.read_text_or(f"{paths.tree(tree)}/hash", tree),)
+    found = [layers.find_layer(paths, layer_id) for layer_id in _layer_ids(paths, tree)]
+    return tuple(layer.hash if layer else tree for layer in found)
+
+
 def render(paths: Paths, image_id: ImageID) -> TreeID:
     """Make the tree of an image, unless it is there; what a killed process left half-made is removed.
 

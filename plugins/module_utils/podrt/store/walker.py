@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Corrupt
+from ..host.reading import DOCUMENT
 from .overlay import is_whiteout, set_opaque
 
 TYPE_CHECKING = False
@@ -22,9 +23,8 @@ IMPLIED_MODE = 0o755
 MAX_DEPTH = 128
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_DIRS = 96
-# What may be remembered of directories that only names speak of: a name of 4 kB speaks of two thousand.
-_MOST_IMPLIED = 64 << 20
-_COST_OF_NAME = 150
+# Of directories that only names speak of, as JSON: they go into the record of the layer, which has to be read again.
+_MOST_IMPLIED = DOCUMENT - (1 << 20)
 _MAX_LINKS = 40
 
 
@@ -119,7 +119,7 @@ class RootWalker:
                 f'the archive has an entry beneath more than {MAX_DEPTH} directories: "{path[:60]}..."'
             )
         self._allowance.take_entries(1)
-        self._remembered += len(path) + _COST_OF_NAME
+        self._remembered += _size_as_json(path)
         if self._remembered > _MOST_IMPLIED:
             raise Corrupt("the archive has too many entries in directories that it does not have itself")
         name = path.rpartition("/")[2]
@@ -149,6 +149,12 @@ class RootWalker:
     def _close(self, paths: list[str]) -> None:
         for path in paths:
             os.close(self._kept.pop(path))
+
+
+def _size_as_json(path: str) -> int:
+    """At least what a path takes in a document."""
+    escaped = not path.isprintable() or '"' in path or "\\" in path
+    return len(os.fsencode(path)) * (6 if escaped else 1) + 3
 
 
 def _link_target(path: str, parent: int, links: int) -> list[str]:

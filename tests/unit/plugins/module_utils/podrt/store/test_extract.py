@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import stat
@@ -380,7 +381,7 @@ def test_more_entries_than_allowed_are_refused_with_the_setting_to_raise(unpack,
 
 @pytest.mark.finding("attack-F9")
 def test_directories_that_only_names_speak_of_are_not_remembered_without_end(unpack, entry, monkeypatch):
-    monkeypatch.setattr(walker, "_MOST_IMPLIED", 10_000)
+    monkeypatch.setattr(walker, "_MOST_IMPLIED", 5_000)
     with pytest.raises(Corrupt, match="directories that it does not have"):
         unpack(*(entry("/".join(["x" * 20, str(n)] * 10), b"") for n in range(30)))
 
@@ -415,3 +416,15 @@ def test_an_implied_directory_that_was_replaced_is_none(unpack, entry):
         entry("a/b/c/f", b""), entry("a", b"file"), entry("x"), entry("y", linkname="x", **SYMLINK)
     )
     assert extraction.implied == {""}
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "ümläut", 'quo"te', "back\\slash", "\x01\x02", "\udcff\udcfe", "\U0001f600"]
+)
+def test_what_is_remembered_of_a_directory_is_no_less_than_it_takes_in_the_record(name):
+    size = (
+        len(os.fsencode(name)) * 2
+        if not name.isprintable()
+        else len(json.dumps(name, ensure_ascii=False).encode())
+    )
+    assert walker._size_as_json(name) >= size

@@ -1,0 +1,60 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a description a pod has already, although the documents spell it otherwise.
+
+An image that was tagged, annotated or converted anew has another ID, and may be the same files: what counts is the
+root that it makes and what runs in it, which the manifest of the pod says.
+"""
+
+from __future__ import annotations
+
+from ..errors import Corrupt, NotFound
+from ..host.reading import read_text
+from ..store import trees
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import PodManifest, RuntimeApp
+    from ..host.paths import Paths
+    from ..pod.lifecycle import Pod
+    from ..pod.runspec import LogPolicy, RunSpec
+
+    Documents = tuple[PodManifest, RunSpec]
+
+_SUFFIXES = 6
+
+
+def as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Documents:
+    """The wanted documents in the found ones' spelling, where both mean the same. Reads the store and the pod."""
+    manifest, runspec = wanted
+    by_name = {app.name: app for app in found[0].apps}
+    apps = tuple(_app_as_found(paths, pod, by_name.get(app.name), app) for app in manifest.apps)
+    log = _log_as_found(found[1].log, runspec.log)
+    return manifest.replace(apps=apps), runspec.replace(log=log)
+
+
+def _app_as_found(paths: Paths, pod: Pod, found: RuntimeApp | None, wanted: RuntimeApp) -> RuntimeApp:
+    if found is None or found.image == wanted.image or not _same_root(paths, pod, found, wanted):
+        return wanted
+    return wanted.replace(image=found.image)
+
+
+def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) -> bool:
+    """Whether the image that is wanted makes the root that the pod's app stands on."""
+    if found.image.id == wanted.image.id:
+        return True
+    try:
+        tree = trees.TreeID.parse(read_text(pod.dir.app_tree_id(found.name), beneath=pod.dir.path))
+        return trees.is_same(paths, tree, trees.tree_of(paths, wanted.image.id))
+    except (OSError, Corrupt, NotFound):
+        return False
+
+
+def _log_as_found(found: LogPolicy, wanted: LogPolicy) -> LogPolicy:
+    """Release 0.1.0 read 10M as 10,000,000 bytes: a pod of that time has what its play says."""
+    readings = [
+        (1000**power, 1024**power) for power in range(1, _SUFFIXES + 1) if wanted.max_bytes % 1024**power == 0
+    ]
+    if found.max_bytes in [wanted.max_bytes // binary * decimal for decimal, binary in readings]:
+        return wanted.replace(max_bytes=found.max_bytes)
+    return wanted

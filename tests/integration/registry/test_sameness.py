@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What is compared of an image: the root that it makes and what runs in it, not what it is called."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run import run_task
+from ansible_collections.stagecraft.pods.tests.integration.registry.conftest import Registry
+from ansible_collections.stagecraft.pods.tests.integration.registry.layouts import Layout, layer
+
+pytestmark = [pytest.mark.root, pytest.mark.finding("use-N11")]
+FILES = layer(("bin", None), ("bin/x", b"program"))
+Pod = Callable[..., Any]
+
+
+@pytest.fixture
+def pod(tmp_path: pathlib.Path) -> Pod:
+    """The result of pod_run for a prepared pod of one app."""
+
+    def run(image: str, *, check: bool = False, **options: object) -> Any:
+        app = {"image": image, "name": "app"}
+        given = {"name": "web", "state": "prepared", "insecure_options": ["image"], "apps": [app], **options}
+        directories = {"data_dir": f"{tmp_path}/data", "config_dir": f"{tmp_path}/etc"}
+        return run_task("pod_run", {**directories, **given}, check=check)
+
+    return run
+
+
+@pytest.fixture
+def push(registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> Callable[..., str]:
+    name = f"same-{tmp_path.name.lower().replace('_', '-')}"
+
+    def push(tag: str, *archives: bytes, **config: object) -> str:
+        image = layout.image(*archives or (FILES,), **{"Cmd": ["/bin/x"], **config})
+        layout.push(image, f"{registry.address}/{name}:{tag}")
+        return f"docker://{registry.address}/{name}:{tag}"
+
+    return push
+
+
+def changed(result: Any) -> list[str]:
+    return [change["path"] for change in result["changes"]]
+
+
+def test_the_same_image_under_another_tag_is_no_change_of_the_pod(pod: Pod, push: Callable[..., str]) -> None:
+    first = pod(push("1.0"))["pod"]
+    other = push("stable")
+    result = pod(other)
+    assert changed(result) == [f"images.{other}"]
+    assert result["pod"]["uuid"] == first["uuid"]
+    assert result["pod"]["apps"][0]["image_id"] == first["apps"][0]["image_id"]
+    assert changed(pod(other)) == changed(pod(other, check=True)) == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Labels": {"revision": "2"}},
+        {"StopSignal": "SIGQUIT"},
+        {"Healthcheck": {"Test": ["CMD", "/bin/x"]}},
+        {"OnBuild": ["RUN x"]},
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_a_new_image_of_the_same_content_is_no_change_of_the_pod(
+    pod: Pod, push: Callable[..., str], config: dict[str, object]
+) -> None:
+    image = push("latest")
+    first = pod(image)["pod"]
+    push("latest", **config)
+    result = pod(image, pull="update")
+    assert changed(result) in ([f"images.{image}"], [])
+    assert result["pod"] == first
+    assert changed(pod(image, pull="update")) == []
+
+
+@pytest.mark.parametrize(
+    ("archives", "config"),
+    [
+        ((layer(("bin", None), ("bin/x", b"changed")),), {}),
+        ((FILES, layer(("more", b"x"))), {}),
+        ((), {"Cmd": ["/bin/x", "more"]}),
+        ((), {"Env": ["LEVEL=debug"]}),
+        ((), {"User": "100"}),
+        ((), {"Volumes": {"/data": {}}}),
+    ],
+    ids=["content", "layer", "command", "variable", "user", "volume"],
+)
+def test_an_image_that_runs_otherwise_replaces_the_pod(
+    pod: Pod, push: Callable[..., str], archives: tuple[bytes, ...], config: dict[str, object]
+) -> None:
+    image = push("latest")
+    first = pod(image)["pod"]
+    push("latest", *archives, **config)
+    result = pod(image, pull="update")
+    assert result["pod"]["uuid"] != first["uuid"]
+    assert result["pod"]["apps"][0]["image_id"] != first["apps"][0]["image_id"]
+    assert f"images.{image}" in changed(result)
+    assert len(changed(result)) > 1
+
+
+def test_a_change_of_the_play_shows_no_change_of_an_image_that_is_the_same(
+    pod: Pod, push: Callable[..., str]
+) -> None:
+    pod(push("1.0"))
+    other = push("stable")
+    assert changed(pod(other, hostname="new")) == [f"images.{other}", "hostname"]
+
+
+def aci(path: pathlib.Path, content: bytes = b"program", **manifest: object) -> str:
+    """Write an ACI; its path."""
+    labels = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
+    app = {"exec": ["/bin/x"], "user": "0", "group": "0"}
+    full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/x", "labels": labels}
+    document = json.dumps({**full, "app": app, **manifest}).encode()
+    path.write_bytes(layer(("manifest", document), ("rootfs", None), ("rootfs/bin/x", content)))
+    return str(path)
+
+
+def test_it_is_the_same_for_acis(pod: Pod, tmp_path: pathlib.Path) -> None:
+    first = pod(aci(tmp_path / "a.aci"))["pod"]
+    noted = [{"name": "created", "value": "2026-01-01T00:00:00Z"}]
+    same = pod(aci(tmp_path / "b.aci", annotations=noted, name="example.com/y"))["pod"]
+    assert same == first
+    other = pod(aci(tmp_path / "c.aci", b"changed"))["pod"]
+    assert other["uuid"] != first["uuid"]
