@@ -12,7 +12,8 @@ class ModuleDocFragment:
 options:
   name:
     description:
-      - The name of the pod. Lower-case letters and digits, joined by single dashes, at most 200.
+      - The name of the pod. Letters, digits, dots, dashes and underscores, at most 200, beginning with a letter or a
+        digit. Not a UUID.
     type: str
     required: true
   state:

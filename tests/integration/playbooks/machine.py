@@ -147,7 +147,8 @@ class Machine:
         inside = ("pods", "names", "net")
         return {
             "links": sorted(self.run(*ip, "link").stdout.splitlines()),
-            "addresses": sorted(self.run(*ip, "addr").stdout.splitlines()),
+            # the kernel looks for a second whether anybody else has a link-local address
+            "addresses": sorted(self.run(*ip, "addr").stdout.replace(" tentative", "").splitlines()),
             "routes": self.run("ip", "route").stdout,
             "nftables": self.run(*nft).stdout,
             "mounts": sorted(

@@ -12,6 +12,7 @@ from ..errors import InvalidSpec, Unsupported
 from ..image.policy import FetchPolicy, parse_insecure
 from ..image.reference import parse_reference
 from ..net.conf import parse_requests
+from ..pod.names import PodName
 from ..pod.runspec import INSECURE, NetworkRequest, RunSpec
 from ..stage0.spec import AppSpec, PodSpec
 from ..value import Value
@@ -165,7 +166,7 @@ def run_spec(options: Options, given: RunSpec) -> RunSpec:
     if options.on("no-overlay"):
         changes["overlay"] = False
     if options.has("pod-name"):
-        changes["name"] = ACName(options.text("pod-name"))
+        changes["name"] = PodName(options.text("pod-name"))
     return given.replace(**changes)
 
 

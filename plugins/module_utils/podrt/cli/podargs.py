@@ -4,14 +4,22 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ..errors import InvalidSpec, NotFound
 from ..pod import lookup
+from ..pod.names import is_uuid
 from .flags import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..pod.lifecycle import Pod
     from .call import Call
+
+# A task that converges the pod may wait for a download; who types a command does not wait for that.
+NAME_SECONDS = 60.0
 
 
 def only_argument(call: Call, what: str) -> str:
@@ -38,3 +46,21 @@ def resolve(call: Call, text: str) -> Pod:
         raise NotFound(f"problem retrieving pod: {err.message}", err.hint) from err
     except InvalidSpec as err:
         raise InvalidSpec(f"problem retrieving pod: {err.message}", err.hint) from err
+
+
+@contextlib.contextmanager
+def alone_with(call: Call, text: str, name: str) -> Iterator[Pod]:
+    """The pod that an argument means, while no task and no other podctl changes what goes by that name.
+
+    name: the pod's. A whole UUID needs no such care, and a task that has the name's lock calls podctl with one.
+    Raises NotFound, InvalidSpec, Conflict naming who has the name.
+    """
+    with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
+        with resolve(call, text) as pod:
+            yield pod
+        lock.remove()
+
+
+def name_meant(call: Call, text: str) -> str:
+    """The name that an argument is, "" where it is a UUID, the beginning of one, or nothing that is known."""
+    return text if not is_uuid(text) and lookup.uuid_of_name(call.host.paths, text) else ""

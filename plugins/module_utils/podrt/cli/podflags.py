@@ -7,6 +7,7 @@ from __future__ import annotations
 from ..appc.names import ACName
 from ..errors import InvalidSpec
 from ..net.conf import parse_requests
+from ..pod.names import PodName
 from . import values
 from .flags import EITHER, IMAGE, Flag
 
@@ -140,7 +141,7 @@ RUNNING = (
 )
 
 UUID_FILE_SAVE = Flag("uuid-file-save", "FILE", "write the pod's UUID into this file as soon as there is one")
-POD_NAME = Flag("pod-name", "NAME", "a name that means this pod in every command", parse=ACName)
+POD_NAME = Flag("pod-name", "NAME", "a name that means this pod in every command", parse=PodName)
 DRY_RUN = Flag("dry-run", "", "say what would be done, and do not do it", bare="true")
 DETACH = Flag("detach", "", "return once the apps have been started", bare="true")
 QUIET = Flag("quiet", "", "print nothing but the UUID", bare="true")

@@ -10,6 +10,21 @@ import sys
 from ..value import Value
 from .machine import machine
 from .paths import Paths
+from .programs import run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    from .programs import Completed
+
+    class Programs(Protocol):
+        """What starts a program and waits for it: programs.run, or what a test has in its place."""
+
+        def __call__(self, argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+            """Run it to its end. Raises OSError when it cannot be started, HostFailure when it does not end in time."""
+
 
 # uname -m to appc's spelling. Source: behaviours B6.
 _ARCHES = {
@@ -26,12 +41,14 @@ class Host(Value):
     """Where things are, and what this machine is. Made once, at the front door.
 
     arch: appc's spelling. runtime: the directory that holds this podrt. python: the interpreter that runs it.
+    programs: how the entries of stage1 are called.
     """
 
     paths: Paths
     arch: str
     runtime: str
     python: str
+    programs: Programs = run
 
     @classmethod
     def here(cls, paths: Paths) -> Host:

@@ -1,18 +1,22 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what people call a pod, a name or the beginning of a UUID, to the pod."""
+"""From what people call a pod, a name or the beginning of a UUID, to the pod.
+
+Only the command line guesses (resolve). Everything below it knows whether it has a name or a UUID: a name that means
+no pod is never taken for the beginning of a UUID, and what a plan has seen is opened by its UUID.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-from ..appc.names import ACName
-from ..errors import InvalidSpec, NotFound
+from ..errors import Conflict, InvalidSpec, NotFound
 from ..host.files import entries, make_dirs, write_atomically
 from ..host.locks import FileLock
 from ..host.reading import read_text
-from .lifecycle import open_pod
+from .lifecycle import locate, open_pod
+from .names import PodName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +30,9 @@ _SEARCHED = ("run", "exited-garbage", "prepare", "prepared")
 
 
 def resolve(paths: Paths, text: str) -> Pod:
-    """The pod that a name, a UUID, or a unique beginning of one names. Raises NotFound, InvalidSpec.
+    """The pod that a word of a command line means: a name, a UUID, or a unique beginning of one.
 
-    A name goes first: db is one, and the beginning of many a UUID.
+    A name goes first: db is one, and the beginning of many a UUID. Raises NotFound, InvalidSpec.
     """
     if not text:
         raise InvalidSpec("UUID cannot be empty")
@@ -46,28 +50,58 @@ def resolve(paths: Paths, text: str) -> Pod:
     raise NotFound(f'no matches found for "{text}"', "podctl list shows all pods")
 
 
+def by_name(paths: Paths, name: str) -> Pod:
+    """The pod that a name means, and nothing else that the word could mean. Raises NotFound."""
+    uuid = uuid_of_name(paths, name)
+    if uuid is None:
+        raise NotFound(f'there is no pod of the name "{name}"', "podctl list shows all pods", name=name)
+    return open_pod(paths, uuid)
+
+
+def expect(paths: Paths, name: str, uuid: str) -> Pod:
+    """The pod that a plan has seen under a name. Raises Conflict when the name means another one now, NotFound."""
+    found = uuid_of_name(paths, name)
+    if found != uuid:
+        raise Conflict(
+            f'the name "{name}" no longer means pod {uuid}, but ' + (f"pod {found}" if found else "no pod"),
+            "another process has changed it meanwhile: run the task again",
+            name=name,
+            uuid=uuid,
+        )
+    return open_pod(paths, uuid)
+
+
 def uuid_of_name(paths: Paths, name: str) -> str | None:
-    """The UUID of the pod of that name, None when there is none or the name is not a valid one."""
+    """The UUID of the pod of that name, None when it means no pod: one that exists nowhere is none."""
+    uuid = _recorded(paths, name)
+    return uuid if uuid and locate(paths, uuid) else None
+
+
+def _recorded(paths: Paths, name: str) -> str:
     try:
-        return read_text(paths.name(ACName(name))) or None
+        return read_text(paths.name(PodName(name)))
     except (FileNotFoundError, InvalidSpec):
-        return None
+        return ""
 
 
-def lock_name(paths: Paths, name: str) -> FileLock:
-    """Held by whoever converges the pod of a name, from looking to the end. Raises Conflict naming the holder."""
-    return FileLock(f"{paths.locks}/name-{name}", timeout=_SECONDS)
+def lock_name(paths: Paths, name: str, seconds: float = _SECONDS) -> FileLock:
+    """Held by what converges or changes the pod of a name, from looking to the end. Raises Conflict naming the holder.
+
+    All but the pod's own unit takes it: the unit acts for a task or a podctl that has it, or alone.
+    """
+    return FileLock(f"{paths.locks}/name-{name}", timeout=seconds)
 
 
 def lock_start(paths: Paths, name: str) -> FileLock:
-    """Held while the pod of a name is made ready to start: by a unit too, which whoever converges waits for."""
+    """Held while the pod of a name is made ready to start: by its unit too, for which a converging task waits."""
     return FileLock(f"{paths.locks}/start-{name}", timeout=_SECONDS)
 
 
 def set_name(paths: Paths, name: str, uuid: str) -> None:
     """Let a name mean this pod from now on."""
     make_dirs(paths.names)
-    write_atomically(paths.name(name), uuid.encode() + b"\n")
+    with FileLock(paths.names):
+        write_atomically(paths.name(name), uuid.encode() + b"\n")
 
 
 def sweep(paths: Paths, before: float) -> None:
@@ -80,6 +114,9 @@ def sweep(paths: Paths, before: float) -> None:
 
 
 def drop_name(paths: Paths, name: str, uuid: str) -> None:
-    """Forget a name if it means this pod."""
-    if uuid_of_name(paths, name) == uuid:
-        os.unlink(paths.name(name))
+    """Forget a name if it means this pod; nobody can give it another meaning between the look and the removal."""
+    if _recorded(paths, name) != uuid:
+        return
+    with FileLock(paths.names):
+        if _recorded(paths, name) == uuid:
+            os.unlink(paths.name(name))

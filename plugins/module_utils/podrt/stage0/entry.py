@@ -11,7 +11,6 @@ import os
 
 from ..errors import HostFailure
 from ..host.host import podctl_of
-from ..host.programs import run
 from ..host.reading import read_text_or
 
 TYPE_CHECKING = False
@@ -34,7 +33,7 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
     """Run a podctl verb in the pod's own runtime; what it printed. Raises HostFailure with its complaint."""
     argv = (*pinned(host, pod).podctl, *words)
     try:
-        done = run(argv, seconds=_SECONDS[words[0]], called=f"podctl {words[0]}")
+        done = host.programs(argv, seconds=_SECONDS[words[0]], called=f"podctl {words[0]}")
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:

@@ -88,10 +88,7 @@ def _settled(policy: GcPolicy) -> float:
 
 def _is_named(host: Host, pod: Pod) -> bool:
     """Whether the pod is what a name means: it is part of the desired state, and a boot starts it again."""
-    try:
-        name = documents.read_runspec(pod.dir).name
-    except (OSError, PodError):
-        return False
+    name = name_of(pod)
     return bool(name) and lookup.uuid_of_name(host.paths, name) == pod.uuid
 
 
@@ -169,29 +166,30 @@ def remove(host: Host, pod: Pod) -> None:
             "stop it first",
             uuid=pod.uuid,
         )
-    _forget(host, pod)
+    name = name_of(pod)
+    if name and runs_systemd() and lookup.uuid_of_name(host.paths, name) == pod.uuid:
+        units.remove(host, name)
     delete(host, pod)
-
-
-def _forget(host: Host, pod: Pod) -> None:
-    """Let go of what goes by the pod's name, if that means this pod: its unit, then the name."""
-    try:
-        name = documents.read_runspec(pod.dir).name
-    except (OSError, PodError):
-        return
-    if name and lookup.uuid_of_name(host.paths, name) == pod.uuid:
-        if runs_systemd():
-            units.remove(host, name)
+    # Last, so that a pod that could not be deleted is still found by its name.
+    if name:
         lookup.drop_name(host.paths, name, pod.uuid)
+
+
+def name_of(pod: Pod) -> str:
+    """What a pod was made as, "" when nothing or nobody can tell; the name may mean another pod by now."""
+    try:
+        return documents.read_runspec(pod.dir).name
+    except (OSError, PodError):
+        return ""
 
 
 def named_leftovers(host: Host, name: str) -> Iterator[str]:
     """UUIDs of the pods that were made under a name, but for those that run."""
     for pod in walk(host.paths):
         try:
-            if documents.read_runspec(pod.dir).name == name and pod.state() is not PodState.RUNNING:
+            if name_of(pod) == name and pod.state() is not PodState.RUNNING:
                 yield pod.uuid
-        except (OSError, PodError):
+        except PodError:
             continue
 
 

@@ -7,11 +7,12 @@ ensure_pod reads like the story; every decision is in the pure functions that it
 
 from __future__ import annotations
 
-from ..appc.names import ACName, ImageID
+from ..appc.names import ImageID
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.host import runs_systemd
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
+from ..pod.names import PodName
 from ..value import Value
 from . import gc, sameness, units
 from .change import Difference
@@ -62,7 +63,7 @@ def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False
 
     completes: the pod is a task that ends; one that has ended well is as wanted, and no boot starts it again.
     """
-    name = ACName(spec.run.name, "name")
+    name = PodName(spec.run.name, "name")
     images = yield from _ensure_images(host, spec)
     wanted = None if images.missing else _preparation(host, spec, images.found)
     found = find_named(host, name)
@@ -81,19 +82,20 @@ def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False
     return PodOutcome(wanted.built.warnings if wanted else ())
 
 
-def ensure_absent(host: Host, name: ACName) -> Plan[None]:
+def ensure_absent(host: Host, name: PodName) -> Plan[None]:
     """Plan: no pod of that name, no unit, and nothing that is left of one."""
     found, path = find_named(host, name), f"pods.{name}"
     differences: list[Difference] = []
     if found:
         impact = "restart" if found.state is PodState.RUNNING else "none"
         differences.append(Difference(path, found.state.value, None, "playbook", impact))
-    others = set(gc.named_leftovers(host, name)) - {found.uuid if found else ""}
-    differences += [Difference(f"pods.{uuid}", "left over", None, "drift") for uuid in sorted(others)]
+    uuid = found.uuid if found else ""
+    others = tuple(sorted(set(gc.named_leftovers(host, name)) - {uuid}))
+    differences += [Difference(f"pods.{other}", "left over", None, "drift") for other in others]
     if runs_systemd() and units.is_installed(host, name) and not found:
         differences.append(Difference(f"{path}.unit", "left over", None, "drift"))
     if differences:
-        yield RemovePod(f'pod "{name}"', tuple(differences), name)
+        yield RemovePod(f'pod "{name}"', tuple(differences), name, uuid, others)
 
 
 def find_named(host: Host, name: str) -> PodStatus | None:
@@ -140,11 +142,12 @@ def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool)
     if state == "restarted":
         impact = "restart" if running else "none"
         difference = Difference(path, found.state.value, "restarted", "playbook", impact)
-        yield (RestartPod if running else StartPod)(subject, (difference,), name, boot)
+        yield (RestartPod if running else StartPod)(subject, (difference,), name, found.uuid, boot)
     elif state == "started" and not running and not done:
-        yield StartPod(subject, _moved(found, start=True), name, boot)
+        yield StartPod(subject, _moved(found, start=True), name, found.uuid, boot)
     elif state == "stopped" and running:
-        yield StopPod(subject, (Difference(path, "running", "stopped", "playbook", "restart"),), name)
+        difference = Difference(path, "running", "stopped", "playbook", "restart")
+        yield StopPod(subject, (difference,), name, found.uuid)
 
 
 def _moved(found: PodStatus, *, start: bool) -> tuple[Difference, ...]:
@@ -171,7 +174,7 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
     if unit.text == wanted.text and (not boot or found.was_stopped):
         reason = "playbook"
     difference = Difference(f"pods.{found.name}.unit", str(unit), str(wanted), reason)
-    yield SettleUnit(f'pod "{found.name}"', (difference,), found.name, boot)
+    yield SettleUnit(f'pod "{found.name}"', (difference,), found.name, found.uuid, boot)
 
 
 def _ended_well(found: PodStatus) -> bool:

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
-from ..errors import HostFailure, NotFound, PodError
-from ..host.files import write_new
+import contextlib
+
+from ..errors import Conflict, HostFailure, NotFound, PodError
+from ..host.files import remove_tree, write_new
 from ..pod import documents, lookup
-from ..pod.lifecycle import PodState, open_pod
+from ..pod.lifecycle import open_pod
 from . import gc, start, units
 from .change import Change
 from .preflight import check_ports
@@ -33,8 +35,10 @@ class CreatePod(Change):
 
     def apply(self, host: Host) -> None:
         """What does not come up is removed again."""
+        name = _required(self.wanted).runspec.name
+        _check_unchanged(host, name, "")
         uuid = _prepare_new(host, self.wanted, "")
-        lookup.set_name(host.paths, _required(self.wanted).runspec.name, uuid)
+        lookup.set_name(host.paths, name, uuid)
         if self.running:
             bring_up(host, uuid, boot=self.boot)
 
@@ -53,9 +57,9 @@ class ReplacePod(Change):
 
     def apply(self, host: Host) -> None:
         """Raises what stopped the new pod from coming up, with rolled_back in its facts."""
-        new = _prepare_new(host, self.wanted, self.old)
         name = _required(self.wanted).runspec.name
-        with open_pod(host.paths, self.old) as old:
+        with lookup.expect(host.paths, name, self.old) as old:
+            new = _prepare_new(host, self.wanted, self.old)
             swap(host, name, old, new, running=self.running, boot=self.boot)
         clear_others(host, name, new)
 
@@ -64,20 +68,21 @@ class StartPod(Change):
     """Start a pod that is prepared, or one that has ended: from its documents, as a new pod."""
 
     name: str
+    uuid: str
     boot: bool
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
-        with lookup.resolve(host.paths, self.name) as found:
+        with open_pod(host.paths, self.uuid) as found:
             _check_documents(host, found)
 
     def apply(self, host: Host) -> None:
         """The pod's name means the pod that runs afterwards."""
-        with lookup.resolve(host.paths, self.name) as found:
-            if found.state() is PodState.RUNNING:
-                return
+        if start.runs_meanwhile(host, self.name, self.uuid):
+            return
+        with lookup.expect(host.paths, self.name, self.uuid) as found:
             _check_documents(host, found)
-        with start.start_again(host, self.name) as pod:
+        with start.start_again(host, self.name, self.uuid) as pod:
             start.start(host, pod, boot=self.boot)
             clear_others(host, self.name, pod.uuid)
 
@@ -86,28 +91,34 @@ class StopPod(Change):
     """Stop a pod; it keeps its files and its name."""
 
     name: str
+    uuid: str
 
     def apply(self, host: Host) -> None:
         """Waits until it has ended. A mark in its directory says that it was asked to."""
-        with lookup.resolve(host.paths, self.name) as pod:
+        with lookup.expect(host.paths, self.name, self.uuid) as pod:
             write_new(pod.dir.stopped, b"")
-            start.stop(host, pod)
+            try:
+                start.stop(host, pod)
+            except BaseException:
+                remove_tree(pod.dir.stopped)  # what becomes of the pod now is of its own doing
+                raise
 
 
 class RestartPod(Change):
     """Stop a pod and start it again from its documents."""
 
     name: str
+    uuid: str
     boot: bool
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
-        with lookup.resolve(host.paths, self.name) as found:
+        with open_pod(host.paths, self.uuid) as found:
             _check_documents(host, found)
 
     def apply(self, host: Host) -> None:
         """A new pod is prepared before the old one is stopped."""
-        with lookup.resolve(host.paths, self.name) as old:
+        with lookup.expect(host.paths, self.name, self.uuid) as old:
             _check_documents(host, old)
             with reprepare(host, old) as fresh:
                 new = fresh.uuid
@@ -116,20 +127,24 @@ class RestartPod(Change):
 
 
 class RemovePod(Change):
-    """Stop a pod and delete everything that is left of it, and of the pods that had its name before."""
+    """Stop a pod and delete everything that is left of it, and of the pods that had its name before.
+
+    uuid: "" when the name means no pod. leftovers: UUIDs of pods that had the name and do not run.
+    """
 
     name: str
+    uuid: str
+    leftovers: tuple[str, ...]
 
     def apply(self, host: Host) -> None:
         """Its network, cgroups, mounts, files, unit and name."""
+        _check_unchanged(host, self.name, self.uuid)
         units.remove(host, self.name)
-        try:
-            with lookup.resolve(host.paths, self.name) as pod:
+        if self.uuid:
+            with contextlib.suppress(NotFound), open_pod(host.paths, self.uuid) as pod:
                 start.stop(host, pod)
                 gc.remove(host, pod)
-        except NotFound:
-            pass
-        for uuid in gc.named_leftovers(host, self.name):
+        for uuid in self.leftovers:
             clear(host, uuid)
 
 
@@ -137,11 +152,12 @@ class SettleUnit(Change):
     """Make the unit of a pod what it is to be. enabled: whether it starts the pod after a boot."""
 
     name: str
+    uuid: str
     enabled: bool
 
     def apply(self, host: Host) -> None:
         """Write it, load it, enable or disable it; what runs is not touched."""
-        with lookup.resolve(host.paths, self.name) as pod:
+        with lookup.expect(host.paths, self.name, self.uuid) as pod:
             units.install(host, pod, boot=self.enabled)
 
 
@@ -149,6 +165,18 @@ def _required(wanted: Preparation | None) -> Preparation:
     if wanted is None:
         raise HostFailure("an image that the pod needs was not fetched", "this is a bug of stagecraft.pods")
     return wanted
+
+
+def _check_unchanged(host: Host, name: str, uuid: str) -> None:
+    """Raise Conflict when a name means a pod that the plan has not seen. uuid: the one that it has seen, or ""."""
+    found = lookup.uuid_of_name(host.paths, name)
+    if found not in (None, uuid):
+        raise Conflict(
+            f'the name "{name}" means pod {found} now',
+            "another process has changed it meanwhile: run the task again",
+            name=name,
+            uuid=found,
+        )
 
 
 def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:

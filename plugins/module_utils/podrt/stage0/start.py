@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..errors import Conflict, Corrupt, HostFailure
+from ..errors import Conflict, Corrupt, HostFailure, PodError
 from ..host.files import make_dirs
 from ..host.host import runs_systemd
 from ..host.reading import read_number
@@ -19,6 +19,7 @@ from .prepare import reprepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
@@ -53,15 +54,35 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
         )
 
 
-def start_again(host: Host, name: str) -> Pod:
+def start_again(host: Host, name: str, seen: str = "") -> Pod:
     """The pod of that name ready to be run: itself when it is prepared, else a new one from its documents.
 
-    What `podctl start` does before it runs the pod. Raises Conflict when it runs.
+    What `podctl start` does before it runs the pod. seen: the UUID that the name meant to a plan. Raises NotFound, and
+    Conflict when the pod runs or is another one than was seen.
     """
-    with lookup.lock_start(host.paths, name) as lock, lookup.resolve(host.paths, name) as pod:
+    with lookup.lock_start(host.paths, name) as lock, _meant(host, name, seen) as pod:
         ready = _ready(host, name, pod)
         lock.remove()
         return ready
+
+
+def _meant(host: Host, name: str, seen: str) -> Pod:
+    return lookup.expect(host.paths, name, seen) if seen else lookup.by_name(host.paths, name)
+
+
+def runs_meanwhile(host: Host, name: str, seen: str) -> bool:
+    """Whether a pod that a plan has seen runs by now: itself, or what its unit has made of its documents."""
+    try:
+        with lookup.by_name(host.paths, name) as now, open_pod(host.paths, seen) as before:
+            return now.state() is PodState.RUNNING and (
+                now.uuid == seen or _described(now) == _described(before)
+            )
+    except (PodError, OSError):
+        return False
+
+
+def _described(pod: Pod) -> tuple[PodManifest, RunSpec]:
+    return documents.read_manifest(pod.dir), documents.read_runspec(pod.dir)
 
 
 def _ready(host: Host, name: str, pod: Pod) -> Pod:
@@ -90,7 +111,7 @@ def stop(host: Host, pod: Pod) -> None:
     if pod.state() is not PodState.RUNNING:
         return
     runspec = documents.read_runspec(pod.dir)
-    if _owns(runspec, pod, host):
+    if is_unit(host, pod, runspec.name):
         units.stop(runspec.name)
     else:
         call(host, pod, "stop", pod.uuid)
@@ -112,13 +133,13 @@ def _has_run(pod: Pod) -> bool:
     return pod.state() is PodState.EXITED and documents.has_started(pod.dir)
 
 
-def _owns(runspec: RunSpec, pod: Pod, host: Host) -> bool:
-    """Whether the unit of that name runs this very pod."""
-    if not (runspec.name and runs_systemd() and units.is_installed(host, runspec.name)):
+def is_unit(host: Host, pod: Pod, name: str) -> bool:
+    """Whether the unit of that name, which the pod was made as, runs this very pod."""
+    if not (name and runs_systemd() and units.is_installed(host, name)):
         return False
-    return lookup.uuid_of_name(host.paths, runspec.name) == pod.uuid and _unit_pid(
-        host, runspec.name
-    ) == documents.read_pid(pod.dir)
+    return lookup.uuid_of_name(host.paths, name) == pod.uuid and _unit_pid(host, name) == documents.read_pid(
+        pod.dir
+    )
 
 
 def _unit_pid(host: Host, name: str) -> int | None:

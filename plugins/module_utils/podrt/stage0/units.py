@@ -15,7 +15,7 @@ from ..errors import Conflict, HostFailure
 from ..host.digests import sha256
 from ..host.files import write_atomically
 from ..host.programs import find, run
-from ..host.reading import read_trusted
+from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..value import Value
 from .entry import complaint, pinned
@@ -137,9 +137,18 @@ def start(name: str) -> None:
         )
 
 
-def stop(name: str) -> None:
-    """Stop the pod through its unit, and wait for it."""
-    systemctl("stop", unit_name(name), seconds=_stop_seconds(name))
+def stop(name: str, *, wait: bool = True) -> None:
+    """Stop the pod through its unit, and wait for it unless told otherwise."""
+    systemctl("stop", *(() if wait else ("--no-block",)), unit_name(name), seconds=_stop_seconds(name))
+
+
+def is_own_process(name: str) -> bool:
+    """Whether this process belongs to the unit of a named pod: it was started to start or to tidy up that pod.
+
+    The group tells and not the environment, which whatever a service starts inherits. Source: systemd.service(5).
+    """
+    groups = kernel_text_or("/proc/self/cgroup", "").splitlines()
+    return any(unit_name(name) in group.split("/") for group in groups)
 
 
 def remove(host: Host, name: str) -> None:

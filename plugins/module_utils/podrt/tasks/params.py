@@ -15,6 +15,7 @@ from ..errors import InvalidSpec
 from ..image.fetch import FetchPolicy
 from ..image.reference import parse_reference
 from ..net.conf import parse_requests
+from ..pod.names import PodName
 from ..pod.runspec import (
     INSECURE,
     LONGEST_WAIT,
@@ -257,7 +258,7 @@ def _run_spec(options: Fields) -> RunSpec:
     default = LogPolicy()
     size = log.optional_text("max_size")
     return RunSpec(
-        name=ACName(options.text("name"), "name"),
+        name=PodName(options.text("name"), "name"),
         networks=_networks(options),
         hostname=options.text("hostname", ""),
         dns=_dns(options),

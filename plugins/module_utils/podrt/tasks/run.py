@@ -11,15 +11,17 @@ import os
 
 from ..appc.fields import Fields
 from ..appc.names import ACName
-from ..errors import Bug, InvalidSpec, NotFound, Unsupported, known, printable
+from ..errors import Bug, InvalidSpec, Unsupported, known, printable
 from ..host.host import Host
 from ..host.paths import Paths
 from ..image import fetch
 from ..image.reference import parse_reference
 from ..pod import lookup
 from ..pod.lifecycle import PodState, open_pod
+from ..pod.names import PodName
 from ..stage0 import images, plan
 from ..stage0.change import converge, keeping
+from ..stage0.status import read_status
 from .params import fetch_policy, pod_spec
 from .results import add_output, image_result, outcome_result, pod_result
 
@@ -27,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..pod.lifecycle import Pod
     from ..stage0.status import PodStatus
 
     Task = Callable[[Host, Fields, bool], dict[str, object]]
@@ -67,15 +70,18 @@ def _directory(options: Fields, name: str, default: str) -> str:
 def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     state = options.text("state", "started")
     plan.check_state(state)
-    name = ACName(options.text("name"), "name")
+    name = PodName(options.text("name"), "name")
     if check:
         return _converge_pod(host, name, state, options, check=True)
+    waits = options.boolean("wait", False) and state in ("started", "restarted")
     with lookup.lock_name(host.paths, name) as lock:
         result = _converge_pod(host, name, state, options, check=False)
+        # Opened while the name still means what was converged: another task may have it next.
+        pod = lookup.by_name(host.paths, name) if waits else None
         lock.remove()
-    if options.boolean("wait", False) and state in ("started", "restarted"):
-        with keeping(_changes(result), f'cannot wait for pod "{name}"'):
-            _await_end(host, name, options, result)
+    if pod:
+        with pod, keeping(_changes(result), f'cannot wait for pod "{name}"'):
+            _await_end(host, pod, options, result)
     return result
 
 
@@ -84,7 +90,9 @@ def _changes(result: dict[str, object]) -> list[object]:
     return found if isinstance(found, list) else []
 
 
-def _converge_pod(host: Host, name: ACName, state: str, options: Fields, *, check: bool) -> dict[str, object]:
+def _converge_pod(
+    host: Host, name: PodName, state: str, options: Fields, *, check: bool
+) -> dict[str, object]:
     if state == "absent":
         outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
         return {**outcome_result(outcome), "pod": None}
@@ -114,20 +122,14 @@ def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ..
     return said
 
 
-def _await_end(host: Host, name: str, options: Fields, result: dict[str, object]) -> None:
+def _await_end(host: Host, pod: Pod, options: Fields, result: dict[str, object]) -> None:
     """Wait for a pod that is a task of its own; rc and the last lines of its apps go into the result."""
     from ..stage0.start import wait
 
-    found = plan.find_named(host, name)
-    if found is None:
-        raise NotFound(f'pod "{name}" is gone')
     limit = options.integer("wait_timeout", 300)
-    with open_pod(host.paths, found.uuid) as pod:
-        ended = wait(pod, float(limit))
-    after = plan.find_named(host, name)
-    if after is None:
-        raise NotFound(f'pod "{name}" is gone')
-    shown = pod_result(after)
+    ended = wait(pod, float(limit))
+    after = read_status(pod)
+    name, shown = after.name, pod_result(after)
     add_output(host, shown, options.integer("tail", 20))
     result["pod"] = shown
     if not ended:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ...errors import HostFailure, PodError
 from ...stage0 import gc as collection
 from ..durations import parse_duration
-from ..podargs import resolve, some_arguments
+from ..podargs import alone_with, resolve, some_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def rm(call: Call) -> int:
     failed = False
     for text in some_arguments(call):
         try:
-            with resolve(call, text) as pod:
+            with resolve(call, text) as found:
+                name = collection.name_of(found)
+            # Removing it takes its name away as well.
+            with alone_with(call, text, name) if name else resolve(call, text) as pod:
                 collection.remove(call.host, pod)
                 call.tell(f'"{pod.uuid}"')
         except PodError as err:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
 from ...host.files import write_atomically
-from ...pod import documents, filter_files
+from ...host.host import runs_systemd
+from ...pod import documents, filter_files, lookup
 from ...pod.lifecycle import PodState, open_pod
+from ...pod.names import is_uuid
 from ..flags import UsageError
-from ..podargs import only_argument, resolve
+from ..podargs import NAME_SECONDS, only_argument, resolve
 from ..running import rehearse_pod, run_pod
 
 TYPE_CHECKING = False
@@ -48,11 +50,31 @@ def rehearse(call: Call) -> int:
 def start(call: Call) -> int:
     """Start the pod of a name, a new one from its documents when it has ended, and return when its apps run.
 
-    For units: the file with the PID is there before this ends.
+    Where systemd is PID 1 the pod's unit does it, whoever asks.
     """
-    from ...stage0.start import start_again, write_pid_file
+    from ...stage0.units import is_own_process
 
     name = only_argument(call, "NAME")
+    if is_own_process(name):
+        return _start_here(call, name)
+    with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
+        status = _start_unit(call, name) if runs_systemd() else _start_here(call, name)
+        lock.remove()
+        return status
+
+
+def _start_unit(call: Call, name: str) -> int:
+    from ...stage0 import start as starting
+
+    with starting.start_again(call.host, name) as pod:
+        starting.start(call.host, pod, boot=None)
+    return 0
+
+
+def _start_here(call: Call, name: str) -> int:
+    """For units: the file with the PID is there before this ends."""
+    from ...stage0.start import start_again, write_pid_file
+
     with start_again(call.host, name) as pod:
         _claim(pod)
         pod.move("run")
@@ -64,18 +86,31 @@ def start(call: Call) -> int:
 
 
 def reap(call: Call) -> int:
-    """Take down the network and the cgroups of a named pod that has ended. Never fails: a unit would fail with it."""
-    from ...stage1.teardown import teardown
+    """Take down the network and the cgroups of a pod that has ended. Never fails: a unit would fail with it."""
+    from ...stage0.units import is_own_process
 
+    text = only_argument(call, "NAME")
     try:
-        with resolve(call, only_argument(call, "NAME")) as pod:
-            if pod.state() is PodState.EXITED and pod.lock():
-                teardown(call.host, pod)
+        if is_uuid(text) or is_own_process(text):
+            _reap(call, text)
+        else:
+            with lookup.lock_name(call.host.paths, text, NAME_SECONDS) as lock:
+                _reap(call, text)
+                lock.remove()
     except PodError as err:
         call.complain(err)
     except OSError as err:
         call.say(str(err))
     return 0
+
+
+def _reap(call: Call, text: str) -> None:
+    from ...stage1.teardown import teardown
+
+    paths = call.host.paths
+    with open_pod(paths, text) if is_uuid(text) else lookup.by_name(paths, text) as pod:
+        if pod.state() is PodState.EXITED and pod.lock():
+            teardown(call.host, pod)
 
 
 def stage1_gc(call: Call) -> int:

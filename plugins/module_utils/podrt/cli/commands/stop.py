@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from ...errors import Conflict, HostFailure, PodError
+from ...host.host import runs_systemd
 from ...pod.lifecycle import PodState
-from ..podargs import resolve, some_arguments
+from ..podargs import alone_with, name_meant, resolve, some_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...pod.lifecycle import Pod
     from ..call import Call
 
 _NEVER_RAN = (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE, PodState.PREPARED)
@@ -22,7 +24,9 @@ def stop(call: Call) -> int:
     failed = 0
     for text in some_arguments(call):
         try:
-            _stop(call, text)
+            name = name_meant(call, text)
+            with alone_with(call, text, name) if name else resolve(call, text) as pod:
+                _stop(call, pod)
         except PodError as err:
             call.complain(err)
             failed += 1
@@ -31,18 +35,32 @@ def stop(call: Call) -> int:
     return 0
 
 
-def _stop(call: Call, text: str) -> None:
-    with resolve(call, text) as pod:
-        state = pod.state()
-        if state in _NEVER_RAN:
-            raise Conflict(f'pod "{pod.uuid}" is not running')
-        if state is not PodState.RUNNING:
-            call.tell(f'pod "{pod.uuid}" is already stopped')
-            return
+def _stop(call: Call, pod: Pod) -> None:
+    state, force = pod.state(), call.options.on("force")
+    if state in _NEVER_RAN:
+        raise Conflict(f'pod "{pod.uuid}" is not running')
+    if state is not PodState.RUNNING:
+        call.tell(f'pod "{pod.uuid}" is already stopped')
+        return
+    if not _stop_unit(call, pod) or force:
         from ...stage1.stop import stop as stop_pod
 
-        stop_pod(pod, force=call.options.on("force"))
-        call.tell(f'"{pod.uuid}"')
+        stop_pod(pod, force=force)
+    call.tell(f'"{pod.uuid}"')
+
+
+def _stop_unit(call: Call, pod: Pod) -> bool:
+    """Have systemd stop a pod that is a unit, so that it knows; whether the pod is one."""
+    if not runs_systemd():
+        return False
+    from ...stage0 import start, units
+    from ...stage0.gc import name_of
+
+    name = name_of(pod)
+    if not start.is_unit(call.host, pod, name):
+        return False
+    units.stop(name, wait=False)
+    return True
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"stop": stop}
