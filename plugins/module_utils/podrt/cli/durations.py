@@ -20,6 +20,11 @@ _UNITS = {
     "h": 3600.0,
 }
 _PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
+# A time without an offset is that of the host, as people read it off a clock.
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{3}(?:\d{3})?)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII
+)
+_SPELLED = re.compile("Z$")  # datetime reads it from Python 3.11 on
 _MINUTE, _HOUR, _DAY, _WEEK, _MONTH, _YEAR = 60, 3600, 86400, 604800, 2592000, 31104000
 # (below this many seconds, the sentence, the unit that it counts). Source: go-humanize times.go.
 _AGES = (
@@ -52,6 +57,23 @@ def parse_duration(text: str) -> float:
         raise InvalidSpec(f'invalid duration "{text}"', "write it as 30s, 5m or 1h30m")
     seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
     return -seconds if text[0] == "-" else seconds
+
+
+def parse_moment(text: str, now: float) -> float:
+    """Seconds since the epoch of a point in time: RFC 3339, a day, or a duration before now. Raises InvalidSpec."""
+    from datetime import datetime  # no other command wants it
+
+    if _DATE.fullmatch(text):
+        try:
+            return datetime.fromisoformat(_SPELLED.sub("+00:00", text)).timestamp()
+        except ValueError as err:
+            raise InvalidSpec(f'invalid time "{text}": {err}', "write it as 2026-01-31T14:00:00Z") from err
+    try:
+        return now - parse_duration(text)
+    except InvalidSpec as err:
+        raise InvalidSpec(
+            f'invalid time "{text}"', "write it as 10m, 2026-01-31 or 2026-01-31T14:00:00Z"
+        ) from err
 
 
 def format_age(then: float, now: float) -> str:

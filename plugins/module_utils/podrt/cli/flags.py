@@ -120,7 +120,8 @@ class FlagSet:
             raise UsageError(f"unknown shorthand flag: {word[1:2]!r} in {word}")
         flag = self._flags.get(name)
         if flag is None:
-            raise UsageError(f"unknown flag: --{name}")
+            meant = similar(name, self._flags)
+            raise UsageError(f"unknown flag: --{name}" + (f"; did you mean --{meant}?" if meant else ""))
         if not equals and flag.bare is not None:
             value = flag.bare
         elif not equals:
@@ -292,3 +293,10 @@ def _check(flag: Flag, value: str) -> None:
 
 def _invalid(flag: Flag, value: str, reason: str, hint: str = "") -> UsageError:
     return UsageError(f'invalid argument "{value}" for "--{flag.name}" flag: {reason}', hint)
+
+
+def similar(word: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, "" when none is like the word."""
+    from difflib import get_close_matches  # only after a mistake
+
+    return next(iter(get_close_matches(word, list(names), 1)), "")

@@ -12,8 +12,8 @@ from ..errors import HostFailure, InvalidSpec, PodError
 from ..host.host import Host
 from ..host.paths import Paths
 from .call import PROGRAM, Call, complain, say, write_error
-from .flags import HELP, FlagSet, Options, UsageError, split_command
-from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
+from .flags import HELP, FlagSet, Options, UsageError, similar, split_command
+from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,6 +181,8 @@ def _without_command(before: Sequence[str]) -> int:
     if any(word in HELP for word in before):
         sys.stdout.write(overview())
         return 0
+    if "--version" in before:
+        return invoke([*(word for word in before if word != "--version"), "version"])
     try:
         FlagSet(GLOBAL).parse(before)
     except UsageError as err:
@@ -208,5 +210,11 @@ def _unknown(words: Sequence[str]) -> int:
         sys.stdout.write(overview(group="image"))
         return 0
     word, program = (words[1], f"{PROGRAM} image") if group else (words[0], PROGRAM)
-    write_error(f'Error: unknown command "{word}" for "{program}"\nRun \'{program} --help\' for usage.\n')
+    meant = similar(
+        word, [command.name.split(" ")[-1] for command in COMMANDS if (" " in command.name) == group]
+    )
+    suggestion = f"\nDid you mean this?\n\t{meant}\n\n" if meant else ""
+    write_error(
+        f'Error: unknown command "{word}" for "{program}"\n{suggestion}Run \'{program} --help\' for usage.\n'
+    )
     return FAILURE

@@ -65,6 +65,9 @@ _LOGS = (
     Flag("app", "APP", "the output of this app alone"),
     Flag("follow", "", "go on until the pod has ended", bare="true"),
     Flag("tail", "N", "only the last lines"),
+    Flag("since", "TIME", "nothing older: 10m, 2026-01-31 or 2026-01-31T14:00:00Z"),
+    Flag("until", "TIME", "nothing newer"),
+    Flag("timestamps", "", "begin each line with its time", bare="true"),
 )
 _IMAGE_LIST = (
     _FULL,

@@ -8,6 +8,7 @@ import heapq
 import os
 import re
 import time
+from collections import deque
 
 from ...errors import Corrupt, InvalidSpec, NotFound, printable
 from ...host.files import write_all
@@ -15,6 +16,8 @@ from ...host.reading import open_regular
 from ...pod import documents
 from ...pod.lifecycle import PodState
 from ...pod.logs import log_files, parse_line, read_log, tail
+from ...value import Value
+from ..durations import parse_moment
 from ..podargs import only_argument, resolve
 
 TYPE_CHECKING = False
@@ -37,18 +40,37 @@ _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 def logs(call: Call) -> int:
     """Print the logs of a pod's apps, oldest line first."""
-    count = _count(call)
+    count, window = _count(call), _window(call)
     with resolve(call, only_argument(call, "UUID")) as pod:
         names = _apps(call, pod)
+        style = Style(len(names) > 1, call.options.on("timestamps"))
         followers = [Follower(pod.dir, name) for name in names] if call.options.on("follow") else []
-        _print(_kept(pod.dir, names, count), len(names) > 1)
+        _print(_kept(pod.dir, names, count, window), style)
         while followers:
             ended = pod.state() is not PodState.RUNNING
-            _print(_in_order(line for follower in followers for line in follower.news()), len(names) > 1)
+            _print(_in_order(line for follower in followers for line in follower.news()), style)
             if ended:
                 break
             time.sleep(_POLL_SECONDS)
     return 0
+
+
+class Style(Value):
+    """What stands before a line: the name of its app, its time."""
+
+    named: bool
+    timed: bool
+
+
+class Window(Value):
+    """The times of the lines that are wanted, as they are in the log; "" for no end."""
+
+    since: str = ""
+    until: str = ""
+
+    def holds(self, line: LogLine) -> bool:
+        """Whether a line is of this time."""
+        return self.since <= line.time and (not self.until or line.time <= self.until)
 
 
 class Follower:
@@ -94,10 +116,13 @@ class Follower:
         return found
 
 
-def _kept(pod: PodDir, names: list[str], count: int | None) -> Iterable[LogLine]:
-    """The lines of these apps in the order of time: all, or the last ones."""
-    if count is None:
-        return heapq.merge(*(read_log(pod, name) for name in names), key=_time)
+def _kept(pod: PodDir, names: list[str], count: int | None, window: Window) -> Iterable[LogLine]:
+    """The lines of these apps and this time in the order of time: all, or the last ones."""
+    if count is None or window != Window():
+        merged = heapq.merge(*(read_log(pod, name) for name in names), key=_time)
+        return (
+            deque(filter(window.holds, merged), count) if count is not None else filter(window.holds, merged)
+        )
     lines = _in_order(line for name in names for line in tail(pod, name, count, _LONGEST_TAIL))
     return lines[len(lines) - min(count, len(lines)) :]
 
@@ -109,6 +134,20 @@ def _count(call: Call) -> int | None:
     if not _COUNT.fullmatch(text):
         raise InvalidSpec(f'"{text}" is not a number of lines', "write --tail=20")
     return int(text)
+
+
+def _window(call: Call) -> Window:
+    if call.options.on("follow") and call.options.text("until"):
+        raise InvalidSpec("--follow has no end, and --until sets one", "leave one of them out")
+    return Window(_logged(call.options.text("since")), _logged(call.options.text("until")))
+
+
+def _logged(text: str) -> str:
+    """A point in time as it stands in logs, "" for "". Raises InvalidSpec."""
+    if not text:
+        return ""
+    moment = parse_moment(text, time.time())
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1_000_000):06d}Z"
 
 
 def _apps(call: Call, pod: Pod) -> list[str]:
@@ -130,11 +169,12 @@ def _time(line: LogLine) -> str:
     return line.time
 
 
-def _print(lines: Iterable[LogLine], named: bool) -> None:
+def _print(lines: Iterable[LogLine], style: Style) -> None:
     terminals = [name for name, fd in _STREAMS.items() if os.isatty(fd)]
     for line in lines:
         said = for_terminal(line.text) if line.stream in terminals else line.text
-        text = f"{line.app}: {said}\n" if named else f"{said}\n"
+        before = (f"{line.time} " if style.timed else "") + (f"{line.app}: " if style.named else "")
+        text = f"{before}{said}\n"
         write_all(_STREAMS[line.stream], text.encode(errors="surrogateescape"))
 
 

@@ -12,6 +12,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.duration
     format_age,
     format_time,
     parse_duration,
+    parse_moment,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 
@@ -79,3 +80,41 @@ def test_times(then: float, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.finding("use-N23")
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("10m", 1_000_000_000 - 600),
+        ("0", 1_000_000_000),
+        ("2026-01-31T14:00:00Z", 1_769_868_000),
+        ("2026-01-31 14:00:00.25Z", None),
+        ("2026-01-31T14:00:00.250Z", 1_769_868_000.25),
+        ("2026-01-31T15:00:00+01:00", 1_769_868_000),
+        ("2026-01-31T14:00Z", 1_769_868_000),
+    ],
+)
+def test_a_point_in_time_is_a_date_or_how_long_ago_it_was(text: str, moment: float | None) -> None:
+    if moment is None:
+        with pytest.raises(InvalidSpec, match="invalid time"):
+            parse_moment(text, 0)
+    else:
+        assert parse_moment(text, 1_000_000_000) == moment
+
+
+@pytest.mark.finding("use-N23")
+def test_a_day_begins_where_the_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC-2")
+    time.tzset()
+    assert parse_moment("2026-01-31", 0) == 1_769_817_600 - 7200
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-13-01", "2026-01-31T25:00", "9" * 5000, "2026-01-31T14:00:00Zx"]
+)
+def test_what_is_no_point_in_time(text: str) -> None:
+    with pytest.raises(InvalidSpec, match="invalid time"):
+        parse_moment(text, 0)

@@ -68,6 +68,34 @@ def test_an_unknown_command_is_an_error(lab: PodLab) -> None:
     assert 'unknown command "frob" for "podctl image"' in lab.podctl("image", "frob").err
 
 
+@pytest.mark.finding("use-N23")
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("lst",), "Did you mean this?\n\tlist\n"),
+        (("statsu", "x"), "Did you mean this?\n\tstatus\n"),
+        (("image", "listt"), "Did you mean this?\n\tlist\n"),
+        (("list", "--ful"), "unknown flag: --ful; did you mean --full?"),
+    ],
+    ids=str,
+)
+def test_a_slip_is_answered_with_what_was_meant(lab: PodLab, words: tuple[str, ...], meant: str) -> None:
+    answer = lab.podctl(*words)
+    assert answer.status == 254
+    assert meant in answer.err
+
+
+@pytest.mark.finding("use-N23")
+def test_what_is_like_nothing_is_answered_without_a_guess(lab: PodLab) -> None:
+    assert "Did you mean" not in lab.podctl("zzz").err
+    assert "did you mean" not in lab.podctl("list", "--zzz").err
+
+
+@pytest.mark.finding("use-N23")
+def test_the_version_has_a_flag_too(lab: PodLab) -> None:
+    assert lab.podctl("--version").out == lab.podctl("version").out != ""
+
+
 @pytest.mark.behaviour("A1")
 @pytest.mark.parametrize(
     "words", [("help", "run"), ("run", "--help"), ("run", "-h"), ("--help", "run")], ids=" ".join

@@ -268,6 +268,24 @@ def test_logs_are_merged_by_time_and_go_where_they_came_from(lab: PodLab) -> Non
     assert 'has no app "x"' in lab.podctl("logs", "--app=x", pod.uuid).err
 
 
+@pytest.mark.finding("use-N23")
+def test_logs_of_a_time_and_with_their_times(lab: PodLab) -> None:
+    pod = lab.make("run", "web", "db")
+    write(pod.dir.app_log("web"), "".join(log_line(second, "stdout", str(second)) for second in (1, 3, 5)))
+    write(pod.dir.app_log("db"), "".join(log_line(second, "stdout", str(second)) for second in (2, 4)))
+
+    def said(*words: str) -> str:
+        return lab.podctl("logs", *words, pod.uuid).out.replace("\n", " ")
+
+    day = "2026-01-02T03:04"
+    assert said(f"--since={day}:02Z", f"--until={day}:04Z") == "db: 2 web: 3 db: 4 "
+    assert said(f"--since={day}:02Z", "--tail=2") == "db: 4 web: 5 "
+    assert said("--since=1h") == ""
+    assert said("--app=web", "--timestamps", f"--until={day}:01Z") == f"{day}:01.000000Z 1 "
+    assert lab.podctl("logs", "--follow", "--until=1h", pod.uuid).status == 254
+    assert "invalid time" in lab.podctl("logs", "--since=soon", pod.uuid).err
+
+
 def test_logs_can_be_followed_through_a_rotation(lab: PodLab) -> None:
     pod = lab.make("run", locked=True)
     log = pod.dir.app_log("web")
