@@ -144,6 +144,11 @@ options:
           - Whether to keep programs of the app from gaining privileges, as set-user-ID programs do.
           - An app that is not root and has a filter of system calls never gains any, whatever this says.
         type: bool
+      image_isolators:
+        description:
+          - As O(image_isolators), for this app.
+        type: str
+        choices: [refuse, narrow, accept]
       readonly_rootfs:
         description:
           - Whether the root file system of the app is read-only.
@@ -353,6 +358,17 @@ options:
     type: str
     choices: [auto, private, parent]
     default: auto
+  image_isolators:
+    description:
+      - What becomes of isolators of images that ask for more than the defaults allow, such as further capabilities. See
+        R(hardening, ansible_collections.stagecraft.pods.docsite.hardening).
+      - V(refuse) fails the task before anything is run.
+      - V(narrow) takes what lies within the defaults, and warns of the rest.
+      - V(accept) takes them as they are.
+      - An app's own option of the same kind, such as O(apps[].caps_retain), replaces the image's isolator in any case.
+      - Without it, as the host is configured in C(policy.d) of its configuration, and else V(refuse).
+    type: str
+    choices: [refuse, narrow, accept]
   no_overlay:
     description:
       - Copy the images' files instead of stacking file systems.

@@ -43,7 +43,7 @@ options:
   make_config_dirs:
     description:
       - Whether to make the directories of the host's configuration, O(config_dir) with C(net.d), C(auth.d), C(paths.d),
-        C(stage1.d), C(limits.d) and C(trustedkeys), for root to write and, but for C(auth.d), for all to read.
+        C(stage1.d), C(limits.d), C(policy.d) and C(trustedkeys), for root to write and, but for C(auth.d), for all to read.
       - With O(state=absent) they stay. They may hold what nobody else has.
     type: bool
     default: false
@@ -144,6 +144,7 @@ _CONFIG_DIRS = {
     "paths.d": 0o755,
     "stage1.d": 0o755,
     "limits.d": 0o755,
+    "policy.d": 0o755,
     "trustedkeys": 0o755,
 }
 

@@ -24,6 +24,8 @@ FETCH = {
     },
 }
 
+IMAGE_ISOLATORS = {"type": "str", "choices": ["refuse", "narrow", "accept"]}
+
 MOUNTS = {
     "type": "list",
     "elements": "dict",
@@ -63,6 +65,7 @@ APP = {
         },
     },
     "no_new_privileges": {"type": "bool"},
+    "image_isolators": IMAGE_ISOLATORS,
     "readonly_rootfs": {"type": "bool", "default": False},
     "ports": {
         "type": "list",
@@ -136,6 +139,7 @@ POD = {
     },
     "hosts_from_host": {"type": "bool", "default": False},
     "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
+    "image_isolators": IMAGE_ISOLATORS,
     "no_overlay": {"type": "bool", "default": False},
     "stop_timeout": {"type": "int", "default": 10},
     "log": {

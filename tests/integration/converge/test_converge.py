@@ -468,3 +468,30 @@ def test_a_forwarded_port_leads_to_the_pod(host: Host) -> None:
             "hello" in host.machine.run("busybox", "nc", "-w", "2", "127.0.0.1", "8099", check=False).stdout
         )
     )
+
+
+@pytest.mark.finding("attack-F1")
+def test_an_image_that_asks_for_the_host_changes_nothing_without_consent(
+    host: Host, tmp_path: pathlib.Path
+) -> None:
+    isolators = [
+        {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_CHOWN", "CAP_SYS_ADMIN"]}}
+    ]
+    app = {"exec": ["/bin/sh"], "user": "0", "group": "0", "isolators": isolators}
+    evil = {"image": str(write_image(tmp_path / "evil.aci", "example.com/evil", app))}
+    host.task("pod_image", name=evil["image"], insecure_options=["image"])
+    before = host.machine.snapshot()
+    for check in (True, False):
+        refused = host.pod(check=check, app=evil)
+        assert (refused["failed"], refused["error"], refused["changed"]) == (True, "untrusted", False)
+        assert refused["facts"]["beyond"] == {"app": {isolators[0]["name"]: ["CAP_SYS_ADMIN"]}}
+        assert "image_isolators: accept" in refused["hint"]
+        assert host.machine.snapshot() == before
+    narrowed = host.pod(app=evil, image_isolators="narrow")
+    assert any("CAP_SYS_ADMIN" in warning for warning in narrowed["warnings"])
+    assert host.pod(app=evil, image_isolators="narrow")["changed"] is False
+    path = "apps.app.app.isolators.os/linux/capabilities-retain-set.set"
+    assert paths(host.pod(check=True, app={**evil, "image_isolators": "accept"})) == [path]
+    # What the operator says of it is consent, and the pod runs on.
+    own = host.pod(app={**evil, "caps_retain": ["CAP_CHOWN"]})
+    assert (own["changed"], own["warnings"]) == (False, [])

@@ -266,3 +266,4 @@ _READERS: dict[str, Callable[[Fields], Isolator]] = {
     "resource/block-iops": _uninterpreted,
     "resource/network-bandwidth": _uninterpreted,
 }
+KNOWN = frozenset(_READERS)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..appc.isolators import Isolator
+    from ..stage0.consent import BeyondDefaults
     from ..stage0.spec import Pairs
     from .flags import AppWords, Options, Words
 
@@ -50,6 +51,7 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
             set_env=values.unique_variables(options.all("set-env")),
             run=run_spec(options, RunSpec()),
             policy=fetch_policy(options),
+            image_isolators=options.text("image-isolators"),
         )
     except InvalidSpec as err:
         raise in_flags(err) from err
@@ -58,6 +60,15 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
 def in_flags(err: InvalidSpec) -> InvalidSpec:
     """The error without the field of the specification that it was found in: flags have no such fields."""
     return InvalidSpec(err.reason, err.hint)
+
+
+def in_words_of_flags(err: BeyondDefaults) -> BeyondDefaults:
+    """The error with flags as the ways to consent."""
+    err.hint = (
+        "--image-isolators=accept if you trust the image with it, --image-isolators=narrow to run it without, "
+        "or a flag of the app, such as --caps-retain or --seccomp"
+    )
+    return err
 
 
 def check_flags(words: Words) -> None:
@@ -206,6 +217,7 @@ def _app_spec(words: AppWords) -> AppSpec:
         annotations=tuple(dict(map(values.parse_annotation, options.all("annotation"))).items()),
         user_annotations=_user_pairs(options, "user-annotation"),
         user_labels=_user_pairs(options, "user-label"),
+        image_isolators=options.text("image-isolators"),
     )
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 from ..appc.fields import parse_json
 from ..appc.pod import PodManifest
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
+from ..host.policy import ACCEPT
 from ..host.reading import read_given
 from ..image.reference import ImageKey
+from ..stage0.consent import BeyondDefaults
+from ..stage0.images import isolators_policy
 from ..stage0.manifest import SourceImage, build_manifest
 from ..stage0.prepare import Preparation
 from ..stage0.spec import AppSpec, SpecMount
 from ..store import index
+from .grammar import in_words_of_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +43,11 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
         ports=given.ports,
         user_labels=given.user_labels,
     )
-    built = build_manifest(
-        wanted, tuple(_described(app, image) for app, image in zip(given.apps, images)), str
-    )
+    described = tuple(_described(app, image) for app, image in zip(given.apps, images))
+    try:
+        built = build_manifest(wanted, described, str, isolators_policy(host))
+    except BeyondDefaults as err:
+        raise in_words_of_flags(err) from err
     manifest = built.manifest.replace(
         isolators=given.isolators,
         annotations=given.annotations.merged(built.manifest.annotations),
@@ -67,10 +73,12 @@ def _described(app: RuntimeApp, image: SourceImage) -> SourceImage:
 
 
 def _app_spec(app: RuntimeApp) -> AppSpec:
+    """What the pod manifest says of an app is the operator's word; without an app section the image speaks."""
     return AppSpec(
         image=ImageKey(app.image.id),
         name=app.name,
         mounts=tuple(SpecMount(mount.volume, mount.path) for mount in app.mounts),
         read_only_root_fs=app.read_only_root_fs,
         annotations=app.annotations.pairs,
+        image_isolators=ACCEPT if app.app else "",
     )

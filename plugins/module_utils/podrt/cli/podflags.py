@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..appc.names import ACName
 from ..errors import InvalidSpec
+from ..host.policy import POLICIES, check_policy
 from ..net.conf import parse_requests
 from ..pod.names import PodName
 from . import values
@@ -53,6 +54,13 @@ PER_IMAGE = (
         "a volume at a path of the app; before the first image, of every app",
         scope=EITHER,
         parse=values.parse_mount,
+    ),
+    Flag(
+        "image-isolators",
+        "|".join(POLICIES),
+        "what of an image's isolators that lies beyond the defaults; before the first image, of all images",
+        scope=EITHER,
+        parse=check_policy,
     ),
     _of_image("name", "NAME", "the name of the app", ACName),
     _of_image("working-dir", "PATH", "the directory that the app starts in", values.parse_working_dir),

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration: documents of rkt's kinds in DIR/auth.d, DIR/paths.d and DIR/stage1.d, merged to one value.
 
-DIR/limits.d is of that form too, and ours.
+DIR/limits.d and DIR/policy.d are of that form too, and ours.
 
 Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be said
 twice; between DIRs the later one wins, entry by entry. Source: behaviours B33 to B37, B56 to B59.
@@ -19,6 +19,7 @@ from ..members import by_folded_name, fold
 from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_said
+from .policy import REFUSE, policy_said
 from .reading import read_trusted
 
 TYPE_CHECKING = False
@@ -34,6 +35,7 @@ _KINDS = {
     "paths.d": ("paths",),
     "stage1.d": ("stage1",),
     "limits.d": ("limits",),
+    "policy.d": ("policy",),
 }
 _HUB = "registry-1.docker.io"
 _HUB_ALIASES = ("docker.io", "index.docker.io")
@@ -65,6 +67,7 @@ class Config(Value):
     stage1_version: str = ""
     stage1_location: str = ""
     limits: Limits = Limits()
+    image_isolators: str = ""
 
     def docker_credentials(self, registry: str) -> tuple[str, str] | None:
         """User and password for a docker registry, None when there are none. docker.io means Docker Hub's registry."""
@@ -98,6 +101,11 @@ def configured_data_dir(paths: Paths) -> str:
 def configured_limits(paths: Paths) -> Limits:
     """The bounds that the configuration sets; nothing else is read for it."""
     return _of_one_kind(paths, "limits.d").limits
+
+
+def configured_isolators(paths: Paths) -> str:
+    """What is done with isolators of images that ask for more than the defaults; nothing else is read for it."""
+    return _of_one_kind(paths, "policy.d").image_isolators or REFUSE
 
 
 def _of_one_kind(paths: Paths, directory: str) -> Config:
@@ -251,12 +259,19 @@ def _read_limits(document: Document, said: _Said) -> None:
     said.limits.update(found)
 
 
+def _read_policy(document: Document, said: _Said) -> None:
+    policy = policy_said(document.members, document.where)
+    if policy:
+        said.say("image_isolators", policy, "policy for isolators of images")
+
+
 _READERS: dict[str, Callable[[Document, _Said], None]] = {
     "auth": _read_auth,
     "dockerAuth": _read_docker_auth,
     "paths": _read_paths,
     "stage1": _read_stage1,
     "limits": _read_limits,
+    "policy": _read_policy,
 }
 
 

@@ -87,6 +87,12 @@ def profile_of(app: App, arch: str) -> Profile | None:
     return Profile("allow", refusal, tuple(sorted(names)))
 
 
+def default_calls(arch: str) -> frozenset[str]:
+    """The calls that the default filter allows, those of CHECKED included. Pure."""
+    found = _default_profile(arch)
+    return frozenset((*found.names, *found.checked))
+
+
 def unknown_items(app: App) -> tuple[str, ...]:
     """The calls and sets of an app's isolators that nothing is known of, and that so mean nothing. Pure."""
     items = [name for isolator in app.isolators if isinstance(isolator, Seccomp) for name in isolator.names]

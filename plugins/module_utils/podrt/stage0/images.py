@@ -111,5 +111,16 @@ def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
     return ask
 
 
+def isolators_policy(host: Host) -> Callable[[], str]:
+    """What the configuration says of images that ask for more than the defaults; it is read when one does."""
+
+    def ask() -> str:
+        from ..host.config import configured_isolators
+
+        return configured_isolators(host.paths)
+
+    return ask
+
+
 def _is_current(host: Host, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> bool:
     return fetch.is_current(host, reference, policy, stored, credentials=credentials(host))

@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 
 from ..appc.app import App
-from ..appc.isolators import Capabilities, Seccomp, Uninterpreted
+from ..appc.isolators import Uninterpreted
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.volumes import EmptyVolume, HostVolume, Mount
 from ..errors import InvalidSpec
+from ..host.policy import NARROW, REFUSE
 from ..pod.filters import unknown_items
 from ..value import Value
+from .consent import BeyondDefaults, Request, family, weigh
 from .spec import AppSpec, NamedVolume, PodSpec
 
 TYPE_CHECKING = False
@@ -57,19 +59,21 @@ def build_manifest(
     spec: PodSpec,
     images: Sequence[SourceImage],
     volume_source: Callable[[str], str],
+    policy: Callable[[], str],
     caller: tuple[int, int] = (0, 0),
 ) -> Built:
     """The manifest of a pod.
 
-    images: one for each app, in order. volume_source: the directory of a named volume. caller: uid and gid for an app
-    that its image does not describe. Raises InvalidSpec with the place.
+    images: one for each app, in order. volume_source: the directory of a named volume. policy: what the host is
+    configured to do where an image asks for more than the defaults and the specification does not say. caller: uid and
+    gid for an app that its image does not describe. Raises InvalidSpec with the place, BeyondDefaults.
     """
     if not spec.apps:
         raise InvalidSpec("must provide at least one image or specify the pod manifest", where="apps")
     volumes: list[Volume] = [_resolved(volume, volume_source) for volume in spec.volumes]
     apps: list[RuntimeApp] = []
     prefill: list[tuple[ACName, ACName]] = []
-    warnings: list[str] = []
+    images, warnings = _consented(spec, images, policy)
     for index, (app_spec, image) in enumerate(zip(spec.apps, images)):
         app = _runtime_app(spec, app_spec, image, f"apps[{index}]", caller)
         if any(other.name == app.name for other in apps):
@@ -93,6 +97,35 @@ def build_manifest(
         user_labels=spec.user_labels,
     )
     return Built(manifest, tuple(prefill), tuple(warnings))
+
+
+def _consented(
+    spec: PodSpec, images: Sequence[SourceImage], policy: Callable[[], str]
+) -> tuple[list[SourceImage], list[str]]:
+    """The images as far as they count without the operator's consent, and what users should hear of the rest."""
+    found: list[SourceImage] = []
+    refused: list[Request] = []
+    warnings: list[str] = []
+    for app_spec, image in zip(spec.apps, images):
+        manifest = image.manifest
+        own = {family(isolator) for isolator in app_spec.isolators}
+        asked = tuple(i for i in manifest.app.isolators if family(i) not in own) if manifest.app else ()
+        said = app_spec.image_isolators or spec.image_isolators
+        within, beyond, chosen = weigh(asked, said, policy, spec.run.insecure)
+        request = Request(app_spec.name or app_name_of(manifest.name), manifest.name, beyond)
+        if beyond and chosen == REFUSE:
+            refused.append(request)
+        elif beyond and chosen == NARROW:
+            warnings.append(f"not given, since it is more than the defaults allow: {request}")
+        found.append(_with_isolators(image, within) if within != asked else image)
+    if refused:
+        raise BeyondDefaults(refused)
+    return found, warnings
+
+
+def _with_isolators(image: SourceImage, isolators: tuple[Isolator, ...]) -> SourceImage:
+    app = image.manifest.app
+    return image.replace(manifest=image.manifest.replace(app=app and app.replace(isolators=isolators)))
 
 
 def _resolved(volume: SpecVolume, volume_source: Callable[[str], str]) -> Volume:
@@ -165,16 +198,12 @@ def _environment(spec: PodSpec, app_spec: AppSpec, base: App) -> Pairs:
 
 def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tuple[Isolator, ...]:
     """The image's isolators but for those of a family that is wanted otherwise; one of a kind, the last wins."""
-    families = {_family(isolator) for isolator in wanted}
+    families = {family(isolator) for isolator in wanted}
     kept: dict[str, Isolator] = {}
-    for isolator in (*(i for i in base if _family(i) not in families), *wanted):
+    for isolator in (*(i for i in base if family(i) not in families), *wanted):
         kept.pop(isolator.name, None)
         kept[isolator.name] = isolator
     return tuple(kept[name] for name in sorted(kept))
-
-
-def _family(isolator: Isolator) -> str:
-    return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name
 
 
 def _mounts(

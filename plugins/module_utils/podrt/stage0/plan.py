@@ -8,7 +8,7 @@ ensure_pod reads like the story; every decision is in the pure functions that it
 from __future__ import annotations
 
 from ..appc.names import ImageID
-from ..errors import InvalidSpec, NotFound, PodError
+from ..errors import InvalidSpec, NotFound, PodError, Untrusted
 from ..host.host import runs_systemd
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -17,7 +17,7 @@ from ..value import Value
 from . import gc, sameness, units
 from .change import Difference
 from .compare import differences, fingerprint_key
-from .images import UNKNOWN_ID, ensure_image
+from .images import UNKNOWN_ID, ensure_image, isolators_policy
 from .manifest import SourceImage, build_manifest
 from .pod_changes import CreatePod, RemovePod, ReplacePod, RestartPod, SettleUnit, StartPod, StopPod
 from .prepare import Preparation
@@ -127,7 +127,7 @@ def _preparation(host: Host, spec: PodSpec, images: Sequence[SourceImage | None]
 
 
 def _built(host: Host, spec: PodSpec, images: Sequence[SourceImage]) -> Built:
-    return build_manifest(spec, images, lambda name: data_dir(host, name))
+    return build_manifest(spec, images, lambda name: data_dir(host, name), isolators_policy(host))
 
 
 def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool) -> Plan[None]:
@@ -217,7 +217,11 @@ def _drift(
     supposed = [image or recorded[number] for number, image in enumerate(images.found)]
     if None in supposed:
         return unfetched
-    after = _as_found(host, found, before, (_preparation(host, spec, supposed).built.manifest, spec.run))
+    try:
+        supposedly = _preparation(host, spec, supposed)
+    except Untrusted:
+        return unfetched  # the image that comes may ask for less
+    after = _as_found(host, found, before, (supposedly.built.manifest, spec.run))
     return (*differences(before, after, key), *unfetched)
 
 
@@ -255,7 +259,7 @@ def _between(
     images = [old or new for old, new in zip(recorded, wanted.images)]
     try:
         return _built(host, spec, images).manifest, spec.run
-    except InvalidSpec:
+    except (InvalidSpec, Untrusted):
         return None
 
 

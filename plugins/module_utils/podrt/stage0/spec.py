@@ -43,7 +43,8 @@ class AppSpec(Value):
     """An image and what is to be different from what it says. None and "" mean: as the image says.
 
     exec replaces the image's whole exec vector; args are appended to what is then there. environment: the strongest
-    source of a variable. supplementary_gids, user_annotations, user_labels replace the image's.
+    source of a variable. supplementary_gids, user_annotations, user_labels replace the image's. image_isolators: one of
+    consent.POLICIES, "" as the pod says.
     """
 
     image: ImageReference
@@ -63,13 +64,15 @@ class AppSpec(Value):
     annotations: Pairs = ()
     user_annotations: Pairs | None = None
     user_labels: Pairs | None = None
+    image_isolators: str = ""
 
 
 class PodSpec(Value):
     """A pod: its apps and everything that they share.
 
     mounts hold for every app. Environment, weakest first: inherited (only names that are not set otherwise), the
-    image's, env_file, set_env, the app's own. Source: behaviours, ruling 1.
+    image's, env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" as the host is configured.
+    Source: behaviours, ruling 1.
     """
 
     apps: tuple[AppSpec, ...]
@@ -82,6 +85,7 @@ class PodSpec(Value):
     run: RunSpec = RunSpec()
     policy: FetchPolicy = FetchPolicy()
     user_labels: Pairs = ()
+    image_isolators: str = ""
 
     def check(self) -> None:
         """Volumes are unique, mounts name one, and ports need a network of the pod's own."""

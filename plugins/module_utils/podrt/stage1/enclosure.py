@@ -12,11 +12,11 @@ from __future__ import annotations
 import os
 import sys
 
+from ..appc.capabilities import mask_of
 from ..host import syscalls
 from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE
 from . import roots
 from .app import bound_capabilities, permitted_capabilities
-from .capabilities import mask_of
 from .program import python, runtime
 
 TYPE_CHECKING = False

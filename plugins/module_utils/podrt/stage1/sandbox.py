@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import os
 
+from ..appc.capabilities import bounding_set
 from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from ..net.resolv import hosts_file
 from ..pod.limits import limits_of
 from ..value import Value
-from .capabilities import bounding_set
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
 from .rootfs import Surroundings, shared_file_systems, surroundings

@@ -20,6 +20,7 @@ import fcntl
 import os
 import select
 
+from ..appc.capabilities import NAMES
 from ..errors import HostFailure, PodError
 from ..host import syscalls
 from ..host.files import write_new
@@ -29,7 +30,6 @@ from ..pod.documents import read_manifest, read_runspec
 from ..pod.limits import apply_limits
 from ..value import Value
 from . import sync
-from .capabilities import NAMES
 from .devices import apply_devices, pod_device_rules
 from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv

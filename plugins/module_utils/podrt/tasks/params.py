@@ -12,6 +12,7 @@ from ..appc.ports import ExposedPort, Port, is_address
 from ..appc.quantity import parse_bytes, parse_millis, parse_units
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
+from ..host.policy import check_policy
 from ..image.fetch import FetchPolicy
 from ..image.reference import parse_reference
 from ..net.conf import parse_requests
@@ -51,6 +52,7 @@ def pod_spec(options: Fields) -> PodSpec:
         run=_run_spec(options),
         policy=fetch_policy(options),
         user_labels=options.pairs("labels"),
+        image_isolators=_image_isolators(options),
     )
 
 
@@ -95,7 +97,13 @@ def _app(options: Fields) -> AppSpec:
         read_only_root_fs=options.boolean("readonly_rootfs", False),
         user_annotations=options.pairs("user_annotations") if options.has("user_annotations") else None,
         user_labels=options.pairs("user_labels") if options.has("user_labels") else None,
+        image_isolators=_image_isolators(options),
     )
+
+
+def _image_isolators(options: Fields) -> str:
+    policy = options.text("image_isolators", "")
+    return check_policy(policy, options.where_of("image_isolators")) if policy else ""
 
 
 def _absolute(options: Fields, name: str) -> str:
@@ -171,7 +179,7 @@ def _capabilities(options: Fields) -> list[Isolator]:
 
 def _check_capabilities(names: tuple[str, ...], where: str) -> None:
     """The first process of a pod refuses a name that no kernel has; here the option can be named."""
-    from ..stage1.capabilities import mask_of
+    from ..appc.capabilities import mask_of
 
     for index, name in enumerate(names):
         try:

@@ -36,7 +36,8 @@ def config(call: Call) -> int:
 
     found = read_config(call.host.paths)
     shown = _as_it_is if call.options.on("show-secrets") or not sys.stdout.isatty() else _hidden
-    documents = [*_auth(found, shown), *_docker(found, shown), _paths(found, call), _stage1(found)]
+    of_us = (_paths(found, call), _stage1(found), *_policy(found))
+    documents = [*_auth(found, shown), *_docker(found, shown), *of_us]
     how = "json-pretty" if call.options.on("pretty-print", default=True) else "json"
     call.tell_json({"stage0": documents}, how)
     return 0
@@ -88,6 +89,11 @@ def _stage1(found: Config) -> dict[str, object]:
     return _document(
         "stage1", name=found.stage1_name, version=found.stage1_version, location=found.stage1_location
     )
+
+
+def _policy(found: Config) -> list[dict[str, object]]:
+    """What rkt had not is shown where it was said."""
+    return [_document("policy", imageIsolators=found.image_isolators)] if found.image_isolators else []
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"version": version, "config": config}

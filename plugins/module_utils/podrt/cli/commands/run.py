@@ -11,6 +11,8 @@ from ...errors import Conflict, HostFailure, InvalidSpec
 from ...host.files import write_all
 from ...host.reading import read_given
 from ...pod import lookup
+from ...stage0.consent import BeyondDefaults
+from ...stage0.images import isolators_policy
 from ...stage0.manifest import SourceImage, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import Preparation, commit, discard, informed
@@ -18,7 +20,7 @@ from ...stage0.prepare import prepare as prepare_pod
 from ...stage0.volumes import data_dir
 from ...store.locks import adding
 from .. import values
-from ..grammar import Surroundings, in_flags, pod_spec
+from ..grammar import Surroundings, in_flags, in_words_of_flags, pod_spec
 from ..progress import ensure_image
 from ..running import run_pod
 
@@ -128,7 +130,11 @@ def _images(call: Call, spec: PodSpec) -> tuple[SourceImage, ...] | None:
 def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Preparation:
     caller = os.getuid(), os.getgid()
     try:
-        built = build_manifest(spec, images, lambda name: data_dir(call.host, name), caller)
+        built = build_manifest(
+            spec, images, lambda name: data_dir(call.host, name), isolators_policy(call.host), caller
+        )
+    except BeyondDefaults as err:
+        raise in_words_of_flags(err) from err
     except UndescribedApp as err:
         raise InvalidSpec(f"error: {err.reason}", err.hint) from err
     except InvalidSpec as err:

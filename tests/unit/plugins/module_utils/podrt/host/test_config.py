@@ -14,6 +14,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config 
     Config,
     Credentials,
     configured_data_dir,
+    configured_isolators,
     configured_limits,
     read_config,
 )
@@ -225,3 +226,24 @@ def test_a_file_in_place_of_a_directory_is_an_error(dirs: Dirs) -> None:
 def test_secrets_do_not_show(dirs: Dirs) -> None:
     dirs.write("local/auth.d/a.json", BASIC)
     assert "password='p'" not in repr(dirs.read().auth)
+
+
+POLICY = {"rktKind": "policy", "rktVersion": "v1"}
+
+
+@pytest.mark.finding("attack-F1")
+def test_a_policy_for_isolators_is_refuse_unless_a_directory_says_otherwise(dirs: Dirs) -> None:
+    assert configured_isolators(dirs.paths) == "refuse"
+    dirs.write("system/policy.d/p.json", {**POLICY, "imageIsolators": "accept"})
+    assert configured_isolators(dirs.paths) == dirs.read().image_isolators == "accept"
+    dirs.write("local/policy.d/p.json", {**POLICY, "imageisolators": "narrow"})
+    assert configured_isolators(dirs.paths) == "narrow"
+    dirs.write("local/policy.d/q.json", {**POLICY, "imageIsolators": "accept"})
+    assert "policy for isolators of images is already specified" in dirs.refusal()
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.parametrize("value", ["Accept", 1, True, ["accept"], {"a": "b"}])
+def test_a_policy_that_is_none_names_its_file(dirs: Dirs, value: object) -> None:
+    dirs.write("local/policy.d/p.json", {**POLICY, "imageIsolators": value})
+    assert 'local/policy.d/p.json: "imageIsolators" must be one of refuse, narrow, accept' in dirs.refusal()

@@ -208,7 +208,9 @@ SOURCE = SourceImage(
 def survives(spec: PodSpec) -> bool:
     """Whether both documents of the pod are what they were once they have been on disk."""
     run = parse_json(canonical_json(spec.run.to_json()), "runspec")
-    built = build_manifest(spec, (SOURCE,) * len(spec.apps), "/volumes/{}/data".format).manifest
+    built = build_manifest(
+        spec, (SOURCE,) * len(spec.apps), "/volumes/{}/data".format, lambda: "refuse"
+    ).manifest
     pod = parse_json(canonical_json(built.to_json()), "pod")
     return (RunSpec.from_json(run), PodManifest.from_json(pod)) == (spec.run, built)
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Capabilities
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.capabilities import (
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import (
     DEFAULT,
     EVERY,
     bounding_set,
     mask_of,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Capabilities
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 
 
 @pytest.mark.behaviour("C47")

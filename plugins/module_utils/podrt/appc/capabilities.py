@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from ..appc.isolators import Capabilities
 from ..errors import InvalidSpec
+from .isolators import Capabilities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.isolators import Isolator
+    from .isolators import Isolator
 
 # Bit n of a mask is the n-th name.
 NAMES = (

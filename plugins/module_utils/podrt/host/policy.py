@@ -1,0 +1,31 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host lets images ask for where nobody says: the kind `policy` of the configuration."""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec
+from ..members import fold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What becomes of isolators of an image that ask for more than the defaults, the default first.
+REFUSE, NARROW, ACCEPT = POLICIES = ("refuse", "narrow", "accept")
+MEMBER = "imageIsolators"
+
+
+def check_policy(text: str, where: str = "") -> str:
+    """One of POLICIES. Raises InvalidSpec."""
+    if text not in POLICIES:
+        raise InvalidSpec(f'"{text}" is no policy for isolators', f"use {', '.join(POLICIES)}", where=where)
+    return text
+
+
+def policy_said(members: Mapping[str, object], where: str) -> str:
+    """What a document says, "" when it does not. members: by folded name. where: the file. Raises InvalidSpec."""
+    value = members.get(fold(MEMBER), "")
+    if value and value not in POLICIES:
+        raise InvalidSpec(f'{where}: "{MEMBER}" must be one of {", ".join(POLICIES)}')
+    return str(value)

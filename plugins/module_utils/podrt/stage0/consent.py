@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an image's isolators ask beyond the defaults, which counts only with the operator's consent. Pure.
+
+An isolator of an image may narrow what its app may do; what lies beyond the default is taken apart from it. Consent
+is the operator's own isolator of the same family, which takes the place of the image's before anything is judged; the
+policy accept; and an insecure option that lifts the whole family. Source: behaviours C2, C47, ruling 8.
+"""
+
+from __future__ import annotations
+
+from ..appc.capabilities import DEFAULT
+from ..appc.isolators import (
+    Capabilities,
+    CpuShares,
+    OomScoreAdj,
+    Seccomp,
+    Sysctl,
+)
+from ..errors import Untrusted
+from ..host.policy import ACCEPT, REFUSE
+from ..pod.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Union
+
+    from ..appc.isolators import Isolator
+
+    # What of an isolator lies within the defaults, None for nothing, and the names of what lies beyond.
+    Judged = tuple[Union[Isolator, None], tuple[str, ...]]
+
+DEFAULT_SHARES = 1024
+_DEFAULT_REFUSAL = "EPERM"
+_SHOWN = 12
+_ANY_ARCH = "arm"  # whose whitelist has what the others have, and more
+# What a set that only removes calls leaves open, as far as a message can show it.
+_TELLING = (
+    *("bpf", "clone3", "fsopen", "init_module", "io_uring_setup", "keyctl", "mount", "mount_setattr"),
+    *("open_by_handle_at", "open_tree", "perf_event_open", "ptrace", "setns", "unshare", "userfaultfd"),
+)
+# Of these nothing lies beyond the default: a limit, or a flag that only takes away.
+_NARROWING = (
+    "resource/memory",
+    "resource/cpu",
+    "resource/block-bandwidth",
+    "resource/block-iops",
+    "resource/network-bandwidth",
+    "os/linux/no-new-privileges",
+    "os/linux/capabilities-remove-set",
+)
+
+
+class Beyond(Value):
+    """What an isolator asks beyond the default, by name."""
+
+    isolator: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rest = len(self.names) - _SHOWN
+        return (
+            f"{self.isolator}: " + ", ".join(self.names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+        )
+
+
+class Request(Value):
+    """What the image of an app asks beyond the defaults."""
+
+    app: str
+    image: str
+    beyond: tuple[Beyond, ...]
+
+    def __str__(self) -> str:
+        return f'app "{self.app}": {self.image} asks for ' + "; ".join(map(str, self.beyond))
+
+
+class BeyondDefaults(Untrusted):
+    """Images ask for more than the defaults, and nobody has consented. requests: of all apps."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        super().__init__(
+            "more than the defaults allow: " + "; ".join(map(str, requests)),
+            "set image_isolators: accept if you trust the image with it, image_isolators: narrow to run it without, "
+            "or give the app an option of its own, such as caps_retain or seccomp",
+            where="image_isolators",
+            beyond={
+                found.app: {each.isolator: list(each.names) for each in found.beyond} for found in requests
+            },
+        )
+
+
+def judge(isolators: Sequence[Isolator]) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...]]:
+    """What of an image's isolators lies within the defaults, and what lies beyond."""
+    within: list[Isolator] = []
+    beyond: list[Beyond] = []
+    for isolator in isolators:
+        kept, names = _judged(isolator)
+        if kept is not None:
+            within.append(kept)
+        if names:
+            beyond.append(Beyond(isolator.name, names))
+    return tuple(within), tuple(beyond)
+
+
+def weigh(
+    asked: Sequence[Isolator], said: str, configured: Callable[[], str], insecure: Sequence[str]
+) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...], str]:
+    """What an app gets of its image's isolators, what they ask beyond that, and the policy that decided.
+
+    asked: those that the operator has not replaced. said: the operator's policy, "" for the configured one, which is
+    looked up only where something lies beyond. What an insecure option lifts is no request; it is narrowed all the
+    same, since the pod may be run later without the option.
+    """
+    within, beyond = judge(asked)
+    if not beyond:
+        return tuple(asked), (), REFUSE
+    chosen = said or configured()
+    if chosen == ACCEPT:
+        return tuple(asked), (), ACCEPT
+    lifted = {isolator.name for isolator in asked if _is_lifted(isolator, insecure)}
+    return within, tuple(each for each in beyond if each.isolator not in lifted), chosen
+
+
+def family(isolator: Isolator) -> str:
+    """What an isolator is replaced with: those of capabilities and those of system calls go together."""
+    return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name
+
+
+def _is_lifted(isolator: Isolator, insecure: Sequence[str]) -> bool:
+    return (isinstance(isolator, Capabilities) and "capabilities" in insecure) or (
+        isinstance(isolator, Seccomp) and "seccomp" in insecure
+    )
+
+
+def _judged(isolator: Isolator) -> Judged:
+    if isolator.name in _NARROWING:
+        return isolator, ()
+    if isinstance(isolator, Capabilities):
+        return _capabilities(isolator)
+    if isinstance(isolator, Seccomp):
+        return _retained(isolator) if isolator.mode == "retain" else _removed(isolator)
+    if isinstance(isolator, CpuShares):
+        return _bounded(isolator, str(isolator.shares), beyond=isolator.shares > DEFAULT_SHARES)
+    if isinstance(isolator, OomScoreAdj):
+        return _bounded(isolator, str(isolator.score), beyond=isolator.score < 0)
+    if isinstance(isolator, Sysctl):
+        return None, tuple(name for name, _value in isolator.pairs)
+    return None, (str(isolator.to_json()),)
+
+
+def _bounded(isolator: Isolator, name: str, *, beyond: bool) -> Judged:
+    return (None, (name,)) if beyond else (isolator, ())
+
+
+def _capabilities(isolator: Capabilities) -> Judged:
+    beyond = tuple(name for name in isolator.names if name not in DEFAULT)
+    if not beyond:
+        return isolator, ()
+    return isolator.replace(names=tuple(name for name in isolator.names if name in DEFAULT)), beyond
+
+
+def _retained(isolator: Seccomp) -> Judged:
+    """A call by its own name is allowed with any arguments: more than what the default checks of it."""
+    if EVERYTHING in isolator.names:
+        return None, (EVERYTHING,)
+    allowed = default_calls(_ANY_ARCH)
+    within: list[str] = []
+    beyond: list[str] = []
+    for item in isolator.names:
+        calls = expanded(item, _ANY_ARCH)
+        if item in CHECKED:
+            within.append(f"@pods/{item}")
+            beyond.append(f"{item} with any arguments")
+        elif item.startswith("@") and allowed.issuperset(calls):
+            within.append(item)
+        else:
+            within += [f"@pods/{call}" if call in CHECKED else call for call in calls if call in allowed]
+            beyond += [call for call in calls if call not in allowed]
+    if not beyond:
+        return isolator, ()
+    # A filter cannot be empty; the call that starts the program is always allowed.
+    names = tuple(sorted(set(within))) or ("execve",)
+    return isolator.replace(names=names), tuple(sorted(set(beyond)))
+
+
+def _removed(isolator: Seccomp) -> Judged:
+    """A set that removes calls leaves all others open, also those that the default refuses."""
+    if isolator.names == (NOTHING,):
+        return isolator, ()
+    removed = {call for item in isolator.names for call in expanded(item, _ANY_ARCH)}
+    allowed = default_calls(_ANY_ARCH)
+    left = [f"@pods/{call}" if call in CHECKED else call for call in sorted(allowed - removed)]
+    names = (DEFAULT_SET,) if allowed.isdisjoint(removed) else tuple(sorted(left)) or ("execve",)
+    open_calls = tuple(call for call in _TELLING if call not in removed)
+    within = Seccomp("retain", names, isolator.errno or _DEFAULT_REFUSAL)
+    return within, ("all calls that it does not name", *open_calls)

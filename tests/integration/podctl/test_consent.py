@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""An image that gives itself the host: what it gets without the operator's consent, and with it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PodHost, write_image
+
+CAPS, FILTER = "os/linux/capabilities-retain-set", "os/linux/seccomp-retain-set"
+DEFAULT = "00000000a80425fb"
+# CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE and nothing else.
+ASKED = f"{1 << 21 | 1 << 2 | 1 << 1:016x}"
+LOOK = "grep -E '^(CapBnd|CapEff|Seccomp):' /proc/self/status"
+ISOLATORS = [
+    {"name": CAPS, "value": {"set": ["CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH", "CAP_DAC_OVERRIDE"]}},
+    {"name": FILTER, "value": {"set": ["@appc.io/all"]}},
+]
+
+
+@pytest.fixture
+def evil(tmp_path: pathlib.Path) -> str:
+    """What attack-F1 ran: an image that asks for the host, for its app and for the handlers of that."""
+    look = ["/bin/sh", "-c", LOOK]
+    app = {
+        "exec": look,
+        "user": "0",
+        "group": "0",
+        "isolators": ISOLATORS,
+        "eventHandlers": [{"name": name, "exec": look} for name in ("pre-start", "post-stop")],
+    }
+    return str(write_image(tmp_path / "evil.aci", "example.com/evil", app))
+
+
+def confinement(effective: str, seccomp: str, times: int = 3) -> list[str]:
+    return [f"CapEff:\t{effective}", f"CapBnd:\t{effective}", f"Seccomp:\t{seccomp}"] * times
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.parametrize("command", ["run", "prepare"])
+def test_an_image_that_asks_for_the_host_is_refused(pods: PodHost, evil: str, command: str) -> None:
+    done = pods.podctl(command, evil)
+    assert (done.status, done.out) == (254, "")
+    for word in ('app "evil"', CAPS, "CAP_SYS_ADMIN", "CAP_DAC_READ_SEARCH", FILTER, "@appc.io/all"):
+        assert word in done.err
+    assert "CAP_DAC_OVERRIDE" not in done.err
+    for way in ("--image-isolators=accept", "--image-isolators=narrow", "--caps-retain", "--seccomp"):
+        assert way in done.err
+    assert pods.podctl(command, "--dry-run", evil).status == 254
+    assert pods.uuids() == []
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.behaviour("C2", "C18", "C47")
+def test_narrowed_the_app_and_its_handlers_have_what_lies_within(pods: PodHost, evil: str) -> None:
+    done = pods.podctl("run", "--net=none", "--image-isolators=narrow", evil)
+    assert (done.status, done.texts) == (0, confinement(f"{1 << 1:016x}", "2"))
+    assert "CAP_SYS_ADMIN" in done.err and "@appc.io/all" in done.err
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.behaviour("C2", "C18", "C47", "C49")
+@pytest.mark.parametrize("where", ["pod", "app"])
+def test_accepted_the_image_gets_what_it_asks_for(pods: PodHost, evil: str, where: str) -> None:
+    flag = "--image-isolators=accept"
+    words = (flag, evil) if where == "pod" else ("--image-isolators=refuse", evil, flag)
+    done = pods.podctl("run", "--net=none", *words)
+    assert (done.status, done.texts) == (0, confinement(ASKED, "0"))
+    assert "CAP_SYS_ADMIN" not in done.err
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.behaviour("C2", "C18")
+def test_flags_of_the_app_are_consent_and_bind_its_handlers(pods: PodHost, evil: str) -> None:
+    done = pods.podctl("run", "--net=none", evil, "--caps-retain=CAP_KILL")
+    assert done.status == 254
+    assert FILTER in done.err and CAPS not in done.err
+    flags = ("--caps-retain=CAP_KILL", "--seccomp=mode=remove,errno=EPERM,reboot")
+    done = pods.podctl("run", "--net=none", evil, *flags)
+    assert (done.status, done.texts) == (0, confinement(f"{1 << 5:016x}", "2"))
+
+
+@pytest.mark.finding("attack-F1")
+def test_a_host_can_have_rkts_meaning(pods: PodHost, evil: str) -> None:
+    policy = pods.base / "etc" / "policy.d" / "rkt.json"
+    policy.parent.mkdir(parents=True)
+    document = {"rktKind": "policy", "rktVersion": "v1", "imageIsolators": "accept"}
+    policy.write_text(json.dumps(document))
+    assert pods.podctl("run", "--net=none", evil).texts == confinement(ASKED, "0")
+    assert document in json.loads(pods.ok("config"))["stage0"]
+    assert pods.podctl("run", "--net=none", "--image-isolators=refuse", evil).status == 254
+    policy.write_text(json.dumps({**document, "imageIsolators": "maybe"}))
+    done = pods.podctl("run", "--net=none", evil)
+    assert done.status == 254
+    assert f'{policy}: "imageIsolators" must be one of refuse, narrow, accept' in done.err
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.behaviour("C5")
+def test_a_pod_manifest_is_the_operators_word_but_not_where_the_image_speaks(
+    pods: PodHost, evil: str, tmp_path: pathlib.Path
+) -> None:
+    key = pods.ok("fetch", "--full", evil)
+    app = json.loads(pods.ok("image", "cat-manifest", key))["app"]
+    path = tmp_path / "pod.json"
+
+    def described(**app_section: object) -> list[str]:
+        apps = [{"name": "evil", "image": {"id": key}, **app_section}]
+        path.write_text(json.dumps({"acVersion": "0.8.11", "acKind": "PodManifest", "apps": apps}))
+        return ["run", "--net=none", f"--pod-manifest={path}"]
+
+    assert pods.podctl(*described(app=app)).texts == confinement(ASKED, "0")
+    done = pods.podctl(*described())
+    assert (done.status, "CAP_SYS_ADMIN" in done.err) == (254, True)
+    done = pods.podctl("run", "--net=none", f"--pod-manifest={path}", "--image-isolators=narrow")
+    assert done.texts == confinement(f"{1 << 1:016x}", "2")
+
+
+@pytest.mark.finding("attack-F1")
+@pytest.mark.behaviour("D25")
+def test_an_insecure_option_lent_to_prepare_is_no_consent_for_a_run_without_it(
+    pods: PodHost, evil: str
+) -> None:
+    uuid = pods.ok("prepare", "--insecure-options=image,capabilities,seccomp", evil)
+    done = pods.podctl("run-prepared", "--net=none", "--insecure-options=image", uuid)
+    assert done.texts == confinement(f"{1 << 1:016x}", "2")
