@@ -21,7 +21,7 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The name of the volume. Lower-case letters and digits, joined by single dashes, at most 200.
+      - The name of the volume. Lower-case letters and digits, joined by dashes, at most 200.
     type: str
     required: true
   state:

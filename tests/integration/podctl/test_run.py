@@ -189,9 +189,11 @@ def test_an_image_without_an_app_needs_a_program(pods: PodHost, tmp_path: pathli
     assert pods.podctl("run", "--net=none", bare, "--exec=/bin/id", "--", "-u").texts == ["0"]
 
 
-@pytest.mark.behaviour("A20", "A21", "C5")
-def test_a_pod_from_a_manifest(pods: PodHost) -> None:
-    image_id = pods.ok("fetch", "--full", pods.image)
+@pytest.mark.finding("rkt-R4")
+@pytest.mark.behaviour("A20", "A21", "B9", "C5")
+@pytest.mark.parametrize("form", ["--full", "--full=false"])
+def test_a_pod_from_a_manifest(pods: PodHost, form: str) -> None:
+    image_id = pods.ok("fetch", form, pods.image)
     app = {"exec": ["/bin/echo", "from the manifest"], "user": "0", "group": "0"}
     manifest = {
         "acKind": "PodManifest",

@@ -11,14 +11,17 @@ from ..value import Value
 from .app import App
 from .fields import Fields
 from .labels import Labels
-from .names import AC_VERSION, ACIdentifier, ImageID, SemVer
+from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
+
+# What a docker image says that its main process is to be stopped with, as it says it.
+STOP_SIGNAL = "appc.io/docker/stopsignal"
 
 
 class Dependency(Value):
     """An image that this one lies upon. image_id may be None."""
 
     image_name: ACIdentifier
-    image_id: ImageID | None = None
+    image_id: ImageHash | None = None
     labels: Labels = Labels()
 
     @classmethod
@@ -28,7 +31,7 @@ class Dependency(Value):
         image_id = fields.optional_text("imageID")
         return cls(
             ACIdentifier(fields.text("imageName"), fields.where_of("imageName")),
-            ImageID(image_id, fields.where_of("imageID")) if image_id else None,
+            ImageHash(image_id, fields.where_of("imageID")) if image_id else None,
             Labels.from_json(fields, "labels"),
         )
 

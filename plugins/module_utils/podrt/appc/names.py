@@ -8,9 +8,11 @@ import re
 
 from ..errors import InvalidSpec
 
-_ACNAME = re.compile(r"[a-z0-9]+([-][a-z0-9]+)*")
-_ACIDENTIFIER = re.compile(r"[a-z0-9]+([-._~/][a-z0-9]+)*")
+# The edges are letters or digits; between them separators may stand in a row, as in appc's own code.
+_ACNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_ACIDENTIFIER = re.compile(r"[a-z0-9]([-._~/a-z0-9]*[a-z0-9])?")
 _IMAGE_ID = re.compile(r"sha512-[0-9a-f]{64}")
+_IMAGE_HASH = re.compile(r"sha512-[0-9a-f]{2,64}")
 _SEMVER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][0-9A-Za-z.+-]+)?")
 KEY_PREFIX = "sha512-"
 # Names are parts of file names, which have at most 255 bytes: pod-NAME.service.d, NAME.pid.0123456789ab.tmp.
@@ -18,14 +20,17 @@ LONGEST_NAME = 200
 
 
 class ACName(str):
-    """A pod, app, volume or port name: lower-case letters and digits, joined by single dashes. Source: appc types."""
+    """A pod, app, volume or port name: lower-case letters and digits, joined by dashes.
+
+    Source: appc/spec schema/types/acname.go, which accepts dashes in a row (behaviours B7).
+    """
 
     def __new__(cls, text: str, where: str = "") -> ACName:
         """Raises InvalidSpec naming where."""
         if not _ACNAME.fullmatch(text):
             raise InvalidSpec(
                 f'"{text}" is not a valid name',
-                "use lower-case letters and digits, joined by single dashes",
+                "use lower-case letters and digits, joined by dashes",
                 where=where,
             )
         if len(text) > LONGEST_NAME:
@@ -38,20 +43,41 @@ class ACName(str):
 
 
 class ACIdentifier(str):
-    """An image, label or annotation name: like ACName, joined by one of - . _ ~ /. Source: appc types."""
+    """An image, label or annotation name: like ACName, joined by - . _ ~ and /.
+
+    Source: appc/spec schema/types/acidentifier.go (behaviours B7).
+    """
 
     def __new__(cls, text: str, where: str = "") -> ACIdentifier:
         """Raises InvalidSpec naming where."""
         if not _ACIDENTIFIER.fullmatch(text):
             raise InvalidSpec(
                 f'"{text}" is not a valid identifier',
-                "use lower-case letters and digits, joined by single characters of - . _ ~ /",
+                "use lower-case letters and digits, joined by - . _ ~ and /",
                 where=where,
             )
         return super().__new__(cls, text)
 
 
-class ImageID(str):
+class ImageHash(str):
+    """What names an image in a manifest: "sha512-" and digits of its ID, from two of them to all.
+
+    Source: appc/spec schema/types/hash.go, which asks for no length; behaviours B9.
+    """
+
+    def __new__(cls, text: str, where: str = "") -> ImageHash:
+        """Raises InvalidSpec naming where. What is longer than an ID is cut to it."""
+        cut = text[: len(KEY_PREFIX) + 64]
+        if not _IMAGE_HASH.fullmatch(cut):
+            raise InvalidSpec(
+                f'"{text}" is not an image ID',
+                "an image ID is sha512- and 64 hex digits, or a beginning of them",
+                where=where,
+            )
+        return super().__new__(cls, cut)
+
+
+class ImageID(ImageHash):
     """The key of an image: "sha512-" and the first 64 hex digits of the SHA-512 of its uncompressed archive."""
 
     def __new__(cls, text: str, where: str = "") -> ImageID:
@@ -61,7 +87,7 @@ class ImageID(str):
             raise InvalidSpec(
                 f'"{text}" is not an image ID', "an image ID is sha512- and 64 hex digits", where=where
             )
-        return super().__new__(cls, cut)
+        return str.__new__(cls, cut)
 
     @classmethod
     def of_digest(cls, hexdigest: str) -> ImageID:

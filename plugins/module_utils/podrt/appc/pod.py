@@ -10,7 +10,7 @@ from .app import App
 from .fields import Fields
 from .isolators import isolator_from_json, isolator_to_json
 from .labels import Labels
-from .names import AC_VERSION, ACIdentifier, ACName, ImageID, SemVer
+from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer
 from .ports import ExposedPort
 from .volumes import Mount, volume_from_json
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class RuntimeImage(Value):
-    """Which image an app of a pod runs from."""
+    """Which image an app of a pod runs from. id: a whole one in the pods of a host."""
 
-    id: ImageID
+    id: ImageHash
     name: ACIdentifier | None = None
     labels: Labels = Labels()
 
@@ -33,7 +33,7 @@ class RuntimeImage(Value):
         fields = Fields(value, where)
         name = fields.optional_text("name")
         return cls(
-            ImageID(fields.text("id"), fields.where_of("id")),
+            ImageHash(fields.text("id"), fields.where_of("id")),
             ACIdentifier(name, fields.where_of("name")) if name else None,
             Labels.from_json(fields, "labels"),
         )

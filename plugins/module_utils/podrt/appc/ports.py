@@ -41,7 +41,8 @@ class Port(Value):
             ACName(fields.text("name"), fields.where_of("name")),
             fields.text("protocol"),
             fields.integer("port"),
-            fields.integer("count", 1),
+            # appc's own writer says 0 for one, and appc's reader takes it so. Source: appc schema/types/port.go.
+            fields.integer("count", 1) or 1,
             fields.boolean("socketActivated", False),
         )
 

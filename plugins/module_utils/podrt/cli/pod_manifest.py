@@ -58,7 +58,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
 
 def _image(host: Host, app: RuntimeApp) -> SourceImage:
     try:
-        stored = index.get_image(host.paths, app.image.id)
+        stored = index.find_by_key(host.paths, app.image.id)
     except PodError as err:
         raise NotFound(f"error getting the image manifest from store: {err.message}", err.hint) from err
     return SourceImage(stored.id, stored.manifest)

@@ -9,25 +9,25 @@ Source: docker2aci (behaviours B40 to B45), OCI image specification config.md. T
 from __future__ import annotations
 
 import json
-import re
 
-from ..appc.app import App, check_environment
-from ..appc.fields import Fields, checked_text
-from ..appc.image import ImageManifest
+from ..appc.app import App
+from ..appc.fields import Fields
+from ..appc.image import STOP_SIGNAL, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import acidentifier_from, acname_from
-from ..appc.ports import PROTOCOLS, Port
+from ..appc.ports import Port
 from ..appc.volumes import MountPoint
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
+from .oddities import Oddities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .policy import Note
     from .reference import DockerReference
 
 ANNOTATION = "appc.io/docker/"
 LAYERS_ANNOTATION = "stagecraft.pods/docker/diffids"
-_PORT = re.compile(r"([0-9]{1,5})(?:/([A-Za-z]+))?")
 # docker's (architecture, variant) by appc's name, the variant that fits best first.
 PLATFORMS: dict[str, tuple[tuple[str, str], ...]] = {
     "amd64": (("amd64", ""), ("amd64", "v1")),
@@ -42,7 +42,10 @@ PLATFORMS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 class DockerConfig(Value):
-    """The parts of an image configuration that mean something here. diff_ids: bottom layer first."""
+    """The parts of an image configuration that mean something here. diff_ids: bottom layer first.
+
+    notes: what else it says, which is left out, as sentences.
+    """
 
     architecture: str
     variant: str
@@ -50,34 +53,44 @@ class DockerConfig(Value):
     diff_ids: tuple[str, ...]
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
     user: str = ""
     working_dir: str = ""
-    ports: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
     volumes: tuple[str, ...] = ()
     author: str = ""
     created: str = ""
+    stop_signal: str = ""
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, where: str = "") -> DockerConfig:
-        """Read an image configuration, of docker or OCI. Raises InvalidSpec with the place."""
+        """Read an image configuration, of docker or OCI.
+
+        What is odd is left out with a word, but for what decides safety: the platform, the layers, and the user, since
+        without one it would be root. Raises InvalidSpec with the place.
+        """
         fields = Fields(value, where)
         config = Fields(fields.raw("config") or {}, fields.where_of("config"))
         rootfs = Fields(fields.raw("rootfs") or {}, fields.where_of("rootfs"))
+        odd = Oddities()
+        entrypoint, cmd = odd.command(config)
         return cls(
             architecture=fields.text("architecture", ""),
-            variant=fields.text("variant", ""),
+            variant=odd.text(fields, "variant"),
             os=fields.text("os", "linux"),
             diff_ids=rootfs.strings("diff_ids"),
-            entrypoint=config.strings("Entrypoint"),
-            cmd=config.strings("Cmd"),
-            env=config.strings("Env"),
+            entrypoint=entrypoint,
+            cmd=cmd,
+            env=odd.environment(config),
             user=config.text("User", ""),
-            working_dir=config.text("WorkingDir", ""),
-            ports=_keys(config, "ExposedPorts"),
-            volumes=_keys(config, "Volumes"),
-            author=fields.text("author", ""),
-            created=fields.text("created", ""),
+            working_dir=odd.text(config, "WorkingDir"),
+            ports=odd.ports(config),
+            volumes=odd.volumes(config),
+            author=odd.text(fields, "author"),
+            created=odd.text(fields, "created"),
+            stop_signal=odd.stop_signal(config),
+            notes=odd.notes(config),
         )
 
 
@@ -100,18 +113,6 @@ def image_manifest(
         raise Corrupt(f"cannot convert {reference}: {err}") from err
 
 
-def left_out(config: DockerConfig) -> tuple[str, ...]:
-    """What a docker configuration may say and a manifest cannot, as sentences for people."""
-    ports = [
-        f"the port {text} is left out: a pod knows tcp and udp" for text in config.ports if not _port(text)
-    ]
-    names = [entry.partition("=")[0] for entry in config.env if "=" in entry and not _is_variable(entry)]
-    return (
-        *ports,
-        *(f'the variable "{name}" is left out: an app cannot be given that name' for name in names),
-    )
-
-
 def arch_label(architecture: str, variant: str) -> str:
     """The appc name of docker's architecture; what is not known stays as it is."""
     if architecture == "arm":
@@ -126,46 +127,10 @@ def _app(config: DockerConfig) -> App:
         user=user or "0",
         group=group or user or "0",
         working_directory=f"/{config.working_dir.lstrip('/')}" if config.working_dir else "",
-        environment=_environment(config.env),
+        environment=config.env,
         mount_points=_mount_points(config.volumes),
-        ports=_ports(config.ports),
+        ports=config.ports,
     )
-
-
-def _environment(entries: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """In order; a name that comes twice keeps its place and takes its last value."""
-    found: dict[str, str] = {}
-    for entry in entries:
-        name, equals, value = entry.partition("=")
-        if equals and _is_variable(entry):
-            found[name] = value
-    return tuple(found.items())
-
-
-def _is_variable(entry: str) -> bool:
-    """Whether a manifest can hold it. docker takes any name; without one the image may still do."""
-    try:
-        check_environment(((entry.partition("=")[0], ""),), "")
-    except InvalidSpec:
-        return False
-    return True
-
-
-def _ports(exposed: tuple[str, ...]) -> tuple[Port, ...]:
-    """80/tcp is the port 80-tcp; without a protocol it is TCP (B42)."""
-    found = {port.name: port for port in map(_port, exposed) if port}
-    return tuple(found[name] for name in sorted(found))
-
-
-def _port(text: str) -> Port | None:
-    """A port, None for one of a protocol that pods do not forward, such as sctp. Raises InvalidSpec."""
-    match = _PORT.fullmatch(text)
-    if not match:
-        raise InvalidSpec(f'"{text}" is not a port', where="config.ExposedPorts")
-    protocol = (match[2] or "tcp").lower()
-    if protocol not in PROTOCOLS:
-        return None
-    return Port(acname_from(f"{match[1]}-{protocol}"), protocol, int(match[1]))
 
 
 def _mount_points(volumes: tuple[str, ...]) -> tuple[MountPoint, ...]:
@@ -195,6 +160,7 @@ def _annotations(
         f"{ANNOTATION}manifesthash": manifest_digest,
         f"{ANNOTATION}entrypoint": _json_list(config.entrypoint),
         f"{ANNOTATION}cmd": _json_list(config.cmd),
+        STOP_SIGNAL: config.stop_signal,
         LAYERS_ANNOTATION: ",".join(config.diff_ids),
     }
     return Labels(tuple(sorted((name, value) for name, value in found.items() if value)))
@@ -202,13 +168,3 @@ def _annotations(
 
 def _json_list(words: tuple[str, ...]) -> str:
     return json.dumps(list(words), ensure_ascii=False) if words else ""
-
-
-def _keys(fields: Fields, name: str) -> tuple[str, ...]:
-    """The sorted keys of an object, which is how docker writes sets."""
-    value = fields.raw(name)
-    if value is None:
-        return ()
-    if not isinstance(value, dict):
-        raise InvalidSpec("expected an object", where=fields.where_of(name))
-    return tuple(sorted(checked_text(key, fields.where_of(name), "a key as") for key in value))

@@ -50,13 +50,15 @@ def choose(index: Fields, arch: str, what: str) -> tuple[str, bool]:
     Raises Corrupt, NotFound.
     """
     with _as_sent(f"the manifest of {what}"):
-        entries = [Fields(value, where) for value, where in index.items("manifests")]
+        entries = [
+            Fields(value, where) for value, where in index.items("manifests") if isinstance(value, dict)
+        ]
         if len(entries) == 1 and not entries[0].has("platform"):
             return _digest(entries[0]), False
         offered = _offered(entries)
-    for wanted in _platforms(arch):
-        if wanted in offered:
-            return offered[wanted], True
+        for wanted in _platforms(arch):
+            if wanted in offered:
+                return _digest(offered[wanted]), True
     raise _not_made_for(arch, what, ["/".join(filter(None, key)) for key in offered])
 
 
@@ -92,14 +94,17 @@ def _layer(fields: Fields, diff_id: str) -> LayerBlob:
     return LayerBlob(_digest(fields), size, _checkable(diff_id))
 
 
-def _offered(entries: list[Fields]) -> dict[tuple[str, str], str]:
-    """The digests by (architecture, variant) of what is for linux; the first of a kind counts."""
-    offered: dict[tuple[str, str], str] = {}
+def _offered(entries: list[Fields]) -> dict[tuple[str, str], Fields]:
+    """The entries by (architecture, variant) of what is for linux; the first of a kind counts.
+
+    One that does not say its platform in a way that can be read is for none, and no reason to refuse the others.
+    """
+    offered: dict[tuple[str, str], Fields] = {}
     for fields in entries:
-        platform = Fields(fields.raw("platform") or {}, fields.where_of("platform"))
-        if platform.text("os", "") == "linux":
-            key = (platform.text("architecture", ""), platform.text("variant", ""))
-            offered.setdefault(key, _digest(fields))
+        with contextlib.suppress(InvalidSpec):
+            platform = Fields(fields.raw("platform") or {}, fields.where_of("platform"))
+            if platform.text("os", "") == "linux":
+                offered.setdefault((platform.text("architecture", ""), platform.text("variant", "")), fields)
     return offered
 
 

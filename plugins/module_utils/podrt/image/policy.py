@@ -56,3 +56,7 @@ def _check_option(word: str, where: str) -> None:
         raise InvalidSpec(
             f'unknown option "{word}"', f"use a list of {', '.join(INSECURE_OPTIONS)}", where=where
         )
+
+
+class Note(str):
+    """A line of the progress of a fetch that people should hear, wherever the other lines go."""

@@ -13,7 +13,7 @@ import time
 from ..errors import HostFailure, NotFound
 from ..store import blobs, index, stream
 from . import download
-from .convert import image_manifest, left_out
+from .convert import image_manifest
 from .docker import Repository
 from .reference import ArchiveURL, DockerReference
 from .transport import Transport, bad_status
@@ -74,8 +74,8 @@ def fetch_docker(
     progress(f"remote fetching from URL {reference}")
     image = repository.image(host.arch)
     manifest = image_manifest(reference, image.config, image.digest, image.config_digest)
-    for sentence in left_out(image.config):
-        progress(sentence)
+    for note in image.config.notes:
+        progress(note)
     download.ensure_layers(host.paths, repository, image.layers, progress)
     topmost_first = tuple(layer.diff_id for layer in reversed(image.layers))
     found = blobs.import_manifest(host.paths, manifest, topmost_first, latest=reference.tag == "latest")

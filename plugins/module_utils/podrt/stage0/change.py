@@ -45,6 +45,13 @@ class Difference(Value):
         }
 
 
+class Applied(Value):
+    """What a change came to. differences: None where they are the planned ones. notes: what people should hear."""
+
+    differences: tuple[Difference, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Change(Value):
     """A step of a plan. differences say why; apply does it. subject: what it is done to, such as pod "web".
 
@@ -57,19 +64,23 @@ class Change(Value):
     def foresee(self, host: Host) -> None:
         """Raise what apply would refuse, as far as that is known beforehand. Changes nothing."""
 
-    def apply(self, host: Host) -> tuple[Difference, ...] | None:
+    def apply(self, host: Host) -> Applied | None:
         """Make it so. Re-checks under its lock what was found, and raises Conflict when that has changed.
 
-        Returns the differences where they are known better now, else None.
+        Returns what is known better now, if anything is.
         """
         raise TypeError(f"{type(self).__name__} cannot be applied")
 
 
 class Outcome(Value):
-    """What converge did, or would do. foreseen: why it would fail, unless something else is done before."""
+    """What converge did, or would do.
+
+    foreseen: why it would fail, unless something else is done before. notes: what people should hear of it.
+    """
 
     changes: tuple[Change, ...]
     foreseen: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -94,20 +105,23 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     """
     made: list[Change] = []
     foreseen: list[str] = []
+    notes: list[str] = []
     subject = ""
     try:
         change = next(plan)
         while True:
             subject = change.subject
             if apply:
-                known_now = change.apply(host)
+                applied = change.apply(host) or Applied()
+                notes += applied.notes
+                known_now = applied.differences
                 made.append(change if known_now is None else change.replace(differences=known_now))
             else:
                 foreseen += _foresee(host, change)
                 made.append(change)
             change = plan.send(apply)
     except StopIteration as stop:
-        return Outcome(tuple(made), tuple(foreseen)), stop.value
+        return Outcome(tuple(made), tuple(foreseen), tuple(notes)), stop.value
     except Exception as err:
         raise _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err) from err
 

@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from ..image import fetch
+from ..image.policy import Note
 from ..image.reference import LocalFile
 from ..store import trees
-from .change import Change, Difference
+from .change import Applied, Change, Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,19 +34,25 @@ class FetchImage(Change):
         """Raises Untrusted, and NotFound for what cannot be fetched."""
         fetch.check_may_fetch(host, self.reference, self.policy)
 
-    def apply(self, host: Host) -> tuple[Difference, ...]:
+    def apply(self, host: Host) -> Applied:
         """Raises Unreachable, Untrusted, Corrupt, NotFound. What was the image already is no difference."""
-        image_id = str(
-            fetch.fetch(host, self.reference, self.policy, self.tell, credentials=credentials(host)).id
-        )
-        return tuple(
+        notes: list[str] = []
+
+        def hear(line: str) -> None:
+            if isinstance(line, Note):
+                notes.append(f"{self.reference}: {line}")
+            self.tell(line)
+
+        image_id = str(fetch.fetch(host, self.reference, self.policy, hear, credentials=credentials(host)).id)
+        differences = tuple(
             difference.replace(after=image_id) if difference.before else difference
             for difference in self.differences
             if difference.before != image_id
         )
+        return Applied(differences, tuple(notes))
 
     def tell(self, line: str) -> None:
-        """Progress goes nowhere: a task has one result."""
+        """Progress goes nowhere: a task has one result, which has the notes."""
 
 
 class RenderTree(Change):

@@ -8,6 +8,7 @@ root that it makes and what runs in it, which the manifest of the pod says.
 
 from __future__ import annotations
 
+from ..appc.names import ImageID
 from ..errors import Corrupt, NotFound
 from ..host.reading import read_text
 from ..store import trees
@@ -45,7 +46,7 @@ def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) ->
         return True
     try:
         tree = trees.TreeID.parse(read_text(pod.dir.app_tree_id(found.name), beneath=pod.dir.path))
-        return trees.is_same(paths, tree, trees.tree_of(paths, wanted.image.id))
+        return trees.is_same(paths, tree, trees.tree_of(paths, ImageID(wanted.image.id)))
     except (OSError, Corrupt, NotFound):
         return False
 

@@ -70,12 +70,12 @@ def present(paths: Paths, image: StoredImage) -> tuple[StoredImage, ...]:
 
 
 def find(paths: Paths, dependency: Dependency) -> StoredImage | None:
-    """The image in the store that fits a dependency, or None."""
+    """The image in the store that fits a dependency, or None; an ID that is shortened must mean one image."""
     if dependency.image_id is None:
         return index.find_by_name(paths, dependency.image_name, dependency.labels)
     try:
-        return index.get_image(paths, dependency.image_id)
-    except (NotFound, Corrupt):
+        return index.find_by_key(paths, dependency.image_id)
+    except (NotFound, Corrupt, InvalidSpec):
         return None
 
 

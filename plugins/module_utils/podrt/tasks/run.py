@@ -102,9 +102,10 @@ def _converge_pod(
         found = plan.find_named(host, name)
         result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
         if planned.changed and found and not check:
-            result["warnings"] = [*left.warnings, *_informed(host, found, completes=completes)]
+            informed = _informed(host, found, completes=completes)
+            result["warnings"] = [*left.warnings, *planned.notes, *informed]
         else:
-            result["warnings"] = [*left.warnings, *planned.foreseen]
+            result["warnings"] = [*left.warnings, *planned.notes, *planned.foreseen]
         return result
 
 
@@ -168,7 +169,7 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
         stored = fetch.lookup(host, reference, policy)
     return {
         **outcome_result(outcome),
-        "warnings": list(outcome.foreseen),
+        "warnings": [*outcome.notes, *outcome.foreseen],
         "image": image_result(stored) if stored else None,
     }
 

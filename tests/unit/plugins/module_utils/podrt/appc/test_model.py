@@ -78,13 +78,13 @@ FULL_APP = App(
 
 
 @pytest.mark.behaviour("B7")
-@pytest.mark.parametrize("text", ["a", "a-b", "redis2", "0"])
+@pytest.mark.parametrize("text", ["a", "a-b", "redis2", "0", "a--b", "a---0"])
 def test_names_that_are_valid(text: str) -> None:
     assert ACName(text) == text
 
 
 @pytest.mark.behaviour("B7")
-@pytest.mark.parametrize("text", ["", "A", "a_b", "-a", "a-", "a--b", "a.b", "a\n"])
+@pytest.mark.parametrize("text", ["", "A", "a_b", "-a", "a-", "--", "a.b", "a\n"])
 def test_names_that_are_not_valid_are_named_with_their_place(text: str) -> None:
     with pytest.raises(InvalidSpec, match=r"^apps\[0\].name: ") as caught:
         ACName(text, "apps[0].name")
@@ -95,7 +95,39 @@ def test_names_that_are_not_valid_are_named_with_their_place(text: str) -> None:
 def test_identifiers_join_with_more_characters() -> None:
     assert ACIdentifier("example.com/reduce-worker_2~x") == "example.com/reduce-worker_2~x"
     with pytest.raises(InvalidSpec):
-        ACIdentifier("example.com//x")
+        ACIdentifier("example.com/")
+
+
+@pytest.mark.finding("rkt-R3")
+@pytest.mark.behaviour("B7")
+@pytest.mark.parametrize("text", ["a--b", "a//b", "a._b", "a..b", "a-~-b", "example.com//x--1"])
+def test_separators_in_a_row_are_accepted_as_by_appcs_own_code(text: str) -> None:
+    assert ACIdentifier(text) == text
+
+
+@pytest.mark.finding("rkt-R1")
+@pytest.mark.behaviour("B54")
+@pytest.mark.parametrize(
+    ("count", "wanted"), [({"count": 0}, 1), ({"count": None}, 1), ({}, 1), ({"count": 2}, 2)], ids=str
+)
+def test_a_port_count_of_zero_is_one(count: dict[str, object], wanted: int) -> None:
+    port = Port.from_json({"name": "http", "protocol": "tcp", "port": 8080, **count}, "ports[0]")
+    assert port.count == wanted
+    with pytest.raises(InvalidSpec):
+        Port.from_json({"name": "http", "protocol": "tcp", "port": 8080, "count": -1}, "ports[0]")
+
+
+@pytest.mark.finding("rkt-R4")
+@pytest.mark.behaviour("B9", "C5")
+@pytest.mark.parametrize("digits", [2, 32, 64])
+def test_a_manifest_may_name_an_image_by_a_beginning_of_its_id(digits: int) -> None:
+    text = ID[: len("sha512-") + digits]
+    assert RuntimeImage.from_json({"id": text}, "image").id == text
+    dependency = Dependency.from_json({"imageName": "example.com/a", "imageID": text}, "dependencies[0]")
+    assert (dependency.image_id, dependency.to_json()["imageID"]) == (text, text)
+    for wrong in ("sha512-a", "sha256-" + "ab" * 16, "sha512-xyz", "ab" * 20):
+        with pytest.raises(InvalidSpec, match="is not an image ID"):
+            RuntimeImage.from_json({"id": wrong}, "image")
 
 
 @pytest.mark.behaviour("B7", "B40")

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.convert import (
     DockerConfig,
     image_manifest,
-    left_out,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_docker
 
@@ -26,6 +25,10 @@ def convert(reference="quay.io/team_x/app:v1", arch="amd64", variant="", **confi
         "created": "2026-01-01T00:00:00Z",
     }
     return image_manifest(parse_docker(reference), DockerConfig.from_json(document), DIGEST, DIGEST)
+
+
+def notes(**config):
+    return DockerConfig.from_json({"config": config}).notes
 
 
 @pytest.mark.behaviour("B40")
@@ -114,41 +117,163 @@ def test_annotations_tell_the_origin():
     assert annotations["created"] == "2026-01-01T00:00:00Z"
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"ExposedPorts": {"many/tcp": {}}},
-        {"ExposedPorts": {"0/tcp": {}}},
-        {"ExposedPorts": {"\u00b2/tcp": {}}},
-        {"ExposedPorts": {f"{'9' * 5000}/tcp": {}}},
-        {"Volumes": {"": {}}},
-    ],
-)
-def test_what_cannot_be_converted_is_corrupt(config):
-    with pytest.raises(Corrupt, match="cannot convert"):
-        convert(**config)
-
-
 @pytest.mark.behaviour("B42", "B54")
 def test_what_docker_knows_and_a_manifest_does_not_is_left_out_and_told():
     config = {"ExposedPorts": {"9000/sctp": {}, "80/tcp": {}}, "Env": ["A=1", "1x=y", "a b=c", "NOTHING"]}
     app = convert(**config).app
     assert [port.name for port in app.ports] == ["80-tcp"]
     assert app.environment == (("A", "1"),)
-    assert left_out(DockerConfig.from_json({"config": config})) == (
+    assert notes(**config) == (
+        'the variable "1x" is left out: "1x" is not a valid name of a variable',
+        'the variable "a b" is left out: "a b" is not a valid name of a variable',
         "the port 9000/sctp is left out: a pod knows tcp and udp",
-        'the variable "1x" is left out: an app cannot be given that name',
-        'the variable "a b" is left out: an app cannot be given that name',
     )
+
+
+@pytest.mark.finding("case-01")
+@pytest.mark.behaviour("B41")
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"Entrypoint": [""], "Cmd": ["/bin/echo", "x"]}, ("/bin/echo", "x")),
+        ({"Entrypoint": [None], "Cmd": ["/bin/echo"]}, ("/bin/echo",)),
+        ({"Entrypoint": "", "Cmd": ["/bin/echo"]}, ("/bin/echo",)),
+        ({"Entrypoint": [""], "Cmd": [""]}, ()),
+        ({"Cmd": [""]}, ()),
+        ({"Entrypoint": ["/e"], "Cmd": [""]}, ("/e", "")),
+        ({"Entrypoint": ["/e"], "Cmd": ["a", "", "b"]}, ("/e", "a", "", "b")),
+        ({"Entrypoint": "/e", "Cmd": "c d"}, ("/e", "c d")),
+    ],
+)
+def test_an_entrypoint_of_one_empty_word_is_none(config, words):
+    assert (convert(**config).app.exec, notes(**config)) == (words, ())
+
+
+@pytest.mark.finding("case-02")
+@pytest.mark.behaviour("B42")
+def test_a_range_of_ports_is_one_port_with_a_count():
+    exposed = {"33060-33061/tcp": {}, "80/tcp": {}, "9000-9000/udp": {}}
+    ports = convert(ExposedPorts=exposed).app.ports
+    assert [(port.name, port.protocol, port.port, port.count) for port in ports] == [
+        ("33060-33061-tcp", "tcp", 33060, 2),
+        ("80-tcp", "tcp", 80, 1),
+        ("9000-udp", "udp", 9000, 1),
+    ]
+
+
+ODD = [None, "", "x", "\ud800", "a\0b", "\x1b[31m", 0, -1, 10**30, 1.5, True, [], [""], [None], ["x", 1], [[]],
+       ["\ud800"], ["A=\udfff"], ["A=a\0b"], {}, {"": {}}, {"x": None}, {"\ud800": {}}, {"/": {}}, {"/a/..": {}},
+       {"a\0b": {}}, {"0/tcp": {}}, {"65536/tcp": {}}, {"5-3/tcp": {}}, {"1-70000/tcp": {}}, {"\u00b2/tcp": {}},
+       {"9" * 5000: {}},
+       {"80/tcp/udp": {}}, {"Test": 1}, {"Test": [1]}, {"test": ["CMD", "x"]}, ["A" * 100_000]]  # fmt: skip
+MEMBERS = ["Entrypoint", "Cmd", "Env", "WorkingDir", "ExposedPorts", "Volumes", "Labels", "StopSignal", "Healthcheck",
+           "Shell", "OnBuild", "ArgsEscaped", "MacAddress", "Hostname", "Tty", "NetworkDisabled", "StopTimeout",
+           "Memory"]  # fmt: skip
+OUTER = [
+    "variant",
+    "author",
+    "created",
+    "history",
+    "docker_version",
+    "container",
+    "container_config",
+    "os.version",
+]
+SAFETY = {
+    "User": "config.User",
+    "rootfs": "rootfs",
+    "architecture": "architecture",
+    "os": "os",
+    "config": "config",
+}
+
+
+@pytest.mark.finding("case-02")
+@pytest.mark.parametrize("member", MEMBERS + OUTER)
+@pytest.mark.parametrize("value", ODD, ids=lambda value: ascii(value)[:20])
+def test_one_odd_value_refuses_no_image(member, value):
+    """It is left out, and a sentence says so; whatever else the image says is kept."""
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Cmd": ["/c"], "User": "u", "Env": ["A=1"]},
+    }
+    (document if member in OUTER else document["config"])[member] = value
+    config = DockerConfig.from_json(document)
+    manifest = image_manifest(parse_docker("quay.io/a"), config, DIGEST, DIGEST)
+    assert manifest.app.user == "u"
+    assert member in ("Entrypoint", "Cmd") or manifest.app.exec == ("/c",)
+    assert member == "Env" or manifest.app.environment == (("A", "1"),)
+    assert all(isinstance(note, str) and len(note) < 300 for note in config.notes)
+    assert not any(port.port < 1 for port in manifest.app.ports)
+
+
+@pytest.mark.parametrize("member", SAFETY)
+@pytest.mark.parametrize("value", [1, True, ["x"], {"x": 1}, "\ud800", "a\0b"], ids=ascii)
+def test_what_decides_safety_is_not_left_out(member, value):
+    if member in ("rootfs", "config") and value == {"x": 1}:
+        return
+    document = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {}}
+    if member == "User":
+        document["config"][member] = value
+    else:
+        document[member] = value
+    with pytest.raises(InvalidSpec):
+        DockerConfig.from_json(document)
+
+
+def test_a_command_that_is_odd_is_left_out_whole():
+    """Half of it would be another command."""
+    config = {"Entrypoint": ["/e", 5], "Cmd": ["c"]}
+    assert convert(**config).app.exec == ()
+    assert notes(**config) == ("the command is left out: expected a string, found 5",)
+
+
+@pytest.mark.finding("use-N12")
+@pytest.mark.parametrize("signal", ["SIGQUIT", "QUIT", "quit", "3", "SIGRTMIN+3", "rtmax-1", "KILL"])
+def test_the_stop_signal_is_kept(signal):
+    assert convert(StopSignal=signal).annotations.get("appc.io/docker/stopsignal") == signal
+    assert notes(StopSignal=signal) == ()
+
+
+@pytest.mark.finding("use-N12")
+@pytest.mark.parametrize(
+    "signal", ["", None, "SIGNOTHING", "0", "65", "-1", "SIGSTOP", "SIG", "SIG_IGN", "RTMIN+99"]
+)
+def test_a_stop_signal_that_is_none_is_left_out(signal):
+    assert convert(StopSignal=signal).annotations.get("appc.io/docker/stopsignal") is None
+    assert bool(notes(StopSignal=signal)) == bool(signal)
+
+
+@pytest.mark.finding("use-N12")
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        ({"Test": ["CMD-SHELL", "curl localhost"], "Interval": 1}, True),
+        ({"Test": ["CMD", "/x"]}, True),
+        ({"Test": ["NONE"]}, False),
+        ({"Test": []}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_a_health_check_is_told_not_to_be_run(check, told):
+    sentence = "the health check of the image is not run in this release"
+    assert notes(Healthcheck=check) == ((sentence,) if told else ())
+
+
+def test_an_image_without_a_stop_signal_has_the_manifest_that_it_had_in_0_1_0():
+    """Same content, same ID: what is new leaves no trace where an image does not say it."""
+    names = [name for name, _value in convert(Cmd=["/x"]).annotations.pairs]
+    assert names == ["appc.io/docker/cmd", "appc.io/docker/imageid", "appc.io/docker/manifesthash",
+                     "appc.io/docker/originalname", "appc.io/docker/registryurl", "appc.io/docker/repository",
+                     "appc.io/docker/tag", "created"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("config", "where"),
     [
-        ({"Env": ["A=\ud800"]}, r"config\.Env\[0\]"),
-        ({"Cmd": ["x", "\udfff"]}, r"config\.Cmd\[1\]"),
         ({"User": "\ud800"}, r"config\.User"),
-        ({"Volumes": {"/\ud800": {}}}, r"config\.Volumes"),
     ],
 )
 def test_what_is_no_text_is_refused_where_it_stands(config, where):
@@ -156,9 +281,7 @@ def test_what_is_no_text_is_refused_where_it_stands(config, where):
         DockerConfig.from_json({"config": config})
 
 
-@pytest.mark.parametrize(
-    "value", [None, [], {"rootfs": 1}, {"config": {"Cmd": "text"}}, {"config": {"Volumes": []}}]
-)
+@pytest.mark.parametrize("value", [None, [], {"rootfs": 1}, {"config": {"User": 5}}, {"config": [1]}])
 def test_a_configuration_of_another_shape_is_invalid(value):
     with pytest.raises(InvalidSpec):
         DockerConfig.from_json(value)

@@ -47,6 +47,29 @@ def test_what_fits_is_chosen(entries, arch, wanted):
     assert choose(*entries, arch=arch) == wanted
 
 
+@pytest.mark.finding("case-02")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(None, 1, "text", [], {}),
+        *({"digest": A, "platform": platform} for platform in (1, "linux", [1], {"os": 1}, {"os": None})),
+        {"digest": A, "platform": {"os": "linux", "architecture": ["amd64"]}},
+        {"digest": A, "platform": {"os": "linux", "architecture": "amd64", "variant": 1}},
+        {"digest": "sha512:" + "a" * 128, "platform": {"os": "linux", "architecture": "s390x"}},
+        {"digest": 5, "platform": {"os": "linux", "architecture": "s390x"}},
+        {"platform": {"os": "unknown", "architecture": "unknown"}},
+    ],
+    ids=ascii,
+)
+def test_one_odd_entry_of_an_index_is_no_reason_to_refuse_the_others(odd):
+    assert choose(odd, offer(B)) == choose(offer(B), odd) == (B, True)
+
+
+def test_the_digest_of_what_is_chosen_must_be_one_that_can_be_checked():
+    with pytest.raises(Corrupt, match="not a digest that can be checked"):
+        choose(offer("sha512:" + "a" * 128), offer(B))
+
+
 def test_what_does_not_fit_is_not_found_and_what_there_is_is_said():
     with pytest.raises(NotFound, match="h/a:1 is not made for amd64: it offers arm64/v8, s390x"):
         choose(offer(A, architecture="s390x"), offer(B, architecture="arm64", variant="v8"))
@@ -70,7 +93,7 @@ def test_a_configuration_for_another_platform_is_refused(config, offered):
 
 @pytest.mark.parametrize(
     "entries",
-    [[1], [{}], [{"digest": 5}], [{"digest": "md5:0"}], [{"digest": A, "platform": 5}], "text"],
+    [[{}], [{"digest": 5}], [{"digest": "md5:0"}], "text", 5],
     ids=str,
 )
 def test_an_index_that_makes_no_sense_is_corrupt_and_named(entries):

@@ -50,6 +50,22 @@ def test_a_dependency_with_a_key_must_be_that_image(paths, make_aci):
         trees.render(paths, image.id)
 
 
+@pytest.mark.finding("rkt-R4")
+@pytest.mark.behaviour("B9", "B51")
+def test_the_key_of_a_dependency_may_be_shortened_if_it_means_one_image(paths, make_aci):
+    base = load(paths, make_aci({"name": "base"}))
+    image = load(
+        paths, make_aci({"name": "top", "dependencies": [{"imageName": "base", "imageID": base.id[:39]}]})
+    )
+    assert [placed.image.id for placed in dependencies.flatten(paths, image)] == [image.id, base.id]
+    put(paths, 0xA1 << 240)
+    put(paths, (0xA1 << 240) + 1)
+    unsure = {"imageName": "base", "imageID": f"sha512-{0xA1 << 240:064x}"[:20]}
+    image = load(paths, make_aci({"name": "unsure", "dependencies": [unsure]}))
+    with pytest.raises(NotFound, match="base"):
+        dependencies.flatten(paths, image)
+
+
 def test_what_many_images_share_is_looked_at_once(paths):
     """Two ways at each of thirty levels are a billion ways in all."""
     levels = 30

@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Members of a docker configuration that may be odd: what cannot be used is left out, and a sentence says so.
+
+One odd value is no reason to refuse an image that docker runs. null is what is absent, as in Go. Pure.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..appc.app import check_environment
+from ..appc.fields import Fields, checked_text
+from ..appc.names import acname_from
+from ..appc.ports import PROTOCOLS, Port
+from ..appc.signals import signal_number
+from ..errors import InvalidSpec
+from .policy import Note
+
+_PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?")
+_SHOWN = 60
+
+
+class Oddities:
+    """Reads members one after the other and remembers what it has left out."""
+
+    def __init__(self) -> None:
+        self._notes: list[Note] = []
+
+    def notes(self, config: Fields) -> tuple[Note, ...]:
+        """Everything that was left out, and what of the image is not done here."""
+        health = config.raw("Healthcheck")
+        test = health.get("Test", health.get("test")) if isinstance(health, dict) else None
+        if isinstance(test, list) and test and test[0] not in ("", "NONE", None):
+            self._notes.append(Note("the health check of the image is not run in this release"))
+        return tuple(self._notes)
+
+    def text(self, fields: Fields, name: str) -> str:
+        """A text, empty when it is absent or none."""
+        try:
+            return fields.text(name, "")
+        except InvalidSpec as err:
+            self._leave_out(f"{name}", err)
+            return ""
+
+    def command(self, config: Fields) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Entrypoint and Cmd. An entrypoint of one empty word is none. When one is odd neither is taken."""
+        try:
+            entrypoint, cmd = _words(config, "Entrypoint"), _words(config, "Cmd")
+        except InvalidSpec as err:
+            self._leave_out("the command", err)
+            return (), ()
+        entrypoint = () if entrypoint == ("",) else entrypoint
+        return entrypoint, () if cmd == ("",) and not entrypoint else cmd
+
+    def environment(self, config: Fields) -> tuple[tuple[str, str], ...]:
+        """Variables in order; a name that comes twice keeps its place and takes its last value."""
+        found: dict[str, str] = {}
+        for entry, where in self._elements(config, "Env"):
+            try:
+                name, equals, value = checked_text(entry, where, "-", secret=True).partition("=")
+                if equals:
+                    check_environment(((name, value),), where)
+                    found[name] = value
+            except InvalidSpec as err:
+                self._leave_out(f'the variable "{_shown(str(entry).partition("=")[0])}"', err)
+        return tuple(found.items())
+
+    def ports(self, config: Fields) -> tuple[Port, ...]:
+        """80/tcp is the port 80-tcp, 80-89/udp ten ports; without a protocol it is TCP (B42). Sorted by name."""
+        found: dict[str, Port] = {}
+        for text in self._keys(config, "ExposedPorts"):
+            try:
+                port = _port(text)
+                found[port.name] = port
+            except InvalidSpec as err:
+                self._leave_out(f"the port {_shown(text)}", err)
+        return tuple(found[name] for name in sorted(found))
+
+    def volumes(self, config: Fields) -> tuple[str, ...]:
+        """Paths, sorted."""
+        found = []
+        for path in self._keys(config, "Volumes"):
+            if os.path.normpath(f"/{path.lstrip('/')}") == "/":
+                self._notes.append(
+                    Note(f'the volume "{_shown(path)}" is left out: it would hide the whole root')
+                )
+            else:
+                found.append(path)
+        return tuple(found)
+
+    def stop_signal(self, config: Fields) -> str:
+        """As the image says it, if it is one; docker takes a number too."""
+        value = config.raw("StopSignal")
+        text = (
+            str(value)
+            if isinstance(value, int) and not isinstance(value, bool)
+            else self.text(config, "StopSignal")
+        )
+        if text and signal_number(text) is None:
+            self._notes.append(
+                Note(f'the stop signal "{_shown(text)}" is left out: no app can be stopped with it')
+            )
+            return ""
+        return text.strip()
+
+    def _elements(self, fields: Fields, name: str) -> tuple[tuple[object, str], ...]:
+        """What is in a list; null is nothing."""
+        try:
+            return tuple((element, where) for element, where in fields.items(name) if element is not None)
+        except InvalidSpec as err:
+            self._leave_out(name, err)
+            return ()
+
+    def _keys(self, fields: Fields, name: str) -> tuple[str, ...]:
+        """The sorted keys of an object, which is how docker writes sets."""
+        value, where = fields.raw(name), fields.where_of(name)
+        if value is None:
+            return ()
+        if not isinstance(value, dict):
+            self._notes.append(Note(f"{name} is left out: it is no object"))
+            return ()
+        found = []
+        for key in value:
+            try:
+                found.append(checked_text(key, where, "a key as"))
+            except InvalidSpec as err:
+                self._leave_out(f"an entry of {name}", err)
+        return tuple(sorted(found))
+
+    def _leave_out(self, what: str, err: InvalidSpec) -> None:
+        self._notes.append(Note(f"{what} is left out: {err.reason}"))
+
+
+def _words(config: Fields, name: str) -> tuple[str, ...]:
+    """A list of words, or as in docker one word that stands alone; null in it is an empty one."""
+    value = config.raw(name)
+    if isinstance(value, str):
+        return (checked_text(value, config.where_of(name), f"{name}:"),)
+    return tuple(
+        "" if element is None else checked_text(element, where, "-") for element, where in config.items(name)
+    )
+
+
+def _port(text: str) -> Port:
+    """Raises InvalidSpec, for protocols too that pods do not forward, such as sctp."""
+    match = _PORT.fullmatch(text) if text.isascii() else None
+    if not match:
+        raise InvalidSpec("it is no port")
+    protocol = (match[3] or "tcp").lower()
+    if protocol not in PROTOCOLS:
+        raise InvalidSpec("a pod knows tcp and udp")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+        raise InvalidSpec("it ends before it begins")
+    name = f"{match[1]}-{match[2]}" if last > first else match[1]
+    return Port(acname_from(f"{name}-{protocol}"), protocol, first, last - first + 1)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
