@@ -22,13 +22,16 @@ options:
       - V(stopped) means that it exists and does not run.
       - V(prepared) means that it exists, ready to be started. A pod that runs as described is left running.
       - V(restarted) means that it runs and was started by this task.
+      - Without O(apps), V(started), V(stopped) and V(restarted) are for a pod that is there, as from a handler. What else
+        the task says of the pod is not looked at then.
       - V(absent) means that there is none, and nothing that is left of one.
     type: str
     choices: [started, stopped, prepared, absent, restarted]
     default: started
   apps:
     description:
-      - The apps of the pod. Required unless O(state=absent).
+      - The apps of the pod. Without them a pod is not described, and only one that is there can be started, stopped,
+        restarted or removed by its name. Required with O(state=prepared).
     type: list
     elements: dict
     suboptions:

@@ -20,6 +20,7 @@ description:
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
+  - stagecraft.pods._group
 options:
   grace_period:
     description:
@@ -115,7 +116,7 @@ facts:
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
-from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
 
 
 def main() -> None:
@@ -126,6 +127,7 @@ def main() -> None:
             "expire_prepared": {"type": "int", "default": 86400},
             "images": {"type": "bool", "default": False},
             "image_grace_period": {"type": "int", "default": 86400},
+            **FETCH,
             **HOST,
         },
     )

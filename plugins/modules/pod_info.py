@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - stagecraft.pods._attributes.info
   - stagecraft.pods._host
+  - stagecraft.pods._group
 options:
   gather:
     description:
@@ -123,7 +124,7 @@ facts:
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
-from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
 
 
 def main() -> None:
@@ -138,6 +139,7 @@ def main() -> None:
             "name": {"type": "str"},
             "tail": {"type": "int", "default": 0},
             "sizes": {"type": "bool", "default": False},
+            **FETCH,
             **HOST,
         },
     )

@@ -103,6 +103,11 @@ EXAMPLES = r"""
   stagecraft.pods.pod_run:
     name: web
     state: absent
+
+- name: Restart it, as a handler does when its configuration has changed
+  stagecraft.pods.pod_run:
+    name: web
+    state: restarted
 """
 
 RETURN = r"""
@@ -238,8 +243,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options impo
 
 
 def main() -> None:
-    unless_absent = [("state", state, ("apps",)) for state in ("started", "stopped", "prepared", "restarted")]
-    run_module("pod_run", {**POD, **FETCH, **HOST}, required_if=unless_absent)
+    run_module("pod_run", {**POD, **FETCH, **HOST}, required_if=[("state", "prepared", ("apps",))])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ description:
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
+  - stagecraft.pods._group
 options:
   state:
     description:
@@ -128,7 +129,7 @@ import stat
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import Module, refuse_relative
-from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ def _absent(module: Module) -> tuple[Change, list[Change]]:
 def main() -> None:
     module = Module(
         argument_spec={
+            **FETCH,
             **HOST,
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "podctl": {"type": "path"},

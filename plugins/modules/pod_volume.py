@@ -18,6 +18,7 @@ description:
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
+  - stagecraft.pods._group
 options:
   name:
     description:
@@ -150,7 +151,7 @@ facts:
 """
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
-from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import HOST
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
 
 
 def main() -> None:
@@ -164,6 +165,7 @@ def main() -> None:
             "gid": {"type": "int"},
             "labels": {"type": "dict", "default": {}},
             "purge_data": {"type": "bool", "default": False},
+            **FETCH,
             **HOST,
         },
     )

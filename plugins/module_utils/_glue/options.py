@@ -14,6 +14,7 @@ HOST = {
     "runtime": {"type": "str"},
 }
 
+# Every module takes these, so that they can be defaults of the action group.
 FETCH = {
     "pull": {"type": "str", "choices": ["never", "new", "update"], "default": "new"},
     "insecure_options": {

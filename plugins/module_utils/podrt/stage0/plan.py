@@ -19,7 +19,16 @@ from .change import Difference
 from .compare import differences, fingerprint_key
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
 from .manifest import SourceImage, build_manifest
-from .pod_changes import CreatePod, RemovePod, ReplacePod, RestartPod, SettleUnit, StartPod, StopPod
+from .pod_changes import (
+    CreatePod,
+    MissingPod,
+    RemovePod,
+    ReplacePod,
+    RestartPod,
+    SettleUnit,
+    StartPod,
+    StopPod,
+)
 from .prepare import Preparation
 from .status import PodStatus, read_status
 from .volumes import data_dir
@@ -80,6 +89,17 @@ def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False
     else:
         yield from _state_changes(host, found, state, completes=completes)
     return PodOutcome(wanted.built.warnings if wanted else ())
+
+
+def ensure_state(host: Host, name: PodName, state: str, *, completes: bool = False) -> Plan[PodOutcome]:
+    """Plan: the pod of that name, whatever it is, is started, stopped or restarted. What a handler asks for."""
+    found = find_named(host, name)
+    if found is None:
+        difference = Difference(f"pods.{name}.state", None, "running" if state == "started" else state)
+        yield MissingPod(f'pod "{name}"', (difference,), name)
+    else:
+        yield from _state_changes(host, found, state, completes=completes)
+    return PodOutcome()
 
 
 def ensure_absent(host: Host, name: PodName) -> Plan[None]:

@@ -64,6 +64,22 @@ class ReplacePod(Change):
         clear_others(host, name, new)
 
 
+class MissingPod(Change):
+    """Nothing can be done to a pod that is not there; in check mode another task may be about to make it."""
+
+    name: str
+
+    def foresee(self, host: Host) -> None:
+        """Raises NotFound."""
+        raise NotFound(
+            f'there is no pod of the name "{self.name}"', "describe its apps to have one made", name=self.name
+        )
+
+    def apply(self, host: Host) -> None:
+        """Raises NotFound."""
+        self.foresee(host)
+
+
 class StartPod(Change):
     """Start a pod that is prepared, or one that has ended: from its documents, as a new pod."""
 

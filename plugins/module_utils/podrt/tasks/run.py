@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
     Task = Callable[[Host, Fields, bool], dict[str, object]]
 
+_BECOME = "set become: true on the play or the task"
+
 
 def run_task(name: str, options: dict[str, object], *, check: bool) -> dict[str, object]:
     """Run one of TASKS. Raises PodError; a result that failed has failed=True and msg."""
     fields = Fields(options, "")
     host = Host.here(_paths(fields))
     if name != "pod_info" and os.geteuid() != 0:
-        raise Unsupported(
-            "pods need root", "set become: true on the play or the task", uid=os.geteuid(), where="become"
-        )
+        raise Unsupported("pods need root", _BECOME, uid=os.geteuid(), where="become")
     result = TASKS[name](host, fields, check)
     if "msg" in result:
         result["msg"] = printable(str(result["msg"]))
@@ -96,8 +96,12 @@ def _converge_pod(
     if state == "absent":
         outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
         return {**outcome_result(outcome), "pod": None}
-    spec, completes = pod_spec(options), options.boolean("wait", False)
-    planned, left = converge(host, plan.ensure_pod(host, spec, state, completes=completes), apply=not check)
+    completes = options.boolean("wait", False)
+    if options.has("apps") or state == "prepared":
+        wanted = plan.ensure_pod(host, pod_spec(options), state, completes=completes)
+    else:
+        wanted = plan.ensure_state(host, name, state, completes=completes)
+    planned, left = converge(host, wanted, apply=not check)
     with keeping(planned.to_json(), f'cannot look at pod "{name}"'):
         found = plan.find_named(host, name)
         result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
@@ -199,7 +203,12 @@ def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
 def _pod_info(host: Host, options: Fields, _check: bool) -> dict[str, object]:
     from .info import gather
 
-    return {"changed": False, **gather(host, options)}
+    try:
+        return {"changed": False, **gather(host, options)}
+    except PermissionError as err:
+        raise Unsupported(
+            f"user {os.geteuid()} may not read {err.filename}", _BECOME, uid=os.geteuid(), where="become"
+        ) from err
 
 
 def _pod_gc(host: Host, options: Fields, check: bool) -> dict[str, object]:

@@ -188,3 +188,40 @@ def test_a_name_is_free_again_when_its_pod_exists_nowhere(stage0: Stage0Lab) -> 
     assert stage0.meant("web") is None
     with pytest.raises(NotFound):
         start.start_again(stage0.host, "web")
+
+
+@pytest.mark.finding("use-N15")
+@pytest.mark.parametrize(
+    ("state", "runs", "paths", "after"),
+    [
+        ("started", False, ["pods.web.state"], "running"),
+        ("started", True, [], "running"),
+        ("stopped", True, ["pods.web.state"], "exited"),
+        ("stopped", False, [], "prepared"),
+        ("restarted", True, ["pods.web.state"], "running"),
+    ],
+)
+def test_a_handler_needs_no_more_than_a_name(
+    stage0: Stage0Lab, state: str, runs: bool, paths: list[str], after: str
+) -> None:
+    uuid = stage0.make("web")
+    if runs:
+        stage0.stage1.run(uuid)
+    wanted = plan.ensure_state(stage0.host, PodName("web"), state)
+    outcome, _warnings = converge(stage0.host, wanted, apply=True)
+    assert [difference.path for difference in outcome.differences] == paths
+    assert stage0.state(stage0.meant("web")) == after
+
+
+@pytest.mark.finding("use-N15")
+def test_a_handler_of_a_pod_that_is_not_there_fails_and_in_check_mode_says_that_it_would(
+    stage0: Stage0Lab,
+) -> None:
+    name = PodName("web")
+    foretold, _warnings = converge(
+        stage0.host, plan.ensure_state(stage0.host, name, "restarted"), apply=False
+    )
+    assert foretold.changed
+    assert foretold.foreseen == ('this would fail now: there is no pod of the name "web"',)
+    with pytest.raises(NotFound, match="there is no pod"):
+        converge(stage0.host, plan.ensure_state(stage0.host, name, "restarted"), apply=True)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Tasks of a user who is not root."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pathlib
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import PodError
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import make_state_dirs
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import info, run
+
+NOBODY = 65534
+
+
+def as_nobody(options: dict[str, object]) -> dict[str, object]:
+    """What pod_info answers a user without privileges."""
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        return run.run_task("pod_info", options, check=False)
+    except PodError as err:
+        return run.failure(err)
+
+
+def answer(**options: object) -> dict[str, object]:
+    assert info.SUBSETS  # imported before the privileges go: the checkout may be root's alone
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(as_nobody, (options,))
+
+
+@pytest.fixture
+def data_dir(tmp_path: pathlib.Path) -> str:
+    for folder in (tmp_path, *tmp_path.parents[:-2]):
+        folder.chmod(folder.stat().st_mode | 0o111)
+    make_state_dirs(Paths(data=f"{tmp_path}/data"))
+    (tmp_path / "data").chmod(0o755)
+    return f"{tmp_path}/data"
+
+
+@pytest.mark.finding("use-N10")
+def test_what_a_user_may_not_read_is_named_with_what_to_do(data_dir: str) -> None:
+    found = answer(data_dir=data_dir, gather=["pods"])
+    assert found["msg"] == (
+        f"user {NOBODY} may not read {data_dir}/pods/run (set become: true on the play or the task)"
+    )
+    assert found["error"] == "unsupported"
