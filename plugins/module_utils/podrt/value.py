@@ -64,6 +64,10 @@ class Value:
         held.update(changes)
         return type(self)(**held)
 
+    def row(self) -> tuple[object, ...]:
+        """What it holds, in the order of its fields: type(self)(*row) is an equal value."""
+        return tuple(self.__dict__[name] for name in self._fields)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: cannot set {name!r}")
 
@@ -76,7 +80,7 @@ class Value:
         return self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        return hash((type(self), *(self.__dict__[name] for name in self._fields)))
+        return hash((type(self), *self.row()))
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._fields)

@@ -43,6 +43,8 @@ from podrt.host.host import Host
 from podrt.host.paths import Paths
 from podrt.pod.lifecycle import open_pod
 data, uuid, entry, words = json.loads(sys.argv[1])
+def as_value(given):
+    return tuple(map(as_value, given)) if isinstance(given, list) else given
 host = Host.here(Paths(data=data, local_config=data + "/etc", system_config=data + "/usr", run=data + "/run"))
 pod = open_pod(host.paths, uuid)
 try:
@@ -53,8 +55,9 @@ try:
             raise SystemExit("the pod is locked")
         status = run(host, uuid, pod.fd, **words)
     elif entry == "enter":
-        from podrt.stage1.enter import enter
-        status = enter(host, pod, words["app"], tuple(words["argv"]), words.get("term", "xterm"))
+        from podrt.stage1.enter import Entry, enter
+        words = {{name: as_value(given) for name, given in words.items()}}
+        status = enter(host, pod, Entry(**{{"term": "xterm", **words}}))
     elif entry == "stop":
         from podrt.stage1.stop import stop
         status = stop(pod, force=words["force"]) or 0
@@ -201,12 +204,13 @@ class StageLab:
         for process in self.started:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            process.communicate()
         for pod in self.pods:
             if pod.state() == "running":
                 pod.call("stop", force=True)
                 pod.wait_ended()
             pod.call("gc")
+        for process in self.started:  # what entered a pod has their pipes open as long as the pod is
+            process.communicate(timeout=SECONDS)
 
     def _render(self) -> None:
         (self.tree / "bin").mkdir(parents=True)

@@ -53,6 +53,28 @@ def test_a_handler_has_the_filter_of_its_app(stage: StageLab, event: str) -> Non
     assert [line.split("\t")[-1] for line in done.lines] == ["2", "not permitted"], done.text
 
 
+@pytest.mark.finding("attack-F1")
+@pytest.mark.behaviour("C18")
+@pytest.mark.parametrize("no_new_privs", [False, True])
+def test_a_handler_has_the_bounds_of_its_app(stage: StageLab, no_new_privs: bool) -> None:
+    """Also of an app that is another user, and that has no filter."""
+    fields = "CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp"
+    look = f"grep -E '^({fields}):' /proc/self/status; grep -E 'files|core' /proc/self/limits | tr -s ' '"
+    isolators = [
+        {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_CHOWN"]}},
+        {"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}},
+        {"name": "os/linux/no-new-privileges", "value": no_new_privs},
+    ]
+    handlers = [handler(event, look) for event in EVENTS]
+    pod = stage.sh(f"sleep 0.2; {look}; sleep 0.2", eventHandlers=handlers, isolators=isolators)
+    done = pod.call(prefix=["/bin/sh", "-c", 'ulimit -S -n 123; exec "$@"', "sh"])
+    assert len(done.lines) == 24
+    before, app, after = done.lines[:8], done.lines[8:16], done.lines[16:]
+    assert before == app == after
+    assert f"NoNewPrivs:\t{int(no_new_privs)}" in app
+    assert "Max open files 123 " in " ".join(app)
+
+
 @pytest.mark.behaviour("C18")
 def test_what_a_post_stop_leaves_behind_does_not_keep_the_pod(stage: StageLab) -> None:
     script = "(while :; do echo more; done) & exit 0"

@@ -238,6 +238,27 @@ def test_sensitive_paths_are_hidden_or_read_only(stage: StageLab) -> None:
     assert done.lines[7:] == ["cgroup", "0"]
 
 
+@pytest.mark.finding("attack-F16")
+@pytest.mark.behaviour("C34")
+def test_what_tells_of_the_host_is_hidden_where_the_kernel_has_it(stage: StageLab) -> None:
+    memory = ["kcore", "kpagecgroup", "kpagecount", "kpageflags", "pagetypeinfo", "slabinfo", "vmallocinfo"]
+    others = ["interrupts", "key-users", "keys", "latency_stats", "sched_debug", "timer_list", "timer_stats"]
+    files = [*memory, *others, "kallsyms", "config.gz"]
+    folders = ["proc/acpi", "proc/asound", "proc/scsi", "sys/devices/virtual/powercap", "sys/firmware"]
+    script = f"""cd /proc; for f in {" ".join(files)}
+    do test -e $f && ls -l $f | cut -c1-10 && head -c1 $f | wc -c; done
+    cd /; for d in {" ".join(folders)} sys/devices/system/cpu/cpu*/thermal_throttle
+    do test -d $d && ls -ld $d | cut -c1-10 && ls $d | grep -c .; done; echo done"""
+    done = stage.run(script)
+    hidden = [name for name in files if os.path.exists(f"/proc/{name}")]
+    hidden_folders = [path for path in folders if os.path.isdir(f"/{path}")]
+    assert {"keys", "key-users", "interrupts", "timer_list", "vmallocinfo"} <= set(hidden)
+    assert done.lines[: 2 * len(hidden)] == ["----------", "0"] * len(hidden)
+    assert done.lines[2 * len(hidden) :] == [*["d---------", "0"] * len(hidden_folders), "done"]
+    open_to_all = RunSpec(networks=HOST, insecure=("paths",))
+    assert stage.run("head -c1 /proc/keys | wc -c", open_to_all).lines == ["1"]
+
+
 @pytest.mark.behaviour("C34")
 def test_paths_can_be_left_alone(stage: StageLab) -> None:
     done = stage.run(

@@ -126,6 +126,12 @@ def _fetch_flags() -> Sequence[Flag]:
     return (_FULL, *FETCHING, SIGNATURE)
 
 
+def _enter_flags() -> Sequence[Flag]:
+    from .enterflags import ENTER
+
+    return ENTER
+
+
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
 COMMANDS = (
     Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
@@ -133,9 +139,9 @@ COMMANDS = (
     Command(
         "enter",
         "[--app=APP] UUID [COMMAND ...]",
-        "run a command in a running pod",
+        "run a command in a running pod, with the privileges and limits of the app",
         "enter",
-        lambda: (Flag("app", "APP", "the app to enter"),),
+        _enter_flags,
         reads=FIRST_ENDS,
         root=True,
     ),

@@ -101,7 +101,18 @@ _NR_RT_SIGACTION = {
     "s390x": 174,
     "riscv64": 134,
 }
+_NR_KEYCTL = {
+    "x86_64": 250,
+    "i686": 288,
+    "aarch64": 219,
+    "armv7l": 311,
+    "ppc64le": 271,
+    "s390x": 280,
+    "riscv64": 219,
+}
 _SIGACTION_BYTES, _SIGSET_BYTES = 64, 8
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_FALLOC_FL_KEEP_SIZE = 1
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
@@ -234,6 +245,17 @@ def capget() -> tuple[int, int, int]:
 def eventfd(initial: int, flags: int) -> int:
     """A counter that can be polled; flags: os.O_CLOEXEC, os.O_NONBLOCK. os.eventfd is Python 3.10's."""
     return _check(_libc.eventfd(ctypes.c_uint(initial), ctypes.c_int(flags)))
+
+
+def join_session_keyring() -> None:
+    """Leave the session keyring of this process for a new, empty one without a name. Source: keyctl(2)."""
+    _call(_number(_NR_KEYCTL), (_KEYCTL_JOIN_SESSION_KEYRING, 0))
+
+
+def reserve(fd: int, size: int) -> None:
+    """Have the disk keep room for the first size bytes of a file, whose own size stays. Source: fallocate(2)."""
+    fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
+    _check(fallocate(fd, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)))
 
 
 def load_seccomp(program: bytes) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _PERIOD_USEC = 100_000
 _PERCENT_USEC = _PERIOD_USEC // 100
-_PAGE = 4096
 
 
 class Setting(Value):
@@ -116,7 +115,7 @@ def _is_same(wanted: str, found: str) -> bool:
     """Equal but for the kernel's rounding to whole pages."""
     if wanted == found:
         return True
-    return wanted.isdigit() and found.isdigit() and 0 <= int(wanted) - int(found) < _PAGE
+    return wanted.isdigit() and found.isdigit() and 0 <= int(wanted) - int(found) < os.sysconf("SC_PAGE_SIZE")
 
 
 def _write(path: str, text: str) -> None:

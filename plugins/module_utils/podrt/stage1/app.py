@@ -12,6 +12,7 @@ Source: behaviours C12 to C19, C47 to C57.
 from __future__ import annotations
 
 import _signal
+import errno
 import fcntl
 import marshal
 import os
@@ -86,6 +87,16 @@ class AppProcess(Value):
     oom_score_adj: int | None
 
 
+class Handler(Value):
+    """An event handler, in the bounds of its app: plain values as well."""
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    bounding: int
+    no_new_privs: bool
+    filter: bytes
+
+
 class NotStarted(Exception):
     """The app itself cannot be started; the pod goes on without it, or ends with this status."""
 
@@ -110,7 +121,7 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
         filter=launch.filter,
         oom_score_adj=launch.oom_score_adj,
     )
-    return marshal.dumps(tuple(vars(process).values()))
+    return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
 
 def become_app(wires: Wires) -> NoReturn:
@@ -156,6 +167,16 @@ def join_groups(procs: tuple[int, ...]) -> None:
         os.write(fd, b"0")
 
 
+def set_oom_score(score: int) -> None:
+    """How readily the kernel ends this process for memory, -1000 to 1000. Raises HostFailure."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, str(score).encode())
+        os.close(fd)
+    except OSError as err:
+        raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
+
+
 def bound_capabilities(mask: int, permitted: int) -> None:
     """Drop all but mask from the bounding set; what an exec as root gets is that. Nothing is inherited otherwise."""
     number = 0
@@ -183,24 +204,40 @@ def default_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def run_handler(
-    argv: tuple[str, ...], environment: tuple[tuple[str, str], ...], bounding: int, filtered: bytes
-) -> None:
+def leave_keyring() -> None:
+    """Leave the session keyring of whoever started us, and the keys in it, for an empty one. Raises OSError.
+
+    Before the identity is taken: a user may have few keyrings, root many. Source: keyrings(7), attack-F11.
+    """
+    try:
+        syscalls.join_session_keyring()
+    except OSError as err:
+        # A kernel without keys, or a filter that we are under ourselves: then an app has no way to them either.
+        if err.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+
+
+def run_handler(handler: Handler) -> None:
     """Become an event handler: root, within the app's bounds and filter, in the root that this process is in."""
-    take_identity(bounding, (0, 0, ()))
-    wrong = complaint(argv[0])
+    leave_keyring()
+    take_identity(handler.bounding, (0, 0, ()))
+    path = handler.argv[0]
+    wrong = complaint(path)
     try:
         # It is root, and may have no capability that would load a filter otherwise.
-        confine(filtered, no_new_privs=bool(filtered))
-        os.execve(argv[0], argv, dict(environment))
+        confine(handler.filter, no_new_privs=handler.no_new_privs or bool(handler.filter))
+        os.execve(path, handler.argv, dict(handler.environment))
     except OSError as err:
-        complain(wrong or why_not(argv[0], err))
+        complain(wrong or why_not(path, err))
 
 
-def take_identity(bounding: int, identity: tuple[int, int, tuple[int, ...]]) -> None:
+def take_identity(
+    bounding: int, identity: tuple[int, int, tuple[int, ...]], *, may_load: bool = True
+) -> None:
     """Become a user with no more capabilities than bounding, but for the one that a filter is loaded with.
 
     What is looked up from now on is what the user itself could reach: not the root of PID 1 by way of /proc.
+    may_load: whether root keeps the capability for the filter.
     """
     uid, gid, groups = identity
     permitted = permitted_capabilities()
@@ -211,18 +248,35 @@ def take_identity(bounding: int, identity: tuple[int, int, tuple[int, ...]]) -> 
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not take them")
     if uid == 0:
-        held = permitted & (bounding | _CAP_SYS_ADMIN)
+        held = permitted & (bounding | (_CAP_SYS_ADMIN if may_load else 0))
         syscalls.capset(held, held, 0)
 
 
-def confine(filtered: bytes, *, no_new_privs: bool) -> None:
-    """The last things before an exec, after which only the exec itself may be relied upon."""
+def confine(filtered: bytes, *, no_new_privs: bool, passed: int = 0) -> None:
+    """The last things before an exec, after which only the exec itself may be relied upon.
+
+    passed: how many descriptors behind stdio are the program's.
+    """
     if no_new_privs:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    syscalls.close_range(_FIRST_FD, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
     if filtered:
         # Last of all: the filter knows what the app may call, not what we do.
         syscalls.load_seccomp(filtered)
+
+
+def go_to(path: str) -> None:
+    """Change directory, unless that is not in the app's root: a link of /proc leads anywhere, as PID 1's own root.
+
+    Raises NotStarted.
+    """
+    try:
+        os.chdir(path)
+        inside = os.getcwd().startswith("/")
+    except OSError as err:
+        raise NotStarted(f'cannot use the working directory "{path}": {err.strerror}', CHDIR_FAILED) from err
+    if not inside:
+        raise NotStarted(f'cannot use the working directory "{path}": it is outside of the app', CHDIR_FAILED)
 
 
 def complain(text: str) -> None:
@@ -258,6 +312,7 @@ def _become(wires: Wires) -> None:
     join_groups(wires.procs)
     if wires.procs:
         syscalls.unshare(CLONE_NEWCGROUP)
+    leave_keyring()
     process = _hear(wires.told)
     enter_root(process.root)
     _stdio(wires)
@@ -275,7 +330,7 @@ def _become(wires: Wires) -> None:
     if wires.tty >= 0:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if process.oom_score_adj is not None:
-        _set_oom_score(process.oom_score_adj)
+        set_oom_score(process.oom_score_adj)
     _settle(process)
     confine(process.filter, no_new_privs=process.no_new_privs or bool(process.filter and process.identity[0]))
     try:
@@ -293,7 +348,7 @@ def _rehearse(process: AppProcess) -> NoReturn:
 
 def _settle(process: AppProcess) -> None:
     """Go where the app works, as its user, and find its program there. Raises NotStarted."""
-    _chdir(process.working_directory)
+    go_to(process.working_directory)
     take_identity(process.bounding, process.identity)
     wrong = complaint(process.argv[0])
     if wrong:
@@ -329,33 +384,21 @@ def _pre_start(process: AppProcess) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            run_handler(process.pre_start, process.environment, process.bounding, process.filter)
+            run_handler(
+                Handler(
+                    process.pre_start,
+                    process.environment,
+                    process.bounding,
+                    process.no_new_privs,
+                    process.filter,
+                )
+            )
         finally:
             os._exit(EXEC_FAILED)
     _pid, status = os.waitpid(pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:
         raise NotStarted(f"the pre-start handler ended with status {code}", code)
-
-
-def _set_oom_score(score: int) -> None:
-    try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
-        os.write(fd, str(score).encode())
-        os.close(fd)
-    except OSError as err:
-        raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
-
-
-def _chdir(path: str) -> None:
-    """Go there, unless it is not in the app's root: a link of /proc leads anywhere, as PID 1's own root."""
-    try:
-        os.chdir(path)
-        inside = os.getcwd().startswith("/")
-    except OSError as err:
-        raise NotStarted(f'cannot use the working directory "{path}": {err.strerror}', CHDIR_FAILED) from err
-    if not inside:
-        raise NotStarted(f'cannot use the working directory "{path}": it is outside of the app', CHDIR_FAILED)
 
 
 def _is_capability(number: int) -> bool:

@@ -1,9 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A command in a running app: the program that enter becomes, which stays outside, and its child, which goes in.
+"""A command in a running app: the program that enter becomes, which stays outside, a child, which goes in, and a child
+of that, which is in the app's PID namespace as well and becomes the command.
 
 The interpreter is on a read-only mount by then, and nothing of the caller goes along but standard files that are no
-terminals: those are replaced by one that the caller's keys are carried to. Source: behaviours A45, A46.
+terminals: those are replaced by one that the caller's keys are carried to. What the apps can see is bounded already:
+an app that may trace it gains nothing. Source: behaviours A45, A46; attack-F2.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import _signal
 import fcntl
 import marshal
 import os
+import resource
 import termios
 
+from ..appc.capabilities import mask_of
 from ..errors import PodError
 from ..host import syscalls
 from ..host.syscalls import (
@@ -25,8 +29,18 @@ from ..host.syscalls import (
     CLONE_NEWUTS,
 )
 from ..value import Value
-from .app import enter_root, join_groups
+from .app import (
+    NotStarted,
+    confine,
+    default_signals,
+    enter_root,
+    go_to,
+    join_groups,
+    leave_keyring,
+    take_identity,
+)
 from .execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
+from .identity import identity_of
 from .terminal import Terminal
 
 TYPE_CHECKING = False
@@ -38,73 +52,157 @@ _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 # Where a terminal of the caller is, in the order in which one would show what the command says.
 _STDIO = (1, 2, 0)
+_SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
+_UMASK = 0o022
+# Source: getrlimit(2), linux/resource.h.
+_LIMITS = range(16)
 
 
 class Command(Value):
-    """What is run, and where. passed: how many descriptors from 3 on are the command's."""
+    """What is run, where, as whom and within which bounds.
+
+    docker: see identity_of. pid: the pod's PID 1, whose limits the app was started with. passed: how many descriptors
+    from 3 on are the command's.
+    """
 
     app: str
     root: str
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
-    passed: int = 0
+    working_directory: str
+    user: str
+    group: str
+    groups: tuple[int, ...]
+    docker: bool
+    bounding: int
+    no_new_privs: bool
+    filter: bytes
+    pid: int
+    passed: int
 
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Run the command that plan describes, and end as it does. fds: PID 1, and cgroup.procs of the app's leaves."""
     command = Command(*marshal.loads(plan))
-    pid_1, *procs = fds
     terminals = [number for number in _STDIO if os.isatty(number)]
     terminal = Terminal(terminals[0]) if terminals else None
-    # What is behind our own /proc entries is nothing to those who share the PID namespace with the child.
+    # What is behind our own /proc entries is nothing to those who share the PID namespace with the command.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    # Blocked until they can be passed on: one that comes before is pending.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _PASSED_ON)
+    child = _fork(command)
+    if child == 0:
+        _go_in(command, fds, terminal, terminals)
+    _end_as(child, terminal)
+
+
+def _fork(command: Command) -> int:
     try:
-        syscalls.setns(pid_1, CLONE_NEWPID)
-        child = os.fork()
+        return os.fork()
     except OSError as err:
         _fail(f'cannot enter app "{command.app}": {err.strerror}')
-    if child == 0:
-        _become(command, pid_1, tuple(procs), terminal, terminals)
+
+
+def _end_as(child: int, terminal: Terminal | None = None) -> NoReturn:
+    """Pass signals on to a child, and end as it does."""
     for number in _PASSED_ON:
-        _signal.signal(number, lambda number, _frame: os.kill(child, number))
+        _signal.signal(number, lambda number, _frame: _pass(child, number))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _PASSED_ON)
     if terminal:
         terminal.relay(child)
     os._exit(pass_on(os.waitpid(child, 0)[1]))
 
 
-def _become(
-    command: Command, pid_1: int, procs: tuple[int, ...], terminal: Terminal | None, terminals: list[int]
+def _pass(child: int, number: int) -> None:
+    try:  # noqa: SIM105  # this process may be in a root without contextlib
+        os.kill(child, number)
+    except OSError:
+        pass  # it has gone, or has become another user
+
+
+def _go_in(
+    command: Command, fds: tuple[int, ...], terminal: Terminal | None, terminals: list[int]
 ) -> NoReturn:
+    """Give up all that the command may not have, then have a child that the pod can see become it."""
+    pid_1, *procs = fds
     try:
-        # Without it /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
-        os.setsid()
         if terminal:
             for number in terminals:
                 os.dup2(terminal.slave, number)
-            fcntl.ioctl(terminal.slave, termios.TIOCSCTTY, 0)
-        join_groups(procs)
+        leave_keyring()
+        _take_limits(command.pid)
+        join_groups(tuple(procs))
+        syscalls.setns(pid_1, CLONE_NEWPID)
         syscalls.setns(pid_1, _SPACES)
         if procs:
             syscalls.unshare(CLONE_NEWCGROUP)
         enter_root(command.root)
         syscalls.close_range(_FIRST_FD + command.passed, _LAST_FD)
-    except OSError as err:
-        _fail(f'cannot enter app "{command.app}": {err.strerror}')
-    _execute(command)
-
-
-def _execute(command: Command) -> NoReturn:
-    environment = dict(command.environment)
-    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        path = program_path(root, command.argv[0], environment.get("PATH"), "/")
+        os.umask(_UMASK)
+        path = _settle(command)
+        child = os.fork()
+    except NotStarted as err:
+        _fail(err.text)
     except PodError as err:
         _fail(err.message)
-    os.setgroups(())
-    try:
-        os.execve(path, (path, *command.argv[1:]), environment)
     except OSError as err:
-        _fail(complaint(path) or why_not(path, err))
+        _fail(f'cannot enter app "{command.app}": {err.strerror}')
+    if child == 0:
+        _execute(command, path, on_terminal=bool(terminals))
+    _end_as(child)
+
+
+def _settle(command: Command) -> str:
+    """Become who the command is run as, in its directory; the path of its program. Raises NotStarted, PodError."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    who = identity_of(root, command.user, command.group, command.groups, docker=command.docker)
+    search = dict(command.environment).get("PATH")
+    path = program_path(root, command.argv[0], search, command.working_directory)
+    os.close(root)
+    go_to(command.working_directory)
+    take_identity(command.bounding, (who.uid, who.gid, who.groups), may_load=not _needs_no_new_privs(command))
+    return path
+
+
+def _needs_no_new_privs(command: Command) -> bool:
+    """Whether the filter is loaded without CAP_SYS_ADMIN: who may trace would get that otherwise."""
+    return command.no_new_privs or bool(command.filter and command.bounding & _SYS_PTRACE)
+
+
+def _execute(command: Command, path: str, *, on_terminal: bool) -> NoReturn:
+    try:
+        # Without it /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
+        os.setsid()
+        if on_terminal:
+            fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
+        default_signals()
+        wrong = complaint(path)
+        strict = _needs_no_new_privs(command) or bool(command.filter and os.getuid())
+        confine(command.filter, no_new_privs=strict, passed=command.passed)
+    except OSError as err:
+        _fail(f'cannot enter app "{command.app}": {err.strerror}')
+    try:
+        os.execve(path, (path, *command.argv[1:]), dict(command.environment))
+    except OSError as err:
+        _fail(wrong or why_not(path, err))
+
+
+def _take_limits(pid: int) -> None:
+    """Have the resource limits that the app was started with, as far as this process may raise its own."""
+    for number in _LIMITS:
+        soft, hard = resource.prlimit(pid, number)
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except ValueError:
+            own = resource.getrlimit(number)[1]
+            resource.setrlimit(number, (own if _is_more(soft, own) else soft, own))
+
+
+def _is_more(one: int, other: int) -> bool:
+    """Whether a limit is above another. Source: setrlimit(2), where infinity is a number of its own."""
+    if resource.RLIM_INFINITY in (one, other):
+        return one == resource.RLIM_INFINITY != other
+    return one > other
 
 
 def _fail(text: str) -> NoReturn:

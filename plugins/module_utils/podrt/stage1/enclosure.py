@@ -104,7 +104,11 @@ def _copy(path: str) -> int:
 
 def _harmless_copy(path: str) -> int:
     tree = _copy(path)
-    syscalls.mount_setattr(tree, syscalls.AT_RECURSIVE, _HARMLESS, propagation=MS_PRIVATE)
+    try:
+        syscalls.mount_setattr(tree, syscalls.AT_RECURSIVE, _HARMLESS, propagation=MS_PRIVATE)
+    except OSError:
+        os.close(tree)
+        raise
     return tree
 
 

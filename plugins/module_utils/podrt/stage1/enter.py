@@ -1,66 +1,133 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry enter of stage1: a command in the namespaces of a pod and the root of an app.
+"""The entry enter of stage1: a command in the namespaces of a pod and the root of an app, in the bounds of that app.
 
-Source: behaviours A45, A46.
+The bounds are read from the pod's documents, which every version writes: what the app itself has become is no measure.
+Source: behaviours A45, A46 and ruling 8; attack-F2.
 """
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import marshal
 import os
 
-from ..errors import Conflict, HostFailure
+from ..appc.capabilities import EVERY, mask_of
+from ..errors import Conflict, HostFailure, NotFound
 from ..host import syscalls
-from ..host.reading import read_bytes
+from ..host.reading import kernel_text, read_bytes
 from ..host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ..pod import cgroups, documents
+from ..value import Value
+from .app import set_oom_score
 from .command import Command
+from .inputs import is_docker, read_filter
 from .program import execute_module
+from .sandbox import AppInput, launch_of
 from .stop import holds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import NoReturn
 
     from ..host.host import Host
     from ..pod.lifecycle import Pod
+    from .sandbox import Launch
 
 _PASSED_FDS, _PASSED_PID = "LISTEN_FDS", "LISTEN_PID"
+_ROOT = "0"
+# What says of a leaf that devices are restricted in it: its files in v1, or that it is of v2.
+_DEVICE_FILES = ("devices.list", "cgroup.controllers")
 
 
-def enter(_host: Host, pod: Pod, app: str, argv: Sequence[str], term: str) -> NoReturn:
-    """Become the program that runs argv as root in an app of a running pod, on this process's terminal.
+class Entry(Value):
+    """What is to be run in an app.
 
-    It ends with the status of the command, or by the signal that killed it. Raises Conflict, HostFailure.
+    user and group: as an app's are, "" for root, or beside a user for the app's own group. groups: None for the app's
+    beside a user, and none without. environment: overrides the app's variables. privileged: with all capabilities of
+    the caller and no filter.
+    """
+
+    app: str
+    argv: tuple[str, ...]
+    term: str
+    user: str = ""
+    group: str = ""
+    groups: tuple[int, ...] | None = None
+    working_directory: str = "/"
+    environment: tuple[tuple[str, str], ...] = ()
+    privileged: bool = False
+
+
+def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
+    """Become the program that runs a command in an app of a running pod, on this process's terminal.
+
+    It ends with the status of the command, or by the signal that killed it. Raises PodError.
     """
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
-    command = Command(app, pod.dir.app_root(app), tuple(argv), _environment(pod, app, term), _passed())
     try:
-        fds = (os.pidfd_open(pid), *_leaves(pod, app))
+        # Whichever process has the number from now on, the kernel joins no namespace of another.
+        fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
+        launch = _launch(pod, entry.app)
+        command = _command(pod, entry, launch, pid)
+        # Here already, since no file can be written to later on.
+        _take_oom_score(launch, pid)
         _look_only()
-        execute_module("command", marshal.dumps(tuple(vars(command).values())), fds)
+        plan = marshal.dumps(command.row())  # type: ignore[arg-type]  # plain values
+        execute_module("command", plan, fds)
     except OSError as err:
-        raise HostFailure.of(f'cannot enter app "{app}" of pod "{pod.uuid}"', err) from err
+        raise HostFailure.of(f'cannot enter app "{entry.app}" of pod "{pod.uuid}"', err) from err
 
 
-def _environment(pod: Pod, app: str, term: str) -> tuple[tuple[str, str], ...]:
-    """The app's, from the file that stage1 wrote for it, and TERM."""
+def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
+    return Command(
+        app=entry.app,
+        root=pod.dir.app_root(entry.app),
+        argv=entry.argv,
+        environment=_environment(pod, entry),
+        working_directory=entry.working_directory,
+        user=entry.user or _ROOT,
+        group=entry.group or (launch.group if entry.user else _ROOT),
+        groups=(launch.groups if entry.user else ()) if entry.groups is None else entry.groups,
+        docker=launch.docker,
+        bounding=EVERY if entry.privileged else launch.bounding,
+        no_new_privs=launch.no_new_privs and not entry.privileged,
+        filter=b"" if entry.privileged else launch.filter,
+        pid=pid,
+        passed=_passed(),
+    )
+
+
+def _launch(pod: Pod, name: str) -> Launch:
+    """How the app was started. Raises PodError, OSError."""
+    app = next((app for app in documents.read_manifest(pod.dir).apps if app.name == name), None)
+    if app is None or app.app is None:
+        raise NotFound(f'pod "{pod.uuid}" has no app "{name}"')
+    insecure = documents.read_runspec(pod.dir).insecure
+    docker = is_docker(documents.read_app_manifest(pod.dir, name))
+    given = AppInput(name, filter=read_filter(pod.dir, app), docker=docker)
+    launch = launch_of(app.app, given, insecure)
+    if "paths" in insecure or _are_devices_restricted(pod, name):
+        return launch
+    return launch.replace(bounding=launch.bounding & ~mask_of(("CAP_MKNOD",)))
+
+
+def _environment(pod: Pod, entry: Entry) -> tuple[tuple[str, str], ...]:
+    """The app's, from the file that stage1 wrote for it, TERM, and what was asked for."""
     try:
         lines = (
-            read_bytes(pod.dir.app_env(app), beneath=pod.dir.path)
+            read_bytes(pod.dir.app_env(entry.app), beneath=pod.dir.path)
             .decode(errors="surrogateescape")
             .split("\0")
         )
     except OSError as err:
-        raise HostFailure.of(f'cannot read the environment of app "{app}"', err) from err
+        raise HostFailure.of(f'cannot read the environment of app "{entry.app}"', err) from err
     found = dict(line.split("=", 1) for line in lines if "=" in line)
-    found["TERM"] = term
+    found["TERM"] = entry.term
     found.update({name: os.environ[name] for name in (_PASSED_FDS, _PASSED_PID) if name in os.environ})
+    found.update(entry.environment)
     return tuple(found.items())
 
 
@@ -71,12 +138,31 @@ def _passed() -> int:
 
 
 def _leaves(pod: Pod, app: str) -> list[int]:
-    """What moves a process into the app's groups, so that its limits hold; what is refused is one limit less."""
+    """What moves a process into every group of the app, so that its limits hold. Raises OSError.
+
+    A group that is not there could not be made when the pod was started.
+    """
     found = []
     for group in cgroups.recorded(pod.dir):
-        with contextlib.suppress(OSError):
+        try:
             found.append(cgroups.procs_fd(f"{group}/{app}"))
+        except OSError as err:
+            if err.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
     return found
+
+
+def _are_devices_restricted(pod: Pod, app: str) -> bool:
+    leaves = (f"{group}/{app}" for group in cgroups.recorded(pod.dir))
+    return any(os.path.exists(f"{leaf}/{name}") for leaf in leaves for name in _DEVICE_FILES)
+
+
+def _take_oom_score(launch: Launch, pid: int) -> None:
+    """Have the app's, or what the pod was started with. Raises HostFailure, OSError."""
+    given = launch.oom_score_adj
+    wanted = int(kernel_text(f"/proc/{pid}/oom_score_adj")) if given is None else given
+    if wanted != int(kernel_text("/proc/self/oom_score_adj")):
+        set_oom_score(wanted)
 
 
 def _look_only() -> None:

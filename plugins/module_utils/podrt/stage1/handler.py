@@ -16,7 +16,7 @@ import struct
 
 from ..host import syscalls
 from ..host.files import write_all
-from .app import default_signals, join_groups, run_handler
+from .app import Handler, default_signals, join_groups, run_handler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...
 
     So the supervisor keeps one descriptor for each handler, and what is in it cannot be had from outside.
     """
+    handler = Handler(argv, launch.environment, launch.bounding, launch.no_new_privs, launch.filter)
     plan = os.memfd_create("post-stop", os.MFD_CLOEXEC)
-    write_all(plan, marshal.dumps((root, argv, launch.environment, launch.bounding, launch.filter)))
+    write_all(plan, marshal.dumps((root, handler.row())))  # type: ignore[arg-type]  # plain values
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     fds = struct.pack(f"{1 + len(procs)}{_FD}", plan, *procs)
     ours.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
@@ -54,14 +55,14 @@ def main(wire_fd: int) -> None:
     """Go into the app's groups and root and become the handler. Does not return."""
     try:
         plan, *procs = _receive(wire_fd)
-        root, *told = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
+        root, told = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
         default_signals()
         join_groups(tuple(procs))
         # Nothing of the host may be open in the app's root, where /proc/self/fd would name it.
         syscalls.close_range(_FIRST_FD, _LAST_FD)
         os.chroot(root)
         os.chdir("/")
-        run_handler(*told)
+        run_handler(Handler(*told))
     finally:
         os._exit(_FAILED)
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import HostFailure, InvalidSpec, NotFound
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..value import Value
 from . import roots
 
@@ -30,6 +30,19 @@ class Identity(Value):
         ):
             if not 0 <= number <= _LARGEST:
                 raise InvalidSpec(f"{what} {number} is out of range", f"use 0 to {_LARGEST}", where=what)
+
+
+def identity_of(root: int, user: str, group: str, groups: tuple[int, ...], *, docker: bool) -> Identity:
+    """Who user and group are in the app's root. docker: the image was converted from a docker one. Raises PodError."""
+    uid = user_id(root, user)
+    try:
+        gid = group_id(root, group)
+    except PodError:
+        # What docker calls a user without a group: behaviours C15.
+        if not (docker and user == group):
+            raise
+        gid = uid
+    return Identity(uid, gid, groups)
 
 
 def user_id(root: int, text: str) -> int:

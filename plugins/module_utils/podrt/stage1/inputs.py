@@ -21,6 +21,7 @@ from .volumes import check_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.image import ImageManifest
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.paths import PodDir
     from ..pod.runspec import RunSpec
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
 _DOCKER = "appc.io/docker/repository"
 _JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
+_CPUS = "/sys/devices/system/cpu"
+_THERMAL = _CPUS + "/{}/thermal_throttle"
 _OLDEST_KERNEL = (5, 12)
 _DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
 
@@ -64,7 +67,31 @@ def look_at_machine(pod: PodDir, tty: str = "") -> Machine:
         tty=tty,
         journal=tuple(path for path in sockets if os.path.exists(path)),
         hidden=(f"{pod.stage1_root}/rkt/hidden/dir", f"{pod.stage1_root}/rkt/hidden/file"),
+        thermal=_thermal(),
     )
+
+
+def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
+    """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through.
+
+    Raises Corrupt, OSError.
+    """
+    found = filter_files.read(pod, app.name)
+    if not found and "seccomp" not in read_runspec(pod).insecure:
+        from ..pod.filters import profile_of  # not needed where all is well
+
+        if app.app and profile_of(app.app, machine()):
+            raise Corrupt(
+                f'the system call filter of app "{app.name}" is missing',
+                "remove the pod and prepare it again",
+                path=pod.app_filter(app.name),
+            )
+    return found
+
+
+def is_docker(image: ImageManifest) -> bool:
+    """Whether an image was converted from a docker one. Pure."""
+    return image.annotations.get(_DOCKER) is not None
 
 
 def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
@@ -104,8 +131,8 @@ def _read_input(
         tree_id=read_text(pod.app_tree_id(name), beneath=pod.path),
         lower=read_lower(pod, name) if overlay else (),
         prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "", beneath=pod.path).split()),
-        filter=_filter(pod, app),
-        docker=image.annotations.get(_DOCKER) is not None,
+        filter=read_filter(pod, app),
+        docker=is_docker(image),
         notify=notify == "true",
         devices=check_sources(manifest, app),
         cgroups=cgroup_view(groups, name),
@@ -119,19 +146,12 @@ def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], .
     return tuple((group.leaf(app), f"/sys/fs/cgroup/{group.view}") for group in groups)
 
 
-def _filter(pod: PodDir, app: RuntimeApp) -> bytes:
-    """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through."""
-    found = filter_files.read(pod, app.name)
-    if not found and "seccomp" not in read_runspec(pod).insecure:
-        from ..pod.filters import profile_of  # not needed where all is well
-
-        if app.app and profile_of(app.app, machine()):
-            raise Corrupt(
-                f'the system call filter of app "{app.name}" is missing',
-                "remove the pod and prepare it again",
-                path=pod.app_filter(app.name),
-            )
-    return found
+def _thermal() -> tuple[str, ...]:
+    """Where each processor counts how often it was throttled, which tells what others compute; () where none does."""
+    if not os.path.exists(_THERMAL.format("cpu0")):
+        return ()
+    names = sorted(name for name in os.listdir(_CPUS) if name[3:].isdigit())
+    return tuple(path for path in map(_THERMAL.format, names) if os.path.exists(path))
 
 
 def _hidden(path: str) -> None:

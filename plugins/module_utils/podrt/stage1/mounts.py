@@ -154,11 +154,13 @@ class BindStep(Step):
         if self.optional and not os.path.exists(self.source):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
-        if self.read_only:
-            syscalls.mount_setattr(
-                tree, syscalls.AT_RECURSIVE if self.recursive else 0, syscalls.MOUNT_ATTR_RDONLY
-            )
-        _lay(tree, root, self.target)
+        try:
+            if self.read_only:
+                flags = syscalls.AT_RECURSIVE if self.recursive else 0
+                syscalls.mount_setattr(tree, flags, syscalls.MOUNT_ATTR_RDONLY)
+            _lay(tree, root, self.target)
+        finally:
+            os.close(tree)
 
 
 class AgainStep(Step):
@@ -177,7 +179,10 @@ class AgainStep(Step):
             tree = _copy_of(found, recursive=False)
         finally:
             os.close(found)
-        _lay(tree, root, self.target)
+        try:
+            _lay(tree, root, self.target)
+        finally:
+            os.close(tree)
 
 
 class ReadOnlyStep(Step):
@@ -194,9 +199,14 @@ class ReadOnlyStep(Step):
         kept = _found(root, self.but) if self.but else -1
         _cover(root, self.path, None)
         if kept >= 0:
-            tree = _copy_of(kept, recursive=False)
-            os.close(kept)
-            _lay(tree, root, self.but)
+            try:
+                tree = _copy_of(kept, recursive=False)
+            finally:
+                os.close(kept)
+            try:
+                _lay(tree, root, self.but)
+            finally:
+                os.close(tree)
 
 
 class SealStep(Step):
@@ -281,16 +291,13 @@ def _copy_of(fd: int, *, recursive: bool) -> int:
 
 
 def _lay(tree: int, root: int, path: str) -> None:
-    """Attach a mount at a path of the app, which is made if it is missing; tree is closed."""
+    """Attach a mount at a path of the app, which is made if it is missing."""
+    is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
+    target = (roots.open_dir if is_dir else roots.open_file)(root, path)
     try:
-        is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
-        target = (roots.open_dir if is_dir else roots.open_file)(root, path)
-        try:
-            syscalls.move_mount(tree, target)
-        finally:
-            os.close(target)
+        syscalls.move_mount(tree, target)
     finally:
-        os.close(tree)
+        os.close(target)
 
 
 def _found(root: int, path: str) -> int:

@@ -20,11 +20,11 @@ from ..host import syscalls
 from ..host.syscalls import MS_REC, MS_SLAVE
 from ..value import Value
 from . import sync
-from .app import Resolved
+from .app import Resolved, leave_keyring
 from .children import fork_child, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .execution import program_path
-from .identity import Identity, group_id, user_id
+from .identity import identity_of
 from .program import ENVIRONMENT, sealed
 from .rehearsal import rehearse
 
@@ -99,6 +99,7 @@ def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoRetu
 
 def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     os.close(wires.starter)
+    leave_keyring()
     # Blocked until the supervisor handles them: PID 1 would lose them, while blocked ones stay pending.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
     if how.dies_with_starter:
@@ -183,7 +184,7 @@ def _finish(app: AppPlan) -> Resolved:
             argv=_argv(root, launch, launch.argv),
             pre_start=_argv(root, launch, launch.pre_start),
             post_stop=_argv(root, launch, launch.post_stop),
-            identity=_identity(root, launch),
+            identity=identity_of(root, launch.user, launch.group, launch.groups, docker=launch.docker),
         )
     finally:
         os.close(root)
@@ -204,18 +205,6 @@ def _argv(root: int, launch: Launch, argv: tuple[str, ...]) -> tuple[str, ...]:
     if not argv:
         return ()
     return (program_path(root, argv[0], launch.search, launch.working_directory), *argv[1:])
-
-
-def _identity(root: int, launch: Launch) -> Identity:
-    uid = user_id(root, launch.user)
-    try:
-        gid = group_id(root, launch.group)
-    except PodError:
-        # What docker calls a user without a group: behaviours C15.
-        if not (launch.docker and launch.user == launch.group):
-            raise
-        gid = uid
-    return Identity(uid, gid, launch.groups)
 
 
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:

@@ -39,16 +39,36 @@ _LINKS = (
     ("/etc/mtab", "../proc/self/mounts"),
 )
 # Source: behaviours C34. /sys is read-only as a whole, and /sys/fs shows the app's own cgroups alone.
-_READ_ONLY = ("/proc/acpi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger")
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger")
 _SYSCTLS, _NET_SYSCTLS = "/proc/sys", "/proc/sys/net"
-_HIDDEN_DIRS = ("/sys/firmware", "/sys/hypervisor", "/sys/module", "/sys/power")
+_HIDDEN_DIRS = (
+    "/sys/firmware",
+    "/sys/hypervisor",
+    "/sys/module",
+    "/sys/power",
+    "/sys/devices/virtual/powercap",
+)
+_HIDDEN_PROC_DIRS = ("/proc/acpi", "/proc/asound", "/proc/scsi")
+# Beside rkt's: what tells of the kernel's memory, of the keys and timers of the host and of what others do on it.
 _HIDDEN_FILES = (
     "/proc/config.gz",
+    "/proc/interrupts",
     "/proc/kallsyms",
-    "/proc/sched_debug",
     "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
     "/proc/kmem",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
     "/proc/mem",
+    "/proc/pagetypeinfo",
+    "/proc/sched_debug",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
 )
 _SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
 JOURNAL = "/run/systemd/journal"
@@ -59,12 +79,14 @@ class Surroundings(Value):
 
     shared: the directory of the host with what the apps have in common, see shared_file_systems. cgroups: pairs of a
     directory of the host and the path that the app sees it at. hidden: an empty directory and an empty file that nobody
-    may enter or read. journal: sockets of the host's journal. own_network: /proc/sys/net is the pod's.
+    may enter or read. thermal: directories of /sys in which processors tell how hot they were. journal: sockets of the
+    host's journal. own_network: /proc/sys/net is the pod's.
     """
 
     shared: str
     cgroups: tuple[tuple[str, str], ...] = ()
     hidden: tuple[str, str] = ("", "")
+    thermal: tuple[str, ...] = ()
     hosts: str = ""
     tun: bool = False
     journal: tuple[str, ...] = ()
@@ -99,6 +121,7 @@ def surroundings(around: Surroundings) -> tuple[Step, ...]:
     if not around.insecure_paths:
         steps += [ReadOnlyStep(path) for path in _READ_ONLY]
         steps.append(ReadOnlyStep(_SYSCTLS, _NET_SYSCTLS if around.own_network else ""))
+        steps += [HideStep(path, around.hidden[0]) for path in _HIDDEN_PROC_DIRS]
         steps += [HideStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
     return tuple(steps)
 
@@ -121,5 +144,5 @@ def _sys(around: Surroundings) -> list[Step]:
     elif secure:
         steps.append(HideStep("/sys/fs", around.hidden[0]))
     if secure:
-        steps += [HideStep(path, around.hidden[0]) for path in _HIDDEN_DIRS]
+        steps += [HideStep(path, around.hidden[0]) for path in (*_HIDDEN_DIRS, *around.thermal)]
     return steps

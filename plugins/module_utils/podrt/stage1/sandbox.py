@@ -62,6 +62,7 @@ class Machine(Value):
     """What the host has that apps see of it.
 
     tun: it has /dev/net/tun. journal: sockets of its journal. hidden: what stands for hidden directories and files.
+    thermal: see Surroundings.
     tty: the path of the terminal that an interactive app gets, "" without.
     """
 
@@ -69,6 +70,7 @@ class Machine(Value):
     tty: str = ""
     journal: tuple[str, ...] = ()
     hidden: tuple[str, str] = ("", "")
+    thermal: tuple[str, ...] = ()
 
 
 class Launch(Value):
@@ -186,6 +188,31 @@ def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[
     return tuple(found.items())
 
 
+def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
+    """How an app is run, and within which bounds. Raises InvalidSpec."""
+    pre, post = app.handler("pre-start"), app.handler("post-stop")
+    scores = [isolator.score for isolator in app.isolators if isinstance(isolator, OomScoreAdj)]
+    return Launch(
+        argv=app.exec,
+        environment=environment_of(app, given.name, notify=given.notify),
+        search=dict(app.environment).get("PATH"),
+        working_directory=app.working_directory or "/",
+        user=app.user,
+        group=app.group,
+        groups=app.supplementary_gids,
+        bounding=bounding_set(app.isolators, insecure="capabilities" in insecure),
+        no_new_privs=any(
+            isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators
+        ),
+        filter=given.filter,
+        oom_score_adj=scores[-1] if scores else None,
+        pre_start=pre.exec if pre else (),
+        post_stop=post.exec if post else (),
+        docker=given.docker,
+        notify=given.notify,
+    )
+
+
 def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     pod, insecure = common.pod, common.runspec.insecure
     if runtime.app is None:
@@ -194,6 +221,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         shared=shared_path(pod),
         cgroups=given.cgroups,
         hidden=common.machine.hidden,
+        thermal=common.machine.thermal,
         hosts=hosts_file(common.hostname) if common.runspec.hosts.mode == "auto" else "",
         tun=common.machine.tun,
         journal=common.machine.journal,
@@ -213,7 +241,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         root=_root(pod, runtime.name, given),
         steps=steps,
         last_steps=_last_steps(common, runtime),
-        launch=_launch(runtime.app, given, insecure),
+        launch=launch_of(runtime.app, given, insecure),
         limits=limits_of(runtime.app.isolators),
         device_rules=() if "paths" in insecure else device_rules(given.devices),
     )
@@ -244,30 +272,6 @@ def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
     if runtime.read_only_root_fs:
         steps.append(SealStep("/"))
     return tuple(steps)
-
-
-def _launch(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
-    pre, post = app.handler("pre-start"), app.handler("post-stop")
-    scores = [isolator.score for isolator in app.isolators if isinstance(isolator, OomScoreAdj)]
-    return Launch(
-        argv=app.exec,
-        environment=environment_of(app, given.name, notify=given.notify),
-        search=dict(app.environment).get("PATH"),
-        working_directory=app.working_directory or "/",
-        user=app.user,
-        group=app.group,
-        groups=app.supplementary_gids,
-        bounding=bounding_set(app.isolators, insecure="capabilities" in insecure),
-        no_new_privs=any(
-            isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators
-        ),
-        filter=given.filter,
-        oom_score_adj=scores[-1] if scores else None,
-        pre_start=pre.exec if pre else (),
-        post_stop=post.exec if post else (),
-        docker=given.docker,
-        notify=given.notify,
-    )
 
 
 def _sysctls(manifest: PodManifest, kinds: int) -> tuple[tuple[str, str], ...]:

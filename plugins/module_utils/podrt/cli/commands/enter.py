@@ -10,6 +10,7 @@ import sys
 from ...errors import Conflict, InvalidSpec, NotFound
 from ...pod import documents
 from ...pod.lifecycle import PodState
+from .. import values
 from ..call import write_error
 from ..flags import UsageError
 from ..podargs import resolve
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...pod.lifecycle import Pod
+    from ...stage1.enter import Entry
     from ..call import Call
+    from ..flags import Options
 
 _SHELL = "/bin/bash"
 _TERM = "vt100"
+_GIDS = "supplementary-gids"
 
 
 def enter(call: Call) -> int:
@@ -40,7 +44,23 @@ def enter(call: Call) -> int:
         from ...stage1.enter import enter as enter_app
 
         sys.stdout.flush()
-        return enter_app(call.host, pod, app, argv, os.environ.get("TERM", _TERM))
+        return enter_app(call.host, pod, _entry(call.options, app, tuple(argv)))
+
+
+def _entry(options: Options, app: str, argv: tuple[str, ...]) -> Entry:
+    from ...stage1.enter import Entry
+
+    return Entry(
+        app=app,
+        argv=argv,
+        term=os.environ.get("TERM", _TERM),
+        user=options.text("user"),
+        group=options.text("group"),
+        groups=values.parse_gids(options.text(_GIDS)) if options.has(_GIDS) else None,
+        working_directory=options.text("workdir", "/"),
+        environment=tuple(values.parse_variable(text) for text in options.all("env")),
+        privileged=options.on("privileged"),
+    )
 
 
 def _app(call: Call, pod: Pod) -> str:

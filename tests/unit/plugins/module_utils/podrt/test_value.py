@@ -37,6 +37,12 @@ def test_a_wrong_number_of_fields_is_refused(arguments: tuple[int, ...]) -> None
         Point(*arguments)
 
 
+def test_a_row_is_in_the_order_of_the_fields_however_it_was_made() -> None:
+    swapped = Named(name="there", y=2, x=1)
+    assert swapped.row() == (1, 2, "there")
+    assert Named(*swapped.row()) == swapped
+
+
 def test_an_unknown_or_repeated_field_is_refused() -> None:
     with pytest.raises(TypeError):
         Point(1, z=3)  # type: ignore[call-arg]

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import enter
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.cli.podlab import (
     ID,
     PodLab,
@@ -233,6 +234,35 @@ def test_enter_wants_a_running_pod_and_one_app(lab: PodLab) -> None:
         'Pod contains multiple apps:\n\tweb\n\tdb\nenter: specify app using "podctl enter --app= ..."\n',
     )
     assert 'has no app "x"' in lab.podctl("enter", "--app=x", running.uuid).err
+
+
+@pytest.mark.finding("attack-F2", "use-N21")
+@pytest.mark.usefixtures("as_root")
+def test_flags_of_enter_become_what_is_entered(lab: PodLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[enter.Entry] = []
+    monkeypatch.setattr(enter, "enter", lambda _host, _pod, entry: heard.append(entry) or 0)
+    monkeypatch.setenv("TERM", "lab")
+    uuid = lab.make("run", "web", locked=True).uuid
+    flags = [
+        "--user=www",
+        "--group",
+        "/srv",
+        "--supplementary-gids=7,8",
+        "--workdir=/srv",
+        "--env=A=b=c",
+        "--env",
+        "B=",
+    ]
+    assert lab.podctl("enter", *flags, uuid, "ls", "--privileged").status == 0
+    assert lab.podctl("enter", "--privileged", uuid, "ls").status == 0
+    more = (("A", "b=c"), ("B", ""))
+    assert heard == [
+        enter.Entry("web", ("ls", "--privileged"), "lab", "www", "/srv", (7, 8), "/srv", more),
+        enter.Entry("web", ("ls",), "lab", privileged=True),
+    ]
+    for wrong in ("--supplementary-gids=x", "--workdir=here", "--env=A"):
+        assert "invalid argument" in lab.podctl("enter", wrong, uuid, "ls").err
+    assert "rkt" in lab.podctl("help", "enter").out
 
 
 @pytest.mark.behaviour("A25")

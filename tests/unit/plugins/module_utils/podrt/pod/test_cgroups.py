@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.mountinfo import MountEntry
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups, limits
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.cgroups import Group, Hierarchy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
     apply_limits,
@@ -152,6 +152,18 @@ def test_a_missing_controller_is_told(tmp_path: pathlib.Path) -> None:
     assert missed == ("resource/memory isolator set but support disabled in the kernel, skipping",)
 
 
+@pytest.mark.finding("review-B6")
+@pytest.mark.parametrize("page", [4096, 16384, 65536])
+def test_the_kernel_rounds_a_memory_limit_to_its_own_pages(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(limits.os, "sysconf", lambda name: {"SC_PAGE_SIZE": page}[name])
+    for wanted in (1_000_000, 10 * page, 10 * page + 1, 11 * page - 1):
+        assert limits._is_same(str(wanted), str(wanted // page * page))
+        assert not limits._is_same(str(wanted), str((wanted // page - 1) * page))
+        assert not limits._is_same(str(wanted), str((wanted // page + 1) * page))
+
+
 @pytest.mark.parametrize(("said", "fine"), [("8192", True), ("8191", True), ("4095", False), ("max", False)])
 def test_what_the_kernel_says_back_counts(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, said: str, fine: bool
@@ -160,10 +172,10 @@ def test_what_the_kernel_says_back_counts(
     (tmp_path / "app").mkdir()
     for name in ("memory.max", "memory.swap.max", "memory.oom.group"):
         (tmp_path / "app" / name).touch()
-    limits = limits_of((Memory(8192),))
-    wrong = limits[0].replace(v2=(limits[0].v2[0].replace(value=said),))
+    wanted = limits_of((Memory(8192),))
+    wrong = wanted[0].replace(v2=(wanted[0].v2[0].replace(value=said),))
     if fine:
-        assert apply_limits((group,), "app", limits) == ()
+        assert apply_limits((group,), "app", wanted) == ()
         return
     (tmp_path / "app" / "memory.max").write_text("9" * 12)
     with pytest.raises(HostFailure, match="cannot set a limit"):

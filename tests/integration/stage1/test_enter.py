@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What a command that enters an app may do: no more than the app, unless that is asked for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    HOST_NET,
+    PYTHON,
+    LabPod,
+    StageLab,
+    eventually,
+    groups_of,
+)
+
+STATUS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+LOOK = f"grep -E '^({'|'.join(STATUS)}):' /proc/self/status"
+ANYTHING = [{"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}}]
+SESSION, GET_ID = -3, 0
+SERIAL = f"""import ctypes
+print(ctypes.CDLL(None).syscall({syscalls._NR_KEYCTL[os.uname().machine]}, {GET_ID}, {SESSION}, 0), flush=True)"""
+
+
+def retain(*names: str) -> dict[str, object]:
+    return {"name": "os/linux/capabilities-retain-set", "value": {"set": list(names)}}
+
+
+def running(stage: StageLab, script: str = "sleep 600", runspec: RunSpec = HOST_NET, **app: object) -> LabPod:
+    pod = stage.sh(script, runspec, **app)
+    assert pod.call(detach=True).status == 0
+    return pod
+
+
+def enter(pod: LabPod, script: str, **entry: object) -> list[str]:
+    done = pod.call("enter", app="main", argv=["/bin/sh", "-c", script], **entry)
+    assert done.status == 0, done.err
+    return done.out.splitlines()
+
+
+@pytest.mark.finding("attack-F2")
+@pytest.mark.parametrize(
+    ("isolators", "runspec"),
+    [
+        ([], HOST_NET),
+        ([retain("CAP_KILL")], HOST_NET),
+        ([retain("CAP_NET_ADMIN", "CAP_CHOWN")], HOST_NET),
+        ([{"name": "os/linux/no-new-privileges", "value": True}], HOST_NET),
+        ([{"name": "os/linux/seccomp-remove-set", "value": {"set": ["mkdir"], "errno": "EPERM"}}], HOST_NET),
+        (ANYTHING, HOST_NET),
+        ([], RunSpec(networks=HOST_NET.networks, insecure=("seccomp", "capabilities"))),
+    ],
+    ids=["default", "one", "two", "no-new-privileges", "own filter", "no filter", "insecure"],
+)
+def test_a_command_has_what_the_app_has_and_no_more(
+    stage: StageLab, isolators: list[dict[str, object]], runspec: RunSpec
+) -> None:
+    pod = running(stage, f"{LOOK}; sleep 600", runspec, isolators=isolators)
+    eventually(lambda: "Seccomp" in pod.log())
+    app = [line.split(" stdout ", 1)[1] for line in pod.log().splitlines()]
+    assert enter(pod, LOOK) == app
+
+
+@pytest.mark.finding("attack-F2")
+def test_what_an_image_has_in_place_of_a_shell_gets_nothing_of_the_host(stage: StageLab) -> None:
+    script = "mount -t tmpfs evil /data; mknod /disk b 8 0 && : < /disk; unshare -U true; nsenter -t 1 -m true; true"
+    done = running(stage).call("enter", app="main", argv=["/bin/sh", "-c", script])
+    assert done.status == 0
+    lines = done.err.splitlines()
+    assert len(lines) == 4, done.err
+    assert all("not permitted" in line or "ermission denied" in line for line in lines), done.err
+
+
+@pytest.mark.finding("attack-F2")
+@pytest.mark.behaviour("A46")
+def test_privileged_is_what_it_was_in_rkt(stage: StageLab) -> None:
+    pod = running(stage)
+    found = dict(line.split(":\t") for line in enter(pod, LOOK, privileged=True))
+    own = dict(line.split(":\t", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+    assert found["CapEff"] == own["CapEff"]
+    assert found["CapBnd"] == own["CapBnd"]
+    assert (found["Seccomp"], found["NoNewPrivs"]) == ("0", "0")
+    assert enter(pod, "mount -t tmpfs t /data && mkdir /data/x && ls /data", privileged=True) == ["x"]
+
+
+@pytest.mark.finding("attack-F2")
+@pytest.mark.parametrize("privileged", [False, True])
+def test_a_command_is_in_every_group_of_the_app(stage: StageLab, privileged: bool) -> None:
+    pod = running(stage)
+    process = pod.start("enter", app="main", argv=["sleep", "321"], privileged=privileged)
+    leaves = [pathlib.Path(group) / "main" / "cgroup.procs" for group in groups_of(pod.uuid)]
+    assert leaves
+    eventually(lambda: all("sleep 321" in commands(leaf) for leaf in leaves))
+    assert "sleep 600" in commands(leaves[0])
+    process.terminate()
+    assert process.wait(10) == -15
+
+
+def commands(procs: pathlib.Path) -> list[str]:
+    """The command lines of what is in a group."""
+    found = []
+    for pid in procs.read_text().split():
+        try:
+            line = pathlib.Path(f"/proc/{pid}/cmdline").read_text()
+        except FileNotFoundError:
+            continue
+        found.append(os.path.basename(line.rstrip("\0").replace("\0", " ")))
+    return found
+
+
+@pytest.mark.finding("attack-F2")
+def test_limits_are_those_that_the_app_was_started_with(stage: StageLab) -> None:
+    pod = stage.sh("cat /proc/self/limits /proc/self/oom_score_adj; sleep 600")
+    scored = ["/bin/sh", "-c", 'echo 200 > /proc/self/oom_score_adj; ulimit -n 200; exec "$@"', "sh"]
+    assert pod.call(detach=True, prefix=scored).status == 0
+    eventually(lambda: "stdout 200" in pod.log())
+    app = [line.split(" stdout ", 1)[1] for line in pod.log().splitlines()]
+    other = ["/bin/sh", "-c", 'ulimit -S -n 100; ulimit -S -c 0; exec "$@"', "sh"]
+    script = "cat /proc/self/limits /proc/self/oom_score_adj"
+    done = pod.call("enter", prefix=other, app="main", argv=["/bin/sh", "-c", script])
+    assert done.out.splitlines() == app
+    assert any(line.startswith("Max open files") and "200" in line for line in app)
+
+
+@pytest.mark.finding("attack-F2")
+def test_the_score_of_the_app_is_that_of_a_command(stage: StageLab) -> None:
+    pod = running(stage, isolators=[{"name": "os/linux/oom-score-adj", "value": 321}])
+    assert enter(pod, "cat /proc/self/oom_score_adj") == ["321"]
+
+
+@pytest.mark.finding("attack-F2")
+def test_who_may_trace_others_finds_no_more_rights_in_a_command_than_it_has(stage: StageLab) -> None:
+    """The filter is loaded without CAP_SYS_ADMIN, for which no-new-privileges is the price."""
+    pod = running(stage, isolators=[retain("CAP_SYS_PTRACE", "CAP_SETUID")])
+    found = dict(line.split(":\t") for line in enter(pod, LOOK))
+    assert int(found["CapPrm"], 16) == mask_of(("CAP_SYS_PTRACE", "CAP_SETUID"))
+    assert (found["Seccomp"], found["NoNewPrivs"]) == ("2", "1")
+
+
+@pytest.mark.finding("attack-F2")
+@pytest.mark.behaviour("C15")
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({}, "0 0 0"),
+        ({"user": "worker"}, "100 200 200 7"),
+        ({"user": "worker", "group": "workers"}, "100 200 200 7"),
+        ({"user": "5", "group": "6", "groups": [9, 8]}, "5 6 6 8 9"),
+        ({"user": "/data", "group": "/data", "groups": []}, "11 12 12"),
+        ({"group": "workers"}, "0 200 200"),
+    ],
+    ids=["root", "a name", "both names", "numbers", "an owner", "a group alone"],
+)
+def test_a_command_is_run_as_whoever_is_asked_for(
+    stage: StageLab, entry: dict[str, object], said: str
+) -> None:
+    pod = running(stage, user="worker", group="workers", supplementaryGIDs=[7])
+    found = enter(pod, "echo $(id -u) $(id -g) $(id -G)", **entry)[0].split()
+    wanted = said.split()
+    assert (found[:3], sorted(found[3:])) == (wanted[:3], sorted(wanted[3:]))
+    caps = dict(line.split(":\t") for line in enter(pod, LOOK, **entry))
+    assert (int(caps["CapEff"], 16) == 0) is (wanted[0] != "0")
+
+
+@pytest.mark.finding("attack-F2")
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"user": "nobody"}, '"nobody" user not found'),
+        ({"group": "nogroup"}, '"nogroup" group not found'),
+        ({"user": "4294967295"}, "out of range"),
+        ({"working_directory": "/nosuch"}, 'cannot use the working directory "/nosuch"'),
+        ({"working_directory": "/proc/1/root"}, 'cannot use the working directory "/proc/1/root"'),
+        ({"app": "other"}, 'no app "other"'),
+    ],
+    ids=["user", "group", "number", "missing", "outside", "app"],
+)
+def test_what_cannot_be_is_one_line(stage: StageLab, entry: dict[str, object], said: str) -> None:
+    done = running(stage).call("enter", **{"app": "main", "argv": ["true"], **entry})
+    assert done.status != 0
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.finding("attack-F2")
+def test_directory_and_variables_of_a_command(stage: StageLab) -> None:
+    pod = running(stage, environment=[{"name": "COLOUR", "value": "blue"}, {"name": "SIZE", "value": "1"}])
+    entry = {"working_directory": "/data", "environment": [["COLOUR", "red"], ["NEW", "a=b c"]]}
+    assert enter(pod, 'pwd; cat shipped; echo "$COLOUR $SIZE $NEW"', **entry) == [
+        "/data",
+        "from the image",
+        "red 1 a=b c",
+    ]
+    (stage.tree / "data" / "tool").write_text("#!/bin/sh\necho the tool\n")
+    (stage.tree / "data" / "tool").chmod(0o755)
+    done = pod.call("enter", app="main", argv=["./tool"], working_directory="/data")
+    assert done.out == "the tool\n", done.err
+
+
+def python(script: str) -> dict[str, object]:
+    """An app's exec, and what else it needs, for a script of the host's Python."""
+    places = {"usr": "/usr", "prefix": os.path.dirname(os.path.dirname(PYTHON))}
+    return {
+        "exec": [PYTHON, "-I", "-S", "-c", script],
+        "mounts": [{"volume": name, "path": source} for name, source in places.items()],
+        "volumes": [
+            {"name": name, "kind": "host", "source": source, "readOnly": True}
+            for name, source in places.items()
+        ],
+    }
+
+
+@pytest.mark.finding("attack-F11")
+def test_apps_handlers_and_commands_have_a_keyring_of_their_own(stage: StageLab) -> None:
+    for name in ("lib", "lib64"):
+        (stage.tree / name).symlink_to(f"usr/{name}")
+    more = python(f"{SERIAL}\nimport time\ntime.sleep(600)")
+    argv = [*more["exec"][:-1], SERIAL]  # type: ignore[index]
+    handlers = [{"name": event, "exec": argv} for event in ("pre-start", "post-stop")]
+    app = {key: more[key] for key in ("exec", "mounts")} | {"isolators": ANYTHING, "eventHandlers": handlers}
+    pod = stage.pod({"main": app}, volumes=more["volumes"])  # type: ignore[arg-type]
+    assert pod.call(detach=True).status == 0
+    eventually(lambda: pod.log().count("stdout") >= 2)
+    entered = [
+        int(pod.call("enter", app="main", argv=argv, privileged=how).out) for how in (False, True, False)
+    ]
+    pod.call("stop", force=False)
+    pod.wait_ended()
+    said = [int(line.split()[-1]) for line in pod.log().splitlines()]
+    own = ctypes.CDLL(None).syscall(syscalls._NR_KEYCTL[os.uname().machine], GET_ID, SESSION, 0)
+    assert own > 0
+    assert len(said) == 3
+    assert all(serial > 0 for serial in (*said, *entered))
+    assert len({own, *said, *entered}) == 7
+
+
+def test_a_command_that_is_asked_to_end_is_told(stage: StageLab) -> None:
+    pod = running(stage)
+    script = "trap 'exit 7' TERM; touch /ready; while :; do sleep 0.05; done"
+    process = pod.start("enter", app="main", argv=["/bin/sh", "-c", script])
+    eventually(lambda: pod.call("enter", app="main", argv=["test", "-e", "/ready"]).status == 0)
+    process.terminate()
+    assert process.wait(10) == 7
+    listed = subprocess.run(
+        ["ps", "-e", "-o", "args"], capture_output=True, text=True, check=True, timeout=10
+    )
+    assert "touch /ready" not in listed.stdout
