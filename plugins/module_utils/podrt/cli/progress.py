@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from ..image.reference import AppcName, ImageKey, LocalFile
+from ..image import fetch
+from ..image.reference import AppcName, ArchiveURL, ImageKey, LocalFile
 from ..stage0 import images
 from ..stage0.change import converge
 from .call import say
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _PREFIX = "image"
-# How lines begin that say that nothing had to be done.
-_FOR_DEBUG = ("using image from ", "image for ")
+# How lines begin that say that little had to be done, or what another line says already.
+_FOR_DEBUG = ("using image from ", "image for ", "fetching image from ")
 
 
 class ToldFetch(images.FetchImage):
@@ -43,7 +44,7 @@ def ensure_image(call: Call, reference: ImageReference, policy: FetchPolicy) -> 
     changes = _told(images.ensure_image(call.host, reference, policy), call.debug, dry_run)
     outcome, stored = converge(call.host, changes, apply=not dry_run)
     if stored and call.debug and not any(isinstance(change, images.FetchImage) for change in outcome.changes):
-        say(_PREFIX, _using(reference, stored))
+        say(_PREFIX, _using(call, reference, policy, stored))
     return stored
 
 
@@ -67,7 +68,9 @@ def _telling(change: Change, debug: bool) -> Change:
     return change
 
 
-def _using(reference: ImageReference, stored: StoredImage) -> str:
+def _using(call: Call, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> str:
+    if isinstance(reference, ArchiveURL) and policy.pull == "update" and fetch.is_fresh(call.host, reference):
+        return f"image for {reference} isn't expired, not fetching."
     if isinstance(reference, ImageKey):
         return f"using image from the store with hash {stored.id}"
     if isinstance(reference, LocalFile):

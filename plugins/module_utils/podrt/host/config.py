@@ -69,6 +69,16 @@ class Config(Value):
     limits: Limits = Limits()
     image_isolators: str = ""
 
+    @property
+    def unused_stage1(self) -> str:
+        """A sentence about a default stage1 that is configured, "" where none is: pods are run by the runtime's own."""
+        wanted = f"{self.stage1_name}:{self.stage1_version}" if self.stage1_name else self.stage1_location
+        if not wanted:
+            return ""
+        return (
+            f'the stage1 "{wanted}" of stage1.d is not used: pods are run by the runtime\'s own stage1 only'
+        )
+
     def docker_credentials(self, registry: str) -> tuple[str, str] | None:
         """User and password for a docker registry, None when there are none. docker.io means Docker Hub's registry."""
         known = dict(self.docker)
@@ -96,6 +106,11 @@ def read_config(paths: Paths) -> Config:
 def configured_data_dir(paths: Paths) -> str:
     """The data directory that the configuration names, "" for none; nothing else is read for it."""
     return _of_one_kind(paths, "paths.d").data_dir
+
+
+def unused_stage1(paths: Paths) -> str:
+    """What to say of a default stage1 that is configured, "" where none is; nothing else is read for it."""
+    return _of_one_kind(paths, "stage1.d").unused_stage1
 
 
 def configured_limits(paths: Paths) -> Limits:

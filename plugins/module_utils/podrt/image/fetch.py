@@ -34,6 +34,7 @@ __all__ = (
     "fetch",
     "fingerprint",
     "is_current",
+    "is_fresh",
     "lookup",
     "parse_insecure",
     "stored",
@@ -113,6 +114,14 @@ def is_current(
     from . import remote as sources
 
     return sources.is_current(reference, policy, remote, credentials)
+
+
+def is_fresh(host: Host, reference: ArchiveURL) -> bool:
+    """Whether the server of a URL said that its content would not change until now (B18). Reads the store alone."""
+    from . import remote as sources
+
+    remote = index.find_remote(host.paths, reference.source)
+    return remote is not None and sources.is_fresh(remote)
 
 
 def fetch(

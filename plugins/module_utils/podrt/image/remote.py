@@ -97,6 +97,7 @@ def fetch_url(
         progress(f"image for {reference} isn't expired, not fetching.")
         return stored
     progress(f'remote fetching from URL "{reference}"')
+    progress(f"fetching image from {reference}")
     answers: list[Answer] = []
     chunks = Transport(policy).stream(reference.url, _conditional(known), _keep(answers, reference.url))
     first = next(chunks, b"")

@@ -13,7 +13,7 @@ import os
 from ..appc.fields import parse_json
 from ..appc.image import ImageManifest
 from ..appc.names import ImageID
-from ..errors import Corrupt, InvalidSpec, NotFound
+from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound
 from ..host import files
 from ..host.locks import FileLock
 from . import extract, index, layers, stream, tar
@@ -73,6 +73,31 @@ def archive_of(manifest: ImageManifest) -> bytes:
     data = index.manifest_document(manifest)
     file = tar.header_of(tar.Entry("manifest", tar.FILE, 0o644, len(data))) + tar.padded(data)
     return file + tar.header_of(tar.Entry("rootfs/", tar.DIRECTORY, 0o755)) + bytes(2 * tar.BLOCK)
+
+
+def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
+    """The manifest as its image has it, in its order and spelling; the store's own is a rewritten one.
+
+    Raises NotFound when the archive is not in the store, Corrupt, HostFailure.
+    """
+    path = index.blob_path(paths, image_id)
+    try:
+        reader = tar.TarReader(stream.file_chunks(path))
+        for entry in reader:
+            if entry.kind == tar.FILE and extract.clean(entry.name) == "manifest":
+                what = f"the manifest of image {image_id}"
+                return parse_json(reader.content(_MAX_MANIFEST, what), what)
+    except FileNotFoundError:
+        raise NotFound(
+            f"the archive of image {image_id} is not in the store", "fetch the image again"
+        ) from None
+    except OSError as err:
+        raise HostFailure.of(f"cannot read the archive of image {image_id}", err) from err
+    except InvalidSpec as err:
+        raise Corrupt(
+            f"the stored archive of image {image_id} is damaged: {err}", "fetch the image again"
+        ) from err
+    raise Corrupt(f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again")
 
 
 def restore_layer(paths: Paths, image_id: ImageID) -> None:

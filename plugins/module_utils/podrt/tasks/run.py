@@ -115,10 +115,12 @@ def _converge_pod(
 
 def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
     """What became of a pod otherwise than one might think from its description."""
+    from ..host.config import unused_stage1
     from ..stage0.prepare import informed
 
     with open_pod(host.paths, found.uuid) as pod:
         said = informed(pod.dir)
+    said += tuple(filter(None, (unused_stage1(host.paths),)))
     if found.state is PodState.EXITED and not found.was_stopped and not completes:
         said += (
             f'pod "{found.name}" has ended already, with status {found.exit_code}; '

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 
 from ...appc.names import AC_VERSION
+from ...host.limits import MEMBERS, Limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def config(call: Call) -> int:
 
     found = read_config(call.host.paths)
     shown = _as_it_is if call.options.on("show-secrets") or not sys.stdout.isatty() else _hidden
-    of_us = (_paths(found, call), _stage1(found), *_policy(found))
+    of_us = (_paths(found), _stage1(found), *_policy(found), *_limits(found))
     documents = [*_auth(found, shown), *_docker(found, shown), *of_us]
     how = "json-pretty" if call.options.on("pretty-print", default=True) else "json"
     call.tell_json({"stage0": documents}, how)
@@ -80,9 +81,19 @@ def _docker(found: Config, shown: Callable[[str], str]) -> list[dict[str, object
     ]
 
 
-def _paths(found: Config, call: Call) -> dict[str, object]:
-    members = {"data": call.host.paths.data, "stage1-images": found.stage1_images}
-    return _document("paths", **members)
+def _paths(found: Config) -> dict[str, object]:
+    """What the documents say, not what --dir says; "" where they say nothing. Source: rkt rkt.go getConfig."""
+    return _document("paths", data=found.data_dir, **{"stage1-images": found.stage1_images})
+
+
+def _limits(found: Config) -> list[dict[str, object]]:
+    """The bounds that are not the defaults, if there are any."""
+    said = {
+        member: getattr(found.limits, field)
+        for field, member in MEMBERS.items()
+        if getattr(found.limits, field) != getattr(Limits(), field)
+    }
+    return [_document("limits", **said)] if said else []
 
 
 def _stage1(found: Config) -> dict[str, object]:

@@ -147,9 +147,11 @@ def image_cat_manifest(call: Call) -> int:
     """Print the manifest of an image."""
     if len(call.words.arguments) != 1:
         raise UsageError("image cat-manifest takes one image")
+    from ...store.blobs import manifest_as_sent
+
     image = _find(call, call.words.arguments[0])
     pretty = call.options.on("pretty-print", default=True)
-    call.tell_json(image.manifest.to_json(), "json-pretty" if pretty else "json")
+    call.tell_json(manifest_as_sent(call.host.paths, image.id), "json-pretty" if pretty else "json")
     return 0
 
 

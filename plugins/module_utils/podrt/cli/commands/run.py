@@ -8,6 +8,7 @@ import os
 import stat
 
 from ...errors import Conflict, HostFailure, InvalidSpec
+from ...host.config import unused_stage1
 from ...host.files import write_all
 from ...host.reading import read_given
 from ...pod import lookup
@@ -65,6 +66,9 @@ def _prepared(call: Call) -> Pod | None:
     From looking up the images until the pod refers to them nobody may collect them.
     """
     spec = pod_spec(call.words, Surroundings(_environ(call), _read_file))
+    ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
+    if ignored:
+        call.say(ignored)
     if call.options.on("dry-run"):
         _tell_plan(call, _wanted(call, spec))
         return None

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
+from typing import Any
 
 import pytest
 
@@ -246,6 +248,22 @@ def test_versions(lab: PodLab) -> None:
     lines = lab.podctl("version").out.splitlines()
     assert len(lines) == 5
     assert lines[:2] == [f"podctl Version: {version[1]}", "appc Version: 0.8.11"]
+
+
+@pytest.mark.finding("rkt-R7", "attack-F9")
+@pytest.mark.behaviour("A50")
+def test_the_configuration_is_what_the_documents_say_and_not_what_a_flag_says(lab: PodLab) -> None:
+    def documents() -> dict[str, Any]:
+        found = json.loads(lab.podctl("config").out)["stage0"]
+        return {document["rktKind"]: document for document in found}
+
+    assert documents()["paths"] == {"rktVersion": "v1", "rktKind": "paths", "data": "", "stage1-images": ""}
+    assert "limits" not in documents()
+    etc, version = lab.paths.local_config, '"rktVersion": "v1"'
+    write(f"{etc}/paths.d/p.json", f'{{"rktKind": "paths", {version}, "data": "/cfg/data"}}')
+    write(f"{etc}/limits.d/l.json", f'{{"rktKind": "limits", {version}, "unpackedRatio": 5}}')
+    assert documents()["paths"]["data"] == "/cfg/data"
+    assert documents()["limits"] == {"rktVersion": "v1", "rktKind": "limits", "unpackedRatio": 5}
 
 
 @pytest.mark.behaviour("A50", "B59")
