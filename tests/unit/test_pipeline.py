@@ -47,10 +47,6 @@ def test_in_ci_nothing_may_be_skipped(tmp_path: pathlib.Path, monkeypatch: pytes
     assert status_of(tmp_path, "echo 'SKIP: no Python 3.9'; exit 77") == ("FAILED", "no Python 3.9")
 
 
-def test_old_pythons_may_skip_tests(tmp_path: pathlib.Path) -> None:
-    assert status_of(tmp_path, "echo '3 passed, 1 skipped in 0.10s'", may_skip_tests=True)[0] == "ok"
-
-
 def test_the_table_counts_steps_and_tests(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipeline = run.Pipeline([])
     program = tmp_path / "step"
