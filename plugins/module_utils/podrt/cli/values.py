@@ -15,6 +15,7 @@ from ..appc.ports import ExposedPort, is_address
 from ..appc.quantity import parse_bytes, parse_millis
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
+from ..image.reference import unescape
 from ..pod.runspec import IPC_MODES, Dns, HostsFile
 from ..stage0.spec import NamedVolume, SpecMount
 from .flags import is_text, parse_bool, parse_whole
@@ -30,7 +31,6 @@ _VOLUME_KEYS = {
     "empty": ("name", "kind", "readOnly", "mode", "uid", "gid"),
     "named": ("name", "kind", "readOnly", "volume"),
 }
-_ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
 
 
 def parse_volume(text: str) -> SpecVolume:
@@ -70,7 +70,10 @@ def _volume(found: dict[str, str]) -> SpecVolume:
 
 def parse_mount(text: str) -> SpecMount:
     """--mount volume=NAME,target=PATH; values may hold URL escapes. Raises InvalidSpec with rkt's words."""
-    found = {_unescape(key): _unescape(value) for key, value in _pairs(text.split(","), loose=True).items()}
+    found = {
+        unescape(key.replace("+", " ")): unescape(value.replace("+", " "))
+        for key, value in _pairs(text.split(","), loose=True).items()
+    }
     for key in found:
         if key not in ("volume", "target"):
             raise InvalidSpec(f'unknown mount parameter "{key}"')
@@ -91,16 +94,6 @@ def _pairs(items: Iterable[str], *, loose: bool = False) -> dict[str, str]:
         if key or value:
             found[key] = value
     return found
-
-
-def _unescape(text: str) -> str:
-    raw = text.replace("+", " ").encode("utf-8", "surrogateescape")
-    if re.search(rb"%(?![0-9a-fA-F]{2})", raw):
-        raise InvalidSpec(f'invalid URL escape in "{text}"', "write %25 for a percent sign")
-    try:
-        return _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), raw).decode()
-    except UnicodeDecodeError:
-        raise InvalidSpec(f'invalid URL escape in "{text}"', "it must be UTF-8") from None
 
 
 def parse_port(text: str) -> ExposedPort:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much is taken from archives that may be hostile: the kind `limits` of the configuration.
+"""How much is taken from archives and servers that may be hostile: the kind `limits` of the configuration.
 
-Each member has a bound that no honest image reaches; a host that needs more says so in limits.d.
+Each member has a bound that no honest image or server reaches; a host that needs more says so in limits.d.
 """
 
 from __future__ import annotations
@@ -23,11 +23,18 @@ class Limits(Value):
 
     unpacked_bytes: what an image may come to. unpacked_entries: files, directories and links, those included that
     only names of others speak of. unpacked_ratio: how many times the size that was sent.
+
+    document_seconds: for a document of a server, such as a manifest, from the request to its last byte, redirects
+    included. bytes_per_second: what a server must send of anything larger, on average over any rate_seconds that are
+    spent waiting for it.
     """
 
     unpacked_bytes: int = 64 * GIB
     unpacked_entries: int = 2_000_000
     unpacked_ratio: int = 200
+    document_seconds: int = 60
+    bytes_per_second: int = 1000
+    rate_seconds: int = 60
 
 
 # The member of a document by the field of Limits.
@@ -35,6 +42,9 @@ MEMBERS = {
     "unpacked_bytes": "unpackedBytes",
     "unpacked_entries": "unpackedEntries",
     "unpacked_ratio": "unpackedRatio",
+    "document_seconds": "documentSeconds",
+    "bytes_per_second": "bytesPerSecond",
+    "rate_seconds": "rateSeconds",
 }
 
 

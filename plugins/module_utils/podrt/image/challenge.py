@@ -25,8 +25,8 @@ class Challenge(Value):
 
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:
-    """The challenges of a WWW-Authenticate header, or of several that were joined by commas."""
-    found: list[Challenge] = []
+    """The challenges of a WWW-Authenticate header, or of several that were joined by commas, in linear time."""
+    found: list[tuple[str, list[tuple[str, str]]]] = []
     at = _end(_BETWEEN, header, 0)
     while at < len(header):
         parameter = _PARAMETER.match(header, at) if found else None
@@ -34,12 +34,11 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
         if parameter:
             name, quoted, plain = parameter.groups()
             value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            last = found[-1]
-            found[-1] = last.replace(parameters=(*last.parameters, (name.lower(), value)))
+            found[-1][1].append((name.lower(), value))
         elif match:
-            found.append(Challenge(match[0].lower()))
+            found.append((match[0].lower(), []))
         at = _end(_BETWEEN, header, match.end() if match else at + 1)
-    return tuple(found)
+    return tuple(Challenge(scheme, tuple(parameters)) for scheme, parameters in found)
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:

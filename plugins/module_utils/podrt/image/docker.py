@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 
 from ..appc.fields import Fields, parse_json
-from ..errors import InvalidSpec, NotFound, Unreachable, Unsupported, Untrusted
+from ..errors import InvalidSpec, NotFound, Unreachable, Untrusted
 from ..value import Value
 from . import manifests
 from .challenge import parse_challenges
-from .reference import escape, shown
-from .transport import BadCertificate, bad_status, basic, is_loopback, refuse_plain_http
+from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
+from .reference import escape
+from .transport import BadCertificate, bad_status, basic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .challenge import Challenge
     from .convert import DockerConfig
@@ -39,6 +40,7 @@ _MANIFESTS = (
 _ACCEPT = ", ".join((*_MANIFESTS, *_INDEXES))
 # How many indexes may stand between a tag and a manifest.
 _MOST_INDEXES = 3
+_OK, _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 200, 401, 404, 429
 
 
 class DockerImage(Value):
@@ -64,13 +66,24 @@ class Repository:
         self._base = ""
         self._authorization = ""
 
+    @property
+    def registry(self) -> str:
+        """Where it is."""
+        return self._reference.registry
+
     def current_digest(self) -> str:
-        """The digest that the reference stands for now: one HEAD. Raises Unreachable, NotFound."""
+        """The digest that the reference stands for now: one HEAD, and a GET where that is no use.
+
+        Raises Unreachable, NotFound.
+        """
         reference = self._reference
         if reference.digest:
             return reference.digest
         answer = self._ask("HEAD", f"manifests/{reference.tag}", {"Accept": _ACCEPT})
-        found = answer.header("docker-content-digest")
+        found = answer.header("docker-content-digest") if answer.status == _OK else ""
+        if answer.status == _TOO_MANY:
+            raise self._refusal("the manifest", f"{self._base}/manifests/{reference.tag}", answer)
+        # Some registries refuse HEAD, and some do not say the digest: GET shows it.
         return found if manifests.DIGEST.fullmatch(found) else self._manifest(reference.tag)[0]
 
     def image(self, arch: str) -> DockerImage:
@@ -80,10 +93,7 @@ class Repository:
         """
         what = str(self._reference)
         asked_digest, digest, fields, certain = self._manifest_for(arch)
-        if not fields.has("layers") or not fields.has("config"):
-            raise Unsupported(
-                f"cannot read {what}: its manifest is of an old or unknown kind", "push it again"
-            )
+        manifests.check_kind(fields, what)
         config_digest = manifests.config_digest(fields, what)
         config = self._config(config_digest)
         if not certain:
@@ -101,48 +111,71 @@ class Repository:
             if not fields.has("manifests"):
                 break
             digest, certain = manifests.choose(fields, arch, str(reference))
-            digest, fields = self._manifest(digest)
+            digest, fields = self._manifest(digest, f"the manifest {digest}, which its index names,")
         return asked_digest, digest, fields, certain
 
-    def layer(self, layer: LayerBlob) -> Iterator[bytes]:
-        """Stream a layer as it is sent; its digest is the caller's to check. Raises Unreachable."""
-        url = f"{self._base}/blobs/{layer.digest}"
-        try:
-            yield from self._transport.stream(url, self._headers({}), lambda answer: _expect_ok(url, answer))
-        except _Challenged as challenge:
-            self._authenticate(url, challenge.answer)
-            yield from self._transport.stream(
-                url, self._headers({}), lambda answer: _expect_success(url, answer)
-            )
+    def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
+        """Stream a layer as it is sent; its digest is the caller's to check. Raises Unreachable, NotFound.
 
-    def _manifest(self, name: str) -> tuple[str, Fields]:
-        """A manifest or an index by tag or digest, and its digest."""
-        answer = self._ask("GET", f"manifests/{name}", {"Accept": _ACCEPT})
+        pulse: called whenever bytes have come. A token that runs out on the way is renewed.
+        """
+        url = f"{self._base}/blobs/{layer.digest}"
+
+        def accept(answer: Answer) -> bool:
+            if answer.status == _UNAUTHORIZED:
+                self._authenticate(url, answer)
+                return False
+            if answer.status != _OK:
+                raise self._refusal(f"the layer {layer.digest}", url, answer)
+            return True
+
+        yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse)
+
+    def _manifest(self, name: str, what: str = "") -> tuple[str, Fields]:
+        """A manifest or an index by tag or digest, and its digest. what: of the image, for one that is missing."""
+        answer = self._get(what, f"manifests/{name}", {"Accept": _ACCEPT})
         digest = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         if manifests.DIGEST.fullmatch(name) and name != digest:
             raise Untrusted(f"the manifest {name} of {self._reference} has another digest: {digest}")
         return digest, manifests.read_manifest(answer.body, str(self._reference))
 
     def _config(self, digest: str) -> DockerConfig:
-        answer = self._ask("GET", f"blobs/{digest}", {})
+        answer = self._get(f"the configuration {digest}", f"blobs/{digest}", {})
         found = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         if found != digest:
             raise Untrusted(f"the configuration {digest} of {self._reference} has another digest: {found}")
         return manifests.read_config(answer.body, str(self._reference))
 
+    def _get(self, what: str, path: str, headers: dict[str, str]) -> Answer:
+        answer = self._ask("GET", path, headers)
+        if answer.status != _OK:
+            raise self._refusal(what, f"{self._base}/{path}", answer)
+        return answer
+
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> Answer:
+        """What the registry answers once it knows us, whatever the status is."""
         answer = self._try_schemes(method, path, headers)
-        url = f"{self._base}/{path}"
-        if answer.status == 401:
+        if answer.status == _UNAUTHORIZED:
+            url = f"{self._base}/{path}"
             self._authenticate(url, answer)
             answer = self._send(method, url, headers)
-        if answer.status == 404:
-            raise NotFound(
-                f"{self._reference} is not in its registry: bad HTTP status code: 404", "check name and tag"
-            )
-        if answer.status != 200:
-            raise bad_status(url, answer.status)
         return answer
+
+    def _refusal(self, what: str, url: str, answer: Answer) -> Unreachable | NotFound:
+        """The error for a status; what: which part of the image it is about, "" for the image as such."""
+        if answer.status != _NOT_FOUND:
+            return bad_status(url, answer.status, self._login_hint())
+        if what:
+            return NotFound(
+                f"{what} of {self._reference} is not in the registry: bad HTTP status code: 404",
+                "the image there is incomplete: push it again",
+            )
+        return NotFound(
+            f"{self._reference} is not in its registry: bad HTTP status code: 404", "check name and tag"
+        )
+
+    def _login_hint(self) -> str:
+        return f"check the name, and the dockerAuth document for {self._reference.registry} in auth.d"
 
     def _try_schemes(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         """The first request finds out whether the registry speaks TLS, where plain HTTP is allowed at all."""
@@ -178,14 +211,14 @@ class Repository:
         if "bearer" in offered:
             self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
         elif "basic" in offered and login:
-            _refuse_clear_text(url)
+            refuse_clear_text(url)
             self._authorization = basic(*login)
         else:
-            raise bad_status(url, answer.status)
+            raise bad_status(url, answer.status, self._login_hint())
 
     def _token(self, challenge: Challenge, login: tuple[str, str] | None) -> str:
         realm = challenge.parameter("realm")
-        if not realm:
+        if origin_of(realm) is None:
             raise Unreachable(
                 f"the registry {self._reference.registry} wants a token, but does not say from where",
                 "it is the registry that has to be set right",
@@ -195,40 +228,15 @@ class Repository:
         query = f"service={escape(challenge.parameter('service'))}&scope={escape(scope)}"
         url = f"{realm}{'&' if '?' in realm else '?'}{query}"
         if login:
-            _refuse_clear_text(realm)
+            refuse_clear_text(realm)
         answer = self._transport.get(url, {"Authorization": basic(*login)} if login else {})
-        if answer.status != 200:
-            raise bad_status(url, answer.status)
+        if answer.status != _OK:
+            raise bad_status(url, answer.status, self._login_hint())
         try:
             fields = Fields(parse_json(answer.body, "the token"), "token")
             return fields.text("token", "") or fields.text("access_token")
         except InvalidSpec as err:
             raise Unreachable(f"the registry {self._reference.registry} gave no usable token: {err}") from err
-
-
-class _Challenged(Exception):
-    """The token has run out."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer)
-        self.answer = answer
-
-
-def _expect_ok(url: str, answer: Answer) -> None:
-    if answer.status == 401:
-        raise _Challenged(answer)
-    _expect_success(url, answer)
-
-
-def _expect_success(url: str, answer: Answer) -> None:
-    if answer.status != 200:
-        raise bad_status(url, answer.status)
-
-
-def _refuse_clear_text(url: str) -> None:
-    """No option makes credentials travel in clear, but on this machine (B21)."""
-    if not url.startswith("https://") and not is_loopback(url):
-        raise Unreachable(f"refusing to send credentials to {shown(url)} over plain http", "use https")
 
 
 def _schemes(registry: str, policy: FetchPolicy) -> tuple[str, ...]:

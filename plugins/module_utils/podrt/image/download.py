@@ -15,29 +15,29 @@ from ..store.workspace import Workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from ..host.paths import Paths
+    from ..host.turns import Turn
     from ..store.extract import Extraction
     from .docker import Repository
+    from .job import FetchJob
     from .manifests import LayerBlob
 
 _MOST_AT_ONCE = 4
 
 
-def ensure_layers(
-    paths: Paths, repository: Repository, wanted: Sequence[LayerBlob], progress: Callable[[str], None]
-) -> None:
-    """Have every layer in the store, each downloaded once however many processes ask at the same time.
+def ensure_layers(job: FetchJob, repository: Repository, wanted: Sequence[LayerBlob]) -> None:
+    """Have every layer in the store, each downloaded once however many processes ask its registry at the same time.
 
-    Raises the first error; layers that were complete by then stay, for the next try.
+    The caller has claimed them. Raises the first error; layers that were complete by then stay, for the next try.
     """
+    paths = job.host.paths
     unique = {layer.diff_id: layer for layer in wanted if not layers.has_layer(paths, layer.diff_id)}
     if not unique:
         return
     # The last to end decides how long it takes, so the largest begin.
     waiting = sorted(unique.values(), key=lambda layer: layer.size)
-    work = _Work(paths, repository, waiting, progress)
+    work = _Work(job, repository, waiting)
     writer = threading.Thread(target=work.write, daemon=True)
     readers = [
         threading.Thread(target=work.read, daemon=True) for _reader in range(min(_at_once(), len(waiting)))
@@ -67,10 +67,13 @@ class _Stopped(Exception):
 
 
 class _Unpacked:
-    """A layer on its way from a reader to the writer; close gives up its lock and its workspace."""
+    """A layer on its way from a reader to the writer; close gives up its turn and its workspace."""
 
-    def __init__(self, layer_id: str, workspace: Workspace, extraction: Extraction, held: ExitStack) -> None:
+    def __init__(
+        self, layer_id: str, turn: Turn, workspace: Workspace, extraction: Extraction, held: ExitStack
+    ) -> None:
         self.layer_id = layer_id
+        self.pulse = turn.pulse
         self.workspace = workspace
         self.extraction = extraction
         self.close = held.close
@@ -79,22 +82,26 @@ class _Unpacked:
 class _Work:
     """What the threads share. waiting: its last is the next. unpacked: ended by None.
 
-    A reader goes on with its next layer while the writer syncs what is there, many layers by one syncfs. Nobody
-    waits for a lock while the layers that it has unpacked wait for it, so two processes cannot block each other.
+    A reader goes on with its next layer while the writer syncs what is there, many layers by one syncfs. The writer
+    waits for no turn, so two processes cannot block each other. A turn is for the bytes of one registry: what another
+    one announces under the same diff ID is no reason to wait.
     """
 
-    def __init__(
-        self, paths: Paths, repository: Repository, waiting: list[LayerBlob], progress: Callable[[str], None]
-    ) -> None:
+    def __init__(self, job: FetchJob, repository: Repository, waiting: list[LayerBlob]) -> None:
         self.stop = threading.Event()
         self.errors: list[BaseException] = []
         self.unpacked: queue.SimpleQueue[_Unpacked | None] = queue.SimpleQueue()
-        self._paths = paths
+        saying = threading.Lock()
+
+        def say(line: str) -> None:
+            with saying:
+                job.progress(line)
+
+        self._job = job.replace(progress=say)
+        self._paths = job.host.paths
         self._repository = repository
         self._waiting = waiting
-        self._progress = progress
-        self._allowance = Allowance.configured(paths)
-        self._saying = threading.Lock()
+        self._allowance = Allowance.configured(self._paths)
 
     def read(self) -> None:
         """Take layers until there are none left or one has failed."""
@@ -118,40 +125,43 @@ class _Work:
 
     def _unpack(self, layer: LayerBlob) -> None:
         with ExitStack() as held:
-            held.enter_context(layers.lock_layer(self._paths, layer.diff_id))
+            key = f"blob {self._repository.registry} {layer.digest}"
+            turn = held.enter_context(self._job.turn(key, f"layer {layer.digest}"))
             if layers.find_layer(self._paths, layer.diff_id):
                 return
-            self._say(f"Downloading layer {layer.digest}: {layer.size / 1e6:.1f} MB")
+            self._job.progress(f"Downloading layer {layer.digest}: {layer.size / 1e6:.1f} MB")
             workspace = held.enter_context(Workspace(self._paths))
-            sent = stream.exactly(self._stoppable(self._repository.layer(layer)), layer.digest, layer.size)
+            chunks = self._repository.layer(layer, self._going_on(turn))
+            sent = stream.exactly(chunks, layer.digest, layer.size)
             plain = stream.read_ahead(stream.metered(sent, self._allowance))
             extraction = layers.unpack_layer(workspace, layer.diff_id, plain, self._allowance)
-            self.unpacked.put(_Unpacked(layer.diff_id, workspace, extraction, held.pop_all()))
+            self.unpacked.put(_Unpacked(layer.diff_id, turn, workspace, extraction, held.pop_all()))
 
     def _put(self, batch: list[_Unpacked]) -> None:
         try:
             for layer in batch:
+                layer.pulse()
                 layers.seal(layer.workspace, layer.extraction, layer.layer_id)
             if batch:
                 batch[0].workspace.sync()
             for layer in batch:
-                layers.place(self._paths, layer.workspace, layer.layer_id)
+                layers.place_first(self._paths, layer.workspace, layer.layer_id)
         except BaseException as err:
             self._fail(err)
         finally:
             for layer in batch:
                 layer.close()
 
-    def _say(self, line: str) -> None:
-        with self._saying:
-            self._progress(line)
-
     def _fail(self, err: BaseException) -> None:
         self.errors.append(err)
         self.stop.set()
 
-    def _stoppable(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
+    def _going_on(self, turn: Turn) -> Callable[[], None]:
+        """What is called whenever bytes have come. It raises _Stopped when they are wanted no longer."""
+
+        def pulse() -> None:
             if self.stop.is_set():
                 raise _Stopped
-            yield chunk
+            turn.pulse()
+
+        return pulse

@@ -14,7 +14,7 @@ import stat
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, Untrusted
 from ..store import dependencies, index, layers, locks, trees
 from .policy import FetchPolicy, parse_insecure
-from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile
+from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile, as_docker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..store.index import StoredImage
+    from .job import FetchJob
     from .reference import ImageReference
     from .transport import Credentials
 
@@ -46,6 +47,10 @@ _ABSENT = (
     "was disabled"
 )
 _PULL_HINT = "fetch it first, or use the pull policy new"
+
+
+def _no_progress(_line: str) -> None:
+    """For who only asks."""
 
 
 def _no_credentials(_registry: str) -> tuple[str, str] | None:
@@ -113,7 +118,7 @@ def is_current(
         return False
     from . import remote as sources
 
-    return sources.is_current(reference, policy, remote, credentials)
+    return sources.is_current(_job(host, policy, _no_progress, credentials), reference, remote)
 
 
 def is_fresh(host: Host, reference: ArchiveURL) -> bool:
@@ -138,26 +143,36 @@ def fetch(
     Unreachable, Corrupt, Unsupported, HostFailure; then nothing of the image is left but layers that were complete.
     """
     try:
-        with locks.adding(host.paths):
+        while True:
             known = index.list_ids(host.paths)
             found = _ensure(host, reference, policy, progress, credentials)
-            try:
-                _complete(host, found)
-            except BaseException:
-                if found.id not in known:
-                    index.remove_image(host.paths, found.id)
-                raise
+            with locks.adding(host.paths):
+                if found.id in index.list_ids(host.paths):
+                    _complete(host, found, is_new=found.id not in known)
+                    return found
+            # A collection took it before it was rendered.
     except OSError as err:
         hint = "the store is root's: become root" if isinstance(err, PermissionError) else ""
         raise HostFailure.of(f"cannot fetch {reference}", err, hint) from err
-    return found
 
 
-def _complete(host: Host, image: StoredImage) -> None:
+def _job(host: Host, policy: FetchPolicy, progress: Progress, credentials: Credentials) -> FetchJob:
+    from ..host.config import configured_limits
+    from .job import FetchJob
+
+    return FetchJob(host, policy, progress, credentials, configured_limits(host.paths))
+
+
+def _complete(host: Host, image: StoredImage, *, is_new: bool) -> None:
     """Render an image; what it depends on must be in the store, since there is no discovery (B20, B51)."""
-    dependencies.flatten(host.paths, image)
-    index.touch(host.paths, image.id)
-    trees.render(host.paths, image.id)
+    try:
+        dependencies.flatten(host.paths, image)
+        index.touch(host.paths, image.id)
+        trees.render(host.paths, image.id)
+    except BaseException:
+        if is_new:
+            index.remove_image(host.paths, image.id)
+        raise
 
 
 def _ensure(
@@ -169,26 +184,25 @@ def _ensure(
         progress(_using(reference, found))
         return found
     check_may_fetch(host, reference, policy)
-    with locks.lock_source(host.paths, reference.source):
-        return _fetch_locked(host, reference, policy, progress, credentials)
+    job = _job(host, policy, progress, credentials)
+    with job.turn(reference.source, str(reference)) as turn:
+        return _fetch_now(job.replace(pulse=turn.pulse), reference)
 
 
-def _fetch_locked(
-    host: Host, reference: ImageReference, policy: FetchPolicy, progress: Progress, credentials: Credentials
-) -> StoredImage:
-    """Another process may have fetched it while this one waited for the lock."""
+def _fetch_now(job: FetchJob, reference: ImageReference) -> StoredImage:
+    """Another process may have fetched it while this one waited for its turn."""
     from . import remote as sources
 
-    found = None if isinstance(reference, LocalFile) else lookup(host, reference, policy)
-    if found and policy.pull == "new":
-        progress(_using(reference, found))
+    found = None if isinstance(reference, LocalFile) else lookup(job.host, reference, job.policy)
+    if found and job.policy.pull == "new":
+        job.progress(_using(reference, found))
         return found
     if isinstance(reference, LocalFile):
-        return sources.fetch_file(host, reference, progress)
+        return sources.fetch_file(job, reference)
     if isinstance(reference, ArchiveURL):
-        return sources.fetch_url(host, reference, policy, found, progress)
+        return sources.fetch_url(job, reference, found)
     if isinstance(reference, DockerReference):
-        return sources.fetch_docker(host, reference, policy, found, progress, credentials)
+        return sources.fetch_docker(job, reference, found)
     raise _absent(reference)
 
 
@@ -275,10 +289,11 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
     if policy.pull == "never" and not isinstance(reference, LocalFile):
         raise _absent(reference)
     if isinstance(reference, AppcName):
-        raise NotFound(
-            f'image name "{reference}": {_ABSENT}',
-            "discovery by name is not available: fetch the image by its URL, from a file or from a docker registry",
-        )
+        written = as_docker(str(reference))
+        hint = "discovery by name is not available: fetch the image by its URL or from a file"
+        if written:
+            hint += f"; for an image of a docker registry write {written}"
+        raise NotFound(f'image name "{reference}": {_ABSENT}', hint)
     if policy.waives("image"):
         return
     if isinstance(reference, DockerReference):

@@ -11,7 +11,7 @@ import contextlib
 import re
 
 from ..appc.fields import Fields, parse_json
-from ..errors import Corrupt, InvalidSpec, NotFound
+from ..errors import Corrupt, InvalidSpec, NotFound, Unsupported
 from ..value import Value
 from .convert import PLATFORMS, DockerConfig
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_LAYER = 1 << 50
+# A type of another kind is not refused: old tools called a configuration application/octet-stream, or nothing.
+_VENDOR = "application/vnd."
+_CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+_LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 
 
 class LayerBlob(Value):
@@ -46,20 +53,46 @@ def read_config(data: bytes, what: str) -> DockerConfig:
 def choose(index: Fields, arch: str, what: str) -> tuple[str, bool]:
     """The digest of what fits a platform best in an index, and whether the index says that it does.
 
-    It may be an index again. One that does not say what its only entry is for leaves that to its configuration.
+    It may be an index again. The only entry that does not say what it is for leaves that to its configuration.
     Raises Corrupt, NotFound.
     """
     with _as_sent(f"the manifest of {what}"):
         entries = [
             Fields(value, where) for value, where in index.items("manifests") if isinstance(value, dict)
         ]
-        if len(entries) == 1 and not entries[0].has("platform"):
-            return _digest(entries[0]), False
         offered = _offered(entries)
+        unsaid = [entry for entry in entries if _may_be_image(entry) and not entry.has("platform")]
         for wanted in _platforms(arch):
             if wanted in offered:
                 return _digest(offered[wanted]), True
+        if len(unsaid) == 1:
+            return _digest(unsaid[0]), False
     raise _not_made_for(arch, what, ["/".join(filter(None, key)) for key in offered])
+
+
+def check_kind(manifest: Fields, what: str) -> None:
+    """Raise Unsupported unless a manifest is that of a container image, by the types that it names."""
+    config = manifest.raw("config")
+    named = config.get("mediaType") if isinstance(config, dict) else None
+    if isinstance(named, str) and named.startswith(_VENDOR) and named not in _CONFIGS:
+        kind = manifest.raw("artifactType")
+        raise _no_image(what, kind if isinstance(kind, str) and kind else named)
+    if manifest.has("layers") and manifest.has("config"):
+        return
+    if manifest.has("fsLayers"):
+        raise Unsupported(
+            f"cannot read {what}: its manifest is of docker's schema 1, which registries no longer take",
+            "push it again with a docker, podman or skopeo of today",
+        )
+    if manifest.has("manifests"):
+        raise Unsupported(f"cannot read {what}: too many indexes name each other", "push it again")
+    if manifest.has("artifactType"):
+        raise _no_image(what, str(manifest.raw("artifactType")))
+    kind = manifest.raw("mediaType")
+    raise Unsupported(
+        f"cannot read {what}: its manifest is of an unknown kind{f': {kind}' if kind else ''}",
+        "push it again as a container image",
+    )
 
 
 def check_platform(config: DockerConfig, arch: str, what: str) -> None:
@@ -77,14 +110,41 @@ def config_digest(manifest: Fields, what: str) -> str:
 
 
 def layers_of(manifest: Fields, config: DockerConfig, what: str) -> tuple[LayerBlob, ...]:
-    """The layers of an image, bottom layer first. Raises Corrupt."""
+    """The layers of an image, bottom layer first. Raises Corrupt, Unsupported."""
     with _as_sent(f"the manifest of {what}"):
         blobs = [Fields(value, where) for value, where in manifest.items("layers")]
+        for number, fields in enumerate(blobs, start=1):
+            _check_layer_type(fields, number, what)
         if len(blobs) != len(config.diff_ids):
             raise Corrupt(
                 f"{what} has {len(blobs)} layers, but its configuration names {len(config.diff_ids)}"
             )
         return tuple(_layer(fields, diff_id) for fields, diff_id in zip(blobs, config.diff_ids))
+
+
+def _no_image(what: str, kind: str) -> Unsupported:
+    return Unsupported(f"{what} is not a container image, but of the type {kind}", "name a container image")
+
+
+def _check_layer_type(fields: Fields, number: int, what: str) -> None:
+    kind = fields.text("mediaType", "")
+    if kind.endswith("+encrypted"):
+        raise Unsupported(
+            f"layer {number} of {what} is encrypted: {kind}",
+            "push it without encryption; it cannot be decrypted here",
+        )
+    if kind.startswith(_VENDOR) and not kind.startswith(_LAYERS):
+        raise Unsupported(
+            f"layer {number} of {what} is not a layer of a container image, but of the type {kind}",
+            "name a container image",
+        )
+
+
+def _may_be_image(fields: Fields) -> bool:
+    """Whether an entry of an index can be for an app: attestations, signatures and other artifacts cannot."""
+    annotations = fields.raw("annotations")
+    attests = isinstance(annotations, dict) and "vnd.docker.reference.type" in annotations
+    return not attests and not fields.has("artifactType")
 
 
 def _layer(fields: Fields, diff_id: str) -> LayerBlob:

@@ -196,6 +196,15 @@ def parse_docker(text: str) -> DockerReference:
     return DockerReference(registry, repository, "" if digest else tag, digest)
 
 
+def as_docker(text: str) -> str:
+    """How a text such as docker.io/library/nginx:1.27 is written here, "" when it names no docker image."""
+    try:
+        parse_docker(text)
+    except InvalidSpec:
+        return ""
+    return f"docker://{text}"
+
+
 def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
     if not text or text != text.strip() or "\0" in text:
         raise InvalidSpec(f'invalid image string "{text}"', "name an image")
@@ -222,10 +231,13 @@ def _named_or_file(text: str, relative: bool) -> ImageReference:
     """The order of rkt: an existing file, a colon for a name, then what looks like a path (B2)."""
     if relative and os.path.isfile(text):
         return LocalFile(os.path.abspath(text))
-    if ":" in text:
-        return parse_appc_name(text)
-    if "./" not in text and not text.endswith(".aci"):
-        return parse_appc_name(text)
+    if ":" in text or ("./" not in text and not text.endswith(".aci")):
+        try:
+            return parse_appc_name(text)
+        except InvalidSpec as err:
+            written = as_docker(text)
+            hint = f"for an image of a docker registry write {written}" if written else err.hint
+            raise InvalidSpec(err.reason, hint) from err
     if not relative:
         raise InvalidSpec(f'invalid image string "{text}"', "give the absolute path of a file of the host")
     return LocalFile(os.path.abspath(text))
@@ -240,7 +252,7 @@ def _archive(text: str, scheme: str) -> ImageReference:
     if scheme == "file":
         if authority not in ("", "localhost"):
             raise InvalidSpec(f'invalid image string "{text}"', "write file:///PATH")
-        return LocalFile(os.path.normpath(_unescape(path.partition("://")[2][len(authority) :])))
+        return LocalFile(os.path.normpath(unescape(path.partition("://")[2][len(authority) :])))
     return ArchiveURL(f"{scheme}{text[len(scheme) :]}")
 
 
@@ -253,12 +265,12 @@ def _parse_cimd(text: str) -> ImageReference:
     if kind == "docker":
         return parse_docker(rest)
     if kind == "aci-archive":
-        url = _unescape(rest)
+        url = unescape(rest)
         return _archive(url, url.partition(":")[0].lower())
     if kind == "appc":
         name, _mark, query = rest.partition("?")
         pairs = [pair.partition("=") for pair in query.split("&") if pair]
-        labels = {ACIdentifier(_unescape(key)): _unescape(value) for key, _equals, value in pairs}
+        labels = {ACIdentifier(unescape(key)): unescape(value) for key, _equals, value in pairs}
         return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
     raise InvalidSpec(f'invalid image string "{text}"', "use cimd:docker, cimd:appc or cimd:aci-archive")
 
@@ -280,13 +292,17 @@ def escape(text: str) -> str:
     return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in text.encode())
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
+    """A text without its percent-encoding. Raises InvalidSpec for a % without two hex digits, and for no UTF-8."""
     if "%" not in text:
         return text
-    first, *rest = text.encode().split(b"%")
+    from urllib.parse import unquote
+
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise InvalidSpec(f'invalid URL escape in "{text}"', "write %25 for a percent sign")
     try:
-        return (first + b"".join(bytes([int(part[:2], 16)]) + part[2:] for part in rest)).decode()
-    except ValueError:
-        raise InvalidSpec(
-            f'invalid image string "{text}"', "a % in a URL is followed by two hex digits"
-        ) from None
+        found = unquote(text, errors="strict")
+        found.encode()  # fails for half of a surrogate pair
+    except UnicodeError:
+        raise InvalidSpec(f'invalid URL escape in "{text}"', "it must be UTF-8") from None
+    return found

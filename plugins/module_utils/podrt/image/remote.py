@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each kind of source gives: a docker registry, a URL, a file. The callers hold the lock of the source.
+"""What each kind of source gives: a docker registry, a URL, a file. The callers have the source's turn.
 
 Source: behaviours B17 to B19, B38, B39.
 """
@@ -11,45 +11,47 @@ import re
 import time
 
 from ..errors import HostFailure, NotFound
-from ..store import blobs, index, stream
+from ..store import blobs, claims, index, stream
 from . import download
 from .convert import image_manifest
 from .docker import Repository
 from .reference import ArchiveURL, DockerReference
-from .transport import Transport, bad_status
+from .transport import bad_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..host.host import Host
+    from ..errors import Unreachable
     from ..store.index import Remote, StoredImage
-    from .policy import FetchPolicy
+    from .job import FetchJob
     from .reference import LocalFile
-    from .transport import Answer, Credentials
+    from .transport import Answer
 
-    Progress = Callable[[str], None]
-
+_NOT_MODIFIED = 304
+_WITH_CONTENT = (200, _NOT_MODIFIED)
 _MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
 # How the record of a source says that its ETag is none, but a time of last modification.
 _MODIFIED = "last-modified: "
 
 
-def is_current(
-    reference: ArchiveURL | DockerReference, policy: FetchPolicy, remote: Remote, credentials: Credentials
-) -> bool:
-    """Whether a source still gives what it gave. One HEAD at most; none for a digest or within max-age."""
-    transport = Transport(policy)
+def is_current(job: FetchJob, reference: ArchiveURL | DockerReference, remote: Remote) -> bool:
+    """Whether a source still gives what it gave. It is asked nothing for a digest or within max-age.
+
+    Otherwise by HEAD, or by a GET whose content is not read, where HEAD is refused.
+    """
+    transport = job.transport()
     if isinstance(reference, DockerReference):
-        return (
-            Repository(transport, reference, policy, credentials).current_digest() == remote.manifest_digest
-        )
+        repository = Repository(transport, reference, job.policy, job.credentials)
+        return repository.current_digest() == remote.manifest_digest
     if is_fresh(remote):
         return True
     answer = transport.head(reference.url, _conditional(remote))
-    if answer.status not in (200, 304):
-        raise bad_status(reference.url, answer.status)
-    return answer.status == 304 or (bool(remote.etag) and _validator(answer) == remote.etag)
+    if answer.status not in _WITH_CONTENT:
+        answer = transport.peek(reference.url, _conditional(remote))
+    if answer.status not in _WITH_CONTENT:
+        raise _refusal(reference.url, answer.status)
+    return answer.status == _NOT_MODIFIED or (bool(remote.etag) and _validator(answer) == remote.etag)
 
 
 def is_fresh(remote: Remote) -> bool:
@@ -57,30 +59,25 @@ def is_fresh(remote: Remote) -> bool:
     return remote.max_age > 0 and remote.download_time + remote.max_age > time.time()
 
 
-def fetch_docker(
-    host: Host,
-    reference: DockerReference,
-    policy: FetchPolicy,
-    stored: StoredImage | None,
-    progress: Progress,
-    credentials: Credentials,
-) -> StoredImage:
+def fetch_docker(job: FetchJob, reference: DockerReference, stored: StoredImage | None) -> StoredImage:
     """Have a docker image; stored: what the store has for the reference. Only layers that are missing are sent."""
-    repository = Repository(Transport(policy), reference, policy, credentials)
-    known = index.find_remote(host.paths, reference.source)
+    paths = job.host.paths
+    repository = Repository(job.transport(), reference, job.policy, job.credentials)
+    known = index.find_remote(paths, reference.source)
     if stored and known and repository.current_digest() == known.manifest_digest:
-        progress(f"using image from local store for url {reference}")
+        job.progress(f"using image from local store for url {reference}")
         return stored
-    progress(f"remote fetching from URL {reference}")
-    image = repository.image(host.arch)
+    job.progress(f"remote fetching from URL {reference}")
+    image = repository.image(job.host.arch)
     manifest = image_manifest(reference, image.config, image.digest, image.config_digest)
     for note in image.config.notes:
-        progress(note)
-    download.ensure_layers(host.paths, repository, image.layers, progress)
+        job.progress(note)
     topmost_first = tuple(layer.diff_id for layer in reversed(image.layers))
-    found = blobs.import_manifest(host.paths, manifest, topmost_first, latest=reference.tag == "latest")
+    with claims.claimed(paths, topmost_first):
+        download.ensure_layers(job, repository, image.layers)
+        found = blobs.import_manifest(paths, manifest, topmost_first, latest=reference.tag == "latest")
     index.put_remote(
-        host.paths,
+        paths,
         index.Remote(
             reference.source, found.id, download_time=time.time(), manifest_digest=image.asked_digest
         ),
@@ -88,35 +85,45 @@ def fetch_docker(
     return found
 
 
-def fetch_url(
-    host: Host, reference: ArchiveURL, policy: FetchPolicy, stored: StoredImage | None, progress: Progress
-) -> StoredImage:
+def fetch_url(job: FetchJob, reference: ArchiveURL, stored: StoredImage | None) -> StoredImage:
     """Have the ACI of a URL; stored: what the store has for it. Asked under the conditions that HTTP caches know."""
-    known = index.find_remote(host.paths, reference.source) if stored else None
+    paths = job.host.paths
+    known = index.find_remote(paths, reference.source) if stored else None
     if stored and known and is_fresh(known):
-        progress(f"image for {reference} isn't expired, not fetching.")
+        job.progress(f"image for {reference} isn't expired, not fetching.")
         return stored
-    progress(f'remote fetching from URL "{reference}"')
-    progress(f"fetching image from {reference}")
+    job.progress(f'remote fetching from URL "{reference}"')
+    job.progress(f"fetching image from {reference}")
     answers: list[Answer] = []
-    chunks = Transport(policy).stream(reference.url, _conditional(known), _keep(answers, reference.url))
+    headers = _conditional(known)
+    chunks = job.transport().stream(reference.url, lambda: headers, _keep(answers, reference.url))
     first = next(chunks, b"")
-    if stored and answers[0].status == 304:
+    if stored and known and answers[0].status == _NOT_MODIFIED:
+        index.put_remote(paths, _renewed(known, answers[0]))
         return stored
-    progress("Downloading ACI")
-    found = blobs.import_archive(host.paths, _chain(first, chunks), str(reference))
-    _remember(host, reference, found, answers[0])
+    job.progress("Downloading ACI")
+    found = blobs.import_archive(paths, _chain(first, chunks), str(reference))
+    index.put_remote(
+        paths,
+        index.Remote(
+            source=reference.source,
+            image_id=found.id,
+            etag=_validator(answers[0]),
+            max_age=_max_age(answers[0].header("cache-control")),
+            download_time=time.time(),
+        ),
+    )
     return found
 
 
-def fetch_file(host: Host, reference: LocalFile, progress: Progress) -> StoredImage:
+def fetch_file(job: FetchJob, reference: LocalFile) -> StoredImage:
     """Read an ACI from a file, every time (B.4)."""
     from .fetch import fingerprint
 
     before = fingerprint(reference.path)
-    progress(f"using image from file {reference.path}")
+    job.progress(f"using image from file {reference.path}")
     try:
-        found = blobs.import_archive(host.paths, stream.file_chunks(reference.path), reference.path)
+        found = blobs.import_archive(job.host.paths, stream.file_chunks(reference.path), reference.path)
     except FileNotFoundError as err:
         raise NotFound(
             f"cannot open the image file {reference.path}: no such file", "check the path"
@@ -124,7 +131,7 @@ def fetch_file(host: Host, reference: LocalFile, progress: Progress) -> StoredIm
     except OSError as err:
         raise HostFailure.of(f"cannot read the image file {reference.path}", err) from err
     index.put_remote(
-        host.paths, index.Remote(reference.source, found.id, etag=before, download_time=time.time())
+        job.host.paths, index.Remote(reference.source, found.id, etag=before, download_time=time.time())
     )
     return found
 
@@ -143,26 +150,24 @@ def _validator(answer: Answer) -> str:
     return answer.header("etag") or (f"{_MODIFIED}{modified}" if modified else "")
 
 
-def _keep(answers: list[Answer], url: str) -> Callable[[Answer], None]:
-    def accept(answer: Answer) -> None:
-        if answer.status not in (200, 304):
-            raise bad_status(url, answer.status)
+def _keep(answers: list[Answer], url: str) -> Callable[[Answer], bool]:
+    def accept(answer: Answer) -> bool:
+        if answer.status not in _WITH_CONTENT:
+            raise _refusal(url, answer.status)
         answers.append(answer)
+        return True
 
     return accept
 
 
-def _remember(host: Host, reference: ArchiveURL, found: StoredImage, answer: Answer) -> None:
-    index.put_remote(
-        host.paths,
-        index.Remote(
-            source=reference.source,
-            image_id=found.id,
-            etag=_validator(answer),
-            max_age=_max_age(answer.header("cache-control")),
-            download_time=time.time(),
-        ),
-    )
+def _refusal(url: str, status: int) -> Unreachable:
+    return bad_status(url, status, "a URL is asked without credentials; auth.d is for docker registries")
+
+
+def _renewed(known: Remote, answer: Answer) -> Remote:
+    """What is known of a source that says that its content is the same: from now on, and for as long as it says."""
+    said = answer.header("cache-control")
+    return known.replace(download_time=time.time(), max_age=_max_age(said) if said else known.max_age)
 
 
 def _max_age(cache_control: str) -> int:

@@ -1,37 +1,52 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP, and nothing above it: the only file that knows requests.
+"""HTTP, and nothing above it: the only file that knows requests. What is allowed stands in image.http_policy.
 
 requests is imported when the first request is made, since that takes 100 ms. Source: behaviours B18, B19, B21.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 import time
 
-from ..errors import InvalidSpec, Unreachable, Unsupported
+from ..errors import Unreachable, Unsupported
 from ..value import Value
+from .exchange import CONNECT_SECONDS, Exchange, Gate, Metered
+from .http_policy import (
+    MAX_DOCUMENT,
+    MAX_REDIRECTS,
+    BlobMeter,
+    DocumentMeter,
+    carried,
+    host_of,
+    is_loopback,
+    redirect_target,
+    refuse_plain_http,
+)
 from .reference import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator, Mapping
 
     import requests
 
+    from ..host.limits import Limits
     from .policy import FetchPolicy
 
     Credentials = Callable[[str], "tuple[str, str] | None"]
 
 USER_AGENT = "rkt/1.30.0 (podctl)"
-MAX_REDIRECTS = 10
-MAX_DOCUMENT = 16 << 20
 _CHUNK = 256 * 1024
-_TIMEOUTS = (15, 60)
+_TOO_MANY, _SERVERS_FAULT = 429, 500
 # How long to wait before each try to take up a broken connection.
 _PAUSES = (0.1, 0.5, 2.0, 5.0)
-_LOOPBACK = ("localhost", "::1")
+# How OpenSSL, in its versions, calls an answer that is no TLS.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "record layer failure")
 # What the host trusts, which its administrator may have added to; else requests brings certificates of its own.
 _ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -53,109 +68,193 @@ class Answer(Value):
 
 
 class Transport:
-    """One session with connections that are used again. Threads may share it. Raises Unreachable."""
+    """One session for one source, with connections that are used again. Threads may share it.
 
-    def __init__(self, policy: FetchPolicy) -> None:
+    The first host that is asked is the one that was named to us; what others it leads to is image.http_policy's.
+    pulse: called whenever bytes have come. Raises Unreachable, and Untrusted for where a server must not lead.
+    """
+
+    def __init__(self, policy: FetchPolicy, limits: Limits, pulse: Callable[[], None] = lambda: None) -> None:
         self._policy = policy
+        self._limits = limits
+        self._pulse = pulse
+        self._gate = Gate()
+        self._current = threading.local()
         self._session: requests.Session | None = None
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Fetch a document of bounded size, whatever the status is."""
-        with self._send("GET", url, headers) as response:
-            body = b""
-            for chunk in _chunks(response, url):
+        """Fetch a document of bounded size and time, whatever the status is. It must be sent as it is."""
+        exchange = self._document(url)
+        with self._send("GET", url, headers, exchange) as response:
+            answer = _answer(response)
+            if answer.header("content-encoding").lower() not in ("", "identity"):
+                raise _broken(url, "it is sent in an encoding that was not asked for")
+            body = bytearray()
+            for chunk in _chunks(response, exchange):
                 body += chunk
                 if len(body) > MAX_DOCUMENT:
-                    raise Unreachable(
-                        f"cannot fetch {shown(url)}: the answer is larger than {MAX_DOCUMENT} bytes"
-                    )
-            return _answer(response, body)
+                    raise _broken(url, f"the answer is larger than {MAX_DOCUMENT} bytes")
+            return answer.replace(body=bytes(body))
 
     def head(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The status and the headers alone."""
-        with self._send("HEAD", url, headers) as response:
-            return _answer(response, b"")
+        with self._send("HEAD", url, headers, self._document(url)) as response:
+            return _answer(response)
+
+    def peek(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """The status and the headers, for servers that refuse HEAD."""
+        with self._send("GET", url, headers, self._document(url)) as response:
+            return _answer(response)
 
     def stream(
-        self, url: str, headers: Mapping[str, str], accept: Callable[[Answer], None]
+        self,
+        url: str,
+        headers: Callable[[], Mapping[str, str]],
+        accept: Callable[[Answer], bool],
+        pulse: Callable[[], None] = lambda: None,
     ) -> Iterator[bytes]:
-        """A body of any size. accept sees status and headers before, and may raise.
+        """A body of any size, as it is sent.
 
-        A connection that breaks is taken up again where it broke, if the server can.
+        headers: those to send now. accept sees status and headers before any byte, may raise, and says whether it
+        takes them; if not, it is asked again. A connection that breaks is taken up again where it broke, if the
+        server can; how often is counted from the last byte that came.
         """
-        seen, validator, tries = 0, "", 0
+        download = _Download(url)
         while True:
+            exchange = Exchange(url, BlobMeter(self._limits), self._both(pulse))
             try:
-                with self._send("GET", url, _resuming(headers, seen, validator)) as response:
-                    if seen:
-                        _check_resumed(response, url, seen)
-                    else:
-                        answer = _answer(response, b"")
-                        accept(answer)
-                        validator = _strong_validator(answer)
-                    for chunk in _chunks(response, url):
-                        seen += len(chunk)
+                with self._send("GET", url, download.asking(headers()), exchange) as response:
+                    if not download.begins(_answer(response), accept):
+                        continue
+                    for chunk in _chunks(response, exchange):
+                        download.has(chunk)
                         yield chunk
                 return
             except _CannotResume:
                 raise
             except Unreachable:
-                if not seen or tries == len(_PAUSES):
+                pause = download.pause()
+                if pause is None:
                     raise
-                time.sleep(_PAUSES[tries])
-                tries += 1
+                time.sleep(pause)
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> requests.Response:
+    def _document(self, url: str) -> Exchange:
+        return Exchange(url, DocumentMeter(self._limits, time.monotonic()), self._pulse)
+
+    def _both(self, pulse: Callable[[], None]) -> Callable[[], None]:
+        def beat() -> None:
+            self._pulse()
+            pulse()
+
+        return beat
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], exchange: Exchange
+    ) -> requests.Response:
+        """Ask, and follow redirects without reading what they say beside their headers."""
+        for _redirect in range(MAX_REDIRECTS + 1):
+            response = self._send_once(method, url, headers, exchange)
+            location = response.headers.get("location", "")
+            try:
+                target = redirect_target(url, response.status_code, location)
+                if target is None:
+                    return response
+                refuse_plain_http(target, self._policy)
+            except BaseException:
+                response.close()
+                raise
+            response.close()
+            headers = carried(headers, url, target)
+            url = exchange.url = target
+        raise _broken(url, f"more than {MAX_REDIRECTS} redirects")
+
+    def _send_once(
+        self, method: str, url: str, headers: Mapping[str, str], exchange: Exchange
+    ) -> requests.Response:
         if self._session is None:
-            self._session = _session(self._policy)
+            self._session = _session(self._policy, self._gate, self._current)
         import requests
 
-        local = is_loopback(url)
+        self._current.exchange = exchange
+        exchange.begin_headers()
         try:
             return self._session.request(
                 method,
                 url,
                 headers=dict(headers),
                 stream=True,
-                timeout=_TIMEOUTS,
-                allow_redirects=True,
+                timeout=CONNECT_SECONDS,
+                allow_redirects=False,
                 verify=None if not self._policy.waives("tls") else False,
-                proxies={"http": "", "https": "", "all": ""} if local else None,
+                proxies={"http": "", "https": "", "all": ""} if is_loopback(url) else None,
             )
-        except requests.TooManyRedirects as err:
-            raise _broken(url, f"more than {MAX_REDIRECTS} redirects") from err
-        except requests.exceptions.SSLError as err:
-            raise _tls_failure(url, _reason(err)) from err
-        except requests.exceptions.ConnectionError as err:
-            raise _broken(url, _reason(err)) from err
         except (requests.RequestException, ValueError) as err:
-            raise _broken(url, str(err)) from err
+            raise _failure(err, exchange) from err
+        finally:
+            del self._current.exchange
+
+
+class _Download:
+    """How far a body has come, and how it goes on. url: what is asked."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._seen = 0
+        self._validator = ""
+        self._tries = 0
+        self._refused = False
+
+    def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers that ask for what is left."""
+        if not self._seen:
+            return headers
+        validator = {"If-Range": self._validator} if self._validator else {}
+        return {**headers, "Range": f"bytes={self._seen}-", **validator}
+
+    def begins(self, answer: Answer, accept: Callable[[Answer], bool]) -> bool:
+        """Whether an answer goes on from here; if not, it is to be asked again. Raises what accept raises."""
+        if answer.status == 401 and self._refused:
+            raise bad_status(self._url, answer.status)
+        self._refused = answer.status == 401
+        if not self._seen:
+            self._validator = _strong_validator(answer)
+        if self._refused or not self._seen:
+            return accept(answer)
+        said = answer.header("content-range")
+        if answer.status == 206 and said.startswith(f"bytes {self._seen}-"):
+            return True
+        if answer.status >= _SERVERS_FAULT or answer.status == _TOO_MANY:
+            raise bad_status(self._url, answer.status)
+        raise _CannotResume(
+            f"cannot fetch {shown(self._url)}: the connection broke, and the server cannot resume",
+            "try again",
+            url=shown(self._url),
+        )
+
+    def has(self, chunk: bytes) -> None:
+        """Take note of what came; from here the tries are counted again."""
+        self._seen += len(chunk)
+        self._tries = 0
+        self._refused = False
+
+    def pause(self) -> float | None:
+        """How long to wait before the next try, None when there is to be none."""
+        if not self._seen or self._tries == len(_PAUSES):
+            return None
+        self._tries += 1
+        return _PAUSES[self._tries - 1]
 
 
 class BadCertificate(Unreachable):
     """The server speaks TLS, but its certificate is not trusted."""
 
 
+class WithoutTls(Unreachable):
+    """The server answers a request for TLS with something else."""
+
+
 class _CannotResume(Unreachable):
     """The server has nothing to go on with."""
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL, or an authority such as host:port, is on this machine."""
-    host = host_of(url)
-    return host in _LOOPBACK or (host.startswith("127.") and host.replace(".", "").isdigit())
-
-
-def host_of(url: str) -> str:
-    """The host of a URL or of an authority, without user, port and brackets; "" where that is open to dispute."""
-    from urllib.parse import urlsplit
-
-    if "\\" in url:  # some take it for a slash, some for a letter of the user
-        return ""
-    try:
-        return urlsplit(url if "://" in url else f"//{url}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def basic(user: str, password: str) -> str:
@@ -165,24 +264,19 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def refuse_plain_http(url: str, policy: FetchPolicy) -> None:
-    """Raise unless a URL is safe to ask: TLS, this machine, or waived by "http"."""
-    if url.startswith("https://") or is_loopback(url) or policy.waives("http"):
-        return
-    raise InvalidSpec(
-        f"refusing to fetch {shown(url)} over plain http", "use https, or --insecure-options=http"
-    )
-
-
-def bad_status(url: str, status: int) -> Unreachable:
-    """The error for a status that was not asked for (B19)."""
-    hint = "check the credentials for this host in auth.d" if status in (401, 403) else ""
+def bad_status(url: str, status: int, hint: str = "") -> Unreachable:
+    """The error for a status that was not asked for (B19). hint: for one that asks for other credentials."""
+    if status == _TOO_MANY:
+        hint = "it limits how often it is asked: wait, or log in with a dockerAuth document in auth.d"
+    elif status not in (401, 403):
+        hint = "try again later" if status >= _SERVERS_FAULT else ""
     return Unreachable(
         f"cannot fetch {shown(url)}: bad HTTP status code: {status}", hint, url=shown(url), status=status
     )
 
 
-def _session(policy: FetchPolicy) -> requests.Session:
+def _session(policy: FetchPolicy, gate: Gate, current: threading.local) -> requests.Session:
+    """A session whose connections keep to the limits of the exchange that current has in their thread."""
     try:
         import requests
     except ImportError as err:
@@ -192,22 +286,17 @@ def _session(policy: FetchPolicy) -> requests.Session:
         ) from err
 
     class Session(requests.Session):
-        def rebuild_auth(
-            self, prepared_request: requests.PreparedRequest, response: requests.Response
-        ) -> None:
-            """Before a redirect is followed: credentials are for one host. requests would look into a .netrc, too."""
-            headers = prepared_request.headers
-            old, new = response.request.url, prepared_request.url
-            if self.should_strip_auth(old, new):  # type: ignore[no-untyped-call]
-                headers.pop("Authorization", None)
+        def get_redirect_target(self, _response: requests.Response) -> None:
+            """None: even where it is not to follow a redirect, requests would read its body."""
 
     session = Session()
-    session.max_redirects = MAX_REDIRECTS
     session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
     # Without this, requests would send what a .netrc has for the host.
     session.auth = _as_it_is
     session.verify = next((path for path in _ROOTS if os.path.isfile(path)), True)
-    session.hooks["response"].append(lambda response, **_options: _check_redirect(response, policy))
+    adapter = _adapter(gate, current)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
     if policy.waives("tls"):
         import urllib3
 
@@ -215,23 +304,83 @@ def _session(policy: FetchPolicy) -> requests.Session:
     return session
 
 
+def _adapter(gate: Gate, current: threading.local) -> requests.adapters.HTTPAdapter:
+    """What makes connections for a session; a proxy's are made the same way."""
+    import requests
+    from urllib3 import connectionpool
+
+    plain, secure = _connections(gate, current)
+
+    class PlainPool(connectionpool.HTTPConnectionPool):
+        ConnectionCls = plain
+
+    class SecurePool(connectionpool.HTTPSConnectionPool):
+        ConnectionCls = secure
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def init_poolmanager(self, *arguments: object, **options: object) -> None:
+            super().init_poolmanager(*arguments, **options)  # type: ignore[arg-type]
+            self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+
+        def proxy_manager_for(self, *arguments: object, **options: object) -> object:
+            manager = super().proxy_manager_for(*arguments, **options)  # type: ignore[arg-type]
+            manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+            return manager
+
+    return Adapter()
+
+
+def _connections(gate: Gate, current: threading.local) -> tuple[type, type]:
+    """The classes of connections, plain and with TLS. Whoever asks on one binds it to an exchange."""
+    import http.client
+
+    from urllib3 import connection
+
+    class Response(http.client.HTTPResponse):
+        def __init__(self, exchange: Exchange, sock: socket.socket, *arguments: object, **options: object):
+            super().__init__(sock, *arguments, **options)  # type: ignore[arg-type]
+            self._exchange = exchange
+            self.fp = io.BufferedReader(Metered(self.fp.detach(), sock, exchange))
+
+        def begin(self) -> None:
+            """Read the headers; cookies are not kept, and reading them may take long."""
+            super().begin()
+            del self.msg["Set-Cookie"], self.msg["Set-Cookie2"]
+            self._exchange.begin_content()
+
+    class Bound:
+        """What both kinds have in common."""
+
+        exchange: Exchange
+
+        def response_class(self, *arguments: object, **options: object) -> Response:
+            return Response(self.exchange, *arguments, **options)  # type: ignore[arg-type]
+
+        def connect(self) -> None:
+            self.exchange = current.exchange
+            super().connect()  # type: ignore[misc]
+
+        def request(self, *arguments: object, **options: object) -> None:
+            self.exchange = current.exchange
+            super().request(*arguments, **options)  # type: ignore[misc]
+
+        def _new_conn(self) -> socket.socket:
+            if self.proxy is None:  # type: ignore[attr-defined]
+                return gate.connect(self.exchange, self._dns_host, self.port)  # type: ignore[attr-defined]
+            gate.check(self.exchange.url, (host_of(self.exchange.url),))
+            return super()._new_conn()  # type: ignore[misc,no-any-return]
+
+    class Plain(Bound, connection.HTTPConnection):  # type: ignore[misc]
+        pass
+
+    class Secure(Bound, connection.HTTPSConnection):  # type: ignore[misc]
+        pass
+
+    return Plain, Secure
+
+
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _check_redirect(response: requests.Response, policy: FetchPolicy) -> None:
-    """A redirect must not lead to plain http, but on this machine."""
-    if response.is_redirect:
-        from urllib.parse import urljoin
-
-        refuse_plain_http(urljoin(response.url, response.headers["location"]), policy)
-
-
-def _resuming(headers: Mapping[str, str], seen: int, validator: str) -> Mapping[str, str]:
-    """The headers that ask for what is left; validator: what the server said of the content, "" for nothing."""
-    if not seen:
-        return headers
-    return {**headers, "Range": f"bytes={seen}-", **({"If-Range": validator} if validator else {})}
 
 
 def _strong_validator(answer: Answer) -> str:
@@ -240,33 +389,39 @@ def _strong_validator(answer: Answer) -> str:
     return etag if etag and not etag.startswith("W/") else answer.header("last-modified")
 
 
-def _check_resumed(response: requests.Response, url: str, seen: int) -> None:
-    said = response.headers.get("content-range", "")
-    if response.status_code != 206 or not said.startswith(f"bytes {seen}-"):
-        raise _CannotResume(
-            f"cannot fetch {shown(url)}: the connection broke, and the server cannot resume",
-            "try again",
-            url=shown(url),
-        )
-
-
-def _chunks(response: requests.Response, url: str) -> Iterator[bytes]:
+def _chunks(response: requests.Response, exchange: Exchange) -> Iterator[bytes]:
     import requests
     import urllib3
 
     try:
         while True:
             chunk: bytes = response.raw.read(_CHUNK, decode_content=False)
+            exchange.begin_content()
             if not chunk:
                 return
             yield chunk
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as err:
-        raise _broken(url, _reason(err)) from err
+        raise _failure(err, exchange) from err
 
 
-def _answer(response: requests.Response, body: bytes) -> Answer:
+def _answer(response: requests.Response) -> Answer:
     headers = tuple((name.lower(), value) for name, value in response.headers.items())
-    return Answer(response.status_code, headers, body)
+    return Answer(response.status_code, headers)
+
+
+def _failure(err: Exception, exchange: Exchange) -> Unreachable:
+    """What went wrong, as people call it."""
+    import requests
+
+    if exchange.is_over:
+        return exchange.too_slow()
+    if isinstance(err, requests.exceptions.SSLError):
+        return _tls_failure(exchange.url, _reason(err))
+    if isinstance(err, requests.exceptions.RequestException) and not isinstance(
+        err, requests.exceptions.ConnectionError
+    ):
+        return _broken(exchange.url, str(err))
+    return _broken(exchange.url, _reason(err))
 
 
 def _broken(url: str, reason: str) -> Unreachable:
@@ -276,6 +431,12 @@ def _broken(url: str, reason: str) -> Unreachable:
 
 
 def _tls_failure(url: str, reason: str) -> Unreachable:
+    if any(sign in reason for sign in _NOT_TLS):
+        return WithoutTls(
+            f"cannot fetch {shown(url)}: the server does not speak TLS, but perhaps plain http",
+            "if it does, say so: insecure_options: http, or --insecure-options=http",
+            url=shown(url),
+        )
     if "CERTIFICATE_VERIFY_FAILED" not in reason:
         return _broken(url, reason)
     return BadCertificate(

@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 
-from ..appc.fields import NewerFormat, canonical_json, parse_json
+from ..appc.fields import canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
-from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
+from ..errors import Corrupt, InvalidSpec
 from ..host.files import write_new
 from ..host.reading import read_bytes, read_number, read_text, read_text_or
-from ..value import Value
 from .lifecycle import PodState
-from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
+from .runspec import RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,17 +24,6 @@ if TYPE_CHECKING:
 _READY = "ready"
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class Outline(Value):
-    """What stopping and removing a pod need of its run spec: its name, "" for none, and its time to stop in seconds.
-
-    Both mean the same in every format.
-    """
-
-    name: str = ""
-    stop_timeout: int = STOP_TIMEOUT
 
 
 def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
@@ -47,9 +34,13 @@ def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
 def read_manifest(pod: PodDir) -> PodManifest:
     """The pod manifest. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
     try:
-        return PodManifest.from_json(_parsed(pod, pod.manifest), "pod")
+        return PodManifest.from_json(
+            parse_json(read_bytes(pod.manifest, beneath=pod.path), pod.manifest), "pod"
+        )
     except InvalidSpec as err:
-        raise _unreadable(pod, f"cannot read the manifest of a pod: {err.message}", err) from err
+        raise Corrupt(
+            f"cannot read the manifest of a pod: {err.message}", "podctl gc removes it", path=pod.path
+        ) from err
 
 
 def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
@@ -58,43 +49,20 @@ def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
 
 
 def read_runspec(pod: PodDir) -> RunSpec:
-    """The run spec. Raises FileNotFoundError, Corrupt when it cannot be understood, Unsupported for a newer format."""
+    """The run spec. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
     try:
-        return RunSpec.from_json(_parsed(pod, pod.runspec))
+        return RunSpec.from_json(parse_json(read_bytes(pod.runspec, beneath=pod.path), pod.runspec))
     except InvalidSpec as err:
-        raise _unreadable(pod, f"cannot read the run spec of a pod: {err.message}", err) from err
-
-
-def read_outline(pod: PodDir) -> Outline:
-    """What the run spec says for the end of the pod, be it of a newer format or damaged. Raises nothing."""
-    try:
-        held = _parsed(pod, pod.runspec)
-    except (OSError, PodError):
-        return Outline()
-    members = held if isinstance(held, dict) else {}
-    name, seconds = members.get("name"), members.get("stopTimeout")
-    return Outline(
-        name if isinstance(name, str) and _NAME.fullmatch(name) else "",
-        seconds if type(seconds) is int and 0 <= seconds <= LONGEST_WAIT else STOP_TIMEOUT,
-    )
-
-
-def _parsed(pod: PodDir, path: str) -> object:
-    return parse_json(read_bytes(path, beneath=pod.path), path)
-
-
-def _unreadable(pod: PodDir, message: str, err: InvalidSpec) -> PodError:
-    if isinstance(err, NewerFormat):
-        hint = f"{err.hint}; this one can stop, replace and remove the pod"
-        return Unsupported(message, hint, path=pod.path)
-    return Corrupt(message, "podctl rm removes the pod", path=pod.path)
+        raise Corrupt(
+            f"cannot read the run spec of a pod: {err.message}", "podctl gc removes it", path=pod.path
+        ) from err
 
 
 def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:
     """The image manifest that an app was prepared from. Raises FileNotFoundError or Corrupt."""
     path = pod.app_manifest(app)
     try:
-        return ImageManifest.from_json(_parsed(pod, path))
+        return ImageManifest.from_json(parse_json(read_bytes(path, beneath=pod.path), path))
     except InvalidSpec as err:
         raise Corrupt(f'cannot read the image manifest of app "{app}": {err.message}', path=path) from err
 

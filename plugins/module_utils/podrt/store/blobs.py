@@ -18,6 +18,7 @@ from ..host import files
 from ..host.locks import FileLock
 from . import extract, index, layers, stream, tar
 from .allowance import Allowance
+from .locks import adding
 from .workspace import Workspace
 
 TYPE_CHECKING = False
@@ -42,12 +43,13 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
         root = workspace.make_root()
         manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what, allowance)
         image_id = ImageID.of_digest(digest.hexdigest())
-        with layers.lock_layer(paths, image_id):
-            layer = layers.find_layer(paths, image_id)
-            if layer is None:
-                layer = layers.commit(paths, workspace, extraction, image_id)
-        size = _put_blob(paths, image_id, f"{workspace.path}/blob") + layer.size
-    return index.put_image(paths, image_id, manifest, (image_id,), size, latest=latest)
+        with adding(paths):
+            with layers.lock_layer(paths, image_id):
+                layer = layers.find_layer(paths, image_id)
+                if layer is None:
+                    layer = layers.commit(paths, workspace, extraction, image_id)
+            size = _put_blob(paths, image_id, f"{workspace.path}/blob") + layer.size
+            return index.put_image(paths, image_id, manifest, (image_id,), size, latest=latest)
 
 
 def import_manifest(
@@ -60,12 +62,12 @@ def import_manifest(
     """
     data = archive_of(manifest)
     image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
-    with Workspace(paths) as workspace:
-        files.write_atomically(f"{workspace.path}/blob", data)  # synced, before it gets its final name
+    with Workspace(paths) as workspace, adding(paths):
+        files.write_new(f"{workspace.path}/blob", data)
         size = _put_blob(paths, image_id, f"{workspace.path}/blob")
-    found = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
-    size += sum(layer.size for layer in found if layer)
-    return index.put_image(paths, image_id, manifest, layer_ids, size, latest=latest)
+        found = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
+        size += sum(layer.size for layer in found if layer)
+        return index.put_image(paths, image_id, manifest, layer_ids, size, latest=latest)
 
 
 def archive_of(manifest: ImageManifest) -> bytes:

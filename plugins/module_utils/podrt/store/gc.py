@@ -12,7 +12,7 @@ from ..appc.names import ImageID
 from ..errors import HostFailure, PodError
 from ..host import files
 from ..value import Value
-from . import dependencies, index, layers, locks, trees, workspace
+from . import claims, dependencies, index, layers, locks, trees, workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,8 +165,9 @@ def _used_since(paths: Paths, image_id: ImageID, then: float) -> bool:
 
 
 def _kept_layers(paths: Paths, removed: set[ImageID], used_trees: set[str]) -> set[str]:
-    """The names of layers that an image that stays, or a tree in use, stands on."""
-    kept = {
+    """The names of layers that an image that stays, a tree in use or a fetch in progress counts on."""
+    kept = claims.claimed_names(paths)
+    kept |= {
         layers.layer_name(layer_id)
         for image_id in index.list_ids(paths)
         if image_id not in removed

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
 
-_FORMAT = 1  # which is not written
 _KEY_DIGITS = 64
 _LONGEST_NAME = 200
 _KINDS = ("index", "imageManifest", "blob")
@@ -203,7 +202,6 @@ def find_remote(paths: Paths, source: str) -> Remote | None:
 
 def _read_remote(path: str) -> Remote:
     fields = Fields(parse_json(reading.read_bytes(path), path), "remote")
-    fields.check_format(_FORMAT)
     return Remote(
         source=fields.text("source"),
         image_id=ImageID(fields.text("imageID")),
@@ -262,12 +260,12 @@ def put_image(
 def touch(paths: Paths, image_id: ImageID) -> None:
     """Note that an image is used now."""
     with contextlib.suppress(FileNotFoundError):
-        os.utime(_entry_path(paths, image_id), follow_symlinks=False)
+        os.utime(_entry_path(paths, image_id))
 
 
 def time_of_use(paths: Paths, image_id: ImageID) -> float:
     """When an image was last used. Raises FileNotFoundError."""
-    return os.lstat(_entry_path(paths, image_id)).st_mtime
+    return os.stat(_entry_path(paths, image_id)).st_mtime
 
 
 def places_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
@@ -319,7 +317,6 @@ def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
     path = _entry_path(paths, image_id)
     try:
         fields = Fields(parse_json(reading.read_bytes(path), path), path)
-        fields.check_format(_FORMAT)
         pairs = tuple(_pair(value, where) for value, where in fields.items("labels"))
         return _Entry(
             id=image_id,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .extract import Extraction
     from .workspace import Workspace
 
-# A download may take long; its owner is named when the wait ends.
+# A layer may be large and the disk slow; its owner is named when the wait ends.
 LOCK_SECONDS = 1800.0
 _NAME_DIGITS = 24
 
@@ -87,14 +87,14 @@ def has_layer(paths: Paths, layer_id: str) -> bool:
 
 
 def lock_layer(paths: Paths, layer_id: str) -> FileLock:
-    """Held by whoever makes or removes a layer."""
+    """Held by a process that puts a layer in place. No server is waited for meanwhile."""
     return FileLock(f"{paths.cas}/imagelocks/layer-{layer_name(layer_id)}", timeout=LOCK_SECONDS)
 
 
 def unpack_layer(
     workspace: Workspace, layer_id: str, chunks: Iterator[bytes], allowance: Allowance | None = None
 ) -> Extraction:
-    """Unpack the archive of a docker layer in a workspace. The caller holds the layer's lock.
+    """Unpack the archive of a docker layer in a workspace.
 
     allowance: what the image may still take. Raises Untrusted when the archive has another diff ID, Corrupt, and
     what the stream raises.
@@ -133,6 +133,13 @@ def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
     files.make_dirs(os.path.dirname(target))
     files.remove_tree(target)
     files.rename_synced(f"{workspace.path}/layer", target)
+
+
+def place_first(paths: Paths, workspace: Workspace, layer_id: str) -> None:
+    """Place a sealed and synced layer, unless another process was first: they hold the same."""
+    with lock_layer(paths, layer_id):
+        if not find_layer(paths, layer_id):
+            place(paths, workspace, layer_id)
 
 
 def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:

@@ -82,6 +82,11 @@ def abandoned(parent: str) -> list[str]:
     return [path for path in _children(parent) if _take(path, _nothing)]
 
 
+def in_use(parent: str) -> list[str]:
+    """The directories that living processes work in."""
+    return [path for path in _children(parent) if not _take(path, _nothing)]
+
+
 def sweep(parent: str) -> None:
     """Remove what killed processes left."""
     for path in _children(parent):

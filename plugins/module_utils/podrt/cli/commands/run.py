@@ -19,6 +19,7 @@ from ...stage0.preflight import check_ports
 from ...stage0.prepare import Preparation, commit, discard, informed
 from ...stage0.prepare import prepare as prepare_pod
 from ...stage0.volumes import data_dir
+from ...store.index import list_ids
 from ...store.locks import adding
 from .. import values
 from ..grammar import Surroundings, in_flags, in_words_of_flags, pod_spec
@@ -63,7 +64,7 @@ def prepare(call: Call) -> int:
 def _prepared(call: Call) -> Pod | None:
     """A pod that is complete but for its last move, locked; None when this is a dry run.
 
-    From looking up the images until the pod refers to them nobody may collect them.
+    No collection may take the images between the last look at them and the pod that refers to them.
     """
     spec = pod_spec(call.words, Surroundings(_environ(call), _read_file))
     ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
@@ -72,11 +73,14 @@ def _prepared(call: Call) -> Pod | None:
     if call.options.on("dry-run"):
         _tell_plan(call, _wanted(call, spec))
         return None
-    with adding(call.host.paths):
+    while True:
         wanted = _wanted(call, spec)
         if wanted is None:
             raise Conflict("an image has gone while the pod was being prepared", "try again")
-        return _new_pod(call, wanted)
+        with adding(call.host.paths):
+            known = list_ids(call.host.paths)
+            if all(image.id in known for image in wanted.images):
+                return _new_pod(call, wanted)
 
 
 def _new_pod(call: Call, wanted: Preparation) -> Pod:

@@ -368,7 +368,7 @@ def test_an_index_may_hold_an_index_and_need_not_name_the_platform(host, web):
     here = {"aarch64": "arm64", "i386": "386"}.get(host.arch, host.arch)
     for depth in (1, 3):
         assert fetch(host, serve(here, depth))
-    with pytest.raises(Unsupported, match="of an old or unknown kind"):
+    with pytest.raises(Unsupported, match="too many indexes name each other"):
         fetch(host, serve(here, 4))
     with pytest.raises(NotFound, match=f"is not made for {host.arch}: it offers sparc"):
         fetch(host, serve("sparc", 1))

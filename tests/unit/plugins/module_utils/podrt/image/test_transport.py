@@ -16,9 +16,14 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Unreachable,
     Unsupported,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import transport
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import Limits
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import http_policy, transport
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import shown
+
+
+def open_transport(*insecure):
+    return transport.Transport(FetchPolicy(insecure=insecure), Limits())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
     ],
 )
 def test_what_is_on_this_machine(url, local):
-    assert transport.is_loopback(url) is local
+    assert http_policy.is_loopback(url) is local
 
 
 def test_a_url_is_shown_without_its_secrets():
@@ -51,7 +56,7 @@ def test_a_url_is_shown_without_its_secrets():
 def test_without_the_library_the_runtime_is_incomplete(monkeypatch):
     monkeypatch.setitem(sys.modules, "requests", None)
     with pytest.raises(Unsupported, match="needs the Python library requests") as caught:
-        transport.Transport(FetchPolicy()).get("http://127.0.0.1:9/", {})
+        open_transport().get("http://127.0.0.1:9/", {})
     assert "pod_runtime" in caught.value.hint
 
 
@@ -60,7 +65,7 @@ def test_without_the_library_the_runtime_is_incomplete(monkeypatch):
 def test_a_redirect_to_plain_http_is_not_followed(web, target):
     web.answer = lambda *_other: (302, {"Location": target}, b"")
     with pytest.raises(InvalidSpec, match=r"refusing to fetch http://192.0.2.1/a over plain http"):
-        transport.Transport(FetchPolicy()).get(web.url, {})
+        open_transport().get(web.url, {})
 
 
 @pytest.mark.behaviour("B21")
@@ -76,14 +81,14 @@ def test_credentials_are_for_one_host_and_those_of_a_netrc_for_none(web, tmp_pat
         return (302, {"Location": places[path]}, b"") if path in places else (200, {}, b"")
 
     web.answer = answer
-    transport.Transport(FetchPolicy()).get(f"{web.url}/0", {"Authorization": "Bearer x"})
+    open_transport().get(f"{web.url}/0", {"Authorization": "Bearer x"})
     assert [headers.get("authorization") for _other, _other, headers in web.asked] == [
         "Bearer x",
         "Bearer x",
         None,
     ]
     web.asked.clear()
-    transport.Transport(FetchPolicy()).get(f"{web.url}/0", {})
+    open_transport().get(f"{web.url}/0", {})
     assert [headers.get("authorization") for _other, _other, headers in web.asked] == [None, None, None]
 
 
@@ -112,14 +117,14 @@ def test_the_roots_that_the_host_trusts_count(web, tls, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     web.answer = lambda *_other: (200, {}, b"hello")
     monkeypatch.setattr(transport, "_ROOTS", ("/nonexistent", tls))
-    assert transport.Transport(FetchPolicy()).get(web.url, {}).body == b"hello"
+    assert open_transport().get(web.url, {}).body == b"hello"
     monkeypatch.setattr(transport, "_ROOTS", ())
     with pytest.raises(transport.BadCertificate, match="certificate"):
-        transport.Transport(FetchPolicy()).get(web.url, {})
-    assert transport.Transport(FetchPolicy(insecure=("tls",))).get(web.url, {}).status == 200
+        open_transport().get(web.url, {})
+    assert open_transport("tls").get(web.url, {}).status == 200
 
 
 def test_a_server_without_tls_is_no_matter_of_certificates(web):
     with pytest.raises(Unreachable) as caught:
-        transport.Transport(FetchPolicy()).get(web.url.replace("http:", "https:"), {})
+        open_transport().get(web.url.replace("http:", "https:"), {})
     assert not isinstance(caught.value, transport.BadCertificate)

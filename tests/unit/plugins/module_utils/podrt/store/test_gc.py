@@ -127,9 +127,11 @@ def test_the_workspace_of_one_who_works_is_no_leftover(paths):
 def test_files_of_locks_do_not_pile_up(paths, make_aci):
     image = load(paths, make_aci({"name": "example.com/a"}))
     trees.render(paths, image.id)
-    with locks.lock_source(paths, "docker://x"):
-        pass
-    assert len(os.listdir(f"{paths.cas}/imagelocks")) > 2
+    with locks.turn(paths, "docker://x", "x", patience=1, tell=print):
+        assert len(os.listdir(f"{paths.cas}/imagelocks")) > 2
+        gc.collect(paths, nobody, FUTURE)
+        (kept,) = set(os.listdir(f"{paths.cas}/imagelocks")) - {"store"}
+        assert kept.startswith("turn-"), "it is held"
     gc.collect(paths, nobody, FUTURE)
     assert os.listdir(f"{paths.cas}/imagelocks") == ["store"]
     assert os.listdir(f"{paths.cas}/treestorelocks") == []

@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One request and its answer on the wire: each step has a limit in time, and what comes before the content one in size.
+
+A socket's own timeout starts again with every byte, so a server that sends one now and then would never meet it.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+
+from ..errors import Unreachable
+from .http_policy import MAX_FRAMING, MAX_HEADERS, may_lead, outermost, refuse_lead, zone_of
+from .reference import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from typing_extensions import Buffer
+
+    from .http_policy import BlobMeter, DocumentMeter
+
+CONNECT_SECONDS = 15.0
+
+
+class Exchange:
+    """What the steps of one request share; redirects belong to it. pulse: called whenever bytes have come."""
+
+    def __init__(self, url: str, meter: BlobMeter | DocumentMeter, pulse: Callable[[], None]) -> None:
+        self.url = url
+        self._meter = meter
+        self._pulse = pulse
+        self._in_headers = True
+        self._framing = 0
+
+    def limit(self, sock: socket.socket, longest: float | None = None) -> None:
+        """Give the next step of a socket as long as it may take. Raises Unreachable when that is over."""
+        allowed = self._meter.allowed(time.monotonic())
+        if allowed <= 0:
+            raise self.too_slow()
+        sock.settimeout(allowed if longest is None else min(allowed, longest))
+
+    def received(self, count: int, waited: float) -> None:
+        """Take note of bytes from the server. Raises Unreachable when they are too many for what they say."""
+        self._meter.received(count, waited)
+        self._framing += count
+        if self._in_headers and self._framing > MAX_HEADERS:
+            raise self._too_large("the headers are too large")
+        if self._framing > MAX_FRAMING:
+            raise self._too_large("what frames the content is too large")
+        self._pulse()
+
+    def waited(self, since: float) -> None:
+        """Take note of a step that brought nothing. since: when it began."""
+        self._meter.received(0, time.monotonic() - since)
+
+    def begin_headers(self) -> None:
+        """Another answer begins: the first, or that to a redirect."""
+        self._in_headers, self._framing = True, 0
+
+    def begin_content(self) -> None:
+        """The headers are complete, or content has been handed on."""
+        self._in_headers, self._framing = False, 0
+
+    def _too_large(self, what: str) -> Unreachable:
+        return Unreachable(f"cannot fetch {shown(self.url)}: {what}", url=shown(self.url))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has taken too long."""
+        return self._meter.allowed(time.monotonic()) <= 0
+
+    def too_slow(self) -> Unreachable:
+        """The error for a server that is too slow."""
+        return Unreachable(
+            f"cannot fetch {shown(self.url)}: the server is too slow: {self._meter.rule}",
+            f"try again later; how slow a server may be is set by {self._meter.setting}",
+            url=shown(self.url),
+        )
+
+
+class Gate:
+    """Where connections may lead: the first is to the host that was named to us, and decides for all others.
+
+    A name is resolved once and the connection made to what was looked at, so its meaning cannot change in between.
+    """
+
+    def __init__(self) -> None:
+        self._zone = ""
+        self._own: frozenset[str] = frozenset()
+
+    def check(self, url: str, addresses: Sequence[str]) -> None:
+        """Raise Untrusted when the first host must not lead to one of these addresses of another.
+
+        Of a host that is both here and elsewhere, what it leads to counts as chosen elsewhere.
+        """
+        if not self._zone:
+            self._zone = outermost(addresses)
+            self._own = frozenset(addresses)
+        for address in addresses:
+            zone = zone_of(address)
+            if address not in self._own and not may_lead(self._zone, zone):
+                raise refuse_lead(url, address, zone)
+
+    def connect(self, exchange: Exchange, host: str, port: int) -> socket.socket:
+        """A connection to one of the addresses of a host, before the time is over. Raises Untrusted, OSError."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self.check(exchange.url, [str(address[0]) for *_other, address in found])
+        failure: OSError | None = None
+        for family, kind, protocol, _name, address in found:
+            sock, began = socket.socket(family, kind, protocol), time.monotonic()
+            try:
+                exchange.limit(sock, CONNECT_SECONDS)
+                sock.connect(address)
+                exchange.waited(began)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                exchange.limit(sock)
+            except OSError as err:
+                sock.close()
+                exchange.waited(began)
+                failure = err
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise failure or OSError(f"{host} has no address")
+
+
+class Metered(io.RawIOBase):
+    """What a socket receives, under the limits of an exchange."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
+        super().__init__()
+        self._raw = raw
+        self._sock = sock
+        self._exchange = exchange
+
+    def readable(self) -> bool:
+        """It is there for that."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int | None:
+        """Receive what there is. Raises Unreachable, OSError."""
+        self._exchange.limit(self._sock)
+        before = time.monotonic()
+        try:
+            count: int | None = self._raw.readinto(buffer)
+        except OSError:
+            self._exchange.waited(before)
+            raise
+        self._exchange.received(count or 0, time.monotonic() - before)
+        return count
+
+    def close(self) -> None:
+        """Let go of the socket as well."""
+        try:
+            self._raw.close()
+        finally:
+            super().close()

@@ -1,0 +1,214 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for every request: where it may lead, what it may carry there, and how slow or large an answer may be.
+
+Decisions alone; image.transport carries them out. Source: behaviours B21; RFC 9110 sections 10.2.2 and 15.4.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..errors import InvalidSpec, Unreachable, Untrusted
+from ..host.limits import setting_of
+from .reference import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..host.limits import Limits
+    from .policy import FetchPolicy
+
+MAX_REDIRECTS = 10
+MAX_DOCUMENT = 16 << 20
+MAX_HEADERS = 128 << 10
+# What may be received without a byte of content: sizes of chunks, their extensions, trailers.
+MAX_FRAMING = 4 << 20
+LOOPBACK, LINK_LOCAL, ELSEWHERE = "loopback", "link-local", "elsewhere"
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
+_LOCAL_NAMES = ("localhost", "::1")
+# Where clouds tell a machine about itself, secrets included, if not at a link-local address.
+_METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+_SAMPLES = 20
+
+
+class DocumentMeter:
+    """How long a request for a document may still take. Times are of one monotonic clock, in seconds."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._end = now + limits.document_seconds
+        self.rule = f"no whole answer within {limits.document_seconds} seconds"
+        self.setting = setting_of("document_seconds")
+
+    def allowed(self, now: float) -> float:
+        """How long the next step may take; not above 0 when it is too late."""
+        return self._end - now
+
+    def received(self, count: int, waited: float) -> None:
+        """Take note of bytes; a document has no rate."""
+
+
+class BlobMeter:
+    """How long the next bytes of a blob may take: there is no end in time, but a least rate over a sliding window.
+
+    Only time spent waiting for the server counts, so a slow disk on this side is not held against it.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._window = float(limits.rate_seconds)
+        self._kept = self._window * (1 + 1 / _SAMPLES)  # a sample stands for what came just after it, too
+        self._least = limits.bytes_per_second * limits.rate_seconds
+        self._waited = 0.0
+        self._sum = 0
+        self._samples: deque[tuple[float, int]] = deque()
+        self.rule = f"less than {limits.bytes_per_second} bytes a second over {limits.rate_seconds} seconds"
+        self.setting = setting_of("bytes_per_second")
+
+    def allowed(self, _now: float) -> float:
+        """How long the next step may take; not above 0 when it is too late."""
+        left = self._sum
+        for at, count in self._samples:
+            if left < self._least:
+                break
+            left -= count
+            if left < self._least:
+                return at + self._kept - self._waited
+        return self._window - self._waited
+
+    def received(self, count: int, waited: float) -> None:
+        """Take note of bytes that came after so many seconds of waiting."""
+        self._waited += waited
+        self._sum += count
+        samples = self._samples
+        if samples and self._waited - samples[-1][0] < self._window / _SAMPLES:
+            samples[-1] = (samples[-1][0], samples[-1][1] + count)
+        else:
+            samples.append((self._waited, count))
+        while samples and samples[0][0] < self._waited - self._kept:
+            self._sum -= samples.popleft()[1]
+
+
+def host_of(url: str) -> str:
+    """The host of a URL or of an authority, without user, port and brackets; "" where that is open to dispute."""
+    from urllib.parse import urlsplit
+
+    if "\\" in url:  # some take it for a slash, some for a letter of the user
+        return ""
+    try:
+        return urlsplit(url if "://" in url else f"//{url}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL, or an authority such as host:port, is by its text on this machine."""
+    host = host_of(url)
+    return host in _LOCAL_NAMES or (host.startswith("127.") and host.replace(".", "").isdigit())
+
+
+def zone_of(address: str) -> str:
+    """LOOPBACK, LINK_LOCAL or ELSEWHERE, for an address as getaddrinfo gives it; a name is ELSEWHERE.
+
+    An IPv4 address within an IPv6 one counts as itself. An unspecified address means this machine to connect(2).
+    """
+    import ipaddress
+
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ELSEWHERE
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found
+    if found.is_loopback or found.is_unspecified or found in ipaddress.ip_network("0.0.0.0/8"):
+        return LOOPBACK
+    if found.is_link_local or found.is_multicast or str(found) in _METADATA:
+        return LINK_LOCAL
+    return ELSEWHERE
+
+
+def outermost(addresses: Sequence[str]) -> str:
+    """The zone of a host by all of its addresses: the one that is farthest from this machine."""
+    zones = [zone_of(address) for address in addresses]
+    return next((zone for zone in (ELSEWHERE, LINK_LOCAL, LOOPBACK) if zone in zones), ELSEWHERE)
+
+
+def may_lead(first: str, target: str) -> bool:
+    """Whether a host of one zone may have us connect to another of its choice.
+
+    Private networks are no zone: a public name in front of a store on the local network is common.
+    """
+    return target in (ELSEWHERE, first) or first == LOOPBACK
+
+
+def refuse_lead(url: str, address: str, zone: str) -> Untrusted:
+    """The error for a server that leads to a place that it must not choose."""
+    where = "this machine" if zone == LOOPBACK else "a link-local address"
+    return Untrusted(
+        f"refusing to fetch {shown(url)}: a host elsewhere led to {where} ({address})",
+        "only a server on this machine may name others on it",
+        url=shown(url),
+    )
+
+
+def refuse_plain_http(url: str, policy: FetchPolicy) -> None:
+    """Raise unless a URL is safe to ask: TLS, this machine, or waived by "http"."""
+    if url.startswith("https://") or is_loopback(url) or policy.waives("http"):
+        return
+    raise InvalidSpec(
+        f"refusing to fetch {shown(url)} over plain http", "use https, or --insecure-options=http"
+    )
+
+
+def refuse_clear_text(url: str) -> None:
+    """No option makes credentials travel in clear text, except on this machine (B21)."""
+    if not url.startswith("https://") and not is_loopback(url):
+        raise Unreachable(f"refusing to send credentials to {shown(url)} over plain http", "use https")
+
+
+def redirect_target(url: str, status: int, location: str) -> str | None:
+    """The URL that an answer redirects to, or None when it is no redirect. location: as it was sent, in latin-1.
+
+    Raises Unreachable for a target that is no plain http or https URL.
+    """
+    if status not in _REDIRECTS or not location:
+        return None
+    from urllib.parse import urldefrag, urljoin
+
+    try:
+        location = location.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        location = location.encode("latin-1", "replace").decode("latin-1")
+    try:
+        target = urldefrag(urljoin(url, location)).url
+    except ValueError:
+        target = ""
+    if origin_of(target) is None:
+        raise Unreachable(
+            f"cannot fetch {shown(url)}: it redirects to something that is no http or https URL",
+            url=shown(url),
+        )
+    return target
+
+
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of a URL; None unless they are beyond dispute."""
+    from urllib.parse import urlsplit
+
+    host = host_of(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or not url.isprintable():
+        return None
+    return parts.scheme, host, port or _PORTS[parts.scheme]
+
+
+def carried(headers: Mapping[str, str], url: str, target: str) -> dict[str, str]:
+    """The headers that go along with a redirect: credentials are for one origin alone."""
+    same = origin_of(url) == origin_of(target)
+    return {name: value for name, value in headers.items() if same or name.lower() != "authorization"}

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all steps of one fetch share."""
+
+from __future__ import annotations
+
+from ..store import locks
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..host.host import Host
+    from ..host.limits import Limits
+    from ..host.turns import Turn
+    from .policy import FetchPolicy
+    from .transport import Credentials, Transport
+
+
+def silent() -> None:
+    """For work that no other process waits for."""
+
+
+class FetchJob(Value):
+    """One fetch. progress: called with lines for people. pulse: called whenever it has come further."""
+
+    host: Host
+    policy: FetchPolicy
+    progress: Callable[[str], None]
+    credentials: Credentials
+    limits: Limits
+    pulse: Callable[[], None] = silent
+
+    def turn(self, key: str, what: str) -> Turn:
+        """The turn for work that others may do at the same time; the same key is the same bytes of the same server."""
+        return locks.turn(
+            self.host.paths, key, what, patience=self.limits.rate_seconds / 2, tell=self.progress
+        )
+
+    def transport(self) -> Transport:
+        """A session for the source of this fetch."""
+        from .transport import Transport
+
+        return Transport(self.policy, self.limits, self.pulse)
