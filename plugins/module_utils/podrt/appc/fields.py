@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
+class NewerFormat(InvalidSpec):
+    """A document of a release that is newer than this one."""
+
+
 class Fields:
     """One JSON object and the place that it came from, such as apps[0].app."""
 
@@ -105,6 +109,18 @@ class Fields:
                 raise InvalidSpec("missing; expected a string", where=place)
             found[key] = checked_text(content, place, f"{key}:")
         return tuple(sorted(found.items()))
+
+    def check_format(self, newest: int) -> None:
+        """Raise NewerFormat when a newer release has written the document; one without a format has the first."""
+        found = self.integer("format", 1)
+        if found > newest:
+            raise NewerFormat(
+                f"it has format {found}, and this release reads formats up to {newest}",
+                "it was written by a newer release: use that one",
+                where=self.where,
+            )
+        if found < 1:
+            raise InvalidSpec(f"there is no format {found}", where=self.where_of("format"))
 
     def expect_kind(self, kind: str) -> None:
         """Raise InvalidSpec unless acKind is kind."""

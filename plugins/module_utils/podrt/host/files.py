@@ -45,7 +45,11 @@ def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(aside, path)
+        try:
+            os.rename(aside, path)
+        except IsADirectoryError:  # something else was in its place
+            remove_tree(path)
+            os.rename(aside, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
@@ -113,6 +117,14 @@ def entries(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
     except FileNotFoundError:
+        return []
+
+
+def entries_if_any(path: str) -> list[str]:
+    """The same for a directory of a pod, in whose place there may be anything: none then."""
+    try:
+        return entries(path)
+    except OSError:
         return []
 
 

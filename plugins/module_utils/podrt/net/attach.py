@@ -15,7 +15,7 @@ import functools
 import os
 
 from ..errors import Corrupt, HostFailure, InvalidSpec, PodError, Unsupported
-from ..host.files import PRIVATE_FILE, entries, make_dirs, write_new
+from ..host.files import PRIVATE_FILE, entries, entries_if_any, make_dirs, remove_tree, write_new
 from ..host.locks import FileLock
 from ..host.reading import read_bytes
 from ..value import Value
@@ -130,7 +130,7 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str) -> None:
     pod = _Pod(paths, uuid, conf_dir, info_path)
     directories = _lease_dirs(pod)
     leased = any(leases_of(directory, uuid) for directory in directories)
-    copies = entries(conf_dir)
+    copies = entries_if_any(conf_dir)
     failed: list[PodError] = []
     if leased or copies:
         with _collected(failed), contextlib.suppress(Unsupported):
@@ -146,8 +146,7 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str) -> None:
     if failed:
         raise failed[0]
     for name in copies:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{conf_dir}/{name}")
+        remove_tree(f"{conf_dir}/{name}")
 
 
 def loopback_only(netns_fd: int) -> None:
@@ -308,7 +307,7 @@ def _bridges(pod: _Pod) -> tuple[str, ...]:
 
 
 def _copies(pod: _Pod) -> Iterator[NetConf]:
-    for name in entries(pod.conf_dir):
+    for name in entries_if_any(pod.conf_dir):
         # A copy that a crash cut short is no configuration; what it would have led to was not done yet.
         with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
             yield NetConf.parse(read_bytes(f"{pod.conf_dir}/{name}"), name, pod.conf_dir)

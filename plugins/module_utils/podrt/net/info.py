@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_FORMAT = 1
+
+
 class NetInfo(Value):
     """One interface of a pod.
 
@@ -80,6 +83,8 @@ def read_net_info(path: str) -> tuple[NetInfo, ...]:
     """The interfaces of a pod; none when the file is absent. Raises Corrupt."""
     try:
         value = parse_json(read_bytes(path), path)
+        if isinstance(value, dict):  # as a later format may write it
+            Fields(value, path).check_format(_FORMAT)
         found = Fields({"networks": value}, path).items("networks")
         return tuple(NetInfo.from_json(element, where) for element, where in found)
     except FileNotFoundError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Conflict
+from ..errors import Conflict, Corrupt
 from ..host.files import PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
 from ..host.reading import WORD, read_bytes
@@ -57,16 +57,18 @@ class _Leases:
 
     def is_taken(self, address: Address) -> bool:
         try:
-            return os.stat(self._path(address)).st_size > 0
+            return os.lstat(self._path(address)).st_size > 0
         except FileNotFoundError:
             return False
 
     def holder(self, address: Address) -> str:
-        """The container id, "" when the address is free."""
+        """The container id, "" when the address is free, and its path when something else is in its place."""
         try:
             return holder_of(read_bytes(self._path(address), WORD))
         except FileNotFoundError:
             return ""
+        except Corrupt:
+            return self._path(address)
 
     def take(self, address: Address, request: LeaseRequest) -> None:
         aside = f"{self._directory}/{_ASIDE}"
@@ -133,7 +135,7 @@ def leases_of(directory: str, uuid: str) -> tuple[str, ...]:
     found = []
     for name in entries(directory):
         if name[0].isdigit() or ":" in name:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, Corrupt):
                 if holder_of(read_bytes(f"{directory}/{name}", WORD)) == uuid:
                     found.append(name)
     return tuple(found)

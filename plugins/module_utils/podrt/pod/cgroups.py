@@ -19,7 +19,7 @@ import errno
 import os
 import time
 
-from ..errors import HostFailure
+from ..errors import Corrupt, HostFailure
 from ..host.files import write_new
 from ..host.mountinfo import read_mounts
 from ..host.reading import kernel_text, kernel_text_or, read_text_or
@@ -117,7 +117,10 @@ def record(pod: PodDir, groups: tuple[Group, ...]) -> None:
 def recorded(pod: PodDir) -> tuple[str, ...]:
     """The groups that record() wrote down; () when it did not, or not to its end."""
     name = group_name(os.path.basename(pod.path))
-    lines = read_text_or(_record_of(pod), "", beneath=pod.path).splitlines()
+    try:
+        lines = read_text_or(_record_of(pod), "", beneath=pod.path).splitlines()
+    except Corrupt:
+        return ()
     return tuple(line for line in lines if os.path.basename(line) == name)
 
 

@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
-from ..appc.fields import canonical_json, parse_json
+from ..appc.fields import NewerFormat, canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
-from ..errors import Corrupt, InvalidSpec
+from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..host.files import write_new
 from ..host.reading import read_bytes, read_number, read_text, read_text_or
+from ..value import Value
 from .lifecycle import PodState
-from .runspec import RunSpec
+from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
 _READY = "ready"
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Outline(Value):
+    """What stopping and removing a pod need of its run spec: its name, "" for none, and its time to stop in seconds.
+
+    Both mean the same in every format.
+    """
+
+    name: str = ""
+    stop_timeout: int = STOP_TIMEOUT
 
 
 def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
@@ -34,13 +47,9 @@ def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
 def read_manifest(pod: PodDir) -> PodManifest:
     """The pod manifest. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
     try:
-        return PodManifest.from_json(
-            parse_json(read_bytes(pod.manifest, beneath=pod.path), pod.manifest), "pod"
-        )
+        return PodManifest.from_json(_parsed(pod, pod.manifest), "pod")
     except InvalidSpec as err:
-        raise Corrupt(
-            f"cannot read the manifest of a pod: {err.message}", "podctl gc removes it", path=pod.path
-        ) from err
+        raise _unreadable(pod, f"cannot read the manifest of a pod: {err.message}", err) from err
 
 
 def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
@@ -49,20 +58,43 @@ def write_runspec(pod: PodDir, runspec: RunSpec) -> None:
 
 
 def read_runspec(pod: PodDir) -> RunSpec:
-    """The run spec. Raises FileNotFoundError, or Corrupt when it cannot be understood."""
+    """The run spec. Raises FileNotFoundError, Corrupt when it cannot be understood, Unsupported for a newer format."""
     try:
-        return RunSpec.from_json(parse_json(read_bytes(pod.runspec, beneath=pod.path), pod.runspec))
+        return RunSpec.from_json(_parsed(pod, pod.runspec))
     except InvalidSpec as err:
-        raise Corrupt(
-            f"cannot read the run spec of a pod: {err.message}", "podctl gc removes it", path=pod.path
-        ) from err
+        raise _unreadable(pod, f"cannot read the run spec of a pod: {err.message}", err) from err
+
+
+def read_outline(pod: PodDir) -> Outline:
+    """What the run spec says for the end of the pod, be it of a newer format or damaged. Raises nothing."""
+    try:
+        held = _parsed(pod, pod.runspec)
+    except (OSError, PodError):
+        return Outline()
+    members = held if isinstance(held, dict) else {}
+    name, seconds = members.get("name"), members.get("stopTimeout")
+    return Outline(
+        name if isinstance(name, str) and _NAME.fullmatch(name) else "",
+        seconds if type(seconds) is int and 0 <= seconds <= LONGEST_WAIT else STOP_TIMEOUT,
+    )
+
+
+def _parsed(pod: PodDir, path: str) -> object:
+    return parse_json(read_bytes(path, beneath=pod.path), path)
+
+
+def _unreadable(pod: PodDir, message: str, err: InvalidSpec) -> PodError:
+    if isinstance(err, NewerFormat):
+        hint = f"{err.hint}; this one can stop, replace and remove the pod"
+        return Unsupported(message, hint, path=pod.path)
+    return Corrupt(message, "podctl rm removes the pod", path=pod.path)
 
 
 def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:
     """The image manifest that an app was prepared from. Raises FileNotFoundError or Corrupt."""
     path = pod.app_manifest(app)
     try:
-        return ImageManifest.from_json(parse_json(read_bytes(path, beneath=pod.path), path))
+        return ImageManifest.from_json(_parsed(pod, path))
     except InvalidSpec as err:
         raise Corrupt(f'cannot read the image manifest of app "{app}": {err.message}', path=path) from err
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Corrupt
-from ..host.files import entries
+from ..host.files import entries_if_any
 from ..host.reading import open_regular
 from ..value import Value
 
@@ -38,25 +38,29 @@ def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
     numbers = sorted(
         (
             int(name[len(newest) + 1 :])
-            for name in entries(pod.logs)
+            for name in entries_if_any(pod.logs)
             if name.startswith(newest + ".") and _is_number(name[len(newest) + 1 :])
         ),
         reverse=True,
     )
-    names = [f"{newest}.{number}" for number in numbers] + ([newest] if newest in entries(pod.logs) else [])
+    names = [f"{newest}.{number}" for number in numbers] + (
+        [newest] if newest in entries_if_any(pod.logs) else []
+    )
     return tuple(f"{pod.logs}/{name}" for name in names)
 
 
-def read_log(pod: PodDir, app: str) -> Iterator[LogLine]:
+def read_log(pod: PodDir, app: str, most: int) -> Iterator[LogLine]:
     """All lines that are kept of an app, oldest first; never more than a line of them in memory.
 
-    A file that is no log, since an app put it there, is passed over.
+    most: bytes that a file may have; of a larger one, which the runtime has not made, only the end is read. What is no
+    file is passed over.
     """
     for path in log_files(pod, app):
         fd = _opened(pod, path)
         if fd is None:
             continue
         try:
+            os.lseek(fd, max(0, os.fstat(fd).st_size - most), os.SEEK_SET)
             for line in _lines(fd):
                 yield parse_line(app, line.decode(errors="surrogateescape"))
         finally:

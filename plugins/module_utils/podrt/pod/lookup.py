@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Conflict, InvalidSpec, NotFound
+from ..errors import Conflict, Corrupt, InvalidSpec, NotFound
 from ..host.files import entries, make_dirs, write_atomically
 from ..host.locks import FileLock
 from ..host.reading import read_text
@@ -80,8 +80,13 @@ def uuid_of_name(paths: Paths, name: str) -> str | None:
 def _recorded(paths: Paths, name: str) -> str:
     try:
         return read_text(paths.name(PodName(name)))
-    except (FileNotFoundError, InvalidSpec):
+    except (FileNotFoundError, InvalidSpec, Corrupt):
         return ""
+
+
+def name_of(paths: Paths, uuid: str) -> str:
+    """The name that means a pod, "" when none does: for where its own documents cannot tell."""
+    return next((name for name in entries(paths.names) if uuid_of_name(paths, name) == uuid), "")
 
 
 def lock_name(paths: Paths, name: str, seconds: float = _SECONDS) -> FileLock:

@@ -135,12 +135,7 @@ class RunSpec(Value):
     def from_json(cls, value: object, where: str = "runspec") -> RunSpec:
         """Read the document of a pod. Raises InvalidSpec with the place."""
         fields = Fields(value, where)
-        if fields.integer("format") != FORMAT:
-            raise InvalidSpec(
-                f"format {fields.integer('format')} is not known",
-                "it was written by a newer release",
-                where=where,
-            )
+        fields.check_format(FORMAT)
         dns = Fields(fields.raw("dns"), fields.where_of("dns"))
         hosts = Fields(fields.raw("hosts"), fields.where_of("hosts"))
         log = Fields(fields.raw("log"), fields.where_of("log"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostFailure
+from ..errors import Corrupt, HostFailure
 from ..host.host import podctl_of
 from ..host.reading import read_text_or
 
@@ -25,7 +25,10 @@ _SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "stop"
 
 def pinned(host: Host, pod: Pod) -> Host:
     """The host with the runtime of the pod, or with this one where that is gone."""
-    runtime = read_text_or(pod.dir.runtime, host.runtime, beneath=pod.dir.path)
+    try:
+        runtime = read_text_or(pod.dir.runtime, host.runtime, beneath=pod.dir.path)
+    except Corrupt:
+        return host
     return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)
 
 

@@ -140,7 +140,7 @@ def _carry_out(
 def delete(host: Host, pod: Pod) -> None:
     """Delete a pod whose lock is held and whose state allows it: its network, cgroups and mounts, then its files."""
     # One that was rehearsed and not run has groups as well, if that was cut off.
-    if pod.state_dir in ("run", "exited-garbage") or os.path.exists(pod.dir.subcgroup):
+    if pod.state_dir in ("run", "exited-garbage") or os.path.lexists(pod.dir.subcgroup):
         call(host, pod, "stage1-gc", pod.uuid)
     try:
         if pod.state_dir in ("run", "prepare", "prepared", "embryo"):
@@ -176,11 +176,11 @@ def remove(host: Host, pod: Pod) -> None:
 
 
 def name_of(pod: Pod) -> str:
-    """What a pod was made as, "" when nothing or nobody can tell; the name may mean another pod by now."""
+    """What a pod was made as, whatever of it is damaged; "" when nothing can tell. It may mean another pod by now."""
     try:
         return documents.read_runspec(pod.dir).name
     except (OSError, PodError):
-        return ""
+        return documents.read_outline(pod.dir).name or lookup.name_of(pod.paths, pod.uuid)
 
 
 def named_leftovers(host: Host, name: str) -> Iterator[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ..errors import Corrupt
 from ..image import fetch
 from ..image.policy import Note
 from ..image.reference import LocalFile
@@ -87,15 +88,26 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
                 f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
             )
         return stored
-    subject, old = f'image "{reference}"', stored or fetch.stored(host, reference)
+    subject, old = f'image "{reference}"', stored or _readable(host, reference)
     if old and isinstance(reference, LocalFile) and fetch.holds(reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
         yield FetchImage(subject, (), reference, policy)
         return old
-    before, after, reason = (str(old.id), UNKNOWN_ID, "image") if old else (None, "present", "playbook")
-    difference = Difference(f"images.{reference}", before, after, reason)
+    difference = Difference(f"images.{reference}", None, "present", "playbook")
+    if old:
+        difference = difference.replace(before=str(old.id), after=UNKNOWN_ID, reason="image")
+    elif fetch.stored_id(host, reference):
+        difference = difference.replace(before="damaged", after=UNKNOWN_ID, reason="drift")
     applied = yield FetchImage(subject, (difference,), reference, policy)
     return fetch.lookup(host, reference, policy) if applied else None
+
+
+def _readable(host: Host, reference: ImageReference) -> StoredImage | None:
+    """What the store has of a reference, be it whole or not; None for what is damaged, which a fetch heals."""
+    try:
+        return fetch.stored(host, reference)
+    except Corrupt:
+        return None
 
 
 def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:

@@ -110,12 +110,12 @@ def stop(host: Host, pod: Pod) -> None:
     """
     if pod.state() is not PodState.RUNNING:
         return
-    runspec = documents.read_runspec(pod.dir)
-    if is_unit(host, pod, runspec.name):
-        units.stop(runspec.name)
+    outline = documents.read_outline(pod.dir)
+    if is_unit(host, pod, outline.name):
+        units.stop(outline.name)
     else:
         call(host, pod, "stop", pod.uuid)
-    if not _ended(pod, runspec.stop_timeout + _KILL_SECONDS):
+    if not _ended(pod, outline.stop_timeout + _KILL_SECONDS):
         call(host, pod, "stop", "--force", pod.uuid)
         if not _ended(pod, _KILL_SECONDS):
             raise HostFailure(
@@ -137,9 +137,14 @@ def is_unit(host: Host, pod: Pod, name: str) -> bool:
     """Whether the unit of that name, which the pod was made as, runs this very pod."""
     if not (name and runs_systemd() and units.is_installed(host, name)):
         return False
-    return lookup.uuid_of_name(host.paths, name) == pod.uuid and _unit_pid(host, name) == documents.read_pid(
-        pod.dir
-    )
+    return lookup.uuid_of_name(host.paths, name) == pod.uuid and _unit_pid(host, name) == _own_pid(pod)
+
+
+def _own_pid(pod: Pod) -> int | None:
+    try:
+        return documents.read_pid(pod.dir)
+    except (OSError, Corrupt):
+        return None
 
 
 def _unit_pid(host: Host, name: str) -> int | None:

@@ -6,19 +6,26 @@ from __future__ import annotations
 
 import json
 
-from ..errors import PodError
+from ..appc.fields import Fields, parse_json
+from ..errors import Corrupt, InvalidSpec, PodError, reason_of
 from ..host.reading import read_bytes
-from ..pod import documents
+from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
 from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.pod import PodManifest
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
+    T = TypeVar("T")
+
+_INCOMPLETE = (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE)
 _STARTED = (
     PodState.RUNNING,
     PodState.EXITED,
@@ -52,7 +59,7 @@ class NetStatus(Value):
 class PodStatus(Value):
     """One pod. manifest and runspec are None where they cannot be read; problem then says why.
 
-    was_stopped: whether it has ended because it was described so.
+    called: its name where runspec cannot be read. was_stopped: whether it has ended because it was described so.
     """
 
     uuid: str
@@ -66,11 +73,12 @@ class PodStatus(Value):
     runspec: RunSpec | None = None
     problem: str = ""
     was_stopped: bool = False
+    called: str = ""
 
     @property
     def name(self) -> str:
         """What Ansible calls the pod, "" when nothing."""
-        return self.runspec.name if self.runspec else ""
+        return self.runspec.name if self.runspec else self.called
 
     @property
     def exit_code(self) -> int | None:
@@ -93,50 +101,54 @@ def list_pods(host: Host, state_dirs: tuple[str, ...] = LISTED) -> tuple[PodStat
 
 
 def read_status(pod: Pod) -> PodStatus:
-    """What is known of a pod now. Raises NotFound when it has gone."""
+    """What is known of a pod now; each document that cannot be read is a problem. Raises NotFound when it has gone."""
     state = pod.state()
-    manifest: PodManifest | None = None
-    runspec: RunSpec | None = None
-    problem = ""
-    try:
-        manifest = documents.read_manifest(pod.dir)
-        runspec = documents.read_runspec(pod.dir)
-    except PodError as err:
-        problem = err.message
-    except OSError:
-        problem = (
-            ""
-            if state in (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE)
-            else "no pod manifest"
-        )
+    problems: list[str] = []
+    manifest = _read(problems, "pod manifest", state, lambda: documents.read_manifest(pod.dir))
+    runspec = _read(problems, "run spec", state, lambda: documents.read_runspec(pod.dir))
     started = documents.time_of(pod.dir.pid) if state in _STARTED else None
+    apps = manifest.apps if manifest else ()
     return PodStatus(
         uuid=pod.uuid,
         state=state,
         created=documents.time_of(pod.dir.created),
         started=started,
-        pid=documents.read_pid(pod.dir),
-        apps=tuple(_app_status(pod, state, app.name, app) for app in manifest.apps) if manifest else (),
-        networks=_networks(pod),
+        pid=_read(problems, "pid", state, lambda: documents.read_pid(pod.dir)),
+        apps=tuple(_app_status(pod, state, app, problems) for app in apps),
+        networks=_read(problems, "networks", state, lambda: _networks(pod)) or (),
         manifest=manifest,
         runspec=runspec,
-        problem=problem,
+        problem="; ".join(problems),
         was_stopped=documents.time_of(pod.dir.stopped) is not None,
+        called="" if runspec else documents.read_outline(pod.dir).name or lookup.name_of(pod.paths, pod.uuid),
     )
 
 
-def _app_status(pod: Pod, state: PodState, name: str, app: object) -> AppStatus:
-    image = getattr(app, "image", None)
-    code = documents.read_status(pod.dir, name)
+def _read(problems: list[str], what: str, state: PodState, read: Callable[[], T]) -> T | None:
+    """What a document says; None where it cannot be read, which is told in problems."""
+    try:
+        return read()
+    except PodError as err:
+        problems.append(err.message + (f" ({err.hint})" if err.hint else ""))
+    except FileNotFoundError:
+        if state not in _INCOMPLETE:
+            problems.append(f"no {what}")
+    except OSError as err:
+        problems.append(f"cannot read the {what}: {reason_of(err)}")
+    return None
+
+
+def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str]) -> AppStatus:
+    image, name = app.image, str(app.name)
+    code = _read(problems, "status", state, lambda: documents.read_status(pod.dir, name))
     app_state = "exited" if code is not None else "running" if state is PodState.RUNNING else "created"
     if code is None and state in _STARTED and state is not PodState.RUNNING:
         app_state = "unknown"
-    full_name = str(image.name or "") if image else ""
-    version = image.labels.get("version") if image else None
+    full_name, version = str(image.name or ""), image.labels.get("version")
     return AppStatus(
         name=name,
         image_name=f"{full_name}:{version}" if version else full_name,
-        image_id=str(image.id) if image else "",
+        image_id=str(image.id),
         state=app_state,
         exit_code=code,
         finished_at=documents.time_of(pod.dir.app_status(name)) if code is not None else None,
@@ -144,10 +156,18 @@ def _app_status(pod: Pod, state: PodState, name: str, app: object) -> AppStatus:
 
 
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:
+    """What net-info.json says, with members of later releases. Raises Corrupt, Unsupported, OSError."""
+    path = pod.dir.net_info
     try:
-        records = json.loads(read_bytes(pod.dir.net_info, beneath=pod.dir.path))
-    except (OSError, ValueError):
+        records = parse_json(read_bytes(path, beneath=pod.dir.path), path)
+        if isinstance(records, dict):  # as a later format may write it
+            Fields(records, path).check_format(1)
+    except FileNotFoundError:
         return ()
+    except InvalidSpec as err:
+        raise Corrupt(f"cannot read the networks of the pod: {err.message}", path=path) from err
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise Corrupt(f"cannot read the networks of the pod: {path} is no list of objects", path=path)
     return tuple(
         NetStatus(
             str(record.get("netName", "")),
@@ -156,5 +176,4 @@ def _networks(pod: Pod) -> tuple[NetStatus, ...]:
             json.dumps(record, sort_keys=True),
         )
         for record in records
-        if isinstance(record, dict)
     )

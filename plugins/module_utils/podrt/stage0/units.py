@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.host import Host
     from ..host.programs import Completed
+    from ..pod.documents import Outline
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
@@ -81,7 +82,7 @@ def unit_path(name: str) -> str:
     return f"{UNIT_DIR}/{unit_name(name)}"
 
 
-def unit_text(host: Host, runspec: RunSpec) -> str:
+def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
     """The unit of a named pod; host: with the runtime that shall start it. Pure."""
     body = _BODY.format(
         name=runspec.name,
@@ -95,13 +96,13 @@ def unit_text(host: Host, runspec: RunSpec) -> str:
 
 def look(host: Host, pod: Pod) -> UnitStatus:
     """What the unit of a pod is. Raises Conflict when it is that of another pod of the name."""
-    runspec = documents.read_runspec(pod.dir)
-    found = _read(runspec.name)
+    outline = documents.read_outline(pod.dir)
+    found = _read(outline.name)
     if not found:
         return UnitStatus("absent", False)
-    _check_owner(host, runspec.name, found)
-    text = "as described" if found == unit_text(pinned(host, pod), runspec) else _how_changed(found)
-    return UnitStatus(text, _is_enabled(runspec.name))
+    _check_owner(host, outline.name, found)
+    text = "as described" if found == unit_text(pinned(host, pod), outline) else _how_changed(found)
+    return UnitStatus(text, _is_enabled(outline.name))
 
 
 def is_installed(host: Host, name: str) -> bool:

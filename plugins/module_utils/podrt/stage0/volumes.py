@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .change import Plan
 
 DATA_MODE = 0o755
+_FORMAT = 1
 
 
 class VolumeSpec(Value):
@@ -82,7 +83,7 @@ def read_volume(host: Host, name: str) -> VolumeStatus | None:
         asked = _read_document(host, name)
     except OSError as err:
         return found.replace(problem=f"cannot read its volume.json: {reason_of(err)}")
-    except InvalidSpec as err:
+    except PodError as err:
         return found.replace(problem=err.message)
     return found.replace(labels=asked.labels, asked=asked)
 
@@ -225,13 +226,14 @@ def _set_attributes(path: str, spec: VolumeSpec) -> None:
 
 def _document(spec: VolumeSpec) -> bytes:
     asked = {"mode": spec.mode, "uid": spec.uid, "gid": spec.gid}
-    return canonical_json({"format": 1, "labels": dict(spec.labels), **asked})
+    return canonical_json({"format": _FORMAT, "labels": dict(spec.labels), **asked})
 
 
 def _read_document(host: Host, name: str) -> VolumeSpec:
-    """What volume.json says was asked for. Raises OSError, InvalidSpec."""
+    """What volume.json says was asked for. Raises OSError, InvalidSpec, Corrupt."""
     data = read_bytes(f"{host.paths.volume(name)}/volume.json", beneath=host.paths.volumes)
     fields = Fields(parse_json(data, "its volume.json"), "volume.json")
+    fields.check_format(_FORMAT)
     return VolumeSpec(
         ACName(name),
         fields.optional_integer("mode"),

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..errors import HostFailure, PodError
-from ..host.files import entries
+from ..host.files import entries_if_any
 from ..pod import cgroups
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
     except PodError as err:
         failure = err
     # Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
-    if entries(pod.net_confs):
+    if entries_if_any(pod.net_confs):
         from ..net.attach import detach
 
         detach(host.paths, uuid, pod.net_confs, pod.net_info)

@@ -63,7 +63,7 @@ def import_manifest(
     data = archive_of(manifest)
     image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
     with Workspace(paths) as workspace, adding(paths):
-        files.write_new(f"{workspace.path}/blob", data)
+        files.write_atomically(f"{workspace.path}/blob", data)  # synced, before it gets its final name
         size = _put_blob(paths, image_id, f"{workspace.path}/blob")
         found = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
         size += sum(layer.size for layer in found if layer)

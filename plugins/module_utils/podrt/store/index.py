@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
 
+_FORMAT = 1  # which is not written
 _KEY_DIGITS = 64
 _LONGEST_NAME = 200
 _KINDS = ("index", "imageManifest", "blob")
@@ -202,6 +203,7 @@ def find_remote(paths: Paths, source: str) -> Remote | None:
 
 def _read_remote(path: str) -> Remote:
     fields = Fields(parse_json(reading.read_bytes(path), path), "remote")
+    fields.check_format(_FORMAT)
     return Remote(
         source=fields.text("source"),
         image_id=ImageID(fields.text("imageID")),
@@ -260,12 +262,12 @@ def put_image(
 def touch(paths: Paths, image_id: ImageID) -> None:
     """Note that an image is used now."""
     with contextlib.suppress(FileNotFoundError):
-        os.utime(_entry_path(paths, image_id))
+        os.utime(_entry_path(paths, image_id), follow_symlinks=False)
 
 
 def time_of_use(paths: Paths, image_id: ImageID) -> float:
     """When an image was last used. Raises FileNotFoundError."""
-    return os.stat(_entry_path(paths, image_id)).st_mtime
+    return os.lstat(_entry_path(paths, image_id)).st_mtime
 
 
 def places_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
@@ -317,6 +319,7 @@ def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
     path = _entry_path(paths, image_id)
     try:
         fields = Fields(parse_json(reading.read_bytes(path), path), path)
+        fields.check_format(_FORMAT)
         pairs = tuple(_pair(value, where) for value, where in fields.items("labels"))
         return _Entry(
             id=image_id,

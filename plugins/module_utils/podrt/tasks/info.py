@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import InvalidSpec
+from ..errors import Corrupt, InvalidSpec
 from ..host.files import entries
 from ..host.paths import STATES
 from ..host.reading import read_text_or
@@ -87,7 +87,10 @@ def runtimes_in_use(host: Host) -> set[str]:
     """The directories of the runtimes that pods were prepared with."""
     used = set()
     for pod in walk(host.paths, STATES):
-        runtime = read_text_or(pod.dir.runtime, "", beneath=pod.dir.path)
+        try:
+            runtime = read_text_or(pod.dir.runtime, "", beneath=pod.dir.path)
+        except Corrupt:
+            continue  # it is called with whatever runtime looks at it
         if runtime and os.path.isdir(runtime):
             used.add(runtime)
     return used

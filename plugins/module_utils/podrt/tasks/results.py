@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from ..errors import printable
+from ..errors import NotFound, printable
 from ..pod.lifecycle import open_pod
 from ..pod.logs import last_lines
 
@@ -69,11 +69,14 @@ def pod_result(status: PodStatus) -> dict[str, object]:
 
 
 def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -> None:
-    """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines."""
+    """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines. If it is still there."""
     apps = result["apps"]
-    with open_pod(host.paths, str(result["uuid"])) as pod:
-        for app in apps if isinstance(apps, list) else ():
-            app.update(last_lines(pod.dir, app["name"], lines))
+    try:
+        with open_pod(host.paths, str(result["uuid"])) as pod:
+            for app in apps if isinstance(apps, list) else ():
+                app.update(last_lines(pod.dir, app["name"], lines))
+    except NotFound:
+        return
 
 
 def image_result(image: StoredImage) -> dict[str, object]:

@@ -10,12 +10,13 @@ import re
 import time
 from collections import deque
 
-from ...errors import Corrupt, InvalidSpec, NotFound, printable
+from ...errors import Corrupt, InvalidSpec, NotFound, PodError, printable
 from ...host.files import write_all
 from ...host.reading import open_regular
 from ...pod import documents
 from ...pod.lifecycle import PodState
-from ...pod.logs import log_files, parse_line, read_log, tail
+from ...pod.logs import LONGEST_LINE, log_files, parse_line, read_log, tail
+from ...pod.runspec import LogPolicy
 from ...value import Value
 from ..durations import parse_moment
 from ..podargs import only_argument, resolve
@@ -119,12 +120,22 @@ class Follower:
 def _kept(pod: PodDir, names: list[str], count: int | None, window: Window) -> Iterable[LogLine]:
     """The lines of these apps and this time in the order of time: all, or the last ones."""
     if count is None or window != Window():
-        merged = heapq.merge(*(read_log(pod, name) for name in names), key=_time)
+        most = _longest_file(pod)
+        merged = heapq.merge(*(read_log(pod, name, most) for name in names), key=_time)
         return (
             deque(filter(window.holds, merged), count) if count is not None else filter(window.holds, merged)
         )
     lines = _in_order(line for name in names for line in tail(pod, name, count, _LONGEST_TAIL))
     return lines[len(lines) - min(count, len(lines)) :]
+
+
+def _longest_file(pod: PodDir) -> int:
+    """How large a file of a log can be: a line is written whole."""
+    try:
+        policy = documents.read_runspec(pod).log
+    except (OSError, PodError):
+        policy = LogPolicy()
+    return policy.max_bytes + LONGEST_LINE
 
 
 def _count(call: Call) -> int | None:
