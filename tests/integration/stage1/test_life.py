@@ -115,6 +115,37 @@ def test_a_pod_that_is_killed_takes_its_starter_along(stage: StageLab) -> None:
     assert groups_of(pod.uuid) == []
 
 
+STOPPED_BY = """trap 'echo TERM; sleep 0.5; exit 3' TERM; trap 'echo QUIT; exit 3' QUIT
+(trap 'echo child TERM; exit' TERM; trap 'echo child QUIT; exit' QUIT; echo child ready; while :; do sleep 0.1; done) &
+echo ready; while :; do sleep 0.1; done"""
+
+
+@pytest.mark.finding("use-N12")
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("SIGQUIT", {"QUIT"}),
+        ("3", {"QUIT"}),
+        ("SIGNOTHING", {"TERM", "child TERM"}),
+        ("", {"TERM", "child TERM"}),
+    ],
+)
+def test_the_first_process_is_stopped_by_the_signal_that_the_image_names(
+    stage: StageLab, said: str, heard: set[str]
+) -> None:
+    """As docker does it; without a name all processes get SIGTERM. The pod counts as stopped well either way."""
+    annotations = [{"name": "appc.io/docker/stopsignal", "value": said}] if said else []
+    pod = stage.sh(STOPPED_BY, annotations=annotations)
+    process = pod.start()
+    pod.wait_ready()
+    eventually(lambda: pod.log().count("ready") == 2)
+    assert pod.call("stop", force=False).status == 0
+    done = finish(process)
+    assert done.status == 0
+    lines = {line.partition("stdout ")[2] for line in pod.log().splitlines() if " stdout " in line}
+    assert {line for line in lines if "ready" not in line} == heard
+
+
 @pytest.mark.behaviour("A29")
 @pytest.mark.parametrize(
     ("program", "line"),

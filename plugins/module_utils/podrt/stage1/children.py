@@ -76,5 +76,6 @@ def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, 
         "oom": given.oom,
         "notify": given.notify,
         "journal": given.journal,
+        "stop_signal": app.stop_signal,
         "post_stop": post_stop,
     }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from ..appc.image import STOP_SIGNAL
 from ..errors import Corrupt, HostFailure, Unsupported
 from ..host.files import make_dirs, write_new
 from ..host.machine import machine
@@ -134,9 +135,19 @@ def _read_input(
         filter=read_filter(pod, app),
         docker=is_docker(image),
         notify=notify == "true",
+        stop_signal=_stop_signal(app.annotations.get(STOP_SIGNAL) or image.annotations.get(STOP_SIGNAL)),
         devices=check_sources(manifest, app),
         cgroups=cgroup_view(groups, name),
     )
+
+
+def _stop_signal(text: str | None) -> int:
+    """The number of a signal; 0 for none, and for what is no signal on this machine."""
+    if not text:
+        return 0
+    from ..appc.signals import signal_number
+
+    return signal_number(text) or 0
 
 
 def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], ...]:

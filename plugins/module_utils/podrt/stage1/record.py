@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         oom: int  # an eventfd that counts kills for memory
         notify: int  # the socket that NOTIFY_SOCKET names
         journal: int
+        stop_signal: int  # what its first process is stopped with; 0 is SIGTERM, to all of them
         post_stop: int  # what its post-stop handler reads, see handler.wire
 
     class Plan(TypedDict):

@@ -44,7 +44,7 @@ class AppInput(Value):
     """What stage0 left for an app beside the manifest.
 
     lower: () when the root was copied. docker: the image was converted from a docker one. devices: those among its
-    volumes, see volumes.check_sources.
+    volumes, see volumes.check_sources. stop_signal: what its image names, 0 for none.
     """
 
     name: str
@@ -54,6 +54,7 @@ class AppInput(Value):
     filter: bytes = b""
     docker: bool = False
     notify: bool = False
+    stop_signal: int = 0
     devices: tuple[tuple[str, bool, int], ...] = ()
     cgroups: tuple[tuple[str, str], ...] = ()
 
@@ -94,7 +95,10 @@ class Launch(Value):
 
 
 class AppPlan(Value):
-    """One app: its root, the steps in it, those that wait for the networks, and its process."""
+    """One app: its root, the steps in it, those that wait for the networks, and its process.
+
+    stop_signal: what its first process is stopped with; 0: all of them, with SIGTERM.
+    """
 
     name: str
     root: Root
@@ -103,6 +107,7 @@ class AppPlan(Value):
     launch: Launch
     limits: tuple[Limit, ...] = ()
     device_rules: tuple[DeviceRule, ...] = ()
+    stop_signal: int = 0
 
 
 class SandboxPlan(Value):
@@ -244,6 +249,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         launch=launch_of(runtime.app, given, insecure),
         limits=limits_of(runtime.app.isolators),
         device_rules=() if "paths" in insecure else device_rules(given.devices),
+        stop_signal=given.stop_signal,
     )
 
 

@@ -112,18 +112,15 @@ class App:
     """An app: its process, and what has become of it."""
 
     def __init__(self, record: AppRecord, log: Log) -> None:
-        self.name = record["name"]
-        self.pid = record["pid"]
-        self.exec = record["exec"]
-        self.procs = record["procs"]
-        self.kill = record["kill"]
-        self.notify = record["notify"]
+        self.name, self.pid = record["name"], record["pid"]
+        self.exec, self.notify = record["exec"], record["notify"]
+        self.procs, self.kill = record["procs"], record["kill"]
+        self.stop_signal = record["stop_signal"]
         self.journal = Sink(record["journal"])
         self.post_stop = record["post_stop"]
         self.log = log
         self.running = True
-        self.handling = 0
-        self.complaint = ""
+        self.handling, self.complaint = 0, ""
 
     def is_started(self) -> bool:
         """Whether it has been started, and said so if it is one that does."""
@@ -415,7 +412,10 @@ class Supervisor:
         self._deadline = time.monotonic() + self._plan["stop_timeout"]
         for app in self._apps:
             if app.running:
-                app.signal(_signal.SIGTERM)
+                if app.stop_signal:  # as docker does it: the first process alone
+                    _try(posix.kill, app.pid, app.stop_signal)
+                else:
+                    app.signal(_signal.SIGTERM)
                 app.signal(_signal.SIGCONT)
 
     def _kill(self) -> None:

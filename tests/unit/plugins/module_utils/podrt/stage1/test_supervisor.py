@@ -92,7 +92,7 @@ class Lab:
         for fd in (out_end, err_end, said):
             os.close(fd)
         none = dict.fromkeys(("procs", "kill", "oom", "notify", "post_stop"), -1)
-        wires = {"out": out, "err": err, "exec": started, "journal": self.journal}
+        wires = {"out": out, "err": err, "exec": started, "journal": self.journal, "stop_signal": 0}
         return {"name": name, "pid": pid, **wires, **none}
 
     def go(self) -> None:
