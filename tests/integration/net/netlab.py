@@ -31,7 +31,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscall
     unshare,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
-    PortForward,
+    JoiningPod,
     attach,
     detach,
 )
@@ -41,6 +41,12 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf imp
     parse_requests,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import ALONE, Neighbours
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
+    network_plan,
+    plugin_dirs,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 
 HOST_IP = "192.0.2.1"
 OUTSIDE_IP = "192.0.2.2"
@@ -121,18 +127,13 @@ class Pod:
         self.conf_dir = str(self.directory / "net")
         self.infos: tuple[NetInfo, ...] = ()
 
-    def attach(self, net: str = "", *forwards: PortForward, **more: object) -> Pod:
+    def attach(
+        self, net: str = "", *forwards: PortForward, neighbours: Neighbours = ALONE, **more: object
+    ) -> Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
-        self.infos = attach(
-            self.lab.paths,
-            self.uuid,
-            self.netns,
-            chosen,
-            forwards,
-            self.conf_dir,
-            self.info_path,
-            **more,  # type: ignore[arg-type]
-        )
+        plan = network_plan(chosen, forwards, plugin_dirs(self.lab.paths))
+        joining = JoiningPod(self.lab.paths, self.uuid, self.conf_dir, self.info_path, neighbours)
+        self.infos = attach(joining, self.netns, plan, **more)  # type: ignore[arg-type]
         return self
 
     def detach(self) -> None:

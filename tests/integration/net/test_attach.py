@@ -11,11 +11,9 @@ import socket
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, NotFound
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
-    PortForward,
-    loopback_only,
-)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import loopback_only
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
     OUTSIDE_IP,

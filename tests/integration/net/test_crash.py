@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import PortForward
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, nft
 from ansible_collections.stagecraft.pods.tests.integration.net.test_attach import BRIDGE
 

@@ -12,13 +12,14 @@ import socket
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
-    Neighbours,
-    PortForward,
-)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import Neighbours
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import sockets_in_use
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PodRules, rules_of_record
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
+    PodRules,
+    PortForward,
+    rules_of_record,
+)
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
     NetLab,

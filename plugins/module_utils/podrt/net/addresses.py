@@ -82,6 +82,10 @@ class Subnet(Value):
         """Whether an address is inside."""
         return address.bits == self.bits and self.number <= address.number <= self.last.number
 
+    def overlaps(self, other: Subnet) -> bool:
+        """Whether two subnets have addresses in common."""
+        return self.holds(other.base) or other.holds(self.base)
+
     def __str__(self) -> str:
         return f"{self.base}/{self.prefix}"
 

@@ -20,7 +20,7 @@ from ..host.locks import FileLock
 from ..host.reading import read_bytes
 from ..value import Value
 from .addresses import Address
-from .conf import ChosenNet, NetConf
+from .conf import NetConf
 from .firewall import add_rules, foreign_drops, remove_rules
 from .info import NetInfo, write_net_info
 from .links import (
@@ -32,12 +32,12 @@ from .links import (
     set_sysctl,
 )
 from .neighbours import ALONE, Neighbours
-from .plan import Place, bridge_name, gateway_link, require_known, steps_of
+from .plan import Place, bridge_of, gateway_link, steps_of
 from .ports import sockets_in_use
 from .ranges import Assigned
 from .reservations import LeaseRequest, leases_of, release, reserve
 from .rtsocket import open_in
-from .rules import PortForward, rules_of
+from .rules import rules_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
     from .links import Wires
-
-__all__ = ("Neighbours", "PortForward", "attach", "detach", "loopback_only")
-
-_IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
+    from .network_plan import Attachment, NetworkPlan
 
 
-class _Pod(Value):
-    """The pod and where its record is."""
+class JoiningPod(Value):
+    """A pod that joins networks or leaves them. conf_dir, info_path: where its record is.
+
+    neighbours: by whom dead pods are known, of which things are taken over.
+    """
 
     paths: Paths
     uuid: str
@@ -64,51 +64,42 @@ class _Pod(Value):
 class _Joint(Value):
     """A network that the pod joins, and where."""
 
-    chosen: ChosenNet
+    attachment: Attachment
     place: Place
 
     @property
     def conf(self) -> NetConf:
-        return self.chosen.conf
+        return self.attachment.conf
 
     def address(self) -> Assigned | None:
         """The first IPv4 address."""
         return next((found for found in self.place.addresses if found.is_v4), None)
 
 
-def attach(  # noqa: PLR0913, PLR0917 - one call from stage1, which has nothing else to put these into
-    paths: Paths,
-    uuid: str,
+def attach(
+    pod: JoiningPod,
     netns_fd: int,
-    chosen: Sequence[ChosenNet],
-    forwards: Sequence[PortForward],
-    conf_dir: str,
-    info_path: str,
+    plan: NetworkPlan,
     *,
-    neighbours: Neighbours = ALONE,
     report: Callable[[str], None] | None = None,
     later: list[Callable[[], None]] | None = None,
 ) -> tuple[NetInfo, ...]:
     """Join a pod to networks as eth0, eth1 and so on, publish its ports, and bring lo up.
 
-    netns_fd: the pod's network namespace. conf_dir, info_path: where the record goes. neighbours: by whom dead pods
-    are known, of which things are taken over. report gets warnings. later gets what the pod need not wait for, and what
-    is done at once without it.
+    netns_fd: the pod's network namespace. report gets warnings. later gets what the pod need not wait for, and what is
+    done at once without it.
     On failure everything is undone. Raises PodError of any family; the process must have one thread only.
     """
-    pod = _Pod(paths, uuid, conf_dir, info_path, neighbours)
-    for net in chosen:
-        require_known(net.conf, _plugin_dirs(paths))
-    sockets_in_use(forwards)
+    sockets_in_use(plan.forwards)
     try:
-        copies = _copy_confs(pod, chosen)
-        joints = tuple(_joint(pod, index, net) for index, net in enumerate(chosen))
+        copies = _copy_confs(pod, plan)
+        joints = tuple(_joint(pod, attachment) for attachment in plan.attachments)
         infos = tuple(_info(joint, copy) for joint, copy in zip(joints, copies))
-        write_net_info(info_path, infos)
+        write_net_info(pod.info_path, infos)
         with open_wires(netns_fd) as wires:
             for joint in joints:
                 _link(pod, joint, wires)
-            made = _publish(pod, joints, forwards)
+            made = _publish(pod, joints, plan)
             loopback_up(wires.pod)
         if made and report:
             _put_off(functools.partial(_report_drops, report), later)
@@ -127,7 +118,7 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str) -> None:
     info_path stays: it tells what the networks were until the pod's directory goes. Everything is tried; then
     the first error is raised. Raises PodError.
     """
-    pod = _Pod(paths, uuid, conf_dir, info_path)
+    pod = JoiningPod(paths, uuid, conf_dir, info_path)
     directories = _lease_dirs(pod)
     leased = any(leases_of(directory, uuid) for directory in directories)
     copies = entries_if_any(conf_dir)
@@ -158,42 +149,31 @@ def loopback_only(netns_fd: int) -> None:
         raise HostFailure.of("networking: cannot bring lo up in the pod", err) from err
 
 
-def _joint(pod: _Pod, index: int, net: ChosenNet) -> _Joint:
-    conf = net.conf
-    place = Place(pod.uuid, index)
-    wanted = _wanted_address(net)
+def _joint(pod: JoiningPod, attachment: Attachment) -> _Joint:
+    conf = attachment.conf
+    place = Place(pod.uuid, attachment.index)
     if conf.ipam.type != "host-local":
-        return _Joint(net, place.replace(addresses=conf.ipam.static))
-    request = LeaseRequest(pod.uuid, place.if_name, conf.name, wanted)
+        return _Joint(attachment, place.replace(addresses=conf.ipam.static))
+    request = LeaseRequest(pod.uuid, place.if_name, conf.name, attachment.wanted)
     # Other engines may keep leases in a directory that the configuration names.
     is_live = pod.neighbours.is_live if conf.ipam.data_dir else pod.neighbours.lives_here
     lease = reserve(_lease_dir(pod.paths, conf), conf.ipam.range_sets, request, is_live)
     for dead in lease.reclaimed:
         remove_rules(pod.paths, dead)
         remove_links(dead)
-    return _Joint(net, place.replace(addresses=lease.addresses))
+    return _Joint(attachment, place.replace(addresses=lease.addresses))
 
 
-def _wanted_address(net: ChosenNet) -> Address | None:
-    """Source: behaviours E14; containernetworking/cni pkg/types/args.go."""
-    args = dict(net.args)
-    unknown = [f"{key}={value}" for key, value in net.args if key not in ("IP", "IgnoreUnknown")]
-    if unknown and args.get("IgnoreUnknown") not in _IGNORE_UNKNOWN:
-        raise InvalidSpec(
-            f'network "{net.conf.name}": unknown args [{" ".join(unknown)}]', "known are IP and IgnoreUnknown"
-        )
-    return Address.parse(args["IP"], "IP") if "IP" in args else None
-
-
-def _copy_confs(pod: _Pod, chosen: Sequence[ChosenNet]) -> tuple[str, ...]:
+def _copy_confs(pod: JoiningPod, plan: NetworkPlan) -> tuple[str, ...]:
     """Keep what the networks were, under the names of their files, as far as these differ."""
     make_dirs(pod.conf_dir)
     copies: list[str] = []
-    for net in chosen:
-        copy = f"{pod.conf_dir}/{net.conf.file_name}"
+    for attachment in plan.attachments:
+        conf = attachment.conf
+        copy = f"{pod.conf_dir}/{conf.file_name}"
         if copy in copies:
-            copy = f"{pod.conf_dir}/{len(copies)}-{net.conf.file_name}"
-        write_new(copy, net.conf.raw.encode(), PRIVATE_FILE)
+            copy = f"{pod.conf_dir}/{len(copies)}-{conf.file_name}"
+        write_new(copy, conf.raw.encode(), PRIVATE_FILE)
         copies.append(copy)
     return tuple(copies)
 
@@ -207,7 +187,7 @@ def _info(joint: _Joint, copy: str) -> NetInfo:
         if_name=joint.place.if_name,
         ip=str(found.address) if found else "",
         mask=str(found.subnet.mask) if found else "",
-        args=joint.chosen.args_text,
+        args=joint.attachment.chosen.args_text,
         host_if=joint.place.host_if,
         gateway=str(found.gateway) if found and found.gateway else "",
         ip6=tuple(f"{more.address}/{more.prefix}" for more in joint.place.addresses if not more.is_v4),
@@ -216,30 +196,26 @@ def _info(joint: _Joint, copy: str) -> NetInfo:
     )
 
 
-def _link(pod: _Pod, joint: _Joint, wires: Wires) -> None:
-    lock = (
-        _bridge_lock(pod.paths, bridge_name(joint.conf))
-        if joint.conf.type == "bridge"
-        else contextlib.nullcontext()
-    )
+def _link(pod: JoiningPod, joint: _Joint, wires: Wires) -> None:
+    bridge = bridge_of(joint.conf)
     try:
-        with lock:
+        with _bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
             for step in steps_of(joint.conf, joint.place):
                 apply_step(step, wires)
     except OSError as err:
         raise HostFailure.of(f'networking: error adding network "{joint.conf.name}"', err) from err
 
 
-def _publish(pod: _Pod, joints: Sequence[_Joint], forwards: Sequence[PortForward]) -> bool:
+def _publish(pod: JoiningPod, joints: Sequence[_Joint], plan: NetworkPlan) -> bool:
     """Add the pod's rules; whether the table was made for them."""
     sources = [
         (found, joint.conf.ip_masq) for joint in joints for found in joint.place.addresses if found.is_v4
     ]
-    target = _forward_target(pod, joints) if forwards else None
+    target = _forward_target(joints[plan.target]) if plan.forwards else None
     rules = rules_of(
-        pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], forwards, target
+        pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], plan.forwards, target
     )
-    return add_rules(pod.paths, pod.uuid, rules, forwards, pod.neighbours)
+    return add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
 
 
 def _report_drops(report: Callable[[str], None]) -> None:
@@ -254,20 +230,14 @@ def _put_off(work: Callable[[], None], later: list[Callable[[], None]] | None) -
         later.append(work)
 
 
-def _forward_target(pod: _Pod, joints: Sequence[_Joint]) -> Address:
-    """Where published ports lead: the first network with ipMasq, else the last. Source: behaviours E22."""
-    masked = [joint for joint in joints if joint.conf.ip_masq]
-    joint = next(iter([*masked, *joints[-1:]]), None)
-    found = joint.address() if joint else None
-    if joint is None or found is None:
-        raise InvalidSpec(
-            f"pod {pod.uuid} has no network with an IPv4 address to publish ports to", where="ports"
-        )
+def _forward_target(joint: _Joint) -> Address | None:
+    """Where published ports lead; what listens on 127.0.0.1 of the host leads there as well."""
     set_sysctl(f"net/ipv4/conf/{gateway_link(joint.conf, joint.place)}/route_localnet", "1")
-    return found.address
+    found = joint.address()
+    return found.address if found else None
 
 
-def _undo(pod: _Pod) -> None:
+def _undo(pod: JoiningPod) -> None:
     """As detach, but the error that led here is the one to tell."""
     with contextlib.suppress(PodError):
         detach(pod.paths, pod.uuid, pod.conf_dir, pod.info_path)
@@ -285,16 +255,11 @@ def _collected(failed: list[PodError]) -> Iterator[None]:
         failed.append(HostFailure.of("networking: cannot take the pod out of its networks", err))
 
 
-def _plugin_dirs(paths: Paths) -> tuple[str, ...]:
-    """Source: behaviours E9."""
-    return (f"{paths.local_config}/net.d", f"{paths.system_config}/plugins/net")
-
-
 def _lease_dir(paths: Paths, conf: NetConf) -> str:
     return f"{conf.ipam.data_dir or paths.leases}/{conf.name}"
 
 
-def _lease_dirs(pod: _Pod) -> tuple[str, ...]:
+def _lease_dirs(pod: JoiningPod) -> tuple[str, ...]:
     """Where the pod may have leases: every network of ours, and those that the copies of its configurations name."""
     found = {f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)}
     for conf in _copies(pod):
@@ -302,11 +267,11 @@ def _lease_dirs(pod: _Pod) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _bridges(pod: _Pod) -> tuple[str, ...]:
-    return tuple({bridge_name(conf): None for conf in _copies(pod) if conf.type == "bridge"})
+def _bridges(pod: JoiningPod) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(bridge_of, _copies(pod)))))
 
 
-def _copies(pod: _Pod) -> Iterator[NetConf]:
+def _copies(pod: JoiningPod) -> Iterator[NetConf]:
     for name in entries_if_any(pod.conf_dir):
         # A copy that a crash cut short is no configuration; what it would have led to was not done yet.
         with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):

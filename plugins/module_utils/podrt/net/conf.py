@@ -13,10 +13,13 @@ from ..host.files import entries
 from ..host.reading import read_trusted
 from ..value import Value
 from .ipam import Ipam, NetDns
+from .kinds import IPAM_TYPES, TYPES, Ptp, net_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from .kinds import NetType
 
 ALL = "all"
 HOST = "host"
@@ -42,7 +45,10 @@ _BUILT_IN = (
 
 
 class NetConf(Value):
-    """One network. mtu 0: the kernel's. directory "": built in. raw: the document as it was read, for its plugin."""
+    """One network. own: what only its type knows. mtu 0: the kernel's. flaw: why the rest could not be read.
+
+    Where it came from: directory "" is built in; raw is the document as it was read, for copies and plugins.
+    """
 
     name: str
     type: str
@@ -50,44 +56,60 @@ class NetConf(Value):
     mtu: int = 0
     ipam: Ipam = Ipam()
     dns: NetDns = NetDns()
+    own: NetType = Ptp()
     file_name: str = ""
     directory: str = ""
     raw: str = "{}"
+    flaw: InvalidSpec | None = None
 
     @classmethod
     def parse(cls, raw: bytes, file_name: str, directory: str = "") -> NetConf:
         """Read a configuration file. Raises InvalidSpec naming the file and the member."""
-        where = f"{directory}/{file_name}" if directory else file_name
-        fields = Fields(parse_json(raw, where), where)
-        name = fields.text("name")
-        if not re.fullmatch(_NAME, name):
-            raise InvalidSpec(
-                f'"{name}" is not a valid network name',
-                "use letters, digits, underscores, dots and dashes",
-                where=fields.where_of("name"),
-            )
-        return cls(
-            name,
-            fields.text("type"),
-            fields.boolean("ipMasq", False),
-            fields.integer("mtu", 0),
-            Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
-            NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
-            file_name,
-            directory,
-            raw.decode(),
-        )
+        conf = cls.read(raw, file_name, directory)
+        if conf.flaw is not None:
+            raise conf.flaw
+        return conf
 
-    def fields(self) -> Fields:
-        """The members that only the network's type knows."""
-        return Fields(parse_json(self.raw.encode(), self.file_name), self.file_name)
+    @classmethod
+    def read(cls, raw: bytes, file_name: str, directory: str = "") -> NetConf:
+        """The same, but what is wrong beside its name and type is kept: a pod on another network need not mind it."""
+        where = f"{directory}/{file_name}" if directory else file_name
+        members = parse_json(raw, where)
+        fields = Fields(members, where)
+        conf = cls(
+            _name(fields), fields.text("type"), file_name=file_name, directory=directory, raw=raw.decode()
+        )
+        try:
+            return conf.replace(
+                ip_masq=fields.boolean("ipMasq", False),
+                mtu=fields.integer("mtu", 0),
+                ipam=Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
+                dns=NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
+                own=net_type(conf.type, fields, members if isinstance(members, dict) else {}),
+            )
+        except InvalidSpec as err:
+            return conf.replace(flaw=err)
+
+    @property
+    def meaning(self) -> NetConf:
+        """The network without where it came from: equal for two files that say the same in other words."""
+        return self.replace(file_name="", directory="", raw="")
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether all of it is done here, and no plugin is called."""
+        return self.type in TYPES and self.ipam.type in IPAM_TYPES
 
 
 class ChosenNet(Value):
-    """A network that a pod joins, and the arguments that it gives to the network's plugins."""
+    """A network that a pod joins, and the arguments that it gives to the network's plugins.
+
+    where: the option that asks for it, such as networks[0], or "".
+    """
 
     conf: NetConf
     args: tuple[tuple[str, str], ...] = ()
+    where: str = ""
 
     @property
     def args_text(self) -> str:
@@ -114,14 +136,16 @@ def load_confs(
 
 
 def choose(
-    confs: Sequence[NetConf], requests: Sequence[tuple[str, tuple[tuple[str, str], ...]]]
+    confs: Sequence[NetConf], requests: Sequence[tuple[str, tuple[tuple[str, str], ...]]], option: str = ""
 ) -> tuple[ChosenNet, ...]:
     """The networks that a pod joins, in the order of its interfaces eth0, eth1 and so on.
 
     requests: names with arguments, as parse_requests gives them; "none" and "host" choose nothing, "all" everything.
-    Raises NotFound with every name that has no configuration.
+    option: the one that lists them, for errors. Raises NotFound with every name that has no configuration, InvalidSpec
+    for a network whose configuration makes no sense.
     """
     args = dict(requests)
+    places = {name: f"{option}[{index}]" if option else "" for index, name in enumerate(args)}
     if NONE in args or HOST in args:
         return ()
     wanted = set(args) - {ALL}
@@ -132,8 +156,15 @@ def choose(
             f"networks not found: {', '.join(missing)}",
             "put a network configuration into net.d of a configuration directory",
             networks=missing,
+            **({"where": places[missing[0]]} if option else {}),
         )
-    return tuple(ChosenNet(conf, args.get(conf.name, ())) for conf in sorted(chosen, key=_order))
+    for conf in chosen:
+        if conf.flaw is not None:
+            raise conf.flaw
+    return tuple(
+        ChosenNet(conf, args.get(conf.name, ()), places.get(conf.name) or places.get(ALL, ""))
+        for conf in sorted(chosen, key=_order)
+    )
 
 
 def parse_requests(text: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -170,13 +201,24 @@ def _parse_args(name: str, text: str) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def _name(fields: Fields) -> str:
+    name = fields.text("name")
+    if not re.fullmatch(_NAME, name):
+        raise InvalidSpec(
+            f'"{name}" is not a valid network name',
+            "use letters, digits, underscores, dots and dashes",
+            where=fields.where_of("name"),
+        )
+    return name
+
+
 def _order(conf: NetConf) -> tuple[str, str]:
     return conf.file_name, conf.name
 
 
 def _read_dir(directory: str) -> list[NetConf]:
     names = [name for name in entries(directory) if name.endswith(".conf")]
-    return [NetConf.parse(read_trusted(os.path.join(directory, name)), name, directory) for name in names]
+    return [NetConf.read(read_trusted(os.path.join(directory, name)), name, directory) for name in names]
 
 
 def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import _socket
 import contextlib
 
-from ..errors import Conflict, HostFailure
+from ..errors import HostFailure
 from ..host.reading import kernel_text_or
 from ..value import Value
-from .addresses import Address, Subnet
-from .plan import host_if_prefix
+from .addresses import Address
+from .plan import has_address, host_if_prefix, not_a_bridge
 from .rtmsg import (
     IFA_ADDRESS,
     IFA_LOCAL,
@@ -162,22 +162,14 @@ def _ensure_bridge(step: EnsureBridge, host: RouteSocket) -> None:
         host.send([new_bridge(step.name, step.mac, step.mtu), set_alias(step.name, _OUR_BRIDGE)])
         return
     if found.kind != "bridge":
-        raise Conflict(f'"{step.name}" already exists but is not a bridge', link=step.name)
+        raise not_a_bridge(step.name)
     host.send([set_up(found.index)])
 
 
 def _ensure_bridge_address(step: EnsureBridgeAddress, host: RouteSocket) -> None:
     index = host.index(step.name)
-    wanted = f"{step.address}/{step.prefix}"
-    for address, prefix in _addresses(host, index):
-        if (address, prefix) == (step.address, step.prefix):
-            return
-        if Subnet.around(address, prefix).holds(step.address):
-            raise Conflict(
-                f'"{step.name}" already has an IP address different from {wanted}: {address}/{prefix}',
-                "remove that address or give the network another gateway",
-                link=step.name,
-            )
+    if has_address(step, (found[1:] for found in addresses_of(host) if found[0] == index)):
+        return
     try:
         host.send([new_address(index, step.address, step.prefix)])
     except OSError as err:
@@ -185,10 +177,13 @@ def _ensure_bridge_address(step: EnsureBridgeAddress, host: RouteSocket) -> None
             raise
 
 
-def _addresses(host: RouteSocket, index: int) -> Iterator[tuple[Address, int]]:
-    for body in host.ask(dump_addresses()):
-        if address_index(body) != index:
-            continue
+def addresses_of(socket: RouteSocket) -> Iterator[tuple[int, Address, int]]:
+    """Every address: the index of its interface, itself, the length of its prefix. Raises OSError."""
+    for body in socket.ask(dump_addresses()):
         found = dict(attributes(body[IFADDR_BYTES:]))
         packed = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
-        yield Address(len(packed) * 8, int.from_bytes(packed, "big")), address_prefix(body)
+        yield (
+            address_index(body),
+            Address(len(packed) * 8, int.from_bytes(packed, "big")),
+            address_prefix(body),
+        )

@@ -7,11 +7,10 @@ A type of network is a row of _BUILDERS. Source: behaviours E16, E17.
 
 from __future__ import annotations
 
-import re
-
-from ..errors import InvalidSpec, NotFound
+from ..errors import Conflict, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
+from .kinds import Bridge
 from .ranges import Assigned
 from .steps import (
     HOST_SIDE,
@@ -26,7 +25,7 @@ from .steps import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .conf import NetConf
     from .steps import Step
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 _HOST_IF_PREFIX = "veth"
 _UUID_DIGITS = 10
 _INDEX_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_BRIDGE_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}")
-_IPAM_TYPES = ("", "host-local", "static")
 # The last resort of a bridge that has no address to make its MAC address from: locally administered.
 _BRIDGE_MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
 # The kernel's own link-local address is tentative for a second, and until then no neighbour is asked for.
@@ -88,30 +85,36 @@ def steps_of(conf: NetConf, place: Place) -> tuple[Step, ...]:
     return tuple(_BUILDERS[conf.type](conf, place))
 
 
-def require_known(conf: NetConf, plugin_dirs: Sequence[str]) -> None:
-    """Raise NotFound unless the network's type and its IPAM type are built in."""
-    for kind, known in ((conf.type, tuple(_BUILDERS)), (conf.ipam.type, _IPAM_TYPES)):
-        if kind not in known:
-            raise NotFound(
-                f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(plugin_dirs)}',
-                f"built in are {', '.join(_BUILDERS)} with {', '.join(filter(None, _IPAM_TYPES))}",
-                network=conf.name,
-                plugin=kind,
-            )
-
-
 def gateway_link(conf: NetConf, place: Place) -> str:
     """The interface of the host that holds the gateway of the network."""
-    return bridge_name(conf) if conf.type == "bridge" else place.host_if
+    return bridge_of(conf) or place.host_if
 
 
-def bridge_name(conf: NetConf) -> str:
-    """The bridge of a network of that type. Raises InvalidSpec. Source: behaviours E17."""
-    fields = conf.fields()
-    name = fields.text("bridge", "cni0")
-    if not _BRIDGE_NAME.fullmatch(name):
-        raise InvalidSpec(f'"{name}" is not a name for a bridge', where=fields.where_of("bridge"))
-    return name
+def bridge_of(conf: NetConf) -> str:
+    """The bridge of the host that a network's pods are ports of, "" without."""
+    return conf.own.name if isinstance(conf.own, Bridge) else ""
+
+
+def not_a_bridge(name: str) -> Conflict:
+    """The error for a bridge whose name another link of the host has."""
+    return Conflict(
+        f'"{name}" already exists but is not a bridge', "give the network another bridge", link=name
+    )
+
+
+def has_address(step: EnsureBridgeAddress, held: Iterable[tuple[Address, int]]) -> bool:
+    """Whether a bridge with these addresses has the one of a step. Raises Conflict for another one of its subnet."""
+    wanted = f"{step.address}/{step.prefix}"
+    for address, prefix in held:
+        if (address, prefix) == (step.address, step.prefix):
+            return True
+        if Subnet.around(address, prefix).holds(step.address):
+            raise Conflict(
+                f'"{step.name}" already has an IP address different from {wanted}: {address}/{prefix}',
+                "remove that address or give the network another gateway",
+                link=step.name,
+            )
+    return False
 
 
 def _ptp(conf: NetConf, place: Place) -> Iterator[Step]:
@@ -133,21 +136,17 @@ def _ptp(conf: NetConf, place: Place) -> Iterator[Step]:
 
 
 def _bridge(conf: NetConf, place: Place) -> Iterator[Step]:
-    fields = conf.fields()
-    name = bridge_name(conf)
-    is_default = fields.boolean("isDefaultGateway", False)
-    is_gateway = fields.boolean("isGateway", False) or is_default
+    own = conf.own if isinstance(conf.own, Bridge) else Bridge()
     gateways = [found for found in place.addresses if found.gateway is not None]
-    yield EnsureBridge(name, _bridge_mac(gateways) if is_gateway else _BRIDGE_MAC, conf.mtu)
-    if is_gateway:
+    yield EnsureBridge(own.name, _bridge_mac(gateways) if own.gateway else _BRIDGE_MAC, conf.mtu)
+    if own.gateway:
         yield from _forwarding(place)
         for found in gateways:
-            yield EnsureBridgeAddress(name, found.gateway or found.address, found.prefix)
-    hairpin = fields.boolean("hairpinMode", False)
-    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, name, hairpin)
+            yield EnsureBridgeAddress(own.name, found.gateway or found.address, found.prefix)
+    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, own.name, own.hairpin)
     for found in place.addresses:
         yield AddAddress(POD_SIDE, place.if_name, found.address, found.prefix)
-    defaults = tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if is_default else ()
+    defaults = tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if own.default_gateway else ()
     yield from _routes(conf, place, defaults)
 
 

@@ -97,16 +97,21 @@ def choose_address(
     )
 
 
+def fitting_range(ranges: Sequence[AddressRange], wanted: Address) -> AddressRange:
+    """The range whose subnet an address is in. Raises InvalidSpec when none is, or it is the gateway's."""
+    span = next((span for span in ranges if span.subnet.holds(wanted)), None)
+    if span is None:
+        subnets = ", ".join(str(span.subnet) for span in ranges)
+        raise InvalidSpec(f"{wanted} not in network: {subnets}")
+    if wanted == span.gateway:
+        raise InvalidSpec("requested IP must differ gateway IP")
+    return span
+
+
 def _requested(
     ranges: Sequence[AddressRange], held: Reservations, wanted: Address, net_name: str
 ) -> Assigned:
-    fitting = [span for span in ranges if span.subnet.holds(wanted)]
-    if not fitting:
-        subnets = ", ".join(str(span.subnet) for span in ranges)
-        raise InvalidSpec(f"{wanted} not in network: {subnets}")
-    span = fitting[0]
-    if wanted == span.gateway:
-        raise InvalidSpec("requested IP must differ gateway IP")
+    span = fitting_range(ranges, wanted)
     if held.is_taken(wanted):
         raise Conflict(
             f'requested IP address "{wanted}" is not available in network: {net_name}', network=net_name

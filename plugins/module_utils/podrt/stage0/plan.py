@@ -19,6 +19,7 @@ from .change import Difference
 from .compare import differences, fingerprint_key
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
 from .manifest import SourceImage, build_manifest
+from .networks import cautions, network_differences
 from .pod_changes import (
     CreatePod,
     MissingPod,
@@ -88,7 +89,21 @@ def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False
         yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes)
     else:
         yield from _state_changes(host, found, state, completes=completes)
-    return PodOutcome(wanted.built.warnings if wanted else ())
+    return PodOutcome(_warnings(host, spec, found, wanted, drift))
+
+
+def _warnings(
+    host: Host,
+    spec: PodSpec,
+    found: PodStatus | None,
+    wanted: Preparation | None,
+    drift: tuple[Difference, ...],
+) -> tuple[str, ...]:
+    """What users should hear: of the images always, of the networks where a pod is made."""
+    if wanted is None:
+        return ()
+    made = found is None or drift
+    return wanted.built.warnings + (cautions(host, wanted.built.manifest, spec.run) if made else ())
 
 
 def ensure_state(host: Host, name: PodName, state: str, *, completes: bool = False) -> Plan[PodOutcome]:
@@ -159,7 +174,10 @@ def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool)
         yield from _settle_unit(host, found, boot=boot)
     elif not running or state == "stopped" or done:
         yield from _settle_unit(host, found, boot=False)
-    if state == "restarted":
+    redefined = _redefined(host, found) if state == "started" and running and not done else ()
+    if redefined:
+        yield RestartPod(subject, redefined, name, found.uuid, boot)
+    elif state == "restarted":
         impact = "restart" if running else "none"
         difference = Difference(path, found.state.value, "restarted", "playbook", impact)
         yield (RestartPod if running else StartPod)(subject, (difference,), name, found.uuid, boot)
@@ -168,6 +186,13 @@ def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool)
     elif state == "stopped" and running:
         difference = Difference(path, "running", "stopped", "playbook", "restart")
         yield StopPod(subject, (difference,), name, found.uuid)
+
+
+def _redefined(host: Host, found: PodStatus) -> tuple[Difference, ...]:
+    """Where the networks of a running pod are defined otherwise than when it joined them."""
+    if found.runspec is None:
+        return ()
+    return network_differences(host, host.paths.pod("run", found.uuid), found.runspec)
 
 
 def _moved(found: PodStatus, *, start: bool) -> tuple[Difference, ...]:

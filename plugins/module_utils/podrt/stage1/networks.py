@@ -7,10 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import HostFailure, InvalidSpec, NotFound, PodError
-from ..net.attach import Neighbours, PortForward, attach, loopback_only
+from ..errors import HostFailure, NotFound, PodError
+from ..net.attach import JoiningPod, attach, loopback_only
 from ..net.conf import choose, load_confs
 from ..net.info import read_net_info
+from ..net.neighbours import Neighbours
+from ..net.network_plan import forwards_of, network_plan, plugin_dirs
 from ..net.resolv import from_network, resolv_conf
 from ..net.rules import rules_of_record
 from ..pod import documents
@@ -26,64 +28,58 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
     from ..net.conf import ChosenNet
     from ..net.info import NetInfo
+    from ..net.network_plan import NetworkPlan
     from ..net.rules import PodRules
     from ..pod.runspec import RunSpec
 
-_ANY = "0.0.0.0"
 _UUID_LENGTH = 36
-_OWN_TYPES = ("ptp", "bridge", "macvlan", "ipvlan")
-_OWN_IPAM = ("", "host-local", "static")
 
 
-def choose_networks(host: Host, runspec: RunSpec, report: Callable[[str], None]) -> tuple[ChosenNet, ...]:
-    """The networks that a pod joins which wants some. Raises NotFound, InvalidSpec."""
+def plan_networks(
+    host: Host, manifest: PodManifest, runspec: RunSpec, report: Callable[[str], None]
+) -> NetworkPlan:
+    """The networks that a pod joins which wants some. Raises NotFound, InvalidSpec, HostFailure."""
     try:
         confs = load_confs(host.paths.config_dirs, report)
     except OSError as err:
         raise HostFailure.of("cannot read the network configurations", err) from err
-    return choose(confs, tuple((request.name, request.args) for request in runspec.networks))
+    chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks))
+    return network_plan(chosen, forwards_of(manifest) if chosen else (), plugin_dirs(host.paths))
 
 
-def join(  # noqa: PLR0913 - one call from the start, which has nothing else to put these into
-    host: Host,
-    uuid: str,
+def join(
+    pod: JoiningPod,
     pid: int,
-    manifest: PodManifest,
-    chosen: tuple[ChosenNet, ...],
+    plan: NetworkPlan | None,
     report: Callable[[str], None],
-    *,
     later: list[Callable[[], None]],
 ) -> tuple[NetInfo, ...]:
     """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError.
 
     later gets what the apps need not wait for.
     """
-    pod = host.paths.pod("run", uuid)
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if not chosen:
+        if plan is None or not plan.attachments:
             report("networking namespace with loopback only")
             loopback_only(netns)
             return ()
-        return attach(
-            host.paths,
-            uuid,
-            netns,
-            chosen,
-            forwards(manifest),
-            pod.net_confs,
-            pod.net_info,
-            neighbours=neighbours(host.paths, uuid),
-            report=report,
-            later=later,
-        )
+        return attach(pod, netns, plan, report=report, later=later)
     finally:
         os.close(netns)
 
 
-def may_give_dns(runspec: RunSpec, chosen: tuple[ChosenNet, ...]) -> bool:
+def joining_pod(paths: Paths, uuid: str) -> JoiningPod:
+    """A pod that runs, as its networks see it."""
+    pod = paths.pod("run", uuid)
+    return JoiningPod(paths, uuid, pod.net_confs, pod.net_info, neighbours(paths, uuid))
+
+
+def may_give_dns(runspec: RunSpec, plan: NetworkPlan) -> bool:
     """Whether resolv.conf can depend on what the networks answer. Pure."""
-    return runspec.dns.mode == "auto" and any(_may_answer(net) for net in chosen)
+    return runspec.dns.mode == "auto" and any(
+        _may_answer(attachment.chosen) for attachment in plan.attachments
+    )
 
 
 def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
@@ -97,19 +93,6 @@ def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
         return ""
     dns, name = asking[0].dns, asking[0].net_name
     return resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain, from_network(name))
-
-
-def forwards(manifest: PodManifest) -> tuple[PortForward, ...]:
-    """The host's ports that lead to ports of apps. Pure. Raises InvalidSpec for a port that no app has."""
-    known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
-    found = []
-    for exposed in manifest.ports:
-        port = known.get(exposed.name)
-        if port is None:
-            raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
-        host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
-        found.append(PortForward(port.protocol, host_ip, exposed.host_port, port.port))
-    return tuple(found)
 
 
 def neighbours(paths: Paths, uuid: str) -> Neighbours:
@@ -142,9 +125,9 @@ def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
             if pod.uuid == uuid or not pid or not holds(pid, pod):
                 continue
             infos = read_net_info(pod.dir.net_info)
-            yield rules_of_record(pod.uuid, infos, forwards(documents.read_manifest(pod.dir)))
+            yield rules_of_record(pod.uuid, infos, forwards_of(documents.read_manifest(pod.dir)))
 
 
 def _may_answer(net: ChosenNet) -> bool:
     conf = net.conf
-    return bool(conf.dns.to_json()) or conf.type not in _OWN_TYPES or conf.ipam.type not in _OWN_IPAM
+    return bool(conf.dns.to_json()) or not conf.is_built_in

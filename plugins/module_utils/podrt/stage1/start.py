@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..host.paths import PodDir
-    from ..net.conf import ChosenNet
+    from ..net.network_plan import NetworkPlan
     from ..pod.cgroups import Group
     from ..pod.runspec import RunSpec
     from .sandbox import AppPlan, SandboxPlan
@@ -148,7 +148,7 @@ class _Known(Value):
     request: Request
     manifest: PodManifest
     runspec: RunSpec
-    chosen: tuple[ChosenNet, ...]
+    networks: NetworkPlan | None
     groups: tuple[Group, ...]
     waits_for_resolv: bool
 
@@ -163,13 +163,13 @@ def start(request: Request) -> Pid1:
     """
     pod = request.pod
     manifest, runspec = read_manifest(pod), read_runspec(pod)
-    chosen, waits_for_resolv = _choose_networks(request.host, runspec)
+    networks, waits_for_resolv = _plan_networks(request.host, manifest, runspec)
     child: Pid1 | None = None
     try:
         planned = cgroups.plan_groups(request.uuid, in_service=in_service())
         cgroups.record(pod, planned)
         groups = cgroups.make_groups(planned)
-        known = _Known(request, manifest, runspec, chosen, groups, waits_for_resolv)
+        known = _Known(request, manifest, runspec, networks, groups, waits_for_resolv)
         plan = _decide(known)
         child = _fork(known, plan)
         if not request.detach:
@@ -333,31 +333,24 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             work()
 
 
-def _choose_networks(host: Host, runspec: RunSpec) -> tuple[tuple[ChosenNet, ...], bool]:
-    """The networks to join, and whether what they answer goes into resolv.conf."""
+def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[NetworkPlan | None, bool]:
+    """The networks to join, None for the loopback or the host alone; whether they can say what resolv.conf is."""
     if runspec.host_network or runspec.no_network:
-        return (), False
-    from .networks import choose_networks, may_give_dns  # the host's network needs none of it
+        return None, False
+    from .networks import may_give_dns, plan_networks  # the host's network needs none of it
 
     with _setting_up_network():
-        chosen = choose_networks(host, runspec, _tell_of_networks)
-    return chosen, may_give_dns(runspec, chosen)
+        plan = plan_networks(host, manifest, runspec, _tell_of_networks)
+    return plan, may_give_dns(runspec, plan)
 
 
 def _join_networks(known: _Known, child: Pid1, later: list[Callable[[], None]]) -> None:
-    from .networks import join, resolv_of
+    from .networks import join, joining_pod, resolv_of
 
     request = known.request
     with _setting_up_network():
-        infos = join(
-            request.host,
-            request.uuid,
-            child.pid,
-            known.manifest,
-            known.chosen,
-            _tell_of_networks,
-            later=later,
-        )
+        pod = joining_pod(request.host.paths, request.uuid)
+        infos = join(pod, child.pid, known.networks, _tell_of_networks, later)
     if known.waits_for_resolv:
         text = resolv_of(infos, _tell_of_networks)
         if text:

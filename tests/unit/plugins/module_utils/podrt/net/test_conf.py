@@ -21,6 +21,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf imp
     parse_requests,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ipam import NetDns
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.kinds import Bridge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
 
 
@@ -89,7 +90,6 @@ def test_the_local_directory_replaces_the_systems(tmp_path: pathlib.Path) -> Non
         "{}",
         '{"name": "a"}',
         '{"name": "../a", "type": "ptp"}',
-        '{"name": "a", "type": "ptp", "mtu": "x"}',
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path: pathlib.Path, text: str) -> None:
@@ -97,6 +97,51 @@ def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path: pathlib.Pat
     (tmp_path / "net.d" / "10-a.conf").write_text(text)
     with pytest.raises(InvalidSpec, match=r"10-a\.conf"):
         load_confs([str(tmp_path)])
+
+
+@pytest.mark.finding("review-B7")
+@pytest.mark.parametrize(
+    ("members", "place"),
+    [
+        ('"mtu": "x"', "mtu"),
+        ('"ipMasq": "yes"', "ipMasq"),
+        ('"bridge": "a/b"', "bridge"),
+        ('"isGateway": "yes"', "isGateway"),
+        ('"hairpinMode": 1', "hairpinMode"),
+        ('"ipam": {"type": "host-local", "subnet": "x"}', r"ipam\.subnet"),
+        ('"dns": []', "dns"),
+    ],
+)
+def test_what_is_wrong_with_a_network_concerns_those_who_ask_for_it(
+    tmp_path: pathlib.Path, members: str, place: str
+) -> None:
+    put(tmp_path, "10-a.conf", "a")
+    (tmp_path / "net.d" / "20-b.conf").write_text(f'{{"name": "b", "type": "bridge", {members}}}')
+    confs = load_confs([str(tmp_path)])
+    assert [net.conf.name for net in choose(confs, parse_requests("a"))] == ["a"]
+    with pytest.raises(InvalidSpec, match=rf"20-b\.conf\.{place}"):
+        choose(confs, parse_requests("b"))
+
+
+@pytest.mark.finding("use-N6")
+def test_two_files_that_say_the_same_mean_the_same() -> None:
+    one = NetConf.parse(b'{"name":"a","type":"bridge","isGateway":true,"mtu":1400}', "10-a.conf")
+    same = NetConf.parse(
+        b'{"MTU": 1400, "IsGateway": true,\n "type": "bridge", "name": "a"}', "20-b.conf", "/d"
+    )
+    other = NetConf.parse(b'{"name":"a","type":"bridge","isGateway":false,"mtu":1400}', "10-a.conf")
+    assert one.meaning == same.meaning
+    assert one.meaning != other.meaning
+
+
+@pytest.mark.finding("use-N6")
+@pytest.mark.parametrize("kind", ["macvlan", "teleport"])
+def test_of_a_type_that_is_not_built_in_every_member_counts(kind: str) -> None:
+    one = NetConf.parse(f'{{"name":"a","type":"{kind}","master":"eth0"}}'.encode(), "a.conf")
+    same = NetConf.parse(f'{{"master": "eth0", "type":"{kind}","name":"a"}}'.encode(), "a.conf")
+    other = NetConf.parse(f'{{"name":"a","type":"{kind}","master":"eth1"}}'.encode(), "a.conf")
+    assert one.meaning == same.meaning
+    assert one.meaning != other.meaning
 
 
 @pytest.mark.behaviour("E11")
@@ -117,7 +162,7 @@ def test_every_member_is_read() -> None:
         Assigned(Address.parse("fd00::2"), 64),
     )
     assert conf.ipam.routes == (Route(Subnet.parse("10.2.0.0/16"), Address.parse("10.0.0.9")),)
-    assert conf.fields().text("bridge") == "br1"
+    assert conf.own == Bridge("br1")
 
 
 def test_ranges_of_newer_configurations_are_read() -> None:

@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, NotFound
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.plan import (
     Place,
-    bridge_name,
+    bridge_of,
     gateway_link,
     host_if_prefix,
-    require_known,
     steps_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
@@ -99,15 +98,15 @@ def test_a_default_route_is_not_added_twice() -> None:
 
 @pytest.mark.behaviour("E17")
 def test_the_gateway_is_on_the_bridge_or_on_the_pods_own_link() -> None:
-    assert bridge_name(BRIDGE) == "cni0"
+    assert bridge_of(BRIDGE) == "cni0"
     assert gateway_link(BRIDGE, PLACE) == "cni0"
     assert gateway_link(PTP, PLACE) == PLACE.host_if
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a" * 16])
 def test_a_name_that_no_bridge_can_have_is_refused(name: str) -> None:
-    with pytest.raises(InvalidSpec):
-        bridge_name(conf(f'"type": "bridge", "bridge": "{name}"'))
+    with pytest.raises(InvalidSpec, match=r"n\.conf\.bridge"):
+        conf(f'"type": "bridge", "bridge": "{name}"')
 
 
 def test_ipv6_addresses_take_the_same_road() -> None:
@@ -121,10 +120,3 @@ def test_ipv6_addresses_take_the_same_road() -> None:
 def test_ptp_without_what_it_needs_is_refused(addresses: tuple[Assigned, ...]) -> None:
     with pytest.raises(InvalidSpec):
         steps_of(PTP, Place(UUID, 0, addresses))
-
-
-@pytest.mark.behaviour("E9")
-@pytest.mark.parametrize("members", ['"type": "x"', '"type": "ptp", "ipam": {"type": "x"}'])
-def test_an_unknown_type_is_named_with_the_places_looked_in(members: str) -> None:
-    with pytest.raises(NotFound, match=r'^Could not find plugin "x" .*/etc/pods/net\.d'):
-        require_known(conf(members), ["/etc/pods/net.d"])

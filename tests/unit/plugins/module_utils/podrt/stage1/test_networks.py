@@ -10,11 +10,9 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import forwards_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.networks import (
-    forwards,
-    neighbours,
-)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.networks import neighbours
 
 UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
@@ -38,7 +36,7 @@ def test_a_port_on_the_unspecified_address_is_one_on_all(given: dict[str, str], 
             "ports": [{"name": "p", "hostPort": 8080, **given}],
         }
     )
-    (forward,) = forwards(manifest)
+    (forward,) = forwards_of(manifest)
     assert forward.host_ip == host_ip
 
 

@@ -1,0 +1,24 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what of this host's network bears on pods: two netlink dumps."""
+
+from __future__ import annotations
+
+from ..errors import HostFailure
+from .links import addresses_of
+from .network_plan import HostFacts
+from .rtsocket import RouteSocket
+
+
+def host_facts() -> HostFacts:
+    """The links and addresses of this network namespace. Raises HostFailure."""
+    try:
+        with RouteSocket() as host:
+            links = host.links()
+            names = {link.index: link.name for link in links}
+            addresses = tuple(
+                (names.get(index, ""), address, prefix) for index, address, prefix in addresses_of(host)
+            )
+    except OSError as err:
+        raise HostFailure.of("cannot read the host's links and addresses", err) from err
+    return HostFacts(tuple((link.name, link.kind) for link in links), addresses)

@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The types of networks: what each says in its configuration beside what all of them say. Pure.
+
+A type that is built in is a row of TYPES here and a row of plan's builders. Source: behaviours E16, E17.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..appc.fields import canonical_json
+from ..errors import InvalidSpec
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Union
+
+    from ..appc.fields import Fields
+
+    NetType = Union["Ptp", "Bridge", "Foreign"]
+
+IPAM_TYPES = ("", "host-local", "static")
+# Source: dev_valid_name of the kernel's net/core/dev.c.
+_LINK_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}")
+
+
+class Ptp(Value):
+    """A pair of interfaces between the pod and the host; there is nothing more to say."""
+
+
+class Bridge(Value):
+    """A bridge of the host that pods are ports of. default_gateway: the pod's way out goes by it as well."""
+
+    name: str = "cni0"
+    gateway: bool = False
+    default_gateway: bool = False
+    hairpin: bool = False
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Bridge:
+        """Read bridge, isGateway, isDefaultGateway and hairpinMode. Raises InvalidSpec with the place."""
+        name = fields.text("bridge", "cni0")
+        if not _LINK_NAME.fullmatch(name):
+            raise InvalidSpec(
+                f'"{name}" is not a name for a bridge',
+                "use at most 15 letters, digits, dashes, dots and underscores",
+                where=fields.where_of("bridge"),
+            )
+        is_default = fields.boolean("isDefaultGateway", False)
+        return cls(
+            name,
+            fields.boolean("isGateway", False) or is_default,
+            is_default,
+            fields.boolean("hairpinMode", False),
+        )
+
+
+class Foreign(Value):
+    """A type that is not built in. members: the whole configuration, in one spelling."""
+
+    members: str
+
+
+TYPES: dict[str, Callable[[Fields], NetType]] = {"ptp": lambda _fields: Ptp(), "bridge": Bridge.from_fields}
+
+
+def net_type(kind: str, fields: Fields, members: dict[str, object]) -> NetType:
+    """What a configuration says that only its type knows. Raises InvalidSpec with the place."""
+    if kind in TYPES:
+        return TYPES[kind](fields)
+    return Foreign(canonical_json(members).decode())

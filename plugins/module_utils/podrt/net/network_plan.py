@@ -1,0 +1,227 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pod's networks come to, decided before anything is touched: whatever can be wrong with them is wrong here.
+
+network_plan looks at what is asked for alone, compare_with_host at the host beside it; both are pure. What only making
+it can show, such as the address that is free, is left to attach. Source: behaviours E.1 to E.3, E22.
+"""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec, NotFound
+from ..value import Value
+from .addresses import V4_BITS, Address
+from .conf import ChosenNet, NetConf
+from .kinds import IPAM_TYPES, TYPES
+from .plan import Place, bridge_of, has_address, not_a_bridge, steps_of
+from .ranges import Assigned, fitting_range
+from .rules import PortForward
+from .steps import EnsureBridgeAddress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..appc.pod import PodManifest
+    from ..host.paths import Paths
+    from .addresses import Subnet
+
+_ANY = "0.0.0.0"
+_NOBODY = "0" * 32
+_IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
+_LOOPBACK = 127
+
+
+class Attachment(Value):
+    """A network that a pod joins. index: the number of its interface. wanted: the address asked for by IP=."""
+
+    chosen: ChosenNet
+    index: int
+    wanted: Address | None = None
+
+    @property
+    def conf(self) -> NetConf:
+        """The network."""
+        return self.chosen.conf
+
+    @property
+    def likely(self) -> tuple[Assigned, ...]:
+        """The addresses that the pod would get were all free: subnets and gateways are those that it will get."""
+        ipam = self.conf.ipam
+        if ipam.type != "host-local":
+            return ipam.static
+        spans = [ranges[0] for ranges in ipam.range_sets]
+        return tuple(Assigned(span.start, span.subnet.prefix, span.gateway) for span in spans)
+
+
+class NetworkPlan(Value):
+    """The networks that a pod joins, in order, and what is published. target: the attachment that forwards lead to."""
+
+    attachments: tuple[Attachment, ...] = ()
+    forwards: tuple[PortForward, ...] = ()
+    target: int = -1
+
+
+class HostFacts(Value):
+    """What of a host's network bears on pods. links: names with kinds. addresses: link, address, prefix length."""
+
+    links: tuple[tuple[str, str], ...] = ()
+    addresses: tuple[tuple[str, Address, int], ...] = ()
+
+
+def network_plan(
+    chosen: Sequence[ChosenNet], forwards: Sequence[PortForward], plugin_dirs: Sequence[str] = ()
+) -> NetworkPlan:
+    """Plan the networks of a pod.
+
+    Raises NotFound for a type that is not built in, InvalidSpec with the option's place or the file's for all else.
+    """
+    attachments = tuple(_attachment(net, index, plugin_dirs) for index, net in enumerate(chosen))
+    for index, forward in enumerate(forwards):
+        if forward.host_ip and Address.parse(forward.host_ip, f"ports[{index}].host_ip").bits != V4_BITS:
+            raise InvalidSpec(
+                f"{forward.host_ip} is not an IPv4 address; ports are published over IPv4 only",
+                "name an IPv4 address of the host, or none for all",
+                where=f"ports[{index}].host_ip",
+            )
+    return NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
+
+
+def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
+    """What users should hear of a plan on this host. Raises Conflict for what would fail there."""
+    kinds = dict(facts.links)
+    for attachment in plan.attachments:
+        bridge = bridge_of(attachment.conf)
+        if bridge and kinds.get(bridge, "bridge") != "bridge":
+            raise not_a_bridge(bridge)
+        held = [found[1:] for found in facts.addresses if found[0] == bridge]
+        for step in steps_of(attachment.conf, _sample(attachment)):
+            if isinstance(step, EnsureBridgeAddress):
+                has_address(step, held)
+    return (*_overlaps(plan), *_host_overlaps(plan, facts, kinds), *_absent(plan, facts))
+
+
+def plugin_dirs(paths: Paths) -> tuple[str, ...]:
+    """Where external plugins would be. Source: behaviours E9."""
+    return (f"{paths.local_config}/net.d", f"{paths.system_config}/plugins/net")
+
+
+def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
+    """The host's ports that lead to ports of apps. Raises InvalidSpec for a port that no app has."""
+    known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
+    found = []
+    for exposed in manifest.ports:
+        port = known.get(exposed.name)
+        if port is None:
+            raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
+        host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
+        found.append(PortForward(port.protocol, host_ip, exposed.host_port, port.port))
+    return tuple(found)
+
+
+def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attachment:
+    try:
+        _require_known(net.conf, plugin_dirs)
+        found = Attachment(net, index, _wanted_address(net))
+        steps_of(net.conf, _sample(found))  # says what the configuration lacks
+    except InvalidSpec as err:
+        if not net.where:
+            raise
+        raise InvalidSpec(err.message, err.hint, where=net.where) from err
+    except NotFound as err:
+        if net.where:
+            err.facts["where"] = net.where
+        raise
+    return found
+
+
+def _sample(attachment: Attachment) -> Place:
+    return Place(_NOBODY, attachment.index, attachment.likely)
+
+
+def _require_known(conf: NetConf, plugin_dirs: Sequence[str]) -> None:
+    for kind, known in ((conf.type, tuple(TYPES)), (conf.ipam.type, IPAM_TYPES)):
+        if kind not in known:
+            raise NotFound(
+                f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(plugin_dirs)}',
+                f"built in are {', '.join(TYPES)} with {', '.join(filter(None, IPAM_TYPES))}",
+                network=conf.name,
+                plugin=kind,
+            )
+
+
+def _wanted_address(net: ChosenNet) -> Address | None:
+    """Source: behaviours E14; containernetworking/cni pkg/types/args.go."""
+    args = dict(net.args)
+    unknown = [f"{key}={value}" for key, value in net.args if key not in ("IP", "IgnoreUnknown")]
+    if unknown and args.get("IgnoreUnknown") not in _IGNORE_UNKNOWN:
+        raise InvalidSpec(
+            f'network "{net.conf.name}": unknown args [{" ".join(unknown)}]', "known are IP and IgnoreUnknown"
+        )
+    if "IP" not in args:
+        return None
+    wanted, ipam = Address.parse(args["IP"], "IP"), net.conf.ipam
+    if ipam.type != "host-local":
+        raise InvalidSpec(
+            f'network "{net.conf.name}" cannot give {wanted}: its addresses are fixed in {net.conf.file_name}',
+            "take IP= out, or have host-local give the addresses",
+        )
+    fitting_range([span for ranges in ipam.range_sets for span in ranges], wanted)
+    return wanted
+
+
+def _target(attachments: Sequence[Attachment]) -> int:
+    """Where published ports lead: the first network with ipMasq, else the last. Source: behaviours E22."""
+    masked = [attachment for attachment in attachments if attachment.conf.ip_masq]
+    found = next(iter([*masked, *attachments[-1:]]), None)
+    if found is None or not any(assigned.is_v4 for assigned in found.likely):
+        raise InvalidSpec("the pod has no network with an IPv4 address to publish ports to", where="ports")
+    return found.index
+
+
+def _subnets(attachment: Attachment) -> tuple[Subnet, ...]:
+    return tuple(assigned.subnet for assigned in attachment.likely)
+
+
+def _overlaps(plan: NetworkPlan) -> tuple[str, ...]:
+    """A sentence for each two networks of the pod whose subnets share addresses."""
+    pairs = [
+        (one, other)
+        for one in plan.attachments
+        for other in plan.attachments[one.index + 1 :]
+        if any(a.overlaps(b) for a in _subnets(one) for b in _subnets(other))
+    ]
+    return tuple(
+        f'the networks "{one.conf.name}" and "{other.conf.name}" have addresses in common: '
+        "what lies there is reached by one of them only"
+        for one, other in pairs
+    )
+
+
+def _host_overlaps(plan: NetworkPlan, facts: HostFacts, kinds: dict[str, str]) -> tuple[str, ...]:
+    """A sentence for each address of the host that lies in the subnet of a network."""
+    bridges = {bridge_of(attachment.conf) for attachment in plan.attachments}
+    found = [
+        (attachment.conf.name, subnet, link, address)
+        for link, address, _prefix in facts.addresses
+        if link not in bridges and kinds.get(link) not in ("veth", "bridge")
+        for attachment in plan.attachments
+        for subnet in _subnets(attachment)
+        if subnet.holds(address)
+    ]
+    return tuple(
+        f'the subnet {subnet} of network "{name}" holds an address of this host, {address} of {link}: '
+        "what else lies there is out of reach for one side"
+        for name, subnet, link, address in found
+    )
+
+
+def _absent(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
+    """A sentence for each port that is published on an address which the host does not have."""
+    here = {str(address) for _link, address, _prefix in facts.addresses}
+    asked = dict.fromkeys(forward.host_ip for forward in plan.forwards if forward.host_ip)
+    return tuple(
+        f"{host_ip} is not an address of this host: ports published there are out of reach until it is"
+        for host_ip in asked
+        if host_ip not in here and Address.parse(host_ip).packed[0] != _LOOPBACK
+    )

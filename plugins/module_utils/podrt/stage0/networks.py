@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The networks of a pod: whether it can join them on this host, and whether they are still what it has joined."""
+
+from __future__ import annotations
+
+import os
+
+from ..appc.fields import parse_json
+from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, PodError
+from ..host.reading import read_bytes
+from ..net.conf import NetConf, choose, load_confs
+from ..net.info import read_net_info
+from .change import Difference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..appc.pod import PodManifest
+    from ..host.host import Host
+    from ..host.paths import PodDir
+    from ..net.conf import ChosenNet
+    from ..net.network_plan import NetworkPlan
+    from ..pod.runspec import RunSpec
+
+_OPTION = "networks"
+
+
+def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
+    """What users should hear of a pod's networks on this host.
+
+    Raises InvalidSpec, NotFound and Conflict for what would keep the pod from joining them, with the option's place.
+    """
+    plan = _plan(host, manifest, runspec)
+    if plan is None:
+        return ()
+    from ..net.facts import host_facts
+    from ..net.network_plan import compare_with_host
+
+    return compare_with_host(plan, host_facts())
+
+
+def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
+    """The same, for a pod that is to be there anyway."""
+    try:
+        return check_networks(host, manifest, runspec)
+    except PodError:
+        return ()
+
+
+def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Difference, ...]:
+    """Where the networks that a running pod has joined are defined otherwise by now.
+
+    The configuration is part of what is wanted, hence the playbook's; a restart joins the networks as they are now. One
+    that is no longer there is none: the pod has it.
+    """
+    if runspec.host_network or runspec.no_network:
+        return ()
+    try:
+        chosen = _chosen(host, runspec)
+    except NotFound:
+        return ()
+    joined = tuple(_joined(pod))
+    if not joined:
+        return ()  # it has not come that far
+    before, after = [conf.name for conf in joined], [net.conf.name for net in chosen]
+    if before != after:
+        return (Difference(_OPTION, ", ".join(before), ", ".join(after), "playbook", "restart"),)
+    return tuple(
+        _difference(old, net)
+        for old, net in zip(joined, chosen)
+        if old is not net.conf and old.meaning != net.conf.meaning
+    )
+
+
+def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | None:
+    if runspec.host_network or runspec.no_network:
+        return None
+    from ..net.network_plan import forwards_of, network_plan, plugin_dirs
+
+    return network_plan(_chosen(host, runspec), forwards_of(manifest), plugin_dirs(host.paths))
+
+
+def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
+    try:
+        confs = load_confs(host.paths.config_dirs)
+    except OSError as err:
+        raise HostFailure.of("cannot read the network configurations", err) from err
+    return choose(confs, tuple((request.name, request.args) for request in runspec.networks), _OPTION)
+
+
+def _joined(pod: PodDir) -> Iterator[NetConf]:
+    """The networks as the pod has joined them, in order."""
+    for info in read_net_info(pod.net_info):
+        name = os.path.basename(info.conf_path)
+        try:
+            yield NetConf.read(read_bytes(f"{pod.net_confs}/{name}"), name, pod.net_confs)
+        except (InvalidSpec, Corrupt, FileNotFoundError):
+            continue
+
+
+def _difference(old: NetConf, net: ChosenNet) -> Difference:
+    before, after = _members(old), _members(net.conf)
+    names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    return Difference(net.where, _shown(before, names), _shown(after, names), "playbook", "restart")
+
+
+def _shown(members: dict[str, str], names: list[str]) -> str | None:
+    return ", ".join(f"{name}={members[name]}" for name in names if name in members) or None
+
+
+def _members(conf: NetConf) -> dict[str, str]:
+    """The leaves of a configuration by their path."""
+    leaves: dict[str, str] = {}
+
+    def add(value: object, path: str) -> None:
+        if isinstance(value, dict):
+            for name, content in value.items():
+                add(content, f"{path}.{name}" if path else name)
+        elif isinstance(value, list):
+            for index, content in enumerate(value):
+                add(content, f"{path}[{index}]")
+        else:
+            leaves[path] = value if isinstance(value, str) else repr(value)
+
+    add(parse_json(conf.raw.encode(), conf.file_name), "")
+    return leaves

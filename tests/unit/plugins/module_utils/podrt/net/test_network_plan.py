@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that can be wrong with the networks of a pod, before anything is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Conflict,
+    InvalidSpec,
+    NotFound,
+    PodError,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
+    NetConf,
+    choose,
+    parse_requests,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
+    HostFacts,
+    NetworkPlan,
+    compare_with_host,
+    network_plan,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
+
+LOCAL = '"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}'
+STATIC = '"ipam": {"type": "static", "addresses": [{"address": "10.5.0.2/24", "gateway": "10.5.0.1"}]}'
+NETS = {
+    "ptp": f'"type": "ptp", {LOCAL}',
+    "br": f'"type": "bridge", "bridge": "br7", "isGateway": true, {LOCAL.replace("10.1", "10.2")}',
+    "plain": f'"type": "bridge", "bridge": "br8", {LOCAL.replace("10.1", "10.3")}',
+    "masq": f'"type": "ptp", "ipMasq": true, {LOCAL.replace("10.1", "10.4")}',
+    "again": f'"type": "ptp", {LOCAL}',
+    "six": '"type": "ptp", "ipam": {"type": "host-local", "subnet": "fd00::/64"}',
+    "fix": f'"type": "ptp", {STATIC}',
+    "nogw": f'"type": "ptp", {STATIC}'.replace(', "gateway": "10.5.0.1"', ""),
+    "empty": '"type": "ptp", "ipam": {"type": "static"}',
+    "none6": '"type": "ptp"',
+    "far": f'"type": "teleport", {LOCAL}',
+    "lease": '"type": "ptp", "ipam": {"type": "dhcp"}',
+}
+CONFS = tuple(
+    NetConf.parse(f'{{"name": "{name}", {members}}}'.encode(), f"{index:02}-{name}.conf", "/etc/pods/net.d")
+    for index, (name, members) in enumerate(NETS.items())
+)
+HTTP = PortForward("tcp", None, 8080, 80)
+
+
+def plan(text: str, *forwards: PortForward) -> NetworkPlan:
+    return network_plan(choose(CONFS, parse_requests(text), "networks"), forwards, ("/etc/pods/net.d",))
+
+
+def at(host_ip: str) -> PortForward:
+    return PortForward("tcp", host_ip, 8080, 80)
+
+
+@pytest.mark.finding("review-B7", "use-N13")
+@pytest.mark.parametrize(
+    ("text", "forwards", "family", "where", "message"),
+    [
+        ("far", (), NotFound, "networks[0]", 'Could not find plugin "teleport"'),
+        ("ptp,lease", (), NotFound, "networks[1]", 'Could not find plugin "dhcp"'),
+        ("ptp:IP=10.9.0.4", (), InvalidSpec, "networks[0]", "10.9.0.4 not in network: 10.1.0.0/24"),
+        ("br,ptp:IP=10.1.0.1", (), InvalidSpec, "networks[1]", "requested IP must differ gateway IP"),
+        ("ptp:IP=x", (), InvalidSpec, "networks[0]", '"x" is not an IP address'),
+        ("ptp:color=red", (), InvalidSpec, "networks[0]", r"unknown args \[color=red\]"),
+        ("ptp:color=red;IgnoreUnknown=no", (), InvalidSpec, "networks[0]", "unknown args"),
+        ("fix:IP=10.5.0.9", (), InvalidSpec, "networks[0]", "its addresses are fixed"),
+        ("nogw", (), InvalidSpec, "networks[0]", "needs a gateway"),
+        ("empty", (), InvalidSpec, "networks[0]", "gives no address"),
+        ("none6", (), InvalidSpec, "networks[0]", "gives no address"),
+        ("six", (HTTP,), InvalidSpec, "ports", "no network with an IPv4 address"),
+        ("ptp", (HTTP, at("::1")), InvalidSpec, "ports[1].host_ip", "is not an IPv4 address"),
+        ("ptp", (at("host"),), InvalidSpec, "ports[0].host_ip", "is not an IP address"),
+    ],
+)
+def test_what_cannot_be_joined_is_told_with_its_option(
+    text: str, forwards: tuple[PortForward, ...], family: type[PodError], where: str, message: str
+) -> None:
+    with pytest.raises(family, match=message) as caught:
+        plan(text, *forwards)
+    assert caught.value.facts["where"] == where
+
+
+@pytest.mark.finding("use-N13")
+def test_an_unknown_network_is_not_found_at_its_place() -> None:
+    with pytest.raises(NotFound, match="networks not found: x, y") as caught:
+        plan("ptp,x,y")
+    assert caught.value.facts["where"] == "networks[1]"
+
+
+def test_a_file_that_is_wrong_is_named_beside_the_option() -> None:
+    with pytest.raises(InvalidSpec, match=r"^networks\[0\]: 08-empty\.conf: network"):
+        plan("empty")
+
+
+@pytest.mark.behaviour("E9")
+@pytest.mark.parametrize("name", ["far", "lease"])
+def test_an_unknown_type_is_named_with_the_places_looked_in(name: str) -> None:
+    with pytest.raises(NotFound, match=r"^Could not find plugin .*/etc/pods/net\.d"):
+        plan(name)
+
+
+@pytest.mark.behaviour("E14")
+def test_unknown_arguments_pass_where_they_are_to_be_ignored() -> None:
+    (attachment,) = plan("ptp:color=red;IgnoreUnknown=1;IP=10.1.0.7").attachments
+    assert attachment.wanted == Address.parse("10.1.0.7")
+
+
+@pytest.mark.behaviour("E22")
+@pytest.mark.parametrize(
+    ("text", "name"), [("ptp,br", "br"), ("br,ptp", "br"), ("masq,again", "masq"), ("ptp,masq", "masq")]
+)
+def test_ports_lead_to_the_first_network_with_masquerading_else_to_the_last(text: str, name: str) -> None:
+    found = plan(text, HTTP)
+    assert found.attachments[found.target].conf.name == name
+
+
+@pytest.mark.parametrize(("text", "count"), [("none", 0), ("host", 0), ("ptp", 1), ("ptp,br,masq", 3)])
+def test_interfaces_are_numbered_in_order(text: str, count: int) -> None:
+    assert [found.index for found in plan(text).attachments] == list(range(count))
+
+
+@pytest.mark.finding("review-B7")
+@pytest.mark.parametrize("name", ["br", "plain"])
+def test_a_link_that_is_no_bridge_is_in_the_way(name: str) -> None:
+    link = {"br": "br7", "plain": "br8"}[name]
+    with pytest.raises(Conflict, match="is not a bridge"):
+        compare_with_host(plan(name), HostFacts(((link, "dummy"),)))
+    assert compare_with_host(plan(name), HostFacts(((link, "bridge"),))) == ()
+
+
+@pytest.mark.finding("review-B7")
+def test_another_address_on_the_bridge_is_in_the_way() -> None:
+    held = (("br7", Address.parse("10.2.0.9"), 24),)
+    with pytest.raises(Conflict, match=r"already has an IP address different from 10\.2\.0\.1/24"):
+        compare_with_host(plan("br"), HostFacts((("br7", "bridge"),), held))
+    right = (("br7", Address.parse("10.2.0.1"), 24),)
+    assert compare_with_host(plan("br"), HostFacts((("br7", "bridge"),), right)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "links", "addresses", "said"),
+    [
+        ("ptp,again", (), (), 'the networks "ptp" and "again" have addresses in common'),
+        (
+            "ptp",
+            (("lan", ""),),
+            (("lan", "10.1.0.77", 24),),
+            "holds an address of this host, 10.1.0.77 of lan",
+        ),
+        ("ptp", (("v", "veth"),), (("v", "10.1.0.1", 32),), ""),
+        ("ptp,br", (), (), ""),
+    ],
+)
+def test_subnets_that_overlap_are_told(
+    text: str, links: tuple[tuple[str, str], ...], addresses: tuple[tuple[str, str, int], ...], said: str
+) -> None:
+    held = tuple((link, Address.parse(address), prefix) for link, address, prefix in addresses)
+    found = compare_with_host(plan(text), HostFacts(links, held))
+    assert bool(found) is bool(said)
+    assert all(said in sentence for sentence in found)
+
+
+@pytest.mark.finding("review-B7")
+@pytest.mark.parametrize(
+    ("host_ip", "said"),
+    [("192.0.2.1", False), ("127.0.0.1", False), ("127.0.0.9", False), ("192.0.2.9", True)],
+)
+def test_a_port_on_an_address_that_is_not_the_hosts_is_told(host_ip: str, said: bool) -> None:
+    facts = HostFacts((("lan", ""),), (("lan", Address.parse("192.0.2.1"), 24),))
+    assert bool(compare_with_host(plan("ptp", at(host_ip)), facts)) is said
