@@ -37,8 +37,13 @@ def image_manifest(name: str, app: Mapping[str, object] | None) -> dict[str, obj
     return {**found, "app": dict(app)} if app is not None else found
 
 
-def write_image(path: pathlib.Path, name: str, app: Mapping[str, object] | None) -> pathlib.Path:
-    """An ACI with busybox in it."""
+def write_image(
+    path: pathlib.Path,
+    name: str,
+    app: Mapping[str, object] | None,
+    more: Mapping[str, tuple[int, bytes]] | None = None,
+) -> pathlib.Path:
+    """An ACI with busybox in it. more: other files, their modes and contents."""
     files = {
         "manifest": json.dumps(image_manifest(name, app)).encode(),
         "rootfs/bin/busybox": pathlib.Path(BUSYBOX).read_bytes(),
@@ -51,6 +56,10 @@ def write_image(path: pathlib.Path, name: str, app: Mapping[str, object] | None)
             archive.addfile(_entry(directory, tarfile.DIRTYPE, 0o755))
         for member, data in files.items():
             entry = _entry(member, tarfile.REGTYPE, 0o755)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+        for member, (mode, data) in (more or {}).items():
+            entry = _entry(f"rootfs/{member}", tarfile.REGTYPE, mode)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
         for applet in APPLETS.split():

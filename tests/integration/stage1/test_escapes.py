@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import execution
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import execution
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
     NO_NET,

@@ -80,6 +80,7 @@ _NR_OPEN_TREE = 428
 _NR_MOVE_MOUNT = 429
 _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
+_OPENAT2_TRIES = 128
 _NR_MOUNT_SETATTR = 442
 
 # What the C library does not wrap, or keeps for itself, and has a number of its own on each architecture.
@@ -208,7 +209,13 @@ def mount_setattr(fd: int, flags: int, attr_set: int, attr_clear: int = 0, propa
 def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """open(2) that resolves path as told: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    return _call(_NR_OPENAT2, (dir_fd, _path(path), ctypes.addressof(how), ctypes.sizeof(how)), path)
+    arguments = (dir_fd, _path(path), ctypes.addressof(how), ctypes.sizeof(how))
+    for _try in range(_OPENAT2_TRIES - 1):
+        try:
+            return _call(_NR_OPENAT2, arguments, path)
+        except BlockingIOError:
+            continue  # something was renamed or mounted anywhere while ".." was resolved
+    return _call(_NR_OPENAT2, arguments, path)
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:

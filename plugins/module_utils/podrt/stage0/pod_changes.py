@@ -12,6 +12,8 @@ from ..pod import documents, lookup
 from ..pod.lifecycle import open_pod
 from . import gc, start, units
 from .change import Change
+from .inspection import check_apps
+from .networks import check_networks
 from .preflight import check_ports
 from .prepare import Preparation, check_sources, commit, prepare, reprepare
 from .swap import bring_up, clear, clear_others, swap
@@ -196,21 +198,27 @@ def _check_unchanged(host: Host, name: str, uuid: str) -> None:
 
 
 def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
-    """Whether the sources of volumes are there and the ports are free, once the images are known."""
+    """Whether sources of volumes are there, apps can start, networks be joined and ports published, once that is known.
+
+    Raises InvalidSpec, NotFound, Conflict.
+    """
     if wanted is not None:
         check_sources(wanted.built.manifest)
+        check_apps(host, wanted.built.manifest, wanted.images)
+        check_networks(host, wanted.built.manifest, wanted.runspec)
         check_ports(host, wanted.built.manifest, replaced)
 
 
 def _check_documents(host: Host, pod: Pod) -> None:
     manifest = documents.read_manifest(pod.dir)
     check_sources(manifest)
+    check_networks(host, manifest, documents.read_runspec(pod.dir))
     check_ports(host, manifest, pod.uuid)
 
 
 def _prepare_new(host: Host, wanted: Preparation | None, replaced: str) -> str:
     found = _required(wanted)
-    check_ports(host, found.built.manifest, replaced)
+    _check(host, found, replaced)
     pod = prepare(host, found)
     try:
         commit(pod)

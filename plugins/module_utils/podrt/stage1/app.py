@@ -21,10 +21,10 @@ import termios
 
 from ..errors import HostFailure, PodError
 from ..host import syscalls
+from ..host.execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
 from ..host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, MS_REC, MS_SHARED, MS_SLAVE
 from ..value import Value
 from . import sync
-from .execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
 from .program import execute_module
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from .identity import Identity
+    from ..host.identity import Identity
     from .sandbox import Launch
 
 _UMASK = 0o022

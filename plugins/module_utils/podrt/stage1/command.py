@@ -20,6 +20,8 @@ import termios
 from ..appc.capabilities import mask_of
 from ..errors import PodError
 from ..host import syscalls
+from ..host.execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
+from ..host.identity import identity_of
 from ..host.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -39,8 +41,7 @@ from .app import (
     leave_keyring,
     take_identity,
 )
-from .execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
-from .identity import identity_of
+from .roots import MountedRoot
 from .terminal import Terminal
 
 TYPE_CHECKING = False
@@ -154,11 +155,12 @@ def _go_in(
 
 def _settle(command: Command) -> str:
     """Become who the command is run as, in its directory; the path of its program. Raises NotStarted, PodError."""
-    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = MountedRoot(fd)
     who = identity_of(root, command.user, command.group, command.groups, docker=command.docker)
     search = dict(command.environment).get("PATH")
     path = program_path(root, command.argv[0], search, command.working_directory)
-    os.close(root)
+    os.close(fd)
     go_to(command.working_directory)
     take_identity(command.bounding, (who.uid, who.gid, who.groups), may_load=not _needs_no_new_privs(command))
     return path

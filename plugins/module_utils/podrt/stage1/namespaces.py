@@ -17,16 +17,17 @@ import sys
 
 from ..errors import HostFailure, PodError
 from ..host import syscalls
+from ..host.execution import program_path
+from ..host.identity import identity_of
 from ..host.syscalls import MS_REC, MS_SLAVE
 from ..value import Value
 from . import sync
 from .app import Resolved, leave_keyring
 from .children import fork_child, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
-from .execution import program_path
-from .identity import identity_of
 from .program import ENVIRONMENT, sealed
 from .rehearsal import rehearse
+from .roots import MountedRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,7 +185,9 @@ def _finish(app: AppPlan) -> Resolved:
             argv=_argv(root, launch, launch.argv),
             pre_start=_argv(root, launch, launch.pre_start),
             post_stop=_argv(root, launch, launch.post_stop),
-            identity=identity_of(root, launch.user, launch.group, launch.groups, docker=launch.docker),
+            identity=identity_of(
+                MountedRoot(root), launch.user, launch.group, launch.groups, docker=launch.docker
+            ),
         )
     finally:
         os.close(root)
@@ -204,7 +207,7 @@ def _open_root(app: AppPlan) -> int:
 def _argv(root: int, launch: Launch, argv: tuple[str, ...]) -> tuple[str, ...]:
     if not argv:
         return ()
-    return (program_path(root, argv[0], launch.search, launch.working_directory), *argv[1:])
+    return (program_path(MountedRoot(root), argv[0], launch.search, launch.working_directory), *argv[1:])
 
 
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:

@@ -21,6 +21,37 @@ _FILE_MODE = 0o644
 _LONGEST = 1 << 20
 
 
+class MountedRoot:
+    """An app's root that is mounted, by a descriptor of it. Source of the methods: host.execution.AppRoot."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def owner(self, path: str) -> os.stat_result:
+        """A final link is not followed."""
+        return owner(self._fd, path)
+
+    def look(self, path: str) -> os.stat_result:
+        """Links are followed."""
+        fd = open_path(self._fd, path)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def may_execute(self, path: str) -> bool:
+        """Whether anybody may."""
+        return bool(self.look(path).st_mode & 0o111)
+
+    def open(self, path: str) -> int:
+        """To read."""
+        return open_path(self._fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+
+    def read(self, path: str) -> bytes:
+        """At most 1 MB."""
+        return read(self._fd, path)
+
+
 def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
     """Open what is at a path of the app, links followed. Raises OSError."""
     return syscalls.openat2(

@@ -11,7 +11,7 @@ import _signal
 import os
 
 from ..errors import PodError
-from .execution import pass_on
+from ..host.execution import pass_on
 from .start import STOPS, Request, start, warn
 from .teardown import remove_groups, take_down
 

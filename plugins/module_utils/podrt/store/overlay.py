@@ -100,8 +100,8 @@ class Layering:
             os.close(inner)
 
 
-def is_opaque(fd: int) -> bool:
-    """Whether a directory hides all that is in its place in the layers below."""
+def is_opaque(fd: int | str) -> bool:
+    """Whether a directory, by a descriptor or its path, hides all that is in its place in the layers below."""
     try:
         return os.getxattr(fd, _OPAQUE) == b"y"
     except OSError as err:

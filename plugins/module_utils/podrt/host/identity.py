@@ -1,12 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who an app is: user and group texts to numbers, looked up inside the app's root. Source: behaviours C15, C16."""
+"""Who an app is: user and group texts to numbers, looked up in the app's root. Source: behaviours C15, C16."""
 
 from __future__ import annotations
 
+import contextlib
+
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..value import Value
-from . import roots
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .execution import AppRoot
 
 _PASSWD_FIELDS = 7
 _GROUP_FIELDS = 4
@@ -32,48 +39,62 @@ class Identity(Value):
                 raise InvalidSpec(f"{what} {number} is out of range", f"use 0 to {_LARGEST}", where=what)
 
 
-def identity_of(root: int, user: str, group: str, groups: tuple[int, ...], *, docker: bool) -> Identity:
-    """Who user and group are in the app's root. docker: the image was converted from a docker one. Raises PodError."""
-    uid = user_id(root, user)
+def identity_of(root: AppRoot, user: str, group: str, gids: tuple[int, ...], *, docker: bool) -> Identity:
+    """Who runs as this user and group. docker: a user without a group, which says both, is its own group.
+
+    Raises InvalidSpec, NotFound, HostFailure; facts["what"] is user or group.
+    """
+    with _told_as("user"):
+        uid = user_id(root, user)
     try:
-        gid = group_id(root, group)
+        with _told_as("group"):
+            gid = group_id(root, group)
     except PodError:
-        # What docker calls a user without a group: behaviours C15.
+        # Source: behaviours C15.
         if not (docker and user == group):
             raise
         gid = uid
-    return Identity(uid, gid, groups)
+    return Identity(uid, gid, gids)
 
 
-def user_id(root: int, text: str) -> int:
+def user_id(root: AppRoot, text: str) -> int:
     """The uid that a text means: root, a number, a path whose owner it is, or a name. Raises NotFound, HostFailure."""
     if text.startswith("/"):
         return _owner(root, text)[0]
     return _number(root, text, "/etc/passwd", _PASSWD_FIELDS, "user")
 
 
-def group_id(root: int, text: str) -> int:
+def group_id(root: AppRoot, text: str) -> int:
     """The gid that a text means. Raises NotFound, HostFailure."""
     if text.startswith("/"):
         return _owner(root, text)[1]
     return _number(root, text, "/etc/group", _GROUP_FIELDS, "group")
 
 
-def _owner(root: int, path: str) -> tuple[int, int]:
+@contextlib.contextmanager
+def _told_as(what: str) -> Iterator[None]:
     try:
-        found = roots.owner(root, path)
+        yield
+    except PodError as err:
+        err.facts["what"] = what
+        raise
+
+
+def _owner(root: AppRoot, path: str) -> tuple[int, int]:
+    try:
+        found = root.owner(path)
     except OSError as err:
         raise HostFailure.of(f"cannot find the owner of {path} in the image", err) from err
     return found.st_uid, found.st_gid
 
 
-def _number(root: int, text: str, table: str, fields: int, what: str) -> int:
+def _number(root: AppRoot, text: str, table: str, fields: int, what: str) -> int:
     if text == "root":
         return 0
     if text.isascii() and text.isdigit():
         return int(text)
     try:
-        lines = roots.read(root, table).decode(errors="surrogateescape").splitlines()
+        lines = root.read(table).decode(errors="surrogateescape").splitlines()
     except OSError as err:
         raise HostFailure.of(f'cannot look up {what} "{text}" in {table} of the image', err) from err
     for line in lines:

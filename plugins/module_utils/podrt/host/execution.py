@@ -11,7 +11,29 @@ import stat
 import struct
 
 from ..errors import InvalidSpec, NotFound
-from . import roots
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class AppRoot(Protocol):
+        """The root of an app, mounted or not; paths are the app's."""
+
+        def owner(self, path: str) -> os.stat_result:
+            """The state of what is at a path, a final link not followed. Raises OSError."""
+
+        def look(self, path: str) -> os.stat_result:
+            """The state of what is at a path, links followed. Raises OSError."""
+
+        def may_execute(self, path: str) -> bool:
+            """Whether what is at a path is executable, as far as can be told."""
+
+        def open(self, path: str) -> int:
+            """A descriptor to read what is at a path, which is no FIFO to wait for. Raises OSError."""
+
+        def read(self, path: str) -> bytes:
+            """The content of a small regular file. Raises OSError."""
+
 
 EXEC_FAILED = 203
 CHDIR_FAILED = 200
@@ -23,7 +45,7 @@ _TABLE_BYTES = 1 << 16
 _CLASS_64 = 2
 
 
-def program_path(root: int, name: str, search: str | None, working_directory: str) -> str:
+def program_path(root: AppRoot, name: str, search: str | None, working_directory: str) -> str:
     """Where the app finds what its exec names; a path need not exist, a bare name must.
 
     Raises NotFound, InvalidSpec.
@@ -42,13 +64,14 @@ def program_path(root: int, name: str, search: str | None, working_directory: st
     raise NotFound(f'error looking up "{name}"', "give the absolute path of the program", program=name)
 
 
-def complaint(path: str) -> str:
-    """Why this process cannot execute a path, "" when nothing is seen to be wrong.
+def complaint(path: str, root: AppRoot | None = None) -> str:
+    """Why a path cannot be executed, "" when nothing is seen to be wrong.
 
-    Names the file that is missing: the program, or the interpreter that it needs.
+    root: that of the app, by default what this process sees. The file that is missing is named: the program, or the
+    interpreter that it needs.
     """
     for _step in range(4):
-        wrong, needed = _look(path)
+        wrong, needed = _look(root or _HERE, path)
         if wrong or not needed:
             return wrong
         path = needed
@@ -76,24 +99,42 @@ def pass_on(status: int) -> int:
     return os.WEXITSTATUS(status)
 
 
-def _is_program(root: int, path: str) -> bool:
+def _is_program(root: AppRoot, path: str) -> bool:
     try:
-        fd = roots.open_path(root, path)
+        mode = root.look(path).st_mode
     except OSError:
         return False
-    try:
-        mode = os.fstat(fd).st_mode
-    finally:
-        os.close(fd)
     return stat.S_ISREG(mode) and bool(mode & 0o111)
 
 
-def _look(path: str) -> tuple[str, str]:
+class _Here:
+    """The root that this process is in, as it may use it."""
+
+    owner = staticmethod(os.lstat)
+    look = staticmethod(os.stat)
+
+    def may_execute(self, path: str) -> bool:
+        """Source: access(2)."""
+        return os.access(path, os.X_OK, effective_ids=True)
+
+    def open(self, path: str) -> int:
+        """Source: open(2)."""
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def read(self, path: str) -> bytes:
+        """Nothing is looked up in a table here."""
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path)
+
+
+_HERE = _Here()
+
+
+def _look(root: AppRoot, path: str) -> tuple[str, str]:
     """What is wrong with a file, and which interpreter it needs."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode) or not os.access(path, os.X_OK, effective_ids=True):
+        if not stat.S_ISREG(root.look(path).st_mode) or not root.may_execute(path):
             return f'"{_shown(path)}" is not executable', ""
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = root.open(path)
     except PermissionError:
         return "", ""  # what may be executed need not be readable
     except OSError as err:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Users and groups of an image, and paths that stay in it."""
+"""Users, groups and programs of an image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     InvalidSpec,
     NotFound,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import roots
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.execution import (
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.execution import (
     complaint,
     program_path,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.identity import (
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.identity import (
     Identity,
     group_id,
     user_id,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.roots import MountedRoot
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.layered import LayeredRoot
 
 
 @pytest.fixture
@@ -41,10 +42,14 @@ def image(tmp_path: pathlib.Path) -> pathlib.Path:
     return top
 
 
-@pytest.fixture
-def root(image: pathlib.Path) -> Iterator[int]:
+@pytest.fixture(params=["mounted", "layered"])
+def root(image: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[MountedRoot | LayeredRoot]:
+    """The same lookups answer before a start and in it."""
+    if request.param == "layered":
+        yield LayeredRoot([str(image)])
+        return
     fd = os.open(image, os.O_PATH)
-    yield fd
+    yield MountedRoot(fd)
     os.close(fd)
 
 
@@ -52,19 +57,21 @@ def root(image: pathlib.Path) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("text", "uid"), [("root", 0), ("0", 0), ("4294967294", 4294967294), ("worker", 100)]
 )
-def test_a_user_is_a_number_or_in_the_image(root: int, text: str, uid: int) -> None:
+def test_a_user_is_a_number_or_in_the_image(root: MountedRoot | LayeredRoot, text: str, uid: int) -> None:
     assert user_id(root, text) == uid
 
 
 @pytest.mark.behaviour("C15")
 @pytest.mark.parametrize("text", ["nobody", "short", "odd", "-1", "1x", "worker:x"])
-def test_a_user_that_is_not_there(root: int, text: str) -> None:
+def test_a_user_that_is_not_there(root: MountedRoot | LayeredRoot, text: str) -> None:
     with pytest.raises(NotFound, match=f'"{text}" user not found'):
         user_id(root, text)
 
 
 @pytest.mark.behaviour("C15")
-def test_a_path_means_its_owner_and_links_are_not_followed(root: int, image: pathlib.Path) -> None:
+def test_a_path_means_its_owner_and_links_are_not_followed(
+    root: MountedRoot | LayeredRoot, image: pathlib.Path
+) -> None:
     (image / "link").symlink_to("/etc/passwd")
     assert user_id(root, "/etc/passwd") == os.getuid()
     assert group_id(root, "/link") == os.getgid()
@@ -81,7 +88,7 @@ def test_nobody_has_the_number_that_means_no_change(who: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "endless"])
 def test_a_table_that_is_no_file_of_a_usual_size_is_an_error(
-    root: int, image: pathlib.Path, kind: str
+    root: MountedRoot | LayeredRoot, image: pathlib.Path, kind: str
 ) -> None:
     table = image / "etc" / "group"
     table.unlink()
@@ -96,14 +103,14 @@ def test_a_table_that_is_no_file_of_a_usual_size_is_an_error(
         group_id(root, "workers")
 
 
-def test_an_image_without_tables(root: int, image: pathlib.Path) -> None:
+def test_an_image_without_tables(root: MountedRoot | LayeredRoot, image: pathlib.Path) -> None:
     (image / "etc" / "group").unlink()
     with pytest.raises(HostFailure, match="no such file"):
         group_id(root, "workers")
 
 
 def test_tables_behind_links_are_those_of_the_image(
-    root: int, image: pathlib.Path, tmp_path: pathlib.Path
+    root: MountedRoot | LayeredRoot, image: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "passwd").write_text("evil:x:0:0::/:\n")
     (image / "etc" / "passwd").unlink()
@@ -123,12 +130,14 @@ def test_tables_behind_links_are_those_of_the_image(
         ("tool", "bin", "/", "/bin/tool"),
     ],
 )
-def test_where_a_program_is(root: int, name: str, search: str | None, directory: str, path: str) -> None:
+def test_where_a_program_is(
+    root: MountedRoot | LayeredRoot, name: str, search: str | None, directory: str, path: str
+) -> None:
     assert program_path(root, name, search, directory) == path
 
 
 @pytest.mark.behaviour("C12")
-def test_a_program_that_is_nowhere(root: int, image: pathlib.Path) -> None:
+def test_a_program_that_is_nowhere(root: MountedRoot | LayeredRoot, image: pathlib.Path) -> None:
     (image / "etc" / "plain").touch()
     for search in ("/etc", "/nosuch", "/bin"):
         with pytest.raises(NotFound, match='error looking up "plain"'):
@@ -178,39 +187,3 @@ def test_a_program_that_only_looks_like_one_is_left_to_the_kernel(tmp_path: path
         )
         program.chmod(0o755)
         assert complaint(str(program)) == ""
-
-
-@pytest.mark.behaviour("C25")
-def test_missing_parts_are_made_where_links_lead(root: int, image: pathlib.Path) -> None:
-    (image / "away").symlink_to("../../../etc")
-    (image / "dangling").symlink_to("deep/er")
-    os.close(roots.open_file(root, "/away/new"))
-    os.close(roots.open_dir(root, "/dangling/../x/y"))
-    assert (image / "etc" / "new").is_file()
-    assert (image / "deep" / "x" / "y").is_dir()
-    assert (image / "deep" / "er").is_dir()
-
-
-def test_links_that_go_round_are_an_error(root: int, image: pathlib.Path) -> None:
-    (image / "a").symlink_to("b")
-    (image / "b").symlink_to("a")
-    with pytest.raises(OSError, match="Too many levels"):
-        roots.open_dir(root, "/a/x")
-
-
-@pytest.mark.parametrize("name", ["link", "file"])
-def test_a_directory_of_our_own_is_no_link_and_no_file(root: int, image: pathlib.Path, name: str) -> None:
-    (image / "link").symlink_to("etc")
-    (image / "file").touch()
-    with pytest.raises(NotADirectoryError):
-        roots.open_own_dir(root, f"/{name}")
-    os.close(roots.open_own_dir(root, "/made"))
-
-
-def test_directories_get_their_mode_and_others_are_left_alone(root: int, image: pathlib.Path) -> None:
-    roots.make_dir(root, "/tmp", 0o1777)
-    roots.make_dir(root, "/bin", 0o700)
-    assert (image / "tmp").stat().st_mode & 0o7777 == 0o1777
-    assert (image / "bin").stat().st_mode & 0o7777 == 0o755
-    roots.make_link(root, "/etc/passwd", "elsewhere")
-    assert not (image / "etc" / "passwd").is_symlink()

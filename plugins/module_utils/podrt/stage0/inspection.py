@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What would keep the apps of a pod from starting, read from their rendered images: nothing is mounted for it.
+
+The lookups are those of a start. What a volume brings, what a pre-start handler makes and what only the app's user may
+not do is left to the rehearsal. Source: behaviours C12 to C16.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from ..appc.volumes import HostVolume
+from ..errors import InvalidSpec, NotFound, PodError
+from ..host.execution import complaint, program_path
+from ..host.identity import identity_of
+from ..store import trees
+from ..store.layered import Covered, LayeredRoot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ..appc.app import App
+    from ..appc.pod import PodManifest, RuntimeApp
+    from ..host.host import Host
+    from .manifest import SourceImage
+
+# What every app finds there is not the image's.
+_MADE = (
+    "/dev",
+    "/proc",
+    "/sys",
+    "/tmp",
+    "/run",
+    "/etc/mtab",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/resolv.conf",
+)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+
+
+def check_apps(host: Host, manifest: PodManifest, images: Sequence[SourceImage]) -> None:
+    """Raise InvalidSpec, with the option's place, for an app that its image does not let start as described.
+
+    images: one for each app, in order. One that is not rendered yet says nothing.
+    """
+    for index, (app, image) in enumerate(zip(manifest.apps, images)):
+        layers = _layers(host, image)
+        if layers and app.app is not None:
+            _check_app(
+                manifest, app, app.app, layers, f"apps[{index}]", docker=image.manifest.of_docker_origin
+            )
+
+
+def _layers(host: Host, image: SourceImage) -> tuple[str, ...]:
+    tree = trees.tree_of(host.paths, image.id)
+    return trees.lower_dirs(host.paths, tree) if trees.is_rendered(host.paths, tree) else ()
+
+
+def _check_app(
+    manifest: PodManifest, runtime: RuntimeApp, app: App, layers: tuple[str, ...], where: str, *, docker: bool
+) -> None:
+    targets = [_clean(mount.path) for mount in runtime.mounts]
+    directory = app.working_directory or "/"
+    root = LayeredRoot(layers, (*_MADE, *targets), directory)
+    _where_known(lambda: _check_identity(root, app, where, docker=docker))
+    for option, argv in _programs(app):
+        _where_known(lambda: _check_program(root, app, argv, f"{where}.{option}"))  # noqa: B023 - called at once
+    if not app.handler("pre-start"):
+        _where_known(lambda: _check_directory(root, directory, where))
+    image = LayeredRoot(layers, _MADE)
+    for mount in runtime.mounts:
+        volume = manifest.volume(mount.volume)
+        source = volume.source if isinstance(volume, HostVolume) else ""
+        _where_known(lambda: _check_target(image, mount.path, source, f"{where}.mounts"))  # noqa: B023
+
+
+def _where_known(check: Callable[[], None]) -> None:
+    """Check something, unless what is to be checked is not the image's."""
+    try:
+        check()
+    except Covered:
+        return
+
+
+def _check_identity(root: LayeredRoot, app: App, where: str, *, docker: bool) -> None:
+    try:
+        identity_of(root, app.user, app.group, app.supplementary_gids, docker=docker)
+    except PodError as err:
+        option = err.facts.get("what") or "supplementary_gids"
+        raise InvalidSpec(err.message, err.hint, where=f"{where}.{option}") from err
+
+
+def _programs(app: App) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What is executed, by option."""
+    yield "exec", app.exec
+    for option, event in (("pre_start", "pre-start"), ("post_stop", "post-stop")):
+        handler = app.handler(event)
+        if handler:
+            yield option, handler.exec
+
+
+def _check_program(root: LayeredRoot, app: App, argv: tuple[str, ...], where: str) -> None:
+    try:
+        path = program_path(root, argv[0], dict(app.environment).get("PATH"), app.working_directory or "/")
+    except NotFound as err:
+        raise InvalidSpec(err.message, err.hint, where=where) from err
+    made_first = app.handler("pre-start") is not None and not where.endswith("pre_start")
+    wrong = "" if made_first else complaint(path, root)
+    if wrong:
+        raise InvalidSpec(wrong, "name a program that the image has", where=where)
+
+
+def _check_directory(root: LayeredRoot, directory: str, where: str) -> None:
+    try:
+        wrong = "" if stat.S_ISDIR(root.look(directory).st_mode) else os.strerror(errno.ENOTDIR)
+    except OSError as err:
+        wrong = err.strerror or str(err)
+    if wrong:
+        raise InvalidSpec(
+            f'cannot use the working directory "{directory}": {wrong}',
+            "name a directory that the image has, or mount one there",
+            where=f"{where}.working_dir",
+        )
+
+
+def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> None:
+    """A file goes over a file, a directory over a directory; what is missing is made. source: "" is a directory."""
+    try:
+        is_dir = stat.S_ISDIR(os.stat(source).st_mode) if source else True
+        over_dir = stat.S_ISDIR(root.look("/" + target).st_mode)
+    except OSError as err:
+        if err.errno in _NOT_THERE:
+            return
+        raise InvalidSpec(f"cannot mount at {target}: {err.strerror}", where=where) from err
+    if is_dir != over_dir:
+        kinds = ("a directory", "no directory")
+        raise InvalidSpec(
+            f"cannot mount {source or 'the volume'}, which is {kinds[not is_dir]}, at {target}, "
+            f"which is {kinds[not over_dir]} in the image",
+            "mount a file over a file and a directory over a directory",
+            where=where,
+        )
+
+
+def _clean(path: str) -> str:
+    return os.path.normpath("/" + path.lstrip("/"))

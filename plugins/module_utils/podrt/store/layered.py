@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The root of an image read from its layers, as the kernel would show it were they mounted over one another.
+
+Nobody but the store writes there. Every component is looked at before it is used and no link is left to the kernel, so
+that none leads out. Source: kernel Documentation/filesystems/overlayfs.rst.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from .overlay import is_opaque, is_whiteout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LINKS = 40
+_LONGEST = 1 << 20
+
+
+class Covered(Exception):
+    """The path leads to where something else is mounted: what is there, the image does not say."""
+
+
+class LayeredRoot:
+    """The root of an app that is not mounted, as host.execution.AppRoot wants one.
+
+    layers: directories, topmost first. covered: clean absolute paths over which something is mounted. directory: where
+    relative paths begin.
+    """
+
+    def __init__(self, layers: Sequence[str], covered: Sequence[str] = (), directory: str = "/") -> None:
+        self._layers = list(layers)
+        self._covered = frozenset(covered)
+        self._directory = directory
+
+    def owner(self, path: str) -> os.stat_result:
+        """The state of what is at a path, a final link not followed. Raises OSError, Covered."""
+        return self._find(path, follow=False)[0]
+
+    def look(self, path: str) -> os.stat_result:
+        """The state of what is at a path, links followed. Raises OSError, Covered."""
+        return self._find(path, follow=True)[0]
+
+    def may_execute(self, path: str) -> bool:
+        """Whether anybody may. Raises OSError, Covered."""
+        return bool(self.look(path).st_mode & 0o111)
+
+    def open(self, path: str) -> int:
+        """A descriptor to read what is at a path. Raises OSError, Covered."""
+        found = self._find(path, follow=True)[1]
+        return os.open(found, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def read(self, path: str) -> bytes:
+        """The content of a regular file, 1 MB at most. Raises OSError, Covered."""
+        with os.fdopen(self.open(path), "rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file", path)
+            if found.st_size > _LONGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+            return file.read(_LONGEST) or b""
+
+    def _find(self, path: str, *, follow: bool) -> tuple[os.stat_result, str]:
+        """The state of what is at a path, and where it lies. Each directory on the way is one in several layers."""
+        todo = _parts(os.path.join(self._directory, path))
+        done: list[tuple[str, list[str]]] = []
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part in (".", ".."):
+                done[-1:] = [] if part == ".." else done[-1:]
+                continue
+            here = "/" + "/".join([name for name, _dirs in done] + [part])
+            if here in self._covered:
+                raise Covered(path)
+            info, places = self._child(done[-1][1] if done else self._layers, part, here)
+            if stat.S_ISLNK(info.st_mode) and (todo or follow):
+                links += 1
+                if links > _LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                target = os.readlink(places[0])
+                done = [] if target.startswith("/") else done
+                todo += _parts(target)
+            elif stat.S_ISDIR(info.st_mode):
+                done.append((part, places))
+            elif todo:
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+            else:
+                return info, places[0]
+        place = done[-1][1][0] if done else self._layers[0]
+        return os.lstat(place), place
+
+    def _child(self, directories: Sequence[str], name: str, path: str) -> tuple[os.stat_result, list[str]]:
+        shown, places = _shown(directories, name)
+        if shown is not None:
+            return shown, places
+        if any(covered.startswith(f"{path}/") for covered in self._covered):
+            raise Covered(path)  # what is mounted deeper makes it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+
+def _parts(path: str) -> list[str]:
+    """The components, the first one last. A dot stays: what it follows must be a directory, as before a last slash."""
+    return [part for part in reversed((f"{path}." if path.endswith("/") else path).split("/")) if part]
+
+
+def _shown(directories: Sequence[str], name: str) -> tuple[os.stat_result | None, list[str]]:
+    """What has a name in a directory of several layers: its state, and where it is, a directory in each layer."""
+    places: list[str] = []
+    shown: os.stat_result | None = None
+    for directory in directories:
+        place = f"{directory}/{name}"
+        try:
+            info = os.lstat(place)
+        except FileNotFoundError:
+            continue
+        if is_whiteout(info):
+            break
+        if not stat.S_ISDIR(info.st_mode):
+            if shown is None:
+                return info, [place]
+            break
+        shown = shown or info
+        places.append(place)
+        if is_opaque(place):
+            break
+    return shown, places

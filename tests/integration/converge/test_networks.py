@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks of a pod that converges: what is wrong with them is known before, what has become of them afterwards."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
+
+NET = {"name": "red", "type": "ptp", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24"}}
+FILES = {
+    "20-bad.conf": {**NET, "name": "bad", "type": "bridge", "bridge": "a/b"},
+    "30-far.conf": {**NET, "name": "far", "type": "teleport"},
+    "40-lo.conf": {**NET, "name": "onlo", "type": "bridge", "bridge": "lo"},
+    "50-six.conf": {**NET, "name": "six", "ipam": {"type": "host-local", "subnet": "fd00:77::/64"}},
+}
+HTTP = {"name": "http", "host_port": 8093}
+
+
+def define(host: Host, file_name: str, conf: dict[str, Any], **dump: Any) -> None:
+    directory = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / file_name).write_text(json.dumps(conf, **dump))
+
+
+@pytest.fixture
+def nets(host: Host) -> Host:
+    define(host, "10-red.conf", NET)
+    for name, conf in FILES.items():
+        define(host, name, conf)
+    return host
+
+
+@pytest.mark.finding("review-B7", "use-N7", "use-N13")
+def test_what_keeps_a_pod_from_its_networks_is_known_before_the_old_one_is_touched(nets: Host) -> None:
+    old = nets.pod(networks=["red"])["pod"]
+    for options, kind, where in (
+        ({"networks": ["bad"]}, "invalid-spec", "bridge"),
+        ({"networks": ["red:IP=10.9.9.9"]}, "invalid-spec", "networks[0]"),
+        ({"networks": ["default", "red:IP=10.77.0.1"]}, "invalid-spec", "networks[1]"),
+        ({"networks": ["red:color=blue"]}, "invalid-spec", "networks[0]"),
+        ({"networks": ["six"], "ports": [HTTP]}, "invalid-spec", "ports"),
+        ({"networks": ["red"], "ports": [{**HTTP, "host_ip": "::1"}]}, "invalid-spec", "ports[0].host_ip"),
+        ({"networks": ["far"]}, "not-found", "networks[0]"),
+        ({"networks": ["red", "unknown"]}, "not-found", "networks[1]"),
+        ({"networks": ["onlo"]}, "conflict", ""),
+    ):
+        foretold, done = nets.pod(check=True, **options), nets.pod(**options)
+        assert done["failed"] and done["error"] == kind, done
+        assert where in str(done["facts"].get("where", "")), done
+        assert not done.get("changes"), done
+        if kind == "invalid-spec":
+            assert (foretold["failed"], foretold["msg"]) == (True, done["msg"])
+        else:  # another task may cure it first
+            assert any(done["msg"].partition(" (")[0] in said for said in foretold["warnings"]), foretold
+        again = nets.pod(networks=["red"])
+        assert (again["changed"], again["pod"]["pid"]) == (False, old["pid"])
+
+
+@pytest.mark.finding("review-B7")
+def test_what_is_odd_about_networks_is_told_when_a_pod_is_made(nets: Host) -> None:
+    options = {"networks": ["red"], "ports": [{**HTTP, "host_ip": "192.0.2.77"}]}
+    nets.task("pod_image", name=nets.image, insecure_options=["image"])
+    for check in (True, False):
+        (said,) = nets.pod(check=check, **options)["warnings"]
+        assert said.startswith("192.0.2.77 is not an address of this host")
+
+
+@pytest.mark.finding("use-N6")
+def test_a_network_that_is_defined_otherwise_is_a_difference(nets: Host) -> None:
+    old = nets.pod(networks=["red"])["pod"]
+    define(nets, "10-red.conf", dict(reversed(NET.items())), indent=3)
+    assert nets.pod(networks=["red"])["changed"] is False
+    define(nets, "10-red.conf", {**NET, "ipMasq": True, "mtu": 1400})
+    foretold = nets.pod(check=True, networks=["red"])
+    done = nets.pod(networks=["red"])
+    (change,) = done["changes"]
+    assert foretold["changes"] == done["changes"]
+    assert change == {
+        "path": "networks[0]",
+        "before": None,
+        "after": "ipMasq=True, mtu=1400",
+        "reason": "playbook",
+        "impact": "restart",
+    }
+    assert done["pod"]["uuid"] != old["uuid"]
+    assert nets.pod(networks=["red"])["changed"] is False
+    define(nets, "10-red.conf", {**NET, "ipam": {"type": "host-local", "subnet": "10.78.0.0/24"}})
+    (change,) = nets.pod(networks=["red"])["changes"]
+    assert "subnet=10.77.0.0/24" in change["before"] and "ipam.subnet=10.78.0.0/24" in change["after"]
+
+
+@pytest.mark.finding("use-N6")
+def test_a_network_of_others_that_changes_is_none(nets: Host) -> None:
+    nets.pod(networks=["red"])
+    define(nets, "20-bad.conf", {**NET, "name": "bad"})
+    assert nets.pod(networks=["red"])["changed"] is False

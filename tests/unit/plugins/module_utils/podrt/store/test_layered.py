@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Layers read as the kernel shows them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import random
+import stat
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.roots import MountedRoot
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.layered import (
+    Covered,
+    LayeredRoot,
+)
+
+NAMES = ("a", "b", "c")
+TARGETS = ("a", "../b", "/c/a", "/", ".", "../../../../etc", "b/../c", "/nowhere")
+
+
+def path_of(chance: random.Random, depth: int = 4) -> str:
+    return "/" + "/".join(chance.choice((*NAMES, "..", ".")) for _part in range(chance.randint(1, depth)))
+
+
+def grow(chance: random.Random, layer: pathlib.Path, depth: int = 0) -> None:
+    """A layer of anything that a layer can have."""
+    for name in NAMES:
+        place, kind = (
+            layer / name,
+            chance.choice(("dir", "dir", "file", "link", "whiteout", "opaque", "none")),
+        )
+        if kind in ("dir", "opaque") and depth < 3:
+            place.mkdir()
+            if kind == "opaque":
+                os.setxattr(place, "trusted.overlay.opaque", b"y")
+            grow(chance, place, depth + 1)
+        elif kind == "file":
+            place.write_text(f"{layer}/{name}")
+        elif kind == "link":
+            place.symlink_to(chance.choice(TARGETS))
+        elif kind == "whiteout":
+            os.mknod(place, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def told(look: object, path: str) -> object:
+    """What a lookup gives: the kind of a file with its size, or the number of the error."""
+    try:
+        found = look(path)  # type: ignore[operator]
+    except OSError as err:
+        return err.errno
+    size = found.st_size if not stat.S_ISDIR(found.st_mode) else 0
+    return found.st_mode, found.st_uid, size
+
+
+@pytest.mark.root
+@pytest.mark.finding("use-N7")
+@pytest.mark.parametrize("seed", range(12))
+def test_every_path_leads_where_the_kernel_says(tmp_path: pathlib.Path, seed: int) -> None:
+    chance = random.Random(seed)
+    layers = [tmp_path / f"layer{number}" for number in range(3)]
+    for layer in layers:
+        layer.mkdir()
+        grow(chance, layer)
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    syscalls.mount("overlay", str(merged), "overlay", 0, f"lowerdir={':'.join(map(str, layers))}")
+    fd = os.open(merged, os.O_PATH)
+    try:
+        ours, kernels = LayeredRoot([str(layer) for layer in layers]), MountedRoot(fd)
+        for path in [path_of(chance) for _path in range(300)]:
+            assert told(ours.look, path) == told(kernels.look, path), path
+            assert told(ours.owner, path) == told(kernels.owner, path), path
+    finally:
+        os.close(fd)
+        syscalls.umount(str(merged), syscalls.MNT_DETACH)
+
+
+@pytest.mark.parametrize("path", ["/data", "/data/x", "/link/x", "/etc/../data", "/up"])
+def test_what_is_mounted_over_is_not_the_images(tmp_path: pathlib.Path, path: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    (tmp_path / "up").symlink_to("/data/y")
+    root = LayeredRoot([str(tmp_path)], ["/data"])
+    with pytest.raises(Covered):
+        root.look(path)
+    assert stat.S_ISDIR(root.look("/etc").st_mode)
+
+
+def test_a_file_is_read_through_links_and_a_pipe_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("of the image")
+    (tmp_path / "users").symlink_to("/../etc/passwd")
+    os.mkfifo(tmp_path / "pipe")
+    root = LayeredRoot([str(tmp_path)])
+    assert root.read("/users") == b"of the image"
+    with pytest.raises(OSError, match="not a regular file"):
+        root.read("/pipe")
+    with pytest.raises(OSError) as caught:
+        root.read("/users/x")
+    assert caught.value.errno == errno.ENOTDIR
