@@ -111,6 +111,10 @@ options:
         description:
           - How soon the kernel ends the app when memory is scarce, from -1000 to 1000.
         type: int
+      pids_limit:
+        description:
+          - How many processes and threads the app may have at a time. V(-1) is no limit. The default is 2048.
+        type: int
       caps_retain:
         description:
           - The capabilities of the app, such as V(CAP_NET_ADMIN), and no others.
@@ -372,6 +376,11 @@ options:
       - Without it, as the host is configured in C(policy.d) of its configuration, and else V(refuse).
     type: str
     choices: [refuse, narrow, accept]
+  pids_limit:
+    description:
+      - How many processes and threads all apps together may have at a time. V(-1) is no limit.
+      - The default is 4096, or what O(apps[].pids_limit) gives to one of them if that is more.
+    type: int
   no_overlay:
     description:
       - Copy the images' files instead of stacking file systems.

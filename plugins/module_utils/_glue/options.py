@@ -55,6 +55,7 @@ APP = {
     "cpu": {"type": "str"},
     "cpu_shares": {"type": "int"},
     "oom_score_adj": {"type": "int"},
+    "pids_limit": {"type": "int"},
     "caps_retain": {"type": "list", "elements": "str"},
     "caps_remove": {"type": "list", "elements": "str"},
     "seccomp": {
@@ -141,6 +142,7 @@ POD = {
     "hosts_from_host": {"type": "bool", "default": False},
     "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
     "image_isolators": IMAGE_ISOLATORS,
+    "pids_limit": {"type": "int"},
     "no_overlay": {"type": "bool", "default": False},
     "stop_timeout": {"type": "int", "default": 10},
     "log": {

@@ -26,6 +26,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     NO_NET,
     PYTHON,
     RUNTIME,
+    LabPod,
     StageLab,
     eventually,
     finish,
@@ -231,6 +232,63 @@ def test_a_limit_of_the_pod_holds_for_all_its_apps(stage: StageLab) -> None:
     places = [pathlib.Path(line) for line in pathlib.Path(f"{pod.dir.path}/cgroups").read_text().splitlines()]
     files = [place / name for place in places for name in ("memory.limit_in_bytes", "memory.max")]
     assert [path.read_text().strip() for path in files if path.exists()] == ["39997440"]
+
+
+# Forks until there is no room, and keeps what it has.
+BOMB = "(while :; do sleep 100 & done) 2>/dev/null; exec sleep 100"
+
+
+def pids_of(pod: LabPod, leaf: str, file: str) -> str:
+    """What a file of the pids controller says of a leaf of the pod."""
+    places = [pathlib.Path(line) for line in pathlib.Path(f"{pod.dir.path}/cgroups").read_text().splitlines()]
+    (found,) = (path for place in places if (path := place / leaf / file).exists())
+    return found.read_text().strip()
+
+
+def is_full(pod: LabPod, leaf: str) -> bool:
+    """Whether a fork was refused there. Source: admin-guide/cgroup-v1/pids.rst."""
+    return pids_of(pod, leaf, "pids.events") not in ("", "max 0")
+
+
+@pytest.mark.finding("attack-F7")
+def test_a_fork_bomb_fills_its_limit_and_no_more(stage: StageLab) -> None:
+    pod = stage.sh(BOMB, QUICK, isolators=[{"name": "resource/pids", "value": {"limit": 50}}])
+    pod.call(detach=True)
+    eventually(lambda: is_full(pod, "main"))
+    assert int(pids_of(pod, "main", "pids.current")) in (49, 50)
+    assert pod.call("stop", force=False).status == 0
+    eventually(lambda: pod.state() == "exited", 10)
+
+
+@pytest.mark.finding("attack-F7")
+def test_a_fork_bomb_leaves_the_other_apps_and_handlers_of_its_pod_running(stage: StageLab) -> None:
+    apps = {
+        "bomb": {
+            "exec": ["sh", "-c", BOMB],
+            "isolators": [{"name": "resource/pids", "value": {"limit": -1}}],
+        },
+        "calm": {
+            "exec": ["sh", "-c", "sleep 1; /bin/echo forked"],
+            "eventHandlers": [handler("post-stop", "/bin/echo handled")],
+        },
+    }
+    pod = stage.pod(apps, QUICK, isolators=[{"name": "resource/pids", "value": {"limit": 40}}])
+    pod.call(detach=True)
+    eventually(lambda: is_full(pod, "bomb"))
+    eventually(lambda: "handled" in pod.log("calm"))
+    assert "forked" in pod.log("calm")
+    assert int(pids_of(pod, "bomb", "pids.current")) in (39, 40)
+    pod.call("stop", force=False)
+    eventually(lambda: pod.state() == "exited", 10)
+
+
+@pytest.mark.finding("attack-F7")
+def test_processes_are_limited_where_nobody_says_so(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", QUICK)
+    pod.call(detach=True)
+    places = [pathlib.Path(line) for line in pathlib.Path(f"{pod.dir.path}/cgroups").read_text().splitlines()]
+    limits = [place / leaf / "pids.max" for leaf in ("main", "") for place in places]
+    assert [path.read_text().strip() for path in limits if path.exists()] == ["2048", "4098"]
 
 
 @pytest.mark.behaviour("C57")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "Cpu",
         "CpuShares",
         "OomScoreAdj",
+        "Pids",
         "Capabilities",
         "Seccomp",
         "NoNewPrivileges",
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         "Uninterpreted",
     ]
 
+NO_LIMIT = -1
+_MOST_PIDS = 1 << 22  # which is as many as a 64-bit kernel numbers
 _ERRNO = r"E[A-Z0-9]+"
 _LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
 _MOST_CORES = 1_000_000  # and a quota of 2**44 microseconds, which is what cpu.max takes, is not far
@@ -111,6 +114,26 @@ class OomScoreAdj(Value):
     def to_json(self) -> object:
         """The value of the appc isolator."""
         return self.score
+
+
+class Pids(Value):
+    """resource/pids, which appc had not: how many processes and threads there may be at a time, NO_LIMIT for any."""
+
+    limit: int
+    name = "resource/pids"
+
+    def check(self) -> None:
+        """There is at least the one that starts."""
+        if self.limit != NO_LIMIT and not 1 <= self.limit <= _MOST_PIDS:
+            raise InvalidSpec(
+                f"{self.limit} is out of range",
+                f"use 1 to {_MOST_PIDS}, or {NO_LIMIT} for no limit",
+                where="pids_limit",
+            )
+
+    def to_json(self) -> object:
+        """The value of the isolator."""
+        return {"limit": self.limit}
 
 
 class Capabilities(Value):
@@ -228,6 +251,11 @@ def _whole(fields: Fields) -> int:
     return fields.integer("value")
 
 
+def _pids(fields: Fields) -> Pids:
+    held = Fields(fields.raw("value"), fields.where_of("value"))
+    return Pids(held.integer("limit"))
+
+
 def _capabilities(mode: str) -> Callable[[Fields], Capabilities]:
     def read(fields: Fields) -> Capabilities:
         held = Fields(fields.raw("value"), fields.where_of("value"))
@@ -252,6 +280,7 @@ def _uninterpreted(fields: Fields) -> Uninterpreted:
 
 _READERS: dict[str, Callable[[Fields], Isolator]] = {
     "resource/memory": lambda fields: Memory(parse_units(*_limit(fields))),
+    "resource/pids": _pids,
     "resource/cpu": lambda fields: Cpu(parse_millis(*_limit(fields))),
     "os/linux/cpu-shares": lambda fields: CpuShares(_whole(fields)),
     "os/linux/oom-score-adj": lambda fields: OomScoreAdj(_whole(fields)),

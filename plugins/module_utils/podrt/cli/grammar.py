@@ -52,6 +52,7 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
             run=run_spec(options, RunSpec()),
             policy=fetch_policy(options),
             image_isolators=options.text("image-isolators"),
+            isolators=_pids_limit(options),
         )
     except InvalidSpec as err:
         raise in_flags(err) from err
@@ -239,9 +240,14 @@ def _isolators(options: Options) -> tuple[Isolator, ...]:
         found.append(values.parse_cpu_shares(options.text("cpu-shares")))
     if options.has("oom-score-adj"):
         found.append(values.parse_oom_score_adj(options.text("oom-score-adj")))
+    found += _pids_limit(options)
     for mode in ("retain", "remove"):
         if options.has(f"caps-{mode}"):
             found.append(values.parse_capabilities(mode, options.text(f"caps-{mode}")))
     if options.has("seccomp"):
         found.append(values.parse_seccomp(options.text("seccomp")))
     return tuple(found)
+
+
+def _pids_limit(options: Options) -> tuple[Isolator, ...]:
+    return (values.parse_pids_limit(options.text("pids-limit")),) if options.has("pids-limit") else ()

@@ -48,8 +48,9 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
         built = build_manifest(wanted, described, str, isolators_policy(host))
     except BeyondDefaults as err:
         raise in_words_of_flags(err) from err
+    own = {isolator.name for isolator in spec.isolators}
     manifest = built.manifest.replace(
-        isolators=given.isolators,
+        isolators=(*(each for each in given.isolators if each.name not in own), *spec.isolators),
         annotations=given.annotations.merged(built.manifest.annotations),
         user_annotations=given.user_annotations,
     )

@@ -85,6 +85,13 @@ PER_IMAGE = (
         values.parse_oom_score_adj,
         "oom-score-adj",
     ),
+    Flag(
+        "pids-limit",
+        "N",
+        "how many processes and threads there may be, -1 for any; before the first image, of all apps together",
+        scope=EITHER,
+        parse=values.parse_pids_limit,
+    ),
     _of_image("caps-retain", "CAP_X,...", "the capabilities that the app may have", _retained),
     _of_image("caps-remove", "CAP_X,...", "the capabilities to take from the usual ones", _removed),
     _of_image("cap-retain", "CAP_X,...", "", _retained, "caps-retain"),

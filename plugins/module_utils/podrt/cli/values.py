@@ -8,7 +8,7 @@ import os
 import re
 
 from ..appc.app import check_environment, check_gids
-from ..appc.isolators import Capabilities, CpuShares, Memory, OomScoreAdj, Seccomp
+from ..appc.isolators import Capabilities, CpuShares, Memory, OomScoreAdj, Pids, Seccomp
 from ..appc.isolators import Cpu as CpuLimit
 from ..appc.names import ACIdentifier, ACName
 from ..appc.ports import ExposedPort, is_address
@@ -203,6 +203,11 @@ def parse_cpu_shares(text: str) -> CpuShares:
 def parse_oom_score_adj(text: str) -> OomScoreAdj:
     """--oom-score-adj -500. Raises InvalidSpec."""
     return OomScoreAdj(parse_whole(text))
+
+
+def parse_pids_limit(text: str) -> Pids:
+    """--pids-limit 512. Raises InvalidSpec."""
+    return Pids(parse_whole(text))
 
 
 def parse_capabilities(mode: str, text: str) -> Capabilities:

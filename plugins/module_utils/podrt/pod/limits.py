@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What isolators mean to the kernel: files of a control group and what is written there. Source: behaviours C44 to C46.
 
+How many processes there may be is limited also where nobody says so, since they are the host's.
+
 A limit counts once the kernel has said it back: what was written is read again, and a different value is an error.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from ..appc.isolators import Cpu, CpuShares, Memory
+from ..appc.isolators import NO_LIMIT, Cpu, CpuShares, Memory, Pids
 from ..errors import HostFailure
 from ..host.reading import kernel_text
 from ..value import Value
@@ -17,10 +19,12 @@ from ..value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..appc.isolators import Isolator
+    from ..appc.pod import PodManifest, RuntimeApp
     from .cgroups import Group
 
 _PERIOD_USEC = 100_000
 _PERCENT_USEC = _PERIOD_USEC // 100
+PIDS_OF_APP, PIDS_OF_POD = 2048, 4096
 
 
 class Setting(Value):
@@ -32,16 +36,54 @@ class Setting(Value):
 
 
 class Limit(Value):
-    """What one isolator asks of one controller, for each version of control groups."""
+    """What one isolator asks of one controller, for each version of control groups. quiet: it is not missed aloud."""
 
     isolator: str
     controller: str
     v1: tuple[Setting, ...]
     v2: tuple[Setting, ...]
+    quiet: bool = False
+
+
+def limits_of_app(isolators: tuple[Isolator, ...], manifest: PodManifest) -> tuple[Limit, ...]:
+    """The limits of an app of a pod. No app alone fills what the pod has: others and handlers could not start. Pure."""
+    asked = any(isinstance(isolator, Pids) for isolator in isolators)
+    limits = (pids_of_app(isolators), pids_of_pod(manifest.isolators, manifest.apps))
+    pids = min((limit for limit in limits if limit != NO_LIMIT), default=NO_LIMIT)
+    return (*limits_of(isolators), _pids(pids, quiet=not asked))
+
+
+def limits_of_pod(manifest: PodManifest) -> tuple[Limit, ...]:
+    """The limits of all apps together; the supervisor and a handler of each app have room beside them. Pure."""
+    limit = pids_of_pod(manifest.isolators, manifest.apps)
+    room = 1 + len(manifest.apps)
+    return (*limits_of(manifest.isolators), _pids(limit if limit == NO_LIMIT else limit + room))
+
+
+def pids_of_app(isolators: tuple[Isolator, ...]) -> int:
+    """How many processes and threads an app may have, NO_LIMIT for any. Pure."""
+    return _said(isolators) or PIDS_OF_APP
+
+
+def pids_of_pod(isolators: tuple[Isolator, ...], apps: tuple[RuntimeApp, ...]) -> int:
+    """How many the apps of a pod may have together: where nobody says so, no fewer than each of them may. Pure."""
+    of_apps = [pids_of_app(app.app.isolators) for app in apps if app.app]
+    by_default = NO_LIMIT if NO_LIMIT in of_apps else max((PIDS_OF_POD, *of_apps))
+    return _said(isolators) or by_default
+
+
+def without_default_pids(isolators: tuple[Isolator, ...], default: int) -> tuple[Isolator, ...]:
+    """Isolators but for a limit that holds anyway: a document does not tell whether somebody has written it. Pure."""
+    return tuple(isolator for isolator in isolators if isolator != Pids(default))
+
+
+def _said(isolators: tuple[Isolator, ...]) -> int:
+    found = [isolator.limit for isolator in isolators if isinstance(isolator, Pids)]
+    return found[-1] if found else 0
 
 
 def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
-    """The limits that isolators ask for; the last one of a kind wins. Pure."""
+    """The limits that isolators ask for, but those on processes; the last one of a kind wins. Pure."""
     found: dict[str, Limit] = {}
     for isolator in isolators:
         if isinstance(isolator, Memory):
@@ -61,6 +103,8 @@ def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]
     missed = []
     for limit in limits:
         group = next((group for group in groups if limit.controller in group.controllers), None)
+        if group is None and limit.quiet:
+            continue
         if group is None:
             missed.append(f"{limit.isolator} isolator set but support disabled in the kernel, skipping")
             continue
@@ -94,6 +138,11 @@ def _shares(isolator: CpuShares) -> Limit:
     weight = 1 + (isolator.shares - 2) * 9999 // 262142
     v1 = (Setting("cpu.shares", str(isolator.shares)),)
     return Limit(isolator.name, "cpu", v1, (Setting("cpu.weight", str(weight)),))
+
+
+def _pids(limit: int, *, quiet: bool = False) -> Limit:
+    settings = (Setting("pids.max", "max" if limit == NO_LIMIT else str(limit)),)
+    return Limit(Pids.name, "pids", settings, settings, quiet)
 
 
 def _apply(directory: str, setting: Setting) -> None:

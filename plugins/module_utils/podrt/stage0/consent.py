@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from ..appc.capabilities import DEFAULT
 from ..appc.isolators import (
+    NO_LIMIT,
     Capabilities,
     CpuShares,
     OomScoreAdj,
+    Pids,
     Seccomp,
     Sysctl,
 )
 from ..errors import Untrusted
 from ..host.policy import ACCEPT, REFUSE
 from ..pod.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
+from ..pod.limits import PIDS_OF_APP
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -146,6 +149,9 @@ def _judged(isolator: Isolator) -> Judged:
         return _bounded(isolator, str(isolator.shares), beyond=isolator.shares > DEFAULT_SHARES)
     if isinstance(isolator, OomScoreAdj):
         return _bounded(isolator, str(isolator.score), beyond=isolator.score < 0)
+    if isinstance(isolator, Pids):
+        beyond = isolator.limit == NO_LIMIT or isolator.limit > PIDS_OF_APP
+        return _bounded(isolator, str(isolator.limit), beyond=beyond)
     if isinstance(isolator, Sysctl):
         return None, tuple(name for name, _value in isolator.pairs)
     return None, (str(isolator.to_json()),)

@@ -19,6 +19,7 @@ from ..appc.volumes import EmptyVolume, HostVolume, Mount
 from ..errors import InvalidSpec
 from ..host.policy import NARROW, REFUSE
 from ..pod.filters import unknown_items
+from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
 from .consent import BeyondDefaults, Request, family, weigh
 from .spec import AppSpec, NamedVolume, PodSpec
@@ -95,6 +96,7 @@ def build_manifest(
         annotations=Labels(((MUTABLE, "false"),)),
         ports=spec.ports,
         user_labels=spec.user_labels,
+        isolators=without_default_pids(spec.isolators, pids_of_pod((), tuple(apps))),
     )
     return Built(manifest, tuple(prefill), tuple(warnings))
 
@@ -203,7 +205,7 @@ def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tupl
     for isolator in (*(i for i in base if family(i) not in families), *wanted):
         kept.pop(isolator.name, None)
         kept[isolator.name] = isolator
-    return tuple(kept[name] for name in sorted(kept))
+    return without_default_pids(tuple(kept[name] for name in sorted(kept)), PIDS_OF_APP)
 
 
 def _mounts(

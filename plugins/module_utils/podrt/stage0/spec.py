@@ -72,7 +72,7 @@ class PodSpec(Value):
 
     mounts hold for every app. Environment, weakest first: inherited (only names that are not set otherwise), the
     image's, env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" as the host is configured.
-    Source: behaviours, ruling 1.
+    isolators: of the pod as a whole. Source: behaviours, ruling 1.
     """
 
     apps: tuple[AppSpec, ...]
@@ -86,6 +86,7 @@ class PodSpec(Value):
     policy: FetchPolicy = FetchPolicy()
     user_labels: Pairs = ()
     image_isolators: str = ""
+    isolators: tuple[Isolator, ...] = ()
 
     def check(self) -> None:
         """Volumes are unique, mounts name one, and ports need a network of the pod's own."""

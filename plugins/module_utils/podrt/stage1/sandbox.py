@@ -11,7 +11,7 @@ from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from ..net.resolv import hosts_file
-from ..pod.limits import limits_of
+from ..pod.limits import limits_of_app, limits_of_pod
 from ..value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
@@ -171,7 +171,7 @@ def sandbox_plan(
         apps,
         shared_file_systems(shared_path(pod)),
         _sysctls(manifest, kinds),
-        limits_of(manifest.isolators),
+        limits_of_pod(manifest),
     )
 
 
@@ -247,7 +247,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         steps=steps,
         last_steps=_last_steps(common, runtime),
         launch=launch_of(runtime.app, given, insecure),
-        limits=limits_of(runtime.app.isolators),
+        limits=limits_of_app(runtime.app.isolators, common.manifest),
         device_rules=() if "paths" in insecure else device_rules(given.devices),
         stop_signal=given.stop_signal,
     )

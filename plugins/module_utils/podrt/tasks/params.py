@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..appc.app import EventHandler, check_environment, check_gids
 from ..appc.fields import Fields, checked_text
-from ..appc.isolators import Capabilities, Cpu, CpuShares, Memory, NoNewPrivileges, OomScoreAdj, Seccomp
+from ..appc.isolators import Capabilities, Cpu, CpuShares, Memory, NoNewPrivileges, OomScoreAdj, Pids, Seccomp
 from ..appc.names import ACName
 from ..appc.ports import ExposedPort, Port, is_address
 from ..appc.quantity import parse_bytes, parse_millis, parse_units
@@ -53,6 +53,7 @@ def pod_spec(options: Fields) -> PodSpec:
         policy=fetch_policy(options),
         user_labels=options.pairs("labels"),
         image_isolators=_image_isolators(options),
+        isolators=_pids_limit(options),
     )
 
 
@@ -151,6 +152,7 @@ def _isolators(options: Fields) -> tuple[Isolator, ...]:
             found.append(CpuShares(options.integer("cpu_shares")))
         if options.has("oom_score_adj"):
             found.append(OomScoreAdj(options.integer("oom_score_adj")))
+        found += _pids_limit(options)
         if options.has("no_new_privileges"):
             found.append(NoNewPrivileges(options.boolean("no_new_privileges")))
         found += _capabilities(options) + _seccomp(options)
@@ -159,6 +161,10 @@ def _isolators(options: Fields) -> tuple[Isolator, ...]:
             raise
         raise InvalidSpec(err.reason, err.hint, where=place(err.where)) from err
     return tuple(found)
+
+
+def _pids_limit(options: Fields) -> tuple[Isolator, ...]:
+    return (Pids(options.integer("pids_limit")),) if options.has("pids_limit") else ()
 
 
 def _capabilities(options: Fields) -> list[Isolator]:

@@ -12,6 +12,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     CpuShares,
     Memory,
     OomScoreAdj,
+    Pids,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
@@ -83,6 +84,8 @@ def test_an_image_alone_is_a_pod() -> None:
         (("--memory=128M",), "isolators", (Memory(128_000_000),)),
         (("--cpu-shares=300",), "isolators", (CpuShares(300),)),
         (("--oom-score-adj=5",), "isolators", (OomScoreAdj(5),)),
+        (("--pids-limit=5",), "isolators", (Pids(5),)),
+        (("--image-isolators=narrow",), "image_isolators", "narrow"),
         (("--oom-score-adjust=5",), "isolators", (OomScoreAdj(5),)),
         (("--cap-retain=CAP_KILL",), "isolators", (Capabilities("retain", ("CAP_KILL",)),)),
         (("--caps-remove=CAP_KILL",), "isolators", (Capabilities("remove", ("CAP_KILL",)),)),
@@ -300,6 +303,8 @@ def test_yaml_and_argv_describe_the_same_pod() -> None:
                 "args": ["--interval", "30s"],
                 "memory": "128M",
                 "cpu": "750m",
+                "pids_limit": 50,
+                "image_isolators": "accept",
                 "user": "worker",
                 "supplementary_gids": [7, 8],
                 "environment": {"LEVEL": "debug"},
@@ -321,12 +326,16 @@ def test_yaml_and_argv_describe_the_same_pod() -> None:
         "pull": "update",
         "insecure_options": ["image", "seccomp"],
         "environment": {"ALL": "1"},
+        "pids_limit": -1,
+        "image_isolators": "narrow",
     }
     argv = (
         "--pod-name=reduce --volume=work,kind=host,source=/srv,readOnly=true --port=http:127.0.0.1:8080 "
         "--net=front:IP=10.1.1.1 --hostname=h --dns=1.1.1.1 --dns-search=a.org --hosts-entry=2.2.2.2=b --ipc=parent "
-        "--no-overlay --pull-policy=update --insecure-options=image,seccomp --set-env=ALL=1 "
+        "--pids-limit=-1 --image-isolators=narrow --no-overlay --pull-policy=update --set-env=ALL=1 "
+        "--insecure-options=image,seccomp "
         "example.com/reduce-worker:1.0.0 --name=worker --exec=/bin/worker --memory=128M --cpu=750m --user=worker "
+        "--pids-limit=50 --image-isolators=accept "
         "--supplementary-gids=7,8 --environment=LEVEL=debug --mount=volume=work,target=/work --caps-retain=CAP_KILL "
         "--seccomp=mode=remove,errno=EPERM,mount --user-label=team=a -- --interval 30s"
     )

@@ -6,13 +6,22 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
     Cpu,
     CpuShares,
     Memory,
+    Pids,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName, ImageID
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import (
+    PodManifest,
+    RuntimeApp,
+    RuntimeImage,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.mountinfo import MountEntry
@@ -20,10 +29,16 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups, limits
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.cgroups import Group, Hierarchy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
+    Limit,
     apply_limits,
     limits_of,
+    limits_of_app,
+    limits_of_pod,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inputs import cgroup_view
+
+if TYPE_CHECKING:
+    from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Isolator
 
 UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
@@ -144,6 +159,56 @@ def test_limits_are_what_the_kernel_wants(
 def test_the_last_limit_of_a_kind_wins() -> None:
     (limit,) = limits_of((Memory(8192), Memory(4096)))
     assert limit.v2[0].value == "4096"
+
+
+def manifest(*apps: Isolator, pod: tuple[Isolator, ...] = ()) -> PodManifest:
+    """A pod with an app for each isolator."""
+    found = tuple(
+        RuntimeApp(
+            ACName(f"app{number}"),
+            RuntimeImage(ImageID("sha512-" + "ab" * 32)),
+            App(("/run",), "0", "0", isolators=(isolator,)),
+        )
+        for number, isolator in enumerate(apps)
+    )
+    return PodManifest(apps=found, isolators=pod)
+
+
+def pids_of(limits: tuple[Limit, ...]) -> str:
+    (limit,) = (limit for limit in limits if limit.controller == "pids")
+    assert limit.v1 == limit.v2 and [setting.file for setting in limit.v1] == ["pids.max"]
+    return limit.v1[0].value
+
+
+@pytest.mark.finding("attack-F7")
+@pytest.mark.parametrize(
+    ("of_apps", "of_pod", "apps", "pod"),
+    [
+        ([Memory(8192)], (), ["2048"], "4098"),
+        ([Memory(8192), Pids(50)], (), ["2048", "50"], "4099"),
+        ([Pids(5000), Memory(8192)], (), ["5000", "2048"], "5003"),
+        ([Pids(-1)], (), ["max"], "max"),
+        ([Pids(-1), Pids(30)], (Pids(100),), ["100", "30"], "103"),
+        ([Memory(8192)], (Pids(-1),), ["2048"], "max"),
+        ([Memory(8192)], (Pids(10),), ["10"], "12"),
+    ],
+)
+def test_processes_are_limited_whoever_says_what(
+    of_apps: list[Isolator], of_pod: tuple[Isolator, ...], apps: list[str], pod: str
+) -> None:
+    described = manifest(*of_apps, pod=of_pod)
+    assert [pids_of(limits_of_app((each,), described)) for each in of_apps] == apps
+    assert pids_of(limits_of_pod(described)) == pod
+
+
+@pytest.mark.finding("attack-F7")
+@pytest.mark.behaviour("C46")
+def test_a_kernel_that_cannot_limit_processes_is_told_once_a_pod() -> None:
+    described = manifest(Memory(8192))
+    (sentence,) = apply_limits((), "", limits_of_pod(described))
+    assert sentence == "resource/pids isolator set but support disabled in the kernel, skipping"
+    assert apply_limits((), "app", limits_of_app((), described)) == ()
+    assert apply_limits((), "app", limits_of_app((Pids(5),), described)) == (sentence,)
 
 
 @pytest.mark.behaviour("C46")

@@ -23,6 +23,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Memory,
     NoNewPrivileges,
     OomScoreAdj,
+    Pids,
     Seccomp,
     Sysctl,
     Uninterpreted,
@@ -36,6 +37,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import seccomp_sets as sets
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.filters import CHECKED, profile_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import PIDS_OF_APP
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.consent import (
     DEFAULT_SHARES,
@@ -67,6 +69,8 @@ WITHIN: list[Isolator] = [
     CpuShares(2),
     OomScoreAdj(0),
     OomScoreAdj(1000),
+    Pids(2048),
+    Pids(1),
     NoNewPrivileges(True),
     NoNewPrivileges(False),
     Capabilities("retain", DEFAULT),
@@ -98,6 +102,8 @@ BEYOND: list[tuple[Isolator, Isolator | None, set[str]]] = [
     ),
     (CpuShares(1025), None, {"1025"}),
     (OomScoreAdj(-1), None, {"-1"}),
+    (Pids(-1), None, {"-1"}),
+    (Pids(2049), None, {"2049"}),
     (
         Sysctl((("net.ipv4.ip_forward", "1"), ("kernel.shmmax", "1"))),
         None,
@@ -303,6 +309,7 @@ def test_the_page_says_isolator_by_isolator_what_the_code_does() -> None:
     }
     assert {name for name, row in found.items() if row[1] in ("The default", "None of them")} == dropped
     assert found["os/linux/cpu-shares"][0] == f"More than {DEFAULT_SHARES}"
+    assert found["resource/pids"][0] == f"More than {PIDS_OF_APP}, or no limit"
 
 
 @pytest.mark.finding("attack-F1")

@@ -10,6 +10,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Capabilities,
     Cpu,
     Memory,
+    Pids,
     Seccomp,
     Uninterpreted,
 )
@@ -266,3 +267,30 @@ def test_a_system_call_that_nobody_knows_is_said_so() -> None:
     assert [warning.split('"')[3] for warning in found] == ["opennat", "@systemd/mounts", "@nobody/x"]
     everything = BASE.replace(isolators=(Seccomp("retain", ("@appc.io/all",)),), mount_points=())
     assert built(trusting, image(everything)).warnings == ()
+
+
+@pytest.mark.finding("attack-F7")
+@pytest.mark.parametrize(
+    ("image_says", "app_says", "pod_says", "app", "pod"),
+    [
+        ((), (), (), (), ()),
+        ((), (Pids(2048),), (Pids(4096),), (), ()),
+        ((Pids(50),), (), (), (Pids(50),), ()),
+        ((Pids(50),), (Pids(2048),), (), (), ()),
+        ((), (Pids(8000),), (Pids(8000),), (Pids(8000),), ()),
+        ((), (Pids(-1),), (Pids(-1),), (Pids(-1),), ()),
+        ((), (Pids(8000),), (Pids(4096),), (Pids(8000),), (Pids(4096),)),
+    ],
+)
+def test_a_limit_of_processes_that_holds_anyway_leaves_no_trace(
+    image_says: tuple[Pids, ...],
+    app_says: tuple[Pids, ...],
+    pod_says: tuple[Pids, ...],
+    app: tuple[Pids, ...],
+    pod: tuple[Pids, ...],
+) -> None:
+    """A pod of a release without the option is the pod that its play describes."""
+    source = image(BASE.replace(isolators=image_says, mount_points=()))
+    found = built(PodSpec((AppSpec(REFERENCE, isolators=app_says),), isolators=pod_says), source).manifest
+    assert found.apps[0].app
+    assert (found.apps[0].app.isolators, found.isolators) == (app, pod)
