@@ -150,5 +150,6 @@ def _foresee(host: Host, change: Change) -> tuple[str, ...]:
     try:
         change.foresee(host)
     except (Conflict, HostFailure, NotFound) as err:
-        return (f"this would fail now: {err.message}",)
+        hint = f" ({err.hint})" if err.hint else ""
+        return (f"this would fail now: {err.message}{hint}",)
     return ()

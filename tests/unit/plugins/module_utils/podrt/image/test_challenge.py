@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.challenge import (
@@ -37,3 +39,38 @@ def test_challenges_are_told_apart(header, wanted):
     assert parse_challenges(header) == tuple(
         one if isinstance(one, Challenge) else Challenge(one[0], one[1:]) for one in wanted
     )
+
+
+@pytest.mark.finding("attack-F6")
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer " + "a=," * 100_000,
+        "Bearer " + 'a="b",' * 50_000,
+        "a " * 80_000,
+        "a" * 200_000,
+        'Bearer realm="' + "x" * 200_000,
+        'Bearer realm="' + "\\" * 200_000,
+        'Bearer a="' * 40_000,
+        "Bearer a" + " " * 200_000,
+        "," * 200_000,
+        "=" * 200_000,
+    ],
+    ids=[
+        "empty values",
+        "values",
+        "schemes",
+        "letters",
+        "open",
+        "escaped",
+        "quotes",
+        "spaces",
+        "commas",
+        "equals",
+    ],
+)
+def test_a_header_of_any_form_is_read_in_linear_time(header):
+    """More than what took 8 seconds when the time was quadratic."""
+    began = time.process_time()
+    parse_challenges(header)
+    assert time.process_time() - began < 5

@@ -213,7 +213,7 @@ def test_a_handler_needs_no_more_than_a_name(
     assert stage0.state(stage0.meant("web")) == after
 
 
-@pytest.mark.finding("use-N15")
+@pytest.mark.finding("use-N15", "case-20")
 def test_a_handler_of_a_pod_that_is_not_there_fails_and_in_check_mode_says_that_it_would(
     stage0: Stage0Lab,
 ) -> None:
@@ -222,6 +222,8 @@ def test_a_handler_of_a_pod_that_is_not_there_fails_and_in_check_mode_says_that_
         stage0.host, plan.ensure_state(stage0.host, name, "restarted"), apply=False
     )
     assert foretold.changed
-    assert foretold.foreseen == ('this would fail now: there is no pod of the name "web"',)
+    assert foretold.foreseen == (
+        'this would fail now: there is no pod of the name "web" (describe its apps to have one made)',
+    )
     with pytest.raises(NotFound, match="there is no pod"):
         converge(stage0.host, plan.ensure_state(stage0.host, name, "restarted"), apply=True)
