@@ -409,6 +409,19 @@ options:
     description:
       - Labels of the pod. Every value must be a string.
     type: dict
+  update:
+    description:
+      - What it takes that a pod may replace one that runs. It is no part of the pod, and no change of it by itself.
+    type: dict
+    suboptions:
+      min_uptime:
+        description:
+          - How many seconds the new pod must stay up, where one that runs is replaced or restarted. It is up when no app
+            has failed and at least one still runs after that time. Otherwise the old pod runs again, and the task fails
+            with RV(rolled_back=true).
+          - It asks for nothing when a pod is first started, nor with O(wait=true), where the status decides. V(0) does
+            not wait. The default is 2.
+        type: float
   wait:
     description:
       - Whether to wait until all apps have ended. The task fails if one of them does.

@@ -16,7 +16,7 @@ description:
   - Makes sure that a pod of a name is as described, with its apps, volumes, networks and environment, and that it is in the
     wanted state, or that there is none.
   - A pod that is as described is left alone. One that is not is replaced. Everything is prepared before the old pod is
-    stopped, and if the new one does not come up, the old one is started again.
+    stopped, and if the new one does not come up or does not stay up, see O(update), the old one is started again.
   - Where systemd runs, a pod is the unit C(pod-NAME.service), which starts it at boot. Elsewhere it runs on its own.
 extends_documentation_fragment:
   - stagecraft.pods._attributes
@@ -221,18 +221,28 @@ changes:
       description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
       type: str
 error:
-  description: The kind of an error, such as V(not-found) or V(invalid-spec). With O(wait=true) also V(timeout) and V(app-failed).
+  description:
+    - The kind of an error. V(invalid-spec), the task asks for something that makes no sense, also what only the image could
+      tell, such as a program that it does not have. V(not-found), something that was named does not exist. V(conflict),
+      something else holds what is needed. V(untrusted), content is refused. V(unreachable), a remote did not give what was
+      asked of it. V(unsupported), the host lacks something. V(corrupt), something on disk is damaged. V(host-failure), the
+      operating system refused, or a program hung.
+    - V(app-failed), an app has ended as it should not, with O(wait=true) or after a replacement. V(timeout), with
+      O(wait=true) alone. V(bug), a mistake of this collection.
   returned: failure
   type: str
 hint:
   description: What to do about an error, empty when nobody knows.
-  returned: failure, but for V(timeout) and V(app-failed) of RV(error)
+  returned: failure, but for V(timeout) of RV(error)
   type: str
 facts:
   description:
     - What an error is about, for programs. What is in it depends on the error.
     - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
-  returned: failure, but for V(timeout) and V(app-failed) of RV(error)
+    - C(stage) is what was being done with a pod, one of V(prepare), V(rehearse), V(start), V(run), V(stop) and V(gc).
+    - C(app) is the app that it is about, with its C(exit_code) or the C(signal) that ended it, C(oom) when it has used more
+      memory than it may, and its C(last_lines). C(apps) has the last lines of every app of a pod that was removed.
+  returned: failure, but for V(timeout) of RV(error)
   type: dict
   sample:
     where: apps[0].memory

@@ -153,6 +153,7 @@ POD = {
         },
     },
     "labels": {"type": "dict"},
+    "update": {"type": "dict", "options": {"min_uptime": {"type": "float"}}},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 300},
     "tail": {"type": "int", "default": 20},

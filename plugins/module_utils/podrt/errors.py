@@ -154,11 +154,18 @@ def of_kind(kind: str, message: str, hint: str = "", **facts: object) -> PodErro
 
 
 def known(doing: str, err: Exception) -> PodError:
-    """Any exception as an error of a family; doing is the attempt, such as "cannot replace the pod"."""
+    """Any exception as an error of a family; doing is the attempt, such as "cannot replace the pod".
+
+    Its cause is set, so that it is raised `from failure.__cause__`: an error must not be its own cause.
+    """
     if isinstance(err, PodError):
         return err
+    failure: PodError
     if isinstance(err, OSError):
-        return HostFailure.of(doing, err)
-    return Bug(
-        f"{doing}: {type(err).__name__}", "this is a bug of stagecraft.pods; report it with its traceback"
-    )
+        failure = HostFailure.of(doing, err)
+    else:
+        failure = Bug(
+            f"{doing}: {type(err).__name__}", "this is a bug of stagecraft.pods; report it with its traceback"
+        )
+    failure.__cause__ = err
+    return failure

@@ -88,7 +88,9 @@ class Host:
         """pod_run of a pod that serves until it is stopped; its app can be changed by app={...}."""
         app = {"image": self.image, "name": "app", "exec": "/bin/sh", "args": ["-c", SERVE]}
         app.update({"environment": {"LEVEL": level}}, **options.pop("app", {}))
-        given = {"name": "web", "apps": [app], "insecure_options": ["image"], **options}
+        # Whether a pod stays up is looked at where that is what a test is about.
+        given = {"update": {"min_uptime": 0}, "insecure_options": ["image"], **options}
+        given = {"name": "web", "apps": [app], **given}
         return self.task("pod_run", check=check, **given)
 
     def absent(self) -> dict[str, Any]:

@@ -187,6 +187,9 @@ def test_a_task_that_ends_is_run_once_and_tells_its_status_and_last_words(host: 
     failed = host.pod(**{**options, "app": {**options["app"], "environment": {"CODE": "3"}}})
     assert (failed["failed"], failed["rc"]) == (True, 3)
     assert 'app "app" of pod "web" has ended with status 3: err' in failed["msg"]
+    assert (failed["error"], failed["changed"]) == ("app-failed", True)
+    told = {"app": "app", "exit_code": 3, "stage": "run", "last_lines": ["err"]}
+    assert failed["facts"] == told
     done = host.pod(**{**options, "app": {**options["app"], "environment": {"CODE": "0"}}})
     assert (done["changed"], done["rc"]) == (True, 0)
     (app,) = done["pod"]["apps"]
@@ -196,23 +199,37 @@ def test_a_task_that_ends_is_run_once_and_tells_its_status_and_last_words(host: 
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "kind", "where"),
     [
-        ({"app": {"exec": "/bin/missing"}}, "/bin/missing"),
-        ({"app": {"exec": "missing"}}, 'error looking up "missing"'),
-        ({"app": {"user": "nobody-there"}}, '"nobody-there" user not found'),
-        ({"app": {"working_dir": "/nowhere"}}, 'cannot use the working directory "/nowhere"'),
-        ({"networks": ["nowhere"]}, "networks not found: nowhere"),
+        ({"app": {"exec": "/bin/missing"}}, "/bin/missing", "invalid-spec", "apps[0].exec"),
+        ({"app": {"exec": "missing"}}, 'error looking up "missing"', "invalid-spec", "apps[0].exec"),
+        ({"app": {"user": "nobody-there"}}, '"nobody-there" user not found', "invalid-spec", "apps[0].user"),
+        (
+            {"app": {"group": "nobody-there"}},
+            '"nobody-there" group not found',
+            "invalid-spec",
+            "apps[0].group",
+        ),
+        (
+            {"app": {"working_dir": "/nowhere"}},
+            'cannot use the working directory "/nowhere"',
+            "invalid-spec",
+            "apps[0].working_dir",
+        ),
+        ({"networks": ["nowhere"]}, "networks not found: nowhere", "not-found", "networks[0]"),
     ],
 )
+@pytest.mark.finding("use-N13")
 def test_what_would_stop_a_new_pod_is_found_while_the_old_one_runs(
-    host: Host, options: dict[str, Any], message: str
+    host: Host, options: dict[str, Any], message: str, kind: str, where: str
 ) -> None:
     old = host.pod("good", ports=port(8099))["pod"]
     before = host.machine.snapshot()
     failed = host.pod("good", ports=port(8099), **options)
     assert failed["failed"] is True
     assert message in failed["msg"]
+    assert (failed["error"], failed["facts"]["where"]) == (kind, where)
+    assert failed["facts"]["stage"] == "prepare"  # what the image and net.d tell, no start has to find out
     assert "rolled_back" not in failed
     assert failed["changes"] == []
     (pod,) = host.task("pod_info", gather=["pods"])["pods"]
@@ -228,6 +245,11 @@ def test_a_new_pod_that_does_not_come_up_brings_the_old_one_back_with_its_files(
     failed = host.pod("good", app=fails, **volume)
     assert (failed["failed"], failed["rolled_back"]) == (True, True)
     assert "the pre-start handler ended with status 5" in failed["msg"]
+    assert (failed["error"], failed["facts"]["stage"]) == ("app-failed", "start")
+    assert (failed["facts"]["app"], failed["facts"]["last_lines"]) == (
+        "app",
+        ["Error: the pre-start handler ended with status 5"],
+    )
     (app,) = failed["facts"]["apps"]
     assert (app["name"], app["exit_code"], app["stdout_lines"]) == ("app", 5, ["it cannot be"])
     (pod,) = host.task("pod_info", gather=["pods"])["pods"]
@@ -239,6 +261,89 @@ def test_a_new_pod_that_does_not_come_up_brings_the_old_one_back_with_its_files(
     assert list(directory.glob("overlay/*/upper/app/kept"))
     wait_for(lambda: "again" in (directory / "logs" / "app.log").read_text())
     assert host.pod("good", app={"args": ["-c", write]}, **volume)["changed"] is False
+
+
+@pytest.mark.finding("use-N4")
+@pytest.mark.parametrize(
+    ("app", "facts"),
+    [
+        ({"args": ["-c", "echo no database >&2; exit 3"]}, {"exit_code": 3, "last_lines": ["no database"]}),
+        ({"exec": "/bin/false", "args": []}, {"exit_code": 1}),
+        ({"exec": "/bin/true", "args": []}, {"exit_code": 0}),
+        ({"args": ["-c", "sleep 0.3; kill -9 $$"]}, {"signal": 9}),
+        (
+            {"args": ["-c", "sleep 0.2; exec tail -c 99m /dev/zero"], "memory": "8M"},
+            {"signal": 9, "oom": True},
+        ),
+    ],
+    ids=["exits with 3", "false", "true", "killed", "out of memory"],
+)
+def test_a_new_pod_that_does_not_stay_up_gives_way_to_the_old_one(
+    host: Host, app: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    volume = {"volumes": [{"name": "v"}], "mounts": mounts("v"), "ports": port(8099)}
+    write = "test -e /v/kept && echo again; touch /v/kept; while true; do echo hello | nc -l -p 80; done"
+    good = {**volume, "app": {"args": ["-c", write]}, "stop_timeout": 0}
+    old = host.pod(**good)["pod"]
+    del good["app"]
+    failed = host.pod(**good, app=app, update={"min_uptime": 3})
+    assert (failed["failed"], failed["error"], failed["rolled_back"]) == (True, "app-failed", True)
+    assert {**failed["facts"], "apps": ...} == {"app": "app", "stage": "run", "apps": ..., **facts}
+    (pod,) = host.task("pod_info", gather=["pods"])["pods"]
+    assert (pod["state"], pod["name"]) == ("running", "web")
+    (change,) = failed["changes"]
+    assert (change["path"], change["before"], change["after"]) == ("pods.web.uuid", old["uuid"], pod["uuid"])
+    directory = host.machine.data / "pods" / "run" / pod["uuid"]
+    wait_for(lambda: "again" in (directory / "logs" / "app.log").read_text())
+    wait_for(lambda: answer(host, "8099") == "hello\n")
+    assert host.pod(**good, app={"args": ["-c", write]})["changed"] is False
+    assert os.listdir(host.machine.data / "pods" / "run") == [pod["uuid"]]
+
+
+def answer(host: Host, number: str) -> str:
+    """What a port of the host answers."""
+    return host.machine.run("busybox", "nc", "-w", "2", "127.0.0.1", number, check=False).stdout
+
+
+@pytest.mark.finding("use-N4")
+def test_without_a_word_a_new_pod_has_two_seconds_to_fail(host: Host) -> None:
+    host.pod()
+    failed = host.pod("late", app={"args": ["-c", "sleep 1.2; exit 3"]}, update={})
+    assert (failed["error"], failed["rolled_back"]) == ("app-failed", True)
+
+
+def test_a_new_pod_stays_up_as_long_as_one_app_runs(host: Host) -> None:
+    host.pod()
+    second = {"image": host.image, "name": "once", "exec": "/bin/true"}
+    app = {"image": host.image, "name": "app", "exec": "/bin/sh", "args": ["-c", SERVE]}
+    done = host.task(
+        "pod_run", name="web", apps=[app, second], insecure_options=["image"], update={"min_uptime": 0.5}
+    )
+    assert not done.get("failed"), done
+    assert (done["changed"], done["pod"]["state"]) == (True, "running")
+    assert [app["exit_code"] for app in done["pod"]["apps"]] == [None, 0]
+
+
+def test_how_long_a_pod_must_stay_up_is_no_part_of_it_and_asked_of_replacements_alone(host: Host) -> None:
+    fails = {"args": ["-c", "exit 3"]}
+    first = host.pod(app=fails, update={"min_uptime": 5})
+    assert first.get("failed") is None
+    wait_for(lambda: host.task("pod_info", gather=["pods"])["pods"][0]["exit_code"] == 3)
+    host.absent()
+    old = host.pod(update={"min_uptime": 5})["pod"]
+    assert host.pod(update={"min_uptime": 1.5})["changed"] is False
+    ended = host.pod(app={"args": ["-c", "exit 0"]}, update={"min_uptime": 5}, wait=True)
+    assert (ended["rc"], "rolled_back" in ended) == (0, False)
+    assert ended["pod"]["uuid"] != old["uuid"]
+
+
+def test_a_restarted_pod_that_does_not_stay_up_fails_the_task_and_is_tried_once_more(host: Host) -> None:
+    once = "test -e /v/up && exit 3; touch /v/up; " + SERVE
+    volume = {"name": "v", "source": str(host.machine.data.parent)}
+    options = {"app": {"args": ["-c", once]}, "volumes": [volume], "mounts": mounts("v")}
+    assert host.pod(**options)["pod"]["state"] == "running"
+    failed = host.pod(**options, state="restarted", update={"min_uptime": 1})
+    assert (failed["error"], failed["facts"]["exit_code"]) == ("app-failed", 3)
 
 
 def test_check_mode_foretells_what_would_stop_the_run(host: Host) -> None:

@@ -20,7 +20,8 @@ def pod(aci: str, **options: Any) -> dict[str, Any]:
     app = {"image": aci, "name": "sleeper"}
     for name in [name for name in options if name.startswith("app_")]:
         app[name.removeprefix("app_")] = options.pop(name)
-    return {"name": "web", "apps": [app], "insecure_options": ["image"], **options}
+    quick = {"update": {"min_uptime": 0}, "insecure_options": ["image"]}
+    return {"name": "web", "apps": [app], **quick, **options}
 
 
 def paths(result: dict[str, Any]) -> list[str]:

@@ -176,7 +176,7 @@ def test_a_program_that_cannot_be_executed_is_203(stage: StageLab, program: str,
 def test_a_bare_name_that_is_nowhere_is_an_error_of_the_setup(stage: StageLab) -> None:
     pod = stage.pod({"main": {"exec": ["nosuch"]}})
     done = pod.call()
-    assert (done.status, done.err) == (254, 'not-found: error looking up "nosuch"\n')
+    assert (done.status, done.err) == (254, 'invalid-spec: error looking up "nosuch"\n')
     assert groups_of(pod.uuid) == []
 
 
@@ -249,7 +249,7 @@ def test_an_app_that_does_not_start_fails_a_detached_start(
 def test_a_setup_that_fails_leaves_nothing(stage: StageLab, detach: bool) -> None:
     pod = stage.sh("true", user="nobody-knows")
     done = pod.call(detach=detach)
-    assert (done.status, done.err) == (254, 'not-found: "nobody-knows" user not found\n')
+    assert (done.status, done.err) == (254, 'invalid-spec: "nobody-knows" user not found\n')
     assert pod.state() == "exited"
     assert groups_of(pod.uuid) == []
 

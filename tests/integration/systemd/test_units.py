@@ -60,7 +60,8 @@ class Units:
 
     def pod(self, name: str, script: str = SERVE, *, check: bool = False, **options: Any) -> dict[str, Any]:
         app = {"image": "/root/shell.aci", "name": "app", "args": ["-c", script], **options.pop("app", {})}
-        given = {"insecure_options": ["image"], "networks": ["none"], "stop_timeout": 2, **options}
+        given = {"insecure_options": ["image"], "networks": ["none"], "stop_timeout": 2}
+        given.update({"update": {"min_uptime": 0}, **options})
         return self.task("pod_run", check=check, name=name, apps=[app], **given)
 
     def absent(self, name: str, **options: Any) -> dict[str, Any]:
@@ -136,10 +137,18 @@ def test_a_boot_starts_what_is_to_run_and_nothing_else(units: Units) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.finding("use-N4")
 def test_a_pod_that_does_not_come_up_leaves_no_unit(units: Units) -> None:
     failed = units.pod("broken", app={"exec": "/bin/missing"})
-    assert 'cannot start pod "broken"' in failed["msg"]
+    assert (failed["error"], failed["facts"]["where"]) == ("invalid-spec", "apps[0].exec")
     assert "/bin/missing" in failed["msg"]
+    broken = units.pod("broken", app={"pre_start": ["/bin/sh", "-c", "exit 5"]})
+    # The reason is the pod's own, not a line of the journal.
+    assert (broken["error"], broken["facts"]["stage"], broken["facts"]["app"]) == (
+        "app-failed",
+        "start",
+        "app",
+    )
     assert (units.units(), units.failed()) == ({}, "")
     assert units.task("pod_info", gather=["pods"])["pods"] == []
 
@@ -151,6 +160,13 @@ def test_a_pod_that_does_not_come_up_leaves_no_unit(units: Units) -> None:
     rolled_back = units.pod("web", app={"pre_start": ["/bin/sh", "-c", "exit 5"]})
     assert rolled_back["rolled_back"] is True
     assert "status 5" in rolled_back["msg"]
+    for script in ("exit 3", "sleep 0.5; exit 3"):
+        failed = units.pod("web", script, update={"min_uptime": 2})
+        assert (failed["error"], failed["rolled_back"], failed["facts"]["exit_code"]) == (
+            "app-failed",
+            True,
+            3,
+        )
     assert units.ask("systemctl", "is-active", "pod-web.service") == "active"
     assert units.units() == {"pod-web.service": "enabled"}
     assert units.pod("web")["changed"] is False

@@ -4,15 +4,32 @@
 
 from __future__ import annotations
 
-from ..errors import PodError
+import contextlib
+
+from ..errors import HostFailure, PodError
 from .call import complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..pod.lifecycle import Pod
     from .call import Call
 
 _PREFIX = "stage1"
+
+
+@contextlib.contextmanager
+def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
+    """What fails within is left in the pod's directory, for stage0 to read: it may have called this."""
+    try:
+        yield
+    except (PodError, OSError) as err:
+        from ..pod.failure import leave  # for failures alone
+
+        known = err if isinstance(err, PodError) else HostFailure.of("the operating system refused", err)
+        leave(pod.dir, known, stage)
+        raise
 
 
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
@@ -20,7 +37,8 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
     from ..stage1.run import run
 
     try:
-        return run(call.host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
+        with leaving_failure(pod, "start"):
+            return run(call.host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code
@@ -31,7 +49,8 @@ def rehearse_pod(call: Call, pod: Pod) -> int:
     from ..stage1.run import rehearse
 
     try:
-        rehearse(call.host, pod.uuid, pod.fd)
+        with leaving_failure(pod, "rehearse"):
+            rehearse(call.host, pod.uuid, pod.fd)
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code

@@ -102,5 +102,7 @@ def _number(root: AppRoot, text: str, table: str, fields: int, what: str) -> int
         if len(entry) == fields and entry[0] == text and entry[2].isascii() and entry[2].isdigit():
             return int(entry[2])
     raise NotFound(
-        f'"{text}" {what} not found', f"the image's {table} does not have it; give a number instead"
+        f'"{text}" {what} not found',
+        f"the image's {table} does not have it; give a number instead",
+        field=what,
     )

@@ -192,6 +192,11 @@ class PodDir(Value):
         return f"{self.stage1_root}/rkt/supervisor-status"
 
     @property
+    def failure(self) -> str:
+        """Why the last entry of stage1 failed, see pod.failure."""
+        return f"{self.stage1_root}/rkt/failure.json"
+
+    @property
     def logs(self) -> str:
         """One file an app, APP.log, and its rotated older ones, APP.log.1 and so on."""
         return f"{self.path}/logs"
@@ -231,6 +236,10 @@ class PodDir(Value):
     def app_status(self, app: str) -> str:
         """The app's exit status."""
         return f"{self.statuses}/{app}"
+
+    def app_end(self, app: str) -> str:
+        """What is known of the app's end beside its status, as words: signal, if that is the number of one; oom."""
+        return f"{self.statuses}/{app}.end"
 
     def app_log(self, app: str) -> str:
         """The newest log of the app."""

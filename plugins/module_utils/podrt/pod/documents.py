@@ -112,6 +112,28 @@ def read_status(pod: PodDir, app: str) -> int | None:
     return read_number(pod.app_status(app), beneath=pod.path)
 
 
+class Ending(Value):
+    """How an app has ended. exit_code: as it was recorded, of a signal its number. oom: the kernel has killed
+    in it for memory.
+    """
+
+    exit_code: int
+    signal: int | None = None
+    oom: bool = False
+
+
+def read_ending(pod: PodDir, app: str) -> Ending | None:
+    """How an app has ended, None when it has not, or was killed before it could be recorded.
+
+    Raises Corrupt, OSError.
+    """
+    code = read_status(pod, app)
+    if code is None:
+        return None
+    words = read_text_or(pod.app_end(app), "", beneath=pod.path).split()
+    return Ending(code, code if "signal" in words else None, "oom" in words)
+
+
 def read_pid(pod: PodDir) -> int | None:
     """The PID of the pod's PID 1, None when it never got that far. Raises Corrupt, OSError."""
     return read_number(pod.pid, beneath=pod.path)

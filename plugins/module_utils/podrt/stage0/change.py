@@ -123,7 +123,8 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     except StopIteration as stop:
         return Outcome(tuple(made), tuple(foreseen), tuple(notes)), stop.value
     except Exception as err:
-        raise _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err) from err
+        failure = _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err)
+        raise failure from failure.__cause__
 
 
 @contextlib.contextmanager
@@ -135,7 +136,19 @@ def keeping(changes: list[object], doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as err:
-        raise _carrying(changes, doing, err) from err
+        failure = _carrying(changes, doing, err)
+        raise failure from failure.__cause__
+
+
+@contextlib.contextmanager
+def at_stage(stage: str, doing: str) -> Iterator[None]:
+    """What is raised within becomes a PodError that says at which stage it was, unless it does so already."""
+    try:
+        yield
+    except Exception as err:
+        failure = known(doing, err)
+        failure.facts.setdefault("stage", stage)
+        raise failure from failure.__cause__
 
 
 def _carrying(changes: list[object], doing: str, err: Exception) -> PodError:

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Corrupt, HostFailure
+from ..errors import Corrupt, HostFailure, NotFound
 from ..host.host import podctl_of
 from ..host.reading import read_text_or
+from ..pod import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..errors import PodError
     from ..host.host import Host
     from ..pod.lifecycle import Pod
 
 
-# How long an entry may take. A start has as long as its unit would give it: pre-start handlers are part of it.
+# How long an entry may take, and how much is shown of what one has printed that leaves no document: of release 0.1.0.
+# A start has as long as its unit would give it: pre-start handlers are part of it.
+_LONGEST = 8192
 _SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "stop": 60.0}
 
 
@@ -33,32 +37,27 @@ def pinned(host: Host, pod: Pod) -> Host:
 
 
 def call(host: Host, pod: Pod, *words: str) -> bytes:
-    """Run a podctl verb in the pod's own runtime; what it printed. Raises HostFailure with its complaint."""
+    """Run a podctl verb in the pod's own runtime; what it printed. Raises the error that it has left (pod.failure)."""
     argv = (*pinned(host, pod).podctl, *words)
+    failure.forget(pod.dir)
     try:
         done = host.programs(argv, seconds=_SECONDS[words[0]], called=f"podctl {words[0]}")
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:
-        raise complaint(
-            done.stderr.decode(errors="replace"),
-            f"exit status {done.status}",
+        said = done.stderr.decode(errors="replace").strip()
+        raise left(pod) or HostFailure(
+            said[-_LONGEST:] or f"podctl {words[0]} ended with status {done.status}",
             uuid=pod.uuid,
             exit_status=done.status,
         )
     return done.stdout
 
 
-def complaint(said: str, otherwise: str, **facts: object) -> HostFailure:
-    """What podctl has said on standard error, as an error again. Pure. otherwise: when it has said nothing.
-
-    The last line is the reason, unless it is a hint; those before it tell of what did not matter.
-    """
-    message, hint = otherwise, ""
-    for line in filter(None, map(str.strip, said.splitlines())):
-        _prefix, is_hint, text = line.partition(": hint: ")
-        if is_hint:
-            hint = text
-        else:
-            message, hint = line, ""
-    return HostFailure(message, hint, **facts)
+def left(pod: Pod) -> PodError | None:
+    """The error that an entry has left in the pod's directory, wherever that is by now."""
+    try:
+        pod.state()
+    except NotFound:
+        return None
+    return failure.read(pod.dir)

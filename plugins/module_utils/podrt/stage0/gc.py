@@ -14,6 +14,7 @@ from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
 from . import units
+from .change import at_stage
 from .entry import call
 
 TYPE_CHECKING = False
@@ -101,9 +102,9 @@ def collect(
         try:
             with open_pod(host.paths, verdict.uuid) as pod:
                 _carry_out(host, pod, verdict, policy, say, tell)
-        except NotFound:
-            continue
         except Exception as err:
+            if isinstance(err, NotFound) and locate(host.paths, verdict.uuid) is None:
+                continue  # it is gone
             failures.append(known(f'cannot collect pod "{verdict.uuid}"', err))
     lookup.sweep(host.paths, time.time() - _settled(policy))
     return failures
@@ -139,6 +140,11 @@ def _carry_out(
 
 def delete(host: Host, pod: Pod) -> None:
     """Delete a pod whose lock is held and whose state allows it: its network, cgroups and mounts, then its files."""
+    with at_stage("gc", f'cannot remove pod "{pod.uuid}"'):
+        _delete(host, pod)
+
+
+def _delete(host: Host, pod: Pod) -> None:
     # One that was rehearsed and not run has groups as well, if that was cut off.
     if pod.state_dir in ("run", "exited-garbage") or os.path.lexists(pod.dir.subcgroup):
         call(host, pod, "stage1-gc", pod.uuid)

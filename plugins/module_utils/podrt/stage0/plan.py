@@ -68,11 +68,15 @@ class _Images(Value):
         return tuple(number for number, image in enumerate(self.found) if image is None)
 
 
-def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False) -> Plan[PodOutcome]:
+def ensure_pod(
+    host: Host, spec: PodSpec, state: str, *, completes: bool = False, min_uptime: float = 0.0
+) -> Plan[PodOutcome]:
     """Plan: the named pod is as described and in this state (one of STATES but absent).
 
     completes: the pod is a task that ends; one that has ended well is as wanted, and no boot starts it again.
+    min_uptime: how many seconds a pod that takes the place of a running one must stay up; none for a task.
     """
+    min_uptime = 0.0 if completes else min_uptime
     name = PodName(spec.run.name, "name")
     images = yield from _ensure_images(host, spec)
     wanted = None if images.missing else _preparation(host, spec, images.found)
@@ -86,9 +90,9 @@ def ensure_pod(host: Host, spec: PodSpec, state: str, *, completes: bool = False
         if not start:
             yield from _settle_unit(host, found, boot=False)
         drift += _moved(found, start=start)
-        yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes)
+        yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes, min_uptime)
     else:
-        yield from _state_changes(host, found, state, completes=completes)
+        yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
     return PodOutcome(_warnings(host, spec, found, wanted, drift))
 
 
@@ -106,14 +110,17 @@ def _warnings(
     return wanted.built.warnings + (cautions(host, wanted.built.manifest, spec.run) if made else ())
 
 
-def ensure_state(host: Host, name: PodName, state: str, *, completes: bool = False) -> Plan[PodOutcome]:
+def ensure_state(
+    host: Host, name: PodName, state: str, *, completes: bool = False, min_uptime: float = 0.0
+) -> Plan[PodOutcome]:
     """Plan: the pod of that name, whatever it is, is started, stopped or restarted. What a handler asks for."""
+    min_uptime = 0.0 if completes else min_uptime
     found = find_named(host, name)
     if found is None:
         difference = Difference(f"pods.{name}.state", None, "running" if state == "started" else state)
         yield MissingPod(f'pod "{name}"', (difference,), name)
     else:
-        yield from _state_changes(host, found, state, completes=completes)
+        yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
     return PodOutcome()
 
 
@@ -165,7 +172,9 @@ def _built(host: Host, spec: PodSpec, images: Sequence[SourceImage]) -> Built:
     return build_manifest(spec, images, lambda name: data_dir(host, name), isolators_policy(host))
 
 
-def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool) -> Plan[None]:
+def _state_changes(
+    host: Host, found: PodStatus, state: str, *, completes: bool, min_uptime: float
+) -> Plan[None]:
     """What brings a pod that is as described into the wanted state; its unit first, then what runs."""
     name, running = found.name, found.state is PodState.RUNNING
     subject, path, boot = f'pod "{name}"', f"pods.{name}.state", not completes
@@ -176,11 +185,14 @@ def _state_changes(host: Host, found: PodStatus, state: str, *, completes: bool)
         yield from _settle_unit(host, found, boot=False)
     redefined = _redefined(host, found) if state == "started" and running and not done else ()
     if redefined:
-        yield RestartPod(subject, redefined, name, found.uuid, boot)
+        yield RestartPod(subject, redefined, name, found.uuid, boot, min_uptime)
     elif state == "restarted":
         impact = "restart" if running else "none"
         difference = Difference(path, found.state.value, "restarted", "playbook", impact)
-        yield (RestartPod if running else StartPod)(subject, (difference,), name, found.uuid, boot)
+        if running:
+            yield RestartPod(subject, (difference,), name, found.uuid, boot, min_uptime)
+        else:
+            yield StartPod(subject, (difference,), name, found.uuid, boot)
     elif state == "started" and not running and not done:
         yield StartPod(subject, _moved(found, start=True), name, found.uuid, boot)
     elif state == "stopped" and running:

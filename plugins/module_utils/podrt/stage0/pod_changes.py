@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from ..errors import Conflict, HostFailure, NotFound, PodError
 from ..host.files import remove_tree, write_new
 from ..pod import documents, lookup
-from ..pod.lifecycle import open_pod
+from ..pod.lifecycle import locate, open_pod
 from . import gc, start, units
-from .change import Change
+from .change import Change, at_stage
 from .inspection import check_apps
 from .networks import check_networks
 from .preflight import check_ports
 from .prepare import Preparation, check_sources, commit, prepare, reprepare
-from .swap import bring_up, clear, clear_others, swap
+from .swap import StartUp, bring_up, clear, clear_others, swap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,12 +44,16 @@ class CreatePod(Change):
 
 
 class ReplacePod(Change):
-    """Prepare the new pod, stop the old one, start the new one; if that fails, the old one is started again."""
+    """Prepare the new pod, stop the old one, start the new one; if that fails, the old one is started again.
+
+    min_uptime: how many seconds the new one must stay up where the old one runs.
+    """
 
     wanted: Preparation | None
     old: str
     running: bool
     boot: bool
+    min_uptime: float = 0.0
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
@@ -60,9 +62,10 @@ class ReplacePod(Change):
     def apply(self, host: Host) -> None:
         """Raises what stopped the new pod from coming up, with rolled_back in its facts."""
         name = _required(self.wanted).runspec.name
+        start_up = StartUp(self.boot, self.min_uptime) if self.running else None
         with lookup.expect(host.paths, name, self.old) as old:
             new = _prepare_new(host, self.wanted, self.old)
-            swap(host, name, old, new, running=self.running, boot=self.boot)
+            swap(host, name, old, new, start_up)
         clear_others(host, name, new)
 
 
@@ -123,11 +126,12 @@ class StopPod(Change):
 
 
 class RestartPod(Change):
-    """Stop a pod and start it again from its documents."""
+    """Stop a pod and start it again from its documents. min_uptime: how many seconds it must then stay up."""
 
     name: str
     uuid: str
     boot: bool
+    min_uptime: float = 0.0
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
@@ -140,7 +144,7 @@ class RestartPod(Change):
             _check_documents(host, old)
             with reprepare(host, old) as fresh:
                 new = fresh.uuid
-            swap(host, self.name, old, new, running=True, boot=self.boot)
+            swap(host, self.name, old, new, StartUp(self.boot, self.min_uptime))
         clear_others(host, self.name, new)
 
 
@@ -159,9 +163,13 @@ class RemovePod(Change):
         _check_unchanged(host, self.name, self.uuid)
         units.remove(host, self.name)
         if self.uuid:
-            with contextlib.suppress(NotFound), open_pod(host.paths, self.uuid) as pod:
-                start.stop(host, pod)
-                gc.remove(host, pod)
+            try:
+                with open_pod(host.paths, self.uuid) as pod:
+                    start.stop(host, pod)
+                    gc.remove(host, pod)
+            except NotFound:
+                if locate(host.paths, self.uuid):  # it is not the pod that was not found
+                    raise
         for uuid in self.leftovers:
             clear(host, uuid)
 
@@ -218,11 +226,12 @@ def _check_documents(host: Host, pod: Pod) -> None:
 
 def _prepare_new(host: Host, wanted: Preparation | None, replaced: str) -> str:
     found = _required(wanted)
-    _check(host, found, replaced)
-    pod = prepare(host, found)
-    try:
-        commit(pod)
-    except (PodError, OSError):
-        clear(host, pod.uuid)
-        raise
-    return pod.uuid
+    with at_stage("prepare", f'cannot prepare pod "{found.runspec.name}"'):
+        _check(host, found, replaced)
+        pod = prepare(host, found)
+        try:
+            commit(pod)
+        except (PodError, OSError):
+            clear(host, pod.uuid)
+            raise
+        return pod.uuid

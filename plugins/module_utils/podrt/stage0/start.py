@@ -11,10 +11,11 @@ from ..errors import Conflict, Corrupt, HostFailure, PodError
 from ..host.files import make_dirs
 from ..host.host import runs_systemd
 from ..host.reading import read_number
-from ..pod import documents, lookup
+from ..pod import documents, failure, lookup
 from ..pod.lifecycle import PodState, open_pod
 from . import units
-from .entry import call
+from .change import at_stage
+from .entry import call, left
 from .prepare import reprepare
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     """Start a prepared pod: as a unit where systemd is PID 1 and the pod has a name, detached elsewhere.
 
     boot: whether its unit starts it after a boot; None leaves that as it is. Returns once its apps have been started,
-    also when they have ended by then. Raises HostFailure with what stage1 said.
+    also when they have ended by then. Raises what stage1 says.
     """
     runspec = documents.read_runspec(pod.dir)
     if not (runspec.name and runs_systemd()):
@@ -40,12 +41,13 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
         return
     make_dirs(host.paths.pid_files, 0o755)
     units.install(host, pod, boot=boot)
+    failure.forget(pod.dir)
     try:
         units.start(runspec.name)
-    except HostFailure:
+    except HostFailure as err:
         # A service whose process has ended before it was looked for counts as failed; its apps did run.
         if not _has_run(pod):
-            raise
+            raise left(pod) or err from None
     if pod.state() is PodState.PREPARED:
         raise Conflict(
             f'{units.unit_name(runspec.name)} runs, and not as pod "{pod.uuid}"',
@@ -106,10 +108,14 @@ def retire(host: Host, pod: Pod) -> None:
 def stop(host: Host, pod: Pod) -> None:
     """Stop a running pod and wait until it has ended; kill it when it does not end in its time.
 
-    Returns at once when it does not run. Raises HostFailure.
+    Returns at once when it does not run. Raises PodError, of stage "stop".
     """
-    if pod.state() is not PodState.RUNNING:
-        return
+    with at_stage("stop", f'cannot stop pod "{pod.uuid}"'):
+        if pod.state() is PodState.RUNNING:
+            _stop(host, pod)
+
+
+def _stop(host: Host, pod: Pod) -> None:
     outline = documents.read_outline(pod.dir)
     if is_unit(host, pod, outline.name):
         units.stop(outline.name)

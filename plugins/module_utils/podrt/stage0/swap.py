@@ -9,14 +9,16 @@ files that the old one had: its roots, its empty volumes, its logs.
 from __future__ import annotations
 
 import os
+import time
 
-from ..errors import PodError, known
+from ..errors import AppFailed, PodError, known
 from ..host.files import remove_tree
-from ..pod import documents, lookup
+from ..pod import documents, failure, lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.logs import last_lines
+from ..value import Value
 from . import gc, start
-from .change import Difference
+from .change import Difference, at_stage
 from .entry import call
 from .prepare import reprepare
 
@@ -26,41 +28,86 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
 
 _TAIL = 20
+_LOOK_SECONDS = 0.05
 # What a pod has written, and what its apps find again.
 _FILES = ("overlay", "sharedVolumes", "logs", "stage1/rootfs/opt/stage2")
 
 
-def swap(host: Host, name: str, old: Pod, new: str, *, running: bool, boot: bool | None) -> None:
-    """Stop a pod, and let a prepared one have its name and, if asked, run. The old one is removed.
+class StartUp(Value):
+    """How a pod is started that takes another's place. boot: as start.start has it.
+
+    min_uptime: how many seconds it must stay up where the other one runs.
+    """
+
+    boot: bool | None
+    min_uptime: float = 0.0
+
+
+def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) -> None:
+    """Stop a pod, and let a prepared one have its name and run, without start_up not. The old one is removed.
 
     Raises what stopped the new pod from coming up, after the old one was brought back, with rolled_back in its facts.
     """
     was_running = old.state() is PodState.RUNNING
-    if running and was_running:
+    if start_up and was_running:
         rehearse(host, new)
     try:
         start.stop(host, old)
         lookup.set_name(host.paths, name, new)
-        if running:
+        if start_up:
             with open_pod(host.paths, new) as pod:
-                start.start(host, pod, boot=boot)
+                start.start(host, pod, boot=start_up.boot)
+                if was_running:
+                    watch(pod, name, start_up.min_uptime)
     except Exception as err:
-        failure = known(f'cannot replace pod "{name}"', err)
-        _go_back(host, name, old, new, failure, was_running=was_running)
-        raise failure from err
+        reason = known(f'cannot replace pod "{name}"', err)
+        _go_back(host, name, old, new, reason, was_running=was_running)
+        raise reason from reason.__cause__
     clear(host, old.uuid)
+
+
+def watch(pod: Pod, name: str, seconds: float) -> None:
+    """Wait whether a pod that was started stays up: no app fails, and at least one still runs after these seconds.
+
+    Raises AppFailed as soon as that is not so. 0 seconds ask for nothing.
+    """
+    end = time.monotonic() + seconds
+    while seconds > 0:
+        runs = pod.state() is PodState.RUNNING  # looks first, since a start moves the pod
+        apps = tuple(app.name for app in documents.read_manifest(pod.dir).apps)
+        failed = failure.app_failure(pod.dir, name, apps)
+        if failed:
+            raise failed
+        if not runs:
+            raise _ended_early(pod, name, apps, seconds)
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(_LOOK_SECONDS, left))
+
+
+def _ended_early(pod: Pod, name: str, apps: tuple[str, ...], seconds: float) -> AppFailed:
+    """Why a pod that has ended without an app that failed is not up. The first app is as good as any for its lines."""
+    if any(documents.read_ending(pod.dir, app) is None for app in apps):
+        return AppFailed(f'pod "{name}" was killed within {seconds:g} seconds of its start', stage="run")
+    return AppFailed(
+        f'pod "{name}" has ended within {seconds:g} seconds, with status 0',
+        "wait: true is for pods that do their work and end",
+        stage="run",
+        app=apps[0],
+        exit_code=0,
+        **failure.lines_of(pod.dir, apps[0]),
+    )
 
 
 def rehearse(host: Host, uuid: str) -> None:
     """Find out what would stop a prepared pod from starting, without starting it. What fails is removed."""
     try:
-        with open_pod(host.paths, uuid) as pod:
+        with at_stage("rehearse", f'cannot rehearse pod "{uuid}"'), open_pod(host.paths, uuid) as pod:
             call(host, pod, "rehearse", uuid)
-    except Exception as err:
-        failure = known(f'cannot rehearse pod "{uuid}"', err)
-        failure.facts.setdefault("stage", "rehearse")
+    except PodError:
         clear(host, uuid)
-        raise failure from err
+        raise
 
 
 def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
@@ -69,10 +116,10 @@ def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
         with open_pod(host.paths, uuid) as pod:
             start.start(host, pod, boot=boot)
     except Exception as err:
-        failure = known(f'cannot start pod "{uuid}"', err)
-        tell_last_words(host, uuid, failure)
+        reason = known(f'cannot start pod "{uuid}"', err)
+        tell_last_words(host, uuid, reason)
         clear(host, uuid)
-        raise failure from err
+        raise reason from reason.__cause__
 
 
 def clear(host: Host, uuid: str) -> None:
@@ -108,7 +155,7 @@ def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
     except (PodError, OSError):
         return
     err.facts["apps"] = apps
-    if any(app["stdout_lines"] or app["stderr_lines"] for app in apps):
+    if not err.hint and any(app["stdout_lines"] or app["stderr_lines"] for app in apps):
         err.hint = "facts.apps of the result has what the apps have said"
 
 

@@ -18,7 +18,7 @@ from ..host.programs import find, run
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..value import Value
-from .entry import complaint, pinned
+from .entry import pinned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,14 +127,13 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
 
 
 def start(name: str) -> None:
-    """Start the pod through its unit. Raises HostFailure with what the pod said."""
+    """Start the pod through its unit. Raises HostFailure; why the pod failed is in its directory, see pod.failure."""
     systemctl("reset-failed", unit_name(name), check=False)
     done = _systemctl("start", unit_name(name), seconds=_START_SECONDS + _PATIENCE)
     if done.status != 0:
-        reason = complaint(_last_words(name), "its unit failed")
         raise HostFailure(
-            f'cannot start pod "{name}": {reason.message}',
-            reason.hint or f"journalctl -u {unit_name(name)} has the whole story",
+            f'cannot start pod "{name}": {done.complaint}',
+            f"journalctl -u {unit_name(name)} has the whole story",
         )
 
 
@@ -180,22 +179,6 @@ def _stop_seconds(name: str) -> float:
     lines = [line for line in _read(name).splitlines() if line.startswith(_STOP_LINE)]
     digits = lines[0][len(_STOP_LINE) :] if lines else ""
     return 4 * int(digits) + _PATIENCE if digits.isdigit() else _START_SECONDS
-
-
-def _last_words(name: str) -> str:
-    done = run(
-        (
-            find("journalctl"),
-            "--quiet",
-            "--no-pager",
-            "-o",
-            "cat",
-            "-n",
-            "5",
-            f"_SYSTEMD_UNIT={unit_name(name)}",
-        )
-    )
-    return done.stdout.decode(errors="replace")
 
 
 def _read(name: str) -> str:

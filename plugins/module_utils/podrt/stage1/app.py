@@ -98,12 +98,16 @@ class Handler(Value):
 
 
 class NotStarted(Exception):
-    """The app itself cannot be started; the pod goes on without it, or ends with this status."""
+    """The app itself cannot be started; the pod goes on without it, or ends with this status.
 
-    def __init__(self, text: str, status: int) -> None:
+    field: what of the app's description does not fit its image, "" for something else.
+    """
+
+    def __init__(self, text: str, status: int, field: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.status = status
+        self.field = field
 
 
 def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
@@ -274,9 +278,15 @@ def go_to(path: str) -> None:
         os.chdir(path)
         inside = os.getcwd().startswith("/")
     except OSError as err:
-        raise NotStarted(f'cannot use the working directory "{path}": {err.strerror}', CHDIR_FAILED) from err
+        raise NotStarted(
+            f'cannot use the working directory "{path}": {err.strerror}', CHDIR_FAILED, "working_dir"
+        ) from err
     if not inside:
-        raise NotStarted(f'cannot use the working directory "{path}": it is outside of the app', CHDIR_FAILED)
+        raise NotStarted(
+            f'cannot use the working directory "{path}": it is outside of the app',
+            CHDIR_FAILED,
+            "working_dir",
+        )
 
 
 def complain(text: str) -> None:
@@ -295,7 +305,7 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
     except NotStarted as err:
         status = err.status
         complain(err.text)
-        sync.send(said, sync.APP_FAILED, err.text)
+        sync.send(said, sync.APP_FAILED, err.text, err.field)
     except PodError as err:
         sync.send_failure(said, err)
     except OSError as err:
@@ -336,7 +346,7 @@ def _become(wires: Wires) -> None:
     try:
         os.execve(process.argv[0], process.argv, dict(process.environment))
     except OSError as err:
-        raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED) from err
+        raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 
 
 def _rehearse(process: AppProcess) -> NoReturn:
@@ -352,7 +362,7 @@ def _settle(process: AppProcess) -> None:
     take_identity(process.bounding, process.identity)
     wrong = complaint(process.argv[0])
     if wrong:
-        raise NotStarted(wrong, EXEC_FAILED)
+        raise NotStarted(wrong, EXEC_FAILED, "exec")
 
 
 def _hear(told: int) -> AppProcess:

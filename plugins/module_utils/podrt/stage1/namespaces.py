@@ -15,7 +15,7 @@ import marshal
 import os
 import sys
 
-from ..errors import HostFailure, PodError
+from ..errors import HostFailure, NotFound, PodError
 from ..host import syscalls
 from ..host.execution import program_path
 from ..host.identity import identity_of
@@ -26,16 +26,19 @@ from .app import Resolved, leave_keyring
 from .children import fork_child, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .program import ENVIRONMENT, sealed
-from .rehearsal import rehearse
+from .rehearsal import misdescribed, rehearse
 from .roots import MountedRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Callable
+    from typing import NoReturn, TypeVar
 
     from .mounts import SharedFs, Step
     from .record import AppRecord, Plan
     from .sandbox import AppPlan, Launch, SandboxPlan
+
+    T = TypeVar("T")
 
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
@@ -49,6 +52,7 @@ class AppWires(Value):
     listed: int = -1
     kill: int = -1
     oom: int = -1
+    events: int = -1
     notify: int = -1
     journal: int = -1
 
@@ -126,7 +130,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
         _build(app)
     if how.waits_for_resolv and not sync.receive(wires.sync):
         os._exit(1)
-    resolved = [_finish(app) for app in plan.apps]
+    resolved = [_finish(app, number) for number, app in enumerate(plan.apps)]
     leave_host(tuple(app.root.target for app in plan.apps))
     records = [
         tell_child(child, app, found, given, wires.tty)
@@ -174,19 +178,27 @@ def _build(app: AppPlan) -> None:
         os.close(root)
 
 
-def _finish(app: AppPlan) -> Resolved:
-    """The steps that come last, and everything that must be looked up in the finished root."""
+def _finish(app: AppPlan, number: int) -> Resolved:
+    """The steps that come last, and everything that must be looked up in the finished root.
+
+    number: of the app in its pod, for the place in the description of what the image does not have.
+    """
     root = _open_root(app)
     try:
         for step in app.last_steps:
             _apply(app, step, root)
         launch = app.launch
         return Resolved(
-            argv=_argv(root, launch, launch.argv),
-            pre_start=_argv(root, launch, launch.pre_start),
-            post_stop=_argv(root, launch, launch.post_stop),
-            identity=identity_of(
-                MountedRoot(root), launch.user, launch.group, launch.groups, docker=launch.docker
+            argv=_placed(app, number, "exec", lambda: _argv(root, launch, launch.argv)),
+            pre_start=_placed(app, number, "pre_start", lambda: _argv(root, launch, launch.pre_start)),
+            post_stop=_placed(app, number, "post_stop", lambda: _argv(root, launch, launch.post_stop)),
+            identity=_placed(
+                app,
+                number,
+                "user",
+                lambda: identity_of(
+                    MountedRoot(root), launch.user, launch.group, launch.groups, docker=launch.docker
+                ),
             ),
         )
     finally:
@@ -208,6 +220,15 @@ def _argv(root: int, launch: Launch, argv: tuple[str, ...]) -> tuple[str, ...]:
     if not argv:
         return ()
     return (program_path(MountedRoot(root), argv[0], launch.search, launch.working_directory), *argv[1:])
+
+
+def _placed(app: AppPlan, number: int, field: str, look_up: Callable[[], T]) -> T:
+    """What is looked up. What the image does not have is a mistake of the description, and has its place in it."""
+    try:
+        return look_up()
+    except NotFound as err:
+        found = str(err.facts.get("field", field))
+        raise misdescribed(app.name, number, found, err.message, err.hint) from err
 
 
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
         exec: int  # ends when the app has been started, says why not before
         procs: int  # cgroup.procs of its leaf, readable
         kill: int  # cgroup.kill of its leaf
-        oom: int  # an eventfd that counts kills for memory
+        oom: int  # an eventfd that counts kills for memory, of cgroup v1
+        events: int  # memory.events of its leaf, of cgroup v2
         notify: int  # the socket that NOTIFY_SOCKET names
         journal: int
         stop_signal: int  # what its first process is stopped with; 0 is SIGTERM, to all of them

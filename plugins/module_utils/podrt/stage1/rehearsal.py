@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import HostFailure
+from ..errors import AppFailed, of_kind
 from . import sync
 
 TYPE_CHECKING = False
@@ -18,18 +18,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
+    from ..errors import PodError
     from .record import AppRecord
 
 
 def rehearse(records: Sequence[AppRecord], channel: int, go: int) -> NoReturn:
     """Have each app's child look whether it could go on, and end PID 1 when all of them could. Raises PodError."""
     os.write(go, sync.REHEARSE * len(records))
-    for record in records:
+    for number, record in enumerate(records):
         message = sync.receive(record["exec"])
         if message and message[0] == sync.FAILED:
             raise sync.error_of(message)
         if message:
-            name = record["name"]
-            raise HostFailure(f'app "{name}" could not be started: {message[1]}', app=name)
+            raise not_started(record["name"], number, str(message[1]), str(message[2]))
     sync.send(channel, sync.REHEARSED)
     os._exit(0)
+
+
+def not_started(app: str, number: int, reason: str, field: str) -> PodError:
+    """Why an app could not be started. field: what of its description does not fit the image, "" for something else."""
+    message = f'app "{app}" could not be started: {reason}'
+    if field:
+        return misdescribed(app, number, field, message)
+    return AppFailed(message, app=app)
+
+
+def misdescribed(app: str, number: int, field: str, message: str, hint: str = "") -> PodError:
+    """An error of the description that only the image could tell. number: of the app in its pod.
+
+    The message stays as it is: on a command line a field has another name.
+    """
+    return of_kind("invalid-spec", message, hint, where=f"apps[{number}].{field}", app=app)

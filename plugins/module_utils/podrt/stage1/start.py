@@ -21,7 +21,7 @@ import os
 import select
 
 from ..appc.capabilities import NAMES
-from ..errors import HostFailure, PodError
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host import syscalls
 from ..host.files import write_new
 from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
@@ -35,6 +35,7 @@ from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv
 from .namespaces import PodWires, Supervision, become_pid_1
 from .program import supervisor_argv
+from .rehearsal import not_started
 from .sandbox import sandbox_plan
 from .teardown import take_down
 from .wires import open_app, open_console, open_dir
@@ -138,10 +139,6 @@ class Pid1:
             os.kill(self.pid, _signal.SIGTERM)
 
 
-class AppNotStarted(HostFailure):
-    """An app of a detached pod could not be started; its status is the exit code."""
-
-
 class _Known(Value):
     """What was read and made for a start."""
 
@@ -176,7 +173,7 @@ def start(request: Request) -> Pid1:
             child.relay_stops()
         _join(known, plan, child)
         if not request.rehearsal:
-            _await_apps(request, child)
+            _await_apps(known, child)
         return child
     except (OSError, PodError) as err:
         _abandon(request, child)
@@ -220,6 +217,8 @@ def _setting_up_network() -> Iterator[None]:
         yield
     except PodError as err:
         err.message = f"failed to setup network: {err.message}"
+        if isinstance(err, (InvalidSpec, NotFound)) and not err.facts.get("where"):
+            err.facts["where"] = "networks"
         raise
 
 
@@ -300,7 +299,7 @@ def _close(wires: PodWires) -> None:
     """Close what only the pod needs."""
     fds = [wires.sync, wires.lock, wires.console, wires.logs, wires.statuses, wires.tty]
     for app in wires.apps:
-        fds += [*app.procs, app.listed, app.kill, app.oom, app.notify, app.journal]
+        fds += [*app.procs, app.listed, app.kill, app.oom, app.events, app.notify, app.journal]
     for fd in fds:
         if fd >= 0:
             os.close(fd)
@@ -358,9 +357,12 @@ def _join_networks(known: _Known, child: Pid1, later: list[Callable[[], None]]) 
         child.send(sync.RESOLV)
 
 
-def _await_apps(request: Request, child: Pid1) -> None:
-    """Wait until the apps have been started. Only a detached pod minds one that was not: nobody else sees it end."""
-    message = child.receive()
+def _await_apps(known: _Known, child: Pid1) -> None:
+    """Wait until the apps have been started. Only a detached pod minds one that was not: nobody else sees it end.
+
+    Its status is then the exit code.
+    """
+    request, message = known.request, child.receive()
     if message and message[0] == sync.FAILED:
         raise sync.error_of(message)
     if not request.detach or (message and message[0] == sync.STARTED):
@@ -370,10 +372,11 @@ def _await_apps(request: Request, child: Pid1) -> None:
         raise HostFailure(
             f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
         )
-    name, reason, status = message[1:]
-    err = AppNotStarted(
-        f'app "{name}" could not be started: {reason}', "podctl logs tells what it said", app=name
-    )
+    name, reason, status, field = message[1:]
+    number = next(number for number, app in enumerate(known.manifest.apps) if app.name == name)
+    err = not_started(str(name), number, str(reason), str(field))
+    err.hint = err.hint or "podctl logs tells what it said"
+    err.facts["exit_code"] = int(status)
     err.exit_code = int(status) or err.exit_code
     raise err
 

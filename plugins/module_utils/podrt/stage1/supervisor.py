@@ -45,10 +45,8 @@ class Log:
     def __init__(self, plan: Plan, name: str) -> None:
         self._directory = plan["logs"]
         self._name = name
-        self._max_bytes = plan["max_bytes"]
-        self._max_files = plan["max_files"]
-        self._fd = -1
-        self._size = 0
+        self._max_bytes, self._max_files = plan["max_bytes"], plan["max_files"]
+        self._fd, self._size = -1, 0
         self.write(b"")
 
     def write(self, line: bytes) -> None:
@@ -115,16 +113,19 @@ class App:
         self.name, self.pid = record["name"], record["pid"]
         self.exec, self.notify = record["exec"], record["notify"]
         self.procs, self.kill = record["procs"], record["kill"]
-        self.stop_signal = record["stop_signal"]
+        self.events, self.stop_signal = record["events"], record["stop_signal"]
         self.journal = Sink(record["journal"])
-        self.post_stop = record["post_stop"]
-        self.log = log
-        self.running = True
-        self.handling, self.complaint = 0, ""
+        self.post_stop, self.log = record["post_stop"], log
+        self.running, self.oom, self.handling = True, False, 0
+        self.complaint = self.wrong = ""
 
     def is_started(self) -> bool:
         """Whether it has been started, and said so if it is one that does."""
         return self.exec == STARTED_WELL and self.notify < 0
+
+    def was_oom(self) -> bool:
+        """Whether the kernel has killed in it for memory."""
+        return self.oom or (self.events >= 0 and b"oom_kill 0\n" not in posix.pread(self.events, _CHUNK, 0))
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the app."""
@@ -193,11 +194,8 @@ class Supervisor:
         sinks = (self._console, *(app.journal for app in self._apps))
         self._sinks = {sink.fd: sink for sink in sinks if sink.fd >= 0}
         self._sync = plan["sync"]
-        self._is_ready = False
-        self._stop_asked = False
-        self._stopping = False
-        self._deadline = 0.0
-        self._status = 0
+        self._is_ready = self._stop_asked = self._stopping = False
+        self._deadline, self._status = 0.0, 0
         self._wake = self._catch_signals()
         for fd in (self._wake, self._sync):
             self._ask(fd, select.POLLIN)
@@ -255,7 +253,8 @@ class Supervisor:
         _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
             _signal.signal(number, self._ask_stop)
-        _signal.signal(_signal.SIGCHLD, _wake_up)
+        # The wakeup descriptor tells; a handler there must be.
+        _signal.signal(_signal.SIGCHLD, lambda _number, _frame: None)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         return wake
 
@@ -282,6 +281,7 @@ class Supervisor:
             self._hear_starter()
         elif fd in self._ooms:
             posix.read(fd, 8)
+            self._ooms[fd].oom = True
             self._ooms[fd].kill_all()
         else:
             self._hear_app(fd)
@@ -315,7 +315,7 @@ class Supervisor:
             if message[0] == FAILED:
                 self._tell(frame)
                 posix._exit(1)
-            app.complaint = message[1]
+            app.complaint, app.wrong = message[1:]
             return
         self._forget(app.exec)
         app.exec = STARTED_NOT if app.complaint else STARTED_WELL
@@ -385,21 +385,25 @@ class Supervisor:
                 return
             for app in self._apps:
                 if pid == app.pid and app.running:
-                    self._app_ended(app, _status_of(status))
+                    self._app_ended(app, status)
                 elif pid == app.handling:
                     app.handling = 0
                     app.kill_all()
 
-    def _app_ended(self, app: App, status: int) -> None:
+    def _app_ended(self, app: App, ended: int) -> None:
         """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
-        app.running = False
+        app.running, status = False, _status_of(ended)
         while app.exec >= 0:
             self._hear_start(app, _read(app.exec))
         self._tell_started()
         if not app.is_started() and not self._stopping:
             reason = app.complaint or f"it ended with status {status} before it was ready"
-            self._tell(marshal.dumps((APP_FAILED, app.name, reason, status)))
-        self._record(app.name, 0 if self._stopping else status)
+            self._tell(marshal.dumps((APP_FAILED, app.name, reason, status, app.wrong)))
+        # The status last: whoever reads it reads what is beside it.
+        words = [b"oom"] * app.was_oom() + [b"signal"] * posix.WIFSIGNALED(ended)
+        if words and not self._stopping:
+            self._record(f"{app.name}.end", b" ".join(words))
+        self._record(app.name, b"%d" % (0 if self._stopping else status))
         app.kill_all()
         if app.post_stop >= 0:
             self._run_post_stop(app)
@@ -423,11 +427,11 @@ class Supervisor:
             if app.running:
                 app.kill_all()
 
-    def _record(self, name: str, status: int) -> None:
+    def _record(self, name: str, text: bytes) -> None:
         directory = self._plan["statuses"]
         try:
             fd = posix.open(f".{name}", _CREATE | posix.O_TRUNC, _STATUS_MODE, dir_fd=directory)
-            posix.write(fd, b"%d" % status)
+            posix.write(fd, text)
             posix.close(fd)
             posix.rename(f".{name}", name, src_dir_fd=directory, dst_dir_fd=directory)
         except OSError:
@@ -457,10 +461,6 @@ class Supervisor:
         posix.close(said)
         app.handling = pid
         self._listen(heard, Stream(app, b"stdout", self._console))
-
-
-def _wake_up(_number: int, _frame: object) -> None:
-    """The wakeup descriptor tells; a handler there must be."""
 
 
 def _try(call: Callable[..., object], *words: object, **names: object) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 NAMESPACES = "namespaces"
 STARTED = "started"
 FAILED = "failed"
-# From the child of an app: the app cannot be started. PID 1 passes it on with the name of the app and its status.
+# From the child of an app: the app cannot be started, and which field of its description is wrong. PID 1 passes it on
+# between the name of the app and its status.
 APP_FAILED = "app-failed"
 # From PID 1 in a rehearsal: nothing is in the way.
 REHEARSED = "rehearsed"

@@ -30,11 +30,13 @@ def open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: b
     tracking = next(
         (group for group in groups if group.hierarchy.version == 2), groups[0] if groups else None
     )
+    limited = any(limit.controller == "memory" for limit in app.limits)
     return AppWires(
         procs=tuple(procs_fd(group.leaf(name)) for group in groups),
         listed=os.open(f"{tracking.leaf(name)}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC) if tracking else -1,
         kill=_kill_fd(tracking.leaf(name)) if tracking and tracking.hierarchy.version == 2 else -1,
-        oom=_oom_fd(groups, name) if any(limit.controller == "memory" for limit in app.limits) else -1,
+        oom=_oom_fd(groups, name) if limited else -1,
+        events=_events_fd(tracking.leaf(name)) if limited and tracking else -1,
         notify=_notify_socket(pod, name) if app.launch.notify else -1,
         journal=_journal_stream(name) if journal else -1,
     )
@@ -86,6 +88,14 @@ def _oom_fd(groups: tuple[Group, ...], app: str) -> int:
                 os.close(events)
             return counter
     return -1
+
+
+def _events_fd(leaf: str) -> int:
+    """What tells in a v2 leaf whether the kernel has killed for memory, -1 where v1 has the controller."""
+    try:
+        return os.open(f"{leaf}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
 
 
 def _notify_socket(pod: PodDir, app: str) -> int:

@@ -247,6 +247,10 @@ def _kind_of(options: Fields) -> str:
     return "host" if options.has("source") else "empty"
 
 
+# What docs of the option say. An app that cannot find its configuration or its database ends within it.
+_MIN_UPTIME = 2.0
+_LONGEST_UPTIME = 3600
+
 _BELONGS = {
     "source": "host",
     "recursive": "host",
@@ -265,6 +269,22 @@ def _refuse_aliens(options: Fields, kind: str) -> None:
                 f"take it out, or set kind: {owner}",
                 where=options.where_of(option),
             )
+
+
+def min_uptime(options: Fields) -> float:
+    """How many seconds a pod that replaces a running one must stay up. It is no part of the pod. Raises InvalidSpec."""
+    update = Fields(options.raw("update") or {}, options.where_of("update"))
+    value = update.raw("min_uptime")
+    if value is None:
+        return _MIN_UPTIME
+    where = update.where_of("min_uptime")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidSpec("expected a number of seconds", where=where)
+    if not 0 <= value <= _LONGEST_UPTIME:
+        raise InvalidSpec(
+            f"{value:g} is out of range", f"use 0, which asks for nothing, to {_LONGEST_UPTIME}", where=where
+        )
+    return float(value)
 
 
 def _run_spec(options: Fields) -> RunSpec:

@@ -11,7 +11,7 @@ import os
 
 from ..appc.fields import Fields
 from ..appc.names import ACName
-from ..errors import Bug, InvalidSpec, Unsupported, known, printable
+from ..errors import AppFailed, Bug, InvalidSpec, Unsupported, known, printable
 from ..host.host import Host
 from ..host.paths import Paths
 from ..image import fetch
@@ -22,7 +22,7 @@ from ..pod.names import PodName
 from ..stage0 import images, plan
 from ..stage0.change import converge, keeping
 from ..stage0.status import read_status
-from .params import fetch_policy, pod_spec
+from .params import fetch_policy, min_uptime, pod_spec
 from .results import add_output, image_result, outcome_result, pod_result
 
 TYPE_CHECKING = False
@@ -96,11 +96,12 @@ def _converge_pod(
     if state == "absent":
         outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
         return {**outcome_result(outcome), "pod": None}
-    completes = options.boolean("wait", False)
+    completes, uptime = options.boolean("wait", False), min_uptime(options)
     if options.has("apps") or state == "prepared":
-        wanted = plan.ensure_pod(host, pod_spec(options), state, completes=completes)
+        spec = pod_spec(options)
+        wanted = plan.ensure_pod(host, spec, state, completes=completes, min_uptime=uptime)
     else:
-        wanted = plan.ensure_state(host, name, state, completes=completes)
+        wanted = plan.ensure_state(host, name, state, completes=completes, min_uptime=uptime)
     planned, left = converge(host, wanted, apply=not check)
     with keeping(planned.to_json(), f'cannot look at pod "{name}"'):
         found = plan.find_named(host, name)
@@ -146,22 +147,19 @@ def _await_end(host: Host, pod: Pod, options: Fields, result: dict[str, object])
         return
     result["rc"] = after.exit_code
     if after.exit_code != 0:
-        result.update(failed=True, error="app-failed", msg=_failure(name, after.exit_code, shown))
+        result.update(_failure(after, host, _changes(result)))
 
 
-def _failure(name: str, code: int | None, shown: dict[str, object]) -> str:
-    apps = shown["apps"]
-    failed = (
-        next((app for app in apps if app["exit_code"] not in (0, None)), None)
-        if isinstance(apps, list)
-        else None
-    )
-    if failed is None:
-        return f'pod "{name}" has ended without a status: it was killed'
-    last = (failed["stderr_lines"] or failed["stdout_lines"] or [""])[-1]
-    return f'app "{failed["name"]}" of pod "{name}" has ended with status {code}' + (
-        f": {last}" if last else ""
-    )
+def _failure(found: PodStatus, host: Host, changes: list[object]) -> dict[str, object]:
+    """Why a pod that has ended counts as failed."""
+    from ..pod.failure import app_failure
+
+    with open_pod(host.paths, found.uuid) as pod:
+        err = app_failure(pod.dir, found.name, tuple(app.name for app in found.apps))
+    if err is None:
+        err = AppFailed(f'pod "{found.name}" has ended without a status: it was killed', stage="run")
+    err.facts["changes"] = changes
+    return failure(err)
 
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:

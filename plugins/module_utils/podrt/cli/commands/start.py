@@ -16,7 +16,7 @@ from ...pod.lifecycle import PodState, open_pod
 from ...pod.names import is_uuid
 from ..flags import UsageError
 from ..podargs import NAME_SECONDS, only_argument, resolve
-from ..running import rehearse_pod, run_pod
+from ..running import leaving_failure, rehearse_pod, run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run_prepared(call: Call) -> int:
     interactive, detach = call.options.on("interactive"), call.options.on("detach")
     if interactive and detach:
         raise UsageError("--interactive and --detach exclude each other")
-    with resolve(call, only_argument(call, "UUID")) as pod:
+    with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "start"):
         _claim(pod)
         if interactive and len(documents.read_manifest(pod.dir).apps) > 1:
             raise InvalidSpec("interactive option only supports pods with one app")
@@ -42,7 +42,7 @@ def run_prepared(call: Call) -> int:
 
 def rehearse(call: Call) -> int:
     """Find out what would stop a prepared pod from starting, while another one runs in its place."""
-    with resolve(call, only_argument(call, "UUID")) as pod:
+    with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "rehearse"):
         _claim(pod)
         return rehearse_pod(call, pod)
 
@@ -75,7 +75,7 @@ def _start_here(call: Call, name: str) -> int:
     """For units: the file with the PID is there before this ends."""
     from ...stage0.start import start_again, write_pid_file
 
-    with start_again(call.host, name) as pod:
+    with start_again(call.host, name) as pod, leaving_failure(pod, "start"):
         _claim(pod)
         pod.move("run")
         status = run_pod(call, pod, detach=True)
@@ -117,7 +117,7 @@ def stage1_gc(call: Call) -> int:
     """Take down the network and the cgroups of a pod. Whoever calls this holds the pod's lock."""
     from ...stage1.teardown import teardown
 
-    with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
+    with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, leaving_failure(pod, "gc"):
         teardown(call.host, pod)
     return 0
 

@@ -8,6 +8,7 @@ from ...errors import Conflict, HostFailure, PodError
 from ...host.host import runs_systemd
 from ...pod.lifecycle import PodState
 from ..podargs import alone_with, name_meant, resolve, some_arguments
+from ..running import leaving_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def _stop(call: Call, pod: Pod) -> None:
     if not _stop_unit(call, pod) or force:
         from ...stage1.stop import stop as stop_pod
 
-        stop_pod(pod, force=force)
+        with leaving_failure(pod, "stop"):
+            stop_pod(pod, force=force)
     call.tell(f'"{pod.uuid}"')
 
 

@@ -23,10 +23,16 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
     RuntimeApp,
     RuntimeImage,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import PodError
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.programs import Completed
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle, lookup
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
+    documents,
+    failure,
+    lifecycle,
+    lookup,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import Built, SourceImage
@@ -40,13 +46,17 @@ TREE = "deps-sha512-lab"
 class FakeStage1:
     """What host.programs is in these tests.
 
-    calls: verbs and UUIDs, in order. failing: verbs that fail, with what they say.
+    calls: verbs and UUIDs, in order. failing: verbs that fail, with what they say. leaving: verbs that fail once, with
+    the error and its stage that they leave in the pod's directory. ending: how the app of the next pod that is run ends
+    at once: its status, and words beside it.
     """
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self.calls: list[tuple[str, str]] = []
         self.failing: dict[str, str] = {}
+        self.leaving: dict[str, tuple[PodError, str]] = {}
+        self.ending: tuple[int, str] | None = None
         self._held: dict[str, Pod] = {}
 
     def __call__(self, argv: Sequence[str], **_limits: object) -> Completed:
@@ -55,6 +65,10 @@ class FakeStage1:
         self.calls.append((verb, uuid))
         if verb in self.failing:
             return Completed(1, b"", f"stage1: {self.failing[verb]}\n".encode())
+        if verb in self.leaving:
+            with lifecycle.open_pod(self.paths, uuid) as pod:
+                failure.leave(pod.dir, *self.leaving.pop(verb))
+            return Completed(254, b"", b"stage1: for people\n")
         {"run-prepared": self.run, "stop": self.end}.get(verb, _nothing)(uuid)
         return Completed(0, b"", b"")
 
@@ -64,6 +78,11 @@ class FakeStage1:
         assert pod.lock()
         pod.move("run")
         self._held[uuid] = pod
+        if self.ending:
+            (status, words), self.ending = self.ending, None
+            pathlib.Path(pod.dir.app_end("web")).write_text(words)
+            pathlib.Path(pod.dir.app_status("web")).write_text(str(status))
+            self.end(uuid)
 
     def end(self, uuid: str) -> None:
         """Its PID 1 has died."""

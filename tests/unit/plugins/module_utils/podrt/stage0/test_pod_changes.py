@@ -166,7 +166,7 @@ def test_a_replacement_that_does_not_start_gives_the_name_and_the_run_back(stage
         lifecycle.open_pod(stage0.paths, old) as pod,
         pytest.raises(HostFailure, match="no such user") as caught,
     ):
-        swap.swap(stage0.host, "web", pod, new, running=True, boot=None)
+        swap.swap(stage0.host, "web", pod, new, swap.StartUp(None))
     assert caught.value.facts["rolled_back"] is True
     back = stage0.meant("web")
     assert back not in (None, old, new)
@@ -178,7 +178,7 @@ def test_what_a_rehearsal_finds_leaves_the_old_pod_alone(stage0: Stage0Lab) -> N
     old, new = stage0.running("web"), stage0.make("web", means=False, args="/y")
     stage0.stage1.failing["rehearse"] = "no such group"
     with lifecycle.open_pod(stage0.paths, old) as pod, pytest.raises(HostFailure, match="no such group"):
-        swap.swap(stage0.host, "web", pod, new, running=True, boot=None)
+        swap.swap(stage0.host, "web", pod, new, swap.StartUp(None))
     assert (stage0.state(old), stage0.meant("web"), stage0.uuids()) == ("running", old, {old})
     assert [verb for verb, _uuid in stage0.stage1.calls] == ["rehearse"]
 

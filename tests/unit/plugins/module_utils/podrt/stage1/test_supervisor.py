@@ -41,7 +41,7 @@ class Lab:
         self.statuses.mkdir(parents=True)
         self.ours, self.theirs = sync.channel()
         self.pid = 0
-        self.journal = -1
+        self.journal = self.events = -1
         self.pending: tuple[int, ...] = ()
 
     def start(self, scripts: dict[str, str], **more: int) -> int:
@@ -92,7 +92,8 @@ class Lab:
         for fd in (out_end, err_end, said):
             os.close(fd)
         none = dict.fromkeys(("procs", "kill", "oom", "notify", "post_stop"), -1)
-        wires = {"out": out, "err": err, "exec": started, "journal": self.journal, "stop_signal": 0}
+        wires = {"out": out, "err": err, "exec": started, "journal": self.journal, "events": self.events}
+        wires["stop_signal"] = 0
         return {"name": name, "pid": pid, **wires, **none}
 
     def go(self) -> None:
@@ -139,7 +140,7 @@ def test_nothing_runs_before_go_and_the_starters_end_is_the_end(lab: Lab) -> Non
     [
         ({"a": "exit 0", "b": "exit 0"}, 0, {"a": "0", "b": "0"}),
         ({"a": "exit 0", "b": "sleep 0.2; exit 5", "c": "exec sleep 30"}, 5, {"a": "0", "b": "5", "c": "0"}),
-        ({"a": "kill -9 $$"}, 9, {"a": "9"}),
+        ({"a": "kill -9 $$"}, 9, {"a": "9", "a.end": "signal"}),
         ({"a": "exit 254"}, 254, {"a": "254"}),
     ],
     ids=["all well", "one fails", "killed", "large"],
@@ -151,6 +152,19 @@ def test_statuses(lab: Lab, scripts: dict[str, str], status: int, recorded: dict
     assert ended(pid) == status
     assert lab.recorded() == recorded
     assert os.readlink(lab.base / "rkt" / "supervisor-status") == "ready"
+
+
+@pytest.mark.parametrize(("kills", "marks"), [(0, {}), (2, {"a.end": "oom"})])
+def test_an_app_in_which_was_killed_for_memory_is_marked(
+    lab: Lab, tmp_path: pathlib.Path, kills: int, marks: dict[str, str]
+) -> None:
+    events = tmp_path / "memory.events"
+    events.write_text(f"low 0\noom 1\noom_kill {kills}\noom_group_kill 0\n")
+    lab.events = os.open(events, os.O_RDONLY)
+    pid = lab.start({"a": "exit 3"})
+    lab.go()
+    assert ended(pid) == 3
+    assert lab.recorded() == {"a": "3", **marks}
 
 
 @pytest.mark.slow
@@ -242,7 +256,9 @@ def test_what_writes_on_after_the_end_is_not_waited_for(lab: Lab) -> None:
 
     It would else go on for ever, which is what the limit of every test is for.
     """
-    pid = lab.start({"main": "yes & exit 0"})
+    pid = lab.start(
+        {"main": "yes $(printf %01000d 0) & exit 0"}
+    )  # long lines, of which a machine that is busy logs enough
     lab.go()
     assert ended(pid) == 0
 

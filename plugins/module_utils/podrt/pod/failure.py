@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a pod failed: the document that an entry of stage1 leaves, and the error that stage0 makes of it.
+
+It lies beside the statuses of the apps, where none of them can write, and replaces text that would have to be parsed.
+An entry of release 0.1.0 leaves none. docs/devel/stage1-contract.md describes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..appc.fields import Fields, canonical_json, parse_json
+from ..errors import AppFailed, Corrupt, InvalidSpec, of_kind
+from ..host.files import write_atomically
+from ..host.reading import read_bytes
+from . import documents
+from .logs import last_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..errors import PodError
+    from ..host.paths import PodDir
+
+_FORMAT = 1
+_DIR, _FILE = 0o755, 0o644
+_TAIL = 20
+_LONGEST = 4096
+# Facts that the document has members for: name in facts, name in the document.
+_MEMBERS = {
+    "app": "app",
+    "exit_code": "exitCode",
+    "signal": "signal",
+    "oom": "oom",
+    "last_lines": "lastLines",
+    "stage": "stage",
+}
+
+
+def leave(pod: PodDir, err: PodError, stage: str) -> None:
+    """Write down why an entry of stage1 failed. Where that cannot be done, what it prints has to do.
+
+    stage: what was being done: prepare, rehearse, start, run, stop or gc.
+    """
+    facts = {"stage": stage, **lines_of(pod, err.facts.get("app")), **err.facts}
+    document = {
+        "format": _FORMAT,
+        "kind": err.kind,
+        "message": _clean(err.message),
+        "hint": _clean(err.hint),
+        **{member: facts.pop(name) for name, member in _MEMBERS.items() if name in facts},
+        "facts": {
+            name: _clean(value) if isinstance(value, str) else value
+            for name, value in facts.items()
+            if isinstance(value, (str, int))
+        },
+    }
+    with contextlib.suppress(OSError):
+        # The pod's directory may be going: nothing above this one is made.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(pod.failure), _DIR)
+        write_atomically(pod.failure, canonical_json(document), _FILE)
+
+
+def forget(pod: PodDir) -> None:
+    """Remove what an earlier entry has left, before the next is called."""
+    with contextlib.suppress(OSError):
+        os.unlink(pod.failure)
+
+
+def read(pod: PodDir) -> PodError | None:
+    """The error that the last entry has left; None when there is none that can be understood."""
+    try:
+        return _error_of(
+            Fields(parse_json(read_bytes(pod.failure, beneath=pod.path), pod.failure), "failure")
+        )
+    except (OSError, InvalidSpec, Corrupt):
+        return None
+
+
+def app_failure(pod: PodDir, name: str, apps: Iterable[str]) -> AppFailed | None:
+    """Why the first of these apps that has failed did, with its last lines; None when none has.
+
+    name: what the message calls the pod.
+    """
+    for app in apps:
+        ending = documents.read_ending(pod, app)
+        if ending and ending.exit_code != 0:
+            return _failed(pod, name, app, ending)
+    return None
+
+
+def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFailed:
+    facts: dict[str, object] = {"app": app, "stage": "run", **lines_of(pod, app)}
+    lines = facts.get("last_lines")
+    if ending.signal is None:
+        facts["exit_code"] = ending.exit_code
+        how, hint = f"has ended with status {ending.exit_code}", ""
+    else:
+        facts["signal"] = ending.signal
+        how, hint = f"was ended by signal {ending.signal}", ""
+    if ending.oom:
+        facts["oom"] = True
+        how, hint = f"{how}: it has used more memory than it may", "raise its memory limit"
+    last = f": {lines[-1]}" if isinstance(lines, list) and lines else ""
+    return AppFailed(f'app "{app}" of pod "{name}" {how}{last}', hint, **facts)
+
+
+def lines_of(pod: PodDir, app: object) -> dict[str, object]:
+    """The fact last_lines of an app: those of standard error if it has written there; nothing where it has not."""
+    if not isinstance(app, str):
+        return {}
+    try:
+        found = last_lines(pod, app, _TAIL)
+    except (OSError, Corrupt):
+        return {}
+    lines = found["stderr_lines"] or found["stdout_lines"]
+    return {"last_lines": [_clean(line) for line in lines]} if lines else {}
+
+
+def _clean(text: str) -> str:
+    """A text as a document can hold it."""
+    return text[:_LONGEST].replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _error_of(fields: Fields) -> PodError:
+    given = fields.raw("facts")
+    facts: dict[str, object] = {
+        str(name): value
+        for name, value in (given.items() if isinstance(given, dict) else ())
+        if isinstance(value, (str, int))
+    }
+    members: dict[str, object] = {
+        "app": fields.optional_text("app"),
+        "exit_code": fields.optional_integer("exitCode"),
+        "signal": fields.optional_integer("signal"),
+        "oom": fields.optional_boolean("oom"),
+        "last_lines": list(fields.strings("lastLines")) or None,
+        "stage": fields.text("stage"),
+    }
+    facts.update({name: value for name, value in members.items() if value is not None})
+    return of_kind(fields.text("kind"), fields.text("message"), fields.text("hint", ""), **facts)
