@@ -295,3 +295,27 @@ def test_a_server_of_plain_http_is_called_that_and_what_to_write_is_said(web):
         document(web.url.replace("http:", "https:"))
     assert "insecure_options: http" in caught.value.hint
     assert "SSL" not in caught.value.message
+
+
+@pytest.mark.finding("attack-F12")
+def test_a_proxy_is_asked_for_what_is_elsewhere_alone(web, monkeypatch):
+    web.answer = lambda _method, path, _headers: (
+        (302, {"Location": f"{web.url}/internal"}, b"") if path.endswith("/astray") else (200, {}, b"hello")
+    )
+    monkeypatch.setenv("http_proxy", web.url)
+    session = transport.Transport(FetchPolicy(insecure=("http",)), PATIENT)
+    assert session.get("http://registry.example.com/x", {}).body == b"hello"
+    assert [path for _method, path, _headers in web.asked] == ["http://registry.example.com/x"]
+    for url in ("http://registry.example.com/astray", "http://169.254.169.254/latest/meta-data"):
+        with pytest.raises(Untrusted, match="a host elsewhere led to"):
+            session.get(url, {})
+    assert [path for _method, path, _headers in web.asked][1:] == ["http://registry.example.com/astray"]
+
+
+@pytest.mark.finding("attack-F5")
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_tunnel_of_a_proxy_that_drips_is_given_up(hostile, monkeypatch, head):
+    monkeypatch.setenv("https_proxy", hostile.url)
+    hostile.answer = dripping(head)
+    with soon_and_small(), pytest.raises(Unreachable):
+        document("https://registry.example.com/x", IMPATIENT)
