@@ -157,7 +157,11 @@ class NetLab:
         (config / "net.d").mkdir(parents=True)
         self.config = config
         self.paths = Paths(
-            str(tmp_path / "data"), str(config), str(tmp_path / "usr"), run=str(tmp_path / "run")
+            str(tmp_path / "data"),
+            str(config),
+            str(tmp_path / "usr"),
+            run=str(tmp_path / "run"),
+            leases=str(tmp_path / "leases"),
         )
         self._pods = 0
         self.outside = self._make_outside() if outside else -1

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_leases_place
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 UPLINK = "192.0.2.1"
 SECONDS = 120
@@ -220,7 +222,7 @@ def new_machine(base: pathlib.Path) -> Iterator[Machine]:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            (base / "etc").mkdir(parents=True)
+            write_leases_place(base / "etc", base / "leases")
             yield Machine(base, int(children[0]))
         finally:
             process.kill()

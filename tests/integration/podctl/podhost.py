@@ -91,6 +91,13 @@ class Done:
         return [text for _app, text in self.said]
 
 
+def write_leases_place(config: pathlib.Path, leases: pathlib.Path) -> None:
+    """Configure leases of a test's own: tests that run beside each other have networks of one name."""
+    document = {"rktKind": "paths", "rktVersion": "v1", "leases": str(leases)}
+    (config / "paths.d").mkdir(parents=True, exist_ok=True)
+    (config / "paths.d" / "leases.json").write_text(json.dumps(document))
+
+
 class PodHost:
     """Where the pods of a test live."""
 
@@ -100,6 +107,7 @@ class PodHost:
         self.data = base / "data"
         self.where = [f"--dir={self.data}", f"--local-config={base}/etc", f"--system-config={base}/lib"]
         self.where.append("--insecure-options=image")
+        write_leases_place(base / "etc", base / "leases")
         self._started: list[subprocess.Popen[str]] = []
 
     def podctl(self, *words: str, **more: object) -> Done:

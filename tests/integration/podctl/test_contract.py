@@ -209,7 +209,7 @@ def prefixes(text: str) -> set[str]:
 @pytest.mark.behaviour("G8", "A6", "E2", "E4", "E6")
 def test_who_speaks_is_said_first(pods: PodHost) -> None:
     net_d = pods.base / "etc/net.d"
-    net_d.mkdir(parents=True)
+    net_d.mkdir(parents=True, exist_ok=True)
     ipam = {"type": "host-local", "subnet": "10.9.8.0/24"}
     (net_d / "10-default.conf").write_text(json.dumps({"name": "default", "type": "ptp", "ipam": ipam}))
     assert prefixes(pods.podctl("run", "--net=none").err) == {"run"}

@@ -45,7 +45,8 @@ from podrt.pod.lifecycle import open_pod
 data, uuid, entry, words = json.loads(sys.argv[1])
 def as_value(given):
     return tuple(map(as_value, given)) if isinstance(given, list) else given
-host = Host.here(Paths(data=data, local_config=data + "/etc", system_config=data + "/usr", run=data + "/run"))
+paths = Paths(data=data, local_config=data + "/etc", system_config=data + "/usr", run=data + "/run")
+host = Host.here(paths.replace(leases=data + "/leases"))
 pod = open_pod(host.paths, uuid)
 try:
     if entry == "run":
@@ -142,7 +143,11 @@ class StageLab:
     def __init__(self, base: pathlib.Path) -> None:
         data = str(base / "data")
         self.paths = Paths(
-            data=data, local_config=f"{data}/etc", system_config=f"{data}/usr", run=f"{data}/run"
+            data=data,
+            local_config=f"{data}/etc",
+            system_config=f"{data}/usr",
+            run=f"{data}/run",
+            leases=f"{data}/leases",
         )
         self.host = Host.here(self.paths)
         self.tree = pathlib.Path(self.paths.tree(TREE)) / "rootfs"

@@ -10,7 +10,7 @@ import sys
 
 from ..errors import HostFailure, InvalidSpec, PodError
 from ..host.host import Host
-from ..host.paths import Paths
+from ..host.places import find_paths
 from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, Options, UsageError, similar, split_command
 from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
@@ -140,29 +140,16 @@ def _read(command: Command, words: Sequence[str]) -> Words:
 
 def host_of(options: Options) -> Host:
     """This machine, with the directories that the flags and the configuration name. Source: behaviours A.2."""
-    default = Paths()
-    paths = Paths(
-        data=default.data,
-        local_config=_directory(options, "local-config", default.local_config),
-        system_config=_directory(options, "system-config", default.system_config),
-        user_config=_directory(options, "user-config", default.user_config),
+    if options.has("dir") and not options.text("dir"):
+        raise InvalidSpec("--dir must not be empty", "name the data directory")
+    return Host.here(
+        find_paths(
+            options.text("dir"),
+            options.text("local-config"),
+            options.text("system-config"),
+            options.text("user-config"),
+        )
     )
-    return Host.here(paths.replace(data=_data_dir(options, paths)))
-
-
-def _data_dir(options: Options, paths: Paths) -> str:
-    if options.has("dir"):
-        if not options.text("dir"):
-            raise InvalidSpec("--dir must not be empty", "name the data directory")
-        return _directory(options, "dir", "")
-    from ..host.config import configured_data_dir
-
-    return configured_data_dir(paths) or paths.data
-
-
-def _directory(options: Options, name: str, default: str) -> str:
-    path = options.text(name)
-    return os.path.realpath(path) if path else default
 
 
 def _asks_for_help(command: Command, words: Sequence[str]) -> bool:

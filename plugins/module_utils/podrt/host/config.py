@@ -62,6 +62,7 @@ class Config(Value):
     auth: tuple[tuple[str, Credentials], ...] = ()
     docker: tuple[tuple[str, tuple[str, str]], ...] = ()
     data_dir: str = ""
+    leases: str = ""
     stage1_images: str = ""
     stage1_name: str = ""
     stage1_version: str = ""
@@ -103,9 +104,9 @@ def read_config(paths: Paths) -> Config:
     return config
 
 
-def configured_data_dir(paths: Paths) -> str:
-    """The data directory that the configuration names, "" for none; nothing else is read for it."""
-    return _of_one_kind(paths, "paths.d").data_dir
+def configured_paths(paths: Paths) -> Config:
+    """What the configuration says of paths; nothing else is read for it."""
+    return _of_one_kind(paths, "paths.d")
 
 
 def unused_stage1(paths: Paths) -> str:
@@ -239,6 +240,7 @@ def _read_docker_auth(document: Document, said: _Said) -> None:
 def _read_paths(document: Document, said: _Said) -> None:
     for member, field, what in (
         ("data", "data_dir", "data directory"),
+        ("leases", "leases", "directory of leases"),
         ("stage1-images", "stage1_images", "stage1 images directory"),
     ):
         path = document.members.get(fold(member))

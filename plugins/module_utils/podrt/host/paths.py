@@ -8,18 +8,24 @@ Paths are plain strings: pathlib would cost every start of podctl 10 ms.
 from __future__ import annotations
 
 from ..value import Value
+from .digests import sha256
 
 STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
 
 
 class Paths(Value):
-    """The directories of an installation. All absolute."""
+    """The directories of an installation. All absolute.
+
+    run and leases are the host's: installations on one host have them in common. leases: addresses that networks have
+    given out, where CNI's host-local plugin keeps them. Source: behaviours E12.
+    """
 
     data: str = "/var/lib/pods"
     local_config: str = "/etc/pods"
     system_config: str = "/usr/lib/pods"
     user_config: str = ""
     run: str = "/run/pods"
+    leases: str = "/var/lib/cni/networks"
 
     @property
     def cas(self) -> str:
@@ -47,8 +53,8 @@ class Paths(Value):
         return f"{self.data}/volumes"
 
     @property
-    def leases(self) -> str:
-        """Addresses that networks have given out, as host-local keeps them."""
+    def old_leases(self) -> str:
+        """Where 0.1.0 looks for leases: a link to those of the host."""
         return f"{self.data}/net"
 
     @property
@@ -75,10 +81,24 @@ class Paths(Value):
             self.pods,
             self.names,
             self.volumes,
-            self.leases,
             self.filters,
             self.locks,
         )
+
+    @property
+    def host_locks(self) -> str:
+        """Locks of what all installations on the host share."""
+        return f"{self.run}/locks"
+
+    @property
+    def holders(self) -> str:
+        """Which pods hold something of the host's networks, and in which data directory each of them is.
+
+        Installations that share no leases, such as those of tests, are nothing to each other.
+        """
+        if self.leases == Paths.leases:
+            return f"{self.run}/holders"
+        return f"{self.run}/holders-{sha256(self.leases.encode()).hexdigest()[:16]}"
 
     @property
     def pid_files(self) -> str:
@@ -101,6 +121,10 @@ class Paths(Value):
     def name(self, pod_name: str) -> str:
         """The file that holds the UUID of a named pod."""
         return f"{self.names}/{pod_name}"
+
+    def holder(self, uuid: str) -> str:
+        """A link from a pod that holds something of the host's networks to its data directory."""
+        return f"{self.holders}/{uuid}"
 
     def volume(self, name: str) -> str:
         """The directory of a named volume: data/ and volume.json."""

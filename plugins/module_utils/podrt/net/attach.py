@@ -16,13 +16,14 @@ import os
 
 from ..errors import Corrupt, HostFailure, InvalidSpec, PodError, Unsupported
 from ..host.files import PRIVATE_FILE, entries, entries_if_any, make_dirs, remove_tree, write_new
-from ..host.locks import FileLock
 from ..host.reading import read_bytes
 from ..value import Value
 from .addresses import Address
 from .conf import NetConf
+from .conntrack import forget_addresses, forget_ports
 from .firewall import add_rules, foreign_drops, remove_rules
-from .info import NetInfo, write_net_info
+from .hostlock import host_lock
+from .info import NetInfo, read_net_info, write_net_info
 from .links import (
     apply_step,
     loopback_up,
@@ -99,7 +100,7 @@ def attach(
         with open_wires(netns_fd) as wires:
             for joint in joints:
                 _link(pod, joint, wires)
-            made = _publish(pod, joints, plan)
+            made = _publish(pod, joints, plan, later)
             loopback_up(wires.pod)
         if made and report:
             _put_off(functools.partial(_report_drops, report), later)
@@ -112,11 +113,12 @@ def attach(
         raise
 
 
-def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str) -> None:
+def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str, *, links: bool = True) -> None:
     """Take a pod out of its networks: what attach made or meant to make, in reverse; nothing there is fine.
 
-    info_path stays: it tells what the networks were until the pod's directory goes. Everything is tried; then
-    the first error is raised. Raises PodError.
+    info_path stays: it tells what the networks were until the pod's directory goes. links: False leaves the links of
+    a pod whose last process has ended to the kernel, which takes them down by itself and later. Everything is tried;
+    then the first error is raised. Raises PodError.
     """
     pod = JoiningPod(paths, uuid, conf_dir, info_path)
     directories = _lease_dirs(pod)
@@ -127,10 +129,13 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str) -> None:
         with _collected(failed), contextlib.suppress(Unsupported):
             remove_rules(paths, uuid)
     with _collected(failed):
-        remove_links(uuid)
-    for name in _bridges(pod):
-        with _collected(failed), _bridge_lock(paths, name):
-            remove_idle_bridge(name)
+        forget_addresses(_addresses(pod, directories))
+    if links:
+        with _collected(failed):
+            remove_links(uuid)
+        for name in _bridges(pod):
+            with _collected(failed), _bridge_lock(paths, name):
+                remove_idle_bridge(name)
     for directory in directories if leased or copies else ():
         with _collected(failed):
             release(directory, uuid)
@@ -155,12 +160,12 @@ def _joint(pod: JoiningPod, attachment: Attachment) -> _Joint:
     if conf.ipam.type != "host-local":
         return _Joint(attachment, place.replace(addresses=conf.ipam.static))
     request = LeaseRequest(pod.uuid, place.if_name, conf.name, attachment.wanted)
-    # Other engines may keep leases in a directory that the configuration names.
-    is_live = pod.neighbours.is_live if conf.ipam.data_dir else pod.neighbours.lives_here
-    lease = reserve(_lease_dir(pod.paths, conf), conf.ipam.range_sets, request, is_live)
+    lease = reserve(_lease_dir(pod.paths, conf), conf.ipam.range_sets, request, pod.neighbours.is_live)
     for dead in lease.reclaimed:
         remove_rules(pod.paths, dead)
         remove_links(dead)
+    if lease.reclaimed:
+        forget_addresses({found.address for found in lease.addresses})
     return _Joint(attachment, place.replace(addresses=lease.addresses))
 
 
@@ -206,7 +211,12 @@ def _link(pod: JoiningPod, joint: _Joint, wires: Wires) -> None:
         raise HostFailure.of(f'networking: error adding network "{joint.conf.name}"', err) from err
 
 
-def _publish(pod: JoiningPod, joints: Sequence[_Joint], plan: NetworkPlan) -> bool:
+def _publish(
+    pod: JoiningPod,
+    joints: Sequence[_Joint],
+    plan: NetworkPlan,
+    later: list[Callable[[], None]] | None,
+) -> bool:
     """Add the pod's rules; whether the table was made for them."""
     sources = [
         (found, joint.conf.ip_masq) for joint in joints for found in joint.place.addresses if found.is_v4
@@ -215,7 +225,10 @@ def _publish(pod: JoiningPod, joints: Sequence[_Joint], plan: NetworkPlan) -> bo
     rules = rules_of(
         pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], plan.forwards, target
     )
-    return add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
+    made = add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
+    if target is not None:
+        _put_off(functools.partial(forget_ports, plan.forwards, target), later)
+    return made
 
 
 def _report_drops(report: Callable[[str], None]) -> None:
@@ -260,11 +273,25 @@ def _lease_dir(paths: Paths, conf: NetConf) -> str:
 
 
 def _lease_dirs(pod: JoiningPod) -> tuple[str, ...]:
-    """Where the pod may have leases: every network of ours, and those that the copies of its configurations name."""
-    found = {f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)}
-    for conf in _copies(pod):
-        found[_lease_dir(pod.paths, conf)] = None
+    """Where the pod may have leases: its networks as the copies of their configurations tell, any where they do not."""
+    confs = tuple(_copies(pod))
+    found = {_lease_dir(pod.paths, conf): None for conf in confs}
+    if len(confs) < max(1, len(entries_if_any(pod.conf_dir))):
+        found.update({f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)})
     return tuple(found)
+
+
+def _addresses(pod: JoiningPod, directories: Sequence[str]) -> set[Address]:
+    """The addresses that the pod has, by its leases and by its record."""
+    texts = [text for directory in directories for text in leases_of(directory, pod.uuid)]
+    with contextlib.suppress(PodError, OSError):
+        for info in read_net_info(pod.info_path):
+            texts += [*filter(None, (info.ip,)), *(text.partition("/")[0] for text in info.ip6)]
+    found = set()
+    for text in texts:
+        with contextlib.suppress(InvalidSpec):
+            found.add(Address.parse(text))
+    return found
 
 
 def _bridges(pod: JoiningPod) -> tuple[str, ...]:
@@ -278,5 +305,5 @@ def _copies(pod: JoiningPod) -> Iterator[NetConf]:
             yield NetConf.parse(read_bytes(f"{pod.conf_dir}/{name}"), name, pod.conf_dir)
 
 
-def _bridge_lock(paths: Paths, name: str) -> FileLock:
-    return FileLock(f"{paths.locks}/net-bridge-{name}")
+def _bridge_lock(paths: Paths, name: str) -> contextlib.AbstractContextManager[object]:
+    return host_lock(paths, f"net-bridge-{name}")

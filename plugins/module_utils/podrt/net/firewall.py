@@ -14,7 +14,7 @@ import os
 from ..appc.fields import parse_json
 from ..errors import Conflict, HostFailure
 from ..host import programs
-from ..host.locks import FileLock
+from .hostlock import host_lock
 from .rules import TABLE, PodRules, TableState, dropping_chains, holders_of, parse_table, removal_of
 
 TYPE_CHECKING = False
@@ -132,6 +132,7 @@ def _require(done: _Done) -> None:
 @contextlib.contextmanager
 def _locked(paths: Paths, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock, also by an nft that outlives this process: whoever cleans up after a kill must see what it did."""
-    with FileLock(f"{paths.locks}/net-firewall", shared=shared) as lock:
-        os.set_inheritable(lock.fd, True)
+    with host_lock(paths, "net-firewall", shared=shared) as fds:
+        for fd in fds:
+            os.set_inheritable(fd, True)
         yield

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the other pods of a host are to one that joins networks. Networks know no pods, so whoever does tells."""
+"""What the other pods of a host are to one that joins networks. Networks know no pods, so stage1 tells."""
 
 from __future__ import annotations
 
@@ -24,17 +24,12 @@ def _nothing() -> tuple[PodRules, ...]:
 class Neighbours(Value):
     """Other pods; by default all live, so that nothing is taken from any.
 
-    is_live: whether a pod still needs what it holds, as one that nobody here knows may: it is then somebody else's.
-    is_known: whether it is a pod of this data directory. rules: those of every pod that runs.
+    is_live: whether a pod still needs what it holds, as one that is known nowhere may: it is another engine's.
+    rules: those of every pod that runs.
     """
 
     is_live: Callable[[str], bool] = _always
-    is_known: Callable[[str], bool] = _always
     rules: Callable[[], Iterable[PodRules]] = _nothing
-
-    def lives_here(self, uuid: str) -> bool:
-        """Whether a pod needs what only pods of this data directory can hold: one that is unknown is gone."""
-        return self.is_known(uuid) and self.is_live(uuid)
 
 
 # For a pod that has none to mind.

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Leases of addresses, in the on-disk format of CNI's host-local plugin, so that both can serve one network.
 
+The leases are the host's: all data directories use them, and so do other engines that have the same networks.
+
     LEASES/NETWORK/lock         flock'ed during every change
     LEASES/NETWORK/172.16.28.2  container id, CR LF, interface name
 
@@ -15,7 +17,7 @@ import contextlib
 import os
 
 from ..errors import Conflict, Corrupt
-from ..host.files import PRIVATE_FILE, entries, make_dirs, write_new
+from ..host.files import OPEN_DIR, PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
 from ..host.reading import WORD, read_bytes
 from ..value import Value
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from .addresses import Address
     from .ranges import AddressRange, Assigned, Reservations
 
-_LOCK = "lock"
-_ASIDE = "lock.new"
+LOCK = "lock"
+ASIDE = "lock.new"
 _LINE_END = "\r\n"
 
 
@@ -64,14 +66,12 @@ class _Leases:
     def holder(self, address: Address) -> str:
         """The container id, "" when the address is free, and its path when something else is in its place."""
         try:
-            return holder_of(read_bytes(self._path(address), WORD))
-        except FileNotFoundError:
-            return ""
+            return holder_of(read_lease(self._path(address)))
         except Corrupt:
             return self._path(address)
 
     def take(self, address: Address, request: LeaseRequest) -> None:
-        aside = f"{self._directory}/{_ASIDE}"
+        aside = f"{self._directory}/{ASIDE}"
         write_new(aside, f"{request.uuid}{_LINE_END}{request.if_name}".encode(), PRIVATE_FILE)
         os.rename(aside, self._path(address))
 
@@ -102,9 +102,9 @@ def reserve(
     is_live: whether a pod still needs its leases. Without it, or while an address is free, nothing is taken over.
     Raises Conflict, InvalidSpec (ranges.choose_address), OSError. Safe against other processes: under the lock.
     """
-    make_dirs(directory)
+    make_dirs(directory, OPEN_DIR)
     assigned, reclaimed = [], []
-    with FileLock(f"{directory}/{_LOCK}"):
+    with FileLock(f"{directory}/{LOCK}"):
         leases = _Leases(directory)
         for ranges in range_sets:
             wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
@@ -121,24 +121,36 @@ def release(directory: str, uuid: str) -> tuple[str, ...]:
     """Give back every lease of a pod on a network; the addresses that it had. Raises OSError."""
     if not os.path.isdir(directory):
         return ()
-    with FileLock(f"{directory}/{_LOCK}"):
+    with FileLock(f"{directory}/{LOCK}"):
         held = leases_of(directory, uuid)
         for address in held:
             os.unlink(f"{directory}/{address}")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{directory}/{_ASIDE}")  # of whoever was killed while it wrote a lease
+            os.unlink(f"{directory}/{ASIDE}")  # of whoever was killed while it wrote a lease
     return held
 
 
 def leases_of(directory: str, uuid: str) -> tuple[str, ...]:
     """The addresses that a pod holds on a network."""
     found = []
-    for name in entries(directory):
-        if name[0].isdigit() or ":" in name:
-            with contextlib.suppress(FileNotFoundError, Corrupt):
-                if holder_of(read_bytes(f"{directory}/{name}", WORD)) == uuid:
-                    found.append(name)
+    for name in filter(is_lease, entries(directory)):
+        with contextlib.suppress(Corrupt):
+            if holder_of(read_lease(f"{directory}/{name}")) == uuid:
+                found.append(name)
     return tuple(found)
+
+
+def is_lease(name: str) -> bool:
+    """Whether a file in the directory of a network is a lease, and not a lock or what host-local keeps beside it."""
+    return name[0].isdigit() or ":" in name
+
+
+def read_lease(path: str) -> bytes:
+    """The content of a lease, nothing where the address is free."""
+    try:
+        return read_bytes(path, WORD)
+    except FileNotFoundError:
+        return b""
 
 
 def holder_of(content: bytes) -> str:

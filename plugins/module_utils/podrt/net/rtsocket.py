@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A socket to the kernel's network configuration, of this network namespace or of another one. Source: netlink(7)."""
+"""A socket to the kernel's network configuration, or to its netfilter, of one network namespace. Source: netlink(7)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from .rtmsg import Message
 
 _AF_NETLINK = 16
-_NETLINK_ROUTE = 0
+NETLINK_ROUTE = 0
+NETLINK_NETFILTER = 12
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
@@ -61,9 +62,9 @@ class Link(Value):
 class RouteSocket:
     """A netlink socket. It stays in the network namespace that it was opened in."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
         """Open it in the network namespace of this process. Raises OSError."""
-        self._socket = _socket.socket(_AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
+        self._socket = _socket.socket(_AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol)
         self._sequence = 0
         for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)

@@ -8,8 +8,7 @@ import _socket
 import errno
 
 from ..errors import Conflict, PodError
-from ..pod import documents
-from ..pod.lifecycle import PodState, walk
+from ..pod import documents, holders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +28,8 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
     if not wanted:
         return
     own: set[tuple[str, str, int]] = set()
-    for pod in walk(host.paths, ("run",)):
+    for pod in holders.running(host.paths):
         try:
-            if pod.state() is not PodState.RUNNING:
-                continue
             taken = _forwards(documents.read_manifest(pod.dir))
         except (OSError, PodError):
             continue

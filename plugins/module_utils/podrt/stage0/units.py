@@ -107,7 +107,8 @@ def look(host: Host, pod: Pod) -> UnitStatus:
 
 def is_installed(host: Host, name: str) -> bool:
     """Whether a pod of this name and of this data directory has a unit."""
-    return _owner(_read(name)) == host.paths.data
+    text = _read(name)
+    return bool(text) and _is_ours(host, text)
 
 
 def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
@@ -196,8 +197,14 @@ def _owner(text: str) -> str:
     return head.partition(" for ")[2]
 
 
+def _is_ours(host: Host, text: str) -> bool:
+    """Whether a unit was written for this data directory, by whatever way that was reached then."""
+    owner = _owner(text)
+    return owner == host.paths.data or os.path.realpath(owner) == host.paths.data
+
+
 def _check_owner(host: Host, name: str, text: str) -> None:
-    if text and _owner(text) != host.paths.data:
+    if text and not _is_ours(host, text):
         raise Conflict(
             f"{unit_path(name)} is not of a pod in {host.paths.data}",
             "give the pod another name, or remove the unit",

@@ -96,7 +96,9 @@ def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]
         status = None if name.startswith(".") else read_volume(host, name)
         if status:
             size = disk_usage(status.path) if count else None
-            found.append(status.replace(used_by=tuple(users.get(status.path, ())), bytes=size))
+            found.append(
+                status.replace(used_by=tuple(users.get(os.path.realpath(status.path), ())), bytes=size)
+            )
     return tuple(found)
 
 
@@ -244,7 +246,7 @@ def _read_document(host: Host, name: str) -> VolumeSpec:
 
 
 def _check_unused(host: Host, name: str, path: str) -> None:
-    users = _users(host).get(path)
+    users = _users(host).get(os.path.realpath(path))
     if users:
         raise Conflict(
             f'volume "{name}" is in use by pod {", ".join(users)}', "remove the pod first", where="name"
@@ -252,7 +254,7 @@ def _check_unused(host: Host, name: str, path: str) -> None:
 
 
 def _users(host: Host) -> dict[str, list[str]]:
-    """Which pods, by name or UUID, mount which directory."""
+    """Which pods, by name or UUID, mount which directory, by whatever way their manifests name it."""
     users: dict[str, list[str]] = {}
     for pod in walk(
         host.paths, ("prepare", "prepared", "run")
@@ -262,7 +264,9 @@ def _users(host: Host) -> dict[str, list[str]]:
         except (OSError, PodError):  # it uses nothing that we could name
             continue
         for volume in manifest.volumes:
-            users.setdefault(getattr(volume, "source", ""), []).append(name or pod.uuid)
+            source = getattr(volume, "source", "")
+            if source:
+                users.setdefault(os.path.realpath(source), []).append(name or pod.uuid)
     return users
 
 

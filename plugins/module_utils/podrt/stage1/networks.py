@@ -4,19 +4,22 @@
 
 from __future__ import annotations
 
+import _socket
 import contextlib
+import functools
 import os
 
-from ..errors import HostFailure, NotFound, PodError
-from ..net.attach import JoiningPod, attach, loopback_only
+from ..errors import HostFailure, PodError
+from ..host.files import entries_if_any
+from ..net.attach import JoiningPod, attach, detach, loopback_only
 from ..net.conf import choose, load_confs
 from ..net.info import read_net_info
 from ..net.neighbours import Neighbours
 from ..net.network_plan import forwards_of, network_plan, plugin_dirs
 from ..net.resolv import from_network, resolv_conf
 from ..net.rules import rules_of_record
-from ..pod import documents
-from ..pod.lifecycle import PodState, locate, open_pod, walk
+from ..net.takeover import share_leases
+from ..pod import documents, holders
 from .stop import holds
 
 TYPE_CHECKING = False
@@ -25,14 +28,12 @@ if TYPE_CHECKING:
 
     from ..appc.pod import PodManifest
     from ..host.host import Host
-    from ..host.paths import Paths
+    from ..host.paths import Paths, PodDir
     from ..net.conf import ChosenNet
     from ..net.info import NetInfo
     from ..net.network_plan import NetworkPlan
     from ..net.rules import PodRules
     from ..pod.runspec import RunSpec
-
-_UUID_LENGTH = 36
 
 
 def plan_networks(
@@ -64,9 +65,21 @@ def join(
             report("networking namespace with loopback only")
             loopback_only(netns)
             return ()
+        _prepare(pod.paths, pod.uuid)
+        later.append(functools.partial(sweep, pod.paths))
         return attach(pod, netns, plan, report=report, later=later)
     finally:
         os.close(netns)
+
+
+def _prepare(paths: Paths, uuid: str) -> None:
+    """Have the leases of the host used, those of 0.1.0 too, and say to other data directories whose the pod is."""
+    try:
+        for other in share_leases(paths):
+            holders.record(paths, other)
+        holders.record(paths, uuid)
+    except OSError as err:
+        raise HostFailure.of("networking: cannot use the leases of the host", err) from err
 
 
 def joining_pod(paths: Paths, uuid: str) -> JoiningPod:
@@ -96,35 +109,45 @@ def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
 
 
 def neighbours(paths: Paths, uuid: str) -> Neighbours:
-    """The other pods of the host, as far as this data directory knows them."""
+    """The other pods of the host, in whichever data directory they are."""
     return Neighbours(
-        is_live=lambda other: not _is_known(paths, other) or _is_running(paths, other),
-        is_known=lambda other: _is_known(paths, other),
-        rules=lambda: _running_rules(paths, uuid),
+        is_live=lambda other: holders.is_live(paths, other), rules=lambda: _running_rules(paths, uuid)
     )
 
 
-def _is_known(paths: Paths, uuid: str) -> bool:
-    """Whether a holder of something is a pod of this data directory, whatever has become of it."""
-    return len(uuid) == _UUID_LENGTH and "/" not in uuid and locate(paths, uuid) is not None
+def leave(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
+    """Take a pod that has ended out of its networks, if it is in any; see detach for links. Raises PodError.
+
+    Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
+    """
+    if entries_if_any(pod.net_confs):
+        detach(paths, uuid, pod.net_confs, pod.net_info, links=links)
+    holders.forget(paths, uuid)
 
 
-def _is_running(paths: Paths, uuid: str) -> bool:
-    try:
-        with open_pod(paths, uuid) as pod:
-            return pod.state() is PodState.RUNNING
-    except NotFound:
-        return False
+def sweep(paths: Paths) -> None:
+    """Give back what pods of the host hold that have ended by themselves. What cannot be done now is left."""
+    for home, uuid, state_dir in holders.dead(paths):
+        pod = home.pod(state_dir, uuid)
+        with contextlib.suppress(PodError, OSError):
+            detach(home, uuid, pod.net_confs, pod.net_info)
+            holders.forget(home, uuid)
 
 
 def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
-    """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks."""
-    for pod in walk(paths, ("run",)):
+    """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks.
+
+    Of pods in this network namespace: tests, and whoever else has one of their own, run pods beside each other.
+    """
+    here = {name for _index, name in _socket.if_nameindex()}
+    for pod in holders.running(paths):
         with contextlib.suppress(PodError, OSError):
             pid = documents.read_pid(pod.dir)
             if pod.uuid == uuid or not pid or not holds(pid, pod):
                 continue
             infos = read_net_info(pod.dir.net_info)
+            if infos and infos[0].host_if not in here:
+                continue
             yield rules_of_record(pod.uuid, infos, forwards_of(documents.read_manifest(pod.dir)))
 
 

@@ -12,6 +12,7 @@ import os
 
 from ..errors import PodError
 from ..host.execution import pass_on
+from .farewell import give_back
 from .start import STOPS, Request, start, warn
 from .teardown import remove_groups, take_down
 
@@ -50,6 +51,7 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
         remove_groups(uuid, request.pod)
     except PodError as err:
         warn(err.message)
+    give_back(host, uuid, request.pod, lock_fd)
     return pass_on(status)
 
 

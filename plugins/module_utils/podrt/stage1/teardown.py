@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..errors import HostFailure, PodError
 from ..host.files import entries_if_any
 from ..pod import cgroups
@@ -30,22 +32,16 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
         remove_groups(uuid, pod)
     except PodError as err:
         failure = err
-    # Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
-    if entries_if_any(pod.net_confs):
-        from ..net.attach import detach
+    if entries_if_any(pod.net_confs) or os.path.lexists(host.paths.holder(uuid)):
+        from .networks import leave
 
-        detach(host.paths, uuid, pod.net_confs, pod.net_info)
+        leave(host.paths, uuid, pod)
     if failure:
         raise failure
 
 
 def remove_groups(uuid: str, pod: PodDir) -> None:
-    """Remove a pod's control groups alone, having killed what is left in them.
-
-    It is what a pod that ends in the foreground leaves at once. To take its rules from the kernel would make whoever
-    waits for the pod wait for 20 ms more, so its networks are left to gc, as rkt did: a pod that needs the port or the
-    address before that takes it over. Raises PodError.
-    """
+    """Remove a pod's control groups alone, having killed what is left in them. Raises PodError."""
     try:
         cgroups.remove_groups(cgroups.recorded(pod) or cgroups.find_groups(uuid))
     except OSError as err:

@@ -13,7 +13,7 @@ from ..appc.fields import Fields
 from ..appc.names import ACName
 from ..errors import AppFailed, Bug, InvalidSpec, Unsupported, known, printable
 from ..host.host import Host
-from ..host.paths import Paths
+from ..host.places import find_paths
 from ..image import fetch
 from ..image.reference import parse_reference
 from ..pod import lookup
@@ -29,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..host.paths import Paths
     from ..pod.lifecycle import Pod
     from ..stage0.status import PodStatus
 
@@ -53,18 +54,14 @@ def run_task(name: str, options: dict[str, object], *, check: bool) -> dict[str,
 
 
 def _paths(options: Fields) -> Paths:
-    default = Paths()
-    return Paths(
-        data=_directory(options, "data_dir", default.data),
-        local_config=_directory(options, "config_dir", default.local_config),
-    )
+    return find_paths(_absolute(options, "data_dir"), _absolute(options, "config_dir"))
 
 
-def _directory(options: Fields, name: str, default: str) -> str:
-    path = options.text(name, default)
-    if not os.path.isabs(path):
+def _absolute(options: Fields, name: str) -> str:
+    path = options.text(name, "")
+    if path and not os.path.isabs(path):
         raise InvalidSpec(f'"{path}" is not an absolute path', where=name)
-    return os.path.realpath(path)
+    return path
 
 
 def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:

@@ -83,7 +83,8 @@ def _docker(found: Config, shown: Callable[[str], str]) -> list[dict[str, object
 
 def _paths(found: Config) -> dict[str, object]:
     """What the documents say, not what --dir says; "" where they say nothing. Source: rkt rkt.go getConfig."""
-    return _document("paths", data=found.data_dir, **{"stage1-images": found.stage1_images})
+    ours = {"leases": found.leases} if found.leases else {}
+    return _document("paths", data=found.data_dir, **{"stage1-images": found.stage1_images}, **ours)
 
 
 def _limits(found: Config) -> list[dict[str, object]]:

@@ -13,9 +13,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import (
     Config,
     Credentials,
-    configured_data_dir,
     configured_isolators,
     configured_limits,
+    configured_paths,
     read_config,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import MEMBERS, Limits
@@ -69,7 +69,7 @@ def dirs(tmp_path: pathlib.Path) -> Dirs:
 @pytest.mark.behaviour("B33", "B59")
 def test_nothing_configured_is_fine(dirs: Dirs) -> None:
     assert dirs.read() == Config()
-    assert configured_data_dir(dirs.paths) == ""
+    assert configured_paths(dirs.paths).data_dir == ""
 
 
 @pytest.mark.behaviour("B35", "B56")
@@ -102,7 +102,7 @@ def test_the_user_wins_over_the_local_over_the_system_directory_entry_by_entry(d
     config = dirs.read()
     assert [type_of.type for _domain, type_of in config.auth] == ["oauth", "basic"]
     assert (config.data_dir, config.stage1_images) == ("/mine", "/images")
-    assert configured_data_dir(dirs.paths) == "/mine"
+    assert configured_paths(dirs.paths).data_dir == "/mine"
 
 
 @pytest.mark.behaviour("B36", "B58")

@@ -1,0 +1,30 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locks of what all installations on a host share: the nftables table, and bridges."""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..host.files import OPEN_DIR, make_dirs
+from ..host.locks import FileLock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..host.paths import Paths
+
+
+@contextlib.contextmanager
+def host_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[tuple[int, ...]]:
+    """Hold a lock of the host; its descriptors. Pods that 0.1.0 has made lock in their data directory, so that as well.
+
+    Raises Conflict naming the holder, OSError.
+    """
+    make_dirs(paths.run, OPEN_DIR)
+    with (
+        FileLock(f"{paths.host_locks}/{name}", shared=shared) as ours,
+        FileLock(f"{paths.locks}/{name}", shared=shared) as older,
+    ):
+        yield ours.fd, older.fd

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pods of a host that hold something of its networks, whichever data directory they are in.
+
+Addresses, ports and the nftables table belong to the host. What they say of their holder is its UUID, so a link in
+/run/pods/holders leads from a UUID to the data directory that has the pod. It is made before anything is held and goes
+after everything has been given back, so a UUID without a link, and without a pod here, is another engine's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..errors import NotFound
+from ..host.files import OPEN_DIR, entries, entries_if_any, make_dirs
+from .lifecycle import PodState, locate, open_pod, walk
+from .names import is_uuid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..host.paths import Paths
+    from .lifecycle import Pod
+
+_HELD_IN = ("run", "exited-garbage", "garbage")
+
+
+def record(paths: Paths, uuid: str) -> None:
+    """Say that a pod of this data directory is about to hold something. Raises OSError."""
+    make_dirs(paths.run, OPEN_DIR)
+    make_dirs(paths.holders)
+    with contextlib.suppress(FileExistsError):
+        os.symlink(paths.data, paths.holder(uuid))
+
+
+def forget(paths: Paths, uuid: str) -> None:
+    """Say that it holds nothing any more. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(paths.holder(uuid))
+
+
+def is_live(paths: Paths, uuid: str) -> bool:
+    """Whether a holder needs what it holds: it is a pod that runs, or another engine's."""
+    home = _home_of(paths, uuid)
+    return home is None or _runs(home, uuid)
+
+
+def running(paths: Paths) -> Iterator[Pod]:
+    """A handle on every pod of the host that runs and may hold something, closed when the next is asked for."""
+    for pod in walk(paths, ("run",)):
+        if _is_running(pod):
+            yield pod
+    for uuid, home in _elsewhere(paths):
+        with contextlib.suppress(NotFound), open_pod(home, uuid) as pod:
+            if _is_running(pod):
+                yield pod
+
+
+def dead(paths: Paths) -> Iterator[tuple[Paths, str, str]]:
+    """The pods of the host that have ended and may still hold something: installation, UUID, state directory.
+
+    One whose directory has gone is where it would have run. The networks of one that is here are told by the copies of
+    their configurations, which are the last to go; those of 0.1.0 and of the time before a boot have no link.
+    """
+    for pod in walk(paths, _HELD_IN):
+        if entries_if_any(pod.dir.net_confs) and not _is_running(pod):
+            yield paths, pod.uuid, pod.state_dir
+    for uuid, home in _elsewhere(paths):
+        if not _runs(home, uuid):
+            yield home, uuid, locate(home, uuid) or "run"
+    for uuid in entries(paths.holders):
+        if is_uuid(uuid) and locate(paths, uuid) is None and _recorded(paths, uuid) == paths.data:
+            yield paths, uuid, "run"
+
+
+def _home_of(paths: Paths, uuid: str) -> Paths | None:
+    """The installation that has, or had, a pod; None when none is known."""
+    if not is_uuid(uuid):
+        return None
+    if locate(paths, uuid):
+        return paths
+    data = _recorded(paths, uuid)
+    return paths.replace(data=data) if data else None
+
+
+def _elsewhere(paths: Paths) -> Iterator[tuple[str, Paths]]:
+    for uuid in entries(paths.holders):
+        data = _recorded(paths, uuid) if is_uuid(uuid) else ""
+        if data and data != paths.data:
+            yield uuid, paths.replace(data=data)
+
+
+def _recorded(paths: Paths, uuid: str) -> str:
+    try:
+        return os.readlink(paths.holder(uuid))
+    except OSError:
+        return ""
+
+
+def _runs(home: Paths, uuid: str) -> bool:
+    try:
+        with open_pod(home, uuid) as pod:
+            return _is_running(pod)
+    except NotFound:
+        return False
+
+
+def _is_running(pod: Pod) -> bool:
+    try:
+        return pod.state() is PodState.RUNNING
+    except NotFound:
+        return False

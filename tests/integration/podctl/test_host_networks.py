@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What pods hold of their host: addresses and ports, given back in time, and never given out twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import in_own_network, nft
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
+    PodHost,
+    eventually,
+    write_leases_place,
+)
+from ansible_collections.stagecraft.pods.tests.integration.podctl.test_networks import WAITS, end, kernel
+
+
+def leases(pods: PodHost) -> dict[str, str]:
+    """Who has which address."""
+    place = pods.base / "leases" / "default"
+    files = place.iterdir() if place.is_dir() else ()
+    return {file.name: file.read_text().split()[0] for file in files if file.name[0].isdigit()}
+
+
+def neighbour(pods: PodHost) -> PodHost:
+    """Another data directory on the same host."""
+    other = PodHost(pods.base / "other", pods.image)
+    write_leases_place(other.base / "etc", pods.base / "leases")
+    return other
+
+
+def published(pods: PodHost, script: str = WAITS) -> str:
+    words = ("--quiet", "--port=http:8080", pods.image, "--exec=/bin/sh")
+    uuid = pods.ok("prepare", *words, "--", "-c", script)
+    pods.ok("run-prepared", "--detach", uuid)
+    return uuid
+
+
+def kill(pods: PodHost, uuid: str) -> None:
+    os.kill(int((pods.data / "pods/run" / uuid / "pid").read_text()), 9)
+    pods.wait(uuid)
+
+
+@in_own_network
+def test_a_pod_in_the_foreground_gives_its_address_and_its_port_back_when_it_ends(pods: PodHost) -> None:
+    before = kernel()
+    done = pods.podctl("run", "--port=http:8080", pods.image, "--exec=/bin/sh", "--", "-c", "exit 3")
+    assert done.status == 3, done.err
+    eventually(lambda: leases(pods) == {})
+    eventually(lambda: kernel() == before)
+    (uuid,) = pods.uuids()
+    assert not os.listdir(pods.data / "pods/run" / uuid / "net")
+    assert "networks=default:ip4=172.16.28.2" in pods.wait(uuid)
+    end(pods)
+
+
+@pytest.mark.finding("use-N1")
+@pytest.mark.parametrize("force", [(), ("--force",)], ids=["asked", "forced"])
+@in_own_network
+def test_a_pod_that_podctl_stops_gives_its_address_and_its_port_back(
+    pods: PodHost, force: tuple[str, ...]
+) -> None:
+    before = kernel()
+    uuid = published(pods)
+    assert list(leases(pods).values()) == [uuid]
+    pods.ok("stop", *force, uuid)
+    pods.wait(uuid)
+    eventually(lambda: leases(pods) == {})
+    eventually(lambda: kernel() == before)
+    end(pods)
+
+
+@pytest.mark.finding("use-N1")
+@in_own_network
+def test_a_named_pod_is_stopped_and_started_any_number_of_times(pods: PodHost) -> None:
+    words = ("--quiet", "--pod-name=My_App.v2", "--port=http:8080", pods.image, "--exec=/bin/sh")
+    pods.ok("prepare", *words, "--", "-c", WAITS)
+    for _turn in range(3):
+        pods.ok("start", "My_App.v2")
+        pods.ok("stop", "My_App.v2")
+        assert "state=exited" in pods.ok("status", "--wait=20s", "My_App.v2")
+    end(pods)
+
+
+@pytest.mark.behaviour("A35", "A39")
+@in_own_network
+def test_what_a_detached_pod_held_that_ended_by_itself_goes_with_the_next_that_joins(pods: PodHost) -> None:
+    first = published(pods)
+    kill(pods, first)
+    assert list(leases(pods).values()) == [first], "nobody was there"
+    second = pods.detached(WAITS, net="default")
+    eventually(lambda: list(leases(pods).values()) == [second])
+    eventually(lambda: first not in nft("list", "ruleset"))
+    assert "default:ip4=172.16.28.2" in pods.ok("list")
+    assert "networks=default:ip4=172.16.28.2" in pods.wait(first)
+    end(pods)
+
+
+@pytest.mark.behaviour("E12")
+@in_own_network
+def test_two_data_directories_give_out_no_address_and_no_port_twice(pods: PodHost) -> None:
+    other = neighbour(pods)
+    first = published(pods)
+    beside = other.detached(WAITS, net="default")
+    assert sorted(leases(pods).values()) == sorted([first, beside])
+    done = other.podctl("run", "--port=http:8080", other.image, "--exec=/bin/true")
+    assert done.status == 254
+    assert f'host port tcp 0.0.0.0:8080 is in use by pod "{first}"' in done.err
+    kill(pods, first)
+    assert other.podctl("run", "--port=http:8080", other.image, "--exec=/bin/true").status == 0
+    eventually(lambda: first not in leases(pods).values())
+    assert beside in nft("list", "ruleset")
+    for host in (other, pods):
+        end(host)
+    assert leases(pods) == {}
+
+
+@pytest.mark.behaviour("E20")
+@in_own_network
+def test_a_flushed_table_comes_back_for_pods_of_every_data_directory(pods: PodHost) -> None:
+    other = neighbour(pods)
+    first = published(pods)
+    nft("flush", "ruleset")
+    beside = other.detached(WAITS, net="default")
+    rules = nft("list", "ruleset")
+    assert first in rules and beside in rules and "tcp . 8080" in rules
+    for host in (other, pods):
+        end(host)
+
+
+@in_own_network
+def test_leases_of_an_older_release_are_taken_over(pods: PodHost) -> None:
+    first = published(pods)
+    # As 0.1.0 leaves it: a directory of its own, here with what a pod left that has gone.
+    old = pods.data / "net"
+    old.unlink()
+    shutil.copytree(pods.base / "leases", old)
+    shutil.rmtree(pods.base / "leases")
+    (old / "default" / "172.16.28.9").write_text("6ba7b810-9dad-11d1-80b4-00c04fd430c8\r\neth0")
+    second = pods.detached(WAITS, net="default")
+    eventually(lambda: leases(pods) == {"172.16.28.2": first, "172.16.28.3": second})
+    assert old.readlink() == pods.base / "leases"
+    end(pods)
+    assert leases(pods) == {}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Whose a UUID is that holds something of the host, and whether it still needs it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import holders, lifecycle
+
+
+def installations(base: pathlib.Path) -> tuple[Paths, Paths]:
+    """Two data directories of one host."""
+    run = str(base / "run")
+    return Paths(data=str(base / "one"), run=run), Paths(data=str(base / "two"), run=run)
+
+
+def make(paths: Paths, *, copies: bool = True) -> lifecycle.Pod:
+    """A pod that runs as long as the handle is open."""
+    pod = lifecycle.create(paths)
+    pod.move("run")
+    holders.record(paths, pod.uuid)
+    if copies:
+        os.makedirs(pod.dir.net_confs)
+        pathlib.Path(pod.dir.net_confs, "10-default.conf").touch()
+    return pod
+
+
+def test_a_pod_of_another_data_directory_is_known_while_it_runs_and_after_it(tmp_path: pathlib.Path) -> None:
+    one, two = installations(tmp_path)
+    pod = make(one)
+    assert holders.is_live(two, pod.uuid)
+    assert [found.uuid for found in holders.running(two)] == [pod.uuid]
+    assert list(holders.dead(two)) == []
+    pod.close()
+    assert not holders.is_live(two, pod.uuid)
+    assert list(holders.running(two)) == []
+    assert list(holders.dead(two)) == [(one, pod.uuid, "run")]
+    assert list(holders.dead(one)) == [(one, pod.uuid, "run")]
+
+
+def test_a_pod_whose_directory_has_gone_needs_nothing(tmp_path: pathlib.Path) -> None:
+    one, two = installations(tmp_path)
+    with make(one) as pod:
+        shutil.rmtree(one.data)
+        for paths in (one, two):
+            assert not holders.is_live(paths, pod.uuid)
+            assert list(holders.dead(paths)) == [(one, pod.uuid, "run")]
+
+
+def test_what_no_link_explains_is_another_engines(tmp_path: pathlib.Path) -> None:
+    one, two = installations(tmp_path)
+    with make(one) as pod:
+        pass
+    holders.forget(one, pod.uuid)
+    assert holders.is_live(two, pod.uuid)
+    assert not holders.is_live(one, pod.uuid), "its directory is here"
+    assert list(holders.dead(two)) == []
+    assert list(holders.dead(one)) == [(one, pod.uuid, "run")], "a boot leaves no links"
+
+
+def test_a_pod_that_has_given_everything_back_is_no_work_for_others(tmp_path: pathlib.Path) -> None:
+    one, two = installations(tmp_path)
+    with make(one, copies=False) as pod:
+        pass
+    holders.forget(one, pod.uuid)
+    assert list(holders.dead(one)) == list(holders.dead(two)) == []
+
+
+def test_links_are_in_a_directory_of_roots_and_may_be_made_twice(tmp_path: pathlib.Path) -> None:
+    one, _two = installations(tmp_path)
+    os.umask(os.umask(0))
+    with make(one) as pod:
+        holders.record(one, pod.uuid)
+        assert os.readlink(one.holder(pod.uuid)) == one.data
+    assert os.stat(one.holders).st_mode & 0o777 == 0o750
+    assert os.stat(one.run).st_mode & 0o777 == 0o755
