@@ -27,8 +27,16 @@ options:
     choices: [pods, images, volumes, runtime]
   name:
     description:
-      - Tell of the pods of this name or UUID only.
+      - Tell of the pod of this name or UUID only.
+      - A name means one pod, whether that runs or not, or none. What pods had the name before it is told with O(history).
     type: str
+  history:
+    description:
+      - Whether to tell, after the pod that O(name) means, of those that had the name before it and have not been
+        collected yet, the newest first.
+    type: bool
+    default: false
+    version_added: 0.2.0
   tail:
     description:
       - How many of the last lines of each app to show.
@@ -52,6 +60,13 @@ EXAMPLES = r"""
   stagecraft.pods.pod_info:
     gather: [pods]
     name: web
+    tail: 50
+
+- name: Why the pod before this one has ended
+  stagecraft.pods.pod_info:
+    gather: [pods]
+    name: web
+    history: true
     tail: 50
 """
 
@@ -137,6 +152,7 @@ def main() -> None:
                 "choices": ["pods", "images", "volumes", "runtime"],
             },
             "name": {"type": "str"},
+            "history": {"type": "bool", "default": False},
             "tail": {"type": "int", "default": 0},
             "sizes": {"type": "bool", "default": False},
             **FETCH,

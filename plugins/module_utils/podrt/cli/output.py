@@ -53,7 +53,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(lines)
 
 
-def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool) -> list[list[str]]:
+def has_names(pods: Sequence[PodStatus]) -> bool:
+    """Whether a list has a column for names; it is the last, and a host without names has exactly rkt's columns."""
+    return any(pod.name for pod in pods)
+
+
+def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool, names: bool = False) -> list[list[str]]:
     """The rows of `podctl list`: one an app, what is said of the pod in the first."""
     rows = []
     for pod in pods:
@@ -63,6 +68,7 @@ def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool) -> list[list
             _when(pod.created, now, full),
             _when(pod.started, now, full),
             networks(pod.networks),
+            *((pod.name,) if names else ()),
         ]
         for index, app in enumerate(pod.apps or (None,)):
             first = index == 0
@@ -72,7 +78,7 @@ def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool) -> list[list
     return rows
 
 
-def list_header(*, full: bool) -> list[str]:
+def list_header(*, full: bool, names: bool = False) -> list[str]:
     """The header of `podctl list`."""
     return [
         "UUID",
@@ -83,6 +89,7 @@ def list_header(*, full: bool) -> list[str]:
         "CREATED",
         "STARTED",
         "NETWORKS",
+        *(["NAME"] if names else []),
     ]
 
 
@@ -104,7 +111,11 @@ def networks(found: Sequence[NetStatus]) -> str:
 
 
 def status_lines(pod: PodStatus) -> list[str]:
-    """The lines of `podctl status`."""
+    """The lines of `podctl status`: rkt's, and last the name of a pod that has one."""
+    return [*_status_lines(pod), *((f"name={pod.name}",) if pod.name else ())]
+
+
+def _status_lines(pod: PodStatus) -> list[str]:
     lines = [f"state={pod.state.value}"]
     lines += [f"created={format_time(pod.created)}"] if pod.created is not None else []
     lines += [f"started={format_time(pod.started)}"] if pod.started is not None else []
@@ -134,6 +145,7 @@ def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
     manifest = pod.manifest
     return _said(
         name=pod.uuid,
+        pod_name=pod.name,
         state=pod.state.value,
         networks=[json.loads(net.raw) for net in pod.networks],
         app_names=[app.name for app in pod.apps],

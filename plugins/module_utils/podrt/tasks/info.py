@@ -10,7 +10,9 @@ from ..errors import Corrupt, InvalidSpec
 from ..host.files import entries
 from ..host.paths import STATES
 from ..host.reading import read_text_or
+from ..pod import lookup
 from ..pod.lifecycle import walk
+from ..pod.names import is_uuid
 from ..stage0 import compare
 from ..stage0.status import LISTED, list_pods
 from ..stage0.volumes import list_volumes
@@ -49,17 +51,27 @@ def gather(host: Host, options: Fields) -> dict[str, object]:
 
 
 def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
-    name = options.optional_text("name")
     key = compare.fingerprint_key(host.paths)
     found = []
-    for status in list_pods(host, LISTED):
-        if name and name not in (status.name, status.uuid):
-            continue
+    for status in _wanted(host, options):
         shown = {**pod_result(status), "network_details": network_details(status), "spec": _spec(status, key)}
         if options.integer("tail", 0):
             add_output(host, shown, options.integer("tail"))
         found.append(shown)
     return found
+
+
+def _wanted(host: Host, options: Fields) -> tuple[PodStatus, ...]:
+    """All pods; or the one of a UUID; or the one that a name means, and if asked those that had the name before it."""
+    name, pods = options.optional_text("name"), list_pods(host, LISTED)
+    if not name:
+        return pods
+    meant = name.lower() if is_uuid(name) else lookup.uuid_of_name(host.paths, name)
+    now = tuple(pod for pod in pods if pod.uuid == meant)
+    if not options.boolean("history", False):
+        return now
+    before = [pod for pod in pods if pod.name == name and pod.uuid != meant]
+    return (*now, *sorted(before, key=lambda pod: pod.created or 0.0, reverse=True))
 
 
 def _spec(status: PodStatus, key: bytes) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ...stage0.status import list_pods, read_status
 from ..call import write_error
 from ..durations import parse_duration
 from ..flags import parse_bool
-from ..output import list_header, list_rows, pod_json, status_lines, table
+from ..output import has_names, list_header, list_rows, pod_json, status_lines, table
 from ..podargs import only_argument, resolve
 
 TYPE_CHECKING = False
@@ -36,8 +36,9 @@ def list_command(call: Call) -> int:
     if how:
         call.tell_json([pod_json(pod, call.host.paths) for pod in pods] or None, how)
     else:
-        rows = [] if call.options.on("no-legend") else [list_header(full=full)]
-        sys.stdout.write(table(rows + list_rows(pods, time.time(), full=full)))
+        names = has_names(pods)
+        rows = [] if call.options.on("no-legend") else [list_header(full=full, names=names)]
+        sys.stdout.write(table(rows + list_rows(pods, time.time(), full=full, names=names)))
     problems = [pod for pod in pods if pod.problem]
     if problems:
         write_error(f"{len(problems)} error(s) encountered when listing pods:\n")

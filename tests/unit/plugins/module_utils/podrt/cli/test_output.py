@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.output import (
     as_json,
     format_size,
+    has_names,
     list_header,
     list_rows,
     pod_json,
@@ -33,6 +34,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.output i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import PodState
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.status import (
     AppStatus,
     NetStatus,
@@ -180,3 +182,18 @@ def test_json_is_compact_or_indented_by_tabs() -> None:
 )
 def test_sizes(count: int, text: str) -> None:
     assert format_size(count) == text
+
+
+@pytest.mark.finding("use-N8")
+@pytest.mark.behaviour("A31", "A39", "G2", "G3")
+def test_names_come_after_all_that_scripts_of_rkt_know() -> None:
+    named, other = pod(runspec=RunSpec(name="My_App.v2")), pod()
+    assert (has_names([other]), has_names([other, named])) == (False, True)
+    for full in (False, True):
+        plain = list_rows([named, other], 62.0, full=full)
+        with_names = list_rows([named, other], 62.0, full=full, names=True)
+        assert [row[:-1] for row in with_names] == plain
+        assert [row[-1] for row in with_names] == ["My_App.v2", "", "", ""]
+        assert list_header(full=full, names=True) == [*list_header(full=full), "NAME"]
+    assert status_lines(named) == [*status_lines(other), "name=My_App.v2"]
+    assert pod_json(named, Paths()) == {**pod_json(other, Paths()), "pod_name": "My_App.v2"}

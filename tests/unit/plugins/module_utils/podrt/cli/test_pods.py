@@ -74,7 +74,7 @@ def test_a_status_by_a_part_of_the_uuid_or_by_name(lab: PodLab) -> None:
     for text in (pod.uuid, pod.uuid[:13].upper(), "front"):
         lines = lab.podctl("status", text).out.splitlines()
         assert lines[0] == "state=exited"
-        assert lines[3:] == ["networks=", "pid=77", "exited=true", "app-web=3"]
+        assert lines[3:] == ["networks=", "pid=77", "exited=true", "app-web=3", "name=front"]
 
 
 @pytest.mark.behaviour("A64")
