@@ -25,6 +25,7 @@ IMAGE = {
 }
 # systemd is the same on a virtual machine, and slow.
 pytestmark = pytest.mark.light
+SERVE_ON = "while :; do sleep 0.1; done"
 SERVE = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
@@ -208,3 +209,42 @@ def test_a_unit_has_one_owner_and_is_kept_as_it_was_written(units: Units) -> Non
     assert units.pod("web", data_dir="/srv/other pods")["pod"]["state"] == "running"
     units.absent("web", data_dir="/srv/other pods")
     assert units.units() == {}
+
+
+@pytest.mark.finding("use-N1", "use-N18")
+@pytest.mark.timeout(300)
+def test_podctl_stops_starts_and_enters_a_pod_that_is_a_unit_through_its_unit(units: Units) -> None:
+    name, unit = "My_App.v2", "pod-My_App.v2.service"
+    script = SERVE
+    ports = {
+        "networks": ["default"],
+        "ports": [{"name": "http", "host_port": 8080}],
+        "app": {"ports": [{"name": "http", "port": 80}]},
+    }
+    first = units.pod(name, script, **ports)
+    assert not first["failed"], first
+    for turn in range(3):
+        assert units.ask("systemctl", "is-active", unit) == "active", turn
+        inside = (
+            f"podctl enter {name} /bin/sh -c ': came in; {SERVE_ON}' < /dev/null > /dev/null 2>&1 & sleep 1"
+        )
+        assert "came in" in units.ask("sh", "-c", f"{inside}; systemctl status --full {unit}"), turn
+        stopped = units.lab.ssh(units.host, "podctl", "stop", name)
+        assert stopped.stdout.startswith('"'), turn
+        units.ask("podctl", "status", "--wait=20s", name)
+        units.ask("sh", "-c", f"while systemctl is-active --quiet {unit}; do sleep 0.1; done")
+        assert units.ask("systemctl", "show", "-P", "Result", unit) == "success", turn
+        assert units.ask("sh", "-c", "ls /var/lib/cni/networks/default | grep -v lock") == "", turn
+        assert units.ask("nft", "list", "ruleset") == "", turn
+        started = units.lab.ssh(units.host, "podctl", "start", name, check=False)
+        assert started.returncode == 0, started.stderr
+    assert units.ask("systemctl", "show", "-P", "MainPID", unit) == str(
+        units.task("pod_info", gather=["pods"], name=name)["pods"][0]["pid"]
+    )
+    assert units.pod(name, script, **ports)["changed"] is False
+    units.lab.ssh(units.host, "podctl", "stop", "--force", name)
+    units.ask("podctl", "status", "--wait=20s", name)
+    units.ask("sh", "-c", f"while systemctl is-active --quiet {unit}; do sleep 0.1; done")
+    removed = units.lab.ssh(units.host, "podctl", "rm", name, check=False)
+    assert removed.returncode == 0, removed.stderr
+    assert (units.units(), units.failed()) == ({}, "")
