@@ -242,6 +242,14 @@ def test_podctl_stops_starts_and_enters_a_pod_that_is_a_unit_through_its_unit(un
         units.task("pod_info", gather=["pods"], name=name)["pods"][0]["pid"]
     )
     assert units.pod(name, script, **ports)["changed"] is False
+    units.pod(name, script, state="stopped", **ports)
+    prepared = units.pod(name, script, state="prepared", labels={"of": "another"}, **ports)
+    uuid = prepared["pod"]["uuid"]
+    refused = units.lab.ssh(units.host, "podctl", "run-prepared", uuid, check=False)
+    assert (refused.returncode, f'is the unit of "{name}"' in refused.stderr) == (254, True)
+    detached = units.lab.ssh(units.host, "podctl", "run-prepared", "--detach", uuid, check=False)
+    assert detached.returncode == 0, detached.stderr
+    assert units.ask("systemctl", "is-active", unit) == "active"
     units.lab.ssh(units.host, "podctl", "stop", "--force", name)
     units.ask("podctl", "status", "--wait=20s", name)
     units.ask("sh", "-c", f"while systemctl is-active --quiet {unit}; do sleep 0.1; done")

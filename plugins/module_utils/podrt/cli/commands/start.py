@@ -36,8 +36,29 @@ def run_prepared(call: Call) -> int:
         if interactive and len(documents.read_manifest(pod.dir).apps) > 1:
             raise InvalidSpec("interactive option only supports pods with one app")
         _apply_flags(call, pod)
+        name = _unit_of(call, pod)
+        if name and detach:
+            pod.close()
+            return _start_unit(call, name)
+        if name:
+            raise Conflict(
+                f'pod "{pod.uuid}" is the unit of "{name}"', "use --detach, or podctl start", uuid=pod.uuid
+            )
         pod.move("run")
         return run_pod(call, pod, detach=detach, interactive=interactive)
+
+
+def _unit_of(call: Call, pod: Pod) -> str:
+    """The name of a pod that its unit would start, "" where nothing but this would."""
+    if not runs_systemd():
+        return ""
+    from ...stage0 import units
+    from ...stage0.gc import name_of
+
+    name = name_of(pod)
+    if not name or lookup.uuid_of_name(call.host.paths, name) != pod.uuid:
+        return ""
+    return name if units.is_installed(call.host, name) else ""
 
 
 def rehearse(call: Call) -> int:

@@ -74,3 +74,16 @@ def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path
     with pytest.raises(Conflict):
         units.install(host(pod.paths.data), pod, boot=True)
     assert (unit_dir / "pod-web.service").read_text() == "[Unit]\nDescription=by hand\n"
+
+
+@pytest.mark.finding("review-B4")
+def test_a_unit_written_for_a_link_to_the_data_directory_is_of_that_directory(
+    unit_dir: pathlib.Path, pod: lifecycle.Pod, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "link").symlink_to("data")
+    older = host(str(tmp_path / "link"))
+    (unit_dir / "pod-web.service").write_text(units.unit_text(older, SPEC))
+    here = host(pod.paths.data)
+    assert units.is_installed(here, "web")
+    assert units.look(here, pod).text == "outdated"
+    assert not units.is_installed(host(str(tmp_path / "other")), "web")

@@ -12,12 +12,18 @@ import shutil
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import HostVolume
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import volumes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Outcome, converge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.volumes import VolumeSpec
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
+    manifest,
+)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 WORK = VolumeSpec(ACName("work"), 0o750, 100, 200, (("team", "red"),))
@@ -126,3 +132,18 @@ def test_a_damaged_volume_can_be_removed_and_keeps_its_data_unless_told(host: Ho
     assert remove(host, purge_data=True).changed
     assert not os.path.exists(host.paths.volume("work"))
     assert not remove(host).changed
+
+
+@pytest.mark.finding("review-B4")
+def test_a_volume_is_in_use_by_whichever_way_the_pod_has_named_it(host: Host, tmp_path: pathlib.Path) -> None:
+    ensure(host, WORK)
+    (tmp_path / "link").symlink_to("data")
+    source = f"{tmp_path}/link/volumes/work/data"
+    with lifecycle.create(host.paths) as pod:
+        volume = HostVolume(ACName("v"), source)
+        documents.write_manifest(pod.dir, manifest().replace(volumes=(volume,)))
+        documents.write_runspec(pod.dir, RunSpec(name="user"))
+    assert [status.used_by for status in volumes.list_volumes(host)] == [("user",)]
+    with pytest.raises(Conflict, match="in use by pod user"):
+        remove(host, purge_data=True)
+    assert os.path.isdir(source)
