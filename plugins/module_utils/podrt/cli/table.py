@@ -153,6 +153,9 @@ COMMANDS = (
     Command("image rm", "IMAGE ...", "remove images from the store", "images"),
     Command("list", "", "list pods", "pods", lambda: _LIST),
     Command("logs", "UUID", "print what apps have said", "logs", lambda: _LOGS, ours=True),
+    Command(
+        "mend", "UUID", "stage1: make again what a pod has lost", "start", root=True, ours=True, hidden=True
+    ),
     Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
     Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
     Command("rehearse", "UUID", "stage1: try a start", "start", root=True, ours=True, hidden=True),

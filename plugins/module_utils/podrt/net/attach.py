@@ -134,7 +134,7 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str, *, links: boo
         with _collected(failed):
             remove_links(uuid)
         for name in _bridges(pod):
-            with _collected(failed), _bridge_lock(paths, name):
+            with _collected(failed), bridge_lock(paths, name):
                 remove_idle_bridge(name)
     for directory in directories if leased or copies else ():
         with _collected(failed):
@@ -204,7 +204,7 @@ def _info(joint: _Joint, copy: str) -> NetInfo:
 def _link(pod: JoiningPod, joint: _Joint, wires: Wires) -> None:
     bridge = bridge_of(joint.conf)
     try:
-        with _bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
+        with bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
             for step in steps_of(joint.conf, joint.place):
                 apply_step(step, wires)
     except OSError as err:
@@ -305,5 +305,6 @@ def _copies(pod: JoiningPod) -> Iterator[NetConf]:
             yield NetConf.parse(read_bytes(f"{pod.conf_dir}/{name}"), name, pod.conf_dir)
 
 
-def _bridge_lock(paths: Paths, name: str) -> contextlib.AbstractContextManager[object]:
+def bridge_lock(paths: Paths, name: str) -> contextlib.AbstractContextManager[object]:
+    """Held while ports join a bridge or leave it."""
     return host_lock(paths, f"net-bridge-{name}")

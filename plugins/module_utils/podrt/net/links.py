@@ -10,7 +10,7 @@ import contextlib
 from ..errors import HostFailure
 from ..host.reading import kernel_text_or
 from ..value import Value
-from .addresses import Address
+from .addresses import Address, Subnet
 from .plan import has_address, host_if_prefix, not_a_bridge
 from .rtmsg import (
     IFA_ADDRESS,
@@ -22,10 +22,12 @@ from .rtmsg import (
     attributes,
     del_link,
     dump_addresses,
+    dump_routes,
     new_address,
     new_bridge,
     new_route,
     new_veth,
+    route_of,
     set_alias,
     set_hairpin,
     set_up,
@@ -175,6 +177,13 @@ def _ensure_bridge_address(step: EnsureBridgeAddress, host: RouteSocket) -> None
     except OSError as err:
         if err.errno != _EEXIST:
             raise
+
+
+def routes_of(socket: RouteSocket) -> Iterator[tuple[int, Subnet]]:
+    """Every route: the index of its interface, and where it leads. Raises OSError."""
+    for body in socket.ask(dump_routes()):
+        index, prefix, dst = route_of(body)
+        yield index, Subnet.around(Address(len(dst) * 8, int.from_bytes(dst, "big")), prefix)
 
 
 def addresses_of(socket: RouteSocket) -> Iterator[tuple[int, Address, int]]:

@@ -26,12 +26,14 @@ RTM_SETLINK = 19
 RTM_NEWADDR = 20
 RTM_GETADDR = 22
 RTM_NEWROUTE = 24
+RTM_GETROUTE = 26
 
 _NLM_F_EXCL = 0x200
 _NLM_F_CREATE = 0x400
 _NLM_F_DUMP = 0x300
 
 _AF_UNSPEC = 0
+_AF_INET = 2
 _AF_BRIDGE = 7
 _IFF_UP = 1
 
@@ -172,6 +174,20 @@ def dump_links() -> Message:
 def dump_addresses() -> Message:
     """Ask for every address."""
     return Message(RTM_GETADDR, _NLM_F_DUMP, _IFADDR.pack(_AF_UNSPEC, 0, 0, 0, 0), "list the addresses")
+
+
+def dump_routes() -> Message:
+    """Ask for every route."""
+    body = _RTMSG.pack(_AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
+    return Message(RTM_GETROUTE, _NLM_F_DUMP, body, "list the routes")
+
+
+def route_of(body: bytes) -> tuple[int, int, bytes]:
+    """The index of the interface, the prefix length and the destination in the answer about a route."""
+    found = dict(attributes(body[_RTMSG.size :]))
+    family, prefix = body[0], body[1]
+    dst = found.get(_RTA_DST, bytes(4 if family == _AF_INET else 16))
+    return number_of(found.get(_RTA_OIF, bytes(4))), prefix, dst
 
 
 def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool = True) -> Message:

@@ -27,8 +27,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
+    from typing import TypeVar
 
     from .rtmsg import Message
+
+    T = TypeVar("T", bound="RouteSocket")
 
 _AF_NETLINK = 16
 NETLINK_ROUTE = 0
@@ -69,7 +72,7 @@ class RouteSocket:
         for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
 
-    def __enter__(self) -> RouteSocket:
+    def __enter__(self: T) -> T:
         return self
 
     def __exit__(

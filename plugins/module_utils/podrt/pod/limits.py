@@ -13,7 +13,7 @@ import os
 
 from ..appc.isolators import NO_LIMIT, Cpu, CpuShares, Memory, Pids
 from ..errors import HostFailure
-from ..host.reading import kernel_text
+from ..host.reading import kernel_text, kernel_text_or
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -95,6 +95,58 @@ def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
     return tuple(found.values())
 
 
+class ChangedLimit(Value):
+    """A file of a group that no longer says what it was given. leaf: of an app, or "" for the pod's own group."""
+
+    path: str
+    file: str
+    found: str
+    value: str
+    isolator: str
+    leaf: str
+
+
+def changed_limits(groups: tuple[str, ...], manifest: PodManifest) -> tuple[ChangedLimit, ...]:
+    """The limits of a running pod that something has changed. groups: its directories, one in each hierarchy.
+
+    A file that is not there belongs to another version of control groups, or to a controller that is not to be had.
+    """
+    wanted = [("", limits_of_pod(manifest))]
+    wanted += [
+        (str(app.name), limits_of_app(app.app.isolators, manifest)) for app in manifest.apps if app.app
+    ]
+    found = []
+    for leaf, limits in wanted:
+        for limit in limits:
+            for setting in dict.fromkeys((*limit.v1, *limit.v2)):
+                for group in groups:
+                    path = f"{group}/{leaf}/{setting.file}" if leaf else f"{group}/{setting.file}"
+                    text = kernel_text_or(path, setting.value).strip()
+                    if not _is_same(setting, text):
+                        found.append(
+                            ChangedLimit(path, setting.file, text, setting.value, limit.isolator, leaf)
+                        )
+    return tuple(found)
+
+
+def set_limits(changed: tuple[ChangedLimit, ...]) -> None:
+    """Set limits again. Raises HostFailure.
+
+    Which of two that bound each other comes first depends on where they were: what is refused is tried once more.
+    """
+    refused = []
+    for limit in changed:
+        try:
+            _write(limit.path, limit.value)
+        except OSError:
+            refused.append(limit)
+    for limit in refused:
+        try:
+            _write(limit.path, limit.value)
+        except OSError as err:
+            raise HostFailure.of(f"cannot set a limit of {limit.value}", err) from err
+
+
 def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]) -> tuple[str, ...]:
     """Set limits on an app's leaf, or with "" on the pod itself; the sentences for those that no controller takes.
 
@@ -156,15 +208,17 @@ def _apply(directory: str, setting: Setting) -> None:
         raise HostFailure.of("cannot set a limit", err) from err
     except OSError as err:
         raise HostFailure.of(f"cannot set a limit of {setting.value}", err) from err
-    if not _is_same(setting.value, found):
+    if not _is_same(setting, found):
         raise HostFailure(f"cannot set a limit: {path} says {found} instead of {setting.value}", path=path)
 
 
-def _is_same(wanted: str, found: str) -> bool:
-    """Equal but for the kernel's rounding to whole pages."""
+def _is_same(setting: Setting, found: str) -> bool:
+    """Equal but for the kernel's rounding of memory to whole pages."""
+    wanted = setting.value
     if wanted == found:
         return True
-    return wanted.isdigit() and found.isdigit() and 0 <= int(wanted) - int(found) < os.sysconf("SC_PAGE_SIZE")
+    rounded = setting.file.startswith("memory.") and wanted.isdigit() and found.isdigit()
+    return rounded and 0 <= int(wanted) - int(found) < os.sysconf("SC_PAGE_SIZE")
 
 
 def _write(path: str, text: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # How long an entry may take, and how much is shown of what one has printed that leaves no document: of release 0.1.0.
 # A start has as long as its unit would give it: pre-start handlers are part of it.
 _LONGEST = 8192
-_SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "stop": 60.0}
+_SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "mend": 60.0, "stop": 60.0}
 
 
 def pinned(host: Host, pod: Pod) -> Host:

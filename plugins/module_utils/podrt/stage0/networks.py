@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 
 from ..appc.fields import parse_json
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, PodError
-from ..host.reading import read_bytes
-from ..net.conf import NetConf, choose, load_confs
+from ..net.conf import choose, load_confs
+from ..net.drift import read_copy
 from ..net.info import read_net_info
 from .change import Difference
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..host.paths import PodDir
-    from ..net.conf import ChosenNet
+    from ..net.conf import ChosenNet, NetConf
     from ..net.network_plan import NetworkPlan
     from ..pod.runspec import RunSpec
 
@@ -93,11 +93,8 @@ def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
 def _joined(pod: PodDir) -> Iterator[NetConf]:
     """The networks as the pod has joined them, in order."""
     for info in read_net_info(pod.net_info):
-        name = os.path.basename(info.conf_path)
-        try:
-            yield NetConf.read(read_bytes(f"{pod.net_confs}/{name}"), name, pod.net_confs)
-        except (InvalidSpec, Corrupt, FileNotFoundError):
-            continue
+        with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
+            yield read_copy(pod.net_confs, info)
 
 
 def _difference(old: NetConf, net: ChosenNet) -> Difference:

@@ -17,11 +17,13 @@ from ..value import Value
 from . import gc, sameness, units
 from .change import Difference
 from .compare import differences, fingerprint_key
+from .drift import lost
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
 from .manifest import SourceImage, build_manifest
 from .networks import cautions, network_differences
 from .pod_changes import (
     CreatePod,
+    MendPod,
     MissingPod,
     RemovePod,
     ReplacePod,
@@ -183,9 +185,13 @@ def _state_changes(
         yield from _settle_unit(host, found, boot=boot)
     elif not running or state == "stopped" or done:
         yield from _settle_unit(host, found, boot=False)
-    redefined = _redefined(host, found) if state == "started" and running and not done else ()
-    if redefined:
-        yield RestartPod(subject, redefined, name, found.uuid, boot, min_uptime)
+    stays = state == "started" and running and not done
+    redefined = _redefined(host, found) if stays else ()
+    gone = lost(host, found) if stays and not redefined else ()
+    if redefined or any(difference.impact == "restart" for difference in gone):
+        yield RestartPod(subject, redefined or gone, name, found.uuid, boot, min_uptime)
+    elif gone:
+        yield MendPod(subject, gone, name, found.uuid)
     elif state == "restarted":
         impact = "restart" if running else "none"
         difference = Difference(path, found.state.value, "restarted", "playbook", impact)

@@ -10,6 +10,7 @@ from ..pod import documents, lookup
 from ..pod.lifecycle import locate, open_pod
 from . import gc, start, units
 from .change import Change, at_stage
+from .entry import call
 from .inspection import check_apps
 from .networks import check_networks
 from .preflight import check_ports
@@ -146,6 +147,18 @@ class RestartPod(Change):
                 new = fresh.uuid
             swap(host, self.name, old, new, StartUp(self.boot, self.min_uptime))
         clear_others(host, self.name, new)
+
+
+class MendPod(Change):
+    """Give a running pod back what it has lost of its networks and limits. Its apps go on."""
+
+    name: str
+    uuid: str
+
+    def apply(self, host: Host) -> None:
+        """Done by the pod's own runtime, which knows how it was made."""
+        with open_pod(host.paths, self.uuid) as pod:
+            call(host, pod, "mend", pod.uuid)
 
 
 class RemovePod(Change):

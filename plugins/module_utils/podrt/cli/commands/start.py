@@ -143,6 +143,15 @@ def stage1_gc(call: Call) -> int:
     return 0
 
 
+def mend(call: Call) -> int:
+    """Give a running pod back what it has lost of its networks and limits."""
+    from ...stage1.mend import mend as mend_pod
+
+    with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
+        mend_pod(call.host, pod)
+    return 0
+
+
 def _claim(pod: Pod) -> None:
     """Take the lock of a prepared pod. Raises Conflict when it is not prepared or somebody else starts it."""
     pod.detach()
@@ -183,6 +192,7 @@ def _write_filters(call: Call, pod: Pod) -> None:
 
 ENTRIES: dict[str, Callable[[Call], int]] = {
     "run-prepared": run_prepared,
+    "mend": mend,
     "rehearse": rehearse,
     "start": start,
     "reap": reap,

@@ -224,9 +224,13 @@ def test_the_kernel_rounds_a_memory_limit_to_its_own_pages(
 ) -> None:
     monkeypatch.setattr(limits.os, "sysconf", lambda name: {"SC_PAGE_SIZE": page}[name])
     for wanted in (1_000_000, 10 * page, 10 * page + 1, 11 * page - 1):
-        assert limits._is_same(str(wanted), str(wanted // page * page))
-        assert not limits._is_same(str(wanted), str((wanted // page - 1) * page))
-        assert not limits._is_same(str(wanted), str((wanted // page + 1) * page))
+        assert limits._is_same(limits.Setting("memory.max", str(wanted)), str(wanted // page * page))
+        assert not limits._is_same(
+            limits.Setting("memory.max", str(wanted)), str((wanted // page - 1) * page)
+        )
+        assert not limits._is_same(
+            limits.Setting("memory.max", str(wanted)), str((wanted // page + 1) * page)
+        )
 
 
 @pytest.mark.parametrize(("said", "fine"), [("8192", True), ("8191", True), ("4095", False), ("max", False)])

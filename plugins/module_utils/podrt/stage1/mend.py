@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gives a running pod back what it has lost of its networks and limits; no app notices."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import Conflict, HostFailure
+from ..net.drift import find_drift, read_joined
+from ..net.mend import mend as mend_networks
+from ..net.network_plan import forwards_of
+from ..pod import cgroups, documents
+from ..pod.lifecycle import PodState
+from ..pod.limits import changed_limits, set_limits
+from .networks import joining_pod
+from .stop import holds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+
+
+def mend(host: Host, pod: Pod) -> None:
+    """Make again what is missing. Raises Conflict when the pod does not run, PodError."""
+    pid = documents.read_pid(pod.dir)
+    if pod.state() is not PodState.RUNNING or not pid or not holds(pid, pod):
+        raise Conflict(f'pod "{pod.uuid}" is not running', uuid=pod.uuid)
+    manifest = documents.read_manifest(pod.dir)
+    set_limits(changed_limits(cgroups.recorded(pod.dir), manifest))
+    infos, joined = read_joined(pod.uuid, pod.dir.net_info, pod.dir.net_confs)
+    if not joined:
+        return
+    forwards = forwards_of(manifest)
+    drift = find_drift(pid, joined, infos, forwards)
+    try:
+        netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as err:
+        raise HostFailure.of("cannot reach the network of the pod", err) from err
+    try:
+        mend_networks(joining_pod(host.paths, pod.uuid), netns, drift, forwards)
+    finally:
+        os.close(netns)

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a running pod has lost is seen and mended, and no app is restarted for it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
+
+BRIDGE = {
+    "name": "br",
+    "type": "bridge",
+    "bridge": "cni7",
+    "isDefaultGateway": True,
+    "ipMasq": True,
+    "ipam": {
+        "type": "host-local",
+        "ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]],
+    },
+}
+OPTIONS: dict[str, Any] = {
+    "networks": ["default", "br"],
+    "ports": [
+        {"name": "http", "host_port": 8095},
+        {"name": "http", "host_port": 8096, "host_ip": "127.0.0.1"},
+    ],
+    "app": {"memory": "64M", "cpu_shares": 512},
+}
+
+
+@pytest.fixture
+def pod(host: Host) -> dict[str, Any]:
+    directory = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "10-br.conf").write_text(json.dumps(BRIDGE))
+    made: dict[str, Any] = host.pod(**OPTIONS)["pod"]
+    again = host.pod(**OPTIONS)
+    assert again["changed"] is False, again["changes"]
+    return made
+
+
+def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, str]]:
+    """By name: the command that breaks something, the option that it is told of, and a word of it."""
+    hosts = {
+        info["name"]: f"veth{pod['uuid'].replace('-', '')[:10]}{n}" for n, info in enumerate(pod["networks"])
+    }
+    inside = ["nsenter", "--net", "--target", str(pod["pid"]), "ip"]
+    ptp, bridged = hosts["default"], hosts["br"]
+    names = [info["name"] for info in pod["networks"]]
+    eth = {name: f"eth{names.index(name)}" for name in names}
+    return {
+        "flush": (["nft", "flush", "ruleset"], "networks", "nftables"),
+        "element": (
+            ["nft", "delete", "element", "ip", "stagecraft_pods", "forwards", "{ tcp . 8095 }"],
+            "networks",
+            "nftables",
+        ),
+        "link": (["ip", "link", "del", ptp], "networks[0]", "link veth"),
+        "port of a bridge": (["ip", "link", "set", bridged, "nomaster"], "networks[1]", "link"),
+        "bridge": (["ip", "link", "del", "cni7"], "networks[1]", "bridge cni7"),
+        "link down": (["ip", "link", "set", ptp, "down"], "networks[0]", "route"),
+        "address": (
+            [*inside, "addr", "del", "172.16.28.2/24", "dev", eth["default"]],
+            "networks[0]",
+            "172.16.28.2",
+        ),
+        "gateway": (["ip", "addr", "del", "172.16.28.1/32", "dev", ptp], "networks[0]", "172.16.28.1"),
+        "bridge's address": (["ip", "addr", "del", "10.7.0.1/24", "dev", "cni7"], "networks[1]", "10.7.0.1"),
+        "IPv6": (
+            [*inside, "-6", "addr", "del", "fd00:7::2/64", "dev", eth["br"]],
+            "networks[1]",
+            "fd00:7::2",
+        ),
+        "route": (
+            ["ip", "route", "del", "172.16.28.2/32", "dev", ptp],
+            "networks[0]",
+            "route to 172.16.28.2/32",
+        ),
+        "way out": ([*inside, "route", "del", "172.16.28.0/24"], "networks[0]", "route to 172.16.28.0/24"),
+        "forwarding": (["sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"], "networks[0]", "ip_forward"),
+    }
+
+
+@pytest.mark.finding("use-N5")
+def test_what_the_networks_of_a_pod_have_lost_is_mended_live(host: Host, pod: dict[str, Any]) -> None:
+    for what, (command, path, word) in damage(host, pod).items():
+        host.machine.run(*command)
+        foretold, done = host.pod(check=True, **OPTIONS), host.pod(**OPTIONS)
+        assert foretold["changes"] == done["changes"], what
+        (change, *_more) = [change for change in done["changes"] if change["path"] == path] or [{}]
+        assert word in change.get("before", ""), (what, done)
+        assert {(change["reason"], change["impact"]) for change in done["changes"]} == {("drift", "live")}
+        again = host.pod(**OPTIONS)
+        assert again["changed"] is False, (what, again)
+        assert (again["pod"]["uuid"], again["pod"]["pid"]) == (pod["uuid"], pod["pid"]), what
+
+
+@pytest.mark.finding("use-N5")
+def test_a_limit_that_was_changed_is_set_again(host: Host, pod: dict[str, Any]) -> None:
+    groups = (host.machine.data / "pods" / "run" / pod["uuid"] / "cgroups").read_text().splitlines()
+    files = [
+        pathlib.Path(group) / leaf / name
+        for group in groups
+        for leaf in ("app", "")
+        for name in ("memory.limit_in_bytes", "memory.max", "cpu.shares", "cpu.weight", "pids.max")
+    ]
+    files = [
+        path for path in files if path.exists() and (path.parent.name == "app" or path.name == "pids.max")
+    ]
+    assert files
+    for path in files:
+        before = path.read_text()
+        path.write_text(str(32 << 20) if path.name.startswith("memory") else "77")
+        foretold, done = host.pod(check=True, **OPTIONS), host.pod(**OPTIONS)
+        assert foretold["changes"] == done["changes"]
+        assert len(done["changes"]) == 1, (path, path.read_text(), before, done["changes"])
+        (change,) = done["changes"]
+        assert (change["reason"], change["impact"]) == ("drift", "live")
+        option = {"memory": "memory", "cpu": "cpu_shares", "pids": "pids_limit"}[path.name.split(".")[0]]
+        assert change["path"] == (f"apps[0].{option}" if path.parent.name == "app" else option)
+        assert path.read_text() == before
+        again = host.pod(**OPTIONS)
+        assert (again["changed"], again["pod"]["pid"]) == (False, pod["pid"])
