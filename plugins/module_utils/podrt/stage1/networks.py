@@ -66,8 +66,9 @@ def join(
             loopback_only(netns)
             return ()
         _prepare(pod.paths, pod.uuid)
+        infos = attach(pod, netns, plan, report=report, later=later)
         later.append(functools.partial(sweep, pod.paths))
-        return attach(pod, netns, plan, report=report, later=later)
+        return infos
     finally:
         os.close(netns)
 
