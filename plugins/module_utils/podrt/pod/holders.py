@@ -10,6 +10,7 @@ after everything has been given back, so a UUID without a link, and without a po
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from ..errors import NotFound
@@ -24,21 +25,31 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
     from .lifecycle import Pod
 
+_TRIES = 20
 _HELD_IN = ("run", "exited-garbage", "garbage")
 
 
 def record(paths: Paths, uuid: str) -> None:
     """Say that a pod of this data directory is about to hold something. Raises OSError."""
     make_dirs(paths.run, OPEN_DIR)
-    make_dirs(paths.holders)
-    with contextlib.suppress(FileExistsError):
-        os.symlink(paths.data, paths.holder(uuid))
+    for _try in range(_TRIES):
+        make_dirs(paths.holders)
+        try:
+            os.symlink(paths.data, paths.holder(uuid))
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            continue  # the last of the others has taken the directory away
+        return
+    raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), paths.holders)
 
 
 def forget(paths: Paths, uuid: str) -> None:
     """Say that it holds nothing any more. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(paths.holder(uuid))
+    with contextlib.suppress(OSError):
+        os.rmdir(paths.holders)  # the last one does; in others there is something
 
 
 def is_live(paths: Paths, uuid: str) -> bool:

@@ -68,6 +68,7 @@ def test_a_pod_that_has_given_everything_back_is_no_work_for_others(tmp_path: pa
         pass
     holders.forget(one, pod.uuid)
     assert list(holders.dead(one)) == list(holders.dead(two)) == []
+    assert not os.path.exists(one.holders)
 
 
 def test_links_are_in_a_directory_of_roots_and_may_be_made_twice(tmp_path: pathlib.Path) -> None:
