@@ -69,10 +69,11 @@ def test_a_pod_is_these_files_and_no_others(pods: PodHost) -> None:
     assert pods.podctl("run-prepared", "--net=none", uuid).status == 3
     top = directory(pods, "run", uuid)
     ran = {
-        *("pid", "subcgroup", "cgroups", "sharedVolumes/v/file", "logs/web.log"),
+        *("pid", "subcgroup", "cgroups", "sharedVolumes/v/file"),
+        *("logs/web.log", "logs/web.log.1", "logs/web.log.2"),
         *(
             f"stage1/rootfs/rkt/{name}"
-            for name in ("supervisor-status", "status/web", "env/web", "hidden/file")
+            for name in ("supervisor-status", "status/web", "status/web.end", "env/web", "hidden/file")
         ),
         *(
             f"overlay/{tree}/upper/web/{name}"
@@ -97,7 +98,7 @@ def test_roots_and_statuses_are_where_rkt_has_them(pods: PodHost) -> None:
     stage1 = directory(pods, "run", uuid) / "stage1/rootfs"
     pods.ok("status", "--wait-ready=10s", uuid)
     assert os.readlink(stage1 / "rkt/supervisor-status") == "ready"
-    assert not (stage1 / "rkt/status/web").exists()
+    assert (stage1 / "rkt/status/web").read_bytes() == b""
     inside = pathlib.Path(f"/proc/{pid_of(pods, uuid)}/root")
     root = inside / (stage1 / "opt/stage2/web/rootfs").relative_to("/")
     assert (root / "data/shipped").read_text() == "from the image\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import pty
+import stat
 import struct
 import subprocess
 import termios
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import execution
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import execution
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
@@ -136,6 +137,27 @@ def test_a_tracer_cannot_write_into_the_directory_of_the_pod(stage: StageLab) ->
     assert not os.path.exists(f"{pod.dir.path}/new")
 
 
+@pytest.mark.finding("attack-F3")
+def test_a_tracer_makes_removes_and_renames_nothing_where_logs_and_statuses_are(
+    stage: StageLab, secret: pathlib.Path
+) -> None:
+    script = f"""for d in /proc/1/fd/* /proc/1/cwd /proc/1/root; do test -d $d/ || continue
+    for at in $d $d/logs $d/stage1/rootfs/rkt $d/stage1/rootfs/rkt/status; do
+    ln -s {secret} $at/new; mknod $at/pipe p; mkdir $at/dir; touch $at/touched
+    ln -sf /dev/zero $at/main; rm -f $at/main $at/main.log; mv $at/main.log $at/moved; done; done 2>/dev/null
+    for f in /proc/1/fd/*; do test -f $f && echo file && rm -f $f; done; exit 4"""
+    caps = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_MKNOD"]
+    pod = stage.sh(script, isolators=[{"name": "os/linux/capabilities-retain-set", "value": {"set": caps}}])
+    assert pod.call(detach=True).status == 0
+    pod.wait_ended()
+    assert sorted(os.listdir(pod.dir.logs)) == ["main.log", "main.log.1", "main.log.2"]
+    assert sorted(os.listdir(pod.dir.statuses)) == ["main", "main.end"]
+    found = [f"{pod.dir.logs}/{name}" for name in os.listdir(pod.dir.logs)]
+    assert all(stat.S_ISREG(os.lstat(path).st_mode) for path in (*found, pod.dir.app_status("main")))
+    assert "stdout file" in pod.log()
+    assert pod.statuses() == {"main": 4}
+
+
 def test_pid_1_has_no_more_privileges_than_its_work_takes(stage: StageLab) -> None:
     pod = stage.sh("sleep 60")
     pod.call(detach=True)
@@ -200,7 +222,8 @@ def running(stage: StageLab, **app: object) -> LabPod:
 def test_what_enters_an_app_has_no_other_root_to_break_out_to(stage: StageLab, secret: pathlib.Path) -> None:
     # Whoever joins a mount namespace is at its root, wherever it was before.
     out = ["nsenter", "--mount=/proc/self/ns/mnt", "/bin/busybox", "cat", "/data/shipped", str(secret)]
-    done = running(stage).call("enter", app="main", argv=out)
+    assert running(stage).call("enter", app="main", argv=out).out == ""
+    done = running(stage).call("enter", app="main", argv=out, privileged=True)
     assert done.out == "from the image\n", done.err
 
 

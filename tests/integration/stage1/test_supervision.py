@@ -66,7 +66,7 @@ def test_logs_are_rotated_and_bounded(stage: StageLab) -> None:
     files = sorted(os.listdir(pod.dir.logs))
     assert files == ["main.log", "main.log.1", "main.log.2"]
     assert all(os.path.getsize(f"{pod.dir.logs}/{name}") <= 4096 for name in files)
-    kept = [line.text for line in logs.read_log(pod.dir, "main")]
+    kept = [line.text for line in logs.read_log(pod.dir, "main", 1 << 20)]
     assert kept == [f"line-{number}" for number in range(500 - len(kept), 500)]
     assert len(kept) > 100
 
@@ -76,32 +76,57 @@ def test_much_output_is_complete_and_in_order(stage: StageLab) -> None:
     assert done.lines == [str(number) for number in range(1, 20001)]
 
 
-def test_logs_do_not_turn_over_while_there_is_no_room_for_a_new_one(stage: StageLab) -> None:
-    """One file more than there is room for: what has been kept stays, and so do the descriptors of everything else."""
+def test_logs_do_not_turn_over_while_there_is_no_room_for_a_copy(stage: StageLab) -> None:
+    """What has been kept stays, and so does everything else."""
     policy = RunSpec(networks=HOST_NET.networks, log=LogPolicy(4096, 3))
     lines = "i=0; while test $i -lt 200; do echo $0-$i; i=$((i+1)); done"
     pod = stage.sh(
-        f"sh -c '{lines}' early; until test -e /room; do sleep 0.05; done; sh -c '{lines}' late", policy
+        f"sh -c '{lines}' early; until test -e /room; do sleep 0.05; done; sleep 1; sh -c '{lines}' late",
+        policy,
     )
     os.makedirs(pod.dir.logs)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=3", "logs", pod.dir.logs], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "logs", pod.dir.logs], check=True, timeout=10)
     try:
         filler = pathlib.Path(pod.dir.logs) / "filler"
-        filler.touch()
+        filler.write_bytes(bytes(28 << 10))
         process = pod.start()
         eventually(lambda: os.path.exists(pod.dir.app_log("main")) and pod.log().count("early") > 50)
         time.sleep(0.3)
-        assert sorted(os.listdir(pod.dir.logs)) == ["filler", "main.log"]
         assert "early-0\n" in pod.log()
+        assert os.path.getsize(pod.dir.app_log("main")) <= 4096
         filler.unlink()
-        subprocess.run(["mount", "-o", "remount,nr_inodes=9", pod.dir.logs], check=True)
         assert pod.call("enter", app="main", argv=["touch", "/room"]).status == 0
         assert finish(process).status == 0
         assert sorted(os.listdir(pod.dir.logs)) == ["main.log", "main.log.1", "main.log.2"]
-        assert [line.text for line in logs.read_log(pod.dir, "main")][-1] == "late-199"
+        kept = [line.text for line in logs.read_log(pod.dir, "main", 1 << 20)]
+        assert kept[-1] == "late-199"
         assert pod.statuses() == {"main": 0}
     finally:
-        subprocess.run(["umount", "--lazy", pod.dir.logs], check=True)
+        subprocess.run(["umount", "--lazy", pod.dir.logs], check=True, timeout=10)
+
+
+@pytest.mark.finding("attack-F17")
+@pytest.mark.behaviour("D14")
+def test_how_an_app_has_ended_is_recorded_on_a_full_disk(stage: StageLab) -> None:
+    pod = stage.sh("until test -e /full; do sleep 0.05; done; exit 7")
+    os.makedirs(pod.dir.statuses)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "full", pod.dir.statuses], check=True, timeout=10
+    )
+    try:
+        process = pod.start()
+        pod.wait_ready()
+        assert pod.statuses() == {"main": None}
+        filler = os.open(f"{pod.dir.statuses}/filler", os.O_WRONLY | os.O_CREAT)
+        with contextlib.suppress(OSError):
+            while os.write(filler, bytes(4096)):
+                pass
+        os.close(filler)
+        assert pod.call("enter", app="main", argv=["touch", "/full"]).status == 0
+        assert finish(process).status == 7
+        assert pod.statuses() == {"main": 7}
+    finally:
+        subprocess.run(["umount", "--lazy", pod.dir.statuses], check=True, timeout=10)
 
 
 @pytest.mark.behaviour("D11", "D12")

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the apps of a pod have said. Each line on disk: TIMESTAMP stdout|stderr TEXT; older files end in .1, .2 ..."""
+"""What the apps of a pod have said. Each line on disk: TIMESTAMP stdout|stderr TEXT; older files end in .1, .2 ...
+
+Which of those is older is said by the times in them: they take turns.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 TAIL = 1 << 20  # bytes of a log that are looked at for its last lines
 LONGEST_LINE = 1 << 20
 _CHUNK = 64 << 10
+_HEAD_BYTES = 128
+_TIME_BYTES = len("2026-01-01T00:00:00.000000Z")
 
 
 class LogLine(Value):
@@ -35,18 +40,29 @@ class LogLine(Value):
 def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
     """The log files of an app, oldest first."""
     newest = f"{app}.log"
-    numbers = sorted(
-        (
-            int(name[len(newest) + 1 :])
-            for name in entries_if_any(pod.logs)
-            if name.startswith(newest + ".") and _is_number(name[len(newest) + 1 :])
-        ),
-        reverse=True,
+    names = entries_if_any(pod.logs)
+    numbers = [
+        int(name[len(newest) + 1 :])
+        for name in names
+        if name.startswith(newest + ".") and _is_number(name[len(newest) + 1 :])
+    ]
+    older = [f"{pod.logs}/{newest}.{number}" for number in sorted(numbers, reverse=True)]
+    times = {path: log_head(pod, path)[:_TIME_BYTES] for path in older}
+    return (
+        *sorted(older, key=lambda path: times[path]),
+        *([f"{pod.logs}/{newest}"] if newest in names else []),
     )
-    names = [f"{newest}.{number}" for number in numbers] + (
-        [newest] if newest in entries_if_any(pod.logs) else []
-    )
-    return tuple(f"{pod.logs}/{name}" for name in names)
+
+
+def log_head(pod: PodDir, path: str) -> bytes:
+    """How a log file begins, by which it is known wherever it is kept; b"" for one that is empty or no log."""
+    fd = _opened(pod, path)
+    if fd is None:
+        return b""
+    try:
+        return os.pread(fd, _HEAD_BYTES, 0).partition(b"\n")[0]
+    finally:
+        os.close(fd)
 
 
 def read_log(pod: PodDir, app: str, most: int) -> Iterator[LogLine]:

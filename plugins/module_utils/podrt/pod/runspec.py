@@ -21,6 +21,7 @@ LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers ov
 _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
 _WORD = r"[^\s#;]+"  # of resolv.conf and /etc/hosts, where a line and a comment end it
 _LARGEST_FILE = 2**63 - 1
+_MOST_LOGS = 16
 
 
 def check_range(number: int, least: int, most: int, where: str) -> None:
@@ -83,6 +84,12 @@ class LogPolicy(Value):
                 f"a log of {self.max_bytes} bytes cannot be kept", "write it as 4Mi", where="log.max_size"
             )
         check_range(self.max_files, 1, 1000, "log.max_files")
+
+    def held(self) -> LogPolicy:
+        """The same bound on what is kept, in no more files than a supervisor should have open for each app."""
+        if self.max_files <= _MOST_LOGS:
+            return self
+        return LogPolicy(min(self.max_bytes * self.max_files // _MOST_LOGS, _LARGEST_FILE), _MOST_LOGS)
 
 
 class RunSpec(Value):

@@ -79,4 +79,7 @@ def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, 
         "journal": given.journal,
         "stop_signal": app.stop_signal,
         "post_stop": post_stop,
+        "logs": list(given.logs),
+        "status": given.status,
+        "end": given.end,
     }

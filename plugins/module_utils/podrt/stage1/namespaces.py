@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+# What is a number of a record and no descriptor.
+_NO_FDS = ("pid", "stop_signal")
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
@@ -55,6 +57,9 @@ class AppWires(Value):
     events: int = -1
     notify: int = -1
     journal: int = -1
+    logs: tuple[int, ...] = ()
+    status: int = -1
+    end: int = -1
 
 
 class PodWires(Value):
@@ -68,8 +73,6 @@ class PodWires(Value):
     starter: int
     lock: int
     console: int
-    logs: int
-    statuses: int
     apps: tuple[AppWires, ...]
     tty: int = -1
     captured: bool = True
@@ -79,13 +82,15 @@ class Supervision(Value):
     """How the supervisor is started, and what it is told beside the wires."""
 
     argv: tuple[str, ...]
+    programs: tuple[tuple[str, bytes], ...]
     handler: tuple[str, ...]
     stop_timeout: int
     max_bytes: int
-    max_files: int
     dies_with_starter: bool
     waits_for_resolv: bool
     rehearsal: bool = False
+    # As long as systemd gives a unit to stop, and so rkt gave a handler.
+    handler_timeout: int = 90
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
@@ -237,17 +242,16 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "sync": wires.sync,
         "go": go,
         "console": wires.console,
-        "logs": wires.logs,
-        "statuses": wires.statuses,
         "stop_timeout": how.stop_timeout,
+        "handler_timeout": how.handler_timeout,
         "max_bytes": how.max_bytes,
-        "max_files": how.max_files,
         "handler": list(how.handler),
     }
-    plan_fd = sealed("plan", marshal.dumps(plan))  # type: ignore[arg-type]  # typed dicts are dicts
-    kept = [wires.sync, wires.lock, go, wires.console, wires.logs, wires.statuses, plan_fd]
+    plan_fd = sealed("plan", marshal.dumps((how.programs, plan)))  # type: ignore[arg-type]  # typed dicts are dicts
+    kept = [wires.sync, wires.lock, go, wires.console, plan_fd]
     for record in records:
-        kept += [value for key, value in record.items() if isinstance(value, int) and key != "pid"]
+        kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
+        kept += record["logs"]
     _keep_only(kept)
     os.execve(how.argv[0], (*how.argv, str(plan_fd)), ENVIRONMENT)
 

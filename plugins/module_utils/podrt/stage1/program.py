@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The interpreter as stage1 executes it anew: for the supervisor, whose compiled file it is given, since compiling it
+"""The interpreter as stage1 executes it anew: for the supervisor, whose compiled code it is given, since compiling it
 costs each pod more than all the rest; and for what goes into an app's root, which is a module of this package.
 """
 
@@ -25,13 +25,33 @@ _CALL = """import sys; sys.path.insert(0, sys.argv[1])
 from podrt.stage1.program import read_plan
 from podrt.stage1.{} import main
 main(*read_plan(int(sys.argv[2])))"""
+_PACKAGE = "supervisor"
+# Modules come with the plan: to look for files would cost the first process time, and memory as long as it runs.
+_SUPERVISE = f"""import marshal, posix, sys
+fd = int(sys.argv[2])
+programs, plan = marshal.loads(posix.pread(fd, posix.fstat(fd).st_size, 0))
+posix.close(fd)
+while programs:
+    (name, code), *programs = programs
+    module = sys.modules[name] = type(sys)(name)
+    module.__package__ = '{_PACKAGE}'
+    exec(marshal.loads(code), module.__dict__)
+del code
+module.main(plan)"""
+# What stands before the code in a compiled file. Source: PEP 552.
+_COMPILED_HEAD = 16
 # Nothing of the caller's. Source: PEP 538.
 ENVIRONMENT = {"LC_CTYPE": "C.UTF-8"}
 
 
 def supervisor_argv(host: Host) -> tuple[str, ...]:
     """The beginning of the argv that starts the supervisor; the number of the descriptor with its plan is missing."""
-    return (host.python, "-I", "-S", _program())
+    return (host.python, "-I", "-S", "-c", _SUPERVISE, "supervisor")
+
+
+def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
+    """The modules of the supervisor and their code, in the order in which they need each other. Raises OSError."""
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in ("logs", "apps", "pod"))
 
 
 def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
@@ -73,25 +93,29 @@ def runtime() -> str:
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def _program() -> str:
-    source = f"{os.path.dirname(os.path.abspath(__file__))}/supervisor.py"
+def _code_of(name: str) -> bytes:
+    """The compiled code of a module of the supervisor."""
+    source = f"{os.path.dirname(os.path.abspath(__file__))}/supervisor/{name}.py"
     compiled = importer.cache_from_source(source)
-    if _is_current(compiled, source):
-        return compiled
-    from . import supervisor  # importing it compiles it, where the cache can be written
+    if not _is_current(compiled, source):
+        from .supervisor import pod  # importing it compiles all of them, where the cache can be written
 
-    del supervisor
-    return compiled if _is_current(compiled, source) else source
+        del pod
+    if _is_current(compiled, source):
+        with open(compiled, "rb", buffering=0) as file:
+            return file.read()[_COMPILED_HEAD:]
+    with open(source, "rb") as file:
+        return marshal.dumps(compile(file.read(), source, "exec"))
 
 
 def _is_current(compiled: str, source: str) -> bool:
     """Whether a compiled file is of this interpreter and of this source. Source: PEP 552."""
     try:
         with open(compiled, "rb", buffering=0) as file:
-            head = file.read(16)
+            head = file.read(_COMPILED_HEAD)
     except OSError:
         return False
-    if len(head) < 16 or head[:4] != importer.MAGIC_NUMBER:
+    if len(head) < _COMPILED_HEAD or head[:4] != importer.MAGIC_NUMBER:
         return False
     if int.from_bytes(head[4:8], "little") & _HASH_BASED:
         return True

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         journal: int
         stop_signal: int  # what its first process is stopped with; 0 is SIGTERM, to all of them
         post_stop: int  # what its post-stop handler reads, see handler.wire
+        logs: list[int]  # its newest log, for appending, and the older ones
+        status: int  # an empty file for its exit status
+        end: int  # and one for words beside it
 
     class Plan(TypedDict):
         """All that the supervisor knows."""
@@ -32,9 +35,7 @@ if TYPE_CHECKING:
         sync: int
         go: int
         console: int
-        logs: int
-        statuses: int
         stop_timeout: int
+        handler_timeout: int
         max_bytes: int
-        max_files: int
         handler: list[str]

@@ -34,11 +34,11 @@ from .devices import apply_devices, pod_device_rules
 from .handler import argv_of
 from .inputs import look_at_machine, read_inputs, write_files, write_resolv
 from .namespaces import PodWires, Supervision, become_pid_1
-from .program import supervisor_argv
+from .program import supervisor_argv, supervisor_programs
 from .rehearsal import not_started
 from .sandbox import sandbox_plan
 from .teardown import take_down
-from .wires import open_app, open_console, open_dir
+from .wires import open_apps, open_console
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:
 def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     request, pod = known.request, known.request.pod
     ours, theirs = sync.channel()
+    log = known.runspec.log.held()
     foreground = not request.detach
     wires = PodWires(
         sync=theirs,
@@ -258,19 +259,16 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         # Above stdio, which the pod's processes replace: a caller without any may have the lock in its place.
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
         console=open_console() if foreground and request.captured else -1,
-        logs=open_dir(pod.logs),
-        # The mark that all apps have been started lies beside them.
-        statuses=open_dir(*os.path.split(pod.statuses)),
-        apps=tuple(open_app(pod, app, known.groups, journal=in_service()) for app in plan.apps),
+        apps=open_apps(pod, plan.apps, known.groups, log, journal=in_service()),
         tty=request.terminal.slave if request.terminal else -1,
         captured=request.captured,
     )
     how = Supervision(
         argv=supervisor_argv(request.host),
+        programs=supervisor_programs(),
         handler=tuple(argv_of(request.host.python, request.host.runtime)),
         stop_timeout=known.runspec.stop_timeout,
-        max_bytes=known.runspec.log.max_bytes,
-        max_files=known.runspec.log.max_files,
+        max_bytes=log.max_bytes,
         dies_with_starter=foreground,
         waits_for_resolv=known.waits_for_resolv,
         rehearsal=request.rehearsal,
@@ -297,9 +295,10 @@ def _fork_into_new_pid_namespace() -> int:
 
 def _close(wires: PodWires) -> None:
     """Close what only the pod needs."""
-    fds = [wires.sync, wires.lock, wires.console, wires.logs, wires.statuses, wires.tty]
+    fds = [wires.sync, wires.lock, wires.console, wires.tty]
     for app in wires.apps:
-        fds += [*app.procs, app.listed, app.kill, app.oom, app.events, app.notify, app.journal]
+        fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
+        fds += [app.notify, app.journal]
     for fd in fds:
         if fd >= 0:
             os.close(fd)
@@ -365,7 +364,13 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     request, message = known.request, child.receive()
     if message and message[0] == sync.FAILED:
         raise sync.error_of(message)
-    if not request.detach or (message and message[0] == sync.STARTED):
+    if message and message[0] == sync.STARTED:
+        with contextlib.suppress(OSError):  # such as on a full disk: the pod runs
+            os.symlink("ready", request.pod.supervisor_status)
+        with contextlib.suppress(PodError):  # a pod that has ended already
+            child.send(sync.GO)
+        return
+    if not request.detach:
         return
     child.wait()
     if not message:

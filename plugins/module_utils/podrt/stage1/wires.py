@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 import stat
 
@@ -18,14 +19,59 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.paths import PodDir
     from ..pod.cgroups import Group
+    from ..pod.runspec import LogPolicy
     from .sandbox import AppPlan
 
 _JOURNAL_STDOUT = "/run/systemd/journal/stdout"
 _PRIORITY_INFO = 6
+_LOG_MODE, _STATUS_MODE = 0o640, 0o644
+_STATUS_BYTES = 16
 
 
-def open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: bool) -> AppWires:
-    """Open what an app's child and its supervision need. Raises OSError."""
+def open_apps(
+    pod: PodDir, apps: tuple[AppPlan, ...], groups: tuple[Group, ...], log: LogPolicy, *, journal: bool
+) -> tuple[AppWires, ...]:
+    """Open what the apps' children and their supervision need. Raises OSError.
+
+    The files of logs and statuses are opened in copies of their mounts, so that nothing is above them.
+    """
+    logs, statuses = open_dir(pod.logs), open_dir(pod.statuses)
+    try:
+        return tuple(
+            _open_app(pod, app, groups, journal=journal).replace(
+                logs=_open_logs(logs, app.name, log),
+                status=_open_status(statuses, app.name),
+                end=_open_status(statuses, f"{app.name}.end"),
+            )
+            for app in apps
+        )
+    finally:
+        os.close(logs)
+        os.close(statuses)
+
+
+def _open_logs(directory: int, app: str, log: LogPolicy) -> tuple[int, ...]:
+    newest = _open_file(directory, f"{app}.log", os.O_APPEND, _LOG_MODE)
+    older = (f"{app}.log.{number}" for number in range(1, log.max_files))
+    return (newest, *(_open_file(directory, name, 0, _LOG_MODE) for name in older))
+
+
+def _open_status(directory: int, name: str) -> int:
+    """A file for how an app ends, empty, with room reserved: the disk may be full when the app ends."""
+    fd = _open_file(directory, name, os.O_TRUNC, _STATUS_MODE)
+    with contextlib.suppress(OSError):  # a file system that cannot promise it
+        syscalls.reserve(fd, _STATUS_BYTES)
+    return fd
+
+
+def _open_file(directory: int, name: str, flags: int, mode: int) -> int:
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, mode, dir_fd=directory)
+    os.fchmod(fd, mode)  # whatever the umask of the caller
+    return fd
+
+
+def _open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: bool) -> AppWires:
     name = app.name
     tracking = next(
         (group for group in groups if group.hierarchy.version == 2), groups[0] if groups else None

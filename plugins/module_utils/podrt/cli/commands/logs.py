@@ -15,7 +15,7 @@ from ...host.files import write_all
 from ...host.reading import open_regular
 from ...pod import documents
 from ...pod.lifecycle import PodState
-from ...pod.logs import LONGEST_LINE, log_files, parse_line, read_log, tail
+from ...pod.logs import LONGEST_LINE, log_files, log_head, parse_line, read_log, tail
 from ...pod.runspec import LogPolicy
 from ...value import Value
 from ..durations import parse_moment
@@ -75,22 +75,25 @@ class Window(Value):
 
 
 class Follower:
-    """What is added to the log of an app after this was made, also when the file is rotated meanwhile."""
+    """What is added to the log of an app after this was made, also when the newest file begins again meanwhile.
+
+    A file is known by how it begins: its lines are copied, or it gets another name, when the next one is begun.
+    """
 
     def __init__(self, pod: PodDir, app: str) -> None:
         self._pod = pod
         self._app = app
-        self._seen = {inode: size for _path, inode, size in self._files()}
+        self._seen = {head: size for _path, head, size in self._files()}
 
     def news(self) -> list[LogLine]:
         """The whole lines since the last time."""
         found = []
-        for path, inode, size in self._files():
-            start = self._seen.get(inode, 0)
+        for path, head, size in self._files():
+            start = self._seen.get(head, 0)
             if size <= start:
                 continue
             whole, newline, _rest = self._read(path, start, size).rpartition(b"\n")
-            self._seen[inode] = start + len(whole) + len(newline)
+            self._seen[head] = start + len(whole) + len(newline)
             lines = whole.decode(errors="surrogateescape").split("\n")
             found += [parse_line(self._app, line) for line in lines if line]
         return found
@@ -106,14 +109,16 @@ class Follower:
         finally:
             os.close(fd)
 
-    def _files(self) -> list[tuple[str, int, int]]:
+    def _files(self) -> list[tuple[str, bytes, int]]:
         found = []
         for path in log_files(self._pod, self._app):
             try:
-                info = os.lstat(path)
+                size = os.lstat(path).st_size
             except FileNotFoundError:
                 continue  # rotated away while we looked
-            found.append((path, info.st_ino, info.st_size))
+            head = log_head(self._pod, path)
+            if head:
+                found.append((path, head, size))
         return found
 
 
@@ -132,7 +137,7 @@ def _kept(pod: PodDir, names: list[str], count: int | None, window: Window) -> I
 def _longest_file(pod: PodDir) -> int:
     """How large a file of a log can be: a line is written whole."""
     try:
-        policy = documents.read_runspec(pod).log
+        policy = documents.read_runspec(pod).log.held()
     except (OSError, PodError):
         policy = LogPolicy()
     return policy.max_bytes + LONGEST_LINE

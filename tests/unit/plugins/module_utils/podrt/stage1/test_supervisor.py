@@ -17,18 +17,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import supervisor, sync
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import logs
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import program, sync
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import pod
 
-SOURCE = pathlib.Path(supervisor.__file__)
-ALLOWED = {"_signal", "marshal", "posix", "select", "sys", "time"}
+SOURCES = sorted(pathlib.Path(pod.__file__).parent.glob("[a-z]*.py"))
+ALLOWED = {"_signal", "marshal", "posix", "select", "time"}
 SECONDS = 20
+HOST = Host.here(Paths())
 
 
 def test_it_imports_built_in_modules_alone() -> None:
     """Each further module costs every pod its memory, for as long as it runs."""
-    tree = ast.parse(SOURCE.read_text())
-    found = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    nodes = [node for source in SOURCES for node in ast.parse(source.read_text()).body]
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     assert found == ALLOWED
+    inner = {(node.level, node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert inner == {(0, "__future__"), (1, "apps"), (1, "logs")}
 
 
 class Lab:
@@ -41,10 +48,11 @@ class Lab:
         self.statuses.mkdir(parents=True)
         self.ours, self.theirs = sync.channel()
         self.pid = 0
-        self.journal = self.events = -1
+        self.journal = self.events = self.post_stop = -1
+        self.max_files = 2
         self.pending: tuple[int, ...] = ()
 
-    def start(self, scripts: dict[str, str], **more: int) -> int:
+    def start(self, scripts: dict[str, str], **more: object) -> int:
         """Fork what becomes the supervisor; its PID."""
         self.pid = os.fork()
         if self.pid:
@@ -58,23 +66,21 @@ class Lab:
             "sync": self.theirs,
             "go": gone,
             "console": -1,
-            "logs": os.open(self.logs, os.O_RDONLY),
-            "statuses": os.open(self.statuses, os.O_RDONLY),
             "stop_timeout": 1,
+            "handler_timeout": 90,
             "max_bytes": 1000,
-            "max_files": 2,
             "handler": [],
             **more,
         }
         fd = os.memfd_create("plan", 0)
-        os.write(fd, marshal.dumps(plan))
+        os.write(fd, marshal.dumps((program.supervisor_programs(), plan)))
         for entry in os.listdir("/proc/self/fd"):
             if int(entry) > 2 and os.path.exists(f"/proc/self/fd/{entry}"):
                 os.set_inheritable(int(entry), True)
         for number in self.pending:
             signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
             os.kill(os.getpid(), number)
-        os.execv(sys.executable, [sys.executable, "-I", "-S", str(SOURCE), str(fd)])
+        os.execv(sys.executable, [sys.executable, *program.supervisor_argv(HOST)[1:], str(fd)])
 
     def _app(self, name: str, script: str, go: int, gone: int) -> dict[str, object]:
         pipes = [os.pipe() for _other in range(3)]
@@ -91,10 +97,25 @@ class Lab:
             os.execv("/bin/sh", ["sh", "-c", script])
         for fd in (out_end, err_end, said):
             os.close(fd)
-        none = dict.fromkeys(("procs", "kill", "oom", "notify", "post_stop"), -1)
-        wires = {"out": out, "err": err, "exec": started, "journal": self.journal, "events": self.events}
-        wires["stop_signal"] = 0
+        none = dict.fromkeys(("procs", "kill", "oom", "notify"), -1)
+        wires = {
+            "out": out,
+            "err": err,
+            "exec": started,
+            "journal": self.journal,
+            "post_stop": self.post_stop,
+            "stop_signal": 0,
+            "events": self.events,
+        }
+        older = [self._open(self.logs / f"{name}.log.{number}") for number in range(1, self.max_files)]
+        wires["logs"] = [self._open(self.logs / f"{name}.log", os.O_APPEND), *older]
+        wires["status"] = self._open(self.statuses / name)
+        wires["end"] = self._open(self.statuses / f"{name}.end")
         return {"name": name, "pid": pid, **wires, **none}
+
+    @staticmethod
+    def _open(path: pathlib.Path, flags: int = 0) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
 
     def go(self) -> None:
         sync.send(self.ours, sync.GO)
@@ -106,7 +127,8 @@ class Lab:
                 os.killpg(self.pid, signal.SIGKILL)
 
     def recorded(self) -> dict[str, str]:
-        return {path.name: path.read_text() for path in self.statuses.iterdir()}
+        found = {path.name: path.read_text() for path in self.statuses.iterdir()}
+        return {name: text for name, text in found.items() if text}
 
 
 def ended(pid: int) -> int:
@@ -151,7 +173,6 @@ def test_statuses(lab: Lab, scripts: dict[str, str], status: int, recorded: dict
     assert sync.receive(lab.ours) == (sync.STARTED,)
     assert ended(pid) == status
     assert lab.recorded() == recorded
-    assert os.readlink(lab.base / "rkt" / "supervisor-status") == "ready"
 
 
 @pytest.mark.parametrize(("kills", "marks"), [(0, {}), (2, {"a.end": "oom"})])
@@ -238,7 +259,7 @@ def cpu_of(pid: int) -> int:
 
 
 def test_a_full_disk_costs_lines_and_not_the_pod(lab: Lab) -> None:
-    (lab.logs / ".main.log").mkdir()  # where the next file is begun: it cannot be
+    (lab.logs / "main.log.1").symlink_to("/dev/full")  # what is kept cannot be copied there
     script = "i=1; while test $i -lt 60; do echo line $i; i=$((i+1)); done"
     pid = lab.start({"main": script})
     lab.go()
@@ -246,7 +267,6 @@ def test_a_full_disk_costs_lines_and_not_the_pod(lab: Lab) -> None:
     kept = (lab.logs / "main.log").read_text().splitlines()
     assert kept[0].endswith("line 1")
     assert sum(len(line) + 1 for line in kept) <= 1000
-    assert not (lab.logs / "main.log.1").exists()
     assert lab.recorded() == {"main": "0"}
 
 
@@ -273,8 +293,55 @@ def test_logs_turn_over(lab: Lab) -> None:
     assert (lab.logs / "main.log.1").stat().st_size <= 1000
 
 
+@pytest.mark.finding("attack-F3")
+@pytest.mark.parametrize("files", [3, 5])
+def test_older_files_take_turns_and_are_read_in_the_order_of_time(lab: Lab, files: int) -> None:
+    lab.max_files = files
+    pid = lab.start({"main": "i=100; while test $i -lt 900; do echo line $i; i=$((i+1)); done"})
+    lab.go()
+    assert ended(pid) == 0
+    place = PodDir(str(lab.base))
+    assert pathlib.Path(place.logs) == lab.logs
+    kept = [line.text for line in logs.read_log(place, "main", 1 << 20)]
+    assert kept == [f"line {number}" for number in range(900 - len(kept), 900)]
+    assert len(kept) > 20 * (files - 1)
+    assert all(path.stat().st_size <= 1000 for path in lab.logs.iterdir())
+
+
+@pytest.mark.finding("review-B5")
+@pytest.mark.behaviour("C18")
+def test_a_post_stop_handler_has_an_end(lab: Lab) -> None:
+    lab.post_stop = os.open("/dev/null", os.O_RDONLY)
+    hangs = ["/bin/sh", "-c", "trap '' TERM; sleep 60 & wait; sleep 60", "sh"]
+    started = time.monotonic()
+    pid = lab.start({"failing": "exit 3", "other": "exec sleep 60"}, handler=hangs, handler_timeout=1)
+    lab.go()
+    assert ended(pid) == 3
+    assert 1 <= time.monotonic() - started < 15
+    assert lab.recorded() == {"failing": "3", "other": "0"}
+    assert "took too long" in (lab.logs / "failing.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.finding("review-B5")
+@pytest.mark.parametrize("already", [False, True], ids=["that begins", "that runs already"])
+def test_a_stop_waits_for_a_post_stop_handler_ten_seconds(lab: Lab, already: bool) -> None:
+    lab.post_stop = os.open("/dev/null", os.O_RDONLY)
+    pid = lab.start({"main": "exit 3" if already else "exec sleep 60"}, handler=["/bin/sleep", "60"])
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.STARTED,)
+    time.sleep(1)
+    started = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid) == (3 if already else 0)
+    assert 9 < time.monotonic() - started < 15
+
+
 def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
-    pid = lab.start({"main": "i=0; while test $i -lt 40; do echo line $i; i=$((i+1)); done"}, max_files=1)
+    lab.max_files = 1
+    pid = lab.start(
+        {"main": "i=0; while test $i -lt 40; do echo line $i; i=$((i+1)); done"},
+    )
     lab.go()
     assert ended(pid) == 0
     assert [path.name for path in lab.logs.iterdir()] == ["main.log"]
@@ -294,7 +361,8 @@ def test_its_memory_is_small(lab: Lab) -> None:
 
 
 def test_the_interpreter_finds_no_fault_in_it() -> None:
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-m", "py_compile", str(SOURCE)], check=False, timeout=SECONDS
-    )
-    assert done.returncode == 0
+    for source in SOURCES:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-m", "py_compile", str(source)], check=False, timeout=SECONDS
+        )
+        assert done.returncode == 0

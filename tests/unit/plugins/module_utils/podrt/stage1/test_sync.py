@@ -14,7 +14,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     NotFound,
     PodError,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import supervisor, sync
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import sync
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.volumes import MissingSource
 
 
@@ -66,5 +67,5 @@ def test_an_error_arrives_as_what_it_was(err: PodError) -> None:
 
 
 def test_the_supervisor_speaks_the_same_words() -> None:
-    assert (supervisor.STARTED, supervisor.FAILED) == (sync.STARTED, sync.FAILED)
-    assert (supervisor.APP_FAILED, supervisor.GO) == (sync.APP_FAILED, sync.GO)
+    assert (pod.STARTED, pod.FAILED) == (sync.STARTED, sync.FAILED)
+    assert (pod.APP_FAILED, pod.GO) == (sync.APP_FAILED, sync.GO)
