@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import execution
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import Dns, RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
     NO_NET,
@@ -335,3 +335,21 @@ def test_an_app_that_cannot_start_says_so_also_when_nobody_can_hear_it(stage: St
     deaf = ["/bin/sh", "-c", 'exec "$@" 2>/dev/full', "sh"]
     assert pod.call(prefix=deaf, interactive=True).status == execution.EXEC_FAILED
     assert not os.path.islink(pod.dir.supervisor_status)
+
+
+@pytest.mark.finding("attack-F18")
+@pytest.mark.parametrize("link", ["etc/resolv.conf", "inner"], ids=["a file", "a mount point"])
+def test_no_file_appears_in_a_volume_because_of_a_link(
+    stage: StageLab, tmp_path: pathlib.Path, link: str
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "there").touch()
+    (stage.tree / link).symlink_to("/vol/new")
+    sources = {"vol": str(tmp_path / "shared"), "inner": str(tmp_path)}
+    volumes = [{"name": name, "kind": "host", "source": source} for name, source in sources.items()]
+    mounts = [{"volume": "vol", "path": "/vol"}, {"volume": "inner", "path": "/inner"}]
+    runspec = RunSpec(networks=HOST_NET.networks, dns=Dns("host"))
+    done = stage.run("echo ran", runspec, volumes=volumes, mounts=mounts)
+    assert (done.status, done.lines) == (254, [])
+    assert "leads into a volume" in done.err
+    assert os.listdir(tmp_path / "shared") == ["there"]

@@ -236,7 +236,19 @@ def _mounts(
                 "This volume will be removed when the pod is garbage-collected."
             )
         mounts[clean] = Mount(name, point.path)
+    _refuse_proc(app, tuple(mounts))
     return tuple(mounts.values()), implicit, warnings
+
+
+def _refuse_proc(app: RuntimeApp, paths: tuple[str, ...]) -> None:
+    """What is mounted over the kernel's files would hide that they are masked, and from whom. Raises InvalidSpec."""
+    for path in (os.path.normpath("/" + path.lstrip("/")) for path in paths):
+        if path == "/proc" or path.startswith("/proc/"):
+            raise InvalidSpec(
+                f'"{path}" of app "{app.name}" cannot be a mount point: /proc is the kernel\'s',
+                "mount the volume elsewhere",
+                where=f"apps[{app.name}].mounts",
+            )
 
 
 def _not_applied(app: RuntimeApp) -> list[str]:

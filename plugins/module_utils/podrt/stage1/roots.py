@@ -138,7 +138,7 @@ def _open_made(root: int, path: str, *, directory: bool) -> int:
         if part == "..":
             done[-1:] = []
             continue
-        link = _link_or_made(root, done, part, directory=directory or bool(todo))
+        link = _link_or_made(root, done, part, directory=directory or bool(todo), linked=links > 0)
         if link is None:
             done.append(part)
             continue
@@ -151,12 +151,17 @@ def _open_made(root: int, path: str, *, directory: bool) -> int:
     return open_path(root, "/" + "/".join(done))
 
 
-def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool) -> str | None:
-    """The target when part is a link, else None, and then it is there."""
+def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool, linked: bool) -> str | None:
+    """The target when part is a link, else None, and then it is there.
+
+    linked: a link of the image has led here. Then nothing is made but in the app's root itself: a volume is another's.
+    """
     parent = open_path(root, "/" + "/".join(parents))
     try:
         found = os.stat(part, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
+        if linked:
+            _refuse_mount(root, "/" + "/".join(parents))
         if directory:
             os.mkdir(part, _DIR_MODE, dir_fd=parent)
         else:
@@ -168,3 +173,16 @@ def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool) 
         return os.readlink(part, dir_fd=parent) if stat.S_ISLNK(found.st_mode) else None
     finally:
         os.close(parent)
+
+
+def _refuse_mount(root: int, path: str) -> None:
+    """Raise OSError unless a path is in the file system of the app's root."""
+    how = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
+    try:
+        os.close(syscalls.openat2(root, path, os.O_PATH, how))
+    except OSError as err:
+        if err.errno != errno.EXDEV:
+            raise
+        raise OSError(
+            errno.EXDEV, "a link of the image leads into a volume, where nothing is made", path
+        ) from err

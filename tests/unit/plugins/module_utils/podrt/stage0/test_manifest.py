@@ -185,6 +185,18 @@ def test_explicit_mounts_come_first_and_each_path_counts_once() -> None:
     ]
 
 
+@pytest.mark.finding("attack-F18")
+@pytest.mark.parametrize("path", ["/proc", "/proc/", "//proc/1", "/x/../proc/sys", "/proc/./keys"])
+def test_nothing_is_mounted_at_or_below_proc(path: str) -> None:
+    volume = EmptyVolume(ACName("v"))
+    spec = PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(volume.name, path),)),), volumes=(volume,))
+    with pytest.raises(InvalidSpec, match="cannot be a mount point"):
+        app_of(spec)
+    assert app_of(
+        PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(volume.name, "/process"),)),), volumes=(volume,))
+    )
+
+
 def test_a_mount_by_the_name_of_a_mount_point_goes_to_its_path() -> None:
     spec = PodSpec(
         (AppSpec(REFERENCE, mounts=(SpecMount(ACName("v"), "data"),)),), volumes=(EmptyVolume(ACName("v")),)
