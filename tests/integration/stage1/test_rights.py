@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What the first process of a pod may still do, as the contract of stage1 lists it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, StageLab
+
+PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs" / "devel" / "stage1-contract.md"
+
+
+def listed() -> dict[str, list[str]]:
+    """The table of the page: rights and their values."""
+    section = PAGE.read_text().split("## What the first process keeps")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")]
+    return {right.strip(): value.split() for right, value in rows}
+
+
+def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", NO_NET)
+    pod.call(detach=True)
+    process, rights = pathlib.Path(f"/proc/{pod.pid()}"), listed()
+    status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+    for name in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(status[name], 16) == mask_of(tuple(rights["capabilities"])) & int(
+            dict(line.split(":\t", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())[
+                "CapBnd"
+            ],
+            16,
+        )
+    assert int(status["CapAmb"], 16) == int(status["CapInh"], 16) == 0
+    assert [status["NoNewPrivs"]] == rights["no-new-privileges"]
+    assert [status["Seccomp"]] == rights["filter"]
+    assert {*status["Uid"].split(), *status["Gid"].split()} == {rights["user"][0]}
+    names = [name for name in os.listdir(process / "ns") if not name.endswith("_for_children")]
+    shared = [
+        name for name in names if os.readlink(process / "ns" / name) == os.readlink(f"/proc/self/ns/{name}")
+    ]
+    assert sorted(shared) == rights["namespaces shared with the host"]
+
+
+@pytest.mark.finding("attack-F3")
+def test_files_that_are_open_are_those_of_the_page(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", NO_NET)
+    pod.call(detach=True)
+    pod.wait_ready()
+    place, rights = pathlib.Path(f"/proc/{pod.pid()}/fd"), listed()
+    files, directories, others = [], [], set()
+    for number in os.listdir(place):
+        mode = (place / number).stat().st_mode
+        target = os.readlink(place / number)
+        if stat.S_ISREG(mode) and not target.startswith("/sys"):
+            files.append(str((place / number).stat().st_ino))
+        elif stat.S_ISDIR(mode):
+            directories.append(number)
+        else:
+            others.add(os.path.basename(target).split(":[")[0] if "anon" not in target else target)
+    at = {"logs": pod.dir.logs, "status": pod.dir.statuses}
+    wanted = [
+        os.stat(f"{at[name.split('/')[0]]}/{name.split('/')[1]}").st_ino for name in rights["writable files"]
+    ]
+    assert sorted(files) == sorted(map(str, wanted))
+    assert len(directories) == 1
+    with pytest.raises(OSError, match="Read-only"):
+        os.close(os.open(place / directories[0] / "new", os.O_WRONLY | os.O_CREAT))
+    assert others <= set(rights["others"])
+
+
+def test_mounts_that_can_be_written_are_those_of_the_page(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", NO_NET)
+    pod.call(detach=True)
+    lines = pathlib.Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()
+    writable = [line.split()[4] for line in lines if "rw" in line.split()[5].split(",")]
+    assert listed()["writable mounts"] == ["APP"]
+    top = pod.dir.app_root("main")
+    assert writable
+    assert all(place == top or place.startswith(f"{top}/") for place in writable), writable
