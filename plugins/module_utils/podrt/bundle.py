@@ -66,7 +66,7 @@ def use(root: str) -> None:
     Until this process ends it also holds a shared lock on the runtime's directory, which is not removed meanwhile.
     """
     try:
-        fcntl.flock(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), fcntl.LOCK_SH)
+        _hold(root)
         with open(_path(root), "rb", buffering=0) as file:
             data = file.read()
         end = _HEAD + int.from_bytes(data[:_HEAD], "little")
@@ -76,6 +76,15 @@ def use(root: str) -> None:
     except (OSError, ValueError, EOFError, TypeError, AttributeError, LookupError):
         return
     sys.meta_path.insert(0, Bundle(root, index, code))
+
+
+def _hold(root: str) -> None:
+    held = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    above_stdio = fcntl.fcntl(
+        held, fcntl.F_DUPFD_CLOEXEC, 3
+    )  # whose numbers are free where a caller has closed them
+    os.close(held)
+    fcntl.flock(above_stdio, fcntl.LOCK_SH)
 
 
 def write(root: str) -> None:
