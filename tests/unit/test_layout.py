@@ -141,3 +141,55 @@ def test_a_module_carries_little(path: pathlib.Path) -> None:
 def test_there_are_files_to_judge() -> None:
     assert len(IN_RUNTIME) > 20
     assert (GLUE / "__init__.py") in ALL
+
+
+# Who opens files by itself, and why that is no matter for host/reading.py: fragment of the call -> reason.
+READS_BY_ITSELF = {
+    "bundle.py": "the runtime's own files, while it is installed",
+    "stage1/program.py": "the runtime's own compiled files",
+    "stage1/enclosure.py": "links of the image in its own root, which are made again in another",
+    "stage1/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
+    "stage1/volumes.py": "a copy of an app's files by descriptors: nothing is followed",
+    "stage1/inputs.py": "processors, in /sys",
+    "stage1/wires.py": "control groups",
+    "net/ports.py": "processes, in /proc",
+    "pod/cgroups.py": "control groups",
+    "net/takeover.py": "the target of a link is all that it says, in /run, which is root's",
+    "pod/holders.py": "the target of a link is all that it says, in /run, which is root's",
+    "pod/filters.py": "a file in memory of this process",
+    "store/checksum.py": "files of a tree by descriptors: nothing is followed",
+    "store/overlay.py": "a copy of a tree by descriptors: nothing is followed",
+    "store/walker.py": "an image's entries by descriptors: nothing is followed",
+    "store/layered.py": "a file of a rendered tree, with links as an app would see them, and never waiting",
+    "store/stream.py": "the archive that was named; what it must be is asked before",
+}
+OPENERS = {"open", "os.open", "posix.open", "os.readlink", "os.listdir", "os.scandir", "os.fdopen", "os.walk"}
+# A call with one of these reads no content of a file: it writes, or opens a directory or nothing.
+NO_READING = (
+    *("O_WRONLY", "O_CREAT", "O_PATH", "O_DIRECTORY"),
+    *("_DIRECTORY", "_OPEN_DIR", "_SAVE", "_NEW_FILE", "'wb'", "closefd=False"),
+)
+OF_THE_KERNEL = ("'/proc/", "'/dev/", "f'/proc/", "os.devnull")
+
+
+def opens_of(path: pathlib.Path) -> Iterator[str]:
+    """The calls of a file that may read what something else has written, as they are written."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENERS:
+            call = ast.unparse(node)
+            if not any(word in call for word in NO_READING) and not any(
+                f"({word}" in call for word in OF_THE_KERNEL
+            ):
+                yield call
+
+
+@pytest.mark.finding("attack-F3")
+@pytest.mark.finding("attack-F17")
+def test_files_that_others_could_have_written_are_read_by_one_reader() -> None:
+    found = {
+        str(path.relative_to(RUNTIME)): calls
+        for path in IN_RUNTIME
+        if path.parent.name != "host" and (calls := list(opens_of(path)))
+    }
+    assert {name: calls for name, calls in found.items() if name not in READS_BY_ITSELF} == {}
+    assert set(READS_BY_ITSELF) - set(found) == set()

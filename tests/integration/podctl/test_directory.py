@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -231,16 +232,21 @@ def damage_store(pods: PodHost, key: str) -> None:
 
 
 def aborted(pods: PodHost) -> str:
-    """The UUID of a pod whose preparation was killed: podctl stops where it writes the UUID, and nobody reads it."""
-    fifo = pods.base / f"fifo{len(left_of_pods(pods))}"
-    os.mkfifo(fifo)
+    """The UUID of a pod whose preparation was killed: podctl stops where it writes the UUID to a full terminal."""
+    reader, terminal = os.openpty()
+    os.set_blocking(terminal, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(terminal, b"full" * 64)
     before = set(left_of_pods(pods))
-    process = pods.background("run", "--net=none", f"--uuid-file-save={fifo}", pods.image)
+    process = pods.background("run", "--net=none", f"--uuid-file-save={os.ttyname(terminal)}", pods.image)
     eventually(lambda: any(path.startswith("pods/prepare/") for path in set(left_of_pods(pods)) - before))
     uuid = (set(left_of_pods(pods)) - before).pop().rpartition("/")[2]
     assert pods.state(uuid) == "preparing"
     process.kill()
     process.wait()
+    os.close(terminal)
+    os.close(reader)
     return uuid
 
 
@@ -252,6 +258,41 @@ def test_a_preparation_that_was_killed_does_not_survive_gc(pods: PodHost) -> Non
     assert done.err == f'gc: moving failed prepare "{uuid}" to garbage\n'
     assert done.out == f'Garbage collecting pod "{uuid}"\n'
     assert left_of_pods(pods) == []
+
+
+@pytest.mark.finding("attack-F17")
+def test_a_gc_that_is_killed_takes_its_child_along(pods: PodHost) -> None:
+    pods.sh("true")
+    (uuid,) = pods.uuids()
+    leases = pods.base / "leases" / "held"
+    leases.mkdir(parents=True)
+    held = os.open(leases / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    ipam = {"type": "host-local", "subnet": "10.9.9.0/24", "dataDir": str(leases.parent)}
+    copies = pathlib.Path(directory(pods, "run", uuid)) / "net"
+    copies.mkdir(exist_ok=True)
+    network = {"cniVersion": "0.2.0", "name": "held", "type": "bridge", "bridge": "held0", "ipam": ipam}
+    (copies / "99-held.conf").write_text(json.dumps(network))
+    process = pods.background("gc", "--grace-period=0s")
+    eventually(lambda: waiting_for(leases / "lock", process.pid))
+    (child,) = waiting_for(leases / "lock", process.pid)
+    process.kill()
+    process.wait()
+    eventually(lambda: not os.path.exists(f"/proc/{child}"))
+    os.close(held)
+    assert pods.podctl("gc", "--grace-period=0s").status == 0
+    assert left_of_pods(pods) == []
+
+
+def waiting_for(path: pathlib.Path, parent: int) -> list[str]:
+    """The children of a process that have a file open."""
+    children = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    found = []
+    for child in children:
+        with contextlib.suppress(OSError):
+            opened = {os.readlink(fd) for fd in pathlib.Path(f"/proc/{child}/fd").iterdir()}
+            found += [child] if str(path) in opened else []
+    return found
 
 
 @pytest.mark.behaviour("D20")

@@ -172,6 +172,34 @@ def test_the_uuid_is_saved(pods: PodHost) -> None:
     assert len(pods.uuids()) == 1
 
 
+@pytest.mark.finding("attack-F14")
+@pytest.mark.behaviour("A23")
+def test_a_uuid_is_saved_through_no_link_and_waits_for_nobody(pods: PodHost) -> None:
+    mine, dangling = pods.base / "mine", pods.base / "dangling"
+    mine.write_text("mine")
+    mine.chmod(0o600)
+    (pods.base / "link").symlink_to("mine")
+    dangling.symlink_to("made-by-root")
+    os.link(mine, pods.base / "other-name")
+    os.mkfifo(pods.base / "pipe")
+    for name, why in (
+        ("link", "it is a symbolic link"),
+        ("dangling", "it is a symbolic link"),
+        ("other-name", "the file has other names as well"),
+        ("pipe", "it is a named pipe or a socket"),
+    ):
+        done = pods.sh("true", pod_flags=("--net=none", f"--uuid-file-save={pods.base}/{name}"))
+        assert done.status == 254
+        assert f"run: error saving pod UUID to file: {pods.base}/{name}: {why}\n" in done.err
+    reader = os.open(pods.base / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    done = pods.sh("true", pod_flags=("--net=none", f"--uuid-file-save={pods.base}/pipe"))
+    os.close(reader)
+    assert "it is no regular file" in done.err
+    assert (mine.read_text(), mine.stat().st_mode & 0o777) == ("mine", 0o600)
+    assert not (pods.base / "made-by-root").exists()
+    assert pods.uuids() == []
+
+
 @pytest.mark.behaviour("A15", "C3")
 def test_two_apps_need_two_names(pods: PodHost) -> None:
     done = pods.podctl("run", "--net=none", pods.image, pods.image)

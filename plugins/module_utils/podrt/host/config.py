@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 VERSION = "v1"
 # Which kinds of document each directory may hold.
+_SECRET = "auth.d"
+_WRITABLE_BY_OTHERS = 0o022
+_OPEN_TO_OTHERS = _WRITABLE_BY_OTHERS | 0o004
 _KINDS = {
     "auth.d": ("auth", "dockerAuth"),
     "paths.d": ("paths",),
@@ -197,9 +200,22 @@ def _read_documents(config_dir: str, directory: str) -> list[Document]:
         names = [name for name in entries(place) if name.endswith(".json")]
         found = [f"{place}/{name}" for name in names]
         regular = [path for path in found if stat.S_ISREG(os.lstat(path).st_mode)]
+        for path in regular if directory == _SECRET else ():
+            _check_mode(path)
         return [parse_document(read_trusted(path), directory, path) for path in regular]
     except OSError as err:
         raise HostFailure.of(f"cannot read the configuration in {place}", err) from err
+
+
+def _check_mode(path: str) -> None:
+    """Raise InvalidSpec when others can write a file of credentials, or everybody can read it. Raises OSError."""
+    mode = stat.S_IMODE(os.lstat(path).st_mode)
+    if mode & _OPEN_TO_OTHERS:
+        can = "change" if mode & _WRITABLE_BY_OTHERS else "read"
+        raise InvalidSpec(
+            f"the credentials in {path} are not used: others can {can} them (mode {mode:04o})",
+            f"chmod 0640 {path}, or 0600",
+        )
 
 
 def _read_auth(document: Document, said: _Said) -> None:

@@ -56,8 +56,11 @@ def read_bytes(path: str, limit: int = DOCUMENT, *, beneath: str = "") -> bytes:
 
 
 def read_text(path: str, limit: int = WORD, *, beneath: str = "") -> str:
-    """The same as text, without the white space around it."""
-    return read_bytes(path, limit, beneath=beneath).decode(errors="replace").strip()
+    """The same as text, without the white space around it. Raises Corrupt for a NUL, which neither path nor ID has."""
+    text = read_bytes(path, limit, beneath=beneath).decode(errors="replace").strip()
+    if "\0" in text:
+        raise Corrupt(f"cannot read {path}: it holds a NUL character", path=path)
+    return text
 
 
 def read_text_or(path: str, default: str, limit: int = WORD, *, beneath: str = "") -> str:

@@ -7,6 +7,7 @@ Source: appc spec "App Container Image"; behaviours B8, B11.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 
@@ -171,9 +172,20 @@ def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
     """The same stream; it is also written to a file."""
     with open(path, "wb", buffering=0) as file:
         for chunk in chunks:
-            files.write_all(file.fileno(), chunk)
+            with _writing():
+                files.write_all(file.fileno(), chunk)
             yield chunk
-        os.fsync(file.fileno())
+        with _writing():
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """A full disk is the store's trouble and not that of the file that is read meanwhile."""
+    try:
+        yield
+    except OSError as err:
+        raise HostFailure.of("cannot keep the archive of the image", err, extract.hint_of(err)) from err
 
 
 def _put_blob(paths: Paths, image_id: ImageID, source: str) -> int:

@@ -96,7 +96,7 @@ class Extraction:
         except OSError as err:
             if err.errno in _DAMAGE:
                 raise Corrupt(f'cannot extract "{path}": {reason_of(err)}') from err
-            raise HostFailure.of(f'cannot extract "{path}"', err, _hint(err)) from err
+            raise HostFailure.of(f'cannot extract "{path}"', err, hint_of(err)) from err
         finally:
             self._walker.give_back()
 
@@ -290,8 +290,18 @@ def _set_xattrs(fd: int, entry: Entry) -> None:
         try:
             os.setxattr(fd, name, value)
         except OSError as err:
+            if err.errno in (errno.ENOSPC, errno.E2BIG) and _has_room(fd):
+                raise OSError(
+                    errno.E2BIG, "it has more extended attributes than the file system takes"
+                ) from err
             if err.errno != errno.ENOTSUP or name == "security.capability":
                 raise
+
+
+def _has_room(fd: int) -> bool:
+    """Whether the file system is not full: attributes have a bound of their own, and one errno for both."""
+    found = os.fstatvfs(fd)
+    return found.f_bavail > 0 and (found.f_favail > 0 or found.f_files == 0)
 
 
 def _link_at(target: _Place, name: str, directory: int) -> int:
@@ -309,7 +319,8 @@ def _node_at(name: str, mode: int, device: int, directory: int) -> int:
     return -1
 
 
-def _hint(err: OSError) -> str:
+def hint_of(err: OSError) -> str:
+    """What to do about what the kernel refused while an image was unpacked."""
     if err.errno in (errno.EPERM, errno.EACCES):
         return "images are unpacked with their owners and devices: become root"
     if err.errno in (errno.ENOSPC, errno.EDQUOT):

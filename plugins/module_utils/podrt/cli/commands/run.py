@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from ..call import Call
 
 _UUID_FILE_MODE = 0o644
+_SAVE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_FILE = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is a named pipe or a socket"}
 
 
 def run(call: Call) -> int:
@@ -166,13 +169,34 @@ def _uuid_saver(call: Call) -> Callable[[str], None]:
 
 
 def _save_uuid(path: str, uuid: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _UUID_FILE_MODE)
+    """Write a UUID into a file, which may be in a directory of somebody else: no link is followed, nothing waited for.
+
+    A terminal and /dev/null are fine, since only root can put a device in the place of a file.
+    """
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):  # not of a terminal or /dev/null
+        fd = os.open(path, _SAVE, _UUID_FILE_MODE)
+    except OSError as err:
+        if err.errno in _NO_FILE:
+            raise _refused(path, _NO_FILE[err.errno]) from err
+        raise
+    try:
+        info = os.fstat(fd)
+        if stat.S_ISCHR(info.st_mode):
+            os.set_blocking(fd, True)
+        elif not stat.S_ISREG(info.st_mode):
+            raise _refused(path, "it is no regular file")
+        elif info.st_nlink != 1:
+            raise _refused(path, "the file has other names as well")
+        else:
+            os.ftruncate(fd, 0)
             os.fchmod(fd, _UUID_FILE_MODE)  # whatever the umask says
         write_all(fd, uuid.encode())
     finally:
         os.close(fd)
+
+
+def _refused(path: str, why: str) -> HostFailure:
+    return HostFailure(f"error saving pod UUID to file: {path}: {why}", "name a new file", path=path)
 
 
 def _environ(call: Call) -> Pairs:

@@ -7,6 +7,8 @@ Source: behaviours A25 to A28, D18.
 
 from __future__ import annotations
 
+import _signal
+
 from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
 from ...host.files import write_atomically
@@ -135,9 +137,11 @@ def _reap(call: Call, text: str) -> None:
 
 
 def stage1_gc(call: Call) -> int:
-    """Take down the network and the cgroups of a pod. Whoever calls this holds the pod's lock."""
+    """Take down the network and the cgroups of a pod. What calls this holds the pod's lock, and this ends with it."""
+    from ...host.syscalls import PR_SET_PDEATHSIG, prctl
     from ...stage1.teardown import teardown
 
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, leaving_failure(pod, "gc"):
         teardown(call.host, pod)
     return 0

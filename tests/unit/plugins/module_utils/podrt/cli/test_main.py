@@ -270,5 +270,6 @@ def test_the_configuration_is_what_the_documents_say_and_not_what_a_flag_says(la
 def test_the_configuration_is_shown_and_an_unreadable_one_is_fatal(lab: PodLab) -> None:
     assert '"rktKind":"paths"' in lab.podctl("config", "--pretty-print=false").out
     write(f"{lab.paths.local_config}/auth.d/a.json", "{")
+    os.chmod(f"{lab.paths.local_config}/auth.d/a.json", 0o600)
     answer = lab.podctl("config")
     assert (answer.status, answer.err[:33]) == (254, "config: cannot read configuration")

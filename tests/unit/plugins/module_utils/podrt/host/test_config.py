@@ -50,6 +50,7 @@ class Dirs:
         path = self._base / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content if isinstance(content, str) else json.dumps(content))
+        path.chmod(0o600)
         return path
 
     def read(self) -> Config:
@@ -247,3 +248,33 @@ def test_a_policy_for_isolators_is_refuse_unless_a_directory_says_otherwise(dirs
 def test_a_policy_that_is_none_names_its_file(dirs: Dirs, value: object) -> None:
     dirs.write("local/policy.d/p.json", {**POLICY, "imageIsolators": value})
     assert 'local/policy.d/p.json: "imageIsolators" must be one of refuse, narrow, accept' in dirs.refusal()
+
+
+@pytest.mark.finding("attack-F15")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o400, 0o440])
+def test_credentials_that_others_cannot_reach_are_used(dirs: Dirs, mode: int) -> None:
+    dirs.write("local/auth.d/a.json", DOCKER).chmod(mode)
+    assert dirs.read().docker
+
+
+@pytest.mark.finding("attack-F15")
+@pytest.mark.parametrize(
+    ("mode", "can"),
+    [(0o644, "read"), (0o604, "read"), (0o660, "change"), (0o666, "change"), (0o602, "change")],
+)
+def test_credentials_that_others_can_reach_are_refused_with_the_cure(dirs: Dirs, mode: int, can: str) -> None:
+    path = dirs.write("local/auth.d/a.json", DOCKER)
+    path.chmod(mode)
+    with pytest.raises(InvalidSpec) as caught:
+        dirs.read()
+    assert caught.value.message == (
+        f"the credentials in {path} are not used: others can {can} them (mode {mode:04o})"
+    )
+    assert caught.value.hint == f"chmod 0640 {path}, or 0600"
+    assert "password" not in str(caught.value.facts)
+
+
+@pytest.mark.finding("attack-F15")
+def test_other_configuration_may_be_read_by_all(dirs: Dirs) -> None:
+    dirs.write("local/paths.d/a.json", {"rktKind": "paths", "rktVersion": "v1", "data": "/x"}).chmod(0o644)
+    assert dirs.read().data_dir == "/x"

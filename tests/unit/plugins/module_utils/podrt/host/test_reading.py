@@ -137,7 +137,7 @@ def test_a_number_is_decimal(text: str, number: int | None, tmp_path: pathlib.Pa
 @pytest.mark.parametrize("text", ["7\0", "1_0", "seven", "9" * 5000, "\u0661", "[7]", "--7"])
 def test_what_is_no_number_is_damaged(text: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "number").write_text(text)
-    with pytest.raises(Corrupt, match="holds no number"):
+    with pytest.raises(Corrupt, match=r"holds (no number|a NUL character)"):
         reading.read_number(f"{tmp_path}/number")
 
 
@@ -179,3 +179,11 @@ def test_no_reader_leaves_a_descriptor_open(tmp_path: pathlib.Path) -> None:
             with pytest.raises(Corrupt):
                 read(f"{tmp_path}/pipe")
     assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.finding("attack-F17")
+@pytest.mark.parametrize("read", [reading.read_text, lambda path: reading.read_text_or(path, "")])
+def test_a_text_with_a_nul_is_no_path_and_no_id(read: Callable[[str], str], tmp_path: pathlib.Path) -> None:
+    (tmp_path / "lower").write_bytes(b"/a\0b\n")
+    with pytest.raises(Corrupt, match="lower: it holds a NUL character"):
+        read(f"{tmp_path}/lower")

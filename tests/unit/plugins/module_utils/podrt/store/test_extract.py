@@ -337,6 +337,13 @@ def test_an_attribute_that_no_file_can_have_is_corrupt(unpack, entry, value):
         unpack(entry("f", b"", pax_headers={name: value}))
 
 
+@pytest.mark.finding("attack-F17")
+def test_more_attributes_than_a_file_can_have_are_the_image_s_and_not_the_disk_s(unpack, entry):
+    headers = {f"SCHILY.xattr.user.a{number}": "v" * 1000 for number in range(900)}
+    with pytest.raises(Corrupt, match="more extended attributes than the file system takes"):
+        unpack(entry("f", b"", pax_headers=headers))
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_file_that_a_layer_removes_and_brings_anew_is_there(unpack, entry, order):
     members = [entry(".wh.f", b""), entry("f", b"new")]
