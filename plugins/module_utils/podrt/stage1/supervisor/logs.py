@@ -71,6 +71,7 @@ class Sink:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self.is_terminal = fd >= 0 and posix.isatty(fd)
         self.waiting = bytearray()
 
     def put(self, data: bytes) -> None:
@@ -119,7 +120,18 @@ class Stream:
         for line in lines:
             self.app.log.write(b"%s %s %s\n" % (_timestamp(), self._name, line))
             self.app.journal.put(line + b"\n")
-            self._console.put(prefix + line + b"\n")
+            self._console.put(prefix + (for_terminal(line) if self._console.is_terminal else line) + b"\n")
+
+
+def for_terminal(line: bytes) -> bytes:
+    """A line as a terminal may have it: what could move its cursor or forge another line is escaped, but for tabs.
+
+    As errors.printable does it, which cannot be imported here.
+    """
+    text = line.decode("utf-8", "backslashreplace").rstrip("\r")
+    if text.isprintable():
+        return text.encode()
+    return "".join(c if c == "\t" or c.isprintable() else ascii(c)[1:-1] for c in text).encode()
 
 
 def _timestamp() -> bytes:

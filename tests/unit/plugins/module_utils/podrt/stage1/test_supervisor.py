@@ -12,6 +12,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 
@@ -366,3 +367,36 @@ def test_the_interpreter_finds_no_fault_in_it() -> None:
             [sys.executable, "-I", "-S", "-m", "py_compile", str(source)], check=False, timeout=SECONDS
         )
         assert done.returncode == 0
+
+
+SAID = r"plain\tline\n\033[2J\033]0;pwn\007forged\r\nb\302\233d \342\200\256 \377 \303\251\n"
+
+
+@pytest.mark.finding("attack-F13")
+def test_a_terminal_gets_what_apps_say_escaped(lab: Lab) -> None:
+    terminal, slave = os.openpty()
+    attributes = termios.tcgetattr(slave)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    pid = lab.start({"main": f"printf '{SAID}'"}, console=slave)
+    lab.go()
+    assert ended(pid) == 0
+    os.close(slave)
+    lines = [line.split(b"]: ", 1)[1] for line in os.read(terminal, 4096).splitlines()]
+    os.close(terminal)
+    assert lines == [
+        b"plain\tline",
+        rb"\x1b[2J\x1b]0;pwn\x07forged",
+        rb"b\x9bd \u202e \xff " + "\u00e9".encode(),
+    ]
+
+
+@pytest.mark.finding("attack-F13")
+def test_a_pipe_gets_what_apps_say_as_it_is(lab: Lab) -> None:
+    reader, writer = os.pipe()
+    pid = lab.start({"main": f"printf '{SAID}'"}, console=writer)
+    lab.go()
+    assert ended(pid) == 0
+    os.close(writer)
+    assert b"\x1b[2J\x1b]0;pwn\x07forged\r\n" in os.read(reader, 4096)
+    os.close(reader)
