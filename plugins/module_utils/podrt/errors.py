@@ -9,7 +9,19 @@ is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
 import os
+
+# What is short, whatever was attempted.
+_CURES = {
+    errno.EMFILE: "this process may not open more files: raise its limit, as with ulimit -n",
+    errno.ENFILE: "the host has too many files open: see sysctl fs.file-max",
+    errno.EFBIG: "this process may not write larger files: raise its limit, as with ulimit -f",
+    errno.ENOMEM: "the host, or the control group of this process, is short of memory",
+    errno.ENOSPC: "make room on that file system: podctl image gc removes what no pod uses",
+    errno.EDQUOT: "the quota of that file system is used up",
+    errno.EROFS: "that file system is read-only: remount it, or choose another data directory",
+}
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -32,6 +44,11 @@ def reason_of(err: OSError) -> str:
     """The kernel's reason as rkt writes it: no such file or directory."""
     text = err.strerror or str(err)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def cure_of(err: OSError) -> str:
+    """What to do where the kernel's reason alone tells, "" elsewhere."""
+    return _CURES.get(err.errno or 0, "")
 
 
 class PodError(Exception):
@@ -112,7 +129,11 @@ class HostFailure(PodError):
         reason = reason_of(err)
         text = f"{doing}: {path}: {reason}" if path and path not in doing else f"{doing}: {reason}"
         return cls(
-            text, hint, path=path, errno=err.errno or 0, error=os.strerror(err.errno) if err.errno else ""
+            text,
+            hint or cure_of(err),
+            path=path,
+            errno=err.errno or 0,
+            error=os.strerror(err.errno) if err.errno else "",
         )
 
 

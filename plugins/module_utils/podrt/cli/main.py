@@ -8,7 +8,7 @@ import io
 import os
 import sys
 
-from ..errors import HostFailure, InvalidSpec, PodError
+from ..errors import HostFailure, InvalidSpec, PodError, cure_of
 from ..host.host import Host
 from ..host.places import find_paths
 from .call import PROGRAM, Call, complain, say, write_error
@@ -126,7 +126,9 @@ def _perform(command: Command, words: Sequence[str]) -> int:
         if debug:
             raise
         complain(
-            command.prefix, HostFailure.of("the operating system refused", err, _DEBUG_HINT), debug=False
+            command.prefix,
+            HostFailure.of("the operating system refused", err, cure_of(err) or _DEBUG_HINT),
+            debug=False,
         )
         return FAILURE
 

@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 
-from ..errors import Corrupt, HostFailure, reason_of
+from ..errors import Corrupt, HostFailure, cure_of, reason_of
 from ..host.files import remove_tree
 from . import tar
 from .allowance import Allowance
@@ -323,6 +323,4 @@ def hint_of(err: OSError) -> str:
     """What to do about what the kernel refused while an image was unpacked."""
     if err.errno in (errno.EPERM, errno.EACCES):
         return "images are unpacked with their owners and devices: become root"
-    if err.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "make room: image gc removes what no pod uses"
-    return ""
+    return cure_of(err)
