@@ -398,7 +398,8 @@ options:
     suboptions:
       max_size:
         description:
-          - The size at which a file is rotated, such as V(4Mi), which is the default.
+          - The size at which a file is rotated, V(4m) by default. As in docker V(10m), V(10M) and V(10MiB) are ten
+            mebibytes.
         type: str
       max_files:
         description:

@@ -18,6 +18,10 @@ class NewerFormat(InvalidSpec):
     """A document of a release that is newer than this one."""
 
 
+# Kinds whose description tells nothing of what is in them.
+_PLAIN = (type(None), dict, list)
+
+
 class Fields:
     """One JSON object and the place that it came from, such as apps[0].app."""
 
@@ -146,9 +150,11 @@ def checked_text(value: object, where: str, written: str, *, secret: bool = Fals
     if not isinstance(value, str):
         kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(value))
         hint = f'quote the value: {written} "..." (or use the string filter)' if kind else ""
+        if value is None:
+            hint = f'give it a value, or take it out; {written} "" is an empty one'
         if kind and secret:
             raise InvalidSpec(f"the value is {kind} to YAML, so its spelling is lost", hint, where=where)
-        shown = "something else" if secret else _describe(value)
+        shown = "something else" if secret and not isinstance(value, _PLAIN) else _describe(value)
         raise InvalidSpec(f"expected a string, found {shown}", hint, where=where)
     if "\0" in value:
         raise InvalidSpec("must not hold a NUL character", "take it out", where=where)
@@ -167,7 +173,7 @@ def _unexpected(value: object, expected: str, where: str) -> InvalidSpec:
 
 def _describe(value: object) -> str:
     if value is None:
-        return "nothing"
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):

@@ -81,7 +81,7 @@ class LogPolicy(Value):
         """There must be a file, and something in it."""
         if not 1 <= self.max_bytes <= _LARGEST_FILE:
             raise InvalidSpec(
-                f"a log of {self.max_bytes} bytes cannot be kept", "write it as 4Mi", where="log.max_size"
+                f"a log of {self.max_bytes} bytes cannot be kept", "write it as 4m", where="log.max_size"
             )
         check_range(self.max_files, 1, 1000, "log.max_files")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Documents = tuple[PodManifest, RunSpec]
 
-_SUFFIXES = 6
+_SUFFIXES = range(1, 6)  # k to P
 
 
 def as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Documents:
@@ -53,9 +53,6 @@ def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) ->
 
 def _log_as_found(found: LogPolicy, wanted: LogPolicy) -> LogPolicy:
     """Release 0.1.0 read 10M as 10,000,000 bytes: a pod of that time has what its play says."""
-    readings = [
-        (1000**power, 1024**power) for power in range(1, _SUFFIXES + 1) if wanted.max_bytes % 1024**power == 0
-    ]
-    if found.max_bytes in [wanted.max_bytes // binary * decimal for decimal, binary in readings]:
+    if any(found.max_bytes * 1024**power == wanted.max_bytes * 1000**power for power in _SUFFIXES):
         return wanted.replace(max_bytes=found.max_bytes)
     return wanted

@@ -9,7 +9,7 @@ from ..appc.fields import Fields, checked_text
 from ..appc.isolators import Capabilities, Cpu, CpuShares, Memory, NoNewPrivileges, OomScoreAdj, Pids, Seccomp
 from ..appc.names import ACName
 from ..appc.ports import ExposedPort, Port, is_address
-from ..appc.quantity import parse_bytes, parse_millis, parse_units
+from ..appc.quantity import parse_bytes, parse_millis, parse_size
 from ..appc.volumes import EmptyVolume, HostVolume, parse_mode
 from ..errors import InvalidSpec
 from ..host.policy import check_policy
@@ -304,7 +304,7 @@ def _run_spec(options: Fields) -> RunSpec:
         overlay=not options.boolean("no_overlay", False),
         stop_timeout=options.integer("stop_timeout", STOP_TIMEOUT),
         log=LogPolicy(
-            parse_units(size, log.where_of("max_size")) if size else default.max_bytes,
+            parse_size(size, log.where_of("max_size")) if size else default.max_bytes,
             log.integer("max_files", default.max_files),
         ),
     )

@@ -7,6 +7,7 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App, EventHandler
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import (
     canonical_json,
+    checked_text,
     parse_json,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
@@ -45,6 +46,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.quantit
     format_bytes,
     parse_bytes,
     parse_millis,
+    parse_size,
     parse_units,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
@@ -193,6 +195,54 @@ def test_a_size_as_docker_spells_it_is_refused_with_the_right_one(text: str, hin
 @pytest.mark.parametrize("text", ["128M", "64Mi", "1G", "4096", "1k", "1e6", "1.5Gi"])
 def test_a_size_in_units_of_appc_is_taken(text: str) -> None:
     assert parse_bytes(text) == parse_units(text)
+
+
+@pytest.mark.finding("use-N3")
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        *(
+            (text, 10 << 20)
+            for text in ("10m", "10M", "10mb", "10MB", "10MiB", "10Mi", "10 MB", "10.0m", "10485760")
+        ),
+        *(
+            ("512k", 512 << 10),
+            ("1g", 1 << 30),
+            ("1.5G", 3 << 29),
+            ("2t", 2 << 40),
+            ("1b", 1),
+            ("0", 0),
+            ("0.3k", 308),
+        ),
+    ],
+)
+def test_a_size_that_rkt_had_not_is_read_as_docker_reads_it(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.finding("use-N3")
+@pytest.mark.parametrize(
+    "text", ["", "m", "-1", "10x", "1e6", "10mm", "10  m", "0x10", "1..2", "\u0661", "1" * 41]
+)
+def test_what_is_no_size_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^log\.max_size: .* is not a size"):
+        parse_size(text, "log.max_size")
+
+
+@pytest.mark.finding("case-16")
+@pytest.mark.parametrize("secret", [True, False])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(None, "null"), ({"a": "secret"}, "an object"), (["secret"], "a list"), (5, ""), (True, "")],
+)
+def test_a_value_that_is_no_text_is_named_and_a_secret_one_is_not_shown(
+    value: object, found: str, secret: bool
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        checked_text(value, "environment.TOKEN", "TOKEN:", secret=secret)
+    assert found in caught.value.message
+    assert "secret" not in caught.value.message
+    assert bool(caught.value.hint) == (not isinstance(value, (dict, list)))
 
 
 @pytest.mark.parametrize("text", ["", "12X", "-1", "1 G", "Mi", "0x10", "1e99", "1..2"])

@@ -154,6 +154,7 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"log": {"max_files": 0}}, "log.max_files"),
     ({"log": {"max_size": "0"}}, "log.max_size"),
     ({"log": {"max_size": "10E"}}, "log.max_size"),
+    ({"log": {"max_size": "9999p"}}, "log.max_size"),
     ({"wait_timeout": -1}, "wait_timeout"),
     ({"wait_timeout": 2**70}, "wait_timeout"),
     ({"stop_timeout": -1}, "stop_timeout"),
