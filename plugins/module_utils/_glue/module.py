@@ -9,6 +9,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from .bootstrap import RuntimeMissing, load_tasks
+from .shapes import Misshapen, check_shapes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +22,19 @@ REDACTED = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 class Module(AnsibleModule):
-    """A module that logs its options as they may be shown.
+    """A module that logs its options as they may be shown, and does not guess what they mean.
 
     AnsibleModule looks for secrets in the text of an option, where repr has escaped line breaks, quotes and
     backslashes; what is not found is logged in clear.
     """
+
+    def _set_internal_properties(self, *args: object) -> None:
+        """The last that AnsibleModule does with the options as the task gives them; then it converts them."""
+        super()._set_internal_properties(*args)
+        try:
+            check_shapes(self.params, self.argument_spec)
+        except Misshapen as err:
+            refuse(self, str(err), err.hint, err.where)
 
     def _log_invocation(self) -> None:
         shown = redacted(self.params, self.argument_spec)
@@ -73,15 +82,19 @@ def refuse_relative(module: AnsibleModule, *names: str) -> None:
     for name in names:
         path = module.params[name]
         if path is not None and not os.path.isabs(path):
-            hint = "begin it with /"
-            module.fail_json(
-                msg=f'{name}: "{path}" is not an absolute path ({hint})',
-                error="invalid-spec",
-                hint=hint,
-                facts={"where": name},
-                changes=[],
-                invocation={"module_args": redacted(module.params, module.argument_spec)},
-            )
+            refuse(module, f'{name}: "{path}" is not an absolute path', "begin it with /", name)
+
+
+def refuse(module: AnsibleModule, message: str, hint: str, where: str) -> None:
+    """Fail as the runtime does on an option that makes no sense. Exits."""
+    module.fail_json(
+        msg=f"{message} ({hint})" if hint else message,
+        error="invalid-spec",
+        hint=hint,
+        facts={"where": where},
+        changes=[],
+        invocation={"module_args": redacted(module.params, module.argument_spec)},
+    )
 
 
 def _run(tasks: ModuleType, task: str, params: Options, check: bool) -> Options:
@@ -93,16 +106,22 @@ def _run(tasks: ModuleType, task: str, params: Options, check: bool) -> Options:
 
 
 def redacted(params: Options, argument_spec: Options) -> Options:
-    """The options as they may be shown: what is secret is not, at any depth."""
+    """The options as they may be shown: what is secret is not, at any depth and in whatever shape."""
     shown: Options = {}
     for name, value in params.items():
         spec = argument_spec.get(name, {})
-        if spec.get("no_log") and value is not None:
+        if value is None:
+            shown[name] = None
+        elif spec.get("no_log"):
             shown[name] = REDACTED
-        elif spec.get("options") and isinstance(value, list):
-            shown[name] = [redacted(element, spec["options"]) for element in value]
-        elif spec.get("options") and isinstance(value, dict):
-            shown[name] = redacted(value, spec["options"])
+        elif spec.get("options"):
+            shown[name] = _redacted_within(value, spec["options"])
         else:
             shown[name] = value
     return shown
+
+
+def _redacted_within(value: object, spec: Options) -> object:
+    if isinstance(value, list):
+        return [_redacted_within(element, spec) for element in value]
+    return redacted(value, spec) if isinstance(value, dict) else REDACTED

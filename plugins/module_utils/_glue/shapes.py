@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether options are lists, dictionaries and texts where these are meant. Pure. PRIVATE.
+
+AnsibleModule splits a text at its commas where a list is meant, takes one apart where a dictionary is, and writes lists
+and booleans as text: exec: [/bin/sh, -c] would be one path with brackets. Nothing of this is ever wanted, so it is
+refused before the conversion. The rules are those of the types in the argument specification; raw is left to
+the runtime.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_LIST, _DICT, _TEXT = "a list", "a dictionary", "a string"
+_HINTS = {
+    _LIST: "write [a, b], or a line with a dash for each element",
+    _DICT: "write {key: value}, or a line for each key",
+}
+# What each type takes, and what is no such thing although Ansible would make one of it.
+_REFUSED: dict[str, tuple[str, tuple[type, ...]]] = {
+    "list": (_LIST, (str, int, float, dict)),
+    "dict": (_DICT, (str, int, float, list)),
+    "str": (_TEXT, (bool, list, dict)),
+    "path": (_TEXT, (bool, list, dict)),
+    "int": ("a number", (list, dict)),
+    "float": ("a number", (list, dict)),
+    "bool": ("true or false", (list, dict)),
+    "raw": ("", ()),
+}
+
+
+class Misshapen(Exception):
+    """An option of another shape than its type. where: its path, such as apps[0].exec."""
+
+    def __init__(self, where: str, expected: str, value: object) -> None:
+        found = _described(value)
+        self.where = where
+        self.hint = 'quote the value: "..."' if isinstance(value, bool) else _HINTS.get(expected, "")
+        super().__init__(f"{where}: expected {expected}, found {found}")
+
+
+def check_shapes(options: Mapping[str, object], spec: Mapping[str, Any], within: str = "") -> None:
+    """Raise Misshapen for the first option that is of another shape than its type. No value is in the message."""
+    for name, rule in spec.items():
+        value = options.get(name)
+        if value is not None:
+            _check(value, rule.get("type", "str"), rule, f"{within}{name}")
+
+
+def _check(value: object, kind: str, rule: Mapping[str, Any], where: str) -> None:
+    expected, refused = _REFUSED[kind]
+    if isinstance(value, refused):
+        raise Misshapen(where, expected, value)
+    if isinstance(value, list):
+        for index, element in enumerate(value):
+            if element is not None:
+                _check(element, rule.get("elements", "raw"), rule, f"{where}[{index}]")
+    elif isinstance(value, dict) and kind == "dict":
+        check_shapes(value, rule.get("options") or {}, f"{where}.")
+
+
+def _described(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    kinds = {str: "a text", list: _LIST, dict: _DICT}
+    return next((said for kind, said in kinds.items() if isinstance(value, kind)), "a number")
