@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     InvalidSpec,
     NotFound,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import blobs, gc, index, trees
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import load
 
@@ -166,3 +167,17 @@ def test_what_is_known_of_a_source_comes_back(paths, make_aci):
         remote = index.Remote(source, image.id, '"tag"', 60, 1234.5, "sha256:abc")
         index.put_remote(paths, remote)
         assert index.find_remote(paths, source) == remote
+
+
+@pytest.mark.finding("review-B16")
+def test_an_archive_is_on_disk_before_it_has_its_name(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    real = os.fsync
+
+    def note(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    stored = blobs.import_manifest(paths, ImageManifest(ACIdentifier("example.com/a")), (), latest=False)
+    assert os.stat(index.blob_path(paths, stored.id)).st_ino in synced

@@ -10,6 +10,8 @@ import pathlib
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.status import PodStatus
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.info import gather
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
     Stage0Lab,
@@ -53,3 +55,20 @@ def test_a_name_that_means_no_pod_has_a_history_all_the_same(tmp_path: pathlib.P
     lab = Stage0Lab(tmp_path)
     left = lab.make("stack", "exited-garbage", means=False)
     assert (told(lab, name="stack"), told(lab, name="stack", history=True)) == ([], [left])
+
+
+@pytest.mark.finding("review-B11")
+def test_a_pod_that_goes_while_it_is_told_of_has_no_output_and_is_no_failure(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Stage0Lab(tmp_path)
+    gone, stays = sorted(lab.make("web", "exited-garbage", means=False) for _pod in range(2))
+    looked = info.pod_result
+
+    def look_and_lose(status: PodStatus) -> dict[str, object]:
+        if status.uuid == gone:
+            os.rename(lab.paths.pod("exited-garbage", gone).path, tmp_path / "gone")
+        return looked(status)
+
+    monkeypatch.setattr(info, "pod_result", look_and_lose)
+    assert told(lab, tail=20) == [gone, stays]
