@@ -206,7 +206,9 @@ changes:
   elements: dict
   contains:
     path:
-      description: The field that differs, such as C(apps.web.app.environment.LEVEL).
+      description:
+        - The option that differs, such as C(apps[0].environment.LEVEL). What the task no longer has goes by its name, such as
+          C(apps.NAME); what no option stands for is C(pods.NAME), C(pods.NAME.state), C(pods.NAME.unit) or C(images.NAME).
       type: str
     before:
       description: What it was, null for what was not there. Values that may be secret are fingerprints.

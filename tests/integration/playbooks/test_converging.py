@@ -51,7 +51,7 @@ def test_the_diff_names_the_field_with_what_it_was_and_what_it_becomes(machine: 
     played = machine.play(task, check=True, arguments=["--diff"])
     changes = played.results[0]["changes"]
     for change in changes:
-        assert "resource/memory" in change["path"]
+        assert change["path"] == "apps[0].memory"
         assert (change["reason"], change["impact"]) == ("playbook", "recreate")
         assert f"-{change['path']}: {change['before']}" in played.text
         assert f"+{change['path']}: {change['after']}" in played.text

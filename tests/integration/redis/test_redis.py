@@ -128,7 +128,7 @@ def test_it_is_used_restarted_changed_and_removed(redis: Redis) -> None:
     assert redis.ask(16379, "GET greeting") == ["hello"]
 
     changed = machine.task("pod_run", **redis.pod("main", 16379, args=["--databases", "3"]))
-    assert [change["path"] for change in changed["changes"]] == ["apps.redis.app.exec"]
+    assert [change["path"] for change in changed["changes"]] == ["apps[0].args"]
     assert changed["pod"]["uuid"] != restarted["uuid"]
     assert redis.ask(16379, "GET greeting", "SELECT 2", "SELECT 3")[:2] == ["hello", "+OK"]
 

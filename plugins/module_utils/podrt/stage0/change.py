@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Difference(Value):
     """One thing that is not as it is wanted.
 
-    path: such as apps.web.environment.LEVEL. before and after: text, None when there is none; secrets are fingerprints.
+    path: of an option, such as apps[0].environment.LEVEL, or of what none stands for, such as pods.web.state. before
+    and after: text, None when there is none; secrets are fingerprints.
     reason: playbook, image, drift or runtime. impact: none, live, restart or recreate.
     """
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which fields of a found pod differ from the wanted one. Pure but for the key of the fingerprints.
+"""Which options of a found pod differ from the wanted one. Pure but for the key of the fingerprints.
 
-Both sides are the same types, so this only has to flatten two documents and say where they part.
+Both sides are the same types, so this only has to describe two documents and say where they part.
 """
 
 from __future__ import annotations
@@ -13,14 +13,21 @@ import os
 
 from ..host.reading import WORD, read_bytes
 from .change import Difference
+from .described import Command, Record, Records, described, fingerprint, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Optional
+
     from ..appc.pod import PodManifest
     from ..host.paths import Paths
     from ..pod.runspec import RunSpec
+    from .described import Node
+    from .spec import PodSpec
 
     Documents = tuple[PodManifest, RunSpec]
+    _Part = tuple[str, Optional[str], Optional[str]]
 
 _LISTS_BY_NAME = (
     "apps",
@@ -50,52 +57,133 @@ def fingerprint_key(paths: Paths) -> bytes:
         return os.urandom(32)
 
 
-def fingerprint(value: str, key: bytes) -> str:
-    """What stands for a secret: equal for equal values on one machine, and of no use for finding the value."""
-    return "fingerprint:" + hashlib.blake2b(value.encode(), key=key, digest_size=8).hexdigest()
-
-
 def differences(
     before: Documents,
     after: Documents,
     key: bytes,
+    spec: PodSpec,
     between: Documents | None = None,
 ) -> tuple[Difference, ...]:
-    """The fields in which two pods differ, sorted by path. What means nothing, such as the order of mounts, is none.
+    """What differs between two pods, sorted by the paths of the options. What means nothing, such as an order, is none.
 
-    between: what the description makes of the images that the first pod has. What differs from the first pod there is
-    wanted by the playbook, the rest comes of other images. Without it all is the playbook's.
+    spec: the description that makes the second pod, which says where an app or a volume stands. between: what it makes
+    of the images that the first pod has. What differs from the first pod there is wanted by the playbook, the rest
+    comes of other images. Without it all is the playbook's.
     """
     if before == after:
         return ()
-    old, new = flatten(before, key), flatten(after, key)
-    halfway = flatten(between, key) if between else new
-    moved = _moved(old, new)
+    apps = tuple(app.name for app in after[0].apps)
+    old, new, halfway = (described(pod, spec, apps, key) for pod in (before, after, between or after))
+    wanted = {path for path, _before, _after in _parted(old, halfway, "")}
+    found: dict[str, Difference] = {}
+    for path, was, becomes in _lifted(tuple(_parted(old, new, "")), len(apps)):
+        from_image = _is_moved(was, becomes) if path.endswith(".image") else path not in wanted
+        reason = "image" if from_image else "playbook"
+        found.setdefault(path, Difference(path, was, becomes, reason, "recreate"))
+    return tuple(found[path] for path in sorted(found))
 
-    def reason(path: str) -> str:
-        app, of_image, _member = path.partition(".image.")
-        from_image = app in moved if of_image else old.get(path) == halfway.get(path)
-        return "image" if from_image else "playbook"
 
-    return tuple(
-        Difference(path, old.get(path), new.get(path), reason(path), "recreate")
-        for path in sorted(set(old) | set(new))
-        if old.get(path) != new.get(path)
+def _parted(before: Node, after: Node, path: str) -> Iterator[_Part]:
+    """Where two nodes part: paths with what is there before and after."""
+    if isinstance(before, Records) and isinstance(after, Records):
+        yield from _parted_records(before, after, path)
+    elif isinstance(before, Command) and isinstance(after, Command):
+        if before != after:
+            option = path if before.words[:1] != after.words[:1] else path.rpartition("exec")[0] + "args"
+            yield option, _shown(before), _shown(after)
+    elif path.endswith(".image") and before != after:
+        yield path, *_images(before, after)
+    elif isinstance(before, dict) and isinstance(after, dict):
+        if before.get("kind") != after.get("kind"):  # of volumes, which have other members then
+            yield f"{path}.kind", _shown(before.get("kind")), _shown(after.get("kind"))
+            return
+        for name in {**before, **after}:
+            within = f"{path}.{name}" if path and name else path or name
+            yield from _parted(before.get(name), after.get(name), within)
+    elif before != after and (_shown(before), _shown(after)) != (None, None):
+        yield path, _shown(before), _shown(after)
+
+
+def _parted_records(before: Records, after: Records, path: str) -> Iterator[_Part]:
+    gone, come = list(before.items), list(after.items)
+    for is_same in (_are_equal, _have_one_key, _differ_in_one):
+        for record in list(come):
+            other = next((other for other in gone if is_same(other, record)), None)
+            if other is not None:
+                gone.remove(other)
+                come.remove(record)
+                yield from _parted(other.members, record.members, _place(record, path))
+    for record in gone:
+        yield _gone(record, path), _shown(record.members), None
+    for record in come:
+        yield _place(record, path), None, _shown(record.members)
+
+
+def _place(record: Record, path: str) -> str:
+    return record.place or _gone(record, path)
+
+
+def _gone(record: Record, path: str) -> str:
+    """The path of what the description does not have: by its name, as apps.web, or where it stood."""
+    return f"{path}{record.key}" if record.key.startswith("[") else f"{path}.{record.key}"
+
+
+def _are_equal(before: Record, after: Record) -> bool:
+    return before.members == after.members
+
+
+def _have_one_key(before: Record, after: Record) -> bool:
+    return before.key == after.key
+
+
+def _differ_in_one(before: Record, after: Record) -> bool:
+    """Whether one has taken the place of the other: an app that was only given another name is still that one."""
+    names = {*before.members, *after.members}
+    return sum(before.members.get(name) != after.members.get(name) for name in names) == 1 and bool(
+        after.place
     )
 
 
-def _moved(old: dict[str, str], new: dict[str, str]) -> frozenset[str]:
-    """The apps whose image goes by the same name and labels, and is another one."""
-    apps = {path.split(".image.")[0] for path in new if path.endswith(".image.id")}
-    return frozenset(app for app in apps if _reference(old, app) == _reference(new, app))
+def _images(before: Node, after: Node) -> tuple[str | None, str | None]:
+    """Two images: by their IDs where they go by the same name and labels, else by what differs."""
+    old, new = (node if isinstance(node, dict) else {} for node in (before, after))
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if "id" in names and set(names) <= {"id", "brings"}:
+        return _shown(old.get("id")), _shown(new.get("id"))
+    return _shown({name: old.get(name) for name in names}), _shown({name: new.get(name) for name in names})
 
 
-def _reference(leaves: dict[str, str], app: str) -> dict[str, str]:
-    """What an app's image is called."""
-    of_image = f"{app}.image."
-    return {
-        path: value for path, value in leaves.items() if path.startswith(of_image) and path != f"{of_image}id"
-    }
+def _is_moved(before: str | None, after: str | None) -> bool:
+    """Whether an image goes by the same name and labels, and is another one."""
+    return all(text is not None and text.startswith("sha512-") for text in (before, after))
+
+
+def _lifted(parts: tuple[_Part, ...], apps: int) -> Iterator[_Part]:
+    """A variable that all apps had, and that the description no longer has, was the pod's."""
+    for path, was, becomes in parts:
+        app, found, name = path.partition(".environment.")
+        if becomes is None and found and app.startswith("apps") and apps > 1:
+            same = [part for part in parts if part[1:] == (was, None) and part[0].endswith(f"{found}{name}")]
+            if len(same) == apps:
+                yield f"environment.{name}", was, None
+                continue
+        yield path, was, becomes
+
+
+def _shown(node: Node) -> str | None:
+    """A node as text: itself, or its members; that it is there, when it has too many."""
+    if node is None or isinstance(node, str):
+        return node
+    if isinstance(node, Command):
+        return text_of(node.words)
+    if isinstance(node, Records):
+        return "present" if node.items else None
+    if set(node) == {""}:
+        return _shown(node[""])
+    held = {name: _shown(value) for name, value in node.items()}
+    if any(isinstance(value, (dict, Records)) for value in node.values()):
+        return "present"
+    return ", ".join(f"{name}={value}" for name, value in held.items() if value is not None) or None
 
 
 def flatten(pod: Documents, key: bytes) -> dict[str, str]:

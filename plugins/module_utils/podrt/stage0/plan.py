@@ -16,7 +16,6 @@ from ..pod.names import PodName
 from ..value import Value
 from . import gc, sameness, units
 from .change import Difference
-from .compare import differences, fingerprint_key
 from .drift import lost
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
 from .manifest import SourceImage, build_manifest
@@ -264,12 +263,14 @@ def _drift(
         after = _as_found(host, found, before, after)
         if before == after:
             return ()  # an image of another name, or converted anew
+    from .compare import differences, fingerprint_key
+
     key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
     if wanted is not None:
-        return differences(before, after, key, _between(host, spec, recorded, wanted))
+        return differences(before, after, key, spec, _between(host, spec, recorded, wanted))
     unfetched = tuple(
         Difference(
-            f"apps.{_app_name(spec, found, number)}.image.id",
+            f"apps[{number}].image",
             _id_of(recorded[number]),
             UNKNOWN_ID,
             "image",
@@ -285,7 +286,7 @@ def _drift(
     except Untrusted:
         return unfetched  # the image that comes may ask for less
     after = _as_found(host, found, before, (supposedly.built.manifest, spec.run))
-    return (*differences(before, after, key), *unfetched)
+    return (*differences(before, after, key, spec), *unfetched)
 
 
 def _as_found(host: Host, found: PodStatus, before: Documents, after: Documents) -> Documents:

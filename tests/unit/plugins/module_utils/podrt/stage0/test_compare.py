@@ -21,12 +21,14 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import EmptyVolume, Mount
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import ImageKey
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import (
     NetworkRequest,
     RunSpec,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Difference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.compare import differences
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import AppSpec, PodSpec
 
 KEY = b"k" * 32
 OLD, NEW = ImageID("sha512-" + "ab" * 32), ImageID("sha512-" + "cd" * 32)
@@ -64,7 +66,9 @@ def found(
     after: tuple[PodManifest, RunSpec],
     between: tuple[PodManifest, RunSpec] | None = None,
 ) -> dict[str, Difference]:
-    return {difference.path: difference for difference in differences(before, after, KEY, between)}
+    app = AppSpec(ImageKey(OLD), environment=after[0].apps[0].app.environment if after[0].apps[0].app else ())
+    spec = PodSpec(tuple(app for _app in after[0].apps), ports=after[0].ports)
+    return {difference.path: difference for difference in differences(before, after, KEY, spec, between)}
 
 
 @pytest.mark.parametrize(
@@ -108,14 +112,14 @@ def test_an_order_that_means_nothing_is_no_difference(
         pytest.param(
             pod(APP.replace(exec=("sh", "-c", "echo hi"))),
             pod(APP.replace(exec=("sh", "-c", "echo", "hi"))),
-            "apps.web.app.exec",
+            "apps[0].args",
             ('["sh", "-c", "echo hi"]', '["sh", "-c", "echo", "hi"]'),
             id="blanks in arguments",
         ),
         pytest.param(
             pod(APP.replace(exec=("x", "a", "b"))),
             pod(APP.replace(exec=("x", "b", "a"))),
-            "apps.web.app.exec",
+            "apps[0].args",
             ('["x", "a", "b"]', '["x", "b", "a"]'),
             id="order of arguments",
         ),
@@ -123,21 +127,23 @@ def test_an_order_that_means_nothing_is_no_difference(
             pod(ports=(port(80), port(81))),
             pod(ports=(port(81),)),
             "ports.http",
-            ("80 81", "81"),
+            ("name=http, host_port=80", None),
             id="one port less",
         ),
         pytest.param(
             pod(ports=(port(80),)),
             pod(ports=(port(80, "10.0.0.1"),)),
-            "ports.http",
-            ("80", "10.0.0.1:80"),
+            "ports[0].host_ip",
+            (None, "10.0.0.1"),
             id="an address",
         ),
-        pytest.param(pod(ports=(port(80),)), pod(), "ports.http", ("80", None), id="no port"),
+        pytest.param(
+            pod(ports=(port(80),)), pod(), "ports.http", ("name=http, host_port=80", None), id="no port"
+        ),
         pytest.param(
             pod(APP.replace(user="Web")),
             pod(APP.replace(user="web")),
-            "apps.web.app.user",
+            "apps[0].user",
             ("Web", "web"),
             id="case",
         ),
@@ -156,7 +162,7 @@ def test_what_differs_is_named_with_what_it_was_and_becomes(
 
 def test_values_of_variables_are_fingerprints() -> None:
     (difference,) = found(pod(), pod(APP.replace(environment=(("LEVEL", "DEBUG"),)))).values()
-    assert difference.path == "apps.web.app.environment.LEVEL"
+    assert difference.path == "apps[0].environment.LEVEL"
     assert str(difference.before).startswith("fingerprint:")
     assert difference.before != difference.after
     assert "debug" not in repr(difference).lower().replace("fingerprint", "")
@@ -168,9 +174,9 @@ def test_what_an_image_brings_is_its_and_what_is_described_the_playbooks() -> No
     after = pod(APP.replace(working_directory="/said", user="7"), NEW)
     reasons = {path: difference.reason for path, difference in found(before, after, between).items()}
     assert reasons == {
-        "apps.web.app.workingDirectory": "playbook",
-        "apps.web.app.user": "image",
-        "apps.web.image.id": "image",
+        "apps[0].working_dir": "playbook",
+        "apps[0].user": "image",
+        "apps[0].image": "image",
     }
 
 
@@ -178,4 +184,4 @@ def test_another_image_by_another_name_is_wanted_by_the_playbook() -> None:
     reasons = {
         path: difference.reason for path, difference in found(pod(), pod(APP, NEW, "2"), pod()).items()
     }
-    assert reasons == {"apps.web.image.id": "playbook", "apps.web.image.labels.version": "playbook"}
+    assert reasons == {"apps[0].image": "playbook"}
