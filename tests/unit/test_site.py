@@ -52,3 +52,15 @@ def test_loops_go_over_names(play: dict[str, Any]) -> None:
     assert [
         task["name"] for task in play["tasks"] if not re.search(r"map\(attribute='name'\)", task["loop"])
     ] == []
+
+
+@pytest.mark.parametrize("name", ["playbooks", "roles", "extensions"])
+def test_no_template_means_a_method_of_a_mapping_by_the_name_of_a_key(name: str) -> None:
+    methods = "|".join(method for method in dir(dict) if not method.startswith("_"))
+    found = [
+        (path.name, expression)
+        for path in (CHECKOUT / name).rglob("*.y*ml")
+        for expression in re.findall(r"{[{%].*?[%}]}", path.read_text(), re.DOTALL)
+        if re.search(rf"\.({methods})\b(?!\()", expression)
+    ]
+    assert found == []
