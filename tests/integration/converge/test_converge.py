@@ -386,7 +386,8 @@ def test_an_image_that_changes_is_to_blame_for_what_comes_of_it(host: Host) -> N
             "group": "0",
             "environment": [{"name": "OF", "value": marker}],
         }
-        return str(write_image(pathlib.Path(host.image), "example.com/busybox", app))
+        more = {"marker": (0o644, marker.encode())}
+        return str(write_image(pathlib.Path(host.image), "example.com/busybox", app, more))
 
     image("one")
     first = host.pod("a")["pod"]["apps"][0]["image_id"]

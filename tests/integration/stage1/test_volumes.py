@@ -50,7 +50,7 @@ def test_a_directory_can_come_alone(stage: StageLab, source: pathlib.Path) -> No
 
 @pytest.mark.behaviour("C24", "C21")
 def test_read_only_holds_for_what_is_mounted_in_it(stage: StageLab, source: pathlib.Path) -> None:
-    script = "touch /v/x; touch /v/sub/x; cat /v/sub/deep"
+    script = "exec 2>&1; touch /v/x; touch /v/sub/x; cat /v/sub/deep"  # one stream, for the order
     done = stage.run(script, volumes=[host(source, readOnly=True)], mounts=at("/v"))
     assert [line.endswith("Read-only file system") for line in done.lines] == [True, True, False]
     (source / "sub" / "still").write_text("the host's own mount is as it was")
