@@ -249,3 +249,9 @@ def test_what_the_kernel_says_back_counts(
     (tmp_path / "app" / "memory.max").write_text("9" * 12)
     with pytest.raises(HostFailure, match="cannot set a limit"):
         apply_limits((group,), "app", (wrong,))
+
+
+@pytest.mark.finding("attack-F7")
+def test_only_memory_is_rounded() -> None:
+    assert limits._is_same(limits.Setting("pids.max", "50"), "50")
+    assert not limits._is_same(limits.Setting("pids.max", "50"), "49")
