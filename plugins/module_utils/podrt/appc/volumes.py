@@ -118,6 +118,11 @@ class Mount(Value):
         return {"volume": str(self.volume), "path": self.path}
 
 
+def app_path(path: str) -> str:
+    """A path of an app in its one spelling: absolute, and without "//", "." and "..". Pure."""
+    return os.path.normpath("/" + path.lstrip("/"))
+
+
 def volume_from_json(value: object, where: str) -> Volume:
     """Read an appc volume. Raises InvalidSpec with the place."""
     fields = Fields(value, where)

@@ -23,8 +23,8 @@ import stat
 from ..errors import Corrupt
 
 # Bounds, in bytes.
-WORD = 64 << 10  # an ID, a PID, a status, a lease, a mark
-DOCUMENT = 16 << 20  # a JSON document, a unit, an environment
+WORD = 64 << 10  # an ID, a PID, a status, a lease, a mark: one word, or a few
+DOCUMENT = 16 << 20  # a JSON document, a unit, an environment, a list of paths or layers
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLLOW = os.O_PATH | os.O_CLOEXEC

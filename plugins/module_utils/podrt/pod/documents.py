@@ -13,7 +13,7 @@ from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..host.files import write_new
-from ..host.reading import read_bytes, read_number, read_text, read_text_or
+from ..host.reading import DOCUMENT, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState
 from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
@@ -101,7 +101,7 @@ def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:
 
 def read_lower(pod: PodDir, app: str) -> tuple[str, ...]:
     """The directories that an app's root stands on, topmost first. Raises FileNotFoundError."""
-    return tuple(read_text(pod.app_lower(app), beneath=pod.path).splitlines())
+    return tuple(read_text(pod.app_lower(app), DOCUMENT, beneath=pod.path).splitlines())
 
 
 def read_status(pod: PodDir, app: str) -> int | None:

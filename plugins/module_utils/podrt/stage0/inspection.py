@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 
-from ..appc.volumes import HostVolume
+from ..appc.volumes import HostVolume, app_path
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.execution import complaint, program_path
 from ..host.identity import identity_of
@@ -64,7 +64,7 @@ def _layers(host: Host, image: SourceImage) -> tuple[str, ...]:
 def _check_app(
     manifest: PodManifest, runtime: RuntimeApp, app: App, layers: tuple[str, ...], where: str, *, docker: bool
 ) -> None:
-    targets = [_clean(mount.path) for mount in runtime.mounts]
+    targets = [app_path(mount.path) for mount in runtime.mounts]
     directory = app.working_directory or "/"
     root = LayeredRoot(layers, (*_MADE, *targets), directory)
     _where_known(lambda: _check_identity(root, app, where, docker=docker))
@@ -145,7 +145,3 @@ def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> No
             "mount a file over a file and a directory over a directory",
             where=where,
         )
-
-
-def _clean(path: str) -> str:
-    return os.path.normpath("/" + path.lstrip("/"))

@@ -8,14 +8,12 @@ stage0/run.go generatePodManifest, common/overlay; behaviours part C.
 
 from __future__ import annotations
 
-import os
-
 from ..appc.app import App
 from ..appc.isolators import Uninterpreted
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
-from ..appc.volumes import EmptyVolume, HostVolume, Mount
+from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path
 from ..errors import InvalidSpec
 from ..host.policy import NARROW, REFUSE
 from ..pod.filters import unknown_items
@@ -83,7 +81,7 @@ def build_manifest(
                 "give one of them another name, --name on the command line",
                 where=f"apps[{index}].name",
             )
-        mounts, implicit, said = _mounts(app, app_spec.mounts + spec.mounts, volumes)
+        mounts, implicit, said = _mounts(app, index, (app_spec.mounts, spec.mounts), volumes)
         volumes += implicit
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
@@ -209,22 +207,28 @@ def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tupl
 
 
 def _mounts(
-    app: RuntimeApp, wanted: tuple[SpecMount, ...], volumes: Sequence[Volume]
+    app: RuntimeApp,
+    index: int,
+    wanted: tuple[tuple[SpecMount, ...], tuple[SpecMount, ...]],
+    volumes: Sequence[Volume],
 ) -> tuple[tuple[Mount, ...], list[EmptyVolume], list[str]]:
     """All mounts of an app: the explicit ones, then its mount points, by name or by an implicit volume.
 
+    wanted: the app's own and those of all apps, of which the first at a path counts. Raises InvalidSpec.
     Source: behaviours C20 and C21.
     """
     mounts: dict[str, Mount] = {}
     points = app.app.mount_points if app.app else ()
-    for mount in wanted:
-        path = _path_of(mount.path, points)
-        mounts.setdefault(os.path.normpath("/" + path), Mount(mount.volume, path))
+    for place, listed in zip((f"apps[{index}].mounts", "mounts"), wanted):
+        for number, mount in enumerate(listed):
+            path = _path_of(mount.path, points)
+            clean = _mountable(app, path, f"{place}[{number}].target")
+            mounts.setdefault(clean, Mount(mount.volume, path))
     implicit: list[EmptyVolume] = []
     warnings: list[str] = []
     names = {volume.name for volume in volumes}
     for point in points:
-        clean = os.path.normpath("/" + point.path)
+        clean = _mountable(app, point.path, f"apps[{index}].image")
         if clean in mounts:
             continue
         name = point.name
@@ -236,19 +240,19 @@ def _mounts(
                 "This volume will be removed when the pod is garbage-collected."
             )
         mounts[clean] = Mount(name, point.path)
-    _refuse_proc(app, tuple(mounts))
     return tuple(mounts.values()), implicit, warnings
 
 
-def _refuse_proc(app: RuntimeApp, paths: tuple[str, ...]) -> None:
-    """What is mounted over the kernel's files would hide that they are masked, and from whom. Raises InvalidSpec."""
-    for path in (os.path.normpath("/" + path.lstrip("/")) for path in paths):
-        if path == "/proc" or path.startswith("/proc/"):
-            raise InvalidSpec(
-                f'"{path}" of app "{app.name}" cannot be a mount point: /proc is the kernel\'s',
-                "mount the volume elsewhere",
-                where=f"apps[{app.name}].mounts",
-            )
+def _mountable(app: RuntimeApp, path: str, where: str) -> str:
+    """A path of an app in its one spelling. Raises InvalidSpec for /proc, where a mount could undo what is masked."""
+    clean = app_path(path)
+    if f"{clean}/".startswith("/proc/"):
+        raise InvalidSpec(
+            f'"{clean}" of app "{app.name}" cannot be a mount point: /proc is the kernel\'s',
+            "mount the volume elsewhere",
+            where=where,
+        )
+    return clean
 
 
 def _not_applied(app: RuntimeApp) -> list[str]:

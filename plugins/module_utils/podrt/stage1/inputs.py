@@ -10,7 +10,7 @@ from ..appc.image import STOP_SIGNAL
 from ..errors import Corrupt, HostFailure, Unsupported
 from ..host.files import make_dirs, write_new
 from ..host.machine import machine
-from ..host.reading import read_text, read_text_or
+from ..host.reading import DOCUMENT, read_text, read_text_or
 from ..net.resolv import hosts_file, resolv_conf
 from ..pod import filter_files
 from ..pod.cgroups import Group
@@ -131,7 +131,7 @@ def _read_input(
         name=name,
         tree_id=read_text(pod.app_tree_id(name), beneath=pod.path),
         lower=read_lower(pod, name) if overlay else (),
-        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "", beneath=pod.path).split()),
+        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "", DOCUMENT, beneath=pod.path).split()),
         filter=read_filter(pod, app),
         docker=is_docker(image),
         notify=notify == "true",

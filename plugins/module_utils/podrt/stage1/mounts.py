@@ -295,6 +295,7 @@ def _lay(tree: int, root: int, path: str) -> None:
     is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
     target = (roots.open_dir if is_dir else roots.open_file)(root, path)
     try:
+        roots.refuse_proc(root, target)
         syscalls.move_mount(tree, target)
     finally:
         os.close(target)

@@ -68,6 +68,16 @@ def owner(root: int, path: str) -> os.stat_result:
         os.close(fd)
 
 
+def refuse_proc(root: int, found: int) -> None:
+    """Raise OSError when what was found for an app is at or below its /proc, where a link may have led.
+
+    The kernel is asked where the descriptor is, since links could have changed after they were looked at.
+    """
+    where, top = (os.readlink(f"/proc/self/fd/{fd}") for fd in (found, root))
+    if f"{where}/".startswith(f"{top.rstrip('/')}/proc/"):
+        raise OSError(errno.EPERM, "a link leads into /proc, where nothing is mounted", where)
+
+
 def exists(root: int, path: str) -> bool:
     """Whether anything is at a path, a final link not followed."""
     try:

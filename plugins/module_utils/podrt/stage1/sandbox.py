@@ -8,6 +8,7 @@ import os
 
 from ..appc.capabilities import bounding_set
 from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
+from ..appc.volumes import app_path
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from ..net.resolv import hosts_file
@@ -307,5 +308,5 @@ def _is_of_the_pod(name: str, kinds: int) -> bool:
 
 
 def _is_at_or_below(path: str, top: str) -> bool:
-    clean = os.path.normpath("/" + path.lstrip("/"))
+    clean = app_path(path)
     return clean == top or clean.startswith(top + "/")

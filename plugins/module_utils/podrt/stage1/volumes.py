@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ..appc.volumes import HostVolume
+from ..appc.volumes import HostVolume, app_path
 from ..errors import HostFailure, InvalidSpec
 from . import roots
 from .mounts import BindStep, Step
@@ -60,6 +60,7 @@ class EmptyVolumeStep(Step):
         except (FileNotFoundError, NotADirectoryError):
             return
         try:
+            roots.refuse_proc(root, source)
             _copy_dir(source, self.path, {})
         finally:
             os.close(source)
@@ -70,9 +71,7 @@ def volume_steps(
 ) -> tuple[Step, ...]:
     """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
     steps: list[Step] = []
-    for mount in sorted(
-        app.mounts, key=lambda mount: os.path.normpath("/" + mount.path.lstrip("/")).count("/")
-    ):
+    for mount in sorted(app.mounts, key=lambda mount: app_path(mount.path).count("/")):
         volume = manifest.volume(mount.volume)
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.volume}"', where=f"apps[{app.name}].mounts")

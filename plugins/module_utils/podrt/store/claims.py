@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from ..host import files
-from ..host.reading import read_text_or
+from ..host.reading import DOCUMENT, read_text_or
 from . import layers, locks, workspace
 
 TYPE_CHECKING = False
@@ -34,4 +34,4 @@ def claimed(paths: Paths, layer_ids: Iterable[str]) -> Iterator[None]:
 def claimed_names(paths: Paths) -> set[str]:
     """The names of the layers' directories that living processes claim."""
     places = workspace.in_use(workspace.temporary(paths))
-    return {name for place in places for name in read_text_or(f"{place}/layers", "").split()}
+    return {name for place in places for name in read_text_or(f"{place}/layers", "", DOCUMENT).split()}

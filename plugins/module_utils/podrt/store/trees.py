@@ -170,13 +170,13 @@ def _lock(paths: Paths, tree: TreeID) -> FileLock:
 
 def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
     try:
-        return reading.read_text(f"{paths.tree(tree)}/stack").split("\n")
+        return reading.read_text(f"{paths.tree(tree)}/stack", reading.DOCUMENT).split("\n")
     except FileNotFoundError:
         raise NotFound(f"the tree {tree} is not rendered", "fetch its image again") from None
 
 
 def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
-    return tuple(reading.read_text_or(f"{paths.tree(tree)}/layers", "").split())
+    return tuple(reading.read_text_or(f"{paths.tree(tree)}/layers", "", reading.DOCUMENT).split())
 
 
 def _ensure_layers(paths: Paths, placed: Placed) -> None:

@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
+    claims,
     index,
     layers,
     locks,
@@ -294,6 +295,27 @@ def test_a_directory_that_a_layer_removed_below_does_not_come_back(paths, make_t
     root = flat(paths, trees.render(paths, image.id), tmp_path)
     assert names(root) == ["var", "var/y"]
     assert stat.S_IMODE((root / "var").stat().st_mode) == 0o755
+
+
+def test_lists_of_layers_are_read_whatever_their_number(paths):
+    """2000 layers, 144 kB of IDs: more than a word, which is what a file of a few bytes may have."""
+    ids = tuple(f"sha256:{number:064x}" for number in range(2000))
+    wanted = {f"{number:024d}" for number in range(2000)}
+    tree = trees.tree_id([ImageID("sha512-" + "ab" * 32)])
+    os.makedirs(paths.tree(tree))
+    written = {
+        "layers": "\n".join(ids),
+        "stack": "\n".join(f"layers/{name}/rootfs" for name in sorted(wanted)),
+        "rendered": "",
+    }
+    for name, text in written.items():
+        pathlib.Path(f"{paths.tree(tree)}/{name}").write_text(text)
+    assert set(trees.layer_names(paths, tree)) == wanted
+    assert len(trees.lower_dirs(paths, tree)) == 2000
+    assert trees.verify(paths, tree) is False  # after reading them all: none is there
+    claimed = [f"sha256:{name}" + "0" * 40 for name in wanted]
+    with claims.claimed(paths, claimed):
+        assert claims.claimed_names(paths) == wanted
 
 
 def test_more_layers_than_mount_takes_names_of_are_laid_into_one(paths, make_tar, entry, tmp_path):
