@@ -338,6 +338,26 @@ def test_an_app_that_cannot_start_says_so_also_when_nobody_can_hear_it(stage: St
 
 
 @pytest.mark.finding("attack-F18")
+@pytest.mark.parametrize("kind", ["host", "empty"])
+@pytest.mark.parametrize("target", ["/proc", "/proc/sys", "/proc/1", "/shared/proc"])
+def test_no_link_leads_a_volume_into_proc(
+    stage: StageLab, tmp_path: pathlib.Path, kind: str, target: str
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "proc").symlink_to("../proc/sys")
+    (stage.tree / "led").symlink_to(target)
+    source = {"source": str(tmp_path)} if kind == "host" else {}
+    volumes = [
+        {"name": "shared", "kind": "host", "source": str(tmp_path / "shared")},
+        {"name": "data", "kind": kind, **source},
+    ]
+    mounts = [{"volume": "shared", "path": "/shared"}, {"volume": "data", "path": "/led/."}]
+    done = stage.run("echo ran", volumes=volumes, mounts=mounts)
+    assert (done.status, done.lines) == (254, [])
+    assert "a link leads into /proc, where nothing is mounted" in done.err
+
+
+@pytest.mark.finding("attack-F18")
 @pytest.mark.parametrize("link", ["etc/resolv.conf", "inner"], ids=["a file", "a mount point"])
 def test_no_file_appears_in_a_volume_because_of_a_link(
     stage: StageLab, tmp_path: pathlib.Path, link: str

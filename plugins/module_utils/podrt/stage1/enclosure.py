@@ -37,8 +37,10 @@ def protect_interpreter() -> None:
     """Have the interpreter read-only where it is: for who is executed from now on. Raises OSError."""
     path = python()
     tree = _harmless_copy(path)
-    syscalls.move_mount(tree, syscalls.AT_FDCWD, path)
-    os.close(tree)
+    try:
+        syscalls.move_mount(tree, syscalls.AT_FDCWD, path)
+    finally:
+        os.close(tree)
 
 
 def leave_host(app_roots: tuple[str, ...]) -> None:

@@ -197,16 +197,13 @@ class ReadOnlyStep(Step):
     def apply(self, root: int) -> None:
         """Lay a read-only copy of it over it, and what stays as it was over that."""
         kept = _found(root, self.but) if self.but else -1
-        _cover(root, self.path, None)
-        if kept >= 0:
-            try:
-                tree = _copy_of(kept, recursive=False)
-            finally:
+        try:
+            _cover(root, self.path, None)
+            if kept >= 0:
+                _attach_copy(kept, root, self.but)
+        finally:
+            if kept >= 0:
                 os.close(kept)
-            try:
-                _lay(tree, root, self.but)
-            finally:
-                os.close(tree)
 
 
 class SealStep(Step):
@@ -291,11 +288,29 @@ def _copy_of(fd: int, *, recursive: bool) -> int:
 
 
 def _lay(tree: int, root: int, path: str) -> None:
-    """Attach a mount at a path of the app, which is made if it is missing."""
+    """Attach a mount at a path of the app, which is made if it is missing; never in its /proc. Raises OSError."""
     is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
     target = (roots.open_dir if is_dir else roots.open_file)(root, path)
     try:
         roots.refuse_proc(root, target)
+    except OSError:
+        os.close(target)
+        raise
+    _attach(tree, target)
+
+
+def _attach_copy(source: int, root: int, path: str) -> None:
+    """Attach what a descriptor shows at a path of the app that is there."""
+    tree = _copy_of(source, recursive=False)
+    try:
+        _attach(tree, roots.open_path(root, path))
+    finally:
+        os.close(tree)
+
+
+def _attach(tree: int, target: int) -> None:
+    """Attach a mount where a descriptor is, which is closed."""
+    try:
         syscalls.move_mount(tree, target)
     finally:
         os.close(target)

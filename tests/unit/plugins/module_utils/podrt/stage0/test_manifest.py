@@ -27,6 +27,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
     HostVolume,
     Mount,
     MountPoint,
+    app_path,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
@@ -189,12 +190,36 @@ def test_explicit_mounts_come_first_and_each_path_counts_once() -> None:
 @pytest.mark.parametrize("path", ["/proc", "/proc/", "//proc/1", "/x/../proc/sys", "/proc/./keys"])
 def test_nothing_is_mounted_at_or_below_proc(path: str) -> None:
     volume = EmptyVolume(ACName("v"))
-    spec = PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(volume.name, path),)),), volumes=(volume,))
-    with pytest.raises(InvalidSpec, match="cannot be a mount point"):
-        app_of(spec)
-    assert app_of(
-        PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(volume.name, "/process"),)),), volumes=(volume,))
-    )
+    fine, wrong = SpecMount(volume.name, "/process"), SpecMount(volume.name, path)
+    for where, own, shared in (
+        ("apps[0].mounts[1].target", (fine, wrong), ()),
+        ("mounts[0].target", (fine,), (wrong,)),
+    ):
+        with pytest.raises(InvalidSpec, match="cannot be a mount point") as caught:
+            app_of(PodSpec((AppSpec(REFERENCE, mounts=own),), volumes=(volume,), mounts=shared))
+        assert caught.value.where == where
+    assert app_of(PodSpec((AppSpec(REFERENCE, mounts=(fine,)),), volumes=(volume,)))
+
+
+@pytest.mark.finding("attack-F18")
+def test_no_image_has_a_mount_point_at_or_below_proc() -> None:
+    app = BASE.replace(mount_points=(MountPoint(ACName("keys"), "//proc/keys"),))
+    with pytest.raises(InvalidSpec, match='"/proc/keys" of app .* cannot be a mount point') as caught:
+        built(PodSpec((AppSpec(REFERENCE),)), image(app))
+    assert caught.value.where == "apps[0].image"
+
+
+@pytest.mark.finding("attack-F18")
+@pytest.mark.parametrize("path", ["x", "/x", "//x", "///x", "/./x", "/y/../x/", "../x"])
+def test_a_path_has_one_spelling_wherever_it_is_compared(path: str) -> None:
+    volumes = (EmptyVolume(ACName("first")), EmptyVolume(ACName("second")))
+    mounts = (SpecMount(volumes[0].name, "/x"), SpecMount(volumes[1].name, path))
+    assert app_path(path) == "/x"
+    for listed in (mounts, mounts[::-1]):
+        found = app_of(PodSpec((AppSpec(REFERENCE, mounts=listed),), volumes=volumes)).mounts
+        assert [mount for mount in found if app_path(mount.path) == "/x"] == [
+            Mount(listed[0].volume, listed[0].path)
+        ]
 
 
 def test_a_mount_by_the_name_of_a_mount_point_goes_to_its_path() -> None:

@@ -56,6 +56,27 @@ def test_a_directory_of_our_own_is_no_link_and_no_file(root: int, image: pathlib
     os.close(roots.open_own_dir(root, "/made"))
 
 
+@pytest.mark.finding("attack-F18")
+@pytest.mark.parametrize(
+    ("link", "target"), [("data", "/proc"), ("data", "proc/keys"), ("a", "b/../../proc/./keys")]
+)
+def test_a_link_into_proc_is_no_place_for_a_mount(
+    root: int, image: pathlib.Path, link: str, target: str
+) -> None:
+    (image / "proc" / "keys").mkdir(parents=True)
+    (image / "process" / "proc").mkdir(parents=True)
+    (image / "b").mkdir()
+    (image / link).symlink_to(target)
+    found = roots.open_dir(root, f"/{link}")
+    with pytest.raises(PermissionError, match="a link leads into /proc"):
+        roots.refuse_proc(root, found)
+    os.close(found)
+    for fine in ("/", "/process", "/process/proc", "/etc"):
+        found = roots.open_dir(root, fine)
+        roots.refuse_proc(root, found)
+        os.close(found)
+
+
 def test_directories_get_their_mode_and_others_are_left_alone(root: int, image: pathlib.Path) -> None:
     roots.make_dir(root, "/tmp", 0o1777)
     roots.make_dir(root, "/bin", 0o700)
