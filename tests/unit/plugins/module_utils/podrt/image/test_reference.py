@@ -16,7 +16,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
     DockerReference,
     ImageKey,
     LocalFile,
+    escape,
     parse_reference,
+    unescape,
 )
 
 HUB = "registry-1.docker.io"
@@ -120,6 +122,32 @@ def test_what_names_no_image_is_invalid_and_the_place_is_said(text):
     with pytest.raises(InvalidSpec) as caught:
         parse_reference(text, "apps[0].image")
     assert caught.value.where == "apps[0].image"
+
+
+@pytest.mark.finding("review-B18")
+@pytest.mark.parametrize("wrong", ["%", "%f", "%+1", "%-1", "% 1", "%0x", "%zz", "%ff", "%ed%a0%80"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file:///srv/{}/a.aci",
+        "cimd:appc:v=0:app?{}=1",
+        "cimd:appc:v=0:app?a={}",
+        "cimd:aci-archive:v=0:https%3A%2F%2Fexample.com%2F{}%2Fa.aci",
+        "cimd:aci-archive:v=0:file%3A%2F%2F%2F{}%2Fa.aci",
+    ],
+)
+def test_an_escape_is_a_percent_sign_with_two_hex_digits_and_makes_utf8(text: str, wrong: str) -> None:
+    with pytest.raises(InvalidSpec, match="invalid URL escape") as caught:
+        parse_reference(text.format(wrong), "name")
+    assert caught.value.where == "name"
+
+
+@pytest.mark.finding("review-B18")
+@pytest.mark.parametrize(
+    "text", ["", "a b", "100%", "%f", "%25", "+", "\u00fc\U0001f980", "".join(map(chr, range(1, 128)))]
+)
+def test_what_is_escaped_is_read_back(text: str) -> None:
+    assert unescape(escape(text)) == text
 
 
 @pytest.mark.behaviour("B1")

@@ -7,9 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ansible_collections.stagecraft.pods.plugins.doc_fragments import _pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import (
     Fields,
@@ -17,6 +19,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields 
     parse_json,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import NoNewPrivileges
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     LONGEST_NAME,
@@ -54,6 +57,17 @@ def refusal(**changes: Any) -> InvalidSpec:
     with pytest.raises(InvalidSpec) as caught:
         spec_of(**changes)
     return caught.value
+
+
+@pytest.mark.finding("use-N9")
+@pytest.mark.parametrize("keeps", [True, False])
+def test_no_new_privileges_keeps_programs_from_gaining_privileges_when_it_is_true(keeps: bool) -> None:
+    app = yaml.safe_load(_pod.ModuleDocFragment.DOCUMENTATION)["options"]["apps"]["suboptions"]
+    assert app["no_new_privileges"]["description"][0].startswith(
+        "Whether to keep programs of the app from gaining"
+    )
+    (found,) = spec_of(app={"no_new_privileges": keeps}).apps[0].isolators
+    assert found == NoNewPrivileges(keeps)
 
 
 # What YAML has made of 010, true, 1.10, 0644: nobody can tell how it was written.
