@@ -204,7 +204,7 @@ def test_nothing_is_mounted_at_or_below_proc(path: str) -> None:
 @pytest.mark.finding("attack-F18")
 def test_no_image_has_a_mount_point_at_or_below_proc() -> None:
     app = BASE.replace(mount_points=(MountPoint(ACName("keys"), "//proc/keys"),))
-    with pytest.raises(InvalidSpec, match='"/proc/keys" of app .* cannot be a mount point') as caught:
+    with pytest.raises(InvalidSpec, match=r'"/proc/keys" of app .* cannot be a mount point') as caught:
         built(PodSpec((AppSpec(REFERENCE),)), image(app))
     assert caught.value.where == "apps[0].image"
 
