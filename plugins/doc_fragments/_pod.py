@@ -24,7 +24,7 @@ options:
       - V(restarted) means that it runs and was started by this task.
       - Without O(apps), V(started), V(stopped) and V(restarted) are for a pod that is there, as from a handler. What else
         the task says of the pod is not looked at then.
-      - V(absent) means that there is none, and nothing that is left of one.
+      - V(absent) means that there is no pod of this name and nothing left over from one.
     type: str
     choices: [started, stopped, prepared, absent, restarted]
     default: started

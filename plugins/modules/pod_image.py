@@ -86,7 +86,7 @@ image:
       description: The bytes that it occupies.
       type: int
     import_time:
-      description: When it came into the store, in seconds since 1970.
+      description: When it was imported into the store, in seconds since 1970.
       type: float
     last_used:
       description: When it was last used, in seconds since 1970.

@@ -109,16 +109,16 @@ changes:
       type: str
 error:
   description: The kind of an error.
-  returned: failure that the task or a pod brings about
+  returned: failure of the task or of a pod
   type: str
   sample: invalid-spec
 hint:
   description: What to do about an error.
-  returned: failure that the task or a pod brings about
+  returned: failure of the task or of a pod
   type: str
 facts:
   description: C(where) is the option that is wrong.
-  returned: failure for the sake of an option
+  returned: failure caused by an option
   type: dict
   sample:
     where: data_dir

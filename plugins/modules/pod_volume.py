@@ -42,7 +42,7 @@ options:
     type: int
   gid:
     description:
-      - The number of the group. Without it, a new volume belongs to root's and an existing one keeps its group.
+      - The number of the group. Without it, a new volume has root's group and an existing one keeps its group.
     type: int
   labels:
     description:

@@ -58,10 +58,6 @@ class Labels(Value):
         """These labels with those of other over them."""
         return Labels(tuple(sorted({**dict(self.pairs), **dict(other.pairs)}.items())))
 
-    def include(self, wanted: Labels) -> bool:
-        """Whether every wanted label is here with an equal text."""
-        return set(wanted.pairs) <= set(self.pairs)
-
 
 def check_platform(labels: Labels) -> None:
     """Raise InvalidSpec unless the labels name a platform of ours. Source: rkt stage0 (behaviours B53)."""

@@ -47,7 +47,7 @@ def parse_units(text: str, where: str = "") -> int:
 
 
 def parse_bytes(text: str, where: str = "") -> int:
-    """A number of bytes that somebody writes. Raises InvalidSpec, with the right spelling for one of docker's."""
+    """A number of bytes as a person writes it. Raises InvalidSpec, with the right spelling for one of docker's."""
     foreign = re.fullmatch(_DOCKER, text.strip()) if len(text) <= _LONGEST else None
     number, unit = (foreign[1], foreign[2]) if foreign else ("", "")
     if unit == "m":

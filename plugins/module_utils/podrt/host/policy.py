@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host lets images ask for where nobody says: the kind `policy` of the configuration."""
+"""What a host lets images ask for where a task does not say: the kind `policy` of the configuration."""
 
 from __future__ import annotations
 

@@ -331,7 +331,7 @@ def _adapter(gate: Gate, current: threading.local) -> requests.adapters.HTTPAdap
 
 
 def _connections(gate: Gate, current: threading.local) -> tuple[type, type]:
-    """The classes of connections, plain and with TLS. Whoever asks on one binds it to an exchange."""
+    """The classes of connections, plain and with TLS. A request on one binds it to its exchange."""
     import http.client
 
     from urllib3 import connection

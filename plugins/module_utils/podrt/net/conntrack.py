@@ -72,7 +72,7 @@ def forget_addresses(addresses: Collection[Address]) -> None:
 def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
     """End what is tracked to published ports of this host and leads elsewhere than to the pod. Raises OSError.
 
-    To a pod that had the port before, and to nobody: clients that kept asking while no pod ran.
+    To a pod that had the port before, or to none: clients that kept asking while no pod ran.
     """
     wanted = {(forward.protocol, forward.host_port): forward.host_ip for forward in forwards}
     if not wanted:

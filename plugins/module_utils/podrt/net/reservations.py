@@ -126,7 +126,7 @@ def release(directory: str, uuid: str) -> tuple[str, ...]:
         for address in held:
             os.unlink(f"{directory}/{address}")
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{directory}/{ASIDE}")  # of whoever was killed while it wrote a lease
+            os.unlink(f"{directory}/{ASIDE}")  # left by a process that was killed while it wrote a lease
     return held
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from ..appc.isolators import NoNewPrivileges, Seccomp
+from ..appc.isolators import Seccomp
 from ..errors import HostFailure, InvalidSpec, Unsupported
 from ..host.digests import sha256
 from ..host.files import make_dirs
@@ -59,11 +59,6 @@ class Profile(Value):
     action: str
     names: tuple[str, ...]
     checked: tuple[str, ...] = ()
-
-
-def needs_no_new_privs(app: App) -> bool:
-    """Whether an isolator asks for it. A filter on an app that is not root does as well, which stage1 knows."""
-    return any(isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators)
 
 
 def profile_of(app: App, arch: str) -> Profile | None:

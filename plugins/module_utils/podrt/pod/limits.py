@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What isolators mean to the kernel: files of a control group and what is written there. Source: behaviours C44 to C46.
 
-How many processes there may be is limited also where nobody says so, since they are the host's.
+How many processes there may be is limited by default too, since the process table is the host's.
 
 A limit counts once the kernel has said it back: what was written is read again, and a different value is an error.
 """
@@ -66,14 +66,14 @@ def pids_of_app(isolators: tuple[Isolator, ...]) -> int:
 
 
 def pids_of_pod(isolators: tuple[Isolator, ...], apps: tuple[RuntimeApp, ...]) -> int:
-    """How many the apps of a pod may have together: where nobody says so, no fewer than each of them may. Pure."""
+    """How many the apps of a pod may have together: by default no fewer than each of them may. Pure."""
     of_apps = [pids_of_app(app.app.isolators) for app in apps if app.app]
     by_default = NO_LIMIT if NO_LIMIT in of_apps else max((PIDS_OF_POD, *of_apps))
     return _said(isolators) or by_default
 
 
 def without_default_pids(isolators: tuple[Isolator, ...], default: int) -> tuple[Isolator, ...]:
-    """Isolators but for a limit that holds anyway: a document does not tell whether somebody has written it. Pure."""
+    """Isolators but for a limit that holds anyway: a document does not tell whether it was asked for. Pure."""
     return tuple(isolator for isolator in isolators if isolator != Pids(default))
 
 

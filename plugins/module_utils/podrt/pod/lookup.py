@@ -119,7 +119,7 @@ def sweep(paths: Paths, before: float) -> None:
 
 
 def drop_name(paths: Paths, name: str, uuid: str) -> None:
-    """Forget a name if it means this pod; nobody can give it another meaning between the look and the removal."""
+    """Forget a name if it means this pod; no other process can change it between the look and the removal."""
     if _recorded(paths, name) != uuid:
         return
     with FileLock(paths.names):

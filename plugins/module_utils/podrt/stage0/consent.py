@@ -81,7 +81,7 @@ class Request(Value):
 
 
 class BeyondDefaults(Untrusted):
-    """Images ask for more than the defaults, and nobody has consented. requests: of all apps."""
+    """Images ask for more than the defaults without consent. requests: of all apps."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
         super().__init__(

@@ -126,7 +126,7 @@ def ensure_state(
 
 
 def ensure_absent(host: Host, name: PodName) -> Plan[None]:
-    """Plan: no pod of that name, no unit, and nothing that is left of one."""
+    """Plan: no pod of that name, no unit, and nothing left over from one."""
     found, path = find_named(host, name), f"pods.{name}"
     differences: list[Difference] = []
     if found:
@@ -262,7 +262,7 @@ def _drift(
             return ()  # what most runs find: nothing more is read for it
         after = _as_found(host, found, before, after)
         if before == after:
-            return ()  # an image of another name, or converted anew
+            return ()  # an image of another name, or converted again
     from .compare import differences, fingerprint_key
 
     key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)

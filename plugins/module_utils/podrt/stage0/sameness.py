@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What of a description a pod has already, although the documents spell it otherwise.
 
-An image that was tagged, annotated or converted anew has another ID, and may be the same files: what counts is the
+An image that was tagged, annotated or converted again has another ID, and may be the same files: what counts is the
 root that it makes and what runs in it, which the manifest of the pod says.
 """
 

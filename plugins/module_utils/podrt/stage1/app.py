@@ -209,7 +209,7 @@ def default_signals() -> None:
 
 
 def leave_keyring() -> None:
-    """Leave the session keyring of whoever started us, and the keys in it, for an empty one. Raises OSError.
+    """Leave the session keyring of the caller, and the keys in it, for an empty one. Raises OSError.
 
     Before the identity is taken: a user may have few keyrings, root many. Source: keyrings(7), attack-F11.
     """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Giving back a pod's addresses, ports and rules when it has ended, while nobody waits for it.
+"""Giving back a pod's addresses, ports and rules when it has ended, in the background.
 
 To take rules from the kernel costs 20 ms, which neither who waits for the end of a pod nor who stops one should wait
 for. So a process of its own does it. It needs no lock of the pod: a pod that takes over the port or the address of one

@@ -138,7 +138,7 @@ def sweep(paths: Paths) -> None:
 def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
     """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks.
 
-    Of pods in this network namespace: tests, and whoever else has one of their own, run pods beside each other.
+    Of pods in this network namespace: tests, and others that have one of their own, run pods beside each other.
     """
     here = {name for _index, name in _socket.if_nameindex()}
     for pod in holders.running(paths):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The interpreter as stage1 executes it anew: for the supervisor, whose compiled code it is given, since compiling it
+"""The interpreter as stage1 executes it again: for the supervisor, whose compiled code it is given, since compiling it
 costs each pod more than all the rest; and for what goes into an app's root, which is a module of this package.
 """
 

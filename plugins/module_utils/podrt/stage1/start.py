@@ -357,7 +357,7 @@ def _join_networks(known: _Known, child: Pid1, later: list[Callable[[], None]]) 
 
 
 def _await_apps(known: _Known, child: Pid1) -> None:
-    """Wait until the apps have been started. Only a detached pod minds one that was not: nobody else sees it end.
+    """Wait until the apps have been started. Only a detached pod minds one that was not: no other process sees it end.
 
     Its status is then the exit code.
     """

@@ -30,7 +30,7 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _NOTE_OF_AUFS = ".wh..wh."
-# Memory for digests, some 200,000 of them: more would be cheaper to have than to compute, but nobody bounds a name.
+# Memory for digests, some 200,000 of them: more would be cheaper to have than to compute, but no name is bounded.
 _MOST_REMEMBERED = 64 << 20
 _COST_OF_DIGEST = 256
 _DAMAGE = frozenset(

@@ -169,7 +169,7 @@ def _uuid_saver(call: Call) -> Callable[[str], None]:
 
 
 def _save_uuid(path: str, uuid: str) -> None:
-    """Write a UUID into a file, which may be in a directory of somebody else: no link is followed, nothing waited for.
+    """Write a UUID into a file, which may be in a directory of another user: no link is followed, nothing waited for.
 
     A terminal and /dev/null are fine, since only root can put a device in the place of a file.
     """

@@ -73,7 +73,7 @@ def rehearse(call: Call) -> int:
 def start(call: Call) -> int:
     """Start the pod of a name, a new one from its documents when it has ended, and return when its apps run.
 
-    Where systemd is PID 1 the pod's unit does it, whoever asks.
+    Where systemd is PID 1 the pod's unit does it, whatever asks.
     """
     from ...stage0.units import is_own_process
 

@@ -69,7 +69,7 @@ class App:
     def record(self, status: int, words: list[bytes]) -> None:
         """Write down how it ended, into files that are empty until then and have room on the disk already.
 
-        The status comes last: whoever reads it reads what is beside it.
+        The status comes last, so that a reader of it finds what is beside it.
         """
         if words:
             attempt(posix.pwrite, self.end, b" ".join(words), 0)

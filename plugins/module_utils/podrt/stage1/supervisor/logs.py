@@ -67,7 +67,7 @@ class Log:
 
 
 class Sink:
-    """Where lines go that somebody else reads: the console, a journal. Writing never waits; -1 takes nothing."""
+    """Where lines go that another process reads: the console, a journal. Writing never waits; -1 takes nothing."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -80,7 +80,7 @@ class Sink:
             self.waiting += data
 
     def is_full(self) -> bool:
-        """Whether no more should be put: the apps then wait for whoever reads, as they would without us."""
+        """Whether no more should be put: the apps then wait for the reader, as they would without us."""
         return len(self.waiting) > _MOST_WAITING
 
     def flush(self) -> bool:

@@ -28,7 +28,7 @@ STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
 _CHUNK = 1 << 16
 _LAST_READS = 16
 _PARTING_SECONDS = 1.0
-# What a post-stop handler may take once the pod is asked to stop, which whoever asked waits for.
+# What a post-stop handler may take once the pod is asked to stop, since the caller waits for it.
 _HASTY_HANDLER_SECONDS = 10.0
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
-    NoNewPrivileges,
     Seccomp,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, Unsupported
@@ -25,7 +24,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.filters 
     CHECKED,
     Profile,
     compile_filter,
-    needs_no_new_privs,
     profile_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.socket_guard import REFUSED_FAMILIES
@@ -103,12 +101,6 @@ def test_two_isolators_and_an_unknown_errno_are_errors() -> None:
         profile_of(app(Seccomp("remove", ("a",)), Seccomp("remove", ("b",))), "amd64")
     with pytest.raises(InvalidSpec, match="EMADEUP"):
         profile_of(app(Seccomp("remove", ("a",), "EMADEUP")), "amd64")
-
-
-@pytest.mark.behaviour("C53")
-def test_no_new_privileges_holds_if_any_isolator_says_so() -> None:
-    assert needs_no_new_privs(app(NoNewPrivileges(False), NoNewPrivileges(True)))
-    assert not needs_no_new_privs(app(NoNewPrivileges(False)))
 
 
 def compiled(tmp_path: pathlib.Path, *isolators: Isolator, insecure: bool = False) -> bytes | None:
