@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
 import stat
@@ -11,7 +12,12 @@ import stat
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
+from ansible_collections.stagecraft.pods.tests.integration.stage1.inject import call_in
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, StageLab
+
+# Source: asm/unistd_64.h, linux/prctl.h, linux/keyctl.h.
+_PRCTL, _PR_GET_SECUREBITS = 157, 27
+_KEYCTL, _KEYCTL_GET_KEYRING_ID, _KEYCTL_READ, _SESSION_KEYRING = 250, 0, 11, -3
 
 PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs" / "devel" / "stage1-contract.md"
 
@@ -44,6 +50,22 @@ def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab) -> Non
         name for name in names if os.readlink(process / "ns" / name) == os.readlink(f"/proc/self/ns/{name}")
     ]
     assert sorted(shared) == rights["namespaces shared with the host"]
+
+
+@pytest.mark.finding("attack-F11")
+def test_secure_bits_and_the_session_keyring_are_those_of_the_page(stage: StageLab) -> None:
+    pod = stage.sh("sleep 60", NO_NET)
+    pod.call(detach=True)
+    pod.wait_ready()
+    rights = listed()
+    assert call_in(pod.pid(), _PRCTL, _PR_GET_SECUREBITS) == int(rights["secure bits"][0])
+    keyring = call_in(pod.pid(), _KEYCTL, _KEYCTL_GET_KEYRING_ID, _SESSION_KEYRING)
+    assert keyring > 0
+    own = ctypes.CDLL(None).syscall(_KEYCTL, _KEYCTL_GET_KEYRING_ID, _SESSION_KEYRING, 0)
+    assert rights["session keyring"] == ["its", "own,", "empty"]
+    assert keyring != own
+    # How many bytes the numbers of its keys take.
+    assert call_in(pod.pid(), _KEYCTL, _KEYCTL_READ, keyring, 0, 0) == 0
 
 
 @pytest.mark.finding("attack-F3")

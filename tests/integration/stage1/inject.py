@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""A system call in the name of another process, for what the kernel tells a process of itself alone.
+
+For x86-64. Source: ptrace(2), syscall(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_GETREGS, _SETREGS, _SINGLESTEP, _DETACH, _SEIZE, _INTERRUPT = 12, 13, 9, 17, 0x4206, 0x4207
+_R10, _R9, _R8, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX, _RIP = 7, 8, 9, 10, 12, 13, 14, 15, 16
+_SYSCALL = b"\x0f\x05"
+
+
+def call_in(pid: int, number: int, *arguments: int) -> int:
+    """Have a process make a system call, and go on where it was; what the call answers."""
+    _ptrace(_SEIZE, pid, 0)
+    try:
+        _ptrace(_INTERRUPT, pid, 0)
+        os.waitpid(pid, 0x40000000)  # __WALL
+        saved, used = (ctypes.c_ulonglong * 27)(), (ctypes.c_ulonglong * 27)()
+        _ptrace(_GETREGS, pid, ctypes.addressof(saved))
+        ctypes.memmove(used, saved, ctypes.sizeof(saved))
+        used[_RAX], used[_ORIG_RAX], used[_RIP] = number, 2**64 - 1, _instruction(pid)
+        for register, value in zip((_RDI, _RSI, _RDX, _R10, _R8, _R9), (*arguments, *[0] * 6)):
+            used[register] = value % 2**64
+        _ptrace(_SETREGS, pid, ctypes.addressof(used))
+        _ptrace(_SINGLESTEP, pid, 0)
+        os.waitpid(pid, 0x40000000)
+        _ptrace(_GETREGS, pid, ctypes.addressof(used))
+        _ptrace(_SETREGS, pid, ctypes.addressof(saved))
+        return ctypes.c_longlong(used[_RAX]).value
+    finally:
+        _ptrace(_DETACH, pid, 0)
+
+
+def _ptrace(request: int, pid: int, data: int) -> None:
+    if _LIBC.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, ctypes.c_void_p(data)) < 0:
+        raise OSError(ctypes.get_errno(), f"ptrace {request}: {os.strerror(ctypes.get_errno())}")
+
+
+def _instruction(pid: int) -> int:
+    """Where the instruction "syscall" is in the code of a process: the vDSO has some."""
+    for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if line.endswith("[vdso]"):
+            start, end = (int(text, 16) for text in line.split()[0].split("-"))
+            with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+                memory.seek(start)
+                return start + memory.read(end - start).index(_SYSCALL)
+    raise AssertionError
