@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 class JoiningPod(Value):
     """A pod that joins networks or leaves them. conf_dir, info_path: where its record is.
 
-    neighbours: by whom dead pods are known, of which things are taken over.
+    neighbours: which pods are dead, so that what they had can be taken over.
     """
 
     paths: Paths

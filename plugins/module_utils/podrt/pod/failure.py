@@ -72,7 +72,7 @@ def forget(pod: PodDir) -> None:
 
 
 def read(pod: PodDir) -> PodError | None:
-    """The error that the last entry has left; None when there is none that can be understood."""
+    """The error that the last entry has left; None when nothing that can be understood is there."""
     try:
         return _error_of(
             Fields(parse_json(read_bytes(pod.failure, beneath=pod.path), pod.failure), "failure")

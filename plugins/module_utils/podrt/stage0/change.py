@@ -25,7 +25,7 @@ class Difference(Value):
     """One thing that is not as it is wanted.
 
     path: of an option, such as apps[0].environment.LEVEL, or of what none stands for, such as pods.web.state. before
-    and after: text, None when there is none; secrets are fingerprints.
+    and after: text, None where it is not set; secrets are fingerprints.
     reason: playbook, image, drift or runtime. impact: none, live, restart or recreate.
     """
 

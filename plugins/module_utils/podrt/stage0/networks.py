@@ -52,8 +52,8 @@ def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, 
 def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Difference, ...]:
     """Where the networks that a running pod has joined are defined otherwise by now.
 
-    The configuration is part of what is wanted, hence the playbook's; a restart joins the networks as they are now. One
-    that is no longer there is none: the pod has it.
+    The configuration is part of what is wanted, hence the playbook's; a restart joins the networks as they are now. A
+    network that is no longer configured is no difference: the pod has it.
     """
     if runspec.host_network or runspec.no_network:
         return ()

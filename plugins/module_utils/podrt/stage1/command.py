@@ -60,7 +60,7 @@ _LIMITS = range(16)
 
 
 class Command(Value):
-    """What is run, where, as whom and within which bounds.
+    """What is run, where, as which user and within which bounds.
 
     docker: see identity_of. pid: the pod's PID 1, whose limits the app was started with. passed: how many descriptors
     from 3 on are the command's.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The root of an image read from its layers, as the kernel would show it were they mounted over one another.
 
-Nobody but the store writes there. Every component is looked at before it is used and no link is left to the kernel, so
+Only the store writes there. Every component is looked at before it is used and no link is left to the kernel, so
 that none leads out. Source: kernel Documentation/filesystems/overlayfs.rst.
 """
 
