@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
 from typing import Any
 
 import pytest
@@ -98,6 +99,44 @@ def test_what_the_networks_of_a_pod_have_lost_is_mended_live(host: Host, pod: di
         again = host.pod(**OPTIONS)
         assert again["changed"] is False, (what, again)
         assert (again["pod"]["uuid"], again["pod"]["pid"]) == (pod["uuid"], pod["pid"]), what
+
+
+def started(process: int) -> int:
+    """When a process has started; what the app starts over and over has not begun before it."""
+    try:
+        return int(pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
+    except FileNotFoundError:
+        return sys.maxsize
+
+
+def memberships(process: int) -> str:
+    return pathlib.Path(f"/proc/{process}/cgroup").read_text()
+
+
+@pytest.mark.finding("use-N5")
+@pytest.mark.parametrize("whose", ["app", "pod"])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_process_that_was_moved_out_of_its_group_is_moved_back(
+    host: Host, pod: dict[str, Any], whose: str, everywhere: bool
+) -> None:
+    groups = (host.machine.data / "pods" / "run" / pod["uuid"] / "cgroups").read_text().splitlines()
+    first = pathlib.Path(groups[0])
+    of_pod = first / "supervisor" if (first / "supervisor").exists() else first
+    running = ((first / "app" if whose == "app" else of_pod) / "cgroup.procs").read_text().split()
+    process = min(map(int, running), key=started)
+    before = memberships(process)
+    for group in groups if everywhere else groups[:1]:
+        (pathlib.Path(group).parent / "cgroup.procs").write_text(str(process))
+    assert memberships(process) != before
+    foretold, done = host.pod(check=True, **OPTIONS), host.pod(**OPTIONS)
+    assert foretold["changes"] == done["changes"]
+    (change,) = done["changes"]
+    assert change["path"] == ("apps[0]" if whose == "app" else "pods.web")
+    assert (change["before"], change["after"]) == ("processes outside of its control group", "inside")
+    assert (change["reason"], change["impact"]) == ("drift", "live")
+    assert memberships(process) == before
+    again = host.pod(**OPTIONS)
+    assert (again["changed"], again["pod"]["pid"]) == (False, pod["pid"])
 
 
 @pytest.mark.finding("use-N5")

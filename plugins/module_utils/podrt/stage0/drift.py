@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a running pod has lost since it started: of its networks and of its limits. Reading starts no program."""
+"""What a running pod has lost since it started: of its networks, limits and groups. Reading starts no program."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..net.network_plan import forwards_of
 from ..pod import cgroups
 from ..pod.lifecycle import open_pod
 from ..pod.limits import changed_limits
+from ..pod.strays import find_strays
 from .change import Difference
 from .entry import pinned
 
@@ -40,9 +41,11 @@ def lost(host: Host, found: PodStatus) -> tuple[Difference, ...]:
         with open_pod(host.paths, found.uuid) as pod:
             can_mend = os.path.isfile(f"{pinned(host, pod).runtime}/podrt/stage1/mend.py")
             impact = "live" if can_mend else "restart"
-            limits = tuple(_limits(pod, found.manifest)) if can_mend else ()
+            limits: tuple[Difference, ...] = ()
+            if can_mend:
+                limits = (*_limits(pod, found.manifest), *_strays(pod, found, found.manifest, found.pid))
             return (*limits, *_networks(pod, found, found.manifest, found.pid, impact))
-    except PodError:
+    except (PodError, OSError):
         return ()  # it ends, or cannot be read: what becomes of it then is told elsewhere
 
 
@@ -52,6 +55,15 @@ def _limits(pod: Pod, manifest: PodManifest) -> Iterator[Difference]:
         option = _OPTIONS.get(changed.isolator, "pids_limit")
         path = f"apps[{names.index(changed.leaf)}].{option}" if changed.leaf else option
         yield Difference(path, f"{changed.file}={changed.found}", changed.value, "drift", "live")
+
+
+def _strays(pod: Pod, found: PodStatus, manifest: PodManifest, pid: int) -> Iterator[Difference]:
+    """One for each app, and one for what belongs to no app. Which processes, and how many, is another at any time."""
+    names = [str(app.name) for app in manifest.apps]
+    strays = find_strays(pod.dir, pid, names)
+    for leaf in dict.fromkeys(stray.leaf for stray in strays):
+        path = f"apps[{names.index(leaf)}]" if leaf else f"pods.{found.name}"
+        yield Difference(path, "processes outside of its control group", "inside", "drift", "live")
 
 
 def _networks(

@@ -150,7 +150,7 @@ class RestartPod(Change):
 
 
 class MendPod(Change):
-    """Give a running pod back what it has lost of its networks and limits. Its apps go on."""
+    """Give a running pod back what it has lost of its networks, limits and control groups. Its apps go on."""
 
     name: str
     uuid: str

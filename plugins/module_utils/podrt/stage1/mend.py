@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives a running pod back what it has lost of its networks and limits; no app notices."""
+"""Gives a running pod back what it has lost of its networks, limits and processes; no app notices."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..net.network_plan import forwards_of
 from ..pod import cgroups, documents
 from ..pod.lifecycle import PodState
 from ..pod.limits import changed_limits, set_limits
+from ..pod.strays import bring_back, find_strays
 from .networks import joining_pod
 from .stop import holds
 
@@ -29,6 +30,10 @@ def mend(host: Host, pod: Pod) -> None:
         raise Conflict(f'pod "{pod.uuid}" is not running', uuid=pod.uuid)
     manifest = documents.read_manifest(pod.dir)
     set_limits(changed_limits(cgroups.recorded(pod.dir), manifest))
+    try:
+        bring_back(find_strays(pod.dir, pid, [str(app.name) for app in manifest.apps]))
+    except OSError as err:
+        raise HostFailure.of("cannot look for processes of the pod", err) from err
     infos, joined = read_joined(pod.uuid, pod.dir.net_info, pod.dir.net_confs)
     if not joined:
         return
