@@ -62,6 +62,35 @@ def test_what_keeps_a_pod_from_its_networks_is_known_before_the_old_one_is_touch
         assert (again["changed"], again["pod"]["pid"]) == (False, old["pid"])
 
 
+@pytest.mark.finding("use-N7")
+def test_an_address_that_another_pod_has_is_known_before_the_old_one_is_touched(nets: Host) -> None:
+    subnet = {"type": "host-local", "subnet": "10.79.0.0/30"}
+    define(nets, "60-small.conf", {**NET, "name": "small", "ipam": subnet})
+    asked = {"networks": ["small:IP=10.79.0.2"]}
+    other = nets.pod(name="other", **asked)["pod"]
+    old = nets.pod(networks=["red"])["pod"]
+    for options, word in (
+        (asked, 'requested IP address "10.79.0.2" is not available'),
+        ({"networks": ["small"]}, "no IP addresses available in network: small"),
+    ):
+        before = {**nets.machine.snapshot(), "processes": ""}  # of which a pod has others at any time
+        foretold = nets.pod(check=True, **options)
+        assert {**nets.machine.snapshot(), "processes": ""} == before
+        done = nets.pod(**options)
+        assert any(word in said for said in foretold["warnings"]), foretold
+        assert (done["error"], done["facts"]["where"], done["changes"]) == ("conflict", "networks[0]", [])
+        assert word in done["msg"]
+        again = nets.pod(networks=["red"])
+        assert (again["changed"], again["pod"]["pid"]) == (False, old["pid"])
+    # What the pod that is replaced has is free by then, and so is what a dead one has.
+    renewed = {**asked, "hostname": "new", "name": "other"}
+    assert nets.pod(check=True, **renewed)["warnings"] == []
+    assert nets.pod(**renewed)["pod"]["networks"][0]["ip"] == "10.79.0.2"
+    nets.task("pod_run", name="other", state="stopped")
+    assert nets.pod(check=True, **asked)["warnings"] == []
+    assert nets.pod(**asked)["pod"]["uuid"] not in (old["uuid"], other["uuid"])
+
+
 @pytest.mark.finding("review-B7")
 def test_what_is_odd_about_networks_is_told_when_a_pod_is_made(nets: Host) -> None:
     options = {"networks": ["red"], "ports": [{**HTTP, "host_ip": "192.0.2.77"}]}

@@ -36,7 +36,7 @@ from .neighbours import ALONE, Neighbours
 from .plan import Place, bridge_of, gateway_link, steps_of
 from .ports import sockets_in_use
 from .ranges import Assigned
-from .reservations import LeaseRequest, leases_of, release, reserve
+from .reservations import LeaseRequest, lease_dir, leases_of, release, reserve
 from .rtsocket import open_in
 from .rules import rules_of
 
@@ -160,7 +160,7 @@ def _joint(pod: JoiningPod, attachment: Attachment) -> _Joint:
     if conf.ipam.type != "host-local":
         return _Joint(attachment, place.replace(addresses=conf.ipam.static))
     request = LeaseRequest(pod.uuid, place.if_name, conf.name, attachment.wanted)
-    lease = reserve(_lease_dir(pod.paths, conf), conf.ipam.range_sets, request, pod.neighbours.is_live)
+    lease = reserve(lease_dir(pod.paths, conf), conf.ipam.range_sets, request, pod.neighbours.is_live)
     for dead in lease.reclaimed:
         remove_rules(pod.paths, dead)
         remove_links(dead)
@@ -268,14 +268,10 @@ def _collected(failed: list[PodError]) -> Iterator[None]:
         failed.append(HostFailure.of("networking: cannot take the pod out of its networks", err))
 
 
-def _lease_dir(paths: Paths, conf: NetConf) -> str:
-    return f"{conf.ipam.data_dir or paths.leases}/{conf.name}"
-
-
 def _lease_dirs(pod: JoiningPod) -> tuple[str, ...]:
     """Where the pod may have leases: its networks as the copies of their configurations tell, any where they do not."""
     confs = tuple(_copies(pod))
-    found = {_lease_dir(pod.paths, conf): None for conf in confs}
+    found = {lease_dir(pod.paths, conf): None for conf in confs}
     if len(confs) < max(1, len(entries_if_any(pod.conf_dir))):
         found.update({f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)})
     return tuple(found)

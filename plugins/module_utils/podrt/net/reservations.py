@@ -27,7 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..host.paths import Paths
     from .addresses import Address
+    from .conf import NetConf
     from .ranges import AddressRange, Assigned, Reservations
 
 LOCK = "lock"
@@ -91,6 +93,11 @@ class _LiveLeases:
         return bool(holder) and self._is_live(holder)
 
 
+def lease_dir(paths: Paths, conf: NetConf) -> str:
+    """Where the leases of a network are."""
+    return f"{conf.ipam.data_dir or paths.leases}/{conf.name}"
+
+
 def reserve(
     directory: str,
     range_sets: Sequence[Sequence[AddressRange]],
@@ -115,6 +122,19 @@ def reserve(
             leases.take(found.address, request)
             assigned.append(found)
     return Lease(tuple(assigned), tuple(dict.fromkeys(reclaimed)))
+
+
+def foresee(
+    directory: str,
+    range_sets: Sequence[Sequence[AddressRange]],
+    request: LeaseRequest,
+    is_live: Callable[[str], bool],
+) -> None:
+    """Raise what reserve would raise now. Reads without the lock and changes nothing: another may still be faster."""
+    leases = _Leases(directory)
+    for ranges in range_sets:
+        wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
+        _choose(ranges, leases, request.replace(wanted=wanted), is_live)
 
 
 def release(directory: str, uuid: str) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import contextlib
 
 from ..appc.fields import parse_json
-from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, PodError
+from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodError
 from ..net.conf import choose, load_confs
 from ..net.drift import read_copy
 from ..net.info import read_net_info
+from ..pod import holders
 from .change import Difference
 
 TYPE_CHECKING = False
@@ -27,14 +28,18 @@ if TYPE_CHECKING:
 _OPTION = "networks"
 
 
-def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
-    """What users should hear of a pod's networks on this host.
+def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec, replaced: str = "") -> None:
+    """Raise InvalidSpec, NotFound or Conflict for what would keep a pod from its networks, with the option's place.
 
-    Raises InvalidSpec, NotFound and Conflict for what would keep the pod from joining them, with the option's place.
+    replaced: the UUID of a pod that will have given its addresses back by then.
     """
     plan = _plan(host, manifest, runspec)
-    if plan is None:
-        return ()
+    if plan is not None:
+        _cautions(plan)
+        _check_leases(host, plan, replaced)
+
+
+def _cautions(plan: NetworkPlan) -> tuple[str, ...]:
     from ..net.facts import host_facts
     from ..net.network_plan import compare_with_host
 
@@ -42,11 +47,30 @@ def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple
 
 
 def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
-    """The same, for a pod that is to be there anyway."""
+    """What users should hear of a pod's networks on this host, as far as it can join them."""
     try:
-        return check_networks(host, manifest, runspec)
+        plan = _plan(host, manifest, runspec)
+        return _cautions(plan) if plan else ()
     except PodError:
         return ()
+
+
+def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
+    """Raise Conflict where an address that is asked for is taken by a pod that lives, or where none is free."""
+    from ..net.reservations import LeaseRequest, foresee, lease_dir
+
+    def is_live(uuid: str) -> bool:
+        return uuid != replaced and holders.is_live(host.paths, uuid)
+
+    for attachment in plan.attachments:
+        conf = attachment.conf
+        if conf.ipam.type == "host-local":
+            request = LeaseRequest("", "", conf.name, attachment.wanted)
+            try:
+                foresee(lease_dir(host.paths, conf), conf.ipam.range_sets, request, is_live)
+            except Conflict as err:
+                err.facts["where"] = attachment.chosen.where
+                raise
 
 
 def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Difference, ...]:

@@ -226,14 +226,14 @@ def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
     if wanted is not None:
         check_sources(wanted.built.manifest)
         check_apps(host, wanted.built.manifest, wanted.images)
-        check_networks(host, wanted.built.manifest, wanted.runspec)
+        check_networks(host, wanted.built.manifest, wanted.runspec, replaced)
         check_ports(host, wanted.built.manifest, replaced)
 
 
 def _check_documents(host: Host, pod: Pod) -> None:
     manifest = documents.read_manifest(pod.dir)
     check_sources(manifest)
-    check_networks(host, manifest, documents.read_runspec(pod.dir))
+    check_networks(host, manifest, documents.read_runspec(pod.dir), pod.uuid)
     check_ports(host, manifest, pod.uuid)
 
 
