@@ -36,14 +36,16 @@ class Host:
     def __init__(self, machine: Machine, image: str) -> None:
         self.machine, self.image = machine, image
 
-    def start(self, name: str, mode: str, options: dict[str, Any]) -> subprocess.Popen[str]:
-        """Begin a task."""
+    def start(
+        self, name: str, mode: str, options: dict[str, Any], flags: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Begin a task. flags: of the interpreter."""
         spaces = [
             f"--{kind}=/proc/{self.machine.init}/ns/{name}"
             for kind, name in (("mount", "mnt"), ("net", "net"), ("pid", "pid"), ("ipc", "ipc"))
         ]
         process = subprocess.Popen(
-            ["nsenter", *spaces, "--", sys.executable, "-B", TASK, name, mode],
+            ["nsenter", *spaces, "--", sys.executable, "-B", *flags, TASK, name, mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -11,9 +11,7 @@ from ..pod.lifecycle import locate, open_pod
 from . import gc, start, units
 from .change import Change, at_stage
 from .entry import call
-from .inspection import check_apps
 from .networks import check_networks
-from .preflight import check_ports
 from .prepare import Preparation, check_sources, commit, prepare, reprepare
 from .swap import StartUp, bring_up, clear, clear_others, swap
 
@@ -224,6 +222,9 @@ def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
     Raises InvalidSpec, NotFound, Conflict.
     """
     if wanted is not None:
+        from .inspection import check_apps  # for a pod that is made, as most tasks make none
+        from .preflight import check_ports
+
         check_sources(wanted.built.manifest)
         check_apps(host, wanted.built.manifest, wanted.images)
         check_networks(host, wanted.built.manifest, wanted.runspec, replaced)
@@ -231,6 +232,8 @@ def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
 
 
 def _check_documents(host: Host, pod: Pod) -> None:
+    from .preflight import check_ports
+
     manifest = documents.read_manifest(pod.dir)
     check_sources(manifest)
     check_networks(host, manifest, documents.read_runspec(pod.dir), pod.uuid)

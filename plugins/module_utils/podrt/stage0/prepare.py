@@ -13,9 +13,7 @@ from ..appc.fields import canonical_json
 from ..appc.volumes import HostVolume
 from ..errors import HostFailure, NotFound, PodError
 from ..host.files import make_dirs, remove_tree, write_new
-from ..host.overlayfs import why_no_overlay
 from ..host.reading import read_bytes, read_text, read_text_or
-from ..host.syscalls import syncfs
 from ..pod import documents, filter_files
 from ..pod.filters import compile_filter
 from ..pod.lifecycle import create
@@ -64,6 +62,8 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
 
 def commit(pod: Pod) -> None:
     """From prepare to prepared: everything is on disk, and the lock is let go."""
+    from ..host.syscalls import syncfs  # ctypes: a task with nothing to do does not need it
+
     syncfs(pod.fd)
     pod.move("prepared")
     pod.close()
@@ -89,12 +89,12 @@ def informed(pod: PodDir) -> tuple[str, ...]:
 def check_sources(manifest: PodManifest) -> None:
     """Raise unless every host volume that an app mounts has its source. Source: behaviours A30."""
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
-    for volume in manifest.volumes:
+    for at, volume in enumerate(manifest.volumes):
         if isinstance(volume, HostVolume) and volume.name in mounted and not os.path.exists(volume.source):
             err = NotFound(
                 f"Failed to stat {volume.source}: No such file or directory",
                 "make the source of the volume first; named volumes are made by pod_volume",
-                where=f"volumes[{volume.name}].source",
+                where=f"volumes[{at}].source",
             )
             err.exit_code = 1
             raise err
@@ -131,6 +131,8 @@ def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSp
     documents.write_runspec(pod.dir, runspec)
     write_new(pod.dir.runtime, host.runtime.encode())
     if runspec.overlay:
+        from ..host.overlayfs import why_no_overlay
+
         why_not = why_no_overlay(host.paths.data)
         if why_not:
             write_new(pod.dir.overlay_disabled, why_not.encode())
