@@ -114,6 +114,7 @@ options:
       pids_limit:
         description:
           - How many processes and threads the app may have at a time. V(-1) is no limit. The default is 2048.
+        version_added: 0.2.0
         type: int
       caps_retain:
         description:
@@ -154,6 +155,7 @@ options:
       image_isolators:
         description:
           - As O(image_isolators), for this app.
+        version_added: 0.2.0
         type: str
         choices: [refuse, narrow, accept]
       readonly_rootfs:
@@ -374,12 +376,14 @@ options:
       - V(accept) takes them as they are.
       - An app's own option of the same kind, such as O(apps[].caps_retain), replaces the image's isolator in any case.
       - Without it, as the host is configured in C(policy.d) of its configuration, and else V(refuse).
+    version_added: 0.2.0
     type: str
     choices: [refuse, narrow, accept]
   pids_limit:
     description:
       - How many processes and threads all apps together may have at a time. V(-1) is no limit.
       - The default is 4096, or what O(apps[].pids_limit) gives to one of them if that is more.
+    version_added: 0.2.0
     type: int
   no_overlay:
     description:
@@ -412,6 +416,7 @@ options:
   update:
     description:
       - What it takes that a pod may replace one that runs. It is no part of the pod, and no change of it by itself.
+    version_added: 0.2.0
     type: dict
     suboptions:
       min_uptime:

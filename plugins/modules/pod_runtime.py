@@ -53,6 +53,7 @@ options:
       - The hash of the versions of the Python libraries that the controller brings. The collection sets it.
       - Where the runtime uses other versions on the host, it gets these. No pod changes with them.
       - There is no need to set it.
+    version_added: 0.2.0
     type: str
   archive:
     description:
