@@ -15,6 +15,8 @@ from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
 
 # What a docker image says that its main process is to be stopped with, as it says it.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
+# Each is looked up and stacked; a mount takes some eighty layers.
+_MOST_DEPENDENCIES = 128
 
 
 class Dependency(Value):
@@ -69,7 +71,7 @@ class ImageManifest(Value):
             name=ACIdentifier(fields.text("name"), fields.where_of("name")),
             labels=Labels.from_json(fields, "labels"),
             app=App.from_json(fields.raw("app"), fields.where_of("app")) if fields.has("app") else None,
-            dependencies=tuple(Dependency.from_json(*item) for item in fields.items("dependencies")),
+            dependencies=_dependencies(fields),
             path_whitelist=whitelist,
             annotations=Labels.from_json(fields, "annotations"),
         )
@@ -100,3 +102,15 @@ class ImageManifest(Value):
     def of_docker_origin(self) -> bool:
         """Whether the image was converted from a docker one. Source: behaviours B44."""
         return self.annotations.get("appc.io/docker/repository") is not None
+
+
+def _dependencies(fields: Fields) -> tuple[Dependency, ...]:
+    """The images that one lies upon. Raises InvalidSpec, before any is read, when there are too many."""
+    items = tuple(fields.items("dependencies"))
+    if len(items) > _MOST_DEPENDENCIES:
+        raise InvalidSpec(
+            f"{len(items)} dependencies are more than the {_MOST_DEPENDENCIES} that an image may have",
+            "build the image upon fewer others",
+            where=fields.where_of("dependencies"),
+        )
+    return tuple(Dependency.from_json(*item) for item in items)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..value import Value
-from . import index
+from .index import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,23 +64,23 @@ def walk_missing(paths: Paths, image: StoredImage) -> tuple[Missing, ...]:
     return _checked_walk(paths, image).missing
 
 
-def present(paths: Paths, image: StoredImage) -> tuple[StoredImage, ...]:
+def present(view: View, image: StoredImage) -> tuple[StoredImage, ...]:
     """An image and what it lies upon, as far as that is in the store."""
-    return tuple(placed.image for placed in _walk(paths, image).stack)
+    return tuple(placed.image for placed in _walk(view, image).stack)
 
 
-def find(paths: Paths, dependency: Dependency) -> StoredImage | None:
+def _find(view: View, dependency: Dependency) -> StoredImage | None:
     """The image in the store that fits a dependency, or None; an ID that is shortened must mean one image."""
     if dependency.image_id is None:
-        return index.find_by_name(paths, dependency.image_name, dependency.labels)
+        return view.find_by_name(dependency.image_name, dependency.labels)
     try:
-        return index.find_by_key(paths, dependency.image_id)
+        return view.find_by_key(dependency.image_id)
     except (NotFound, Corrupt, InvalidSpec):
         return None
 
 
 def _checked_walk(paths: Paths, image: StoredImage) -> _Walk:
-    walk = _walk(paths, image)
+    walk = _walk(View(paths), image)
     for circular in walk.circular:
         raise InvalidSpec(
             f"the image {circular.manifest.full_name} depends on itself", "one of its dependencies is wrong"
@@ -88,8 +88,8 @@ def _checked_walk(paths: Paths, image: StoredImage) -> _Walk:
     return walk
 
 
-def _walk(paths: Paths, image: StoredImage) -> _Walk:
-    """Follow every dependency once, however many images share it."""
+def _walk(view: View, image: StoredImage) -> _Walk:
+    """Follow every dependency once, however many images share it or name it twice."""
     found: dict[str, Placed] = {}
     missing: list[Missing] = []
     circular: list[StoredImage] = []
@@ -101,7 +101,7 @@ def _walk(paths: Paths, image: StoredImage) -> _Walk:
             way.pop()
             continue
         dependency = waiting.pop()
-        below = find(paths, dependency)
+        below = _find(view, dependency)
         if below is None:
             missing.append(Missing(at.image, dependency))
         elif any(above.image.id == below.id for above, _waiting in way):
@@ -117,4 +117,5 @@ def _place(
     own = image.manifest.path_whitelist
     placed = Placed(image, (*whitelists, own) if own else whitelists)
     found[image.id] = placed
-    return placed, list(image.manifest.dependencies)
+    # The last of the same ones counts, since it is stacked topmost.
+    return placed, list(reversed(dict.fromkeys(reversed(image.manifest.dependencies))))

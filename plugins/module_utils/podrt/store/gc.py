@@ -147,9 +147,10 @@ def _leftovers(paths: Paths) -> Iterator[str]:
 def _removable_images(paths: Paths, used_images: Collection[str], older_than: float) -> tuple[ImageID, ...]:
     """The images that may go; what is damaged is of use to nobody, but may be looked at for as long as others stay."""
     needed: set[str] = set(used_images)
+    view = index.View(paths)
     for image in index.list_images(paths):
         if image.id in used_images or image.last_used > older_than:
-            needed.update(below.id for below in dependencies.present(paths, image))
+            needed.update(below.id for below in dependencies.present(view, image))
     return tuple(
         image_id
         for image_id in index.list_ids(paths)

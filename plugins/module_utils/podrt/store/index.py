@@ -27,7 +27,7 @@ from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ..host.paths import Paths
 
@@ -159,12 +159,16 @@ def find_by_key(paths: Paths, prefix_text: str) -> StoredImage:
 
 def id_by_key(paths: Paths, prefix_text: str) -> ImageID:
     """The same by the index alone: what is enough to remove an image. Raises InvalidSpec and NotFound."""
+    return _of_key(list_ids(paths), prefix_text)
+
+
+def _of_key(image_ids: tuple[ImageID, ...], prefix_text: str) -> ImageID:
     if not prefix_text.startswith(KEY_PREFIX):
         raise InvalidSpec("wrong key prefix", f"an image ID begins with {KEY_PREFIX}")
     prefix = prefix_text[: len(KEY_PREFIX) + _KEY_DIGITS]
     if len(prefix) < len(KEY_PREFIX) + 2:
         raise InvalidSpec("image ID too short", "give at least two digits")
-    found = [image_id for image_id in list_ids(paths) if image_id.startswith(prefix)]
+    found = [image_id for image_id in image_ids if image_id.startswith(prefix)]
     if not found:
         raise NotFound("no image IDs found", f"no image in the store begins with {prefix}")
     if len(found) > 1:
@@ -178,17 +182,50 @@ def find_by_name(paths: Paths, name: str, labels: Labels) -> StoredImage | None:
     When no version is asked for, one that was fetched as the latest goes before one that was not. One that is
     damaged is passed over.
     """
-    for image_id in ids_by_name(paths, name, labels):
-        with contextlib.suppress(NotFound, Corrupt):
-            return get_image(paths, image_id)
-    return None
+    return View(paths).find_by_name(name, labels)
 
 
 def ids_by_name(paths: Paths, name: str, labels: Labels) -> tuple[ImageID, ...]:
     """The same by the index alone, the best first: what is enough to remove an image."""
+    return _best(_entries(paths), name, labels)
+
+
+class View:
+    """The index as it was when something was first asked of it: it is read once, however many images are asked for."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._by_name: dict[str, list[_Entry]] | None = None
+        self._ids: tuple[ImageID, ...] | None = None
+        self._images: dict[ImageID, StoredImage] = {}
+
+    def find_by_name(self, name: str, labels: Labels) -> StoredImage | None:
+        """As find_by_name of this module."""
+        if self._by_name is None:
+            self._by_name = {}
+            for entry in _entries(self._paths):
+                self._by_name.setdefault(entry.name, []).append(entry)
+        for image_id in _best(self._by_name.get(name, ()), name, labels):
+            with contextlib.suppress(NotFound, Corrupt):
+                return self._get(image_id)
+        return None
+
+    def find_by_key(self, prefix_text: str) -> StoredImage:
+        """As find_by_key of this module. Raises InvalidSpec, NotFound, Corrupt."""
+        if self._ids is None:
+            self._ids = list_ids(self._paths)
+        return self._get(_of_key(self._ids, prefix_text))
+
+    def _get(self, image_id: ImageID) -> StoredImage:
+        if image_id not in self._images:
+            self._images[image_id] = get_image(self._paths, image_id)
+        return self._images[image_id]
+
+
+def _best(entries: Iterable[_Entry], name: str, labels: Labels) -> tuple[ImageID, ...]:
     wanted = set(labels.pairs)
     any_version = labels.get("version") is None
-    found = [entry for entry in _entries(paths) if entry.name == name and wanted <= set(entry.labels)]
+    found = [entry for entry in entries if entry.name == name and wanted <= set(entry.labels)]
     found.sort(key=lambda entry: (any_version and entry.latest, entry.import_time), reverse=True)
     return tuple(entry.id for entry in found)
 

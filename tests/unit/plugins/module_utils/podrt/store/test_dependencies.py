@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import collections
 import inspect
+import json
+import pathlib
 import sys
 
 import pytest
@@ -14,9 +17,19 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image i
     ImageManifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACIdentifier, ImageID
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, NotFound
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Corrupt,
+    InvalidSpec,
+    NotFound,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import reading
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import dependencies, index, trees
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
+    dependencies,
+    gc,
+    index,
+    trees,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import load
 
 pytestmark = pytest.mark.root
@@ -110,7 +123,7 @@ def test_a_circle_is_an_error_wherever_it_is_entered(paths, length):
             dependencies.flatten(paths, image)
         with pytest.raises(InvalidSpec, match="depends on itself"):
             dependencies.walk_missing(paths, image)
-        assert len(dependencies.present(paths, image)) == length + (image is top)
+        assert len(dependencies.present(index.View(paths), image)) == length + (image is top)
 
 
 def test_all_that_is_missing_is_told(paths):
@@ -122,3 +135,54 @@ def test_all_that_is_missing_is_told(paths):
     assert found == [(_id(1), _id(9)), (_id(2), _id(7)), (_id(1), _id(8))]
     with pytest.raises(NotFound, match="i1 needs i9"):
         dependencies.flatten(paths, top)
+
+
+@pytest.mark.finding("attack-F5")
+@pytest.mark.parametrize("count", [129, 60_000])
+def test_an_image_with_too_many_dependencies_never_gets_into_the_store(paths, make_aci, count):
+    data = make_aci({"name": "top", "dependencies": [{"imageName": "base"}] * count})
+    with pytest.raises(Corrupt, match=f"{count} dependencies are more than the 128"):
+        load(paths, data)
+    assert index.list_ids(paths) == ()
+
+
+@pytest.mark.finding("attack-F5")
+def test_one_that_is_in_the_store_already_is_damaged_and_can_be_removed(paths, make_aci):
+    image = load(paths, make_aci({"name": "top"}))
+    document = pathlib.Path(index.manifest_path(paths, image.id))
+    manifest = json.loads(document.read_bytes())
+    document.write_text(json.dumps({**manifest, "dependencies": [{"imageName": "top"}] * 60_000}))
+    assert index.list_images(paths) == ()
+    gc.remove_image(paths, index.id_by_key(paths, image.id))
+    assert index.list_ids(paths) == ()
+
+
+@pytest.mark.finding("attack-F5")
+def test_a_walk_reads_each_document_of_the_index_once(paths, monkeypatch):
+    """Also where each image names all below it by name and by ID, and twice."""
+    count = 20
+    for number in range(count):
+        top = put(paths, number, *range(number), *range(number))
+    manifest = top.manifest.replace(
+        dependencies=(
+            *top.manifest.dependencies,
+            *(Dependency(ACIdentifier(f"i{number}")) for number in range(count - 1)),
+        )
+    )
+    top = top.replace(manifest=manifest)
+    read: list[str] = []
+    whole = reading.read_bytes
+    monkeypatch.setattr(reading, "read_bytes", lambda path: read.append(path) or whole(path))
+    assert len(dependencies.flatten(paths, top)) == count
+    entries = [path for path in read if "/cas/index/" in path]
+    # Once to look for names, and once more for what the image itself holds.
+    assert max(collections.Counter(entries).values()) == 2
+    assert max(collections.Counter(set(read) - set(entries)).values()) == 1
+
+
+@pytest.mark.finding("attack-F5")
+def test_a_dependency_that_is_named_twice_is_stacked_where_it_is_topmost(paths):
+    put(paths, 2)
+    put(paths, 3)
+    top = put(paths, 1, 2, 3, 2)
+    assert [placed.image.id for placed in dependencies.flatten(paths, top)] == [_id(1), _id(2), _id(3)]
