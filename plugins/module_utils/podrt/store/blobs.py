@@ -44,11 +44,10 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
         root = workspace.make_root()
         manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what, allowance)
         image_id = ImageID.of_digest(digest.hexdigest())
+        layer = layers.seal(workspace, extraction, image_id)
+        workspace.sync()
         with adding(paths):
-            with layers.lock_layer(paths, image_id):
-                layer = layers.find_layer(paths, image_id)
-                if layer is None:
-                    layer = layers.commit(paths, workspace, extraction, image_id)
+            layers.place_first(paths, workspace, image_id)
             size = _put_blob(paths, image_id, f"{workspace.path}/blob") + layer.size
             return index.put_image(paths, image_id, manifest, (image_id,), size, latest=latest)
 

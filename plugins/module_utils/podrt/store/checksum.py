@@ -17,26 +17,48 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# How many files with several names are remembered at a time, some 60 MB of them.
+_MOST_REMEMBERED = 1 << 18
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class _Contents:
+    """The digests of files that have several names, so that one is read once: those asked for last are kept."""
+
+    def __init__(self) -> None:
+        self._by_inode: dict[tuple[int, int], bytes] = {}
+
+    def digest(self, fd: int, info: os.stat_result) -> bytes:
+        """The sha256 of what an open file holds."""
+        if info.st_nlink == 1:
+            return _digest(fd)
+        inode = info.st_dev, info.st_ino
+        found = self._by_inode.pop(inode, None) or _digest(fd)
+        self._by_inode[inode] = found
+        if len(self._by_inode) > _MOST_REMEMBERED:
+            del self._by_inode[next(iter(self._by_inode))]
+        return found
 
 
 def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
     """The sha512 of a sorted walk, in hex.
 
     digests: sha256 of the content of files without extended attributes, by path relative to the root, where they
-    are known; other files are read. Raises OSError.
+    are known; other files are read, once however many names they have. Raises OSError.
     """
     found = hashlib.sha512()
     fd = os.open(root, _DIRECTORY)
     try:
         found.update(_line("", os.fstat(fd), _xattrs(fd), b""))
-        _walk(fd, "", digests or {}, found)
+        _walk(fd, "", digests or {}, _Contents(), found)
     finally:
         os.close(fd)
     return found.hexdigest()
 
 
-def _walk(fd: int, path: str, digests: Mapping[str, bytes], found: hashlib._Hash) -> None:
+def _walk(
+    fd: int, path: str, digests: Mapping[str, bytes], contents: _Contents, found: hashlib._Hash
+) -> None:
     for name in sorted(os.listdir(fd)):
         info = os.stat(name, dir_fd=fd, follow_symlinks=False)
         child = f"{path}/{name}" if path else name
@@ -44,16 +66,16 @@ def _walk(fd: int, path: str, digests: Mapping[str, bytes], found: hashlib._Hash
             inner = os.open(name, _DIRECTORY, dir_fd=fd)
             try:
                 found.update(_line(child, info, _xattrs(inner), b""))
-                _walk(inner, child, digests, found)
+                _walk(inner, child, digests, contents, found)
             finally:
                 os.close(inner)
         else:
             known = digests.get(child) if stat.S_ISREG(info.st_mode) else None
-            content, xattrs = (known, b"") if known else _content(fd, name, info)
+            content, xattrs = (known, b"") if known else _content(fd, name, info, contents)
             found.update(_line(child, info, xattrs, content))
 
 
-def _content(fd: int, name: str, info: os.stat_result) -> tuple[bytes, bytes]:
+def _content(fd: int, name: str, info: os.stat_result, contents: _Contents) -> tuple[bytes, bytes]:
     """What a file holds, and its extended attributes."""
     if stat.S_ISLNK(info.st_mode):
         return os.fsencode(os.readlink(name, dir_fd=fd)), b""
@@ -61,7 +83,7 @@ def _content(fd: int, name: str, info: os.stat_result) -> tuple[bytes, bytes]:
         return b"%d" % info.st_rdev, b""
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
     try:
-        return _digest(file), _xattrs(file)
+        return contents.digest(file, info), _xattrs(file)
     finally:
         os.close(file)
 
