@@ -31,6 +31,7 @@ class Allowance:
         self._limits = limits or Limits()
         self._bytes = 0
         self._entries = 0
+        self._sent = 0
         self._counting = threading.Lock()
 
     @classmethod
@@ -45,26 +46,38 @@ class Allowance:
             if self._entries > self._limits.unpacked_entries:
                 raise _too_much(f"has more than {self._limits.unpacked_entries} entries", "unpacked_entries")
 
+    def count_sent(self, count: int) -> None:
+        """Count what came, before it is decompressed."""
+        with self._counting:
+            self._sent += count
+
     def take_bytes(self, count: int) -> None:
-        """Count what has been decompressed. Raises Corrupt."""
+        """Count what has been decompressed, all archives together. Raises Corrupt."""
         with self._counting:
             self._bytes += count
             if self._bytes > self._limits.unpacked_bytes:
                 raise _too_much(
                     f"comes to more than {self._limits.unpacked_bytes} bytes unpacked", "unpacked_bytes"
                 )
+            self.check_ratio(self._sent, self._bytes)
+
+    def check_ratio(self, sent: int, plain: int) -> None:
+        """Raise Corrupt when what was sent swells too far, be it one archive or all of the image."""
+        if plain > _RATIO_COUNTS_FROM and plain > self._limits.unpacked_ratio * sent:
+            raise _too_much(
+                f"swells to more than {self._limits.unpacked_ratio} times what was sent", "unpacked_ratio"
+            )
 
     def of_stream(self) -> Meter:
         """What counts one archive of the image."""
-        return Meter(self, self._limits.unpacked_ratio)
+        return Meter(self)
 
 
 class Meter:
     """One archive on its way through a decompressor."""
 
-    def __init__(self, allowance: Allowance, ratio: int) -> None:
+    def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
-        self._ratio = ratio
         self._sent = 0
         self._plain = 0
 
@@ -72,6 +85,7 @@ class Meter:
         """The same stream; what passes is what was sent."""
         for chunk in chunks:
             self._sent += len(chunk)
+            self._allowance.count_sent(len(chunk))
             yield chunk
 
     def plain(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -79,8 +93,7 @@ class Meter:
         for chunk in chunks:
             self._plain += len(chunk)
             self._allowance.take_bytes(len(chunk))
-            if self._plain > _RATIO_COUNTS_FROM and self._plain > self._ratio * self._sent:
-                raise _too_much(f"swells to more than {self._ratio} times what was sent", "unpacked_ratio")
+            self._allowance.check_ratio(self._sent, self._plain)
             yield chunk
 
 
