@@ -43,7 +43,10 @@ _STARTED = re.compile(r"/runtime/([^/]+)/podrt/launch[.]py")
 # A shell starts in 1 ms; Python finds its compiled files only beside a module that it imports, not a script.
 _LAUNCHER = """\
 #!/bin/sh
-# Written by stagecraft.pods.
+# Written by stagecraft.pods. Python would die of a directory.
+for fd in 0 1 2; do
+  [ -d "/proc/self/fd/$fd" ] && {{ echo "podctl: a standard file is a directory" >&2; exit 254; }}
+done
 exec {words} "$@"
 """
 

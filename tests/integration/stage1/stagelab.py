@@ -97,13 +97,18 @@ class LabPod:
         return self.lab.paths.pod("run", self.uuid)
 
     def start(
-        self, entry: str = "run", terminal: int | None = None, prefix: Sequence[str] = (), **words: object
+        self,
+        entry: str = "run",
+        terminal: int | None = None,
+        prefix: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
+        **words: object,
     ) -> subprocess.Popen[str]:
         """An entry in the background, on a terminal or with captured output. prefix: a command that runs it."""
         given = json.dumps([self.lab.paths.data, self.uuid, entry, words])
         process = subprocess.Popen(
             [*prefix, PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), given],
-            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdin=stdin if terminal is None else terminal,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,

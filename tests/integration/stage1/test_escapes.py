@@ -23,6 +23,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     PYTHON,
     LabPod,
     StageLab,
+    finish,
 )
 
 FDS = range(3, 24)
@@ -373,3 +374,61 @@ def test_no_file_appears_in_a_volume_because_of_a_link(
     assert (done.status, done.lines) == (254, [])
     assert "leads into a volume" in done.err
     assert os.listdir(tmp_path / "shared") == ["there"]
+
+
+OPENER = """while :; do for pid in /proc/[0-9]*; do
+if [ -f $pid/fd/0 ]; then (echo overwritten > $pid/fd/0) 2>&1; chmod 666 $pid/fd/0 2>&1; fi
+done; done"""
+
+
+@pytest.mark.finding("attack-F2")
+def test_a_file_that_a_command_reads_cannot_be_written_by_the_app(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    """Its offset is kept as well."""
+    precious = tmp_path / "precious"
+    precious.write_text("skip:of the operator\n")
+    precious.chmod(0o400)
+    pod = running(stage, **{"exec": ["/bin/sh", "-c", OPENER]})
+    script = 'read -r line; echo "$line"; sleep 1; (echo overwritten > /proc/self/fd/0) || echo refused'
+    with precious.open("r") as given:
+        os.lseek(given.fileno(), 5, os.SEEK_SET)
+        process = pod.start("enter", stdin=given.fileno(), app="main", argv=["/bin/sh", "-c", script])
+        assert finish(process).out.splitlines() == ["of the operator", "refused"]
+    assert pod.log().count("Read-only file system") >= 2
+    assert precious.read_text() == "skip:of the operator\n"
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o400
+
+
+@pytest.mark.finding("attack-F2")
+def test_a_file_that_an_interactive_app_reads_cannot_be_written(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("of the operator\n")
+    pod = stage.sh("cat; (echo overwritten > /proc/self/fd/0) 2>/dev/null || echo refused")
+    with precious.open("r+") as given:
+        done = finish(pod.start(stdin=given.fileno(), interactive=True))
+    assert done.out.splitlines() == ["of the operator", "refused"], done.err
+    assert precious.read_text() == "of the operator\n"
+
+
+@pytest.mark.finding("attack-F2")
+def test_no_directory_is_handed_to_a_command(stage: StageLab, secret: pathlib.Path) -> None:
+    given = ["/bin/sh", "-c", f'exec 3<{secret.parent}; LISTEN_FDS=1 exec "$@"', "sh"]
+    done = running(stage).call("enter", prefix=given, app="main", argv=["ls", "/proc/self/fd/3/"])
+    assert (done.status, done.out) == (254, "")
+    assert "descriptor 3 is a directory" in done.err
+
+
+@pytest.mark.finding("attack-F2")
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_no_directory_is_a_standard_file_of_podctl(number: int) -> None:
+    """Python itself would end with a traceback."""
+    podctl = pathlib.Path(__file__).resolve().parents[3] / "bin" / "podctl"
+    script = f'exec {number}</etc; exec "$0" list'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, podctl], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stdout) == (254, "")
+    assert done.stderr in ("podctl: a standard file is a directory\n", "")

@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Descriptors of directories that nobody can climb out of: of a copy of the mount, which hangs nowhere.
+"""Descriptors of a copy of the mount, which hangs nowhere: of directories that nobody can climb out of, and of files
+that nobody can open for writing.
 
 What a process has open, whoever may look into it can open as well, and then go up by "..", beyond any chroot. In a
 detached mount there is no up. Source: open_tree(2), path_resolution(7).
@@ -23,3 +24,20 @@ def open_detached(dir_fd: int, name: str = ".", *, read_only: bool = False) -> i
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree)
     finally:
         os.close(tree)
+
+
+def read_only_copy(fd: int) -> int:
+    """A new descriptor of a file, at the same offset, that cannot be had for writing by opening it again.
+
+    What may look into a process opens by /proc what that has open, and for writing wherever the mount allows it.
+    Raises OSError, EINVAL for a file that is in no mount of this namespace.
+    """
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH
+    tree = syscalls.open_tree(fd, "", flags)
+    try:
+        syscalls.mount_setattr(tree, 0, syscalls.MOUNT_ATTR_RDONLY)
+        copy = os.open(f"/proc/self/fd/{tree}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    finally:
+        os.close(tree)
+    os.lseek(copy, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
+    return copy

@@ -21,6 +21,7 @@ from ..pod import cgroups, documents
 from ..value import Value
 from .app import set_oom_score
 from .command import Command
+from .given import protect_given
 from .inputs import is_docker, read_filter
 from .program import execute_module
 from .sandbox import AppInput, launch_of
@@ -67,11 +68,13 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
+    passed = _passed()
+    protect_given(passed)
     try:
         # Whichever process has the number from now on, the kernel joins no namespace of another.
         fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
         launch = _launch(pod, entry.app)
-        command = _command(pod, entry, launch, pid)
+        command = _command(pod, entry, launch, pid, passed)
         # Here already, since no file can be written to later on.
         _take_oom_score(launch, pid)
         _look_only()
@@ -81,7 +84,7 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
         raise HostFailure.of(f'cannot enter app "{entry.app}" of pod "{pod.uuid}"', err) from err
 
 
-def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
+def _command(pod: Pod, entry: Entry, launch: Launch, pid: int, passed: int) -> Command:
     return Command(
         app=entry.app,
         root=pod.dir.app_root(entry.app),
@@ -96,7 +99,7 @@ def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
         no_new_privs=launch.no_new_privs and not entry.privileged,
         filter=b"" if entry.privileged else launch.filter,
         pid=pid,
-        passed=_passed(),
+        passed=passed,
     )
 
 

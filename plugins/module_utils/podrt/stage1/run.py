@@ -34,6 +34,10 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
         from .terminal import Terminal
 
         terminal = Terminal()
+    if interactive:
+        from .given import protect_given  # other pods get no file of the caller to read
+
+        protect_given()
     request = Request(host, uuid, lock_fd, detach, not interactive, terminal)
     if detach:
         start(request)
