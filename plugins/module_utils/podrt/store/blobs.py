@@ -84,7 +84,7 @@ def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
     """
     path = index.blob_path(paths, image_id)
     try:
-        reader = tar.TarReader(stream.file_chunks(path))
+        reader = tar.TarReader(stream.stored_chunks(path, Allowance.configured(paths)))
         for entry in reader:
             if entry.kind == tar.FILE and extract.clean(entry.name) == "manifest":
                 what = f"the manifest of image {image_id}"
@@ -110,8 +110,8 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
         if layers.has_layer(paths, image_id):
             return
         digest = hashlib.sha512()
-        chunks = stream.hashed(stream.file_chunks(index.blob_path(paths, image_id)), digest)
         allowance = Allowance.configured(paths)
+        chunks = stream.hashed(stream.stored_chunks(index.blob_path(paths, image_id), allowance), digest)
         _manifest_again, extraction = _unpack(chunks, workspace.make_root(), f"image {image_id}", allowance)
         if ImageID.of_digest(digest.hexdigest()) != image_id:
             raise Corrupt(

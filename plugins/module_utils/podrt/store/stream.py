@@ -11,7 +11,7 @@ import queue
 import threading
 
 from ..errors import Corrupt, Unsupported, Untrusted, reason_of
-from ..host import programs
+from ..host import programs, reading
 from . import tar
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import hashlib
     import zlib
     from collections.abc import Iterator
+    from io import FileIO
     from types import ModuleType
     from typing import Protocol
 
@@ -62,11 +63,29 @@ _SMALLEST_MEMBER = 256
 def file_chunks(path: str) -> Iterator[bytes]:
     """The content of a file. Raises OSError."""
     with open(path, "rb", buffering=0) as file:
-        while True:
-            chunk = file.read(BLOCK)
-            if not chunk:
-                return
-            yield chunk
+        yield from _chunks(file)
+
+
+def stored_chunks(path: str, allowance: Allowance) -> Iterator[bytes]:
+    """The content of a file of the store, which may be damaged: a regular one, as far as the image may grow.
+
+    Raises FileNotFoundError, Corrupt, OSError.
+    """
+    meter = allowance.of_stream()
+    try:
+        fd = reading.open_regular(path)
+    except Corrupt as err:
+        raise Corrupt(err.message, "remove the image and fetch it again", path=path) from err
+    with open(fd, "rb", buffering=0) as file:
+        yield from meter.plain(meter.sent(_chunks(file)))
+
+
+def _chunks(file: FileIO) -> Iterator[bytes]:
+    while True:
+        chunk = file.read(BLOCK)
+        if not chunk:
+            return
+        yield chunk
 
 
 def hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
