@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 
-from ..errors import Conflict
+from ..errors import Conflict, Corrupt, reason_of
 from .files import make_dirs
 
 TYPE_CHECKING = False
@@ -78,15 +78,30 @@ class FileLock:
 
 
 def open_for_lock(path: str) -> int:
-    """Open a file or directory to lock it, making a missing file and its directory. The caller closes."""
+    """Open a file or directory to lock it, making a missing file and its directory. The caller closes.
+
+    Raises Corrupt, OSError.
+    """
     flags = os.O_RDONLY | os.O_CLOEXEC
     if os.path.isdir(path):
         return os.open(path, flags | os.O_DIRECTORY)
     try:
-        return os.open(path, flags | os.O_CREAT, 0o600)
+        return _open_file(path, flags)
     except FileNotFoundError:
         make_dirs(os.path.dirname(path))
-        return os.open(path, flags | os.O_CREAT, 0o600)
+        return _open_file(path, flags)
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open or make the file of a lock; a pipe in its place is not waited for. Raises Corrupt naming it."""
+    try:
+        return os.open(path, flags | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    except OSError as err:
+        if err.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR):
+            raise
+        raise Corrupt(
+            f"cannot lock {path}: {reason_of(err)}", f"it is no file: remove {path}", path=path
+        ) from err
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, Corrupt
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 
 
@@ -45,3 +45,19 @@ def test_a_lock_is_had_soon_after_it_was_let_go(tmp_path: pathlib.Path) -> None:
     with FileLock(path, timeout=5):
         assert 0.05 < time.monotonic() - began < 1
     let_go.join()
+
+
+@pytest.mark.finding("attack-F17")
+def test_what_cannot_be_the_file_of_a_lock_is_named_with_the_cure(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "lock"
+    path.symlink_to(path)
+    with pytest.raises(Corrupt, match=r"cannot lock .*/lock: too many levels") as caught, FileLock(str(path)):
+        pass
+    assert caught.value.hint == f"it is no file: remove {path}"
+
+
+@pytest.mark.finding("attack-F17")
+def test_a_pipe_in_the_place_of_a_lock_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    with FileLock(str(tmp_path / "lock"), timeout=0.1):
+        pass
