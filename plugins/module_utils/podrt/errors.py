@@ -35,7 +35,7 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(
         character
         if character in keep or character.isprintable()
-        else character.encode("unicode_escape").decode()
+        else ascii(character)[1:-1]  # no codec, which could not be imported in the root of an app
         for character in text
     )
 

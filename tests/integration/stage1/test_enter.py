@@ -180,9 +180,10 @@ def test_a_command_is_run_as_whoever_is_asked_for(
         ({"user": "4294967295"}, "out of range"),
         ({"working_directory": "/nosuch"}, 'cannot use the working directory "/nosuch"'),
         ({"working_directory": "/proc/1/root"}, 'cannot use the working directory "/proc/1/root"'),
+        ({"working_directory": "/\x1b[2J\x9b"}, r'cannot use the working directory "/\x1b[2J\x9b"'),
         ({"app": "other"}, 'no app "other"'),
     ],
-    ids=["user", "group", "number", "missing", "outside", "app"],
+    ids=["user", "group", "number", "missing", "outside", "control", "app"],
 )
 def test_what_cannot_be_is_one_line(stage: StageLab, entry: dict[str, object], said: str) -> None:
     done = running(stage).call("enter", **{"app": "main", "argv": ["true"], **entry})

@@ -226,13 +226,19 @@ def test_teardown_leaves_nothing_and_may_be_repeated(stage: StageLab) -> None:
     [
         ({"exec": ["/bin/nosuch"]}, 203, 'Unable to open "/bin/nosuch": No such file or directory'),
         ({"exec": ["true"], "workingDirectory": "/nosuch"}, 200, "working directory"),
+        pytest.param(
+            {"exec": ["true"], "workingDirectory": "/\x1b[2J\x7f\x9b\u202e"},
+            200,
+            r'cannot use the working directory "/\x1b[2J\x7f\x9b\u202e"',
+            marks=pytest.mark.finding("attack-F13"),
+        ),
         (
             {"exec": ["true"], "eventHandlers": [{"name": "pre-start", "exec": ["false"]}]},
             1,
             "pre-start handler ended with status 1",
         ),
     ],
-    ids=["exec", "working directory", "pre-start"],
+    ids=["exec", "working directory", "control characters", "pre-start"],
 )
 def test_an_app_that_does_not_start_fails_a_detached_start(
     stage: StageLab, script: dict[str, object], status: int, reason: str

@@ -136,8 +136,18 @@ def as_json(value: object, how: str) -> str:
     if how not in FORMATS:
         raise InvalidSpec(f"Invalid format option: {how}", f"use {' or '.join(FORMATS)}")
     if how == "json-pretty":
-        return json.dumps(value, indent="\t", ensure_ascii=False)
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return _visible(json.dumps(value, indent="\t", ensure_ascii=False))
+    return _visible(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+
+def _visible(text: str) -> str:
+    """The same JSON for people to see: what is no visible character, which only its texts have, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character in "\n\t" or character.isprintable() else json.dumps(character)[1:-1]
+        for character in text
+    )
 
 
 def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:

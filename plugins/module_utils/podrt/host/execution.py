@@ -10,7 +10,7 @@ import os
 import stat
 import struct
 
-from ..errors import InvalidSpec, NotFound
+from ..errors import InvalidSpec, NotFound, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def complaint(path: str, root: AppRoot | None = None) -> str:
 def why_not(path: str, err: OSError) -> str:
     """What execve's refusal means for a user."""
     if err.errno == errno.ENOEXEC:
-        return f'"{_shown(path)}" has an unsupported file type'
+        return f'"{printable(path)}" has an unsupported file type'
     if err.errno in (errno.EACCES, errno.EPERM):
-        return f'"{_shown(path)}" is not executable'
-    return f'Unable to open "{_shown(path)}": {err.strerror}'
+        return f'"{printable(path)}" is not executable'
+    return f'Unable to open "{printable(path)}": {err.strerror}'
 
 
 def pass_on(status: int) -> int:
@@ -133,21 +133,16 @@ def _look(root: AppRoot, path: str) -> tuple[str, str]:
     """What is wrong with a file, and which interpreter it needs."""
     try:
         if not stat.S_ISREG(root.look(path).st_mode) or not root.may_execute(path):
-            return f'"{_shown(path)}" is not executable', ""
+            return f'"{printable(path)}" is not executable', ""
         fd = root.open(path)
     except PermissionError:
         return "", ""  # what may be executed need not be readable
     except OSError as err:
-        return f'Unable to open "{_shown(path)}": {err.strerror}', ""
+        return f'Unable to open "{printable(path)}": {err.strerror}', ""
     try:
         return "", _interpreter(fd)
     finally:
         os.close(fd)
-
-
-def _shown(path: str) -> str:
-    """A path with what cannot be seen made visible: a script with lines of CR LF needs "/bin/sh\\r"."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in path)
 
 
 def _interpreter(fd: int) -> str:

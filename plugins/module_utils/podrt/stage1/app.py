@@ -19,7 +19,7 @@ import os
 import sys
 import termios
 
-from ..errors import HostFailure, PodError
+from ..errors import HostFailure, PodError, printable
 from ..host import syscalls
 from ..host.execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
 from ..host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, MS_REC, MS_SHARED, MS_SLAVE
@@ -274,16 +274,17 @@ def go_to(path: str) -> None:
 
     Raises NotStarted.
     """
+    shown = printable(path)
     try:
         os.chdir(path)
         inside = os.getcwd().startswith("/")
     except OSError as err:
         raise NotStarted(
-            f'cannot use the working directory "{path}": {err.strerror}', CHDIR_FAILED, "working_dir"
+            f'cannot use the working directory "{shown}": {err.strerror}', CHDIR_FAILED, "working_dir"
         ) from err
     if not inside:
         raise NotStarted(
-            f'cannot use the working directory "{path}": it is outside of the app',
+            f'cannot use the working directory "{shown}": it is outside of the app',
             CHDIR_FAILED,
             "working_dir",
         )
@@ -292,7 +293,7 @@ def go_to(path: str) -> None:
 def complain(text: str) -> None:
     """Tell on standard error, be it as it may."""
     try:  # noqa: SIM105  # contextlib takes 3 ms of each start
-        os.write(2, f"Error: {text}\n".encode(errors="replace"))
+        os.write(2, f"Error: {printable(text)}\n".encode(errors="replace"))
     except OSError:
         pass
 

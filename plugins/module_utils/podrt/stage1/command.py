@@ -18,7 +18,7 @@ import resource
 import termios
 
 from ..appc.capabilities import mask_of
-from ..errors import PodError
+from ..errors import PodError, printable
 from ..host import syscalls
 from ..host.execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
 from ..host.identity import identity_of
@@ -209,6 +209,6 @@ def _is_more(one: int, other: int) -> bool:
 
 def _fail(text: str) -> NoReturn:
     try:
-        os.write(2, f"enter: {text}\n".encode(errors="replace"))
+        os.write(2, f"enter: {printable(text)}\n".encode(errors="replace"))
     finally:
         os._exit(EXEC_FAILED)

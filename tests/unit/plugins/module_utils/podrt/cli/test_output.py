@@ -197,3 +197,14 @@ def test_names_come_after_all_that_scripts_of_rkt_know() -> None:
         assert list_header(full=full, names=True) == [*list_header(full=full), "NAME"]
     assert status_lines(named) == [*status_lines(other), "name=My_App.v2"]
     assert pod_json(named, Paths()) == {**pod_json(other, Paths()), "pod_name": "My_App.v2"}
+
+
+@pytest.mark.finding("attack-F13")
+@pytest.mark.parametrize("how", ["json", "json-pretty"])
+def test_json_shows_no_character_that_cannot_be_seen_and_says_the_same(how):
+    odd = [chr(code) for code in (*range(0x300), *range(0x2000, 0x2070), 0xFEFF, 0xD800, 0xE0001, 0x1F600)]
+    value = {"".join(odd): ["".join(odd), "caf\u00e9 \u65e5\u672c"]}
+    text = as_json(value, how)
+    assert json.loads(text) == value
+    assert "caf\u00e9 \u65e5\u672c" in text
+    assert [character for character in text if not character.isprintable() and character not in "\n\t"] == []
