@@ -203,8 +203,8 @@ def test_names_come_after_all_that_scripts_of_rkt_know() -> None:
 @pytest.mark.parametrize("how", ["json", "json-pretty"])
 def test_json_shows_no_character_that_cannot_be_seen_and_says_the_same(how):
     odd = [chr(code) for code in (*range(0x300), *range(0x2000, 0x2070), 0xFEFF, 0xD800, 0xE0001, 0x1F600)]
-    value = {"".join(odd): ["".join(odd), "caf\u00e9 \u65e5\u672c"]}
+    value = {"".join(odd): ["".join(odd), "\u65e5\u672c"]}
     text = as_json(value, how)
     assert json.loads(text) == value
-    assert "caf\u00e9 \u65e5\u672c" in text
+    assert "\u65e5\u672c" in text
     assert [character for character in text if not character.isprintable() and character not in "\n\t"] == []
