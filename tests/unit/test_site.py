@@ -54,13 +54,12 @@ def test_loops_go_over_names(play: dict[str, Any]) -> None:
     ] == []
 
 
-@pytest.mark.parametrize("name", ["playbooks", "roles", "extensions"])
-def test_no_template_means_a_method_of_a_mapping_by_the_name_of_a_key(name: str) -> None:
-    methods = "|".join(method for method in dir(dict) if not method.startswith("_"))
-    found = [
-        (path.name, expression)
-        for path in (CHECKOUT / name).rglob("*.y*ml")
-        for expression in re.findall(r"{[{%].*?[%}]}", path.read_text(), re.DOTALL)
-        if re.search(rf"\.({methods})\b(?!\()", expression)
-    ]
-    assert found == []
+@pytest.mark.parametrize("name", LISTS)
+def test_a_key_named_as_a_method_of_mappings_is_got_as_a_key(play: dict[str, Any], name: str) -> None:
+    # Of an entry without the key, jinja takes entry.update and entry['update'] alike for the method.
+    module = "stagecraft.pods." + LISTS[name].__name__.rpartition(".")[2]
+    [task, *_more] = [task for task in play["tasks"] if module in task]
+    [entry] = task["vars"]
+    for key, template in task[module].items():
+        if hasattr(dict, key):
+            assert template == f"{{{{ {entry}.get('{key}', omit) }}}}"
