@@ -10,12 +10,11 @@ import os
 import tarfile
 from importlib import metadata
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from packaging.requirements import Requirement
 
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PODRT = os.path.join(_PLUGINS, "module_utils", "podrt")
@@ -60,6 +59,8 @@ def libraries_hash() -> str:
 
 def requirements() -> list[Requirement]:
     """The libraries that hosts need, sorted by name."""
+    from packaging.requirements import Requirement  # ansible-core brings it
+
     with open(REQUIREMENTS, encoding="utf-8") as file:
         lines = [line.partition("#")[0].strip() for line in file]
     return sorted((Requirement(line) for line in lines if line), key=lambda wanted: wanted.name)
@@ -99,6 +100,8 @@ def _library_files(library: metadata.Distribution) -> Iterator[tuple[str, str]]:
 
 
 def _oldest_python(library: metadata.Distribution) -> str:
+    from packaging.specifiers import SpecifierSet
+
     allowed = SpecifierSet(library.metadata.get("Requires-Python") or "")
     minor = next((minor for minor in range(_OLDEST, _NEWEST) if allowed.contains(f"3.{minor}.99")), _OLDEST)
     return f"{library.metadata['Name']} {library.version} 3.{minor}\n"

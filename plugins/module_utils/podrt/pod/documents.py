@@ -75,8 +75,14 @@ def read_outline(pod: PodDir) -> Outline:
     name, seconds = members.get("name"), members.get("stopTimeout")
     return Outline(
         name if isinstance(name, str) and _NAME.fullmatch(name) else "",
-        seconds if type(seconds) is int and 0 <= seconds <= LONGEST_WAIT else STOP_TIMEOUT,
+        _wait_of(seconds),
     )
+
+
+def _wait_of(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LONGEST_WAIT:
+        return value
+    return STOP_TIMEOUT
 
 
 def _parsed(pod: PodDir, path: str) -> object:

@@ -62,17 +62,21 @@ class _Called(Exception):
 def specs() -> Iterator[tuple[str, dict[str, Any]]]:
     """The argument specification of every module."""
     for module in MODULES:
-        with pytest.MonkeyPatch.context() as patch:
-            found: list[dict[str, Any]] = []
+        yield module.__name__.rpartition(".")[2], spec_of(module)
 
-            def called(*args: Any, found: list[dict[str, Any]] = found, **options: Any) -> None:
-                found.append(options["argument_spec"] if "argument_spec" in options else args[1])
-                raise _Called
 
-            patch.setattr(module, "Module" if module is pod_runtime else "run_module", called)
-            with pytest.raises(_Called):
-                module.main()
-        yield module.__name__.rpartition(".")[2], found[0]
+def spec_of(module: Any) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    def called(*args: Any, **options: Any) -> None:
+        found.append(options["argument_spec"] if "argument_spec" in options else args[1])
+        raise _Called
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Module" if module is pod_runtime else "run_module", called)
+        with pytest.raises(_Called):
+            module.main()
+    return found[0]
 
 
 def places(spec: dict[str, Any], within: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:

@@ -105,8 +105,9 @@ def test_each_family_is_in_the_result_as_it_was_raised(stage0: Stage0Lab, kind: 
 
 
 def iter_plan(*changes: Change) -> Any:
-    for change in changes:  # noqa: UP028  # a plan hears what came of each
-        yield change
+    for change in changes:
+        applied = yield change
+        assert applied is True
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
