@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
@@ -104,3 +105,31 @@ def test_a_post_stop_that_cannot_be_started_is_told_in_the_log_and_the_pod_goes_
     assert pod.call("stop", force=False).status == 0
     pod.wait_ended()
     assert pod.statuses() == {"one": 0, "two": 0}
+
+
+@pytest.mark.finding("attack-F3")
+@pytest.mark.parametrize("user", ["root", "worker"])
+@pytest.mark.parametrize("filtered", [True, False])
+def test_a_handler_that_may_trace_finds_no_more_rights_in_what_waits_for_it(
+    stage: StageLab, user: str, filtered: bool
+) -> None:
+    """It could write into the memory of that, and be what that is."""
+    isolators: list[dict[str, object]] = [
+        {
+            "name": "os/linux/capabilities-retain-set",
+            "value": {"set": ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"]},
+        },
+    ]
+    if not filtered:
+        isolators.append({"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}})
+    look = "grep -E '^(Uid|CapInh|CapPrm|CapEff|CapBnd|CapAmb):' /proc/{}/status"
+    attack = "sleep 0.2; " + look.format("$PPID") + "; mkdir /made; chmod 777 /made"
+    app: dict[str, object] = {"user": user, "group": "root", "workingDirectory": "/made"}
+    more = {"eventHandlers": [handler("pre-start", attack)], "isolators": isolators}
+    done = stage.run(f"{look.format('self')}; pwd; grep Seccomp: /proc/self/status", **app, **more)
+    assert len(done.lines) == 14, done.text + done.err
+    assert done.lines[:6] == done.lines[6:12]
+    assert done.lines[12:] == ["/made", f"Seccomp:\t{2 if filtered else 0}"]
+    rights = dict(line.split(":\t") for line in done.lines[:6])
+    assert int(rights["CapBnd"], 16) == mask_of(("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"))
+    assert int(rights["CapPrm"], 16) == (int(rights["CapBnd"], 16) if user == "root" else 0)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _UMASK = 0o022
 _SETUP_FAILED = 254
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-_CAP_SYS_ADMIN = 1 << 21
+_SYS_PTRACE, _CAP_SYS_ADMIN = 1 << 19, 1 << 21
 # The C library keeps these two for its threads; whoever started us may still have had them ignored.
 _RESERVED_SIGNALS = (32, 33)
 
@@ -174,7 +174,8 @@ def join_groups(procs: tuple[int, ...]) -> None:
 def set_oom_score(score: int) -> None:
     """How readily the kernel ends this process for memory, -1000 to 1000. Raises HostFailure."""
     try:
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        # Were it not what it is meant to be, it could be a pipe that lets us wait.
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         os.write(fd, str(score).encode())
         os.close(fd)
     except OSError as err:
@@ -224,7 +225,7 @@ def leave_keyring() -> None:
 def run_handler(handler: Handler) -> None:
     """Become an event handler: root, within the app's bounds and filter, in the root that this process is in."""
     leave_keyring()
-    take_identity(handler.bounding, (0, 0, ()))
+    take_identity(handler.bounding, (0, 0, ()), may_load=False)
     path = handler.argv[0]
     wrong = complaint(path)
     try:
@@ -335,15 +336,16 @@ def _become(wires: Wires) -> None:
     syscalls.close_range(wires.exec + 1, _LAST_FD)
     if leave == sync.REHEARSE:
         _rehearse(process)
+    if process.oom_score_adj is not None:
+        set_oom_score(process.oom_score_adj)
     if process.pre_start:
         _pre_start(process)
     os.setsid()
     if wires.tty >= 0:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    if process.oom_score_adj is not None:
-        set_oom_score(process.oom_score_adj)
     _settle(process)
-    confine(process.filter, no_new_privs=process.no_new_privs or bool(process.filter and process.identity[0]))
+    strict = bool(process.filter) and (process.identity[0] != 0 or not _may_load(process))
+    confine(process.filter, no_new_privs=process.no_new_privs or strict)
     try:
         os.execve(process.argv[0], process.argv, dict(process.environment))
     except OSError as err:
@@ -360,10 +362,20 @@ def _rehearse(process: AppProcess) -> NoReturn:
 def _settle(process: AppProcess) -> None:
     """Go where the app works, as its user, and find its program there. Raises NotStarted."""
     go_to(process.working_directory)
-    take_identity(process.bounding, process.identity)
+    if not process.pre_start:
+        _lose_privileges(process)
     wrong = complaint(process.argv[0])
     if wrong:
         raise NotStarted(wrong, EXEC_FAILED, "exec")
+
+
+def _lose_privileges(process: AppProcess) -> None:
+    take_identity(process.bounding, process.identity, may_load=_may_load(process))
+
+
+def _may_load(process: AppProcess) -> bool:
+    """Whether the filter is loaded with CAP_SYS_ADMIN, which a handler that may trace would get hold of."""
+    return bool(process.filter) and not (process.pre_start and process.bounding & _SYS_PTRACE)
 
 
 def _hear(told: int) -> AppProcess:
@@ -391,25 +403,34 @@ def _stdio(wires: Wires) -> None:
 
 
 def _pre_start(process: AppProcess) -> None:
-    """Run the handler as root in the app's root, however long it takes. Source: behaviours C18."""
+    """Run the handler as root in the app's root, however long it takes, and be the app's user from then on.
+
+    What waits for it has no more privileges than the app by then: a handler may be able to trace.
+    Source: behaviours C18, attack-F3.
+    """
+    leave, given = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         try:
-            run_handler(
-                Handler(
-                    process.pre_start,
-                    process.environment,
-                    process.bounding,
-                    process.no_new_privs,
-                    process.filter,
-                )
-            )
+            os.close(given)
+            if os.read(leave, 1):
+                run_handler(_handler_of(process))
         finally:
             os._exit(EXEC_FAILED)
+    _lose_privileges(process)
+    os.write(given, b"g")
+    os.close(given)
+    os.close(leave)
     _pid, status = os.waitpid(pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:
         raise NotStarted(f"the pre-start handler ended with status {code}", code)
+
+
+def _handler_of(process: AppProcess) -> Handler:
+    return Handler(
+        process.pre_start, process.environment, process.bounding, process.no_new_privs, process.filter
+    )
 
 
 def _is_capability(number: int) -> bool:
