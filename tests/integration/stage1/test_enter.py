@@ -147,6 +147,20 @@ def test_who_may_trace_others_finds_no_more_rights_in_a_command_than_it_has(stag
 
 
 @pytest.mark.finding("attack-F2")
+@pytest.mark.parametrize("user", ["", "worker"])
+def test_a_command_in_one_app_shows_no_more_rights_to_another_that_may_trace(
+    stage: StageLab, user: str
+) -> None:
+    sleeper = {"exec": ["/bin/sh", "-c", "sleep 600"]}
+    tracer = {**sleeper, "isolators": [retain("CAP_SYS_PTRACE", "CAP_KILL")]}
+    pod = stage.pod({"main": {**sleeper, "isolators": [retain("CAP_CHOWN")]}, "tracer": tracer})
+    assert pod.call(detach=True).status == 0
+    found = dict(line.split(":\t") for line in enter(pod, LOOK, user=user))
+    assert int(found["CapPrm"], 16) == (0 if user else mask_of(("CAP_CHOWN",)))
+    assert (found["Seccomp"], found["NoNewPrivs"]) == ("2", "1")
+
+
+@pytest.mark.finding("attack-F2")
 @pytest.mark.behaviour("C15")
 @pytest.mark.parametrize(
     ("entry", "said"),

@@ -17,7 +17,6 @@ import os
 import resource
 import termios
 
-from ..appc.capabilities import mask_of
 from ..errors import PodError, printable
 from ..host import syscalls
 from ..host.execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
@@ -53,7 +52,6 @@ _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 # Where a terminal of the caller is, in the order in which one would show what the command says.
 _STDIO = (1, 2, 0)
-_SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
 _UMASK = 0o022
 # Source: getrlimit(2), linux/resource.h.
 _LIMITS = range(16)
@@ -63,7 +61,7 @@ class Command(Value):
     """What is run, where, as which user and within which bounds.
 
     docker: see identity_of. pid: the pod's PID 1, whose limits the app was started with. passed: how many descriptors
-    from 3 on are the command's.
+    from 3 on are the command's. traced: whether an app of the pod may look into processes that can do more than it can.
     """
 
     app: str
@@ -78,6 +76,7 @@ class Command(Value):
     bounding: int
     no_new_privs: bool
     filter: bytes
+    traced: bool
     pid: int
     passed: int
 
@@ -162,13 +161,13 @@ def _settle(command: Command) -> str:
     path = program_path(root, command.argv[0], search, command.working_directory)
     os.close(fd)
     go_to(command.working_directory)
-    take_identity(command.bounding, (who.uid, who.gid, who.groups), may_load=not _needs_no_new_privs(command))
+    take_identity(command.bounding, (who.uid, who.gid, who.groups), may_load=_may_load(command))
     return path
 
 
-def _needs_no_new_privs(command: Command) -> bool:
-    """Whether the filter is loaded without CAP_SYS_ADMIN: who may trace would get that otherwise."""
-    return command.no_new_privs or bool(command.filter and command.bounding & _SYS_PTRACE)
+def _may_load(command: Command) -> bool:
+    """Whether the filter is loaded with CAP_SYS_ADMIN: an app that may trace would get hold of that."""
+    return bool(command.filter) and not (command.no_new_privs or command.traced)
 
 
 def _execute(command: Command, path: str, *, on_terminal: bool) -> NoReturn:
@@ -179,8 +178,8 @@ def _execute(command: Command, path: str, *, on_terminal: bool) -> NoReturn:
             fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
         default_signals()
         wrong = complaint(path)
-        strict = _needs_no_new_privs(command) or bool(command.filter and os.getuid())
-        confine(command.filter, no_new_privs=strict, passed=command.passed)
+        strict = bool(command.filter) and (command.traced or os.getuid() != 0)
+        confine(command.filter, no_new_privs=command.no_new_privs or strict, passed=command.passed)
     except OSError as err:
         _fail(f'cannot enter app "{command.app}": {err.strerror}')
     try:

@@ -12,7 +12,7 @@ import errno
 import marshal
 import os
 
-from ..appc.capabilities import EVERY, mask_of
+from ..appc.capabilities import EVERY, bounding_set, mask_of
 from ..errors import Conflict, HostFailure, NotFound
 from ..host import syscalls
 from ..host.reading import kernel_text, read_bytes
@@ -31,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from .sandbox import Launch
@@ -68,13 +69,14 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
-    passed = _passed()
-    protect_given(passed)
+    protect_given(_passed())
     try:
         # Whichever process has the number from now on, the kernel joins no namespace of another.
         fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
-        launch = _launch(pod, entry.app)
-        command = _command(pod, entry, launch, pid, passed)
+        manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
+        launch = _launch(pod, entry.app, manifest, insecure)
+        traced = any(_may_trace(app, insecure) for app in manifest.apps)
+        command = _command(pod, entry, launch, pid).replace(traced=traced)
         # Here already, since no file can be written to later on.
         _take_oom_score(launch, pid)
         _look_only()
@@ -84,7 +86,7 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
         raise HostFailure.of(f'cannot enter app "{entry.app}" of pod "{pod.uuid}"', err) from err
 
 
-def _command(pod: Pod, entry: Entry, launch: Launch, pid: int, passed: int) -> Command:
+def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
     return Command(
         app=entry.app,
         root=pod.dir.app_root(entry.app),
@@ -98,17 +100,25 @@ def _command(pod: Pod, entry: Entry, launch: Launch, pid: int, passed: int) -> C
         bounding=EVERY if entry.privileged else launch.bounding,
         no_new_privs=launch.no_new_privs and not entry.privileged,
         filter=b"" if entry.privileged else launch.filter,
+        traced=True,  # until the other apps have been looked at
         pid=pid,
-        passed=passed,
+        passed=_passed(),
     )
 
 
-def _launch(pod: Pod, name: str) -> Launch:
+def _may_trace(app: RuntimeApp, insecure: tuple[str, ...]) -> bool:
+    """Whether an app may look into processes that can do more than itself; yes where nothing tells."""
+    given = app.app
+    return not given or bool(
+        bounding_set(given.isolators, insecure="capabilities" in insecure) & mask_of(("CAP_SYS_PTRACE",))
+    )
+
+
+def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...]) -> Launch:
     """How the app was started. Raises PodError, OSError."""
-    app = next((app for app in documents.read_manifest(pod.dir).apps if app.name == name), None)
+    app = next((app for app in manifest.apps if app.name == name), None)
     if app is None or app.app is None:
         raise NotFound(f'pod "{pod.uuid}" has no app "{name}"')
-    insecure = documents.read_runspec(pod.dir).insecure
     docker = is_docker(documents.read_app_manifest(pod.dir, name))
     given = AppInput(name, filter=read_filter(pod.dir, app), docker=docker)
     launch = launch_of(app.app, given, insecure)
