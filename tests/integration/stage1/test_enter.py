@@ -269,3 +269,32 @@ def test_a_command_that_is_asked_to_end_is_told(stage: StageLab) -> None:
         ["ps", "-e", "-o", "args"], capture_output=True, text=True, check=True, timeout=10
     )
     assert "touch /ready" not in listed.stdout
+
+
+LIMIT = """import resource, sys, time
+try:
+    resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))
+    print("lowered", flush=True)
+except PermissionError:
+    print("refused", flush=True)
+sys.stdin.close()
+time.sleep(2)
+print("said later", flush=True)
+raise SystemExit(7)"""
+
+
+@pytest.mark.finding("attack-F7")
+@pytest.mark.parametrize("filtered", [True, False])
+def test_an_app_that_is_root_ends_no_pod_by_the_limits_of_its_first_process(
+    stage: StageLab, filtered: bool
+) -> None:
+    """The default filter refuses; without one the pod is supervised to its end, and can be entered."""
+    for name in ("lib", "lib64"):
+        (stage.tree / name).symlink_to(f"usr/{name}")
+    pod = running(stage, isolators=[] if filtered else ANYTHING, **python(LIMIT))
+    eventually(lambda: ("refused" if filtered else "lowered") in pod.log())
+    done = pod.call("enter", app="main", argv=["/bin/busybox", "echo", "entered"])
+    assert (done.status, done.out) == (0, "entered\n"), done.err
+    pod.wait_ended()
+    assert "said later" in pod.log()
+    assert pod.statuses() == {"main": 7}

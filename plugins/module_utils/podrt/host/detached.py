@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Descriptors of a copy of the mount, which hangs nowhere: of directories that nobody can climb out of, and of files
-that nobody can open for writing.
+"""Descriptors of a copy of the mount, which hangs nowhere: of directories that have no way up, and of files that
+cannot be opened for writing.
 
 What a process has open, whoever may look into it can open as well, and then go up by "..", beyond any chroot. In a
 detached mount there is no up. Source: open_tree(2), path_resolution(7).

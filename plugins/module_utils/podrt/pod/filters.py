@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from ..appc.app import App
     from ..host.paths import Paths
 
-_VERSION = 2
+_VERSION = 3
 _KILL, _ENOSYS = "kill", "ENOSYS"
 # Calls that a set of calls allows with harmless arguments only; one that is named by itself is allowed as it is.
-CHECKED = ("clone", "personality", *SOCKETS)
+CHECKED = ("clone", "personality", "prlimit64", *SOCKETS)
 _OURS = "pods"
 # Every namespace flag of clone(2) but CLONE_NEWTIME. Source: docker's default profile.
 _CLONE_NAMESPACES = 0x7E020000
+_INT = 0xFFFFFFFF
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 EVERYTHING, NOTHING = "@appc.io/all", "@appc.io/empty"
 DEFAULT_SET = "@docker/default-whitelist"
@@ -206,6 +207,9 @@ def _harmless(library: ModuleType, name: str) -> tuple[tuple[object, ...], ...]:
         return ((check(0, library.MASKED_EQ, _CLONE_NAMESPACES, 0),),)
     if name == "personality":
         return tuple((check(0, library.EQ, persona),) for persona in _PERSONALITIES)
+    if name == "prlimit64":
+        # Its own limits, or only to look: PID 1 has the user of an app that is root. An int to the kernel.
+        return ((check(0, library.MASKED_EQ, _INT, 0),), (check(2, library.EQ, 0),))
     return ((),)
 
 

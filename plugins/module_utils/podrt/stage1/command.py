@@ -47,6 +47,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    # Which, soft, hard.
+    Limits = tuple[tuple[int, int, int], ...]
+
 _SPACES = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWCGROUP
 _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
@@ -130,7 +133,7 @@ def _go_in(
             for number in terminals:
                 os.dup2(terminal.slave, number)
         leave_keyring()
-        _take_limits(command.pid)
+        limits = _raise_limits(command.pid)
         join_groups(tuple(procs))
         syscalls.setns(pid_1, CLONE_NEWPID)
         syscalls.setns(pid_1, _SPACES)
@@ -148,7 +151,7 @@ def _go_in(
     except OSError as err:
         _fail(f'cannot enter app "{command.app}": {err.strerror}')
     if child == 0:
-        _execute(command, path, on_terminal=bool(terminals))
+        _execute(command, path, limits, on_terminal=bool(terminals))
     _end_as(child)
 
 
@@ -170,7 +173,7 @@ def _may_load(command: Command) -> bool:
     return bool(command.filter) and not (command.no_new_privs or command.traced)
 
 
-def _execute(command: Command, path: str, *, on_terminal: bool) -> NoReturn:
+def _execute(command: Command, path: str, limits: Limits, *, on_terminal: bool) -> NoReturn:
     try:
         # Without it /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
         os.setsid()
@@ -178,6 +181,8 @@ def _execute(command: Command, path: str, *, on_terminal: bool) -> NoReturn:
             fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
         default_signals()
         wrong = complaint(path)
+        for number, soft, hard in limits:
+            resource.setrlimit(number, (soft, hard))
         strict = bool(command.filter) and (command.traced or os.getuid() != 0)
         confine(command.filter, no_new_privs=command.no_new_privs or strict, passed=command.passed)
     except OSError as err:
@@ -188,15 +193,34 @@ def _execute(command: Command, path: str, *, on_terminal: bool) -> NoReturn:
         _fail(wrong or why_not(path, err))
 
 
-def _take_limits(pid: int) -> None:
-    """Have the resource limits that the app was started with, as far as this process may raise its own."""
+def _raise_limits(pid: int) -> Limits:
+    """Raise this process's limits to those that the app was started with, and give those back that are lower.
+
+    They are for the command alone: an app that is root, without a filter, may have made PID 1's too low for anything.
+    """
+    lower = []
     for number in _LIMITS:
         soft, hard = resource.prlimit(pid, number)
-        try:
-            resource.setrlimit(number, (soft, hard))
-        except ValueError:
-            own = resource.getrlimit(number)[1]
-            resource.setrlimit(number, (own if _is_more(soft, own) else soft, own))
+        own_soft, own_hard = resource.getrlimit(number)
+        if _is_more(hard, own_hard) or _is_more(soft, own_soft):
+            own_hard = _raise(number, _higher(soft, own_soft), _higher(hard, own_hard))
+        hard = own_hard if _is_more(hard, own_hard) else hard
+        lower.append((number, hard if _is_more(soft, hard) else soft, hard))
+    return tuple(lower)
+
+
+def _raise(number: int, soft: int, hard: int) -> int:
+    """Set a limit as far as this process may; the hard one that it has then."""
+    try:
+        resource.setrlimit(number, (soft, hard))
+    except ValueError:
+        hard = resource.getrlimit(number)[1]
+        resource.setrlimit(number, (hard if _is_more(soft, hard) else soft, hard))
+    return hard
+
+
+def _higher(one: int, other: int) -> int:
+    return one if _is_more(one, other) else other
 
 
 def _is_more(one: int, other: int) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # As stage1.sync has them.
 STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
 _CHUNK = 1 << 16
+_EINVAL = 22
 _LAST_READS = 16
 _PARTING_SECONDS = 1.0
 # What a post-stop handler may take once the pod is asked to stop, since the caller waits for it.
@@ -41,6 +42,7 @@ class Supervisor:
         self._streams: dict[int, Stream] = {}
         self._ooms: dict[int, App] = {}
         self._poll = select.poll()
+        self._asked: dict[int, int] = {}
         self._console = Sink(plan["console"])
         sinks = (self._console, *(app.journal for app in self._apps))
         self._sinks = {sink.fd: sink for sink in sinks if sink.fd >= 0}
@@ -98,14 +100,30 @@ class Supervisor:
             self._ask(fd, select.POLLOUT if sink.waiting else 0)
         for fd, stream in self._streams.items():
             self._ask(fd, select.POLLIN if stream.has_room() else 0)
-        for fd, _event in self._poll.poll(self._patience()):
+        for fd in self._await():
             self._attend(fd)
+
+    def _await(self) -> list[int]:
+        """What there is news of. poll(2) refuses more than may be open, which an app that is root can lower."""
+        patience = self._patience()
+        try:
+            return [fd for fd, _event in self._poll.poll(patience)]
+        except OSError as err:
+            if err.errno != _EINVAL:
+                raise
+        asked = self._asked
+        reading = [fd for fd, events in asked.items() if events & select.POLLIN]
+        writing = [fd for fd, events in asked.items() if events & select.POLLOUT]
+        ready = select.select(reading, writing, (), None if patience is None else patience / 1000)
+        return [*ready[0], *ready[1]]
 
     def _ask(self, fd: int, events: int) -> None:
         """Have poll(2) tell of these. One asked for nothing is taken out: it would still tell of an end."""
         self._poll.register(fd, events)
+        self._asked[fd] = events
         if not events:
             self._poll.unregister(fd)
+            del self._asked[fd]
 
     def _watch(self, app: App, record: AppRecord) -> None:
         for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):

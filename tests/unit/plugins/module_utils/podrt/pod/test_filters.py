@@ -123,6 +123,7 @@ X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_
 
 @X86
 @pytest.mark.behaviour("C49", "C52")
+@pytest.mark.finding("attack-F7")
 @pytest.mark.parametrize(
     ("call", "answer"),
     [
@@ -133,8 +134,12 @@ X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_
         ("425, 1, 0", errno.EPERM),  # io_uring_setup
         ("165, 0, 0, 0, 0, 0", errno.EPERM),  # mount
         ("424, -1, 0, 0, 0", errno.EBADF),  # pidfd_send_signal
+        ("302, 1, 7, 1, 0", errno.EPERM),  # prlimit64 of another process, from nowhere
+        ("302, 0x700000001, 7, 1, 0", errno.EPERM),
+        ("302, 0, 7, 1, 0", errno.EFAULT),  # of itself
+        ("302, 1, 7, 0, 0", 0),  # only to look
     ],
-    ids=["clone3", "clone", "persona", "query persona", "io_uring", "mount", "pidfd"],
+    ids=str,
 )
 def test_the_default_filter_answers(tmp_path: pathlib.Path, call: str, answer: int) -> None:
     program = compiled(tmp_path)
