@@ -359,6 +359,18 @@ def test_no_link_leads_a_volume_into_proc(
 
 
 @pytest.mark.finding("attack-F18")
+def test_no_pipe_in_place_of_the_score_holds_up_the_start(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "vol" / "self").mkdir(parents=True)
+    os.mkfifo(tmp_path / "vol" / "self" / "oom_score_adj")
+    (stage.tree / "led").symlink_to("/proc")
+    volumes = [{"name": "data", "kind": "host", "source": str(tmp_path / "vol")}]
+    isolators = [{"name": "os/linux/oom-score-adj", "value": 100}]
+    mounts = [{"volume": "data", "path": "/led"}]
+    done = stage.run("echo ran", volumes=volumes, mounts=mounts, isolators=isolators)
+    assert (done.status, done.lines) == (254, [])
+
+
+@pytest.mark.finding("attack-F18")
 @pytest.mark.parametrize("link", ["etc/resolv.conf", "inner"], ids=["a file", "a mount point"])
 def test_no_file_appears_in_a_volume_because_of_a_link(
     stage: StageLab, tmp_path: pathlib.Path, link: str
