@@ -82,7 +82,7 @@ class Repository:
         answer = self._ask("HEAD", f"manifests/{reference.tag}", {"Accept": _ACCEPT})
         found = answer.header("docker-content-digest") if answer.status == _OK else ""
         if answer.status == _TOO_MANY:
-            raise self._refusal("the manifest", f"{self._base}/manifests/{reference.tag}", answer)
+            raise self._refusal("the manifest", answer)
         # Some registries refuse HEAD, and some do not say the digest: GET shows it.
         return found if manifests.DIGEST.fullmatch(found) else self._manifest(reference.tag)[0]
 
@@ -123,10 +123,10 @@ class Repository:
 
         def accept(answer: Answer) -> bool:
             if answer.status == _UNAUTHORIZED:
-                self._authenticate(url, answer)
+                self._authenticate(answer)
                 return False
             if answer.status != _OK:
-                raise self._refusal(f"the layer {layer.digest}", url, answer)
+                raise self._refusal(f"the layer {layer.digest}", answer)
             return True
 
         yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse)
@@ -149,22 +149,21 @@ class Repository:
     def _get(self, what: str, path: str, headers: dict[str, str]) -> Answer:
         answer = self._ask("GET", path, headers)
         if answer.status != _OK:
-            raise self._refusal(what, f"{self._base}/{path}", answer)
+            raise self._refusal(what, answer)
         return answer
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         """What the registry answers once it knows us, whatever the status is."""
         answer = self._try_schemes(method, path, headers)
         if answer.status == _UNAUTHORIZED:
-            url = f"{self._base}/{path}"
-            self._authenticate(url, answer)
-            answer = self._send(method, url, headers)
+            self._authenticate(answer)
+            answer = self._send(method, f"{self._base}/{path}", headers)
         return answer
 
-    def _refusal(self, what: str, url: str, answer: Answer) -> Unreachable | NotFound:
+    def _refusal(self, what: str, answer: Answer) -> Unreachable | NotFound:
         """The error for a status; what: which part of the image it is about, "" for the image as such."""
         if answer.status != _NOT_FOUND:
-            return bad_status(url, answer.status, self._login_hint())
+            return self._bad_status(answer)
         if what:
             return NotFound(
                 f"{what} of {self._reference} is not in the registry: bad HTTP status code: 404",
@@ -173,6 +172,16 @@ class Repository:
         return NotFound(
             f"{self._reference} is not in its registry: bad HTTP status code: 404", "check name and tag"
         )
+
+    def _is_own(self, answer: Answer) -> bool:
+        """Whether it is the registry that answered, not a server that it redirects to."""
+        return origin_of(answer.url) == origin_of(self._base)
+
+    def _bad_status(self, answer: Answer) -> Unreachable:
+        if self._is_own(answer):
+            return bad_status(answer.url, answer.status, self._login_hint())
+        where = f"the registry {self._reference.registry} redirects there"
+        return bad_status(answer.url, answer.status, f"{where}, and credentials are for the registry alone")
 
     def _login_hint(self) -> str:
         return f"check the name, and the dockerAuth document for {self._reference.registry} in auth.d"
@@ -204,17 +213,22 @@ class Repository:
     def _headers(self, headers: dict[str, str]) -> dict[str, str]:
         return {**headers, "Authorization": self._authorization} if self._authorization else headers
 
-    def _authenticate(self, url: str, answer: Answer) -> None:
-        """Answer a challenge with what the configuration has for this registry; a token goes before a password."""
+    def _authenticate(self, answer: Answer) -> None:
+        """Answer a challenge with what the configuration has for this registry; a token goes before a password.
+
+        Raises Unreachable for one of a server that the registry redirects to, which would choose where they go.
+        """
+        if not self._is_own(answer):
+            raise self._bad_status(answer)
         offered = {found.scheme: found for found in parse_challenges(answer.header("www-authenticate"))}
         login = self._credentials(self._reference.registry)
         if "bearer" in offered:
             self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
         elif "basic" in offered and login:
-            refuse_clear_text(url)
+            refuse_clear_text(answer.url)
             self._authorization = basic(*login)
         else:
-            raise bad_status(url, answer.status, self._login_hint())
+            raise self._bad_status(answer)
 
     def _token(self, challenge: Challenge, login: tuple[str, str] | None) -> str:
         realm = challenge.parameter("realm")

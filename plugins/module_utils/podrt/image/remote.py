@@ -50,7 +50,7 @@ def is_current(job: FetchJob, reference: ArchiveURL | DockerReference, remote: R
     if answer.status not in _WITH_CONTENT:
         answer = transport.peek(reference.url, _conditional(remote))
     if answer.status not in _WITH_CONTENT:
-        raise _refusal(reference.url, answer.status)
+        raise _refusal(answer)
     return answer.status == _NOT_MODIFIED or (bool(remote.etag) and _validator(answer) == remote.etag)
 
 
@@ -96,7 +96,7 @@ def fetch_url(job: FetchJob, reference: ArchiveURL, stored: StoredImage | None) 
     job.progress(f"fetching image from {reference}")
     answers: list[Answer] = []
     headers = _conditional(known)
-    chunks = job.transport().stream(reference.url, lambda: headers, _keep(answers, reference.url))
+    chunks = job.transport().stream(reference.url, lambda: headers, _keep(answers))
     first = next(chunks, b"")
     if stored and known and answers[0].status == _NOT_MODIFIED:
         index.put_remote(paths, _renewed(known, answers[0]))
@@ -150,18 +150,20 @@ def _validator(answer: Answer) -> str:
     return answer.header("etag") or (f"{_MODIFIED}{modified}" if modified else "")
 
 
-def _keep(answers: list[Answer], url: str) -> Callable[[Answer], bool]:
+def _keep(answers: list[Answer]) -> Callable[[Answer], bool]:
     def accept(answer: Answer) -> bool:
         if answer.status not in _WITH_CONTENT:
-            raise _refusal(url, answer.status)
+            raise _refusal(answer)
         answers.append(answer)
         return True
 
     return accept
 
 
-def _refusal(url: str, status: int) -> Unreachable:
-    return bad_status(url, status, "a URL is asked without credentials; auth.d is for docker registries")
+def _refusal(answer: Answer) -> Unreachable:
+    return bad_status(
+        answer.url, answer.status, "a URL is asked without credentials; auth.d is for docker registries"
+    )
 
 
 def _renewed(known: Remote, answer: Answer) -> Remote:

@@ -56,8 +56,9 @@ _ROOTS = (
 
 
 class Answer(Value):
-    """What a server said. headers: by lower-case name. body: empty for HEAD and for streams."""
+    """What a server said. url: the last of the redirects. headers: by lower-case name. body: of a document alone."""
 
+    url: str
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
@@ -86,7 +87,7 @@ class Transport:
         """Fetch a document of bounded size and time, whatever the status is. It must be sent as it is."""
         exchange = self._document(url)
         with self._send("GET", url, headers, exchange) as response:
-            answer = _answer(response)
+            answer = _answer(response, exchange)
             if answer.header("content-encoding").lower() not in ("", "identity"):
                 raise _broken(url, "it is sent in an encoding that was not asked for")
             body = bytearray()
@@ -98,13 +99,11 @@ class Transport:
 
     def head(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The status and the headers alone."""
-        with self._send("HEAD", url, headers, self._document(url)) as response:
-            return _answer(response)
+        return self._start("HEAD", url, headers)
 
     def peek(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The status and the headers, for servers that refuse HEAD."""
-        with self._send("GET", url, headers, self._document(url)) as response:
-            return _answer(response)
+        return self._start("GET", url, headers)
 
     def stream(
         self,
@@ -124,7 +123,7 @@ class Transport:
             exchange = Exchange(url, BlobMeter(self._limits), self._both(pulse))
             try:
                 with self._send("GET", url, download.asking(headers()), exchange) as response:
-                    if not download.begins(_answer(response), accept):
+                    if not download.begins(_answer(response, exchange), accept):
                         continue
                     for chunk in _chunks(response, exchange):
                         download.has(chunk)
@@ -137,6 +136,11 @@ class Transport:
                 if pause is None:
                     raise
                 time.sleep(pause)
+
+    def _start(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        exchange = self._document(url)
+        with self._send(method, url, headers, exchange) as response:
+            return _answer(response, exchange)
 
     def _document(self, url: str) -> Exchange:
         return Exchange(url, DocumentMeter(self._limits, time.monotonic()), self._pulse)
@@ -404,9 +408,9 @@ def _chunks(response: requests.Response, exchange: Exchange) -> Iterator[bytes]:
         raise _failure(err, exchange) from err
 
 
-def _answer(response: requests.Response) -> Answer:
+def _answer(response: requests.Response, exchange: Exchange) -> Answer:
     headers = tuple((name.lower(), value) for name, value in response.headers.items())
-    return Answer(response.status_code, headers)
+    return Answer(exchange.url, response.status_code, headers)
 
 
 def _failure(err: Exception, exchange: Exchange) -> Unreachable:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
 import json
@@ -28,6 +29,7 @@ class Web:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_other: (404, {}, b"")
         self.breaks_after = 0
+        self.challenge = ""
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -58,15 +60,24 @@ class Web:
         self.authority = f"127.0.0.1:{self.server.server_port}"
 
 
-@pytest.fixture(name="web")
-def _web() -> Iterator[Web]:
+@contextlib.contextmanager
+def serving() -> Iterator[Web]:
+    """A server while the context lasts."""
     web = Web()
     thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield web
-    web.server.shutdown()
-    web.server.server_close()
-    thread.join()
+    try:
+        yield web
+    finally:
+        web.server.shutdown()
+        web.server.server_close()
+        thread.join()
+
+
+@pytest.fixture(name="web")
+def _web() -> Iterator[Web]:
+    with serving() as web:
+        yield web
 
 
 @pytest.fixture(name="host")

@@ -22,6 +22,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import serving
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.fakeregistry import (
     DOCKER,
     DOCKER_CONFIG,
@@ -135,6 +136,98 @@ def test_a_relative_redirect_to_a_blob_is_followed_and_told_no_secret(host, regi
     registry.habit = habit
     assert fetch(host, registry.reference)
     assert any(path.startswith("/store/") for _method, path, _headers in registry.web.asked)
+
+
+@pytest.fixture(name="elsewhere")
+def _elsewhere():
+    """A server that wants credentials, and names itself for them."""
+    with serving() as other:
+        other.answer = lambda _method, path, _headers: (
+            (200, {}, b'{"token": "t"}')
+            if path.startswith("/token")
+            else (401, {"WWW-Authenticate": other.challenge.replace("REALM", f"{other.url}/token")}, b"")
+        )
+        yield other
+
+
+def redirecting(registry, elsewhere, part):
+    """A habit: the registry wants its own token, and one kind of request is for the other server."""
+
+    def habit(_method, path, headers):
+        if path.startswith("/token"):
+            return 200, {}, b'{"token": "t"}'
+        if not headers.get("authorization"):
+            return 401, {"WWW-Authenticate": f'Bearer realm="{registry.web.url}/token"'}, b""
+        return (307, {"Location": f"{elsewhere.url}/x"}, b"") if part in path else None
+
+    return habit
+
+
+@pytest.mark.finding("attack-F12")
+@pytest.mark.parametrize("challenge", ['Bearer realm="REALM"', 'Basic realm="r"'])
+@pytest.mark.parametrize("part", ["manifest", "manifest at once", "configuration", "layer", "index"])
+def test_only_the_registry_itself_gets_its_credentials(host, registry, elsewhere, part, challenge):
+    """Whatever it redirects to: neither the password nor a token, however that server asks for them."""
+    elsewhere.challenge = challenge
+    of_image = registry.image(archive(f=b"1"))
+    form = json.loads(registry.manifests["latest"])
+    if part == "index":
+        registry.manifest(mediaType=OCI_INDEX, manifests=[{**of_image, "platform": AMD64}])
+    parts = {
+        "manifest": "/manifests/",
+        "manifest at once": "/manifests/",
+        "configuration": form["config"]["digest"],
+        "layer": form["layers"][0]["digest"],
+        "index": of_image["digest"],
+    }
+    registry.habit = redirecting(registry, elsewhere, parts[part])
+    if part == "manifest at once":
+        registry.habit = lambda *_other: (302, {"Location": f"{elsewhere.url}/x"}, b"")
+    with pytest.raises(Unreachable, match=f"{elsewhere.url}/x: bad HTTP status code: 401") as caught:
+        fetch(host, registry.reference, credentials=lambda _name: ("me", "pw"))
+    assert "credentials are for the registry alone" in caught.value.hint
+    assert {path for _method, path, _headers in elsewhere.asked} == {"/x"}
+    assert not any("authorization" in headers for *_other, headers in elsewhere.asked)
+
+
+@pytest.mark.finding("attack-F12")
+def test_a_question_whether_an_image_is_current_gives_no_credentials_away(host, registry, elsewhere):
+    registry.image(EMPTY)
+    image = fetch(host, registry.reference)
+    elsewhere.challenge = 'Bearer realm="REALM"'
+    registry.habit = redirecting(registry, elsewhere, "/manifests/")
+    with pytest.raises(Unreachable, match="401"):
+        fetching.is_current(
+            host, parse_reference(registry.reference), UPDATE, image, credentials=lambda _name: ("me", "pw")
+        )
+    assert [(method, path) for method, path, _headers in elsewhere.asked] == [("HEAD", "/x"), ("GET", "/x")]
+    assert not any("authorization" in headers for *_other, headers in elsewhere.asked)
+
+
+@pytest.mark.finding("attack-F12")
+def test_the_rest_of_a_layer_gives_no_credentials_away(host, registry, elsewhere):
+    """The first part comes from the registry, and the rest of it is elsewhere."""
+    elsewhere.challenge = 'Bearer realm="REALM"'
+    registry.image(archive(f=os.urandom(1_000_000)))
+    breaking = Breaking(registry, 400_000)
+    registry.habit = lambda method, path, headers: (
+        (302, {"Location": f"{elsewhere.url}/x"}, b"")
+        if "range" in headers
+        else breaking.answer(method, path, headers)
+    )
+    with pytest.raises(Unreachable, match="401"):
+        fetch(host, registry.reference, credentials=lambda _name: ("me", "pw"))
+    assert {path for _method, path, _headers in elsewhere.asked} == {"/x"}
+
+
+@pytest.mark.finding("attack-F12")
+def test_a_url_and_what_it_redirects_to_get_no_credentials(host, web, elsewhere):
+    elsewhere.challenge = 'Bearer realm="REALM"'
+    web.answer = lambda *_other: (302, {"Location": f"{elsewhere.url}/x"}, b"")
+    with pytest.raises(Unreachable, match=f"{elsewhere.url}/x: bad HTTP status code: 401"):
+        fetch(host, f"{web.url}/a.aci", credentials=lambda _name: ("me", "pw"))
+    assert [path for _method, path, _headers in elsewhere.asked] == ["/x"]
+    assert not any("authorization" in headers for *_other, headers in (*web.asked, *elsewhere.asked))
 
 
 def test_a_registry_that_is_asked_too_often_says_so(host, registry):
