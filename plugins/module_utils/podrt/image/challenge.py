@@ -8,9 +8,10 @@ import re
 
 from ..value import Value
 
-_PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_BETWEEN = re.compile(r"[\s,]*")
+# A header that is longer is no challenge that a registry would send.
+MAX_HEADER = 8 << 10
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+_VALUE = re.compile(r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 
 
 class Challenge(Value):
@@ -27,20 +28,14 @@ class Challenge(Value):
 def parse_challenges(header: str) -> tuple[Challenge, ...]:
     """The challenges of a WWW-Authenticate header, or of several that were joined by commas, in linear time."""
     found: list[tuple[str, list[tuple[str, str]]]] = []
-    at = _end(_BETWEEN, header, 0)
-    while at < len(header):
-        parameter = _PARAMETER.match(header, at) if found else None
-        match = parameter or _SCHEME.match(header, at)
-        if parameter:
-            name, quoted, plain = parameter.groups()
-            value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            found[-1][1].append((name.lower(), value))
-        elif match:
-            found.append((match[0].lower(), []))
-        at = _end(_BETWEEN, header, match.end() if match else at + 1)
+    token = _TOKEN.search(header)
+    while token:
+        value = _VALUE.match(header, token.end()) if found else None
+        if value:
+            quoted, plain = value.groups()
+            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            found[-1][1].append((token[0].lower(), text))
+        elif token[0][0].isalpha():
+            found.append((token[0].lower(), []))
+        token = _TOKEN.search(header, (value or token).end())
     return tuple(Challenge(scheme, tuple(parameters)) for scheme, parameters in found)
-
-
-def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    match = pattern.match(text, at)
-    return match.end() if match else at

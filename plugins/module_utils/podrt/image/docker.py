@@ -13,7 +13,7 @@ from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound, Unreachable, Untrusted
 from ..value import Value
 from . import manifests
-from .challenge import parse_challenges
+from .challenge import MAX_HEADER, parse_challenges
 from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
 from .reference import escape
 from .transport import BadCertificate, bad_status, basic
@@ -220,7 +220,13 @@ class Repository:
         """
         if not self._is_own(answer):
             raise self._bad_status(answer)
-        offered = {found.scheme: found for found in parse_challenges(answer.header("www-authenticate"))}
+        header = answer.header("www-authenticate")
+        if len(header) > MAX_HEADER:
+            raise Unreachable(
+                f"the registry {self._reference.registry} says in more than {MAX_HEADER} bytes how to log in",
+                "it is the registry that has to be set right",
+            )
+        offered = {found.scheme: found for found in parse_challenges(header)}
         login = self._credentials(self._reference.registry)
         if "bearer" in offered:
             self._authorization = f"Bearer {self._token(offered['bearer'], login)}"

@@ -335,6 +335,13 @@ def test_a_registry_may_want_a_login(host, web):
     assert fetch(host, reference, credentials=lambda _name: ("me", "pw"))
 
 
+@pytest.mark.finding("attack-F6")
+def test_a_challenge_has_a_largest_size(host, web):
+    reference = registry(web, token="secret", challenge=f"Bearer realm=REALM, x={'-' * 8192}")
+    with pytest.raises(Unreachable, match="says in more than 8192 bytes how to log in"):
+        fetch(host, reference)
+
+
 @pytest.mark.behaviour("B39")
 def test_of_several_challenges_that_for_a_token_is_met(host, web):
     reference = registry(web, token="secret", challenge='Basic realm="r", Bearer realm=REALM, service=s')
