@@ -12,7 +12,7 @@ import socket
 import time
 
 from ..errors import Unreachable
-from .http_policy import MAX_FRAMING, MAX_HEADERS, may_lead, outermost, refuse_lead, zone_of
+from .http_policy import MAX_FRAMING, MAX_HEADERS, may_lead, outermost, place_of, refuse_lead, zone_of
 from .reference import shown
 
 TYPE_CHECKING = False
@@ -90,19 +90,24 @@ class Gate:
 
     def __init__(self) -> None:
         self._zone = ""
+        self._place: tuple[str, int] | None = None
         self._own: frozenset[str] = frozenset()
 
     def check(self, url: str, addresses: Sequence[str]) -> None:
         """Raise Untrusted when the first host must not lead to one of these addresses of another.
 
-        Of a host that is both here and elsewhere, what it leads to counts as chosen elsewhere.
+        Of a host that is both here and elsewhere, what it leads to counts as chosen elsewhere: by its nearer addresses
+        nothing is asked but itself, at its own port.
         """
+        place = place_of(url)
         if not self._zone:
-            self._zone = outermost(addresses)
+            self._zone, self._place = outermost(addresses), place
             self._own = frozenset(addresses)
+            return
+        own = self._own if place and place == self._place else ()
         for address in addresses:
             zone = zone_of(address)
-            if address not in self._own and not may_lead(self._zone, zone):
+            if address not in own and not may_lead(self._zone, zone):
                 raise refuse_lead(url, address, zone)
 
     def connect(self, exchange: Exchange, host: str, port: int) -> socket.socket:

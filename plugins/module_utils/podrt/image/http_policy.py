@@ -208,6 +208,12 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
     return parts.scheme, host, port or _PORTS[parts.scheme]
 
 
+def place_of(url: str) -> tuple[str, int] | None:
+    """Host and port of a URL, where the ports of http and https are the same: of some hosts, both are tried."""
+    origin = origin_of(url)
+    return origin and (origin[1], 0 if origin[2] in _PORTS.values() else origin[2])
+
+
 def carried(headers: Mapping[str, str], url: str, target: str) -> dict[str, str]:
     """The headers that go along with a redirect: credentials are for one origin alone."""
     same = origin_of(url) == origin_of(target)

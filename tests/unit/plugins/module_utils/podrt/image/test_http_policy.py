@@ -102,6 +102,46 @@ def test_the_first_host_decides_where_the_others_may_be(first, then, refused):
         gate.check(URL, then)
 
 
+HERE_TOO = ["192.0.2.1", "127.0.0.1", "::1", "169.254.169.254"]
+
+
+@pytest.mark.finding("attack-F12")
+@pytest.mark.parametrize(
+    ("first", "then", "refused"),
+    [
+        ("https://a.test/v2/", "https://a.test/other", False),
+        ("https://a.test/v2/", "https://A.TEST:443/other", False),
+        ("https://a.test/v2/", "http://a.test/v2/", False),  # where TLS fails and plain HTTP is allowed
+        ("https://a.test:5000/v2/", "http://a.test:5000/v2/", False),
+        ("https://a.test/v2/", "http://a.test:2375/", True),
+        ("https://a.test:5000/v2/", "http://a.test/", True),
+        ("https://a.test/v2/", "https://b.test/v2/", True),
+        ("https://a.test/v2/", "http://{}/v2/", True),
+        ("https://a.test/v2/", "https://{}/v2/", True),
+        ("https://a.test/v2/", "http://{}:2375/", True),
+        ("https://me@a.test/v2/", "https://me@a.test/v2/", True),  # whose place is open to dispute
+    ],
+)
+@pytest.mark.parametrize("address", HERE_TOO)
+def test_a_host_that_is_here_too_leads_to_nothing_here_but_itself(first, then, refused, address):
+    gate = Gate()
+    gate.check(first, HERE_TOO)
+    then = then.format(f"[{address}]" if ":" in address else address)
+    if not refused or address == "192.0.2.1":
+        gate.check(then, [address])
+        return
+    with pytest.raises(Untrusted, match="a host elsewhere led to"):
+        gate.check(then, [address])
+
+
+@pytest.mark.finding("attack-F12")
+def test_a_host_that_changes_its_address_is_not_exempt():
+    gate = Gate()
+    gate.check("https://a.test/", ["192.0.2.1"])
+    with pytest.raises(Untrusted, match="led to this machine"):
+        gate.check("https://a.test/", ["127.0.0.1"])
+
+
 @pytest.mark.parametrize(
     ("status", "location", "target"),
     [
