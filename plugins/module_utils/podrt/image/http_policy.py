@@ -33,6 +33,7 @@ _LOCAL_NAMES = ("localhost", "::1")
 # Where clouds tell a machine about itself, secrets included, if not at a link-local address.
 _METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
 _SAMPLES = 20
+_PROGRESS = 1_000_000
 
 
 class DocumentMeter:
@@ -54,13 +55,15 @@ class DocumentMeter:
 class BlobMeter:
     """How long the next bytes of a blob may take: there is no end in time, but a least rate over a sliding window.
 
-    Only time spent waiting for the server counts, so a slow disk on this side is not held against it.
+    Only time spent waiting for the server counts, so a slow disk on this side is not held against it. One download has
+    one meter, however many connections it takes. progress: so many bytes show that it is worth to go on.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._window = float(limits.rate_seconds)
         self._kept = self._window * (1 + 1 / _SAMPLES)  # a sample stands for what came just after it, too
         self._least = limits.bytes_per_second * limits.rate_seconds
+        self.progress = min(self._least, _PROGRESS)
         self._waited = 0.0
         self._sum = 0
         self._samples: deque[tuple[float, int]] = deque()

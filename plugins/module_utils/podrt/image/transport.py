@@ -116,11 +116,12 @@ class Transport:
 
         headers: those to send now. accept sees status and headers before any byte, may raise, and says whether it
         takes them; if not, it is asked again. A connection that breaks is taken up again where it broke, if the
-        server can; how often is counted from the last byte that came.
+        server can; how often is counted from where there was progress. All connections share one least rate.
         """
-        download = _Download(url)
+        meter = BlobMeter(self._limits)
+        download = _Download(url, meter.progress)
         while True:
-            exchange = Exchange(url, BlobMeter(self._limits), self._both(pulse))
+            exchange = Exchange(url, meter, self._both(pulse))
             try:
                 with self._send("GET", url, download.asking(headers()), exchange) as response:
                     if not download.begins(_answer(response, exchange), accept):
@@ -132,7 +133,7 @@ class Transport:
             except _CannotResume:
                 raise
             except Unreachable:
-                pause = download.pause()
+                pause = None if exchange.is_over else download.pause()
                 if pause is None:
                     raise
                 time.sleep(pause)
@@ -199,11 +200,13 @@ class Transport:
 
 
 class _Download:
-    """How far a body has come, and how it goes on. url: what is asked."""
+    """How far a body has come, and how it goes on. url: what is asked. progress: in bytes, from try to try."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, progress: int) -> None:
         self._url = url
+        self._progress = progress
         self._seen = 0
+        self._goal = progress
         self._validator = ""
         self._tries = 0
         self._refused = False
@@ -236,10 +239,12 @@ class _Download:
         )
 
     def has(self, chunk: bytes) -> None:
-        """Take note of what came; from here the tries are counted again."""
+        """Take note of what came; with progress, the tries are counted from here."""
         self._seen += len(chunk)
-        self._tries = 0
         self._refused = False
+        if self._seen >= self._goal:
+            self._goal = self._seen + self._progress
+            self._tries = 0
 
     def pause(self) -> float | None:
         """How long to wait before the next try, None when there is to be none."""

@@ -191,6 +191,52 @@ def test_time_that_is_spent_on_this_side_is_not_the_servers(hostile):
     assert found == size
 
 
+class Stingy:
+    """A server that takes up a download wherever it is asked to, and breaks it after so many bytes."""
+
+    def __init__(self, web, body, part, holds=0.0):
+        self.web, self.body, self.part, self.holds = web, body, part, holds
+        web.answer = self.answer
+
+    def answer(self, _method, _path, headers):
+        time.sleep(self.holds)
+        start = int(headers.get("range", "bytes=0-")[len("bytes=") : -1])
+        rest = self.body[start:]
+        self.web.breaks_after = self.part if len(rest) > self.part else 0
+        whole = len(self.body)
+        return (
+            (206, {"Content-Range": f"bytes {start}-{whole - 1}/{whole}"}, rest) if start else (200, {}, rest)
+        )
+
+
+@pytest.mark.finding("attack-F5")
+@pytest.mark.parametrize("part", [1, 5_000])
+def test_a_few_bytes_are_no_progress_that_earns_more_tries(web, monkeypatch, part):
+    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * 4)
+    Stingy(web, bytes(1 << 20), part)
+    with pytest.raises(Unreachable):
+        blob(web.url, Limits())
+    assert len(web.asked) == 5
+
+
+@pytest.mark.finding("attack-F5")
+def test_a_download_may_break_often_as_long_as_there_is_progress(web, monkeypatch):
+    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * 4)
+    Stingy(web, bytes(1 << 20), 30_000)
+    assert blob(web.url, Limits()) == 1 << 20
+    assert len(web.asked) == 35
+
+
+@pytest.mark.finding("attack-F5")
+def test_new_connections_do_not_make_a_server_faster(web, monkeypatch):
+    """Each of them would be fast enough for itself, and there are as many tries as it likes."""
+    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * 1000)
+    Stingy(web, bytes(100_000), 1, holds=0.4)
+    with soon_and_small(), pytest.raises(Unreachable, match="the server is too slow"):
+        blob(web.url, IMPATIENT)
+    assert 2 <= len(web.asked) <= 4
+
+
 @pytest.mark.finding("attack-F4")
 @pytest.mark.parametrize("ask", [document, blob])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
