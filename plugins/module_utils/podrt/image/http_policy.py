@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .policy import FetchPolicy
 
 MAX_REDIRECTS = 10
-MAX_DOCUMENT = 16 << 20
+# What the OCI distribution specification has registries take at least.
+MAX_DOCUMENT = 4 << 20
 MAX_HEADERS = 128 << 10
 # What may be received without a byte of content: sizes of chunks, their extensions, trailers.
 MAX_FRAMING = 4 << 20

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_LAYER = 1 << 50
+# How many manifests an index, and how many layers a manifest may name.
+_MOST_ENTRIES = 1000
 # A type of another kind is not refused: old tools called a configuration application/octet-stream, or nothing.
 _VENDOR = "application/vnd."
 _CONFIGS = (
@@ -58,7 +60,9 @@ def choose(index: Fields, arch: str, what: str) -> tuple[str, bool]:
     """
     with _as_sent(f"the manifest of {what}"):
         entries = [
-            Fields(value, where) for value, where in index.items("manifests") if isinstance(value, dict)
+            Fields(value, where)
+            for value, where in _entries(index, "manifests", what)
+            if isinstance(value, dict)
         ]
         offered = _offered(entries)
         unsaid = [entry for entry in entries if _may_be_image(entry) and not entry.has("platform")]
@@ -112,7 +116,7 @@ def config_digest(manifest: Fields, what: str) -> str:
 def layers_of(manifest: Fields, config: DockerConfig, what: str) -> tuple[LayerBlob, ...]:
     """The layers of an image, bottom layer first. Raises Corrupt, Unsupported."""
     with _as_sent(f"the manifest of {what}"):
-        blobs = [Fields(value, where) for value, where in manifest.items("layers")]
+        blobs = [Fields(value, where) for value, where in _entries(manifest, "layers", what)]
         for number, fields in enumerate(blobs, start=1):
             _check_layer_type(fields, number, what)
         if len(blobs) != len(config.diff_ids):
@@ -120,6 +124,16 @@ def layers_of(manifest: Fields, config: DockerConfig, what: str) -> tuple[LayerB
                 f"{what} has {len(blobs)} layers, but its configuration names {len(config.diff_ids)}"
             )
         return tuple(_layer(fields, diff_id) for fields, diff_id in zip(blobs, config.diff_ids))
+
+
+def _entries(fields: Fields, name: str, what: str) -> list[tuple[object, str]]:
+    listed = fields.raw(name)
+    if isinstance(listed, list) and len(listed) > _MOST_ENTRIES:
+        raise Unsupported(
+            f"cannot read {what}: it names {len(listed)} {name}, and {_MOST_ENTRIES} is the most that is read",
+            "name a smaller image, or one of its manifests by digest",
+        )
+    return list(fields.items(name))
 
 
 def _no_image(what: str, kind: str) -> Unsupported:

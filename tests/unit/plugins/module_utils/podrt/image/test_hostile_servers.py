@@ -268,7 +268,7 @@ def test_a_redirect_whose_body_drips_holds_nobody_up(hostile, web):
 )
 def test_a_document_has_a_largest_size(hostile, head):
     hostile.answer = pouring(OK + head, b"x" * 65536)
-    with soon_and_small(), pytest.raises(Unreachable, match="larger than 16777216 bytes"):
+    with soon_and_small(), pytest.raises(Unreachable, match="larger than 4194304 bytes"):
         document(hostile.url)
 
 

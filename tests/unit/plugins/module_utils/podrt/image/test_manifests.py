@@ -8,7 +8,11 @@ import json
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, NotFound
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Corrupt,
+    NotFound,
+    Unsupported,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import manifests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.convert import DockerConfig
 
@@ -45,6 +49,28 @@ def choose(*entries, arch="amd64"):
 )
 def test_what_fits_is_chosen(entries, arch, wanted):
     assert choose(*entries, arch=arch) == wanted
+
+
+@pytest.mark.finding("attack-F4")
+@pytest.mark.parametrize("entry", [[], {}, 1, "", offer(A)], ids=str)
+def test_an_index_names_so_many_manifests_and_no_more(entry):
+    assert choose(*[entry] * 999, offer(A)) == (A, True)
+    with pytest.raises(Unsupported, match="it names 1001 manifests, and 1000 is the most that is read"):
+        choose(*[entry] * 1000, offer(A))
+
+
+@pytest.mark.finding("attack-F4")
+def test_a_manifest_names_so_many_layers_and_no_more():
+    config = DockerConfig.from_json({"rootfs": {"diff_ids": [A] * 1001}})
+
+    def layers(count):
+        document = json.dumps({"layers": [{"digest": B, "size": 1}] * count}).encode()
+        return manifests.layers_of(manifests.read_manifest(document, NAME), config, NAME)
+
+    with pytest.raises(Corrupt, match="has 1000 layers, but its configuration names 1001"):
+        layers(1000)
+    with pytest.raises(Unsupported, match="it names 1001 layers, and 1000 is the most that is read"):
+        layers(1001)
 
 
 @pytest.mark.finding("case-02")
