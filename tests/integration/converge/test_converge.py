@@ -397,6 +397,7 @@ def test_an_image_that_changes_is_to_blame_for_what_comes_of_it(host: Host) -> N
     reasons = {change["path"]: change["reason"] for change in done["changes"]}
     assert reasons == {
         f"images.{host.image}": "image",
+        "apps[0].image": "image",
         "apps[0].environment.LEVEL": "playbook",
         "apps[0].environment.OF": "image",
     }

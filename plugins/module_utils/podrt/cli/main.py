@@ -8,7 +8,7 @@ import io
 import os
 import sys
 
-from ..errors import HostFailure, InvalidSpec, PodError, cure_of
+from ..errors import HostFailure, InvalidSpec, PodError, cure_of, reason_of
 from ..host.host import Host
 from ..host.places import find_paths
 from .call import PROGRAM, Call, complain, say, write_error
@@ -71,7 +71,7 @@ def _written(status: int) -> int:
     except BrokenPipeError:
         raise
     except OSError as err:
-        complain(PROGRAM, HostFailure.of("cannot write the result", err), debug=False)
+        complain(PROGRAM, HostFailure(f"cannot write the result: {reason_of(err)}"), debug=False)
         return FAILURE
     return status
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
 
 
+# What a stray process starts while it is moved back is a stray as well.
+_ROUNDS = 20
+
+
 def mend(host: Host, pod: Pod) -> None:
     """Make again what is missing. Raises Conflict when the pod does not run, PodError."""
     pid = documents.read_pid(pod.dir)
@@ -31,7 +35,7 @@ def mend(host: Host, pod: Pod) -> None:
     manifest = documents.read_manifest(pod.dir)
     set_limits(changed_limits(cgroups.recorded(pod.dir), manifest))
     try:
-        bring_back(find_strays(pod.dir, pid, [str(app.name) for app in manifest.apps]))
+        _bring_back_all(pod, pid, [str(app.name) for app in manifest.apps])
     except OSError as err:
         raise HostFailure.of("cannot look for processes of the pod", err) from err
     infos, joined = read_joined(pod.uuid, pod.dir.net_info, pod.dir.net_confs)
@@ -47,3 +51,12 @@ def mend(host: Host, pod: Pod) -> None:
         mend_networks(joining_pod(host.paths, pod.uuid), netns, drift, forwards)
     finally:
         os.close(netns)
+
+
+def _bring_back_all(pod: Pod, pid: int, apps: list[str]) -> None:
+    """Move processes that are outside of the pod's groups back, until none is left or they multiply too fast."""
+    for _round in range(_ROUNDS):
+        strays = find_strays(pod.dir, pid, apps)
+        if not strays:
+            return
+        bring_back(strays)
