@@ -20,7 +20,7 @@ import os
 import time
 
 from ..errors import Corrupt, HostFailure
-from ..host.files import write_new
+from ..host.files import write_kernel, write_new
 from ..host.mountinfo import read_mounts
 from ..host.reading import kernel_text, kernel_text_or, read_text_or
 from ..value import Value
@@ -244,7 +244,7 @@ def _enable(directory: str) -> tuple[str, ...]:
     for name in _V2_WANTED:
         if name in offered:
             with contextlib.suppress(OSError):  # what cannot be handed on is missed when a limit needs it
-                _write(f"{directory}/cgroup.subtree_control", f"+{name}")
+                write_kernel(f"{directory}/cgroup.subtree_control", f"+{name}")
     return tuple(kernel_text(f"{directory}/cgroup.subtree_control").split())
 
 
@@ -252,20 +252,12 @@ def _copy_cpuset(parent: str, child: str) -> None:
     # A new cpuset is empty, and nothing can be moved into an empty one.
     for name in ("cpuset.cpus", "cpuset.mems"):
         with contextlib.suppress(FileNotFoundError):
-            _write(f"{child}/{name}", kernel_text(f"{parent}/{name}"))
+            write_kernel(f"{child}/{name}", kernel_text(f"{parent}/{name}"))
 
 
 def _mkdir(path: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o755)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def _children(directory: str) -> list[str]:

@@ -13,6 +13,7 @@ import os
 
 from ..appc.isolators import NO_LIMIT, Cpu, CpuShares, Memory, Pids
 from ..errors import HostFailure
+from ..host.files import write_kernel
 from ..host.reading import kernel_text, kernel_text_or
 from ..value import Value
 
@@ -137,12 +138,12 @@ def set_limits(changed: tuple[ChangedLimit, ...]) -> None:
     refused = []
     for limit in changed:
         try:
-            _write(limit.path, limit.value)
+            write_kernel(limit.path, limit.value)
         except OSError:
             refused.append(limit)
     for limit in refused:
         try:
-            _write(limit.path, limit.value)
+            write_kernel(limit.path, limit.value)
         except OSError as err:
             raise HostFailure.of(f"cannot set a limit of {limit.value}", err) from err
 
@@ -200,7 +201,7 @@ def _pids(limit: int, *, quiet: bool = False) -> Limit:
 def _apply(directory: str, setting: Setting) -> None:
     path = f"{directory}/{setting.file}"
     try:
-        _write(path, setting.value)
+        write_kernel(path, setting.value)
         found = kernel_text(path)
     except FileNotFoundError as err:
         if setting.optional:
@@ -219,11 +220,3 @@ def _is_same(setting: Setting, found: str) -> bool:
         return True
     rounded = setting.file.startswith("memory.") and wanted.isdigit() and found.isdigit()
     return rounded and 0 <= int(wanted) - int(found) < os.sysconf("SC_PAGE_SIZE")
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)

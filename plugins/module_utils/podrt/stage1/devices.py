@@ -14,6 +14,7 @@ import sys
 
 from ..errors import HostFailure
 from ..host import syscalls
+from ..host.files import write_kernel
 from ..value import Value
 from .rootfs import DEVICES, TUN
 
@@ -132,9 +133,9 @@ def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, i
 
 
 def _apply_v1(directory: str, rules: tuple[DeviceRule, ...]) -> None:
-    _write(f"{directory}/devices.deny", "a")
+    write_kernel(f"{directory}/devices.deny", "a")
     for rule in rules:
-        _write(f"{directory}/devices.allow", str(rule))
+        write_kernel(f"{directory}/devices.allow", str(rule))
 
 
 def _apply_v2(directory: str, rules: tuple[DeviceRule, ...]) -> None:
@@ -147,11 +148,3 @@ def _apply_v2(directory: str, rules: tuple[DeviceRule, ...]) -> None:
             os.close(program)
     finally:
         os.close(group)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
