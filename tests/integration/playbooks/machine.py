@@ -33,6 +33,8 @@ addr add {UPLINK}/24 dev up0
 link set up0 up
 route add default via 192.0.2.254'''.splitlines():
     subprocess.run(["ip", *line.split()], check=True)
+os.makedirs("/run/pods", exist_ok=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/run/pods"], check=True)
 print("ready", flush=True)
 while True:
     try:

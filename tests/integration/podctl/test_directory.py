@@ -256,6 +256,22 @@ def test_a_preparation_that_was_killed_does_not_survive_gc(pods: PodHost) -> Non
 
 
 @pytest.mark.finding("attack-F17")
+@pytest.mark.parametrize("word", ["stop", "stop --force"])
+@pytest.mark.parametrize("damage", ["no number", "another process", "a directory"])
+def test_a_running_pod_whose_pid_is_damaged_can_be_stopped(pods: PodHost, word: str, damage: str) -> None:
+    uuid = pods.detached(WAITS)
+    document = directory(pods, "run", uuid) / "pid"
+    document.unlink()
+    if damage == "a directory":
+        document.mkdir()
+    else:
+        document.write_text("not a number\n" if damage == "no number" else f"{os.getpid()}\n")
+    assert pods.ok(*word.split(), uuid) == f'"{uuid}"'
+    eventually(lambda: pods.state(uuid) == "exited")
+    assert pods.ok("rm", uuid) == f'"{uuid}"'
+
+
+@pytest.mark.finding("attack-F17")
 def test_a_gc_that_is_killed_takes_its_child_along(pods: PodHost) -> None:
     pods.sh("true")
     (uuid,) = pods.uuids()

@@ -18,7 +18,7 @@ from ..errors import PodError
 from ..host.files import entries_if_any
 from ..pod import documents
 from ..pod.lifecycle import PodState
-from .stop import holds
+from .stop import holds, supervisor_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def give_back_at_end(host: Host, pod: Pod) -> None:
 def _has_ended(pod: Pod, seconds: float) -> bool:
     """Wait for the end of a pod, or until a time is over; whether it has ended."""
     end = time.monotonic() + seconds
-    pid = documents.read_pid(pod.dir)
+    pid = supervisor_of(pod)
     if pid is not None and holds(pid, pod):
         with contextlib.suppress(ProcessLookupError):
             poll = select.poll()

@@ -7,7 +7,8 @@ from __future__ import annotations
 import _signal
 import os
 
-from ..errors import Conflict, HostFailure
+from ..errors import Conflict, Corrupt, HostFailure
+from ..host.reading import kernel_text_or
 from ..pod import documents
 from ..pod.lifecycle import PodState
 
@@ -21,7 +22,7 @@ def stop(pod: Pod, *, force: bool) -> None:
 
     Raises Conflict when the pod does not get as far as having a PID 1, HostFailure.
     """
-    pid = documents.await_pid(pod)
+    pid = supervisor_of(pod)
     if pid is None:
         if pod.state() is PodState.RUNNING:
             raise Conflict(f'pod "{pod.uuid}" is still being started', "try again in a moment", uuid=pod.uuid)
@@ -40,6 +41,37 @@ def stop(pod: Pod, *, force: bool) -> None:
         raise HostFailure.of(f'cannot stop pod "{pod.uuid}"', err) from err
     finally:
         os.close(process)
+
+
+def supervisor_of(pod: Pod) -> int | None:
+    """The PID of a running pod's PID 1, waited for while it starts; None when it has ended or takes longer.
+
+    Where its document is damaged the processes tell: of those that hold the pod's directory it is the PID 1. Raises
+    Corrupt when there is none either.
+    """
+    try:
+        pid = documents.await_pid(pod)
+    except Corrupt:
+        pid = _search(pod)
+        if pid is None:
+            raise
+        return pid
+    return pid if pid is None or holds(pid, pod) else _search(pod) or pid
+
+
+def _search(pod: Pod) -> int | None:
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return next((pid for pid in pids if _is_first(pid) and holds(pid, pod)), None)
+
+
+def _is_first(pid: int) -> bool:
+    """Whether a process is the PID 1 of another PID namespace than this one's."""
+    try:
+        status = kernel_text_or(f"/proc/{pid}/status", "")
+    except ProcessLookupError:
+        return False
+    words = status.partition("\nNSpid:")[2].partition("\n")[0].split()
+    return len(words) > 1 and words[-1] == "1"
 
 
 def holds(pid: int, pod: Pod) -> bool:
