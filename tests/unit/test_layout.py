@@ -152,7 +152,6 @@ READS_BY_ITSELF = {
     "stage1/volumes.py": "a copy of an app's files by descriptors: nothing is followed",
     "stage1/inputs.py": "processors, in /sys",
     "stage1/wires.py": "control groups",
-    "net/ports.py": "processes, in /proc",
     "pod/cgroups.py": "control groups",
     "net/takeover.py": "the target of a link is all that it says, in /run, which is root's",
     "pod/holders.py": "the target of a link is all that it says, in /run, which is root's",
@@ -169,7 +168,7 @@ NO_READING = (
     *("O_WRONLY", "O_CREAT", "O_PATH", "O_DIRECTORY"),
     *("_DIRECTORY", "_OPEN_DIR", "_SAVE", "_NEW_FILE", "'wb'", "closefd=False"),
 )
-OF_THE_KERNEL = ("'/proc/", "'/dev/", "f'/proc/", "os.devnull")
+OF_THE_KERNEL = ("'/proc'", "'/proc/", "'/dev/", "f'/proc/", "os.devnull")
 
 
 def opens_of(path: pathlib.Path) -> Iterator[str]:
