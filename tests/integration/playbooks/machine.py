@@ -158,7 +158,8 @@ class Machine:
             "mounts": sorted(
                 line.split(" ", 4)[4] for line in self.run("cat", "/proc/1/mountinfo").stdout.splitlines()
             ),
-            "processes": sorted(self.processes().values()),
+            # An app that waits in a loop forks and ends children all the time; groups and files count the pods.
+            "processes": sorted({*self.processes().values()} - {"sleep 0.1"}),
             "network namespaces": self.run("sh", "-c", "ls /run/netns 2>/dev/null || true").stdout,
             "files": sorted(
                 str(path)
