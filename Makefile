@@ -39,6 +39,7 @@ docs: .venv-only
 	@tests/pipeline/docs
 
 bench: .venv-only
+	@tests/pipeline/packages --peers
 	@$(PYTHON) benchmarks/run.py
 
 behaviours: .venv-only

@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import isolation
 import rivals
 import tasks
 from images import APP, Registry
-from measure import Row, in_turn, said, timed
+from measure import Row, Sample, in_turn, timed, touch_memory
 from rivals import SLEEP, ULIMITS, Ours, Podman
 
 PODS = 10  # that a play converges, and that memory is shared by
@@ -42,12 +44,37 @@ def task(bench: Bench) -> list[Row]:
     pair = [_our_pod(bench, 0), ("ping", "ansible.builtin.ping", {})]
     _make_folders(bench)
     tasks.play(bench.work, [_our_pod(bench, 0)])
-    took = tasks.play(bench.work, pair * rounds)
+    took = tasks.play(bench.work, pair * rounds).took
     if any(each.changed for each in took):
         raise RuntimeError("a pod_run task that should find nothing to do has changed something")
+    cpu = [_cpu_of(bench, task, rounds) for task in pair]
     tasks.play(bench.work, [_our_absence(bench, 0)])
-    ours, ping = ([each.ms for each in took[turn::2]][1:] for turn in (0, 1))
+    ours, ping = (
+        [Sample(each.ms, cpu[turn]) for each in took[turn::2]][1:]  # the same for each: they share a process
+        for turn in (0, 1)
+    )
     return [Row("pod_run task, nothing to do", ours, "ansible.builtin.ping", ping, 1.15)]
+
+
+def _cpu_of(bench: Bench, task: tasks.Task, count: int) -> float:
+    """The CPU time of a task: that of a play with more of them, without the play's own."""
+    long, short = (tasks.play(bench.work, [task] * number).cpu_ms for number in (count + 1, 1))
+    return (long - short) / count
+
+
+def install(bench: Bench) -> list[Row]:
+    """What a host gets before its first pod: the runtime, sent and compiled."""
+    samples, weight = [], []
+    for number in range(bench.rounds(8)):
+        options: dict[str, object] = {"data_dir": str(bench.work / f"installed{number}")}
+        played = tasks.play(bench.work, [("runtime", "stagecraft.pods.pod_runtime", options)])
+        samples.append(Sample(played.took[0].ms, played.cpu_ms))
+    for path in (bench.work / "installed0" / "runtime").rglob("*.py"):
+        weight.append(path.stat().st_size / 1e6)
+    return [
+        Row("install the runtime on a host", samples, "-"),
+        Row("source that is sent for it", [Sample(sum(weight))], "-", unit="MB"),
+    ]
 
 
 def run(bench: Bench) -> list[Row]:
@@ -73,10 +100,12 @@ def fetch(bench: Bench) -> list[Row]:
     registry = Registry(bench.work)
     try:
         blobs = registry.push("large")
-        actions = [lambda: _our_fetch(bench, registry), lambda: _untar(bench, blobs)]
-        if not bench.no_podman:
-            actions.append(lambda: _pull(bench, registry))
-        ours, untar, *pull = in_turn(bench.rounds(8), *actions)
+        with isolation.fresh_filesystem(bench.work) as disk:
+            fresh = Fresh(disk)
+            actions = [lambda: _our_fetch(bench, registry, fresh), lambda: _untar(blobs, fresh)]
+            if not bench.no_podman:
+                actions.append(lambda: _pull(bench, registry, fresh))
+            ours, untar, *pull = in_turn(bench.rounds(8), *actions)
     finally:
         registry.close()
     peer = bench.no_podman or "podman pull"
@@ -103,7 +132,7 @@ def nth(bench: Bench) -> list[Row]:
     """podctl run of true while others run, against none; none is measured before and after."""
     rounds = bench.rounds(16)
 
-    def runs() -> list[float]:
+    def runs() -> list[Sample]:
         samples = in_turn(rounds, lambda: timed(bench.ours.run_true()))[0]
         bench.ours.collect()
         return samples
@@ -119,18 +148,18 @@ def converge(bench: Bench) -> list[Row]:
     """Ten pods with a volume each, one task a pod: the first run, and again."""
     _make_folders(bench)
     missing = bench.no_podman or bench.no_collection
-    samples: dict[str, list[float]] = {"ours first": [], "ours again": [], "first": [], "again": []}
+    samples: dict[str, list[Sample]] = {"ours first": [], "ours again": [], "first": [], "again": []}
     peer_changes = 0
     for _other in range(bench.rounds(5)):
         for turn in ("ours first", "ours again"):
-            samples[turn].append(sum(took.ms for took in _play_each(bench, _our_pod)))
+            samples[turn].append(_play_each(bench, _our_pod).total)
         _play_each(bench, _our_absence)
         if missing:
             continue
         for turn in ("first", "again"):
-            took = _play_each(bench, _their_pod)
-            samples[turn].append(sum(each.ms for each in took))
-        peer_changes += sum(each.changed for each in took)
+            played = _play_each(bench, _their_pod)
+            samples[turn].append(played.total)
+        peer_changes += sum(each.changed for each in played.took)
         bench.podman.remove_all()
     peer = missing or f"containers.podman {tasks.collection_version()}"
     note = f", which changes {peer_changes}" if peer_changes else ""
@@ -142,6 +171,7 @@ def converge(bench: Bench) -> list[Row]:
 
 
 ALL: dict[str, Callable[[Bench], list[Row]]] = {
+    "install": install,
     "task": task,
     "run": run,
     "fetch": fetch,
@@ -154,54 +184,58 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
 # --- one sample of each ---------------------------------------------------------------------------------------------
 
 
-def _our_fetch(bench: Bench, registry: Registry) -> float:
+class Fresh:
+    """Directories that nothing has been in, on a file system where nothing is ever deleted.
+
+    Looking for free inodes among those just deleted takes ext4 longer than making the files.
+    """
+
+    def __init__(self, top: pathlib.Path) -> None:
+        self._top, self._count = top, 0
+
+    def directory(self) -> pathlib.Path:
+        """Another one, with everything before it on the disk and memory at hand."""
+        self._count += 1
+        path = self._top / str(self._count)
+        path.mkdir()
+        subprocess.run(["sync", "--file-system", self._top], check=True)
+        touch_memory()
+        return path
+
+
+def _our_fetch(bench: Bench, registry: Registry, fresh: Fresh) -> Sample:
     """prepare fetches, renders, and makes a pod of it besides."""
-    fresh = bench.work / "fetched"
-    ours = Ours(bench.work / "podctl", fresh)
-    took = timed(ours.argv("prepare", "--quiet", f"docker://{registry.address}/large"))
-    shutil.rmtree(fresh)
-    subprocess.run(["sync", "--file-system", bench.work], check=True)
-    return took
+    ours = Ours(bench.work / "podctl", fresh.directory())
+    return timed(ours.argv("prepare", "--quiet", f"docker://{registry.address}/large"))
 
 
-def _pull(bench: Bench, registry: Registry) -> float:
-    image = f"{registry.address}/large"
-    took = timed(bench.podman.argv("pull", "--quiet", "--tls-verify=false", image))
-    said(bench.podman.argv("rmi", image))
-    subprocess.run(["sync", "--file-system", bench.work], check=True)
-    return took
+def _pull(bench: Bench, registry: Registry, fresh: Fresh) -> Sample:
+    podman = Podman(bench.work, fresh.directory())
+    podman.prepare_store()
+    return timed(podman.argv("pull", "--quiet", "--tls-verify=false", f"{registry.address}/large"))
 
 
-def _untar(bench: Bench, blobs: list[str]) -> float:
-    fresh = bench.work / "untarred"
-    fresh.mkdir()
-    begin = time.perf_counter()
-    for blob in blobs:
-        with subprocess.Popen(["curl", "--silent", "--fail", blob], stdout=subprocess.PIPE) as curl:
-            subprocess.run(["tar", "xz", "-C", fresh], stdin=curl.stdout, check=True)
-        if curl.returncode:
-            raise RuntimeError(f"curl {blob}: {curl.returncode}")
-    took = (time.perf_counter() - begin) * 1000
-    shutil.rmtree(fresh)
-    subprocess.run(["sync", "--file-system", bench.work], check=True)
-    return took
+def _untar(blobs: list[str], fresh: Fresh) -> Sample:
+    path = shlex.quote(str(fresh.directory()))
+    each = (f"curl --silent --fail {shlex.quote(blob)} | tar xz -C {path}" for blob in blobs)
+    return timed(["bash", "-c", "set -e -o pipefail\n" + "\n".join(each)])
 
 
-def _our_memory(bench: Bench, count: int) -> float:
+def _our_memory(bench: Bench, count: int) -> Sample:
     before = rivals.overhead()
     uuids = [bench.ours.start() for _other in range(count)]
     each = _added_since(before) / count
     bench.ours.remove(uuids)
-    return each
+    return Sample(each)
 
 
-def _podman_memory(bench: Bench, count: int) -> float:
+def _podman_memory(bench: Bench, count: int) -> Sample:
     before = rivals.overhead()
     for _other in range(count):
         bench.podman.start()
     each = _added_since(before) / count
     bench.podman.remove_all()
-    return each
+    return Sample(each)
 
 
 def _added_since(before: dict[str, float]) -> float:
@@ -212,7 +246,7 @@ def _added_since(before: dict[str, float]) -> float:
 # --- tasks ----------------------------------------------------------------------------------------------------------
 
 
-def _play_each(bench: Bench, task_of: Callable[[Bench, int], tasks.Task]) -> list[tasks.Took]:
+def _play_each(bench: Bench, task_of: Callable[[Bench, int], tasks.Task]) -> tasks.Played:
     return tasks.play(bench.work, [task_of(bench, number) for number in range(PODS)])
 
 

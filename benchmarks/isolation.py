@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _INSIDE = "PODS_BENCH_DIR"
+_FILESYSTEM_BYTES = 16 << 30  # of which only what is written takes space
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
@@ -70,6 +71,29 @@ def enter(work: pathlib.Path) -> None:
         subprocess.run(["mount", "-t", "overlay", "-o", options, "bench", path], check=True)
     os.environ["TMPDIR"] = str(work / "tmp")
     (work / "tmp").mkdir()
+
+
+@contextlib.contextmanager
+def fresh_filesystem(work: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A new ext4 in a file, past the page cache of the file system that this is in, as far as that can do it."""
+    image, top = work / "fresh.ext4", work / "fresh"
+    with image.open("wb") as file:
+        file.truncate(_FILESYSTEM_BYTES)
+    top.mkdir()
+    subprocess.run(
+        ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", str(image)], check=True
+    )
+    argv = ["losetup", "--find", "--show", "--direct-io=on", str(image)]
+    device = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        subprocess.run(["mount", device, top], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)  # once it is no longer mounted
+    try:
+        yield top
+    finally:
+        subprocess.run(["umount", "--lazy", top], check=True)
+        image.unlink()
 
 
 def _reap_for_a_child() -> None:

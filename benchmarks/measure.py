@@ -1,17 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What one run measures: samples of ours and of a peer, taken in turn, and the table that they make."""
+"""What one run measures: samples of ours and of a peer, taken in turn, and the table that they make.
+
+A sample has two times. Wall time is what a user waits for; CPU time is that of the program and of all that it started,
+also of what it left behind, and other work on the machine changes it little.
+"""
 
 from __future__ import annotations
 
+import mmap
+import os
+import pathlib
+import random
+import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SECONDS = 300
-_HEADS = ("what", "ours", "peer", "measured", "ratio", "at most", "")
+_HEADS = ("what", "ours", "peer", "measured", "ratio", "at most", "CPU ours", "CPU peer", "")
+_TICK = 1000 / os.sysconf("SC_CLK_TCK")
+_SETTLE_SECONDS = 2.0
+_RESAMPLES = 1000
+_CONFIDENCE = 0.9
+_TOUCHED = 2 << 30
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured once, in milliseconds or, of memory, in megabytes. cpu_ms: None where it was not measured."""
+
+    value: float
+    cpu_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -23,25 +45,28 @@ class Row:
     """
 
     what: str
-    ours: Sequence[float]
+    ours: Sequence[Sample]
     peer: str
-    theirs: Sequence[float] = ()
+    theirs: Sequence[Sample] = field(default=())
     bound: float | None = None
     unit: str = "ms"
     absolute: bool = False
 
     @property
     def ratio(self) -> float | None:
-        return statistics.median(self.ours) / statistics.median(self.theirs) if self.theirs else None
+        return _ratio(_values(self.ours), _values(self.theirs)) if self.theirs else None
 
     @property
     def verdict(self) -> str:
+        """ok or OVER, with a question mark where samples as scattered as these could have said the other as well."""
         if self.bound is None:
             return ""
-        measured = statistics.median(self.ours) if self.absolute else self.ratio
-        if measured is None:
+        if not (self.ours and (self.theirs or self.absolute)):
             return "NO PEER"
-        return "ok" if measured <= self.bound else "OVER"
+        least, most = _interval(_values(self.ours), () if self.absolute else _values(self.theirs))
+        measured = statistics.median(_values(self.ours)) if self.absolute else self.ratio
+        verdict = "ok" if measured is not None and measured <= self.bound else "OVER"
+        return verdict if most <= self.bound or least > self.bound else f"{verdict}?"
 
     def cells(self) -> tuple[str, ...]:
         ratio = "-" if self.ratio is None else f"{self.ratio:.2f}x"
@@ -55,6 +80,8 @@ class Row:
             _shown(self.theirs, self.unit),
             ratio,
             limit,
+            _shown_cpu(self.ours),
+            _shown_cpu(self.theirs),
             self.verdict,
         )
 
@@ -67,22 +94,25 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([text[0], "-" * max(map(len, text)), *text[1:]])
 
 
-def in_turn(rounds: int, *actions: Callable[[], float]) -> list[list[float]]:
+def in_turn(rounds: int, *actions: Callable[[], Sample]) -> list[list[Sample]]:
     """The samples of each action, A B A B; what happens once, and only once, has happened before."""
     for action in actions:
         action()
-    samples: list[list[float]] = [[] for _other in actions]
+    samples: list[list[Sample]] = [[] for _other in actions]
     for _other in range(rounds):
         for found, action in zip(samples, actions):
             found.append(action())
     return samples
 
 
-def timed(argv: Sequence[str]) -> float:
-    """How many milliseconds a program took that succeeded."""
+def timed(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Sample:
+    """What a program took that succeeded; its CPU time with that of what it leaves to end by itself."""
+    others, cpu = _processes(), _cpu_ms()
     begin = time.perf_counter()
-    said(argv)
-    return (time.perf_counter() - begin) * 1000
+    said(argv, env)
+    value = (time.perf_counter() - begin) * 1000
+    _settle(others)
+    return Sample(value, _cpu_ms() - cpu)
 
 
 def said(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
@@ -101,11 +131,70 @@ def said(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
     return done.stdout.strip()
 
 
-def _shown(samples: Sequence[float], unit: str) -> str:
+def touch_memory() -> None:
+    """Have the machine's memory in hand: a virtual machine gives free memory back, and the first to need it waits."""
+    free = int(pathlib.Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]) << 10
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+    mmap.mmap(-1, min(_TOUCHED, free // 4), flags=flags).close()
+
+
+# --- CPU ------------------------------------------------------------------------------------------------------------
+
+
+def _processes() -> set[str]:
+    return set(filter(str.isdigit, os.listdir("/proc")))
+
+
+def _settle(others: set[str]) -> None:
+    """Wait until what was started has ended, or is there to stay."""
+    end = time.monotonic() + _SETTLE_SECONDS
+    while _processes() - others and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def _cpu_ms() -> float:
+    """What children have taken that ended: this program's, and the orphans that the first process has reaped."""
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    fields = pathlib.Path("/proc/1/stat").read_text().rpartition(")")[2].split()
+    orphans = sum(map(int, fields[13:15]))  # cutime and cstime; see proc(5)
+    return (own.ru_utime + own.ru_stime) * 1000 + orphans * _TICK
+
+
+# --- statistics -----------------------------------------------------------------------------------------------------
+
+
+def _values(samples: Sequence[Sample]) -> list[float]:
+    return [sample.value for sample in samples]
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return statistics.median(ours) / statistics.median(theirs)
+
+
+def _interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Between which numbers the ratio of medians lies, or the median of ours alone: a bootstrap, the same each time."""
+    dice = random.Random(0)
+
+    def again(samples: Sequence[float]) -> float:
+        return statistics.median(dice.choices(samples, k=len(samples)))
+
+    found = sorted(again(ours) / (again(theirs) if theirs else 1) for _other in range(_RESAMPLES))
+    outside = int(_RESAMPLES * (1 - _CONFIDENCE) / 2)
+    return found[outside], found[-1 - outside]
+
+
+def _shown(samples: Sequence[Sample], unit: str) -> str:
     if not samples:
         return "-"
-    digits = 1 if unit == "MB" or max(samples) < 100 else 0
+    values = _values(samples)
+    digits = 1 if unit == "MB" or max(values) < 100 else 0
     low, middle, high = (
-        f"{number:.{digits}f}" for number in (min(samples), statistics.median(samples), max(samples))
+        f"{number:.{digits}f}" for number in (min(values), statistics.median(values), max(values))
     )
     return f"{middle} ({low}-{high}) {unit}"
+
+
+def _shown_cpu(samples: Sequence[Sample]) -> str:
+    """The mean, since a clock that ticks hundred times a second is part of it."""
+    taken = [sample.cpu_ms for sample in samples if sample.cpu_ms is not None]
+    return f"{statistics.fmean(taken):.0f} ms" if taken else "-"

@@ -57,15 +57,16 @@ class Ours:
 class Podman:
     """podman, on a store of its own. executable: a script that adds the flags, for those who call podman."""
 
-    def __init__(self, work: pathlib.Path) -> None:
+    def __init__(self, work: pathlib.Path, home: pathlib.Path | None = None) -> None:
+        home = home or work
         program = shutil.which("podman") or "podman"
-        self._program = [program, "--root", f"{work}/podman", "--runroot", f"{work}/podman-run"]
-        self._program += ["--tmpdir", f"{work}/podman-tmp", "--storage-driver", "overlay"]
+        self._program = [program, "--root", f"{home}/podman", "--runroot", f"{home}/podman-run"]
+        self._program += ["--tmpdir", f"{home}/podman-tmp", "--storage-driver", "overlay"]
         self._program += ["--cgroup-manager", "cgroupfs", "--events-backend", "file"]
         if shutil.which("runc"):
             self._program += ["--runtime", "runc"]
         self.group = group_of(work)
-        self.executable = work / "podman.sh"
+        self.executable = home / "podman.sh"
         self.executable.write_text(f'#!/bin/sh\nexec {" ".join(self._program)} "$@"\n')
         self.executable.chmod(0o755)
 
@@ -81,6 +82,10 @@ class Podman:
 
     def start(self) -> str:
         return said(self.run("--detach", APP, *SLEEP))
+
+    def prepare_store(self) -> None:
+        """Have it make what it makes in a new store before its first image."""
+        said(self.argv("images", "--quiet"))
 
     def remove_all(self) -> None:
         said(self.argv("rm", "--all", "--force", "--time", "0"))

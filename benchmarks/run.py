@@ -20,7 +20,7 @@ import rivals
 import tasks
 from benches import Bench
 from images import APP, BUSYBOX, write_aci, write_root
-from measure import said, table
+from measure import said, table, touch_memory
 from rivals import Ours, Podman
 
 MANY, MANY_QUICK = 100, 30
@@ -42,12 +42,16 @@ def main() -> int:
     rows, failed = [], []
     for name in options.benches or benches.ALL:
         begin, load = time.monotonic(), os.getloadavg()[0]
+        touch_memory()
         try:
             rows += benches.ALL[name](bench)
         except (RuntimeError, OSError, subprocess.SubprocessError) as err:
             failed.append(f"FAILED {name}: {err}")
         print(f"{name}: {time.monotonic() - begin:.0f} s; load before it {load:.1f}", file=sys.stderr)
-    print(f"\nMedians (least-most), ours and peers in turn, on {os.cpu_count()} CPUs.\n")
+    print(
+        f"\nMedians (least-most), ours and peers in turn, on {os.cpu_count()} CPUs; CPU time is the mean."
+        "\nA question mark: with samples so far apart another run may say the opposite.\n"
+    )
     print("\n".join([table(rows), *failed]))
     return int(bool(failed) or any(row.verdict == "OVER" for row in rows))
 

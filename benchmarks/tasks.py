@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from measure import said
+from measure import Sample, timed
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = CHECKOUT / ".cache" / "bench"
@@ -37,8 +37,20 @@ class Took:
     changed: bool
 
 
-def play(work: pathlib.Path, tasks: Sequence[Task]) -> list[Took]:
-    """Play (name, module, options) in one play; what every task took, the play's own start left out."""
+@dataclass(frozen=True)
+class Played:
+    """What every task of a play took, the play's own start left out. cpu_ms: of all of it, its start as well."""
+
+    took: list[Took]
+    cpu_ms: float | None
+
+    @property
+    def total(self) -> Sample:
+        return Sample(sum(each.ms for each in self.took), self.cpu_ms)
+
+
+def play(work: pathlib.Path, tasks: Sequence[Task]) -> Played:
+    """Play (name, module, options) in one play."""
     book, times = work / "play.json", work / "times.json"
     listed = [{"name": name, module: options} for name, module, options in tasks]
     book.write_text(
@@ -55,14 +67,14 @@ def play(work: pathlib.Path, tasks: Sequence[Task]) -> list[Took]:
         "LC_ALL": "C.UTF-8",
     }
     program = pathlib.Path(sys.executable).parent / "ansible-playbook"
-    said(
+    whole = timed(
         [
             str(program),
             *("-i", "localhost,", "-e", f"ansible_python_interpreter={_host_python()}", str(book)),
         ],
         env,
     )
-    return [Took(*line) for line in json.loads(times.read_text())]
+    return Played([Took(*line) for line in json.loads(times.read_text())], whole.cpu_ms)
 
 
 def _host_python() -> str:
