@@ -102,12 +102,13 @@ class LabPod:
         terminal: int | None = None,
         prefix: Sequence[str] = (),
         stdin: int = subprocess.DEVNULL,
+        runtime: pathlib.Path = RUNTIME,
         **words: object,
     ) -> subprocess.Popen[str]:
         """An entry in the background, on a terminal or with captured output. prefix: a command that runs it."""
         given = json.dumps([self.lab.paths.data, self.uuid, entry, words])
         process = subprocess.Popen(
-            [*prefix, PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(RUNTIME)), given],
+            [*prefix, PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(runtime)), given],
             stdin=stdin if terminal is None else terminal,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.PIPE if terminal is None else terminal,
@@ -116,9 +117,11 @@ class LabPod:
         self.lab.started.append(process)
         return process
 
-    def call(self, entry: str = "run", prefix: Sequence[str] = (), **words: object) -> Done:
+    def call(
+        self, entry: str = "run", prefix: Sequence[str] = (), runtime: pathlib.Path = RUNTIME, **words: object
+    ) -> Done:
         """An entry to its end."""
-        return finish(self.start(entry, prefix=prefix, **words))
+        return finish(self.start(entry, prefix=prefix, runtime=runtime, **words))
 
     def state(self) -> str:
         with lifecycle.open_pod(self.lab.paths, self.uuid) as pod:

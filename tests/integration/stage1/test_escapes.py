@@ -7,9 +7,11 @@ from __future__ import annotations
 import os
 import pathlib
 import pty
+import shutil
 import stat
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 
@@ -21,8 +23,10 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     HOST_NET,
     NO_NET,
     PYTHON,
+    RUNTIME,
     LabPod,
     StageLab,
+    eventually,
     finish,
 )
 
@@ -444,3 +448,117 @@ def test_no_directory_is_a_standard_file_of_podctl(number: int) -> None:
     )
     assert (done.returncode, done.stdout) == (254, "")
     assert done.stderr in ("podctl: a standard file is a directory\n", "")
+
+
+@pytest.fixture
+def failing(stage: StageLab, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A runtime with a bug: it fails in the app's root, at a program of this name, with what no code expects.
+
+    The image has files where the interpreter looks for its library and for the sources of the runtime.
+    """
+    runtime = tmp_path / "failing"
+    shutil.copytree(RUNTIME / "podrt", runtime / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
+    source = runtime / "podrt/host/execution.py"
+    text = source.read_text()
+    head = "def complaint(path: str, root: AppRoot | None = None) -> str:\n"
+    assert head in text
+    source.write_text(text.replace(head, f'{head}    if path == "/bin/buggy": int("9" * 5000, 7)\n'))
+    planted = "import posix\nposix.write(2, b'PLANTED\\n')\n"
+    for folder in {*filter(None, sys.path), os.path.dirname(os.__file__)}:
+        if folder.endswith((".zip", "site-packages")) or not folder.startswith("/"):
+            continue
+        for name in ("encodings/planted.py", "traceback.py", "linecache.py", "warnings.py"):
+            plant(stage.tree, f"{folder}/{name}", planted)
+    for path in (runtime / "podrt").rglob("*.py"):
+        plant(stage.tree, str(path), "# -*- coding: planted -*-\n" + "x\n" * 600)
+    return runtime
+
+
+def plant(tree: pathlib.Path, path: str, content: str) -> None:
+    place = tree / path.lstrip("/")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(content)
+
+
+@pytest.mark.finding("pods-F1")
+@pytest.mark.parametrize("place", ["app", "pre-start", "post-stop"])
+def test_a_bug_in_the_apps_root_runs_nothing_of_the_image(
+    stage: StageLab, failing: pathlib.Path, place: str
+) -> None:
+    app: dict[str, object] = {"exec": ["/bin/buggy"]}
+    if place != "app":
+        app = {"exec": ["/bin/true"], "eventHandlers": [handler(place, ["/bin/buggy"])]}
+    (stage.tree / "bin/buggy").symlink_to("busybox")
+    pod = stage.pod({"main": app})
+    done = pod.call(runtime=failing)
+    seen = done.out + done.err + pod.log()
+    assert "PLANTED" not in seen
+    assert "execution.py" not in seen
+    assert "Error: ValueError: " in seen
+
+
+@pytest.mark.finding("pods-F2")
+def test_a_bug_in_enter_runs_nothing_of_the_app(stage: StageLab, failing: pathlib.Path) -> None:
+    (stage.tree / "bin/buggy").symlink_to("busybox")
+    pod = stage.sh("sleep 60")
+    pod.start(detach=True)
+    pod.wait_ready()
+    done = pod.call("enter", runtime=failing, app="main", argv=["/bin/buggy"])
+    assert "PLANTED" not in done.out + done.err
+    assert done.status == execution.EXEC_FAILED
+    assert done.err.startswith('enter: cannot enter app "main": ValueError: ')
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.finding("pods-F2")
+@pytest.mark.parametrize("who", [{"user": "evil"}, {"group": "evil"}, {"user": "9" * 5000}])
+def test_numbers_of_an_apps_passwd_are_of_ordinary_length(stage: StageLab, who: dict[str, str]) -> None:
+    digits = "9" * 5000
+    script = f"echo evil:x:{digits}:0:x:/:/bin/sh > /etc/passwd; echo evil:x:{digits}: > /etc/group; sleep 60"
+    pod = stage.sh(script)
+    pod.start(detach=True)
+    pod.wait_ready()
+    eventually(lambda: pod.call("enter", app="main", argv=["grep", "-q", "evil", "/etc/group"]).status == 0)
+    done = pod.call("enter", app="main", argv=["true"], **who)
+    assert (done.status, done.out) == (execution.EXEC_FAILED, "")
+    assert "not found" in done.err and len(done.err) < 6000
+    assert len(done.err.splitlines()) == 1
+
+
+WHERE_IT_IS = """
+exec 2>&1
+read -r pid comm state parent group session rest < /proc/self/stat
+echo session $session group $group
+(: < /dev/tty) 2>/dev/null && echo has a terminal
+kill -USR1 0
+true
+"""
+
+
+@pytest.mark.finding("pods-F3")
+@pytest.mark.parametrize("place", ["app", "pre-start", "post-stop"])
+@pytest.mark.parametrize("detach", [False, True])
+def test_nothing_of_an_image_has_the_callers_terminal_or_process_group(
+    stage: StageLab, place: str, detach: bool
+) -> None:
+    argv = ["/bin/sh", "-c", WHERE_IT_IS]
+    app: dict[str, object] = {"exec": argv}
+    if place != "app":
+        app = {"exec": ["/bin/true"], "eventHandlers": [handler(place, argv)]}
+    pod = stage.pod({"main": app})
+    master, slave = pty.openpty()
+    try:
+        # A session with this terminal, and with a process beside the pod that a signal to the group would end.
+        script = "sleep 60 & trap 'echo SIGNALLED' USR1; \"$@\"; kill -0 $! && echo neighbour lives; kill $!"
+        prefix = ("setsid", "--ctty", "--wait", "sh", "-c", script, "sh")
+        process = pod.start(terminal=slave, prefix=prefix, detach=detach)
+        process.wait(timeout=30)
+        pod.wait_ended()
+        seen = os.read(master, 65536).decode() + pod.log()
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert "neighbour lives" in seen
+    assert "SIGNALLED" not in seen
+    assert "session" in seen
+    assert "has a terminal" not in seen

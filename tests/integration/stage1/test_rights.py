@@ -45,6 +45,8 @@ def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab) -> Non
     assert [status["NoNewPrivs"]] == rights["no-new-privileges"]
     assert [status["Seccomp"]] == rights["filter"]
     assert {*status["Uid"].split(), *status["Gid"].split()} == {rights["user"][0]}
+    assert rights["session"] == ["its", "own"]
+    assert os.getsid(pod.pid()) == os.getpgid(pod.pid()) == pod.pid()
     names = [name for name in os.listdir(process / "ns") if not name.endswith("_for_children")]
     shared = [
         name for name in names if os.readlink(process / "ns" / name) == os.readlink(f"/proc/self/ns/{name}")

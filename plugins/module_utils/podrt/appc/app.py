@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _GIDS = range(2**32 - 1)  # the last number means none to chown(2)
+_MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
 EVENTS = ("pre-start", "post-stop")
 
 
@@ -146,7 +147,9 @@ def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
 
 
 def check_gids(gids: Sequence[int], where: str) -> None:
-    """Raise InvalidSpec, naming the element, unless every number can be a group's."""
+    """Raise InvalidSpec, naming the element, unless every number can be a group's, and the kernel takes that many."""
+    if len(gids) > _MOST_GIDS:
+        raise InvalidSpec(f"{len(gids)} groups are too many", f"name at most {_MOST_GIDS}", where=where)
     for index, gid in enumerate(gids):
         if gid not in _GIDS:
             raise InvalidSpec(

@@ -8,6 +8,7 @@ import contextlib
 
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..value import Value
+from .reading import decimal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _PASSWD_FIELDS = 7
 _GROUP_FIELDS = 4
+MOST_GROUPS = 65536  # NGROUPS_MAX; see getgroups(2)
 # The one above it means "no change" to the kernel. Source: setresuid(2).
 _LARGEST = (1 << 32) - 2
 
@@ -29,7 +31,13 @@ class Identity(Value):
     groups: tuple[int, ...] = ()
 
     def check(self) -> None:
-        """Each is the number of somebody."""
+        """Each can be a user's or a group's, and the kernel takes that many."""
+        if len(self.groups) > MOST_GROUPS:
+            raise InvalidSpec(
+                f"{len(self.groups)} supplementary groups are too many",
+                f"use at most {MOST_GROUPS}",
+                where="group",
+            )
         for what, number in (
             ("user", self.uid),
             ("group", self.gid),
@@ -91,16 +99,19 @@ def _owner(root: AppRoot, path: str) -> tuple[int, int]:
 def _number(root: AppRoot, text: str, table: str, fields: int, what: str) -> int:
     if text == "root":
         return 0
-    if text.isascii() and text.isdigit():
-        return int(text)
+    number = decimal(text)
+    if number is not None:
+        return number
     try:
         lines = root.read(table).decode(errors="surrogateescape").splitlines()
     except OSError as err:
         raise HostFailure.of(f'cannot look up {what} "{text}" in {table} of the image', err) from err
     for line in lines:
         entry = line.split(":")
-        if len(entry) == fields and entry[0] == text and entry[2].isascii() and entry[2].isdigit():
-            return int(entry[2])
+        if len(entry) == fields and entry[0] == text:
+            number = decimal(entry[2])
+            if number is not None:
+                return number
     raise NotFound(
         f'"{text}" {what} not found',
         f"the image's {table} does not have it; give a number instead",

@@ -76,9 +76,18 @@ def read_number(path: str, *, beneath: str = "") -> int | None:
     text = read_text_or(path, "", beneath=beneath)
     if not text:
         return None
-    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) <= _DIGITS):
+    number = decimal(text.removeprefix("-"))
+    if number is None:
         raise Corrupt(f"cannot read {path}: it holds no number", path=path)
-    return int(text)
+    return -number if text.startswith("-") else number
+
+
+def decimal(text: str) -> int | None:
+    """A decimal number of ordinary length that something else wrote, None for anything else.
+
+    int() takes other scripts, signs, blanks and underscores, and raises ValueError beyond 4300 digits.
+    """
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def read_trusted(path: str, limit: int = DOCUMENT) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import _socket
 
 from ..errors import InvalidSpec
+from ..host.reading import decimal
 from ..value import Value
 
 V4_BITS = 32
@@ -101,8 +102,9 @@ def parse_prefixed(text: str, where: str = "") -> tuple[Address, int]:
     """Read ADDRESS/PREFIX and keep the host bits. Raises InvalidSpec naming where."""
     address_text, slash, prefix_text = text.partition("/")
     address = Address.parse(address_text, where)
-    if not slash or not prefix_text.isdecimal() or int(prefix_text) > address.bits:
+    prefix = decimal(prefix_text) if slash else None
+    if prefix is None or prefix > address.bits:
         raise InvalidSpec(
             f'"{text}" is not an address with a prefix length', "write it as 172.16.28.0/24", where=where
         )
-    return address, int(prefix_text)
+    return address, prefix

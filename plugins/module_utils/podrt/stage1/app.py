@@ -5,7 +5,7 @@
 It is forked by what becomes PID 1 and executes the interpreter anew from a read-only mount: a program of an image that
 names /proc/self/exe as its interpreter gets hold of no more than that (CVE-2019-5736). That takes its time, so it is
 done while the app's root is built, and the process is told afterwards what it shall be. From then on it imports
-nothing: in the app's root the interpreter's library is gone. Order matters throughout; each place says why.
+nothing: in the app's root the interpreter's library is the image's. Order matters throughout; each place says why.
 Source: behaviours C12 to C19, C47 to C57.
 """
 
@@ -25,6 +25,7 @@ from ..host.execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
 from ..host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, MS_REC, MS_SHARED, MS_SLAVE
 from ..value import Value
 from . import sync
+from .interpreter import read_no_code
 from .program import execute_module
 
 TYPE_CHECKING = False
@@ -156,6 +157,7 @@ def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
 
 def enter_root(root: str) -> None:
     """Make root the root of a mount namespace of this process's own, and forget the rest."""
+    read_no_code()
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
     os.chdir(root)
@@ -224,6 +226,8 @@ def leave_keyring() -> None:
 
 def run_handler(handler: Handler) -> None:
     """Become an event handler: root, within the app's bounds and filter, in the root that this process is in."""
+    # A process group reaches beyond a PID namespace, and /dev/tty is the terminal of the session.
+    os.setsid()
     leave_keyring()
     take_identity(handler.bounding, (0, 0, ()), may_load=False)
     path = handler.argv[0]
@@ -313,7 +317,8 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
     except OSError as err:
         sync.send_failure(said, HostFailure.of("cannot set up an app", err))
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # a bug keeps its traceback, also in a child that must not unwind
+        # A bug keeps its traceback, also in a child that must not unwind; in the app's root it is one line.
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
 
@@ -415,6 +420,8 @@ def _pre_start(process: AppProcess) -> None:
             os.close(given)
             if os.read(leave, 1):
                 run_handler(_handler_of(process))
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(EXEC_FAILED)
     _lose_privileges(process)

@@ -95,7 +95,10 @@ def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _PASSED_ON)
     child = _fork(command)
     if child == 0:
-        _go_in(command, fds, terminal, terminals)
+        try:
+            _go_in(command, fds, terminal, terminals)
+        except BaseException as err:  # a bug; what shows it otherwise would read files of the app
+            _fail(f'cannot enter app "{command.app}": {type(err).__name__}: {err}')
     _end_as(child, terminal)
 
 

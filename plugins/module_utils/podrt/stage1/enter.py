@@ -15,7 +15,7 @@ import os
 from ..appc.capabilities import EVERY, bounding_set, mask_of
 from ..errors import Conflict, HostFailure, NotFound
 from ..host import syscalls
-from ..host.reading import kernel_text, read_bytes
+from ..host.reading import decimal, kernel_text, read_bytes
 from ..host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ..pod import cgroups, documents
 from ..value import Value
@@ -146,8 +146,7 @@ def _environment(pod: Pod, entry: Entry) -> tuple[tuple[str, str], ...]:
 
 def _passed() -> int:
     """How many sockets of the caller are meant for the command. Source: sd_listen_fds(3)."""
-    text = os.environ.get(_PASSED_FDS, "")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return decimal(os.environ.get(_PASSED_FDS, "")) or 0
 
 
 def _leaves(pod: Pod, app: str) -> list[int]:

@@ -13,10 +13,12 @@ import _socket
 import marshal
 import os
 import struct
+import sys
 
 from ..host import syscalls
 from ..host.files import write_all
 from .app import Handler, default_signals, join_groups, run_handler
+from .interpreter import read_no_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,9 +62,12 @@ def main(wire_fd: int) -> None:
         join_groups(tuple(procs))
         # Nothing of the host may be open in the app's root, where /proc/self/fd would name it.
         syscalls.close_range(_FIRST_FD, _LAST_FD)
+        read_no_code()
         os.chroot(root)
         os.chdir("/")
         run_handler(Handler(*told))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(_FAILED)
 

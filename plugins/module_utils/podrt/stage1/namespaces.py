@@ -114,9 +114,9 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
     if how.dies_with_starter:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-    else:
-        # Of a session of its own: when the starter's terminal goes, the pod stays.
-        os.setsid()
+    # Of a session of its own: what an image runs in the pod finds no terminal and no process group of the caller, and
+    # when the starter's terminal goes, a detached pod stays. The starter passes on what its terminal sends.
+    os.setsid()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     if wires.captured:
         os.dup2(null, 0)
