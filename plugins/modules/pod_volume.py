@@ -103,7 +103,9 @@ volume:
       type: list
       elements: str
     bytes:
-      description: The bytes that its data occupies. Only M(stagecraft.pods.pod_info) fills it, on request.
+      description:
+        - The bytes that its data occupies. Only M(stagecraft.pods.pod_info) fills it, on request; V(null) with a
+          RV(volume.problem) when they cannot be counted, such as while an app moves directories.
       type: int
     problem:
       description:

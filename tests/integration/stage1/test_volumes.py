@@ -239,3 +239,33 @@ def test_later_mounts_of_the_host_show_up_and_those_of_the_app_do_not(
         assert "stdout seen" in pod.log()
     finally:
         subprocess.run(["umount", "-l", shared], check=True, timeout=10)
+
+
+@pytest.mark.finding("pods-F5")
+@pytest.mark.behaviour("C30")
+@pytest.mark.parametrize(
+    "more", [{"readOnly": True}, {"readOnly": True, "recursive": False}, {"recursive": False}]
+)
+def test_no_later_mount_is_a_writable_place_in_what_is_not(
+    stage: StageLab, tmp_path: pathlib.Path, more: dict[str, object]
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "lab", shared], check=True, timeout=10)
+    subprocess.run(["mount", "--make-shared", shared], check=True, timeout=10)
+    try:
+        (shared / "late").mkdir()
+        script = "until test -e /go/on; do sleep 0.05; done; ls -A /v/late | wc -l; grep -c /late /proc/self/mountinfo"
+        (tmp_path / "go").mkdir()
+        volumes = [{**host(shared), **more}, {**host(tmp_path / "go"), "name": "go"}]
+        mounts = [*at("/v"), {"volume": "go", "path": "/go"}]
+        pod = stage.sh(script, volumes=volumes, mounts=mounts)
+        process = pod.start()
+        pod.wait_ready()
+        subprocess.run(["mount", "-t", "tmpfs", "lab", shared / "late"], check=True, timeout=10)
+        (shared / "late" / "x").touch()
+        (tmp_path / "go" / "on").touch()
+        eventually(lambda: process.poll() is not None, 10)
+        assert [line.split()[-1] for line in pod.log().splitlines()] == ["0", "0"]
+    finally:
+        subprocess.run(["umount", "-l", shared], check=True, timeout=10)

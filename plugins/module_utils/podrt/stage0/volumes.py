@@ -95,11 +95,18 @@ def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]
     for name in entries(host.paths.volumes):
         status = None if name.startswith(".") else read_volume(host, name)
         if status:
-            size = disk_usage(status.path) if count else None
-            found.append(
-                status.replace(used_by=tuple(users.get(os.path.realpath(status.path), ())), bytes=size)
-            )
+            status = status.replace(used_by=tuple(users.get(os.path.realpath(status.path), ())))
+            found.append(_counted(status) if count else status)
     return tuple(found)
+
+
+def _counted(status: VolumeStatus) -> VolumeStatus:
+    """The same with its bytes, or with why they cannot be told: an app may move directories at the same time."""
+    try:
+        return status.replace(bytes=disk_usage(status.path))
+    except OSError as err:
+        said = f"cannot count its bytes: {reason_of(err)}"
+        return status.replace(problem="; ".join(filter(None, (status.problem, said))))
 
 
 def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:

@@ -14,7 +14,7 @@ import os
 import stat
 
 from ..host import syscalls
-from ..host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC
+from ..host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC
 from ..value import Value
 from . import roots
 
@@ -150,14 +150,19 @@ class BindStep(Step):
         return f"bind {self.source} {self.target} {' '.join(how)}".rstrip()
 
     def apply(self, root: int) -> None:
-        """Bind it; read-only and recursive takes every mount beneath the source along, read-only as well."""
+        """Bind it; read-only and recursive takes every mount beneath the source along, read-only as well.
+
+        What the host mounts beneath it later shows up in a writable and recursive one alone: it would come with flags
+        of its own, so a read-only one would have a writable place.
+        """
         if self.optional and not os.path.exists(self.source):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
         try:
-            if self.read_only:
+            if self.read_only or not self.recursive:
                 flags = syscalls.AT_RECURSIVE if self.recursive else 0
-                syscalls.mount_setattr(tree, flags, syscalls.MOUNT_ATTR_RDONLY)
+                attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
+                syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE)
             _lay(tree, root, self.target)
         finally:
             os.close(tree)
@@ -336,7 +341,9 @@ def _cover(root: int, path: str, source: str | None) -> None:
         else:
             tree = syscalls.open_tree(syscalls.AT_FDCWD, source, _clone(recursive=False))
         try:
-            syscalls.mount_setattr(tree, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY)
+            syscalls.mount_setattr(
+                tree, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE
+            )
             syscalls.move_mount(tree, target)
         finally:
             os.close(tree)

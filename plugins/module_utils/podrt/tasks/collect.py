@@ -87,7 +87,12 @@ def _is_done(host: Host, verdict: gc.Verdict) -> bool:
 
 def _size(host: Host, verdict: gc.Verdict) -> int:
     place = locate(host.paths, verdict.uuid)
-    return disk_usage(host.paths.pod(place, verdict.uuid).path) if place and _removes(verdict) else 0
+    if not place or not _removes(verdict):
+        return 0
+    try:
+        return disk_usage(host.paths.pod(place, verdict.uuid).path)
+    except OSError:
+        return 0  # something moves in it still
 
 
 def _of_pod(verdict: gc.Verdict) -> Difference:

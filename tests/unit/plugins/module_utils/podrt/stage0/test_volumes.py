@@ -8,6 +8,8 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -147,3 +149,34 @@ def test_a_volume_is_in_use_by_whichever_way_the_pod_has_named_it(host: Host, tm
     with pytest.raises(Conflict, match="in use by pod user"):
         remove(host, purge_data=True)
     assert os.path.isdir(source)
+
+
+@pytest.mark.finding("pods-F11")
+def test_a_volume_in_which_an_app_moves_directories_hides_no_other(host: Host) -> None:
+    ensure(host, WORK)
+    ensure(host, WORK.replace(name=ACName("quiet")))
+    data = pathlib.Path(volumes.data_dir(host, "work"))
+    for number in range(30):
+        (data / f"a/{number}/b/c").mkdir(parents=True)
+        for file in range(30):
+            (data / f"a/{number}/b/c/{file}").touch()
+    (data / "elsewhere").mkdir()
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", MOVE, data]) as mover:
+        try:
+            for _again in range(50):
+                found = {status.name: status for status in volumes.list_volumes(host, count=True)}
+                assert (found["quiet"].bytes is None, found["quiet"].problem) == (False, "")
+                busy = found["work"]
+                assert (busy.bytes is None) == busy.problem.startswith("cannot count its bytes: ")
+        finally:
+            mover.kill()
+
+
+MOVE = """
+import os, sys
+os.chdir(sys.argv[1])
+while True:
+    for number in range(30):
+        os.rename(f"a/{number}/b", f"elsewhere/{number}")
+        os.rename(f"elsewhere/{number}", f"a/{number}/b")
+"""
