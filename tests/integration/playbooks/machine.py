@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the stagecraft.pods authors
 """A host for one test, out of this machine: pid, mount and network namespaces of its own, and a data directory.
 
-Plays run inside, so that links, nftables, mounts and processes are the test's alone, a snapshot of them is exact, and
-all of it is gone when the first process of the namespaces ends.
+Plays run inside, so that links, nftables, mounts, processes and /run are the test's alone, a snapshot of them is exact,
+and all of it is gone when the first process of the namespaces ends.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ addr add {UPLINK}/24 dev up0
 link set up0 up
 route add default via 192.0.2.254'''.splitlines():
     subprocess.run(["ip", *line.split()], check=True)
-os.makedirs("/run/pods", exist_ok=True)
-subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/run/pods"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/run"], check=True)
 print("ready", flush=True)
 while True:
     try:

@@ -267,7 +267,7 @@ def test_a_running_pod_whose_pid_is_damaged_can_be_stopped(pods: PodHost, word: 
     else:
         document.write_text("not a number\n" if damage == "no number" else f"{os.getpid()}\n")
     assert pods.ok(*word.split(), uuid) == f'"{uuid}"'
-    eventually(lambda: pods.state(uuid) == "exited")
+    assert pods.wait(uuid)[0] == "state=exited"  # nothing is read of the pod before that
     assert pods.ok("rm", uuid) == f'"{uuid}"'
 
 
