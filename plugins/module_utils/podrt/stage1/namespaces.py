@@ -91,6 +91,8 @@ class Supervision(Value):
     rehearsal: bool = False
     # As long as systemd gives a unit to stop, and so rkt gave a handler.
     handler_timeout: int = 90
+    # What a handler may take once the pod is asked to stop, since the caller waits for it.
+    hasty_timeout: int = 10
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
@@ -244,6 +246,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "console": wires.console,
         "stop_timeout": how.stop_timeout,
         "handler_timeout": how.handler_timeout,
+        "hasty_timeout": how.hasty_timeout,
         "max_bytes": how.max_bytes,
         "handler": list(how.handler),
     }

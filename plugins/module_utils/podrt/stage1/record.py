@@ -37,5 +37,6 @@ if TYPE_CHECKING:
         console: int
         stop_timeout: int
         handler_timeout: int
+        hasty_timeout: int
         max_bytes: int
         handler: list[str]

@@ -29,8 +29,6 @@ _CHUNK = 1 << 16
 _EINVAL = 22
 _LAST_READS = 16
 _PARTING_SECONDS = 1.0
-# What a post-stop handler may take once the pod is asked to stop, since the caller waits for it.
-_HASTY_HANDLER_SECONDS = 10.0
 
 
 class Supervisor:
@@ -80,7 +78,7 @@ class Supervisor:
         if not self._stopping:
             self._stop()
         for app in self._apps:
-            app.hasten(time.monotonic() + _HASTY_HANDLER_SECONDS)
+            app.hasten(time.monotonic() + self._plan["hasty_timeout"])
 
     def _look_at_clock(self) -> None:
         """End what has had its time."""
@@ -339,7 +337,7 @@ class Supervisor:
         app.handling = pid
         app.deadline = time.monotonic() + self._plan["handler_timeout"]
         if self._in_haste:
-            app.hasten(time.monotonic() + _HASTY_HANDLER_SECONDS)
+            app.hasten(time.monotonic() + self._plan["hasty_timeout"])
         self._listen(heard, Stream(app, b"stdout", self._console))
 
 

@@ -22,11 +22,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host im
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import logs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import program, sync
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.namespaces import Supervision
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import pod
 
 SOURCES = sorted(pathlib.Path(pod.__file__).parent.glob("[a-z]*.py"))
 ALLOWED = {"_signal", "marshal", "posix", "select", "time"}
-SECONDS = 20
+# Longer than anything here takes on a machine that is busy with other things.
+SECONDS = 45
 HOST = Host.here(Paths())
 
 
@@ -69,6 +71,7 @@ class Lab:
             "console": -1,
             "stop_timeout": 1,
             "handler_timeout": 90,
+            "hasty_timeout": 10,
             "max_bytes": 1000,
             "handler": [],
             **more,
@@ -199,7 +202,7 @@ def test_a_stop_is_asked_for_then_forced(lab: Lab) -> None:
     started = time.monotonic()
     os.kill(pid, signal.SIGTERM)
     assert ended(pid) == 0
-    assert 0.9 < time.monotonic() - started < 10
+    assert 0.9 < time.monotonic() - started < 30
     assert lab.recorded() == {"deaf": "0"}
 
 
@@ -318,7 +321,7 @@ def test_a_post_stop_handler_has_an_end(lab: Lab) -> None:
     pid = lab.start({"failing": "exit 3", "other": "exec sleep 60"}, handler=hangs, handler_timeout=1)
     lab.go()
     assert ended(pid) == 3
-    assert 1 <= time.monotonic() - started < 15
+    assert 1 <= time.monotonic() - started < 30
     assert lab.recorded() == {"failing": "3", "other": "0"}
     assert "took too long" in (lab.logs / "failing.log").read_text()
 
@@ -326,16 +329,27 @@ def test_a_post_stop_handler_has_an_end(lab: Lab) -> None:
 @pytest.mark.slow
 @pytest.mark.finding("review-B5")
 @pytest.mark.parametrize("already", [False, True], ids=["that begins", "that runs already"])
-def test_a_stop_waits_for_a_post_stop_handler_ten_seconds(lab: Lab, already: bool) -> None:
+def test_a_stop_waits_for_a_post_stop_handler_for_its_haste(lab: Lab, already: bool) -> None:
     lab.post_stop = os.open("/dev/null", os.O_RDONLY)
-    pid = lab.start({"main": "exit 3" if already else "exec sleep 60"}, handler=["/bin/sleep", "60"])
+    apps = {"main": "exit 3" if already else "exec sleep 60"}
+    pid = lab.start(apps, handler=["/bin/sleep", "60"], hasty_timeout=1)
     lab.go()
     assert sync.receive(lab.ours) == (sync.STARTED,)
-    time.sleep(1)
+    while already and not lab.recorded():
+        time.sleep(0.01)
+    time.sleep(0.2)
     started = time.monotonic()
     os.kill(pid, signal.SIGTERM)
     assert ended(pid) == (3 if already else 0)
-    assert 9 < time.monotonic() - started < 15
+    assert 1 <= time.monotonic() - started < 30
+
+
+@pytest.mark.finding("review-B5")
+def test_the_handlers_of_a_real_pod_have_ninety_seconds_and_ten_in_haste() -> None:
+    how = Supervision(
+        ("python",), (), (), stop_timeout=10, max_bytes=1, dies_with_starter=False, waits_for_resolv=False
+    )
+    assert (how.handler_timeout, how.hasty_timeout) == (90, 10)
 
 
 def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
