@@ -8,7 +8,6 @@ import io
 import json
 import os
 import tarfile
-import time
 
 import pytest
 
@@ -20,8 +19,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Unsupported,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import transport
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import serving
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.fakeregistry import (
     DOCKER,
@@ -205,6 +206,7 @@ def test_a_question_whether_an_image_is_current_gives_no_credentials_away(host, 
 
 
 @pytest.mark.finding("attack-F12")
+@pytest.mark.usefixtures("no_pauses")
 def test_the_rest_of_a_layer_gives_no_credentials_away(host, registry, elsewhere):
     """The first part comes from the registry, and the rest of it is elsewhere."""
     elsewhere.challenge = 'Bearer realm="REALM"'
@@ -440,8 +442,14 @@ class Breaking:
         return 206, {"Content-Range": f"bytes {start}-{len(blob) - 1}/{len(blob)}"}, blob[start:]
 
 
+@pytest.fixture(name="no_pauses")
+def _no_pauses(monkeypatch):
+    """As many tries as ever, without the seconds between them."""
+    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * len(transport._PAUSES))
+
+
 @pytest.mark.finding("review-B14")
-@pytest.mark.slow
+@pytest.mark.usefixtures("no_pauses")
 def test_a_connection_may_break_often_as_long_as_bytes_come(host, registry):
     registry.image(archive(f=os.urandom(3_000_000)))
     Breaking(registry, 400_000)
@@ -461,7 +469,7 @@ def test_a_token_that_runs_out_on_the_way_is_renewed_and_the_download_goes_on(ho
 
 
 @pytest.mark.finding("review-B14")
-@pytest.mark.slow
+@pytest.mark.usefixtures("no_pauses")
 def test_a_token_that_is_refused_again_and_again_is_an_error(host, registry):
     registry.image(archive(f=os.urandom(1_000_000)))
     breaking = Breaking(registry, 400_000)
@@ -483,16 +491,17 @@ def test_a_token_that_is_refused_again_and_again_is_an_error(host, registry):
     ("said", "asked_again"), [("max-age=600", False), ("", False), ("no-cache", True)], ids=str
 )
 def test_a_304_renews_how_long_a_source_is_not_asked(host, web, aci, said, asked_again):
-    ages = iter(["max-age=1"])
-
     def answer(_method, _path, headers):
         if headers.get("if-none-match") == '"1"':
             return 304, {"Cache-Control": said} if said else {}, b""
-        return 200, {"ETag": '"1"', "Cache-Control": next(ages) if said else "max-age=2"}, aci()
+        return 200, {"ETag": '"1"', "Cache-Control": "max-age=60"}, aci()
 
     web.answer = answer
     image = fetch(host, f"{web.url}/a.aci")
-    time.sleep(2.1)
+    assert fetch(host, f"{web.url}/a.aci", UPDATE).id == image.id
+    assert len(web.asked) == 1
+    known = index.find_remote(host.paths, parse_reference(f"{web.url}/a.aci").source)
+    index.put_remote(host.paths, known.replace(download_time=known.download_time - 60))
     for _again in range(2):
         assert fetch(host, f"{web.url}/a.aci", UPDATE).id == image.id
     assert len(web.asked) == (3 if asked_again else 2)

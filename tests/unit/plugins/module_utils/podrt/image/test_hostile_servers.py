@@ -21,6 +21,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 # In this time each of these servers is given up; the tests allow for a busy machine.
 SOON = 8.0
 IMPATIENT = Limits(document_seconds=1, bytes_per_second=1000, rate_seconds=1)
+# For servers that never get further: a test need not wait for whole seconds, which a document of limits is made of.
+HASTY = Limits(document_seconds=0.2, bytes_per_second=1000, rate_seconds=0.2)
 PATIENT = Limits(document_seconds=30)
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -32,15 +34,19 @@ class Hostile:
         self.answer: Callable[[Hostile, socket.socket], None] = lambda *_other: None
         self.sent = 0
         self.ends = threading.Event()
+        self._talks: list[tuple[threading.Thread, socket.socket]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/x"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._server = threading.Thread(target=self._serve, daemon=True)
+        self._server.start()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 conn, _address = self._listener.accept()
-                threading.Thread(target=self._talk, args=(conn,), daemon=True).start()
+                thread = threading.Thread(target=self._talk, args=(conn,), daemon=True)
+                self._talks.append((thread, conn))
+                thread.start()
 
     def _talk(self, conn: socket.socket) -> None:
         with contextlib.suppress(OSError), conn:
@@ -67,7 +73,13 @@ class Hostile:
     def close(self) -> None:
         """Stop listening and talking."""
         self.ends.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._server.join()
         self._listener.close()
+        for thread, conn in self._talks:
+            with contextlib.suppress(OSError):
+                conn.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.fixture(name="hostile")
@@ -144,7 +156,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 def test_a_server_that_drips_is_given_up_wherever_it_does(hostile, head, ask):
     hostile.answer = dripping(head)
     with soon_and_small(), pytest.raises(Unreachable, match="the server is too slow") as caught:
-        ask(hostile.url, IMPATIENT)
+        ask(hostile.url, HASTY)
     assert "limits.d" in caught.value.hint
 
 
@@ -153,7 +165,7 @@ def test_a_server_that_drips_is_given_up_wherever_it_does(hostile, head, ask):
 def test_a_server_that_is_silent_is_given_up(hostile, ask):
     hostile.answer = lambda hostile, _conn: hostile.ends.wait(30)
     with soon_and_small(), pytest.raises(Unreachable, match="the server is too slow"):
-        ask(hostile.url, IMPATIENT)
+        ask(hostile.url, HASTY)
 
 
 @pytest.mark.finding("attack-F5")
@@ -161,7 +173,7 @@ def test_a_handshake_that_drips_is_given_up(hostile):
     record = b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xfb"  # the beginning of a long message of a server
     hostile.answer = dripping(record)
     with soon_and_small(), pytest.raises(Unreachable, match="the server is too slow"):
-        document(hostile.url.replace("http:", "https:"), IMPATIENT)
+        document(hostile.url.replace("http:", "https:"), HASTY)
 
 
 @pytest.mark.finding("attack-F5")
@@ -364,4 +376,4 @@ def test_a_tunnel_of_a_proxy_that_drips_is_given_up(hostile, monkeypatch, head):
     monkeypatch.setenv("https_proxy", hostile.url)
     hostile.answer = dripping(head)
     with soon_and_small(), pytest.raises(Unreachable):
-        document("https://registry.example.com/x", IMPATIENT)
+        document("https://registry.example.com/x", HASTY)
