@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import _signal
 import _socket
-import marshal
 import os
 import sys
 
@@ -25,7 +24,7 @@ from . import sync
 from .app import Resolved, leave_keyring
 from .children import fork_child, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
-from .program import ENVIRONMENT, sealed
+from .program import ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import misdescribed, rehearse
 from .roots import MountedRoot
 
@@ -250,7 +249,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "max_bytes": how.max_bytes,
         "handler": list(how.handler),
     }
-    plan_fd = sealed("plan", marshal.dumps((how.programs, plan)))  # type: ignore[arg-type]  # typed dicts are dicts
+    plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
     kept = [wires.sync, wires.lock, go, wires.console, plan_fd]
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ..host.host import Host
+    from .record import Plan
 
 # Where compiled files say that they go by the hash of their source. Source: PEP 552.
 _HASH_BASED = 1
@@ -26,17 +27,30 @@ from podrt.stage1.program import read_plan
 from podrt.stage1.{} import main
 main(*read_plan(int(sys.argv[2])))"""
 _PACKAGE = "supervisor"
-# Modules come with the plan: to look for files would cost the first process time, and memory as long as it runs.
-_SUPERVISE = f"""import marshal, posix, sys
+# How many bytes tell how long the head of the supervisor's plan is.
+_HEAD = 4
+# In the order in which they need each other.
+_MODULES = ("timers", "watch", "states", "logs", "apps", "starter", "handlers", "pod")
+# Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What
+# imports from files goes first, and the modules have its memory, each loaded by itself.
+_SUPERVISE = f"""import _signal, marshal, posix, select, sys, time
+for found in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
+    found.clear()
+for name in ('_frozen_importlib_external', 'zipimport', 'encodings.aliases'):
+    if name in sys.modules:
+        sys.modules.pop(name).__dict__.clear()
+module = sys.modules['__future__'] = type(sys)('__future__')
+module.annotations = None
 fd = int(sys.argv[2])
-programs, plan = marshal.loads(posix.pread(fd, posix.fstat(fd).st_size, 0))
-posix.close(fd)
-while programs:
-    (name, code), *programs = programs
+at = {_HEAD} + int.from_bytes(posix.pread(fd, {_HEAD}, 0), 'little')
+programs, plan = marshal.loads(posix.pread(fd, at - {_HEAD}, {_HEAD}))
+for name, size in programs:
     module = sys.modules[name] = type(sys)(name)
     module.__package__ = '{_PACKAGE}'
-    exec(marshal.loads(code), module.__dict__)
-del code
+    exec(marshal.loads(posix.pread(fd, size, at)), module.__dict__)
+    at += size
+posix.close(fd)
+del found, name, size, programs
 module.main(plan)"""
 # What stands before the code in a compiled file. Source: PEP 552.
 _COMPILED_HEAD = 16
@@ -50,8 +64,15 @@ def supervisor_argv(host: Host) -> tuple[str, ...]:
 
 
 def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
-    """The modules of the supervisor and their code, in the order in which they need each other. Raises OSError."""
-    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in ("logs", "apps", "pod"))
+    """The modules of the supervisor and their code, to be executed in this order. Raises OSError."""
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in _MODULES)
+
+
+def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: Plan) -> bytes:
+    """What the supervisor reads: the length of the head, the head, and the code of its modules one after the other."""
+    head = (tuple((name, len(code)) for name, code in programs), plan)
+    dumped = marshal.dumps(head)  # type: ignore[arg-type]  # typed dicts are dicts
+    return b"".join((len(dumped).to_bytes(_HEAD, "little"), dumped, *(code for _name, code in programs)))
 
 
 def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:

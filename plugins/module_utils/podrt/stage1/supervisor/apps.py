@@ -8,6 +8,7 @@ import _signal
 import posix
 
 from .logs import Sink
+from .states import ALIVE, STARTING, STOP, after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,83 +16,107 @@ if TYPE_CHECKING:
 
     from ..record import AppRecord
     from .logs import Log
+    from .timers import Timer
 
-# What becomes of App.exec once the descriptor has ended.
-STARTED_WELL, STARTED_NOT = -1, -2
 _CHUNK = 1 << 16
 _KILL_ROUNDS = 10
 
 
 class App:
-    """An app: its process, and what has become of it."""
+    """An app: its process, the descriptors that it is known by, and what has become of it."""
 
     def __init__(self, record: AppRecord, log: Log) -> None:
         self.name = record["name"]
         self.pid = record["pid"]
         self.exec = record["exec"]
-        self.procs = record["procs"]
-        self.kill = record["kill"]
         self.notify = record["notify"]
         self.stop_signal = record["stop_signal"]
-        self.events = record["events"]
-        self.journal = Sink(record["journal"])
         self.post_stop = record["post_stop"]
+        self.journal = Sink(record["journal"])
         self.log = log
-        self.status, self.end = record["status"], record["end"]
-        self.running = True
-        self.handling = 0
-        self.deadline = 0.0
-        self.oom = False
+        self.state = STARTING
+        # Why it could not be executed, and which option is to blame.
         self.complaint = self.wrong = ""
+        # The process of its post-stop handler, and what ends that.
+        self.handler = 0
+        self.handler_end: Timer | None = None
+        self._oom = False
+        self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
+        self._status, self._end = record["status"], record["end"]
 
-    def is_started(self) -> bool:
-        """Whether it has been started, and said so if it is one that does."""
-        return self.exec == STARTED_WELL and self.notify < 0
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self.state in ALIVE
+
+    @property
+    def up(self) -> bool:
+        """Whether it has been executed, and said so if it is one that does."""
+        return self.exec < 0 and not self.complaint and self.notify < 0
+
+    def move(self, event: str) -> None:
+        """Take note of what has happened to it."""
+        self.state = after(self.state, event)
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the app."""
         for pid in self._pids():
             attempt(posix.kill, pid, number)
 
+    def stop(self) -> None:
+        """Ask it to end."""
+        self.move(STOP)
+        if self.stop_signal:  # as docker does it: the first process alone
+            attempt(posix.kill, self.pid, self.stop_signal)
+        else:
+            self.signal(_signal.SIGTERM)
+        self.signal(_signal.SIGCONT)
+
     def kill_all(self) -> None:
         """End every process of the app, also those that are being born."""
-        if self.kill >= 0:
-            attempt(posix.write, self.kill, b"1")
+        if self._kill >= 0:
+            attempt(posix.write, self._kill, b"1")
         for _round in range(_KILL_ROUNDS):
             if not self._pids():
                 return
             self.signal(_signal.SIGKILL)
 
-    def was_oom(self) -> bool:
-        """Whether the kernel has killed in it for memory."""
-        return self.oom or (self.events >= 0 and b"oom_kill 0\n" not in posix.pread(self.events, _CHUNK, 0))
-
-    def record(self, status: int, words: list[bytes]) -> None:
-        """Write down how it ended, into files that are empty until then and have room on the disk already.
-
-        The status comes last, so that a reader of it finds what is beside it.
-        """
-        if words:
-            attempt(posix.pwrite, self.end, b" ".join(words), 0)
-        attempt(posix.pwrite, self.status, b"%d" % status, 0)
-
-    def hasten(self, until: float) -> None:
-        """Have what is left of its post-stop handler end by then, or earlier as it had to."""
-        if self.handling:
-            self.deadline = min(self.deadline, until)
-
     def end_handler(self) -> None:
         """Kill its post-stop handler, and whatever that has started."""
-        self.deadline = 0.0
-        attempt(posix.kill, self.handling, _signal.SIGKILL)
+        attempt(posix.kill, self.handler, _signal.SIGKILL)
         self.kill_all()
 
+    def out_of_memory(self, fd: int) -> None:
+        """The kernel has killed in it for memory: all of it ends. fd: the eventfd that said so."""
+        posix.read(fd, 8)
+        self._oom = True
+        self.kill_all()
+
+    def record(self, status: int, *, killed: bool) -> None:
+        """Write down how it ended, into files that are empty until then and have room on the disk already.
+
+        The status comes last, so that a reader of it finds what is beside it. killed: whether it is a signal's number.
+        """
+        words = [b"oom"] * self._was_oom() + [b"signal"] * killed
+        if words:
+            attempt(posix.pwrite, self._end, b" ".join(words), 0)
+        attempt(posix.pwrite, self._status, b"%d" % status, 0)
+
+    def record_stopped(self) -> None:
+        """The same of one that was stopped with its pod, which counts as 0."""
+        attempt(posix.pwrite, self._status, b"0", 0)
+
+    def _was_oom(self) -> bool:
+        return self._oom or (
+            self._events >= 0 and b"oom_kill 0\n" not in posix.pread(self._events, _CHUNK, 0)
+        )
+
     def _pids(self) -> list[int]:
-        own = [self.pid] if self.running else []
-        if self.procs < 0:
+        own = [self.pid] if self.alive else []
+        if self._procs < 0:
             return own
         try:
-            listed = posix.pread(self.procs, _CHUNK, 0).split()
+            listed = posix.pread(self._procs, _CHUNK, 0).split()
         except OSError:
             return own
         # 0 is a process of another PID namespace, and a kill of it one of ours.

@@ -15,7 +15,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     PodError,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import sync
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import pod
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import starter
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.volumes import MissingSource
 
 
@@ -67,5 +67,5 @@ def test_an_error_arrives_as_what_it_was(err: PodError) -> None:
 
 
 def test_the_supervisor_speaks_the_same_words() -> None:
-    assert (pod.STARTED, pod.FAILED) == (sync.STARTED, sync.FAILED)
-    assert (pod.APP_FAILED, pod.GO) == (sync.APP_FAILED, sync.GO)
+    assert (starter.STARTED, starter.FAILED) == (sync.STARTED, sync.FAILED)
+    assert (starter.APP_FAILED, starter.GO) == (sync.APP_FAILED, sync.GO)

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisor's end of the conversation with what starts the pod. Part of the supervisor.
+
+GO lets the apps begin, and another GO says that the start is on record. The starter's end is the end of the pod before
+the first GO, and asks it to stop before the second.
+"""
+
+from __future__ import annotations
+
+import marshal
+import posix
+
+from .apps import attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .watch import Watch
+
+# As stage1.sync has them.
+STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
+_CHUNK = 1 << 16
+
+
+class Starter:
+    """What starts the pod. gone: called when it has ended before the start was on record."""
+
+    def __init__(self, sync: int, go: int, apps: int, watch: Watch, gone: Callable[[], None]) -> None:
+        self._sync, self._go, self._apps = sync, go, apps
+        self._watch = watch
+        self._gone = gone
+        watch.add(sync, self._hear)
+
+    @property
+    def waits(self) -> bool:
+        """Whether no app has been let begin."""
+        return self._go >= 0
+
+    def tell(self, *message: object) -> None:
+        """Say something, if anything still listens."""
+        self.pass_on(marshal.dumps(message))  # type: ignore[arg-type]  # plain values
+
+    def pass_on(self, frame: bytes) -> None:
+        """Say what somebody has said already."""
+        if self._sync >= 0:
+            attempt(posix.write, self._sync, frame)
+
+    def _hear(self, fd: int) -> None:
+        frame = read(fd)
+        if self.waits:
+            if not frame or marshal.loads(frame)[0] != GO:
+                posix._exit(1)
+            attempt(posix.write, self._go, b"g" * self._apps)
+            posix.close(self._go)
+            self._go = -1
+            return
+        self._watch.close(fd)
+        self._sync = -1
+        if not frame:
+            self._gone()
+
+
+def read(fd: int) -> bytes:
+    """What there is to be read, b"" at the end and where that fails."""
+    try:
+        return posix.read(fd, _CHUNK)
+    except OSError:
+        return b""
