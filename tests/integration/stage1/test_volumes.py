@@ -12,7 +12,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab, eventually
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import Dns, HostsFile
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    HOST_NET,
+    StageLab,
+    eventually,
+)
 
 
 def host(source: object, **more: object) -> dict[str, object]:
@@ -269,3 +274,41 @@ def test_no_later_mount_is_a_writable_place_in_what_is_not(
         assert [line.split()[-1] for line in pod.log().splitlines()] == ["0", "0"]
     finally:
         subprocess.run(["umount", "-l", shared], check=True, timeout=10)
+
+
+@pytest.fixture
+def shared(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A directory whose mounts propagate, as all of a host with systemd do."""
+    found = tmp_path / "shared"
+    found.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "lab", found], check=True, timeout=10)
+    subprocess.run(["mount", "--make-shared", found], check=True, timeout=10)
+    yield found
+    subprocess.run(["umount", "-l", found], check=True, timeout=10)
+
+
+@pytest.mark.finding("pods-F5")
+@pytest.mark.behaviour("C30")
+@pytest.mark.parametrize("overlay", [True, False])
+def test_one_kind_of_mount_alone_takes_part_in_what_the_host_mounts(
+    shared: pathlib.Path, overlay: bool
+) -> None:
+    for name in ("live", "still", "alone"):
+        (shared / name).mkdir()
+    (shared / "file").touch()
+    os.mknod(shared / "device", 0o20666, os.makedev(1, 5))
+    given = {"live": {}, "still": {"readOnly": True}, "alone": {"recursive": False}, "file": {}, "device": {}}
+    volumes = [{**host(shared / name), "name": name, **more} for name, more in given.items()]
+    volumes.append({"name": "empty", "kind": "empty"})
+    mounts = [mount for volume in volumes for mount in at(f"/v/{volume['name']}", str(volume["name"]))]
+    spec = HOST_NET.replace(overlay=overlay, hosts=HostsFile("host"), dns=Dns("host"))
+    lab = StageLab(shared)
+    try:
+        script = "cd /proc; cat self/mountinfo 1/mountinfo | cut -d' ' -f5 | sort -u; echo; "
+        script += "grep -h ' master:' self/mountinfo 1/mountinfo | cut -d' ' -f5"
+        done = lab.run(script, spec, volumes=volumes, mounts=mounts)
+        every, following = done.text.split("\n\n")
+        assert {f"/v/{volume['name']}" for volume in volumes} <= set(every.splitlines())
+        assert following.splitlines() == ["/v/live", f"{lab.pods[0].dir.app_root('main')}/v/live"]
+    finally:
+        lab.close()

@@ -20,7 +20,7 @@ def open_detached(dir_fd: int, name: str = ".", *, read_only: bool = False) -> i
     tree = syscalls.open_tree(dir_fd, "", flags)
     try:
         if read_only:
-            syscalls.mount_setattr(tree, 0, syscalls.MOUNT_ATTR_RDONLY)
+            syscalls.mount_setattr(tree, 0, syscalls.MOUNT_ATTR_RDONLY, propagation=syscalls.MS_PRIVATE)
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=tree)
     finally:
         os.close(tree)

@@ -152,14 +152,14 @@ class BindStep(Step):
     def apply(self, root: int) -> None:
         """Bind it; read-only and recursive takes every mount beneath the source along, read-only as well.
 
-        What the host mounts beneath it later shows up in a writable and recursive one alone: it would come with flags
-        of its own, so a read-only one would have a writable place.
+        What the host mounts on it later comes with flags of its own, so that a read-only one would have a writable
+        place, and a file or device would be another one. It shows up in a writable and recursive directory alone.
         """
         if self.optional and not os.path.exists(self.source):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
         try:
-            if self.read_only or not self.recursive:
+            if self.read_only or not self.recursive or not _is_dir(tree):
                 flags = syscalls.AT_RECURSIVE if self.recursive else 0
                 attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
                 syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE)
@@ -278,8 +278,9 @@ class CopiedRoot(Value):
         return f"bind {self.target} to itself"
 
     def mount(self) -> None:
-        """Make it a mount of its own."""
+        """Make it a mount of its own, in which nothing appears that the host mounts there."""
         syscalls.mount(self.target, self.target, "", MS_BIND | MS_REC)
+        syscalls.mount("", self.target, "", MS_PRIVATE | MS_REC)
 
 
 def _clone(*, recursive: bool) -> int:
@@ -294,14 +295,17 @@ def _copy_of(fd: int, *, recursive: bool) -> int:
 
 def _lay(tree: int, root: int, path: str) -> None:
     """Attach a mount at a path of the app, which is made if it is missing; never in its /proc. Raises OSError."""
-    is_dir = stat.S_ISDIR(os.fstat(tree).st_mode)
-    target = (roots.open_dir if is_dir else roots.open_file)(root, path)
+    target = (roots.open_dir if _is_dir(tree) else roots.open_file)(root, path)
     try:
         roots.refuse_proc(root, target)
     except OSError:
         os.close(target)
         raise
     _attach(tree, target)
+
+
+def _is_dir(fd: int) -> bool:
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
 
 
 def _attach_copy(source: int, root: int, path: str) -> None:
