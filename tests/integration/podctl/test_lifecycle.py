@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 
@@ -18,6 +19,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
     PodHost,
     cgroups_of,
     eventually,
+    write_image,
 )
 
 WAITS = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"
@@ -170,3 +172,30 @@ def test_a_closed_pipe_is_quiet(pods: PodHost) -> None:
         ["sh", "-c", '"$@" | true', "sh", *argv], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stderr == ""
+
+
+def chattr_of_the_host() -> dict[str, tuple[int, bytes]]:
+    """chattr(1) and its libraries, as files of an image."""
+    program = str(shutil.which("chattr"))
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True, timeout=10).stdout
+    places = [program, *(word for word in linked.split() if word.startswith("/"))]
+    return {place.lstrip("/"): (0o755, pathlib.Path(place).read_bytes()) for place in places}
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.parametrize("words", [["rm"], ["gc", "--grace-period=0s"]], ids=["rm", "gc"])
+def test_what_an_app_has_protected_goes_with_its_pod(
+    pods: PodHost, tmp_path: pathlib.Path, words: list[str]
+) -> None:
+    app = {"exec": ["/bin/sh"], "user": "0", "group": "0"}
+    image = write_image(tmp_path / "chattr.aci", "example.com/chattr", app, chattr_of_the_host())
+    done = pods.podctl(
+        *("run", "--net=none", "--no-overlay", "--volume=v,kind=empty", str(image), "--exec=/bin/sh"),
+        *("--mount=volume=v,target=/v", "--caps-retain=CAP_LINUX_IMMUTABLE", "--", "-c"),
+        "touch /v/x; chattr +i /v/x /data/shipped /data; chattr +a /v /; rm -f /v/x; test -e /v/x && echo held",
+    )
+    assert done.texts[-1] == "held"
+    (uuid,) = pods.uuids()
+    pods.ok(*words, *([uuid] if words == ["rm"] else []))
+    assert pods.uuids() == []
+    assert list(pods.data.glob(f"pods/*/{uuid}")) == []

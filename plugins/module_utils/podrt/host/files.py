@@ -104,21 +104,22 @@ def remove_tree(path: str) -> None:
     """Remove a file or a directory of any depth with all in it; what is missing is fine.
 
     Never follows a link and never enters a mount, so that one that was left behind is an error (EBUSY or EXDEV) and
-    not a loss of what it shows.
+    not a loss of what it shows. What chattr(1) protects is removed as well, and the error says so where it cannot be.
     """
-    try:
-        info = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(info.st_mode):
-        os.unlink(path)
-        return
-    for fd, name, is_dir in _bottom_up(path, _open_unmounted):
+    for fd, name, is_dir in _bottom_up(path, _open_to_empty):
         with contextlib.suppress(FileNotFoundError):
-            if is_dir:
-                os.rmdir(name, dir_fd=fd)
-            else:
-                os.unlink(name, dir_fd=fd)
+            _remove(fd, name, is_dir=is_dir)
+
+
+def _remove(fd: int, name: str, *, is_dir: bool) -> None:
+    remove = os.rmdir if is_dir else os.unlink
+    try:
+        remove(name, dir_fd=fd)
+    except PermissionError:
+        from .attributes import release  # needed where an app was allowed to, and hardly anywhere else
+
+        release(fd, name)
+        remove(name, dir_fd=fd)
 
 
 def entries(path: str) -> list[str]:
@@ -143,18 +144,23 @@ def files_below(path: str) -> list[str]:
 
 
 def disk_usage(path: str) -> int:
-    """The bytes that a tree of any depth occupies on disk; none when it is missing."""
-    try:
-        info = os.lstat(path)
-    except FileNotFoundError:
-        return 0
-    if not stat.S_ISDIR(info.st_mode):
-        return info.st_blocks * _BLOCK
+    """The bytes that a tree of any depth occupies on disk; none when it is missing.
+
+    Raises OSError, also when a directory in it is moved meanwhile, such as by an app.
+    """
     total = 0
     for fd, name, _is_dir in _bottom_up(path, _open_dir):
         with contextlib.suppress(FileNotFoundError):
             total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_blocks * _BLOCK
     return total
+
+
+def disk_usage_if_any(path: str) -> int:
+    """The same where it is only to be told of: none for what cannot be counted."""
+    try:
+        return disk_usage(path)
+    except OSError:
+        return 0
 
 
 class _Level:
@@ -170,11 +176,19 @@ class _Level:
 def _bottom_up(path: str, open_dir: Callable[[int, str], int]) -> Iterator[tuple[int, str, bool]]:
     """All that a directory holds, and last itself: the directory that something is in, its name, whether it is one.
 
-    One descriptor goes down and up again, so no depth is too much. open_dir enters a directory.
+    One descriptor goes down and up again, so no depth is too much. open_dir enters a directory. What is not there, or
+    not any more, is left out.
     """
+    try:
+        is_dir = stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return
     at = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        levels = [_Level(at, "", [os.path.basename(path)], [])]
+        top = os.path.basename(path)
+        levels = [_Level(at, "", [top] if is_dir else [], [])]
+        if not is_dir:
+            yield at, top, False
         while levels[1:] or levels[0].dirs:
             level = levels[-1]
             if not level.dirs:
@@ -222,13 +236,20 @@ def _open_dir(fd: int, name: str) -> int:
     return os.open(name, _DIRECTORY, dir_fd=fd)
 
 
-def _open_unmounted(fd: int, name: str) -> int:
-    """The same, unless something is mounted there: the kernel tells also where both are one file system."""
+def _open_to_empty(fd: int, name: str) -> int:
+    """The same, so that what is in it can be removed, and unless something is mounted there.
+
+    The kernel tells of a mount also where both are one file system.
+    """
+    from .attributes import clear
     from .syscalls import RESOLVE_NO_XDEV, openat2  # ctypes, which most starts do without
 
     try:
-        return openat2(fd, name, _DIRECTORY, RESOLVE_NO_XDEV)
+        found = openat2(fd, name, _DIRECTORY, RESOLVE_NO_XDEV)
     except OSError as err:
         if err.errno == errno.EXDEV:
             raise OSError(errno.EXDEV, "a file system is still mounted here", name) from err
         raise
+    with contextlib.suppress(OSError):  # whatever cannot be removed then says why
+        clear(found)
+    return found

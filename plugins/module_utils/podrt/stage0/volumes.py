@@ -147,7 +147,7 @@ def ensure_no_volume(host: Host, name: ACName, *, purge_data: bool) -> Plan[None
     if found is None:
         return
     _check_unused(host, name, found.path)
-    if entries(found.path) and not purge_data:
+    if not purge_data and _holds_data(found.path):
         raise Conflict(
             f'volume "{name}" holds data',
             "set purge_data: true to delete the volume with its data",
@@ -258,6 +258,15 @@ def _check_unused(host: Host, name: str, path: str) -> None:
         raise Conflict(
             f'volume "{name}" is in use by pod {", ".join(users)}', "remove the pod first", where="name"
         )
+
+
+def _holds_data(path: str) -> bool:
+    try:
+        return bool(entries(path))
+    except NotADirectoryError:
+        return True  # somebody has put something else there
+    except OSError as err:
+        raise HostFailure.of(f"cannot look whether {path} holds data", err) from err
 
 
 def _users(host: Host) -> dict[str, list[str]]:

@@ -133,9 +133,9 @@ def _remove(paths: Paths, item: Item) -> None:
 
 def _size(paths: Paths, kind: str, name: str) -> int:
     if kind == IMAGE:
-        return sum(files.disk_usage(path) for path in index.places_of(paths, ImageID(name)))
+        return sum(files.disk_usage_if_any(path) for path in index.places_of(paths, ImageID(name)))
     place = {TREE: paths.tree(name), LAYER: layers.place_of(paths, name), LEFTOVER: f"{paths.data}/{name}"}
-    return files.disk_usage(place[kind])
+    return files.disk_usage_if_any(place[kind])
 
 
 def _leftovers(paths: Paths) -> Iterator[str]:

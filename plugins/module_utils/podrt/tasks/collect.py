@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 
 from ..errors import PodError
-from ..host.files import disk_usage
+from ..host.files import disk_usage_if_any
 from ..pod.lifecycle import PodState, locate
 from ..stage0 import gc
 from ..stage0.change import Change, Difference, Outcome, keeping
@@ -87,12 +87,7 @@ def _is_done(host: Host, verdict: gc.Verdict) -> bool:
 
 def _size(host: Host, verdict: gc.Verdict) -> int:
     place = locate(host.paths, verdict.uuid)
-    if not place or not _removes(verdict):
-        return 0
-    try:
-        return disk_usage(host.paths.pod(place, verdict.uuid).path)
-    except OSError:
-        return 0  # something moves in it still
+    return disk_usage_if_any(host.paths.pod(place, verdict.uuid).path) if place and _removes(verdict) else 0
 
 
 def _of_pod(verdict: gc.Verdict) -> Difference:

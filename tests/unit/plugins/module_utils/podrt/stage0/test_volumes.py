@@ -152,6 +152,30 @@ def test_a_volume_is_in_use_by_whichever_way_the_pod_has_named_it(host: Host, tm
 
 
 @pytest.mark.finding("pods-F11")
+def test_a_file_in_the_place_of_the_data_is_data(host: Host) -> None:
+    ensure(host, WORK)
+    data = pathlib.Path(volumes.data_dir(host, "work"))
+    data.rmdir()
+    data.touch()
+    with pytest.raises(Conflict, match="holds data"):
+        remove(host)
+    assert remove(host, purge_data=True).changed
+    assert not os.path.exists(host.paths.volume("work"))
+
+
+@pytest.mark.finding("pods-F12")
+def test_a_volume_is_removed_whatever_an_app_has_protected_in_it(host: Host) -> None:
+    ensure(host, WORK)
+    data = pathlib.Path(volumes.data_dir(host, "work"))
+    (data / "dir").mkdir()
+    (data / "dir" / "log").touch()
+    subprocess.run(["chattr", "+a", data / "dir" / "log"], check=True, timeout=10)
+    subprocess.run(["chattr", "+i", data / "dir", data], check=True, timeout=10)
+    assert remove(host, purge_data=True).changed
+    assert os.listdir(host.paths.volumes) == []
+
+
+@pytest.mark.finding("pods-F11")
 def test_a_volume_in_which_an_app_moves_directories_hides_no_other(host: Host) -> None:
     ensure(host, WORK)
     ensure(host, WORK.replace(name=ACName("quiet")))

@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pathlib
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import NAMES
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
     gc,
     index,
@@ -144,7 +148,7 @@ def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(pa
     for place in busy:
         set_immutable(place, True)
     try:
-        with pytest.raises(gc.Incomplete) as caught:
+        with changing_no_attribute(), pytest.raises(gc.Incomplete) as caught:
             gc.collect(paths, nobody, FUTURE)
     finally:
         for place in busy:
@@ -155,8 +159,19 @@ def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(pa
     assert index.list_ids(paths) == ()
 
 
+@contextlib.contextmanager
+def changing_no_attribute() -> Iterator[None]:
+    """Without the capability to do so, so that what is immutable stays."""
+    effective, permitted, inheritable = syscalls.capget()
+    syscalls.capset(effective & ~(1 << NAMES.index("CAP_LINUX_IMMUTABLE")), permitted, inheritable)
+    try:
+        yield
+    finally:
+        syscalls.capset(effective, permitted, inheritable)
+
+
 def set_immutable(path: str, immutable: bool) -> None:
-    """chattr +i, or -i: what root cannot remove either. Source: linux/fs.h."""
+    """chattr +i, or -i. Source: linux/fs.h."""
     get_flags, set_flags, flag = 0x80086601, 0x40086602, 0x10
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -28,6 +28,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
     load,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.test_gc import (
+    changing_no_attribute,
     set_immutable,
 )
 
@@ -106,7 +107,7 @@ def test_failures_are_all_named_and_carry_what_was_done_before_and_after_them(ho
         set_immutable(place, True)
     os.rename(held + "/web/treeStoreID", held + "/web/gone")
     try:
-        with pytest.raises(PodError) as caught:
+        with changing_no_attribute(), pytest.raises(PodError) as caught:
             collect(host, EVERYTHING, check=False)
     finally:
         garbage = f"{host.paths.pod('garbage', stays).path}/appsinfo"
