@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import signal
 import time
 
 import pytest
@@ -15,6 +17,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     HOST_NET,
     StageLab,
     eventually,
+    finish,
     groups_of,
 )
 
@@ -133,3 +136,55 @@ def test_a_handler_that_may_trace_finds_no_more_rights_in_what_waits_for_it(
     rights = dict(line.split(":\t") for line in done.lines[:6])
     assert int(rights["CapBnd"], 16) == mask_of(("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"))
     assert int(rights["CapPrm"], 16) == (int(rights["CapBnd"], 16) if user == "root" else 0)
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C18")
+@pytest.mark.parametrize(
+    "ignores", ["", "trap '' TERM; "], ids=["that can be stopped", "that has to be killed"]
+)
+def test_a_pre_start_without_an_end_does_not_keep_who_starts_the_pod(stage: StageLab, ignores: str) -> None:
+    apps = {
+        "one": {"exec": ["sleep", "60"]},
+        "two": {"exec": ["sleep", "60"], "eventHandlers": [handler("pre-start", f"{ignores}sleep 60")]},
+    }
+    pod = stage.pod(apps, QUICK)
+    done = pod.call(detach=True, seconds=3)
+    said = (
+        'app-failed: app "two" could not be started: its pre-start handler has not ended within 2 seconds\n'
+    )
+    assert (done.status, done.err) == (254, said)
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C11")
+def test_an_app_that_never_says_that_it_is_ready_does_not_either(stage: StageLab) -> None:
+    notifies = [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]
+    pod = stage.sh("trap 'echo asked to end; exit 0' TERM; sleep 60 & wait", annotations=notifies)
+    done = pod.call(detach=True, seconds=3)
+    said = 'app-failed: app "main" could not be started: it has not said READY=1 within 2 seconds\n'
+    assert (done.status, done.err) == (254, said)
+    assert "asked to end" in pod.log()
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.finding("pods-F12")
+def test_a_pod_whose_first_process_is_held_is_ended_all_the_same(stage: StageLab) -> None:
+    pod = stage.sh("true", eventHandlers=[handler("pre-start", "sleep 60")])
+    process = pod.start(detach=True, seconds=3)
+    os.kill(pod.pid(), signal.SIGSTOP)
+    done = finish(process)
+    assert (done.status, done.err) == (254, "host-failure: the pod has not started within 3 seconds\n")
+    assert pod.state() == "exited"
+    assert groups_of(pod.uuid) == []
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C18")
+def test_nobody_waits_for_the_apps_of_a_pod_in_the_foreground(stage: StageLab) -> None:
+    pod = stage.sh("echo begun", eventHandlers=[handler("pre-start", "sleep 3")])
+    done = pod.call(seconds=1)
+    assert (done.status, done.lines) == (0, ["begun"])

@@ -16,6 +16,8 @@ HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
+# How long a start may take that something waits for, pre-start handlers and READY=1 included. A unit gives it as much.
+START_SECONDS = 300
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
 # The kernel takes 64 characters. An underscore is usual, if not in RFC 952.
 _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"

@@ -13,6 +13,7 @@ from ..errors import Corrupt, HostFailure, NotFound
 from ..host.host import podctl_of
 from ..host.reading import read_text_or
 from ..pod import failure
+from ..pod.runspec import START_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 
 
 # How long an entry may take, and how much is shown of what one has printed that leaves no document: of release 0.1.0.
-# A start has as long as its unit would give it: pre-start handlers are part of it.
+# A start has an end of its own and says then why; one of release 0.1.0 has none.
 _LONGEST = 8192
-_SECONDS = {"run-prepared": 300.0, "rehearse": 300.0, "stage1-gc": 180.0, "mend": 60.0, "stop": 60.0}
+_TO_START = START_SECONDS + 30.0
+_SECONDS = {"run-prepared": _TO_START, "rehearse": _TO_START, "stage1-gc": 180.0, "mend": 60.0, "stop": 60.0}
 
 
 def pinned(host: Host, pod: Pod) -> Host:

@@ -17,6 +17,7 @@ from ..host.files import write_atomically
 from ..host.programs import find, run
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
+from ..pod.runspec import START_SECONDS
 from ..value import Value
 from .entry import pinned
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 UNIT_DIR = "/etc/systemd/system"
 _MODE = 0o644
 _MARGIN = 10
-_START_SECONDS = 300
 _STOP_LINE = "TimeoutStopSec="
 # What systemd itself takes beside what a unit may: for a reload of all units on a slow host.
 _PATIENCE = 60.0
@@ -88,7 +88,7 @@ def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
         name=runspec.name,
         pid_file=f"{host.paths.pid_files}/{runspec.name}.pid",
         podctl=" ".join(map(_quoted, host.podctl)),
-        start=_START_SECONDS,
+        start=START_SECONDS,
         stop=runspec.stop_timeout + _MARGIN,
     )
     return _HEAD.format(data=host.paths.data, digest=_digest(body)) + body
@@ -130,7 +130,7 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
 def start(name: str) -> None:
     """Start the pod through its unit. Raises HostFailure; why the pod failed is in its directory, see pod.failure."""
     systemctl("reset-failed", unit_name(name), check=False)
-    done = _systemctl("start", unit_name(name), seconds=_START_SECONDS + _PATIENCE)
+    done = _systemctl("start", unit_name(name), seconds=START_SECONDS + _PATIENCE)
     if done.status != 0:
         raise HostFailure(
             f'cannot start pod "{name}": {done.complaint}',
@@ -179,7 +179,7 @@ def _stop_seconds(name: str) -> float:
     """How long the stop of a unit can take: its time to end, as much after the kill, and the same for reap."""
     lines = [line for line in _read(name).splitlines() if line.startswith(_STOP_LINE)]
     digits = lines[0][len(_STOP_LINE) :] if lines else ""
-    return 4 * int(digits) + _PATIENCE if digits.isdigit() else _START_SECONDS
+    return 4 * int(digits) + _PATIENCE if digits.isdigit() else START_SECONDS
 
 
 def _read(name: str) -> str:

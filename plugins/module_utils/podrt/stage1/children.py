@@ -68,6 +68,7 @@ def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, 
     return {
         "name": str(app.name),
         "pid": child.pid,
+        "pre_start": bool(resolved.pre_start),
         "out": child.out,
         "err": child.err,
         "exec": child.exec,

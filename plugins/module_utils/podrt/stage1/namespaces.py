@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 # What is a number of a record and no descriptor.
-_NO_FDS = ("pid", "stop_signal")
+_NO_FDS = ("pid", "pre_start", "stop_signal")
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
@@ -92,6 +92,8 @@ class Supervision(Value):
     handler_timeout: int = 90
     # What a handler may take once the pod is asked to stop, since the caller waits for it.
     hasty_timeout: int = 10
+    # What the apps have to come up, 0 where nothing waits for them.
+    start_timeout: int = 0
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
@@ -246,6 +248,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "stop_timeout": how.stop_timeout,
         "handler_timeout": how.handler_timeout,
         "hasty_timeout": how.hasty_timeout,
+        "start_timeout": how.start_timeout,
         "max_bytes": how.max_bytes,
         "handler": list(how.handler),
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
         name: str
         pid: int
+        pre_start: bool  # whether a handler goes before it
         out: int
         err: int
         exec: int  # ends when the app has been started, says why not before
@@ -38,5 +39,6 @@ if TYPE_CHECKING:
         stop_timeout: int
         handler_timeout: int
         hasty_timeout: int
+        start_timeout: int  # after which apps that are not up end the pod; 0 for never
         max_bytes: int
         handler: list[str]

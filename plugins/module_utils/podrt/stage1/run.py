@@ -12,6 +12,7 @@ import os
 
 from ..errors import PodError
 from ..host.execution import pass_on
+from ..pod.runspec import START_SECONDS
 from .farewell import give_back
 from .start import STOPS, Request, start, warn
 from .teardown import remove_groups, take_down
@@ -21,12 +22,20 @@ if TYPE_CHECKING:
     from ..host.host import Host
 
 
-def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactive: bool = False) -> int:
+def run(
+    host: Host,
+    uuid: str,
+    lock_fd: int,
+    *,
+    detach: bool = False,
+    interactive: bool = False,
+    seconds: int = START_SECONDS,
+) -> int:
     """Run the pod in state run whose lock lock_fd carries.
 
     In the foreground until it ends: returns its status, and dies as PID 1 did when that was killed. Detached until
-    every app has been started: returns 0. Raises PodError when it cannot be started, with nothing left of it but its
-    files.
+    every app has been started: returns 0. Raises PodError when it cannot be started, also not within so many seconds,
+    with nothing left of it but its files.
     """
     _fill_stdio()
     terminal = None
@@ -38,7 +47,7 @@ def run(host: Host, uuid: str, lock_fd: int, *, detach: bool = False, interactiv
         from .given import protect_given  # other pods get no file of the caller to read
 
         protect_given()
-    request = Request(host, uuid, lock_fd, detach, not interactive, terminal)
+    request = Request(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
     if detach:
         start(request)
         return 0

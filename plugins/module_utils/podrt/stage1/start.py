@@ -19,6 +19,7 @@ import contextlib
 import fcntl
 import os
 import select
+import time
 
 from ..appc.capabilities import NAMES
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
@@ -28,6 +29,7 @@ from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ..pod import cgroups
 from ..pod.documents import read_manifest, read_runspec
 from ..pod.limits import apply_limits
+from ..pod.runspec import START_SECONDS
 from ..value import Value
 from . import sync
 from .devices import apply_devices, pod_device_rules
@@ -57,13 +59,16 @@ STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
 _MKNOD = 1 << NAMES.index("CAP_MKNOD")
 _STDERR = 2
+# How much of a start's time its apps have to come up, in percent. They are told to end then, which takes time as well.
+_OF_THE_APPS = 90
 _CHUNK = 4096
 
 
 class Request(Value):
     """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is.
 
-    rehearsal: the pod is only prepared, and its start ends where its apps would begin.
+    rehearsal: the pod is only prepared, and its start ends where its apps would begin. seconds: what the start may take
+    of a pod that is detached; nobody waits for the apps of another one.
     """
 
     host: Host
@@ -73,6 +78,7 @@ class Request(Value):
     captured: bool = True
     terminal: Terminal | None = None
     rehearsal: bool = False
+    seconds: int = START_SECONDS
 
     @property
     def pod(self) -> PodDir:
@@ -81,13 +87,18 @@ class Request(Value):
 
 
 class Pid1:
-    """The pod's PID 1, a child of this process. status: what wait(2) gave, None while it lives."""
+    """The pod's PID 1, a child of this process. status: what wait(2) gave, None while it lives.
 
-    def __init__(self, pid: int, channel: int) -> None:
+    seconds: how long it is waited for from now on; None for ever. What comes too late raises HostFailure.
+    """
+
+    def __init__(self, pid: int, channel: int, seconds: int | None = None) -> None:
         self.pid = pid
         self.status: int | None = None
         self._channel = channel
         self._wake = -1
+        self._seconds = seconds
+        self._end = time.monotonic() + (seconds or 0)
 
     def relay_stops(self) -> None:
         """Pass the signals that ask this process to stop on to the pod. They come blocked, so that none is lost."""
@@ -120,19 +131,28 @@ class Pid1:
 
     def kill(self) -> None:
         """End it, and with it every process of the pod."""
+        self._seconds = None
         if self.status is None:
             os.kill(self.pid, _signal.SIGKILL)
             self.wait()
 
     def _await(self, fd: int) -> None:
         """Wait for a descriptor. A signal between two system calls would be seen too late without the other one."""
-        if self._wake < 0:
-            return
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        while fd not in [ready for ready, _event in poll.poll()]:
+        if self._wake >= 0:
+            poll.register(self._wake, select.POLLIN)
+        while True:
+            ready = [ready for ready, _event in poll.poll(self._patience())]
+            if fd in ready:
+                return
+            if not ready:
+                raise HostFailure(f"the pod has not started within {self._seconds} seconds")
             os.read(self._wake, _CHUNK)
+
+    def _patience(self) -> float | None:
+        """What is left of its time, in milliseconds."""
+        return None if self._seconds is None else max(0.0, self._end - time.monotonic()) * 1000
 
     def _stop(self, _number: int, _frame: object) -> None:
         if self.status is None:
@@ -272,12 +292,13 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         dies_with_starter=foreground,
         waits_for_resolv=known.waits_for_resolv,
         rehearsal=request.rehearsal,
+        start_timeout=0 if foreground else request.seconds * _OF_THE_APPS // 100,
     )
     pid = _fork_into_new_pid_namespace()
     if pid == 0:
         become_pid_1(plan, wires, how)
     _close(wires)
-    return Pid1(pid, ours)
+    return Pid1(pid, ours, None if foreground else request.seconds)
 
 
 def _fork_into_new_pid_namespace() -> int:
@@ -372,18 +393,26 @@ def _await_apps(known: _Known, child: Pid1) -> None:
         return
     if not request.detach:
         return
-    child.wait()
     if not message:
+        child.wait()
         raise HostFailure(
             f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
         )
+    with contextlib.suppress(HostFailure):  # what takes too long to end is killed
+        child.wait()
+    raise _not_started(known.manifest, message)
+
+
+def _not_started(manifest: PodManifest, message: sync.Message) -> PodError:
+    """Why an app has not come up. A negative status: it has not ended by itself."""
     name, reason, status, field = message[1:]
-    number = next(number for number, app in enumerate(known.manifest.apps) if app.name == name)
+    number = next(number for number, app in enumerate(manifest.apps) if app.name == name)
     err = not_started(str(name), number, str(reason), str(field))
     err.hint = err.hint or "podctl logs tells what it said"
-    err.facts["exit_code"] = int(status)
-    err.exit_code = int(status) or err.exit_code
-    raise err
+    if int(status) >= 0:
+        err.facts["exit_code"] = int(status)
+    err.exit_code = max(0, int(status)) or err.exit_code
+    return err
 
 
 def _expect(child: Pid1, kind: str) -> None:

@@ -30,6 +30,7 @@ class App:
         self.pid = record["pid"]
         self.exec = record["exec"]
         self.notify = record["notify"]
+        self._pre_start = record["pre_start"]
         self.stop_signal = record["stop_signal"]
         self.post_stop = record["post_stop"]
         self.journal = Sink(record["journal"])
@@ -53,6 +54,13 @@ class App:
     def up(self) -> bool:
         """Whether it has been executed, and said so if it is one that does."""
         return self.exec < 0 and not self.complaint and self.notify < 0
+
+    @property
+    def waits_for(self) -> str:
+        """What has not happened of one that is not up."""
+        if self.exec < 0:
+            return "it has not said READY=1"
+        return "its pre-start handler has not ended" if self._pre_start else "it has not been executed"
 
     def move(self, event: str) -> None:
         """Take note of what has happened to it."""

@@ -59,6 +59,8 @@ class Supervisor:
             self._watch.add(sink.fd, self._flush, IDLE)
         for app, record in zip(self._apps, plan["apps"]):
             self._attend(app, record)
+        if plan["start_timeout"]:
+            self._timers.after(plan["start_timeout"], self._give_up)
 
     def run(self) -> int:
         """Supervise until the end."""
@@ -162,6 +164,16 @@ class Supervisor:
         if not self._is_ready and all(other.up for other in self._apps):
             self._is_ready = True
             self._starter.tell(STARTED)
+
+    def _give_up(self) -> None:
+        """End a pod of which an app is not up yet, since something waits for it."""
+        late = next((app for app in self._apps if not app.up), None)
+        if late is None or self._stopping or self._starter.waits:
+            return
+        reason = f"{late.waits_for} within {self._plan['start_timeout']} seconds"
+        self._say(late, f"the pod is stopped: {reason}")
+        self._starter.tell(APP_FAILED, late.name, reason, -1, "")
+        self._obey()
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

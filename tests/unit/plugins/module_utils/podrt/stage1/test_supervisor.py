@@ -52,6 +52,8 @@ class Lab:
         self.pid = 0
         self.journal = self.events = self.post_stop = -1
         self.max_files = 2
+        self.pre_start, self.begun = False, ""
+        self.notify = -1
         self.pending: tuple[int, ...] = ()
 
     def start(self, scripts: dict[str, str], **more: object) -> int:
@@ -71,6 +73,7 @@ class Lab:
             "stop_timeout": 1,
             "handler_timeout": 90,
             "hasty_timeout": 10,
+            "start_timeout": 0,
             "max_bytes": 1000,
             "handler": [],
             **more,
@@ -96,12 +99,16 @@ class Lab:
             os.close(gone)  # or its own end would never be seen
             if not os.read(go, 1):
                 os._exit(1)
+            if self.begun:
+                os.system(self.begun)
             os.close(said)
             os.execv("/bin/sh", ["sh", "-c", script])
         for fd in (out_end, err_end, said):
             os.close(fd)
-        none = dict.fromkeys(("procs", "kill", "oom", "notify"), -1)
+        none = dict.fromkeys(("procs", "kill", "oom"), -1)
         wires = {
+            "pre_start": self.pre_start,
+            "notify": self.notify,
             "out": out,
             "err": err,
             "exec": started,
@@ -132,6 +139,12 @@ class Lab:
     def recorded(self) -> dict[str, str]:
         found = {path.name: path.read_text() for path in self.statuses.iterdir()}
         return {name: text for name, text in found.items() if text}
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> number - 1 & 1)
 
 
 def ended(pid: int) -> int:
@@ -218,7 +231,8 @@ def test_a_stop_that_came_before_it_began_is_heard(lab: Lab, go: bool) -> None:
 @pytest.mark.behaviour("D11")
 def test_a_stop_before_go_is_the_end_and_no_app_has_run(lab: Lab) -> None:
     pid = lab.start({"main": "echo ran"})
-    time.sleep(0.3)
+    while not catches(pid, signal.SIGTERM):
+        time.sleep(0.01)
     os.kill(pid, signal.SIGTERM)
     assert ended(pid) == 0
     assert sync.receive(lab.ours) == ()
@@ -341,6 +355,42 @@ def test_a_stop_waits_for_a_post_stop_handler_for_its_haste(lab: Lab, already: b
     os.kill(pid, signal.SIGTERM)
     assert ended(pid) == (3 if already else 0)
     assert 1 <= time.monotonic() - started < 30
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.parametrize(
+    ("pre_start", "reason"),
+    [
+        (None, "it has not said READY=1 within 1 seconds"),
+        (True, "its pre-start handler has not ended within 1 seconds"),
+        (False, "it has not been executed within 1 seconds"),
+    ],
+)
+def test_an_app_that_does_not_come_up_ends_the_pod(lab: Lab, pre_start: bool | None, reason: str) -> None:
+    ready, unready = os.pipe()
+    if pre_start is None:
+        lab.notify = ready
+    else:
+        lab.pre_start = pre_start
+        lab.begun = f"while test ! -e {lab.base}/begun; do sleep 0.1; done"
+    pid = lab.start({"late": "exec sleep 60"}, start_timeout=1)
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.APP_FAILED, "late", reason, -1, "")
+    assert ended(pid) == 0
+    assert reason in (lab.logs / "late.log").read_text()
+    os.close(ready)
+    os.close(unready)
+
+
+@pytest.mark.finding("pods-F12")
+def test_apps_that_are_up_in_time_stay(lab: Lab) -> None:
+    pid = lab.start({"main": "exec sleep 2"}, start_timeout=1)
+    lab.go()
+    assert sync.receive(lab.ours) == (sync.STARTED,)
+    started = time.monotonic()
+    assert ended(pid) == 0
+    assert time.monotonic() - started > 1.5
+    assert lab.recorded() == {"main": "0"}
 
 
 @pytest.mark.finding("review-B5")
