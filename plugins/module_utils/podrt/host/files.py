@@ -9,6 +9,8 @@ import errno
 import os
 import stat
 
+from ..errors import Corrupt
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +34,55 @@ def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
             raise
     else:
         os.chmod(path, mode)
+
+
+def open_beneath(path: str, base: str, mode: int | None = None) -> int:
+    """A descriptor of a directory that is base or beneath it. No link on the way from there is followed.
+
+    A path below a pod's directory is written and removed by this, so that a link that was put there leads nowhere.
+    mode: missing directories are made, with it whatever the umask. Raises FileNotFoundError, Corrupt, OSError.
+    """
+    if path != base and not path.startswith(f"{base}/"):
+        raise ValueError(f"{path} is not beneath {base}")
+    fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in filter(None, path[len(base) :].split("/")):
+        above = fd
+        try:
+            fd = _open_or_make(above, name, mode)
+        except OSError as err:
+            if err.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            raise Corrupt(f"cannot write below {path}: {name} is no directory", path=path) from err
+        finally:
+            os.close(above)
+    return fd
+
+
+def _open_or_make(above: int, name: str, mode: int | None) -> int:
+    try:
+        return _open_dir(above, name)
+    except FileNotFoundError:
+        if mode is None:
+            raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, mode, dir_fd=above)
+        os.chmod(name, mode, dir_fd=above)
+    return _open_dir(above, name)
+
+
+@contextlib.contextmanager
+def held(path: str, base: str) -> Iterator[str]:
+    """A path that leads to the same file, through a descriptor of the directory that it is in: see open_beneath."""
+    fd = open_beneath(os.path.dirname(path), base)
+    try:
+        yield f"/proc/self/fd/{fd}/{os.path.basename(path)}"
+    finally:
+        os.close(fd)
+
+
+def make_dirs_beneath(path: str, base: str, mode: int = PRIVATE_DIR) -> None:
+    """As make_dirs, but that no link below base is followed. Raises Corrupt, OSError."""
+    os.close(open_beneath(path, base, mode))
 
 
 def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:

@@ -13,7 +13,7 @@ import os
 
 from ..appc.fields import Fields, canonical_json, parse_json
 from ..errors import AppFailed, Corrupt, InvalidSpec, of_kind
-from ..host.files import write_atomically
+from ..host.files import held, write_atomically
 from ..host.reading import read_bytes
 from . import documents
 from .logs import last_lines
@@ -58,17 +58,18 @@ def leave(pod: PodDir, err: PodError, stage: str) -> None:
             if isinstance(value, (str, int))
         },
     }
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, Corrupt):
         # The pod's directory may be going: nothing above this one is made.
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(os.path.dirname(pod.failure), _DIR)
-        write_atomically(pod.failure, canonical_json(document), _FILE)
+        with held(os.path.dirname(pod.failure), pod.path) as path, contextlib.suppress(FileExistsError):
+            os.mkdir(path, _DIR)
+        with held(pod.failure, pod.path) as path:
+            write_atomically(path, canonical_json(document), _FILE)
 
 
 def forget(pod: PodDir) -> None:
     """Remove what an earlier entry has left, before the next is called."""
-    with contextlib.suppress(OSError):
-        os.unlink(pod.failure)
+    with contextlib.suppress(OSError, Corrupt), held(pod.failure, pod.path) as path:
+        os.unlink(path)
 
 
 def read(pod: PodDir) -> PodError | None:

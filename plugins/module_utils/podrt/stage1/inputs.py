@@ -8,7 +8,7 @@ import os
 
 from ..appc.image import STOP_SIGNAL
 from ..errors import Corrupt, HostFailure, Unsupported
-from ..host.files import make_dirs, write_new
+from ..host.files import held, make_dirs_beneath, write_new
 from ..host.machine import machine
 from ..host.reading import DOCUMENT, read_text, read_text_or
 from ..net.resolv import hosts_file, resolv_conf
@@ -102,13 +102,13 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
     """
     try:
         for path in ("env", "status", "etc", "hidden", "notify", "shared/shm", "shared/pts"):
-            make_dirs(f"{pod.stage1_root}/rkt/{path}", _DIR)
-        make_dirs(pod.logs)
+            make_dirs_beneath(f"{pod.stage1_root}/rkt/{path}", pod.path, _DIR)
+        make_dirs_beneath(pod.logs, pod.path)
         _hidden(f"{pod.stage1_root}/rkt/hidden")
         for app in plan.apps:
             _write_app(pod, app)
         if runspec.hosts.mode == "custom":
-            write_new(hosts_path(pod), hosts_file(plan.hostname, runspec.hosts.entries).encode(), _FILE)
+            _write(pod, hosts_path(pod), hosts_file(plan.hostname, runspec.hosts.entries).encode())
         if runspec.dns.mode == "custom":
             dns = runspec.dns
             write_resolv(pod, resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain))
@@ -118,7 +118,12 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
 
 def write_resolv(pod: PodDir, text: str) -> None:
     """Give the pod a resolv.conf."""
-    write_new(resolv_path(pod), text.encode(), _FILE)
+    _write(pod, resolv_path(pod), text.encode())
+
+
+def _write(pod: PodDir, path: str, data: bytes) -> None:
+    with held(path, pod.path) as safe:
+        write_new(safe, data, _FILE)
 
 
 def _read_input(
@@ -172,12 +177,12 @@ def _hidden(path: str) -> None:
 
 
 def _write_app(pod: PodDir, app: AppPlan) -> None:
-    make_dirs(pod.app_root(app.name), _DIR)
+    make_dirs_beneath(pod.app_root(app.name), pod.path, _DIR)
     text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
-    write_new(pod.app_env(app.name), text.encode(errors="surrogateescape"), _FILE)
+    _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"))
     if isinstance(app.root, OverlayStep):
-        make_dirs(app.root.upper)
-        make_dirs(app.root.work)
+        make_dirs_beneath(app.root.upper, pod.path)
+        make_dirs_beneath(app.root.work, pod.path)
         # The app's "/" is the upper directory, as far as mode and owner go.
         topmost = os.stat(app.root.lower[0])
         os.chown(app.root.upper, topmost.st_uid, topmost.st_gid)

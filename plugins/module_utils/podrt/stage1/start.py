@@ -24,7 +24,7 @@ import time
 from ..appc.capabilities import NAMES
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host import syscalls
-from ..host.files import write_new
+from ..host.files import held, write_new
 from ..host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ..pod import cgroups
 from ..pod.documents import read_manifest, read_runspec
@@ -386,8 +386,12 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     if message and message[0] == sync.FAILED:
         raise sync.error_of(message)
     if message and message[0] == sync.STARTED:
-        with contextlib.suppress(OSError):  # such as on a full disk: the pod runs
-            os.symlink("ready", request.pod.supervisor_status)
+        # Where it fails, such as on a full disk, the pod runs all the same.
+        with (
+            contextlib.suppress(OSError, PodError),
+            held(request.pod.supervisor_status, request.pod.path) as path,
+        ):
+            os.symlink("ready", path)
         with contextlib.suppress(PodError):  # a pod that has ended already
             child.send(sync.GO)
         return

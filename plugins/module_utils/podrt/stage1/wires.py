@@ -11,6 +11,7 @@ import stat
 
 from ..host import syscalls
 from ..host.detached import open_detached
+from ..host.files import open_beneath
 from ..pod.cgroups import procs_fd
 from .namespaces import AppWires
 from .sandbox import notify_path
@@ -35,7 +36,7 @@ def open_apps(
 
     The files of logs and statuses are opened in copies of their mounts, so that nothing is above them.
     """
-    logs, statuses = open_dir(pod.logs), open_dir(pod.statuses)
+    logs, statuses = (_detached(open_beneath(path, pod.path)) for path in (pod.logs, pod.statuses))
     try:
         return tuple(
             _open_app(pod, app, groups, journal=journal).replace(
@@ -105,7 +106,11 @@ def open_console() -> int:
 
 def open_dir(path: str, name: str = ".") -> int:
     """A descriptor of a directory of the host, or of one in it, that can be written beneath, and nowhere above path."""
-    found = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return _detached(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), name)
+
+
+def _detached(found: int, name: str = ".") -> int:
+    """The same for a descriptor, which is closed."""
     try:
         return open_detached(found, name)
     finally:

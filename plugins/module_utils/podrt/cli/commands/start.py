@@ -11,7 +11,7 @@ import _signal
 
 from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
-from ...host.files import write_atomically
+from ...host.files import held, write_atomically
 from ...host.host import runs_systemd
 from ...pod import documents, filter_files, lookup
 from ...pod.lifecycle import PodState, open_pod
@@ -182,7 +182,8 @@ def _apply_flags(call: Call, pod: Pod) -> None:
     write_atomically(pod.dir.runspec, canonical_json(wanted.to_json()))
     if not secure:
         for app in documents.read_manifest(pod.dir).apps:
-            filter_files.remove(pod.dir.app_filter(app.name))
+            with held(pod.dir.app_filter(app.name), pod.dir.path) as path:
+                filter_files.remove(path)
 
 
 def _write_filters(call: Call, pod: Pod) -> None:
@@ -191,7 +192,8 @@ def _write_filters(call: Call, pod: Pod) -> None:
     for app in documents.read_manifest(pod.dir).apps:
         compiled = app.app and compile_filter(call.host.paths, app.app, insecure=False, arch=call.host.arch)
         if compiled:
-            filter_files.replace(pod.dir.app_filter(app.name), compiled)
+            with held(pod.dir.app_filter(app.name), pod.dir.path) as path:
+                filter_files.replace(path, compiled)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import (
     disk_usage,
+    held,
     make_dirs,
+    make_dirs_beneath,
     remove_tree,
     write_atomically,
     write_new,
@@ -37,10 +40,43 @@ def test_the_umask_of_the_caller_does_not_matter(tmp_path: pathlib.Path) -> None
         write_new(f"{tmp_path}/new", b"", 0o644)
         write_atomically(f"{tmp_path}/whole", b"", 0o644)
         make_dirs(f"{tmp_path}/a/b", 0o755)
+        make_dirs_beneath(f"{tmp_path}/c/d", str(tmp_path), 0o755)
     finally:
         os.umask(before)
-    modes = [(tmp_path / name).stat().st_mode & 0o7777 for name in ("new", "whole", "a", "a/b")]
-    assert modes == [0o644, 0o644, 0o755, 0o755]
+    names = ("new", "whole", "a", "a/b", "c", "c/d")
+    modes = [(tmp_path / name).stat().st_mode & 0o7777 for name in names]
+    assert modes == [0o644, 0o644, *[0o755] * 4]
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.parametrize("place", ["link", "link/deep", "file"])
+def test_nothing_is_written_or_removed_beneath_a_directory_through_a_link(
+    tmp_path: pathlib.Path, place: str
+) -> None:
+    base, victim = tmp_path / "base", tmp_path / "victim"
+    (victim / "deep").mkdir(parents=True)
+    for directory in (victim, victim / "deep"):
+        (directory / "kept").write_text("kept")
+    base.mkdir()
+    (base / "link").symlink_to(victim)
+    (base / "file").touch()
+    with pytest.raises(Corrupt), held(f"{base}/{place}/kept", str(base)) as path:
+        os.unlink(path)
+    with pytest.raises(Corrupt):
+        make_dirs_beneath(f"{base}/{place}/new", str(base))
+    assert sorted(found.name for found in victim.rglob("*")) == ["deep", "kept", "kept"]
+
+
+def test_a_path_that_is_held_means_the_same_file(tmp_path: pathlib.Path) -> None:
+    make_dirs_beneath(f"{tmp_path}/a/b", str(tmp_path))
+    for name in ("top", "a/b/deep"):
+        with held(f"{tmp_path}/{name}", str(tmp_path)) as path:
+            write_atomically(path, name.encode())
+        assert (tmp_path / name).read_text() == name
+    with pytest.raises(FileNotFoundError), held(f"{tmp_path}/none/file", str(tmp_path)):
+        pass
+    with pytest.raises(ValueError, match="is not beneath"), held("/etc/passwd", str(tmp_path)):
+        pass
 
 
 @pytest.fixture(name="few_descriptors")
