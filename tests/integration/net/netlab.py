@@ -11,10 +11,12 @@ switches are the test's alone:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import pathlib
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -126,18 +128,21 @@ class Pod:
         self.info_path = str(self.directory / "net-info.json")
         self.conf_dir = str(self.directory / "net")
         self.infos: tuple[NetInfo, ...] = ()
+        self.sysctls: frozenset[str] = frozenset()
 
     def attach(
         self, net: str = "", *forwards: PortForward, neighbours: Neighbours = ALONE, **more: object
     ) -> Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
         plan = network_plan(chosen, forwards, plugin_dirs(self.lab.paths))
-        joining = JoiningPod(self.lab.paths, self.uuid, self.conf_dir, self.info_path, neighbours)
+        joining = JoiningPod(
+            self.lab.paths, self.uuid, self.conf_dir, self.info_path, neighbours, self.sysctls
+        )
         self.infos = attach(joining, self.netns, plan, **more)  # type: ignore[arg-type]
         return self
 
-    def detach(self) -> None:
-        detach(self.lab.paths, self.uuid, self.conf_dir, self.info_path)
+    def detach(self, *, links: bool = True) -> None:
+        detach(self.lab.paths, self.uuid, self.conf_dir, self.info_path, links=links)
 
     def die(self) -> None:
         """As when the last process of the pod ends."""
@@ -219,6 +224,56 @@ def family_of(address: str) -> socket.AddressFamily:
 
 def here() -> int:
     return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def switch(key: str, value: str = "") -> str:
+    """A file below /proc/sys/net, as this network namespace has it; written first when there is a value."""
+    path = pathlib.Path("/proc/sys/net") / key
+    if value:
+        path.write_text(value)
+    return path.read_text().strip()
+
+
+def is_up(link: str) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sH14x", link.encode(), 0)
+        flags = fcntl.ioctl(any_socket, 0x8913, request)  # SIOCGIFFLAGS
+    return bool(struct.unpack("16sH14x", flags)[1] & 1)
+
+
+def at_every_call(work: Callable[[], object], look: Callable[[], None]) -> None:
+    """Do a piece of work, and look at the kernel before and after every call of a function in it."""
+    failed: list[BaseException] = []
+
+    def on_event(*_args: object) -> None:
+        try:
+            look()
+        except BaseException as err:
+            failed.append(err)
+
+    sys.setprofile(on_event)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    if failed:
+        raise failed[0]
+
+
+def send_frame(netns: int, link: str, frame: bytes) -> None:
+    """Send a frame as it is, as any app may with CAP_NET_RAW."""
+    with inside(netns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind((link, 0))
+        raw.send(frame)
+
+
+def checksum(data: bytes) -> bytes:
+    """That of the internet. Source: RFC 1071."""
+    words = struct.unpack(f">{len(data) // 2}H", data)
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack(">H", ~total & 0xFFFF)
 
 
 def source_seen(client: int, server: socket.socket, address: str, port: int) -> str:

@@ -36,9 +36,11 @@ def by_hand(netns: int) -> None:
             [rtmsg.new_bridge("br0", packed("0a:58:0a:01:00:01"), 1450), rtmsg.set_alias("br0", "ours")]
         )
         bridge = host.index("br0")
+        host.send([rtmsg.set_up(bridge)])
         ends = rtmsg.VethEnds("veth0", "eth0", (packed(MACS[0]), packed(MACS[1])), 1400, bridge)
         host.send([rtmsg.new_veth(ends, netns)])
         inner, outer = pod.index("eth0"), host.index("veth0")
+        host.send([rtmsg.set_up(outer)])
         pod.send([rtmsg.set_up(pod.index("lo")), rtmsg.set_up(inner)])
         host.send(
             [
@@ -141,6 +143,20 @@ def test_links_are_read_back_alike() -> None:
             read.get_attr("IFLA_IFALIAS"),
         )
         assert host.find("nothing") is None
+
+
+@in_own_network
+def test_the_way_to_an_address_is_the_one_that_the_kernel_takes() -> None:
+    with RouteSocket() as host:
+        host.send([rtmsg.new_bridge("br0", packed(MACS[0]))])
+        bridge = host.index("br0")
+        host.send([rtmsg.set_up(bridge), rtmsg.new_address(bridge, HOST4, 24)])
+        assert rtmsg.route_of(host.ask(rtmsg.get_route(POD4))[0])[0] == bridge
+        with IPRoute() as other:
+            (read,) = other.route("get", dst=str(POD4))
+        assert read.get_attr("RTA_OIF") == bridge
+        with pytest.raises(OSError, match=r"cannot find the way to 10\.9\.0\.1: Network is unreachable"):
+            host.ask(rtmsg.get_route(Address.parse("10.9.0.1")))
 
 
 @in_own_network

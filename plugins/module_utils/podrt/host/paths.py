@@ -101,6 +101,11 @@ class Paths(Value):
         return f"{self.run}/holders-{sha256(self.leases.encode()).hexdigest()[:16]}"
 
     @property
+    def localnet(self) -> str:
+        """Marks of bridges of others that have route_localnet because of pods."""
+        return f"{self.run}/localnet"
+
+    @property
     def pid_files(self) -> str:
         """One file a named pod that a service manager watches, holding the PID of its supervisor."""
         return f"{self.run}/pids"

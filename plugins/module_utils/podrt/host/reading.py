@@ -137,6 +137,16 @@ def kernel_text_or(path: str, default: str) -> str:
         return default
 
 
+def kernel_text_within(path: str, limit: int) -> str | None:
+    """The same, "" when the file is missing, and None when there is more than limit bytes: an app may fill it."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = _drained(file.fileno(), limit + 1, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    return data.decode(errors="replace").strip() if len(data) <= limit else None
+
+
 def open_regular(path: str, *, beneath: str = "") -> int:
     """A read-only descriptor of a regular file, which never waits. See read_bytes for beneath and what it raises."""
     fd = _look(path, beneath)

@@ -15,30 +15,33 @@ import functools
 import os
 
 from ..errors import Corrupt, HostFailure, InvalidSpec, PodError, Unsupported
-from ..host.files import PRIVATE_FILE, entries, entries_if_any, make_dirs, remove_tree, write_new
+from ..host.files import (
+    PRIVATE_DIR,
+    PRIVATE_FILE,
+    entries,
+    entries_if_any,
+    make_dirs,
+    remove_tree,
+    write_new,
+)
 from ..host.reading import read_bytes
 from ..value import Value
 from .addresses import Address
-from .conf import NetConf
+from .conf import NetConf, load_confs
 from .conntrack import forget_addresses, forget_ports
 from .firewall import add_rules, foreign_drops, remove_rules
-from .hostlock import host_lock
+from .hostlock import bridge_lock
 from .info import NetInfo, read_net_info, write_net_info
-from .links import (
-    apply_step,
-    loopback_up,
-    open_wires,
-    remove_idle_bridge,
-    remove_links,
-    set_sysctl,
-)
+from .links import apply_step, loopback_up, open_wires, our_bridges, remove_idle_bridge, remove_links
+from .localnet import let_in
 from .neighbours import ALONE, Neighbours
 from .plan import Place, bridge_of, gateway_link, steps_of
 from .ports import sockets_in_use
 from .ranges import Assigned
 from .reservations import LeaseRequest, lease_dir, leases_of, release, reserve
-from .rtsocket import open_in
+from .rtsocket import entered, open_in
 from .rules import rules_of
+from .switches import new_links_ignore_routers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +55,8 @@ if TYPE_CHECKING:
 class JoiningPod(Value):
     """A pod that joins networks or leaves them. conf_dir, info_path: where its record is.
 
-    neighbours: which pods are dead, so that what they had can be taken over.
+    neighbours: which pods are dead, so that what they had can be taken over. sysctls: the names of those that the pod
+    has as it asked for them.
     """
 
     paths: Paths
@@ -60,6 +64,7 @@ class JoiningPod(Value):
     conf_dir: str
     info_path: str
     neighbours: Neighbours = ALONE
+    sysctls: frozenset[str] = frozenset()
 
 
 class _Joint(Value):
@@ -97,6 +102,8 @@ def attach(
         joints = tuple(_joint(pod, attachment) for attachment in plan.attachments)
         infos = tuple(_info(joint, copy) for joint, copy in zip(joints, copies))
         write_net_info(pod.info_path, infos)
+        with entered(netns_fd):
+            new_links_ignore_routers(pod.sysctls)
         with open_wires(netns_fd) as wires:
             for joint in joints:
                 _link(pod, joint, wires)
@@ -116,33 +123,29 @@ def attach(
 def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str, *, links: bool = True) -> None:
     """Take a pod out of its networks: what attach made or meant to make, in reverse; nothing there is fine.
 
-    info_path stays: it tells what the networks were until the pod's directory goes. links: False leaves the links of
-    a pod whose last process has ended to the kernel, which takes them down by itself and later. Everything is tried;
+    What the record cannot tell, since it is damaged, is looked for everywhere by the UUID. info_path stays: it tells
+    what the networks were until the pod's directory goes. links: False leaves the links of a pod whose last process has
+    ended to the kernel, which takes them down by itself and later, but for the ports of bridges. Everything is tried;
     then the first error is raised. Raises PodError.
     """
     pod = JoiningPod(paths, uuid, conf_dir, info_path)
-    directories = _lease_dirs(pod)
-    leased = any(leases_of(directory, uuid) for directory in directories)
-    copies = entries_if_any(conf_dir)
+    copies = _copies(pod)
+    directories = _lease_dirs(pod, copies)
     failed: list[PodError] = []
-    if leased or copies:
-        with _collected(failed), contextlib.suppress(Unsupported):
-            remove_rules(paths, uuid)
+    with _collected(failed), contextlib.suppress(Unsupported):
+        remove_rules(paths, uuid)
     with _collected(failed):
         forget_addresses(_addresses(pod, directories))
-    if links:
-        with _collected(failed):
-            remove_links(uuid)
-        for name in _bridges(pod):
-            with _collected(failed), bridge_lock(paths, name):
-                remove_idle_bridge(name)
-    for directory in directories if leased or copies else ():
+    with _collected(failed):
+        remove_links(uuid, ports_only=not links)
+    with _collected(failed):
+        _remove_idle_bridges(paths, copies)
+    for directory in directories:
         with _collected(failed):
             release(directory, uuid)
     if failed:
         raise failed[0]
-    for name in copies:
-        remove_tree(f"{conf_dir}/{name}")
+    _forget_copies(conf_dir)
 
 
 def loopback_only(netns_fd: int) -> None:
@@ -171,6 +174,7 @@ def _joint(pod: JoiningPod, attachment: Attachment) -> _Joint:
 
 def _copy_confs(pod: JoiningPod, plan: NetworkPlan) -> tuple[str, ...]:
     """Keep what the networks were, under the names of their files, as far as these differ."""
+    remove_tree(pod.conf_dir)  # were it a link, the copies would be made elsewhere
     make_dirs(pod.conf_dir)
     copies: list[str] = []
     for attachment in plan.attachments:
@@ -221,11 +225,15 @@ def _publish(
     sources = [
         (found, joint.conf.ip_masq) for joint in joints for found in joint.place.addresses if found.is_v4
     ]
-    target = _forward_target(joints[plan.target]) if plan.forwards else None
+    joint = joints[plan.target] if plan.forwards else None
+    found = joint.address() if joint else None
+    target = found.address if found else None
     rules = rules_of(
         pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], plan.forwards, target
     )
     made = add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
+    if joint and any(forward.on_loopback for forward in plan.forwards):
+        let_in(pod.paths, gateway_link(joint.conf, joint.place))
     if target is not None:
         _put_off(functools.partial(forget_ports, plan.forwards, target), later)
     return made
@@ -241,13 +249,6 @@ def _put_off(work: Callable[[], None], later: list[Callable[[], None]] | None) -
         work()
     else:
         later.append(work)
-
-
-def _forward_target(joint: _Joint) -> Address | None:
-    """Where published ports lead; what listens on 127.0.0.1 of the host leads there as well."""
-    set_sysctl(f"net/ipv4/conf/{gateway_link(joint.conf, joint.place)}/route_localnet", "1")
-    found = joint.address()
-    return found.address if found else None
 
 
 def _undo(pod: JoiningPod) -> None:
@@ -268,21 +269,21 @@ def _collected(failed: list[PodError]) -> Iterator[None]:
         failed.append(HostFailure.of("networking: cannot take the pod out of its networks", err))
 
 
-def _lease_dirs(pod: JoiningPod) -> tuple[str, ...]:
+def _lease_dirs(pod: JoiningPod, copies: _Copies) -> tuple[str, ...]:
     """Where the pod may have leases: its networks as the copies of their configurations tell, any where they do not."""
-    confs = tuple(_copies(pod))
-    found = {lease_dir(pod.paths, conf): None for conf in confs}
-    if len(confs) < max(1, len(entries_if_any(pod.conf_dir))):
+    found = {lease_dir(pod.paths, conf): None for conf in copies.confs}
+    if not copies.whole:
         found.update({f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)})
+        with contextlib.suppress(PodError, OSError):
+            found.update({lease_dir(pod.paths, conf): None for conf in load_confs(pod.paths.config_dirs)})
     return tuple(found)
 
 
 def _addresses(pod: JoiningPod, directories: Sequence[str]) -> set[Address]:
     """The addresses that the pod has, by its leases and by its record."""
     texts = [text for directory in directories for text in leases_of(directory, pod.uuid)]
-    with contextlib.suppress(PodError, OSError):
-        for info in read_net_info(pod.info_path):
-            texts += [*filter(None, (info.ip,)), *(text.partition("/")[0] for text in info.ip6)]
+    for info in _infos(pod):
+        texts += [*filter(None, (info.ip,)), *(text.partition("/")[0] for text in info.ip6)]
     found = set()
     for text in texts:
         with contextlib.suppress(InvalidSpec):
@@ -290,17 +291,44 @@ def _addresses(pod: JoiningPod, directories: Sequence[str]) -> set[Address]:
     return found
 
 
-def _bridges(pod: JoiningPod) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(bridge_of, _copies(pod)))))
+def _infos(pod: JoiningPod) -> tuple[NetInfo, ...]:
+    try:
+        return read_net_info(pod.info_path)
+    except (PodError, OSError):
+        return ()
 
 
-def _copies(pod: JoiningPod) -> Iterator[NetConf]:
-    for name in entries_if_any(pod.conf_dir):
+def _remove_idle_bridges(paths: Paths, copies: _Copies) -> None:
+    """Remove bridges that the pod was the last on, as the copies tell; where they do not, any that has no port."""
+    named = filter(None, map(bridge_of, copies.confs))
+    for name in dict.fromkeys(named if copies.whole else our_bridges()):
+        with bridge_lock(paths, name):
+            remove_idle_bridge(name)
+
+
+class _Copies(Value):
+    """What the copies of the configurations tell. whole: whether all that there were are there, and can be read."""
+
+    confs: tuple[NetConf, ...]
+    whole: bool
+
+
+def _copies(pod: JoiningPod) -> _Copies:
+    names, confs = entries_if_any(pod.conf_dir), []
+    for name in names:
         # A copy that a crash cut short is no configuration; what it would have led to was not done yet.
-        with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
-            yield NetConf.parse(read_bytes(f"{pod.conf_dir}/{name}"), name, pod.conf_dir)
+        with contextlib.suppress(InvalidSpec, Corrupt, OSError):
+            raw = read_bytes(f"{pod.conf_dir}/{name}", beneath=os.path.dirname(pod.conf_dir))
+            confs.append(NetConf.parse(raw, name, pod.conf_dir))
+    return _Copies(tuple(confs), len(confs) >= max(1, len(names), len(_infos(pod))))
 
 
-def bridge_lock(paths: Paths, name: str) -> contextlib.AbstractContextManager[object]:
-    """Held while ports join a bridge or leave it."""
-    return host_lock(paths, f"net-bridge-{name}")
+def _forget_copies(conf_dir: str) -> None:
+    """Leave an empty directory, which says that nothing is held any more, whatever was in its place."""
+    if os.path.islink(conf_dir) or not os.path.isdir(conf_dir):
+        remove_tree(conf_dir)
+        with contextlib.suppress(FileNotFoundError):  # the pod's directory has gone as well
+            os.mkdir(conf_dir, PRIVATE_DIR)
+        return
+    for name in entries(conf_dir):
+        remove_tree(f"{conf_dir}/{name}")

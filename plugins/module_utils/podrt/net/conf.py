@@ -47,6 +47,8 @@ _BUILT_IN = (
 class NetConf(Value):
     """One network. own: what only its type knows. mtu 0: the kernel's. flaw: why the rest could not be read.
 
+    accept_ra, accept_redirects: whether routers on the network may tell a pod its addresses and routes; no member of
+    CNI. What they tell the host never counts.
     Where it came from: directory "" is built in; raw is the document as it was read, for copies and plugins.
     """
 
@@ -57,6 +59,8 @@ class NetConf(Value):
     ipam: Ipam = Ipam()
     dns: NetDns = NetDns()
     own: NetType = Ptp()
+    accept_ra: bool = False
+    accept_redirects: bool = False
     file_name: str = ""
     directory: str = ""
     raw: str = "{}"
@@ -86,6 +90,8 @@ class NetConf(Value):
                 ipam=Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
                 dns=NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
                 own=net_type(conf.type, fields, members if isinstance(members, dict) else {}),
+                accept_ra=fields.boolean("acceptRA", False),
+                accept_redirects=fields.boolean("acceptRedirects", False),
             )
         except InvalidSpec as err:
             return conf.replace(flaw=err)

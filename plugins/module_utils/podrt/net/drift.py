@@ -3,7 +3,7 @@
 """What of a running pod's networks has gone since it joined them: links, addresses, routes, switches, nftables.
 
 Reading costs some netlink messages and files of /proc, no program and no namespace; mending does the steps that are
-missing and no others.
+missing and no others. What an app can make long is read up to a bound.
 """
 
 from __future__ import annotations
@@ -11,26 +11,46 @@ from __future__ import annotations
 import os
 
 from ..errors import HostFailure
-from ..host.reading import kernel_text_or, read_bytes
+from ..host.reading import kernel_text_or, kernel_text_within, read_bytes
 from ..value import Value
-from .addresses import V4_BITS, Address, Subnet, parse_prefixed
+from .addresses import V4_BITS, V6_BITS, Address, Subnet, parse_prefixed
 from .conf import NetConf
 from .info import read_net_info
-from .links import addresses_of, routes_of
+from .links import addresses_of, may_change, routes_of
 from .nfsocket import NetfilterSocket
 from .plan import Place, gateway_link, steps_of
 from .ranges import Assigned
 from .rtsocket import RouteSocket
 from .rules import PodRules, rules_of_record
-from .steps import HOST_SIDE, AddAddress, AddRoute, EnsureBridge, EnsureBridgeAddress, MakeVeth, SetSysctl
+from .steps import (
+    HOST_SIDE,
+    AddAddress,
+    AddRoute,
+    BringUp,
+    EnsureBridge,
+    EnsureBridgeAddress,
+    IgnoreRouters,
+    MakeVeth,
+    SetSysctl,
+)
+from .switches import ignores_routers, is_off, localnet_key
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from typing import TypeVar
 
     from .info import NetInfo
     from .rules import PortForward
     from .steps import Step
+
+    T = TypeVar("T")
+
+
+# What the runtimes of pods do not know that have no podrt/net/switches.py; such a pod is left as it was joined.
+LATER = (BringUp, IgnoreRouters)
+# Of a file that an app can make longer, some 8000 routes: reading them takes 40 ms.
+_MOST_BYTES = 1 << 20
 
 
 class Joined(Value):
@@ -44,20 +64,33 @@ class Joined(Value):
         """What made it."""
         return steps_of(self.conf, self.place)
 
+    @property
+    def gateway_link(self) -> str:
+        """The interface of the host that leads to it."""
+        return gateway_link(self.conf, self.place)
+
 
 class Drift(Value):
-    """What is missing. steps: with the network that they are of. rules: all of the pod, () when none is missing."""
+    """What is missing. steps: with the network that they are of. rules: all of the pod, None when none is missing.
+
+    localnet: the network that 127.0.0.1 of the host shall lead to and does not. unseen: what of the pod could not be
+    looked at, in words.
+    """
 
     steps: tuple[tuple[Joined, tuple[Step, ...]], ...] = ()
     rules: PodRules | None = None
+    localnet: Joined | None = None
+    unseen: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[tuple[int, str], ...]:
         """What is missing, in words, each with the number of its network, -1 for nftables."""
-        found = [
-            (joined.place.index, ", ".join(_word(step) for step in steps)) for joined, steps in self.steps
-        ]
-        return (*found, *([(-1, "nftables rules")] if self.rules else []))
+        found = {joined.place.index: [_word(step) for step in steps] for joined, steps in self.steps}
+        if self.localnet:
+            key = localnet_key(self.localnet.gateway_link)
+            found.setdefault(self.localnet.place.index, []).append(key.replace("/", "."))
+        sentences = [(index, ", ".join(words)) for index, words in sorted(found.items())]
+        return (*sentences, *([(-1, "nftables rules")] if self.rules else []))
 
 
 def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo, ...], tuple[Joined, ...]]:
@@ -79,25 +112,40 @@ def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo
 def read_copy(conf_dir: str, info: NetInfo) -> NetConf:
     """The configuration that an interface of a pod was made from. Raises Corrupt, InvalidSpec, FileNotFoundError."""
     name = os.path.basename(info.conf_path)
-    return NetConf.read(read_bytes(f"{conf_dir}/{name}"), name, conf_dir)
+    raw = read_bytes(f"{conf_dir}/{name}", beneath=os.path.dirname(conf_dir))
+    return NetConf.read(raw, name, conf_dir)
 
 
 def find_drift(
-    pid: int, joined: Sequence[Joined], infos: Sequence[NetInfo], forwards: Sequence[PortForward]
+    pid: int,
+    joined: Sequence[Joined],
+    infos: Sequence[NetInfo],
+    forwards: Sequence[PortForward],
+    *,
+    unknown: tuple[type, ...] = (),
 ) -> Drift:
-    """Compare what a pod has joined with what the kernel has. pid: its PID 1. Raises HostFailure, InvalidSpec."""
+    """Compare what a pod has joined with what the kernel has. Raises HostFailure, InvalidSpec.
+
+    pid: its PID 1. unknown: kinds of steps that the pod's runtime does not know, see LATER.
+    """
     uuid = joined[0].place.uuid
     try:
         rules = rules_of_record(uuid, infos, forwards)
         with RouteSocket() as host:
             seen = _Seen(host, pid)
-            target = _target(joined) if forwards else None
-            steps = tuple((network, _missing(network, seen, network is target)) for network in joined)
+        steps = tuple((network, _missing(network, seen, unknown)) for network in joined)
         with NetfilterSocket() as table:
             complete = all(table.has(element) for element in rules.elements)
+        target = _target(joined) if any(forward.on_loopback for forward in forwards) else None
+        shut = any(network is target and _is_shut(network, missing) for network, missing in steps)
     except OSError as err:
         raise HostFailure.of("cannot read what the kernel has of the pod's networks", err) from err
-    return Drift(tuple(found for found in steps if found[1]), None if complete else rules)
+    return Drift(
+        tuple(found for found in steps if found[1]),
+        None if complete else rules,
+        target if shut else None,
+        tuple(seen.inside.unseen),
+    )
 
 
 class _Seen:
@@ -107,36 +155,73 @@ class _Seen:
         self.links = {link.name: link for link in host.links()}
         self.addresses = frozenset(addresses_of(host))
         self.routes = frozenset((index, dst) for index, dst in routes_of(host))
-        self.pod_links = _links_in(pid)
-        self.pod_addresses = _addresses_in(pid)
-        self.pod_routes = _routes_in(pid)
+        self.inside = _Inside(pid)
 
     def has(self, step: Step) -> bool:
         if isinstance(step, MakeVeth):
             link, bridge = self.links.get(step.host_if), self.links.get(step.bridge)
-            there = link is not None and step.pod_if in self.pod_links
+            there = link is not None and self.inside.has_link(step.pod_if)
             return there and (not step.bridge or (bridge is not None and link.master == bridge.index))  # type: ignore[union-attr]
         if isinstance(step, EnsureBridge):
             return step.name in self.links
         if isinstance(step, EnsureBridgeAddress):
             return self._host_address(step.name, step.address, step.prefix)
+        if isinstance(step, IgnoreRouters):
+            link = self.links.get(step.link)
+            return link is not None and (not may_change(link) or ignores_routers(step.link))
+        return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
+
+    def _host_has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
         if isinstance(step, SetSysctl):
             return kernel_text_or(f"/proc/sys/{step.key}", step.value).strip() == step.value
         if isinstance(step, AddAddress):
-            if step.side == HOST_SIDE:
-                return self._host_address(step.link, step.address, step.prefix)
-            return step.address in self.pod_addresses
-        return self._has_route(step)
-
-    def _has_route(self, step: AddRoute) -> bool:
-        if step.side != HOST_SIDE:
-            return step.dst in self.pod_routes
+            return self._host_address(step.link, step.address, step.prefix)
         link = self.links.get(step.link)
-        return link is not None and (link.index, step.dst) in self.routes
+        if link is None:
+            return False
+        return link.is_up if isinstance(step, BringUp) else (link.index, step.dst) in self.routes
 
     def _host_address(self, name: str, address: Address, prefix: int) -> bool:
         link = self.links.get(name)
         return link is not None and (link.index, address, prefix) in self.addresses
+
+
+class _Inside:
+    """What the pod's own network namespace has, by files of /proc, which its apps can make as long as they like."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.unseen: list[str] = []
+        self._links = self._read("dev", "network interfaces", _links_in)
+        self._addresses = {
+            V4_BITS: self._read("fib_trie", "IPv4 addresses", _addresses4_in),
+            V6_BITS: self._read("if_inet6", "IPv6 addresses", _addresses6_in),
+        }
+        self._routes = {
+            V4_BITS: self._read("route", "IPv4 routes", _routes4_in),
+            V6_BITS: self._read("ipv6_route", "IPv6 routes", _routes6_in),
+        }
+
+    def has_link(self, name: str) -> bool:
+        return self._links is None or name in self._links
+
+    def has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
+        """Whether a step of the pod's side is done, as far as it can be seen from outside."""
+        if isinstance(step, AddAddress):
+            addresses = self._addresses[step.address.bits]
+            return addresses is None or step.address in addresses
+        if isinstance(step, AddRoute):
+            routes = self._routes[step.dst.bits]
+            return routes is None or step.dst in routes
+        return True
+
+    def _read(self, name: str, what: str, parse: Callable[[list[str]], Iterator[T]]) -> Collection[T] | None:
+        """What a file tells, None when it is too long to be read."""
+        text = kernel_text_within(f"/proc/{self._pid}/net/{name}", _MOST_BYTES)
+        if text is None:
+            self.unseen.append(f"it has too many {what} to be looked at")
+            return None
+        return frozenset(parse(text.splitlines()))
 
 
 def _target(joined: Sequence[Joined]) -> Joined:
@@ -144,9 +229,15 @@ def _target(joined: Sequence[Joined]) -> Joined:
     return next((network for network in joined if network.conf.ip_masq), joined[-1])
 
 
-def _missing(joined: Joined, seen: _Seen, is_target: bool) -> tuple[Step, ...]:
-    localnet = SetSysctl(f"net/ipv4/conf/{gateway_link(joined.conf, joined.place)}/route_localnet", "1")
-    steps = (*joined.steps, localnet) if is_target else joined.steps
+def _is_shut(network: Joined, missing: Sequence[Step]) -> bool:
+    """Whether 127.0.0.1 of the host does not lead to a network, or will not when its link is made again."""
+    made = {step.host_if for step in missing if isinstance(step, MakeVeth)}
+    made |= {step.name for step in missing if isinstance(step, EnsureBridge)}
+    return network.gateway_link in made or is_off(localnet_key(network.gateway_link))
+
+
+def _missing(joined: Joined, seen: _Seen, unknown: tuple[type, ...]) -> tuple[Step, ...]:
+    steps = tuple(step for step in joined.steps if not isinstance(step, unknown))
     found = tuple(step for step in steps if not seen.has(step))
     if any(isinstance(step, MakeVeth) for step in found):
         return steps  # all that hung on the link went with it
@@ -168,39 +259,44 @@ def _addresses(info: NetInfo, conf: NetConf) -> tuple[Assigned, ...]:
     return tuple(found)
 
 
-def _links_in(pid: int) -> frozenset[str]:
-    lines = kernel_text_or(f"/proc/{pid}/net/dev", "").splitlines()
-    return frozenset(line.partition(":")[0].strip() for line in lines if ":" in line)
+def _links_in(lines: list[str]) -> Iterator[str]:
+    return (line.partition(":")[0].strip() for line in lines if ":" in line)
 
 
-def _addresses_in(pid: int) -> frozenset[Address]:
+def _addresses4_in(lines: list[str]) -> Iterator[Address]:
     """Source: proc_pid_net(5); fib_trie names each address before the line that calls it local."""
-    found, last = [], ""
-    for line in kernel_text_or(f"/proc/{pid}/net/fib_trie", "").splitlines():
+    last = ""
+    for line in lines:
         if "|--" in line:
             last = line.split()[-1]
         elif "host LOCAL" in line:
-            found.append(Address.parse(last))
-    for line in kernel_text_or(f"/proc/{pid}/net/if_inet6", "").splitlines():
-        found.append(Address(128, int(line.split()[0], 16)))
-    return frozenset(found)
+            yield Address.parse(last)
 
 
-def _routes_in(pid: int) -> frozenset[Subnet]:
-    found = []
-    for line in kernel_text_or(f"/proc/{pid}/net/route", "").splitlines()[1:]:
+def _addresses6_in(lines: list[str]) -> Iterator[Address]:
+    return (Address(V6_BITS, int(line.split()[0], 16)) for line in lines)
+
+
+def _routes4_in(lines: list[str]) -> Iterator[Subnet]:
+    for line in lines[1:]:
         words = line.split()
         number, mask = (int.from_bytes(bytes.fromhex(words[at])[::-1], "big") for at in (1, 7))
-        found.append(Subnet(V4_BITS, number, bin(mask).count("1")))
-    for line in kernel_text_or(f"/proc/{pid}/net/ipv6_route", "").splitlines():
+        yield Subnet(V4_BITS, number, bin(mask).count("1"))
+
+
+def _routes6_in(lines: list[str]) -> Iterator[Subnet]:
+    for line in lines:
         words = line.split()
-        found.append(Subnet(128, int(words[0], 16), int(words[1], 16)))
-    return frozenset(found)
+        yield Subnet(V6_BITS, int(words[0], 16), int(words[1], 16))
 
 
 def _word(step: Step) -> str:
     if isinstance(step, MakeVeth):
         return f"link {step.host_if}"
+    if isinstance(step, BringUp):
+        return f"link {step.link} up"
+    if isinstance(step, IgnoreRouters):
+        return f"accept_ra and accept_redirects off on {step.link}"
     if isinstance(step, (EnsureBridge, EnsureBridgeAddress)):
         return f"bridge {step.name}" if isinstance(step, EnsureBridge) else f"address {step.address}"
     if isinstance(step, AddAddress):

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads what of this host's network bears on pods: two netlink dumps."""
+"""Reads what of this host's network bears on pods: two netlink dumps, and switches of the host's own bridges."""
 
 from __future__ import annotations
 
 from ..errors import HostFailure
-from .links import addresses_of
+from .links import addresses_of, may_change
 from .network_plan import HostFacts
 from .rtsocket import RouteSocket
+from .switches import believes_routers
 
 
 def host_facts() -> HostFacts:
@@ -19,6 +20,7 @@ def host_facts() -> HostFacts:
             addresses = tuple(
                 (names.get(index, ""), address, prefix) for index, address, prefix in addresses_of(host)
             )
+        believing = tuple(link.name for link in links if not may_change(link) and believes_routers(link.name))
     except OSError as err:
         raise HostFailure.of("cannot read the host's links and addresses", err) from err
-    return HostFacts(tuple((link.name, link.kind) for link in links), addresses)
+    return HostFacts(tuple((link.name, link.kind) for link in links), addresses, believing)

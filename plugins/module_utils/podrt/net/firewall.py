@@ -15,7 +15,17 @@ from ..appc.fields import parse_json
 from ..errors import Conflict, HostFailure
 from ..host import programs
 from .hostlock import host_lock
-from .rules import TABLE, PodRules, TableState, dropping_chains, holders_of, parse_table, removal_of
+from .localnet import shut_out
+from .rules import (
+    TABLE,
+    PodRules,
+    TableState,
+    dropping_chains,
+    forward_targets,
+    holders_of,
+    parse_table,
+    removal_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,11 +65,13 @@ def add_rules(
 def remove_rules(paths: Paths, uuid: str) -> None:
     """Remove what belongs to a pod; with the last element of all goes the table. Nothing there is fine.
 
-    Raises HostFailure when nft refuses, Unsupported without nft.
+    The rule that guards 127.0.0.1 of the host goes with the table, so no link needs it any more by then.
+    Raises HostFailure when nft refuses, Unsupported without nft, OSError.
     """
     with _locked(paths):
         for attempt in range(_TRIES):
             state = read_table()
+            shut_out(paths, uuid, forward_targets(state or TableState(), uuid))
             if state is None:
                 return
             commands = removal_of(state, uuid)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
 
 
+def bridge_lock(paths: Paths, name: str) -> contextlib.AbstractContextManager[object]:
+    """Held while ports join a bridge or leave it, and while its switches change."""
+    return host_lock(paths, f"net-bridge-{name}")
+
+
 @contextlib.contextmanager
 def host_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[tuple[int, ...]]:
     """Hold a lock of the host; its descriptors. Pods that 0.1.0 has made lock in their data directory, so that as well.

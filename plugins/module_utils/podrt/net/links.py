@@ -7,8 +7,6 @@ from __future__ import annotations
 import _socket
 import contextlib
 
-from ..errors import HostFailure
-from ..host.reading import kernel_text_or
 from ..value import Value
 from .addresses import Address, Subnet
 from .plan import has_address, host_if_prefix, not_a_bridge
@@ -32,17 +30,29 @@ from .rtmsg import (
     set_hairpin,
     set_up,
 )
-from .rtsocket import RouteSocket, open_in
-from .steps import HOST_SIDE, AddAddress, AddRoute, EnsureBridge, EnsureBridgeAddress, MakeVeth, SetSysctl
+from .rtsocket import RouteSocket, entered, open_in
+from .steps import (
+    HOST_SIDE,
+    AddAddress,
+    AddRoute,
+    BringUp,
+    EnsureBridge,
+    EnsureBridgeAddress,
+    IgnoreRouters,
+    MakeVeth,
+    SetSysctl,
+)
+from .switches import ignore_routers, set_sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .rtsocket import Link
     from .steps import Step
 
 # How a bridge is known to be ours to remove.
-_OUR_BRIDGE = "made by stagecraft.pods"
+OUR_BRIDGE = "made by stagecraft.pods"
 _ENODEV = 19
 _EEXIST = 17
 
@@ -73,11 +83,18 @@ def apply_step(step: Step, wires: Wires) -> None:
     elif isinstance(step, AddAddress):
         socket = wires.on(step.side)
         index = socket.index(step.link)
-        socket.send([new_address(index, step.address, step.prefix, prefix_route=step.prefix_route)])
+        with contextlib.suppress(FileExistsError):  # one of a link that was down is no address, and there
+            socket.send([new_address(index, step.address, step.prefix, prefix_route=step.prefix_route)])
     elif isinstance(step, AddRoute):
         _add_route(step, wires.on(step.side))
     elif isinstance(step, SetSysctl):
-        set_sysctl(step.key, step.value)
+        with contextlib.nullcontext() if step.side == HOST_SIDE else entered(wires.netns_fd):
+            set_sysctl(step.key, step.value)
+    elif isinstance(step, BringUp):
+        socket = wires.on(step.side)
+        socket.send([set_up(socket.index(step.link))])
+    elif isinstance(step, IgnoreRouters):
+        _ignore_routers(step.link, wires.host)
     elif isinstance(step, EnsureBridge):
         _ensure_bridge(step, wires.host)
     elif isinstance(step, EnsureBridgeAddress):
@@ -89,38 +106,31 @@ def loopback_up(pod: RouteSocket) -> None:
     pod.send([set_up(pod.index("lo"))])
 
 
-def set_sysctl(key: str, value: str) -> None:
-    """Set a switch of this network namespace unless it is set already. Raises HostFailure."""
-    path = f"/proc/sys/{key}"
-    if kernel_text_or(path, "") == value:
-        return
-    try:
-        with open(path, "wb", buffering=0) as file:
-            file.write(value.encode())
-    except OSError as err:
-        raise HostFailure.of(f"cannot set {key.replace('/', '.')} to {value}", err) from err
+def is_link_of(uuid: str, name: str) -> bool:
+    """Whether an interface of the host is a pod's, by its name."""
+    prefix = host_if_prefix(uuid)
+    return name.startswith(prefix) and len(name) == len(prefix) + 1
 
 
 def host_links_of(uuid: str) -> tuple[str, ...]:
     """The host's interfaces of a pod, found by their names."""
-    prefix = host_if_prefix(uuid)
-    return tuple(
-        name
-        for index, name in _socket.if_nameindex()
-        if name.startswith(prefix) and len(name) == len(prefix) + 1
-    )
+    return tuple(name for _index, name in _socket.if_nameindex() if is_link_of(uuid, name))
 
 
-def remove_links(uuid: str) -> None:
-    """Remove the host's interfaces of a pod, and so those inside. Raises OSError.
+def remove_links(uuid: str, *, ports_only: bool = False) -> None:
+    """Remove the host's interfaces of a pod, or the ports of bridges among them, and so those inside. Raises OSError.
 
-    Costs some 30 ms for each that still exists; those of a dead network namespace are gone or go by themselves.
+    Costs some 30 ms for each that still exists; those of a dead network namespace are gone or go by themselves, but a
+    bridge has them as ports until then.
     """
     names = host_links_of(uuid)
     if not names:
         return
     with RouteSocket() as host:
         for name in names:
+            link = host.find(name) if ports_only else None
+            if ports_only and not (link and link.master):
+                continue
             try:
                 host.send([del_link(name)])
             except OSError as err:
@@ -128,11 +138,17 @@ def remove_links(uuid: str) -> None:
                     raise
 
 
+def our_bridges() -> tuple[str, ...]:
+    """Every bridge that attach made. Raises OSError."""
+    with RouteSocket() as host:
+        return tuple(link.name for link in host.links() if link.kind == "bridge" and link.alias == OUR_BRIDGE)
+
+
 def remove_idle_bridge(name: str) -> None:
     """Remove a bridge that attach made and that has no port any more. The caller holds the bridge's lock."""
     with RouteSocket() as host:
         bridge = host.find(name)
-        if bridge is None or bridge.alias != _OUR_BRIDGE:
+        if bridge is None or bridge.alias != OUR_BRIDGE:
             return
         if any(link.master == bridge.index for link in host.links()):
             return
@@ -143,7 +159,6 @@ def _make_veth(step: MakeVeth, wires: Wires) -> None:
     master = wires.host.index(step.bridge) if step.bridge else 0
     ends = VethEnds(step.host_if, step.pod_if, step.macs, step.mtu, master)
     wires.host.send([new_veth(ends, wires.netns_fd)])
-    wires.pod.send([set_up(wires.pod.index(step.pod_if))])
     if step.hairpin:
         wires.host.send([set_hairpin(wires.host.index(step.host_if))])
 
@@ -161,11 +176,20 @@ def _ensure_bridge(step: EnsureBridge, host: RouteSocket) -> None:
     found = host.find(step.name)
     if found is None:
         # In one system call, so that a kill cannot leave a bridge that nobody knows to be ours.
-        host.send([new_bridge(step.name, step.mac, step.mtu), set_alias(step.name, _OUR_BRIDGE)])
-        return
-    if found.kind != "bridge":
+        host.send([new_bridge(step.name, step.mac, step.mtu), set_alias(step.name, OUR_BRIDGE)])
+    elif found.kind != "bridge":
         raise not_a_bridge(step.name)
-    host.send([set_up(found.index)])
+
+
+def _ignore_routers(name: str, host: RouteSocket) -> None:
+    found = host.find(name)
+    if found is not None and may_change(found):
+        ignore_routers(name)
+
+
+def may_change(link: Link) -> bool:
+    """Whether the switches of a link of the host are ours: a bridge of others may be the host's way out."""
+    return link.kind != "bridge" or link.alias == OUR_BRIDGE
 
 
 def _ensure_bridge_address(step: EnsureBridgeAddress, host: RouteSocket) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import contextlib
 
 from ..errors import HostFailure
-from .attach import bridge_lock
 from .firewall import add_rules
+from .hostlock import bridge_lock
 from .links import apply_step, open_wires
+from .localnet import let_in
 from .plan import bridge_of
 from .rtmsg import del_link, set_up
 from .steps import MakeVeth
@@ -24,29 +25,38 @@ if TYPE_CHECKING:
     from .rules import PortForward
     from .steps import Step
 
+# An app that may change its network can have put something in the way of what is missing.
+_HINT = "restart the pod: its networks are then made from the start"
+
 
 def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortForward]) -> None:
-    """Do the steps that are missing. Raises PodError; the process must have one thread only."""
+    """Do the steps that are missing. Raises PodError; the process must have one thread only.
+
+    127.0.0.1 of the host is open to a link only once the rules are there that guard it.
+    """
     try:
         with open_wires(netns_fd) as wires:
             for joined, steps in drift.steps:
                 bridge = bridge_of(joined.conf)
                 with bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
                     _mend(joined, steps, wires)
+        if drift.rules is not None:
+            add_rules(pod.paths, pod.uuid, drift.rules, forwards, pod.neighbours)
+        if drift.localnet is not None:
+            let_in(pod.paths, drift.localnet.gateway_link)
     except OSError as err:
-        raise HostFailure.of("networking: cannot mend the networks of the pod", err) from err
-    if drift.rules is not None:
-        add_rules(pod.paths, pod.uuid, drift.rules, forwards, pod.neighbours)
+        raise HostFailure.of("networking: cannot mend the networks of the pod", err, _HINT) from err
 
 
 def _mend(joined: Joined, steps: Sequence[Step], wires: Wires) -> None:
     place = joined.place
-    link = wires.host.find(place.host_if)
-    if link is not None and any(isinstance(step, MakeVeth) for step in steps):
-        wires.host.send([del_link(place.host_if)])
-    elif link is not None:
+    if any(isinstance(step, MakeVeth) for step in steps):
+        # In the place of either end there may be something else; that in the pod, an app has made.
+        for socket, name in ((wires.host, place.host_if), (wires.pod, place.if_name)):
+            if socket.find(name) is not None:
+                socket.send([del_link(name)])
+    elif wires.host.find(place.host_if) is not None:
         # Of a link that is down no route can be made.
-        wires.host.send([set_up(link.index)])
         wires.pod.send([set_up(wires.pod.index(place.if_name))])
     for step in steps:
         apply_step(step, wires)

@@ -63,10 +63,14 @@ class NetworkPlan(Value):
 
 
 class HostFacts(Value):
-    """What of a host's network bears on pods. links: names with kinds. addresses: link, address, prefix length."""
+    """What of a host's network bears on pods. links: names with kinds. addresses: link, address, prefix length.
+
+    believing: bridges of the host's own that take addresses and routes from router advertisements.
+    """
 
     links: tuple[tuple[str, str], ...] = ()
     addresses: tuple[tuple[str, Address, int], ...] = ()
+    believing: tuple[str, ...] = ()
 
 
 def network_plan(
@@ -98,7 +102,12 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         for step in steps_of(attachment.conf, _sample(attachment)):
             if isinstance(step, EnsureBridgeAddress):
                 has_address(step, held)
-    return (*_overlaps(plan), *_host_overlaps(plan, facts, kinds), *_absent(plan, facts))
+    return (
+        *_overlaps(plan),
+        *_host_overlaps(plan, facts, kinds),
+        *_absent(plan, facts),
+        *_believing(plan, facts),
+    )
 
 
 def plugin_dirs(paths: Paths) -> tuple[str, ...]:
@@ -213,6 +222,17 @@ def _host_overlaps(plan: NetworkPlan, facts: HostFacts, kinds: dict[str, str]) -
         f'the subnet {subnet} of network "{name}" holds an address of this host, {address} of {link}: '
         "what else lies there is out of reach for one side"
         for name, subnet, link, address in found
+    )
+
+
+def _believing(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
+    """A sentence for each bridge on which a pod can tell the host where its way out is."""
+    bridges = dict.fromkeys(bridge_of(attachment.conf) for attachment in plan.attachments)
+    return tuple(
+        f"the bridge {bridge} of this host believes router advertisements, so a pod on it can become the host's "
+        f"way out over IPv6: set net.ipv6.conf.{bridge}.accept_ra to 0 unless a router there is needed"
+        for bridge in bridges
+        if bridge in facts.believing
     )
 
 

@@ -17,8 +17,10 @@ from .steps import (
     POD_SIDE,
     AddAddress,
     AddRoute,
+    BringUp,
     EnsureBridge,
     EnsureBridgeAddress,
+    IgnoreRouters,
     MakeVeth,
     SetSysctl,
 )
@@ -119,7 +121,7 @@ def has_address(step: EnsureBridgeAddress, held: Iterable[tuple[Address, int]]) 
 
 def _ptp(conf: NetConf, place: Place) -> Iterator[Step]:
     yield from _forwarding(place)
-    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu)
+    yield from _veth(conf, place)
     for assigned in place.addresses:
         gateway = assigned.gateway
         if gateway is None:
@@ -139,11 +141,13 @@ def _bridge(conf: NetConf, place: Place) -> Iterator[Step]:
     own = conf.own if isinstance(conf.own, Bridge) else Bridge()
     gateways = [found for found in place.addresses if found.gateway is not None]
     yield EnsureBridge(own.name, _bridge_mac(gateways) if own.gateway else _BRIDGE_MAC, conf.mtu)
+    yield IgnoreRouters(own.name)
+    yield BringUp(HOST_SIDE, own.name)
     if own.gateway:
         yield from _forwarding(place)
         for found in gateways:
             yield EnsureBridgeAddress(own.name, found.gateway or found.address, found.prefix)
-    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, own.name, own.hairpin)
+    yield from _veth(conf, place, own)
     for found in place.addresses:
         yield AddAddress(POD_SIDE, place.if_name, found.address, found.prefix)
     defaults = tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if own.default_gateway else ()
@@ -151,6 +155,20 @@ def _bridge(conf: NetConf, place: Place) -> Iterator[Step]:
 
 
 _BUILDERS: dict[str, Builder] = {"ptp": _ptp, "bridge": _bridge}
+
+
+def _veth(conf: NetConf, place: Place, bridge: Bridge | None = None) -> Iterator[Step]:
+    """The pair of interfaces. What the pod's end heeds is otherwise told by the defaults of the pod's namespace."""
+    name, hairpin = (bridge.name, bridge.hairpin) if bridge else ("", False)
+    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, name, hairpin)
+    yield IgnoreRouters(place.host_if)
+    if conf.accept_ra:
+        yield SetSysctl(f"net/ipv6/conf/{place.if_name}/accept_ra", "1", POD_SIDE)
+    if conf.accept_redirects:
+        yield SetSysctl(f"net/ipv6/conf/{place.if_name}/accept_redirects", "1", POD_SIDE)
+        yield SetSysctl(f"net/ipv4/conf/{place.if_name}/accept_redirects", "1", POD_SIDE)
+    yield BringUp(HOST_SIDE, place.host_if)
+    yield BringUp(POD_SIDE, place.if_name)
 
 
 def _forwarding(place: Place) -> Iterator[Step]:

@@ -97,9 +97,8 @@ class VethEnds(Value):
 
 
 def new_veth(ends: VethEnds, netns_fd: int) -> Message:
-    """Make a veth pair whose peer is born in another network namespace; the host's end is up.
+    """Make a veth pair whose peer is born in another network namespace. Both are down.
 
-    The peer cannot be born up: it is configured before the kernel has joined the two (ENOTCONN).
     Fixed MAC addresses keep udev's MACAddressPolicy from changing the host's end under living ARP entries.
     """
     peer = (
@@ -110,7 +109,7 @@ def new_veth(ends: VethEnds, netns_fd: int) -> Message:
         + _mtu(ends.mtu)
     )
     body = (
-        _ifinfo(flags=_IFF_UP)
+        _ifinfo()
         + _text(IFLA_IFNAME, ends.host_if)
         + attribute(IFLA_ADDRESS, ends.macs[0])
         + _mtu(ends.mtu)
@@ -123,9 +122,9 @@ def new_veth(ends: VethEnds, netns_fd: int) -> Message:
 
 
 def new_bridge(name: str, mac: bytes, mtu: int = 0) -> Message:
-    """Make a bridge, up. A fixed MAC address keeps it from changing with its ports."""
+    """Make a bridge, down. A fixed MAC address keeps it from changing with its ports."""
     body = (
-        _ifinfo(flags=_IFF_UP)
+        _ifinfo()
         + _text(IFLA_IFNAME, name)
         + attribute(IFLA_ADDRESS, mac)
         + _mtu(mtu)
@@ -182,6 +181,14 @@ def dump_routes() -> Message:
     return Message(RTM_GETROUTE, _NLM_F_DUMP, body, "list the routes")
 
 
+def get_route(address: Address) -> Message:
+    """Ask which way leads to an address."""
+    body = _RTMSG.pack(address.family, address.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(
+        _RTA_DST, address.packed
+    )
+    return Message(RTM_GETROUTE, 0, body, f"find the way to {address}")
+
+
 def route_of(body: bytes) -> tuple[int, int, bytes]:
     """The index of the interface, the prefix length and the destination in the answer about a route."""
     found = dict(attributes(body[_RTMSG.size :]))
@@ -235,6 +242,11 @@ def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 def link_index(body: bytes) -> int:
     """The index in the answer about an interface."""
     return int(_IFINFO.unpack_from(body)[2])
+
+
+def link_is_up(body: bytes) -> bool:
+    """Whether the interface in an answer is up, be it connected or not."""
+    return bool(_IFINFO.unpack_from(body)[3] & _IFF_UP)
 
 
 def address_index(body: bytes) -> int:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 from struct import Struct
 
@@ -20,6 +21,7 @@ from .rtmsg import (
     dump_links,
     get_link,
     link_index,
+    link_is_up,
     number_of,
 )
 
@@ -59,6 +61,7 @@ class Link(Value):
     kind: str = ""
     alias: str = ""
     master: int = 0
+    is_up: bool = False
 
 
 class RouteSocket:
@@ -152,7 +155,14 @@ class RouteSocket:
 
 
 def open_in(netns_fd: int) -> RouteSocket:
-    """Open a socket in another network namespace; this process is in its own again at return.
+    """Open a socket in another network namespace. Raises OSError."""
+    with entered(netns_fd):
+        return RouteSocket()
+
+
+@contextlib.contextmanager
+def entered(netns_fd: int) -> Iterator[None]:
+    """Be in another network namespace, which /proc/sys/net then shows as well, and in the own one again at the end.
 
     netns_fd: such as /proc/PID/ns/net. The process must have one thread only. Raises OSError.
     """
@@ -162,7 +172,7 @@ def open_in(netns_fd: int) -> RouteSocket:
     try:
         setns(netns_fd, CLONE_NEWNET)
         try:
-            return RouteSocket()
+            yield
         finally:
             setns(home, CLONE_NEWNET)
     finally:
@@ -188,6 +198,7 @@ def _link(body: bytes) -> Link:
         _string(info.get(IFLA_INFO_KIND, b"")),
         _string(found.get(IFLA_IFALIAS, b"")),
         number_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
+        link_is_up(body),
     )
 
 

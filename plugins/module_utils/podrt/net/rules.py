@@ -5,7 +5,7 @@
     map sources      pod address -> the chain of its subnet          masquerade, hairpin
     map forwards     protocol . host port -> pod address . pod port
     map forwards_at  host address . protocol . host port -> the same, for ports published on one address
-    set forwarded    addresses of pods with published ports          masquerade for 127.0.0.1
+    set forwarded    addresses of pods with ports on 127.0.0.1       masquerade for 127.0.0.1
 
 A pod adds elements only, each with its UUID as the comment, so the cost of a packet does not grow with the number of
 pods, and what belongs to a pod can be found without any record. One transaction makes or refreshes everything else.
@@ -81,6 +81,11 @@ class PortForward(Value):
         for port in (self.host_port, self.pod_port):
             if not 1 <= port <= 65535:
                 raise InvalidSpec(f"{port} is not a port number", "use 1 to 65535", where="ports")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether it is open on 127.0.0.1 of the host."""
+        return self.host_ip is None or self.host_ip.startswith("127.")
 
     def __str__(self) -> str:
         return f"{self.host_ip + ':' if self.host_ip else ''}{self.host_port}/{self.protocol}"
@@ -205,7 +210,8 @@ def rules_of(
         for (address, *_rest), chain in zip(sources, chains)
     ]
     if forwards and target is not None:
-        elements.append(Element(FORWARDED, (str(target),), "", uuid))
+        if any(forward.on_loopback for forward in forwards):
+            elements.append(Element(FORWARDED, (str(target),), "", uuid))
         elements += [_forward_element(forward, target, uuid) for forward in forwards]
     return PodRules(tuple(dict.fromkeys(chains)), tuple(dict.fromkeys(elements)))
 
@@ -221,6 +227,15 @@ def removal_of(state: TableState, uuid: str) -> str:
     ]
     commands = [element.removal for element in state.owned_by(uuid)]
     return "".join(commands) + "".join(f"delete chain {TABLE} {chain}\n" for chain in idle)
+
+
+def forward_targets(state: TableState, uuid: str) -> tuple[Address, ...]:
+    """The addresses that ports lead to which other pods have on 127.0.0.1 of the host."""
+    return tuple(
+        Address.parse(element.key[0])
+        for element in state.elements
+        if element.owner != uuid and element.container == FORWARDED
+    )
 
 
 def holders_of(state: TableState, forward: PortForward, uuid: str = "") -> tuple[str, ...]:

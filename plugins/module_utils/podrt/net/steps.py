@@ -16,7 +16,7 @@ POD_SIDE = "pod"
 
 
 class MakeVeth(Value):
-    """A veth pair, up, one end on the host, the other in the pod. bridge: what the host's end is a port of, or ""."""
+    """A veth pair, down, one end on the host, the other in the pod. bridge: what the host's end is a port of, or ""."""
 
     host_if: str
     pod_if: str
@@ -27,7 +27,7 @@ class MakeVeth(Value):
 
 
 class EnsureBridge(Value):
-    """A bridge of the host, made when it is missing."""
+    """A bridge of the host, made when it is missing, and then down."""
 
     name: str
     mac: bytes
@@ -61,12 +61,28 @@ class AddRoute(Value):
     gateway: Address | None = None
 
 
+class IgnoreRouters(Value):
+    """Neither router advertisements nor redirects count on a link of the host. A bridge of others stays as it is."""
+
+    link: str
+
+
+class BringUp(Value):
+    """An interface is up: the last of what is done to it, after the switches that count from then on."""
+
+    side: str
+    link: str
+
+
 class SetSysctl(Value):
-    """A switch of the host's network namespace. key: below /proc/sys."""
+    """A switch of a network namespace. key: below /proc/sys."""
 
     key: str
     value: str
+    side: str = HOST_SIDE
 
 
 if TYPE_CHECKING:
-    Step = Union[MakeVeth, EnsureBridge, EnsureBridgeAddress, AddAddress, AddRoute, SetSysctl]
+    Step = Union[
+        MakeVeth, EnsureBridge, EnsureBridgeAddress, AddAddress, AddRoute, IgnoreRouters, BringUp, SetSysctl
+    ]

@@ -14,7 +14,7 @@ import errno
 import os
 
 from ..errors import NotFound
-from ..host.files import OPEN_DIR, entries, entries_if_any, make_dirs
+from ..host.files import OPEN_DIR, entries, make_dirs
 from .lifecycle import PodState, locate, open_pod, walk
 from .names import is_uuid
 
@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..host.paths import Paths
+    from ..host.paths import Paths, PodDir
     from .lifecycle import Pod
 
 _TRIES = 20
@@ -52,6 +52,26 @@ def forget(paths: Paths, uuid: str) -> None:
         os.rmdir(paths.holders)  # the last one does; in others there is something
 
 
+def may_hold(paths: Paths, uuid: str, pod: PodDir) -> bool:
+    """Whether a pod of this data directory may hold something: its link is there, or its record does not deny it.
+
+    Once all has been given back, the copies of its configurations have gone and their empty directory is left. Anything
+    else is damage, and tells nothing of what is held.
+    """
+    if os.path.lexists(paths.holder(uuid)):
+        return True
+    try:
+        fd = os.open(pod.net_confs, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.path.lexists(pod.net_info)
+    except OSError:
+        return True
+    try:
+        return bool(os.listdir(fd))
+    finally:
+        os.close(fd)
+
+
 def is_live(paths: Paths, uuid: str) -> bool:
     """Whether a holder needs what it holds: it is a pod that runs, or another engine's."""
     home = _home_of(paths, uuid)
@@ -72,11 +92,11 @@ def running(paths: Paths) -> Iterator[Pod]:
 def dead(paths: Paths) -> Iterator[tuple[Paths, str, str]]:
     """The pods of the host that have ended and may still hold something: installation, UUID, state directory.
 
-    One whose directory has gone is where it would have run. The networks of one that is here are told by the copies of
-    their configurations, which are the last to go; those of 0.1.0 and of the time before a boot have no link.
+    One whose directory has gone is where it would have run. One that is here is told by its record as well: those of
+    0.1.0 and of the time before a boot have no link.
     """
     for pod in walk(paths, _HELD_IN):
-        if entries_if_any(pod.dir.net_confs) and not _is_running(pod):
+        if may_hold(paths, pod.uuid, pod.dir) and not _is_running(pod):
             yield paths, pod.uuid, pod.state_dir
     for uuid, home in _elsewhere(paths):
         if not _runs(home, uuid):

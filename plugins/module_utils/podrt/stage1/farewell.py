@@ -15,8 +15,7 @@ import select
 import time
 
 from ..errors import PodError
-from ..host.files import entries_if_any
-from ..pod import documents
+from ..pod import documents, holders
 from ..pod.lifecycle import PodState
 from .stop import holds, supervisor_of
 
@@ -33,13 +32,13 @@ _POLL_SECONDS = 0.02
 
 def give_back(host: Host, uuid: str, pod: PodDir, lock_fd: int) -> None:
     """Have a pod that has just ended leave its networks. lock_fd: its lock, which is let go of. Returns at once."""
-    if entries_if_any(pod.net_confs) and _in_background(lock_fd):
+    if holders.may_hold(host.paths, uuid, pod) and _in_background(lock_fd):
         _leave(host, uuid, pod)
 
 
 def give_back_at_end(host: Host, pod: Pod) -> None:
     """The same for a pod that was told to end, once it has. Returns at once."""
-    if not entries_if_any(pod.dir.net_confs):
+    if not holders.may_hold(host.paths, pod.uuid, pod.dir):
         return
     try:
         seconds = documents.read_runspec(pod.dir).stop_timeout + _MARGIN

@@ -10,7 +10,6 @@ import functools
 import os
 
 from ..errors import HostFailure, PodError
-from ..host.files import entries_if_any
 from ..net.attach import JoiningPod, attach, detach, loopback_only
 from ..net.conf import choose, load_confs
 from ..net.info import read_net_info
@@ -117,11 +116,12 @@ def neighbours(paths: Paths, uuid: str) -> Neighbours:
 
 
 def leave(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
-    """Take a pod that has ended out of its networks, if it is in any; see detach for links. Raises PodError.
+    """Take a pod that has ended out of its networks, if it may be in any; see detach for links. Raises PodError.
 
-    Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes.
+    Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes. Its
+    link as a holder goes after that: without one its UUID would be another engine's, and what it held never be freed.
     """
-    if entries_if_any(pod.net_confs):
+    if holders.may_hold(paths, uuid, pod):
         detach(paths, uuid, pod.net_confs, pod.net_info, links=links)
     holders.forget(paths, uuid)
 

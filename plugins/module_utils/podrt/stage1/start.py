@@ -338,7 +338,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
         return
     later: list[Callable[[], None]] = []
     if plan.namespaces & CLONE_NEWNET:
-        _join_networks(known, child, later)
+        _join_networks(known, plan, child, later)
     for group in known.groups:
         fd = cgroups.procs_fd(group.supervisor)
         try:
@@ -363,12 +363,13 @@ def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple
     return plan, may_give_dns(runspec, plan)
 
 
-def _join_networks(known: _Known, child: Pid1, later: list[Callable[[], None]]) -> None:
+def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Callable[[], None]]) -> None:
     from .networks import join, joining_pod, resolv_of
 
     request = known.request
     with _setting_up_network():
-        pod = joining_pod(request.host.paths, request.uuid)
+        asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
+        pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
         infos = join(pod, child.pid, known.networks, _tell_of_networks, later)
     if known.waits_for_resolv:
         text = resolv_of(infos, _tell_of_networks)

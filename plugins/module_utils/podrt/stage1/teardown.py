@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import os
-
 from ..errors import HostFailure, PodError
-from ..host.files import entries_if_any
-from ..pod import cgroups
+from ..pod import cgroups, holders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
         remove_groups(uuid, pod)
     except PodError as err:
         failure = err
-    if entries_if_any(pod.net_confs) or os.path.lexists(host.paths.holder(uuid)):
+    if holders.may_hold(host.paths, uuid, pod):
         from .networks import leave
 
         leave(host.paths, uuid, pod)

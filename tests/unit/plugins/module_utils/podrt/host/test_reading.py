@@ -168,6 +168,14 @@ def test_the_kernel_s_files_are_read_whole() -> None:
     assert len(reading.read_kernel("/proc/self/maps")) > 100
 
 
+@pytest.mark.finding("pods-F9")
+def test_a_file_of_the_kernel_that_an_app_can_fill_is_read_up_to_a_bound() -> None:
+    whole = reading.kernel_text("/proc/self/maps")
+    assert reading.kernel_text_within("/proc/self/maps", 1 << 20) == whole
+    assert reading.kernel_text_within("/proc/self/maps", len(whole) // 2) is None
+    assert reading.kernel_text_within("/proc/self/nothing", 1) == ""
+
+
 @pytest.mark.usefixtures("no_descriptor_left")
 def test_no_reader_leaves_a_descriptor_open(tmp_path: pathlib.Path) -> None:
     (tmp_path / "pod" / "a").mkdir(parents=True)

@@ -57,6 +57,17 @@ def at(host_ip: str) -> PortForward:
     return PortForward("tcp", host_ip, 8080, 80)
 
 
+@pytest.mark.finding("pods-F4")
+@pytest.mark.parametrize(
+    ("text", "believing", "said"), [("br", "br7", 1), ("br", "br8", 0), ("ptp", "br7", 0)]
+)
+def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believing: str, said: int) -> None:
+    facts = HostFacts((("br7", "bridge"), ("br8", "bridge")), (), (believing,))
+    found = compare_with_host(plan(text), facts)
+    assert len(found) == said
+    assert all(f"net.ipv6.conf.{believing}.accept_ra" in sentence for sentence in found)
+
+
 @pytest.mark.finding("review-B7", "use-N13")
 @pytest.mark.parametrize(
     ("text", "forwards", "family", "where", "message"),

@@ -22,8 +22,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.steps im
     POD_SIDE,
     AddAddress,
     AddRoute,
-    EnsureBridge,
+    BringUp,
     EnsureBridgeAddress,
+    IgnoreRouters,
     MakeVeth,
     SetSysctl,
 )
@@ -59,6 +60,9 @@ def test_ptp_routes_everything_by_the_gateway() -> None:
     assert steps_of(PTP, PLACE) == (
         SetSysctl("net/ipv4/ip_forward", "1"),
         MakeVeth(PLACE.host_if, "eth1", PLACE.macs, 1400),
+        IgnoreRouters(PLACE.host_if),
+        BringUp(HOST_SIDE, PLACE.host_if),
+        BringUp(POD_SIDE, "eth1"),
         AddAddress(HOST_SIDE, PLACE.host_if, GATEWAY, 32),
         AddRoute(HOST_SIDE, PLACE.host_if, Subnet.parse("10.0.0.2/32")),
         AddAddress(POD_SIDE, "eth1", ADDRESS, 24, prefix_route=False),
@@ -71,8 +75,40 @@ def test_ptp_routes_everything_by_the_gateway() -> None:
 @pytest.mark.behaviour("E17")
 def test_a_plain_bridge_has_no_address_and_forwards_nothing() -> None:
     steps = steps_of(BRIDGE, PLACE)
-    assert [type(step) for step in steps] == [EnsureBridge, MakeVeth, AddAddress]
-    assert steps[1] == MakeVeth(PLACE.host_if, "eth1", PLACE.macs, 0, "cni0", False)
+    assert steps[0].name == "cni0"
+    assert steps[1:] == (
+        IgnoreRouters("cni0"),
+        BringUp(HOST_SIDE, "cni0"),
+        MakeVeth(PLACE.host_if, "eth1", PLACE.macs, 0, "cni0", False),
+        IgnoreRouters(PLACE.host_if),
+        BringUp(HOST_SIDE, PLACE.host_if),
+        BringUp(POD_SIDE, "eth1"),
+        AddAddress(POD_SIDE, "eth1", ADDRESS, 24),
+    )
+
+
+@pytest.mark.finding("pods-F4")
+@pytest.mark.parametrize(
+    ("members", "keys"),
+    [
+        ('"acceptRA": true', ["net/ipv6/conf/eth1/accept_ra"]),
+        (
+            '"acceptRedirects": true',
+            ["net/ipv6/conf/eth1/accept_redirects", "net/ipv4/conf/eth1/accept_redirects"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["bridge", "ptp"])
+def test_a_definition_can_have_pods_believe_routers_but_not_the_host(
+    members: str, keys: list[str], kind: str
+) -> None:
+    asked = conf(f'"type": "{kind}", {members}')
+    steps = steps_of(asked, PLACE)
+    switches = [SetSysctl(key, "1", POD_SIDE) for key in keys]
+    assert [step for step in steps if isinstance(step, SetSysctl) and step.side == POD_SIDE] == switches
+    assert steps.index(switches[-1]) < steps.index(BringUp(POD_SIDE, "eth1"))
+    assert IgnoreRouters(PLACE.host_if) in steps
+    assert asked.meaning != conf(f'"type": "{kind}"').meaning
 
 
 @pytest.mark.behaviour("E17")

@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules im
     PortForward,
     TableState,
     dropping_chains,
+    forward_targets,
     holders_of,
     parse_table,
     removal_of,
@@ -81,6 +82,20 @@ def test_a_forward_that_makes_no_sense_is_refused(forward: tuple[str, None, int,
 def test_a_port_is_published_on_ipv4_addresses_only(host_ip: str) -> None:
     with pytest.raises(InvalidSpec, match=r"ports\.host_ip"):
         rules(PortForward("tcp", host_ip, 80, 80))
+
+
+@pytest.mark.finding("pods-F6")
+@pytest.mark.parametrize(
+    ("host_ip", "found"), [(None, True), ("127.0.0.1", True), ("127.1.2.3", True), ("192.0.2.1", False)]
+)
+def test_only_what_is_published_on_the_loopback_address_needs_to_be_let_in(
+    host_ip: str | None, found: bool
+) -> None:
+    forward = PortForward("tcp", host_ip, 80, 8080)
+    assert forward.on_loopback is found
+    state = TableState(rules(forward).elements)
+    assert forward_targets(state, "u2") == ((POD,) if found else ())
+    assert forward_targets(state, "u1") == ()
 
 
 def test_removal_takes_what_is_the_pods_and_keeps_chains_in_use() -> None:

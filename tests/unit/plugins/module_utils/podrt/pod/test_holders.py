@@ -8,6 +8,8 @@ import os
 import pathlib
 import shutil
 
+import pytest
+
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import holders, lifecycle
 
@@ -79,3 +81,22 @@ def test_links_are_in_a_directory_of_roots_and_may_be_made_twice(tmp_path: pathl
         assert os.readlink(one.holder(pod.uuid)) == one.data
     assert os.stat(one.holders).st_mode & 0o777 == 0o750
     assert os.stat(one.run).st_mode & 0o777 == 0o755
+
+
+@pytest.mark.finding("pods-F7")
+def test_a_dead_pod_whose_record_is_damaged_is_still_one_that_may_hold_something(
+    tmp_path: pathlib.Path,
+) -> None:
+    one, _two = installations(tmp_path)
+    with make(one, copies=False) as pod:
+        pass
+    assert list(holders.dead(one)) == [(one, pod.uuid, "run")], "its link is there"
+    holders.forget(one, pod.uuid)
+    assert list(holders.dead(one)) == [], "nothing tells of networks"
+    pathlib.Path(pod.dir.net_info).write_text("[]")
+    assert list(holders.dead(one)) == [(one, pod.uuid, "run")], "it has had some"
+    os.mkfifo(pod.dir.net_confs)
+    assert list(holders.dead(one)) == [(one, pod.uuid, "run")]
+    os.unlink(pod.dir.net_confs)
+    os.mkdir(pod.dir.net_confs)
+    assert list(holders.dead(one)) == [], "it has given everything back"

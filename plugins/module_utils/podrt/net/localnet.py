@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The switch route_localnet of links, by which ports that are published on 127.0.0.1 of the host lead to pods.
+
+It also lets what is on such a link speak to what listens on 127.0.0.1 of the host, but for a rule of our nftables table
+(CVE-2020-8558). So the switch goes on after that rule, and off before it. No record says which links have it: those of
+a pod are named after it; a bridge has it while a port of any pod leads out of it. A bridge of others that had it
+before keeps it: where it was switched on here, a file /run/pods/localnet/NAMESPACE-LINK says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..host.files import PRIVATE_FILE, make_dirs, write_new
+from .hostlock import bridge_lock
+from .links import OUR_BRIDGE, is_link_of
+from .rtmsg import get_route, route_of
+from .rtsocket import RouteSocket
+from .switches import is_off, localnet_key, set_sysctl, switch_off
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..host.paths import Paths
+    from .addresses import Address
+    from .rtsocket import Link
+
+
+def let_in(paths: Paths, name: str) -> None:
+    """Have 127.0.0.1 of the host lead out of a link. Raises OSError, HostFailure."""
+    with RouteSocket() as host:
+        link = host.find(name)
+    if link is None or link.kind != "bridge":
+        set_sysctl(localnet_key(name), "1")
+        return
+    with bridge_lock(paths, name):
+        if link.alias != OUR_BRIDGE and is_off(localnet_key(name)):
+            make_dirs(paths.localnet)
+            write_new(_mark(paths, name), b"", PRIVATE_FILE)
+        set_sysctl(localnet_key(name), "1")
+
+
+def shut_out(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
+    """Undo that for a pod, and for bridges that no port of another pod leads out of. others: where theirs lead.
+
+    Raises OSError, HostFailure.
+    """
+    with RouteSocket() as host:
+        for link in host.links():
+            if is_link_of(uuid, link.name):
+                switch_off(localnet_key(link.name))
+            elif link.kind == "bridge" and not is_off(localnet_key(link.name)):
+                _shut_out(paths, host, link, others)
+
+
+def _shut_out(paths: Paths, host: RouteSocket, bridge: Link, others: Sequence[Address]) -> None:
+    mark = _mark(paths, bridge.name)
+    if bridge.alias != OUR_BRIDGE and not os.path.lexists(mark):
+        return
+    with bridge_lock(paths, bridge.name):
+        if any(_way_to(host, address) == bridge.index for address in others):
+            return
+        switch_off(localnet_key(bridge.name))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(mark)
+
+
+def _way_to(host: RouteSocket, address: Address) -> int:
+    """The index of the link that leads to an address, 0 for none."""
+    try:
+        return route_of(host.ask(get_route(address))[0])[0]
+    except OSError:
+        return 0
+
+
+def _mark(paths: Paths, link: str) -> str:
+    return f"{paths.localnet}/{os.stat('/proc/self/ns/net').st_ino}-{link}"

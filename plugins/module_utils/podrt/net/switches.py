@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Switches of the kernel's networking, as files below /proc/sys: of the network namespace that this process is in.
+
+Who sends a router advertisement or a redirect on a link is believed by default, and a pod with CAP_NET_RAW, which is
+a default capability, can send both (CVE-2020-13401, CVE-2020-10749). So they count neither on the links that are made
+here nor, by default, in pods. Source: the kernel's Documentation/networking/ip-sysctl.rst.
+"""
+
+from __future__ import annotations
+
+from ..errors import HostFailure
+from ..host.files import write_kernel
+from ..host.reading import kernel_text_or
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_ROUTERS = (
+    "net/ipv6/conf/{}/accept_ra",
+    "net/ipv6/conf/{}/accept_redirects",
+    "net/ipv4/conf/{}/accept_redirects",
+)
+# Of IPv4 redirects "all" counts beside the link; "default" is what links have that are made later.
+_EVERY_LINK = ("all", "default")
+
+
+def set_sysctl(key: str, value: str) -> None:
+    """Set a switch unless it is set already. key: below /proc/sys. Raises HostFailure."""
+    path = f"/proc/sys/{key}"
+    if kernel_text_or(path, "") == value:
+        return
+    try:
+        write_kernel(path, value)
+    except OSError as err:
+        raise HostFailure.of(f"cannot set {key.replace('/', '.')} to {value}", err) from err
+
+
+def switch_off(key: str) -> None:
+    """Set a switch to 0; one that is not there, as of a link without IPv6 or one that has gone, is off.
+
+    Raises HostFailure.
+    """
+    try:
+        if not is_off(key):
+            write_kernel(f"/proc/sys/{key}", "0")
+    except FileNotFoundError:
+        pass
+    except OSError as err:
+        raise HostFailure.of(f"cannot set {key.replace('/', '.')} to 0", err) from err
+
+
+def is_off(key: str) -> bool:
+    """Whether a switch is 0, or is not there. Raises OSError."""
+    return kernel_text_or(f"/proc/sys/{key}", "0") == "0"
+
+
+def ignore_routers(link: str) -> None:
+    """What routers and redirects say counts no longer on a link. Raises HostFailure."""
+    for key in _keys_of(link):
+        switch_off(key)
+
+
+def ignores_routers(link: str) -> bool:
+    """Whether that is so. Raises OSError."""
+    return all(map(is_off, _keys_of(link)))
+
+
+def new_links_ignore_routers(asked: Collection[str]) -> None:
+    """The same for all links to come, but for the sysctls that are asked for, by name. Raises HostFailure."""
+    for link in _EVERY_LINK:
+        for key in _keys_of(link):
+            if key.replace("/", ".") not in asked:
+                switch_off(key)
+
+
+def believes_routers(link: str) -> bool:
+    """Whether a link takes addresses and routes from router advertisements. Raises OSError."""
+    conf = f"/proc/sys/net/ipv6/conf/{link}"
+    heeded = kernel_text_or(f"{conf}/accept_ra", "0")
+    if heeded == "0" or kernel_text_or(f"{conf}/disable_ipv6", "1") != "0":
+        return False
+    return heeded != "1" or kernel_text_or(f"{conf}/forwarding", "0") == "0"
+
+
+def localnet_key(link: str) -> str:
+    """The switch route_localnet of a link, see localnet."""
+    return f"net/ipv4/conf/{link}/route_localnet"
+
+
+def _keys_of(link: str) -> Iterator[str]:
+    return (key.format(link) for key in _ROUTERS)
