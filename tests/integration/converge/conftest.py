@@ -35,6 +35,8 @@ class Host:
 
     def __init__(self, machine: Machine, image: str) -> None:
         self.machine, self.image = machine, image
+        # What tasks are started by, such as a program that takes privileges away.
+        self.prefix: tuple[str, ...] = ()
 
     def start(
         self, name: str, mode: str, options: dict[str, Any], flags: Sequence[str] = ()
@@ -45,7 +47,7 @@ class Host:
             for kind, name in (("mount", "mnt"), ("net", "net"), ("pid", "pid"), ("ipc", "ipc"))
         ]
         process = subprocess.Popen(
-            ["nsenter", *spaces, "--", sys.executable, "-B", *flags, TASK, name, mode],
+            ["nsenter", *spaces, "--", *self.prefix, sys.executable, "-B", *flags, TASK, name, mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

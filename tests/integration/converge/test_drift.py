@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -83,11 +85,32 @@ def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, s
             "route to 172.16.28.2/32",
         ),
         "way out": ([*inside, "route", "del", "172.16.28.0/24"], "networks[0]", "route to 172.16.28.0/24"),
-        "forwarding": (["sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"], "networks[0]", "ip_forward"),
+        "forwarding": (write("net/ipv4/ip_forward", "0"), "networks[0]", "ip_forward"),
+        "advertisements": (write(f"net/ipv6/conf/{ptp}/accept_ra", "1"), "networks[0]", f"off on {ptp}"),
+        "redirects": (write("net/ipv4/conf/cni7/accept_redirects", "1"), "networks[1]", "off on cni7"),
+        "loopback": (write("net/ipv4/conf/cni7/route_localnet", "0"), "networks[1]", "route_localnet"),
+        "port of a bridge down": (["ip", "link", "set", bridged, "down"], "networks[1]", f"{bridged} up"),
+        "inner link down": ([*inside, "link", "set", eth["default"], "down"], "networks[0]", "route"),
+        "foreign interface": (
+            ["sh", "-c", replaced_by_another(inside, eth["default"])],
+            "networks[0]",
+            f"link {ptp}",
+        ),
     }
 
 
-@pytest.mark.finding("use-N5")
+def replaced_by_another(inside: list[str], link: str) -> str:
+    """What an app does with CAP_NET_ADMIN: an interface of its own has the name of the one that it was given."""
+    ip = " ".join(inside)
+    return f"{ip} link del {link}; {ip} link add {link} type veth peer name x0"
+
+
+def write(key: str, value: str) -> list[str]:
+    """The command that sets a switch of the host."""
+    return ["sh", "-c", f"echo {value} > /proc/sys/{key}"]
+
+
+@pytest.mark.finding("use-N5", "pods-F4", "pods-F9")
 def test_what_the_networks_of_a_pod_have_lost_is_mended_live(host: Host, pod: dict[str, Any]) -> None:
     for what, (command, path, word) in damage(host, pod).items():
         host.machine.run(*command)
@@ -165,3 +188,60 @@ def test_a_limit_that_was_changed_is_set_again(host: Host, pod: dict[str, Any]) 
         assert path.read_text() == before
         again = host.pod(**OPTIONS)
         assert (again["changed"], again["pod"]["pid"]) == (False, pod["pid"])
+
+
+@pytest.mark.finding("pods-F9")
+def test_what_an_app_has_made_too_long_to_read_is_told_and_not_waited_for(
+    host: Host, pod: dict[str, Any]
+) -> None:
+    inside = ["nsenter", "--net", "--target", str(pod["pid"]), "ip"]
+    lines = "".join(
+        f"route add 10.{1 + n // 250 // 250}.{n // 250 % 250}.{n % 250}/32 dev lo\n" for n in range(30000)
+    )
+    host.machine.run(*inside, "-batch", "-", input=lines, stdin=None)
+    begun = time.monotonic()
+    found = host.pod(check=True, **OPTIONS)
+    assert found["changed"] is False
+    assert found["warnings"] == [
+        f'cannot tell what pod "web" has lost of its networks: it has too many IPv4 {what} to be looked at'
+        for what in ("addresses", "routes")
+    ]
+    assert time.monotonic() - begun < 5
+    # The host's side is looked at all the same, and mended.
+    host.machine.run("ip", "link", "del", damage(host, pod)["link"][0][-1])
+    done = host.pod(**OPTIONS)
+    assert [change["path"] for change in done["changes"]] == ["networks[0]"]
+    host.machine.run(*inside, "route", "flush", "table", "main", "dev", "lo")
+    again = host.pod(**OPTIONS)
+    assert (again["changed"], again.get("warnings", [])) == (False, [])
+
+
+@pytest.mark.finding("pods-F10")
+def test_a_process_that_root_may_not_look_at_hides_nothing(host: Host, pod: dict[str, Any]) -> None:
+    ptp = damage(host, pod)["link"][0][-1]
+    host.machine.run("ip", "link", "del", ptp)
+    # Without CAP_SYS_PTRACE the processes that have it are closed, as to a security module or in a guest.
+    host.prefix = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all")
+    found = host.pod(check=True, **OPTIONS)
+    assert [change["path"] for change in found["changes"]] == ["networks[0]"]
+    assert found.get("warnings", []) == []
+
+
+@pytest.mark.finding("pods-F10")
+@pytest.mark.parametrize("what", ["networks", "processes"])
+def test_what_cannot_be_looked_at_is_told_and_the_rest_is_looked_at(
+    host: Host, pod: dict[str, Any], what: str
+) -> None:
+    directory = host.machine.data / "pods" / "run" / pod["uuid"]
+    groups = (directory / "cgroups").read_text().splitlines()
+    (limit, *_more) = [path for group in groups for path in pathlib.Path(group).glob("app/pids.max")]
+    limit.write_text("77")
+    if what == "networks":
+        shutil.rmtree(directory / "net")
+        reason = "the record of its networks is missing"
+    else:
+        host.prefix = ("setpriv", "--bounding-set=-all,+dac_override,+net_admin", "--inh-caps=-all")
+        reason = "permission denied"
+    found = host.pod(check=True, **OPTIONS)
+    assert [change["path"] for change in found["changes"]] == ["apps[0].pids_limit"]
+    assert found["warnings"] == [f'cannot tell what pod "web" has lost of its {what}: {reason}']

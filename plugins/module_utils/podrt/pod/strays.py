@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .cgroups import Hierarchy
 
 _GONE = (FileNotFoundError, ProcessLookupError)
+# A process of the host may be closed to root as well, by a security module or to a guest; one of a pod is not.
+_NOT_OURS = (*_GONE, PermissionError)
 _DEAD = "ZX"  # they are where they died, and use nothing
 
 
@@ -101,7 +103,7 @@ def _processes(pid: int) -> Iterator[int]:
     space = os.readlink(f"/proc/{pid}/ns/pid")
     for name in os.listdir("/proc/"):
         if name.isdigit():
-            with contextlib.suppress(*_GONE):
+            with contextlib.suppress(*_NOT_OURS):
                 if os.readlink(f"/proc/{name}/ns/pid") == space:
                     yield int(name)
 

@@ -1,27 +1,32 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a running pod has lost since it started: of its networks, limits and groups. Reading starts no program."""
+"""What a running pod has lost since it started: of its networks, limits and groups. Reading starts no program.
+
+Each of the three is looked at by itself. One that cannot be looked at is not known to be well, so a warning says so.
+"""
 
 from __future__ import annotations
 
 import os
 
-from ..errors import PodError
-from ..net.drift import find_drift, read_joined
+from ..errors import Corrupt, NotFound, PodError, reason_of
+from ..net.drift import LATER, find_drift, read_joined
 from ..net.network_plan import forwards_of
 from ..pod import cgroups
-from ..pod.lifecycle import open_pod
+from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import changed_limits
 from ..pod.strays import find_strays
+from ..value import Value
 from .change import Difference
 from .entry import pinned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ..appc.pod import PodManifest
     from ..host.host import Host
+    from ..net.drift import Drift, Joined
     from ..pod.lifecycle import Pod
     from .status import PodStatus
 
@@ -33,50 +38,119 @@ _OPTIONS = {
 }
 
 
-def lost(host: Host, found: PodStatus) -> tuple[Difference, ...]:
+class Look(Value):
+    """What a look at a running pod has found: what it has lost, and in words what could not be looked at."""
+
+    lost: tuple[Difference, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def beside(self, other: Look) -> Look:
+        """This and another one."""
+        return Look(self.lost + other.lost, self.warnings + other.warnings)
+
+
+class _Subject(Value):
+    """A running pod that is looked at. can_mend, knows_switches: what its own runtime can do."""
+
+    pod: Pod
+    found: PodStatus
+    manifest: PodManifest
+    pid: int
+    can_mend: bool
+    knows_switches: bool
+
+
+def look(host: Host, found: PodStatus) -> Look:
     """Where the kernel no longer has what a running pod was given. impact: live, or restart for an older runtime."""
-    if found.manifest is None or found.runspec is None or not found.pid:
-        return ()
+    if found.manifest is None or not found.pid:
+        return Look()
     try:
         with open_pod(host.paths, found.uuid) as pod:
-            can_mend = os.path.isfile(f"{pinned(host, pod).runtime}/podrt/stage1/mend.py")
-            impact = "live" if can_mend else "restart"
-            limits: tuple[Difference, ...] = ()
-            if can_mend:
-                limits = (*_limits(pod, found.manifest), *_strays(pod, found, found.manifest, found.pid))
-            return (*limits, *_networks(pod, found, found.manifest, found.pid, impact))
-    except (PodError, OSError):
-        return ()  # it ends, or cannot be read: what becomes of it then is told elsewhere
+            runtime = f"{pinned(host, pod).runtime}/podrt"
+            subject = _Subject(
+                pod,
+                found,
+                found.manifest,
+                found.pid,
+                os.path.isfile(f"{runtime}/stage1/mend.py"),
+                os.path.isfile(f"{runtime}/net/switches.py"),
+            )
+            seen = _look(subject)
+            # What ends meanwhile has lost everything: what becomes of it is told elsewhere.
+            return seen if seen == Look() or _runs(pod, found.pid) else Look()
+    except NotFound:
+        return Look()
 
 
-def _limits(pod: Pod, manifest: PodManifest) -> Iterator[Difference]:
+def _look(subject: _Subject) -> Look:
+    looks = {"networks": _networks}
+    if subject.can_mend:
+        looks = {"limits": _limits, "processes": _strays, **looks}
+    seen = Look()
+    for what, look_at in looks.items():
+        try:
+            seen = seen.beside(look_at(subject))
+        except (PodError, OSError) as err:
+            reason = err.message if isinstance(err, PodError) else reason_of(err)
+            seen = seen.beside(_unseen(subject, what, reason))
+    return seen
+
+
+def _unseen(subject: _Subject, what: str, reason: str) -> Look:
+    return Look((), (f'cannot tell what pod "{subject.found.name}" has lost of its {what}: {reason}',))
+
+
+def _runs(pod: Pod, pid: int) -> bool:
+    """Whether a pod still runs, with its first process."""
+    return pod.state() is PodState.RUNNING and os.path.exists(f"/proc/{pid}")
+
+
+def _limits(subject: _Subject) -> Look:
+    manifest = subject.manifest
     names = [str(app.name) for app in manifest.apps]
-    for changed in changed_limits(cgroups.recorded(pod.dir), manifest):
+    differences = []
+    for changed in changed_limits(cgroups.recorded(subject.pod.dir), manifest):
         option = _OPTIONS.get(changed.isolator, "pids_limit")
         path = f"apps[{names.index(changed.leaf)}].{option}" if changed.leaf else option
-        yield Difference(path, f"{changed.file}={changed.found}", changed.value, "drift", "live")
+        before = f"{changed.file}={changed.found}"
+        differences.append(Difference(path, before, changed.value, "drift", "live"))
+    return Look(tuple(differences))
 
 
-def _strays(pod: Pod, found: PodStatus, manifest: PodManifest, pid: int) -> Iterator[Difference]:
+def _strays(subject: _Subject) -> Look:
     """One for each app, and one for what belongs to no app. Which processes, and how many, is another at any time."""
-    names = [str(app.name) for app in manifest.apps]
-    strays = find_strays(pod.dir, pid, names)
-    for leaf in dict.fromkeys(stray.leaf for stray in strays):
-        path = f"apps[{names.index(leaf)}]" if leaf else f"pods.{found.name}"
-        yield Difference(path, "processes outside of its control group", "inside", "drift", "live")
+    names = [str(app.name) for app in subject.manifest.apps]
+    strays = find_strays(subject.pod.dir, subject.pid, names)
+    paths = [
+        f"apps[{names.index(leaf)}]" if leaf else f"pods.{subject.found.name}"
+        for leaf in dict.fromkeys(stray.leaf for stray in strays)
+    ]
+    before = "processes outside of its control group"
+    return Look(tuple(Difference(path, before, "inside", "drift", "live") for path in paths))
 
 
-def _networks(
-    pod: Pod, found: PodStatus, manifest: PodManifest, pid: int, impact: str
-) -> Iterator[Difference]:
+def _networks(subject: _Subject) -> Look:
+    pod, runspec = subject.pod, subject.found.runspec
+    if runspec is None or runspec.host_network or runspec.no_network:
+        return Look()
     infos, joined = read_joined(pod.uuid, pod.dir.net_info, pod.dir.net_confs)
-    if not joined:
-        return
-    asked = [request.name for request in found.runspec.networks] if found.runspec else []
-    drift = find_drift(pid, joined, infos, forwards_of(manifest))
+    if not joined:  # it has a PID, and so has joined them
+        raise Corrupt("the record of its networks is missing", "restart the pod")
+    unknown = () if subject.knows_switches else LATER
+    drift = find_drift(subject.pid, joined, infos, forwards_of(subject.manifest), unknown=unknown)
+    seen = Look(
+        tuple(_network_differences(subject, [request.name for request in runspec.networks], joined, drift))
+    )
+    for sentence in drift.unseen:
+        seen = seen.beside(_unseen(subject, "networks", sentence))
+    return seen
+
+
+def _network_differences(
+    subject: _Subject, asked: list[str], joined: Sequence[Joined], drift: Drift
+) -> Iterator[Difference]:
+    impact = "live" if subject.can_mend else "restart"
     for index, words in drift.sentences:
-        name = joined[index].conf.name
+        name = joined[index].conf.name if index >= 0 else ""
         path = f"networks[{asked.index(name)}]" if name in asked else "networks"
-        yield Difference(
-            path if index >= 0 else "networks", f"missing: {words}", "as joined", "drift", impact
-        )
+        yield Difference(path, f"missing: {words}", "as joined", "drift", impact)

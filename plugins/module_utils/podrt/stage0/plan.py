@@ -16,7 +16,7 @@ from ..pod.names import PodName
 from ..value import Value
 from . import gc, sameness, units
 from .change import Difference
-from .drift import lost
+from .drift import Look, look
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
 from .manifest import SourceImage, build_manifest
 from .networks import cautions, network_differences
@@ -84,6 +84,7 @@ def ensure_pod(
     found = find_named(host, name)
     start = state in ("started", "restarted")
     drift = _drift(host, spec, found, wanted, images) if found else ()
+    unseen: tuple[str, ...] = ()
     if found is None:
         difference = Difference(f"pods.{name}", None, "running" if start else "prepared")
         yield CreatePod(f'pod "{name}"', (difference,), wanted, start, not completes)
@@ -93,8 +94,8 @@ def ensure_pod(
         drift += _moved(found, start=start)
         yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes, min_uptime)
     else:
-        yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
-    return PodOutcome(_warnings(host, spec, found, wanted, drift))
+        unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
+    return PodOutcome((*_warnings(host, spec, found, wanted, drift), *unseen))
 
 
 def _warnings(
@@ -120,9 +121,10 @@ def ensure_state(
     if found is None:
         difference = Difference(f"pods.{name}.state", None, "running" if state == "started" else state)
         yield MissingPod(f'pod "{name}"', (difference,), name)
-    else:
-        yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
-    return PodOutcome()
+        return PodOutcome()
+    return PodOutcome(
+        (yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime))
+    )
 
 
 def ensure_absent(host: Host, name: PodName) -> Plan[None]:
@@ -175,8 +177,11 @@ def _built(host: Host, spec: PodSpec, images: Sequence[SourceImage]) -> Built:
 
 def _state_changes(
     host: Host, found: PodStatus, state: str, *, completes: bool, min_uptime: float
-) -> Plan[None]:
-    """What brings a pod that is as described into the wanted state; its unit first, then what runs."""
+) -> Plan[tuple[str, ...]]:
+    """What brings a pod that is as described into the wanted state; its unit first, then what runs.
+
+    The outcome says what of a pod that stays could not be looked at.
+    """
     name, running = found.name, found.state is PodState.RUNNING
     subject, path, boot = f'pod "{name}"', f"pods.{name}.state", not completes
     done = completes and _ended_well(found)
@@ -186,11 +191,11 @@ def _state_changes(
         yield from _settle_unit(host, found, boot=False)
     stays = state == "started" and running and not done
     redefined = _redefined(host, found) if stays else ()
-    gone = lost(host, found) if stays and not redefined else ()
-    if redefined or any(difference.impact == "restart" for difference in gone):
-        yield RestartPod(subject, redefined or gone, name, found.uuid, boot, min_uptime)
-    elif gone:
-        yield MendPod(subject, gone, name, found.uuid)
+    seen = look(host, found) if stays and not redefined else Look()
+    if redefined or any(difference.impact == "restart" for difference in seen.lost):
+        yield RestartPod(subject, redefined or seen.lost, name, found.uuid, boot, min_uptime)
+    elif seen.lost:
+        yield MendPod(subject, seen.lost, name, found.uuid)
     elif state == "restarted":
         impact = "restart" if running else "none"
         difference = Difference(path, found.state.value, "restarted", "playbook", impact)
@@ -203,6 +208,7 @@ def _state_changes(
     elif state == "stopped" and running:
         difference = Difference(path, "running", "stopped", "playbook", "restart")
         yield StopPod(subject, (difference,), name, found.uuid)
+    return seen.warnings
 
 
 def _redefined(host: Host, found: PodStatus) -> tuple[Difference, ...]:
