@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Registries that are slow or lead astray: whom that concerns, and whom not."""
+"""Registries that are slow, or send a client elsewhere: other fetches go on, and this machine asks itself nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import pathlib
@@ -13,7 +12,6 @@ import re
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 
@@ -23,9 +21,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, index, layers, trees
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import Web
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import serving
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.fakeregistry import (
     FakeRegistry,
+    archive,
     digest_of,
 )
 
@@ -47,29 +46,17 @@ print(fetch(host, reference, policy, lambda line: print(line, file=sys.stderr, f
 """
 
 
-@contextlib.contextmanager
-def serving():
-    web = Web()
-    thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield FakeRegistry(web)
-    finally:
-        web.server.shutdown()
-        web.server.server_close()
-        thread.join()
-
-
 @pytest.fixture(name="good")
 def _good():
-    with serving() as registry:
-        yield registry
+    with serving() as web:
+        yield FakeRegistry(web)
 
 
 @pytest.fixture(name="slow")
 def _slow():
     """A registry whose blobs wait until they are let go, and drip meanwhile as slowly as is just allowed."""
-    with serving() as registry:
+    with serving() as web:
+        registry = FakeRegistry(web)
         registry.let_go = threading.Event()
         yield registry
         registry.let_go.set()
@@ -83,16 +70,6 @@ def _limited(host, tmp_path):
     limits = {"rktKind": "limits", "rktVersion": "v1", "rateSeconds": 2, "bytesPerSecond": 1}
     (config / "limits.d/test.json").write_text(json.dumps(limits))
     return host.replace(paths=host.paths.replace(local_config=str(config)), arch="amd64")
-
-
-def archive(**files):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as made:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            made.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 def drips(registry, digest):

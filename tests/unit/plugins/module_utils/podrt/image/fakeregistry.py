@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Callable
 
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
@@ -27,6 +29,17 @@ EMPTY = bytes(1024)
 def digest_of(data: bytes) -> str:
     """As registries write it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def archive(**files: bytes) -> bytes:
+    """A layer of these files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as made:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+    return out.getvalue()
 
 
 class FakeRegistry:

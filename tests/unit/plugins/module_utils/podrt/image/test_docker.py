@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import tarfile
 
 import pytest
 
@@ -34,6 +32,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
     OCI_INDEX,
     OCI_LAYER,
     FakeRegistry,
+    archive,
     digest_of,
 )
 
@@ -59,16 +58,6 @@ def _amd64(host):
 
 def fetch(host, text, policy=NEW, **options):
     return fetching.fetch(host, parse_reference(text), policy, lambda _line: None, **options)
-
-
-def archive(**files):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as made:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            made.addfile(info, io.BytesIO(data))
-    return out.getvalue()
 
 
 # What registries say to HEAD, and what they leave out.
