@@ -195,7 +195,7 @@ def cgroups_of(uuids: list[str]) -> list[str]:
     return [path for path in found if any(name in os.path.basename(path) for name in names)]
 
 
-def eventually(check: object, seconds: float = 10.0) -> None:
+def eventually(check: object, seconds: float = 30.0) -> None:
     """Wait until check() is true."""
     end = time.monotonic() + seconds
     while not check():  # type: ignore[operator]

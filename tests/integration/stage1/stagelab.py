@@ -279,6 +279,11 @@ def eventually(asked, seconds: float = SECONDS):  # type: ignore[no-untyped-def]
         time.sleep(0.01)
 
 
+def until(condition: str) -> str:
+    """A command of a shell that waits for a condition."""
+    return f"until {condition}; do sleep 0.05; done"
+
+
 def children_of(pid: int) -> list[int]:
     return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -312,4 +317,4 @@ def _runtime_app(name: str, app: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-__all__ = ["HOST_NET", "NO_NET", "Done", "LabPod", "StageLab", "eventually", "finish", "groups_of"]
+__all__ = ["HOST_NET", "NO_NET", "Done", "LabPod", "StageLab", "eventually", "finish", "groups_of", "until"]

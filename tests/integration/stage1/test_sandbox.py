@@ -20,6 +20,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     NO_NET,
     StageLab,
     eventually,
+    until,
 )
 
 HOST = HOST_NET.networks
@@ -62,8 +63,9 @@ def test_a_pod_without_network_has_a_loopback_that_is_up(stage: StageLab) -> Non
 
 @pytest.mark.behaviour("C30")
 def test_each_app_has_a_root_of_its_own_and_shares_the_rest(stage: StageLab) -> None:
-    first = "readlink /proc/self/ns/mnt; touch /dev/shm/here /mine; sleep 0.5"
-    second = "sleep 0.2; readlink /proc/self/ns/mnt; ls /dev/shm; ls /mine 2>&1; readlink /proc/self/ns/pid"
+    first = "readlink /proc/self/ns/mnt; touch /mine /dev/shm/here"
+    look = "readlink /proc/self/ns/mnt; ls /dev/shm; ls /mine 2>&1; readlink /proc/self/ns/pid"
+    second = f"{until('test -e /dev/shm/here')}; {look}"
     done = stage.pod(
         {name: {"exec": ["sh", "-c", script]} for name, script in (("one", first), ("two", second))}
     ).call()

@@ -17,6 +17,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     HOST_NET,
     StageLab,
     eventually,
+    until,
 )
 
 
@@ -115,7 +116,7 @@ def test_an_empty_volume_has_its_mode_and_owner_and_is_shared(stage: StageLab) -
     volume = {"name": "v", "kind": "empty", "mode": "0123", "uid": 9991, "gid": 9992}
     scripts = {
         "one": "stat -c '%a %u %g' /v; echo x > /v/x",
-        "two": "until test -s /w/x; do sleep 0.05; done; cat /w/x",
+        "two": f"{until('test -s /w/x')}; cat /w/x",
     }
     paths = {"one": "/v", "two": "/w"}
     apps = {name: {"exec": ["sh", "-c", text], "mounts": at(paths[name])} for name, text in scripts.items()}
@@ -234,13 +235,13 @@ def test_later_mounts_of_the_host_show_up_and_those_of_the_app_do_not(
     subprocess.run(["mount", "--make-shared", shared], check=True, timeout=10)
     try:
         (shared / "late").mkdir()
-        script = "echo up; until test -e /v/late/x; do sleep 0.05; done; echo seen"
+        script = f"echo up; {until('test -e /v/late/x')}; echo seen"
         pod = stage.sh(script, volumes=[host(shared)], mounts=at("/v"))
         process = pod.start()
         pod.wait_ready()
         subprocess.run(["mount", "-t", "tmpfs", "lab", shared / "late"], check=True, timeout=10)
         (shared / "late" / "x").touch()
-        eventually(lambda: process.poll() is not None, 10)
+        eventually(lambda: process.poll() is not None)
         assert "stdout seen" in pod.log()
     finally:
         subprocess.run(["umount", "-l", shared], check=True, timeout=10)
@@ -260,7 +261,7 @@ def test_no_later_mount_is_a_writable_place_in_what_is_not(
     subprocess.run(["mount", "--make-shared", shared], check=True, timeout=10)
     try:
         (shared / "late").mkdir()
-        script = "until test -e /go/on; do sleep 0.05; done; ls -A /v/late | wc -l; grep -c /late /proc/self/mountinfo"
+        script = f"{until('test -e /go/on')}; ls -A /v/late | wc -l; grep -c /late /proc/self/mountinfo"
         (tmp_path / "go").mkdir()
         volumes = [{**host(shared), **more}, {**host(tmp_path / "go"), "name": "go"}]
         mounts = [*at("/v"), {"volume": "go", "path": "/go"}]
@@ -270,7 +271,7 @@ def test_no_later_mount_is_a_writable_place_in_what_is_not(
         subprocess.run(["mount", "-t", "tmpfs", "lab", shared / "late"], check=True, timeout=10)
         (shared / "late" / "x").touch()
         (tmp_path / "go" / "on").touch()
-        eventually(lambda: process.poll() is not None, 10)
+        eventually(lambda: process.poll() is not None)
         assert [line.split()[-1] for line in pod.log().splitlines()] == ["0", "0"]
     finally:
         subprocess.run(["umount", "-l", shared], check=True, timeout=10)

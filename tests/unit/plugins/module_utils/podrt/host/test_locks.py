@@ -42,8 +42,8 @@ def test_a_lock_is_had_soon_after_it_was_let_go(tmp_path: pathlib.Path) -> None:
     let_go = threading.Timer(0.1, holder.__exit__, (None, None, None))
     let_go.start()
     began = time.monotonic()
-    with FileLock(path, timeout=5):
-        assert 0.05 < time.monotonic() - began < 1
+    with FileLock(path, timeout=50):
+        assert 0.05 < time.monotonic() - began < 10
     let_go.join()
 
 

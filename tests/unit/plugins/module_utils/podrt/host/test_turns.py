@@ -50,7 +50,7 @@ def test_a_holder_without_progress_is_not_waited_for(turn):
         began = time.monotonic()
         with turn() as second:
             assert not second.held
-            assert 0.25 < time.monotonic() - began < 2
+            assert 0.25 < time.monotonic() - began < 20
             second.pulse()  # which is nothing
     assert len(turn.lines) == 2
     assert "which makes no progress" in turn.lines[1] and f"(pid {os.getpid()})" in turn.lines[1]
