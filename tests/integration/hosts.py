@@ -35,6 +35,7 @@ class Lab:
     def __init__(self, state: pathlib.Path, kind: str) -> None:
         self.state, self.kind, self.names = state, kind, []
         self.config = state / "ssh.conf"
+        self.sharing = f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={state}/%C"
         self.env = {**os.environ, "TESTHOST_DIR": str(state), "TESTHOST_ROOTFS": str(ROOTFS)}
 
     def program(self, *words: str, kind: str = "") -> subprocess.CompletedProcess[str]:
@@ -52,15 +53,23 @@ class Lab:
             self.config.write_text(self.program("ssh-config").stdout)
         return wanted
 
-    def ssh(self, host: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in a host as its root."""
-        argv = ["ssh", "-F", str(self.config), host, shlex.join(command)]
-        return subprocess.run(
-            argv, check=check, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=280
-        )
+    def ssh(
+        self, host: str, *command: str, check: bool = True, input: str = "", shared: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a host as its root. input: what it reads. shared: over the connection that Ansible keeps."""
+        options = shlex.split(self.sharing) if shared else []
+        argv = ["ssh", "-F", str(self.config), *options, host, shlex.join(command)]
+        return subprocess.run(argv, check=check, text=True, capture_output=True, input=input, timeout=280)
+
+    def hang_up(self, *hosts: str) -> None:
+        """Close the connections that are kept."""
+        for host in hosts:
+            argv = ["ssh", "-F", str(self.config), *shlex.split(self.sharing), "-O", "exit", host]
+            subprocess.run(argv, check=False, capture_output=True)
 
     def power_cycle(self, host: str) -> None:
         """Power a host off and on again; its disk stays."""
+        self.hang_up(host)
         self.program("stop", host)
         self.program("start", host)
 
@@ -71,15 +80,12 @@ class Lab:
 
     def ansible_env(self) -> dict[str, str]:
         """The environment in which Ansible reaches the hosts, with the collection of the checkout."""
-        common = (
-            f"-F {self.config} -o ControlMaster=auto -o ControlPersist=60s -o ControlPath={self.state}/%C"
-        )
         return {
             **self.env,
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".cache" / "collections"),
             "ANSIBLE_HOME": str(CHECKOUT / ".cache" / "ansible"),
-            "ANSIBLE_SSH_COMMON_ARGS": common,
+            "ANSIBLE_SSH_COMMON_ARGS": f"-F {self.config} {self.sharing}",
             "ANSIBLE_NOCOLOR": "1",
             "LC_ALL": "C.UTF-8",
         }

@@ -22,10 +22,10 @@ from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine imp
     Machine,
     cgroups_of,
     new_machine,
+    task_words,
 )
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
-TASK = str(pathlib.Path(__file__).with_name("task.py"))
 # Says what it is, and ends when it is told to.
 SERVE = "trap 'exit 0' TERM; echo level $LEVEL; while true; do sleep 0.1; done"
 
@@ -42,12 +42,8 @@ class Host:
         self, name: str, mode: str, options: dict[str, Any], flags: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
         """Begin a task. flags: of the interpreter."""
-        spaces = [
-            f"--{kind}=/proc/{self.machine.init}/ns/{name}"
-            for kind, name in (("mount", "mnt"), ("net", "net"), ("pid", "pid"), ("ipc", "ipc"))
-        ]
         process = subprocess.Popen(
-            ["nsenter", *spaces, "--", *self.prefix, sys.executable, "-B", *flags, TASK, name, mode],
+            self.machine.inside(*self.prefix, sys.executable, "-B", *flags, *task_words(name, mode)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -18,7 +18,9 @@ from ansible_collections.stagecraft.pods.tests.integration.converge.conftest imp
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
 CANARY = "canary-7f3a9c"
-KILLS = 100
+KILLS = 50
+# As long as a task that replaces a pod takes, in seconds.
+LONGEST = 0.5
 
 
 def port(*host_ports: int) -> list[dict[str, Any]]:
@@ -173,11 +175,46 @@ def inner_pid(host: Host, uuid: str) -> int:
     return int((host.machine.data / "pods" / "run" / uuid / "pid").read_text())
 
 
-def wait_for(what: Any, seconds: float = 10.0) -> None:
+def wait_for(what: Any, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def of_a_newer_release(host: Host, uuid: str) -> None:
+    """Have the run spec of a pod be as a release to come writes it."""
+    path = host.machine.data / "pods" / "run" / uuid / "runspec"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 7, "dns": "something else"}))
+
+
+@pytest.mark.finding("review-B8")
+def test_a_running_pod_of_a_newer_release_is_replaced(host: Host) -> None:
+    old = host.pod(ports=port(8099))["pod"]
+    of_a_newer_release(host, old["uuid"])
+    foretold = host.pod(check=True, ports=port(8099))
+    done = host.pod(ports=port(8099))
+    assert foretold["changes"] == done["changes"], done
+    assert (done["changed"], done["pod"]["state"]) == (True, "running")
+    assert done["pod"]["uuid"] != old["uuid"]
+    assert os.listdir(host.machine.data / "pods" / "run") == [done["pod"]["uuid"]]
+    assert host.pod(ports=port(8099))["changed"] is False
+
+
+@pytest.mark.finding("review-B8")
+def test_a_pod_of_a_newer_release_is_not_run_again_when_its_replacement_fails_and_the_next_task_mends_it(
+    host: Host,
+) -> None:
+    old = host.pod()["pod"]
+    of_a_newer_release(host, old["uuid"])
+    failed = host.pod("bad", app={"args": ["-c", "exit 3"]}, update={"min_uptime": 3})
+    assert (failed["error"], failed["rolled_back"]) == ("app-failed", False)
+    assert "bringing the old pod back failed as well" in failed["msg"] and "format 7" in failed["msg"]
+    (left,) = host.task("pod_info", gather=["pods"])["pods"]
+    assert (left["uuid"], left["name"], left["state"]) == (old["uuid"], "web", "exited")
+    assert host.pod()["pod"]["state"] == "running"
+    assert host.absent()["changed"] is True
+    assert host.task("pod_info", gather=["pods"])["pods"] == []
 
 
 def test_a_task_that_ends_is_run_once_and_tells_its_status_and_last_words(host: Host) -> None:
@@ -531,7 +568,7 @@ def test_gc_leaves_what_runs(host: Host) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_task_killed_at_any_moment_is_made_up_for_by_the_next(host: Host) -> None:
-    """kill -9 at random moments, then converge: always the wanted state, and in the end nothing is left.
+    """kill -9 at moments all over a task, then converge: always the wanted state, and in the end nothing is left.
 
     Every other time the module alone is killed, while the podctl that it has started goes on, else both are.
     """
@@ -539,6 +576,8 @@ def test_a_task_killed_at_any_moment_is_made_up_for_by_the_next(host: Host) -> N
     host.absent()
     before = host.machine.snapshot()
     chance = random.Random(7)
+    moments = [LONGEST * (number + chance.random()) / KILLS for number in range(KILLS)]
+    chance.shuffle(moments)
     ports = [{"name": "http", "host_port": 8099}]
     cut_off = 0
     for number in range(KILLS):
@@ -551,7 +590,7 @@ def test_a_task_killed_at_any_moment_is_made_up_for_by_the_next(host: Host) -> N
         }
         app["environment"] = {"NUMBER": str(number)}
         victim = host.start("pod_run", "run", {**options, "apps": [app]})
-        time.sleep(chance.uniform(0, 0.5))
+        time.sleep(moments[number])
         cut_off += host.kill(victim, alone=bool(number % 2))
         if number % 5 == 0:
             result = host.task("pod_run", apps=[app], **options)

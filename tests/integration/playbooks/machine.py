@@ -14,12 +14,14 @@ import os
 import pathlib
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_leases_place
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
+TASK = pathlib.Path(__file__).parents[1] / "task.py"
 UPLINK = "192.0.2.1"
 SECONDS = 120
 
@@ -78,13 +80,16 @@ class Machine:
         self.data = base / "data"
         self.directories = {"data_dir": str(self.data), "config_dir": str(base / "etc")}
 
-    def run(self, *argv: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command inside."""
+    def inside(self, *argv: str) -> list[str]:
+        """The command that runs a command inside."""
         kinds = {"mount": "mnt", "net": "net", "pid": "pid", "ipc": "ipc"}
         spaces = [f"--{kind}=/proc/{self.init}/ns/{name}" for kind, name in kinds.items()]
-        options = {"timeout": SECONDS, "stdin": subprocess.DEVNULL, **more}
-        command = ["nsenter", *spaces, "--", *argv]
-        return subprocess.run(command, check=check, capture_output=True, text=True, **options)
+        return ["nsenter", *spaces, "--", *argv]
+
+    def run(self, *argv: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command inside."""
+        options = {"timeout": SECONDS, **({} if "input" in more else {"stdin": subprocess.DEVNULL}), **more}
+        return subprocess.run(self.inside(*argv), check=check, capture_output=True, text=True, **options)
 
     def playbook(self, playbook: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Play a playbook on the machine itself."""
@@ -170,12 +175,21 @@ class Machine:
             "cgroups": cgroups_of(self.uuids()),
         }
 
+    def straight(self, module: str, **options: Any) -> dict[str, Any]:
+        """The result of a task that is run without Ansible, which takes a tenth of the time; it does not fail."""
+        words = task_words(module, "run")
+        done = self.run(sys.executable, "-B", *words, input=json.dumps({**self.directories, **options}))
+        result: dict[str, Any] = json.loads(done.stdout)
+        assert not result.get("failed"), result
+        assert bool(result.get("changes")) == result["changed"], result
+        return result
+
     def clean(self) -> None:
         """Remove every pod, so that none of their groups is left on this machine."""
-        names = [path.name for path in (self.data / "names").glob("*")]
-        absent = [{"pod_run": {"name": name, "state": "absent"}} for name in names]
-        played = self.play(*absent, {"pod_gc": {"grace_period": 0, "expire_prepared": 0}}, {"pod_info": {}})
-        assert played.results[-1]["pods"] == [], played.text
+        for path in (self.data / "names").glob("*"):
+            self.straight("pod_run", name=path.name, state="absent")
+        self.straight("pod_gc", grace_period=0, expire_prepared=0)
+        assert self.straight("pod_info", gather=["pods"])["pods"] == []
         assert cgroups_of(self.uuids()) == []
 
     def uuids(self) -> list[str]:
@@ -185,6 +199,12 @@ class Machine:
         known |= {path.name for path in (self.data / "pods").glob("*/*")}
         kept.write_text("\n".join(sorted(known)))
         return sorted(known)
+
+
+def task_words(name: str, mode: str) -> list[str]:
+    """What Python is called with to run a task without Ansible, on the runtime of the checkout."""
+    runtime = CHECKOUT / "plugins" / "module_utils"
+    return [str(TASK), name, mode, str(runtime), sysconfig.get_paths()["purelib"]]
 
 
 def _qualified(task: Task) -> Task:

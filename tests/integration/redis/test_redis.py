@@ -92,6 +92,7 @@ def redis() -> Iterator[Redis]:
             subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as registry,
         ):
             try:
+                machine.task("pod_runtime")
                 made = Redis(machine, image)
                 made.ask(5000)
                 image.push(machine.run, f"{ADDRESS}/team/redis:7")
@@ -103,12 +104,12 @@ def redis() -> Iterator[Redis]:
 
 def test_it_is_used_restarted_changed_and_removed(redis: Redis) -> None:
     machine = redis.machine
-    machine.task("pod_image", name=REFERENCE, insecure_options=["image"])
-    machine.task("pod_volume", **redis.volume("main"))
+    machine.straight("pod_image", name=REFERENCE, insecure_options=["image"])
+    machine.straight("pod_volume", **redis.volume("main"))
     before = machine.snapshot()
 
     options = redis.pod("main", 16379)
-    first = machine.task("pod_run", **options)["pod"]
+    first = machine.straight("pod_run", **options)["pod"]
     assert redis.ask(16379, "PING", "SET greeting hello") == ["+PONG", "+OK"]
     assert redis.ask(6379, "GET greeting", host=first["networks"][0]["ip"]) == ["hello"]
     [process] = machine.run("pgrep", "-P", str(first["pid"])).stdout.split()
@@ -118,32 +119,31 @@ def test_it_is_used_restarted_changed_and_removed(redis: Redis) -> None:
     share = machine.run("ls", f"/proc/{process}/root/usr/share").stdout.split()
     assert ("doc" in share, "man" in share) == (True, False)
 
-    again = machine.task("pod_run", **options)
+    again = machine.straight("pod_run", **options)
     assert again["changed"] is False
     assert (again["pod"]["uuid"], again["pod"]["pid"]) == (first["uuid"], first["pid"])
     assert machine.run("pgrep", "-P", str(first["pid"])).stdout.split() == [process]
 
-    restarted = machine.task("pod_run", **{**options, "state": "restarted"})["pod"]
+    restarted = machine.straight("pod_run", **{**options, "state": "restarted"})["pod"]
     assert restarted["pid"] != first["pid"]
     assert redis.ask(16379, "GET greeting") == ["hello"]
 
-    changed = machine.task("pod_run", **redis.pod("main", 16379, args=["--databases", "3"]))
+    changed = machine.straight("pod_run", **redis.pod("main", 16379, args=["--databases", "3"]))
     assert [change["path"] for change in changed["changes"]] == ["apps[0].args"]
     assert changed["pod"]["uuid"] != restarted["uuid"]
     assert redis.ask(16379, "GET greeting", "SELECT 2", "SELECT 3")[:2] == ["hello", "+OK"]
 
-    machine.task("pod_run", name="main", state="absent")
+    machine.straight("pod_run", name="main", state="absent")
     assert machine.snapshot() == before
-    machine.task("pod_volume", name="main", state="absent", purge_data=True)
+    machine.straight("pod_volume", name="main", state="absent", purge_data=True)
 
 
 def test_one_image_is_two_pods(redis: Redis) -> None:
     machine = redis.machine
     names = {"red": 16380, "blue": 16381}
     for name in names:
-        machine.task("pod_volume", **redis.volume(name))
-    played = machine.play(*({"pod_run": redis.pod(name, port)} for name, port in names.items()))
-    pods = [result["pod"] for result in played.results]
+        machine.straight("pod_volume", **redis.volume(name))
+    pods = [machine.straight("pod_run", **redis.pod(name, port))["pod"] for name, port in names.items()]
     assert [pod["state"] for pod in pods] == ["running", "running"]
     assert len({pod["apps"][0]["image_id"] for pod in pods}) == 1
     assert len({pod["networks"][0]["ip"] for pod in pods}) == 2
@@ -151,16 +151,16 @@ def test_one_image_is_two_pods(redis: Redis) -> None:
         assert redis.ask(port, f"SET name {name}") == ["+OK"]
     for name, port in names.items():
         assert redis.ask(port, "GET name") == [name]
-    machine.task("pod_run", name="red", state="absent")
+    machine.straight("pod_run", name="red", state="absent")
     assert redis.ask(names["blue"], "GET name") == ["blue"]
 
 
 def test_an_image_that_is_there_needs_no_registry(redis: Redis) -> None:
     machine = redis.machine
-    machine.task("pod_image", name=REFERENCE, insecure_options=["image"])
+    machine.straight("pod_image", name=REFERENCE, insecure_options=["image"])
     machine.run("ip", "link", "set", "lo", "down")
     try:
-        assert machine.task("pod_image", name=REFERENCE, insecure_options=["image"])["changed"] is False
+        assert machine.straight("pod_image", name=REFERENCE, insecure_options=["image"])["changed"] is False
     finally:
         machine.run("ip", "link", "set", "lo", "up")
     name = "docker://127.0.0.1:5001/team/redis:7"  # where nobody listens

@@ -116,13 +116,6 @@ class Fleet:
         """All of the first host that something could be left in."""
         return self.ask("sh", "-c", (HERE / "snapshot.sh").read_text()).splitlines()
 
-    def hang_up(self) -> None:
-        """Close Ansible's connections."""
-        for host in self.hosts:
-            path = f"ControlPath={self.lab.state}/%C"
-            argv = ["ssh", "-F", str(self.lab.config), "-o", path, "-O", "exit", host]
-            subprocess.run(argv, check=False, capture_output=True)
-
     def pid(self) -> str:
         return self.ask("systemctl", "show", "-P", "MainPID", "pod-web.service")
 
@@ -160,7 +153,7 @@ def test_a_pod_from_a_bare_host_over_a_reboot_and_back_to_a_bare_host(fleet: Fle
     _is_confined(fleet)
     assert fleet.page() == PAGE
 
-    fleet.hang_up()
+    fleet.lab.hang_up(*fleet.hosts)
     assert fleet.pid() == pid
     fleet.nothing_to_do(SITE)
     assert fleet.pid() == pid
@@ -171,7 +164,7 @@ def test_a_pod_from_a_bare_host_over_a_reboot_and_back_to_a_bare_host(fleet: Fle
         fleet.nothing_to_do(SITE)
 
     assert fleet.play("away.yml")
-    fleet.hang_up()
+    fleet.lab.hang_up(*fleet.hosts)
     assert_same(bare, fleet.snapshot())
 
 
