@@ -203,7 +203,9 @@ class NetLab:
             for found in pathlib.Path(self.paths.leases).rglob("*")
             if found.is_file() and found.name != "lock"
         )
-        return (ip("-o", "link"), ip("addr"), ip("route"), nft("list", "ruleset"), *leases)
+        # the kernel looks for a second whether anybody else has a link-local address
+        addresses = ip("addr").replace(" tentative", "")
+        return (ip("-o", "link"), addresses, ip("route"), nft("list", "ruleset"), *leases)
 
 
 def listen(netns: int, port: int, address: str = "0.0.0.0", kind: int = socket.SOCK_STREAM) -> socket.socket:

@@ -83,7 +83,10 @@ def by_pyroute2(netns: int) -> None:
         pod.route("add", dst="fd00:2::/32", gateway=str(HOST6), oif=inner, proto="boot")
 
 
-VOLATILE = ("ifindex", "link_index", "link_netnsid", "valid_life_time", "operstate", "netns-immutable")
+VOLATILE = (
+    *("ifindex", "link_index", "link_netnsid", "valid_life_time", "operstate", "netns-immutable"),
+    "tentative",  # while the kernel looks for a second whether an address is taken
+)
 TIMERS = ("_timer", "bridge_id", "root_id")
 
 
