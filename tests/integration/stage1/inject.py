@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A system call in the name of another process, for what the kernel tells a process of itself alone.
+"""A system call in the name of another process, for what the kernel tells a process of itself alone. Tests of tracers
+have it in their pods, and import it without anything else of this package.
 
 For x86-64. Source: ptrace(2), syscall(2).
 """
@@ -10,9 +11,15 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _GETREGS, _SETREGS, _SINGLESTEP, _DETACH, _SEIZE, _INTERRUPT = 12, 13, 9, 17, 0x4206, 0x4207
+_SYSCALL_STEP, _GETEVENTMSG, _TRACE_FORK, _EVENT_FORK, _WALL = 24, 0x4201, 2, 1, 0x40000000
 _R10, _R9, _R8, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX, _RIP = 7, 8, 9, 10, 12, 13, 14, 15, 16
 _SYSCALL = b"\x0f\x05"
 
@@ -22,7 +29,7 @@ def call_in(pid: int, number: int, *arguments: int) -> int:
     _ptrace(_SEIZE, pid, 0)
     try:
         _ptrace(_INTERRUPT, pid, 0)
-        os.waitpid(pid, 0x40000000)  # __WALL
+        os.waitpid(pid, _WALL)
         saved, used = (ctypes.c_ulonglong * 27)(), (ctypes.c_ulonglong * 27)()
         _ptrace(_GETREGS, pid, ctypes.addressof(saved))
         ctypes.memmove(used, saved, ctypes.sizeof(saved))
@@ -31,12 +38,44 @@ def call_in(pid: int, number: int, *arguments: int) -> int:
             used[register] = value % 2**64
         _ptrace(_SETREGS, pid, ctypes.addressof(used))
         _ptrace(_SINGLESTEP, pid, 0)
-        os.waitpid(pid, 0x40000000)
+        os.waitpid(pid, _WALL)
         _ptrace(_GETREGS, pid, ctypes.addressof(used))
         _ptrace(_SETREGS, pid, ctypes.addressof(saved))
         return ctypes.c_longlong(used[_RAX]).value
     finally:
-        _ptrace(_DETACH, pid, 0)
+        release(pid)
+
+
+def hold(pid: int) -> int:
+    """Stop a process; its PID."""
+    _ptrace(_SEIZE, pid, 0)
+    _ptrace(_INTERRUPT, pid, 0)
+    os.waitpid(pid, _WALL)
+    return pid
+
+
+def hold_next_child(pid: int) -> int:
+    """Wait until a process forks, and stop the child before it does anything; the PID of that."""
+    _ptrace(_SEIZE, pid, _TRACE_FORK)
+    event = os.waitpid(pid, _WALL)[1]
+    assert event >> 8 == signal.SIGTRAP | _EVENT_FORK << 8, hex(event)
+    child = ctypes.c_ulong()
+    _ptrace(_GETEVENTMSG, pid, ctypes.addressof(child))
+    os.waitpid(child.value, _WALL)
+    release(pid)
+    return child.value
+
+
+def step_until(pid: int, asked: Callable[[], bool]) -> None:
+    """Let a process that is held go on from system call to system call until a question is answered by yes."""
+    while not asked():
+        _ptrace(_SYSCALL_STEP, pid, 0)
+        os.waitpid(pid, _WALL)
+
+
+def release(pid: int) -> None:
+    """Let a process go on that is held."""
+    _ptrace(_DETACH, pid, 0)
 
 
 def _ptrace(request: int, pid: int, data: int) -> None:

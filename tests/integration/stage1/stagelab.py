@@ -212,6 +212,11 @@ class StageLab:
         """The same, run to its end."""
         return self.sh(script, runspec, **app).call()
 
+    def link_libraries(self) -> None:
+        """Have the libraries of the host where its programs expect them, once /usr is a volume: see python."""
+        for name in ("lib", "lib64"):
+            (self.tree / name).symlink_to(f"usr/{name}")
+
     def close(self) -> None:
         """End whatever a test has left."""
         for process in self.started:
@@ -284,6 +289,19 @@ def until(condition: str) -> str:
     return f"until {condition}; do sleep 0.05; done"
 
 
+def python(script: str) -> dict[str, object]:
+    """An app's exec, and what else it needs, for a script of the host's Python."""
+    places = {"usr": "/usr", "prefix": os.path.dirname(os.path.dirname(PYTHON))}
+    return {
+        "exec": [PYTHON, "-I", "-S", "-c", script],
+        "mounts": [{"volume": name, "path": source} for name, source in places.items()],
+        "volumes": [
+            {"name": name, "kind": "host", "source": source, "readOnly": True}
+            for name, source in places.items()
+        ],
+    }
+
+
 def children_of(pid: int) -> list[int]:
     return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -317,4 +335,16 @@ def _runtime_app(name: str, app: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-__all__ = ["HOST_NET", "NO_NET", "Done", "LabPod", "StageLab", "eventually", "finish", "groups_of", "until"]
+__all__ = [
+    "HOST_NET",
+    "NO_NET",
+    "Done",
+    "LabPod",
+    "StageLab",
+    "children_of",
+    "eventually",
+    "finish",
+    "groups_of",
+    "python",
+    "until",
+]

@@ -16,11 +16,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
-    PYTHON,
     LabPod,
     StageLab,
     eventually,
     groups_of,
+    python,
 )
 
 STATUS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
@@ -221,23 +221,9 @@ def test_directory_and_variables_of_a_command(stage: StageLab) -> None:
     assert done.out == "the tool\n", done.err
 
 
-def python(script: str) -> dict[str, object]:
-    """An app's exec, and what else it needs, for a script of the host's Python."""
-    places = {"usr": "/usr", "prefix": os.path.dirname(os.path.dirname(PYTHON))}
-    return {
-        "exec": [PYTHON, "-I", "-S", "-c", script],
-        "mounts": [{"volume": name, "path": source} for name, source in places.items()],
-        "volumes": [
-            {"name": name, "kind": "host", "source": source, "readOnly": True}
-            for name, source in places.items()
-        ],
-    }
-
-
 @pytest.mark.finding("attack-F11")
 def test_apps_handlers_and_commands_have_a_keyring_of_their_own(stage: StageLab) -> None:
-    for name in ("lib", "lib64"):
-        (stage.tree / name).symlink_to(f"usr/{name}")
+    stage.link_libraries()
     more = python(f"{SERIAL}\nimport time\ntime.sleep(600)")
     argv = [*more["exec"][:-1], SERIAL]  # type: ignore[index]
     handlers = [{"name": event, "exec": argv} for event in ("pre-start", "post-stop")]
@@ -289,8 +275,7 @@ def test_an_app_that_is_root_ends_no_pod_by_the_limits_of_its_first_process(
     stage: StageLab, filtered: bool
 ) -> None:
     """The default filter refuses; without one the pod is supervised to its end, and can be entered."""
-    for name in ("lib", "lib64"):
-        (stage.tree / name).symlink_to(f"usr/{name}")
+    stage.link_libraries()
     pod = running(stage, isolators=[] if filtered else ANYTHING, **python(LIMIT))
     eventually(lambda: ("refused" if filtered else "lowered") in pod.log())
     done = pod.call("enter", app="main", argv=["/bin/busybox", "echo", "entered"])

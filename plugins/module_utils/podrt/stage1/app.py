@@ -6,6 +6,9 @@ It is forked by what becomes PID 1 and executes the interpreter anew from a read
 names /proc/self/exe as its interpreter gets hold of no more than that (CVE-2019-5736). That takes its time, so it is
 done while the app's root is built, and the process is told afterwards what it shall be. From then on it imports
 nothing: in the app's root the interpreter's library is the image's. Order matters throughout; each place says why.
+
+An app with CAP_SYS_PTRACE can be whatever it sees in the pod's PID namespace. So nothing of an image is executed in the
+pod before all of these processes have given up what they may not keep: see Wires.held.
 Source: behaviours C12 to C19, C47 to C57.
 """
 
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 _UMASK = 0o022
 _SETUP_FAILED = 254
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-_SYS_PTRACE, _CAP_SYS_ADMIN = 1 << 19, 1 << 21
+_CAP_SYS_ADMIN = 1 << 21
 # The C library keeps these two for its threads; whoever started us may still have had them ignored.
 _RESERVED_SIGNALS = (32, 33)
 
@@ -47,14 +50,16 @@ _RESERVED_SIGNALS = (32, 33)
 class Wires(Value):
     """The descriptors of an app's child.
 
-    exec: tells how the start went and ends with it. told: what the process shall be. go: a byte from it is the leave to
-    start. out and err: -1 leaves what this process has. tty: the app's terminal, -1 without. procs: cgroup.procs of the
-    app's leaves.
+    exec: tells how the start went and ends with it. go: a byte from it is the leave to start. held: an end of a pipe
+    that each process of the pod closes when it has no more rights than it shall have; the starter gives no leave before
+    the last one has. told: what the process shall be. out and err: -1 leaves what this process has. tty: the app's
+    terminal, -1 without. procs: cgroup.procs of the app's leaves.
     """
 
     exec: int
-    told: int
     go: int
+    held: int
+    told: int
     out: int
     err: int
     tty: int = -1
@@ -73,7 +78,7 @@ class Resolved(Value):
 class AppProcess(Value):
     """All that the process of an app is told: plain values, since another interpreter reads them.
 
-    identity: uid, gid and the supplementary groups.
+    identity: uid, gid and the supplementary groups. traced: see Launch.
     """
 
     root: str
@@ -86,6 +91,7 @@ class AppProcess(Value):
     no_new_privs: bool
     filter: bytes
     oom_score_adj: int | None
+    traced: bool
 
 
 class Handler(Value):
@@ -125,20 +131,21 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
         no_new_privs=launch.no_new_privs,
         filter=launch.filter,
         oom_score_adj=launch.oom_score_adj,
+        traced=launch.traced,
     )
     return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
 
 def become_app(wires: Wires) -> NoReturn:
     """Turn this child into an app, whichever it is told. Ends the process when that fails, and says why."""
-    fds = (wires.exec, wires.told, wires.go, wires.out, wires.err, wires.tty, *wires.procs)
+    fds = (wires.exec, wires.go, wires.held, wires.told, wires.out, wires.err, wires.tty, *wires.procs)
     _end_with(wires.exec, lambda: execute_module("app", b"", fds))
 
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become the app that the wires tell of. The program of execute_module."""
-    said, told, go, out, err, tty, *procs = keep_only(fds)
-    _end_with(said, lambda: _become(Wires(said, told, go, out, err, tty, tuple(procs))))
+    said, go, held, told, out, err, tty, *procs = keep_only(fds)
+    _end_with(said, lambda: _become(Wires(said, go, held, told, out, err, tty, tuple(procs))))
 
 
 def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
@@ -224,30 +231,52 @@ def leave_keyring() -> None:
             raise
 
 
-def run_handler(handler: Handler) -> None:
-    """Become an event handler: root, within the app's bounds and filter, in the root that this process is in."""
+def bind_handler(handler: Handler) -> None:
+    """Have the rights of an event handler, which is root within the app's bounds."""
     # A process group reaches beyond a PID namespace, and /dev/tty is the terminal of the session.
     os.setsid()
     leave_keyring()
-    take_identity(handler.bounding, (0, 0, ()), may_load=False)
+    # It may have no capability that would load a filter otherwise.
+    strict = handler.no_new_privs or bool(handler.filter)
+    give_up(handler.bounding, (0, 0, ()), no_new_privs=strict, filtered=bool(handler.filter), traced=True)
+
+
+def execute_handler(handler: Handler) -> None:
+    """Become an event handler, in the root that this process is in. Returns when that cannot be, and has said why."""
     path = handler.argv[0]
     wrong = complaint(path)
     try:
-        # It is root, and may have no capability that would load a filter otherwise.
-        confine(handler.filter, no_new_privs=handler.no_new_privs or bool(handler.filter))
+        confine(handler.filter)
         os.execve(path, handler.argv, dict(handler.environment))
     except OSError as err:
         complain(wrong or why_not(path, err))
 
 
-def take_identity(
-    bounding: int, identity: tuple[int, int, tuple[int, ...]], *, may_load: bool = True
+def give_up(
+    bounding: int,
+    identity: tuple[int, int, tuple[int, ...]],
+    *,
+    no_new_privs: bool,
+    filtered: bool,
+    traced: bool,
 ) -> None:
-    """Become a user with no more capabilities than bounding, but for the one that a filter is loaded with.
+    """Become a user with no more rights than its program shall have, and with no way back to them.
 
     What is looked up from now on is what the user itself could reach: not the root of PID 1 by way of /proc.
-    may_load: whether root keeps the capability for the filter.
+    filtered: whether a filter will be loaded, which takes either CAP_SYS_ADMIN until then, or no-new-privileges for
+    good. traced: whether an app that may trace could see that capability, and get hold of it.
     """
+    # Who may not trace what can do more could still look at its equal, whose filter is not loaded yet.
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    may_be_seen = not traced or bool(bounding & _CAP_SYS_ADMIN)
+    loads = filtered and identity[0] == 0 and may_be_seen and not no_new_privs
+    _take_identity(bounding | (_CAP_SYS_ADMIN if loads else 0), bounding, identity)
+    if no_new_privs or (filtered and not loads):
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _take_identity(kept: int, bounding: int, identity: tuple[int, int, tuple[int, ...]]) -> None:
+    """Become a user who can get back no capability but those of bounding. kept: what root has until it executes."""
     uid, gid, groups = identity
     permitted = permitted_capabilities()
     bound_capabilities(bounding, permitted)
@@ -257,17 +286,14 @@ def take_identity(
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not take them")
     if uid == 0:
-        held = permitted & (bounding | (_CAP_SYS_ADMIN if may_load else 0))
-        syscalls.capset(held, held, 0)
+        syscalls.capset(permitted & kept, permitted & kept, 0)
 
 
-def confine(filtered: bytes, *, no_new_privs: bool, passed: int = 0) -> None:
+def confine(filtered: bytes, *, passed: int = 0) -> None:
     """The last things before an exec, after which only the exec itself may be relied upon.
 
     passed: how many descriptors behind stdio are the program's.
     """
-    if no_new_privs:
-        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
     if filtered:
         # Last of all: the filter knows what the app may call, not what we do.
@@ -324,6 +350,32 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
 
 
 def _become(wires: Wires) -> None:
+    process = _arrive(wires)
+    if process.oom_score_adj is not None:
+        set_oom_score(process.oom_score_adj)
+    handler = _await_leave_to_handle(process, wires.held) if process.pre_start else None
+    # A handler may be what makes the directory.
+    misplaced = None if handler else _go_where_it_works(process)
+    _lose_privileges(process)
+    os.close(wires.held)
+    _await_leave(process, wires.go, misplaced)
+    if handler:
+        _pre_start(*handler)
+    os.setsid()
+    if wires.tty >= 0:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if handler:
+        go_to(process.working_directory)
+    _find_program(process)
+    confine(process.filter)
+    try:
+        os.execve(process.argv[0], process.argv, dict(process.environment))
+    except OSError as err:
+        raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
+
+
+def _arrive(wires: Wires) -> AppProcess:
+    """Go where the app is: into its groups, its root and its standard files; what this process shall be."""
     default_signals()
     # The attach waits for the kernel, all others meanwhile do something else; the namespace shows what comes after.
     join_groups(wires.procs)
@@ -334,53 +386,53 @@ def _become(wires: Wires) -> None:
     enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)
-    leave = os.read(wires.go, 1)
+    # Only what stage1 itself needs stays open: before the image decides what is run, and where.
+    syscalls.close_range(wires.held + 1, _LAST_FD)
+    return process
+
+
+def _go_where_it_works(process: AppProcess) -> NotStarted | None:
+    """Change into the working directory; why that cannot be, which is no matter before the others may start."""
+    try:
+        go_to(process.working_directory)
+    except NotStarted as err:
+        return err
+    return None
+
+
+def _await_leave(process: AppProcess, go: int, misplaced: NotStarted | None) -> None:
+    """Wait until all processes of the pod have given up their rights. Raises NotStarted."""
+    leave = os.read(go, 1)
     if not leave:
         os._exit(1)
-    # Only what tells of the start stays open: before the image decides what is run, and where.
-    syscalls.close_range(wires.exec + 1, _LAST_FD)
+    os.close(go)
+    if misplaced:
+        raise misplaced
     if leave == sync.REHEARSE:
         _rehearse(process)
-    if process.oom_score_adj is not None:
-        set_oom_score(process.oom_score_adj)
-    if process.pre_start:
-        _pre_start(process)
-    os.setsid()
-    if wires.tty >= 0:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    _settle(process)
-    strict = bool(process.filter) and (process.identity[0] != 0 or not _may_load(process))
-    confine(process.filter, no_new_privs=process.no_new_privs or strict)
-    try:
-        os.execve(process.argv[0], process.argv, dict(process.environment))
-    except OSError as err:
-        raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 
 
 def _rehearse(process: AppProcess) -> NoReturn:
-    """Look for the app's directory and program as its user would. A pre-start handler may be what makes them."""
+    """Look for the app's program as its user would. A pre-start handler may be what makes it."""
     if not process.pre_start:
-        _settle(process)
+        _find_program(process)
     os._exit(0)
 
 
-def _settle(process: AppProcess) -> None:
-    """Go where the app works, as its user, and find its program there. Raises NotStarted."""
-    go_to(process.working_directory)
-    if not process.pre_start:
-        _lose_privileges(process)
+def _find_program(process: AppProcess) -> None:
     wrong = complaint(process.argv[0])
     if wrong:
         raise NotStarted(wrong, EXEC_FAILED, "exec")
 
 
 def _lose_privileges(process: AppProcess) -> None:
-    take_identity(process.bounding, process.identity, may_load=_may_load(process))
-
-
-def _may_load(process: AppProcess) -> bool:
-    """Whether the filter is loaded with CAP_SYS_ADMIN, which a handler that may trace would get hold of."""
-    return bool(process.filter) and not (process.pre_start and process.bounding & _SYS_PTRACE)
+    give_up(
+        process.bounding,
+        process.identity,
+        no_new_privs=process.no_new_privs,
+        filtered=bool(process.filter),
+        traced=process.traced,
+    )
 
 
 def _hear(told: int) -> AppProcess:
@@ -407,27 +459,34 @@ def _stdio(wires: Wires) -> None:
             os.dup2(fd, number)
 
 
-def _pre_start(process: AppProcess) -> None:
-    """Run the handler as root in the app's root, however long it takes, and be the app's user from then on.
+def _await_leave_to_handle(process: AppProcess, held: int) -> tuple[int, int]:
+    """Fork the pre-start handler, which gives up its rights and waits; its PID, and what its leave is written to.
 
-    What waits for it has no more privileges than the app by then: a handler may be able to trace.
-    Source: behaviours C18, attack-F3.
+    It is forked while there still is a root to be: what waits for it will have no more rights than the app, since a
+    handler may be able to trace. Source: behaviours C18, attack-F3.
     """
     leave, given = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         try:
             os.close(given)
+            handler = _handler_of(process)
+            bind_handler(handler)
+            os.close(held)
             if os.read(leave, 1):
-                run_handler(_handler_of(process))
+                execute_handler(handler)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(EXEC_FAILED)
-    _lose_privileges(process)
+    os.close(leave)
+    return pid, given
+
+
+def _pre_start(pid: int, given: int) -> None:
+    """Have the handler run as root in the app's root, however long it takes. Raises NotStarted."""
     os.write(given, b"g")
     os.close(given)
-    os.close(leave)
     _pid, status = os.waitpid(pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:

@@ -39,7 +39,7 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     pid = os.fork()
     if pid == 0:
-        become_app(Wires(said, told, go, out_end, err_end, wires.tty, given.procs))
+        become_app(Wires(said, go, wires.held, told, out_end, err_end, wires.tty, given.procs))
     # What the child alone writes is closed at once, so that its end can be seen.
     os.close(said)
     os.close(told)

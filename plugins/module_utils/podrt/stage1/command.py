@@ -35,10 +35,10 @@ from .app import (
     confine,
     default_signals,
     enter_root,
+    give_up,
     go_to,
     join_groups,
     leave_keyring,
-    take_identity,
 )
 from .roots import MountedRoot
 from .terminal import Terminal
@@ -64,7 +64,7 @@ class Command(Value):
     """What is run, where, as which user and within which bounds.
 
     docker: see identity_of. pid: the pod's PID 1, whose limits the app was started with. passed: how many descriptors
-    from 3 on are the command's. traced: whether an app of the pod may look into processes that can do more than it can.
+    from 3 on are the command's. traced: see Launch.
     """
 
     app: str
@@ -167,13 +167,14 @@ def _settle(command: Command) -> str:
     path = program_path(root, command.argv[0], search, command.working_directory)
     os.close(fd)
     go_to(command.working_directory)
-    take_identity(command.bounding, (who.uid, who.gid, who.groups), may_load=_may_load(command))
+    give_up(
+        command.bounding,
+        (who.uid, who.gid, who.groups),
+        no_new_privs=command.no_new_privs,
+        filtered=bool(command.filter),
+        traced=command.traced,
+    )
     return path
-
-
-def _may_load(command: Command) -> bool:
-    """Whether the filter is loaded with CAP_SYS_ADMIN: an app that may trace would get hold of that."""
-    return bool(command.filter) and not (command.no_new_privs or command.traced)
 
 
 def _execute(command: Command, path: str, limits: Limits, *, on_terminal: bool) -> NoReturn:
@@ -186,8 +187,7 @@ def _execute(command: Command, path: str, limits: Limits, *, on_terminal: bool) 
         wrong = complaint(path)
         for number, soft, hard in limits:
             resource.setrlimit(number, (soft, hard))
-        strict = bool(command.filter) and (command.traced or os.getuid() != 0)
-        confine(command.filter, no_new_privs=command.no_new_privs or strict, passed=command.passed)
+        confine(command.filter, passed=command.passed)
     except OSError as err:
         _fail(f'cannot enter app "{command.app}": {err.strerror}')
     try:

@@ -12,7 +12,7 @@ import errno
 import marshal
 import os
 
-from ..appc.capabilities import EVERY, bounding_set, mask_of
+from ..appc.capabilities import EVERY, mask_of
 from ..errors import Conflict, HostFailure, NotFound
 from ..host import syscalls
 from ..host.reading import decimal, kernel_text, read_bytes
@@ -24,14 +24,14 @@ from .command import Command
 from .given import protect_given
 from .inputs import is_docker, read_filter
 from .program import execute_module
-from .sandbox import AppInput, launch_of
+from .sandbox import AppInput, is_traced, launch_of
 from .stop import holds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from ..appc.pod import PodManifest, RuntimeApp
+    from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from .sandbox import Launch
@@ -75,8 +75,7 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
         fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
         manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
         launch = _launch(pod, entry.app, manifest, insecure)
-        traced = any(_may_trace(app, insecure) for app in manifest.apps)
-        command = _command(pod, entry, launch, pid).replace(traced=traced)
+        command = _command(pod, entry, launch, pid).replace(traced=is_traced(manifest, insecure))
         # Here already, since no file can be written to later on.
         _take_oom_score(launch, pid)
         _look_only()
@@ -103,14 +102,6 @@ def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
         traced=True,  # until the other apps have been looked at
         pid=pid,
         passed=_passed(),
-    )
-
-
-def _may_trace(app: RuntimeApp, insecure: tuple[str, ...]) -> bool:
-    """Whether an app may look into processes that can do more than itself; yes where nothing tells."""
-    given = app.app
-    return not given or bool(
-        bounding_set(given.isolators, insecure="capabilities" in insecure) & mask_of(("CAP_SYS_PTRACE",))
     )
 
 

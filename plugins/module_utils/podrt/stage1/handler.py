@@ -17,7 +17,7 @@ import sys
 
 from ..host import syscalls
 from ..host.files import write_all
-from .app import Handler, default_signals, join_groups, run_handler
+from .app import Handler, bind_handler, default_signals, execute_handler, join_groups
 from .interpreter import read_no_code
 
 TYPE_CHECKING = False
@@ -65,7 +65,9 @@ def main(wire_fd: int) -> None:
         read_no_code()
         os.chroot(root)
         os.chdir("/")
-        run_handler(Handler(*told))
+        handler = Handler(*told)
+        bind_handler(handler)
+        execute_handler(handler)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

@@ -65,12 +65,14 @@ class PodWires(Value):
     """What was opened for the pod outside of it.
 
     starter: the starter's end of the conversation, to be closed here. lock: keeps the pod's lock as long as PID 1 is.
-    tty: the slave of the app's terminal, -1 without. captured: whether the apps' output goes through the supervisor.
+    held: what each process of the pod closes when it has no more rights than it shall have. tty: the slave of the app's
+    terminal, -1 without. captured: whether the apps' output goes through the supervisor.
     """
 
     sync: int
     starter: int
     lock: int
+    held: int
     console: int
     apps: tuple[AppWires, ...]
     tty: int = -1

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ..appc.capabilities import bounding_set
+from ..appc.capabilities import bounding_set, mask_of
 from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
 from ..appc.volumes import app_path
 from ..errors import InvalidSpec
@@ -39,6 +39,7 @@ _DEFAULTS = (("PATH", _PATH), ("HOME", "/root"), ("USER", "root"), ("LOGNAME", "
 _NOTIFY_SOCKET = "/run/systemd/notify"
 _IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 _UTS_SYSCTLS = ("kernel.domainname",)
+_SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
 
 
 class AppInput(Value):
@@ -76,7 +77,11 @@ class Machine(Value):
 
 
 class Launch(Value):
-    """How an app's process becomes the app. search: the PATH that the manifest gives, None when it gives none."""
+    """How an app's process becomes the app.
+
+    search: the PATH that the manifest gives, None when it gives none. traced: whether an app of the pod may look into
+    processes that can do more than itself.
+    """
 
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
@@ -93,6 +98,7 @@ class Launch(Value):
     post_stop: tuple[str, ...] = ()
     docker: bool = False
     notify: bool = False
+    traced: bool = True
 
 
 class AppPlan(Value):
@@ -163,7 +169,8 @@ def sandbox_plan(
     kinds = CLONE_NEWNS | CLONE_NEWUTS
     kinds |= 0 if runspec.ipc == "parent" else CLONE_NEWIPC
     kinds |= 0 if runspec.host_network else CLONE_NEWNET
-    common = _Common(pod, manifest, runspec, machine, hostname)
+    traced = is_traced(manifest, runspec.insecure)
+    common = _Common(pod, manifest, runspec, machine, hostname, traced)
     apps = tuple(_app_plan(common, app, given) for app, given in zip(manifest.apps, inputs))
     return SandboxPlan(
         uuid,
@@ -182,6 +189,7 @@ class _Common(Value):
     runspec: RunSpec
     machine: Machine
     hostname: str
+    traced: bool
 
 
 def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[str, str], ...]:
@@ -219,6 +227,14 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
     )
 
 
+def is_traced(manifest: PodManifest, insecure: tuple[str, ...]) -> bool:
+    """Whether an app of the pod may look into processes that can do more than itself; yes where nothing tells."""
+    return any(
+        not app.app or bounding_set(app.app.isolators, insecure="capabilities" in insecure) & _SYS_PTRACE
+        for app in manifest.apps
+    )
+
+
 def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     pod, insecure = common.pod, common.runspec.insecure
     if runtime.app is None:
@@ -247,7 +263,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         root=_root(pod, runtime.name, given),
         steps=steps,
         last_steps=_last_steps(common, runtime),
-        launch=launch_of(runtime.app, given, insecure),
+        launch=launch_of(runtime.app, given, insecure).replace(traced=common.traced),
         limits=limits_of_app(runtime.app.isolators, common.manifest),
         device_rules=() if "paths" in insecure else device_rules(given.devices),
         stop_signal=given.stop_signal,

@@ -92,10 +92,11 @@ class Pid1:
     seconds: how long it is waited for from now on; None for ever. What comes too late raises HostFailure.
     """
 
-    def __init__(self, pid: int, channel: int, seconds: int | None = None) -> None:
+    def __init__(self, pid: int, channel: int, bound: int, seconds: int | None = None) -> None:
         self.pid = pid
         self.status: int | None = None
         self._channel = channel
+        self._bound = bound
         self._wake = -1
         self._seconds = seconds
         self._end = time.monotonic() + (seconds or 0)
@@ -119,6 +120,12 @@ class Pid1:
             sync.send(self._channel, kind)
         except OSError:
             _raise_failure(self.receive())
+
+    def await_bound(self) -> None:
+        """Wait until each process of the pod has given up the rights that it may not keep, or has ended."""
+        self._await(self._bound)
+        os.read(self._bound, 1)
+        os.close(self._bound)
 
     def wait(self) -> int:
         """Wait until it ends; its status as wait(2) gives it."""
@@ -271,6 +278,7 @@ def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:
 def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     request, pod = known.request, known.request.pod
     ours, theirs = sync.channel()
+    bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
     foreground = not request.detach
     wires = PodWires(
@@ -278,6 +286,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         starter=ours,
         # Above stdio, which the pod's processes replace: a caller without any may have the lock in its place.
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
+        held=held,
         console=open_console() if foreground and request.captured else -1,
         apps=open_apps(pod, plan.apps, known.groups, log, journal=in_service()),
         tty=request.terminal.slave if request.terminal else -1,
@@ -298,7 +307,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     if pid == 0:
         become_pid_1(plan, wires, how)
     _close(wires)
-    return Pid1(pid, ours, None if foreground else request.seconds)
+    return Pid1(pid, ours, bound, None if foreground else request.seconds)
 
 
 def _fork_into_new_pid_namespace() -> int:
@@ -316,7 +325,7 @@ def _fork_into_new_pid_namespace() -> int:
 
 def _close(wires: PodWires) -> None:
     """Close what only the pod needs."""
-    fds = [wires.sync, wires.lock, wires.console, wires.tty]
+    fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty]
     for app in wires.apps:
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
         fds += [app.notify, app.journal]
@@ -328,7 +337,9 @@ def _close(wires: PodWires) -> None:
 def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     """Wait for the namespaces, join them to networks and groups, and let the apps start.
 
-    In a rehearsal no network is joined: another pod may still have its addresses and ports.
+    But not before all that is in the pod has given up its rights: an app that may trace would get hold of them. Nor is
+    the PID told before, with which a command could enter. In a rehearsal no network is joined: another pod may still
+    have its addresses and ports.
     """
     _expect(child, sync.NAMESPACES)
     if known.request.rehearsal:
@@ -345,6 +356,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             cgroups.attach((fd,), child.pid)
         finally:
             os.close(fd)
+    child.await_bound()
     write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
     child.send(sync.GO)
     for work in later:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""An app with CAP_SYS_PTRACE, which can be whatever it sees, sees nothing that can do more than the apps of its pod.
+
+A process of the pod is held up where it would be found, by being traced from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
+from ansible_collections.stagecraft.pods.tests.integration.stage1 import inject
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    PYTHON,
+    LabPod,
+    StageLab,
+    children_of,
+    eventually,
+    finish,
+    python,
+)
+
+ALLOWED = mask_of(("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE"))
+# Longer than a start takes.
+LONG = 1.0
+# What a volume is filled with before any process of an app is told what it is, so that each can be caught until then.
+MANY = 500
+# Looks for what it may write into, and has that make a mount namespace, which takes CAP_SYS_ADMIN.
+SEARCH = f"""import os, sys, time
+sys.path.insert(0, "/lab")
+from inject import call_in
+seen, end = set(), time.monotonic() + {LONG}
+while time.monotonic() < end:
+    for pid in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+        try:
+            os.close(os.open(f"/proc/{{pid}}/mem", os.O_RDWR))
+            with open(f"/proc/{{pid}}/status") as file:
+                found = dict(line.split(":\\t", 1) for line in file)
+        except OSError:
+            continue
+        rights = pid, int(found["CapPrm"], 16), int(found["CapBnd"], 16)
+        if pid not in (1, os.getpid()) and rights not in seen:
+            seen.add(rights)
+            done = call_in(pid, 272, 0x20000) if rights[1] & {mask_of(("CAP_SYS_ADMIN",))} else -1
+            print(*rights, "unshared" if done == 0 else "-", flush=True)"""
+NO_FILTER = {"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}}
+
+
+def retain(*names: str) -> dict[str, object]:
+    return {"name": "os/linux/capabilities-retain-set", "value": {"set": list(names)}}
+
+
+def hunted(stage: StageLab, victim: dict[str, object]) -> LabPod:
+    """A pod of a tracer, which searches all processes, and of another app, main."""
+    stage.link_libraries()
+    (stage.tree / "many").mkdir()
+    for number in range(MANY):
+        (stage.tree / "many" / str(number)).touch()
+    given = python(SEARCH)
+    volumes, mounts = list(given.pop("volumes")), list(given.pop("mounts"))  # type: ignore[call-overload]
+    lab = os.path.dirname(inject.__file__)
+    volumes += [
+        {"name": "lab", "kind": "host", "source": lab, "readOnly": True},
+        {"name": "many", "kind": "empty"},
+    ]
+    mounts += [{"volume": "lab", "path": "/lab"}, {"volume": "many", "path": "/many"}]
+    tracer = {
+        **given,
+        "mounts": mounts,
+        "isolators": [retain("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"), NO_FILTER],
+    }
+    return stage.pod({"tracer": tracer, "main": victim}, volumes=volumes, prefill=["many"])
+
+
+def found_by_tracer(pod: LabPod) -> list[list[str]]:
+    """What it said of each process that it could write into: number, capabilities, the bounding set, what it did."""
+    log = pod.log("tracer")
+    assert " stderr " not in log, log
+    return [line.split(" stdout ", 1)[1].split() for line in log.splitlines()]
+
+
+def wait_for_tracer(pod: LabPod) -> list[list[str]]:
+    """The same once it has searched to the end."""
+    eventually(lambda: pod.statuses()["tracer"] is not None)
+    found = found_by_tracer(pod)
+    assert found, "it may not even look at its equals"
+    return found
+
+
+def child_of_main(starter: int) -> int:
+    """The process that will become main, as soon as there is one."""
+    return eventually(lambda: [child for first in children_of(starter) for child in children_of(first)][1:])[
+        0
+    ]
+
+
+def hold_child(starter: int) -> int:
+    """Stop what becomes main, once it has executed the interpreter; its PID."""
+    pid = child_of_main(starter)
+    eventually(lambda: b"stage1.app" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+    return inject.hold(pid)
+
+
+def hold_handler(starter: int) -> int:
+    """Stop the process that becomes its pre-start handler, when it is forked; its PID."""
+    return inject.hold_next_child(child_of_main(starter))
+
+
+def pipes_of(pid: int) -> set[str]:
+    """The pipes that a process has open beside its standard files."""
+    place, found = pathlib.Path(f"/proc/{pid}/fd"), set()
+    for number in os.listdir(place):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(place / number) if int(number) > 2 else "")
+    return {target for target in found if target.startswith("pipe:")}
+
+
+def rights_of(pid: int) -> dict[str, int]:
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    found = dict(line.split(":\t", 1) for line in lines)
+    names = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
+    return {name: int(found[name], 16) for name in names}
+
+
+@pytest.mark.finding("attack-F3")
+@pytest.mark.parametrize("hold", [hold_child, hold_handler], ids=["app", "pre-start"])
+def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
+    stage: StageLab, hold: Callable[[int], int]
+) -> None:
+    """Nor is the PID on record, with which a command of the tracer's image could enter."""
+    handler = {"name": "pre-start", "exec": ["/bin/sh", "-c", "sleep 0.2"]}
+    victim = {
+        "exec": ["/bin/sh", "-c", "sleep 600"],
+        "isolators": [retain("CAP_CHOWN")],
+        "eventHandlers": [handler] if hold is hold_handler else [],
+    }
+    pod = hunted(stage, victim)
+    starter = pod.start(detach=True)
+    pid = hold(starter.pid)
+    time.sleep(LONG)
+    assert found_by_tracer(pod) == []
+    assert not os.path.exists(pod.dir.pid)
+    # What the starter waits for the end of: the first process does not have it any more, once it is the supervisor.
+    first = children_of(starter.pid)[0]
+    (held,) = eventually(lambda: pipes_of(pid) & pipes_of(starter.pid) - pipes_of(first))
+    inject.step_until(pid, lambda: held not in pipes_of(pid))
+    chown = mask_of(("CAP_CHOWN",))
+    caps = {"CapInh": 0, "CapPrm": chown, "CapEff": chown, "CapBnd": chown, "CapAmb": 0}
+    assert rights_of(pid) == {**caps, "NoNewPrivs": 1}
+    inject.release(pid)
+    done = finish(starter)
+    assert done.status == 0, done.err
+    for _pid, permitted, bounding, did in wait_for_tracer(pod):
+        assert (int(permitted) | int(bounding)) & ~ALLOWED == 0
+        assert did == "-"
+
+
+@pytest.mark.finding("attack-F3")
+@pytest.mark.parametrize("user", ["root", "worker"])
+def test_what_waits_for_its_handler_has_no_more_rights_than_its_app(stage: StageLab, user: str) -> None:
+    """The capability that a filter is loaded with included, for which no-new-privileges is the price."""
+    victim = {
+        "exec": ["/bin/sh", "-c", "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; sleep 600"],
+        "user": user,
+        "isolators": [retain("CAP_CHOWN")],
+        "eventHandlers": [{"name": "pre-start", "exec": ["/bin/sh", "-c", f"sleep {2 * LONG}"]}],
+    }
+    pod = hunted(stage, victim)
+    starter = pod.start(detach=True)
+    for _pid, permitted, bounding, did in wait_for_tracer(pod):
+        assert (int(permitted) | int(bounding)) & ~ALLOWED == 0
+        assert did == "-"
+    assert finish(starter).status == 0
+    eventually(lambda: "Seccomp" in pod.log())
+    assert [line.split(" stdout ", 1)[1] for line in pod.log().splitlines()] == [
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ]
+
+
+@pytest.mark.finding("attack-F3")
+@pytest.mark.parametrize(
+    ("extra", "said"), [([], "0"), (["CAP_SYS_PTRACE"], "1"), (["CAP_SYS_PTRACE", "CAP_SYS_ADMIN"], "0")]
+)
+def test_a_filter_brings_no_new_privileges_where_its_loading_could_be_seen(
+    stage: StageLab, extra: list[str], said: str
+) -> None:
+    look = "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status"
+    done = stage.run(look, isolators=[retain("CAP_CHOWN", *extra)])
+    assert done.lines == [f"NoNewPrivs:\t{said}", "Seccomp:\t2"]
+
+
+@pytest.mark.finding("attack-F3")
+def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(stage: StageLab) -> None:
+    """It would be rid of its own filter by that."""
+    sleeper = {"exec": ["/bin/sleep", "600"], "isolators": [retain("CAP_SYS_PTRACE")]}
+    look = """sleep 0.5; for at in /proc/[0-9]*; do name=$(cat $at/comm); test $at = /proc/1 && continue
+    (exec 3<>$at/mem) 2>/dev/null && echo "may: $name" || echo "may not: $name"; done"""
+    looker = {"exec": ["/bin/sh", "-c", look], "isolators": [retain("CAP_CHOWN", "CAP_KILL")]}
+    victim = {
+        "exec": ["/bin/sleep", "600"],
+        "isolators": [retain("CAP_CHOWN")],
+        "eventHandlers": [{"name": "pre-start", "exec": ["/bin/sleep", "2"]}],
+    }
+    pod = stage.pod({"tracer": sleeper, "looker": looker, "main": victim})
+    starter = pod.start(detach=True)
+    eventually(lambda: pod.statuses()["looker"] is not None)
+    said = [line.split(" stdout ", 1)[1] for line in pod.log("looker").splitlines()]
+    assert "may: sh" in said, said  # itself
+    name = os.path.basename(PYTHON)
+    assert f"may not: {name}" in said, said
+    assert f"may: {name}" not in said
+    assert finish(starter).status == 0
