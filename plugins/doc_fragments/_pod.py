@@ -151,6 +151,7 @@ options:
         description:
           - Whether to keep programs of the app from gaining privileges, as set-user-ID programs do.
           - An app that is not root and has a filter of system calls never gains any, whatever this says.
+          - In a pod where an app has V(CAP_SYS_PTRACE), nor does any other with a filter that has no V(CAP_SYS_ADMIN).
         type: bool
       image_isolators:
         description:
