@@ -35,11 +35,10 @@ from .app import (
     confine,
     default_signals,
     enter_root,
-    give_up,
     go_to,
     join_groups,
-    leave_keyring,
 )
+from .rights import give_up, leave_keyring
 from .roots import MountedRoot
 from .terminal import Terminal
 

@@ -16,8 +16,8 @@ from ..appc.capabilities import mask_of
 from ..host import syscalls
 from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE
 from . import roots
-from .app import bound_capabilities, permitted_capabilities
 from .program import python, runtime
+from .rights import bound_capabilities, permitted_capabilities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -21,11 +21,12 @@ from ..host.identity import identity_of
 from ..host.syscalls import MS_REC, MS_SLAVE
 from ..value import Value
 from . import sync
-from .app import Resolved, leave_keyring
+from .app import Resolved
 from .children import fork_child, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .program import ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import misdescribed, rehearse
+from .rights import leave_keyring
 from .roots import MountedRoot
 
 TYPE_CHECKING = False
