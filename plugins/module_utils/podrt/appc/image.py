@@ -17,6 +17,9 @@ from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
 STOP_SIGNAL = "appc.io/docker/stopsignal"
 # Each is looked up and stacked; a mount takes some eighty layers.
 _MOST_DEPENDENCIES = 128
+# Of pathWhitelist: PATH_MAX, and what takes some ten megabytes.
+_LONGEST_PATH = 4096
+_MOST_COMPONENTS = 100_000
 
 
 class Dependency(Value):
@@ -64,9 +67,7 @@ class ImageManifest(Value):
         fields.expect_kind("ImageManifest")
         SemVer(fields.text("acVersion"), fields.where_of("acVersion"))
         whitelist = fields.strings("pathWhitelist")
-        for path in whitelist:
-            if not os.path.isabs(path):
-                raise InvalidSpec(f'"{path}" is not an absolute path', where=fields.where_of("pathWhitelist"))
+        _check_whitelist(whitelist, fields.where_of("pathWhitelist"))
         return cls(
             name=ACIdentifier(fields.text("name"), fields.where_of("name")),
             labels=Labels.from_json(fields, "labels"),
@@ -114,3 +115,16 @@ def _dependencies(fields: Fields) -> tuple[Dependency, ...]:
             where=fields.where_of("dependencies"),
         )
     return tuple(Dependency.from_json(*item) for item in items)
+
+
+def _check_whitelist(paths: tuple[str, ...], where: str) -> None:
+    """Absolute paths of ordinary length; all of them are held in memory when a tree is made."""
+    components = 0
+    for path in paths:
+        if not os.path.isabs(path) or len(path) > _LONGEST_PATH:
+            raise InvalidSpec(
+                f'"{path[:60]}" is not an absolute path of at most {_LONGEST_PATH} characters', where=where
+            )
+        components += path.count("/")
+    if components > _MOST_COMPONENTS:
+        raise InvalidSpec(f"more than {_MOST_COMPONENTS} components of paths are listed", where=where)

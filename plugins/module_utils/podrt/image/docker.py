@@ -228,10 +228,12 @@ class Repository:
             )
         offered = {found.scheme: found for found in parse_challenges(header)}
         login = self._credentials(self._reference.registry)
+        if login:
+            # Who asks in clear text may be anyone, and so may be whom it names: neither password nor token goes out.
+            refuse_clear_text(answer.url)
         if "bearer" in offered:
             self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
         elif "basic" in offered and login:
-            refuse_clear_text(answer.url)
             self._authorization = basic(*login)
         else:
             raise self._bad_status(answer)

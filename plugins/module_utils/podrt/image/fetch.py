@@ -206,17 +206,23 @@ def _fetch_now(job: FetchJob, reference: ImageReference) -> StoredImage:
     raise _absent(reference)
 
 
-def holds(path: str, image: StoredImage) -> bool:
-    """Whether a file of this host holds this very image: it is read to its end. Raises HostFailure, Corrupt."""
+def holds(host: Host, path: str, image: StoredImage) -> bool:
+    """Whether a file of this host holds this very image: it is read to its end, as far as an image may grow.
+
+    Raises HostFailure.
+    """
     import hashlib
 
     from ..appc.names import ImageID
     from ..store import stream
+    from ..store.allowance import Allowance
 
     digest = hashlib.sha512()
     try:
-        for chunk in stream.decompressed(stream.file_chunks(path)):
+        for chunk in stream.metered(stream.file_chunks(path), Allowance.configured(host.paths)):
             digest.update(chunk)
+    except Corrupt:
+        return False
     except OSError as err:
         raise HostFailure.of(f"cannot read the image file {path}", err) from err
     return ImageID.of_digest(digest.hexdigest()) == image.id

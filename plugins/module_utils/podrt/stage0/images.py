@@ -89,7 +89,7 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
             )
         return stored
     subject, old = f'image "{reference}"', stored or _readable(host, reference)
-    if old and isinstance(reference, LocalFile) and fetch.holds(reference.path, old):
+    if old and isinstance(reference, LocalFile) and fetch.holds(host, reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
         yield FetchImage(subject, (), reference, policy)
         return old

@@ -44,8 +44,8 @@ class MountedRoot:
         return bool(self.look(path).st_mode & 0o111)
 
     def open(self, path: str) -> int:
-        """To read."""
-        return open_path(self._fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        """To read, regular files only."""
+        return open_regular(self._fd, path)
 
     def read(self, path: str) -> bytes:
         """At most 1 MB."""
@@ -57,6 +57,20 @@ def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
     return syscalls.openat2(
         root, path or "/", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
     )
+
+
+def open_regular(root: int, path: str) -> int:
+    """Open a regular file of the app to read it. Raises OSError; never waits, as for a FIFO's writer.
+
+    It is looked at before it is opened, since opening some devices does something already.
+    """
+    found = open_path(root, path)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
 
 
 def owner(root: int, path: str) -> os.stat_result:
@@ -90,13 +104,10 @@ def exists(root: int, path: str) -> bool:
 
 
 def read(root: int, path: str) -> bytes:
-    """The content of a regular file of the app, 1 MB at most. Raises OSError; never waits, as for a FIFO's writer."""
-    fd = open_path(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    """The content of a regular file of the app, 1 MB at most. Raises OSError."""
+    fd = open_regular(root, path)
     with os.fdopen(fd, "rb", buffering=0) as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", path)
-        if found.st_size > _LONGEST:
+        if os.fstat(fd).st_size > _LONGEST:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         return file.read(_LONGEST) or b""
 

@@ -51,17 +51,19 @@ class LayeredRoot:
         return bool(self.look(path).st_mode & 0o111)
 
     def open(self, path: str) -> int:
-        """A descriptor to read what is at a path. Raises OSError, Covered."""
-        found = self._find(path, follow=True)[1]
-        return os.open(found, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """A descriptor to read the regular file at a path. Raises OSError, Covered.
+
+        Looked at before: a device that an image has is one of this host's, and opening some does something already.
+        """
+        info, place = self._find(path, follow=True)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", path)
+        return os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def read(self, path: str) -> bytes:
         """The content of a regular file, 1 MB at most. Raises OSError, Covered."""
         with os.fdopen(self.open(path), "rb", buffering=0) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file", path)
-            if found.st_size > _LONGEST:
+            if os.fstat(file.fileno()).st_size > _LONGEST:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
             return file.read(_LONGEST) or b""
 

@@ -31,8 +31,13 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 _PREFIX = "deps-sha512-"
+_LAYERS = "layers"
 # mount(2) takes one page; the rest is for the upper and the work directory of a pod.
 _LONGEST_STACK = 3500
+
+
+class _Names(dict[str, "_Names"]):
+    """The names in a directory, with those in each of them."""
 
 
 class TreeID(str):
@@ -169,10 +174,27 @@ def _lock(paths: Paths, tree: TreeID) -> FileLock:
 
 
 def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
+    path = f"{paths.tree(tree)}/stack"
     try:
-        return reading.read_text(f"{paths.tree(tree)}/stack", reading.DOCUMENT).split("\n")
+        names = reading.read_text(path, reading.DOCUMENT).split("\n")
     except FileNotFoundError:
         raise NotFound(f"the tree {tree} is not rendered", "fetch its image again") from None
+    if not all(map(_is_root, names)):
+        # An empty name would be the directory of all trees.
+        raise Corrupt(
+            f"cannot read {path}: it names what is no root of a tree or layer",
+            "podctl image gc removes the tree once no pod needs it; then fetch its image again",
+            path=path,
+        )
+    return names
+
+
+def _is_root(name: str) -> bool:
+    """Whether this is the root of a layer, or that of a tree, as stacks name them."""
+    *place, last = name.split("/")
+    owner = place[-1] if place else ""
+    where = place == [_LAYERS, owner] or (place == [owner] and owner.startswith(_PREFIX))
+    return where and last == "rootfs" and owner.replace("-", "").isalnum()
 
 
 def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
@@ -287,22 +309,31 @@ def _kept_by(whitelists: tuple[tuple[str, ...], ...]) -> Callable[[str], bool] |
     """Whether a path is on every white list, or a directory above one that is."""
     if not whitelists:
         return None
-    allowed = [
-        {above for path in listed for above in (path, *_parents(path))}
-        for listed in (tuple(map(_cleaned, paths)) for paths in whitelists)
-    ]
-    common = set.intersection(*allowed)
-    return lambda path: path in common
+    lists = [_as_tree(paths) for paths in whitelists]
+    return lambda path: all(_has(listed, path) for listed in lists)
+
+
+def _as_tree(paths: tuple[str, ...]) -> _Names:
+    """Paths by their components: a list of long ones would be quadratic otherwise."""
+    top = _Names()
+    for path in paths:
+        at = top
+        for part in filter(None, _cleaned(path).split("/")):
+            at = at.setdefault(part, _Names())
+    return top
+
+
+def _has(listed: _Names, path: str) -> bool:
+    """Whether a path is on the list, or a directory above one that is."""
+    at: _Names | None = listed
+    for part in filter(None, path.split("/")):
+        at = at.get(part) if at is not None else None
+    return at is not None
 
 
 def _cleaned(path: str) -> str:
     """An absolute path in the one spelling that paths of a tree have."""
     return "/" + os.path.normpath(path).lstrip("/")
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.strip("/").split("/")
-    return ["/" + "/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _hash(paths: Paths, layer_ids: tuple[str, ...], place: str) -> str:

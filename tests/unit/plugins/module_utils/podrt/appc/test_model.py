@@ -441,3 +441,11 @@ def test_errors_say_where_at_any_depth() -> None:
 def test_broken_json_is_one_clear_error(data: bytes) -> None:
     with pytest.raises(InvalidSpec, match="manifest is not valid JSON"):
         parse_json(data, "manifest")
+
+
+@pytest.mark.finding("http-F3")
+@pytest.mark.parametrize("listed", [["/" + "a" * 5000], [f"/{number}" + "/a" * 2000 for number in range(60)]])
+def test_a_white_list_has_bounds(listed: list[str]) -> None:
+    value = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "pathWhitelist": listed}
+    with pytest.raises(InvalidSpec, match="pathWhitelist"):
+        ImageManifest.from_json(value)

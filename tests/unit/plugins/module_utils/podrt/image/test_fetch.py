@@ -412,3 +412,16 @@ def test_a_url_is_told_without_its_query(host, web, aci):
     with pytest.raises(Corrupt) as caught:
         fetch(host, f"{web.url}/a.aci?sig=secret", UPDATE)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.finding("http-F8")
+def test_a_file_is_compared_no_further_than_an_image_may_grow(host, tmp_path, aci):
+    file = tmp_path / "a.aci"
+    file.write_bytes(aci())
+    image = fetch(host, str(file))
+    assert fetching.holds(host, str(file), image)
+    (tmp_path / "etc/limits.d").mkdir(parents=True)
+    bound = '{"rktKind": "limits", "rktVersion": "v1", "unpackedBytes": 100}'
+    (tmp_path / "etc/limits.d/l.json").write_text(bound)
+    bounded = host.replace(paths=host.paths.replace(local_config=str(tmp_path / "etc")))
+    assert not fetching.holds(bounded, str(file), image)

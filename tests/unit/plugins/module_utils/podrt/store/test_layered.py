@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import stat
+import threading
 
 import pytest
 
@@ -104,3 +105,29 @@ def test_a_file_is_read_through_links_and_a_pipe_is_not_waited_for(tmp_path: pat
     with pytest.raises(OSError) as caught:
         root.read("/users/x")
     assert caught.value.errno == errno.ENOTDIR
+
+
+@pytest.mark.finding("http-F2")
+@pytest.mark.parametrize("kind", ["layers", "root"])
+def test_what_is_no_file_is_not_even_opened(tmp_path: pathlib.Path, kind: str) -> None:
+    """Opening a device of an image, which is one of the host's, may do something; here a pipe's writer tells of it."""
+    os.mkfifo(tmp_path / "passwd")
+    fd = os.open(tmp_path, os.O_PATH)
+    root = LayeredRoot([str(tmp_path)]) if kind == "layers" else MountedRoot(fd)
+    opened = threading.Event()
+
+    def write() -> None:
+        os.close(os.open(tmp_path / "passwd", os.O_WRONLY))
+        opened.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for look in (root.read, root.open):
+            with pytest.raises(OSError, match="it is not a regular file"):
+                look("/passwd")
+        assert not opened.wait(0.2)
+    finally:
+        os.close(os.open(tmp_path / "passwd", os.O_RDONLY | os.O_NONBLOCK))
+        writer.join()
+        os.close(fd)

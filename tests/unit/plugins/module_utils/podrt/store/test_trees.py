@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import pathlib
+import resource
 import stat
 import tarfile
 import tempfile
@@ -236,6 +237,37 @@ def test_a_white_list_removes_all_else_from_an_image_and_from_what_is_below(path
 def test_spellings_of_a_path_on_a_white_list_are_one(paths, make_aci, entry, tmp_path, listed):
     data = make_aci({"name": "top", "pathWhitelist": [listed]}, entry("etc/a", b"a"), entry("etc/b", b"b"))
     assert names(flat(paths, trees.render(paths, load(paths, data).id), tmp_path)) == ["etc", "etc/a"]
+
+
+@pytest.mark.finding("http-F10")
+@pytest.mark.parametrize(
+    "stack", ["", "\n", "layers", "../cas", "layers/../../rootfs", "/rootfs", "layers//rootfs"]
+)
+def test_no_damaged_stack_shows_more_than_a_tree(paths, make_aci, entry, stack):
+    tree = trees.render(paths, load(paths, make_aci({"name": "a"}, entry("f", b"x"))).id)
+    pathlib.Path(f"{paths.tree(tree)}/stack").write_text(stack)
+    with pytest.raises(Corrupt, match="names what is no root of a tree or layer"):
+        trees.lower_dirs(paths, tree)
+
+
+@pytest.mark.finding("http-F3")
+def test_a_white_list_takes_memory_by_its_length(paths, make_aci, entry, tmp_path):
+    """All directories above a path as texts would be 180 MB here."""
+    deep = "/" + "/".join("a" * 2000)
+    listed = [f"/{number}{deep}"[:4000] for number in range(45)]
+    data = make_aci({"name": "a", "pathWhitelist": [*listed, "/f"]}, entry("f", b"x"), entry("g", b"x"))
+    image = load(paths, data)
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (int(_size() + (100 << 20)), limit[1]))
+    try:
+        tree = trees.render(paths, image.id)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert names(flat(paths, tree, tmp_path)) == ["f"]
+
+
+def _size() -> int:
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def test_an_image_without_layers_is_an_empty_root(paths, tmp_path):
