@@ -82,7 +82,11 @@ def _web() -> Iterator[Web]:
 
 @pytest.fixture(name="host")
 def _host(tmp_path: pathlib.Path) -> Host:
-    return Host.here(Paths(data=str(tmp_path / "data")))
+    # A configuration of its own, which is empty: what this machine is configured for is no matter here.
+    paths = Paths(
+        data=str(tmp_path / "data"), local_config=str(tmp_path / "etc"), system_config=str(tmp_path / "lib")
+    )
+    return Host.here(paths)
 
 
 @pytest.fixture(name="aci")

@@ -23,7 +23,12 @@ TREE = "deps-sha512-" + "1" * 64
 
 @pytest.fixture(name="host")
 def _host(tmp_path: pathlib.Path) -> Host:
-    return Host(Paths(data=str(tmp_path)), "amd64", "", "")
+    return Host(
+        Paths(data=str(tmp_path), local_config=str(tmp_path / "etc"), system_config=str(tmp_path / "lib")),
+        "amd64",
+        "",
+        "",
+    )
 
 
 def put_tree(host: Host, tree: str, image: str) -> None:

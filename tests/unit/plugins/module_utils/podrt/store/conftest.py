@@ -70,4 +70,6 @@ def _make_aci(make_tar: MakeTar) -> MakeTar:
 
 @pytest.fixture(name="paths")
 def _paths(tmp_path: pathlib.Path) -> Paths:
-    return Paths(data=str(tmp_path / "data"))
+    return Paths(
+        data=str(tmp_path / "data"), local_config=str(tmp_path / "etc"), system_config=str(tmp_path / "lib")
+    )

@@ -48,7 +48,7 @@ def _open_paths():
     """A data directory in a place that every user can walk to, unlike pytest's own."""
     with tempfile.TemporaryDirectory(dir="/tmp") as base:
         os.chmod(base, 0o755)
-        yield Paths(data=f"{base}/data")
+        yield Paths(data=f"{base}/data", local_config=f"{base}/etc", system_config=f"{base}/lib")
 
 
 def may_open(path: str) -> bool:
