@@ -62,15 +62,21 @@ def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
 def open_regular(root: int, path: str) -> int:
     """Open a regular file of the app to read it. Raises OSError; never waits, as for a FIFO's writer.
 
-    It is looked at before it is opened, since opening some devices does something already.
+    It is looked at before it is opened, since opening some devices does something already. By its path once more: a
+    command that enters a pod is not in the /proc that it sees.
     """
     found = open_path(root, path)
     try:
-        if not stat.S_ISREG(os.fstat(found).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", path)
-        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        info = os.fstat(found)
     finally:
         os.close(found)
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
+    fd = open_path(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if not os.path.samestat(info, os.fstat(fd)):
+        os.close(fd)
+        raise OSError(errno.ESTALE, "it was replaced meanwhile", path)
+    return fd
 
 
 def owner(root: int, path: str) -> os.stat_result:
