@@ -36,3 +36,25 @@ def test_a_dev_that_is_no_directory_is_an_error(stage: StageLab, kind: str) -> N
     done = stage.run("echo ran")
     assert (done.status, done.lines) == (254, []), done.err
     assert "/dev" in done.err
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C32")
+@pytest.mark.parametrize(("memory", "mebibytes"), [(None, 64), ("16M", 64), ("512Mi", 256)])
+def test_shared_memory_has_an_end(stage: StageLab, memory: str | None, mebibytes: int) -> None:
+    isolators = [{"name": "resource/memory", "value": {"limit": memory}}] if memory else []
+    done = stage.run("stat -f -c '%b %S %c' /dev/shm", isolators=isolators)
+    (blocks, size, files) = map(int, done.text.split())
+    assert (blocks * size, files) == (mebibytes << 20, mebibytes << 8)
+
+
+@pytest.mark.finding("pods-F12")
+def test_neither_bytes_nor_files_in_shared_memory_take_the_memory_of_the_host(stage: StageLab) -> None:
+    script = """head -c 80000000 /dev/zero > /dev/shm/x; du -k /dev/shm/x | cut -f1; rm /dev/shm/x
+    mkdir /dev/shm/d /dev/d; cd /dev/shm/d; seq 1 40000 | xargs touch 2>/dev/null; ls | wc -l
+    cd /dev/d; seq 1 40000 | xargs touch 2>/dev/null; ls | wc -l"""
+    done = stage.run(script)
+    kept, in_shm, in_dev = map(int, done.text.split())
+    assert kept == 64 << 10
+    assert 16000 < in_shm < 16384
+    assert 16000 < in_dev < 16384

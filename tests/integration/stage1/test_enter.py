@@ -283,3 +283,15 @@ def test_an_app_that_is_root_ends_no_pod_by_the_limits_of_its_first_process(
     pod.wait_ended()
     assert "said later" in pod.log()
     assert pod.statuses() == {"main": 7}
+
+
+@pytest.mark.finding("pods-F12")
+def test_an_app_that_is_full_says_which_limit_it_is(stage: StageLab) -> None:
+    limit = [{"name": "resource/pids", "value": {"limit": 3}}]
+    pod = running(stage, "sleep 600 & sleep 600 & wait", isolators=limit)
+    done = pod.call("enter", app="main", argv=["true"])
+    assert done.status == 203
+    assert done.err == (
+        'enter: cannot enter app "main": it has as many processes as its pids_limit or that of the pod allows, '
+        "or its user as many as it may have\n"
+    )

@@ -139,6 +139,47 @@ def test_an_implicit_volume_of_a_docker_image_is_filled(stage: StageLab) -> None
     assert stage.run("ls -A /alias", volumes=[volume], mounts=at("/alias")).lines == []
 
 
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C23")
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [("/dev", ["shipped"]), ("/to-sys", ["shipped"]), ("/run", []), ("/outer/inner", ["of-the-image"])],
+)
+def test_what_is_mounted_in_the_root_is_not_what_the_image_has(
+    stage: StageLab, tmp_path: pathlib.Path, path: str, shown: list[str]
+) -> None:
+    for name in ("dev", "sys"):
+        (stage.tree / name).mkdir()
+        (stage.tree / name / "shipped").touch()
+    (stage.tree / "to-sys").symlink_to("sys")
+    (stage.tree / "outer" / "inner").mkdir(parents=True)
+    (stage.tree / "outer" / "inner" / "of-the-image").touch()
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "outer" / "inner" / "of-the-host").touch()
+    volumes = [{"name": "v", "kind": "empty"}, {**host(tmp_path / "outer"), "name": "outer"}]
+    mounts = [*at(path), *at("/outer", "outer")]
+    done = stage.run(f"find {path}/ -type f -o -type c", volumes=volumes, mounts=mounts, prefill=["v"])
+    assert (done.status, done.lines) == (0, [f"{path}/{name}" for name in shown]), done.err
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C23")
+def test_a_directory_of_any_depth_is_copied(stage: StageLab) -> None:
+    deep = stage.tree / "data"
+    at_depth = os.open(deep, os.O_RDONLY)
+    for _level in range(1500):
+        os.mkdir("d", dir_fd=at_depth)
+        below = os.open("d", os.O_RDONLY, dir_fd=at_depth)
+        os.close(at_depth)
+        at_depth = below
+    os.utime(f"/proc/self/fd/{at_depth}", (7, 7))
+    os.close(at_depth)
+    script = """find /data -type d | wc -l
+    cd /data; i=0; while test $i -lt 1500; do cd d; i=$((i+1)); done; stat -c %Y ."""
+    done = stage.run(script, volumes=[{"name": "v", "kind": "empty"}], mounts=at("/data"), prefill=["v"])
+    assert done.lines == ["1501", "7"], done.err
+
+
 @pytest.mark.finding("case-08")
 @pytest.mark.behaviour("C23")
 def test_files_of_many_names_are_one_file_in_the_volume_too(stage: StageLab) -> None:
@@ -185,6 +226,27 @@ def test_a_loop_of_links_is_an_error(stage: StageLab, tmp_path: pathlib.Path) ->
     done = stage.run("true", volumes=[host(tmp_path)], mounts=at("/loop/v"))
     assert done.status == 254
     assert "too many levels of symbolic links" in done.err
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.behaviour("C25")
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/", "nothing can be mounted over the root of an app"),
+        ("/all", "nothing can be mounted over the root of an app"),
+        ("/dev/null", "a directory goes over a directory, and all else over what is none"),
+        ("/etc/passwd", "a directory goes over a directory, and all else over what is none"),
+        ("/" + "x" * 300, "file name too long"),
+    ],
+    ids=["root", "link to the root", "device", "file", "long name"],
+)
+def test_where_nothing_can_be_mounted_the_reason_is_told(stage: StageLab, path: str, said: str) -> None:
+    (stage.tree / "all").symlink_to("/")
+    done = stage.run("echo ran", volumes=[{"name": "v", "kind": "empty"}], mounts=at(path))
+    assert (done.status, done.lines) == (254, [])
+    assert done.err.count("\n") == 1
+    assert done.err.endswith(f": {said}\n")
 
 
 @pytest.mark.behaviour("C25", "C38")

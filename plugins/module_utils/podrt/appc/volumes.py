@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _MODE = r"[0-7]{3,4}"
+# Source: limits.h, NAME_MAX and PATH_MAX, of which one is the NUL at the end.
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
 
 
 class HostVolume(Value):
@@ -121,6 +123,22 @@ class Mount(Value):
 def app_path(path: str) -> str:
     """A path of an app in its one spelling: absolute, and without "//", "." and "..". Pure."""
     return os.path.normpath("/" + path.lstrip("/"))
+
+
+def why_unmountable(path: str) -> str:
+    """Why no volume can be at a path of an app, given in its one spelling; "" when one can. Pure.
+
+    At /proc a mount could undo what is masked.
+    """
+    if path == "/":
+        return "it is the app's root"
+    if f"{path}/".startswith("/proc/"):
+        return "/proc is the kernel's"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        return f"a path has at most {_LONGEST_PATH} bytes"
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split("/")):
+        return f"a name in a path has at most {_LONGEST_NAME} bytes"
+    return ""
 
 
 def volume_from_json(value: object, where: str) -> Volume:

@@ -78,6 +78,13 @@ def complaint(path: str, root: AppRoot | None = None) -> str:
     return ""
 
 
+def why_no_process(err: OSError) -> str:
+    """Why no process could be made for an app: what the kernel says of a limit does not name it. Source: fork(2)."""
+    if err.errno != errno.EAGAIN:
+        return err.strerror or str(err)
+    return "it has as many processes as its pids_limit or that of the pod allows, or its user as many as it may have"
+
+
 def why_not(path: str, err: OSError) -> str:
     """What execve's refusal means for a user."""
     if err.errno == errno.ENOEXEC:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _PERIOD_USEC = 100_000
 _PERCENT_USEC = _PERIOD_USEC // 100
 PIDS_OF_APP, PIDS_OF_POD = 2048, 4096
+# What docker and podman give. More than any host has is no use, and a number that no kernel takes.
+LEAST_SHM, _MOST_SHM = 64 << 20, 1 << 60
 
 
 class Setting(Value):
@@ -71,6 +73,22 @@ def pids_of_pod(isolators: tuple[Isolator, ...], apps: tuple[RuntimeApp, ...]) -
     of_apps = [pids_of_app(app.app.isolators) for app in apps if app.app]
     by_default = NO_LIMIT if NO_LIMIT in of_apps else max((PIDS_OF_POD, *of_apps))
     return _said(isolators) or by_default
+
+
+def shm_bytes(manifest: PodManifest) -> int:
+    """How much /dev/shm holds, which the apps of a pod share: half of the memory that they may have together. Pure.
+
+    No less than elsewhere, and as much where no memory is limited: the kernel ends processes for memory, and what is
+    in that file system stays.
+    """
+    of_pod = _memory_of(manifest.isolators)
+    of_apps = sum(_memory_of(app.app.isolators) for app in manifest.apps if app.app)
+    return min(max(LEAST_SHM, (of_pod or of_apps) // 2), _MOST_SHM)
+
+
+def _memory_of(isolators: tuple[Isolator, ...]) -> int:
+    found = [isolator.limit for isolator in isolators if isinstance(isolator, Memory)]
+    return found[-1] if found else 0
 
 
 def without_default_pids(isolators: tuple[Isolator, ...], default: int) -> tuple[Isolator, ...]:

@@ -13,7 +13,7 @@ from ..appc.isolators import Uninterpreted
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
-from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path
+from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path, why_unmountable
 from ..errors import InvalidSpec
 from ..host.policy import NARROW, REFUSE
 from ..pod.filters import unknown_items
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..appc.volumes import Volume
     from .spec import Pairs, SpecMount, SpecVolume
 
+_SHOWN = 100
 MUTABLE = "coreos.com/rkt/stage1/mutable"
 
 
@@ -244,11 +245,13 @@ def _mounts(
 
 
 def _mountable(app: RuntimeApp, path: str, where: str) -> str:
-    """A path of an app in its one spelling. Raises InvalidSpec for /proc, where a mount could undo what is masked."""
+    """A path of an app in its one spelling. Raises InvalidSpec for one where nothing can be mounted."""
     clean = app_path(path)
-    if f"{clean}/".startswith("/proc/"):
+    wrong = why_unmountable(clean)
+    if wrong:
+        shown = clean if len(clean) <= _SHOWN else f"{clean[:_SHOWN]}..."
         raise InvalidSpec(
-            f'"{clean}" of app "{app.name}" cannot be a mount point: /proc is the kernel\'s',
+            f'"{shown}" of app "{app.name}" cannot be a mount point: {wrong}',
             "mount the volume elsewhere",
             where=where,
         )

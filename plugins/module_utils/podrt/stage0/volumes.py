@@ -211,7 +211,8 @@ class RemoveVolume(Change):
         except FileNotFoundError:
             return
         except OSError as err:
-            raise HostFailure.of(f'cannot remove volume "{self.name}"', err) from err
+            left = f"what is left of it is in {aside}" if os.path.lexists(aside) else ""
+            raise HostFailure.of(f'cannot remove volume "{self.name}"', err, left) from err
 
 
 def volume_spec(

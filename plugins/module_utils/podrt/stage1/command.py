@@ -19,7 +19,7 @@ import termios
 
 from ..errors import PodError, printable
 from ..host import syscalls
-from ..host.execution import EXEC_FAILED, complaint, pass_on, program_path, why_not
+from ..host.execution import EXEC_FAILED, complaint, pass_on, program_path, why_no_process, why_not
 from ..host.identity import identity_of
 from ..host.syscalls import (
     CLONE_NEWCGROUP,
@@ -151,7 +151,7 @@ def _go_in(
     except PodError as err:
         _fail(err.message)
     except OSError as err:
-        _fail(f'cannot enter app "{command.app}": {err.strerror}')
+        _fail(f'cannot enter app "{command.app}": {why_no_process(err)}')
     if child == 0:
         _execute(command, path, limits, on_terminal=bool(terminals))
     _end_as(child)

@@ -294,10 +294,16 @@ def _copy_of(fd: int, *, recursive: bool) -> int:
 
 
 def _lay(tree: int, root: int, path: str) -> None:
-    """Attach a mount at a path of the app, which is made if it is missing; never in its /proc. Raises OSError."""
+    """Attach a mount at a path of the app, which is made if it is missing; never at its root or in its /proc.
+
+    Raises OSError.
+    """
     target = (roots.open_dir if _is_dir(tree) else roots.open_file)(root, path)
     try:
-        roots.refuse_proc(root, target)
+        roots.refuse_mount_point(root, target)
+        if _is_dir(tree) != _is_dir(target):
+            said = "a directory goes over a directory, and all else over what is none"
+            raise OSError(errno.ENOTDIR, said, path)
     except OSError:
         os.close(target)
         raise

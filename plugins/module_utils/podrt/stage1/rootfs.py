@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .mounts import Step
 
-_STICKY = 0o1777
+_STICKY, _OPEN = 0o1777, 0o755
 _DIRS = ("/dev", "/etc", "/proc", "/sys", "/run", "/run/systemd", "/run/systemd/journal")
 # name, major, minor. Source: behaviours C32, Documentation/admin-guide/devices.txt.
 DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
@@ -70,6 +70,7 @@ _HIDDEN_FILES = (
     "/proc/timer_stats",
     "/proc/vmallocinfo",
 )
+_DEV_BYTES, _PAGE = 64 << 20, 4096
 _SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
 JOURNAL = "/run/systemd/journal"
 
@@ -95,10 +96,13 @@ class Surroundings(Value):
     own_network: bool = False
 
 
-def shared_file_systems(directory: str) -> tuple[SharedFs, ...]:
-    """What is mounted once for all apps of a pod, in a directory that only the pod's own files are in."""
+def shared_file_systems(directory: str, shm: int) -> tuple[SharedFs, ...]:
+    """What is mounted once for all apps of a pod, in a directory that only the pod's own files are in.
+
+    shm: how many bytes /dev/shm holds.
+    """
     return (
-        SharedFs("tmpfs", f"{directory}/shm", MS_NOSUID | MS_NODEV, "mode=1777"),
+        SharedFs("tmpfs", f"{directory}/shm", MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
         SharedFs(
             "devpts", f"{directory}/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"
         ),
@@ -127,11 +131,18 @@ def surroundings(around: Surroundings) -> tuple[Step, ...]:
 
 
 def _dev(around: Surroundings) -> list[Step]:
-    steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k")]
+    steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, _bounded(_OPEN, _DEV_BYTES))]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
     steps += [BindStep(f"{around.shared}/{name}", f"/dev/{name}") for name in ("shm", "pts")]
     return steps
+
+
+def _bounded(mode: int, size: int) -> str:
+    """Options of a tmpfs of so many bytes. Each file takes memory too: there may be one a page, as by the kernel's own
+    bounds.
+    """
+    return f"mode={mode:o},size={size},nr_inodes={size // _PAGE}"
 
 
 def _sys(around: Surroundings) -> list[Step]:

@@ -88,12 +88,26 @@ def owner(root: int, path: str) -> os.stat_result:
         os.close(fd)
 
 
-def refuse_proc(root: int, found: int) -> None:
-    """Raise OSError when what was found for an app is at or below its /proc, where a link may have led.
+def open_unmounted(root: int) -> int:
+    """A descriptor of the app's root without anything that is mounted in it: of a copy of that mount, read-only."""
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH
+    tree = syscalls.open_tree(root, "", flags)
+    try:
+        syscalls.mount_setattr(tree, 0, syscalls.MOUNT_ATTR_RDONLY, propagation=syscalls.MS_PRIVATE)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def refuse_mount_point(root: int, found: int) -> None:
+    """Raise OSError when what was found for an app is its root, or at or below its /proc, where a link may have led.
 
     The kernel is asked where the descriptor is, since links could have changed after they were looked at.
     """
     where, top = (os.readlink(f"/proc/self/fd/{fd}") for fd in (found, root))
+    if where == top:
+        raise OSError(errno.EBUSY, "nothing can be mounted over the root of an app", where)
     if f"{where}/".startswith(f"{top.rstrip('/')}/proc/"):
         raise OSError(errno.EPERM, "a link leads into /proc, where nothing is mounted", where)
 

@@ -12,7 +12,7 @@ from ..appc.volumes import app_path
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from ..net.resolv import hosts_file
-from ..pod.limits import limits_of_app, limits_of_pod
+from ..pod.limits import limits_of_app, limits_of_pod, shm_bytes
 from ..value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
@@ -177,7 +177,7 @@ def sandbox_plan(
         hostname,
         kinds,
         apps,
-        shared_file_systems(shared_path(pod)),
+        shared_file_systems(shared_path(pod), shm_bytes(manifest)),
         _sysctls(manifest, kinds),
         limits_of_pod(manifest),
     )

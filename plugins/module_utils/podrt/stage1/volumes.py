@@ -9,6 +9,7 @@ import stat
 
 from ..appc.volumes import HostVolume, app_path
 from ..errors import HostFailure, InvalidSpec
+from ..host import syscalls
 from . import roots
 from .mounts import BindStep, Step
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ..host.paths import PodDir
 
 _COPY_BYTES = 1 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_WITHIN = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
 
 
 class MissingSource(HostFailure):
@@ -55,13 +58,16 @@ class EmptyVolumeStep(Step):
             self._fill(root)
 
     def _fill(self, root: int) -> None:
+        """Copy what the image itself has there, and nothing of what is mounted in the app's root."""
+        own = roots.open_unmounted(root)
         try:
-            source = roots.open_path(root, self.prefill, os.O_RDONLY | os.O_DIRECTORY)
+            source = roots.open_path(own, self.prefill, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             return
+        finally:
+            os.close(own)
         try:
-            roots.refuse_proc(root, source)
-            _copy_dir(source, self.path, {})
+            _copy_tree(source, self.path)
         finally:
             os.close(source)
 
@@ -113,30 +119,40 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
     return tuple(devices)
 
 
-def _copy_dir(source: int, target: str, linked: dict[tuple[int, int], str]) -> None:
-    """Copy what is in a directory, and its mode and owner.
+def _copy_tree(source: int, target: str) -> None:
+    """Copy what is in a directory, and its mode and owner; of any depth that a path can name."""
+    linked: dict[tuple[int, int], str] = {}
+    places = [""]
+    states = []
+    for place in places:  # which grows on the way
+        fd = syscalls.openat2(source, f".{place}", _DIRECTORY, _WITHIN)
+        try:
+            states.append(os.fstat(fd))
+            for name in os.listdir(fd):
+                if _copy_entry(fd, name, f"{target}{place}/{name}", linked):
+                    places.append(f"{place}/{name}")
+        finally:
+            os.close(fd)
+    # Times come last: what is put into a directory changes them.
+    for place, state in zip(reversed(places), reversed(states)):
+        _copy_owner(f"{target}{place}", state)
+
+
+def _copy_entry(source: int, name: str, path: str, linked: dict[tuple[int, int], str]) -> bool:
+    """Copy what is in a directory to a path, a directory without what it holds; whether it is one.
 
     linked: the copies of files that have more names, by device and inode; those names are one file again.
     """
-    with os.scandir(source) as entries:
-        names = [entry.name for entry in entries]
-    for name in names:
-        found = os.stat(name, dir_fd=source, follow_symlinks=False)
-        path = f"{target}/{name}"
-        if stat.S_ISDIR(found.st_mode):
-            os.mkdir(path)
-            child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-            try:
-                _copy_dir(child, path, linked)
-            finally:
-                os.close(child)
-            continue
-        first = linked.setdefault((found.st_dev, found.st_ino), path) if found.st_nlink > 1 else path
-        if first != path:
-            os.link(first, path, follow_symlinks=False)
-        else:
-            _copy_leaf(source, name, path, found)
-    _copy_owner(target, os.fstat(source))
+    found = os.stat(name, dir_fd=source, follow_symlinks=False)
+    if stat.S_ISDIR(found.st_mode):
+        os.mkdir(path)
+        return True
+    first = linked.setdefault((found.st_dev, found.st_ino), path) if found.st_nlink > 1 else path
+    if first != path:
+        os.link(first, path, follow_symlinks=False)
+    else:
+        _copy_leaf(source, name, path, found)
+    return False
 
 
 def _copy_leaf(source: int, name: str, path: str, found: os.stat_result) -> None:

@@ -34,6 +34,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits i
     limits_of,
     limits_of_app,
     limits_of_pod,
+    shm_bytes,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inputs import cgroup_view
 
@@ -255,3 +256,36 @@ def test_what_the_kernel_says_back_counts(
 def test_only_memory_is_rounded() -> None:
     assert limits._is_same(limits.Setting("pids.max", "50"), "50")
     assert not limits._is_same(limits.Setting("pids.max", "50"), "49")
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.parametrize(
+    ("of_pod", "of_apps", "wanted"),
+    [
+        (None, [None], 64 * MIB),
+        (None, [1024 * MIB], 512 * MIB),
+        (None, [16 * MIB], 64 * MIB),
+        (None, [1024 * MIB, 1024 * MIB], 1024 * MIB),
+        (None, [1024 * MIB, None], 512 * MIB),
+        (256 * MIB, [None, 1024 * MIB], 128 * MIB),
+        (2**63 - 1, [None], 1 << 60),
+    ],
+)
+def test_shared_memory_is_half_of_what_the_apps_have_and_no_less_than_elsewhere(
+    of_pod: int | None, of_apps: list[int | None], wanted: int
+) -> None:
+    def limited(limit: int | None) -> tuple[Isolator, ...]:
+        return (Memory(limit),) if limit else ()
+
+    apps = tuple(
+        RuntimeApp(
+            ACName(f"app{number}"),
+            RuntimeImage(ImageID("sha512-" + "0" * 64)),
+            App(("/x",), "0", "0", isolators=limited(limit)),
+        )
+        for number, limit in enumerate(of_apps)
+    )
+    assert shm_bytes(PodManifest(apps, isolators=limited(of_pod))) == wanted

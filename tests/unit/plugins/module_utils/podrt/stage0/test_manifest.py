@@ -209,6 +209,32 @@ def test_no_image_has_a_mount_point_at_or_below_proc() -> None:
     assert caught.value.where == "apps[0].image"
 
 
+@pytest.mark.finding("pods-F12")
+@pytest.mark.parametrize(
+    ("path", "shown", "reason"),
+    [
+        ("/", "/", "it is the app's root"),
+        ("//x/..", "/", "it is the app's root"),
+        ("/" + "ä" * 128, "/" + "ä" * 99 + "...", "a name in a path has at most 255 bytes"),
+        ("/x" * 2048, "/x" * 50 + "...", "a path has at most 4095 bytes"),
+    ],
+    ids=["root", "root by a way", "long name", "long path"],
+)
+def test_a_mount_point_that_nothing_can_be_mounted_at_says_why(path: str, shown: str, reason: str) -> None:
+    said = f'"{shown}" of app "web" cannot be a mount point: {reason}'
+    volume = EmptyVolume(ACName("v"))
+    asked = PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(volume.name, path),)),), volumes=(volume,))
+    with pytest.raises(InvalidSpec) as caught:
+        app_of(asked)
+    assert (caught.value.reason, caught.value.where) == (said, "apps[0].mounts[0].target")
+    shipped = BASE.replace(mount_points=(MountPoint(volume.name, path),))
+    with pytest.raises(InvalidSpec) as caught:
+        built(PodSpec((AppSpec(REFERENCE),)), image(shipped))
+    assert (caught.value.reason, caught.value.where) == (said, "apps[0].image")
+    fine = BASE.replace(mount_points=(MountPoint(volume.name, "/" + "ä" * 127),))
+    assert built(PodSpec((AppSpec(REFERENCE),)), image(fine)).manifest.apps[0].mounts
+
+
 @pytest.mark.finding("attack-F18")
 @pytest.mark.parametrize("path", ["x", "/x", "//x", "///x", "/./x", "/y/../x/", "../x"])
 def test_a_path_has_one_spelling_wherever_it_is_compared(path: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import HostVolume
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, HostFailure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
@@ -25,6 +25,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.chang
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.volumes import VolumeSpec
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
     manifest,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.test_gc import (
+    changing_no_attribute,
 )
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -171,6 +174,22 @@ def test_a_volume_is_removed_whatever_an_app_has_protected_in_it(host: Host) -> 
     (data / "dir" / "log").touch()
     subprocess.run(["chattr", "+a", data / "dir" / "log"], check=True, timeout=10)
     subprocess.run(["chattr", "+i", data / "dir", data], check=True, timeout=10)
+    assert remove(host, purge_data=True).changed
+    assert os.listdir(host.paths.volumes) == []
+
+
+@pytest.mark.finding("pods-F12")
+def test_what_is_left_of_a_volume_that_cannot_be_removed_is_told(host: Host) -> None:
+    ensure(host, WORK)
+    kept = pathlib.Path(volumes.data_dir(host, "work")) / "kept"
+    kept.touch()
+    subprocess.run(["chattr", "+i", kept], check=True, timeout=10)
+    with changing_no_attribute(), pytest.raises(HostFailure, match="kept: it is immutable") as caught:
+        remove(host, purge_data=True)
+    (left,) = pathlib.Path(host.paths.volumes).iterdir()
+    assert caught.value.hint == f"what is left of it is in {left}"
+    assert (left / "data" / "kept").exists()
+    ensure(host, WORK)
     assert remove(host, purge_data=True).changed
     assert os.listdir(host.paths.volumes) == []
 

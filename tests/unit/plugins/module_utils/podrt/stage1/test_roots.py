@@ -69,12 +69,22 @@ def test_a_link_into_proc_is_no_place_for_a_mount(
     (image / link).symlink_to(target)
     found = roots.open_dir(root, f"/{link}")
     with pytest.raises(PermissionError, match="a link leads into /proc"):
-        roots.refuse_proc(root, found)
+        roots.refuse_mount_point(root, found)
     os.close(found)
-    for fine in ("/", "/process", "/process/proc", "/etc"):
+    for fine in ("/process", "/process/proc", "/etc"):
         found = roots.open_dir(root, fine)
-        roots.refuse_proc(root, found)
+        roots.refuse_mount_point(root, found)
         os.close(found)
+
+
+@pytest.mark.finding("pods-F12")
+@pytest.mark.parametrize("path", ["/", "/all", "/all/etc/.."])
+def test_the_root_itself_is_no_place_for_a_mount(root: int, image: pathlib.Path, path: str) -> None:
+    (image / "all").symlink_to("/")
+    found = roots.open_dir(root, path)
+    with pytest.raises(OSError, match="nothing can be mounted over the root of an app"):
+        roots.refuse_mount_point(root, found)
+    os.close(found)
 
 
 def test_directories_get_their_mode_and_others_are_left_alone(root: int, image: pathlib.Path) -> None:
