@@ -72,6 +72,11 @@ def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, s
             "networks[0]",
             "172.16.28.2",
         ),
+        "route to itself": (
+            [*inside, "route", "del", "table", "local", "local", "172.16.28.2", "dev", eth["default"]],
+            "networks[0]",
+            "172.16.28.2",
+        ),
         "gateway": (["ip", "addr", "del", "172.16.28.1/32", "dev", ptp], "networks[0]", "172.16.28.1"),
         "bridge's address": (["ip", "addr", "del", "10.7.0.1/24", "dev", "cni7"], "networks[1]", "10.7.0.1"),
         "IPv6": (

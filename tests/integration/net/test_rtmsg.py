@@ -52,6 +52,8 @@ def by_hand(netns: int) -> None:
         )
         pod.send(
             [
+                rtmsg.new_address(inner, HOST4, 24),
+                rtmsg.del_address(inner, HOST4, 24),
                 rtmsg.new_address(inner, POD4, 24, prefix_route=False),
                 rtmsg.new_address(inner, POD6, 64),
                 rtmsg.new_route(inner, Subnet.around(HOST4, 32)),

@@ -83,8 +83,7 @@ def apply_step(step: Step, wires: Wires) -> None:
     elif isinstance(step, AddAddress):
         socket = wires.on(step.side)
         index = socket.index(step.link)
-        with contextlib.suppress(FileExistsError):  # one of a link that was down is no address, and there
-            socket.send([new_address(index, step.address, step.prefix, prefix_route=step.prefix_route)])
+        socket.send([new_address(index, step.address, step.prefix, prefix_route=step.prefix_route)])
     elif isinstance(step, AddRoute):
         _add_route(step, wires.on(step.side))
     elif isinstance(step, SetSysctl):

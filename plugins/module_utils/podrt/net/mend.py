@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 
 from ..errors import HostFailure
 from .firewall import add_rules
@@ -12,8 +13,8 @@ from .hostlock import bridge_lock
 from .links import apply_step, open_wires
 from .localnet import let_in
 from .plan import bridge_of
-from .rtmsg import del_link, set_up
-from .steps import MakeVeth
+from .rtmsg import del_address, del_link, set_up
+from .steps import POD_SIDE, AddAddress, AddRoute, MakeVeth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,5 +59,23 @@ def _mend(joined: Joined, steps: Sequence[Step], wires: Wires) -> None:
     elif wires.host.find(place.host_if) is not None:
         # Of a link that is down no route can be made.
         wires.pod.send([set_up(wires.pod.index(place.if_name))])
+    routes: list[Step] = []
     for step in steps:
+        if isinstance(step, AddAddress) and step.side == POD_SIDE and _remove(step, wires):
+            routes = [
+                other for other in joined.steps if isinstance(other, AddRoute) and other.side == POD_SIDE
+            ]
         apply_step(step, wires)
+    for step in routes:
+        apply_step(step, wires)
+
+
+def _remove(step: AddAddress, wires: Wires) -> bool:
+    """Remove an address that is there and does not count, since an app has taken its route; routes go with it."""
+    try:
+        wires.pod.send([del_address(wires.pod.index(step.link), step.address, step.prefix)])
+    except OSError as err:
+        if err.errno != errno.EADDRNOTAVAIL:
+            raise
+        return False
+    return True

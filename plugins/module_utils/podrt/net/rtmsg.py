@@ -24,6 +24,7 @@ RTM_DELLINK = 17
 RTM_GETLINK = 18
 RTM_SETLINK = 19
 RTM_NEWADDR = 20
+RTM_DELADDR = 21
 RTM_GETADDR = 22
 RTM_NEWROUTE = 24
 RTM_GETROUTE = 26
@@ -207,6 +208,12 @@ def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool
     if flags:
         body += _number(_IFA_FLAGS, flags)
     return Message(RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the address {address}/{prefix}")
+
+
+def del_address(index: int, address: Address, prefix: int) -> Message:
+    """Remove an address, and so the routes that need it."""
+    body = _IFADDR.pack(address.family, prefix, 0, 0, index) + attribute(IFA_LOCAL, address.packed)
+    return Message(RTM_DELADDR, 0, body, f"remove the address {address}/{prefix}")
 
 
 def new_route(index: int, dst: Subnet, gateway: Address | None = None) -> Message:
