@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import os
-import re
 
 from ..errors import InvalidSpec
 from ..value import Value
+from .alphabet import ALNUM, LETTERS, is_word
 from .fields import Fields, checked_text
 from .isolators import Capabilities, Seccomp, isolator_from_json, isolator_to_json
 from .ports import Port
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from .isolators import Isolator
 
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_ENV_FIRST = LETTERS + "_"
+_ENV = ALNUM + "_.-"
 _GIDS = range(2**32 - 1)  # the last number means none to chown(2)
 _MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
 EVENTS = ("pre-start", "post-stop")
@@ -136,7 +137,7 @@ class App(Value):
 def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
     """Raise InvalidSpec unless every name is valid and given once and every value can be passed on."""
     for name, value in pairs:
-        if not _ENV_NAME.fullmatch(name):
+        if not is_word(name, _ENV, _ENV_FIRST):
             raise InvalidSpec(
                 f'"{name}" is not a valid name of a variable',
                 "use letters, digits, _ . and -, not first a digit",

@@ -7,14 +7,12 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidSpec
+from .alphabet import ALNUM, DIGITS, HEX, LOWER_ALNUM, is_joined, is_made_of, is_word
 
-# The edges are letters or digits; between them separators may stand in a row, as in appc's own code.
-_ACNAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_ACIDENTIFIER = re.compile(r"[a-z0-9]([-._~/a-z0-9]*[a-z0-9])?")
-_IMAGE_ID = re.compile(r"sha512-[0-9a-f]{64}")
-_IMAGE_HASH = re.compile(r"sha512-[0-9a-f]{2,64}")
-_SEMVER = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)([-+][0-9A-Za-z.+-]+)?")
+# Joints may stand in a row, as in appc's own code.
+_NAME_JOINTS, _IDENTIFIER_JOINTS = "-", "-._~/"
 KEY_PREFIX = "sha512-"
+_ID_DIGITS, _FEWEST_DIGITS = 64, 2
 # Names are parts of file names, which have at most 255 bytes: pod-NAME.service.d, NAME.pid.0123456789ab.tmp.
 LONGEST_NAME = 200
 
@@ -27,7 +25,7 @@ class ACName(str):
 
     def __new__(cls, text: str, where: str = "") -> ACName:
         """Raises InvalidSpec naming where."""
-        if not _ACNAME.fullmatch(text):
+        if not is_joined(text, LOWER_ALNUM, _NAME_JOINTS):
             raise InvalidSpec(
                 f'"{text}" is not a valid name',
                 "use lower-case letters and digits, joined by dashes",
@@ -50,7 +48,7 @@ class ACIdentifier(str):
 
     def __new__(cls, text: str, where: str = "") -> ACIdentifier:
         """Raises InvalidSpec naming where."""
-        if not _ACIDENTIFIER.fullmatch(text):
+        if not is_joined(text, LOWER_ALNUM, _IDENTIFIER_JOINTS):
             raise InvalidSpec(
                 f'"{text}" is not a valid identifier',
                 "use lower-case letters and digits, joined by - . _ ~ and /",
@@ -67,8 +65,8 @@ class ImageHash(str):
 
     def __new__(cls, text: str, where: str = "") -> ImageHash:
         """Raises InvalidSpec naming where. What is longer than an ID is cut to it."""
-        cut = text[: len(KEY_PREFIX) + 64]
-        if not _IMAGE_HASH.fullmatch(cut):
+        cut = text[: len(KEY_PREFIX) + _ID_DIGITS]
+        if _digits_of(cut) < _FEWEST_DIGITS:
             raise InvalidSpec(
                 f'"{text}" is not an image ID',
                 "an image ID is sha512- and 64 hex digits, or a beginning of them",
@@ -82,8 +80,8 @@ class ImageID(ImageHash):
 
     def __new__(cls, text: str, where: str = "") -> ImageID:
         """Raises InvalidSpec naming where. A full digest of 128 digits is cut to the 64 that are kept."""
-        cut = text[: len(KEY_PREFIX) + 64]
-        if not _IMAGE_ID.fullmatch(cut):
+        cut = text[: len(KEY_PREFIX) + _ID_DIGITS]
+        if _digits_of(cut) != _ID_DIGITS:
             raise InvalidSpec(
                 f'"{text}" is not an image ID', "an image ID is sha512- and 64 hex digits", where=where
             )
@@ -100,9 +98,26 @@ class SemVer(str):
 
     def __new__(cls, text: str, where: str = "") -> SemVer:
         """Raises InvalidSpec naming where."""
-        if not _SEMVER.fullmatch(text):
+        if not _is_semver(text):
             raise InvalidSpec(f'"{text}" is not a semantic version', "write it as 1.2.3", where=where)
         return super().__new__(cls, text)
+
+
+def _digits_of(text: str) -> int:
+    """How many hex digits follow the prefix of an image ID; 0 where it is none."""
+    digits = text[len(KEY_PREFIX) :]
+    return len(digits) if text.startswith(KEY_PREFIX) and is_made_of(digits, HEX) else 0
+
+
+def _is_semver(text: str) -> bool:
+    """Three numbers, and what may follow a - or a +."""
+    numbers, joint, rest = text.replace("-", "+").partition("+")
+    parts = numbers.split(".")
+    return (
+        len(parts) == len(("major", "minor", "patch"))
+        and all(part == "0" or is_word(part, DIGITS, DIGITS[1:]) for part in parts)
+        and (not joint or is_made_of(rest, ALNUM + ".+"))
+    )
 
 
 AC_VERSION = SemVer("0.8.11")
@@ -113,7 +128,8 @@ def acname_from(text: str) -> ACName:
 
     Of a text that is too long the beginning is kept, and a hash of the whole, so that different texts stay different.
     """
-    joined = re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]", "-", text.lower())).strip("-")
+    spaced = "".join(letter if letter in LOWER_ALNUM else " " for letter in text.lower())
+    joined = "-".join(spaced.split())
     if len(joined) > LONGEST_NAME:
         import hashlib
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 
+from ..appc.alphabet import ALNUM, DIGITS, HEX, LETTERS, LOWER_ALNUM, is_joined, is_made_of, is_word
 from ..appc.labels import Labels
 from ..appc.names import KEY_PREFIX, ACIdentifier
 from ..errors import InvalidSpec
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "registry-1.docker.io"
 _HUB_ALIASES = ("docker.io", "index.docker.io")
-_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*:"
-_REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-_REGISTRY = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_LONE_SURROGATE = "[\ud800-\udfff]"
+_SCHEME = ALNUM + "+.-"
+_LONGEST_TAG = 128
+_DIGEST, _DIGEST_DIGITS = "sha256:", 64
+_HOST = ALNUM + "._-"
+_IPV6 = DIGITS + "abcdefABCDEF:."
 
 
 class AppcName(Value):
@@ -62,13 +62,13 @@ class DockerReference(Value):
 
     def check(self) -> None:
         """Each part has its alphabet."""
-        for part, pattern, what in (
-            (self.registry, _REGISTRY, "registry"),
-            (self.repository, _REPOSITORY, "repository"),
-            (self.tag or "x", _TAG, "tag"),
-            (self.digest or "sha256:" + "0" * 64, _DIGEST, "digest"),
+        for part, is_valid, what in (
+            (self.registry, _is_registry(self.registry), "registry"),
+            (self.repository, _is_repository(self.repository), "repository"),
+            (self.tag, not self.tag or _is_tag(self.tag), "tag"),
+            (self.digest, not self.digest or _is_digest(self.digest), "digest"),
         ):
-            if not pattern.fullmatch(part):
+            if not is_valid:
                 raise InvalidSpec(f'"{part}" is not a valid {what} of a docker reference', where="image")
         if bool(self.tag) == bool(self.digest):
             raise InvalidSpec("a docker reference has a tag or a digest", where="image")
@@ -208,15 +208,17 @@ def as_docker(text: str) -> str:
 def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
     if not text or text != text.strip() or "\0" in text:
         raise InvalidSpec(f'invalid image string "{text}"', "name an image")
-    if re.search(_LONE_SURROGATE, text):
-        raise InvalidSpec(f'invalid image string "{text}"', "it is not UTF-8")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidSpec(f'invalid image string "{text}"', "it is not UTF-8") from None
     if keys and text.startswith(KEY_PREFIX):
         return ImageKey(text)
     if os.path.isabs(text):
         return LocalFile(os.path.normpath(text))
-    if not re.match(_SCHEME, text):
+    scheme, colon, rest = text.partition(":")
+    if not colon or not is_word(scheme, _SCHEME, LETTERS):
         return _named_or_file(text, relative)
-    scheme, _colon, rest = text.partition(":")
     scheme = scheme.lower()
     if scheme in ("http", "https", "file"):
         return _archive(text, scheme)
@@ -225,6 +227,38 @@ def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
     if scheme == "cimd":
         return _parse_cimd(text)
     return _named_or_file(text, relative)
+
+
+def _is_registry(text: str) -> bool:
+    """A name or, in brackets, an IPv6 address; a port may follow."""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+        is_host = bool(bracket) and is_made_of(host, _IPV6)
+    else:
+        host = text.split(":", 1)[0]
+        port, is_host = text[len(host) :], is_made_of(host, _HOST)
+    return is_host and (not port or (port[0] == ":" and is_made_of(port[1:], DIGITS)))
+
+
+def _is_repository(text: str) -> bool:
+    return all(map(_is_component, text.split("/")))
+
+
+def _is_component(text: str) -> bool:
+    """Letters and digits that are joined by a dot, by one or two underscores, or by dashes."""
+    joints = "".join(" " if letter in LOWER_ALNUM else letter for letter in text).split(" ")
+    return is_joined(text, LOWER_ALNUM, "._-") and all(
+        joint in ("", ".", "_", "__") or is_made_of(joint, "-") for joint in joints
+    )
+
+
+def _is_tag(text: str) -> bool:
+    return is_word(text, ALNUM + "_.-", ALNUM + "_") and len(text) <= _LONGEST_TAG
+
+
+def _is_digest(text: str) -> bool:
+    kind, digits = text[: len(_DIGEST)], text[len(_DIGEST) :]
+    return kind == _DIGEST and len(digits) == _DIGEST_DIGITS and is_made_of(digits, HEX)
 
 
 def _named_or_file(text: str, relative: bool) -> ImageReference:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import os
-import re
 
+from ..appc.alphabet import ALNUM, is_word
 from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound
 from ..host.files import entries
@@ -27,7 +27,8 @@ NONE = "none"
 DEFAULT = "default"
 
 # A name becomes a directory of leases. Source: CNI's specification of "name".
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"
+_NAME = ALNUM + "_.-"
+_LONGEST_NAME = 255
 
 # Source: behaviours E28.
 _BUILT_IN = (
@@ -209,7 +210,7 @@ def _parse_args(name: str, text: str) -> tuple[tuple[str, str], ...]:
 
 def _name(fields: Fields) -> str:
     name = fields.text("name")
-    if not re.fullmatch(_NAME, name):
+    if not is_word(name, _NAME, ALNUM) or len(name) > _LONGEST_NAME:
         raise InvalidSpec(
             f'"{name}" is not a valid network name',
             "use letters, digits, underscores, dots and dashes",

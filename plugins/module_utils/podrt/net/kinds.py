@@ -7,8 +7,7 @@ A type that is built in is a row of TYPES here and a row of plan's builders. Sou
 
 from __future__ import annotations
 
-import re
-
+from ..appc.alphabet import ALNUM, is_made_of
 from ..appc.fields import canonical_json
 from ..errors import InvalidSpec
 from ..value import Value
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 IPAM_TYPES = ("", "host-local", "static")
 # Source: dev_valid_name of the kernel's net/core/dev.c.
-_LINK_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}")
+_LONGEST_LINK = 15
 
 
 class Ptp(Value):
@@ -43,7 +42,7 @@ class Bridge(Value):
     def from_fields(cls, fields: Fields) -> Bridge:
         """Read bridge, isGateway, isDefaultGateway and hairpinMode. Raises InvalidSpec with the place."""
         name = fields.text("bridge", "cni0")
-        if not _LINK_NAME.fullmatch(name):
+        if not is_made_of(name, ALNUM + "_.-") or name in (".", "..") or len(name) > _LONGEST_LINK:
             raise InvalidSpec(
                 f'"{name}" is not a name for a bridge',
                 "use at most 15 letters, digits, dashes, dots and underscores",

@@ -14,8 +14,7 @@ Source: behaviours E20, E22, E23; nft(8).
 
 from __future__ import annotations
 
-import re
-
+from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, Address, Subnet
@@ -34,7 +33,7 @@ FORWARDS = "forwards"
 FORWARDS_AT = "forwards_at"
 FORWARDED = "forwarded"
 
-_UUID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_LONGEST_UUID = 64
 _PROTOCOLS = ("tcp", "udp")
 
 # Chains are flushed and filled again in the transaction that makes them, so that it can run any number of times.
@@ -202,7 +201,7 @@ def rules_of(
     sources: IPv4 addresses with their subnets and whether these are masqueraded. target: where forwards lead.
     Raises InvalidSpec.
     """
-    if not _UUID.fullmatch(uuid):
+    if not is_made_of(uuid, ALNUM + "-") or len(uuid) > _LONGEST_UUID:
         raise InvalidSpec(f'"{uuid}" is not a UUID', where="uuid")
     chains = [SubnetChain(subnet, masquerade) for address, subnet, masquerade in sources]
     elements = [

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 
+from ..appc.alphabet import ALNUM, is_word
 from ..appc.fields import NewerFormat, canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
@@ -16,6 +16,7 @@ from ..host.files import write_new
 from ..host.reading import DOCUMENT, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState
+from .names import NAME
 from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _READY = "ready"
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Outline(Value):
@@ -74,7 +74,7 @@ def read_outline(pod: PodDir) -> Outline:
     members = held if isinstance(held, dict) else {}
     name, seconds = members.get("name"), members.get("stopTimeout")
     return Outline(
-        name if isinstance(name, str) and _NAME.fullmatch(name) else "",
+        name if isinstance(name, str) and is_word(name, NAME, ALNUM) else "",
         _wait_of(seconds),
     )
 

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import re
-
+from ..appc.alphabet import ALNUM, HEX, is_made_of, is_word
 from ..appc.names import LONGEST_NAME
 from ..errors import InvalidSpec
 
 # A name becomes part of names of files and units: none begins with a dot or a dash, or holds a slash.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+NAME = ALNUM + "_.-"
+_UUID_GROUPS = [8, 4, 4, 4, 12]
 # Of files that are being written, see host.files.write_atomically.
 _ASIDE = ".tmp"
 
@@ -21,7 +20,7 @@ class PodName(str):
 
     def __new__(cls, text: str, where: str = "") -> PodName:
         """Raises InvalidSpec naming where."""
-        if not _NAME.fullmatch(text):
+        if not is_word(text, NAME, ALNUM):
             raise InvalidSpec(
                 f'"{text}" is not a valid name of a pod',
                 "use letters, digits, dots, dashes and underscores, beginning with a letter or a digit",
@@ -46,4 +45,5 @@ class PodName(str):
 
 def is_uuid(text: str) -> bool:
     """Whether a text is a whole UUID, as rkt writes one, in either case."""
-    return bool(_UUID.fullmatch(text))
+    groups = text.split("-")
+    return [len(group) for group in groups] == _UUID_GROUPS and is_made_of("".join(groups).lower(), HEX)
