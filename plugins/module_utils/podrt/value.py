@@ -47,13 +47,18 @@ class Value:
             if name not in fields or name in held:
                 raise TypeError(f"{type(self).__name__} has no field {name!r} left to set")
             held[name] = value
-        for name in fields:
+        if len(held) < len(fields):
+            self._hold_defaults()
+        self.check()
+
+    def _hold_defaults(self) -> None:
+        held = self.__dict__
+        for name in self._fields:
             if name not in held:
                 try:
                     held[name] = getattr(type(self), name)
                 except AttributeError:
                     raise TypeError(f"{type(self).__name__} lacks its field {name!r}") from None
-        self.check()
 
     def check(self) -> None:
         """Raise InvalidSpec when the fields do not fit together. Overridden by types that can be invalid."""

@@ -7,17 +7,22 @@ These are the modules that hashlib itself falls back on. An interpreter that was
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hashlib import sha256, sha512
 else:
     try:
-        from _sha2 import sha256, sha512  # since Python 3.12
-    except ImportError:
-        try:
+        if sys.version_info >= (
+            3,
+            12,
+        ):  # to look for a module that is not there takes longer than to load one
+            from _sha2 import sha256, sha512
+        else:
             from _sha256 import sha256
             from _sha512 import sha512
-        except ImportError:
-            from hashlib import sha256, sha512
+    except ImportError:
+        from hashlib import sha256, sha512
 
 __all__ = ("sha256", "sha512")
