@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 import tempfile
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
     LibraryMissing,
+    kept_hash,
     libraries_hash,
-    runtime_hash,
     write_archive,
 )
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     Options = dict[str, Any]
 
 _INSTALLER = "stagecraft.pods.pod_runtime"
+_CHANGED = (
+    "the collection stagecraft.pods has been changed since Ansible was started, and this host lacks the runtime that "
+    "it had then; run Ansible again"
+)
 
 
 class ActionModule(ActionBase):
@@ -37,7 +42,8 @@ class ActionModule(ActionBase):
         self._supports_async = name != _INSTALLER  # which this action talks to twice
         super().run(tmp, task_vars)
         args = dict(self._task.args)
-        wanted = args.setdefault("runtime", runtime_hash())
+        self._own = kept_hash(constants.DEFAULT_LOCAL_TMP)
+        wanted = args.setdefault("runtime", self._own)
         if name.rsplit(".", 1)[-1] == "pod_runtime":
             return (
                 self._install(args, task_vars)
@@ -78,9 +84,11 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory() as directory:
             local = os.path.join(directory, "runtime.tar")
             try:
-                write_archive(local)
+                packed = write_archive(local)
             except LibraryMissing as err:
                 raise AnsibleActionFail(str(err)) from err
+            if packed != self._own:
+                raise AnsibleActionFail(_CHANGED)
             self._transfer_file(local, remote)
         self._fixup_perms2((self._connection._shell.tmpdir, remote))
         return self._module(_INSTALLER, {**args, "archive": remote}, task_vars)

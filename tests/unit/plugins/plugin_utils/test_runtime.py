@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 import tarfile
 
 import pytest
@@ -28,6 +29,25 @@ def test_equal_content_makes_equal_archives(tmp_path: pathlib.Path) -> None:
     for name in ("one", "two"):
         runtime.write_archive(str(tmp_path / name))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_hash_is_told_once_for_a_run_and_what_is_packed_tells_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    podrt, directory = tmp_path / "podrt", tmp_path / "run"
+    shutil.copytree(runtime.PODRT, podrt, ignore=shutil.ignore_patterns("__pycache__"))
+    directory.mkdir()
+    monkeypatch.setattr(runtime, "PODRT", str(podrt))
+    begun = runtime.runtime_hash()
+    assert runtime.kept_hash(str(directory)) == begun == runtime.write_archive(str(tmp_path / "first"))
+    (podrt / "errors.py").write_text("# another release\n")
+    assert runtime.kept_hash(str(directory)) == begun
+    assert runtime.write_archive(str(tmp_path / "second")) == runtime.runtime_hash() != begun
+    assert [path.name for path in directory.iterdir()] == ["stagecraft.pods.runtime"]
+
+
+def test_a_hash_that_cannot_be_kept_is_told_all_the_same(tmp_path: pathlib.Path) -> None:
+    assert runtime.kept_hash(str(tmp_path / "missing")) == runtime.runtime_hash()
 
 
 @pytest.mark.finding("use-N17")
