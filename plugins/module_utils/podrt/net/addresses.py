@@ -28,8 +28,13 @@ class Address(Value):
                 packed = _socket.inet_pton(family, text)
             except OSError:
                 continue
-            return cls(len(packed) * 8, int.from_bytes(packed, "big"))
+            return cls.unpacked(packed)
         raise InvalidSpec(f'"{text}" is not an IP address', where=where)
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Address:
+        """An address from its bytes in network order."""
+        return cls(len(packed) * 8, int.from_bytes(packed, "big"))
 
     @property
     def family(self) -> int:

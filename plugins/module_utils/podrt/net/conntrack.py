@@ -15,7 +15,7 @@ from struct import Struct
 
 from ..value import Value
 from .addresses import Address
-from .rtmsg import IFA_ADDRESS, IFA_LOCAL, IFADDR_BYTES, Message, attribute, attributes, dump_addresses
+from .rtmsg import Message, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
     if not wanted:
         return
     with RouteSocket() as host:
-        local = set(_local_addresses(host))
+        local = {address for _index, address, _prefix in host.addresses()}
 
     def leads_elsewhere(found: Connection) -> bool:
         there = found.there
@@ -135,20 +135,8 @@ def _flow(data: bytes) -> Flow | None:
         return None
     port = proto.get(_PROTO_TARGET_PORT, b"")
     return Flow(
-        _address(source),
-        _address(target),
+        Address.unpacked(source),
+        Address.unpacked(target),
         _PROTOCOLS.get(proto.get(_PROTO_NUMBER, b"\0")[0], ""),
         int(_PORT.unpack(port)[0]) if len(port) == _PORT.size else 0,
     )
-
-
-def _address(packed: bytes) -> Address:
-    return Address(len(packed) * 8, int.from_bytes(packed, "big"))
-
-
-def _local_addresses(host: RouteSocket) -> Iterator[Address]:
-    for body in host.ask(dump_addresses()):
-        found = dict(attributes(body[IFADDR_BYTES:]))
-        packed = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
-        if packed:
-            yield _address(packed)

@@ -16,7 +16,6 @@ from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet, parse_prefixed
 from .conf import NetConf
 from .info import read_net_info
-from .links import addresses_of, may_change, routes_of
 from .nfsocket import NetfilterSocket
 from .plan import Place, gateway_link, steps_of
 from .ranges import Assigned
@@ -33,7 +32,7 @@ from .steps import (
     MakeVeth,
     SetSysctl,
 )
-from .switches import ignores_routers, is_off, localnet_key
+from .switches import ignores_routers, is_off, localnet_key, may_change
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from .info import NetInfo
+    from .rtsocket import Link
     from .rules import PortForward
     from .steps import Step
 
@@ -133,7 +133,7 @@ def find_drift(
         rules = rules_of_record(uuid, infos, forwards)
         with RouteSocket() as host:
             seen = _Seen(host, pid)
-        steps = tuple((network, _missing(network, seen, unknown)) for network in joined)
+            steps = tuple((network, _missing(network, seen, unknown)) for network in joined)
         with NetfilterSocket() as table:
             complete = all(table.has(element) for element in rules.elements)
         target = _target(joined) if any(forward.on_loopback for forward in forwards) else None
@@ -149,25 +149,28 @@ def find_drift(
 
 
 class _Seen:
-    """What the kernel has: of the host by netlink, of the pod by /proc."""
+    """What the kernel has: of the host by netlink, of the pod by /proc.
+
+    The host is asked for single interfaces: it may have those of a thousand pods, and routes by the hundred thousand.
+    """
 
     def __init__(self, host: RouteSocket, pid: int) -> None:
-        self.links = {link.name: link for link in host.links()}
-        self.addresses = frozenset(addresses_of(host))
-        self.routes = frozenset((index, dst) for index, dst in routes_of(host))
+        self._host = host
+        self._links: dict[str, Link | None] = {}
         self.inside = _Inside(pid)
 
     def has(self, step: Step) -> bool:
         if isinstance(step, MakeVeth):
-            link, bridge = self.links.get(step.host_if), self.links.get(step.bridge)
+            link = self._link(step.host_if)
+            bridge = self._link(step.bridge) if step.bridge else None
             there = link is not None and self.inside.has_link(step.pod_if)
             return there and (not step.bridge or (bridge is not None and link.master == bridge.index))  # type: ignore[union-attr]
         if isinstance(step, EnsureBridge):
-            return step.name in self.links
+            return self._link(step.name) is not None
         if isinstance(step, EnsureBridgeAddress):
             return self._host_address(step.name, step.address, step.prefix)
         if isinstance(step, IgnoreRouters):
-            link = self.links.get(step.link)
+            link = self._link(step.link)
             return link is not None and (not may_change(link) or ignores_routers(step.link))
         return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
 
@@ -176,14 +179,21 @@ class _Seen:
             return kernel_text_or(f"/proc/sys/{step.key}", step.value).strip() == step.value
         if isinstance(step, AddAddress):
             return self._host_address(step.link, step.address, step.prefix)
-        link = self.links.get(step.link)
+        link = self._link(step.link)
         if link is None:
             return False
-        return link.is_up if isinstance(step, BringUp) else (link.index, step.dst) in self.routes
+        if isinstance(step, BringUp):
+            return link.is_up
+        return (link.index, step.dst) in self._host.routes(link.index)
 
     def _host_address(self, name: str, address: Address, prefix: int) -> bool:
-        link = self.links.get(name)
-        return link is not None and (link.index, address, prefix) in self.addresses
+        link = self._link(name)
+        return link is not None and (link.index, address, prefix) in self._host.addresses(link.index)
+
+    def _link(self, name: str) -> Link | None:
+        if name not in self._links:
+            self._links[name] = self._host.find(name)
+        return self._links[name]
 
 
 class _Inside:

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 from ..errors import HostFailure
-from .links import addresses_of, may_change
 from .network_plan import HostFacts
 from .rtsocket import RouteSocket
-from .switches import believes_routers
+from .switches import believes_routers, may_change
 
 
 def host_facts() -> HostFacts:
@@ -18,7 +17,7 @@ def host_facts() -> HostFacts:
             links = host.links()
             names = {link.index: link.name for link in links}
             addresses = tuple(
-                (names.get(index, ""), address, prefix) for index, address, prefix in addresses_of(host)
+                (names.get(index, ""), address, prefix) for index, address, prefix in host.addresses()
             )
         believing = tuple(link.name for link in links if not may_change(link) and believes_routers(link.name))
     except OSError as err:

@@ -16,11 +16,12 @@ from ..errors import Conflict, HostFailure
 from ..host import programs
 from .hostlock import host_lock
 from .localnet import shut_out
+from .nfsocket import NetfilterSocket
 from .rules import (
+    NAME,
     TABLE,
     PodRules,
     TableState,
-    dropping_chains,
     forward_targets,
     holders_of,
     parse_table,
@@ -54,10 +55,11 @@ def add_rules(
     # asks for ports looks, and is alone meanwhile.
     with _locked(paths, shared=not forwards):
         outdated = _claim(uuid, forwards, neighbours) if forwards else ""
-        done = _nft(outdated + rules.additions)
-        if _MISSING not in done.complaint_text:
-            _require(done)
-            return False
+        if _has_table():
+            done = _nft(outdated + rules.additions)
+            if _MISSING not in done.complaint_text:  # as where the chain of its subnet is still to be made
+                _require(done)
+                return False
         _require(_nft(outdated + rules.beside(neighbours.rules()).everything))
         return True
 
@@ -93,13 +95,29 @@ def read_table() -> TableState | None:
 
 
 def foreign_drops() -> tuple[str, ...]:
-    """A sentence for each chain of others that drops what is forwarded, so that pods may not get out."""
-    done = _Done(programs.run([programs.find("nft"), "-j", "list", "chains"]))
-    _require(done)
+    """A sentence for each chain of others that drops what is forwarded, so that pods may not get out.
+
+    Raises HostFailure.
+    """
+    try:
+        with NetfilterSocket() as netfilter:
+            chains = tuple(netfilter.chains())
+    except OSError as err:
+        raise HostFailure.of("cannot list the chains of nftables", err) from err
     return tuple(
         f"the nftables chain {chain} drops forwarded packets unless its rules accept them: pods may be cut off"
-        for chain in dropping_chains(parse_json(done.stdout, "the output of nft"))
+        for chain in chains
+        if chain.drops_forwarded and chain.table != NAME
     )
+
+
+def _has_table() -> bool:
+    """Whether our table is there, also where that cannot be told: nft then says why."""
+    try:
+        with NetfilterSocket() as netfilter:
+            return netfilter.has_table()
+    except OSError:
+        return True
 
 
 def _claim(uuid: str, forwards: Sequence[PortForward], neighbours: Neighbours) -> str:

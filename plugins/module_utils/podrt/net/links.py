@@ -8,29 +8,19 @@ import _socket
 import contextlib
 
 from ..value import Value
-from .addresses import Address, Subnet
 from .plan import has_address, host_if_prefix, not_a_bridge
 from .rtmsg import (
-    IFA_ADDRESS,
-    IFA_LOCAL,
-    IFADDR_BYTES,
     VethEnds,
-    address_index,
-    address_prefix,
-    attributes,
     del_link,
-    dump_addresses,
-    dump_routes,
     new_address,
     new_bridge,
     new_route,
     new_veth,
-    route_of,
     set_alias,
     set_hairpin,
     set_up,
 )
-from .rtsocket import RouteSocket, entered, open_in
+from .rtsocket import OUR_BRIDGE, RouteSocket, entered, open_in
 from .steps import (
     HOST_SIDE,
     AddAddress,
@@ -42,17 +32,14 @@ from .steps import (
     MakeVeth,
     SetSysctl,
 )
-from .switches import ignore_routers, set_sysctl
+from .switches import ignore_routers, may_change, set_sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .rtsocket import Link
     from .steps import Step
 
-# How a bridge is known to be ours to remove.
-OUR_BRIDGE = "made by stagecraft.pods"
 _ENODEV = 19
 _EEXIST = 17
 
@@ -186,36 +173,12 @@ def _ignore_routers(name: str, host: RouteSocket) -> None:
         ignore_routers(name)
 
 
-def may_change(link: Link) -> bool:
-    """Whether the switches of a link of the host are ours: a bridge of others may be the host's way out."""
-    return link.kind != "bridge" or link.alias == OUR_BRIDGE
-
-
 def _ensure_bridge_address(step: EnsureBridgeAddress, host: RouteSocket) -> None:
     index = host.index(step.name)
-    if has_address(step, (found[1:] for found in addresses_of(host) if found[0] == index)):
+    if has_address(step, (found[1:] for found in host.addresses(index))):
         return
     try:
         host.send([new_address(index, step.address, step.prefix)])
     except OSError as err:
         if err.errno != _EEXIST:
             raise
-
-
-def routes_of(socket: RouteSocket) -> Iterator[tuple[int, Subnet]]:
-    """Every route: the index of its interface, and where it leads. Raises OSError."""
-    for body in socket.ask(dump_routes()):
-        index, prefix, dst = route_of(body)
-        yield index, Subnet.around(Address(len(dst) * 8, int.from_bytes(dst, "big")), prefix)
-
-
-def addresses_of(socket: RouteSocket) -> Iterator[tuple[int, Address, int]]:
-    """Every address: the index of its interface, itself, the length of its prefix. Raises OSError."""
-    for body in socket.ask(dump_addresses()):
-        found = dict(attributes(body[IFADDR_BYTES:]))
-        packed = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
-        yield (
-            address_index(body),
-            Address(len(packed) * 8, int.from_bytes(packed, "big")),
-            address_prefix(body),
-        )

@@ -15,9 +15,9 @@ import os
 
 from ..host.files import PRIVATE_FILE, make_dirs, write_new
 from .hostlock import bridge_lock
-from .links import OUR_BRIDGE, is_link_of
+from .links import is_link_of
 from .rtmsg import get_route, route_of
-from .rtsocket import RouteSocket
+from .rtsocket import OUR_BRIDGE, RouteSocket
 from .switches import is_off, localnet_key, set_sysctl, switch_off
 
 TYPE_CHECKING = False

@@ -15,18 +15,16 @@ from .conf import ChosenNet, NetConf
 from .kinds import IPAM_TYPES, TYPES
 from .plan import Place, bridge_of, has_address, not_a_bridge, steps_of
 from .ranges import Assigned, fitting_range
-from .rules import PortForward
 from .steps import EnsureBridgeAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..appc.pod import PodManifest
     from ..host.paths import Paths
     from .addresses import Subnet
+    from .rules import PortForward
 
-_ANY = "0.0.0.0"
 _NOBODY = "0" * 32
 _IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
 _LOOPBACK = 127
@@ -113,19 +111,6 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
 def plugin_dirs(paths: Paths) -> tuple[str, ...]:
     """Where external plugins would be. Source: behaviours E9."""
     return (f"{paths.local_config}/net.d", f"{paths.system_config}/plugins/net")
-
-
-def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
-    """The host's ports that lead to ports of apps. Raises InvalidSpec for a port that no app has."""
-    known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
-    found = []
-    for exposed in manifest.ports:
-        port = known.get(exposed.name)
-        if port is None:
-            raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
-        host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
-        found.append(PortForward(port.protocol, host_ip, exposed.host_port, port.port))
-    return tuple(found)
 
 
 def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attachment:

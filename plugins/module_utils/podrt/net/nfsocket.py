@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks the kernel's nftables for single elements, by hand: a question costs microseconds and no program.
+"""Asks the kernel's nftables for single things, by hand: a question costs microseconds and no program.
 
 Source: linux/netfilter/nf_tables.h, nfnetlink.h.
 """
@@ -9,22 +9,43 @@ from __future__ import annotations
 
 import errno
 
+from ..value import Value
 from .addresses import Address
-from .rtmsg import Message, attribute
+from .rtmsg import NLM_F_DUMP, Message, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
 from .rules import FAMILY, NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .rules import Element
 
+_GETTABLE, _GETCHAIN = 10 << 8 | 1, 10 << 8 | 4
 _GETSETELEM = 10 << 8 | 13
 _NFPROTO_IPV4 = 2
 _NFGENMSG = bytes((_NFPROTO_IPV4, 0, 0, 0))
+_OF_ANY_FAMILY = bytes(4)
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
+_HOOK_NUMBER = 1
+_FORWARD, _DROP = bytes((0, 0, 0, 2)), bytes(4)
 _TABLE, _SET, _ELEMENTS, _ELEMENT, _KEY, _VALUE = 1, 2, 3, 1, 1, 1
 _NESTED = 0x8000
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _PART = 4
+
+
+class Chain(Value):
+    """A chain. drops_forwarded: whether what is forwarded is dropped unless a rule accepts it."""
+
+    family: str
+    table: str
+    name: str
+    drops_forwarded: bool
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
 
 
 class NetfilterSocket(RouteSocket):
@@ -43,6 +64,29 @@ class NetfilterSocket(RouteSocket):
                 return False
             raise
         return any(element.owner.encode() in body and _held(element) in body for body in answers)
+
+    def has_table(self) -> bool:
+        """Whether our table is there. Raises OSError."""
+        body = _NFGENMSG + attribute(_TABLE, NAME.encode() + b"\0")
+        try:
+            self.ask(Message(_GETTABLE, 0, body, f"look for the table {FAMILY} {NAME}"))
+        except OSError as err:
+            if err.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def chains(self) -> Iterator[Chain]:
+        """The chains of every table. Raises OSError."""
+        for body in self.ask(Message(_GETCHAIN, NLM_F_DUMP, _OF_ANY_FAMILY, "list the chains")):
+            found = dict(attributes(body[len(_NFGENMSG) :]))
+            hook = dict(attributes(found.get(_CHAIN_HOOK, b"")))
+            yield Chain(
+                _FAMILIES.get(body[0], str(body[0])),
+                _text(found.get(_CHAIN_TABLE, b"")),
+                _text(found.get(_CHAIN_NAME, b"")),
+                hook.get(_HOOK_NUMBER) == _FORWARD and found.get(_CHAIN_POLICY) == _DROP,
+            )
 
 
 def _question(element: Element) -> Message:
@@ -73,3 +117,7 @@ def _packed(part: str) -> bytes:
     else:
         found = Address.parse(part).packed
     return found.ljust(_PART, b"\0")
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")

@@ -31,7 +31,7 @@ RTM_GETROUTE = 26
 
 _NLM_F_EXCL = 0x200
 _NLM_F_CREATE = 0x400
-_NLM_F_DUMP = 0x300
+NLM_F_DUMP = 0x300
 
 _AF_UNSPEC = 0
 _AF_INET = 2
@@ -168,18 +168,20 @@ def get_link(name: str) -> Message:
 
 def dump_links() -> Message:
     """Ask for every interface."""
-    return Message(RTM_GETLINK, _NLM_F_DUMP, _ifinfo(), "list the interfaces")
+    return Message(RTM_GETLINK, NLM_F_DUMP, _ifinfo(), "list the interfaces")
 
 
-def dump_addresses() -> Message:
-    """Ask for every address."""
-    return Message(RTM_GETADDR, _NLM_F_DUMP, _IFADDR.pack(_AF_UNSPEC, 0, 0, 0, 0), "list the addresses")
+def dump_addresses(index: int = 0) -> Message:
+    """Ask for every address, or for those of one interface: a kernel before 4.20 tells of all then, too."""
+    return Message(RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(_AF_UNSPEC, 0, 0, 0, index), "list the addresses")
 
 
-def dump_routes() -> Message:
-    """Ask for every route."""
+def dump_routes(index: int = 0) -> Message:
+    """Ask for every route, or for those of one interface, with the same reservation."""
     body = _RTMSG.pack(_AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
-    return Message(RTM_GETROUTE, _NLM_F_DUMP, body, "list the routes")
+    if index:
+        body += attribute(_RTA_OIF, _U32.pack(index))
+    return Message(RTM_GETROUTE, NLM_F_DUMP, body, "list the routes")
 
 
 def get_route(address: Address) -> Message:

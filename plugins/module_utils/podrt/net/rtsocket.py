@@ -10,19 +10,28 @@ import os
 from struct import Struct
 
 from ..value import Value
+from .addresses import Address, Subnet
 from .rtmsg import (
+    IFA_ADDRESS,
+    IFA_LOCAL,
+    IFADDR_BYTES,
     IFINFO_BYTES,
     IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
     IFLA_LINKINFO,
     IFLA_MASTER,
+    address_index,
+    address_prefix,
     attributes,
+    dump_addresses,
     dump_links,
+    dump_routes,
     get_link,
     link_index,
     link_is_up,
     number_of,
+    route_of,
 )
 
 TYPE_CHECKING = False
@@ -41,6 +50,7 @@ NETLINK_NETFILTER = 12
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
+_NETLINK_GET_STRICT_CHK = 12
 _NLM_F_REQUEST_ACK = 0x5
 _NLM_F_DUMP_INTR = 0x10
 _NLMSG_ERROR = 2
@@ -51,6 +61,10 @@ _DUMP_TRIES = 5
 
 _HEADER = Struct("=IHHII")
 _ERRNO = Struct("=i")
+
+
+# The alias of a bridge that was made here, and is ours to remove.
+OUR_BRIDGE = "made by stagecraft.pods"
 
 
 class Link(Value):
@@ -122,6 +136,31 @@ class RouteSocket:
     def links(self) -> tuple[Link, ...]:
         """Every interface."""
         return tuple(_link(body) for body in self.ask(dump_links()))
+
+    def addresses(self, index: int = 0) -> Iterator[tuple[int, Address, int]]:
+        """Every address, or those of one interface: its index, the address, its prefix length. Raises OSError."""
+        for body in self._of_one(dump_addresses(index), index):
+            found = dict(attributes(body[IFADDR_BYTES:]))
+            packed = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
+            if index in (0, address_index(body)):
+                yield address_index(body), Address.unpacked(packed), address_prefix(body)
+
+    def routes(self, index: int = 0) -> Iterator[tuple[int, Subnet]]:
+        """Every route, or those of one interface: its index, and where the route leads. Raises OSError."""
+        for body in self._of_one(dump_routes(index), index):
+            found, prefix, dst = route_of(body)
+            if index in (0, found):
+                yield found, Subnet.around(Address.unpacked(dst), prefix)
+
+    def _of_one(self, message: Message, index: int) -> list[bytes]:
+        """Ask for what may be of one interface: with this switch the kernel leaves out what is of others.
+
+        A kernel before 4.20 lacks it, and tells of all.
+        """
+        if index:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
+        return self.ask(message)
 
     def _ask_once(self, message: Message) -> tuple[list[bytes], bool]:
         self._socket.send(self._framed(message))

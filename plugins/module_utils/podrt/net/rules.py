@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from ..appc.pod import PodManifest
     from .info import NetInfo
 
 TABLE = "ip stagecraft_pods"
@@ -34,6 +35,7 @@ FORWARDS_AT = "forwards_at"
 FORWARDED = "forwarded"
 
 _LONGEST_UUID = 64
+_ANY = "0.0.0.0"
 _PROTOCOLS = ("tcp", "udp")
 
 # Chains are flushed and filled again in the transaction that makes them, so that it can run any number of times.
@@ -177,6 +179,19 @@ class TableState(Value):
         return tuple(element for element in self.elements if element.owner == uuid)
 
 
+def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
+    """The host's ports that lead to ports of apps. Raises InvalidSpec for a port that no app has."""
+    known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
+    found = []
+    for exposed in manifest.ports:
+        port = known.get(exposed.name)
+        if port is None:
+            raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
+        host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
+        found.append(PortForward(port.protocol, host_ip, exposed.host_port, port.port))
+    return tuple(found)
+
+
 def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:
     """The rules of a pod as its net-info.json has it: of each network the first IPv4 address. Raises InvalidSpec."""
     sources = []
@@ -266,17 +281,6 @@ def parse_table(value: object) -> TableState:
     except (KeyError, IndexError, TypeError, ValueError) as err:
         raise Corrupt(f"the nftables table {TABLE} holds what nobody here wrote: {err}") from err
     return TableState(tuple(elements), tuple(chains))
-
-
-def dropping_chains(value: object) -> tuple[str, ...]:
-    """Read what nft -j list chains gives: foreign chains that drop what is forwarded, as "family table chain"."""
-    found = []
-    for item in _members(value, "nftables"):
-        held = _dict(item).get("chain")
-        chain = _dict(held) if held is not None else {}
-        if chain.get("hook") == "forward" and chain.get("policy") == "drop" and chain.get("table") != NAME:
-            found.append(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}")
-    return tuple(found)
 
 
 def _forward_element(forward: PortForward, target: Address, uuid: str) -> Element:

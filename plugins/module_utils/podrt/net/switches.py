@@ -12,10 +12,13 @@ from __future__ import annotations
 from ..errors import HostFailure
 from ..host.files import write_kernel
 from ..host.reading import kernel_text_or
+from .rtsocket import OUR_BRIDGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from .rtsocket import Link
 
 _ROUTERS = (
     "net/ipv6/conf/{}/accept_ra",
@@ -82,6 +85,11 @@ def believes_routers(link: str) -> bool:
     if heeded == "0" or kernel_text_or(f"{conf}/disable_ipv6", "1") != "0":
         return False
     return heeded != "1" or kernel_text_or(f"{conf}/forwarding", "0") == "0"
+
+
+def may_change(link: Link) -> bool:
+    """Whether the switches of a link of the host are ours: a bridge of others may be the host's way out."""
+    return link.kind != "bridge" or link.alias == OUR_BRIDGE
 
 
 def localnet_key(link: str) -> str:

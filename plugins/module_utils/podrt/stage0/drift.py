@@ -11,7 +11,7 @@ import os
 
 from ..errors import Corrupt, NotFound, PodError, reason_of
 from ..net.drift import LATER, find_drift, read_joined
-from ..net.network_plan import forwards_of
+from ..net.rules import forwards_of
 from ..pod import cgroups
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import changed_limits

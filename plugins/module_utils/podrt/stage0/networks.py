@@ -11,7 +11,6 @@ from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodE
 from ..net.conf import choose, load_confs
 from ..net.drift import read_copy
 from ..net.info import read_net_info
-from ..pod import holders
 from .change import Difference
 
 TYPE_CHECKING = False
@@ -58,6 +57,7 @@ def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, 
 def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
     """Raise Conflict where an address that is asked for is taken by a pod that lives, or where none is free."""
     from ..net.reservations import LeaseRequest, foresee, lease_dir
+    from ..pod import holders
 
     def is_live(uuid: str) -> bool:
         return uuid != replaced and holders.is_live(host.paths, uuid)
@@ -101,7 +101,8 @@ def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Diff
 def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | None:
     if runspec.host_network or runspec.no_network:
         return None
-    from ..net.network_plan import forwards_of, network_plan, plugin_dirs
+    from ..net.network_plan import network_plan, plugin_dirs
+    from ..net.rules import forwards_of
 
     return network_plan(_chosen(host, runspec), forwards_of(manifest), plugin_dirs(host.paths))
 

@@ -10,7 +10,7 @@ import os
 from ..errors import Conflict, HostFailure, PodError
 from ..net.drift import find_drift, read_joined
 from ..net.mend import mend as mend_networks
-from ..net.network_plan import forwards_of
+from ..net.rules import forwards_of
 from ..pod import cgroups, documents
 from ..pod.lifecycle import PodState
 from ..pod.limits import changed_limits, set_limits

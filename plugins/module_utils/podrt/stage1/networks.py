@@ -14,9 +14,9 @@ from ..net.attach import JoiningPod, attach, detach, loopback_only
 from ..net.conf import choose, load_confs
 from ..net.info import read_net_info
 from ..net.neighbours import Neighbours
-from ..net.network_plan import forwards_of, network_plan, plugin_dirs
+from ..net.network_plan import network_plan, plugin_dirs
 from ..net.resolv import from_network, resolv_conf
-from ..net.rules import rules_of_record
+from ..net.rules import forwards_of, rules_of_record
 from ..net.takeover import share_leases
 from ..pod import documents, holders
 from .stop import holds

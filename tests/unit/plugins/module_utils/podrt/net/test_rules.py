@@ -17,7 +17,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules im
     PodRules,
     PortForward,
     TableState,
-    dropping_chains,
     forward_targets,
     holders_of,
     parse_table,
@@ -139,19 +138,6 @@ def test_a_listing_is_read_back() -> None:
 def test_a_listing_of_something_else_is_corrupt() -> None:
     with pytest.raises(Corrupt):
         parse_table({"nftables": [{"chain": {}}]})
-
-
-def test_only_foreign_forward_chains_that_drop_are_reported() -> None:
-    def chain(table: str, hook: str, policy: str) -> dict[str, object]:
-        return {"chain": {"family": "ip", "table": table, "name": "F", "hook": hook, "policy": policy}}
-
-    chains = [
-        chain("filter", "forward", "drop"),
-        chain("filter", "input", "drop"),
-        chain("nat", "forward", "accept"),
-        {"chain": {"family": "ip", "table": "filter", "name": "DOCKER"}},
-    ]
-    assert dropping_chains({"nftables": chains}) == ("ip filter F",)
 
 
 ANY, AT = (

@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import forwards_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import forwards_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.networks import neighbours
 
