@@ -296,3 +296,8 @@ _READERS: dict[str, Callable[[Fields], Isolator]] = {
     "resource/network-bandwidth": _uninterpreted,
 }
 KNOWN = frozenset(_READERS)
+
+
+def family(isolator: Isolator) -> str:
+    """What an isolator is replaced with: those of capabilities and those of system calls go together."""
+    return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name

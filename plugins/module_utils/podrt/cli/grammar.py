@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..appc.isolators import Isolator
-    from ..stage0.consent import BeyondDefaults
+    from ..stage0.manifest import BeyondDefaults
     from ..stage0.spec import Pairs
     from .flags import AppWords, Options, Words
 

@@ -10,10 +10,8 @@ from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host.policy import ACCEPT
 from ..host.reading import read_given
 from ..image.reference import ImageKey
-from ..stage0.consent import BeyondDefaults
 from ..stage0.images import isolators_policy
-from ..stage0.manifest import SourceImage, build_manifest
-from ..stage0.prepare import Preparation
+from ..stage0.manifest import BeyondDefaults, Preparation, SourceImage, build_manifest
 from ..stage0.spec import AppSpec, SpecMount
 from ..store import index
 from .grammar import in_words_of_flags

@@ -135,6 +135,10 @@ class Paths(Value):
         """The directory of a named volume: data/ and volume.json."""
         return f"{self.volumes}/{name}"
 
+    def volume_data(self, name: str) -> str:
+        """What pods mount of a named volume."""
+        return f"{self.volume(name)}/data"
+
     def tree(self, tree_id: str) -> str:
         """The directory of a rendered tree."""
         return f"{self.trees}/{tree_id}"

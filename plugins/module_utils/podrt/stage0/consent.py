@@ -19,7 +19,6 @@ from ..appc.isolators import (
     Seccomp,
     Sysctl,
 )
-from ..errors import Untrusted
 from ..host.policy import ACCEPT, REFUSE
 from ..pod.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
 from ..pod.limits import PIDS_OF_APP
@@ -80,21 +79,6 @@ class Request(Value):
         return f'app "{self.app}": {self.image} asks for ' + "; ".join(map(str, self.beyond))
 
 
-class BeyondDefaults(Untrusted):
-    """Images ask for more than the defaults without consent. requests: of all apps."""
-
-    def __init__(self, requests: Sequence[Request]) -> None:
-        super().__init__(
-            "more than the defaults allow: " + "; ".join(map(str, requests)),
-            "set image_isolators: accept if you trust the image with it, image_isolators: narrow to run it without, "
-            "or give the app an option of its own, such as caps_retain or seccomp",
-            where="image_isolators",
-            beyond={
-                found.app: {each.isolator: list(each.names) for each in found.beyond} for found in requests
-            },
-        )
-
-
 def judge(isolators: Sequence[Isolator]) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...]]:
     """What of an image's isolators lies within the defaults, and what lies beyond."""
     within: list[Isolator] = []
@@ -125,11 +109,6 @@ def weigh(
         return tuple(asked), (), ACCEPT
     lifted = {isolator.name for isolator in asked if _is_lifted(isolator, insecure)}
     return within, tuple(each for each in beyond if each.isolator not in lifted), chosen
-
-
-def family(isolator: Isolator) -> str:
-    """What an isolator is replaced with: those of capabilities and those of system calls go together."""
-    return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name
 
 
 def _is_lifted(isolator: Isolator, insecure: Sequence[str]) -> bool:

@@ -12,7 +12,6 @@ import os
 from ..errors import Corrupt, HostFailure, NotFound
 from ..host.host import podctl_of
 from ..host.reading import read_text_or
-from ..pod import failure
 from ..pod.runspec import START_SECONDS
 
 TYPE_CHECKING = False
@@ -40,6 +39,8 @@ def pinned(host: Host, pod: Pod) -> Host:
 
 def call(host: Host, pod: Pod, *words: str) -> bytes:
     """Run a podctl verb in the pod's own runtime; what it printed. Raises the error that it has left (pod.failure)."""
+    from ..pod import failure  # a task that calls nothing does without
+
     argv = (*pinned(host, pod).podctl, *words)
     failure.forget(pod.dir)
     try:
@@ -62,4 +63,6 @@ def left(pod: Pod) -> PodError | None:
         pod.state()
     except NotFound:
         return None
+    from ..pod import failure
+
     return failure.read(pod.dir)

@@ -9,17 +9,14 @@ stage0/run.go generatePodManifest, common/overlay; behaviours part C.
 from __future__ import annotations
 
 from ..appc.app import App
-from ..appc.isolators import Uninterpreted
+from ..appc.isolators import Seccomp, Uninterpreted, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path, why_unmountable
-from ..errors import InvalidSpec
-from ..host.policy import NARROW, REFUSE
-from ..pod.filters import unknown_items
+from ..errors import InvalidSpec, Untrusted
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
-from .consent import BeyondDefaults, Request, family, weigh
 from .spec import AppSpec, NamedVolume, PodSpec
 
 TYPE_CHECKING = False
@@ -30,6 +27,8 @@ if TYPE_CHECKING:
     from ..appc.isolators import Isolator
     from ..appc.names import ImageID
     from ..appc.volumes import Volume
+    from ..pod.runspec import RunSpec
+    from .consent import Request
     from .spec import Pairs, SpecMount, SpecVolume
 
 _SHOWN = 100
@@ -38,6 +37,21 @@ MUTABLE = "coreos.com/rkt/stage1/mutable"
 
 class UndescribedApp(InvalidSpec):
     """An app without a name of its own or a program; podctl says "error: " before it. Source: behaviours C3."""
+
+
+class BeyondDefaults(Untrusted):
+    """Images ask for more than the defaults without consent. requests: of all apps."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        super().__init__(
+            "more than the defaults allow: " + "; ".join(map(str, requests)),
+            "set image_isolators: accept if you trust the image with it, image_isolators: narrow to run it without, "
+            "or give the app an option of its own, such as caps_retain or seccomp",
+            where="image_isolators",
+            beyond={
+                found.app: {each.isolator: list(each.names) for each in found.beyond} for found in requests
+            },
+        )
 
 
 class SourceImage(Value):
@@ -53,6 +67,14 @@ class Built(Value):
     manifest: PodManifest
     prefill: tuple[tuple[ACName, ACName], ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+class Preparation(Value):
+    """What a pod is prepared from."""
+
+    built: Built
+    runspec: RunSpec
+    images: tuple[SourceImage, ...]
 
 
 def build_manifest(
@@ -104,16 +126,19 @@ def _consented(
     spec: PodSpec, images: Sequence[SourceImage], policy: Callable[[], str]
 ) -> tuple[list[SourceImage], list[str]]:
     """The images as far as they count without the operator's consent, and what users should hear of the rest."""
+    every_asked = [_asked(app_spec, image) for app_spec, image in zip(spec.apps, images)]
+    if not any(every_asked):
+        return list(images), []
+    from ..host.policy import NARROW, REFUSE
+    from .consent import Request, weigh  # and the sets of system calls: most images ask for nothing
+
     found: list[SourceImage] = []
     refused: list[Request] = []
     warnings: list[str] = []
-    for app_spec, image in zip(spec.apps, images):
-        manifest = image.manifest
-        own = {family(isolator) for isolator in app_spec.isolators}
-        asked = tuple(i for i in manifest.app.isolators if family(i) not in own) if manifest.app else ()
+    for app_spec, image, asked in zip(spec.apps, images, every_asked):
         said = app_spec.image_isolators or spec.image_isolators
         within, beyond, chosen = weigh(asked, said, policy, spec.run.insecure)
-        request = Request(app_spec.name or app_name_of(manifest.name), manifest.name, beyond)
+        request = Request(app_spec.name or app_name_of(image.manifest.name), image.manifest.name, beyond)
         if beyond and chosen == REFUSE:
             refused.append(request)
         elif beyond and chosen == NARROW:
@@ -122,6 +147,13 @@ def _consented(
     if refused:
         raise BeyondDefaults(refused)
     return found, warnings
+
+
+def _asked(app_spec: AppSpec, image: SourceImage) -> tuple[Isolator, ...]:
+    """What an image asks for that the operator has not said otherwise."""
+    own = {family(isolator) for isolator in app_spec.isolators}
+    app = image.manifest.app
+    return tuple(isolator for isolator in app.isolators if family(isolator) not in own) if app else ()
 
 
 def _with_isolators(image: SourceImage, isolators: tuple[Isolator, ...]) -> SourceImage:
@@ -267,9 +299,17 @@ def _not_applied(app: RuntimeApp) -> list[str]:
         *(f'app "{app.name}": the isolator {name} is not applied' for name in names),
         *(
             f'app "{app.name}": "{item}" is no system call and no set of them that is known here; it has no effect'
-            for item in unknown_items(app.app)
+            for item in _unknown_calls(app.app)
         ),
     ]
+
+
+def _unknown_calls(app: App) -> tuple[str, ...]:
+    if not any(isinstance(isolator, Seccomp) for isolator in app.isolators):
+        return ()
+    from ..pod.filters import unknown_items  # and the sets of system calls
+
+    return unknown_items(app)
 
 
 def _path_of(path: str, points: Sequence[object]) -> str:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plans: from what is wanted and what is found to changes. Planning reads and never writes.
 
-ensure_pod reads like the story; every decision is in the pure functions that it calls.
+ensure_pod reads like the story; every decision is in the pure functions that it calls. Most tasks find nothing to do:
+what only a pod that is changed needs, as pod_changes does, is imported where it is.
 """
 
 from __future__ import annotations
@@ -14,26 +15,10 @@ from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.names import PodName
 from ..value import Value
-from . import gc, sameness, units
 from .change import Difference
-from .drift import Look, look
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
-from .manifest import SourceImage, build_manifest
-from .networks import cautions, network_differences
-from .pod_changes import (
-    CreatePod,
-    MendPod,
-    MissingPod,
-    RemovePod,
-    ReplacePod,
-    RestartPod,
-    SettleUnit,
-    StartPod,
-    StopPod,
-)
-from .prepare import Preparation
+from .manifest import Preparation, SourceImage, build_manifest
 from .status import PodStatus, read_status
-from .volumes import data_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,8 +38,9 @@ STATES = ("started", "stopped", "prepared", "absent", "restarted")
 
 
 class PodOutcome(Value):
-    """What a pod's plan left: warnings that users should hear."""
+    """What a pod's plan left: the pod that it found, None for none, and warnings that users should hear."""
 
+    found: PodStatus | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -86,16 +72,20 @@ def ensure_pod(
     drift = _drift(host, spec, found, wanted, images) if found else ()
     unseen: tuple[str, ...] = ()
     if found is None:
+        from .pod_changes import CreatePod
+
         difference = Difference(f"pods.{name}", None, "running" if start else "prepared")
         yield CreatePod(f'pod "{name}"', (difference,), wanted, start, not completes)
     elif drift:
+        from .pod_changes import ReplacePod
+
         if not start:
             yield from _settle_unit(host, found, boot=False)
         drift += _moved(found, start=start)
         yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes, min_uptime)
     else:
         unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
-    return PodOutcome((*_warnings(host, spec, found, wanted, drift), *unseen))
+    return PodOutcome(found, (*_warnings(host, spec, found, wanted, drift), *unseen))
 
 
 def _warnings(
@@ -108,8 +98,11 @@ def _warnings(
     """What users should hear: of the images always, of the networks where a pod is made."""
     if wanted is None:
         return ()
-    made = found is None or drift
-    return wanted.built.warnings + (cautions(host, wanted.built.manifest, spec.run) if made else ())
+    if found is not None and not drift:
+        return wanted.built.warnings
+    from .networks import cautions
+
+    return wanted.built.warnings + cautions(host, wanted.built.manifest, spec.run)
 
 
 def ensure_state(
@@ -119,16 +112,20 @@ def ensure_state(
     min_uptime = 0.0 if completes else min_uptime
     found = find_named(host, name)
     if found is None:
+        from .pod_changes import MissingPod
+
         difference = Difference(f"pods.{name}.state", None, "running" if state == "started" else state)
         yield MissingPod(f'pod "{name}"', (difference,), name)
         return PodOutcome()
     return PodOutcome(
-        (yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime))
+        found, (yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime))
     )
 
 
 def ensure_absent(host: Host, name: PodName) -> Plan[None]:
     """Plan: no pod of that name, no unit, and nothing left over from one."""
+    from . import gc, units
+
     found, path = find_named(host, name), f"pods.{name}"
     differences: list[Difference] = []
     if found:
@@ -140,6 +137,8 @@ def ensure_absent(host: Host, name: PodName) -> Plan[None]:
     if runs_systemd() and units.is_installed(host, name) and not found:
         differences.append(Difference(f"{path}.unit", "left over", None, "drift"))
     if differences:
+        from .pod_changes import RemovePod
+
         yield RemovePod(f'pod "{name}"', tuple(differences), name, uuid, others)
 
 
@@ -172,7 +171,7 @@ def _preparation(host: Host, spec: PodSpec, images: Sequence[SourceImage | None]
 
 
 def _built(host: Host, spec: PodSpec, images: Sequence[SourceImage]) -> Built:
-    return build_manifest(spec, images, lambda name: data_dir(host, name), isolators_policy(host))
+    return build_manifest(spec, images, host.paths.volume_data, isolators_policy(host))
 
 
 def _state_changes(
@@ -191,11 +190,15 @@ def _state_changes(
         yield from _settle_unit(host, found, boot=False)
     stays = state == "started" and running and not done
     redefined = _redefined(host, found) if stays else ()
-    seen = look(host, found) if stays and not redefined else Look()
-    if redefined or any(difference.impact == "restart" for difference in seen.lost):
-        yield RestartPod(subject, redefined or seen.lost, name, found.uuid, boot, min_uptime)
-    elif seen.lost:
-        yield MendPod(subject, seen.lost, name, found.uuid)
+    lost, unseen = _looked(host, found) if stays and not redefined else ((), ())
+    if stays and not redefined and not lost:
+        return unseen  # what most runs find
+    from .pod_changes import MendPod, RestartPod, StartPod, StopPod
+
+    if redefined or any(difference.impact == "restart" for difference in lost):
+        yield RestartPod(subject, redefined or lost, name, found.uuid, boot, min_uptime)
+    elif lost:
+        yield MendPod(subject, lost, name, found.uuid)
     elif state == "restarted":
         impact = "restart" if running else "none"
         difference = Difference(path, found.state.value, "restarted", "playbook", impact)
@@ -208,14 +211,24 @@ def _state_changes(
     elif state == "stopped" and running:
         difference = Difference(path, "running", "stopped", "playbook", "restart")
         yield StopPod(subject, (difference,), name, found.uuid)
-    return seen.warnings
+    return unseen
 
 
 def _redefined(host: Host, found: PodStatus) -> tuple[Difference, ...]:
     """Where the networks of a running pod are defined otherwise than when it joined them."""
     if found.runspec is None:
         return ()
+    from .networks import network_differences
+
     return network_differences(host, host.paths.pod("run", found.uuid), found.runspec)
+
+
+def _looked(host: Host, found: PodStatus) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
+    """What a pod that runs on has lost, and in words what could not be looked at."""
+    from .drift import look
+
+    seen = look(host, found)
+    return seen.lost, seen.warnings
 
 
 def _moved(found: PodStatus, *, start: bool) -> tuple[Difference, ...]:
@@ -233,6 +246,8 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
     """The unit of a pod that stays, where systemd runs: written as it should be, and enabled if a boot starts it."""
     if not runs_systemd():
         return
+    from . import units
+
     with open_pod(host.paths, found.uuid) as pod:
         unit = units.look(host, pod)
     wanted = units.UnitStatus("as described", boot)
@@ -241,6 +256,8 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
     reason = "runtime" if unit.text == "outdated" else "drift"
     if unit.text == wanted.text and (not boot or found.was_stopped):
         reason = "playbook"
+    from .pod_changes import SettleUnit
+
     difference = Difference(f"pods.{found.name}.unit", str(unit), str(wanted), reason)
     yield SettleUnit(f'pod "{found.name}"', (difference,), found.name, found.uuid, boot)
 
@@ -296,8 +313,10 @@ def _drift(
 
 
 def _as_found(host: Host, found: PodStatus, before: Documents, after: Documents) -> Documents:
+    from .sameness import as_found
+
     with open_pod(host.paths, found.uuid) as pod:
-        return sameness.as_found(host.paths, pod, before, after)
+        return as_found(host.paths, pod, before, after)
 
 
 def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[SourceImage | None]:

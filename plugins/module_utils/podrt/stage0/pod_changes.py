@@ -12,13 +12,14 @@ from . import gc, start, units
 from .change import Change, at_stage
 from .entry import call
 from .networks import check_networks
-from .prepare import Preparation, check_sources, commit, prepare, reprepare
+from .prepare import check_sources, commit, prepare, reprepare
 from .swap import StartUp, bring_up, clear, clear_others, swap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
+    from .manifest import Preparation
 
 
 class CreatePod(Change):

@@ -19,7 +19,6 @@ from ..pod.filters import compile_filter
 from ..pod.lifecycle import create
 from ..store import index, trees
 from ..store.locks import adding
-from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,15 +29,7 @@ if TYPE_CHECKING:
     from ..host.paths import PodDir
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
-    from .manifest import Built, SourceImage
-
-
-class Preparation(Value):
-    """What a pod is prepared from."""
-
-    built: Built
-    runspec: RunSpec
-    images: tuple[SourceImage, ...]
+    from .manifest import Preparation, SourceImage
 
 
 def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:

@@ -61,14 +61,9 @@ class VolumeStatus(Value):
     problem: str = ""
 
 
-def data_dir(host: Host, name: str) -> str:
-    """The directory that pods mount."""
-    return f"{host.paths.volume(name)}/data"
-
-
 def read_volume(host: Host, name: str) -> VolumeStatus | None:
     """What a volume is, None when there is none. Raises HostFailure."""
-    path = data_dir(host, name)
+    path = host.paths.volume_data(name)
     try:
         os.lstat(host.paths.volume(name))
         info = os.lstat(path)
@@ -187,8 +182,8 @@ class AdjustVolume(Change):
         """Owner, then mode, then the document; a directory that is missing is made."""
         try:
             make_dirs(host.paths.volume(self.spec.name))
-            make_dirs(data_dir(host, self.spec.name), DATA_MODE)
-            _set_attributes(data_dir(host, self.spec.name), self.spec)
+            make_dirs(host.paths.volume_data(self.spec.name), DATA_MODE)
+            _set_attributes(host.paths.volume_data(self.spec.name), self.spec)
             write_atomically(f"{host.paths.volume(self.spec.name)}/volume.json", _document(self.spec))
         except OSError as err:
             raise HostFailure.of(f'cannot change volume "{self.spec.name}"', err) from err
@@ -201,7 +196,7 @@ class RemoveVolume(Change):
 
     def apply(self, host: Host) -> None:
         """Rename it out of sight first, so that a crash leaves no half volume."""
-        _check_unused(host, self.name, data_dir(host, self.name))
+        _check_unused(host, self.name, host.paths.volume_data(self.name))
         aside = f"{host.paths.volumes}/.{self.name}.{os.urandom(6).hex()}"
         try:
             rename_synced(host.paths.volume(self.name), aside)

@@ -8,7 +8,6 @@ import json
 
 from ..errors import NotFound, printable
 from ..pod.lifecycle import open_pod
-from ..pod.logs import last_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def pod_result(status: PodStatus) -> dict[str, object]:
 
 def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -> None:
     """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines. If it is still there."""
+    from ..pod.logs import last_lines  # a task that does not wait does without
+
     apps = result["apps"]
     try:
         with open_pod(host.paths, str(result["uuid"])) as pod:

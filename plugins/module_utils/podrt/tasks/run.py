@@ -101,7 +101,8 @@ def _converge_pod(
         wanted = plan.ensure_state(host, name, state, completes=completes, min_uptime=uptime)
     planned, left = converge(host, wanted, apply=not check)
     with keeping(planned.to_json(), f'cannot look at pod "{name}"'):
-        found = plan.find_named(host, name)
+        applied = planned.changes and not check
+        found = plan.find_named(host, name) if applied else left.found
         result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
         if planned.changed and found and not check:
             informed = _informed(host, found, completes=completes)

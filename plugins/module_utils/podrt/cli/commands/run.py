@@ -13,13 +13,11 @@ from ...host.config import unused_stage1
 from ...host.files import write_all
 from ...host.reading import read_given
 from ...pod import lookup
-from ...stage0.consent import BeyondDefaults
 from ...stage0.images import isolators_policy
-from ...stage0.manifest import SourceImage, UndescribedApp, build_manifest
+from ...stage0.manifest import BeyondDefaults, Preparation, SourceImage, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
-from ...stage0.prepare import Preparation, commit, discard, informed
+from ...stage0.prepare import commit, discard, informed
 from ...stage0.prepare import prepare as prepare_pod
-from ...stage0.volumes import data_dir
 from ...store.index import list_ids
 from ...store.locks import adding
 from .. import values
@@ -141,9 +139,7 @@ def _images(call: Call, spec: PodSpec) -> tuple[SourceImage, ...] | None:
 def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Preparation:
     caller = os.getuid(), os.getgid()
     try:
-        built = build_manifest(
-            spec, images, lambda name: data_dir(call.host, name), isolators_policy(call.host), caller
-        )
+        built = build_manifest(spec, images, call.host.paths.volume_data, isolators_policy(call.host), caller)
     except BeyondDefaults as err:
         raise in_words_of_flags(err) from err
     except UndescribedApp as err:

@@ -35,8 +35,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import Built, SourceImage
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.prepare import Preparation
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
+    Built,
+    Preparation,
+    SourceImage,
+)
 
 ID = ImageID("sha512-" + "ab" * 32)
 IMAGE = RuntimeImage(ID, ACIdentifier("example.com/a"))

@@ -41,10 +41,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.consent import (
     DEFAULT_SHARES,
-    BeyondDefaults,
     judge,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
+    BeyondDefaults,
     Built,
     SourceImage,
     build_manifest,

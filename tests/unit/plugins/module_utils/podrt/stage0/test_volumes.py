@@ -58,7 +58,7 @@ def document(host: Host) -> pathlib.Path:
 
 def test_what_somebody_did_by_hand_is_drift_and_what_the_playbook_says_anew_is_not(host: Host) -> None:
     ensure(host, WORK)
-    data = volumes.data_dir(host, "work")
+    data = host.paths.volume_data("work")
     os.chmod(data, 0o700)
     os.chown(data, 5, 200)
     assert told(ensure(host, WORK)) == [
@@ -72,7 +72,7 @@ def test_what_somebody_did_by_hand_is_drift_and_what_the_playbook_says_anew_is_n
 def test_what_was_asked_for_is_remembered_also_when_it_is_so_already(host: Host) -> None:
     """The playbook follows what somebody did by hand; when that is undone later, it is drift."""
     ensure(host, WORK)
-    data = volumes.data_dir(host, "work")
+    data = host.paths.volume_data("work")
     os.chmod(data, 0o700)
     assert not ensure(host, WORK.replace(mode=0o700)).changed
     os.chmod(data, 0o750)
@@ -107,7 +107,7 @@ def damage(host: Host, text: str | None) -> None:
 @pytest.mark.parametrize("text", ["", None])
 def test_a_damaged_volume_is_put_right_with_its_data(host: Host, text: str | None) -> None:
     ensure(host, WORK)
-    kept = pathlib.Path(volumes.data_dir(host, "work")) / "kept"
+    kept = pathlib.Path(host.paths.volume_data("work")) / "kept"
     kept.touch()
     damage(host, text)
     ((path, before, after, reason),) = told(ensure(host, WORK))
@@ -120,7 +120,7 @@ def test_a_damaged_volume_is_put_right_with_its_data(host: Host, text: str | Non
 
 def test_a_volume_whose_directory_is_gone_gets_a_new_one(host: Host) -> None:
     ensure(host, WORK)
-    shutil.rmtree(volumes.data_dir(host, "work"))
+    shutil.rmtree(host.paths.volume_data("work"))
     assert volumes.list_volumes(host)[0].problem == "its directory data is missing"
     assert ensure(host, WORK).changed
     assert volumes.list_volumes(host)[0].replace(asked=None).mode == 0o750
@@ -130,7 +130,7 @@ def test_a_volume_whose_directory_is_gone_gets_a_new_one(host: Host) -> None:
 @pytest.mark.parametrize("text", ["", None])
 def test_a_damaged_volume_can_be_removed_and_keeps_its_data_unless_told(host: Host, text: str | None) -> None:
     ensure(host, WORK)
-    (pathlib.Path(volumes.data_dir(host, "work")) / "data").touch()
+    (pathlib.Path(host.paths.volume_data("work")) / "data").touch()
     damage(host, text)
     with pytest.raises(Conflict, match="holds data"):
         remove(host)
@@ -198,7 +198,7 @@ def test_what_is_left_of_a_volume_that_cannot_be_removed_is_told(host: Host) -> 
 def test_a_volume_in_which_an_app_moves_directories_hides_no_other(host: Host) -> None:
     ensure(host, WORK)
     ensure(host, WORK.replace(name=ACName("quiet")))
-    data = pathlib.Path(volumes.data_dir(host, "work"))
+    data = pathlib.Path(host.paths.volume_data("work"))
     for number in range(30):
         (data / f"a/{number}/b/c").mkdir(parents=True)
         for file in range(30):
