@@ -157,7 +157,7 @@ def test_a_volume_is_in_use_by_whichever_way_the_pod_has_named_it(host: Host, tm
 @pytest.mark.finding("pods-F11")
 def test_a_file_in_the_place_of_the_data_is_data(host: Host) -> None:
     ensure(host, WORK)
-    data = pathlib.Path(volumes.data_dir(host, "work"))
+    data = pathlib.Path(host.paths.volume_data("work"))
     data.rmdir()
     data.touch()
     with pytest.raises(Conflict, match="holds data"):
@@ -169,7 +169,7 @@ def test_a_file_in_the_place_of_the_data_is_data(host: Host) -> None:
 @pytest.mark.finding("pods-F12")
 def test_a_volume_is_removed_whatever_an_app_has_protected_in_it(host: Host) -> None:
     ensure(host, WORK)
-    data = pathlib.Path(volumes.data_dir(host, "work"))
+    data = pathlib.Path(host.paths.volume_data("work"))
     (data / "dir").mkdir()
     (data / "dir" / "log").touch()
     subprocess.run(["chattr", "+a", data / "dir" / "log"], check=True, timeout=10)
