@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import sys
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.firewall import foreign_drops
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.nfsocket import NetfilterSocket
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtmsg import dump_routes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import RouteSocket
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import SKELETON, TABLE
-from ansible_collections.stagecraft.pods.tests.integration.net.netlab import in_own_network, ip, nft
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, ip, nft
 
 RULESET = """
 table ip filter {
@@ -98,3 +100,18 @@ def test_the_kernel_leaves_out_what_is_of_other_interfaces() -> None:
         of_one = list(host.routes(index))
         assert len(host.ask(dump_routes(index))) == len(of_one)
         assert len(host.ask(dump_routes())) > len(of_one)
+
+
+@in_own_network
+def test_joining_runs_one_program_also_where_the_table_is_still_to_be_made(tmp_path: pathlib.Path) -> None:
+    lab, said, started = NetLab(tmp_path), [], []  # type: ignore[var-annotated]
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "os.posix_spawn":
+            started.append(arguments[0])
+
+    sys.addaudithook(count)
+    for number in (1, 2):
+        lab.pod().attach(report=said.append)
+        assert len(started) == number, started
+    assert said == []
