@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from ..value import Value
 from .machine import machine
@@ -14,16 +15,39 @@ from .programs import run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Protocol
+    from collections.abc import Callable, Sequence
+    from typing import Protocol, TypeVar
+
+    from typing_extensions import ParamSpec
 
     from .programs import Completed
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
     class Programs(Protocol):
         """What starts a program and waits for it: programs.run, or what a test has in its place."""
 
         def __call__(self, argv: Sequence[str], *, seconds: float, called: str) -> Completed:
             """Run it to its end. Raises OSError when it cannot be started, HostFailure when it does not end in time."""
+
+    class Ask(Protocol):
+        """What puts a question to the kernel: directly, or what a test has in its place."""
+
+        def __call__(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+            """What a function answers that reads what the kernel has, and changes nothing."""
+
+    class Clock(Protocol):
+        """The time: the module time, or what a test has in its place."""
+
+        def time(self) -> float:
+            """Seconds since 1970."""
+
+        def monotonic(self) -> float:
+            """Seconds of a clock that nothing sets."""
+
+        def sleep(self, seconds: float, /) -> None:
+            """Wait."""
 
 
 # uname -m to appc's spelling. Source: behaviours B6.
@@ -37,11 +61,18 @@ _ARCHES = {
 }
 
 
+def directly(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Ask the kernel itself."""
+    return question(*args, **kwargs)
+
+
 class Host(Value):
     """Where things are, and what this machine is. Made once, at the front door.
 
     arch: appc's spelling. runtime: the directory that holds this podrt. python: the interpreter that runs it.
-    programs: how the entries of stage1 are called.
+
+    The rest are the doors that stage0 goes through, beside files: programs, for the entries of stage1 and systemctl;
+    ask, for what the kernel has of networks, groups and ports; clock. See docs/devel/testing.md.
     """
 
     paths: Paths
@@ -49,6 +80,8 @@ class Host(Value):
     runtime: str
     python: str
     programs: Programs = run
+    ask: Ask = directly
+    clock: Clock = time
 
     @classmethod
     def here(cls, paths: Paths) -> Host:
@@ -56,6 +89,11 @@ class Host(Value):
         found = machine()
         runtime = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         return cls(paths, _ARCHES.get(found, found), runtime, os.path.realpath(sys.executable))
+
+    @property
+    def runs_systemd(self) -> bool:
+        """Whether PID 1 is systemd. Source: sd_booted(3)."""
+        return os.path.isdir(self.paths.systemd)
 
     @property
     def podctl(self) -> tuple[str, ...]:
@@ -73,8 +111,3 @@ class Host(Value):
 def podctl_of(python: str, runtime: str) -> tuple[str, ...]:
     """The beginning of an argv that runs the podctl of a runtime: isolated, without site, from compiled files."""
     return (python, "-I", "-S", f"{runtime}/podrt/launch.py")
-
-
-def runs_systemd() -> bool:
-    """Whether PID 1 is systemd. Source: sd_booted(3)."""
-    return os.path.isdir("/run/systemd/system")

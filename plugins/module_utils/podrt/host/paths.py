@@ -16,8 +16,9 @@ STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
 class Paths(Value):
     """The directories of an installation. All absolute.
 
-    run and leases are the host's: installations on one host have them in common. leases: addresses that networks have
-    given out, where CNI's host-local plugin keeps them. Source: behaviours E12.
+    run and what follows are the host's: installations on one host have them in common. leases: addresses that networks
+    have given out, where CNI's host-local plugin keeps them. units: of systemd, where an administrator's are. systemd:
+    there as long as systemd is PID 1. Source: behaviours E12, sd_booted(3).
     """
 
     data: str = "/var/lib/pods"
@@ -26,6 +27,8 @@ class Paths(Value):
     user_config: str = ""
     run: str = "/run/pods"
     leases: str = "/var/lib/cni/networks"
+    units: str = "/etc/systemd/system"
+    systemd: str = "/run/systemd/system"
 
     @property
     def cas(self) -> str:

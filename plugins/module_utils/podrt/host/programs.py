@@ -61,7 +61,9 @@ def run(
     seconds: float = SECONDS,
     called: str = "",
 ) -> Completed:
-    """Run a program to its end. argv[0] is a path. Input and output go through temporary files in memory.
+    """Run a program to its end. argv[0] is a path, or the name of a program that is looked for in PATH.
+
+    Input and output go through temporary files in memory.
 
     seconds: after that it is killed with all that it has started in its process group. called: what an error names it,
     else the name of its file. Raises OSError when it cannot be started, HostFailure when it does not end in time or
@@ -69,11 +71,12 @@ def run(
     """
     given, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
     try:
+        path = argv[0] if "/" in argv[0] else find(argv[0])
         os.write(given, stdin)
         os.lseek(given, 0, os.SEEK_SET)
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, out, err))]
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
-        pid = os.posix_spawn(argv[0], list(argv), environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
+        pid = os.posix_spawn(path, [path, *argv[1:]], environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
         status = _await(pid, called or os.path.basename(argv[0]), seconds, (out, err))
         return Completed(_exit_status(status), _content(out), _content(err))
     finally:

@@ -52,6 +52,7 @@ class Look(Value):
 class _Subject(Value):
     """A running pod that is looked at. can_mend, knows_switches: what its own runtime can do."""
 
+    host: Host
     pod: Pod
     found: PodStatus
     manifest: PodManifest
@@ -68,6 +69,7 @@ def look(host: Host, found: PodStatus) -> Look:
         with open_pod(host.paths, found.uuid) as pod:
             runtime = f"{pinned(host, pod).runtime}/podrt"
             subject = _Subject(
+                host,
                 pod,
                 found,
                 found.manifest,
@@ -77,7 +79,7 @@ def look(host: Host, found: PodStatus) -> Look:
             )
             seen = _look(subject)
             # What ends meanwhile has lost everything: what becomes of it is told elsewhere.
-            return seen if seen == Look() or _runs(pod, found.pid) else Look()
+            return seen if seen == Look() or _runs(host, pod, found.pid) else Look()
     except NotFound:
         return Look()
 
@@ -100,16 +102,21 @@ def _unseen(subject: _Subject, what: str, reason: str) -> Look:
     return Look((), (f'cannot tell what pod "{subject.found.name}" has lost of its {what}: {reason}',))
 
 
-def _runs(pod: Pod, pid: int) -> bool:
+def _runs(host: Host, pod: Pod, pid: int) -> bool:
     """Whether a pod still runs, with its first process."""
-    return pod.state() is PodState.RUNNING and os.path.exists(f"/proc/{pid}")
+    return pod.state() is PodState.RUNNING and host.ask(is_process, pid)
+
+
+def is_process(pid: int) -> bool:
+    """Whether there is a process of this number, be it dead and not yet waited for."""
+    return os.path.exists(f"/proc/{pid}")
 
 
 def _limits(subject: _Subject) -> Look:
     manifest = subject.manifest
     names = [str(app.name) for app in manifest.apps]
     differences = []
-    for changed in changed_limits(cgroups.recorded(subject.pod.dir), manifest):
+    for changed in subject.host.ask(changed_limits, cgroups.recorded(subject.pod.dir), manifest):
         option = _OPTIONS.get(changed.isolator, "pids_limit")
         path = f"apps[{names.index(changed.leaf)}].{option}" if changed.leaf else option
         before = f"{changed.file}={changed.found}"
@@ -120,7 +127,7 @@ def _limits(subject: _Subject) -> Look:
 def _strays(subject: _Subject) -> Look:
     """One for each app, and one for what belongs to no app. Which processes, and how many, is another at any time."""
     names = [str(app.name) for app in subject.manifest.apps]
-    strays = find_strays(subject.pod.dir, subject.pid, names)
+    strays = subject.host.ask(find_strays, subject.pod.dir, subject.pid, names)
     paths = [
         f"apps[{names.index(leaf)}]" if leaf else f"pods.{subject.found.name}"
         for leaf in dict.fromkeys(stray.leaf for stray in strays)
@@ -137,7 +144,8 @@ def _networks(subject: _Subject) -> Look:
     if not joined:  # it has a PID, and so has joined them
         raise Corrupt("the record of its networks is missing", "restart the pod")
     unknown = () if subject.knows_switches else LATER
-    drift = find_drift(subject.pid, joined, infos, forwards_of(subject.manifest), unknown=unknown)
+    forwards = forwards_of(subject.manifest)
+    drift = subject.host.ask(find_drift, subject.pid, joined, infos, forwards, unknown=unknown)
     seen = Look(
         tuple(_network_differences(subject, [request.name for request in runspec.networks], joined, drift))
     )

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import os
-import time
 
 from ..errors import Conflict, HostFailure, NotFound, PodError, known
 from ..host.files import remove_tree
-from ..host.host import runs_systemd
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
@@ -48,7 +46,7 @@ class Verdict(Value):
 
 def judge(host: Host, policy: GcPolicy, now: float | None = None) -> tuple[Verdict, ...]:
     """What a collection would do, in its order. Changes nothing. Pods that others work on are left out."""
-    clock = time.time() if now is None else now
+    clock = host.clock.time() if now is None else now
     found = []
     for pod in walk(host.paths):
         try:
@@ -106,7 +104,7 @@ def collect(
             if isinstance(err, NotFound) and locate(host.paths, verdict.uuid) is None:
                 continue  # it is gone
             failures.append(known(f'cannot collect pod "{verdict.uuid}"', err))
-    lookup.sweep(host.paths, time.time() - _settled(policy))
+    lookup.sweep(host.paths, host.clock.time() - _settled(policy))
     return failures
 
 
@@ -173,7 +171,7 @@ def remove(host: Host, pod: Pod) -> None:
             uuid=pod.uuid,
         )
     name = name_of(pod)
-    if name and runs_systemd() and lookup.uuid_of_name(host.paths, name) == pod.uuid:
+    if name and host.runs_systemd and lookup.uuid_of_name(host.paths, name) == pod.uuid:
         units.remove(host, name)
     delete(host, pod)
     # Last, so that a pod that could not be deleted is still found by its name.

@@ -34,22 +34,22 @@ def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec, replaced
     """
     plan = _plan(host, manifest, runspec)
     if plan is not None:
-        _cautions(plan)
+        _cautions(host, plan)
         _check_leases(host, plan, replaced)
 
 
-def _cautions(plan: NetworkPlan) -> tuple[str, ...]:
+def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
     from ..net.facts import host_facts
     from ..net.network_plan import compare_with_host
 
-    return compare_with_host(plan, host_facts())
+    return compare_with_host(plan, host.ask(host_facts))
 
 
 def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
     """What users should hear of a pod's networks on this host, as far as it can join them."""
     try:
         plan = _plan(host, manifest, runspec)
-        return _cautions(plan) if plan else ()
+        return _cautions(host, plan) if plan else ()
     except PodError:
         return ()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from ..appc.names import ImageID
 from ..errors import InvalidSpec, NotFound, PodError, Untrusted
-from ..host.host import runs_systemd
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.names import PodName
@@ -134,7 +133,7 @@ def ensure_absent(host: Host, name: PodName) -> Plan[None]:
     uuid = found.uuid if found else ""
     others = tuple(sorted(set(gc.named_leftovers(host, name)) - {uuid}))
     differences += [Difference(f"pods.{other}", "left over", None, "drift") for other in others]
-    if runs_systemd() and units.is_installed(host, name) and not found:
+    if host.runs_systemd and units.is_installed(host, name) and not found:
         differences.append(Difference(f"{path}.unit", "left over", None, "drift"))
     if differences:
         from .pod_changes import RemovePod
@@ -244,7 +243,7 @@ def _moved(found: PodStatus, *, start: bool) -> tuple[Difference, ...]:
 
 def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
     """The unit of a pod that stays, where systemd runs: written as it should be, and enabled if a boot starts it."""
-    if not runs_systemd():
+    if not host.runs_systemd:
         return
     from . import units
 

@@ -42,7 +42,7 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
             ):
                 raise _conflict(protocol, address, port, f'pod "{pod.uuid}"')
     for protocol, address, port in sorted(wanted - own):
-        if _is_bound(protocol, address, port):
+        if host.ask(is_bound, protocol, address, port):
             raise _conflict(protocol, address, port, "a process of the host")
 
 
@@ -53,7 +53,8 @@ def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
     }
 
 
-def _is_bound(protocol: str, address: str, port: int) -> bool:
+def is_bound(protocol: str, address: str, port: int) -> bool:
+    """Whether something of the host has a port."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     probe = _socket.socket(family, _KINDS[protocol])
     try:

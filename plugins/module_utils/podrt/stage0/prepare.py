@@ -124,7 +124,7 @@ def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSp
     if runspec.overlay:
         from ..host.overlayfs import why_no_overlay
 
-        why_not = why_no_overlay(host.paths.data)
+        why_not = host.ask(why_no_overlay, host.paths.data)
         if why_not:
             write_new(pod.dir.overlay_disabled, why_not.encode())
         else:

@@ -5,11 +5,9 @@
 from __future__ import annotations
 
 import os
-import time
 
 from ..errors import Conflict, Corrupt, HostFailure, PodError
 from ..host.files import make_dirs
-from ..host.host import runs_systemd
 from ..host.reading import read_number
 from ..pod import documents, failure, lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -36,14 +34,14 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     also when they have ended by then. Raises what stage1 says.
     """
     runspec = documents.read_runspec(pod.dir)
-    if not (runspec.name and runs_systemd()):
+    if not (runspec.name and host.runs_systemd):
         call(host, pod, "run-prepared", "--detach", pod.uuid)
         return
     make_dirs(host.paths.pid_files, 0o755)
     units.install(host, pod, boot=boot)
     failure.forget(pod.dir)
     try:
-        units.start(runspec.name)
+        units.start(host, runspec.name)
     except HostFailure as err:
         # A service whose process has ended before it was looked for counts as failed; its apps did run.
         if not _has_run(pod):
@@ -118,20 +116,20 @@ def stop(host: Host, pod: Pod) -> None:
 def _stop(host: Host, pod: Pod) -> None:
     outline = documents.read_outline(pod.dir)
     if is_unit(host, pod, outline.name):
-        units.stop(outline.name)
+        units.stop(host, outline.name)
     else:
         call(host, pod, "stop", pod.uuid)
-    if not _ended(pod, outline.stop_timeout + _KILL_SECONDS):
+    if not _ended(host, pod, outline.stop_timeout + _KILL_SECONDS):
         call(host, pod, "stop", "--force", pod.uuid)
-        if not _ended(pod, _KILL_SECONDS):
+        if not _ended(host, pod, _KILL_SECONDS):
             raise HostFailure(
                 f'cannot stop pod "{pod.uuid}": it does not end even when killed', uuid=pod.uuid
             )
 
 
-def wait(pod: Pod, timeout: float | None) -> bool:
+def wait(host: Host, pod: Pod, timeout: float | None) -> bool:
     """Wait until a pod has ended; whether it did within timeout seconds. None waits for ever."""
-    return _ended(pod, timeout)
+    return _ended(host, pod, timeout)
 
 
 def _has_run(pod: Pod) -> bool:
@@ -141,7 +139,7 @@ def _has_run(pod: Pod) -> bool:
 
 def is_unit(host: Host, pod: Pod, name: str) -> bool:
     """Whether the unit of that name, which the pod was made as, runs this very pod."""
-    if not (name and runs_systemd() and units.is_installed(host, name)):
+    if not (name and host.runs_systemd and units.is_installed(host, name)):
         return False
     return lookup.uuid_of_name(host.paths, name) == pod.uuid and _unit_pid(host, name) == _own_pid(pod)
 
@@ -160,12 +158,13 @@ def _unit_pid(host: Host, name: str) -> int | None:
         return None
 
 
-def _ended(pod: Pod, timeout: float | None) -> bool:
-    end = None if timeout is None else time.monotonic() + timeout
+def _ended(host: Host, pod: Pod, timeout: float | None) -> bool:
+    clock = host.clock
+    end = None if timeout is None else clock.monotonic() + timeout
     while pod.state() is PodState.RUNNING:
-        if end is not None and time.monotonic() > end:
+        if end is not None and clock.monotonic() > end:
             return False
-        time.sleep(_POLL_SECONDS)
+        clock.sleep(_POLL_SECONDS)
     return True
 
 

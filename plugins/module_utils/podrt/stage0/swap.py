@@ -9,7 +9,6 @@ files that the old one had: its roots, its empty volumes, its logs.
 from __future__ import annotations
 
 import os
-import time
 
 from ..errors import AppFailed, PodError, known
 from ..host.files import remove_tree
@@ -58,7 +57,7 @@ def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) ->
             with open_pod(host.paths, new) as pod:
                 start.start(host, pod, boot=start_up.boot)
                 if was_running:
-                    watch(pod, name, start_up.min_uptime)
+                    watch(host, pod, name, start_up.min_uptime)
     except Exception as err:
         reason = known(f'cannot replace pod "{name}"', err)
         _go_back(host, name, old, new, reason, was_running=was_running)
@@ -66,12 +65,12 @@ def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) ->
     clear(host, old.uuid)
 
 
-def watch(pod: Pod, name: str, seconds: float) -> None:
+def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
     """Wait whether a pod that was started stays up: no app fails, and at least one still runs after these seconds.
 
     Raises AppFailed as soon as that is not so. 0 seconds ask for nothing.
     """
-    end = time.monotonic() + seconds
+    end = host.clock.monotonic() + seconds
     while seconds > 0:
         runs = pod.state() is PodState.RUNNING  # looks first, since a start moves the pod
         apps = tuple(app.name for app in documents.read_manifest(pod.dir).apps)
@@ -80,10 +79,10 @@ def watch(pod: Pod, name: str, seconds: float) -> None:
             raise failed
         if not runs:
             raise _ended_early(pod, name, apps, seconds)
-        left = end - time.monotonic()
+        left = end - host.clock.monotonic()
         if left <= 0:
             return
-        time.sleep(min(_LOOK_SECONDS, left))
+        host.clock.sleep(min(_LOOK_SECONDS, left))
 
 
 def _ended_early(pod: Pod, name: str, apps: tuple[str, ...], seconds: float) -> AppFailed:

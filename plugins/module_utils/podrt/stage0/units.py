@@ -14,7 +14,6 @@ import os
 from ..errors import Conflict, HostFailure
 from ..host.digests import sha256
 from ..host.files import write_atomically
-from ..host.programs import find, run
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
 
-UNIT_DIR = "/etc/systemd/system"
 _MODE = 0o644
 _MARGIN = 10
 _STOP_LINE = "TimeoutStopSec="
@@ -77,9 +75,9 @@ def unit_name(name: str) -> str:
     return f"pod-{name}.service"
 
 
-def unit_path(name: str) -> str:
+def unit_path(host: Host, name: str) -> str:
     """The file of the unit of a named pod."""
-    return f"{UNIT_DIR}/{unit_name(name)}"
+    return f"{host.paths.units}/{unit_name(name)}"
 
 
 def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
@@ -97,17 +95,17 @@ def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
 def look(host: Host, pod: Pod) -> UnitStatus:
     """What the unit of a pod is. Raises Conflict when it is that of another pod of the name."""
     outline = documents.read_outline(pod.dir)
-    found = _read(outline.name)
+    found = _read(host, outline.name)
     if not found:
         return UnitStatus("absent", False)
     _check_owner(host, outline.name, found)
     text = "as described" if found == unit_text(pinned(host, pod), outline) else _how_changed(found)
-    return UnitStatus(text, _is_enabled(outline.name))
+    return UnitStatus(text, _is_enabled(host, outline.name))
 
 
 def is_installed(host: Host, name: str) -> bool:
     """Whether a pod of this name and of this data directory has a unit."""
-    text = _read(name)
+    text = _read(host, name)
     return bool(text) and _is_ours(host, text)
 
 
@@ -117,20 +115,20 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
     boot: whether it starts the pod after a boot; None leaves that as it is. Raises Conflict, HostFailure.
     """
     runspec = documents.read_runspec(pod.dir)
-    found = _read(runspec.name)
+    found = _read(host, runspec.name)
     _check_owner(host, runspec.name, found)
     text = unit_text(pinned(host, pod), runspec)
     if found != text:
-        write_atomically(unit_path(runspec.name), text.encode(), _MODE)
-        systemctl("daemon-reload")
-    if boot is not None and boot != _is_enabled(runspec.name):
-        systemctl("--quiet", "enable" if boot else "disable", unit_name(runspec.name))
+        write_atomically(unit_path(host, runspec.name), text.encode(), _MODE)
+        systemctl(host, "daemon-reload")
+    if boot is not None and boot != _is_enabled(host, runspec.name):
+        systemctl(host, "--quiet", "enable" if boot else "disable", unit_name(runspec.name))
 
 
-def start(name: str) -> None:
+def start(host: Host, name: str) -> None:
     """Start the pod through its unit. Raises HostFailure; why the pod failed is in its directory, see pod.failure."""
-    systemctl("reset-failed", unit_name(name), check=False)
-    done = _systemctl("start", unit_name(name), seconds=START_SECONDS + _PATIENCE)
+    systemctl(host, "reset-failed", unit_name(name), check=False)
+    done = _systemctl(host, "start", unit_name(name), seconds=START_SECONDS + _PATIENCE)
     if done.status != 0:
         raise HostFailure(
             f'cannot start pod "{name}": {done.complaint}',
@@ -138,9 +136,10 @@ def start(name: str) -> None:
         )
 
 
-def stop(name: str, *, wait: bool = True) -> None:
+def stop(host: Host, name: str, *, wait: bool = True) -> None:
     """Stop the pod through its unit, and wait for it unless told otherwise."""
-    systemctl("stop", *(() if wait else ("--no-block",)), unit_name(name), seconds=_stop_seconds(name))
+    how = () if wait else ("--no-block",)
+    systemctl(host, "stop", *how, unit_name(name), seconds=_stop_seconds(host, name))
 
 
 def is_own_process(name: str) -> bool:
@@ -156,36 +155,37 @@ def remove(host: Host, name: str) -> None:
     """Stop and disable the unit of a pod of this data directory and remove its file; what is missing is fine."""
     if not is_installed(host, name):
         return
-    systemctl("--quiet", "disable", "--now", unit_name(name), check=False, seconds=_stop_seconds(name))
-    os.unlink(unit_path(name))
-    systemctl("daemon-reload")
-    systemctl("reset-failed", unit_name(name), check=False)
+    seconds = _stop_seconds(host, name)
+    systemctl(host, "--quiet", "disable", "--now", unit_name(name), check=False, seconds=seconds)
+    os.unlink(unit_path(host, name))
+    systemctl(host, "daemon-reload")
+    systemctl(host, "reset-failed", unit_name(name), check=False)
 
 
-def systemctl(*words: str, check: bool = True, seconds: float = _PATIENCE) -> None:
+def systemctl(host: Host, *words: str, check: bool = True, seconds: float = _PATIENCE) -> None:
     """Run systemctl. Raises HostFailure with its complaint, or when it takes longer than these seconds."""
-    done = _systemctl(*words, seconds=seconds)
+    done = _systemctl(host, *words, seconds=seconds)
     if check and done.status != 0:
         raise HostFailure(
             f"systemctl {' '.join(words)} failed: {done.complaint}", "systemctl status tells more"
         )
 
 
-def _systemctl(*words: str, seconds: float) -> Completed:
-    return run((find("systemctl"), *words), seconds=seconds, called=f"systemctl {' '.join(words)}")
+def _systemctl(host: Host, *words: str, seconds: float) -> Completed:
+    return host.programs(("systemctl", *words), seconds=seconds, called=f"systemctl {' '.join(words)}")
 
 
-def _stop_seconds(name: str) -> float:
+def _stop_seconds(host: Host, name: str) -> float:
     """How long the stop of a unit can take: its time to end, as much after the kill, and the same for reap."""
-    lines = [line for line in _read(name).splitlines() if line.startswith(_STOP_LINE)]
+    lines = [line for line in _read(host, name).splitlines() if line.startswith(_STOP_LINE)]
     digits = lines[0][len(_STOP_LINE) :] if lines else ""
     return 4 * int(digits) + _PATIENCE if digits.isdigit() else START_SECONDS
 
 
-def _read(name: str) -> str:
+def _read(host: Host, name: str) -> str:
     """The text of a unit, "" when there is none."""
     try:
-        text = read_trusted(unit_path(name)).decode(errors="replace").strip()
+        text = read_trusted(unit_path(host, name)).decode(errors="replace").strip()
     except FileNotFoundError:
         return ""
     return f"{text}\n" if text else ""
@@ -206,7 +206,7 @@ def _is_ours(host: Host, text: str) -> bool:
 def _check_owner(host: Host, name: str, text: str) -> None:
     if text and not _is_ours(host, text):
         raise Conflict(
-            f"{unit_path(name)} is not of a pod in {host.paths.data}",
+            f"{unit_path(host, name)} is not of a pod in {host.paths.data}",
             "give the pod another name, or remove the unit",
             where="name",
         )
@@ -222,8 +222,8 @@ def _digest(body: str) -> str:
     return sha256(body.encode()).hexdigest()[:16]
 
 
-def _is_enabled(name: str) -> bool:
-    return os.path.islink(f"{UNIT_DIR}/multi-user.target.wants/{unit_name(name)}")
+def _is_enabled(host: Host, name: str) -> bool:
+    return os.path.islink(f"{host.paths.units}/multi-user.target.wants/{unit_name(name)}")
 
 
 def _quoted(word: str) -> str:

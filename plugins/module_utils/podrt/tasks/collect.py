@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import time
-
 from ..errors import PodError
 from ..host.files import disk_usage_if_any
 from ..pod.lifecycle import PodState, locate
@@ -40,7 +38,7 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     )
     done = _collect_pods(host, policy, check=check)
     if options.boolean("images", False):
-        older_than = time.time() - options.integer("image_grace_period", 86400)
+        older_than = host.clock.time() - options.integer("image_grace_period", 86400)
         with keeping(_outcome(done).to_json(), "cannot collect images"):
             stored = _collect_store(host, older_than, done.pods if check else (), check=check)
         done = _Collected(

@@ -133,7 +133,7 @@ def _await_end(host: Host, pod: Pod, options: Fields, result: dict[str, object])
     from ..stage0.start import wait
 
     limit = options.integer("wait_timeout", 300)
-    ended = wait(pod, float(limit))
+    ended = wait(host, pod, float(limit))
     after = read_status(pod)
     name, shown = after.name, pod_result(after)
     add_output(host, shown, options.integer("tail", 20))

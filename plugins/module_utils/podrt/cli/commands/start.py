@@ -12,7 +12,6 @@ import _signal
 from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
 from ...host.files import held, write_atomically
-from ...host.host import runs_systemd
 from ...pod import documents, filter_files, lookup
 from ...pod.lifecycle import PodState, open_pod
 from ...pod.names import is_uuid
@@ -52,7 +51,7 @@ def run_prepared(call: Call) -> int:
 
 def _unit_of(call: Call, pod: Pod) -> str:
     """The name of a pod that its unit would start, "" where nothing but this would."""
-    if not runs_systemd():
+    if not call.host.runs_systemd:
         return ""
     from ...stage0 import units
     from ...stage0.gc import name_of
@@ -81,7 +80,7 @@ def start(call: Call) -> int:
     if is_own_process(name):
         return _start_here(call, name)
     with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
-        status = _start_unit(call, name) if runs_systemd() else _start_here(call, name)
+        status = _start_unit(call, name) if call.host.runs_systemd else _start_here(call, name)
         lock.remove()
         return status
 

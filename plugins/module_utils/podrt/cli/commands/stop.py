@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from ...errors import Conflict, HostFailure, PodError
-from ...host.host import runs_systemd
 from ...pod.lifecycle import PodState
 from ..podargs import alone_with, name_meant, resolve, some_arguments
 from ..running import leaving_failure
@@ -55,7 +54,7 @@ def _stop(call: Call, pod: Pod) -> None:
 
 def _stop_unit(call: Call, pod: Pod) -> bool:
     """Have systemd stop a pod that is a unit, so that it knows; whether the pod is one."""
-    if not runs_systemd():
+    if not call.host.runs_systemd:
         return False
     from ...stage0 import start, units
     from ...stage0.gc import name_of
@@ -63,7 +62,7 @@ def _stop_unit(call: Call, pod: Pod) -> bool:
     name = name_of(pod)
     if not start.is_unit(call.host, pod, name):
         return False
-    units.stop(name, wait=False)
+    units.stop(call.host, name, wait=False)
     return True
 
 

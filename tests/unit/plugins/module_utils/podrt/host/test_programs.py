@@ -11,7 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    HostFailure,
+    Unsupported,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import programs
 
 SH = "/bin/sh"
@@ -20,6 +23,12 @@ SH = "/bin/sh"
 def test_what_a_program_leaves_is_its_status_and_what_it_printed() -> None:
     done = programs.run((SH, "-c", "cat; echo bad >&2; exit 3"), stdin=b"given")
     assert (done.status, done.stdout, done.complaint) == (3, b"given", "bad")
+
+
+def test_a_program_is_named_by_its_path_or_looked_for_by_its_name() -> None:
+    assert programs.run(("sh", "-c", "echo $0")).stdout == f"{programs.find('sh')}\n".encode()
+    with pytest.raises(Unsupported, match='the program "no-such-program" is not installed'):
+        programs.run(("no-such-program",))
 
 
 def test_a_program_that_was_killed_has_the_status_that_shells_give() -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A data directory whose pods nothing runs: in place of stage1's entries stands what does to directories what they do.
+"""In place of the processes that run pods stands what does to directories what the entries of stage1 do.
 
 A pod that "runs" is one whose lock is held here. Needs neither root nor the kernel's help.
 """
@@ -9,49 +9,36 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
-    ACIdentifier,
-    ACName,
-    ImageID,
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Conflict,
+    HostFailure,
+    NotFound,
+    PodError,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import (
-    PodManifest,
-    RuntimeApp,
-    RuntimeImage,
-)
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import PodError
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.programs import Completed
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
     documents,
     failure,
     lifecycle,
-    lookup,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    Built,
-    Preparation,
-    SourceImage,
-)
 
-ID = ImageID("sha512-" + "ab" * 32)
-IMAGE = RuntimeImage(ID, ACIdentifier("example.com/a"))
-TREE = "deps-sha512-lab"
+# No process has these.
+_FIRST_PID = 1 << 22
+_STAGES = {"run-prepared": "start", "rehearse": "rehearse", "stop": "stop", "stage1-gc": "gc", "mend": "run"}
 
 
 class FakeStage1:
     """What host.programs is in these tests.
 
-    calls: verbs and UUIDs, in order. failing: verbs that fail, with what they say. leaving: verbs that fail once, with
-    the error and its stage that they leave in the pod's directory. ending: how the app of the next pod that is run ends
-    at once: its status, and words beside it.
+    calls: verbs and UUIDs, in order. failing: verbs that fail, with what they print. leaving: verbs that fail once,
+    with the error and stage that they leave in the pod's directory. late: verbs that fail once when all is done, having
+    taken too long. ending: how the app of the next pod that is run ends at once: its status, and words beside it. deaf:
+    pods that end only by force. immortal: pods that not even that ends. holding: pods that have links, groups and rules
+    of the host. wrong: what must not happen, as it happened. tell_end: hears of each pod whose PID 1 has died.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -59,98 +46,148 @@ class FakeStage1:
         self.calls: list[tuple[str, str]] = []
         self.failing: dict[str, str] = {}
         self.leaving: dict[str, tuple[PodError, str]] = {}
+        self.late: set[str] = set()
         self.ending: tuple[int, str] | None = None
+        self.deaf: set[str] = set()
+        self.immortal: set[str] = set()
+        self.holding: set[str] = set()
+        self.wrong: list[str] = []
+        self.tell_end: Callable[[str], None] = lambda _uuid: None
         self._held: dict[str, Pod] = {}
+        self._apps: dict[str, list[str]] = {}
+        self._pids: dict[str, int] = {}
 
-    def __call__(self, argv: Sequence[str], **_limits: object) -> Completed:
-        words = [word for word in argv if not word.startswith("-")]
-        verb, uuid = words[-2], words[-1]
+    def __call__(self, argv: Sequence[str]) -> Completed:
+        verb, uuid = [word for word in argv if not word.startswith("-")][-2:]
+        return self.call(verb, uuid, force="--force" in argv)
+
+    def call(self, verb: str, uuid: str, *, force: bool = False) -> Completed:
+        """What an entry does and leaves."""
         self.calls.append((verb, uuid))
+        try:
+            self._enter(verb, uuid, force=force)
+        except PodError as err:
+            with lifecycle.open_pod(self.paths, uuid) as pod:
+                failure.leave(pod.dir, err, _STAGES[verb])
+            return Completed(254, b"", b"stage1: for people\n")
         if verb in self.failing:
             return Completed(1, b"", f"stage1: {self.failing[verb]}\n".encode())
         if verb in self.leaving:
             with lifecycle.open_pod(self.paths, uuid) as pod:
                 failure.leave(pod.dir, *self.leaving.pop(verb))
             return Completed(254, b"", b"stage1: for people\n")
-        {"run-prepared": self.run, "stop": self.end}.get(verb, _nothing)(uuid)
+        if verb in self.late:
+            self.late.discard(verb)
+            raise HostFailure(f"podctl {verb} was killed: it has not ended in time")
         return Completed(0, b"", b"")
 
-    def run(self, uuid: str) -> None:
-        """The pod runs from now on."""
+    @property
+    def running(self) -> set[str]:
+        """The pods that run."""
+        return set(self._held)
+
+    @property
+    def descriptors(self) -> set[int]:
+        """What the pods that run have open."""
+        return {pod.fd for pod in self._held.values()}
+
+    def pid_of(self, uuid: str) -> int:
+        """The first process of a pod that runs or has run."""
+        return self._pids.setdefault(uuid, _FIRST_PID + len(self._pids))
+
+    def _enter(self, verb: str, uuid: str, *, force: bool) -> None:
+        """What a verb does; one that fails does nothing, but for a start, which fails halfway."""
+        fails = verb in self.failing or verb in self.leaving
+        if verb == "run-prepared":
+            self.run(uuid, fails=fails)
+        elif verb == "stop" and not fails and uuid not in self.immortal and (force or uuid not in self.deaf):
+            self.finish(uuid)
+        elif verb == "stage1-gc" and not fails:
+            self._take_down(uuid)
+
+    def run(self, uuid: str, *, fails: bool = False) -> None:
+        """The pod runs from now on, or has come as far as where what it needs of the host is made."""
         pod = lifecycle.open_pod(self.paths, uuid)
-        assert pod.lock()
+        if not pod.lock():
+            pod.close()
+            if not fails:
+                raise Conflict(f'pod "{uuid}" is not prepared')
+            return
         pod.move("run")
+        self.holding.add(uuid)
+        self._apps[uuid] = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
+        self._check_complete(pod)
+        if fails:
+            pod.close()
+            return
+        self._check_alone(pod)
         self._held[uuid] = pod
+        self._leave_traces(pod)
         if self.ending:
             (status, words), self.ending = self.ending, None
-            pathlib.Path(pod.dir.app_end("web")).write_text(words)
-            pathlib.Path(pod.dir.app_status("web")).write_text(str(status))
+            self.fail_app(uuid, status, words)
             self.end(uuid)
 
+    def adopt(self, uuid: str) -> None:
+        """The pod runs: so it was when this copy of its directory was made."""
+        pod = lifecycle.open_pod(self.paths, uuid)
+        if not pod.lock():
+            raise AssertionError(uuid)
+        self._held[uuid] = pod
+
+    def finish(self, uuid: str, status: int = 0) -> None:
+        """Its apps have ended, all with one status."""
+        if uuid in self._held:
+            pod = self._held[uuid]
+            for app in self._apps[pod.uuid]:
+                pathlib.Path(pod.dir.app_status(app)).write_text(str(status))
+            self.end(uuid)
+
+    def fail_app(self, uuid: str, status: int, words: str = "") -> None:
+        """Its first app has ended so, and the others are about to."""
+        pod = self._held[uuid]
+        app = self._apps[uuid][0]
+        pathlib.Path(pod.dir.app_end(app)).write_text(words)
+        pathlib.Path(pod.dir.app_status(app)).write_text(str(status))
+
     def end(self, uuid: str) -> None:
-        """Its PID 1 has died."""
-        self._held.pop(uuid).close()
+        """Its PID 1 has died, if it had not yet, and has told of nothing."""
+        if uuid in self._held:
+            self._held.pop(uuid).close()
+            self.tell_end(uuid)
 
     def close(self) -> None:
+        """No pod runs any more."""
         for uuid in list(self._held):
             self.end(uuid)
 
+    def _take_down(self, uuid: str) -> None:
+        if uuid in self._held:
+            self.wrong.append(f"taken down while it runs: {uuid}")
+        self.holding.discard(uuid)
 
-def _nothing(_uuid: str) -> None:
-    return None
+    def _check_complete(self, pod: Pod) -> None:
+        """Raise NotFound unless all is there that a start needs."""
+        for app in self._apps[pod.uuid]:
+            for path in (pod.dir.app_lower(app), pod.dir.app_stage2_manifest(app), pod.dir.app_root(app)):
+                if not os.path.exists(path):
+                    pod.close()
+                    raise NotFound(f"there is no {path}")
 
+    def _check_alone(self, pod: Pod) -> None:
+        name = documents.read_outline(pod.dir).name
+        for other in self._held.values():
+            if name and documents.read_outline(other.dir).name == name:
+                self.wrong.append(f"two pods of one name run: {other.uuid} and {pod.uuid}")
 
-class Stage0Lab:
-    """The pods of a test."""
-
-    def __init__(self, base: pathlib.Path) -> None:
-        self.paths = Paths(data=f"{base}/data", local_config=f"{base}/etc", system_config=f"{base}/lib")
-        self.stage1 = FakeStage1(self.paths)
-        self.host = Host(self.paths, "amd64", f"{base}/runtime", "/usr/bin/python3", self.stage1)
-        self.lower = base / "lower"
-        self.lower.mkdir()
-
-    def make(self, name: str, state_dir: str = "prepared", *, means: bool = True, args: str = "/x") -> str:
-        """A pod in one of the directories of the life cycle; what is in run does not run unless it is started."""
-        with lifecycle.create(self.paths) as pod:
-            documents.write_manifest(pod.dir, manifest(args))
-            documents.write_runspec(pod.dir, RunSpec(name=name))
-            _write_app(pod, self.lower)
-            pod.move(state_dir)
-        if means:
-            lookup.set_name(self.paths, name, pod.uuid)
-        return pod.uuid
-
-    def running(self, name: str, *, means: bool = True, args: str = "/x") -> str:
-        """A pod that runs."""
-        uuid = self.make(name, means=means, args=args)
-        self.stage1.run(uuid)
-        return uuid
-
-    def state(self, uuid: str) -> str:
-        with lifecycle.open_pod(self.paths, uuid) as pod:
-            return pod.state().value
-
-    def meant(self, name: str) -> str | None:
-        return lookup.uuid_of_name(self.paths, name)
-
-    def uuids(self) -> set[str]:
-        return {pod.uuid for pod in lifecycle.walk(self.paths)}
-
-
-def manifest(args: str = "/x") -> PodManifest:
-    return PodManifest((RuntimeApp(ACName("web"), IMAGE, App((args,), "0", "0")),))
-
-
-def preparation(name: str, args: str = "/x") -> Preparation:
-    source = SourceImage(ID, ImageManifest(ACIdentifier("example.com/a")))
-    return Preparation(Built(manifest(args)), RunSpec(name=name), (source,))
-
-
-def _write_app(pod: Pod, lower: pathlib.Path) -> None:
-    info = pathlib.Path(pod.dir.app_info("web"))
-    info.mkdir(parents=True)
-    (info / "manifest").write_text('{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/a"}')
-    (info / "treeStoreID").write_text(TREE)
-    (info / "lower").write_text(str(lower))
-    os.makedirs(pod.dir.statuses)
+    def _leave_traces(self, pod: Pod) -> None:
+        """All apps have started, and each has written to its root and said something."""
+        os.makedirs(pod.dir.statuses, exist_ok=True)
+        os.makedirs(pod.dir.logs, exist_ok=True)
+        os.symlink("ready", pod.dir.supervisor_status)
+        pathlib.Path(pod.dir.pid).write_text(f"{self.pid_of(pod.uuid)}\n")
+        for app in self._apps[pod.uuid]:
+            upper = pathlib.Path(pod.dir.overlay("tree", app)[0])
+            upper.mkdir(parents=True, exist_ok=True)
+            with (upper / "runs").open("a") as file:
+                file.write("one\n")

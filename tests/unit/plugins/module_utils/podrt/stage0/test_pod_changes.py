@@ -27,7 +27,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.pod_c
     StartPod,
     StopPod,
 )
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
     preparation,
 )

@@ -37,7 +37,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.swap 
     watch,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run import failure
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
     preparation,
 )
@@ -158,7 +158,7 @@ def test_a_pod_that_is_killed_is_not_up(stage0: Stage0Lab) -> None:
         lifecycle.open_pod(stage0.paths, uuid) as pod,
         pytest.raises(AppFailed, match="was killed within 5 seconds"),
     ):
-        watch(pod, "web", 5)
+        watch(stage0.host, pod, "web", 5)
 
 
 def test_a_pod_that_stays_up_takes_the_place_of_the_old_one(stage0: Stage0Lab) -> None:

@@ -21,13 +21,12 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 impor
 SPEC = RunSpec("web", stop_timeout=7)
 
 
-def host(data: str = "/var/lib/pods") -> Host:
-    return Host(Paths(data=data), "amd64", "/srv/runtime", "/usr/bin/python3")
+def host(data: str, unit_dir: pathlib.Path) -> Host:
+    return Host(Paths(data=data, units=str(unit_dir)), "amd64", "/srv/runtime", "/usr/bin/python3")
 
 
 @pytest.fixture
-def unit_dir(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    monkeypatch.setattr(units, "UNIT_DIR", str(tmp_path / "system"))
+def unit_dir(tmp_path: pathlib.Path) -> pathlib.Path:
     (tmp_path / "system" / "multi-user.target.wants").mkdir(parents=True)
     return tmp_path / "system"
 
@@ -40,19 +39,20 @@ def pod(tmp_path: pathlib.Path) -> Iterator[lifecycle.Pod]:
 
 
 @pytest.mark.parametrize("data", ["/var/lib/pods", '/srv/my pods/100% "real"/$HOME/back\\slash'])
-def test_a_unit_starts_its_pod_from_its_own_directories(data: str) -> None:
+def test_a_unit_starts_its_pod_from_its_own_directories(data: str, unit_dir: pathlib.Path) -> None:
+    here = host(data, unit_dir)
     unit = configparser.ConfigParser(interpolation=None, comment_prefixes=("#",))
     unit.optionxform = str  # type: ignore[assignment, method-assign]
-    unit.read_string(units.unit_text(host(data), SPEC))
+    unit.read_string(units.unit_text(here, SPEC))
     words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(unit["Service"]["ExecStart"])]
-    assert words == [*host(data).podctl, "start", "web"]
+    assert words == [*here.podctl, "start", "web"]
     assert unit["Service"]["TimeoutStopSec"] == "17"
     assert unit["Service"]["PIDFile"] == "/run/pods/pids/web.pid"
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
 def test_a_unit_is_absent_as_described_edited_or_outdated(unit_dir: pathlib.Path, pod: lifecycle.Pod) -> None:
-    here = host(pod.paths.data)
+    here = host(pod.paths.data, unit_dir)
     assert str(units.look(here, pod)) == "absent"
     text, file = units.unit_text(here, SPEC), unit_dir / "pod-web.service"
     file.write_text(text)
@@ -66,13 +66,14 @@ def test_a_unit_is_absent_as_described_edited_or_outdated(unit_dir: pathlib.Path
 
 
 def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path, pod: lifecycle.Pod) -> None:
-    (unit_dir / "pod-web.service").write_text(units.unit_text(host("/srv/other"), SPEC))
-    assert not units.is_installed(host(pod.paths.data), "web")
+    here = host(pod.paths.data, unit_dir)
+    (unit_dir / "pod-web.service").write_text(units.unit_text(host("/srv/other", unit_dir), SPEC))
+    assert not units.is_installed(here, "web")
     with pytest.raises(Conflict, match="is not of a pod in"):
-        units.look(host(pod.paths.data), pod)
+        units.look(here, pod)
     (unit_dir / "pod-web.service").write_text("[Unit]\nDescription=by hand\n")
     with pytest.raises(Conflict):
-        units.install(host(pod.paths.data), pod, boot=True)
+        units.install(here, pod, boot=True)
     assert (unit_dir / "pod-web.service").read_text() == "[Unit]\nDescription=by hand\n"
 
 
@@ -81,9 +82,9 @@ def test_a_unit_written_for_a_link_to_the_data_directory_is_of_that_directory(
     unit_dir: pathlib.Path, pod: lifecycle.Pod, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "link").symlink_to("data")
-    older = host(str(tmp_path / "link"))
+    older = host(str(tmp_path / "link"), unit_dir)
     (unit_dir / "pod-web.service").write_text(units.unit_text(older, SPEC))
-    here = host(pod.paths.data)
+    here = host(pod.paths.data, unit_dir)
     assert units.is_installed(here, "web")
     assert units.look(here, pod).text == "outdated"
-    assert not units.is_installed(host(str(tmp_path / "other")), "web")
+    assert not units.is_installed(host(str(tmp_path / "other"), unit_dir), "web")

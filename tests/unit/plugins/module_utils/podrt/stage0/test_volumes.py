@@ -23,7 +23,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import volumes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Outcome, converge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.volumes import VolumeSpec
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     manifest,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.test_gc import (

@@ -13,7 +13,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.status import PodStatus
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.info import gather
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
 )
 

@@ -16,7 +16,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle, lookup
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.names import PodName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import run
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakestage1 import (
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
 )
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What a kernel answers that has nothing but what a test gives it, and a clock that waits for nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.overlayfs import why_no_overlay
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import changed_limits
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.strays import find_strays
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.drift import is_process
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.preflight import is_bound
+
+
+class FakeKernel:
+    """What host.ask is in these tests. answers: by question. asked: the questions, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[Callable[..., Any]] = []
+        self.answers: dict[Callable[..., Any], Any] = {
+            host_facts: HostFacts(),
+            why_no_overlay: "",
+            is_bound: False,
+            find_drift: Drift(),
+            changed_limits: (),
+            find_strays: (),
+            is_process: True,
+        }
+
+    def __call__(self, question: Callable[..., Any], *_args: Any, **_named: Any) -> Any:
+        self.asked.append(question)
+        answer = self.answers[question]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class FakeClock:
+    """What host.clock is in these tests: it goes on when something waits, and by then due things happen.
+
+    passed: the seconds that have been waited for so far.
+    """
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self._due: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        """Files are as old as they are, and what has been waited for in addition."""
+        return time.time() + self.passed
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def sleep(self, seconds: float, /) -> None:
+        end = self.passed + seconds
+        while self._due and self._due[0][0] <= end:
+            self.passed, happens = self._due.pop(0)
+            happens()
+        self.passed = end
+
+    def after(self, seconds: float, happens: Callable[[], object]) -> None:
+        """Something that happens in so many seconds."""
+        self._due = sorted([*self._due, (self.passed + seconds, happens)], key=lambda due: due[0])
