@@ -8,9 +8,10 @@ files that the old one had: its roots, its empty volumes, its logs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
-from ..errors import AppFailed, PodError, known
+from ..errors import AppFailed, NotFound, PodError, known
 from ..host.files import remove_tree
 from ..pod import documents, failure, lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -163,6 +164,8 @@ def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_ru
     tell_last_words(host, new, err)
     err.facts["rolled_back"] = False
     try:
+        # As long as the name means the new one: it is found by it if this process is killed, and its unit stops it.
+        _end(host, new)
         lookup.set_name(host.paths, name, old.uuid)
         clear(host, new)
         if was_running and old.state() is not PodState.RUNNING:
@@ -176,14 +179,22 @@ def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_ru
         err.message += f"; bringing the old pod back failed as well: {second}"
 
 
+def _end(host: Host, uuid: str) -> None:
+    with contextlib.suppress(NotFound), open_pod(host.paths, uuid) as pod:
+        start.stop(host, pod)
+
+
 def _again(host: Host, name: str, old: Pod) -> str:
-    """Run a pod that was stopped, as a new one on the same files; its UUID."""
+    """Run a pod that was stopped, as a new one on the same files; its UUID.
+
+    The name means it once it has them: with a part of them it could not start.
+    """
     with reprepare(host, old) as prepared:
         fresh = prepared.uuid
-    lookup.set_name(host.paths, name, fresh)
     with open_pod(host.paths, fresh) as pod:
         for member in _FILES:
             _hand_over(f"{old.dir.path}/{member}", f"{pod.dir.path}/{member}")
+        lookup.set_name(host.paths, name, fresh)
         start.start(host, pod, boot=None)
     clear(host, old.uuid)
     return fresh

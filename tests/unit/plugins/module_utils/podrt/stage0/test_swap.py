@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,6 +30,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.pod_c
     StartPod,
     StopPod,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.start import start, start_again
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.swap import (
     StartUp,
     bring_up,
@@ -37,6 +38,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.swap 
     watch,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run import failure
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0 import faults
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
     preparation,
@@ -151,21 +153,88 @@ def test_a_new_pod_that_does_not_stay_up_brings_the_old_one_back(
     assert stage0.state(str(stage0.meant("web"))) == "running"
 
 
-def test_a_pod_that_is_killed_is_not_up(stage0: Stage0Lab) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "after", "happens", "expected"),
+    [
+        (0, 0, "killed", ""),
+        (5, 0, "killed", "was killed within 5 seconds"),
+        (5, 4.9, "killed", "was killed within 5 seconds"),
+        (5, 5.1, "killed", ""),
+        (5, 4.9, "failed", "has ended with status 3"),
+        (5, 5.1, "failed", ""),
+        (5, 4.9, "ended", "has ended within 5 seconds, with status 0"),
+        (5, 5.1, "ended", ""),
+    ],
+)
+def test_a_pod_is_up_when_it_has_stayed_so_for_its_time(
+    stage0: Stage0Lab, seconds: float, after: float, happens: str, expected: str
+) -> None:
     uuid = stage0.running("web")
-    stage0.stage1.end(uuid)
-    with (
-        lifecycle.open_pod(stage0.paths, uuid) as pod,
-        pytest.raises(AppFailed, match="was killed within 5 seconds"),
-    ):
-        watch(stage0.host, pod, "web", 5)
+    things: dict[str, Callable[[], None]] = {
+        "killed": lambda: stage0.stage1.end(uuid),
+        "failed": lambda: stage0.stage1.fail_app(uuid, 3),
+        "ended": lambda: stage0.stage1.finish(uuid),
+    }
+    stage0.clock.after(after, things[happens])
+    with lifecycle.open_pod(stage0.paths, uuid) as pod:
+        if not expected:
+            return watch(stage0.host, pod, "web", seconds)
+        stage0.clock.sleep(0)
+        with pytest.raises(AppFailed, match=expected):
+            watch(stage0.host, pod, "web", seconds)
+    assert stage0.clock.passed == pytest.approx(after, abs=0.1)
+    return None
 
 
 def test_a_pod_that_stays_up_takes_the_place_of_the_old_one(stage0: Stage0Lab) -> None:
     old, new = stage0.running("web"), stage0.make("web", means=False)
     with lifecycle.open_pod(stage0.paths, old) as pod:
-        swap(stage0.host, "web", pod, new, StartUp(True, 0.1))
+        swap(stage0.host, "web", pod, new, StartUp(True, 2))
     assert (stage0.state(new), stage0.meant("web"), stage0.uuids()) == ("running", new, {new})
+    assert stage0.clock.passed == pytest.approx(2, abs=0.1)
+
+
+def killed_anywhere(lab: Stage0Lab, task: Callable[[], object]) -> Iterator[faults.Place]:
+    """Kill a task at each of its places, each time from the same beginning."""
+    lab.host = lab.host.replace(programs=faults.Door(lab.programs))
+    again, counted = lab.save(), faults.Faults()
+    faults.attempt(task, counted, lambda: lab.stage1.descriptors)
+    for number in faults.numbers_of_places(counted.places, 4):
+        again()
+        faults.attempt(task, faults.Faults(number, faults.KILLED), lambda: lab.stage1.descriptors)
+        yield counted.places[number - 1]
+
+
+@pytest.mark.finding("heart-1")
+def test_a_task_that_is_killed_while_it_goes_back_leaves_no_pod_that_runs_without_its_name(
+    stage0: Stage0Lab,
+) -> None:
+    old, new = stage0.running("web"), stage0.make("web", means=False)
+
+    def task() -> None:
+        stage0.stage1.late.add("run-prepared")  # reported as a failure, though the new one runs
+        with lifecycle.open_pod(stage0.paths, old) as pod:
+            swap(stage0.host, "web", pod, new, StartUp(True))
+
+    for place in killed_anywhere(stage0, task):
+        assert stage0.stage1.running <= {stage0.meant("web")}, place
+
+
+@pytest.mark.finding("heart-2")
+def test_a_task_that_is_killed_while_it_goes_back_leaves_a_pod_that_can_be_started(stage0: Stage0Lab) -> None:
+    old, new = stage0.running("web"), stage0.make("web", means=False)
+
+    def task() -> None:
+        stage0.stage1.leaving["run-prepared"] = of_kind("not-found", "why"), "start"
+        with lifecycle.open_pod(stage0.paths, old) as pod:
+            swap(stage0.host, "web", pod, new, StartUp(True))
+
+    for place in killed_anywhere(stage0, task):
+        stage0.settle()
+        if not stage0.stage1.running:
+            with start_again(stage0.host, "web") as pod:
+                start(stage0.host, pod, boot=True)
+        assert stage0.stage1.running == {stage0.meant("web")}, place
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["nothing is asked for", "nothing ran"])
