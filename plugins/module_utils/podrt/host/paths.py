@@ -113,6 +113,10 @@ class Paths(Value):
         """One file a named pod that a service manager watches, holding the PID of its supervisor."""
         return f"{self.run}/pids"
 
+    def unread_unit(self, pod_name: str) -> str:
+        """There as long as the unit of a named pod has changed and systemd may not have read it; a boot reads all."""
+        return f"{self.pid_files}/{pod_name}.unread"
+
     @property
     def config_dirs(self) -> tuple[str, ...]:
         """Configuration directories, lowest priority first."""

@@ -9,11 +9,12 @@ prepared with, and is enabled as long as the pod is to run after a boot.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ..errors import Conflict, HostFailure
 from ..host.digests import sha256
-from ..host.files import write_atomically
+from ..host.files import OPEN_DIR, make_dirs, write_atomically, write_new
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
@@ -58,7 +59,7 @@ WantedBy=multi-user.target
 
 
 class UnitStatus(Value):
-    """What a pod's unit is. text: absent, as described, outdated (an older release wrote it) or edited."""
+    """What a pod's unit is. text: absent, as described, not loaded, outdated (an older release wrote it) or edited."""
 
     text: str
     enabled: bool
@@ -99,7 +100,10 @@ def look(host: Host, pod: Pod) -> UnitStatus:
     if not found:
         return UnitStatus("absent", False)
     _check_owner(host, outline.name, found)
-    text = "as described" if found == unit_text(pinned(host, pod), outline) else _how_changed(found)
+    if found != unit_text(pinned(host, pod), outline):
+        text = _how_changed(found)
+    else:
+        text = "not loaded" if _is_unread(host, outline.name) else "as described"
     return UnitStatus(text, _is_enabled(host, outline.name))
 
 
@@ -118,9 +122,10 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
     found = _read(host, runspec.name)
     _check_owner(host, runspec.name, found)
     text = unit_text(pinned(host, pod), runspec)
-    if found != text:
+    if found != text or _is_unread(host, runspec.name):
+        _mark_unread(host, runspec.name)
         write_atomically(unit_path(host, runspec.name), text.encode(), _MODE)
-        systemctl(host, "daemon-reload")
+        _reload(host, runspec.name)
     if boot is not None and boot != _is_enabled(host, runspec.name):
         systemctl(host, "--quiet", "enable" if boot else "disable", unit_name(runspec.name))
 
@@ -153,12 +158,14 @@ def is_own_process(name: str) -> bool:
 
 def remove(host: Host, name: str) -> None:
     """Stop and disable the unit of a pod of this data directory and remove its file; what is missing is fine."""
-    if not is_installed(host, name):
+    if is_installed(host, name):
+        seconds = _stop_seconds(host, name)
+        systemctl(host, "--quiet", "disable", "--now", unit_name(name), check=False, seconds=seconds)
+        _mark_unread(host, name)
+        os.unlink(unit_path(host, name))
+    elif not _is_unread(host, name):
         return
-    seconds = _stop_seconds(host, name)
-    systemctl(host, "--quiet", "disable", "--now", unit_name(name), check=False, seconds=seconds)
-    os.unlink(unit_path(host, name))
-    systemctl(host, "daemon-reload")
+    _reload(host, name)
     systemctl(host, "reset-failed", unit_name(name), check=False)
 
 
@@ -173,6 +180,23 @@ def systemctl(host: Host, *words: str, check: bool = True, seconds: float = _PAT
 
 def _systemctl(host: Host, *words: str, seconds: float) -> Completed:
     return host.programs(("systemctl", *words), seconds=seconds, called=f"systemctl {' '.join(words)}")
+
+
+def _mark_unread(host: Host, name: str) -> None:
+    """Say that systemd is about to know less of a unit than is in its file, should this process not live to tell it."""
+    make_dirs(host.paths.pid_files, OPEN_DIR)
+    write_new(host.paths.unread_unit(name), b"")
+
+
+def _is_unread(host: Host, name: str) -> bool:
+    return os.path.exists(host.paths.unread_unit(name))
+
+
+def _reload(host: Host, name: str) -> None:
+    """Have systemd read all units."""
+    systemctl(host, "daemon-reload")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(host.paths.unread_unit(name))
 
 
 def _stop_seconds(host: Host, name: str) -> float:

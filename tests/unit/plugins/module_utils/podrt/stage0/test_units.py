@@ -5,18 +5,28 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import pathlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import canonical_json
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import write_new
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import units
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0 import faults
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakesystemd import (
+    FakeSystemd,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
+    Stage0Lab,
+)
 
 SPEC = RunSpec("web", stop_timeout=7)
 
@@ -88,3 +98,72 @@ def test_a_unit_written_for_a_link_to_the_data_directory_is_of_that_directory(
     assert units.is_installed(here, "web")
     assert units.look(here, pod).text == "outdated"
     assert not units.is_installed(host(str(tmp_path / "other"), unit_dir), "web")
+
+
+class TestLoaded:
+    """systemd knows a unit as it is, even if what changed it was killed before it could say so."""
+
+    @pytest.fixture
+    def systemd(self, stage0: Stage0Lab) -> FakeSystemd:
+        stage0.host = stage0.host.replace(programs=faults.Door(stage0.programs))
+        return stage0.boot()
+
+    @staticmethod
+    def install(lab: Stage0Lab, uuid: str, trouble: faults.Faults) -> None:
+        with (
+            contextlib.suppress(faults.Killed),
+            faults.watched(trouble),
+            lifecycle.open_pod(lab.paths, uuid) as pod,
+        ):
+            units.install(lab.host, pod, boot=None)
+
+    @staticmethod
+    def effects(install: Callable[[faults.Faults], None]) -> int:
+        """The number of the effect that has systemd read all units."""
+        counted = faults.Faults()
+        install(counted)
+        return [what for what, _lines in counted.places].index("before systemctl daemon-reload") + 1
+
+    @pytest.mark.finding("heart-4")
+    def test_a_unit_that_was_written_and_not_read_is_read_when_it_is_next_looked_at(
+        self, stage0: Stage0Lab, systemd: FakeSystemd
+    ) -> None:
+        uuid = stage0.make("web")
+        self.install(stage0, uuid, faults.Faults())
+        longer = stage0.make("web")
+        with lifecycle.open_pod(stage0.paths, longer) as pod:
+            write_new(pod.dir.runspec, canonical_json(RunSpec("web", stop_timeout=77).to_json()))
+        again = stage0.save()
+        number = self.effects(lambda trouble: self.install(stage0, longer, trouble))
+        again()
+        self.install(stage0, longer, faults.Faults(number, faults.KILLED))
+        path = pathlib.Path(units.unit_path(stage0.host, "web"))
+        assert "TimeoutStopSec=87" in path.read_text()
+        assert systemd.loaded["pod-web.service"] != path.read_text()
+        with lifecycle.open_pod(stage0.paths, longer) as pod:
+            assert str(units.look(stage0.host, pod)) == "disabled, not loaded"
+        self.install(stage0, longer, faults.Faults())
+        assert systemd.loaded["pod-web.service"] == path.read_text()
+        with lifecycle.open_pod(stage0.paths, longer) as pod:
+            assert str(units.look(stage0.host, pod)) == "disabled"
+
+    def test_a_unit_that_is_gone_is_forgotten_when_it_is_next_removed(
+        self, stage0: Stage0Lab, systemd: FakeSystemd
+    ) -> None:
+        uuid = stage0.make("web")
+        self.install(stage0, uuid, faults.Faults())
+        again = stage0.save()
+        number = self.effects(lambda trouble: self.remove(stage0, trouble))
+        again()
+        self.remove(stage0, faults.Faults(number, faults.KILLED))
+        assert set(systemd.loaded) == {"pod-web.service"}
+        self.remove(stage0, faults.Faults())
+        assert systemd.loaded == {}
+        calls = len(systemd.calls)
+        self.remove(stage0, faults.Faults())
+        assert len(systemd.calls) == calls
+
+    @staticmethod
+    def remove(lab: Stage0Lab, trouble: faults.Faults) -> None:
+        with contextlib.suppress(faults.Killed), faults.watched(trouble):
+            units.remove(lab.host, "web")
