@@ -17,8 +17,8 @@ import os
 import time
 from enum import Enum
 
-from ..errors import Conflict, HostFailure, NotFound
-from ..host.files import entries, make_dirs, rename_synced
+from ..errors import Conflict, HostFailure, NotFound, PodError
+from ..host.files import entries, make_dirs, remove_tree, rename_synced
 from ..host.locks import try_lock
 from ..host.paths import STATES
 
@@ -145,6 +145,20 @@ class Pod:
             raise HostFailure.of(f'cannot move pod "{self.uuid}" to {state_dir}', err) from err
         self.state_dir = state_dir
 
+    def discard(self) -> None:
+        """Remove a pod that was never started, and close the handle, which has the lock if any has.
+
+        What cannot be removed now is left to gc.
+        """
+        try:
+            self.state()  # a move that has failed may have moved it
+            self.move("garbage")
+            remove_tree(self.dir.path)
+        except (OSError, PodError):
+            return
+        finally:
+            self.close()
+
 
 def make_state_dirs(paths: Paths) -> None:
     """Make the six directories of the life cycle."""
@@ -164,12 +178,21 @@ def create(paths: Paths) -> Pod:
         raise HostFailure.of(
             "cannot create a pod", err, "run as root, or choose another data directory"
         ) from err
+    try:
+        _begin(pod)
+    except BaseException:
+        pod.discard()
+        raise
+    return pod
+
+
+def _begin(pod: Pod) -> None:
+    """From embryo to prepare, locked."""
     pod.detach()
     if not pod.lock():
-        raise Conflict(f'the new pod "{uuid}" is locked by another process', uuid=uuid)
+        raise Conflict(f'the new pod "{pod.uuid}" is locked by another process', uuid=pod.uuid)
     pod.move("prepare")
     os.close(os.open(pod.dir.created, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
-    return pod
 
 
 def new_uuid() -> str:

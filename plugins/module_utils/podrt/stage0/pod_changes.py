@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import Conflict, HostFailure, NotFound, PodError
+from ..errors import Conflict, HostFailure, NotFound
 from ..host.files import remove_tree, write_new
 from ..pod import documents, lookup
 from ..pod.lifecycle import locate, open_pod
@@ -12,7 +12,7 @@ from . import gc, start, units
 from .change import Change, at_stage
 from .entry import call
 from .networks import check_networks
-from .prepare import check_sources, commit, prepare, reprepare
+from .prepare import check_sources, commit, give_name, prepare, reprepare
 from .swap import StartUp, bring_up, clear, clear_others, swap
 
 TYPE_CHECKING = False
@@ -38,9 +38,10 @@ class CreatePod(Change):
         name = _required(self.wanted).runspec.name
         _check_unchanged(host, name, "")
         uuid = _prepare_new(host, self.wanted, "")
-        lookup.set_name(host.paths, name, uuid)
+        give_name(host, name, uuid)
         if self.running:
             bring_up(host, uuid, boot=self.boot)
+        clear_others(host, name, uuid)
 
 
 class ReplacePod(Change):
@@ -246,9 +247,5 @@ def _prepare_new(host: Host, wanted: Preparation | None, replaced: str) -> str:
     with at_stage("prepare", f'cannot prepare pod "{found.runspec.name}"'):
         _check(host, found, replaced)
         pod = prepare(host, found)
-        try:
-            commit(pod)
-        except (PodError, OSError):
-            clear(host, pod.uuid)
-            raise
+        commit(pod)
         return pod.uuid

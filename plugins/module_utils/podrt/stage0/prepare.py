@@ -11,12 +11,12 @@ import os
 
 from ..appc.fields import canonical_json
 from ..appc.volumes import HostVolume
-from ..errors import HostFailure, NotFound, PodError
-from ..host.files import make_dirs, remove_tree, write_new
+from ..errors import HostFailure, NotFound
+from ..host.files import make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
-from ..pod import documents, filter_files
+from ..pod import documents, filter_files, lookup
 from ..pod.filters import compile_filter
-from ..pod.lifecycle import create
+from ..pod.lifecycle import create, open_pod
 from ..store import index, trees
 from ..store.locks import adding
 
@@ -46,29 +46,33 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
                 on_created(pod.uuid)
             _write(host, pod, wanted)
         except BaseException:
-            discard(pod)
+            pod.discard()
             raise
     return pod
 
 
 def commit(pod: Pod) -> None:
-    """From prepare to prepared: everything is on disk, and the lock is let go."""
+    """From prepare to prepared: everything is on disk, and the lock is let go. What fails leaves nothing."""
     from ..host.syscalls import syncfs  # ctypes: a task with nothing to do does not need it
 
-    syncfs(pod.fd)
-    pod.move("prepared")
+    try:
+        syncfs(pod.fd)
+        pod.move("prepared")
+    except BaseException:
+        pod.discard()
+        raise
     pod.close()
 
 
-def discard(pod: Pod) -> None:
-    """Remove a pod that was never started. Its lock is held."""
+def give_name(host: Host, name: str, uuid: str) -> None:
+    """Let a name mean a pod that has just been prepared. Where that fails, nothing is left of the pod."""
     try:
-        pod.move("garbage")
-        remove_tree(pod.dir.path)
-    except (OSError, PodError):
-        return
-    finally:
-        pod.close()
+        lookup.set_name(host.paths, name, uuid)
+    except BaseException:
+        pod = open_pod(host.paths, uuid)
+        if pod.lock():
+            pod.discard()
+        raise
 
 
 def informed(pod: PodDir) -> tuple[str, ...]:
@@ -101,7 +105,7 @@ def reprepare(host: Host, old: Pod) -> Pod:
         try:
             _write_again(host, old, pod)
         except BaseException:
-            discard(pod)
+            pod.discard()
             raise
     commit(pod)
     return pod

@@ -14,7 +14,7 @@ from ..pod.lifecycle import PodState, open_pod
 from . import units
 from .change import at_stage
 from .entry import call, left
-from .prepare import reprepare
+from .prepare import give_name, reprepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _ready(host: Host, name: str, pod: Pod) -> Pod:
     if state is PodState.RUNNING:
         raise Conflict(f'pod "{name}" is running', "podctl stop it first", uuid=pod.uuid)
     new = reprepare(host, pod)
-    lookup.set_name(host.paths, name, new.uuid)
+    give_name(host, name, new.uuid)
     retire(host, pod)
     return open_pod(host.paths, new.uuid)
 

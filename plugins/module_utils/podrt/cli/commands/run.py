@@ -16,7 +16,7 @@ from ...pod import lookup
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, Preparation, SourceImage, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
-from ...stage0.prepare import commit, discard, informed
+from ...stage0.prepare import commit, informed
 from ...stage0.prepare import prepare as prepare_pod
 from ...store.index import list_ids
 from ...store.locks import adding
@@ -47,7 +47,7 @@ def run(call: Call) -> int:
     try:
         pod.move("run")
     except BaseException:
-        discard(pod)
+        pod.discard()
         raise
     return run_pod(call, pod, interactive=call.options.on("interactive"))
 
