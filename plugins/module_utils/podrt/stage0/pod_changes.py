@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..errors import Conflict, HostFailure, NotFound
 from ..host.files import remove_tree, write_new
 from ..pod import documents, lookup
-from ..pod.lifecycle import locate, open_pod
+from ..pod.lifecycle import PodState, locate, open_pod
 from . import gc, start, units
 from .change import Change, at_stage
 from .entry import call
@@ -122,7 +122,8 @@ class StopPod(Change):
             try:
                 start.stop(host, pod)
             except BaseException:
-                remove_tree(pod.dir.stopped)  # what becomes of the pod now is of its own doing
+                if pod.state() is PodState.RUNNING:
+                    remove_tree(pod.dir.stopped)  # what becomes of the pod now is of its own doing
                 raise
 
 

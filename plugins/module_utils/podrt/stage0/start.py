@@ -115,10 +115,14 @@ def stop(host: Host, pod: Pod) -> None:
 
 def _stop(host: Host, pod: Pod) -> None:
     outline = documents.read_outline(pod.dir)
-    if is_unit(host, pod, outline.name):
-        units.stop(host, outline.name)
-    else:
-        call(host, pod, "stop", pod.uuid)
+    try:
+        if is_unit(host, pod, outline.name):
+            units.stop(host, outline.name)
+        else:
+            call(host, pod, "stop", pod.uuid)
+    except PodError:
+        if pod.state() is PodState.RUNNING:
+            raise  # else it has ended, as it was to, whatever was wrong with the way
     if not _ended(host, pod, outline.stop_timeout + _KILL_SECONDS):
         call(host, pod, "stop", "--force", pod.uuid)
         if not _ended(host, pod, _KILL_SECONDS):

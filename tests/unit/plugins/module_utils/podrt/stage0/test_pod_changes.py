@@ -128,6 +128,16 @@ def test_a_pod_that_could_not_be_stopped_is_not_marked_as_stopped(stage0: Stage0
     assert stage0.state(uuid) == "exited"
 
 
+@pytest.mark.finding("heart-3")
+def test_a_pod_that_has_ended_when_its_stop_is_reported_as_too_late_was_stopped(stage0: Stage0Lab) -> None:
+    uuid = stage0.running("web")
+    stage0.stage1.late.add("stop")
+    StopPod("pod", (), "web", uuid).apply(stage0.host)
+    found = plan.find_named(stage0.host, "web")
+    assert found
+    assert (found.state.value, found.was_stopped) == ("exited", True)
+
+
 @pytest.mark.finding("review-B1")
 def test_a_pod_that_could_not_be_deleted_keeps_its_name_for_the_next_try(stage0: Stage0Lab) -> None:
     uuid = stage0.running("web")
