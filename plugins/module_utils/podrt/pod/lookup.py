@@ -110,12 +110,21 @@ def set_name(paths: Paths, name: str, uuid: str) -> None:
 
 
 def sweep(paths: Paths, before: float) -> None:
-    """Remove what was left of names that were being written, by whoever was killed meanwhile before that time."""
+    """Remove what a process that was killed before that time has left of names.
+
+    That is a name that it was about to write, or to forget since the pod is gone.
+    """
     for leaf in entries(paths.names):
         path = f"{paths.names}/{leaf}"
         with contextlib.suppress(FileNotFoundError):
-            if leaf.endswith(".tmp") and os.stat(path).st_mtime <= before:
+            if os.stat(path).st_mtime > before:
+                continue
+            if leaf.endswith(".tmp"):
                 os.unlink(path)
+                continue
+            uuid = _recorded(paths, leaf)
+            if uuid and locate(paths, uuid) is None:
+                drop_name(paths, leaf, uuid)
 
 
 def drop_name(paths: Paths, name: str, uuid: str) -> None:
