@@ -80,7 +80,7 @@ def ensure_pod(
 
         if not start:
             yield from _settle_unit(host, found, boot=False)
-        drift += _moved(found, start=start)
+        drift += _moved(found, start=start, completes=completes)
         yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes, min_uptime)
     else:
         unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
@@ -182,7 +182,7 @@ def _state_changes(
     """
     name, running = found.name, found.state is PodState.RUNNING
     subject, path, boot = f'pod "{name}"', f"pods.{name}.state", not completes
-    done = completes and _ended_well(found)
+    done = completes and _has_done_its_work(found)
     if state == "restarted" or (state == "started" and not done):
         yield from _settle_unit(host, found, boot=boot)
     elif not running or state == "stopped" or done:
@@ -206,7 +206,8 @@ def _state_changes(
         else:
             yield StartPod(subject, (difference,), name, found.uuid, boot)
     elif state == "started" and not running and not done:
-        yield StartPod(subject, _moved(found, start=True), name, found.uuid, boot)
+        moved = _moved(found, start=True, completes=completes)
+        yield StartPod(subject, moved, name, found.uuid, boot)
     elif state == "stopped" and running:
         difference = Difference(path, "running", "stopped", "playbook", "restart")
         yield StopPod(subject, (difference,), name, found.uuid)
@@ -230,11 +231,13 @@ def _looked(host: Host, found: PodStatus) -> tuple[tuple[Difference, ...], tuple
     return seen.lost, seen.warnings
 
 
-def _moved(found: PodStatus, *, start: bool) -> tuple[Difference, ...]:
+def _moved(found: PodStatus, *, start: bool, completes: bool) -> tuple[Difference, ...]:
     """That a pod starts, or stops, beside whatever else becomes of it."""
     path, running = f"pods.{found.name}.state", found.state is PodState.RUNNING
     if start and not running:
-        reason = "playbook" if found.state is PodState.PREPARED or found.was_stopped else "drift"
+        expected = found.state is PodState.PREPARED or found.was_stopped
+        expected = expected or (completes and _has_done_its_work(found))
+        reason = "playbook" if expected else "drift"
         return (Difference(path, found.state.value, "running", reason),)
     if running and not start:
         return (Difference(path, "running", "prepared", "playbook", "restart"),)
@@ -261,8 +264,10 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
     yield SettleUnit(f'pod "{found.name}"', (difference,), found.name, found.uuid, boot)
 
 
-def _ended_well(found: PodStatus) -> bool:
-    return found.state in (PodState.EXITED, PodState.EXITED_GARBAGE) and found.exit_code == 0
+def _has_done_its_work(found: PodStatus) -> bool:
+    """Whether a pod has ended well by itself: one that was asked to stop may have done half of it."""
+    ended = found.state in (PodState.EXITED, PodState.EXITED_GARBAGE)
+    return ended and found.exit_code == 0 and not found.was_stopped
 
 
 def _drift(
