@@ -331,13 +331,14 @@ def orphans(paths: Paths) -> tuple[str, ...]:
     known = set(list_ids(paths))
     held = [path for kind in _KINDS for path in files.files_below(f"{paths.cas}/{kind}")]
     nameless = [path for path in held if os.path.basename(path) not in known]
-    return (*nameless, *(path for path in _remote_paths(paths) if not _means(path, known)))
+    return (*nameless, *(path for path in _remote_paths(paths) if not _means(paths, path, known)))
 
 
-def _means(path: str, known: set[ImageID]) -> bool:
-    """Whether the record of a source names an image that is there."""
+def _means(paths: Paths, path: str, known: set[ImageID]) -> bool:
+    """Whether the record of a source is in its place, not still beside it, and names an image that is there."""
     try:
-        return _read_remote(path).image_id in known
+        found = _read_remote(path)
+        return found.image_id in known and path == _remote_path(paths, found.source)
     except (OSError, InvalidSpec, Corrupt):
         return False
 

@@ -110,6 +110,10 @@ def test_what_killed_processes_left_is_told_and_removed_and_nothing_else(paths, 
         plant(paths, "cas/remote/docker:%2F%2Fdamaged"),
         plant(paths, "cas/tmp/dead/blob").removesuffix("/blob"),
     ]
+    # A record that was whole when its process was killed, and is not in its place.
+    whole = pathlib.Path(paths.cas, "remote", "docker:%2F%2Fkept").read_bytes()
+    left.append("cas/remote/docker:%2F%2Fkept.0123456789ab.tmp")
+    pathlib.Path(paths.data, left[-1]).write_bytes(whole)
     with Workspace(paths):
         pass  # which sweeps the dead one
     plant(paths, "cas/tmp/dead/blob")
