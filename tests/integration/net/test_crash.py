@@ -15,7 +15,13 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
-from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, nft
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
+    NetLab,
+    here,
+    in_own_network,
+    listen,
+    source_seen,
+)
 from ansible_collections.stagecraft.pods.tests.integration.net.test_attach import BRIDGE
 
 SLICES = 25
@@ -137,6 +143,9 @@ def test_pods_that_come_and_go_at_once_do_not_lose_the_table(tmp_path: pathlib.P
         lab._pods += 10
         works.append(lambda start=lab._pods: (setattr(lab, "_pods", start), come_and_go()))  # type: ignore[misc]
     in_parallel([*works, come])
-    assert "8080" in nft("list", "ruleset")
+    with listen(
+        stays.netns, 80
+    ) as server:  # the port still leads to the pod, whatever the others have taken down
+        assert source_seen(here(), server, "127.0.0.1", FORWARD.host_port)
     stays.detach()
     assert lab.snapshot() == before
