@@ -42,6 +42,17 @@ def test_a_step_is_judged_by_what_it_did(tmp_path: pathlib.Path, script: str, st
     assert status_of(tmp_path, script)[0] == status
 
 
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [("95 passed, 5 deselected", "ok"), ("94 passed, 6 deselected", "FAILED"), ("9 deselected", "FAILED")],
+)
+def test_a_step_that_repeats_tests_may_leave_out_a_few(
+    tmp_path: pathlib.Path, said: str, status: str
+) -> None:
+    assert status_of(tmp_path, f"echo '{said} in 0.10s'", repeats=True)[0] == status
+    assert status_of(tmp_path, f"echo '{said} in 0.10s'")[0] == "ok"
+
+
 def test_in_ci_nothing_may_be_skipped(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     assert status_of(tmp_path, "echo 'SKIP: no Python 3.9'; exit 77") == ("FAILED", "no Python 3.9")
