@@ -42,8 +42,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import Built, SourceImage
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.prepare import Preparation
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
+    Built,
+    Preparation,
+    SourceImage,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import pod_spec
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakekernel import (

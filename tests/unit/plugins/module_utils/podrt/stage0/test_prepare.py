@@ -25,8 +25,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import PodState
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import plan, prepare
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import Preparation
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.pod_changes import CreatePod
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.prepare import Preparation
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0 import faults
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,

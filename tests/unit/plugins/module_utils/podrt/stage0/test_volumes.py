@@ -181,7 +181,7 @@ def test_a_volume_is_removed_whatever_an_app_has_protected_in_it(host: Host) -> 
 @pytest.mark.finding("pods-F12")
 def test_what_is_left_of_a_volume_that_cannot_be_removed_is_told(host: Host) -> None:
     ensure(host, WORK)
-    kept = pathlib.Path(volumes.data_dir(host, "work")) / "kept"
+    kept = pathlib.Path(host.paths.volume_data("work")) / "kept"
     kept.touch()
     subprocess.run(["chattr", "+i", kept], check=True, timeout=10)
     with changing_no_attribute(), pytest.raises(HostFailure, match="kept: it is immutable") as caught:
