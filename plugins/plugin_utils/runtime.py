@@ -56,11 +56,9 @@ def kept_hash(directory: str) -> str:
     directory: the temporary one of the run, where Ansible keeps the modules that it has packed, also once for all.
     """
     path = os.path.join(directory, _KEPT)
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read()
-    except FileNotFoundError:
-        found = runtime_hash()
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+        return file.read()
+    found = runtime_hash()
     with contextlib.suppress(OSError):  # the next task tells it again
         with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=directory, delete=False) as aside:
             aside.write(found)

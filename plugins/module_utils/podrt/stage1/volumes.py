@@ -122,19 +122,19 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
 def _copy_tree(source: int, target: str) -> None:
     """Copy what is in a directory, and its mode and owner; of any depth that a path can name."""
     linked: dict[tuple[int, int], str] = {}
-    places = [""]
-    states = []
-    for place in places:  # which grows on the way
+    waiting, states = [""], []
+    while waiting:
+        place = waiting.pop()
         fd = syscalls.openat2(source, f".{place}", _DIRECTORY, _WITHIN)
         try:
-            states.append(os.fstat(fd))
+            states.append((place, os.fstat(fd)))
             for name in os.listdir(fd):
                 if _copy_entry(fd, name, f"{target}{place}/{name}", linked):
-                    places.append(f"{place}/{name}")
+                    waiting.append(f"{place}/{name}")
         finally:
             os.close(fd)
     # Times come last: what is put into a directory changes them.
-    for place, state in zip(reversed(places), reversed(states)):
+    for place, state in reversed(states):
         _copy_owner(f"{target}{place}", state)
 
 

@@ -158,11 +158,15 @@ def shown(change: Change) -> str:
     return f"{verb} {'; '.join(told)}"
 
 
+def plan_of(lab: Stage0Lab, state: str, *, completes: bool = False, **options: Any) -> Plan:
+    if state == "absent":
+        return plan.ensure_absent(lab.host, WEB)
+    return plan.ensure_pod(lab.host, lab.spec(**options), state, completes=completes)
+
+
 def planned(lab: Stage0Lab, state: str, *, completes: bool = False, **options: Any) -> list[Change]:
     """What a plan comes to, with nothing applied."""
-    if state == "absent":
-        return list(plan.ensure_absent(lab.host, WEB))
-    return list(plan.ensure_pod(lab.host, lab.spec(**options), state, completes=completes))
+    return list(plan_of(lab, state, completes=completes, **options))
 
 
 def snapshot(lab: Stage0Lab) -> list[tuple[str, int, int]]:
@@ -196,15 +200,9 @@ def test_check_mode_foretells_the_run_and_a_second_run_changes_nothing(lab: Stag
     restore = lab.save()
     for state in STATES:
         for options in ({}, OTHER):
-
-            def wanted(state: str = state, options: dict[str, Any] = options) -> Plan:
-                if state == "absent":
-                    return plan.ensure_absent(lab.host, WEB)
-                return plan.ensure_pod(lab.host, lab.spec(**options), state)
-
             restore()
-            foretold, _warnings = converge(lab.host, wanted(), apply=False)
-            done, _warnings = converge(lab.host, wanted(), apply=True)
+            foretold, _warnings = converge(lab.host, plan_of(lab, state, **options), apply=False)
+            done, _warnings = converge(lab.host, plan_of(lab, state, **options), apply=True)
             assert (foretold.differences, foretold.foreseen) == (done.differences, ())
             again = planned(lab, state, **options)
             if state != "restarted":
