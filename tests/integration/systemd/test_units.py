@@ -89,6 +89,11 @@ class Units:
         listed = self.ask("systemctl", "list-unit-files", "--no-legend", "pod-*.service")
         return {words[0]: words[1] for words in map(str.split, listed.splitlines())}
 
+    def wait_for_end(self, unit: str) -> None:
+        """Wait until a unit has ended: one that still gives back what it has is not active either."""
+        over = f"systemctl is-active {unit} | grep -qxE 'inactive|failed'"
+        self.ask("sh", "-c", f"for turn in $(seq 300); do {over} && exit; sleep 0.1; done")
+
     def failed(self) -> str:
         return self.ask("systemctl", "list-units", "--failed", "--no-legend", "--plain", "pod-*")
 
@@ -242,7 +247,7 @@ def test_podctl_stops_starts_and_enters_a_pod_that_is_a_unit_through_its_unit(un
         stopped = units.ssh("podctl", "stop", name)
         assert stopped.stdout.startswith('"'), turn
         units.ask("podctl", "status", "--wait=20s", name)
-        units.ask("sh", "-c", f"while systemctl is-active --quiet {unit}; do sleep 0.1; done")
+        units.wait_for_end(unit)
         assert units.ask("systemctl", "show", "-P", "Result", unit) == "success", turn
         assert units.ask("sh", "-c", "ls /var/lib/cni/networks/default | grep -v lock") == "", turn
         assert units.ask("nft", "list", "ruleset") == "", turn
@@ -262,7 +267,7 @@ def test_podctl_stops_starts_and_enters_a_pod_that_is_a_unit_through_its_unit(un
     assert units.ask("systemctl", "is-active", unit) == "active"
     units.ssh("podctl", "stop", "--force", name)
     units.ask("podctl", "status", "--wait=20s", name)
-    units.ask("sh", "-c", f"while systemctl is-active --quiet {unit}; do sleep 0.1; done")
+    units.wait_for_end(unit)
     removed = units.ssh("podctl", "rm", name, check=False)
     assert removed.returncode == 0, removed.stderr
     assert (units.units(), units.failed()) == ({}, "")
