@@ -128,3 +128,65 @@ def test_an_insecure_option_lent_to_prepare_is_no_consent_for_a_run_without_it(
     uuid = pods.ok("prepare", "--insecure-options=image,capabilities,seccomp", evil)
     done = pods.podctl("run-prepared", "--net=none", "--insecure-options=image", uuid)
     assert done.texts == confinement(f"{1 << 1:016x}", "2")
+
+
+@pytest.fixture
+def two(pods: PodHost, tmp_path: pathlib.Path) -> dict[str, str]:
+    """Two images by name: one that is given keys and has data of its own, and one that names both."""
+    found = {}
+    points = {"holder": {"data": "/data"}, "thief": {"keys": "/steal", "holder-data": "/steal2"}}
+    scripts = {
+        "holder": "echo private > /data/x; cat /keys/key; sleep 1",
+        "thief": "exec 2> /dev/null; sleep 0.5; cat /steal/key; cat /steal2/x; echo overwritten > /steal/key",
+    }
+    for name, places in points.items():
+        app = {"exec": ["/bin/sh", "-c", scripts[name]], "user": "0", "group": "0"}
+        app["mountPoints"] = [{"name": point, "path": path} for point, path in places.items()]
+        path = write_image(tmp_path / f"{name}.aci", f"example.com/{name}", app)
+        found[name] = pods.ok("fetch", "--full", str(path))
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("the key\n")
+    return {**found, "secret": str(secret)}
+
+
+@pytest.mark.finding("http-F4")
+@pytest.mark.behaviour("C20")
+def test_an_image_does_not_name_its_way_into_the_volumes_of_another_app(
+    pods: PodHost, two: dict[str, str]
+) -> None:
+    volume, key = f"--volume=keys,kind=host,source={two['secret']}", pathlib.Path(two["secret"], "key")
+    words = ("run", "--net=none", volume, two["holder"], "--mount=volume=keys,target=/keys", two["thief"])
+    done = pods.podctl(*words)
+    assert done.said == [("holder", "the key")]
+    assert 'mount point "keys" of app "thief" does not get the volume of that name' in done.err
+    assert key.read_text() == "the key\n"
+    done = pods.podctl(*words, "--mount=volume=keys,target=keys")
+    assert ("thief", "the key") in done.said and "does not get" not in done.err
+    assert key.read_text() == "overwritten\n"
+
+
+@pytest.mark.finding("http-F4")
+@pytest.mark.behaviour("C5", "C20")
+def test_mount_points_that_a_pod_manifest_names_are_the_operators(
+    pods: PodHost, two: dict[str, str], tmp_path: pathlib.Path
+) -> None:
+    apps: list[dict[str, object]] = [
+        {
+            "name": "holder",
+            "image": {"id": two["holder"]},
+            "mounts": [{"volume": "keys", "path": "/keys"}],
+        },
+        {"name": "thief", "image": {"id": two["thief"]}},
+    ]
+    volumes = [{"name": "keys", "kind": "host", "source": two["secret"]}]
+    path = tmp_path / "pod.json"
+
+    def ran() -> list[tuple[str, str]]:
+        document = {"acVersion": "0.8.11", "acKind": "PodManifest", "apps": apps, "volumes": volumes}
+        path.write_text(json.dumps(document))
+        return pods.podctl("run", "--net=none", f"--pod-manifest={path}").said
+
+    assert ran() == [("holder", "the key")]
+    apps[1]["app"] = json.loads(pods.ok("image", "cat-manifest", two["thief"]))["app"]
+    assert sorted(ran()) == [("holder", "the key"), ("thief", "the key")]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..appc.fields import parse_json
 from ..appc.pod import PodManifest
+from ..appc.volumes import app_path
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host.policy import ACCEPT
 from ..host.reading import read_given
@@ -18,6 +19,7 @@ from .grammar import in_words_of_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.names import ACName
     from ..appc.pod import RuntimeApp
     from ..host.host import Host
     from ..stage0.spec import PodSpec
@@ -36,7 +38,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
         raise InvalidSpec("pod must contain at least one application")
     images = tuple(_image(host, app) for app in given.apps)
     wanted = spec.replace(
-        apps=tuple(_app_spec(app) for app in given.apps),
+        apps=tuple(_app_spec(app, {volume.name for volume in given.volumes}) for app in given.apps),
         volumes=given.volumes,
         ports=given.ports,
         user_labels=given.user_labels,
@@ -71,12 +73,17 @@ def _described(app: RuntimeApp, image: SourceImage) -> SourceImage:
     return image.replace(manifest=image.manifest.replace(app=described))
 
 
-def _app_spec(app: RuntimeApp) -> AppSpec:
+def _app_spec(app: RuntimeApp, volumes: set[ACName]) -> AppSpec:
     """What the pod manifest says of an app is the operator's word; without an app section the image speaks."""
+    mounts = [SpecMount(mount.volume, mount.path) for mount in app.mounts]
+    taken = {app_path(mount.path) for mount in app.mounts}
+    for point in app.app.mount_points if app.app else ():
+        if point.name in volumes and app_path(point.path) not in taken:
+            mounts.append(SpecMount(point.name, point.path))
     return AppSpec(
         image=ImageKey(app.image.id),
         name=app.name,
-        mounts=tuple(SpecMount(mount.volume, mount.path) for mount in app.mounts),
+        mounts=tuple(mounts),
         read_only_root_fs=app.read_only_root_fs,
         annotations=app.annotations.pairs,
         image_isolators=ACCEPT if app.app else "",

@@ -93,6 +93,7 @@ def build_manifest(
     if not spec.apps:
         raise InvalidSpec("must provide at least one image or specify the pod manifest", where="apps")
     volumes: list[Volume] = [_resolved(volume, volume_source) for volume in spec.volumes]
+    declared = _Declared(frozenset(volume.name for volume in volumes), _explicit(spec))
     apps: list[RuntimeApp] = []
     prefill: list[tuple[ACName, ACName]] = []
     images, warnings = _consented(spec, images, policy)
@@ -104,11 +105,12 @@ def build_manifest(
                 "give one of them another name, --name on the command line",
                 where=f"apps[{index}].name",
             )
-        mounts, implicit, said = _mounts(app, index, (app_spec.mounts, spec.mounts), volumes)
+        mounts = _explicit_mounts(app, index, (app_spec.mounts, spec.mounts))
+        implicit, said = _at_mount_points(app, index, mounts, declared)
         volumes += implicit
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
-        apps.append(app.replace(mounts=mounts))
+        apps.append(app.replace(mounts=tuple(mounts.values())))
         warnings += said + _not_applied(app)
     _check_ports(spec, apps)
     manifest = PodManifest(
@@ -239,33 +241,64 @@ def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tupl
     return without_default_pids(tuple(kept[name] for name in sorted(kept)), PIDS_OF_APP)
 
 
-def _mounts(
-    app: RuntimeApp,
-    index: int,
-    wanted: tuple[tuple[SpecMount, ...], tuple[SpecMount, ...]],
-    volumes: Sequence[Volume],
-) -> tuple[tuple[Mount, ...], list[EmptyVolume], list[str]]:
-    """All mounts of an app: the explicit ones, then its mount points, by name or by an implicit volume.
+class _Declared(Value):
+    """The volumes of a pod's description. explicit: those that apps have mounts of their own for, and the first such app."""
 
-    wanted: the app's own and those of all apps, of which the first at a path counts. Raises InvalidSpec.
-    Source: behaviours C20 and C21.
+    names: frozenset[ACName]
+    explicit: dict[ACName, str]
+
+
+def _explicit(spec: PodSpec) -> dict[ACName, str]:
+    """The volumes that apps have mounts of their own for, and the first app that does."""
+    found: dict[ACName, str] = {}
+    for index, app in enumerate(spec.apps):
+        for mount in app.mounts:
+            found.setdefault(mount.volume, f'app "{app.name}"' if app.name else f"apps[{index}]")
+    return found
+
+
+def _explicit_mounts(
+    app: RuntimeApp, index: int, wanted: tuple[tuple[SpecMount, ...], tuple[SpecMount, ...]]
+) -> dict[str, Mount]:
+    """The explicit mounts of an app by the one spelling of their path. Raises InvalidSpec.
+
+    wanted: the app's own and those of all apps, of which the first at a path counts. Source: behaviours C20.
     """
     mounts: dict[str, Mount] = {}
-    points = app.app.mount_points if app.app else ()
+    named = {str(point.name): point.path for point in app.app.mount_points} if app.app else {}
     for place, listed in zip((f"apps[{index}].mounts", "mounts"), wanted):
         for number, mount in enumerate(listed):
-            path = _path_of(mount.path, points)
+            # A bare name of a mount point stands for that point's path.
+            path = named.get(mount.path, mount.path)
             clean = _mountable(app, path, f"{place}[{number}].target")
             mounts.setdefault(clean, Mount(mount.volume, path))
+    return mounts
+
+
+def _at_mount_points(
+    app: RuntimeApp, index: int, mounts: dict[str, Mount], declared: _Declared
+) -> tuple[list[EmptyVolume], list[str]]:
+    """Add to mounts what is at the mount points that have none: the volume of that name, or an implicit one.
+
+    A volume that only other apps were given is not had by its name, which an image chooses. Raises InvalidSpec.
+    Source: behaviours C20 and C21.
+    """
     implicit: list[EmptyVolume] = []
     warnings: list[str] = []
-    names = {volume.name for volume in volumes}
-    for point in points:
+    own = {mount.volume for mount in mounts.values()}
+    held = {name: holder for name, holder in declared.explicit.items() if name not in own}
+    for point in app.app.mount_points if app.app else ():
         clean = _mountable(app, point.path, f"apps[{index}].image")
         if clean in mounts:
             continue
         name = point.name
-        if name not in names:
+        if name in held:
+            warnings.append(
+                f'the mount point "{name}" of app "{app.name}" does not get the volume of that name, which '
+                f"{held[name]} mounts and it does not. To share it, add {{volume: {name}, target: {name}}} to the "
+                f"app's mounts, --mount=volume={name},target={name} after its image on the command line"
+            )
+        if name in held or name not in declared.names:
             name = acname_from(f"{app.name}-{point.name}")
             implicit.append(EmptyVolume(name))
             warnings.append(
@@ -273,7 +306,7 @@ def _mounts(
                 "This volume will be removed when the pod is garbage-collected."
             )
         mounts[clean] = Mount(name, point.path)
-    return tuple(mounts.values()), implicit, warnings
+    return implicit, warnings
 
 
 def _mountable(app: RuntimeApp, path: str, where: str) -> str:
@@ -310,14 +343,6 @@ def _unknown_calls(app: App) -> tuple[str, ...]:
     from ..pod.filters import unknown_items  # and the sets of system calls
 
     return unknown_items(app)
-
-
-def _path_of(path: str, points: Sequence[object]) -> str:
-    """The path of a mount; a bare name of a mount point stands for that point's path."""
-    for point in points:
-        if "/" not in path and getattr(point, "name", None) == path:
-            return str(getattr(point, "path", path))
-    return path
 
 
 def _check_ports(spec: PodSpec, apps: Sequence[RuntimeApp]) -> None:

@@ -186,6 +186,64 @@ def test_explicit_mounts_come_first_and_each_path_counts_once() -> None:
     ]
 
 
+def with_points(name: str, **points: str) -> SourceImage:
+    listed = tuple(MountPoint(ACName(point.replace("_", "-")), path) for point, path in points.items())
+    found = image(BASE.replace(mount_points=listed))
+    return found.replace(manifest=found.manifest.replace(name=ACIdentifier(f"example.com/{name}")))
+
+
+KEYS = HostVolume(ACName("keys"), "/srv/keys")
+
+
+@pytest.mark.finding("http-F4")
+@pytest.mark.behaviour("C20")
+@pytest.mark.parametrize("first", [0, 1], ids=["the other app first", "the other app last"])
+def test_an_image_does_not_name_its_way_into_a_volume_that_another_app_mounts(first: int) -> None:
+    holder = (AppSpec(REFERENCE, mounts=(SpecMount(KEYS.name, "/keys"),)), with_points("a"))
+    thief = (AppSpec(REFERENCE), with_points("b", keys="/steal"))
+    specs, images = zip(*((holder, thief) if first == 0 else (thief, holder)))
+    found = built(PodSpec(specs, volumes=(KEYS,)), *images)
+    by_name = {app.name: app.mounts for app in found.manifest.apps}
+    assert by_name == {"a": (Mount(KEYS.name, "/keys"),), "b": (Mount(ACName("b-keys"), "/steal"),)}
+    assert found.manifest.volumes == (KEYS, EmptyVolume(ACName("b-keys")))
+    holder_name = "apps[0]" if first == 0 else "apps[1]"
+    assert found.warnings[0] == (
+        f'the mount point "keys" of app "b" does not get the volume of that name, which {holder_name} mounts and it '
+        "does not. To share it, add {volume: keys, target: keys} to the app's mounts, "
+        "--mount=volume=keys,target=keys after its image on the command line"
+    )
+    assert found.warnings[1].startswith('no volume specified for mount point "keys"')
+
+
+@pytest.mark.finding("http-F4")
+@pytest.mark.behaviour("C20")
+@pytest.mark.parametrize(
+    ("own", "shared"),
+    [((SpecMount(KEYS.name, "/elsewhere"),), ()), ((), (SpecMount(KEYS.name, "/elsewhere"),))],
+    ids=["its own mount", "a mount of all apps"],
+)
+def test_an_app_that_mounts_a_volume_too_gets_it_by_name_as_well(
+    own: tuple[SpecMount, ...], shared: tuple[SpecMount, ...]
+) -> None:
+    apps = (AppSpec(REFERENCE, mounts=(SpecMount(KEYS.name, "/keys"),)), AppSpec(REFERENCE, mounts=own))
+    found = built(
+        PodSpec(apps, volumes=(KEYS,), mounts=shared), with_points("a"), with_points("b", keys="/k")
+    )
+    assert Mount(KEYS.name, "/k") in found.manifest.apps[1].mounts
+    assert found.warnings == ()
+
+
+@pytest.mark.finding("http-F4")
+@pytest.mark.behaviour("C20")
+def test_an_implicit_volume_is_its_apps_alone() -> None:
+    images = with_points("a", data="/data"), with_points("b", a_data="/steal")
+    found = built(PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE))), *images)
+    assert [app.mounts for app in found.manifest.apps] == [
+        (Mount(ACName("a-data"), "/data"),),
+        (Mount(ACName("b-a-data"), "/steal"),),
+    ]
+
+
 @pytest.mark.finding("attack-F18")
 @pytest.mark.parametrize("path", ["/proc", "/proc/", "//proc/1", "/x/../proc/sys", "/proc/./keys"])
 def test_nothing_is_mounted_at_or_below_proc(path: str) -> None:
