@@ -13,21 +13,23 @@ from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound, Unreachable, Untrusted
 from ..value import Value
 from . import manifests
+from .answer import bad_status
 from .challenge import MAX_HEADER, parse_challenges
 from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
 from .reference import escape
-from .transport import BadCertificate, bad_status, basic
+from .transport import BadCertificate, basic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from .answer import Answer
     from .challenge import Challenge
     from .convert import DockerConfig
     from .manifests import LayerBlob
     from .policy import FetchPolicy
     from .reference import DockerReference
-    from .transport import Answer, Credentials, Transport
+    from .transport import Credentials, Transport
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -129,7 +131,7 @@ class Repository:
                 raise self._refusal(f"the layer {layer.digest}", answer)
             return True
 
-        yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse)
+        yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse, by_digest=True)
 
     def _manifest(self, name: str, what: str = "") -> tuple[str, Fields]:
         """A manifest or an index by tag or digest, and its digest. what: of the image, for one that is missing."""

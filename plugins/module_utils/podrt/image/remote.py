@@ -13,10 +13,11 @@ import time
 from ..errors import HostFailure, NotFound
 from ..store import blobs, claims, index, stream
 from . import download
+from .answer import bad_status
 from .convert import image_manifest
 from .docker import Repository
 from .reference import ArchiveURL, DockerReference
-from .transport import bad_status
+from .resume import CannotResume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 
     from ..errors import Unreachable
     from ..store.index import Remote, StoredImage
+    from .answer import Answer
     from .job import FetchJob
     from .reference import LocalFile
-    from .transport import Answer
 
-_NOT_MODIFIED = 304
-_WITH_CONTENT = (200, _NOT_MODIFIED)
+_OK, _NOT_MODIFIED = 200, 304
+_WITH_CONTENT = (_OK, _NOT_MODIFIED)
 _MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
+# How often a download that cannot go on begins again.
+_RESTARTS = 2
 # How the record of a source says that its ETag is none, but a time of last modification.
 _MODIFIED = "last-modified: "
 
@@ -94,9 +97,22 @@ def fetch_url(job: FetchJob, reference: ArchiveURL, stored: StoredImage | None) 
         return stored
     job.progress(f'remote fetching from URL "{reference}"')
     job.progress(f"fetching image from {reference}")
+    for _try in range(_RESTARTS):
+        try:
+            return _download(job, reference, stored, known)
+        except CannotResume as err:
+            job.progress(f"{err.message}; starting again")
+    return _download(job, reference, stored, known)
+
+
+def _download(
+    job: FetchJob, reference: ArchiveURL, stored: StoredImage | None, known: Remote | None
+) -> StoredImage:
+    """The ACI of a URL, from its first byte. Raises CannotResume."""
+    paths = job.host.paths
     answers: list[Answer] = []
     headers = _conditional(known)
-    chunks = job.transport().stream(reference.url, lambda: headers, _keep(answers))
+    chunks = job.transport().stream(reference.url, lambda: headers, _keep(answers, conditional=bool(headers)))
     first = next(chunks, b"")
     if stored and known and answers[0].status == _NOT_MODIFIED:
         index.put_remote(paths, _renewed(known, answers[0]))
@@ -150,9 +166,11 @@ def _validator(answer: Answer) -> str:
     return answer.header("etag") or (f"{_MODIFIED}{modified}" if modified else "")
 
 
-def _keep(answers: list[Answer]) -> Callable[[Answer], bool]:
+def _keep(answers: list[Answer], *, conditional: bool) -> Callable[[Answer], bool]:
+    wanted = _WITH_CONTENT if conditional else (_OK,)
+
     def accept(answer: Answer) -> bool:
-        if answer.status not in _WITH_CONTENT:
+        if answer.status not in wanted:
             raise _refusal(answer)
         answers.append(answer)
         return True

@@ -13,7 +13,7 @@ import threading
 import time
 
 from ..errors import Unreachable, Unsupported
-from ..value import Value
+from .answer import Answer
 from .exchange import CONNECT_SECONDS, Exchange, Gate, Metered
 from .http_policy import (
     MAX_DOCUMENT,
@@ -27,6 +27,7 @@ from .http_policy import (
     refuse_plain_http,
 )
 from .reference import shown
+from .resume import CannotResume, Download
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 
 USER_AGENT = "rkt/1.30.0 (podctl)"
 _CHUNK = 256 * 1024
-_TOO_MANY, _SERVERS_FAULT = 429, 500
-# How long to wait before each try to take up a broken connection.
-_PAUSES = (0.1, 0.5, 2.0, 5.0)
 # How OpenSSL, in its versions, calls an answer that is no TLS.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "record layer failure")
 # What the host trusts, which its administrator may have added to; else requests brings certificates of its own.
@@ -53,19 +51,6 @@ _ROOTS = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
 )
-
-
-class Answer(Value):
-    """What a server said. url: the last of the redirects. headers: by lower-case name. body: of a document alone."""
-
-    url: str
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes = b""
-
-    def header(self, name: str) -> str:
-        """A header, empty when there is none."""
-        return dict(self.headers).get(name, "")
 
 
 class Transport:
@@ -111,15 +96,18 @@ class Transport:
         headers: Callable[[], Mapping[str, str]],
         accept: Callable[[Answer], bool],
         pulse: Callable[[], None] = lambda: None,
+        *,
+        by_digest: bool = False,
     ) -> Iterator[bytes]:
         """A body of any size, as it is sent.
 
-        headers: those to send now. accept sees status and headers before any byte, may raise, and says whether it
-        takes them; if not, it is asked again. A connection that breaks is taken up again where it broke, if the
-        server can; how often is counted from where there was progress. All connections share one least rate.
+        headers: those to send now. by_digest: the caller checks the digest of the whole. accept sees status and headers
+        before any byte, may raise, and says whether it takes them; if not, it is asked again. A connection that breaks
+        is taken up again where it broke, if the server can, else CannotResume is raised, see image.resume; how often is
+        counted from where there was progress. All connections share one least rate.
         """
         meter = BlobMeter(self._limits)
-        download = _Download(url, meter.progress)
+        download = Download(url, meter.progress, by_digest=by_digest)
         while True:
             exchange = Exchange(url, meter, self._both(pulse))
             try:
@@ -129,8 +117,9 @@ class Transport:
                     for chunk in _chunks(response, exchange):
                         download.has(chunk)
                         yield chunk
+                download.check_end()
                 return
-            except _CannotResume:
+            except CannotResume:
                 raise
             except Unreachable:
                 pause = None if exchange.is_over else download.pause()
@@ -199,61 +188,6 @@ class Transport:
             del self._current.exchange
 
 
-class _Download:
-    """How far a body has come, and how it goes on. url: what is asked. progress: in bytes, from try to try."""
-
-    def __init__(self, url: str, progress: int) -> None:
-        self._url = url
-        self._progress = progress
-        self._seen = 0
-        self._goal = progress
-        self._validator = ""
-        self._tries = 0
-        self._refused = False
-
-    def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """The headers that ask for what is left."""
-        if not self._seen:
-            return headers
-        validator = {"If-Range": self._validator} if self._validator else {}
-        return {**headers, "Range": f"bytes={self._seen}-", **validator}
-
-    def begins(self, answer: Answer, accept: Callable[[Answer], bool]) -> bool:
-        """Whether an answer goes on from here; if not, it is to be asked again. Raises what accept raises."""
-        if answer.status == 401 and self._refused:
-            raise bad_status(self._url, answer.status)
-        self._refused = answer.status == 401
-        if not self._seen:
-            self._validator = _strong_validator(answer)
-        if self._refused or not self._seen:
-            return accept(answer)
-        said = answer.header("content-range")
-        if answer.status == 206 and said.startswith(f"bytes {self._seen}-"):
-            return True
-        if answer.status >= _SERVERS_FAULT or answer.status == _TOO_MANY:
-            raise bad_status(self._url, answer.status)
-        raise _CannotResume(
-            f"cannot fetch {shown(self._url)}: the connection broke, and the server cannot resume",
-            "try again",
-            url=shown(self._url),
-        )
-
-    def has(self, chunk: bytes) -> None:
-        """Take note of what came; with progress, the tries are counted from here."""
-        self._seen += len(chunk)
-        self._refused = False
-        if self._seen >= self._goal:
-            self._goal = self._seen + self._progress
-            self._tries = 0
-
-    def pause(self) -> float | None:
-        """How long to wait before the next try, None when there is to be none."""
-        if not self._seen or self._tries == len(_PAUSES):
-            return None
-        self._tries += 1
-        return _PAUSES[self._tries - 1]
-
-
 class BadCertificate(Unreachable):
     """The server speaks TLS, but its certificate is not trusted."""
 
@@ -262,26 +196,11 @@ class WithoutTls(Unreachable):
     """The server answers a request for TLS with something else."""
 
 
-class _CannotResume(Unreachable):
-    """The server has nothing to go on with."""
-
-
 def basic(user: str, password: str) -> str:
     """The value of an Authorization header."""
     import base64
 
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def bad_status(url: str, status: int, hint: str = "") -> Unreachable:
-    """The error for a status that was not asked for (B19). hint: for one that asks for other credentials."""
-    if status == _TOO_MANY:
-        hint = "it limits how often it is asked: wait, or log in with a dockerAuth document in auth.d"
-    elif status not in (401, 403):
-        hint = "try again later" if status >= _SERVERS_FAULT else ""
-    return Unreachable(
-        f"cannot fetch {shown(url)}: bad HTTP status code: {status}", hint, url=shown(url), status=status
-    )
 
 
 def _session(policy: FetchPolicy, gate: Gate, current: threading.local) -> requests.Session:
@@ -390,12 +309,6 @@ def _connections(gate: Gate, current: threading.local) -> tuple[type, type]:
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _strong_validator(answer: Answer) -> str:
-    """What If-Range may say: a weak ETag does not vouch for every byte."""
-    etag = answer.header("etag")
-    return etag if etag and not etag.startswith("W/") else answer.header("last-modified")
 
 
 def _chunks(response: requests.Response, exchange: Exchange) -> Iterator[bytes]:

@@ -242,7 +242,7 @@ def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tupl
 
 
 class _Declared(Value):
-    """The volumes of a pod's description. explicit: those that apps have mounts of their own for, and the first such app."""
+    """The volumes of a pod's description. explicit: those that apps mount by themselves, and the first such app."""
 
     names: frozenset[ACName]
     explicit: dict[ACName, str]

@@ -144,6 +144,11 @@ def _unpack(
                 raise Corrupt(
                     f'{what} is not an image: unexpected "{entry.name}" beside its manifest and its rootfs'
                 )
+    if not reader.marked:
+        raise Corrupt(
+            f"{what} is cut: the blocks of zeros at the end of a tar archive are missing",
+            "get or make the archive again",
+        )
     if manifest is None or not has_root:
         raise Corrupt(f"{what} is not an image: it has no {'rootfs' if manifest else 'manifest'}")
     return manifest, extraction

@@ -61,6 +61,7 @@ class TarReader:
     """Iterate over the entries of a stream of bytes; read the data of the current one with blocks().
 
     Raises Corrupt. The stream is read to its end, so that whoever hashes it on the way has seen all of it.
+    marked: whether the end of the archive has been read, and not only of the stream: else it may have been cut.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -70,6 +71,7 @@ class TarReader:
         self._left = 0
         self._padding = 0
         self._extended = 0
+        self.marked = False
         self._defaults: dict[str, bytes] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -142,7 +144,7 @@ class TarReader:
         return False
 
     def _header(self) -> bytes | None:
-        """The next header, None at the end of the archive, which may lack its two blocks of zeros."""
+        """The next header, None at the end of the archive: a block of zeros, of which POSIX wants two."""
         header = self._data[self._at : self._at + BLOCK]
         self._at += len(header)
         while len(header) < BLOCK:
@@ -154,6 +156,7 @@ class TarReader:
             self._at = len(more)
             header += more
         if header == _ZEROS:
+            self.marked = True
             return None
         _check_header(header)
         return header

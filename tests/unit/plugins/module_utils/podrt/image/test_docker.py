@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Unsupported,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import transport
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import resume
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index
@@ -434,7 +434,7 @@ class Breaking:
 @pytest.fixture(name="no_pauses")
 def _no_pauses(monkeypatch):
     """As many tries as ever, without the seconds between them."""
-    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * len(transport._PAUSES))
+    monkeypatch.setattr(resume, "_PAUSES", (0.0,) * len(resume._PAUSES))
 
 
 @pytest.mark.finding("review-B14")

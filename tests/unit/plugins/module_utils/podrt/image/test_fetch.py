@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
 import shutil
+import tarfile
 
 import pytest
 
@@ -246,7 +249,8 @@ def test_a_broken_connection_is_taken_up_where_it_broke(host, web, aci):
         if "range" not in headers:
             return 200, {"ETag": '"1"'}, body
         start = int(headers["range"].partition("=")[2].rstrip("-"))
-        return 206, {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}, body[start:]
+        said = {"ETag": '"1"', "Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+        return 206, said, body[start:]
 
     web.answer, web.breaks_after = answer, 1_000_000
     image = fetch(host, f"{web.url}/a.aci")
@@ -273,23 +277,42 @@ def test_a_server_that_is_away_for_a_moment_is_tried_again(host, web, aci):
     assert tries == ["Wed, 01 Jan 2025 00:00:00 GMT"] * 3
 
 
-@pytest.mark.parametrize("said", ["bytes 0-9/10", "bytes 999999-3000000/3000000", ""])
-def test_a_rest_of_the_wrong_place_is_not_taken(host, web, aci, said):
-    body = aci(content=os.urandom(3_000_000))
-
-    def answer(_method, _path, headers):
-        return (206, {"Content-Range": said}, body) if "range" in headers else (200, {}, body)
-
-    web.answer, web.breaks_after = answer, 1_000_000
-    with pytest.raises(Unreachable, match="cannot resume"):
-        fetch(host, f"{web.url}/a.aci")
-
-
 def test_a_connection_that_breaks_for_good_leaves_nothing(host, web, aci):
-    web.answer, web.breaks_after = (lambda *_other: (200, {}, aci(content=bytes(100_000)))), 50_000
+    def answer(*_other):
+        web.breaks_after = 50_000
+        return 200, {}, aci(content=bytes(100_000))
+
+    web.answer = answer
     with pytest.raises(Unreachable, match="cannot resume"):
         fetch(host, f"{web.url}/a.aci")
     assert os.listdir(f"{host.paths.cas}/tmp") == []
+
+
+def cut_after_an_entry(archive: bytes) -> bytes:
+    """A tar that ends between two of its entries."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as read:
+        return archive[: read.getmembers()[-1].offset]
+
+
+@pytest.mark.finding("http-F5")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("by", ["url", "file"])
+def test_an_archive_that_is_cut_between_two_entries_is_not_whole(host, web, aci, tmp_path, pack, by):
+    body = aci(content=b"deny all")
+    path = tmp_path / "a.aci"
+    path.write_bytes(pack(cut_after_an_entry(body)))
+    web.answer = lambda *_other: (200, {}, path.read_bytes())
+    with pytest.raises(Corrupt, match="is cut: the blocks of zeros at the end of a tar archive are missing"):
+        fetch(host, f"{web.url}/a.aci" if by == "url" else str(path))
+    path.write_bytes(pack(body.rstrip(b"\0") + bytes(512 + -len(body.rstrip(b"\0")) % 512)))
+    assert fetch(host, f"{web.url}/a.aci" if by == "url" else str(path)), "one block is enough"
+
+
+@pytest.mark.finding("http-F14")
+def test_no_change_is_no_answer_to_a_question_without_a_condition(host, web):
+    web.answer = lambda *_other: (304, {}, b"")
+    with pytest.raises(Unreachable, match="bad HTTP status code: 304"):
+        fetch(host, f"{web.url}/a.aci")
 
 
 def test_what_is_no_image_is_corrupt(host, web):

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Unreachable, Untrusted
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import Limits
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import transport
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import resume, transport
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 
 # In this time each of these servers is given up; the tests allow for a busy machine.
@@ -110,7 +110,8 @@ def document(url, pace=PATIENT):
 
 
 def blob(url, pace=PATIENT):
-    return sum(map(len, transport.Transport(FetchPolicy(), pace).stream(url, dict, lambda _answer: True)))
+    opened = transport.Transport(FetchPolicy(), pace)
+    return sum(map(len, opened.stream(url, dict, lambda _answer: True, by_digest=True)))
 
 
 @contextlib.contextmanager
@@ -224,7 +225,7 @@ class Stingy:
 @pytest.mark.finding("attack-F5")
 @pytest.mark.parametrize("part", [1, 5_000])
 def test_a_few_bytes_are_no_progress_that_earns_more_tries(web, monkeypatch, part):
-    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * 4)
+    monkeypatch.setattr(resume, "_PAUSES", (0.0,) * 4)
     Stingy(web, bytes(1 << 20), part)
     with pytest.raises(Unreachable):
         blob(web.url, Limits())
@@ -233,7 +234,7 @@ def test_a_few_bytes_are_no_progress_that_earns_more_tries(web, monkeypatch, par
 
 @pytest.mark.finding("attack-F5")
 def test_a_download_may_break_often_as_long_as_there_is_progress(web, monkeypatch):
-    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * 4)
+    monkeypatch.setattr(resume, "_PAUSES", (0.0,) * 4)
     Stingy(web, bytes(1 << 20), 30_000)
     assert blob(web.url, Limits()) == 1 << 20
     assert len(web.asked) == 35
@@ -242,7 +243,7 @@ def test_a_download_may_break_often_as_long_as_there_is_progress(web, monkeypatc
 @pytest.mark.finding("attack-F5")
 def test_new_connections_do_not_make_a_server_faster(web, monkeypatch):
     """Each of them would be fast enough for itself, and there are as many tries as it likes."""
-    monkeypatch.setattr(transport, "_PAUSES", (0.0,) * 1000)
+    monkeypatch.setattr(resume, "_PAUSES", (0.0,) * 1000)
     Stingy(web, bytes(100_000), 1, holds=0.4)
     with soon_and_small(), pytest.raises(Unreachable, match="the server is too slow"):
         blob(web.url, IMPATIENT)

@@ -1,0 +1,156 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a body that comes over several connections is put together: each part belongs to the first, up to its end.
+
+Decisions alone; image.transport asks. Source: RFC 9110 sections 8.8.2.2, 13.1.5, 14.4 and 15.3.7.
+"""
+
+from __future__ import annotations
+
+from ..errors import Unreachable
+from .answer import SERVERS_FAULT, TOO_MANY, bad_status
+from .reference import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .answer import Answer
+
+# How long to wait before each try to take up a broken connection.
+_PAUSES = (0.1, 0.5, 2.0, 5.0)
+_OK, _PARTIAL = 200, 206
+_LONGEST_NUMBER = 18
+
+
+class CannotResume(Unreachable):
+    """The server has nothing to go on with, or what it has may be of another version."""
+
+
+class Download:
+    """How far a body has come, and how it goes on.
+
+    url: what is asked. progress: in bytes, from try to try. by_digest: the caller knows the digest of the whole, so
+    parts of different versions cannot pass; without it a part is taken only with a validator that vouches for it.
+    """
+
+    def __init__(self, url: str, progress: int, *, by_digest: bool) -> None:
+        self._url = url
+        self._progress = progress
+        self._by_digest = by_digest
+        self._seen = 0
+        self._goal = progress
+        self._first: Answer | None = None
+        self._whole: int | None = None
+        self._tries = 0
+        self._refused = False
+
+    def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers that ask for what is left. Raises CannotResume when nothing vouches for that."""
+        if not self._seen or self._first is None:
+            return headers
+        validator = _strong_validator(self._first)
+        if not validator and not self._by_digest:
+            raise self._cannot("it does not say which version of the file it has sent")
+        return {**headers, "Range": f"bytes={self._seen}-", **({"If-Range": validator} if validator else {})}
+
+    def begins(self, answer: Answer, accept: Callable[[Answer], bool]) -> bool:
+        """Whether an answer goes on from here; if not, it is to be asked again. Raises what accept raises."""
+        if answer.status == 401 and self._refused:
+            raise bad_status(self._url, answer.status)
+        self._refused = answer.status == 401
+        if not self._seen:
+            self._first, self._whole = answer, _length(answer)
+        if self._refused or not self._seen:
+            return accept(answer)
+        if answer.status >= SERVERS_FAULT or answer.status == TOO_MANY:
+            raise bad_status(self._url, answer.status)
+        self._check_part(answer)
+        return True
+
+    def has(self, chunk: bytes) -> None:
+        """Take note of what came; with progress, the tries are counted from here."""
+        self._seen += len(chunk)
+        self._refused = False
+        if self._seen >= self._goal:
+            self._goal = self._seen + self._progress
+            self._tries = 0
+
+    def check_end(self) -> None:
+        """Raise Unreachable at the end of a connection that did not bring all that was announced."""
+        if self._whole is not None and self._seen != self._whole:
+            raise Unreachable(
+                f"cannot fetch {shown(self._url)}: {self._seen} bytes came of the {self._whole} that were announced",
+                "try again; if it stays so, the server is at fault",
+                url=shown(self._url),
+            )
+
+    def pause(self) -> float | None:
+        """How long to wait before the next try, None when there is to be none."""
+        if not self._seen or self._tries == len(_PAUSES):
+            return None
+        self._tries += 1
+        return _PAUSES[self._tries - 1]
+
+    def _check_part(self, answer: Answer) -> None:
+        """Raise CannotResume unless an answer is the rest of what the first one began."""
+        start, whole = _content_range(answer)
+        if answer.status != _PARTIAL or start != self._seen:
+            raise self._cannot("it does not go on where it ended")
+        if whole is not None and self._whole is not None and whole != self._whole:
+            raise self._cannot("the file has another size now")
+        if self._whole is None:
+            self._whole = whole
+        if not self._by_digest and self._first is not None and not _same_version(self._first, answer):
+            raise self._cannot("it has another version of the file now, or does not say which")
+
+    def _cannot(self, why: str) -> CannotResume:
+        return CannotResume(
+            f"cannot fetch {shown(self._url)}: the connection broke, and the server cannot resume: {why}",
+            "try again",
+            url=shown(self._url),
+        )
+
+
+def _same_version(first: Answer, part: Answer) -> bool:
+    """Whether the validators of two answers say the same. An ETag must be repeated; a time alone need not be."""
+    etag, modified = part.header("etag"), part.header("last-modified")
+    if etag != first.header("etag"):
+        return False
+    return not modified or modified == first.header("last-modified")
+
+
+def _strong_validator(answer: Answer) -> str:
+    """What If-Range may say: what vouches for every byte. A weak ETag does not, nor does the second just past."""
+    etag, modified = answer.header("etag"), answer.header("last-modified")
+    if etag:
+        return "" if etag.startswith("W/") else etag
+    changed, said = _seconds(modified), _seconds(answer.header("date"))
+    return modified if changed is not None and said is not None and said > changed else ""
+
+
+def _seconds(date: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _length(answer: Answer) -> int | None:
+    """How many bytes an answer announces; None when it does not say, or sends them in chunks."""
+    if answer.status != _OK or answer.header("transfer-encoding"):
+        return None
+    return _number(answer.header("content-length"))
+
+
+def _content_range(answer: Answer) -> tuple[int | None, int | None]:
+    """Where a part begins, and how long the whole is, as far as it says."""
+    unit, _space, said = answer.header("content-range").partition(" ")
+    place, _slash, whole = said.partition("/")
+    return (_number(place.partition("-")[0]) if unit == "bytes" else None), _number(whole)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if 0 < len(text) <= _LONGEST_NUMBER and not text.strip("0123456789") else None
