@@ -24,6 +24,8 @@ _ENV_FIRST = LETTERS + "_"
 _ENV = ALNUM + "_.-"
 _GIDS = range(2**32 - 1)  # the last number means none to chown(2)
 _MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
+# PATH_MAX; of a user or group, more than any host has. One word of a command: see execve(2), MAX_ARG_STRLEN.
+_LONGEST, _LONGEST_WORD = 4096, 128 * 1024
 EVENTS = ("pre-start", "post-stop")
 
 
@@ -70,6 +72,14 @@ class App(Value):
         for field in ("user", "group"):
             if not getattr(self, field):
                 raise InvalidSpec("must not be empty", where=field)
+        for where, text in (
+            ("user", self.user),
+            ("group", self.group),
+            ("workingDirectory", self.working_directory),
+        ):
+            check_length(text, where)
+        for where, words in (("exec", self.exec), *((each.event, each.exec) for each in self.event_handlers)):
+            check_command(words, where)
         if self.working_directory and not os.path.isabs(self.working_directory):
             raise InvalidSpec(f'"{self.working_directory}" is not an absolute path', where="workingDirectory")
         _check_unique([handler.event for handler in self.event_handlers], "eventHandlers")
@@ -161,6 +171,21 @@ def check_gids(gids: Sequence[int], where: str) -> None:
 def _environment_pair(value: object, where: str) -> tuple[str, str]:
     fields = Fields(value, where)
     return fields.text("name"), fields.text("value")
+
+
+def check_command(words: Sequence[str], where: str) -> None:
+    """Raise InvalidSpec, naming the word, for a program or an argument that the kernel would not take."""
+    for at, word in enumerate(words):
+        check_length(word, f"{where}[{at}]", _LONGEST_WORD if at else _LONGEST)
+
+
+def check_length(text: str, where: str, most: int = _LONGEST) -> None:
+    """Raise InvalidSpec for a text that is too long for a path, or for most bytes, with the NUL at the end."""
+    size = len(os.fsencode(text))
+    if size >= most:
+        raise InvalidSpec(
+            f"it has {size} bytes, more than the {most - 1} that it may have", "make it shorter", where=where
+        )
 
 
 def _check_unique(names: Sequence[str], where: str) -> None:

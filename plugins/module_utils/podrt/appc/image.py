@@ -15,6 +15,16 @@ from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
 
 # What a docker image says that its main process is to be stopped with, as it says it.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
+# What an app section may list: each is more than images in use have, and little enough for what is done with each.
+# A range of ports is one entry for each port in docker images.
+_MOST = {
+    "mountPoints": 1000,
+    "ports": 65_536,
+    "environment": 2000,
+    "isolators": 1000,
+    "userAnnotations": 1000,
+    "userLabels": 1000,
+}
 # Each is looked up and stacked; a mount takes some eighty layers.
 _MOST_DEPENDENCIES = 128
 # Of pathWhitelist: PATH_MAX, and what takes some ten megabytes.
@@ -71,7 +81,7 @@ class ImageManifest(Value):
         return cls(
             name=ACIdentifier(fields.text("name"), fields.where_of("name")),
             labels=Labels.from_json(fields, "labels"),
-            app=App.from_json(fields.raw("app"), fields.where_of("app")) if fields.has("app") else None,
+            app=_app(fields),
             dependencies=_dependencies(fields),
             path_whitelist=whitelist,
             annotations=Labels.from_json(fields, "annotations"),
@@ -103,6 +113,22 @@ class ImageManifest(Value):
     def of_docker_origin(self) -> bool:
         """Whether the image was converted from a docker one. Source: behaviours B44."""
         return self.annotations.get("appc.io/docker/repository") is not None
+
+
+def _app(fields: Fields) -> App | None:
+    """The app section. Raises InvalidSpec, before any of its lists is read, when one is too long."""
+    if not fields.has("app"):
+        return None
+    section = Fields(fields.raw("app"), fields.where_of("app"))
+    for name, most in _MOST.items():
+        listed = section.raw(name)
+        if isinstance(listed, (list, dict)) and len(listed) > most:
+            raise InvalidSpec(
+                f"{len(listed)} entries are more than the {most} that an image may have",
+                "build the image with fewer",
+                where=section.where_of(name),
+            )
+    return App.from_json(fields.raw("app"), section.where)
 
 
 def _dependencies(fields: Fields) -> tuple[Dependency, ...]:

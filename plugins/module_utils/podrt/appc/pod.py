@@ -138,12 +138,19 @@ class PodManifest(Value):
         """The app of that name, or None."""
         return next((app for app in self.apps if app.name == name), None)
 
+    @property
+    def volumes_by_name(self) -> dict[str, Volume]:
+        """The volumes, for looking up many."""
+        return {volume.name: volume for volume in self.volumes}
+
     def volume(self, name: str) -> Volume | None:
         """The volume of that name, or None."""
         return next((volume for volume in self.volumes if volume.name == name), None)
 
 
 def _check_names(names: list[ACName], message: str, where: str) -> None:
+    seen: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
+        if name in seen:
             raise InvalidSpec(message.format(name), where=where)
+        seen.add(name)

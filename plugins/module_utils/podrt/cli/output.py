@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..appc.pod import PodManifest, RuntimeApp
+    from ..appc.pod import RuntimeApp
+    from ..appc.volumes import Mount, Volume
     from ..host.paths import Paths
     from ..stage0.status import AppStatus, NetStatus, PodStatus
 
@@ -187,21 +188,24 @@ def _app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, obje
 def _mounts_json(pod: PodStatus, app: RuntimeApp, paths: Paths) -> list[dict[str, object]]:
     if pod.manifest is None:
         return []
-    return [_mount_json(pod, pod.manifest, app, mount.volume, mount.path, paths) for mount in app.mounts]
+    volumes = pod.manifest.volumes_by_name
+    points = {point.name: point.read_only for point in app.app.mount_points} if app.app else {}
+    return [
+        _mount_json(pod, volumes.get(mount.volume), mount, points.get(mount.volume, False), paths)
+        for mount in app.mounts
+    ]
 
 
 def _mount_json(
-    pod: PodStatus, manifest: PodManifest, app: RuntimeApp, name: str, path: str, paths: Paths
+    pod: PodStatus, volume: Volume | None, mount: Mount, read_only: bool, paths: Paths
 ) -> dict[str, object]:
-    volume = manifest.volume(name)
-    points = app.app.mount_points if app.app else ()
-    read_only = next((point.read_only for point in points if point.name == name), False)
+    name = mount.volume
     if volume is not None and volume.read_only is not None:
         read_only = volume.read_only
     source = volume.source if isinstance(volume, HostVolume) else ""
     if isinstance(volume, EmptyVolume):
         source = paths.pod(_DIRECTORIES.get(pod.state, "run"), pod.uuid).volume(name)
-    return {"name": name, "container_path": path, "host_path": source, "read_only": read_only}
+    return {"name": name, "container_path": mount.path, "host_path": source, "read_only": read_only}
 
 
 def _said(**members: object) -> dict[str, object]:

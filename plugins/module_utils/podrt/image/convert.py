@@ -84,7 +84,7 @@ class DockerConfig(Value):
             cmd=cmd,
             env=odd.environment(config),
             user=config.text("User", ""),
-            working_dir=odd.text(config, "WorkingDir"),
+            working_dir=odd.directory(config, "WorkingDir"),
             ports=odd.ports(config),
             volumes=odd.volumes(config),
             author=odd.text(fields, "author"),
@@ -126,7 +126,7 @@ def _app(config: DockerConfig) -> App:
         exec=(*config.entrypoint, *config.cmd),
         user=user or "0",
         group=group or user or "0",
-        working_directory=f"/{config.working_dir.lstrip('/')}" if config.working_dir else "",
+        working_directory=config.working_dir,
         environment=config.env,
         mount_points=_mount_points(config.volumes),
         ports=config.ports,
@@ -136,12 +136,14 @@ def _app(config: DockerConfig) -> App:
 def _mount_points(volumes: tuple[str, ...]) -> tuple[MountPoint, ...]:
     """/var/tmp is the mount point volume-var-tmp; one whose name is taken gets a number (B43)."""
     found: dict[str, MountPoint] = {}
+    counts: dict[str, int] = {}
     for path in volumes:
         base = acname_from(f"volume/{path}")
-        name, count = base, 0
+        name, count = base, counts.get(base, 0)
         while name in found:
             count += 1
             name = acname_from(f"{base}-{count}")
+        counts[base] = count
         found[name] = MountPoint(name, path)
     return tuple(found.values())
 

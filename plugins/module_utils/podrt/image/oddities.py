@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 
-from ..appc.app import check_environment
+from ..appc.app import check_command, check_environment, check_length
 from ..appc.fields import Fields, checked_text
 from ..appc.names import acname_from
 from ..appc.ports import PROTOCOLS, Port
@@ -52,7 +52,23 @@ class Oddities:
             self._leave_out("the command", err)
             return (), ()
         entrypoint = () if entrypoint == ("",) else entrypoint
+        try:
+            check_command((*entrypoint, *cmd), "exec")
+        except InvalidSpec as err:
+            self._leave_out("the command", err)
+            return (), ()
         return entrypoint, () if cmd == ("",) and not entrypoint else cmd
+
+    def directory(self, config: Fields, name: str) -> str:
+        """An absolute path, empty when it is absent or none."""
+        text = self.text(config, name)
+        path = f"/{text.lstrip('/')}" if text else ""
+        try:
+            check_length(path, name)
+        except InvalidSpec as err:
+            self._leave_out(name, err)
+            return ""
+        return path
 
     def environment(self, config: Fields) -> tuple[tuple[str, str], ...]:
         """Variables in order; a name that comes twice keeps its place and takes its last value."""

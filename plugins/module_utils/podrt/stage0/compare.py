@@ -41,6 +41,8 @@ _LISTS_BY_NAME = (
     "annotations",
     "networks",
 )
+# Of records of two lists with each other; beyond that they are just said to have gone and come.
+_MOST_COMPARISONS = 1_000_000
 # Lists whose order means nothing.
 _SETS = ("mounts", "supplementaryGIDs", "set", "insecure")
 
@@ -105,8 +107,9 @@ def _parted(before: Node, after: Node, path: str) -> Iterator[_Part]:
 
 
 def _parted_records(before: Records, after: Records, path: str) -> Iterator[_Part]:
-    gone, come = list(before.items), list(after.items)
-    for is_same in (_are_equal, _have_one_key, _differ_in_one):
+    gone, come = _unequal(before, after)
+    few = len(gone) * len(come) <= _MOST_COMPARISONS
+    for is_same in (_are_equal, _have_one_key, _differ_in_one) if few else ():
         for record in list(come):
             other = next((other for other in gone if is_same(other, record)), None)
             if other is not None:
@@ -117,6 +120,22 @@ def _parted_records(before: Records, after: Records, path: str) -> Iterator[_Par
         yield _gone(record, path), _shown(record.members), None
     for record in come:
         yield _place(record, path), None, _shown(record.members)
+
+
+def _unequal(before: Records, after: Records) -> tuple[list[Record], list[Record]]:
+    """The records of both without those that are the same in both; an image may bring very many."""
+    held: dict[str, list[Record]] = {}
+    for record in before.items:
+        held.setdefault(record.key, []).append(record)
+    come = []
+    for record in after.items:
+        own = held.get(record.key, [])
+        same = next((other for other in own if _are_equal(other, record)), None)
+        if same is None:
+            come.append(record)
+        else:
+            own.remove(same)
+    return [record for records in held.values() for record in records], come
 
 
 def _place(record: Record, path: str) -> str:

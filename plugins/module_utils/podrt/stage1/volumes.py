@@ -77,8 +77,9 @@ def volume_steps(
 ) -> tuple[Step, ...]:
     """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
     steps: list[Step] = []
+    volumes, filling = manifest.volumes_by_name, frozenset(prefill)
     for mount in sorted(app.mounts, key=lambda mount: app_path(mount.path).count("/")):
-        volume = manifest.volume(mount.volume)
+        volume = volumes.get(mount.volume)
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.volume}"', where=f"apps[{app.name}].mounts")
         read_only = is_read_only(volume, app.app)
@@ -86,7 +87,7 @@ def volume_steps(
             steps.append(BindStep(volume.source, mount.path, read_only, volume.recursive is not False))
             continue
         source = pod.volume(volume.name)
-        filled = mount.path if volume.name in prefill else ""
+        filled = mount.path if volume.name in filling else ""
         steps.append(EmptyVolumeStep(source, volume.mode, volume.uid, volume.gid, filled))
         steps.append(BindStep(source, mount.path, read_only))
     return tuple(steps)
@@ -103,8 +104,9 @@ def is_read_only(volume: Volume, app: App | None) -> bool:
 def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:
     """Look at an app's host volumes: the device nodes among them as (type, read only, device). Raises MissingSource."""
     devices = []
+    volumes = manifest.volumes_by_name
     for mount in app.mounts:
-        volume = manifest.volume(mount.volume)
+        volume = volumes.get(mount.volume)
         if not isinstance(volume, HostVolume):
             continue
         try:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -208,3 +209,23 @@ def test_json_shows_no_character_that_cannot_be_seen_and_says_the_same(how):
     assert json.loads(text) == value
     assert "\u65e5\u672c" in text
     assert [character for character in text if not character.isprintable() and character not in "\n\t"] == []
+
+
+@pytest.mark.finding("http-F7")
+def test_a_pod_with_very_many_mounts_is_shown_in_linear_time() -> None:
+    """With a search for each of them it is minutes."""
+    began = time.process_time()
+    names = [ACName(f"v{number}") for number in range(30_000)]
+    app = App(("/x",), "0", "0", mount_points=tuple(MountPoint(name, f"/{name}", True) for name in names))
+    runtime = RuntimeApp(
+        ACName("web"),
+        RuntimeImage(ImageID(ID)),
+        app,
+        mounts=tuple(Mount(name, f"/{name}") for name in names),
+    )
+    manifest = PodManifest((runtime,), tuple(EmptyVolume(name) for name in names))
+    found = pod_json(pod(PodState.EXITED, apps=APPS[:1], manifest=manifest), Paths(data="/d"))
+    assert isinstance(found["apps"], list)
+    mounts = found["apps"][0]["mounts"]
+    assert (len(mounts), mounts[-1]["container_path"], mounts[-1]["read_only"]) == (30_000, "/v29999", True)
+    assert time.process_time() - began < 5

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.convert import (
     DockerConfig,
     image_manifest,
@@ -285,3 +287,41 @@ def test_what_is_no_text_is_refused_where_it_stands(config, where):
 def test_a_configuration_of_another_shape_is_invalid(value):
     with pytest.raises(InvalidSpec):
         DockerConfig.from_json(value)
+
+
+@pytest.mark.finding("http-F6")
+def test_names_of_volumes_cost_linear_time_and_volumes_have_a_bound():
+    """All of these paths have one name, and get numbers."""
+    paths = {f"/{chr(0x4E00 + at // 1000)}{chr(0x4E00 + at % 1000)}": {} for at in range(50_000)}
+    began = time.process_time()
+    with pytest.raises(Corrupt, match="50000 entries are more than the 1000 that an image may have"):
+        convert(Volumes=paths)
+    points = convert(Volumes=dict(list(paths.items())[:1000])).app.mount_points
+    assert [point.name for point in points[:3]] == ["volume", "volume-1", "volume-2"]
+    assert len({point.name for point in points}) == 1000
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.finding("http-F13")
+@pytest.mark.parametrize(
+    ("config", "left_out"),
+    [
+        ({"WorkingDir": "d" * 4095}, "WorkingDir is left out: it has 4096 bytes, more than the 4095"),
+        ({"Cmd": ["/" + "p" * 4095]}, "the command is left out: it has 4096 bytes, more than the 4095"),
+        (
+            {"Cmd": ["/x", "a" * 131_072]},
+            "the command is left out: it has 131072 bytes, more than the 131071",
+        ),
+    ],
+    ids=["directory", "program", "argument"],
+)
+def test_what_the_kernel_would_not_take_is_left_out(config, left_out):
+    assert [note for note in notes(**config) if note.startswith(left_out)]
+    app = convert(**config).app
+    assert (app.exec, app.working_directory) == ((), "")
+
+
+@pytest.mark.finding("http-F13")
+def test_a_user_that_is_too_long_is_no_other_user():
+    with pytest.raises(Corrupt, match="user: it has 70000 bytes, more than the 4095"):
+        convert(User="u" * 70_000)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
@@ -185,3 +187,17 @@ def test_another_image_by_another_name_is_wanted_by_the_playbook() -> None:
         path: difference.reason for path, difference in found(pod(), pod(APP, NEW, "2"), pod()).items()
     }
     assert reasons == {"apps[0].image": "playbook"}
+
+
+@pytest.mark.finding("http-F7")
+@pytest.mark.parametrize("same", [True, False], ids=["in another order", "all others"])
+def test_very_many_ports_of_an_image_are_compared_in_linear_time(same: bool) -> None:
+    def ports(names: str) -> tuple[Port, ...]:
+        return tuple(Port(ACName(f"{names}{number}"), "tcp", number) for number in range(1, 10_000))
+
+    after = ports("p")[::-1] if same else ports("q")
+    began = time.process_time()
+    spec = PodSpec((AppSpec(ImageKey(NEW), name=WEB),))
+    found = differences(pod(APP.replace(ports=ports("p"))), pod(APP.replace(ports=after)), KEY, spec)
+    assert len(found) == (0 if same else 2 * 9_999)
+    assert time.process_time() - began < 5
