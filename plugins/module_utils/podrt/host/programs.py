@@ -22,6 +22,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SECONDS = 60.0
 _MOST_OUTPUT = 16 << 20
 _LOOK_SECONDS = 0.25
+# Of addresses, which threads take many of: several times what zstd wants for the largest window it is given.
+_FILTER_MEMORY = 1 << 30
 _STALL_SECONDS = 300.0
 _KILLED = 9
 
@@ -126,12 +128,14 @@ def _kill_group(pid: int) -> None:
         return
 
 
-def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What a filter program writes while a thread feeds it a stream. argv[0] is a path.
+def pipe(argv: Sequence[str], chunks: Iterator[bytes], *, memory: int = _FILTER_MEMORY) -> Iterator[bytes]:
+    """What a filter program writes while a thread feeds it a stream. argv[0] is a path. memory: how many
+    bytes of addresses it may have.
 
     Ends the program when the reader stops early. Raises what the stream raises, OSError with the program's exit status
     and complaint when it failed, and HostFailure when for 300 seconds it has neither taken nor given anything.
     """
+    import resource
     import select
     import threading
 
@@ -140,6 +144,8 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes]) -> Iterator[bytes]:
     complaints = os.memfd_create("stderr", os.MFD_CLOEXEC)
     actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, written, complaints))]
     pid = os.posix_spawn(argv[0], list(argv), {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)  # pylint: disable=ansible-bad-function
+    # Before it is given anything; it has not been waited for, so the number is its own, be it at its end already.
+    resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
     os.close(given)
     os.close(written)
     failed: list[BaseException] = []

@@ -12,7 +12,7 @@ import threading
 
 from ..errors import Corrupt, Unsupported, Untrusted, reason_of
 from ..host import programs, reading
-from . import tar
+from . import tar, zstd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     whole = _chain(head, chunks)
     if not kind:
         return whole
-    return _unzstd(whole) if kind == "zstd" else _members(whole, kind)
+    return _unzstd(zstd.checked(whole)) if kind == "zstd" else _members(whole, kind)
 
 
 def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -261,7 +261,7 @@ def _unzstd_by_program(chunks: Iterator[bytes]) -> Iterator[bytes]:
             "install the package zstd",
         ) from err
     try:
-        yield from programs.pipe((program, "-dcq"), chunks)
+        yield from programs.pipe((program, "-dcq", f"--memory={zstd.MAX_WINDOW}"), chunks)
     except OSError as err:
         raise Corrupt(f"the zstd data is damaged: {reason_of(err)}") from err
 

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The frames of a zstd stream, looked at on their way to what decompresses them.
+
+The program zstd decides by each frame's magic and reads gzip, xz and lz4 too, xz with as much memory as it asks for.
+Source: RFC 8878, section 3.1.
+"""
+
+from __future__ import annotations
+
+from ..errors import Corrupt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+# What zstd takes at most unless it is told otherwise; more is for archives of whole disks.
+MAX_WINDOW = 128 << 20
+_MAGIC = 0xFD2FB528
+_SKIPPABLE = 0x184D2A50
+_SMALLEST_WINDOW_LOG = 10
+_RLE, _RESERVED = 1, 3
+_CHECKSUM = 4
+
+
+def checked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same stream; raises Corrupt instead of handing on what is no zstd frame, or wants too much memory.
+
+    What is cut is for the decompressor to complain of.
+    """
+    walk = _frames()
+    skip, need = next(walk)
+    held = b""
+    for chunk in chunks:
+        at = 0
+        while at < len(chunk):
+            if skip:
+                step = min(skip, len(chunk) - at)
+                skip, at = skip - step, at + step
+                continue
+            more = chunk[at : at + need - len(held)]
+            held, at = held + more, at + len(more)
+            if len(held) == need:
+                skip, need = walk.send(held)
+                held = b""
+        yield chunk
+
+
+def _frames() -> Generator[tuple[int, int], bytes, None]:
+    """Walk frame after frame: yields how many bytes to skip and how many to be sent after them. Raises Corrupt."""
+    skip = 0
+    while True:
+        magic = int.from_bytes((yield skip, 4), "little")
+        if magic & ~0xF == _SKIPPABLE:
+            skip = int.from_bytes((yield 0, 4), "little")
+            continue
+        if magic != _MAGIC:
+            raise Corrupt("the zstd data is damaged: something else follows one of its frames")
+        descriptor = (yield 0, 1)[0]
+        header = _header_size(descriptor)
+        _check_window(descriptor, (yield 0, header) if header else b"")
+        skip = 0
+        while True:
+            block = int.from_bytes((yield skip, 3), "little")
+            kind = block >> 1 & 3
+            if kind == _RESERVED:
+                raise Corrupt("the zstd data is damaged: one of its blocks is of no known kind")
+            skip = 1 if kind == _RLE else block >> 3
+            if block & 1:
+                break
+        skip += _CHECKSUM if descriptor & _CHECKSUM else 0
+
+
+def _header_size(descriptor: int) -> int:
+    """How many bytes of a frame's header follow its descriptor: window, number of a dictionary, size of the content."""
+    single = descriptor >> 5 & 1
+    return (1 - single) + (0, 1, 2, 4)[descriptor & 3] + (single, 2, 4, 8)[descriptor >> 6]
+
+
+def _check_window(descriptor: int, header: bytes) -> None:
+    """Raise Corrupt for a frame that wants more memory than decompressing may take."""
+    if descriptor >> 5 & 1:
+        size = header[(0, 1, 2, 4)[descriptor & 3] :]
+        window = int.from_bytes(size, "little") + (256 if len(size) == 2 else 0)
+    else:
+        base = 1 << (_SMALLEST_WINDOW_LOG + (header[0] >> 3))
+        window = base + base // 8 * (header[0] & 7)
+    if window > MAX_WINDOW:
+        raise Corrupt(
+            f"the zstd data wants {window} bytes of memory, more than the {MAX_WINDOW} that it may have",
+            "compress it without --ultra and --long",
+        )
