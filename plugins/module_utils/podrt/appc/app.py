@@ -11,6 +11,7 @@ from ..value import Value
 from .alphabet import ALNUM, LETTERS, is_word
 from .fields import Fields, checked_text
 from .isolators import Capabilities, Seccomp, isolator_from_json, isolator_to_json
+from .names import first_repeated
 from .ports import Port
 from .volumes import MountPoint
 
@@ -189,8 +190,6 @@ def check_length(text: str, where: str, most: int = _LONGEST) -> None:
 
 
 def _check_unique(names: Sequence[str], where: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidSpec(f'"{name}" is given twice', where=where)
-        seen.add(name)
+    name = first_repeated(names)
+    if name:
+        raise InvalidSpec(f'"{name}" is given twice', where=where)

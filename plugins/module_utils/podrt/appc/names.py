@@ -9,6 +9,10 @@ import re
 from ..errors import InvalidSpec
 from .alphabet import ALNUM, DIGITS, HEX, LOWER_ALNUM, is_joined, is_made_of, is_word
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # Joints may stand in a row, as in appc's own code.
 _NAME_JOINTS, _IDENTIFIER_JOINTS = "-", "-._~/"
 KEY_PREFIX = "sha512-"
@@ -121,6 +125,16 @@ def _is_semver(text: str) -> bool:
 
 
 AC_VERSION = SemVer("0.8.11")
+
+
+def first_repeated(names: Iterable[str]) -> str:
+    """The first of some names that was there before, "" when each is there once. In linear time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""
 
 
 def acname_from(text: str) -> ACName:

@@ -10,7 +10,7 @@ from .app import App
 from .fields import Fields
 from .isolators import isolator_from_json, isolator_to_json
 from .labels import Labels
-from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer
+from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
 from .volumes import Mount, volume_from_json
 
@@ -85,6 +85,15 @@ class RuntimeApp(Value):
         return found
 
 
+class Mounted(Value):
+    """A mount of an app with what its volume is. read_only: as the volume says, else as the mount point of its name."""
+
+    path: str
+    name: ACName
+    volume: Volume | None
+    read_only: bool
+
+
 class PodManifest(Value):
     """Everything that appc says of a pod."""
 
@@ -138,19 +147,20 @@ class PodManifest(Value):
         """The app of that name, or None."""
         return next((app for app in self.apps if app.name == name), None)
 
-    @property
-    def volumes_by_name(self) -> dict[str, Volume]:
-        """The volumes, for looking up many."""
-        return {volume.name: volume for volume in self.volumes}
-
-    def volume(self, name: str) -> Volume | None:
-        """The volume of that name, or None."""
-        return next((volume for volume in self.volumes if volume.name == name), None)
+    def mounted(self, app: RuntimeApp) -> tuple[Mounted, ...]:
+        """What an app mounts, in the order of its mounts; volume None: the pod has no such volume. C21."""
+        volumes = {volume.name: volume for volume in self.volumes}
+        points = {point.name: point.read_only for point in app.app.mount_points} if app.app else {}
+        found = []
+        for mount in app.mounts:
+            volume = volumes.get(mount.volume)
+            said = volume.read_only if volume else None
+            read_only = points.get(mount.volume, False) if said is None else said
+            found.append(Mounted(mount.path, mount.volume, volume, read_only))
+        return tuple(found)
 
 
 def _check_names(names: list[ACName], message: str, where: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise InvalidSpec(message.format(name), where=where)
-        seen.add(name)
+    name = first_repeated(names)
+    if name:
+        raise InvalidSpec(message.format(name), where=where)

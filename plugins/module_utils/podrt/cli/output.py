@@ -15,8 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..appc.pod import RuntimeApp
-    from ..appc.volumes import Mount, Volume
+    from ..appc.pod import Mounted, RuntimeApp
     from ..host.paths import Paths
     from ..stage0.status import AppStatus, NetStatus, PodStatus
 
@@ -188,24 +187,19 @@ def _app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, obje
 def _mounts_json(pod: PodStatus, app: RuntimeApp, paths: Paths) -> list[dict[str, object]]:
     if pod.manifest is None:
         return []
-    volumes = pod.manifest.volumes_by_name
-    points = {point.name: point.read_only for point in app.app.mount_points} if app.app else {}
-    return [
-        _mount_json(pod, volumes.get(mount.volume), mount, points.get(mount.volume, False), paths)
-        for mount in app.mounts
-    ]
+    return [_mount_json(pod, mount, paths) for mount in pod.manifest.mounted(app)]
 
 
-def _mount_json(
-    pod: PodStatus, volume: Volume | None, mount: Mount, read_only: bool, paths: Paths
-) -> dict[str, object]:
-    name = mount.volume
-    if volume is not None and volume.read_only is not None:
-        read_only = volume.read_only
-    source = volume.source if isinstance(volume, HostVolume) else ""
-    if isinstance(volume, EmptyVolume):
-        source = paths.pod(_DIRECTORIES.get(pod.state, "run"), pod.uuid).volume(name)
-    return {"name": name, "container_path": mount.path, "host_path": source, "read_only": read_only}
+def _mount_json(pod: PodStatus, mount: Mounted, paths: Paths) -> dict[str, object]:
+    source = mount.volume.source if isinstance(mount.volume, HostVolume) else ""
+    if isinstance(mount.volume, EmptyVolume):
+        source = paths.pod(_DIRECTORIES.get(pod.state, "run"), pod.uuid).volume(mount.name)
+    return {
+        "name": mount.name,
+        "container_path": mount.path,
+        "host_path": source,
+        "read_only": mount.read_only,
+    }
 
 
 def _said(**members: object) -> dict[str, object]:

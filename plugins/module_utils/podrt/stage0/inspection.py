@@ -73,10 +73,8 @@ def _check_app(
     if not app.handler("pre-start"):
         _where_known(lambda: _check_directory(root, directory, where))
     image = LayeredRoot(layers, _MADE)
-    volumes = manifest.volumes_by_name
-    for mount in runtime.mounts:
-        volume = volumes.get(mount.volume)
-        source = volume.source if isinstance(volume, HostVolume) else ""
+    for mount in manifest.mounted(runtime):
+        source = mount.volume.source if isinstance(mount.volume, HostVolume) else ""
         _where_known(lambda: _check_target(image, mount.path, source, f"{where}.mounts"))  # noqa: B023
 
 

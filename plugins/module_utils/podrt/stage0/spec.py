@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..appc.names import ACName
+from ..appc.names import ACName, first_repeated
 from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
 from ..pod.runspec import RunSpec
@@ -91,9 +91,9 @@ class PodSpec(Value):
     def check(self) -> None:
         """Volumes are unique, mounts name one, and ports need a network of the pod's own."""
         names = [volume.name for volume in self.volumes]
-        for name in names:
-            if names.count(name) > 1:
-                raise InvalidSpec(f'duplicate volume name "{name}"', where="volumes")
+        repeated = first_repeated(names)
+        if repeated:
+            raise InvalidSpec(f'duplicate volume name "{repeated}"', where="volumes")
         for index, app in enumerate(self.apps):
             self._check_mounts(app.mounts, names, f"apps[{index}].mounts")
         self._check_mounts(self.mounts, names, "mounts")

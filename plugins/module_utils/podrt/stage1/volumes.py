@@ -15,9 +15,7 @@ from .mounts import BindStep, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.app import App
     from ..appc.pod import PodManifest, RuntimeApp
-    from ..appc.volumes import Volume
     from ..host.paths import PodDir
 
 _COPY_BYTES = 1 << 20
@@ -77,36 +75,27 @@ def volume_steps(
 ) -> tuple[Step, ...]:
     """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
     steps: list[Step] = []
-    volumes, filling = manifest.volumes_by_name, frozenset(prefill)
-    for mount in sorted(app.mounts, key=lambda mount: app_path(mount.path).count("/")):
-        volume = volumes.get(mount.volume)
+    filling = frozenset(prefill)
+    for mount in sorted(manifest.mounted(app), key=lambda mount: app_path(mount.path).count("/")):
+        volume = mount.volume
         if volume is None:
-            raise InvalidSpec(f'could not find volume "{mount.volume}"', where=f"apps[{app.name}].mounts")
-        read_only = is_read_only(volume, app.app)
+            raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
         if isinstance(volume, HostVolume):
-            steps.append(BindStep(volume.source, mount.path, read_only, volume.recursive is not False))
+            recursive = volume.recursive is not False
+            steps.append(BindStep(volume.source, mount.path, mount.read_only, recursive))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
         steps.append(EmptyVolumeStep(source, volume.mode, volume.uid, volume.gid, filled))
-        steps.append(BindStep(source, mount.path, read_only))
+        steps.append(BindStep(source, mount.path, mount.read_only))
     return tuple(steps)
-
-
-def is_read_only(volume: Volume, app: App | None) -> bool:
-    """What the volume says, else what the mount point of its name says, else no. Pure. Source: behaviours C21."""
-    if volume.read_only is not None:
-        return volume.read_only
-    points = app.mount_points if app else ()
-    return any(point.read_only for point in points if point.name == volume.name)
 
 
 def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:
     """Look at an app's host volumes: the device nodes among them as (type, read only, device). Raises MissingSource."""
     devices = []
-    volumes = manifest.volumes_by_name
-    for mount in app.mounts:
-        volume = volumes.get(mount.volume)
+    for mount in manifest.mounted(app):
+        volume = mount.volume
         if not isinstance(volume, HostVolume):
             continue
         try:
@@ -117,7 +106,7 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
             ) from err
         kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
         if kind:
-            devices.append((kind, is_read_only(volume, app.app), found.st_rdev))
+            devices.append((kind, mount.read_only, found.st_rdev))
     return tuple(devices)
 
 

@@ -449,3 +449,21 @@ def test_a_white_list_has_bounds(listed: list[str]) -> None:
     value = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a", "pathWhitelist": listed}
     with pytest.raises(InvalidSpec, match="pathWhitelist"):
         ImageManifest.from_json(value)
+
+
+@pytest.mark.finding("http-F7")
+@pytest.mark.timeout(30)
+def test_what_apps_mount_is_found_in_linear_time() -> None:
+    """Half an hour where each volume is searched for from the first one."""
+    names = [ACName(f"v{number}") for number in range(60_000)]
+    points = tuple(MountPoint(name, "/x", read_only=name == "v7") for name in names)
+    app = RuntimeApp(
+        ACName("a"),
+        RuntimeImage(ImageID("sha512-" + "ab" * 32)),
+        App((), "0", "0", mount_points=points),
+        mounts=tuple(Mount(name, f"/{name}") for name in names),
+    )
+    volumes = tuple(HostVolume(name, "/srv", read_only=True if name == "v8" else None) for name in names)
+    mounted = PodManifest((app,), volumes).mounted(app)
+    assert [mount.volume for mount in mounted] == list(volumes)
+    assert [mount.name for mount in mounted if mount.read_only] == ["v7", "v8"]
