@@ -218,3 +218,30 @@ def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(stage
     assert f"may not: {name}" in said, said
     assert f"may: {name}" not in said
     assert finish(starter).status == 0
+
+
+@pytest.mark.finding("attack4-F8")
+@pytest.mark.parametrize("lacking", [(), ("wake_alarm",), ("wake_alarm", "block_suspend", "audit_read")])
+@pytest.mark.parametrize("given", [("CAP_KILL",), ("CAP_KILL", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND")])
+def test_an_app_that_is_root_may_not_look_into_the_first_process(
+    stage: StageLab, lacking: tuple[str, ...], given: tuple[str, ...]
+) -> None:
+    """Whatever podctl was left with, and whatever the app was given but CAP_SYS_PTRACE."""
+    pod = stage.sh("cd /proc/1; ls root/; readlink fd/0; readlink cwd; echo $?", isolators=[retain(*given)])
+    bound = "".join(f",-{name}" for name in lacking)
+    prefix = ["setpriv", f"--bounding-set={bound.lstrip(',')}"] if lacking else []
+    done = pod.call(prefix=prefix)
+    assert sorted(done.text.splitlines()) == ["1", "ls: root/: Permission denied"], done.text
+    assert "podctl has no capability" not in done.err
+
+
+@pytest.mark.finding("attack4-F8")
+def test_a_pod_whose_first_process_cannot_be_guarded_says_so(stage: StageLab) -> None:
+    prefix = [
+        "setpriv",
+        "--bounding-set=-all,+kill,+setuid,+setgid,+setpcap,+sys_chroot,+sys_admin,+dac_override",
+    ]
+    prefix[1] += ",+chown,+fowner,+mknod,+net_admin,+sys_resource"
+    done = stage.sh("echo ran", isolators=[retain("CAP_KILL")]).call(prefix=prefix)
+    assert done.lines[-1] == "ran", done.err
+    assert "podctl has no capability that the apps do not have" in done.err

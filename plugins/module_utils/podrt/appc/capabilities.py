@@ -9,6 +9,8 @@ from .isolators import Capabilities
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .isolators import Isolator
 
 # Bit n of a mask is the n-th name.
@@ -74,6 +76,24 @@ DEFAULT = (
 )
 
 
+# What may be a guard, the most harmless first; see guard_of.
+_GUARDS = (
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_LEASE",
+    "CAP_NET_BROADCAST",
+    "CAP_IPC_OWNER",
+    "CAP_IPC_LOCK",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_AUDIT_WRITE",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_SYS_NICE",
+    "CAP_SYSLOG",
+    "CAP_SYS_PACCT",
+)
+
+
 def bounding_set(isolators: tuple[Isolator, ...], *, insecure: bool) -> int:
     """The mask of an app's bounding set. Raises InvalidSpec for a name that no kernel has."""
     if insecure:
@@ -93,3 +113,15 @@ def mask_of(names: tuple[str, ...]) -> int:
             raise InvalidSpec(f'unknown capability "{name}"', "capabilities(7) lists them", where="isolators")
         mask |= 1 << NAMES.index(name)
     return mask
+
+
+def guard_of(boundings: Iterable[int], permitted: int) -> int:
+    """A capability that PID 1 keeps for no other reason than that no app has it; 0 where there is none. Pure.
+
+    A process may not look into one that can do something that it cannot; see ptrace(2). boundings: of all apps.
+    permitted: what PID 1 can keep, which is little in a guest or in a confined unit.
+    """
+    free = permitted
+    for bounding in boundings:
+        free &= ~bounding
+    return next((mask for name in _GUARDS if (mask := mask_of((name,))) & free), 0)

@@ -7,12 +7,14 @@ memory where no filter sees them. So there socketcall(2) makes no sockets at all
 Only where nothing but i386 is run is it let through.
 
 AF_VSOCK leads to the hypervisor and to other guests whatever the network namespace says, AF_ALG to the ciphers of the
-kernel; the others have been taken out of the kernel, with their bugs. Source: seccomp(2), socketcall(2),
-linux/socket.h, asm/unistd.h, docker's default profile.
+kernel; the others have been taken out of the kernel, with their bugs. By a netlink socket of the audit subsystem an app
+could write logins of its invention into the host's audit log; it is told that the kernel has no audit, as libaudit
+understands it. Source: seccomp(2), socketcall(2), netlink(7), linux/socket.h, asm/unistd.h, docker's default profile.
 """
 
 from __future__ import annotations
 
+import errno
 import struct
 import sys
 
@@ -29,8 +31,11 @@ SOCKETS = ("socket", "socketcall", "socketpair")
 # DECnet, Econet, ATM SVC, IrDA, WANPIPE, ISDN, CAIF; AF_ALG, AF_VSOCK.
 REFUSED_FAMILIES = (12, 19, 20, 23, 25, 34, 37, 38, 40)
 _FIRST_UNKNOWN_FAMILY = 46
+_AF_NETLINK, _NETLINK_AUDIT = 16, 9
+_NO_AUDIT = 0x00050000 | errno.EPROTONOSUPPORT  # SECCOMP_RET_ERRNO
 _LOAD, _AND, _EQUAL, _AT_LEAST, _GO, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x05, 0x06
 _NR, _ARCH, _ARGUMENT = 0, 4, 16 if sys.byteorder == "little" else 20
+_PROTOCOL = _ARGUMENT + 16
 _NOT_X32 = 0xFFFFFFFF & ~0x40000000
 _MAKING = {"socket": 1, "socketpair": 8}  # as socketcall(2) counts
 _NEXT = ""
@@ -80,7 +85,13 @@ def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
         (_LOAD, _ARGUMENT, _NEXT, _NEXT),  # an int to the kernel, whatever stands above it
         (_AT_LEAST, _FIRST_UNKNOWN_FAMILY, "refuse", _NEXT),
         *((_EQUAL, family, "refuse", _NEXT) for family in REFUSED_FAMILIES),
+        (_EQUAL, _AF_NETLINK, _NEXT, "passed"),
+        (_LOAD, _PROTOCOL, _NEXT, _NEXT),
+        (_EQUAL, _NETLINK_AUDIT, "no audit", _NEXT),
+        "passed",
         (_GO, 0, "end", ""),
+        "no audit",
+        (_RETURN, _NO_AUDIT, _NEXT, _NEXT),
         "refuse",
         (_RETURN, refusal, _NEXT, _NEXT),
         "end",

@@ -26,7 +26,7 @@ from ..host import syscalls
 from ..host.execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
 from ..host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, MS_REC, MS_SHARED, MS_SLAVE
 from ..value import Value
-from . import sync
+from . import roots, sync
 from .interpreter import read_no_code
 from .program import execute_module
 from .rights import give_up, leave_keyring
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
+_STDIO = (0, 1, 2)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 _CAP_SYS_ADMIN = 1 << 21
 # The C library keeps these two for its threads; whoever started us may still have had them ignored.
@@ -53,7 +54,7 @@ class Wires(Value):
     exec: tells how the start went and ends with it. go: a byte from it is the leave to start. held: an end of a pipe
     that each process of the pod closes when it has no more rights than it shall have; the starter gives no leave before
     the last one has. told: what the process shall be. out and err: -1 leaves what this process has. tty: the app's
-    terminal, -1 without. procs: cgroup.procs of the app's leaves.
+    terminal, which is among its standard files, -1 without. procs: cgroup.procs of the app's leaves.
     """
 
     exec: int
@@ -297,7 +298,7 @@ def _become(wires: Wires) -> None:
         _pre_start(*handler)
     os.setsid()
     if wires.tty >= 0:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
     if handler:
         go_to(process.working_directory)
     _find_program(process)
@@ -378,17 +379,10 @@ def _hear(told: int) -> AppProcess:
 
 
 def _stdio(wires: Wires) -> None:
-    if wires.tty >= 0:
-        for number in range(3):
-            os.dup2(wires.tty, number)
-        return
+    """What this process has are the caller's files, or /dev/null as PID 1 has it, which the app may not change."""
     if wires.out < 0:
         return
-    try:
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        null = -1  # a volume at /dev without it: what this process has is the host's
-    for fd, number in ((null, 0), (wires.out, 1), (wires.err, 2)):
+    for fd, number in ((roots.open_null(), 0), (wires.out, 1), (wires.err, 2)):
         if fd >= 0:
             os.dup2(fd, number)
 

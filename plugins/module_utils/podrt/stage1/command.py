@@ -40,7 +40,7 @@ from .app import (
 )
 from .rights import give_up, leave_keyring
 from .roots import MountedRoot
-from .terminal import Terminal
+from .terminal import Terminal, standard_terminals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 _SPACES = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWCGROUP
 _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-# Where a terminal of the caller is, in the order in which one would show what the command says.
-_STDIO = (1, 2, 0)
 _UMASK = 0o022
 # Source: getrlimit(2), linux/resource.h.
 _LIMITS = range(16)
@@ -86,8 +84,8 @@ class Command(Value):
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Run the command that plan describes, and end as it does. fds: PID 1, and cgroup.procs of the app's leaves."""
     command = Command(*marshal.loads(plan))
-    terminals = [number for number in _STDIO if os.isatty(number)]
-    terminal = Terminal(terminals[0]) if terminals else None
+    terminals = standard_terminals()
+    terminal = Terminal(terminals) if terminals else None
     # What is behind our own /proc entries is nothing to those who share the PID namespace with the command.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     # Blocked until they can be passed on: one that comes before is pending.
@@ -95,7 +93,7 @@ def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     child = _fork(command)
     if child == 0:
         try:
-            _go_in(command, fds, terminal, terminals)
+            _go_in(command, fds, terminal)
         except BaseException as err:  # a bug; what shows it otherwise would read files of the app
             _fail(f'cannot enter app "{command.app}": {type(err).__name__}: {err}')
     _end_as(child, terminal)
@@ -125,14 +123,12 @@ def _pass(child: int, number: int) -> None:
         pass  # it has gone, or has become another user
 
 
-def _go_in(
-    command: Command, fds: tuple[int, ...], terminal: Terminal | None, terminals: list[int]
-) -> NoReturn:
+def _go_in(command: Command, fds: tuple[int, ...], terminal: Terminal | None) -> NoReturn:
     """Give up all that the command may not have, then have a child that the pod can see become it."""
     pid_1, *procs = fds
     try:
         if terminal:
-            for number in terminals:
+            for number in terminal.replaced:
                 os.dup2(terminal.slave, number)
         leave_keyring()
         limits = _raise_limits(command.pid)
@@ -153,7 +149,7 @@ def _go_in(
     except OSError as err:
         _fail(f'cannot enter app "{command.app}": {why_no_process(err)}')
     if child == 0:
-        _execute(command, path, limits, on_terminal=bool(terminals))
+        _execute(command, path, limits, terminal)
     _end_as(child)
 
 
@@ -176,12 +172,12 @@ def _settle(command: Command) -> str:
     return path
 
 
-def _execute(command: Command, path: str, limits: Limits, *, on_terminal: bool) -> NoReturn:
+def _execute(command: Command, path: str, limits: Limits, terminal: Terminal | None) -> NoReturn:
     try:
         # Without it /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
         os.setsid()
-        if on_terminal:
-            fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
+        if terminal:
+            fcntl.ioctl(terminal.replaced[0], termios.TIOCSCTTY, 0)
         default_signals()
         wrong = complaint(path)
         for number, soft, hard in limits:

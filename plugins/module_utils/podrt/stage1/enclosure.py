@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..appc.capabilities import mask_of
+from ..appc.capabilities import guard_of, mask_of
 from ..host import syscalls
 from ..host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE
 from . import roots
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/nix/store", "/gnu/store")
 _HARMLESS = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 _TMPFS = "mode=755,size=1m"
-# To end processes of any user. Nobody else needs the second: a process without it may not look into PID 1, since
-# ptrace(2) is for those who can do all that the other can. Nothing wakes up here.
-_SUPERVISOR = mask_of(("CAP_KILL", "CAP_WAKE_ALARM"))
+_SUPERVISOR = mask_of(("CAP_KILL",))  # to end processes of any user
 _HANDLER = mask_of(("CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"))
 
 
@@ -68,12 +66,13 @@ def leave_host(app_roots: tuple[str, ...]) -> None:
 
 
 def lose_privileges(launches: tuple[Launch, ...]) -> None:
-    """Keep the capabilities that the supervisor needs, and those of the handlers that it will start."""
-    wanted = _SUPERVISOR
+    """Keep the capabilities that the supervisor needs, those of the handlers that it will start, and one as a guard."""
+    permitted = permitted_capabilities()
+    wanted = _SUPERVISOR | guard_of((launch.bounding for launch in launches), permitted)
     for launch in launches:
         if launch.post_stop:
             wanted |= launch.bounding | _HANDLER
-    bound_capabilities(wanted, wanted & permitted_capabilities())
+    bound_capabilities(wanted, wanted & permitted)
 
 
 def _needed() -> list[str]:

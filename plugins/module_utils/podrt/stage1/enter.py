@@ -24,6 +24,7 @@ from .command import Command
 from .given import protect_given
 from .inputs import is_docker, read_filter
 from .program import execute_module
+from .rights import permitted_capabilities
 from .sandbox import AppInput, is_traced, launch_of
 from .stop import holds
 
@@ -75,7 +76,9 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
         fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
         manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
         launch = _launch(pod, entry.app, manifest, insecure)
-        command = _command(pod, entry, launch, pid).replace(traced=is_traced(manifest, insecure))
+        command = _command(pod, entry, launch, pid).replace(
+            traced=is_traced(manifest, insecure, permitted_capabilities())
+        )
         # Here already, since no file can be written to later on.
         _take_oom_score(launch, pid)
         _look_only()

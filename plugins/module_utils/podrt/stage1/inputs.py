@@ -16,6 +16,7 @@ from ..pod import filter_files
 from ..pod.cgroups import Group
 from ..pod.documents import read_app_manifest, read_lower, read_runspec
 from .mounts import OverlayStep
+from .rights import permitted_capabilities
 from .rootfs import JOURNAL, TUN
 from .sandbox import AppInput, Machine, hosts_path, resolv_path
 from .volumes import check_sources
@@ -69,6 +70,7 @@ def look_at_machine(pod: PodDir, tty: str = "") -> Machine:
         journal=tuple(path for path in sockets if os.path.exists(path)),
         hidden=(f"{pod.stage1_root}/rkt/hidden/dir", f"{pod.stage1_root}/rkt/hidden/file"),
         thermal=_thermal(),
+        permitted=permitted_capabilities(),
     )
 
 

@@ -27,7 +27,7 @@ from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .program import ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import misdescribed, rehearse
 from .rights import leave_keyring
-from .roots import MountedRoot
+from .roots import MountedRoot, own_null
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,9 +123,11 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     # Of a session of its own: what an image runs in the pod finds no terminal and no process group of the caller, and
     # when the starter's terminal goes, a detached pod stays. The starter passes on what its terminal sends.
     os.setsid()
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    null = own_null()
     if wires.captured:
         os.dup2(null, 0)
+    for number in filter(os.isatty, range(3) if wires.tty >= 0 else ()):
+        os.dup2(wires.tty, number)
     os.umask(0o022)
     syscalls.unshare(plan.namespaces)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)

@@ -19,6 +19,7 @@ _DIR_MODE = 0o755
 _FILE_MODE = 0o644
 # No table of users is longer; an image that brings a longer one means harm.
 _LONGEST = 1 << 20
+_NULL = os.makedev(1, 3)
 
 
 class MountedRoot:
@@ -77,6 +78,36 @@ def open_regular(root: int, path: str) -> int:
         os.close(fd)
         raise OSError(errno.ESTALE, "it was replaced meanwhile", path)
     return fd
+
+
+def open_null() -> int:
+    """The /dev/null of the root that this process is in, to read; -1 where something else is in its place.
+
+    A volume may be at /dev. Nothing is followed, nor opened before it is known: this process may still do everything.
+    """
+    try:
+        found = syscalls.openat2(syscalls.AT_FDCWD, "/dev/null", os.O_PATH, syscalls.RESOLVE_NO_SYMLINKS)
+    except OSError:
+        return -1
+    try:
+        info = os.fstat(found)
+        is_null = stat.S_ISCHR(info.st_mode) and info.st_rdev == _NULL
+        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC) if is_null else -1
+    except OSError:
+        return -1
+    finally:
+        os.close(found)
+
+
+def own_null() -> int:
+    """The host's /dev/null, to read and write, of which nothing can be changed by its descriptor. Raises OSError."""
+    host = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    tree = open_unmounted(host)
+    try:
+        return os.open(f"/proc/self/fd/{tree}", os.O_RDWR | os.O_CLOEXEC)
+    finally:
+        os.close(tree)
+        os.close(host)
 
 
 def owner(root: int, path: str) -> os.stat_result:

@@ -39,13 +39,12 @@ def run(
     """
     _fill_stdio()
     terminal = None
-    if interactive and os.isatty(0):
-        from .terminal import Terminal
-
-        terminal = Terminal()
     if interactive:
         from .given import protect_given  # other pods get no file of the caller to read
+        from .terminal import Terminal, standard_terminals
 
+        terminals = standard_terminals()
+        terminal = Terminal(terminals) if terminals else None
         protect_given()
     request = Request(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
     if detach:

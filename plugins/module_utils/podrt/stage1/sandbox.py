@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ..appc.capabilities import bounding_set, mask_of
+from ..appc.capabilities import EVERY, bounding_set, guard_of, mask_of
 from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
 from ..appc.volumes import app_path
 from ..errors import InvalidSpec
@@ -66,7 +66,8 @@ class Machine(Value):
 
     tun: it has /dev/net/tun. journal: sockets of its journal. hidden: what stands for hidden directories and files.
     thermal: see Surroundings.
-    tty: the path of the terminal that an interactive app gets, "" without.
+    tty: the path of the terminal that an interactive app gets, "" without. permitted: the capabilities that PID 1 can
+    keep.
     """
 
     tun: bool = False
@@ -74,6 +75,7 @@ class Machine(Value):
     journal: tuple[str, ...] = ()
     hidden: tuple[str, str] = ("", "")
     thermal: tuple[str, ...] = ()
+    permitted: int = EVERY
 
 
 class Launch(Value):
@@ -130,6 +132,11 @@ class SandboxPlan(Value):
     sysctls: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
 
+    @property
+    def unguarded(self) -> bool:
+        """Whether apps may look into PID 1 though CAP_SYS_PTRACE was given to none of them."""
+        return all(app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps)
+
     def log(self) -> str:
         """The steps of a start, a line each."""
         lines = [f"pod {self.uuid}: hostname {self.hostname}"]
@@ -169,7 +176,7 @@ def sandbox_plan(
     kinds = CLONE_NEWNS | CLONE_NEWUTS
     kinds |= 0 if runspec.ipc == "parent" else CLONE_NEWIPC
     kinds |= 0 if runspec.host_network else CLONE_NEWNET
-    traced = is_traced(manifest, runspec.insecure)
+    traced = is_traced(manifest, runspec.insecure, machine.permitted)
     common = _Common(pod, manifest, runspec, machine, hostname, traced)
     apps = tuple(_app_plan(common, app, given) for app, given in zip(manifest.apps, inputs))
     return SandboxPlan(
@@ -227,12 +234,15 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
     )
 
 
-def is_traced(manifest: PodManifest, insecure: tuple[str, ...]) -> bool:
-    """Whether an app of the pod may look into processes that can do more than itself; yes where nothing tells."""
-    return any(
-        not app.app or bounding_set(app.app.isolators, insecure="capabilities" in insecure) & _SYS_PTRACE
-        for app in manifest.apps
-    )
+def is_traced(manifest: PodManifest, insecure: tuple[str, ...], permitted: int) -> bool:
+    """Whether an app of the pod may look into processes that can do more than itself; yes where nothing tells.
+
+    permitted: the capabilities that PID 1 can keep; with none that no app has, it is no more than they are.
+    """
+    apps = [app.app for app in manifest.apps if app.app]
+    boundings = [bounding_set(app.isolators, insecure="capabilities" in insecure) for app in apps]
+    may_trace = any(bounding & _SYS_PTRACE for bounding in boundings)
+    return len(apps) < len(manifest.apps) or may_trace or not guard_of(boundings, permitted)
 
 
 def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:

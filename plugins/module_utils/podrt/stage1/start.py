@@ -255,6 +255,11 @@ def _decide(known: _Known) -> SandboxPlan:
     inputs = read_inputs(request.pod, known.manifest, groups)
     machine = look_at_machine(request.pod, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
+    if plan.unguarded:
+        warn(
+            "podctl has no capability that the apps do not have: one that is root can look into the first process of "
+            "the pod, and do what it can"
+        )
     write_files(request.pod, plan, known.runspec)
     policy = pod_device_rules(tuple(app.device_rules for app in plan.apps))
     if policy:

@@ -3,8 +3,9 @@
 """The terminal of an interactive pod, or of a command in one: a pseudo-terminal of its own, joined to the caller's.
 Source: behaviours C19, A45.
 
-The app never gets the caller's terminal itself, into which it could type. Keys go through unchanged, so that ^C reaches
-the app; the caller's terminal is raw meanwhile.
+The app never gets the caller's terminal itself, into which it could type: each of the caller's standard files that is a
+terminal is replaced, the others are the app's. Keys go through unchanged, so that ^C reaches the app; the caller's
+terminal is raw meanwhile.
 """
 
 from __future__ import annotations
@@ -22,23 +23,30 @@ if TYPE_CHECKING:
 
     Attributes = list[Union[int, list[Union[bytes, int]]]]
 
-_STDIN, _STDOUT = 0, 1
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
 _CHUNK = 1 << 14
 _WINDOW_BYTES = 8
 _INPUT_OFF = termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON
 _LOCAL_OFF = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
 
 
+def standard_terminals() -> tuple[int, ...]:
+    """Which of the standard files of this process are terminals."""
+    return tuple(filter(os.isatty, (_STDIN, _STDOUT, _STDERR)))
+
+
 class Terminal:
     """A pseudo-terminal: master here, slave for the app.
 
-    screen: where what the app says goes. Keys come from stdin where that is a terminal.
+    replaced: the standard files that are terminals, at least one. What the app says goes to stdout where that is one of
+    them; keys come from stdin where that is one.
     """
 
-    def __init__(self, screen: int = _STDOUT) -> None:
+    def __init__(self, replaced: tuple[int, ...]) -> None:
         self.master, self.slave = os.openpty()
         self.path = os.ttyname(self.slave)
-        self._screen = screen
+        self.replaced = replaced
+        self._screen = _STDOUT if _STDOUT in replaced else replaced[-1]
         self._fit()
 
     def relay(self, pid: int) -> None:
@@ -56,7 +64,7 @@ class Terminal:
 
     def _relay(self, ended: int) -> None:
         poll = select.poll()
-        for fd in (ended, self.master, *((_STDIN,) if os.isatty(_STDIN) else ())):
+        for fd in (ended, self.master, *((_STDIN,) if _STDIN in self.replaced else ())):
             poll.register(fd, select.POLLIN)
         while True:
             ready = [fd for fd, _event in poll.poll()]
@@ -70,7 +78,7 @@ class Terminal:
     def _fit(self) -> None:
         """Give the app's terminal the size of the caller's."""
         with contextlib.suppress(OSError):
-            size = fcntl.ioctl(_STDIN, termios.TIOCGWINSZ, bytes(_WINDOW_BYTES))
+            size = fcntl.ioctl(self._screen, termios.TIOCGWINSZ, bytes(_WINDOW_BYTES))
             fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
 
 

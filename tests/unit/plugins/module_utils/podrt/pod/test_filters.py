@@ -205,6 +205,20 @@ def test_ordinary_sockets_can_be_made(tmp_path: pathlib.Path, family: int) -> No
 
 
 @X86
+@pytest.mark.finding("attack4-F5")
+@pytest.mark.parametrize("number", ["41", "41 | 0x40000000"])
+def test_an_app_has_no_way_into_the_audit_log_and_is_told_that_there_is_none(
+    tmp_path: pathlib.Path, number: str
+) -> None:
+    program = compiled(tmp_path)
+    assert program
+    for kind, protocol in (("2", "9"), ("0x80803", "0x7700000009")):
+        assert answer_of(program, f"native({number}, 16, {kind}, {protocol})") == errno.EPROTONOSUPPORT
+    assert answer_of(program, "native(41, 16, 3, 15)") == 0, "uevents, and what else has a number beside it"
+    assert answer_of(program, "native(41, 2, 2, 9)") not in (0, errno.EPERM), "no protocol of IPv4 is meant"
+
+
+@X86
 @pytest.mark.finding("attack-F8", "rkt-R5")
 def test_what_is_named_by_itself_is_not_looked_at(tmp_path: pathlib.Path) -> None:
     retained = compiled(tmp_path, Seccomp("retain", ("@docker/default-whitelist",), "ENOTSUP"))
