@@ -30,6 +30,7 @@ from . import roots, sync
 from .interpreter import read_no_code
 from .program import execute_module
 from .rights import give_up, leave_keyring
+from .supervisor import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def go_to(path: str) -> None:
 def complain(text: str) -> None:
     """Tell on standard error, be it as it may."""
     try:  # noqa: SIM105  # contextlib takes 3 ms of each start
-        os.write(2, f"Error: {printable(text)}\n".encode(errors="replace"))
+        os.write(2, b"Error: %s\n" % frames.bounded(printable(text)))
     except OSError:
         pass
 
@@ -272,7 +273,7 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
     except NotStarted as err:
         status = err.status
         complain(err.text)
-        sync.send(said, sync.APP_FAILED, err.text, err.field)
+        sync.send(said, frames.NOT_EXECUTED, err.text, err.field)
     except PodError as err:
         sync.send_failure(said, err)
     except OSError as err:

@@ -11,6 +11,7 @@ from ..value import Value
 from . import sync
 from .app import Wires, become_app, plan_of
 from .handler import wire
+from .supervisor import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Child(Value):
 
 def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     """Fork the child of an app, which makes itself ready and waits to be told. Raises OSError."""
-    heard, said = os.pipe2(os.O_CLOEXEC)
+    heard, said = sync.channel()
     told, tell = os.pipe2(os.O_CLOEXEC)
     out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
@@ -56,7 +57,7 @@ def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, 
         write_all(child.tell, plan_of(app.launch, resolved, app.root.target))
     except BrokenPipeError:
         message = sync.receive(child.exec)
-        if message and message[0] == sync.FAILED:
+        if message and message[0] == frames.FAILED:
             raise sync.error_of(message) from None
         raise
     post_stop = -1

@@ -28,6 +28,7 @@ from .program import ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import misdescribed, rehearse
 from .rights import leave_keyring
 from .roots import MountedRoot, own_null
+from .supervisor import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     os.umask(0o022)
     syscalls.unshare(plan.namespaces)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
-    sync.send(wires.sync, sync.NAMESPACES)
+    sync.send(wires.sync, frames.NAMESPACES)
     protect_interpreter()
     go, gone = os.pipe2(os.O_CLOEXEC)
     children = [fork_child(given, wires, go) for given in wires.apps]

@@ -30,7 +30,7 @@ _PACKAGE = "supervisor"
 # How many bytes tell how long the head of the supervisor's plan is.
 _HEAD = 4
 # In the order in which they need each other.
-_MODULES = ("timers", "watch", "states", "logs", "apps", "starter", "handlers", "pod")
+_MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "starter", "handlers", "pod")
 # Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What
 # imports from files goes first, and the modules have its memory, each loaded by itself.
 _SUPERVISE = f"""import _signal, marshal, posix, select, sys, time

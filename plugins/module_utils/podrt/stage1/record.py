@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod's supervisor is told: types alone, since it is a program of its own and reads them with marshal."""
+"""What a pod's supervisor is told: types alone, since it is a program of its own and reads them with marshal,
+from a sealed file that stage1 has made.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import os
 
 from ..errors import AppFailed, of_kind
 from . import sync
+from .supervisor import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ def rehearse(records: Sequence[AppRecord], channel: int, go: int) -> NoReturn:
     os.write(go, sync.REHEARSE * len(records))
     for number, record in enumerate(records):
         message = sync.receive(record["exec"])
-        if message and message[0] == sync.FAILED:
+        if message and message[0] == frames.FAILED:
             raise sync.error_of(message)
-        if message:
+        if message and message[0] == frames.NOT_EXECUTED:
             raise not_started(record["name"], number, str(message[1]), str(message[2]))
-    sync.send(channel, sync.REHEARSED)
+    sync.send(channel, frames.REHEARSED)
     os._exit(0)
 
 

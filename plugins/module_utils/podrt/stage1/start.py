@@ -39,6 +39,7 @@ from .namespaces import PodWires, Supervision, become_pid_1
 from .program import supervisor_argv, supervisor_programs
 from .rehearsal import not_started
 from .sandbox import sandbox_plan
+from .supervisor import frames
 from .teardown import take_down
 from .wires import open_apps, open_console
 
@@ -62,6 +63,7 @@ _STDERR = 2
 # How much of a start's time its apps have to come up, in percent. They are told to end then, which takes time as well.
 _OF_THE_APPS = 90
 _CHUNK = 4096
+_LONGEST_STATUS = 255
 
 
 class Request(Value):
@@ -109,7 +111,7 @@ class Pid1:
             _signal.signal(number, self._stop)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPS)
 
-    def receive(self) -> sync.Message:
+    def receive(self) -> frames.Message:
         """The next message from it, () when it has hung up."""
         self._await(self._channel)
         return sync.receive(self._channel)
@@ -346,11 +348,11 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     the PID told before, with which a command could enter. In a rehearsal no network is joined: another pod may still
     have its addresses and ports.
     """
-    _expect(child, sync.NAMESPACES)
+    _expect(child, frames.NAMESPACES)
     if known.request.rehearsal:
         if known.waits_for_resolv:
-            child.send(sync.RESOLV)
-        _expect(child, sync.REHEARSED)
+            child.send(frames.RESOLV)
+        _expect(child, frames.REHEARSED)
         return
     later: list[Callable[[], None]] = []
     if plan.namespaces & CLONE_NEWNET:
@@ -363,7 +365,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             os.close(fd)
     child.await_bound()
     write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
-    child.send(sync.GO)
+    child.send(frames.GO)
     for work in later:
         with contextlib.suppress(PodError):  # the pod is on its way
             work()
@@ -392,7 +394,7 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
         text = resolv_of(infos, _tell_of_networks)
         if text:
             write_resolv(request.pod, text)
-        child.send(sync.RESOLV)
+        child.send(frames.RESOLV)
 
 
 def _await_apps(known: _Known, child: Pid1) -> None:
@@ -401,9 +403,9 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     Its status is then the exit code.
     """
     request, message = known.request, child.receive()
-    if message and message[0] == sync.FAILED:
+    if message and message[0] == frames.FAILED:
         raise sync.error_of(message)
-    if message and message[0] == sync.STARTED:
+    if message and message[0] == frames.STARTED:
         # Where it fails, such as on a full disk, the pod runs all the same.
         with (
             contextlib.suppress(OSError, PodError),
@@ -411,7 +413,7 @@ def _await_apps(known: _Known, child: Pid1) -> None:
         ):
             os.symlink("ready", path)
         with contextlib.suppress(PodError):  # a pod that has ended already
-            child.send(sync.GO)
+            child.send(frames.GO)
         return
     if not request.detach:
         return
@@ -425,15 +427,19 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     raise _not_started(known.manifest, message)
 
 
-def _not_started(manifest: PodManifest, message: sync.Message) -> PodError:
+def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
     """Why an app has not come up. A negative status: it has not ended by itself."""
+    if message[0] != frames.APP_FAILED:
+        return sync.not_understood("it is out of turn")
     name, reason, status, field = message[1:]
-    number = next(number for number, app in enumerate(manifest.apps) if app.name == name)
+    number = next((number for number, app in enumerate(manifest.apps) if app.name == name), -1)
+    if number < 0:
+        return sync.not_understood("the pod has no such app")
     err = not_started(str(name), number, str(reason), str(field))
     err.hint = err.hint or "podctl logs tells what it said"
-    if int(status) >= 0:
+    if 0 <= int(status) <= _LONGEST_STATUS:
         err.facts["exit_code"] = int(status)
-    err.exit_code = max(0, int(status)) or err.exit_code
+        err.exit_code = int(status) or err.exit_code
     return err
 
 
@@ -443,17 +449,20 @@ def _expect(child: Pid1, kind: str) -> None:
         _raise_failure(message)
 
 
-def _raise_failure(message: sync.Message) -> None:
-    if message and message[0] == sync.FAILED:
+def _raise_failure(message: frames.Message) -> None:
+    if message and message[0] == frames.FAILED:
         raise sync.error_of(message)
+    if message:
+        raise sync.not_understood("it is out of turn")
     raise HostFailure("the pod's PID 1 has died", "dmesg may tell why")
 
 
 def _last_words(child: Pid1) -> PodError | None:
     """Why a PID 1 that has ended could not go on: whatever failed on this side came of that."""
-    while message := child.receive():
-        if message[0] == sync.FAILED:
-            return sync.error_of(message)
+    with contextlib.suppress(HostFailure):  # what cannot be understood is no reason
+        while message := child.receive():
+            if message[0] == frames.FAILED:
+                return sync.error_of(message)
     return None
 
 

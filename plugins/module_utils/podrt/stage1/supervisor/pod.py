@@ -14,13 +14,13 @@ an app is in the table of
 from __future__ import annotations
 
 import _signal
-import marshal
 import posix
 
 from .apps import App, attempt
+from .frames import APP_FAILED, FAILED, NOT_EXECUTED, STARTED, BadFrame, message_of
 from .handlers import start_post_stop
 from .logs import Log, Sink, Stream
-from .starter import APP_FAILED, FAILED, STARTED, Starter, read
+from .starter import Starter, read
 from .states import DONE, ENDED, EXIT, HANDLE, UP
 from .timers import Timers
 from .watch import IDLE, READ, WRITE, Watch
@@ -139,17 +139,24 @@ class Supervisor:
     # --- the start --------------------------------------------------------------------------------------------------
 
     def _hear_start(self, app: App, frame: bytes) -> None:
-        """Nothing: the app runs. FAILED: the pod cannot be. APP_FAILED: the app ends with a status of its own."""
+        """Nothing: the app runs. FAILED: the pod cannot be. NOT_EXECUTED: the app ends with a status of its own."""
         if frame:
-            message = marshal.loads(frame)
-            if message[0] == FAILED:
-                self._starter.pass_on(frame)
-                posix._exit(1)
-            app.complaint, app.wrong = message[1:]
+            self._hear_failure(app, frame)
             return
         self._watch.close(app.exec)
         app.exec = -1
         self._note_up(app)
+
+    def _hear_failure(self, app: App, frame: bytes) -> None:
+        try:
+            kind, *facts = message_of(frame)
+        except BadFrame as err:
+            kind, facts = NOT_EXECUTED, [f"what its process said cannot be understood: {err}", ""]
+        if kind == FAILED:
+            self._starter.tell(FAILED, *facts)
+            posix._exit(1)
+        if kind == NOT_EXECUTED:
+            app.complaint, app.wrong = map(str, facts)
 
     def _hear_ready(self, app: App, said: bytes) -> None:
         if b"READY=1" in said.split(b"\n"):

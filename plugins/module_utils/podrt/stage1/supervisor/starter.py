@@ -8,10 +8,10 @@ the first GO, and asks it to stop before the second.
 
 from __future__ import annotations
 
-import marshal
 import posix
 
 from .apps import attempt
+from .frames import GO, LONGEST_FRAME, BadFrame, frame_of, message_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from .watch import Watch
 
-# As stage1.sync has them.
-STARTED, FAILED, APP_FAILED, GO = "started", "failed", "app-failed", "go"
-_CHUNK = 1 << 16
+# A byte more than a frame may have, so that one which is longer is seen.
+_CHUNK = LONGEST_FRAME + 1
 
 
 class Starter:
@@ -38,19 +37,15 @@ class Starter:
         """Whether no app has been let begin."""
         return self._go >= 0
 
-    def tell(self, *message: object) -> None:
+    def tell(self, kind: str, *facts: str | int) -> None:
         """Say something, if anything still listens."""
-        self.pass_on(marshal.dumps(message))  # type: ignore[arg-type]  # plain values
-
-    def pass_on(self, frame: bytes) -> None:
-        """Say what somebody has said already."""
         if self._sync >= 0:
-            attempt(posix.write, self._sync, frame)
+            attempt(posix.write, self._sync, frame_of(kind, *facts))
 
     def _hear(self, fd: int) -> None:
         frame = read(fd)
         if self.waits:
-            if not frame or marshal.loads(frame)[0] != GO:
+            if not _is_go(frame):
                 posix._exit(1)
             attempt(posix.write, self._go, b"g" * self._apps)
             posix.close(self._go)
@@ -60,6 +55,13 @@ class Starter:
         self._sync = -1
         if not frame:
             self._gone()
+
+
+def _is_go(frame: bytes) -> bool:
+    try:
+        return message_of(frame)[0] == GO
+    except BadFrame:
+        return False
 
 
 def read(fd: int) -> bytes:

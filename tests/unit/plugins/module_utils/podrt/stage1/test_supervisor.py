@@ -21,10 +21,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import logs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import program, sync
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.namespaces import Supervision
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import pod
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import frames, pod
 
 SOURCES = sorted(pathlib.Path(pod.__file__).parent.glob("[a-z]*.py"))
-ALLOWED = {"_signal", "marshal", "posix", "select", "time"}
+ALLOWED = {"_signal", "posix", "select", "time"}
 # Longer than anything here takes on a machine that is busy with other things.
 SECONDS = 45
 HOST = Host.here(Paths())
@@ -53,6 +53,7 @@ class Lab:
         self.max_files = 2
         self.pre_start, self.begun = False, ""
         self.notify = -1
+        self.said = b""
         self.pending: tuple[int, ...] = ()
 
     def start(self, scripts: dict[str, str], **more: object) -> int:
@@ -100,6 +101,7 @@ class Lab:
                 os._exit(1)
             if self.begun:
                 os.system(self.begun)
+            os.write(said, self.said)
             os.close(said)
             os.execv("/bin/sh", ["sh", "-c", script])
         for fd in (out_end, err_end, said):
@@ -127,7 +129,7 @@ class Lab:
         return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
 
     def go(self) -> None:
-        sync.send(self.ours, sync.GO)
+        sync.send(self.ours, frames.GO)
 
     def close(self) -> None:
         """End what a test has left."""
@@ -194,7 +196,7 @@ def test_nothing_runs_before_go_and_the_starters_end_is_the_end(lab: Lab) -> Non
 def test_statuses(lab: Lab, scripts: dict[str, str], status: int, recorded: dict[str, str]) -> None:
     pid = lab.start(scripts)
     lab.go()
-    assert sync.receive(lab.ours) == (sync.STARTED,)
+    assert sync.receive(lab.ours) == (frames.STARTED,)
     assert ended(pid) == status
     assert lab.recorded() == recorded
 
@@ -217,7 +219,7 @@ def test_an_app_in_which_was_killed_for_memory_is_marked(
 def test_a_stop_is_asked_for_then_forced(lab: Lab) -> None:
     pid = lab.start({"deaf": "trap '' TERM; while :; do sleep 0.1; done"})
     lab.go()
-    assert sync.receive(lab.ours) == (sync.STARTED,)
+    assert sync.receive(lab.ours) == (frames.STARTED,)
     time.sleep(0.2)
     started = time.monotonic()
     os.kill(pid, signal.SIGTERM)
@@ -258,7 +260,7 @@ def test_who_reads_nothing_holds_up_the_apps_and_not_the_supervisor(lab: Lab, ki
     console = {"console": writable} if kind == "console" else {}
     pid = lab.start({"loud": "exec yes", "short": "exec sleep 0.5"}, **console)
     lab.go()
-    assert sync.receive(lab.ours) == (sync.STARTED,)
+    assert sync.receive(lab.ours) == (frames.STARTED,)
     while "short" not in lab.recorded():
         time.sleep(0.01)
     end = time.monotonic() + SECONDS
@@ -355,7 +357,7 @@ def test_a_stop_waits_for_a_post_stop_handler_for_its_haste(lab: Lab, already: b
     apps = {"main": "exit 3" if already else "exec sleep 60"}
     pid = lab.start(apps, handler=["/bin/sleep", "60"], hasty_timeout=1)
     lab.go()
-    assert sync.receive(lab.ours) == (sync.STARTED,)
+    assert sync.receive(lab.ours) == (frames.STARTED,)
     while already and not lab.recorded():
         time.sleep(0.01)
     time.sleep(0.2)
@@ -383,7 +385,7 @@ def test_an_app_that_does_not_come_up_ends_the_pod(lab: Lab, pre_start: bool | N
         lab.begun = f"while test ! -e {lab.base}/begun; do sleep 0.1; done"
     pid = lab.start({"late": "exec sleep 60"}, start_timeout=1)
     lab.go()
-    assert sync.receive(lab.ours) == (sync.APP_FAILED, "late", reason, -1, "")
+    assert sync.receive(lab.ours) == (frames.APP_FAILED, "late", reason, -1, "")
     assert ended(pid) == 0
     assert reason in (lab.logs / "late.log").read_text()
     os.close(ready)
@@ -394,11 +396,46 @@ def test_an_app_that_does_not_come_up_ends_the_pod(lab: Lab, pre_start: bool | N
 def test_apps_that_are_up_in_time_stay(lab: Lab) -> None:
     pid = lab.start({"main": "exec sleep 2"}, start_timeout=1)
     lab.go()
-    assert sync.receive(lab.ours) == (sync.STARTED,)
+    assert sync.receive(lab.ours) == (frames.STARTED,)
     started = time.monotonic()
     assert ended(pid) == 0
     assert time.monotonic() - started > 1.5
     assert lab.recorded() == {"main": "0"}
+
+
+@pytest.mark.finding("http-F13")
+@pytest.mark.parametrize(
+    ("said", "reason", "field"),
+    [
+        (b"not-executed\0sno such thing\0sexec", "no such thing", "exec"),
+        (b"nonsense", "what its process said cannot be understood: it is of no kind that is known", ""),
+        (b"x" * 61441, "what its process said cannot be understood: it is of no kind that is known", ""),
+        (b"not-executed\0swhy", "what its process said cannot be understood: its fields are not", ""),
+    ],
+    ids=["a message", "of no kind", "large", "too few fields"],
+)
+def test_what_the_child_of_an_app_says_is_passed_on_or_told_as_nonsense(
+    lab: Lab, said: bytes, reason: str, field: str
+) -> None:
+    lab.said = said
+    pid = lab.start({"main": "exit 7"})
+    lab.go()
+    kind, name, found, status, wrong = sync.receive(lab.ours)
+    assert (kind, name, status, wrong) == (frames.APP_FAILED, "main", 7, field)
+    assert str(found).startswith(reason)
+    assert ended(pid) == 7
+
+
+@pytest.mark.finding("http-F13")
+@pytest.mark.parametrize("said", [b"g", b"go\0s", b"started", b"\xff" * 70_000], ids=len)
+def test_what_is_not_go_is_the_end_without_a_traceback(
+    lab: Lab, said: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pid = lab.start({"main": "echo never"})
+    os.write(lab.ours, said)
+    assert ended(pid) == 1
+    assert lab.recorded() == {}
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.finding("review-B5")
@@ -428,7 +465,7 @@ def test_each_of_ten_takes_as_little_memory_as_the_design_says(tmp_path: pathlib
         for one in labs:
             one.start({"main": "exec sleep 20"})
             one.go()
-            assert sync.receive(one.ours) == (sync.STARTED,)
+            assert sync.receive(one.ours) == (frames.STARTED,)
         shares = [_share(one.pid) for one in labs]
         for one in labs:
             os.kill(one.pid, signal.SIGTERM)

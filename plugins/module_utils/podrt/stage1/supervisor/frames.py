@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The messages of a start as bytes: what the starter, PID 1 and the children of the apps tell each other.
+
+A frame is its fields with a zero byte between them. The first is the kind; each that follows begins with its type: s
+and text in UTF-8, or i and a number in decimal. Any bytes are a message or a BadFrame, and reading them does nothing
+else: an app that may trace can write in the name of PID 1. Part of the supervisor, and so without imports; the other
+two sides read and write by this module as well.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Message = tuple[Union[str, int], ...]
+
+# The longest text, in bytes, and how many fields there are at most: so all that is sent fits into a frame.
+LONGEST_TEXT = 4096
+MOST_FIELDS = 15
+LONGEST_FRAME = MOST_FIELDS * (LONGEST_TEXT + 2)
+_DIGITS = 18
+# Of a text that is cut, its last bytes stay: they say why something failed, after what is long.
+_TAIL = 1024
+_GAP = b" [...] "
+
+# From PID 1: its namespaces are made; every app runs; the start failed, and why.
+NAMESPACES, STARTED, FAILED = "namespaces", "started", "failed"
+# From PID 1: an app has not come up, with its name, the reason, its status and the field of its description to blame.
+APP_FAILED = "app-failed"
+# From the child of an app: it cannot be executed, with the reason and the field.
+NOT_EXECUTED = "not-executed"
+# From PID 1 in a rehearsal: nothing is in the way.
+REHEARSED = "rehearsed"
+# From the starter: the resolv.conf that the networks gave is there; the apps may start.
+RESOLV, GO = "resolv", "go"
+
+# The types of what follows a kind. Behind those of FAILED are the names of facts, each with its value of either type.
+_TYPES = {
+    **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, RESOLV, GO), ""),
+    FAILED: "sssi",
+    APP_FAILED: "ssis",
+    NOT_EXECUTED: "ss",
+}
+
+
+class BadFrame(ValueError):
+    """Bytes that are no message."""
+
+
+def frame_of(kind: str, *facts: str | int) -> bytes:
+    """A message as bytes. Text that is too long is cut, and facts that are too many are left out."""
+    return b"\0".join([kind.encode(), *map(_field, facts[: MOST_FIELDS - 1])])
+
+
+def message_of(frame: bytes) -> Message:
+    """The message that these bytes are. Raises BadFrame for any others."""
+    if len(frame) > LONGEST_FRAME:
+        raise BadFrame("it is too long")
+    kind, *fields = frame.split(b"\0", MOST_FIELDS)
+    if len(fields) >= MOST_FIELDS:
+        raise BadFrame("it has too many fields")
+    name = kind.decode("ascii", "backslashreplace")
+    if name not in _TYPES:
+        raise BadFrame("it is of no kind that is known")
+    if not _fit(_TYPES[name], [field[:1] for field in fields], more=name == FAILED):
+        raise BadFrame("its fields are not those of its kind")
+    return (name, *map(_value, fields))
+
+
+def bounded(text: str) -> bytes:
+    """A text in UTF-8, without its middle where it is too long.
+
+    A character that is cut is escaped by who reads it, as all that is no UTF-8.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= LONGEST_TEXT:
+        return data
+    return data[: LONGEST_TEXT - _TAIL - len(_GAP)] + _GAP + data[-_TAIL:]
+
+
+def _fit(types: str, found: list[bytes], *, more: bool) -> bool:
+    """Whether fields of these types may follow. more: names with values may follow in turn."""
+    expected = [letter.encode() for letter in types]
+    rest = found[len(expected) :]
+    if found[: len(expected)] != expected or (rest and not more):
+        return False
+    return len(rest) % 2 == 0 and all(name == b"s" for name in rest[::2]) and {*rest} <= {b"s", b"i"}
+
+
+def _field(fact: str | int) -> bytes:
+    return b"i%d" % fact if isinstance(fact, int) else b"s" + bounded(fact).replace(b"\0", b"?")
+
+
+def _value(field: bytes) -> str | int:
+    content = field[1:]
+    if field[:1] == b"s":
+        if len(content) > LONGEST_TEXT:
+            raise BadFrame("a text is too long")
+        return content.decode("utf-8", "backslashreplace")
+    digits = content[1:] if content[:1] == b"-" else content
+    if not digits.isdigit() or len(digits) > _DIGITS:
+        raise BadFrame("a number is none")
+    return int(content)
