@@ -120,12 +120,13 @@ def read_status(pod: PodDir, app: str) -> int | None:
 
 class Ending(Value):
     """How an app has ended. exit_code: as it was recorded, of a signal its number. oom: the kernel has killed
-    in it for memory.
+    in it for memory. late: it was ended since it had not come up in time.
     """
 
     exit_code: int
     signal: int | None = None
     oom: bool = False
+    late: bool = False
 
 
 def read_ending(pod: PodDir, app: str) -> Ending | None:
@@ -137,7 +138,7 @@ def read_ending(pod: PodDir, app: str) -> Ending | None:
     if code is None:
         return None
     words = read_text_or(pod.app_end(app), "", beneath=pod.path).split()
-    return Ending(code, code if "signal" in words else None, "oom" in words)
+    return Ending(code, code if "signal" in words else None, "oom" in words, "late" in words)
 
 
 def read_pid(pod: PodDir) -> int | None:

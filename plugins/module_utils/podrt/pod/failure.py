@@ -106,6 +106,8 @@ def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFa
     if ending.oom:
         facts["oom"] = True
         how, hint = f"{how}: it has used more memory than it may", "raise its memory limit"
+    if ending.late:
+        how = f"{how}, since it had not come up in time"
     last = f": {lines[-1]}" if isinstance(lines, list) and lines else ""
     return AppFailed(f'app "{app}" of pod "{name}" {how}{last}', hint, **facts)
 

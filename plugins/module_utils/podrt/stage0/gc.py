@@ -14,6 +14,7 @@ from ..value import Value
 from . import units
 from .change import at_stage
 from .entry import call
+from .volumes import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def collect(
                 continue  # it is gone
             failures.append(known(f'cannot collect pod "{verdict.uuid}"', err))
     lookup.sweep(host.paths, host.clock.time() - _settled(policy))
+    if not policy.mark_only:
+        failures += sweep(host)
     return failures
 
 

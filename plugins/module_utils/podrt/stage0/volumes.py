@@ -17,6 +17,7 @@ from ..appc.volumes import parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError, reason_of
 from ..host import datadir
 from ..host.files import disk_usage, entries, make_dirs, remove_tree, rename_synced, write_atomically
+from ..host.locks import FileLock
 from ..host.reading import read_bytes
 from ..pod import documents
 from ..pod.lifecycle import walk
@@ -160,13 +161,15 @@ class CreateVolume(Change):
     def apply(self, host: Host) -> None:
         """Make it aside and rename it in, so that it is there whole or not at all."""
         spec = self.spec
-        aside = f"{host.paths.volumes}/.{spec.name}.{os.urandom(6).hex()}"
+        aside = _aside(host, spec.name)
         try:
             datadir.ensure(host.paths)
-            make_dirs(f"{aside}/data")
-            write_atomically(f"{aside}/volume.json", _document(spec))
-            _set_attributes(f"{aside}/data", spec.replace(mode=DATA_MODE if spec.mode is None else spec.mode))
-            rename_synced(aside, host.paths.volume(spec.name))
+            with _at_work(host):
+                make_dirs(f"{aside}/data")
+                write_atomically(f"{aside}/volume.json", _document(spec))
+                mode = DATA_MODE if spec.mode is None else spec.mode
+                _set_attributes(f"{aside}/data", spec.replace(mode=mode))
+                rename_synced(aside, host.paths.volume(spec.name))
         except OSError as err:
             remove_tree(aside)
             if read_volume(host, spec.name) is None:
@@ -197,17 +200,49 @@ class RemoveVolume(Change):
     def apply(self, host: Host) -> None:
         """Rename it out of sight first, so that a crash leaves no half volume."""
         _check_unused(host, self.name, host.paths.volume_data(self.name))
-        aside = f"{host.paths.volumes}/.{self.name}.{os.urandom(6).hex()}"
+        aside = _aside(host, self.name)
         try:
-            rename_synced(host.paths.volume(self.name), aside)
-            for leftover in entries(host.paths.volumes):
-                if leftover.startswith(f".{self.name}."):
-                    remove_tree(f"{host.paths.volumes}/{leftover}")
+            with _at_work(host):
+                rename_synced(host.paths.volume(self.name), aside)
+                remove_tree(aside)
+            failures = sweep(host, self.name)
         except FileNotFoundError:
             return
         except OSError as err:
-            left = f"what is left of it is in {aside}" if os.path.lexists(aside) else ""
+            left = f"what is left of it is in {aside}, and gc tries again" if os.path.lexists(aside) else ""
             raise HostFailure.of(f'cannot remove volume "{self.name}"', err, left) from err
+        if failures:
+            raise failures[0]
+
+
+def sweep(host: Host, name: str = "") -> list[PodError]:
+    """Remove what is left of volumes whose making or removal was cut off, of one alone if it is named.
+
+    Returns the errors of what cannot be removed. Does nothing while another process makes or removes a volume.
+    """
+    failures: list[PodError] = []
+    for path in _left(host, name):
+        try:
+            remove_tree(path)
+        except FileNotFoundError:
+            continue  # another process is at it as well
+        except OSError as err:
+            failures.append(HostFailure.of(f"cannot remove {path}, which is left of a volume", err))
+    return failures
+
+
+def _left(host: Host, name: str) -> list[str]:
+    """What is aside while no process works on it. None will: each takes a name of its own."""
+    place = host.paths.volumes
+    begin = f".{name}." if name else "."
+    found = [entry for entry in entries(place) if entry.startswith(begin)]
+    if not found:
+        return []
+    try:
+        with FileLock(place, timeout=0.0):
+            return [f"{place}/{entry}" for entry in found]
+    except Conflict:
+        return []
 
 
 def volume_spec(
@@ -220,6 +255,17 @@ def volume_spec(
     return VolumeSpec(
         name, None if mode is None else parse_mode(mode, "mode"), uid, gid, tuple(sorted(labels.items()))
     )
+
+
+def _aside(host: Host, name: str) -> str:
+    """Where a volume is made, and removed, out of sight."""
+    return f"{host.paths.volumes}/.{name}.{os.urandom(6).hex()}"
+
+
+def _at_work(host: Host) -> FileLock:
+    """Held while something of a volume is aside that is not yet left behind. Raises OSError."""
+    make_dirs(host.paths.volumes)  # or the lock would be a file in its place
+    return FileLock(host.paths.volumes, shared=True)
 
 
 def _set_attributes(path: str, spec: VolumeSpec) -> None:

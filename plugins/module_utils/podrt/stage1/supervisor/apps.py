@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _KILL_ROUNDS = 10
+# The status of what ended well, but only because it was asked to end before it was up.
+NEVER_UP = 254
 
 
 class App:
@@ -41,6 +43,8 @@ class App:
         # The process of its post-stop handler, and what ends that.
         self.handler = 0
         self.handler_end: Timer | None = None
+        # Whether the start of its pod was given up before it was up.
+        self.late = False
         self._oom = False
         self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
         self._status, self._end = record["status"], record["end"]
@@ -105,7 +109,7 @@ class App:
 
         The status comes last, so that a reader of it finds what is beside it. killed: whether it is a signal's number.
         """
-        words = [b"oom"] * self._was_oom() + [b"signal"] * killed
+        words = [b"oom"] * self._was_oom() + [b"signal"] * killed + [b"late"] * self.late
         if words:
             attempt(posix.pwrite, self._end, b" ".join(words), 0)
         attempt(posix.pwrite, self._status, b"%d" % status, 0)
@@ -113,6 +117,10 @@ class App:
     def record_stopped(self) -> None:
         """The same of one that was stopped with its pod, which counts as 0."""
         attempt(posix.pwrite, self._status, b"0", 0)
+
+    def record_late(self, status: int, *, killed: bool) -> None:
+        """The same of one that was ended since it did not come up: never 0, whatever it made of that."""
+        self.record(status or NEVER_UP, killed=killed)
 
     def _was_oom(self) -> bool:
         return self._oom or (

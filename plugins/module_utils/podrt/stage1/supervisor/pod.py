@@ -54,7 +54,7 @@ class Supervisor:
         self._stopping = False
         self._status = 0
         self._catch_signals()
-        self._starter = Starter(plan["sync"], plan["go"], len(self._apps), self._watch, self._ask_stop)
+        self._starter = Starter(plan["sync"], plan["go"], len(self._apps), self._watch, self._lose_starter)
         for sink in self._sinks:
             self._watch.add(sink.fd, self._flush, IDLE)
         for app, record in zip(self._apps, plan["apps"]):
@@ -97,6 +97,11 @@ class Supervisor:
 
     def _ask_stop(self) -> None:
         self._stop_asked = True
+
+    def _lose_starter(self) -> None:
+        """End a pod whose starter has gone before the start was on record: nothing would know of it."""
+        self._note_late()
+        self._ask_stop()
 
     def _attend(self, app: App, record: AppRecord) -> None:
         """Listen to what an app says, and to what is said of it."""
@@ -180,7 +185,14 @@ class Supervisor:
         reason = f"{late.waits_for} within {self._plan['start_timeout']} seconds"
         self._say(late, f"the pod is stopped: {reason}")
         self._starter.tell(APP_FAILED, late.name, reason, -1, "")
+        self._note_late()
         self._obey()
+
+    def _note_late(self) -> None:
+        """Take note of the apps that are not up, before the pod is given up for it."""
+        if not self._stopping:
+            for app in self._apps:
+                app.late = app.alive and not app.up
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -227,7 +239,9 @@ class Supervisor:
         while app.exec >= 0:
             self._hear_start(app, read(app.exec))
         app.move(EXIT)
-        if self._stopping:
+        if app.late:
+            app.record_late(status, killed=posix.WIFSIGNALED(ended))
+        elif self._stopping:
             app.record_stopped()
         else:
             if not app.up:

@@ -17,10 +17,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import HostVolume
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, HostFailure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import volumes
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import gc, volumes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Outcome, converge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.volumes import VolumeSpec
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
@@ -187,11 +188,47 @@ def test_what_is_left_of_a_volume_that_cannot_be_removed_is_told(host: Host) -> 
     with changing_no_attribute(), pytest.raises(HostFailure, match="kept: it is immutable") as caught:
         remove(host, purge_data=True)
     (left,) = pathlib.Path(host.paths.volumes).iterdir()
-    assert caught.value.hint == f"what is left of it is in {left}"
+    assert caught.value.hint == f"what is left of it is in {left}, and gc tries again"
     assert (left / "data" / "kept").exists()
     ensure(host, WORK)
     assert remove(host, purge_data=True).changed
     assert os.listdir(host.paths.volumes) == []
+
+
+def test_gc_removes_what_is_left_of_a_volume(host: Host) -> None:
+    ensure(host, WORK)
+    kept = pathlib.Path(host.paths.volume_data("work")) / "kept"
+    kept.touch()
+    subprocess.run(["chattr", "+i", kept], check=True, timeout=10)
+    with changing_no_attribute():
+        with pytest.raises(HostFailure):
+            remove(host, purge_data=True)
+        (left,) = pathlib.Path(host.paths.volumes).iterdir()
+        (failure,) = gc.collect(host, gc.GcPolicy(), list, list)
+        assert f"cannot remove {left}, which is left of a volume" in failure.message
+        assert left.exists()
+    ensure(host, WORK.replace(name=ACName("other")))
+    assert gc.collect(host, gc.GcPolicy(mark_only=True), list, list) == []
+    assert left.exists()
+    assert gc.collect(host, gc.GcPolicy(), list, list) == []
+    assert os.listdir(host.paths.volumes) == ["other"]
+
+
+def test_gc_leaves_a_volume_alone_that_is_being_made_or_removed(host: Host) -> None:
+    ensure(host, WORK)
+    aside = pathlib.Path(host.paths.volumes) / ".work.0123456789ab"
+    aside.mkdir()
+    with FileLock(host.paths.volumes, shared=True):
+        assert gc.collect(host, gc.GcPolicy(), list, list) == []
+        assert aside.exists()
+        assert ensure(host, WORK.replace(name=ACName("other"))).changed, "and others may work meanwhile"
+    assert gc.collect(host, gc.GcPolicy(), list, list) == []
+    assert sorted(os.listdir(host.paths.volumes)) == ["other", "work"]
+
+
+def test_gc_makes_no_directory_of_volumes(host: Host) -> None:
+    assert gc.collect(host, gc.GcPolicy(), list, list) == []
+    assert not os.path.lexists(host.paths.volumes)
 
 
 @pytest.mark.finding("pods-F11")

@@ -388,7 +388,55 @@ def test_an_app_that_does_not_come_up_ends_the_pod(lab: Lab, pre_start: bool | N
     assert sync.receive(lab.ours) == (frames.APP_FAILED, "late", reason, -1, "")
     assert ended(pid) == 0
     assert reason in (lab.logs / "late.log").read_text()
+    assert lab.recorded() == {"late": "15", "late.end": "signal late"}
     os.close(ready)
+    os.close(unready)
+
+
+def test_what_never_came_up_is_no_success_though_it_ends_as_one(lab: Lab) -> None:
+    lab.notify, unready = os.pipe()
+    script = f"trap 'exit 0' TERM; touch {lab.base}/begun; while :; do sleep 0.1; done"
+    pid = lab.start({"late": script}, start_timeout=3)
+    lab.go()
+    assert sync.receive(lab.ours)[0] == frames.APP_FAILED
+    assert ended(pid) == 0
+    assert lab.recorded() == {"late": "254", "late.end": "late"}
+    os.close(unready)
+
+
+def test_what_is_up_when_the_start_is_given_up_was_stopped_with_its_pod(lab: Lab) -> None:
+    lab.begun = f"mkdir {lab.base}/first || while test ! -e {lab.base}/begun; do sleep 0.1; done"
+    pid = lab.start({"one": "exec sleep 60", "other": "exec sleep 60"}, start_timeout=1)
+    lab.go()
+    assert sync.receive(lab.ours)[0] == frames.APP_FAILED
+    assert ended(pid) == 0
+    found = lab.recorded()
+    statuses = sorted(found.pop(name) for name in ("one", "other"))
+    assert statuses == ["0", "15"]
+    assert list(found.values()) == ["signal late"]
+
+
+def test_the_end_of_the_starter_before_an_app_is_up_is_no_success_either(lab: Lab) -> None:
+    lab.notify, unready = os.pipe()
+    pid = lab.start({"late": f"touch {lab.base}/begun; exec sleep 60"})
+    lab.go()
+    while not (lab.base / "begun").exists():
+        time.sleep(0.01)
+    os.close(lab.ours)
+    assert ended(pid) == 0
+    assert lab.recorded() == {"late": "15", "late.end": "signal late"}
+    os.close(unready)
+
+
+def test_a_stop_before_an_app_is_up_counts_as_one(lab: Lab) -> None:
+    lab.notify, unready = os.pipe()
+    pid = lab.start({"main": f"touch {lab.base}/begun; exec sleep 60"})
+    lab.go()
+    while not (lab.base / "begun").exists():
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGTERM)
+    assert ended(pid) == 0
+    assert lab.recorded() == {"main": "0"}
     os.close(unready)
 
 
