@@ -156,6 +156,26 @@ def open_regular(path: str, *, beneath: str = "") -> int:
         os.close(fd)
 
 
+def entries_beneath(path: str, beneath: str) -> list[str]:
+    """The names in a directory that others may have replaced, sorted; none when it is missing.
+
+    Raises Corrupt for what is no directory, OSError.
+    """
+    try:
+        fd = _look(path, beneath)
+    except FileNotFoundError:
+        return []
+    try:
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        if kind != stat.S_IFDIR:
+            raise Corrupt(
+                f"cannot read {path}: it is {_KINDS.get(kind, 'a file')}, not a directory", path=path
+            )
+        return sorted(os.listdir(f"/proc/self/fd/{fd}"))
+    finally:
+        os.close(fd)
+
+
 def _look(path: str, beneath: str) -> int:
     """A descriptor of whatever is at a path, which opens nothing."""
     if not beneath:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Corrupt
-from ..host.files import entries_if_any
-from ..host.reading import open_regular
+from ..host.reading import entries_beneath, open_regular
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -38,9 +37,9 @@ class LogLine(Value):
 
 
 def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
-    """The log files of an app, oldest first."""
+    """The log files of an app, oldest first. Raises Corrupt where something else is in the place of their directory."""
     newest = f"{app}.log"
-    names = entries_if_any(pod.logs)
+    names = entries_beneath(pod.logs, pod.path)
     numbers = [
         int(name[len(newest) + 1 :])
         for name in names

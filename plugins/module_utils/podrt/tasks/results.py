@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 
-from ..errors import NotFound, printable
+from ..errors import Corrupt, NotFound, printable, reason_of
 from ..pod.lifecycle import open_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.host import Host
+    from ..host.paths import PodDir
     from ..stage0.change import Outcome
     from ..stage0.status import PodStatus
     from ..stage0.volumes import VolumeStatus
@@ -69,15 +70,27 @@ def pod_result(status: PodStatus) -> dict[str, object]:
 
 def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -> None:
     """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines. If it is still there."""
-    from ..pod.logs import last_lines  # a task that does not wait does without
-
     apps = result["apps"]
     try:
         with open_pod(host.paths, str(result["uuid"])) as pod:
             for app in apps if isinstance(apps, list) else ():
-                app.update(last_lines(pod.dir, app["name"], lines))
+                app.update(_lines_of(pod.dir, app["name"], lines, result))
     except NotFound:
         return
+
+
+def _lines_of(pod: PodDir, app: str, lines: int, result: dict[str, object]) -> dict[str, list[str]]:
+    """The last lines of an app; where they cannot be read there are none, and the result says why, once."""
+    from ..pod.logs import last_lines  # a task that does not wait does without
+
+    try:
+        return last_lines(pod, app, lines)
+    except (Corrupt, OSError) as err:
+        why = err.message if isinstance(err, Corrupt) else f"cannot read the logs: {reason_of(err)}"
+        known = str(result["problem"] or "")
+        if why not in known:
+            result["problem"] = "; ".join(filter(None, (known, why)))
+        return {"stdout_lines": [], "stderr_lines": []}
 
 
 def image_result(image: StoredImage) -> dict[str, object]:

@@ -145,6 +145,23 @@ def test_a_damaged_document_concerns_its_own_pod_alone(
         shutil.rmtree(lab.paths.data)
 
 
+@pytest.mark.parametrize("how", ["empty", "a named pipe", "a loop", "a link to a secret"])
+def test_what_is_in_the_place_of_the_logs_is_told_and_hides_no_other_pod(lab: PodLab, how: str) -> None:
+    other = lab.make("run", name="other")
+    hurt = lab.make("run", name="hurt")
+    shutil.rmtree(hurt.dir.logs, ignore_errors=True)
+    damage(pathlib.Path(hurt.dir.logs), DAMAGES[how])
+    for words in (("logs", "hurt"), ("logs", "--tail=3", "hurt")):
+        answer = lab.podctl(*words)
+        assert (answer.status, answer.out) == (254, "")
+        assert f"cannot read {hurt.dir.logs}: it is " in answer.err
+        assert "not a directory" in answer.err
+    info = run_task("pod_info", {**where(lab.paths), "gather": ["pods"], "tail": 5}, check=False)
+    problems = {pod["uuid"]: pod["problem"] for pod in info["pods"]}  # type: ignore[attr-defined]
+    assert problems[other.uuid] == ""
+    assert problems[hurt.uuid].count(f"cannot read {hurt.dir.logs}: it is ") == 1
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.finding("attack-F17")
 @pytest.mark.parametrize("damages", SETS)

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.logs import tail
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.logs import read_log, tail
 
 GIB = 1 << 30
 
@@ -59,3 +61,27 @@ def test_lines_come_from_older_files_where_the_newest_has_too_few(pod: PodDir) -
     assert said(pod, 2) == ["two", "three"]
     assert said(pod, 9) == ["one", "two", "three"]
     assert said(pod, 0) == []
+
+
+IN_ITS_PLACE = [
+    (lambda path: path.touch(), "it is a file, not a directory"),
+    (os.mkfifo, "it is a named pipe, not a directory"),
+    (lambda path: path.symlink_to(path.name), "it is a symbolic link, not a directory"),
+    (lambda path: path.symlink_to("/var/log"), "it is a symbolic link, not a directory"),
+]
+
+
+@pytest.mark.parametrize(("put", "why"), IN_ITS_PLACE, ids=["file", "named pipe", "loop", "link"])
+def test_something_else_in_the_place_of_the_logs_is_told_of(
+    pod: PodDir, put: Callable[[pathlib.Path], object], why: str
+) -> None:
+    pathlib.Path(pod.logs).rmdir()
+    put(pathlib.Path(pod.logs))
+    for read in (lambda: tail(pod, "web", 3), lambda: list(read_log(pod, "web", GIB))):
+        with pytest.raises(Corrupt, match=f"cannot read {pod.logs}: {why}"):
+            read()
+
+
+def test_a_pod_that_has_no_logs_yet_has_said_nothing(pod: PodDir) -> None:
+    pathlib.Path(pod.logs).rmdir()
+    assert said(pod, 3) == []
