@@ -101,6 +101,17 @@ def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, s
             "networks[0]",
             f"link {ptp}",
         ),
+        "another name": (["sh", "-c", renamed(inside, eth["default"])], "networks[0]", f"link {ptp}"),
+        "another name, of one that is up": (
+            [*inside, "link", "set", eth["br"], "name", "x1"],
+            "networks[1]",
+            f"link {bridged}",
+        ),
+        "another name, and an interface of the old one": (
+            ["sh", "-c", f"{renamed(inside, eth['default'])}; {in_its_place(inside, eth['default'])}"],
+            "networks[0]",
+            f"link {ptp}",
+        ),
     }
 
 
@@ -108,6 +119,18 @@ def replaced_by_another(inside: list[str], link: str) -> str:
     """What an app does with CAP_NET_ADMIN: an interface of its own has the name of the one that it was given."""
     ip = " ".join(inside)
     return f"{ip} link del {link}; {ip} link add {link} type veth peer name x0"
+
+
+def renamed(inside: list[str], link: str) -> str:
+    """What an app does with CAP_NET_ADMIN: the interface that it was given stays as it is, but for its name."""
+    ip = " ".join(inside)
+    return f"{ip} link set {link} down; {ip} link set {link} name x0; {ip} link set x0 up"
+
+
+def in_its_place(inside: list[str], link: str) -> str:
+    """The command for another interface of this name."""
+    ip = " ".join(inside)
+    return f"{ip} link add {link} type veth peer name x2; {ip} link set {link} up; {ip} link set x2 up"
 
 
 def write(key: str, value: str) -> list[str]:

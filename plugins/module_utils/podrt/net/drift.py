@@ -163,7 +163,7 @@ class _Seen:
         if isinstance(step, MakeVeth):
             link = self._link(step.host_if)
             bridge = self._link(step.bridge) if step.bridge else None
-            there = link is not None and self.inside.has_link(step.pod_if)
+            there = link is not None and self.inside.has_link(step.pod_if, link.peer)
             return there and (not step.bridge or (bridge is not None and link.master == bridge.index))  # type: ignore[union-attr]
         if isinstance(step, EnsureBridge):
             return self._link(step.name) is not None
@@ -203,6 +203,7 @@ class _Inside:
         self._pid = pid
         self.unseen: list[str] = []
         self._links = self._read("dev", "network interfaces", _links_in)
+        self._numbers = dict(self._read("dev_mcast", "multicast addresses", _numbers_in) or ())
         self._addresses = {
             V4_BITS: self._read("fib_trie", "IPv4 addresses", _addresses4_in),
             V6_BITS: self._read("if_inet6", "IPv6 addresses", _addresses6_in),
@@ -212,8 +213,15 @@ class _Inside:
             V6_BITS: self._read("ipv6_route", "IPv6 routes", _routes6_in),
         }
 
-    def has_link(self, name: str) -> bool:
-        return self._links is None or name in self._links
+    def has_link(self, name: str, index: int) -> bool:
+        """Whether there is an interface of that name, and this is its index as far as that can be seen.
+
+        An app may give the one that it was given another name, and its name to another one.
+        """
+        if self._links is not None and name not in self._links:
+            return False
+        named = next((number for number, other in self._numbers.items() if other == name), index)
+        return named == index and self._numbers.get(index, name) == name
 
     def has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
         """Whether a step of the pod's side is done, as far as it can be seen from outside."""
@@ -271,6 +279,11 @@ def _addresses(info: NetInfo, conf: NetConf) -> tuple[Assigned, ...]:
 
 def _links_in(lines: list[str]) -> Iterator[str]:
     return (line.partition(":")[0].strip() for line in lines if ":" in line)
+
+
+def _numbers_in(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """The indexes of interfaces that are up, with their names. Source: Linux net/core/dev_addr_lists.c."""
+    return ((int(words[0]), words[1]) for words in map(str.split, lines))
 
 
 def _addresses4_in(lines: list[str]) -> Iterator[Address]:

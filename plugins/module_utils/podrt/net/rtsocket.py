@@ -19,6 +19,7 @@ from .rtmsg import (
     IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
+    IFLA_LINK,
     IFLA_LINKINFO,
     IFLA_MASTER,
     address_index,
@@ -68,7 +69,10 @@ OUR_BRIDGE = "made by stagecraft.pods"
 
 
 class Link(Value):
-    """An interface as the kernel describes it. kind: "" for a device. master: the index of its bridge, or 0."""
+    """An interface as the kernel describes it. kind: "" for a device. master: the index of its bridge, or 0.
+
+    peer: the index of the other end of a veth, in whichever namespace that is; 0 for none.
+    """
 
     name: str
     index: int
@@ -76,6 +80,7 @@ class Link(Value):
     alias: str = ""
     master: int = 0
     is_up: bool = False
+    peer: int = 0
 
 
 class RouteSocket:
@@ -238,6 +243,7 @@ def _link(body: bytes) -> Link:
         _string(found.get(IFLA_IFALIAS, b"")),
         number_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
         link_is_up(body),
+        number_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
     )
 
 
