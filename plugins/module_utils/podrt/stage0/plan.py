@@ -59,17 +59,24 @@ def ensure_pod(
 ) -> Plan[PodOutcome]:
     """Plan: the named pod is as described and in this state (one of STATES but absent).
 
+    A pod that is there is stopped whatever its description is worth now: its images may be refused meanwhile.
     completes: the pod is a task that ends; one that has ended well is as wanted, and no boot starts it again.
     min_uptime: how many seconds a pod that takes the place of a running one must stay up; none for a task.
     """
     min_uptime = 0.0 if completes else min_uptime
     name = PodName(spec.run.name, "name")
     images = yield from _ensure_images(host, spec)
-    wanted = None if images.missing else _preparation(host, spec, images.found)
     found = find_named(host, name)
+    try:
+        wanted = None if images.missing else _preparation(host, spec, images.found)
+    except Untrusted as err:
+        if found is None or state != "stopped":
+            raise
+        unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
+        return PodOutcome(found, (*unseen, f'pod "{name}" is stopped and stays as it is: {err.message}'))
     start = state in ("started", "restarted")
     drift = _drift(host, spec, found, wanted, images) if found else ()
-    unseen: tuple[str, ...] = ()
+    unseen = ()
     if found is None:
         from .pod_changes import CreatePod
 

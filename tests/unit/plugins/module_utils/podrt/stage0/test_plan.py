@@ -16,6 +16,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Conflict,
     InvalidSpec,
     NotFound,
+    Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo, write_net_info
@@ -484,6 +485,36 @@ class TestDrift:
         made(lab)
         lab.kernel.answers.update({changed_limits: (self.LIMIT,), is_process: False})
         assert planned(lab, "started") == []
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_a_pod_whose_image_is_refused_by_now_can_be_stopped(lab: Stage0Lab, state: str) -> None:
+    asks = {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_SYS_ADMIN"]}}
+    image = lab.base / "asks.aci"
+    image.write_bytes(archive("asks", isolators=[asks]))
+    options: dict[str, Any] = {"app": {"image": str(image)}}
+    uuid = made(lab, image_isolators="accept", **options)
+    if state == "stopped":
+        made(lab, "stopped", image_isolators="accept", **options)
+    outcome, left = converge(lab.host, plan.ensure_pod(lab.host, lab.spec(**options), "stopped"), apply=True)
+    changes = [f"{found.path}: {found.before} > {found.after}" for found in outcome.differences]
+    assert changes == (["pods.web.state: running > stopped"] if state == "running" else [])
+    (warning,) = left.warnings
+    assert warning.startswith('pod "web" is stopped and stays as it is: ')
+    assert "CAP_SYS_ADMIN" in warning
+    assert (lab.meant("web"), lab.state(uuid)) == (uuid, "exited")
+    for other in ("started", "restarted", "prepared"):
+        with pytest.raises(Untrusted):
+            converge(lab.host, plan.ensure_pod(lab.host, lab.spec(**options), other), apply=True)
+
+
+def test_no_pod_is_made_of_an_image_that_is_refused_only_to_be_stopped(lab: Stage0Lab) -> None:
+    asks = {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_SYS_ADMIN"]}}
+    image = lab.base / "asks.aci"
+    image.write_bytes(archive("asks", isolators=[asks]))
+    with pytest.raises(Untrusted):
+        made(lab, "stopped", app={"image": str(image)})
+    assert lab.uuids() == set()
 
 
 def test_a_state_that_there_is_not_is_refused() -> None:
