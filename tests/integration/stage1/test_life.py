@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import failure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
@@ -304,3 +305,19 @@ def test_a_second_app_still_runs_when_the_first_has_ended_well(stage: StageLab) 
     pod = stage.pod({"first": {"exec": ["true"]}, "second": {"exec": ["sh", "-c", "sleep 0.4; echo done"]}})
     done = pod.call()
     assert (done.status, done.said) == (0, [("second", "done")])
+
+
+def test_an_app_that_never_came_up_is_no_success_when_its_start_is_given_up(stage: StageLab) -> None:
+    ready = {"annotations": [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]}
+    scripts = {"late": "trap 'exit 0' TERM; while :; do sleep 0.1; done", "up": "exec sleep 60"}
+    apps = {name: {"exec": ["/bin/sh", "-c", script]} for name, script in scripts.items()}
+    apps["late"] = {**apps["late"], **ready}
+    pod = stage.pod(apps, QUICK)
+    done = finish(pod.start(detach=True, seconds=3))
+    assert "it has not said READY=1 within 2 seconds" in done.err
+    assert pod.statuses() == {"late": 254, "up": 0}
+    err = failure.app_failure(pod.dir, "web", ("up", "late"))
+    assert err is not None
+    assert err.message.startswith(
+        'app "late" of pod "web" has ended with status 254, since it had not come up in time'
+    )

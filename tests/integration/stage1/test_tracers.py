@@ -8,6 +8,7 @@ A process of the pod is held up where it would be found, by being traced from ou
 from __future__ import annotations
 
 import contextlib
+import marshal
 import os
 import pathlib
 import time
@@ -16,6 +17,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor import frames
 from ansible_collections.stagecraft.pods.tests.integration.stage1 import inject
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     PYTHON,
@@ -245,3 +247,66 @@ def test_a_pod_whose_first_process_cannot_be_guarded_says_so(stage: StageLab) ->
     done = stage.sh("echo ran", isolators=[retain("CAP_KILL")]).call(prefix=prefix)
     assert done.lines[-1] == "ran", done.err
     assert "podctl has no capability that the apps do not have" in done.err
+
+
+# Says something in the name of PID 1 to what starts the pod, by each socket that PID 1 has. Source: pidfd_getfd(2).
+SPEAK = """import ctypes, os, socket, stat, sys
+libc = ctypes.CDLL(None, use_errno=True)
+process = os.pidfd_open(1)
+said = 0
+for name in range(3, 64):
+    fd = libc.syscall(438, process, name, 0)
+    if fd < 0 or not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        continue
+    if socket.socket(fileno=os.dup(fd)).type & 15 == socket.SOCK_SEQPACKET:
+        try:
+            said += os.write(fd, bytes.fromhex({frame!r}).ljust({length}, b"x"))
+        except OSError as err:
+            print(err)
+print("said", said, flush=True)
+import time
+time.sleep(60)"""
+
+
+@pytest.mark.finding("http-F13")
+@pytest.mark.parametrize(
+    ("frame", "length", "message"),
+    [
+        (
+            marshal.dumps(("failed", 1)),
+            0,
+            "cannot understand what a process of the pod said while it started",
+        ),
+        (
+            b"\xe9",
+            70_000,
+            "cannot understand what a process of the pod said while it started: it is too long",
+        ),
+        (frames.frame_of("namespaces"), 0, "said while it started: it is out of turn"),
+        (
+            frames.frame_of("app-failed", "nothing", "x", 9, ""),
+            0,
+            "said while it started: the pod has no such app",
+        ),
+        (frames.frame_of("failed", "x", "forged\x1b[2J", "", 0, "self", 1), 0, "host-failure: forged"),
+    ],
+    ids=["marshal", "long", "out of turn", "no such app", "forged"],
+)
+def test_what_a_tracer_says_in_the_name_of_pid_1_is_text_at_most(
+    stage: StageLab, frame: bytes, length: int, message: str
+) -> None:
+    stage.link_libraries()
+    given = python(SPEAK.format(frame=frame.hex(), length=length))
+    volumes = list(given.pop("volumes"))  # type: ignore[call-overload]
+    tracer = {**given, "isolators": [retain("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"), NO_FILTER]}
+    # An app that is not ready keeps the starter listening.
+    late = {
+        "exec": ["/bin/sleep", "60"],
+        "annotations": [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}],
+    }
+    pod = stage.pod({"tracer": tracer, "late": late}, volumes=volumes)
+    done = finish(pod.start(detach=True))
+    assert message in done.err, (done.err, pod.log("tracer"))
+    assert "Traceback" not in done.err + done.out
+    assert done.status == 254
+    assert pod.state() == "exited"

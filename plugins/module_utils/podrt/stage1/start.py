@@ -422,19 +422,20 @@ def _await_apps(known: _Known, child: Pid1) -> None:
         raise HostFailure(
             f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
         )
+    err = _not_started(known.manifest, message)
     with contextlib.suppress(HostFailure):  # what takes too long to end is killed
         child.wait()
-    raise _not_started(known.manifest, message)
+    raise err
 
 
 def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
-    """Why an app has not come up. A negative status: it has not ended by itself."""
+    """Why an app has not come up. A negative status: it has not ended by itself. Raises HostFailure for nonsense."""
     if message[0] != frames.APP_FAILED:
-        return sync.not_understood("it is out of turn")
+        raise sync.not_understood("it is out of turn")
     name, reason, status, field = message[1:]
     number = next((number for number, app in enumerate(manifest.apps) if app.name == name), -1)
     if number < 0:
-        return sync.not_understood("the pod has no such app")
+        raise sync.not_understood("the pod has no such app")
     err = not_started(str(name), number, str(reason), str(field))
     err.hint = err.hint or "podctl logs tells what it said"
     if 0 <= int(status) <= _LONGEST_STATUS:
