@@ -20,7 +20,7 @@ from ..host.files import disk_usage, entries, make_dirs, remove_tree, rename_syn
 from ..host.locks import FileLock
 from ..host.reading import read_bytes
 from ..pod import documents
-from ..pod.lifecycle import walk
+from ..pod.lifecycle import PodState, walk
 from ..value import Value
 from .change import Change, Difference
 from .references import held
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DATA_MODE = 0o755
 _FORMAT = 1
+_UNKNOWN = ""
+_LOST = "its directory data is missing"
 
 
 class VolumeSpec(Value):
@@ -71,7 +73,7 @@ def read_volume(host: Host, name: str) -> VolumeStatus | None:
     except FileNotFoundError as err:
         if err.filename != path:
             return None
-        return VolumeStatus(name, path, 0, 0, 0, (), problem="its directory data is missing")
+        return VolumeStatus(name, path, 0, 0, 0, (), problem=_LOST)
     except OSError as err:
         raise HostFailure.of(f'cannot read volume "{name}"', err) from err
     found = VolumeStatus(name, path, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, ())
@@ -91,7 +93,7 @@ def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]
     for name in entries(host.paths.volumes):
         status = None if name.startswith(".") else read_volume(host, name)
         if status:
-            status = status.replace(used_by=tuple(users.get(os.path.realpath(status.path), ())))
+            status = status.replace(used_by=_users_of(users, status.path))
             found.append(_counted(status) if count else status)
     return tuple(found)
 
@@ -106,9 +108,19 @@ def _counted(status: VolumeStatus) -> VolumeStatus:
 
 
 def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:
-    """Plan: the volume exists with these attributes. Data is never touched."""
+    """Plan: the volume exists with these attributes. Data is never touched.
+
+    Raises Conflict where it is lost: an empty directory in its place would be taken for it.
+    """
     found = read_volume(host, spec.name)
     subject, path = f'volume "{spec.name}"', f"volumes.{spec.name}"
+    if found and found.problem == _LOST:
+        raise Conflict(
+            f'the data of volume "{spec.name}" is lost: {_LOST}',
+            "mount or restore it, or remove the volume with state: absent to begin with an empty one",
+            where="name",
+            path=found.path,
+        )
     if found is None:
         yield CreateVolume(subject, (Difference(path, None, "present"),), spec)
     elif found.problem:
@@ -182,10 +194,8 @@ class AdjustVolume(Change):
     spec: VolumeSpec
 
     def apply(self, host: Host) -> None:
-        """Owner, then mode, then the document; a directory that is missing is made."""
+        """Owner, then mode, then the document."""
         try:
-            make_dirs(host.paths.volume(self.spec.name))
-            make_dirs(host.paths.volume_data(self.spec.name), DATA_MODE)
             _set_attributes(host.paths.volume_data(self.spec.name), self.spec)
             write_atomically(f"{host.paths.volume(self.spec.name)}/volume.json", _document(self.spec))
         except OSError as err:
@@ -295,10 +305,17 @@ def _read_document(host: Host, name: str) -> VolumeSpec:
 
 
 def _check_unused(host: Host, name: str, path: str) -> None:
-    users = _users(host).get(os.path.realpath(path))
-    if users:
+    users = _users(host)
+    if users.get(_UNKNOWN):
         raise Conflict(
-            f'volume "{name}" is in use by pod {", ".join(users)}', "remove the pod first", where="name"
+            f'volume "{name}" may be in use: what pod {", ".join(users[_UNKNOWN])} mounts cannot be read',
+            "stop the pod first",
+            where="name",
+        )
+    found = _users_of(users, path)
+    if found:
+        raise Conflict(
+            f'volume "{name}" is in use by pod {", ".join(found)}', "remove the pod first", where="name"
         )
 
 
@@ -312,20 +329,32 @@ def _holds_data(path: str) -> bool:
 
 
 def _users(host: Host) -> dict[str, list[str]]:
-    """Which pods, by name or UUID, mount which directory, by whatever way their manifests name it."""
+    """Which pods, by name or UUID, mount which directory, by whatever way their manifests name it.
+
+    Under _UNKNOWN are those that run and whose manifests cannot be read.
+    """
     users: dict[str, list[str]] = {}
     for pod in walk(
         host.paths, ("prepare", "prepared", "run")
     ):  # in the order of the life: none moves past us
         try:
             manifest, name = documents.read_manifest(held(pod)), documents.read_runspec(held(pod)).name
-        except (OSError, PodError):  # it uses nothing that we could name
+        except (OSError, PodError):
+            if pod.state() is PodState.RUNNING:
+                users.setdefault(_UNKNOWN, []).append(pod.uuid)
             continue
         for volume in manifest.volumes:
             source = getattr(volume, "source", "")
             if source:
                 users.setdefault(os.path.realpath(source), []).append(name or pod.uuid)
     return users
+
+
+def _users_of(users: dict[str, list[str]], path: str) -> tuple[str, ...]:
+    """The pods that mount a directory or anything in it."""
+    place = os.path.realpath(path)
+    found = (name for source, name in users.items() if source == place or source.startswith(f"{place}/"))
+    return tuple(dict.fromkeys(name for names in found for name in names))
 
 
 def _shown(field: str, value: int) -> str:

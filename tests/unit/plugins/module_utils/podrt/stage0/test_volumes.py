@@ -119,13 +119,20 @@ def test_a_damaged_volume_is_put_right_with_its_data(host: Host, text: str | Non
     assert not ensure(host, WORK).changed
 
 
-def test_a_volume_whose_directory_is_gone_gets_a_new_one(host: Host) -> None:
+@pytest.mark.finding("attack4-F9")
+@pytest.mark.parametrize("apply", [False, True], ids=["check", "run"])
+def test_no_empty_directory_takes_the_place_of_data_that_is_lost(host: Host, apply: bool) -> None:
+    """Such as a mount point whose disk was not brought back: a database would begin from nothing."""
     ensure(host, WORK)
-    shutil.rmtree(host.paths.volume_data("work"))
+    data = host.paths.volume_data("work")
+    shutil.rmtree(data)
     assert volumes.list_volumes(host)[0].problem == "its directory data is missing"
+    with pytest.raises(Conflict, match='the data of volume "work" is lost: its directory data is missing'):
+        converge(host, volumes.ensure_volume(host, WORK), apply=apply)
+    assert not os.path.lexists(data)
+    assert remove(host).changed
     assert ensure(host, WORK).changed
-    assert volumes.list_volumes(host)[0].replace(asked=None).mode == 0o750
-    assert not ensure(host, WORK).changed
+    assert os.path.isdir(data)
 
 
 @pytest.mark.parametrize("text", ["", None])
@@ -153,6 +160,37 @@ def test_a_volume_is_in_use_by_whichever_way_the_pod_has_named_it(host: Host, tm
     with pytest.raises(Conflict, match="in use by pod user"):
         remove(host, purge_data=True)
     assert os.path.isdir(source)
+
+
+@pytest.mark.finding("attack4-F9")
+@pytest.mark.parametrize("inside", ["", "sub", "sub/dir"])
+def test_a_volume_is_in_use_by_a_pod_that_mounts_a_part_of_it(host: Host, inside: str) -> None:
+    ensure(host, WORK)
+    data = host.paths.volume_data("work")
+    other = f"{data}-not"
+    for number, source in enumerate((os.path.join(data, inside).rstrip("/"), other)):
+        os.makedirs(source, exist_ok=True)
+        with lifecycle.create(host.paths) as pod:
+            made = manifest().replace(volumes=(HostVolume(ACName("v"), source),))
+            documents.write_manifest(pod.dir, made)
+            documents.write_runspec(pod.dir, RunSpec(name=f"user{number}"))
+    assert [status.used_by for status in volumes.list_volumes(host)] == [("user0",)]
+    for apply in (False, True):
+        with pytest.raises(Conflict, match="in use by pod user0"):
+            converge(host, volumes.ensure_no_volume(host, WORK.name, purge_data=True), apply=apply)
+
+
+@pytest.mark.finding("attack4-F9")
+def test_a_volume_may_be_in_use_by_what_runs_and_cannot_be_read(host: Host) -> None:
+    ensure(host, WORK)
+    with lifecycle.create(host.paths) as pod:
+        documents.write_manifest(pod.dir, manifest())
+        documents.write_runspec(pod.dir, RunSpec(name="user"))
+        pod.move("run")
+        pathlib.Path(pod.dir.manifest).write_text("{")
+        with pytest.raises(Conflict, match=f"may be in use: what pod {pod.uuid} mounts cannot be read"):
+            remove(host, purge_data=True)
+    assert remove(host, purge_data=True).changed, "one that has ended uses nothing"
 
 
 @pytest.mark.finding("pods-F11")
