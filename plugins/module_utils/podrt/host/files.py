@@ -151,6 +151,20 @@ def rename_synced(source: str, target: str) -> None:
         sync_dir(os.path.dirname(source))
 
 
+def is_real_dir(path: str) -> bool:
+    """Whether a directory is there itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def clear_way(path: str) -> None:
+    """Remove what is in the place of a directory and neither one nor a link to one."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        os.unlink(path)
+
+
 def remove_tree(path: str) -> None:
     """Remove a file or a directory of any depth with all in it; what is missing is fine.
 

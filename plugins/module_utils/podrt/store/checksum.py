@@ -40,6 +40,20 @@ class _Contents:
         return found
 
 
+def same_files(one: str, other: str) -> bool:
+    """Whether two directories hold the same but for the times of directories, which an archive may not tell."""
+    found = []
+    for root in (one, other):
+        digest, fd = hashlib.sha512(), os.open(root, _DIRECTORY)
+        try:
+            digest.update(_line("", os.fstat(fd), _xattrs(fd), b"", timed=False))
+            _walk(fd, "", {}, _Contents(), digest, dir_times=False)
+        finally:
+            os.close(fd)
+        found.append(digest.digest())
+    return found[0] == found[1]
+
+
 def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
     """The sha512 of a sorted walk, in hex.
 
@@ -57,7 +71,13 @@ def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
 
 
 def _walk(
-    fd: int, path: str, digests: Mapping[str, bytes], contents: _Contents, found: hashlib._Hash
+    fd: int,
+    path: str,
+    digests: Mapping[str, bytes],
+    contents: _Contents,
+    found: hashlib._Hash,
+    *,
+    dir_times: bool = True,
 ) -> None:
     for name in sorted(os.listdir(fd)):
         info = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -65,8 +85,8 @@ def _walk(
         if stat.S_ISDIR(info.st_mode):
             inner = os.open(name, _DIRECTORY, dir_fd=fd)
             try:
-                found.update(_line(child, info, _xattrs(inner), b""))
-                _walk(inner, child, digests, contents, found)
+                found.update(_line(child, info, _xattrs(inner), b"", timed=dir_times))
+                _walk(inner, child, digests, contents, found, dir_times=dir_times)
             finally:
                 os.close(inner)
         else:
@@ -108,7 +128,8 @@ def _is_of_image(name: str) -> bool:
     return name == "security.capability" or name.startswith(("user.", "trusted.overlay."))
 
 
-def _line(path: str, info: os.stat_result, xattrs: bytes, content: bytes) -> bytes:
+def _line(path: str, info: os.stat_result, xattrs: bytes, content: bytes, *, timed: bool = True) -> bytes:
     size = info.st_size if stat.S_ISREG(info.st_mode) else 0
-    numbers = b"%o %d %d %d %d" % (info.st_mode, info.st_uid, info.st_gid, size, info.st_mtime_ns)
+    time = info.st_mtime_ns if timed else 0
+    numbers = b"%o %d %d %d %d" % (info.st_mode, info.st_uid, info.st_gid, size, time)
     return b"\0".join((os.fsencode(path), numbers, xattrs, content)) + b"\n"

@@ -8,6 +8,8 @@ it in between.
 
 from __future__ import annotations
 
+import os
+
 from ..appc.names import ImageID
 from ..errors import HostFailure, PodError
 from ..host import files
@@ -85,7 +87,9 @@ def unreferenced(
     kept = _kept_layers(paths, set(images), set(used_trees))
     found = [(TREE, str(tree)) for tree in trees.list_trees(paths) if tree not in used_trees]
     found += [(IMAGE, str(image_id)) for image_id in images]
-    found += [(LAYER, name) for name in layers.list_layers(paths) if name not in kept]
+    found += [
+        (LAYER, name) for name in layers.list_layers(paths) if name not in kept or not _is_layer(paths, name)
+    ]
     found += [(LEFTOVER, path[len(paths.data) + 1 :]) for path in _leftovers(paths)]
     return Plan(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in found))
 
@@ -138,9 +142,17 @@ def _size(paths: Paths, kind: str, name: str) -> int:
     return files.disk_usage_if_any(place[kind])
 
 
+def _is_layer(paths: Paths, name: str) -> bool:
+    """Whether it is a directory: nothing else in the place of one is of use, whoever counts on it."""
+    return files.is_real_dir(layers.place_of(paths, name))
+
+
 def _leftovers(paths: Paths) -> Iterator[str]:
     """What killed processes left: files that no image has, and directories that nobody works in."""
     yield from index.orphans(paths)
+    place = layers.layers_place(paths)
+    if os.path.lexists(place) and not os.path.isdir(place):
+        yield place
     yield from workspace.abandoned(workspace.temporary(paths))
 
 
@@ -176,5 +188,7 @@ def _kept_layers(paths: Paths, removed: set[ImageID], used_trees: set[str]) -> s
     }
     for tree in trees.list_trees(paths):
         if tree in used_trees:
-            kept.update(trees.layer_names(paths, tree))
+            names = trees.layer_names(paths, tree)
+            # Pods stand on some of them, and nothing says on which.
+            kept.update(layers.list_layers(paths) if names is None else names)
     return kept

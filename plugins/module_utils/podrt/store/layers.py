@@ -57,12 +57,17 @@ def layer_root(layer_id: str) -> str:
 
 
 def find_layer(paths: Paths, layer_id: str) -> Layer | None:
-    """A layer that is in place, or None. Raises Corrupt when another one has its name."""
+    """A layer that is in place, or None: what is damaged is not there, so that who has its bytes makes it again.
+
+    Raises Corrupt when another one has its name.
+    """
+    place = _directory(paths, layer_id)
     try:
-        data = reading.read_bytes(f"{_directory(paths, layer_id)}/rendered")
-    except FileNotFoundError:
+        found = _read(reading.read_bytes(f"{place}/rendered"), layer_id)
+    except (FileNotFoundError, NotADirectoryError, Corrupt):
         return None
-    found = _read(data, layer_id)
+    if not files.is_real_dir(place) or not files.is_real_dir(f"{place}/rootfs"):
+        return None
     if found.id != layer_id:
         raise Corrupt(
             f"the layers {found.id} and {layer_id} have the same name", "remove one of their images"
@@ -82,8 +87,8 @@ def hides_lower(paths: Paths, layer_id: str) -> bool:
 
 
 def has_layer(paths: Paths, layer_id: str) -> bool:
-    """Whether a layer is in place."""
-    return os.path.exists(f"{_directory(paths, layer_id)}/rendered")
+    """Whether a layer is in place. Raises Corrupt when another one has its name."""
+    return find_layer(paths, layer_id) is not None
 
 
 def lock_layer(paths: Paths, layer_id: str) -> FileLock:
@@ -128,11 +133,40 @@ def seal(workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:
 
 
 def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
-    """Rename a sealed and synced layer into the store. The caller holds its lock."""
+    """Rename a sealed and synced layer into the store. The caller holds its lock.
+
+    Of one that is there with a damaged record the same files stay: pods may stand on them.
+    """
     target = _directory(paths, layer_id)
+    files.clear_way(os.path.dirname(target))
     files.make_dirs(os.path.dirname(target))
+    made = f"{workspace.path}/layer"
+    if has_same_files(target, made):
+        _renew_record(target, made, layer_id)
+        return
     files.remove_tree(target)
-    files.rename_synced(f"{workspace.path}/layer", target)
+    files.rename_synced(made, target)
+
+
+def has_same_files(place: str, made: str) -> bool:
+    """Whether the rootfs in one directory is there and holds what that in the other does."""
+    from .checksum import same_files
+
+    if not files.is_real_dir(place) or not files.is_real_dir(f"{place}/rootfs"):
+        return False
+    try:
+        return same_files(f"{place}/rootfs", f"{made}/rootfs")
+    except OSError:
+        return False
+
+
+def _renew_record(target: str, made: str, layer_id: str) -> None:
+    """Write what is known of a layer beside its files, whose directories may have other times."""
+    from .checksum import checksum
+
+    layer = _read(reading.read_bytes(f"{made}/rendered"), layer_id)
+    files.remove_tree(f"{target}/rendered")
+    files.write_atomically(f"{target}/rendered", _record(layer.replace(hash=checksum(f"{target}/rootfs"))))
 
 
 def place_first(paths: Paths, workspace: Workspace, layer_id: str) -> None:
@@ -152,7 +186,8 @@ def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id:
 
 def remove_layer(paths: Paths, name: str) -> None:
     """Remove a layer by the name of its directory: the record first, so that half a layer is none."""
-    files.remove_tree(f"{place_of(paths, name)}/rendered")
+    if files.is_real_dir(place_of(paths, name)):
+        files.remove_tree(f"{place_of(paths, name)}/rendered")
     files.remove_tree(place_of(paths, name))
 
 
@@ -176,7 +211,12 @@ def place_of(paths: Paths, name: str) -> str:
 
 def list_layers(paths: Paths) -> tuple[str, ...]:
     """The names of the layers' directories."""
-    return tuple(files.entries(f"{paths.trees}/layers"))
+    return tuple(files.entries(layers_place(paths))) if os.path.isdir(layers_place(paths)) else ()
+
+
+def layers_place(paths: Paths) -> str:
+    """The directory of all layers."""
+    return f"{paths.trees}/layers"
 
 
 def _record(layer: Layer) -> bytes:

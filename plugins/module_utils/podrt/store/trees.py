@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "deps-sha512-"
 _LAYERS = "layers"
+# What is written of a tree; the last says that it is complete.
+_DOCUMENTS = ("stack", "layers", "manifest", "image", "hash", "rendered")
 # mount(2) takes one page; the rest is for the upper and the work directory of a pod.
 _LONGEST_STACK = 3500
 
@@ -66,10 +68,25 @@ def tree_of(paths: Paths, image_id: ImageID) -> TreeID:
 
 
 def is_rendered(paths: Paths, tree: TreeID) -> bool:
-    """Whether a tree is in place with all its directories."""
+    """Whether a tree is in place with all its directories. What is damaged is not, so that it is made again."""
     if not os.path.exists(f"{paths.tree(tree)}/rendered"):
         return False
-    return all(os.path.isdir(lower) for lower in lower_dirs(paths, tree))
+    try:
+        names = _read_stack(paths, tree)
+        whole = _is_whole(names, _layer_ids(paths, tree), tree)
+    except (NotFound, Corrupt, NotADirectoryError):
+        return False
+    return whole and all(_is_in_place(f"{paths.trees}/{name}") for name in names)
+
+
+def _is_whole(names: list[str], ids: tuple[str, ...], tree: TreeID) -> bool:
+    """Whether a stack is one that _stack makes of these layers: a list that was cut would show another root."""
+    own, roots = [f"{tree}/rootfs"], [layers.layer_root(layer_id) for layer_id in ids]
+    return names == own or (bool(roots) and names in (roots, own + roots))
+
+
+def _is_in_place(root: str) -> bool:
+    return files.is_real_dir(os.path.dirname(root)) and files.is_real_dir(root)
 
 
 def lower_dirs(paths: Paths, tree: TreeID) -> tuple[str, ...]:
@@ -142,7 +159,8 @@ def verify(paths: Paths, tree: TreeID) -> bool:
 def remove_tree(paths: Paths, tree: TreeID) -> None:
     """Remove a tree, but not the layers that it shares with others."""
     with _lock(paths, tree):
-        files.remove_tree(f"{paths.tree(tree)}/rendered")
+        if files.is_real_dir(paths.tree(tree)):
+            files.remove_tree(f"{paths.tree(tree)}/rendered")
         files.remove_tree(paths.tree(tree))
 
 
@@ -156,12 +174,12 @@ def image_of(paths: Paths, tree: TreeID) -> str:
     return reading.read_text_or(f"{paths.tree(tree)}/image", "")
 
 
-def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...]:
-    """The names of the directories of the layers that a tree stands on; none when it is not rendered."""
+def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...] | None:
+    """The names of the directories of the layers that a tree stands on; None when nothing says it."""
     try:
         stack = _read_stack(paths, tree)
-    except NotFound:
-        return ()
+    except (NotFound, Corrupt):
+        return None
     return tuple(name.split("/")[1] for name in stack if name.startswith("layers/"))
 
 
@@ -177,13 +195,13 @@ def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
     path = f"{paths.tree(tree)}/stack"
     try:
         names = reading.read_text(path, reading.DOCUMENT).split("\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"the tree {tree} is not rendered", "fetch its image again") from None
     if not all(map(_is_root, names)):
         # An empty name would be the directory of all trees.
         raise Corrupt(
             f"cannot read {path}: it names what is no root of a tree or layer",
-            "podctl image gc removes the tree once no pod needs it; then fetch its image again",
+            "fetch its image again",
             path=path,
         )
     return names
@@ -198,7 +216,11 @@ def _is_root(name: str) -> bool:
 
 
 def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
-    return tuple(reading.read_text_or(f"{paths.tree(tree)}/layers", "", reading.DOCUMENT).split())
+    return _layer_ids_in(paths.tree(tree))
+
+
+def _layer_ids_in(place: str) -> tuple[str, ...]:
+    return tuple(reading.read_text_or(f"{place}/layers", "", reading.DOCUMENT).split())
 
 
 def _ensure_layers(paths: Paths, placed: Placed) -> None:
@@ -237,8 +259,17 @@ def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
 def _put_in_place(paths: Paths, workspace: Workspace, made: str, tree: TreeID) -> None:
     workspace.sync()
     files.make_dirs(paths.trees)
-    files.remove_tree(paths.tree(tree))
-    files.rename_synced(made, paths.tree(tree))
+    place = paths.tree(tree)
+    if not layers.has_same_files(place, made):
+        files.remove_tree(place)
+        files.rename_synced(made, place)
+        return
+    # Pods may stand on the files that are there; what is written of them is put beside them, the last first.
+    for name in reversed(_DOCUMENTS):
+        files.remove_tree(f"{place}/{name}")
+    files.write_atomically(f"{made}/hash", _hash(paths, _layer_ids_in(made), place).encode())
+    for name in _DOCUMENTS:
+        files.rename_synced(f"{made}/{name}", f"{place}/{name}")
 
 
 def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: str) -> tuple[str, ...]:
