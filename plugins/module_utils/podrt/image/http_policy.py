@@ -7,6 +7,7 @@ Decisions alone; image.transport carries them out. Source: behaviours B21; RFC 9
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 
 from ..errors import InvalidSpec, Unreachable, Untrusted
@@ -15,6 +16,7 @@ from .reference import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ipaddress
     from collections.abc import Mapping, Sequence
 
     from ..host.limits import Limits
@@ -33,6 +35,8 @@ _PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "::1")
 # Where clouds tell a machine about itself, secrets included, if not at a link-local address.
 _METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+# 64:ff9b::/96. Source: RFC 6052, 2.1.
+_NAT64 = 0x64FF9B << 64
 _SAMPLES = 20
 _PROGRESS = 1_000_000
 
@@ -113,6 +117,20 @@ def is_loopback(url: str) -> bool:
     return host in _LOCAL_NAMES or (host.startswith("127.") and host.replace(".", "").isdigit())
 
 
+def address_of(host: str) -> str:
+    """The address that a host of a URL is by its text, in any spelling that resolvers take; else the host itself."""
+    import unicodedata
+    from urllib.parse import unquote
+
+    name = unicodedata.normalize("NFKC", unquote(host)).rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except (OSError, UnicodeError):
+        return name or host
+
+
 def zone_of(address: str) -> str:
     """LOOPBACK, LINK_LOCAL or ELSEWHERE, for an address as getaddrinfo gives it; a name is ELSEWHERE.
 
@@ -125,12 +143,22 @@ def zone_of(address: str) -> str:
     except ValueError:
         return ELSEWHERE
     if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found
+        found = _within(found)
     if found.is_loopback or found.is_unspecified or found in ipaddress.ip_network("0.0.0.0/8"):
         return LOOPBACK
     if found.is_link_local or found.is_multicast or str(found) in _METADATA:
         return LINK_LOCAL
     return ELSEWHERE
+
+
+def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one stands for: mapped, compatible, or by NAT64 or 6to4; else itself."""
+    import ipaddress
+
+    low, high = int(address) & 0xFFFFFFFF, int(address) >> 32
+    if (high == 0 and low > 1) or high == _NAT64:
+        return ipaddress.IPv4Address(low)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def outermost(addresses: Sequence[str]) -> str:

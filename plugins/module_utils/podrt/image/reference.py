@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "registry-1.docker.io"
 _HUB_ALIASES = ("docker.io", "index.docker.io")
+_USER = re.compile(r"[^\s/]*@")
+_QUERY = re.compile(r"[?#]\S*")
 _SCHEME = ALNUM + "+.-"
 _LONGEST_TAG = 128
 _DIGEST, _DIGEST_DIGITS = "sha256:", 64
@@ -97,6 +99,12 @@ class ArchiveURL(Value):
 
     def check(self) -> None:
         """No user and no password: whatever is in a URL is shown and written down in many places."""
+        if "\\" in self.url:
+            raise InvalidSpec(
+                f"the URL {shown(self.url)} holds a backslash",
+                "write it as %5C, or as a slash",
+                where="image",
+            )
         if "@" in _authority(self.url):
             raise InvalidSpec(
                 f"the URL {shown(self.url)} holds a user or a password",
@@ -172,8 +180,8 @@ def parse_appc_name(text: str) -> AppcName:
         if key in labels:
             raise InvalidSpec(f'label "{key}" is given twice')
         labels[ACIdentifier(key)] = value
-    if ":" in version or (colon and not version):
-        raise InvalidSpec(f'invalid image string "{text}"', "write NAME:VERSION,label=value")
+    if ":" in version or "@" in version or (colon and not version):
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write NAME:VERSION,label=value")
     return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
 
 
@@ -191,8 +199,9 @@ def parse_docker(text: str) -> DockerReference:
         repository, tag = rest, "latest"
     if registry == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"
-    if "@" in text and not digest:
-        raise InvalidSpec(f'invalid image string "{text}"', "write NAME@sha256:DIGEST")
+    if _at and not digest.startswith(_DIGEST):
+        # What stands before it may be a password, and is not shown.
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write NAME@sha256:DIGEST")
     return DockerReference(registry, repository, "" if digest else tag, digest)
 
 
@@ -207,11 +216,11 @@ def as_docker(text: str) -> str:
 
 def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
     if not text or text != text.strip() or "\0" in text:
-        raise InvalidSpec(f'invalid image string "{text}"', "name an image")
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "name an image")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidSpec(f'invalid image string "{text}"', "it is not UTF-8") from None
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "it is not UTF-8") from None
     if keys and text.startswith(KEY_PREFIX):
         return ImageKey(text)
     if os.path.isabs(text):
@@ -273,7 +282,9 @@ def _named_or_file(text: str, relative: bool) -> ImageReference:
             hint = f"for an image of a docker registry write {written}" if written else err.hint
             raise InvalidSpec(err.reason, hint) from err
     if not relative:
-        raise InvalidSpec(f'invalid image string "{text}"', "give the absolute path of a file of the host")
+        raise InvalidSpec(
+            f'invalid image string "{_quoted(text)}"', "give the absolute path of a file of the host"
+        )
     return LocalFile(os.path.abspath(text))
 
 
@@ -282,10 +293,10 @@ def _archive(text: str, scheme: str) -> ImageReference:
     path = text.split("#", 1)[0].split("?", 1)[0]
     authority, slash, _path = path.partition("://")[2].partition("/")
     if not path.endswith(".aci") or not slash or (scheme != "file" and not authority):
-        raise InvalidSpec(f'invalid image string "{text}"', "the path of the URL must end in .aci")
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "the path of the URL must end in .aci")
     if scheme == "file":
         if authority not in ("", "localhost"):
-            raise InvalidSpec(f'invalid image string "{text}"', "write file:///PATH")
+            raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write file:///PATH")
         return LocalFile(os.path.normpath(unescape(path.partition("://")[2][len(authority) :])))
     return ArchiveURL(f"{scheme}{text[len(scheme) :]}")
 
@@ -294,7 +305,7 @@ def _parse_cimd(text: str) -> ImageReference:
     """cimd:TYPE:v=0:REST (B4)."""
     parts = text.split(":", 3)
     if len(parts) < 4 or parts[2] != "v=0":
-        raise InvalidSpec(f'invalid image string "{text}"', "write cimd:TYPE:v=0:REST")
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write cimd:TYPE:v=0:REST")
     kind, rest = parts[1], parts[3]
     if kind == "docker":
         return parse_docker(rest)
@@ -306,7 +317,9 @@ def _parse_cimd(text: str) -> ImageReference:
         pairs = [pair.partition("=") for pair in query.split("&") if pair]
         labels = {ACIdentifier(unescape(key)): unescape(value) for key, _equals, value in pairs}
         return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
-    raise InvalidSpec(f'invalid image string "{text}"', "use cimd:docker, cimd:appc or cimd:aci-archive")
+    raise InvalidSpec(
+        f'invalid image string "{_quoted(text)}"', "use cimd:docker, cimd:appc or cimd:aci-archive"
+    )
 
 
 def shown(url: str) -> str:
@@ -316,8 +329,20 @@ def shown(url: str) -> str:
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
+def without_secrets(text: str) -> str:
+    """A text that may have URLs in it, without users, passwords and queries."""
+    return _QUERY.sub("", _USER.sub("", text))
+
+
+def _quoted(text: str) -> str:
+    """What was given for an image, as an error may show it: a template may have put a password there."""
+    if "://" in text:
+        return shown(text)
+    return f"...@{text.rpartition('@')[2]}" if "@" in text else text
+
+
 def _authority(url: str) -> str:
-    return re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
+    return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
 
 
 def escape(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 import time
 
@@ -20,13 +21,14 @@ from .http_policy import (
     MAX_REDIRECTS,
     BlobMeter,
     DocumentMeter,
+    address_of,
     carried,
     host_of,
     is_loopback,
     redirect_target,
     refuse_plain_http,
 )
-from .reference import shown
+from .reference import shown, without_secrets
 from .resume import CannotResume, Download
 
 TYPE_CHECKING = False
@@ -45,6 +47,8 @@ USER_AGENT = "rkt/1.30.0 (podctl)"
 _CHUNK = 256 * 1024
 # How OpenSSL, in its versions, calls an answer that is no TLS.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "record layer failure")
+# How urllib3 begins what it says of a connection.
+_OBJECT = re.compile(r"^(?:.*>: |\w+\(host=.*?, port=\w+\): )")
 # What the host trusts, which its administrator may have added to; else requests brings certificates of its own.
 _ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -182,8 +186,11 @@ class Transport:
                 verify=None if not self._policy.waives("tls") else False,
                 proxies={"http": "", "https": "", "all": ""} if is_loopback(url) else None,
             )
-        except (requests.RequestException, ValueError) as err:
-            raise _failure(err, exchange) from err
+        except requests.RequestException as err:
+            raise _failure(err, exchange) from _Raised.of(err)
+        except (ValueError, TypeError, AttributeError) as err:
+            refused = _NoUrl(type(err).__name__).with_traceback(err.__traceback__)
+            raise _failure(refused, exchange) from _Raised.of(refused)
         finally:
             del self._current.exchange
 
@@ -295,7 +302,7 @@ def _connections(gate: Gate, current: threading.local) -> tuple[type, type]:
         def _new_conn(self) -> socket.socket:
             if self.proxy is None:  # type: ignore[attr-defined]
                 return gate.connect(self.exchange, self._dns_host, self.port)  # type: ignore[attr-defined]
-            gate.check(self.exchange.url, (host_of(self.exchange.url),))
+            gate.check(self.exchange.url, (address_of(host_of(self.exchange.url)),))
             return super()._new_conn()  # type: ignore[misc,no-any-return]
 
     class Plain(Bound, connection.HTTPConnection):  # type: ignore[misc]
@@ -312,6 +319,8 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 def _chunks(response: requests.Response, exchange: Exchange) -> Iterator[bytes]:
+    import http.client
+
     import requests
     import urllib3
 
@@ -322,13 +331,32 @@ def _chunks(response: requests.Response, exchange: Exchange) -> Iterator[bytes]:
             if not chunk:
                 return
             yield chunk
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as err:
-        raise _failure(err, exchange) from err
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+        ValueError,  # a chunk of less than no bytes
+        OverflowError,
+    ) as err:
+        raise _failure(err, exchange) from _Raised.of(err)
 
 
 def _answer(response: requests.Response, exchange: Exchange) -> Answer:
     headers = tuple((name.lower(), value) for name, value in response.headers.items())
     return Answer(exchange.url, response.status_code, headers)
+
+
+class _Raised(Exception):
+    """Stands for an exception of requests in the chain of causes: what, and where, but not its text.
+
+    That may hold passwords of a proxy and queries, and --debug would show it.
+    """
+
+    @classmethod
+    def of(cls, err: Exception) -> _Raised:
+        """What stands for an exception."""
+        return cls(f"{type(err).__name__}: {_reason(err)}").with_traceback(err.__traceback__)
 
 
 def _failure(err: Exception, exchange: Exchange) -> Unreachable:
@@ -339,10 +367,6 @@ def _failure(err: Exception, exchange: Exchange) -> Unreachable:
         return exchange.too_slow()
     if isinstance(err, requests.exceptions.SSLError):
         return _tls_failure(exchange.url, _reason(err))
-    if isinstance(err, requests.exceptions.RequestException) and not isinstance(
-        err, requests.exceptions.ConnectionError
-    ):
-        return _broken(exchange.url, str(err))
     return _broken(exchange.url, _reason(err))
 
 
@@ -369,7 +393,7 @@ def _tls_failure(url: str, reason: str) -> Unreachable:
 
 
 def _reason(err: Exception) -> str:
-    """The innermost reason; the outer ones wrap it in representations of objects."""
+    """The innermost reason; the outer ones wrap it in representations of objects. Without any secret."""
     inner: object = err
     while isinstance(inner, Exception):
         deeper = getattr(inner, "reason", None) or next(
@@ -378,5 +402,31 @@ def _reason(err: Exception) -> str:
         if not isinstance(deeper, Exception):
             break
         inner = deeper
-    text = str(inner)
-    return text.rpartition(">: ")[2] or text
+    if _is_about_a_url(err) or _is_about_a_url(inner):
+        return "the URL, or the one of a proxy that http_proxy or https_proxy names, cannot be asked"
+    if isinstance(inner, (ValueError, TypeError, OverflowError)) and not isinstance(inner, OSError):
+        return "what frames the content makes no sense"
+    return without_secrets(_OBJECT.sub("", str(inner)))
+
+
+def _is_about_a_url(err: object) -> bool:
+    """Whether an exception has a whole URL for its text, of which it is not said where a password ends."""
+    import requests
+    from urllib3 import exceptions
+
+    return isinstance(
+        err,
+        (
+            requests.exceptions.InvalidURL,
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.MissingSchema,
+            exceptions.LocationValueError,
+            exceptions.URLSchemeUnknown,
+            exceptions.ProxySchemeUnknown,
+            _NoUrl,
+        ),
+    )
+
+
+class _NoUrl(Exception):
+    """What was raised while a request was made, before it was sent: requests trusts that a proxy has a host."""

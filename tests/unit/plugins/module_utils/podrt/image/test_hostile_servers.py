@@ -378,3 +378,18 @@ def test_a_tunnel_of_a_proxy_that_drips_is_given_up(hostile, monkeypatch, head):
     hostile.answer = dripping(head)
     with soon_and_small(), pytest.raises(Unreachable):
         document("https://registry.example.com/x", HASTY)
+
+
+@pytest.mark.finding("http-F14")
+@pytest.mark.parametrize("ask", [document, blob])
+@pytest.mark.parametrize("size", [b"-5", b"-80000000000000000000", b"-1", b"-0x1", b"zz"], ids=repr)
+def test_a_chunk_of_less_than_nothing_is_an_error(hostile, ask, size):
+    """http-F14: it was called a bug of ours."""
+
+    def answer(hostile, conn):
+        hostile.say(conn, OK + CHUNKED + size + b"\r\nhello\r\n0\r\n\r\n")
+
+    hostile.answer = answer
+    with soon_and_small(), contextlib.suppress(Unreachable):
+        ask(hostile.url, IMPATIENT)
+        assert size == b"-1", "which is read to the end, within bounds"

@@ -280,3 +280,31 @@ def test_no_window_is_ever_slower_than_the_least_rate(gaps):
         times.append((at, count))
         if at > 10.5:
             assert sum(count for then, count in times if then >= at - seconds - 10.5) >= 10_000
+
+
+@pytest.mark.finding("http-F14")
+@pytest.mark.parametrize(
+    ("host", "zone"),
+    [
+        ("%31%32%37.0.0.1", "loopback"),
+        ("0", "loopback"),
+        ("2130706433", "loopback"),
+        ("0x7f.1", "loopback"),
+        ("0177.1", "loopback"),
+        ("\uff11\uff12\uff17.0.0.1", "loopback"),
+        ("::127.0.0.1", "loopback"),
+        ("64:ff9b::7f00:1", "loopback"),
+        ("64:ff9b::a9fe:a9fe", "link-local"),
+        ("2002:7f00:1::", "loopback"),
+        ("localhost.", "loopback"),
+        ("x.localhost", "loopback"),
+        ("2852039166", "link-local"),
+        ("64:ff9b::808:808", "elsewhere"),
+        ("8.8.8.8", "elsewhere"),
+        ("example.com", "elsewhere"),
+        ("127.0.0.1.example.com", "elsewhere"),
+    ],
+)
+def test_an_address_that_is_written_in_a_url_is_known_in_every_spelling(host, zone):
+    """A proxy resolves it, so there is nothing else to look at."""
+    assert http_policy.zone_of(http_policy.address_of(host)) == zone
