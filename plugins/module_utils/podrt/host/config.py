@@ -5,7 +5,8 @@
 DIR/limits.d and DIR/policy.d are of that form too, and ours.
 
 Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be said
-twice; between DIRs the later one wins, entry by entry. Source: behaviours B33 to B37, B56 to B59.
+twice; between DIRs the later one wins, entry by entry. What others than root and the caller can write is refused.
+Source: behaviours B33 to B37, B56 to B59.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..members import by_folded_name, fold
 from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_said
+from .ownership import check_kept
 from .policy import REFUSE, policy_said
 from .reading import read_trusted
 
@@ -202,6 +204,8 @@ def _read_documents(config_dir: str, directory: str) -> list[Document]:
         regular = [path for path in found if stat.S_ISREG(os.lstat(path).st_mode)]
         for path in regular if directory == _SECRET else ():
             _check_mode(path)
+        for path in (config_dir, place, *regular) if regular else ():
+            check_kept(path)
         return [parse_document(read_trusted(path), directory, path) for path in regular]
     except OSError as err:
         raise HostFailure.of(f"cannot read the configuration in {place}", err) from err

@@ -10,6 +10,7 @@ from ..appc.alphabet import ALNUM, is_word
 from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound
 from ..host.files import entries
+from ..host.ownership import check_kept
 from ..host.reading import read_trusted
 from ..value import Value
 from .ipam import Ipam, NetDns
@@ -225,7 +226,20 @@ def _order(conf: NetConf) -> tuple[str, str]:
 
 def _read_dir(directory: str) -> list[NetConf]:
     names = [name for name in entries(directory) if name.endswith(".conf")]
-    return [NetConf.read(read_trusted(os.path.join(directory, name)), name, directory) for name in names]
+    for place in (os.path.dirname(directory), directory) if names else ():
+        check_kept(place)
+    return [_read_file(directory, name) for name in names]
+
+
+def _read_file(directory: str, name: str) -> NetConf:
+    """A network; that others can write its file is kept as its flaw, since a pod on another need not mind it."""
+    path = os.path.join(directory, name)
+    conf = NetConf.read(read_trusted(path), name, directory)
+    try:
+        check_kept(path)
+    except InvalidSpec as err:
+        return conf.replace(flaw=err)
+    return conf
 
 
 def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:
