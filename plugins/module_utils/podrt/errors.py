@@ -12,6 +12,11 @@ from __future__ import annotations
 import errno
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST_MESSAGE = 8000
 # What is short, whatever was attempted.
 _CURES = {
     errno.EMFILE: "this process may not open more files: raise its limit, as with ulimit -n",
@@ -40,6 +45,20 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def few(sentences: Sequence[str], most: int = 10) -> list[str]:
+    """The first of what an image or an archive gives reason to say, and how many there are beside them."""
+    rest = len(sentences) - most
+    return [*sentences[:most], f"and {rest} more of this kind"] if rest > 0 else list(sentences)
+
+
+def shortened(text: str) -> str:
+    """A text as a message may hold it: what something else wrote can have megabytes."""
+    if len(text) <= _LONGEST_MESSAGE:
+        return text
+    half = _LONGEST_MESSAGE // 2
+    return f"{text[:half]} [...] {text[-half:]}"
+
+
 def reason_of(err: OSError) -> str:
     """The kernel's reason as rkt writes it: no such file or directory."""
     text = err.strerror or str(err)
@@ -61,9 +80,10 @@ class PodError(Exception):
     exit_code = 254
 
     def __init__(self, message: str, hint: str = "", **facts: object) -> None:
+        message = shortened(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = shortened(hint)
         self.facts = facts
 
     def __str__(self) -> str:
@@ -77,7 +97,7 @@ class InvalidSpec(PodError):
 
     def __init__(self, message: str, hint: str = "", *, where: str = "", **facts: object) -> None:
         super().__init__(f"{where}: {message}" if where else message, hint, where=where, **facts)
-        self.reason = message
+        self.reason = shortened(message)
         self.where = where
 
 

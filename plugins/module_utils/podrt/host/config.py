@@ -20,9 +20,8 @@ from ..members import by_folded_name, fold
 from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_said
-from .ownership import check_kept
 from .policy import REFUSE, policy_said
-from .reading import read_trusted
+from .reading import check_kept, read_trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@
 Four readers, by what is trusted:
 
     read_bytes, read_text, open_regular    nothing: regular files only, never through a link, bounded
-    read_trusted                           who wrote it, such as root's configuration: links count, the rest as above
+    read_trusted                           who wrote it, such as root's configuration: links count, the rest as above;
+                                           check_kept says who that may have been
     read_given                             what the command line names, as cat would: a pipe too, bounded
     read_kernel                            the kernel: /proc, /sys and cgroups
 
@@ -20,7 +21,7 @@ import errno
 import os
 import stat
 
-from ..errors import Corrupt
+from ..errors import Corrupt, InvalidSpec
 
 # Bounds, in bytes.
 WORD = 64 << 10  # an ID, a PID, a status, a lease, a mark: one word, or a few
@@ -32,6 +33,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 256 << 10
 _NULL = os.makedev(1, 3)
 _DIGITS = 20
+_BY_OTHERS, _BY_GROUP = 0o002, 0o020
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",
@@ -104,6 +106,28 @@ def read_trusted(path: str, limit: int = DOCUMENT) -> bytes:
         return _bounded(opened, limit, path)
     finally:
         os.close(opened)
+
+
+def check_kept(path: str) -> None:
+    """Raise InvalidSpec, with the cure, when others than root and the caller can change a file or a directory.
+
+    A group that is root's, or the caller's own, is no other. Raises OSError.
+    """
+    info = os.stat(path)
+    mode = stat.S_IMODE(info.st_mode)
+    if info.st_uid not in (0, os.geteuid()):
+        raise InvalidSpec(
+            f"{path} is not used as configuration: it belongs to another user (uid {info.st_uid})",
+            f"look at what it says, then chown root {path}",
+            path=path,
+        )
+    writable = _BY_OTHERS if info.st_gid in (0, os.getegid()) else _BY_OTHERS | _BY_GROUP
+    if mode & writable:
+        raise InvalidSpec(
+            f"{path} is not used as configuration: others can change it (mode {mode:04o})",
+            f"look at what it says, then chmod {'go' if mode & writable & _BY_GROUP else 'o'}-w {path}",
+            path=path,
+        )
 
 
 def read_given(path: str, limit: int = DOCUMENT) -> bytes:

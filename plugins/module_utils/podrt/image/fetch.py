@@ -142,7 +142,11 @@ def fetch(
     progress: called with lines for people. credentials: of a registry, (user, password). Raises NotFound, Untrusted,
     Unreachable, Corrupt, Unsupported, HostFailure; then nothing of the image is left but layers that were complete.
     """
+    from ..store import workspace  # an idle task fetches nothing
+
     try:
+        # One that was killed when all was in place is followed by one that has nothing to make, and so no workspace.
+        workspace.sweep(workspace.temporary(host.paths))
         while True:
             known = index.list_ids(host.paths)
             found = _ensure(host, reference, policy, progress, credentials)

@@ -15,7 +15,7 @@ from ..appc.fields import Fields, checked_text
 from ..appc.names import acname_from
 from ..appc.ports import PROTOCOLS, Port
 from ..appc.signals import signal_number
-from ..errors import InvalidSpec
+from ..errors import InvalidSpec, few
 from .policy import Note
 
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?")
@@ -34,7 +34,7 @@ class Oddities:
         test = health.get("Test", health.get("test")) if isinstance(health, dict) else None
         if isinstance(test, list) and test and test[0] not in ("", "NONE", None):
             self._notes.append(Note("the health check of the image is not run in this release"))
-        return tuple(self._notes)
+        return tuple(map(Note, few(self._notes)))
 
     def text(self, fields: Fields, name: str) -> str:
         """A text, empty when it is absent or none."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import time
 
-from ..errors import HostFailure, NotFound
+from ..errors import HostFailure, InvalidSpec, NotFound
 from ..store import blobs, claims, index, stream
 from . import download
 from .answer import bad_status
 from .convert import image_manifest
 from .docker import Repository
-from .reference import ArchiveURL, DockerReference
+from .policy import Note
+from .reference import AppcName, ArchiveURL, DockerReference, parse_reference
 from .resume import CannotResume
 
 TYPE_CHECKING = False
@@ -119,6 +120,7 @@ def _download(
         return stored
     job.progress("Downloading ACI")
     found = blobs.import_archive(paths, _chain(first, chunks), str(reference))
+    _warn_of_name(job, found)
     index.put_remote(
         paths,
         index.Remote(
@@ -146,10 +148,26 @@ def fetch_file(job: FetchJob, reference: LocalFile) -> StoredImage:
         ) from err
     except OSError as err:
         raise HostFailure.of(f"cannot read the image file {reference.path}", err) from err
+    _warn_of_name(job, found)
     index.put_remote(
         job.host.paths, index.Remote(reference.source, found.id, etag=before, download_time=time.time())
     )
     return found
+
+
+def _warn_of_name(job: FetchJob, image: StoredImage) -> None:
+    """Say so when the name that an image gives itself means something else where an image is named."""
+    name = str(image.manifest.name)
+    try:
+        is_name = isinstance(parse_reference(name, relative=False), AppcName)
+    except InvalidSpec:
+        is_name = False
+    if not is_name:
+        job.progress(
+            Note(
+                f'the image calls itself "{name}", which as a name means something else: use its ID {image.id}'
+            )
+        )
 
 
 def _conditional(remote: Remote | None) -> dict[str, str]:

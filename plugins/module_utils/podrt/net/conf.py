@@ -10,8 +10,7 @@ from ..appc.alphabet import ALNUM, is_word
 from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound
 from ..host.files import entries
-from ..host.ownership import check_kept
-from ..host.reading import read_trusted
+from ..host.reading import check_kept, read_trusted
 from ..value import Value
 from .ipam import Ipam, NetDns
 from .kinds import IPAM_TYPES, TYPES, Ptp, net_type

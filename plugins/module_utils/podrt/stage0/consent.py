@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_SHARES = 1024
 _DEFAULT_REFUSAL = "EPERM"
 _SHOWN = 12
+_LONGEST = 200
 _ANY_ARCH = "arm"  # whose whitelist has what the others have, and more
 # What a set that only removes calls leaves open, as far as a message can show it.
 _TELLING = (
@@ -89,7 +90,14 @@ def judge(isolators: Sequence[Isolator]) -> tuple[tuple[Isolator, ...], tuple[Be
             within.append(kept)
         if names:
             beyond.append(Beyond(isolator.name, names))
+    if any(isinstance(isolator, Seccomp) and isolator.mode == "retain" for isolator in within):
+        # What removes calls has become what retains the others; one that removes none says nothing beside it.
+        within = [isolator for isolator in within if not _removes_nothing(isolator)]
     return tuple(within), tuple(beyond)
+
+
+def _removes_nothing(isolator: Isolator) -> bool:
+    return isinstance(isolator, Seccomp) and isolator.mode == "remove" and isolator.names == (NOTHING,)
 
 
 def weigh(
@@ -133,7 +141,8 @@ def _judged(isolator: Isolator) -> Judged:
         return _bounded(isolator, str(isolator.limit), beyond=beyond)
     if isinstance(isolator, Sysctl):
         return None, tuple(name for name, _value in isolator.pairs)
-    return None, (str(isolator.to_json()),)
+    shown = str(isolator.to_json())
+    return None, (shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}...",)
 
 
 def _bounded(isolator: Isolator, name: str, *, beyond: bool) -> Judged:
@@ -173,7 +182,7 @@ def _retained(isolator: Seccomp) -> Judged:
 
 def _removed(isolator: Seccomp) -> Judged:
     """A set that removes calls leaves all others open, also those that the default refuses."""
-    if isolator.names == (NOTHING,):
+    if _removes_nothing(isolator):
         return isolator, ()
     removed = {call for item in isolator.names for call in expanded(item, _ANY_ARCH)}
     allowed = default_calls(_ANY_ARCH)

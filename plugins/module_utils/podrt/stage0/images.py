@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import Corrupt
+from ..errors import Corrupt, NotFound
 from ..image import fetch
 from ..image.policy import Note
 from ..image.reference import LocalFile
@@ -82,12 +82,14 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
     """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet."""
     stored = fetch.lookup(host, reference, policy)
     if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
-        tree = trees.tree_of(host.paths, stored.id)
-        if not trees.is_rendered(host.paths, tree):
+        is_rendered = _is_rendered(host, stored)
+        if is_rendered is False:
             yield RenderTree(
                 f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
             )
-        return stored
+        if is_rendered is not None:
+            return stored
+        stored = None
     subject, old = f'image "{reference}"', stored or _readable(host, reference)
     if old and isinstance(reference, LocalFile) and fetch.holds(host, reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
@@ -100,6 +102,14 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
         difference = difference.replace(before="damaged", after=UNKNOWN_ID, reason="drift")
     applied = yield FetchImage(subject, (difference,), reference, policy)
     return fetch.lookup(host, reference, policy) if applied else None
+
+
+def _is_rendered(host: Host, image: StoredImage) -> bool | None:
+    """Whether the tree of an image is there; None when the image itself has been removed meanwhile."""
+    try:
+        return trees.is_rendered(host.paths, trees.tree_of(host.paths, image.id))
+    except NotFound:
+        return None
 
 
 def _readable(host: Host, reference: ImageReference) -> StoredImage | None:

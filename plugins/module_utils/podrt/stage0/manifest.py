@@ -14,7 +14,7 @@ from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path, why_unmountable
-from ..errors import InvalidSpec, Untrusted
+from ..errors import InvalidSpec, Untrusted, few
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
 from .spec import AppSpec, NamedVolume, PodSpec
@@ -111,7 +111,7 @@ def build_manifest(
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=tuple(mounts.values())))
-        warnings += said + _not_applied(app)
+        warnings += few(said) + few(_not_applied(app))
     _check_ports(spec, apps)
     manifest = PodManifest(
         apps=tuple(apps),
@@ -371,4 +371,4 @@ def _check_ports(spec: PodSpec, apps: Sequence[RuntimeApp]) -> None:
 
 
 def _port_names(apps: Sequence[RuntimeApp]) -> str:
-    return ", ".join(port.name for app in apps if app.app for port in app.app.ports)
+    return ", ".join(few([port.name for app in apps if app.app for port in app.app.ports]))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .tar import Entry, TarReader
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# struct vfs_cap_data, in its three revisions. Source: linux/capability.h.
+_CAPABILITY_SIZES = (12, 20, 24)
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _NOTE_OF_AUFS = ".wh..wh."
@@ -287,6 +289,11 @@ def _set_xattrs(fd: int, entry: Entry) -> None:
             not name.startswith("user.") or name.startswith("user.overlay.")
         ):
             continue
+        if name == "security.capability" and len(value) not in _CAPABILITY_SIZES:
+            raise Corrupt(
+                f'"{entry.name}" in the archive has a {name} of {len(value)} bytes, which is none',
+                "make the archive again",
+            )
         try:
             os.setxattr(fd, name, value)
         except OSError as err:

@@ -233,9 +233,11 @@ def _best(entries: Iterable[_Entry], name: str, labels: Labels) -> tuple[ImageID
 def find_remote(paths: Paths, source: str) -> Remote | None:
     """What is remembered of a source, or None; what cannot be read is forgotten."""
     try:
-        return _read_remote(_remote_path(paths, source))
+        found = _read_remote(_remote_path(paths, source))
     except (FileNotFoundError, InvalidSpec, Corrupt):
         return None
+    # Two sources can share the name of a record, since long names are cut.
+    return found if found.source == source else None
 
 
 def _read_remote(path: str) -> Remote:

@@ -8,11 +8,17 @@ import time
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Corrupt,
+    InvalidSpec,
+    NotFound,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.convert import (
     DockerConfig,
     image_manifest,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.manifests import check_platform
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import Note
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_docker
 
 DIGEST = "sha256:" + "0f" * 32
@@ -325,3 +331,19 @@ def test_what_the_kernel_would_not_take_is_left_out(config, left_out):
 def test_a_user_that_is_too_long_is_no_other_user():
     with pytest.raises(Corrupt, match="user: it has 70000 bytes, more than the 4095"):
         convert(User="u" * 70_000)
+
+
+@pytest.mark.finding("http-F14")
+def test_of_very_many_odd_things_the_first_are_said_and_how_many_more_there_are():
+    found = notes(ExposedPorts={f"{number}/sctp": {} for number in range(1, 5001)})
+    assert len(found) == 11
+    assert found[-1] == "and 4990 more of this kind"
+    assert all(isinstance(note, Note) for note in found)
+
+
+@pytest.mark.finding("http-F14")
+def test_no_error_is_longer_than_people_read():
+    with pytest.raises(NotFound) as caught:
+        check_platform(DockerConfig("x" * 3_000_000, "", "linux", ()), "amd64", "an image")
+    assert len(caught.value.message) < 10_000
+    assert caught.value.message.startswith("an image is not made for amd64: it offers xxx")

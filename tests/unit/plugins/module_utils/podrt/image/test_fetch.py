@@ -25,7 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy, Note
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers
 
@@ -288,6 +288,22 @@ def test_a_connection_that_breaks_for_good_leaves_nothing(host, web, aci):
     assert os.listdir(f"{host.paths.cas}/tmp") == []
 
 
+@pytest.mark.parametrize("source", ["file", "url", "key"])
+def test_what_a_killed_fetch_left_goes_with_the_next_one_though_that_has_nothing_to_make(
+    host, web, aci, tmp_path, source
+):
+    """It may have been killed when all was in place already, before it could remove its workspace."""
+    (tmp_path / "a.aci").write_bytes(aci())
+    web.answer = lambda *_other: (200, {}, aci())
+    image = fetch(host, f"{web.url}/a.aci")
+    text = {"file": f"{tmp_path}/a.aci", "url": f"{web.url}/a.aci", "key": str(image.id)}[source]
+    left = pathlib.Path(host.paths.cas, "tmp", "0123456789abcdef")
+    left.mkdir()
+    (left / "blob").write_bytes(b"x")
+    assert fetch(host, text).id == image.id
+    assert not left.exists()
+
+
 def cut_after_an_entry(archive: bytes) -> bytes:
     """A tar that ends between two of its entries."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as read:
@@ -306,6 +322,17 @@ def test_an_archive_that_is_cut_between_two_entries_is_not_whole(host, web, aci,
         fetch(host, f"{web.url}/a.aci" if by == "url" else str(path))
     path.write_bytes(pack(body.rstrip(b"\0") + bytes(512 + -len(body.rstrip(b"\0")) % 512)))
     assert fetch(host, f"{web.url}/a.aci" if by == "url" else str(path)), "one block is enough"
+
+
+@pytest.mark.finding("http-F14")
+@pytest.mark.parametrize("name", ["sha512-00", "a/../../../x", "a.aci", "example.com/app"])
+def test_a_name_that_means_something_else_is_said_to(host, aci, tmp_path, name):
+    (tmp_path / "x.aci").write_bytes(aci(name))
+    lines = []
+    image = fetch(host, f"{tmp_path}/x.aci", lines=lines)
+    notes = [line for line in lines if isinstance(line, Note)]
+    assert bool(notes) is (name != "example.com/app")
+    assert all(f"use its ID {image.id}" in note for note in notes)
 
 
 @pytest.mark.finding("http-F14")

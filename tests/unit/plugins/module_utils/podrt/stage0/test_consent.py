@@ -317,3 +317,28 @@ def test_the_page_lists_the_default_capabilities() -> None:
     page = (CHECKOUT / "docs" / "docsite" / "rst" / "hardening.rst").read_text()
     listed = page.split("The default capabilities are", 1)[1].split(".\n", 1)[0]
     assert tuple(re.findall(r"``(\w+)``", listed)) == DEFAULT
+
+
+@pytest.mark.finding("http-F14")
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("policy", ["refuse", "narrow", "accept"])
+def test_two_sets_that_remove_are_no_set_that_retains(policy: str, first: int) -> None:
+    nothing, some = Seccomp("remove", ("@appc.io/empty",)), Seccomp("remove", ("mount",))
+    asked = image(*((nothing, some) if first == 0 else (some, nothing)))
+    spec = PodSpec((AppSpec(parse_reference("example.com/a")),), image_isolators=policy)
+    try:
+        built = build_manifest(spec, (asked,), str, lambda: policy)
+    except BeyondDefaults:
+        assert policy == "refuse"
+        return
+    app = built.manifest.apps[0].app
+    assert app is not None
+    modes = {isolator.mode for isolator in app.isolators if isinstance(isolator, Seccomp)}
+    assert modes == ({"retain"} if policy == "narrow" else {"remove"})
+
+
+@pytest.mark.finding("http-F14")
+def test_what_an_image_asks_for_is_shown_in_part_when_it_is_long() -> None:
+    context = known.Uninterpreted("os/linux/selinux-context", '{"user": "' + "u" * 1_000_000 + '"}')
+    _within, beyond = judge((context,))
+    assert all(len(name) < 300 for each in beyond for name in each.names)

@@ -155,3 +155,12 @@ def test_an_image_is_removed_once(lab: Stage0Lab) -> None:
     assert list(gone()) == []
     assert found not in index.list_ids(lab.paths)
     assert os.path.isdir(lab.paths.tree(trees.list_trees(lab.paths)[0]))
+
+
+@pytest.mark.finding("http-F14")
+def test_an_image_that_is_removed_while_it_is_looked_at_is_not_there(lab: Stage0Lab) -> None:
+    """Between the look into the store and the question for its tree."""
+    _outcome, stored = fetched(lab)
+    assert images._is_rendered(lab.host, stored) is True
+    index.remove_image(lab.host.paths, stored.id)
+    assert images._is_rendered(lab.host, stored) is None

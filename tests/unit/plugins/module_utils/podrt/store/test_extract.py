@@ -434,3 +434,11 @@ def test_what_is_remembered_of_a_directory_is_no_less_than_it_takes_in_the_recor
         else len(json.dumps(name, ensure_ascii=False).encode())
     )
     assert walker._size_as_json(name) >= size
+
+
+@pytest.mark.finding("http-F14")
+@pytest.mark.parametrize("value", ["", "x", "x" * 21], ids=len)
+def test_capabilities_that_are_none_are_damage_of_the_archive_and_name_the_entry(unpack, entry, value):
+    """The kernel takes an empty one, and then cannot read it."""
+    with pytest.raises(Corrupt, match=f'"f" in the archive has a security.capability of {len(value)} bytes'):
+        unpack(entry("f", b"", pax_headers={"SCHILY.xattr.security.capability": value}))

@@ -181,3 +181,13 @@ def test_an_archive_is_on_disk_before_it_has_its_name(paths: Paths, monkeypatch:
     monkeypatch.setattr(os, "fsync", note)
     stored = blobs.import_manifest(paths, ImageManifest(ACIdentifier("example.com/a")), (), latest=False)
     assert os.stat(index.blob_path(paths, stored.id)).st_ino in synced
+
+
+@pytest.mark.finding("http-F14")
+def test_the_record_of_another_source_is_none_of_this_one(paths, make_aci):
+    """Long names are cut, so two sources may share the name of a record."""
+    image = load(paths, make_aci({"name": "a"}))
+    index.put_remote(paths, index.Remote("https://example.com/a.aci", image.id))
+    path = pathlib.Path(paths.cas, "remote", "https:%2F%2Fexample.com%2Fa.aci")
+    path.rename(path.with_name("https:%2F%2Fexample.com%2Fb.aci"))
+    assert index.find_remote(paths, "https://example.com/b.aci") is None
