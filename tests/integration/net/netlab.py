@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import json
 import os
 import pathlib
 import socket
@@ -276,6 +277,25 @@ def checksum(data: bytes) -> bytes:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return struct.pack(">H", ~total & 0xFFFF)
+
+
+def datagram(macs: bytes, source: str, target: str, port: int, payload: bytes = b"attack") -> bytes:
+    """A frame with UDP from any source address. macs: of whom it is for, and of whom it is from."""
+    ends = [socket.inet_pton(family_of(address), address) for address in (source, target)]
+    size = 8 + len(payload)
+    if ":" in target:
+        header = struct.pack(">IHBB", 6 << 28, size, 17, 64) + b"".join(ends)
+        pseudo = b"".join(ends) + struct.pack(">IIHHHH", size, 17, 999, port, size, 0) + payload
+        udp = struct.pack(">HHH", 999, port, size) + checksum(pseudo)
+        return macs + b"\x86\xdd" + header + udp + payload
+    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + size, 1, 0, 64, 17, 0) + b"".join(ends)
+    udp = struct.pack(">HHHH", 999, port, size, 0)  # IPv4 needs no checksum of UDP
+    return macs + b"\x08\x00" + header[:10] + checksum(header) + header[12:] + udp + payload
+
+
+def mac_of(link: str) -> bytes:
+    """The MAC address of a link of this network namespace."""
+    return bytes.fromhex(json.loads(ip("-j", "link", "show", link))[0]["address"].replace(":", ""))
 
 
 def source_seen(client: int, server: socket.socket, address: str, port: int) -> str:

@@ -8,11 +8,12 @@ import json
 import pathlib
 import sys
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import GUARD_TABLE
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.firewall import foreign_drops
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.nfsocket import NetfilterSocket
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtmsg import dump_routes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import RouteSocket
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import SKELETON, TABLE
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import SKELETON
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, in_own_network, ip, nft
 
 RULESET = """
@@ -68,11 +69,11 @@ def test_the_table_is_there_as_long_as_it_is() -> None:
         ("", False),
         (RULESET, False),
         (SKELETON, True),
-        (f"delete table {TABLE}", False),
+        (f"delete table {GUARD_TABLE}", False),
     ):
         nft("-f", "-", stdin=commands)
         with NetfilterSocket() as netfilter:
-            assert netfilter.has_table() == there
+            assert netfilter.has_guard() == there
 
 
 @in_own_network

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import socket
-import struct
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import GUARD_TABLE
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtmsg import Message, attribute
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import (
     NETLINK_NETFILTER,
@@ -22,12 +21,13 @@ from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
     HOST_IP,
     NetLab,
     at_every_call,
-    checksum,
+    datagram,
     here,
     in_own_network,
     inside,
     ip,
     listen,
+    mac_of,
     new_netns,
     nft,
     send_frame,
@@ -73,24 +73,25 @@ def neighbour() -> int:
     return netns
 
 
-def datagram() -> bytes:
-    """UDP from the neighbour to port 5353 of 127.0.0.1, at the MAC address of the bridge."""
-    (link,) = json.loads(ip("-j", "link", "show", "cni7"))
-    mac = bytes.fromhex(link["address"].replace(":", ""))
-    payload = struct.pack(">HHHH", 999, 5353, 8 + 6, 0) + b"attack"
-    addresses = socket.inet_aton(NEIGHBOUR) + socket.inet_aton("127.0.0.1")
-    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, 17, 0) + addresses
-    return mac + bytes.fromhex("0a00000000010800") + header[:10] + checksum(header) + header[12:] + payload
+def reaches(netns: int, source: str, target: str) -> bool:
+    """Whether UDP from the neighbour reaches an address of the host, sent to the MAC address of the bridge."""
+    with listen(here(), 5353, target, socket.SOCK_DGRAM) as service:
+        service.settimeout(0.3)
+        send_frame(
+            netns, "far0", datagram(mac_of("cni7") + bytes.fromhex("0a0000000001"), source, target, 5353)
+        )
+        try:
+            return service.recvfrom(16) == (b"attack", (source, 999))
+        except TimeoutError:
+            return False
 
 
 def reaches_the_loopback(netns: int) -> bool:
-    with listen(here(), 5353, "127.0.0.1", socket.SOCK_DGRAM) as service:
-        service.settimeout(0.3)
-        send_frame(netns, "far0", datagram())
-        try:
-            return service.recv(16) == b"attack"
-        except TimeoutError:
-            return False
+    return reaches(netns, NEIGHBOUR, "127.0.0.1")
+
+
+def speaks_as_the_loopback(netns: int) -> bool:
+    return reaches(netns, "127.0.0.2", "10.7.0.1")
 
 
 def has_table() -> bool:
@@ -125,6 +126,38 @@ def test_a_neighbour_never_reaches_what_listens_on_the_loopback(
     # What was sent is what arrives where nothing keeps it off.
     switch(KEY, "1")
     assert reaches_the_loopback(far)
+
+
+@pytest.mark.finding("attack4-F3")
+@in_own_network
+def test_what_comes_from_elsewhere_never_has_a_source_on_the_loopback(tmp_path: pathlib.Path) -> None:
+    lab, far = lab_with(tmp_path), neighbour()
+    ip("addr", "add", "10.7.0.1/24", "dev", "cni7")
+    assert not speaks_as_the_loopback(far)
+    pod = lab.pod().attach("br", FORWARD)
+    assert switch(KEY) == "1"
+    assert not speaks_as_the_loopback(far)
+    assert reaches(far, NEIGHBOUR, "10.7.0.1")
+    with listen(pod.netns, 80) as server:  # the host's own loopback may speak
+        assert source_seen(here(), server, "127.0.0.1", 8080) == "10.7.0.1"
+    # What was sent is what arrives where nothing keeps it off.
+    nft("flush", "chain", *GUARD_TABLE.split(), "early")
+    assert speaks_as_the_loopback(far)
+
+
+@pytest.mark.finding("attack4-F3")
+@in_own_network
+def test_a_table_of_an_earlier_release_is_brought_up_to_date_by_the_next_pod(tmp_path: pathlib.Path) -> None:
+    lab, far = lab_with(tmp_path), neighbour()
+    old = lab.pod().attach("br", FORWARD)
+    nft("delete", "table", *GUARD_TABLE.split())
+    assert speaks_as_the_loopback(far)
+    new = lab.pod().attach("br")
+    assert not speaks_as_the_loopback(far)
+    new.detach()
+    assert not speaks_as_the_loopback(far)
+    old.detach()
+    assert nft("list", "ruleset") == ""
 
 
 @pytest.mark.finding("pods-F6")

@@ -107,7 +107,7 @@ def attach(
         with open_wires(netns_fd) as wires:
             for joint in joints:
                 _link(pod, joint, wires)
-            made = _publish(pod, joints, plan, later)
+            made = _publish(pod, joints, infos, plan, later)
             loopback_up(wires.pod)
         if made and report:
             _put_off(functools.partial(_report_drops, report), later)
@@ -202,6 +202,7 @@ def _info(joint: _Joint, copy: str) -> NetInfo:
         ip6=tuple(f"{more.address}/{more.prefix}" for more in joint.place.addresses if not more.is_v4),
         ip_masq=joint.conf.ip_masq,
         dns=joint.conf.dns,
+        addresses=tuple(str(more.address) for more in joint.place.addresses),
     )
 
 
@@ -218,6 +219,7 @@ def _link(pod: JoiningPod, joint: _Joint, wires: Wires) -> None:
 def _publish(
     pod: JoiningPod,
     joints: Sequence[_Joint],
+    infos: Sequence[NetInfo],
     plan: NetworkPlan,
     later: list[Callable[[], None]] | None,
 ) -> bool:
@@ -230,7 +232,7 @@ def _publish(
     target = found.address if found else None
     rules = rules_of(
         pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], plan.forwards, target
-    )
+    ).guarded(pod.uuid, infos)
     made = add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
     if joint and any(forward.on_loopback for forward in plan.forwards):
         let_in(pod.paths, gateway_link(joint.conf, joint.place))

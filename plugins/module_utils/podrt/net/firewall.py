@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our nftables table: makes it, adds and removes what belongs to a pod, asks who holds a port.
+"""Our nftables tables: makes them, adds and removes what belongs to a pod, asks who holds a port.
 
 Adding takes the lock shared, but for ports; removing takes it alone, because whoever removes the last element removes
-the table.
+the tables.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import os
 from ..appc.fields import parse_json
 from ..errors import Conflict, HostFailure
 from ..host import programs
+from .elements import TABLE
 from .hostlock import host_lock
 from .localnet import shut_out
 from .nfsocket import NetfilterSocket
 from .rules import (
-    NAME,
-    TABLE,
     PodRules,
     TableState,
     forward_targets,
@@ -46,8 +45,9 @@ def add_rules(
 ) -> bool:
     """Add what belongs to a pod, in one transaction; whether something but elements had to be made.
 
-    What dead pods hold of its ports goes. Where the whole table has gone, what every other pod that runs has is made
-    again. Raises Conflict when a port or address is another's, HostFailure when nft refuses, Unsupported without nft.
+    What dead pods hold of its ports goes. Where a table has gone or was not made by an earlier release, what every
+    other pod that runs has is made again. Raises Conflict when a port or address is another's, HostFailure when nft
+    refuses, Unsupported without nft.
     """
     if not rules.elements:
         return False
@@ -55,7 +55,7 @@ def add_rules(
     # asks for ports looks, and is alone meanwhile.
     with _locked(paths, shared=not forwards):
         outdated = _claim(uuid, forwards, neighbours) if forwards else ""
-        if _has_table():
+        if _has_tables():
             done = _nft(outdated + rules.additions)
             if _MISSING not in done.complaint_text:  # as where the chain of its subnet is still to be made
                 _require(done)
@@ -65,14 +65,14 @@ def add_rules(
 
 
 def remove_rules(paths: Paths, uuid: str) -> None:
-    """Remove what belongs to a pod; with the last element of all goes the table. Nothing there is fine.
+    """Remove what belongs to a pod; with the last element of all go the tables. Nothing there is fine.
 
     The rule that guards 127.0.0.1 of the host goes with the table, so no link needs it any more by then.
     Raises HostFailure when nft refuses, Unsupported without nft, OSError.
     """
     with _locked(paths):
         for attempt in range(_TRIES):
-            state = read_table()
+            state = _read_tables()
             shut_out(paths, uuid, forward_targets(state or TableState(), uuid))
             if state is None:
                 return
@@ -94,6 +94,19 @@ def read_table() -> TableState | None:
     return parse_table(parse_json(done.stdout, "the output of nft"))
 
 
+def _read_tables() -> TableState | None:
+    """The same with what the guard's table holds, None when there is neither.
+
+    Raises HostFailure, Unsupported, OSError.
+    """
+    state = read_table()
+    with NetfilterSocket() as netfilter:
+        if state is None and not netfilter.has_guard():
+            return None
+        found = state or TableState()
+        return found.replace(elements=(*found.elements, *netfilter.guards()))
+
+
 def foreign_drops() -> tuple[str, ...]:
     """A sentence for each chain of others that drops what is forwarded, so that pods may not get out.
 
@@ -107,15 +120,15 @@ def foreign_drops() -> tuple[str, ...]:
     return tuple(
         f"the nftables chain {chain} drops forwarded packets unless its rules accept them: pods may be cut off"
         for chain in chains
-        if chain.drops_forwarded and chain.table != NAME
+        if chain.drops_forwarded and f"{chain.family} {chain.table}" != TABLE
     )
 
 
-def _has_table() -> bool:
-    """Whether our table is there, also where that cannot be told: nft then says why."""
+def _has_tables() -> bool:
+    """Whether our tables are likely there, also where that cannot be told: nft then says why."""
     try:
         with NetfilterSocket() as netfilter:
-            return netfilter.has_table()
+            return netfilter.has_guard()
     except OSError:
         return True
 

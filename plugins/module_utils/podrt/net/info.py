@@ -27,6 +27,7 @@ class NetInfo(Value):
 
     ip, mask and gateway: dotted; "" where there is no IPv4 address. ip6: ADDRESS/PREFIX each. plugin_path: the
     plugin's file, or its type when it is built in. host_if: the interface of the host that leads to the pod.
+    addresses: all that it has, of both families; none in records of releases before the guard, see guard.
     """
 
     net_name: str
@@ -41,6 +42,7 @@ class NetInfo(Value):
     ip6: tuple[str, ...] = ()
     ip_masq: bool = False
     dns: NetDns = NetDns()
+    addresses: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
@@ -59,6 +61,7 @@ class NetInfo(Value):
             fields.strings("ip6"),
             fields.boolean("ipMasq", False),
             NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
+            fields.strings("addresses"),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -76,6 +79,7 @@ class NetInfo(Value):
             "ip6": list(self.ip6),
             "ipMasq": self.ip_masq,
             "dns": self.dns.to_json(),
+            "addresses": list(self.addresses),
         }
 
 

@@ -8,25 +8,25 @@ Source: linux/netfilter/nf_tables.h, nfnetlink.h.
 from __future__ import annotations
 
 import errno
+from struct import Struct
 
+from ..appc.alphabet import ALNUM, is_made_of
 from ..value import Value
 from .addresses import Address
+from .elements import GUARD_SETS, GUARD_TABLE, Element
 from .rtmsg import NLM_F_DUMP, Message, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
-from .rules import FAMILY, NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .rules import Element
-
 _GETTABLE, _GETCHAIN = 10 << 8 | 1, 10 << 8 | 4
 _GETSETELEM = 10 << 8 | 13
-_NFPROTO_IPV4 = 2
-_NFGENMSG = bytes((_NFPROTO_IPV4, 0, 0, 0))
-_OF_ANY_FAMILY = bytes(4)
+_NFGENMSG = Struct("=BxH")
+_OF_ANY_FAMILY = bytes(_NFGENMSG.size)
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+_NUMBERS = {name: number for number, name in _FAMILIES.items()}
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5
 _HOOK_NUMBER = 1
 _FORWARD, _DROP = bytes((0, 0, 0, 2)), bytes(4)
@@ -34,6 +34,8 @@ _TABLE, _SET, _ELEMENTS, _ELEMENT, _KEY, _VALUE = 1, 2, 3, 1, 1, 1
 _NESTED = 0x8000
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _PART = 4
+_LONGEST_LINK = 16
+_USERDATA, _COMMENT = 6, 0
 
 
 class Chain(Value):
@@ -65,21 +67,35 @@ class NetfilterSocket(RouteSocket):
             raise
         return any(element.owner.encode() in body and _held(element) in body for body in answers)
 
-    def has_table(self) -> bool:
-        """Whether our table is there. Raises OSError."""
-        body = _NFGENMSG + attribute(_TABLE, NAME.encode() + b"\0")
+    def has_guard(self) -> bool:
+        """Whether the table is there that is made last, see guard. Raises OSError."""
         try:
-            self.ask(Message(_GETTABLE, 0, body, f"look for the table {FAMILY} {NAME}"))
+            self.ask(Message(_GETTABLE, 0, _in_table(GUARD_TABLE), f"look for the table {GUARD_TABLE}"))
         except OSError as err:
             if err.errno == errno.ENOENT:
                 return False
             raise
         return True
 
+    def guards(self) -> Iterator[Element]:
+        """The elements of the guard's sets, see guard. Raises OSError."""
+        for name in GUARD_SETS:
+            body = _in_table(GUARD_TABLE) + attribute(_SET, name.encode() + b"\0")
+            question = Message(_GETSETELEM, NLM_F_DUMP, body, f"list the set {GUARD_TABLE} {name}")
+            try:
+                answers = self.ask(question)
+            except OSError as err:
+                if err.errno != errno.ENOENT:
+                    raise
+                answers = []
+            for answer in answers:
+                found = dict(attributes(answer[_NFGENMSG.size :])).get(_ELEMENTS, b"")
+                yield from (_guard(name, dict(attributes(held))) for _kind, held in attributes(found))
+
     def chains(self) -> Iterator[Chain]:
         """The chains of every table. Raises OSError."""
         for body in self.ask(Message(_GETCHAIN, NLM_F_DUMP, _OF_ANY_FAMILY, "list the chains")):
-            found = dict(attributes(body[len(_NFGENMSG) :]))
+            found = dict(attributes(body[_NFGENMSG.size :]))
             hook = dict(attributes(found.get(_CHAIN_HOOK, b"")))
             yield Chain(
                 _FAMILIES.get(body[0], str(body[0])),
@@ -93,12 +109,35 @@ def _question(element: Element) -> Message:
     key = attribute(_VALUE, b"".join(map(_packed, element.key)))
     elements = attribute(_ELEMENT | _NESTED, attribute(_KEY | _NESTED, key))
     body = (
-        _NFGENMSG
-        + attribute(_TABLE, NAME.encode() + b"\0")
+        _in_table(element.table)
         + attribute(_SET, element.container.encode() + b"\0")
         + attribute(_ELEMENTS | _NESTED, elements)
     )
-    return Message(_GETSETELEM, 0, body, f"look for an element of {FAMILY} {NAME} {element.container}")
+    return Message(_GETSETELEM, 0, body, f"look for an element of {element.table} {element.container}")
+
+
+def _in_table(table: str) -> bytes:
+    family, name = table.split()
+    return _NFGENMSG.pack(_NUMBERS[family], 0) + attribute(_TABLE, name.encode() + b"\0")
+
+
+def _guard(container: str, held: dict[int, bytes]) -> Element:
+    key = dict(attributes(held.get(_KEY, b""))).get(_VALUE, b"")
+    link, address = key[:_LONGEST_LINK], key[_LONGEST_LINK:]
+    parts = [_text(link)]
+    if address:
+        parts.append(str(Address.unpacked(address)))
+    return Element(container, tuple(parts), "", _comment(held.get(_USERDATA, b"")))
+
+
+def _comment(userdata: bytes) -> str:
+    """The comment of an element, "" without one. Source: libnftnl's udata.h; each part is type, length, bytes."""
+    while len(userdata) > 1:
+        kind, size = userdata[0], userdata[1]
+        if kind == _COMMENT:
+            return _text(userdata[2 : 2 + size])
+        userdata = userdata[2 + size :]
+    return ""
 
 
 def _held(element: Element) -> bytes:
@@ -109,11 +148,13 @@ def _held(element: Element) -> bytes:
 
 
 def _packed(part: str) -> bytes:
-    """A part of a key or of a value: each has four bytes."""
+    """A part of a key or of a value: each has a multiple of four bytes."""
     if part in _PROTOCOLS:
         found = bytes((_PROTOCOLS[part],))
     elif part.isdigit():
         found = int(part).to_bytes(2, "big")
+    elif is_made_of(part, ALNUM):
+        found = part.encode().ljust(_LONGEST_LINK, b"\0")
     else:
         found = Address.parse(part).packed
     return found.ljust(_PART, b"\0")

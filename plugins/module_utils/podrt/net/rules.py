@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one nftables table of our own says: texts for nft -f, and what nft -j tells of it. Pure.
+"""What our nftables tables say: texts for nft -f, and what nft -j tells of it. Pure.
 
     map sources      pod address -> the chain of its subnet          masquerade, hairpin
     map forwards     protocol . host port -> pod address . pod port
     map forwards_at  host address . protocol . host port -> the same, for ports published on one address
     set forwarded    addresses of pods with ports on 127.0.0.1       masquerade for 127.0.0.1
 
-A pod adds elements only, each with its UUID as the comment, so the cost of a packet does not grow with the number of
-pods, and what belongs to a pod can be found without any record. One transaction makes or refreshes everything else.
+A second table, see guard, keeps pods from sending with addresses that are not theirs. A pod adds elements only, each
+with its UUID as the comment, so the cost of a packet does not grow with the number of pods, and what belongs to a pod
+can be found without any record. One transaction makes or refreshes everything else.
 Source: behaviours E20, E22, E23; nft(8).
 """
 
@@ -18,6 +19,8 @@ from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, Address, Subnet
+from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, SOURCES, TABLE, Element
+from .guard import GUARD, guards_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,14 +28,6 @@ if TYPE_CHECKING:
 
     from ..appc.pod import PodManifest
     from .info import NetInfo
-
-TABLE = "ip stagecraft_pods"
-FAMILY, NAME = TABLE.split()
-
-SOURCES = "sources"
-FORWARDS = "forwards"
-FORWARDS_AT = "forwards_at"
-FORWARDED = "forwarded"
 
 _LONGEST_UUID = 64
 _ANY = "0.0.0.0"
@@ -64,7 +59,7 @@ add rule {table} output fib daddr type local jump published
 add rule {table} postrouting ip saddr 127.0.0.0/8 ip daddr @forwarded masquerade
 add rule {table} postrouting ip saddr vmap @sources
 """
-SKELETON = _SKELETON.format(table=TABLE)
+SKELETON = _SKELETON.format(table=TABLE) + GUARD
 
 
 class PortForward(Value):
@@ -90,26 +85,6 @@ class PortForward(Value):
 
     def __str__(self) -> str:
         return f"{self.host_ip + ':' if self.host_ip else ''}{self.host_port}/{self.protocol}"
-
-
-class Element(Value):
-    """An element of a set or map. key: its parts. value: what a map gives, "" in a set. owner: a pod's UUID."""
-
-    container: str
-    key: tuple[str, ...]
-    value: str
-    owner: str
-
-    @property
-    def addition(self) -> str:
-        """The command that adds it."""
-        value = f" : {self.value}" if self.value else ""
-        return f'add element {TABLE} {self.container} {{ {" . ".join(self.key)} comment "{self.owner}"{value} }}\n'
-
-    @property
-    def removal(self) -> str:
-        """The command that removes it."""
-        return f"delete element {TABLE} {self.container} {{ {' . '.join(self.key)} }}\n"
 
 
 class SubnetChain(Value):
@@ -157,19 +132,23 @@ class PodRules(Value):
             tuple(dict.fromkeys(element for rules in every for element in rules.elements)),
         )
 
+    def guarded(self, uuid: str, infos: Sequence[NetInfo]) -> PodRules:
+        """These, and what keeps the pod to its addresses."""
+        return self.replace(elements=(*self.elements, *guards_of(uuid, infos)))
+
     @property
     def additions(self) -> str:
-        """The commands for a table that has all else."""
+        """The commands for tables that have all else."""
         return "".join(element.addition for element in self.elements)
 
     @property
     def everything(self) -> str:
-        """The commands for any table or none."""
+        """The commands for any tables or none."""
         return SKELETON + "".join(chain.definition for chain in self.chains) + self.additions
 
 
 class TableState(Value):
-    """What the kernel's table holds."""
+    """What the kernel's tables hold."""
 
     elements: tuple[Element, ...] = ()
     chains: tuple[str, ...] = ()
@@ -202,7 +181,7 @@ def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[Port
     target = next(
         (address for address, _subnet, masked in sources if masked), sources[-1][0] if sources else None
     )
-    return rules_of(uuid, sources, forwards, target)
+    return rules_of(uuid, sources, forwards, target).guarded(uuid, infos)
 
 
 def rules_of(
@@ -234,7 +213,8 @@ def removal_of(state: TableState, uuid: str) -> str:
     """The commands that remove what a pod has, and what is then of no use to anyone; "" when there is nothing to do."""
     staying = tuple(element for element in state.elements if element.owner != uuid)
     if not staying:
-        return f"delete table {TABLE}\n"
+        # Of tables of earlier releases there is one; what is not there cannot be deleted.
+        return "".join(f"add table {table}\ndelete table {table}\n" for table in (TABLE, GUARD_TABLE))
     used = {element.value for element in staying if element.container == SOURCES}
     idle = [
         chain for chain in state.chains if chain.startswith(("masq_", "net_")) and f"jump {chain}" not in used

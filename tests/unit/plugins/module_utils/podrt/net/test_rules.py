@@ -10,10 +10,10 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import FORWARDS_AT, Element
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.guard import guards_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
-    FORWARDS_AT,
-    Element,
     PodRules,
     PortForward,
     TableState,
@@ -58,7 +58,7 @@ def test_everything_can_be_run_any_number_of_times() -> None:
     for line in text.splitlines():
         words = line.split()
         if words[:2] == ["add", "rule"]:
-            assert f"flush chain ip stagecraft_pods {words[4]}" in text
+            assert f"flush chain {' '.join(words[2:5])}" in text
 
 
 @pytest.mark.parametrize("uuid", ['a" : drop }', "", "a\nb"])
@@ -109,7 +109,11 @@ def test_removal_takes_chains_that_nobody_uses_any_more() -> None:
 
 
 def test_removal_of_the_last_pod_takes_the_table() -> None:
-    assert removal_of(TableState((SOURCE,), ()), "u1") == "delete table ip stagecraft_pods\n"
+    assert removal_of(TableState((SOURCE,), ()), "u1").splitlines() == [
+        f"{verb} table {table}"
+        for table in ("ip stagecraft_pods", "inet stagecraft_pods_guard")
+        for verb in ("add", "delete")
+    ]
 
 
 def test_removal_of_an_unknown_pod_does_nothing() -> None:
@@ -185,3 +189,50 @@ def test_the_record_of_a_pods_networks_says_the_same_as_they_did(masks: tuple[bo
     assert rules_of_record("u1", infos, [forward]) == rules_of("u1", sources, [forward], target)
     v6_only = NetInfo("n", "", "ptp", "eth0", ip6=("fd00::2/64",))
     assert rules_of_record("u1", [v6_only], []) == PodRules()
+
+
+ENDS = (
+    NetInfo(
+        "a",
+        "",
+        "ptp",
+        "eth0",
+        "10.0.0.2",
+        "255.255.255.0",
+        host_if="veth0",
+        addresses=("10.0.0.2", "fd00::2"),
+    ),
+    NetInfo("b", "", "bridge", "eth1", "10.1.0.2", "255.255.255.0", host_if="veth1", addresses=("10.1.0.2",)),
+)
+
+
+@pytest.mark.finding("attack4-F4")
+def test_a_pod_on_ptp_may_send_with_every_address_that_it_has() -> None:
+    found = rules_of_record("u1", ENDS, [])
+    assert [element.addition for element in found.elements if element.container not in ("sources",)] == [
+        f'add element inet stagecraft_pods_guard {text} comment "u1" }}\n'
+        for text in (
+            "links { veth0",
+            "own { veth0 . 10.0.0.2",
+            "own6 { veth0 . fd00::2",
+            "own { veth0 . 10.1.0.2",
+        )
+    ]
+
+
+@pytest.mark.finding("attack4-F4")
+@pytest.mark.parametrize(
+    "damaged",
+    [{"host_if": 'veth0 comment "" }'}, {"host_if": ""}, {"addresses": ("10.0.0.2 }",)}],
+    ids=["link", "no link", "address"],
+)
+def test_a_damaged_record_of_links_and_addresses_smuggles_no_commands(damaged: dict[str, object]) -> None:
+    with pytest.raises(InvalidSpec):
+        guards_of("u1", [ENDS[0].replace(**damaged)])
+
+
+@pytest.mark.finding("attack4-F4")
+def test_pods_of_releases_that_recorded_no_addresses_are_not_guarded() -> None:
+    assert guards_of("u1", [info.replace(addresses=()) for info in ENDS]) == ()
+    read = NetInfo.from_json({"netName": "a", "ifName": "eth0", "pluginPath": "ptp", "hostIf": "veth0"}, "")
+    assert guards_of("u1", [read]) == ()

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Elements of the sets and maps of our nftables tables, see rules and guard. Pure."""
+
+from __future__ import annotations
+
+from ..value import Value
+
+TABLE = "ip stagecraft_pods"
+GUARD_TABLE = "inet stagecraft_pods_guard"
+
+SOURCES = "sources"
+FORWARDS = "forwards"
+FORWARDS_AT = "forwards_at"
+FORWARDED = "forwarded"
+LINKS = "links"
+OWN = "own"
+OWN6 = "own6"
+GUARD_SETS = (LINKS, OWN, OWN6)
+
+
+class Element(Value):
+    """An element of a set or map. key: its parts. value: what a map gives, "" in a set. owner: a pod's UUID."""
+
+    container: str
+    key: tuple[str, ...]
+    value: str
+    owner: str
+
+    @property
+    def table(self) -> str:
+        """The table that has its container: family and name."""
+        return GUARD_TABLE if self.container in GUARD_SETS else TABLE
+
+    @property
+    def addition(self) -> str:
+        """The command that adds it."""
+        value = f" : {self.value}" if self.value else ""
+        key = " . ".join(self.key)
+        return f'add element {self.table} {self.container} {{ {key} comment "{self.owner}"{value} }}\n'
+
+    @property
+    def removal(self) -> str:
+        """The command that removes it."""
+        return f"delete element {self.table} {self.container} {{ {' . '.join(self.key)} }}\n"
