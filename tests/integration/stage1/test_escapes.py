@@ -274,6 +274,24 @@ def test_network_settings_are_the_pods_where_the_network_is(
     assert stage.run(script, runspec).lines == said
 
 
+@pytest.mark.finding("attack4-F7")
+@pytest.mark.parametrize("runspec", [NO_NET, HOST_NET], ids=["own network", "the host's"])
+def test_switches_of_netfilter_are_read_only_and_can_be_asked_for(stage: StageLab, runspec: RunSpec) -> None:
+    # Opened for appending and not written: one of them is the host's, and cannot be taken back.
+    script = """cd /proc/sys/net/netfilter && for f in * nf_log/*
+    do [ -f $f ] && (: >> $f) 2>/dev/null && echo writable $f; done; echo done"""
+    assert stage.run(script, runspec).lines == ["done"]
+
+
+@pytest.mark.finding("attack4-F7")
+def test_a_switch_of_netfilter_that_is_asked_for_is_set(stage: StageLab) -> None:
+    name = "net.netfilter.nf_conntrack_udp_timeout"
+    own = [{"name": "os/unix/sysctl", "value": {name: "17"}}]
+    path = f"/proc/sys/{name.replace('.', '/')}"
+    assert os.path.exists(path), "this kernel has no connection tracking"
+    assert stage.run(f"cat {path}", NO_NET, isolators=own).lines == ["17"]
+
+
 @pytest.mark.behaviour("C15")
 @pytest.mark.parametrize("kind", ["fifo", "endless"])
 def test_a_table_of_users_cannot_hold_up_the_start(stage: StageLab, kind: str) -> None:

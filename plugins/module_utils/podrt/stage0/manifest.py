@@ -9,6 +9,7 @@ stage0/run.go generatePodManifest, common/overlay; behaviours part C.
 from __future__ import annotations
 
 from ..appc.app import App
+from ..appc.capabilities import bounding_set, mask_of
 from ..appc.isolators import Seccomp, Uninterpreted, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .spec import Pairs, SpecMount, SpecVolume
 
 _SHOWN = 100
+_NET_ADMIN = mask_of(("CAP_NET_ADMIN",))
 MUTABLE = "coreos.com/rkt/stage1/mutable"
 
 
@@ -111,7 +113,7 @@ def build_manifest(
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=tuple(mounts.values())))
-        warnings += few(said) + few(_not_applied(app))
+        warnings += few(said) + few(_not_applied(app)) + _ruling_the_host(app, spec.run)
     _check_ports(spec, apps)
     manifest = PodManifest(
         apps=tuple(apps),
@@ -334,6 +336,21 @@ def _not_applied(app: RuntimeApp) -> list[str]:
             f'app "{app.name}": "{item}" is no system call and no set of them that is known here; it has no effect'
             for item in _unknown_calls(app.app)
         ),
+    ]
+
+
+def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
+    """A sentence for an app that may do more to the host's network than "a network of its own" says.
+
+    The other end of its link names the host's network namespace to it. Source: rtnetlink(7), IFLA_TARGET_NETNSID.
+    """
+    if app.app is None or run.host_network or run.no_network:
+        return []
+    if not bounding_set(app.app.isolators, insecure=False) & _NET_ADMIN:
+        return []
+    return [
+        f'app "{app.name}" has CAP_NET_ADMIN, which rules over the links of this host and of all its pods, though the '
+        "pod has a network of its own: give it to no image that you would not run with the host's network"
     ]
 
 

@@ -41,6 +41,8 @@ _LINKS = (
 # Source: behaviours C34. /sys is read-only as a whole, and /sys/fs shows the app's own cgroups alone.
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger")
 _SYSCTLS, _NET_SYSCTLS = "/proc/sys", "/proc/sys/net"
+# In it there is one of the host, nf_hooks_lwtunnel, that any network namespace can switch on and none off again.
+_NETFILTER_SYSCTLS = "/proc/sys/net/netfilter"
 _HIDDEN_DIRS = (
     "/sys/firmware",
     "/sys/hypervisor",
@@ -125,6 +127,8 @@ def surroundings(around: Surroundings) -> tuple[Step, ...]:
     if not around.insecure_paths:
         steps += [ReadOnlyStep(path) for path in _READ_ONLY]
         steps.append(ReadOnlyStep(_SYSCTLS, _NET_SYSCTLS if around.own_network else ""))
+        if around.own_network:
+            steps.append(ReadOnlyStep(_NETFILTER_SYSCTLS))
         steps += [HideStep(path, around.hidden[0]) for path in _HIDDEN_PROC_DIRS]
         steps += [HideStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
     return tuple(steps)

@@ -31,6 +31,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
     Built,
     SourceImage,
@@ -369,6 +370,36 @@ def test_an_isolator_that_nothing_acts_on_is_said_so() -> None:
     limited = BASE.replace(isolators=(Uninterpreted("resource/network-bandwidth", "1"),), mount_points=())
     found = built(PodSpec((AppSpec(REFERENCE),)), image(limited))
     assert found.warnings == ('app "web": the isolator resource/network-bandwidth is not applied',)
+
+
+@pytest.mark.finding("attack4-F2")
+@pytest.mark.parametrize(
+    ("network", "given", "warned"),
+    [
+        ("default", Capabilities("retain", ("CAP_NET_ADMIN", "CAP_CHOWN")), True),
+        ("default", Capabilities("retain", ("CAP_NET_RAW",)), False),
+        ("default", Capabilities("remove", ("CAP_CHOWN",)), False),
+        ("default", None, False),
+        ("host", Capabilities("retain", ("CAP_NET_ADMIN",)), False),
+        ("none", Capabilities("retain", ("CAP_NET_ADMIN",)), False),
+    ],
+)
+def test_an_app_that_rules_over_the_networks_of_others_is_said_so(
+    network: str, given: Capabilities | None, warned: bool
+) -> None:
+    run = RunSpec(networks=(NetworkRequest(network),))
+    app = AppSpec(REFERENCE, isolators=(given,) if given else ())
+    plain = image(BASE.replace(mount_points=()))
+    found = built(PodSpec((app,), run=run), plain).warnings
+    assert [warning.split(",")[0] for warning in found] == ['app "web" has CAP_NET_ADMIN'] * warned
+
+
+@pytest.mark.finding("attack4-F2")
+@pytest.mark.parametrize(("consent", "warned"), [("accept", True), ("narrow", False)])
+def test_that_goes_for_what_an_image_is_given_as_it_asks(consent: str, warned: bool) -> None:
+    asking = BASE.replace(isolators=(Capabilities("retain", ("CAP_NET_ADMIN",)),), mount_points=())
+    found = built(PodSpec((AppSpec(REFERENCE),), image_isolators=consent), image(asking)).warnings
+    assert any("rules over the links of this host" in warning for warning in found) is warned
 
 
 @pytest.mark.behaviour("C49")
