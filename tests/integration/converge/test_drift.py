@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
 
+GUARD = ("inet", "stagecraft_pods_guard")
 BRIDGE = {
     "name": "br",
     "type": "bridge",
@@ -60,6 +61,12 @@ def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, s
         "flush": (["nft", "flush", "ruleset"], "networks", "nftables"),
         "element": (
             ["nft", "delete", "element", "ip", "stagecraft_pods", "forwards", "{ tcp . 8095 }"],
+            "networks",
+            "nftables",
+        ),
+        "guard": (["nft", "delete", "table", *GUARD], "networks", "nftables"),
+        "own address": (
+            ["nft", "delete", "element", *GUARD, "own", f"{{ {ptp} . 172.16.28.2 }}"],
             "networks",
             "nftables",
         ),
@@ -138,7 +145,7 @@ def write(key: str, value: str) -> list[str]:
     return ["sh", "-c", f"echo {value} > /proc/sys/{key}"]
 
 
-@pytest.mark.finding("use-N5", "pods-F4", "pods-F9")
+@pytest.mark.finding("use-N5", "pods-F4", "pods-F9", "attack4-F4")
 def test_what_the_networks_of_a_pod_have_lost_is_mended_live(host: Host, pod: dict[str, Any]) -> None:
     for what, (command, path, word) in damage(host, pod).items():
         host.machine.run(*command)
