@@ -180,6 +180,16 @@ def test_a_guard_that_has_gone_is_drift(tmp_path: pathlib.Path, lost: str) -> No
 
 @pytest.mark.finding("attack4-F4")
 @in_own_network
+def test_a_pod_that_has_no_rules_lacks_no_guard(tmp_path: pathlib.Path) -> None:
+    lab = lab_with(tmp_path)
+    lab.conf("40-six.conf", BRIDGE.replace('"br"', '"six"').replace("10.7.0.0/24", "fd00:7::/64"))
+    pod = lab.pod().attach("six")
+    assert nft("list", "ruleset") == ""
+    assert drift_of(pod) == ()
+
+
+@pytest.mark.finding("attack4-F4")
+@in_own_network
 def test_a_pod_of_an_earlier_release_stays_as_it_was_joined(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path)
     old = lab.pod().attach("dual")

@@ -135,9 +135,9 @@ def find_drift(
             seen = _Seen(host, pid)
             steps = tuple((network, _missing(network, seen, unknown)) for network in joined)
         with NetfilterSocket() as table:
-            # Pods of earlier releases have the guard neither made nor mended.
-            guarded = table.has_guard() or not any(info.addresses for info in infos)
-            complete = guarded and all(table.has(element) for element in rules.elements)
+            # Runtimes of earlier releases, which record no addresses, neither make the guard nor mend it.
+            guards = bool(rules.elements) and any(info.addresses for info in infos)
+            complete = all(map(table.has, rules.elements)) and (not guards or table.has_guard())
         target = _target(joined) if any(forward.on_loopback for forward in forwards) else None
         shut = any(network is target and _is_shut(network, missing) for network, missing in steps)
     except OSError as err:
