@@ -639,3 +639,62 @@ def test_an_image_that_asks_for_the_host_changes_nothing_without_consent(
     # What the operator says of it is consent, and the pod runs on.
     own = host.pod(app={**evil, "caps_retain": ["CAP_CHOWN"]})
     assert (own["changed"], own["warnings"]) == (False, [])
+
+
+@pytest.mark.finding("http-F4")
+def test_an_image_names_its_way_into_no_volume_of_another_app(host: Host, tmp_path: pathlib.Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("of-a")
+    points = [{"name": "keys", "path": "/steal"}, {"name": "a-data", "path": "/steal2"}]
+    thief = {"exec": ["/bin/sh"], "user": "0", "group": "0", "mountPoints": points}
+    owner = {**thief, "mountPoints": [{"name": "data", "path": "/data"}]}
+    of_a = {"image": str(write_image(tmp_path / "a.aci", "example.com/owner", owner)), "name": "a"}
+    of_b = {"image": str(write_image(tmp_path / "b.aci", "example.com/thief", thief)), "name": "b"}
+    for made in (of_a, of_b):
+        host.task("pod_image", name=made["image"], insecure_options=["image"])
+    words = "echo seen: $(ls /steal /steal2); while true; do sleep 1; done"
+    options = {
+        "volumes": [{"name": "keys", "source": str(secret)}],
+        "apps": [
+            {
+                **of_a,
+                "args": ["-c", f"touch /data/x; {words}"],
+                "mounts": [{"volume": "keys", "target": "/keys"}],
+            },
+            {**of_b, "args": ["-c", f"sleep 1; {words}"]},
+        ],
+    }
+    foretold, run = host.pod(check=True, **options), host.pod(**options)
+    assert foretold["warnings"] == run["warnings"]
+    assert any('of app "b" does not get the volume of that name' in line for line in run["warnings"])
+    log = host.machine.data / "pods" / "run" / run["pod"]["uuid"] / "logs" / "b.log"
+    wait_for(lambda: "seen:" in log.read_text())
+    assert log.read_text().split("seen:")[1].strip() == "/steal: /steal2:"
+    assert host.pod(**options)["changed"] is False
+
+
+@pytest.mark.finding("http-F10")
+def test_a_damaged_image_is_foretold_and_mended_while_a_pod_lives_on_it(host: Host) -> None:
+    pod = host.pod()["pod"]
+    (tree,) = (host.machine.data / "tree").glob("deps-*")
+    (layer,) = (host.machine.data / "tree" / "layers").iterdir()
+    seen = layer / "rootfs" / "bin" / "busybox"
+    inode = seen.stat().st_ino
+    options: dict[str, Any] = {"name": host.image, "insecure_options": ["image"]}
+    for damage in (
+        lambda: (tree / "stack").write_bytes(b"\x00{"),
+        (tree / "stack").unlink,
+        (tree / "layers").unlink,
+        (tree / "rendered").unlink,
+    ):
+        damage()
+        foretold = host.task("pod_image", check=True, **options)
+        mended = host.task("pod_image", **options)
+        assert foretold["changed"] is mended["changed"] is True
+        assert paths(foretold) == paths(mended)
+        assert host.task("pod_image", **options)["changed"] is False
+        assert (tree / "stack").read_text().startswith("layers/")
+        assert seen.stat().st_ino == inode, "the pod stands on these files"
+    again = host.pod()
+    assert (again["changed"], again["pod"]["uuid"], again["pod"]["state"]) == (False, pod["uuid"], "running")

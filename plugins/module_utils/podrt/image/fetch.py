@@ -69,7 +69,7 @@ def lookup(host: Host, reference: ImageReference, policy: FetchPolicy) -> Stored
         found = stored(host, reference)
     except (NotFound, Corrupt):
         return None  # fetching it again mends it, or says what is wrong
-    return found if found and _is_whole(host, found) else None
+    return found if found and is_whole(host, found) else None
 
 
 def stored(host: Host, reference: ImageReference) -> StoredImage | None:
@@ -252,7 +252,8 @@ def _has_changed(host: Host, reference: LocalFile) -> bool:
     return remote is None or remote.etag != now
 
 
-def _is_whole(host: Host, image: StoredImage) -> bool:
+def is_whole(host: Host, image: StoredImage) -> bool:
+    """Whether the tree of a stored image can be rendered without asking anyone."""
     try:
         _check_whole(host, image)
     except NotFound:

@@ -91,14 +91,15 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
             return stored
         stored = None
     subject, old = f'image "{reference}"', stored or _readable(host, reference)
-    if old and isinstance(reference, LocalFile) and fetch.holds(host, reference.path, old):
+    is_damaged = old is not None and not fetch.is_whole(host, old)
+    if old and not is_damaged and isinstance(reference, LocalFile) and fetch.holds(host, reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
         yield FetchImage(subject, (), reference, policy)
         return old
     difference = Difference(f"images.{reference}", None, "present", "playbook")
-    if old:
+    if old and not is_damaged:
         difference = difference.replace(before=str(old.id), after=UNKNOWN_ID, reason="image")
-    elif fetch.stored_id(host, reference):
+    elif is_damaged or fetch.stored_id(host, reference):
         difference = difference.replace(before="damaged", after=UNKNOWN_ID, reason="drift")
     applied = yield FetchImage(subject, (difference,), reference, policy)
     return fetch.lookup(host, reference, policy) if applied else None
