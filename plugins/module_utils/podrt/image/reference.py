@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 DOCKER_HUB = "registry-1.docker.io"
 _HUB_ALIASES = ("docker.io", "index.docker.io")
-_USER = re.compile(r"[^\s/]*@")
-_QUERY = re.compile(r"[?#]\S*")
 _SCHEME = ALNUM + "+.-"
 _LONGEST_TAG = 128
 _DIGEST, _DIGEST_DIGITS = "sha256:", 64
@@ -331,7 +329,7 @@ def shown(url: str) -> str:
 
 def without_secrets(text: str) -> str:
     """A text that may have URLs in it, without users, passwords and queries."""
-    return _QUERY.sub("", _USER.sub("", text))
+    return re.sub(r"[?#]\S*", "", re.sub(r"[^\s/]*@", "", text))
 
 
 def _quoted(text: str) -> str:
