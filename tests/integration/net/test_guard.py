@@ -96,7 +96,7 @@ def guards() -> dict[str, set[str]]:
 @in_own_network
 def test_a_pod_sends_with_its_own_addresses_only(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path)
-    pods = [lab.pod().attach("dual") for _ in range(3)]
+    pods = [lab.pod().attach("dual") for _number in range(3)]
     evil, _victim, target = pods
     for own, victims, targets, elsewhere in (
         (*(pod.address for pod in pods), "192.168.9.9"),

@@ -13,8 +13,14 @@ from .fields import Fields
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # What a docker image says that its main process is to be stopped with, as it says it.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
+# The layers of a converted docker image, whose archive holds no files: it is a record, and made here alone.
+LAYERS_ANNOTATION = "stagecraft.pods/docker/diffids"
 # What an app section may list: each is more than images in use have, and little enough for what is done with each.
 # A range of ports is one entry for each port in docker images.
 _MOST = {
@@ -27,6 +33,7 @@ _MOST = {
 }
 # Each is looked up and stacked; a mount takes some eighty layers.
 _MOST_DEPENDENCIES = 128
+_LONGEST_SHOWN = 512
 # Of pathWhitelist: PATH_MAX, and what takes some ten megabytes.
 _LONGEST_PATH = 4096
 _MOST_COMPONENTS = 100_000
@@ -78,9 +85,11 @@ class ImageManifest(Value):
         SemVer(fields.text("acVersion"), fields.where_of("acVersion"))
         whitelist = fields.strings("pathWhitelist")
         _check_whitelist(whitelist, fields.where_of("pathWhitelist"))
+        name, labels = fields.text("name"), Labels.from_json(fields, "labels")
+        _check_shown((name, *(value for _name, value in labels.pairs)), where or "image manifest")
         return cls(
-            name=ACIdentifier(fields.text("name"), fields.where_of("name")),
-            labels=Labels.from_json(fields, "labels"),
+            name=ACIdentifier(name, fields.where_of("name")),
+            labels=labels,
             app=_app(fields),
             dependencies=_dependencies(fields),
             path_whitelist=whitelist,
@@ -141,6 +150,16 @@ def _dependencies(fields: Fields) -> tuple[Dependency, ...]:
             where=fields.where_of("dependencies"),
         )
     return tuple(Dependency.from_json(*item) for item in items)
+
+
+def _check_shown(texts: Iterable[str], where: str) -> None:
+    """Name and labels stand in every list of images, and those of pods."""
+    for text in texts:
+        if len(text) > _LONGEST_SHOWN:
+            raise InvalidSpec(
+                f'"{text[:60]}..." has {len(text)} characters, a name or label at most {_LONGEST_SHOWN}',
+                where=where,
+            )
 
 
 def _check_whitelist(paths: tuple[str, ...], where: str) -> None:

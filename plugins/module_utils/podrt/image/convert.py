@@ -12,7 +12,7 @@ import json
 
 from ..appc.app import App
 from ..appc.fields import Fields
-from ..appc.image import STOP_SIGNAL, ImageManifest
+from ..appc.image import LAYERS_ANNOTATION, STOP_SIGNAL, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import acidentifier_from, acname_from
 from ..appc.ports import Port
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .reference import DockerReference
 
 ANNOTATION = "appc.io/docker/"
-LAYERS_ANNOTATION = "stagecraft.pods/docker/diffids"
 # docker's (architecture, variant) by appc's name, the variant that fits best first.
 PLATFORMS: dict[str, tuple[tuple[str, str], ...]] = {
     "amd64": (("amd64", ""), ("amd64", "v1")),

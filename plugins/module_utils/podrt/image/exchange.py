@@ -92,6 +92,7 @@ class Gate:
         self._zone = ""
         self._place: tuple[str, int] | None = None
         self._own: frozenset[str] = frozenset()
+        self._seen: frozenset[str] = frozenset()
 
     def check(self, url: str, addresses: Sequence[str]) -> None:
         """Raise Untrusted when the first host must not lead to one of these addresses of another.
@@ -102,13 +103,17 @@ class Gate:
         place = place_of(url)
         if not self._zone:
             self._zone, self._place = outermost(addresses), place
-            self._own = frozenset(addresses)
+            self._own = self._seen = frozenset(addresses)
             return
         own = self._own if place and place == self._place else ()
         for address in addresses:
             zone = zone_of(address)
             if address not in own and not may_lead(self._zone, zone):
                 raise refuse_lead(url, address, zone)
+        if place and place == self._place and addresses:
+            # A name that was this machine for a moment, and no connection was made, is not believed a second time.
+            self._zone = outermost((*self._seen, *addresses))
+            self._seen |= frozenset(addresses)
 
     def connect(self, exchange: Exchange, host: str, port: int) -> socket.socket:
         """A connection to one of the addresses of a host, before the time is over. Raises Untrusted, OSError."""

@@ -168,12 +168,16 @@ def _job(host: Host, policy: FetchPolicy, progress: Progress, credentials: Crede
 
 
 def _complete(host: Host, image: StoredImage, *, is_new: bool) -> None:
-    """Render an image; what it depends on must be in the store, since there is no discovery (B20, B51)."""
+    """Render an image; what it depends on must be in the store, since there is no discovery (B20, B51).
+
+    One that cannot be rendered goes again. One of which this process was interrupted does not: it is whole, and another
+    process may be about to use it.
+    """
     try:
         dependencies.flatten(host.paths, image)
         index.touch(host.paths, image.id)
         trees.render(host.paths, image.id)
-    except BaseException:
+    except Exception:
         if is_new:
             index.remove_image(host.paths, image.id)
         raise
@@ -242,7 +246,7 @@ def fingerprint(path: str) -> str:
         raise HostFailure.of(f"cannot open the image file {path}", err) from err
     if not stat.S_ISREG(info.st_mode):
         raise InvalidSpec(f"the image file {path} is not a file", "name a file that holds an ACI")
-    return f"{info.st_dev}-{info.st_ino}-{info.st_size}-{info.st_mtime_ns}"
+    return f"{info.st_dev}-{info.st_ino}-{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
 
 
 def _has_changed(host: Host, reference: LocalFile) -> bool:

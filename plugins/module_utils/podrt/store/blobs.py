@@ -12,7 +12,7 @@ import hashlib
 import os
 
 from ..appc.fields import parse_json
-from ..appc.image import ImageManifest
+from ..appc.image import LAYERS_ANNOTATION, ImageManifest
 from ..appc.names import ImageID
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound
 from ..host import files
@@ -43,6 +43,12 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
         plain = stream.hashed(stream.read_ahead(stream.metered(chunks, allowance)), digest)
         root = workspace.make_root()
         manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what, allowance)
+        if manifest.annotations.get(LAYERS_ANNOTATION) is not None:
+            # With the ID of the image that it stands for, and none of its files.
+            raise Corrupt(
+                f"{what} is the record of a docker image, and not an image",
+                "fetch the image by its docker reference",
+            )
         image_id = ImageID.of_digest(digest.hexdigest())
         layer = layers.seal(workspace, extraction, image_id)
         workspace.sync()

@@ -180,15 +180,13 @@ def _used_since(paths: Paths, image_id: ImageID, then: float) -> bool:
 def _kept_layers(paths: Paths, removed: set[ImageID], used_trees: set[str]) -> set[str]:
     """The names of layers that an image that stays, a tree in use or a fetch in progress counts on."""
     kept = claims.claimed_names(paths)
-    kept |= {
-        layers.layer_name(layer_id)
-        for image_id in index.list_ids(paths)
-        if image_id not in removed
-        for layer_id in index.layers_of(paths, image_id)
-    }
-    for tree in trees.list_trees(paths):
-        if tree in used_trees:
-            names = trees.layer_names(paths, tree)
-            # Pods stand on some of them, and nothing says on which.
-            kept.update(layers.list_layers(paths) if names is None else names)
+    counted_on: list[Iterable[str] | None] = []
+    for image_id in index.list_ids(paths):
+        if image_id not in removed:
+            found = index.layers_of(paths, image_id)
+            counted_on.append(None if found is None else map(layers.layer_name, found))
+    counted_on += [trees.layer_names(paths, tree) for tree in trees.list_trees(paths) if tree in used_trees]
+    for names in counted_on:
+        # Where one does not tell, it may count on any.
+        kept.update(layers.list_layers(paths) if names is None else names)
     return kept

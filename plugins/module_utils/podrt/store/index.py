@@ -144,12 +144,17 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
     )
 
 
-def layers_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
-    """The layers of an image by the index alone; none when its document is damaged or gone."""
+def layers_of(paths: Paths, image_id: ImageID) -> tuple[str, ...] | None:
+    """The layers of an image by the index alone; none when it has gone, None when its document does not tell.
+
+    It may be of a newer release, or damaged.
+    """
     try:
         return _read_entry(paths, image_id).layers
-    except (FileNotFoundError, Corrupt):
+    except FileNotFoundError:
         return ()
+    except Corrupt:
+        return None
 
 
 def find_by_key(paths: Paths, prefix_text: str) -> StoredImage:

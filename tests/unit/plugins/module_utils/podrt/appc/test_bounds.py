@@ -91,3 +91,14 @@ def test_texts_are_no_longer_than_the_kernel_takes(field: str, where: str, longe
 def test_bytes_count_and_not_letters() -> None:
     with pytest.raises(InvalidSpec, match="it has 4096 bytes, more than the 4095"):
         App(("/x",), "ü" * 2048, "0")
+
+
+@pytest.mark.finding("a4-F10")
+@pytest.mark.parametrize("member", ["name", "label"])
+def test_what_stands_in_lists_has_a_bound(member: str) -> None:
+    long = "n" * 3_000_000
+    value = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": long if member == "name" else "a"}
+    labels = [{"name": "version", "value": long}] if member == "label" else []
+    with pytest.raises(InvalidSpec, match="has 3000000 characters, a name or label at most 512") as caught:
+        ImageManifest.from_json({**value, "labels": labels})
+    assert len(caught.value.message) < 200

@@ -13,11 +13,13 @@ import os
 import pathlib
 import shutil
 import tarfile
+import time
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Corrupt,
+    HostFailure,
     InvalidSpec,
     NotFound,
     Unreachable,
@@ -27,7 +29,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy, Note
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers, trees
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
 NEW = FetchPolicy("new", ("image",))
@@ -474,3 +476,33 @@ def test_a_file_is_compared_no_further_than_an_image_may_grow(host, tmp_path, ac
     bound = '{"rktKind": "limits", "rktVersion": "v1", "unpackedBytes": 100}'
     (tmp_path / "etc/limits.d/l.json").write_text(bound)
     assert not fetching.holds(host, str(file), image)
+
+
+@pytest.mark.finding("a4-F7")
+@pytest.mark.parametrize(
+    ("failure", "stays"), [(KeyboardInterrupt(), True), (OSError(28, "no space"), False)]
+)
+def test_an_interrupted_fetch_leaves_the_image_to_others(host, tmp_path, aci, monkeypatch, failure, stays):
+    """Another process may be about to use it; what cannot be rendered is of no use to any."""
+
+    (tmp_path / "a.aci").write_bytes(aci())
+
+    def fail(*_given):
+        raise failure
+
+    monkeypatch.setattr(trees, "render", fail)
+    with pytest.raises((KeyboardInterrupt, HostFailure)):
+        fetch(host, str(tmp_path / "a.aci"))
+    assert bool(index.list_ids(host.paths)) is stays
+
+
+@pytest.mark.finding("a4-F10")
+def test_a_file_that_was_replaced_in_place_is_read_again_whatever_its_times_say(tmp_path):
+    path = tmp_path / "a.aci"
+    path.write_bytes(b"AAAA")
+    os.utime(path, ns=(5, 5))
+    before = fetching.fingerprint(str(path))
+    time.sleep(0.02)
+    path.write_bytes(b"BBBB")
+    os.utime(path, ns=(5, 5))
+    assert fetching.fingerprint(str(path)) != before

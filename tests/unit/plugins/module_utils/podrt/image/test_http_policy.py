@@ -142,6 +142,16 @@ def test_a_host_that_changes_its_address_is_not_exempt():
         gate.check("https://a.test/", ["127.0.0.1"])
 
 
+@pytest.mark.finding("a4-F9")
+def test_a_name_that_was_this_machine_for_a_moment_is_elsewhere_for_good():
+    """The first address was refused a connection, and the answer that leads here came from the second."""
+    gate = Gate()
+    gate.check("https://a.test:8080/v2/", ["127.0.0.1"])
+    gate.check("http://a.test:8080/v2/", ["192.0.2.1"])
+    with pytest.raises(Untrusted, match="a host elsewhere led to this machine"):
+        gate.check("http://127.0.0.1:9090/admin", ["127.0.0.1"])
+
+
 @pytest.mark.parametrize(
     ("status", "location", "target"),
     [

@@ -11,6 +11,12 @@ from collections.abc import Callable
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
+    LAYERS_ANNOTATION,
+    ImageManifest,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACIdentifier
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import blobs, index, layers
@@ -68,3 +74,18 @@ def test_a_stored_archive_is_read_no_further_than_an_image_may_grow(
         blobs.restore_layer(small, image.id)
     shutil.rmtree(limits)
     blobs.restore_layer(small, image.id)
+
+
+@pytest.mark.finding("a4-F3")
+def test_nothing_but_a_registry_gives_a_docker_image(paths):
+    """The record of one has the same ID as an archive with the same bytes, and none of the layers."""
+    manifest = ImageManifest(
+        ACIdentifier("reg.example.com/app"), annotations=Labels(((LAYERS_ANNOTATION, "sha256:" + "ab" * 32),))
+    )
+    stored = blobs.import_manifest(paths, manifest, (), latest=False)
+    before = pathlib.Path(paths.cas, "index").stat().st_mtime_ns
+    with pytest.raises(Corrupt, match="is the record of a docker image, and not an image") as caught:
+        blobs.import_archive(paths, iter([blobs.archive_of(manifest)]), "twin.aci")
+    assert caught.value.hint == "fetch the image by its docker reference"
+    assert index.get_image(paths, stored.id).layers == ()
+    assert pathlib.Path(paths.cas, "index").stat().st_mtime_ns == before

@@ -199,3 +199,13 @@ def test_an_image_is_removed_while_nobody_adds_to_the_store(paths, make_aci):
         assert index.get_image(paths, image.id) == image
     removal.join()
     assert index.list_ids(paths) == ()
+
+
+@pytest.mark.finding("a4-F10")
+@pytest.mark.parametrize("document", [b"{", b'{"format": 2}'], ids=["damaged", "of a newer release"])
+def test_no_layer_goes_while_an_image_does_not_tell_what_it_is_made_of(paths, make_aci, entry, document):
+    image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
+    (pathlib.Path(paths.cas) / "index" / image.id).write_bytes(document)
+    plan = gc.unreferenced(paths, *nobody(), older_than=0.0)
+    assert gc.LAYER not in {item.kind for item in plan.items}
+    assert layers.list_layers(paths)
