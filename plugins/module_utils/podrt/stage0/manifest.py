@@ -9,8 +9,7 @@ stage0/run.go generatePodManifest, common/overlay; behaviours part C.
 from __future__ import annotations
 
 from ..appc.app import App
-from ..appc.capabilities import bounding_set, mask_of
-from ..appc.isolators import Seccomp, Uninterpreted, family
+from ..appc.isolators import Capabilities, Seccomp, Uninterpreted, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from .spec import Pairs, SpecMount, SpecVolume
 
 _SHOWN = 100
-_NET_ADMIN = mask_of(("CAP_NET_ADMIN",))
 MUTABLE = "coreos.com/rkt/stage1/mutable"
 
 
@@ -346,7 +344,11 @@ def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
     """
     if app.app is None or run.host_network or run.no_network:
         return []
-    if not bounding_set(app.app.isolators, insecure=False) & _NET_ADMIN:
+    if not any(isinstance(isolator, Capabilities) for isolator in app.app.isolators):
+        return []  # it is none of the default
+    from ..appc.capabilities import bounding_set, mask_of
+
+    if not bounding_set(app.app.isolators, insecure=False) & mask_of(("CAP_NET_ADMIN",)):
         return []
     return [
         f'app "{app.name}" has CAP_NET_ADMIN, which rules over the links of this host and of all its pods, though the '
