@@ -12,28 +12,39 @@ from __future__ import annotations
 import os
 import stat
 
+from ..errors import Corrupt
 from .overlay import is_opaque
 from .walker import IMPLIED_MODE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .layers import Layer
 
+    # A directory in the layers that have it, topmost first: the layer's number and the place.
+    _Shown = tuple[tuple[int, str], ...]
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Of an image, all layers together; each takes some tens of microseconds.
+_MOST_IMPLIED = 500_000
 
 
 def find(roots: tuple[str, ...], stack: tuple[Layer, ...]) -> dict[str, str]:
     """Directory to the directory whose attributes it must have, for each that would otherwise lose its own.
 
     roots: the layers' directories, topmost first. Keys are relative to a root, parents included; values absolute.
+    Raises Corrupt.
     """
-    implied = [set(layer.implied) for layer in stack]
-    found: dict[str, str] = {}
-    for path in sorted(set().union(*implied)):
-        origin = _described(path, roots, implied)
-        if origin and _differs(origin):
-            found.update(_with_parents(path, origin, roots, implied))
-    return found
+    if sum(len(layer.implied) for layer in stack) > _MOST_IMPLIED:
+        raise Corrupt(
+            f"the layers of the image have more than {_MOST_IMPLIED} directories in all that no entry describes",
+            "build the image with entries for its directories",
+        )
+    implied = [frozenset(layer.implied) for layer in stack]
+    described = _described(roots, implied)
+    corrected = {path for names in implied for path in names if path in described and _differs(described[path])}
+    return {path: described[path] for path in _with_parents(corrected) if path in described}
 
 
 def apply(corrected: dict[str, str], root: str) -> None:
@@ -47,41 +58,69 @@ def apply(corrected: dict[str, str], root: str) -> None:
         os.utime(f"{root}/{path}", ns=(info.st_mtime_ns, info.st_mtime_ns))
 
 
-def _with_parents(path: str, origin: str, roots: tuple[str, ...], implied: list[set[str]]) -> dict[str, str]:
-    """A corrected directory, and those above it as they are: the new layer lies over them too."""
-    found = {path: origin}
-    while path:
-        path = path.rpartition("/")[0]
-        described = _described(path, roots, implied)
-        if described:
-            found[path] = described
+def _with_parents(paths: Iterable[str]) -> set[str]:
+    """Directories, and those above them: a new layer lies over them too."""
+    found: set[str] = set()
+    for path in paths:
+        while path not in found:
+            found.add(path)
+            path = path.rpartition("/")[0]
     return found
 
 
-def _described(path: str, roots: tuple[str, ...], implied: list[set[str]]) -> str:
-    """The topmost directory of that path that an entry described; empty when an app would see none."""
-    for root, names in zip(roots, implied):
-        is_dir, is_last = _look(root, path)
-        if is_dir and path not in names:
-            return f"{root}/{path}"
-        if is_last:
-            return ""
-    return ""
+def _described(roots: tuple[str, ...], implied: list[frozenset[str]]) -> dict[str, str]:
+    """The topmost directory that an entry described, for each implied path and those above; none where there is none.
+
+    Each directory of a layer is listed once, and not at all where what is above it hides it from an app.
+    """
+    inner = _by_parent(_with_parents(path for names in implied for path in names))
+    found: dict[str, str] = {}
+    waiting = [("", _until_hidden(enumerate(roots)))]
+    while waiting:
+        path, shown = waiting.pop()
+        origin = next((place for layer, place in shown if path not in implied[layer]), "")
+        if origin:
+            found[path] = origin
+        names = inner.get(path)
+        if names:
+            prefix = f"{path}/" if path else ""
+            waiting += [(prefix + name, places) for name, places in _children(shown, names).items()]
+    return found
 
 
-def _look(root: str, path: str) -> tuple[bool, bool]:
-    """Whether a layer has a directory of that path, and whether it hides what is there in the layers below."""
-    at, hides = root, _hides(root)
-    for component in filter(None, path.split("/")):
-        at = f"{at}/{component}"
-        try:
-            info = os.lstat(at)
-        except FileNotFoundError:
-            return False, hides
-        if not stat.S_ISDIR(info.st_mode):
-            return False, True
-        hides = hides or _hides(at)
-    return True, hides
+def _by_parent(paths: Iterable[str]) -> dict[str, set[str]]:
+    """Directory to the names in it."""
+    found: dict[str, set[str]] = {}
+    for path in filter(None, paths):
+        parent, _slash, name = path.rpartition("/")
+        found.setdefault(parent, set()).add(name)
+    return found
+
+
+def _children(shown: _Shown, names: set[str]) -> dict[str, _Shown]:
+    """Where the directories of these names are that an app sees, of a directory in several layers."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    covered: set[str] = set()
+    for layer, place in shown:
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.name not in names or entry.name in covered:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    found.setdefault(entry.name, []).append((layer, entry.path))
+                else:
+                    covered.add(entry.name)
+    return {name: _until_hidden(places) for name, places in found.items()}
+
+
+def _until_hidden(places: Iterable[tuple[int, str]]) -> _Shown:
+    """The places of one directory, topmost first, as far down as one hides those below it."""
+    found = []
+    for layer, place in places:
+        found.append((layer, place))
+        if _hides(place):
+            break
+    return tuple(found)
 
 
 def _hides(path: str) -> bool:
