@@ -156,6 +156,7 @@ READS_BY_ITSELF = {
     "net/takeover.py": "the target of a link is all that it says, in /run, which is root's",
     "pod/holders.py": "the target of a link is all that it says, in /run, which is root's",
     "pod/filters.py": "a file in memory of this process",
+    "store/corrections.py": "names in directories of layers, which are the store's own",
     "store/checksum.py": "files of a tree by descriptors: nothing is followed",
     "store/overlay.py": "a copy of a tree by descriptors: nothing is followed",
     "store/walker.py": "an image's entries by descriptors: nothing is followed",

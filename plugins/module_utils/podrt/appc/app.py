@@ -25,7 +25,8 @@ _ENV_FIRST = LETTERS + "_"
 _ENV = ALNUM + "_.-"
 _GIDS = range(2**32 - 1)  # the last number means none to chown(2)
 _MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
-# PATH_MAX; of a user or group, more than any host has. One word of a command: see execve(2), MAX_ARG_STRLEN.
+# PATH_MAX; of a user or group, more than any host has; of PATH, each directory of which is looked at. One word of a
+# command, or one variable: see execve(2), MAX_ARG_STRLEN.
 _LONGEST, _LONGEST_WORD = 4096, 128 * 1024
 EVENTS = ("pre-start", "post-stop")
 
@@ -155,6 +156,9 @@ def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
                 where=where,
             )
         checked_text(value, f"{where}.{name}", f"{name}:", secret=True)
+        if name == "PATH":
+            check_length(value, f"{where}.{name}")
+        check_length(f"{name}={value}", f"{where}.{name}", _LONGEST_WORD)
     _check_unique([name for name, _value in pairs], where)
 
 

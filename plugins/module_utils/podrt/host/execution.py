@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 EXEC_FAILED = 203
 CHDIR_FAILED = 200
 _DEFAULT_SEARCH = ("/bin", "/usr/bin")
+# Links make each of them as long a way as an image likes.
+_MOST_DIRECTORIES = 128
 _ELF, _SCRIPT = b"\x7fELF", b"#!"
 _PT_INTERP = 3
 _HEAD_BYTES = 4096
@@ -56,12 +58,15 @@ def program_path(root: AppRoot, name: str, search: str | None, working_directory
         return name
     if "/" in name:
         return os.path.join(working_directory, name)
-    directories = search.split(":") if search else (working_directory, *_DEFAULT_SEARCH)
-    for directory in directories:
+    searched = list(dict.fromkeys(search.split(":") if search else (working_directory, *_DEFAULT_SEARCH)))
+    for directory in searched[:_MOST_DIRECTORIES]:
         path = os.path.join(working_directory, directory, name)
         if _is_program(root, path):
             return path
-    raise NotFound(f'error looking up "{name}"', "give the absolute path of the program", program=name)
+    hint = "give the absolute path of the program"
+    if len(searched) > _MOST_DIRECTORIES:
+        hint += f": only the first {_MOST_DIRECTORIES} of the {len(searched)} directories of PATH are searched"
+    raise NotFound(f'error looking up "{name}"', hint, program=name)
 
 
 def complaint(path: str, root: AppRoot | None = None) -> str:

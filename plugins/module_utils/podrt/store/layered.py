@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LINKS = 40
+# What the links of one path may say together, and all that are followed in one root: the kernel has no such bounds,
+# but walks faster. No honest image comes near.
+_MOST_LINKED, _MOST_LINKED_IN_ALL = 2 * 4096, 256 * 1024
 _LONGEST = 1 << 20
 
 
@@ -37,6 +40,9 @@ class LayeredRoot:
         self._layers = list(layers)
         self._covered = frozenset(covered)
         self._directory = directory
+        self._linked = 0
+        # What is in the layers does not change: by clean absolute path, what is shown there.
+        self._known: dict[str, tuple[os.stat_result | None, list[str]]] = {}
 
     def owner(self, path: str) -> os.stat_result:
         """The state of what is at a path, a final link not followed. Raises OSError, Covered."""
@@ -70,35 +76,45 @@ class LayeredRoot:
     def _find(self, path: str, *, follow: bool) -> tuple[os.stat_result, str]:
         """The state of what is at a path, and where it lies. Each directory on the way is one in several layers."""
         todo = _parts(os.path.join(self._directory, path))
-        done: list[tuple[str, list[str]]] = []
-        links = 0
+        # The directories that lead there: clean path, places.
+        done: list[tuple[str, list[str]]] = [("", self._layers)]
+        links = linked = 0
         while todo:
             part = todo.pop()
             if part in (".", ".."):
-                done[-1:] = [] if part == ".." else done[-1:]
+                done = (done[:-1] or done) if part == ".." else done
                 continue
-            here = "/" + "/".join([name for name, _dirs in done] + [part])
+            here = f"{done[-1][0]}/{part}"
             if here in self._covered:
                 raise Covered(path)
-            info, places = self._child(done[-1][1] if done else self._layers, part, here)
+            info, places = self._child(done[-1][1], part, here)
             if stat.S_ISLNK(info.st_mode) and (todo or follow):
-                links += 1
-                if links > _LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
                 target = os.readlink(places[0])
-                done = [] if target.startswith("/") else done
+                links, linked = links + 1, linked + len(target)
+                self._count_links(path, links, linked, len(target))
+                done = done[:1] if target.startswith("/") else done
                 todo += _parts(target)
             elif stat.S_ISDIR(info.st_mode):
-                done.append((part, places))
+                done.append((here, places))
             elif todo:
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
             else:
                 return info, places[0]
-        place = done[-1][1][0] if done else self._layers[0]
+        place = done[-1][1][0]
         return os.lstat(place), place
 
+    def _count_links(self, path: str, links: int, linked: int, size: int) -> None:
+        """Raise OSError where too many links are followed, or links that say too much. linked, size: characters."""
+        self._linked += size
+        if links > _LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if linked > _MOST_LINKED or self._linked > _MOST_LINKED_IN_ALL:
+            raise OSError(errno.ELOOP, "the symbolic links on the way are too long", path)
+
     def _child(self, directories: Sequence[str], name: str, path: str) -> tuple[os.stat_result, list[str]]:
-        shown, places = _shown(directories, name)
+        if path not in self._known:
+            self._known[path] = _shown(directories, name)
+        shown, places = self._known[path]
         if shown is not None:
             return shown, places
         if any(covered.startswith(f"{path}/") for covered in self._covered):

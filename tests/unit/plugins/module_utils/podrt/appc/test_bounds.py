@@ -87,6 +87,16 @@ def test_texts_are_no_longer_than_the_kernel_takes(field: str, where: str, longe
     assert caught.value.where == where
 
 
+@pytest.mark.finding("a4-F4")
+@pytest.mark.parametrize(("name", "longest"), [("PATH", 4095), ("PATHS", 131_065)])
+def test_a_variable_is_no_longer_than_the_kernel_takes(name: str, longest: int) -> None:
+    """Of PATH, each directory is looked at: it is no longer than a path."""
+    App(("/x",), "0", "0", environment=((name, "v" * longest),))
+    with pytest.raises(InvalidSpec, match="more than the") as caught:
+        App(("/x",), "0", "0", environment=((name, "v" * (longest + 1)),))
+    assert caught.value.where == f"environment.{name}"
+
+
 @pytest.mark.finding("http-F13")
 def test_bytes_count_and_not_letters() -> None:
     with pytest.raises(InvalidSpec, match="it has 4096 bytes, more than the 4095"):

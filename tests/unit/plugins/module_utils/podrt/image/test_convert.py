@@ -327,6 +327,14 @@ def test_what_the_kernel_would_not_take_is_left_out(config, left_out):
     assert (app.exec, app.working_directory) == ((), "")
 
 
+@pytest.mark.finding("a4-F4")
+@pytest.mark.parametrize("name", ["PATH", "LONG"])
+def test_a_variable_that_is_too_long_is_left_out(name):
+    config = {"Env": ["KEPT=x", f"{name}={'v' * 131_072}"]}
+    assert [note for note in notes(**config) if note.startswith(f'the variable "{name}" is left out: it has 1310')]
+    assert [pair for pair in convert(**config).app.environment if pair[0] in ("KEPT", name)] == [("KEPT", "x")]
+
+
 @pytest.mark.finding("http-F13")
 def test_a_user_that_is_too_long_is_no_other_user():
     with pytest.raises(Corrupt, match="user: it has 70000 bytes, more than the 4095"):

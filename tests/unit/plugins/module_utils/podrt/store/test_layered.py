@@ -10,10 +10,13 @@ import pathlib
 import random
 import stat
 import threading
+import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import NotFound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.execution import program_path
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.roots import MountedRoot
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.layered import (
     Covered,
@@ -131,3 +134,63 @@ def test_what_is_no_file_is_not_even_opened(tmp_path: pathlib.Path, kind: str) -
         os.close(os.open(tmp_path / "passwd", os.O_RDONLY | os.O_NONBLOCK))
         writer.join()
         os.close(fd)
+
+
+def chained(image: pathlib.Path, links: int, length: int) -> None:
+    """Links l0, l1 ... that each take a long way to the next one, the last to none."""
+    (image / "a").mkdir(parents=True)
+    for number in range(links):
+        after = f"l{number + 1}" if number + 1 < links else "none"
+        (image / f"l{number}").symlink_to("/" + "a/../" * (length // 5) + after)
+
+
+@pytest.mark.finding("a4-F4")
+def test_long_links_of_many_directories_cost_no_time(tmp_path: pathlib.Path) -> None:
+    """Also where each directory of PATH is another link, to a chain that each of them follows."""
+    chained(tmp_path, 39, 4000)
+    for number in range(400):
+        (tmp_path / f"p{number}").symlink_to("l0")
+    root = LayeredRoot([str(tmp_path)])
+    began = time.process_time()
+    for search in (":".join(["/l0"] * 400), ":".join(f"/p{number}" for number in range(400))):
+        with pytest.raises(NotFound, match='error looking up "prog"'):
+            program_path(root, "prog", search, "/")
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.finding("a4-F4")
+@pytest.mark.parametrize(("links", "length"), [(3, 4000), (38, 250)])
+def test_links_that_say_too_much_are_not_followed(tmp_path: pathlib.Path, links: int, length: int) -> None:
+    chained(tmp_path, links, length)
+    with pytest.raises(OSError, match="the symbolic links on the way are too long") as caught:
+        LayeredRoot([str(tmp_path)]).look("/l0")
+    assert caught.value.errno == errno.ELOOP
+
+
+@pytest.mark.finding("a4-F4")
+def test_links_of_all_lookups_count_together_and_short_ones_are_followed_on(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "far").symlink_to("/" + "./" * 2000)
+    (tmp_path / "near").symlink_to("/")
+    root = LayeredRoot([str(tmp_path)])
+    looked = 0
+    with pytest.raises(OSError, match="the symbolic links on the way are too long"):
+        for looked in range(1000):
+            root.look("/far")
+    assert 60 <= looked < 70
+    plain = LayeredRoot([str(tmp_path)])
+    for _time in range(1000):
+        plain.look("/near")
+
+
+@pytest.mark.finding("a4-F4")
+def test_of_a_long_path_the_first_directories_are_searched(tmp_path: pathlib.Path) -> None:
+    """Each counts once, however often it comes."""
+    for number in (127, 128):
+        (tmp_path / f"d{number}").mkdir()
+        (tmp_path / f"d{number}" / f"prog{number}").touch(mode=0o755)
+    search = ":".join(f"/d{number}:/d0" for number in range(129))
+    root = LayeredRoot([str(tmp_path)])
+    assert program_path(root, "prog127", search, "/") == "/d127/prog127"
+    with pytest.raises(NotFound) as caught:
+        program_path(root, "prog128", search, "/")
+    assert "only the first 128 of the 129 directories of PATH are searched" in caught.value.hint
