@@ -149,7 +149,7 @@ READS_BY_ITSELF = {
     "stage1/program.py": "the runtime's own compiled files",
     "stage1/enclosure.py": "links of the image in its own root, which are made again in another",
     "stage1/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
-    "stage1/volumes.py": "a copy of an app's files by descriptors: nothing is followed",
+    "stage1/filling.py": "a copy of an app's files by descriptors: nothing is followed",
     "stage1/inputs.py": "processors, in /sys",
     "stage1/wires.py": "control groups",
     "pod/cgroups.py": "control groups",

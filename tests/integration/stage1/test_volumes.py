@@ -197,6 +197,79 @@ def test_files_of_many_names_are_one_file_in_the_volume_too(stage: StageLab) -> 
     assert done.lines == ["3", "3", "3", "2", "2", "4", "a"]
 
 
+def several(paths: dict[str, str]) -> dict[str, object]:
+    """Volumes at paths, by name, all to be filled."""
+    return {
+        "volumes": [{"name": name, "kind": "empty"} for name in paths],
+        "mounts": [mount for name, path in paths.items() for mount in at(path, name)],
+        "prefill": list(paths),
+    }
+
+
+@pytest.mark.finding("a4-F6")
+def test_a_directory_of_the_image_fills_one_volume(stage: StageLab) -> None:
+    """The one that the app sees there; what links multiply takes no room."""
+    names = [f"l{number}" for number in range(8)]
+    for name in names:
+        (stage.tree / name).symlink_to("data")
+    pod = stage.sh(
+        "cat /data/shipped /l3/shipped", **several({"v": "/data", **{name: f"/{name}" for name in names}})
+    )
+    done = pod.call()
+    assert (done.status, done.lines) == (0, ["from the image"] * 2), done.err
+    told = "volumes of app main stay empty, since another is at the same directory of the image: "
+    assert f"stage1: warning: {told}/l6, /l5, /l4, /l3, /l2 and 3 more\n" in done.err
+    held = [os.listdir(pod.dir.volume(name)) for name in ("v", *names)]
+    assert sorted(held) == [[]] * 8 + [["shipped"]]
+
+
+@pytest.mark.finding("a4-F6")
+@pytest.mark.behaviour("C23")
+def test_a_volume_in_a_volume_is_filled_too(stage: StageLab) -> None:
+    (stage.tree / "data" / "in").mkdir()
+    (stage.tree / "data" / "in" / "deep").write_text("deep\n")
+    done = stage.run("cat /data/shipped /data/in/deep", **several({"outer": "/data", "inner": "/data/in"}))
+    assert (done.lines, done.err) == (["from the image", "deep"], "")
+
+
+@pytest.mark.finding("a4-F6")
+@pytest.mark.parametrize("way", ["nested", "hard links"])
+def test_no_image_multiplies_its_files_in_volumes(stage: StageLab, way: str) -> None:
+    """Neither by volumes in volumes nor by names of one file in several."""
+    places = (
+        ["/data" + "/d" * depth for depth in range(8)] if way == "nested" else [f"/h{n}" for n in range(8)]
+    )
+    for place in places:
+        os.makedirs(f"{stage.tree}{place}", exist_ok=True)
+    with open(f"{stage.tree}{places[-1]}/big", "wb") as big:
+        big.truncate(300 << 20)
+    for place in places[:-1] if way == "hard links" else ():
+        os.link(f"{stage.tree}{places[-1]}/big", f"{stage.tree}{place}/big")
+    pod = stage.sh("echo ran", **several({f"v{number}": place for number, place in enumerate(places)}))
+    done = pod.call()
+    assert (done.status, done.lines) == (254, [])
+    assert "cannot fill the volumes of an app: its image has the same files in several of them" in done.err
+    sizes = [
+        os.stat(f"{where}/{name}").st_size
+        for where, _d, names in os.walk(pod.dir.volume("v0") + "/..")
+        for name in names
+    ]
+    assert sum(sizes) < 7 * (300 << 20)
+
+
+@pytest.mark.finding("a4-F10")
+@pytest.mark.behaviour("C23")
+def test_devices_of_the_image_are_left_out_of_volumes(stage: StageLab) -> None:
+    os.mknod(stage.tree / "data" / "null", 0o20666, os.makedev(1, 3))
+    os.mknod(stage.tree / "data" / "disk", 0o60666, os.makedev(7, 250))
+    os.mkfifo(stage.tree / "data" / "pipe")
+    done = stage.run("ls /data", **several({"v": "/data"}))
+    assert (done.status, done.lines) == (0, ["pipe", "shipped"]), done.err
+    told = "stage1: warning: device nodes of the image are left out of the volumes of app main: "
+    assert done.err.startswith(told)
+    assert sorted(done.err[len(told) :].strip().split(", ")) == ["/data/disk", "/data/null"]
+
+
 @pytest.mark.behaviour("C25")
 @pytest.mark.parametrize(
     ("path", "seen"),

@@ -65,7 +65,9 @@ def program_path(root: AppRoot, name: str, search: str | None, working_directory
             return path
     hint = "give the absolute path of the program"
     if len(searched) > _MOST_DIRECTORIES:
-        hint += f": only the first {_MOST_DIRECTORIES} of the {len(searched)} directories of PATH are searched"
+        hint += (
+            f": only the first {_MOST_DIRECTORIES} of the {len(searched)} directories of PATH are searched"
+        )
     raise NotFound(f'error looking up "{name}"', hint, program=name)
 
 

@@ -14,7 +14,8 @@ from ..errors import PodError
 from ..host.execution import pass_on
 from ..pod.runspec import START_SECONDS
 from .farewell import give_back
-from .start import STOPS, Request, start, warn
+from .start import STOPS, Request, start
+from .telling import warn
 from .teardown import remove_groups, take_down
 
 TYPE_CHECKING = False

@@ -41,6 +41,7 @@ from .rehearsal import not_started
 from .sandbox import sandbox_plan
 from .supervisor import frames
 from .teardown import take_down
+from .telling import say, warn
 from .wires import open_apps, open_console
 
 TYPE_CHECKING = False
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
 STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
 _MKNOD = 1 << NAMES.index("CAP_MKNOD")
-_STDERR = 2
 # How much of a start's time its apps have to come up, in percent. They are told to end then, which takes time as well.
 _OF_THE_APPS = 90
 _CHUNK = 4096
@@ -219,24 +219,14 @@ def start(request: Request) -> Pid1:
         raise
 
 
-def warn(text: str) -> None:
-    """Tell whoever starts the pod something that does not stop it."""
-    _say("stage1: warning", text)
-
-
 def in_service() -> bool:
     """Whether systemd has started this process as part of a service. Source: systemd.exec(5)."""
     return bool(os.environ.get("INVOCATION_ID"))
 
 
-def _say(prefix: str, text: str) -> None:
-    with contextlib.suppress(OSError):  # a full disk is no reason not to start
-        os.write(_STDERR, f"{prefix}: {text}\n".encode(errors="replace"))
-
-
 def _tell_of_networks(text: str) -> None:
     """As rkt's networking did, under its own name. Source: behaviours A6, E2, E6."""
-    _say("networking", text)
+    say("networking", text)
 
 
 @contextlib.contextmanager

@@ -43,7 +43,9 @@ def find(roots: tuple[str, ...], stack: tuple[Layer, ...]) -> dict[str, str]:
         )
     implied = [frozenset(layer.implied) for layer in stack]
     described = _described(roots, implied)
-    corrected = {path for names in implied for path in names if path in described and _differs(described[path])}
+    corrected = {
+        path for names in implied for path in names if path in described and _differs(described[path])
+    }
     return {path: described[path] for path in _with_parents(corrected) if path in described}
 
 

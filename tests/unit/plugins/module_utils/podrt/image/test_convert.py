@@ -331,8 +331,12 @@ def test_what_the_kernel_would_not_take_is_left_out(config, left_out):
 @pytest.mark.parametrize("name", ["PATH", "LONG"])
 def test_a_variable_that_is_too_long_is_left_out(name):
     config = {"Env": ["KEPT=x", f"{name}={'v' * 131_072}"]}
-    assert [note for note in notes(**config) if note.startswith(f'the variable "{name}" is left out: it has 1310')]
-    assert [pair for pair in convert(**config).app.environment if pair[0] in ("KEPT", name)] == [("KEPT", "x")]
+    assert [
+        note for note in notes(**config) if note.startswith(f'the variable "{name}" is left out: it has 1310')
+    ]
+    assert [pair for pair in convert(**config).app.environment if pair[0] in ("KEPT", name)] == [
+        ("KEPT", "x")
+    ]
 
 
 @pytest.mark.finding("http-F13")

@@ -39,7 +39,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.sandb
     environment_of,
     sandbox_plan,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.volumes import EmptyVolumeStep
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.volumes import (
+    EmptyVolume,
+    VolumesStep,
+)
 
 POD = PodDir("/pods/run/0a0a")
 INPUT = AppInput("main", "tree", ("/trees/top", "/trees/base"))
@@ -187,7 +190,7 @@ def test_volumes_come_after_what_is_built_in_and_parents_first() -> None:
     mounts = [{"volume": "deep", "path": "/a/b"}, {"volume": "top", "path": "a"}]
     steps = only(manifest({"mounts": mounts}, volumes=volumes), given=INPUT.replace(prefill=("top",))).steps
     assert steps[-3:] == (
-        EmptyVolumeStep(POD.volume("top"), 0o700, 1, 2, "a"),
+        VolumesStep(INPUT.name, (EmptyVolume(POD.volume("top"), 0o700, 1, 2, "a"),)),
         BindStep(POD.volume("top"), "a"),
         BindStep("/srv/deep", "/a/b"),
     )

@@ -24,7 +24,9 @@ def grow(chance: random.Random, place: pathlib.Path, path: str = "", depth: int 
     """A layer of anything that a layer can have; the directories that no entry described."""
     implied = []
     for name in NAMES:
-        kind = chance.choice(("dir", "dir", "implied", "implied", "opaque", "file", "link", "whiteout", "none"))
+        kind = chance.choice(
+            ("dir", "dir", "implied", "implied", "opaque", "file", "link", "whiteout", "none")
+        )
         child, inner = place / name, f"{path}/{name}".lstrip("/")
         if kind in ("dir", "implied", "opaque") and depth < 3:
             child.mkdir(mode=0o755)
