@@ -131,3 +131,65 @@ def test_it_is_the_same_for_acis(pod: Pod, tmp_path: pathlib.Path) -> None:
     assert same == first
     other = pod(aci(tmp_path / "c.aci", b"changed"))["pod"]
     assert other["uuid"] != first["uuid"]
+
+
+def based(path: pathlib.Path, **more: object) -> str:
+    """An ACI without files of its own that lies upon example.com/base."""
+    return aci(path, b"own", dependencies=[{"imageName": "example.com/base"}], name="example.com/app", **more)
+
+
+def base(path: pathlib.Path, *files: tuple[str, bytes | None], note: str = "1") -> str:
+    """An ACI of the name example.com/base."""
+    noted = [{"name": "created", "value": f"2026-01-0{note}T00:00:00Z"}]
+    labels = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
+    head = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/base", "labels": labels}
+    document = json.dumps({**head, "annotations": noted}).encode()
+    path.write_bytes(layer(("manifest", document), ("rootfs", None), *files))
+    return str(path)
+
+
+@pytest.fixture
+def fetch(tmp_path: pathlib.Path) -> Pod:
+    """The result of pod_image, with image waived."""
+
+    def run(name: str, *, check: bool = False, **options: object) -> Any:
+        given = {"name": name, "insecure_options": ["image"], **options}
+        directories = {"data_dir": f"{tmp_path}/data", "config_dir": f"{tmp_path}/etc"}
+        return run_task("pod_image", {**directories, **given}, check=check)
+
+    return run
+
+
+@pytest.mark.finding("a4-F2")
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_base_that_changed_replaces_the_pod_in_check_mode_and_run_alike(
+    pod: Pod, fetch: Pod, tmp_path: pathlib.Path, by_name: bool
+) -> None:
+    fetch(base(tmp_path / "base1.aci", ("rootfs/x", b"good")))
+    image = based(tmp_path / "app.aci")
+    first = pod(image)["pod"]
+    image = "example.com/app" if by_name else image
+    assert changed(pod(image)) == changed(pod(image, check=True)) == []
+    fetch(base(tmp_path / "base2.aci", ("rootfs/x", b"other")))
+    foreseen = pod(image, check=True)
+    result = pod(image)
+    assert foreseen["changes"] == result["changes"]
+    assert changed(result) == [f"images.{image}.tree", "apps[0].tree"]
+    assert result["changes"][1]["impact"] == "recreate"
+    assert result["pod"]["uuid"] != first["uuid"]
+    assert changed(pod(image)) == changed(pod(image, check=True)) == []
+
+
+@pytest.mark.finding("a4-F2")
+def test_a_base_of_the_same_files_is_no_change_of_the_pod(
+    pod: Pod, fetch: Pod, tmp_path: pathlib.Path
+) -> None:
+    fetch(base(tmp_path / "base1.aci", ("rootfs/x", b"good")))
+    image = based(tmp_path / "app.aci")
+    first = pod(image)["pod"]
+    fetch(base(tmp_path / "base2.aci", ("rootfs/x", b"good"), note="2"))
+    assert changed(pod(image, check=True)) == [f"images.{image}.tree"]
+    result = pod(image)
+    assert changed(result) == [f"images.{image}.tree"]
+    assert result["pod"]["uuid"] == first["uuid"]
+    assert changed(pod(image)) == []

@@ -290,18 +290,20 @@ def _drift(
             Difference(f"pods.{name}", "unreadable: " + found.problem, "as described", "drift", "recreate"),
         )
     before = (found.manifest, found.runspec)
+    below: tuple[Difference, ...] = ()
     if wanted is not None:
         after = (wanted.built.manifest, wanted.runspec)
+        below = _other_trees(host, found, before, after, wanted.images)
         if before == after:
-            return ()  # what most runs find: nothing more is read for it
+            return below  # what most runs find: nothing more is read for it
         after = _as_found(host, found, before, after)
         if before == after:
-            return ()  # an image of another name, or converted again
+            return below  # an image of another name, or converted again
     from .compare import differences, fingerprint_key
 
     key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
     if wanted is not None:
-        return differences(before, after, key, spec, _between(host, spec, recorded, wanted))
+        return (*differences(before, after, key, spec, _between(host, spec, recorded, wanted)), *below)
     unfetched = tuple(
         Difference(
             f"apps[{number}].image",
@@ -319,8 +321,20 @@ def _drift(
         supposedly = _preparation(host, spec, supposed)
     except Untrusted:
         return unfetched  # the image that comes may ask for less
-    after = _as_found(host, found, before, (supposedly.built.manifest, spec.run))
-    return (*differences(before, after, key, spec), *unfetched)
+    after = (supposedly.built.manifest, spec.run)
+    below = _other_trees(host, found, before, after, images.found)
+    return (*differences(before, _as_found(host, found, before, after), key, spec), *below, *unfetched)
+
+
+def _other_trees(
+    host: Host, found: PodStatus, before: Documents, after: Documents, images: Sequence[SourceImage | None]
+) -> tuple[Difference, ...]:
+    if not any(image and image.manifest.dependencies for image in images):
+        return ()
+    from .sameness import other_trees
+
+    with open_pod(host.paths, found.uuid) as pod:
+        return other_trees(host.paths, pod, before[0], after[0], images)
 
 
 def _as_found(host: Host, found: PodStatus, before: Documents, after: Documents) -> Documents:

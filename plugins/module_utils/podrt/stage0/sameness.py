@@ -12,13 +12,17 @@ from ..appc.names import ImageID
 from ..errors import Corrupt, NotFound
 from ..host.reading import read_text
 from ..store import trees
+from .change import Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
     from ..pod.runspec import LogPolicy, RunSpec
+    from .manifest import SourceImage
 
     Documents = tuple[PodManifest, RunSpec]
 
@@ -34,6 +38,35 @@ def as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Doc
     return manifest.replace(apps=apps), runspec.replace(log=log)
 
 
+def other_trees(
+    paths: Paths, pod: Pod, found: PodManifest, wanted: PodManifest, images: Sequence[SourceImage | None]
+) -> tuple[Difference, ...]:
+    """Where an app stands on another root than its image makes now, since an image below that one has changed.
+
+    images: of the wanted apps, None where it is not known yet. Of an image that lies upon no other, and of an image
+    that the pod does not have, the ID says all that there is to say. Reads the store and the pod.
+    """
+    by_name = {app.name: app for app in found.apps}
+    differences: list[Difference] = []
+    for number, (app, image) in enumerate(zip(wanted.apps, images)):
+        old = by_name.get(app.name)
+        if old is None or image is None or old.image.id != image.id or not image.manifest.dependencies:
+            continue
+        try:
+            tree, now = _tree_of(pod, app.name), trees.tree_of(paths, image.id)
+            if trees.makes_same(paths, tree, image.id):
+                continue
+        except (OSError, Corrupt, NotFound):
+            continue  # what is not there is told where it is needed
+        differences.append(Difference(f"apps[{number}].tree", str(tree), str(now), "image", "recreate"))
+    return tuple(differences)
+
+
+def _tree_of(pod: Pod, app: str) -> trees.TreeID:
+    """The tree that an app of a pod stands on. Raises OSError, Corrupt."""
+    return trees.TreeID.parse(read_text(pod.dir.app_tree_id(app), beneath=pod.dir.path))
+
+
 def _app_as_found(paths: Paths, pod: Pod, found: RuntimeApp | None, wanted: RuntimeApp) -> RuntimeApp:
     if found is None or found.image == wanted.image or not _same_root(paths, pod, found, wanted):
         return wanted
@@ -45,8 +78,7 @@ def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) ->
     if found.image.id == wanted.image.id:
         return True
     try:
-        tree = trees.TreeID.parse(read_text(pod.dir.app_tree_id(found.name), beneath=pod.dir.path))
-        return trees.is_same(paths, tree, trees.tree_of(paths, ImageID(wanted.image.id)))
+        return trees.makes_same(paths, _tree_of(pod, found.name), ImageID(wanted.image.id))
     except (OSError, Corrupt, NotFound):
         return False
 

@@ -7,6 +7,7 @@ Source: rkt acirenderer, behaviours B51.
 
 from __future__ import annotations
 
+from ..appc.names import ImageID
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..value import Value
 from .index import View
@@ -14,6 +15,7 @@ from .index import View
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..appc.image import Dependency
+    from ..appc.names import ImageHash
     from ..host.paths import Paths
     from .index import StoredImage
 
@@ -26,10 +28,12 @@ class Placed(Value):
 
 
 class Missing(Value):
-    """A dependency that is not in the store, and the image that needs it."""
+    """A dependency that the store cannot satisfy, the image that needs it, and why, as the end of a sentence."""
 
     image: StoredImage
     dependency: Dependency
+    why: str
+    hint: str
 
 
 class _Walk(Value):
@@ -44,20 +48,17 @@ def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
     """An image and its dependencies, topmost first: depth first, later dependencies over earlier ones.
 
     An image that is reached twice counts where it is topmost. Raises NotFound for a dependency that is not in the
-    store, and InvalidSpec for a circle.
+    store, or that nothing there may satisfy, and InvalidSpec for a circle.
     """
     walk = _checked_walk(paths, image)
     for missing in walk.missing:
-        raise NotFound(
-            f"the image {missing.image.manifest.full_name} needs {missing.dependency.image_name}, "
-            "which is not in the store",
-            "fetch the image that it needs first",
-        )
+        name, needed = missing.image.manifest.full_name, missing.dependency.image_name
+        raise NotFound(f"the image {name} needs {needed}, {missing.why}", missing.hint)
     return walk.stack
 
 
 def walk_missing(paths: Paths, image: StoredImage) -> tuple[Missing, ...]:
-    """The dependencies, of an image and of what it lies upon, that are not in the store.
+    """The dependencies, of an image and of what it lies upon, that the store cannot satisfy.
 
     Raises InvalidSpec for a circle.
     """
@@ -69,13 +70,50 @@ def present(view: View, image: StoredImage) -> tuple[StoredImage, ...]:
     return tuple(placed.image for placed in _walk(view, image).stack)
 
 
-def _find(view: View, dependency: Dependency) -> StoredImage | None:
-    """The image in the store that fits a dependency, or None; an ID that is shortened must mean one image."""
+def _find(view: View, image: StoredImage, dependency: Dependency) -> StoredImage | Missing:
+    """The image in the store that fits a dependency.
+
+    What an image says of others is the word of who made it: an ID must be a whole one and of the image that is named,
+    so that nobody reaches by guessing what was fetched for somebody else. Docker images are built upon by none.
+    """
+
+    def missing(why: str, hint: str) -> Missing:
+        return Missing(image, dependency, why, hint)
+
+    wanted_id = dependency.image_id
+    if wanted_id and not _is_whole(wanted_id):
+        return missing(
+            f"by an ID that is cut, {wanted_id}", "build it again, with all 64 digits of the ID that it needs"
+        )
+    found = _look_up(view, dependency)
+    if found is None:
+        return missing("which is not in the store", "fetch the image that it needs first")
+    if found.manifest.name != dependency.image_name:
+        return missing(
+            f"but the image of the ID that it gives, {found.id}, calls itself {found.manifest.name}",
+            "build it again, with the name and the ID of one image",
+        )
+    if found.manifest.of_docker_origin:
+        return missing(
+            f"but {found.id} of that name was converted from a docker image, which none may depend on",
+            "fetch an ACI of that name, or build the image upon an ACI",
+        )
+    return found
+
+
+def _is_whole(image_hash: ImageHash) -> bool:
+    try:
+        return ImageID(image_hash) == image_hash
+    except InvalidSpec:
+        return False
+
+
+def _look_up(view: View, dependency: Dependency) -> StoredImage | None:
     if dependency.image_id is None:
         return view.find_by_name(dependency.image_name, dependency.labels)
     try:
         return view.find_by_key(dependency.image_id)
-    except (NotFound, Corrupt, InvalidSpec):
+    except (NotFound, Corrupt):
         return None
 
 
@@ -101,9 +139,9 @@ def _walk(view: View, image: StoredImage) -> _Walk:
             way.pop()
             continue
         dependency = waiting.pop()
-        below = _find(view, dependency)
-        if below is None:
-            missing.append(Missing(at.image, dependency))
+        below = _find(view, at.image, dependency)
+        if isinstance(below, Missing):
+            missing.append(below)
         elif any(above.image.id == below.id for above, _waiting in way):
             circular.append(below)
         elif below.id not in found:

@@ -93,18 +93,41 @@ def lower_dirs(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     return tuple(f"{paths.trees}/{name}" for name in _read_stack(paths, tree))
 
 
-def is_same(paths: Paths, one: TreeID, other: TreeID) -> bool:
-    """Whether two rendered trees are the same files, whatever their images are called. Raises NotFound, Corrupt."""
-    if one == other or _read_stack(paths, one) == _read_stack(paths, other):
+def makes_same(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
+    """Whether an image makes the files of a tree, whatever images either is of, and rendered or not.
+
+    Raises NotFound when the image or a dependency is not in the store, Corrupt.
+    """
+    stack = _flattened(paths, image_id)
+    now = tree_id([placed.image.id for placed in stack])
+    if tree == now:
         return True
-    return _content(paths, one) == _content(paths, other)
+    if not _is_there(paths, tree):
+        return False
+    if _is_there(paths, now):
+        return _read_stack(paths, tree) == _read_stack(paths, now) or _content(paths, tree) == _content(
+            paths, now
+        )
+    # Layers that are the same make the same files, unless less of them is taken.
+    return not any(placed.whitelists for placed in stack) and _checksums(
+        paths, _layer_ids(paths, tree), tree
+    ) == _checksums(paths, _ids_of(paths, stack), now)
+
+
+def _is_there(paths: Paths, tree: TreeID) -> bool:
+    return os.path.exists(f"{paths.tree(tree)}/stack")
 
 
 def _content(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     """What a tree consists of: the checksums of its layers, or one of it as a whole where it has files of its own."""
     if any(not name.startswith("layers/") for name in _read_stack(paths, tree)):
         return (reading.read_text_or(f"{paths.tree(tree)}/hash", tree),)
-    found = [layers.find_layer(paths, layer_id) for layer_id in _layer_ids(paths, tree)]
+    return _checksums(paths, _layer_ids(paths, tree), tree)
+
+
+def _checksums(paths: Paths, layer_ids: tuple[str, ...], tree: TreeID) -> tuple[str, ...]:
+    """The checksums of the layers of a tree; its own name for each that is gone, which no other has."""
+    found = (layers.find_layer(paths, layer_id) for layer_id in layer_ids)
     return tuple(layer.hash if layer else tree for layer in found)
 
 

@@ -63,19 +63,40 @@ def test_a_dependency_with_a_key_must_be_that_image(paths, make_aci):
         trees.render(paths, image.id)
 
 
-@pytest.mark.finding("rkt-R4")
-@pytest.mark.behaviour("B9", "B51")
-def test_the_key_of_a_dependency_may_be_shortened_if_it_means_one_image(paths, make_aci):
+@pytest.mark.finding("a4-F2")
+@pytest.mark.behaviour("B51")
+def test_the_key_of_a_dependency_is_a_whole_one(paths, make_aci):
     base = load(paths, make_aci({"name": "base"}))
-    image = load(
-        paths, make_aci({"name": "top", "dependencies": [{"imageName": "base", "imageID": base.id[:39]}]})
-    )
-    assert [placed.image.id for placed in dependencies.flatten(paths, image)] == [image.id, base.id]
-    put(paths, 0xA1 << 240)
-    put(paths, (0xA1 << 240) + 1)
-    unsure = {"imageName": "base", "imageID": f"sha512-{0xA1 << 240:064x}"[:20]}
-    image = load(paths, make_aci({"name": "unsure", "dependencies": [unsure]}))
-    with pytest.raises(NotFound, match="base"):
+    for digits, fits in ((2, False), (32, False), (63, False), (64, True)):
+        wanted = {"imageName": "base", "imageID": base.id[: len("sha512-") + digits]}
+        image = load(paths, make_aci({"name": f"top{digits}", "dependencies": [wanted]}))
+        if fits:
+            assert [placed.image.id for placed in dependencies.flatten(paths, image)] == [image.id, base.id]
+        else:
+            with pytest.raises(NotFound, match=f"top{digits} needs base, by an ID that is cut, sha512-"):
+                dependencies.flatten(paths, image)
+            assert dependencies.present(index.View(paths), image) == (image,)
+
+
+@pytest.mark.finding("a4-F2")
+def test_the_image_of_a_key_has_the_name_that_the_dependency_gives(paths, make_aci):
+    private = load(paths, make_aci({"name": "corp.example/private"}))
+    wanted = {"imageName": "whatever/x", "imageID": private.id}
+    image = load(paths, make_aci({"name": "thief", "dependencies": [wanted]}))
+    with pytest.raises(
+        NotFound, match=f"needs whatever/x, but .*{private.id}, calls itself corp.example/private"
+    ):
+        dependencies.flatten(paths, image)
+
+
+@pytest.mark.finding("a4-F2")
+@pytest.mark.parametrize("by_id", [False, True])
+def test_what_was_a_docker_image_is_no_dependency(paths, make_aci, by_id):
+    origin = [{"name": "appc.io/docker/repository", "value": "team/app"}]
+    docker = load(paths, make_aci({"name": "reg_5000/team/app", "annotations": origin}))
+    wanted = {"imageName": "reg_5000/team/app", **({"imageID": docker.id} if by_id else {})}
+    image = load(paths, make_aci({"name": "thief", "dependencies": [wanted]}))
+    with pytest.raises(NotFound, match=f"thief needs reg_5000/team/app, but {docker.id} .* docker image"):
         dependencies.flatten(paths, image)
 
 
