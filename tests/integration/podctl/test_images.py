@@ -278,3 +278,20 @@ def test_the_store_is_laid_out_as_rkt_had_it(pods: PodHost) -> None:
     pods.ok("image", "rm", key)
     for kind in ("blob", "imageManifest", "index", "remote"):
         assert [path for path in (cas / kind).rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.finding("a4-F1")
+@pytest.mark.behaviour("B10", "B11")
+def test_what_is_fetched_again_is_what_its_name_means_again(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    other = str(tmp_path / "other.aci")
+    write_image(pathlib.Path(other), "example.com/busybox", None)
+    keys = []
+    for file, moves in ((pods.image, False), (other, True), (pods.image, True), (pods.image, False)):
+        done = pods.podctl("fetch", "--full", file)
+        assert done.status == 0
+        assert ('the name "example.com/busybox" meant sha512-' in done.err) is moves
+        assert done.err.count(" until now") == moves
+        keys.append(done.out.strip())
+        listed = json.loads(pods.ok("image", "list", "--format=json", "--sort=importtime"))
+        assert listed[-1]["id"] == keys[-1]
+    assert keys[0] == keys[2] != keys[1]

@@ -193,3 +193,24 @@ def test_a_base_of_the_same_files_is_no_change_of_the_pod(
     assert changed(result) == [f"images.{image}.tree"]
     assert result["pod"]["uuid"] == first["uuid"]
     assert changed(pod(image)) == []
+
+
+@pytest.mark.finding("a4-F1")
+def test_what_is_fetched_again_is_what_its_name_means_again(
+    pod: Pod, fetch: Pod, tmp_path: pathlib.Path
+) -> None:
+    """Another image took the name; a check says nothing and changes nothing, nor does a pod that has its file."""
+    good, evil = aci(tmp_path / "good.aci"), aci(tmp_path / "evil.aci", b"evil")
+    first = fetch(good)
+    assert first["warnings"] == []
+    (warning,) = fetch(evil)["warnings"]
+    good_id, evil_id = first["image"]["id"], fetch(evil)["image"]["id"]
+    assert f'{evil}: the name "example.com/x" meant {good_id} until now, and means {evil_id} now' in warning
+    assert fetch(good, check=True)["warnings"] == []
+    pod(good)
+    assert fetch("example.com/x")["image"]["id"] == evil_id
+    (warning,) = fetch(good)["warnings"]
+    assert f"meant {evil_id} until now, and means {good_id} now" in warning
+    assert fetch("example.com/x")["image"]["id"] == good_id
+    again = fetch(good)
+    assert (again["changed"], again["warnings"]) == (False, [])

@@ -14,9 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
+    from ..host.host import Host
     from ..image.policy import FetchPolicy
     from ..image.reference import ImageReference
-    from ..stage0.change import Change, Plan
+    from ..stage0.change import Applied, Change, Plan
     from ..store.index import StoredImage
     from .call import Call
 
@@ -32,17 +33,28 @@ class ToldFetch(images.FetchImage):
 
     debug: bool = False
 
+    def apply(self, host: Host) -> Applied:
+        """What people should hear has been told as a line already."""
+        return super().apply(host).replace(notes=())
+
     def tell(self, line: str) -> None:
         """A line on standard error, unless it says that little had to be done."""
         if self.debug or not line.startswith(_FOR_DEBUG):
             say(_PREFIX, line)
 
 
-def ensure_image(call: Call, reference: ImageReference, policy: FetchPolicy) -> StoredImage | None:
-    """Have an image in the store, as new as the policy wants it. With --dry-run None where it would be fetched."""
+def ensure_image(
+    call: Call, reference: ImageReference, policy: FetchPolicy, *, names: bool = False
+) -> StoredImage | None:
+    """Have an image in the store, as new as the policy wants it. With --dry-run None where it would be fetched.
+
+    names: as for images.ensure_image.
+    """
     dry_run = call.options.on("dry-run")
-    changes = _told(images.ensure_image(call.host, reference, policy), call.debug, dry_run)
+    changes = _told(images.ensure_image(call.host, reference, policy, names=names), call.debug, dry_run)
     outcome, stored = converge(call.host, changes, apply=not dry_run)
+    for note in outcome.notes:
+        say(_PREFIX, note)
     if stored and call.debug and not any(isinstance(change, images.FetchImage) for change in outcome.changes):
         say(_PREFIX, _using(call, reference, policy, stored))
     return stored

@@ -144,8 +144,10 @@ def fetch(
     """
     from ..store import workspace  # an idle task fetches nothing
     from ..store.locks import adding
+    from .meaning import Meanings
 
     try:
+        meanings = Meanings(host.paths, reference.source)
         # One that was killed when all was in place is followed by one that has nothing to make, and so no workspace.
         workspace.sweep(workspace.temporary(host.paths))
         while True:
@@ -154,6 +156,9 @@ def fetch(
             with adding(host.paths):
                 if found.id in index.list_ids(host.paths):
                     _complete(host, found, is_new=found.id not in known)
+                    moved = meanings.has_moved(found)
+                    if moved:
+                        progress(moved)
                     return found
             # A collection took it before it was rendered.
     except OSError as err:

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from ..errors import Corrupt, NotFound
+from ..errors import Corrupt, HostFailure, NotFound
 from ..image import fetch
 from ..image.policy import Note
-from ..image.reference import LocalFile
-from ..store import trees
+from ..image.reference import AppcName, ImageKey, LocalFile
+from ..store import index, trees
 from .change import Applied, Change, Difference
 
 TYPE_CHECKING = False
@@ -56,6 +56,23 @@ class FetchImage(Change):
         """Progress goes nowhere: a task has one result, which has the notes."""
 
 
+class NoteImport(Change):
+    """Note that an image that is in the store was fetched again, so that its name means it."""
+
+    reference: ImageReference
+    image: StoredImage
+
+    def apply(self, host: Host) -> Applied:
+        """Raises HostFailure, Conflict, Corrupt."""
+        from ..image import meaning
+
+        try:
+            moved = meaning.renew(host.paths, self.reference.source, self.image)
+        except OSError as err:
+            raise HostFailure.of(f"cannot note that {self.reference} was fetched again", err) from err
+        return Applied((), (f"{self.reference}: {moved}",) if moved else ())
+
+
 class RenderTree(Change):
     """Render the root file system of an image that is in the store."""
 
@@ -78,8 +95,14 @@ class RemoveImage(Change):
         remove_image(host.paths, self.image_id)
 
 
-def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> Plan[StoredImage | None]:
-    """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet."""
+def ensure_image(
+    host: Host, reference: ImageReference, policy: FetchPolicy, *, names: bool = False
+) -> Plan[StoredImage | None]:
+    """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet.
+
+    names: its name is to mean it, as after a fetch, also where it was there already. Who only runs an image changes
+    for nobody what a name means.
+    """
     stored = fetch.lookup(host, reference, policy)
     if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
         is_rendered = _is_rendered(host, stored)
@@ -88,6 +111,8 @@ def ensure_image(host: Host, reference: ImageReference, policy: FetchPolicy) -> 
                 f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
             )
         if is_rendered is not None:
+            if names and _is_outranked(host, reference, stored):
+                yield NoteImport(f'image "{reference}"', (), reference, stored)
             return stored
         stored = None
     subject, old = f'image "{reference}"', stored or _readable(host, reference)
@@ -111,6 +136,16 @@ def _is_rendered(host: Host, image: StoredImage) -> bool | None:
         return trees.is_rendered(host.paths, trees.tree_of(host.paths, image.id))
     except NotFound:
         return None
+
+
+def _is_outranked(host: Host, reference: ImageReference, image: StoredImage) -> bool:
+    """Whether the name of an image that comes from a source means another, and would not after a fetch."""
+    if isinstance(reference, (AppcName, ImageKey)):
+        return False
+    try:
+        return index.is_outranked(host.paths, image.id)
+    except (FileNotFoundError, Corrupt):
+        return False  # it has been removed meanwhile
 
 
 def _readable(host: Host, reference: ImageReference) -> StoredImage | None:

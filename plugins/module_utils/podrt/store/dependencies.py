@@ -28,12 +28,11 @@ class Placed(Value):
 
 
 class Missing(Value):
-    """A dependency that the store cannot satisfy, the image that needs it, and why, as the end of a sentence."""
+    """A dependency that the store cannot satisfy, the image that needs it, and why."""
 
     image: StoredImage
     dependency: Dependency
-    why: str
-    hint: str
+    error: NotFound
 
 
 class _Walk(Value):
@@ -52,8 +51,7 @@ def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
     """
     walk = _checked_walk(paths, image)
     for missing in walk.missing:
-        name, needed = missing.image.manifest.full_name, missing.dependency.image_name
-        raise NotFound(f"the image {name} needs {needed}, {missing.why}", missing.hint)
+        raise missing.error
     return walk.stack
 
 
@@ -74,28 +72,38 @@ def _find(view: View, image: StoredImage, dependency: Dependency) -> StoredImage
     """The image in the store that fits a dependency.
 
     What an image says of others is the word of who made it: an ID must be a whole one and of the image that is named,
-    so that nobody reaches by guessing what was fetched for somebody else. Docker images are built upon by none.
+    so that none reaches by guessing what was fetched for another. Docker images are built upon by none.
     """
+    try:
+        return _found(view, image.manifest.full_name, dependency)
+    except NotFound as err:
+        return Missing(image, dependency, err)
 
-    def missing(why: str, hint: str) -> Missing:
-        return Missing(image, dependency, why, hint)
 
-    wanted_id = dependency.image_id
+def _found(view: View, name: str, dependency: Dependency) -> StoredImage:
+    """The image for the dependency of an image of that name. Raises NotFound."""
+    needed, wanted_id = dependency.image_name, dependency.image_id
     if wanted_id and not _is_whole(wanted_id):
-        return missing(
-            f"by an ID that is cut, {wanted_id}", "build it again, with all 64 digits of the ID that it needs"
+        raise NotFound(
+            f"the image {name} needs {needed}, by an ID that is cut, {wanted_id}",
+            "build it again, with all 64 digits of the ID that it needs",
         )
     found = _look_up(view, dependency)
     if found is None:
-        return missing("which is not in the store", "fetch the image that it needs first")
-    if found.manifest.name != dependency.image_name:
-        return missing(
-            f"but the image of the ID that it gives, {found.id}, calls itself {found.manifest.name}",
+        raise NotFound(
+            f"the image {name} needs {needed}, which is not in the store",
+            "fetch the image that it needs first",
+        )
+    if found.manifest.name != needed:
+        raise NotFound(
+            f"the image {name} needs {needed}, but the image of the ID that it gives, {found.id}, calls itself "
+            f"{found.manifest.name}",
             "build it again, with the name and the ID of one image",
         )
     if found.manifest.of_docker_origin:
-        return missing(
-            f"but {found.id} of that name was converted from a docker image, which none may depend on",
+        raise NotFound(
+            f"the image {name} needs {needed}, but {found.id} of that name was converted from a docker image, "
+            "which none may depend on",
             "fetch an ACI of that name, or build the image upon an ACI",
         )
     return found

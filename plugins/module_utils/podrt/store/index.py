@@ -195,6 +195,29 @@ def ids_by_name(paths: Paths, name: str, labels: Labels) -> tuple[ImageID, ...]:
     return _best(_entries(paths), name, labels)
 
 
+def meanings(paths: Paths) -> dict[str, ImageID]:
+    """The image of each name that is in the store, as ids_by_name finds it without labels."""
+    by_name: dict[str, list[_Entry]] = {}
+    for entry in _entries(paths):
+        by_name.setdefault(entry.name, []).append(entry)
+    return {name: _best(entries, name, Labels())[0] for name, entries in by_name.items()}
+
+
+def is_outranked(paths: Paths, image_id: ImageID) -> bool:
+    """Whether a name, with or without the labels of an image, means another that it would not mean after note_import.
+
+    Raises FileNotFoundError, Corrupt.
+    """
+    own = _read_entry(paths, image_id)
+    others = [entry for entry in _entries(paths) if entry.name == own.name and entry.id != image_id]
+    for labels in (Labels(), Labels(own.labels)):
+        if _best((*others, own), own.name, labels)[0] == image_id:
+            continue
+        if _best((*others, own.replace(import_time=time.time() + 1)), own.name, labels)[0] == image_id:
+            return True
+    return False
+
+
 class View:
     """The index as it was when something was first asked of it: it is read once, however many images are asked for."""
 
@@ -245,6 +268,17 @@ def find_remote(paths: Paths, source: str) -> Remote | None:
     return found if found.source == source else None
 
 
+def sources_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
+    """The sources that gave an image when they were last asked."""
+    found = []
+    for path in _remote_paths(paths):
+        with contextlib.suppress(FileNotFoundError, InvalidSpec, Corrupt):
+            remote = _read_remote(path)
+            if remote.image_id == image_id:
+                found.append(remote.source)
+    return tuple(found)
+
+
 def _read_remote(path: str) -> Remote:
     fields = Fields(parse_json(reading.read_bytes(path), path), "remote")
     fields.check_format(_FORMAT)
@@ -290,17 +324,30 @@ def put_image(
     path = manifest_path(paths, image_id)
     files.make_dirs(os.path.dirname(path))
     files.write_atomically(path, data)
-    document: dict[str, object] = {
-        "name": str(manifest.name),
-        "labels": [list(pair) for pair in manifest.labels.pairs],
-        "importTime": int(time.time() * 1000),
-        "latest": latest,
-        "size": size,
-        "layers": list(layers),
-    }
     files.make_dirs(f"{paths.cas}/index")
-    files.write_atomically(_entry_path(paths, image_id), canonical_json(document))
+    labels = manifest.labels.pairs
+    _write_entry(paths, _Entry(image_id, str(manifest.name), labels, time.time(), latest, size, layers))
     return get_image(paths, image_id)
+
+
+def note_import(paths: Paths, image_id: ImageID) -> None:
+    """Note that what is in the store was imported again now. The caller holds locks.adding.
+
+    Raises FileNotFoundError, Corrupt.
+    """
+    _write_entry(paths, _read_entry(paths, image_id).replace(import_time=time.time()))
+
+
+def _write_entry(paths: Paths, entry: _Entry) -> None:
+    document: dict[str, object] = {
+        "name": entry.name,
+        "labels": [list(pair) for pair in entry.labels],
+        "importTime": int(entry.import_time * 1000),
+        "latest": entry.latest,
+        "size": entry.size,
+        "layers": list(entry.layers),
+    }
+    files.write_atomically(_entry_path(paths, entry.id), canonical_json(document))
 
 
 def touch(paths: Paths, image_id: ImageID) -> None:

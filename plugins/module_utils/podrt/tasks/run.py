@@ -166,7 +166,8 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
     if options.text("state", "present") == "absent":
         outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)
         return {**outcome_result(outcome), "image": None}
-    outcome, _left = converge(host, images.ensure_image(host, reference, policy), apply=not check)
+    wanted = images.ensure_image(host, reference, policy, names=True)
+    outcome, _left = converge(host, wanted, apply=not check)
     with keeping(outcome.to_json(), f'cannot look at image "{reference}"'):
         stored = fetch.lookup(host, reference, policy)
     return {

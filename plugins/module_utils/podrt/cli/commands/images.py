@@ -43,7 +43,7 @@ def fetch(call: Call) -> int:
     policy = fetch_policy(call.options, default="update")
     for app in call.words.apps:
         reference = parse_reference(app.image, keys=False)
-        stored = ensure_image(call, reference, policy)
+        stored = ensure_image(call, reference, policy, names=True)
         if stored is None:
             raise NotFound(f'image "{app.image}" is gone already')
         call.tell(stored.id[: _FULL if call.options.on("full") else _SHORT])

@@ -17,6 +17,7 @@ import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Corrupt,
     HostFailure,
@@ -27,6 +28,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.meaning import Meanings
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy, Note
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers, trees
@@ -506,3 +508,38 @@ def test_a_file_that_was_replaced_in_place_is_read_again_whatever_its_times_say(
     path.write_bytes(b"BBBB")
     os.utime(path, ns=(5, 5))
     assert fetching.fingerprint(str(path)) != before
+
+
+def name_of(host, image):
+    return index.find_by_name(host.paths, image.manifest.name, Labels()).id
+
+
+@pytest.mark.finding("a4-F1")
+@pytest.mark.behaviour("B10")
+def test_a_name_that_gets_another_meaning_from_another_source_is_told(host, tmp_path, aci):
+    for name, content, moves in (("a", b"good", False), ("b", b"evil", True), ("b", b"evil again", False)):
+        file, lines = tmp_path / f"{name}.aci", []
+        file.write_bytes(aci(content=content))
+        before = index.meanings(host.paths)
+        image = fetch(host, str(file), lines=lines)
+        assert name_of(host, image) == image.id
+        notes = [line for line in lines if isinstance(line, Note)]
+        assert bool(notes) is moves
+        if moves:
+            old = before[image.manifest.name]
+            assert f'"{image.manifest.name}" meant {old} until now, and means {image.id} now' in notes[0]
+
+
+@pytest.mark.finding("a4-F1")
+def test_another_tag_of_a_repository_is_no_other_source(host, tmp_path, aci):
+    sources = ("cimd:docker:v=0:reg:5000/team/app:1", "cimd:docker:v=0:reg:5000/team/app@sha256:" + "0" * 64)
+    file = tmp_path / "a.aci"
+    for number, (source, told) in enumerate(
+        ((sources[0], False), (sources[1], False), (sources[0] + "/x:1", True))
+    ):
+        meanings = Meanings(host.paths, source)
+        file.write_bytes(aci(content=str(number).encode()))
+        image = fetch(host, str(file))
+        os.unlink(index._remote_path(host.paths, parse_reference(str(file)).source))
+        index.put_remote(host.paths, index.Remote(source, image.id))
+        assert bool(meanings.has_moved(image)) is told
