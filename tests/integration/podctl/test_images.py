@@ -17,7 +17,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PodHost, write_image
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
+    PodHost,
+    image_manifest,
+    write_image,
+)
 
 
 @pytest.mark.behaviour("A53", "A54", "A55", "G1", "G4")
@@ -295,3 +299,26 @@ def test_what_is_fetched_again_is_what_its_name_means_again(pods: PodHost, tmp_p
         listed = json.loads(pods.ok("image", "list", "--format=json", "--sort=importtime"))
         assert listed[-1]["id"] == keys[-1]
     assert keys[0] == keys[2] != keys[1]
+
+
+@pytest.mark.finding("a4-F8")
+@pytest.mark.parametrize("together", [False, True])
+def test_the_removal_of_what_others_depend_on_is_told(
+    pods: PodHost, tmp_path: pathlib.Path, together: bool
+) -> None:
+    document = image_manifest("example.com/app", None)
+    document["dependencies"] = [{"imageName": "example.com/busybox"}]
+    data = json.dumps(document).encode()
+    with tarfile.open(tmp_path / "app.aci", "w") as archive:
+        entry = tarfile.TarInfo("manifest")
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+        entry = tarfile.TarInfo("rootfs")
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(entry)
+    keys = [pods.ok("fetch", "--full", file) for file in (pods.image, str(tmp_path / "app.aci"))]
+    done = pods.podctl("image", "rm", *(keys if together else keys[:1]))
+    assert done.status == 0
+    assert (
+        "other images depend on what is removed, and need it for new pods: example.com/app" in done.err
+    ) is (not together)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import NotFound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run import run_task
 from ansible_collections.stagecraft.pods.tests.integration.registry.conftest import Registry
 from ansible_collections.stagecraft.pods.tests.integration.registry.layouts import Layout, layer
@@ -214,3 +215,26 @@ def test_what_is_fetched_again_is_what_its_name_means_again(
     assert fetch("example.com/x")["image"]["id"] == good_id
     again = fetch(good)
     assert (again["changed"], again["warnings"]) == (False, [])
+
+
+@pytest.mark.finding("a4-F8")
+def test_check_mode_knows_that_the_image_of_a_file_lacks_a_dependency(
+    pod: Pod, fetch: Pod, tmp_path: pathlib.Path
+) -> None:
+    lower, image = base(tmp_path / "base.aci"), based(tmp_path / "app.aci")
+    lacks = "this would fail now: the image example.com/app needs example.com/base, which is not in the store"
+    for _state in ("new", "known"):
+        (warning,) = fetch(image, check=True)["warnings"]
+        assert warning.startswith(lacks)
+        assert any(line.startswith(lacks) for line in pod(image, check=True)["warnings"])
+        with pytest.raises(NotFound, match=r"needs example\.com/base"):
+            fetch(image)
+        fetch(lower)
+        assert fetch(image, check=True)["warnings"] == []
+        pod(image)
+        for check in (True, False):
+            (warning,) = fetch("example.com/base", state="absent", check=check)["warnings"]
+            assert (
+                "other images depend on what is removed" in warning
+                and ": example.com/app (sha512-" in warning
+            )

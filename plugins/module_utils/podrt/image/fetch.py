@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "FetchPolicy",
+    "check_dependencies",
     "check_may_fetch",
     "fetch",
     "fingerprint",
@@ -326,6 +327,29 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
         f"cannot verify {reference}: it has no signature that is trusted (try --insecure-options=image)",
         "say insecure_options: image, if its source is to be trusted",
     )
+
+
+def check_dependencies(host: Host, reference: ImageReference) -> None:
+    """Raise NotFound when an image that is known before it is fetched needs what the store has not. Reads only.
+
+    Of a file the manifest is read. Of a URL that what it gave last is known.
+    """
+    if isinstance(reference, LocalFile):
+        from ..store import blobs
+
+        try:
+            manifest = blobs.manifest_in(host.paths, reference.path)
+        except (OSError, Corrupt):
+            return  # which the fetch will tell
+        if manifest is not None and manifest.dependencies:
+            dependencies.check(host.paths, manifest)
+    elif isinstance(reference, ArchiveURL):
+        try:
+            found = stored(host, reference)
+        except Corrupt:
+            return
+        if found:
+            dependencies.flatten(host.paths, found)
 
 
 def _using(reference: ImageReference, found: StoredImage) -> str:

@@ -12,6 +12,7 @@ from .policy import Note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.names import ImageID
     from ..host.paths import Paths
     from ..store.index import StoredImage
 
@@ -31,14 +32,14 @@ class Meanings:
         """What people should hear, when the name of an image that was fetched meant another, from another source."""
         name = image.manifest.name
         before, now = self._names.get(name), index.meanings(self._paths).get(name)
-        if before in (None, image.id) or now != image.id or self._gave(before):
+        if before is None or before == image.id or now != image.id or self._gave(before):
             return None
         return Note(
             f'the name "{name}" meant {before} until now, and means {image.id} now, which came from another source: '
             "where others fetch images on this host, name them by ID, file, URL or docker reference"
         )
 
-    def _gave(self, image_id: str) -> bool:
+    def _gave(self, image_id: ImageID) -> bool:
         """Whether an image came from the same source, or from the same repository of a registry."""
         if self._given and self._given.image_id == image_id:
             return True

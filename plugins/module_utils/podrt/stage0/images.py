@@ -34,6 +34,7 @@ class FetchImage(Change):
     def foresee(self, host: Host) -> None:
         """Raises Untrusted, and NotFound for what cannot be fetched."""
         fetch.check_may_fetch(host, self.reference, self.policy)
+        fetch.check_dependencies(host, self.reference)
 
     def apply(self, host: Host) -> Applied:
         """Raises Unreachable, Untrusted, Corrupt, NotFound. What was the image already is no difference."""
@@ -84,9 +85,13 @@ class RenderTree(Change):
 
 
 class RemoveImage(Change):
-    """Remove an image from the store. Trees and layers that nothing else needs go with the next collection."""
+    """Remove an image from the store. Trees and layers that nothing else needs go with the next collection.
+
+    warning: of images that depend on it; empty for none.
+    """
 
     image_id: ImageID
+    warning: str = ""
 
     def apply(self, host: Host) -> None:
         """What is missing already is fine."""
@@ -160,9 +165,11 @@ def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
     """Plan: the store does not have the image. Running pods keep working."""
     image_id = fetch.stored_id(host, reference)
     if image_id:
-        yield RemoveImage(
-            f'image "{reference}"', (Difference(f"images.{reference}", str(image_id), None),), image_id
-        )
+        from ..store.dependencies import warning_of_removal
+
+        difference = Difference(f"images.{reference}", str(image_id), None)
+        warning = warning_of_removal(host.paths, (image_id,))
+        yield RemoveImage(f'image "{reference}"', (difference,), image_id, warning)
 
 
 def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:

@@ -88,13 +88,11 @@ def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
 
     Raises NotFound when the archive is not in the store, Corrupt, HostFailure.
     """
-    path = index.blob_path(paths, image_id)
+    path, what = index.blob_path(paths, image_id), f"the manifest of image {image_id}"
     try:
-        reader = tar.TarReader(stream.stored_chunks(path, Allowance.configured(paths)))
-        for entry in reader:
-            if entry.kind == tar.FILE and extract.clean(entry.name) == "manifest":
-                what = f"the manifest of image {image_id}"
-                return parse_json(reader.content(_MAX_MANIFEST, what), what)
+        found = _manifest_document(stream.stored_chunks(path, Allowance.configured(paths)), what)
+        if found is not None:
+            return parse_json(found, what)
     except FileNotFoundError:
         raise NotFound(
             f"the archive of image {image_id} is not in the store", "fetch the image again"
@@ -106,6 +104,21 @@ def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
             f"the stored archive of image {image_id} is damaged: {err}", "fetch the image again"
         ) from err
     raise Corrupt(f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again")
+
+
+def manifest_in(paths: Paths, path: str) -> ImageManifest | None:
+    """The manifest of an ACI in a file, which is read no further than that; None for none. Raises OSError, Corrupt."""
+    chunks = stream.metered(stream.file_chunks(path), Allowance.configured(paths))
+    found = _manifest_document(chunks, f"the manifest of {path}")
+    return None if found is None else _manifest(found, path)
+
+
+def _manifest_document(chunks: Iterator[bytes], what: str) -> bytes | None:
+    reader = tar.TarReader(chunks)
+    for entry in reader:
+        if entry.kind == tar.FILE and extract.clean(entry.name) == "manifest":
+            return reader.content(_MAX_MANIFEST, what)
+    return None
 
 
 def restore_layer(paths: Paths, image_id: ImageID) -> None:

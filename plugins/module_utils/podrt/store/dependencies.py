@@ -10,14 +10,17 @@ from __future__ import annotations
 from ..appc.names import ImageID
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..value import Value
-from .index import View
+from .index import StoredImage, View, list_images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.image import Dependency
+    from collections.abc import Collection
+
+    from ..appc.image import Dependency, ImageManifest
     from ..appc.names import ImageHash
     from ..host.paths import Paths
-    from .index import StoredImage
+
+_MOST_NAMED = 5
 
 
 class Placed(Value):
@@ -55,6 +58,12 @@ def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
     return walk.stack
 
 
+def check(paths: Paths, manifest: ImageManifest) -> None:
+    """Raise what flatten would for an image that is not in the store yet."""
+    unknown = ImageID.of_digest("0" * 64)
+    flatten(paths, StoredImage(unknown, manifest, 0.0, 0.0, latest=False, size=0, layers=()))
+
+
 def walk_missing(paths: Paths, image: StoredImage) -> tuple[Missing, ...]:
     """The dependencies, of an image and of what it lies upon, that the store cannot satisfy.
 
@@ -66,6 +75,28 @@ def walk_missing(paths: Paths, image: StoredImage) -> tuple[Missing, ...]:
 def present(view: View, image: StoredImage) -> tuple[StoredImage, ...]:
     """An image and what it lies upon, as far as that is in the store."""
     return tuple(placed.image for placed in _walk(view, image).stack)
+
+
+def dependents(paths: Paths, image_ids: Collection[ImageID]) -> tuple[StoredImage, ...]:
+    """The other images of the store that lie upon one of these, directly or not."""
+    view = View(paths)
+    return tuple(
+        image
+        for image in list_images(paths)
+        if image.manifest.dependencies
+        and image.id not in image_ids
+        and any(below.id in image_ids for below in present(view, image))
+    )
+
+
+def warning_of_removal(paths: Paths, image_ids: Collection[ImageID]) -> str:
+    """What people should hear when these images are removed; empty for nothing."""
+    found = dependents(paths, image_ids)
+    if not found:
+        return ""
+    names = [f"{image.manifest.full_name} ({image.id})" for image in found[:_MOST_NAMED]]
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"other images depend on what is removed, and need it for new pods: {', '.join(names)}{more}"
 
 
 def _find(view: View, image: StoredImage, dependency: Dependency) -> StoredImage | Missing:

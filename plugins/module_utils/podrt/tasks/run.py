@@ -165,7 +165,12 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
         outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)
-        return {**outcome_result(outcome), "image": None}
+        warnings = [
+            change.warning
+            for change in outcome.changes
+            if isinstance(change, images.RemoveImage) and change.warning
+        ]
+        return {**outcome_result(outcome), "warnings": warnings, "image": None}
     wanted = images.ensure_image(host, reference, policy, names=True)
     outcome, _left = converge(host, wanted, apply=not check)
     with keeping(outcome.to_json(), f'cannot look at image "{reference}"'):

@@ -110,6 +110,7 @@ def _image_json(image: StoredImage) -> dict[str, object]:
 
 def image_rm(call: Call) -> int:
     """Remove images from the store. Pods that were prepared from them keep working."""
+    from ...store.dependencies import warning_of_removal
     from ...store.gc import remove_image
 
     if not call.words.arguments:
@@ -120,6 +121,9 @@ def image_rm(call: Call) -> int:
             found[_find_id(call, text)] = None
         except PodError as err:
             call.complain(err)
+    warning = warning_of_removal(call.host.paths, found) if found else ""
+    if warning:
+        call.say(f"warning: {warning}")
     for image_id in found:
         remove_image(call.host.paths, image_id)
         call.tell(f'successfully removed aci for image: "{image_id}"')

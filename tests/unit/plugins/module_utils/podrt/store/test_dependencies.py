@@ -207,3 +207,17 @@ def test_a_dependency_that_is_named_twice_is_stacked_where_it_is_topmost(paths):
     put(paths, 3)
     top = put(paths, 1, 2, 3, 2)
     assert [placed.image.id for placed in dependencies.flatten(paths, top)] == [_id(1), _id(2), _id(3)]
+
+
+@pytest.mark.finding("a4-F8")
+def test_who_depends_on_an_image_is_known_when_it_is_removed(paths):
+    for number, below in ((3, ()), (2, (3,)), (1, (2,)), (9, ())):
+        put(paths, number, *below)
+    found = dependencies.dependents(paths, (_id(3),))
+    assert {image.id for image in found} == {_id(1), _id(2)}
+    assert dependencies.dependents(paths, (_id(3), _id(2), _id(1))) == ()
+    assert dependencies.warning_of_removal(paths, (_id(2),)).endswith(f": i1 ({_id(1)})")
+    assert dependencies.warning_of_removal(paths, (_id(9), _id(1))) == ""
+    for number in range(20, 30):
+        put(paths, number, 9)
+    assert dependencies.warning_of_removal(paths, (_id(9),)).endswith(" and 5 more")
