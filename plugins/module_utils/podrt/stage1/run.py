@@ -15,8 +15,8 @@ from ..host.execution import pass_on
 from ..pod.runspec import START_SECONDS
 from .farewell import give_back
 from .start import STOPS, Request, start
-from .telling import warn
 from .teardown import remove_groups, take_down
+from .telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ class VolumesStep(Step):
         return "empty volumes"
 
     def apply(self, root: int) -> None:
-        """Make them, the last first: where several are at one directory, the app sees that one. Raises OSError, Corrupt."""
+        """Make them, the last first: of several at one directory, the app sees that one. Raises OSError, Corrupt."""
         filling = Filling(self.app, root)
         for volume in reversed(self.volumes):
             try:

@@ -64,9 +64,10 @@ def _with_parents(paths: Iterable[str]) -> set[str]:
     """Directories, and those above them: a new layer lies over them too."""
     found: set[str] = set()
     for path in paths:
-        while path not in found:
-            found.add(path)
-            path = path.rpartition("/")[0]
+        above = path
+        while above not in found:
+            found.add(above)
+            above = above.rpartition("/")[0]
     return found
 
 

@@ -172,11 +172,11 @@ def test_links_of_all_lookups_count_together_and_short_ones_are_followed_on(tmp_
     (tmp_path / "far").symlink_to("/" + "./" * 2000)
     (tmp_path / "near").symlink_to("/")
     root = LayeredRoot([str(tmp_path)])
-    looked = 0
+    for _time in range(60):
+        root.look("/far")
     with pytest.raises(OSError, match="the symbolic links on the way are too long"):
-        for looked in range(1000):
+        for _time in range(10):
             root.look("/far")
-    assert 60 <= looked < 70
     plain = LayeredRoot([str(tmp_path)])
     for _time in range(1000):
         plain.look("/near")
