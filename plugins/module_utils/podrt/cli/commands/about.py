@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..call import Call
 
 # That of galaxy.yml; a test holds them together.
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
 def version(call: Call) -> int:
