@@ -298,7 +298,7 @@ except PodError as err:
 """
 
 
-@pytest.mark.finding("attack-F12")
+@pytest.mark.finding("attack-F12", "http-F1")
 @pytest.mark.parametrize("how", ["redirect", "token", "login"])
 @pytest.mark.parametrize(
     "where", ["http://127.0.0.1", "http://localhost", "http://169.254.1.1:81", "http://2130706433"]
