@@ -31,12 +31,18 @@ _PACKAGE = "supervisor"
 _HEAD = 4
 # In the order in which they need each other.
 _MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "starter", "handlers", "pod")
-# Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What
-# imports from files goes first, and the modules have its memory, each loaded by itself.
+# What the interpreter has brought along and the supervisor does without: what imports from files, and what codecs are
+# looked up by that are written in C. A traceback is shown all the same, without lines of source.
+_NEEDLESS = (
+    *("_frozen_importlib_external", "zipimport", "encodings.aliases"),
+    *("encodings.utf_8", "encodings", "codecs", "io", "abc"),
+)
+# Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What is
+# needless goes first, and the modules have its memory, each loaded by itself.
 _SUPERVISE = f"""import _signal, marshal, posix, select, sys, time
 for found in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
     found.clear()
-for name in ('_frozen_importlib_external', 'zipimport', 'encodings.aliases'):
+for name in {_NEEDLESS}:
     if name in sys.modules:
         sys.modules.pop(name).__dict__.clear()
 module = sys.modules['__future__'] = type(sys)('__future__')

@@ -507,7 +507,7 @@ def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
 
 @pytest.mark.slow
 def test_each_of_ten_takes_as_little_memory_as_the_design_says(tmp_path: pathlib.Path) -> None:
-    """3.0 MB, of which 2.8 are its own, and a part of what they share. `make bench` has one that is alone."""
+    """3.0 MB, of which 2.7 are its own, and a part of what they share. `make bench` has one that is alone."""
     with contextlib.ExitStack() as stack:
         labs = [stack.enter_context(a_lab(tmp_path / str(number))) for number in range(10)]
         for one in labs:
