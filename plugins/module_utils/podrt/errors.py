@@ -51,6 +51,12 @@ def few(sentences: Sequence[str], most: int = 10) -> list[str]:
     return [*sentences[:most], f"and {rest} more of this kind"] if rest > 0 else list(sentences)
 
 
+def some_of(texts: Sequence[str], most: int) -> str:
+    """The first of some texts in a row, and how many there are beside them."""
+    rest = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def shortened(text: str) -> str:
     """A text as a message may hold it: what something else wrote can have megabytes."""
     if len(text) <= _LONGEST_MESSAGE:

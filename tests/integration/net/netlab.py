@@ -280,7 +280,7 @@ def checksum(data: bytes) -> bytes:
 
 
 def datagram(macs: bytes, source: str, target: str, port: int, payload: bytes = b"attack") -> bytes:
-    """A frame with UDP from any source address. macs: of whom it is for, and of whom it is from."""
+    """A frame with UDP from any source address. macs: destination and source."""
     ends = [socket.inet_pton(family_of(address), address) for address in (source, target)]
     size = 8 + len(payload)
     if ":" in target:

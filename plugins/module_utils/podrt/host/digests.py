@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from hashlib import sha256, sha512
 else:
     try:
-        if sys.version_info >= (
-            3,
-            12,
-        ):  # to look for a module that is not there takes longer than to load one
+        # To look for a module that is not there takes longer than to load one.
+        if sys.version_info >= (3, 12):
             from _sha2 import sha256, sha512
         else:
             from _sha256 import sha256

@@ -48,11 +48,7 @@ class Oddities:
         """Entrypoint and Cmd. An entrypoint of one empty word is none. When one is odd neither is taken."""
         try:
             entrypoint, cmd = _words(config, "Entrypoint"), _words(config, "Cmd")
-        except InvalidSpec as err:
-            self._leave_out("the command", err)
-            return (), ()
-        entrypoint = () if entrypoint == ("",) else entrypoint
-        try:
+            entrypoint = () if entrypoint == ("",) else entrypoint
             check_command((*entrypoint, *cmd), "exec")
         except InvalidSpec as err:
             self._leave_out("the command", err)

@@ -8,6 +8,7 @@ Decisions alone; image.transport asks. Source: RFC 9110 sections 8.8.2.2, 13.1.5
 from __future__ import annotations
 
 from ..errors import Unreachable
+from ..host.reading import decimal
 from .answer import SERVERS_FAULT, TOO_MANY, bad_status
 from .reference import shown
 
@@ -153,4 +154,4 @@ def _content_range(answer: Answer) -> tuple[int | None, int | None]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if 0 < len(text) <= _LONGEST_NUMBER and not text.strip("0123456789") else None
+    return decimal(text) if len(text) <= _LONGEST_NUMBER else None

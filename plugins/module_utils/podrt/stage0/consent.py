@@ -19,6 +19,7 @@ from ..appc.isolators import (
     Seccomp,
     Sysctl,
 )
+from ..errors import some_of
 from ..host.policy import ACCEPT, REFUSE
 from ..pod.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
 from ..pod.limits import PIDS_OF_APP
@@ -63,10 +64,7 @@ class Beyond(Value):
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        rest = len(self.names) - _SHOWN
-        return (
-            f"{self.isolator}: " + ", ".join(self.names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
-        )
+        return f"{self.isolator}: {some_of(self.names, _SHOWN)}"
 
 
 class Request(Value):

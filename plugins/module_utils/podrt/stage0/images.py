@@ -105,8 +105,8 @@ def ensure_image(
 ) -> Plan[StoredImage | None]:
     """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet.
 
-    names: its name is to mean it, as after a fetch, also where it was there already. Who only runs an image changes
-    for nobody what a name means.
+    names: its name is to mean it, as after a fetch, also where it was there already. To run an image
+    leaves the meaning of its name alone.
     """
     stored = fetch.lookup(host, reference, policy)
     if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
@@ -121,7 +121,7 @@ def ensure_image(
             return stored
         stored = None
     subject, old = f'image "{reference}"', stored or _readable(host, reference)
-    is_damaged = old is not None and not fetch.is_whole(host, old)
+    is_damaged = stored is None and old is not None and not fetch.is_whole(host, old)
     if old and not is_damaged and isinstance(reference, LocalFile) and fetch.holds(host, reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
         yield FetchImage(subject, (), reference, policy)

@@ -123,9 +123,9 @@ def _stop(host: Host, pod: Pod) -> None:
     except PodError:
         if pod.state() is PodState.RUNNING:
             raise  # else it has ended, as it was to, whatever was wrong with the way
-    if not _ended(host, pod, outline.stop_timeout + _KILL_SECONDS):
+    if not wait(host, pod, outline.stop_timeout + _KILL_SECONDS):
         call(host, pod, "stop", "--force", pod.uuid)
-        if not _ended(host, pod, _KILL_SECONDS):
+        if not wait(host, pod, _KILL_SECONDS):
             raise HostFailure(
                 f'cannot stop pod "{pod.uuid}": it does not end even when killed', uuid=pod.uuid
             )
@@ -133,7 +133,13 @@ def _stop(host: Host, pod: Pod) -> None:
 
 def wait(host: Host, pod: Pod, timeout: float | None) -> bool:
     """Wait until a pod has ended; whether it did within timeout seconds. None waits for ever."""
-    return _ended(host, pod, timeout)
+    clock = host.clock
+    end = None if timeout is None else clock.monotonic() + timeout
+    while pod.state() is PodState.RUNNING:
+        if end is not None and clock.monotonic() > end:
+            return False
+        clock.sleep(_POLL_SECONDS)
+    return True
 
 
 def _has_run(pod: Pod) -> bool:
@@ -160,16 +166,6 @@ def _unit_pid(host: Host, name: str) -> int | None:
         return read_number(f"{host.paths.pid_files}/{name}.pid")
     except (OSError, Corrupt):
         return None
-
-
-def _ended(host: Host, pod: Pod, timeout: float | None) -> bool:
-    clock = host.clock
-    end = None if timeout is None else clock.monotonic() + timeout
-    while pod.state() is PodState.RUNNING:
-        if end is not None and clock.monotonic() > end:
-            return False
-        clock.sleep(_POLL_SECONDS)
-    return True
 
 
 def write_pid_file(host: Host, name: str, pid: int) -> None:

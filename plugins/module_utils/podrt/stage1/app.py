@@ -44,7 +44,6 @@ _UMASK = 0o022
 _SETUP_FAILED = 254
 _STDIO = (0, 1, 2)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-_CAP_SYS_ADMIN = 1 << 21
 # The C library keeps these two for its threads; whoever started us may still have had them ignored.
 _RESERVED_SIGNALS = (32, 33)
 

@@ -7,14 +7,10 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import Corrupt, printable
+from ..errors import Corrupt, printable, some_of
 from ..host import syscalls
 from . import roots
 from .telling import warn
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _COPY_BYTES = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -54,10 +50,12 @@ class Filling:
         try:
             found = os.fstat(source)
             if (found.st_dev, found.st_ino) in self._sources:
-                self._empty.append(path)
+                self._empty.append(printable(path))
                 return
             self._sources.add((found.st_dev, found.st_ino))
-            self._devices += [f"{path}{place}" for place in _Copy(source, target, self._taken).run()]
+            self._devices += [
+                printable(f"{path}{place}") for place in _Copy(source, target, self._taken).run()
+            ]
         finally:
             os.close(source)
 
@@ -66,12 +64,12 @@ class Filling:
         if self._empty:
             warn(
                 f"volumes of app {self._app} stay empty, since another is at the same directory of the image: "
-                f"{_some_of(self._empty)}"
+                f"{some_of(self._empty, _SHOWN)}"
             )
         if self._devices:
             warn(
                 f"device nodes of the image are left out of the volumes of app {self._app}: "
-                f"{_some_of(self._devices)}"
+                f"{some_of(self._devices, _SHOWN)}"
             )
 
 
@@ -175,8 +173,3 @@ def _copy_owner(path: str, found: os.stat_result) -> None:
     os.chown(path, found.st_uid, found.st_gid)
     os.chmod(path, stat.S_IMODE(found.st_mode))
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-
-
-def _some_of(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(printable(path) for path in paths[:_SHOWN]) + more

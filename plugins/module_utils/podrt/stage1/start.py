@@ -63,7 +63,6 @@ _MKNOD = 1 << NAMES.index("CAP_MKNOD")
 # How much of a start's time its apps have to come up, in percent. They are told to end then, which takes time as well.
 _OF_THE_APPS = 90
 _CHUNK = 4096
-_LONGEST_STATUS = 255
 
 
 class Request(Value):
@@ -428,7 +427,7 @@ def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
         raise sync.not_understood("the pod has no such app")
     err = not_started(str(name), number, str(reason), str(field))
     err.hint = err.hint or "podctl logs tells what it said"
-    if 0 <= int(status) <= _LONGEST_STATUS:
+    if 0 <= int(status) <= sync.HIGHEST_STATUS:
         err.facts["exit_code"] = int(status)
         err.exit_code = int(status) or err.exit_code
     return err

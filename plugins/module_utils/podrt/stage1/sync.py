@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # From PID 1 to the child of an app in place of the leave to start: look whether you could.
 REHEARSE = b"r"
 
-_LONGEST_STATUS = 255
+HIGHEST_STATUS = 255
 
 
 def channel() -> tuple[int, int]:
@@ -73,6 +73,6 @@ def error_of(message: Message) -> PodError:
     err.facts.update((str(name), value) for name, value in zip(words[::2], words[1::2]))
     if isinstance(err, InvalidSpec):
         err.where = str(err.facts.get("where", ""))
-    if exit_code != err.exit_code and 0 < int(exit_code) <= _LONGEST_STATUS:
+    if exit_code != err.exit_code and 0 < int(exit_code) <= HIGHEST_STATUS:
         err.exit_code = int(exit_code)
     return err

@@ -25,7 +25,7 @@ class MissingSource(HostFailure):
     exit_code = 1
 
 
-class EmptyVolume(Value):
+class NewVolume(Value):
     """An empty volume with exactly its mode and owner.
 
     prefill: the path of the app whose directory is copied into it, with mode and owner; "" leaves it empty.
@@ -56,7 +56,7 @@ class VolumesStep(Step):
     """All empty volumes of an app, in the order of their mounts: what they take from its image counts together."""
 
     app: str
-    volumes: tuple[EmptyVolume, ...]
+    volumes: tuple[NewVolume, ...]
 
     def __str__(self) -> str:
         return "empty volumes"
@@ -76,7 +76,7 @@ def volume_steps(
     pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
 ) -> tuple[Step, ...]:
     """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
-    empty: list[EmptyVolume] = []
+    empty: list[NewVolume] = []
     binds: list[Step] = []
     filling = frozenset(prefill)
     for mount in sorted(manifest.mounted(app), key=lambda mount: app_path(mount.path).count("/")):
@@ -89,7 +89,7 @@ def volume_steps(
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
-        empty.append(EmptyVolume(source, volume.mode, volume.uid, volume.gid, filled))
+        empty.append(NewVolume(source, volume.mode, volume.uid, volume.gid, filled))
         binds.append(BindStep(source, mount.path, mount.read_only))
     return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *binds)
 

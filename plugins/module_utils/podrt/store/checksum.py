@@ -42,16 +42,7 @@ class _Contents:
 
 def same_files(one: str, other: str) -> bool:
     """Whether two directories hold the same but for the times of directories, which an archive may not tell."""
-    found = []
-    for root in (one, other):
-        digest, fd = hashlib.sha512(), os.open(root, _DIRECTORY)
-        try:
-            digest.update(_line("", os.fstat(fd), _xattrs(fd), b"", timed=False))
-            _walk(fd, "", {}, _Contents(), digest, dir_times=False)
-        finally:
-            os.close(fd)
-        found.append(digest.digest())
-    return found[0] == found[1]
+    return _of_walk(one, {}, dir_times=False) == _of_walk(other, {}, dir_times=False)
 
 
 def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
@@ -60,11 +51,15 @@ def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
     digests: sha256 of the content of files without extended attributes, by path relative to the root, where they
     are known; other files are read, once however many names they have. Raises OSError.
     """
+    return _of_walk(root, digests or {}, dir_times=True)
+
+
+def _of_walk(root: str, digests: Mapping[str, bytes], *, dir_times: bool) -> str:
     found = hashlib.sha512()
     fd = os.open(root, _DIRECTORY)
     try:
-        found.update(_line("", os.fstat(fd), _xattrs(fd), b""))
-        _walk(fd, "", digests or {}, _Contents(), found)
+        found.update(_line("", os.fstat(fd), _xattrs(fd), b"", timed=dir_times))
+        _walk(fd, "", digests, _Contents(), found, dir_times=dir_times)
     finally:
         os.close(fd)
     return found.hexdigest()
@@ -77,7 +72,7 @@ def _walk(
     contents: _Contents,
     found: hashlib._Hash,
     *,
-    dir_times: bool = True,
+    dir_times: bool,
 ) -> None:
     for name in sorted(os.listdir(fd)):
         info = os.stat(name, dir_fd=fd, follow_symlinks=False)

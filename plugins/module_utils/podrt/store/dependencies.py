@@ -8,7 +8,7 @@ Source: rkt acirenderer, behaviours B51.
 from __future__ import annotations
 
 from ..appc.names import ImageID
-from ..errors import Corrupt, InvalidSpec, NotFound
+from ..errors import Corrupt, InvalidSpec, NotFound, some_of
 from ..value import Value
 from .index import StoredImage, View, list_images
 
@@ -94,9 +94,8 @@ def warning_of_removal(paths: Paths, image_ids: Collection[ImageID]) -> str:
     found = dependents(paths, image_ids)
     if not found:
         return ""
-    names = [f"{image.manifest.full_name} ({image.id})" for image in found[:_MOST_NAMED]]
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    return f"other images depend on what is removed, and need it for new pods: {', '.join(names)}{more}"
+    names = [f"{image.manifest.full_name} ({image.id})" for image in found]
+    return f"other images depend on what is removed, and need it for new pods: {some_of(names, _MOST_NAMED)}"
 
 
 def _find(view: View, image: StoredImage, dependency: Dependency) -> StoredImage | Missing:

@@ -143,7 +143,7 @@ def _size(paths: Paths, kind: str, name: str) -> int:
 
 
 def _is_layer(paths: Paths, name: str) -> bool:
-    """Whether it is a directory: nothing else in the place of one is of use, whoever counts on it."""
+    """Whether it is a directory: anything else in its place is of no use, though an image may refer to it."""
     return files.is_real_dir(layers.place_of(paths, name))
 
 

@@ -57,7 +57,7 @@ def layer_root(layer_id: str) -> str:
 
 
 def find_layer(paths: Paths, layer_id: str) -> Layer | None:
-    """A layer that is in place, or None: what is damaged is not there, so that who has its bytes makes it again.
+    """A layer that is in place, or None: what is damaged counts as absent, so that it is made again from its bytes.
 
     Raises Corrupt when another one has its name.
     """
@@ -184,11 +184,16 @@ def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id:
     return layer
 
 
+def remove_rendered(place: str) -> None:
+    """Remove a layer or a tree, or what is in its place: the record first, so that half of one is none."""
+    if files.is_real_dir(place):
+        files.remove_tree(f"{place}/rendered")
+    files.remove_tree(place)
+
+
 def remove_layer(paths: Paths, name: str) -> None:
-    """Remove a layer by the name of its directory: the record first, so that half a layer is none."""
-    if files.is_real_dir(place_of(paths, name)):
-        files.remove_tree(f"{place_of(paths, name)}/rendered")
-    files.remove_tree(place_of(paths, name))
+    """Remove a layer by the name of its directory."""
+    remove_rendered(place_of(paths, name))
 
 
 def verify_layer(paths: Paths, layer_id: str) -> bool:

@@ -183,9 +183,7 @@ def verify(paths: Paths, tree: TreeID) -> bool:
 def remove_tree(paths: Paths, tree: TreeID) -> None:
     """Remove a tree, but not the layers that it shares with others."""
     with _lock(paths, tree):
-        if files.is_real_dir(paths.tree(tree)):
-            files.remove_tree(f"{paths.tree(tree)}/rendered")
-        files.remove_tree(paths.tree(tree))
+        layers.remove_rendered(paths.tree(tree))
 
 
 def list_trees(paths: Paths) -> tuple[TreeID, ...]:

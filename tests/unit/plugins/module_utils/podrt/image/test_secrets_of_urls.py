@@ -40,7 +40,7 @@ def ask(url: str) -> Unreachable:
         f"gopher://user:{SECRET}@host",
         f"http://user:{SECRET}@127.0.0.1:1",
     ],
-    ids=["no port", "no address", "no host", "no scheme", "a blank", "another scheme", "nobody there"],
+    ids=["no port", "no address", "no host", "no scheme", "a blank", "another scheme", "refused"],
 )
 def test_a_proxy_that_is_wrong_is_an_error_without_its_password(
     monkeypatch: pytest.MonkeyPatch, proxy: str

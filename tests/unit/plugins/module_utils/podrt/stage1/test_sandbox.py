@@ -40,7 +40,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.sandb
     sandbox_plan,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.volumes import (
-    EmptyVolume,
+    NewVolume,
     VolumesStep,
 )
 
@@ -190,7 +190,7 @@ def test_volumes_come_after_what_is_built_in_and_parents_first() -> None:
     mounts = [{"volume": "deep", "path": "/a/b"}, {"volume": "top", "path": "a"}]
     steps = only(manifest({"mounts": mounts}, volumes=volumes), given=INPUT.replace(prefill=("top",))).steps
     assert steps[-3:] == (
-        VolumesStep(INPUT.name, (EmptyVolume(POD.volume("top"), 0o700, 1, 2, "a"),)),
+        VolumesStep(INPUT.name, (NewVolume(POD.volume("top"), 0o700, 1, 2, "a"),)),
         BindStep(POD.volume("top"), "a"),
         BindStep("/srv/deep", "/a/b"),
     )
