@@ -10,6 +10,7 @@ from .fields import Fields
 from .names import ACName
 
 PROTOCOLS = ("tcp", "udp")
+_NUMBERS = range(1, 65536)
 
 
 class Port(Value):
@@ -23,22 +24,18 @@ class Port(Value):
 
     def check(self) -> None:
         """Protocol known, numbers in range."""
-        where = f"ports[{self.name}]"
         if self.protocol not in PROTOCOLS:
-            raise InvalidSpec(
-                f'unknown protocol "{self.protocol}"', "use tcp or udp", where=where + ".protocol"
-            )
-        if not 1 <= self.port <= 65535:
-            raise InvalidSpec(f"{self.port} is not a port number", "use 1 to 65535", where=where + ".port")
-        if self.count < 1 or self.port + self.count > 65536:
-            raise InvalidSpec(f"{self.count} ports from {self.port} are out of range", where=where + ".count")
+            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="protocol")
+        _check_number(self.port, "port")
+        if self.count < 1 or self.port + self.count > _NUMBERS[-1] + 1:
+            raise InvalidSpec(f"{self.count} ports from {self.port} are out of range", where="count")
 
     @classmethod
-    def from_json(cls, value: object, where: str) -> Port:
+    def of(cls, fields: Fields) -> Port:
         """Read an appc port. Raises InvalidSpec with the place."""
-        fields = Fields(value, where)
-        return cls(
-            ACName(fields.text("name"), fields.where_of("name")),
+        return fields.made(
+            cls,
+            _name_of(fields),
             fields.text("protocol"),
             fields.integer("port"),
             # appc's own writer says 0 for one, and appc's reader takes it so. Source: appc schema/types/port.go.
@@ -66,20 +63,14 @@ class ExposedPort(Value):
 
     def check(self) -> None:
         """The number must be a port's, the address an address."""
-        where = f"ports[{self.name}]"
-        if not 1 <= self.host_port <= 65535:
-            raise InvalidSpec(
-                f"{self.host_port} is not a port number", "use 1 to 65535", where=where + ".host_port"
-            )
-        if self.host_ip is not None and not is_address(self.host_ip):
-            raise InvalidSpec(f'"{self.host_ip}" is not an IP address', where=where + ".host_ip")
+        _check_number(self.host_port, "hostPort")
+        if self.host_ip is not None:
+            check_address(self.host_ip, "hostIP")
 
     @classmethod
-    def from_json(cls, value: object, where: str) -> ExposedPort:
+    def of(cls, fields: Fields) -> ExposedPort:
         """Read an appc exposed port. Raises InvalidSpec with the place."""
-        fields = Fields(value, where)
-        name = ACName(fields.text("name"), fields.where_of("name"))
-        return cls(name, fields.integer("hostPort"), fields.optional_text("hostIP"))
+        return fields.made(cls, _name_of(fields), fields.integer("hostPort"), fields.optional_text("hostIP"))
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
@@ -89,14 +80,38 @@ class ExposedPort(Value):
         return found
 
 
-def is_address(text: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address."""
+def _name_of(fields: Fields) -> ACName:
+    name, where = fields.text("name"), fields.where_of("name")
+    try:
+        return ACName(name, where)
+    except InvalidSpec as err:
+        words = f'"{name}" is not a valid port name'
+        raise InvalidSpec(err.reason, err.hint, where=where, on_argv=words) from err
+
+
+def _check_number(number: int, where: str) -> None:
+    if number not in _NUMBERS:
+        raise InvalidSpec(
+            f"{number} is not a port number",
+            "use 1 to 65535",
+            where=where,
+            on_argv=f'"{number}" is not a valid port number',
+        )
+
+
+def check_address(text: str, where: str, on_argv: str = "") -> None:
+    """Raise InvalidSpec unless this is an IPv4 or IPv6 address. on_argv: what a command line says, but for the text."""
     import _socket
 
     for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
             _socket.inet_pton(family, text)
-        except OSError:
+        except (OSError, ValueError):
             continue
-        return True
-    return False
+        return
+    raise InvalidSpec(
+        f'"{text}" is not an IP address',
+        "write it as 10.0.0.1 or fd00::1",
+        where=where,
+        on_argv=on_argv and f"{on_argv}: {text}",
+    )

@@ -13,8 +13,8 @@ import hashlib
 import json
 
 from ..appc.isolators import Seccomp
+from ..appc.volumes import NamedVolume
 from ..value import Value
-from .spec import NamedVolume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from ..appc.app import App
     from ..appc.isolators import Isolator
     from ..appc.pod import PodManifest, RuntimeApp
+    from ..appc.volumes import Mount
     from ..pod.runspec import Dns, RunSpec
-    from .spec import AppSpec, PodSpec, SpecMount
+    from .spec import AppSpec, PodSpec
 
     Documents = tuple[PodManifest, RunSpec]
     Node = Union[str, None, "Command", "Members", "Records"]
@@ -175,7 +176,7 @@ def _mounts(app: RuntimeApp, spec: PodSpec, place: str, said: AppSpec | None) ->
     )
 
 
-def _places_of_mounts(app: RuntimeApp, mounts: tuple[SpecMount, ...], within: str) -> dict[str, str]:
+def _places_of_mounts(app: RuntimeApp, mounts: tuple[Mount, ...], within: str) -> dict[str, str]:
     """By the path of a mount; a description may name the mount point of an image instead."""
     points = {str(point.name): point.path for point in app.app.mount_points} if app.app else {}
     return {points.get(mount.path, mount.path): f"{within}[{at}]" for at, mount in enumerate(mounts)}

@@ -13,11 +13,12 @@ from ..appc.isolators import Seccomp, Uninterpreted, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
-from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path, why_unmountable
+from ..appc.volumes import EmptyVolume, HostVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
-from .spec import AppSpec, NamedVolume, PodSpec
+from .options.app import APP
+from .spec import AppSpec, PodSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from ..appc.image import ImageManifest
     from ..appc.isolators import Isolator
     from ..appc.names import ImageID
-    from ..appc.volumes import Volume
+    from ..appc.volumes import AnyVolume, Volume
     from ..pod.runspec import RunSpec
     from .consent import Request
-    from .spec import Pairs, SpecMount, SpecVolume
+    from .spec import Pairs
 
 _SHOWN = 100
 MUTABLE = "coreos.com/rkt/stage1/mutable"
+# Members of an app that take the place of the image's.
+_OVERRIDING = tuple(row.member for row in APP if row.overrides)
 
 
 class UndescribedApp(InvalidSpec):
@@ -163,7 +166,7 @@ def _with_isolators(image: SourceImage, isolators: tuple[Isolator, ...]) -> Sour
     return image.replace(manifest=image.manifest.replace(app=app and app.replace(isolators=isolators)))
 
 
-def _resolved(volume: SpecVolume, volume_source: Callable[[str], str]) -> Volume:
+def _resolved(volume: AnyVolume, volume_source: Callable[[str], str]) -> Volume:
     if isinstance(volume, NamedVolume):
         return HostVolume(volume.name, volume_source(volume.volume), volume.read_only, False)
     return volume
@@ -203,25 +206,18 @@ def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str, image_n
             "say what to run",
             where=f"{where}.exec",
         )
-    gids = base.supplementary_gids if app_spec.supplementary_gids is None else app_spec.supplementary_gids
+    said = {member: getattr(app_spec, member) for member in _OVERRIDING}
+    merged = {
+        "exec": exec_vector,
+        "environment": _environment(spec, app_spec, base),
+        "isolators": _isolators(base.isolators, app_spec.isolators),
+    }
+    changes = {member: value for member, value in said.items() if value != getattr(AppSpec, member)}
     try:
-        return base.replace(
-            exec=exec_vector,
-            working_directory=app_spec.working_directory or base.working_directory,
-            user=app_spec.user or base.user,
-            group=app_spec.group or base.group,
-            supplementary_gids=gids,
-            environment=_environment(spec, app_spec, base),
-            isolators=_isolators(base.isolators, app_spec.isolators),
-            ports=app_spec.ports or base.ports,
-            event_handlers=app_spec.event_handlers or base.event_handlers,
-            user_annotations=base.user_annotations
-            if app_spec.user_annotations is None
-            else app_spec.user_annotations,
-            user_labels=base.user_labels if app_spec.user_labels is None else app_spec.user_labels,
-        )
+        return base.replace(**{**changes, **merged})
     except InvalidSpec as err:
-        raise InvalidSpec(err.reason, err.hint, where=f"{where}.{err.where}") from err
+        options = {row.document: row.name for row in APP}
+        raise err.at(f"{where}.{options.get(f'app.{err.where}', err.where)}") from err
 
 
 def _environment(spec: PodSpec, app_spec: AppSpec, base: App) -> Pairs:
@@ -258,7 +254,7 @@ def _explicit(spec: PodSpec) -> dict[ACName, str]:
 
 
 def _explicit_mounts(
-    app: RuntimeApp, index: int, wanted: tuple[tuple[SpecMount, ...], tuple[SpecMount, ...]]
+    app: RuntimeApp, index: int, wanted: tuple[tuple[Mount, ...], tuple[Mount, ...]]
 ) -> dict[str, Mount]:
     """The explicit mounts of an app by the one spelling of their path. Raises InvalidSpec.
 

@@ -15,7 +15,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module impor
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.shapes import Misshapen, check_shapes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import pod_spec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 from ansible_collections.stagecraft.pods.plugins.modules import (
     pod_gc,
     pod_image,

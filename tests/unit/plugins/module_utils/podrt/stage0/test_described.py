@@ -27,7 +27,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
     SourceImage,
     build_manifest,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import pod_spec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 
 KEY = b"k" * 32
 BASE = App(

@@ -37,8 +37,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
     SourceImage,
     build_manifest,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import (
+    conduct,
+    pod_spec,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import min_uptime, pod_spec
 
 LONE = "\ud800"
 
@@ -366,12 +369,12 @@ def test_any_options_are_a_spec_that_survives_or_an_error_with_a_sentence(found:
     + [({"update": {"min_uptime": value}}, float(value)) for value in (0, 0.5, 30, 3600)],
 )
 def test_how_long_a_new_pod_must_stay_up(given: dict[str, Any], seconds: float) -> None:
-    assert min_uptime(Fields(options(**given), "")) == seconds
+    assert conduct(Fields(options(**given), "")).min_uptime == seconds
     assert spec_of(**given) == spec_of()
 
 
 @pytest.mark.parametrize("value", [-1, 3601, float("nan"), float("inf"), "2", True, [2]])
 def test_how_long_a_new_pod_cannot_have_to_stay_up(value: object) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        min_uptime(Fields(options(update={"min_uptime": value}), ""))
+        conduct(Fields(options(update={"min_uptime": value}), ""))
     assert caught.value.where == "update.min_uptime"
