@@ -52,6 +52,7 @@ def isolator(
         "isolators[]",
         f"{within}.isolators.{of}",
         parsers.isolator(*of.partition(".")[::2], check),
+        "as_set" if kind is WORDS else "",
         overrides=within == "app",
         flag=flag if isinstance(flag, AsFlag) else None,
         no_flag="" if isinstance(flag, AsFlag) else flag,
@@ -60,7 +61,7 @@ def isolator(
 
 MOUNT = (
     Option("volume", TEXT, required=True, flag=AsFlag("volume")),
-    Option("target", PATH, document="path", required=True, flag=AsFlag("target")),
+    Option("target", PATH, "path", "path", required=True, flag=AsFlag("target")),
 )
 # Of the pod and of an app.
 MOUNTS = Option(
@@ -69,6 +70,7 @@ MOUNTS = Option(
     "mounts",
     "mounts",
     Mount.of,
+    key=("target",),
     default=(),
     flag=AsFlag(
         "mount",
@@ -119,10 +121,11 @@ APP = (
         "exec",
         "app.exec",
         parsers.program,
+        "first",
         overrides=True,
         flag=AsFlag("exec", "PATH", "run this instead of what the image says", once=True),
     ),
-    Option("args", ARGUMENTS, "args", "app.exec", default=(), no_flag="they stand behind --"),
+    Option("args", ARGUMENTS, "args", "app.exec", back="rest", default=(), no_flag="they stand behind --"),
     Option(
         "working_dir",
         TEXT,
@@ -154,6 +157,7 @@ APP = (
         "supplementary_gids",
         "app.supplementaryGIDs",
         parsers.gids,
+        "as_set",
         overrides=True,
         flag=AsFlag("supplementary-gids", "GID,...", "further groups, by number"),
     ),
@@ -162,6 +166,7 @@ APP = (
         VARIABLES,
         "environment",
         "app.environment",
+        back="pairs",
         secret=True,
         overrides=True,
         flag=AsFlag("environment", "KEY=VALUE", "a variable of this app alone"),
@@ -222,6 +227,7 @@ APP = (
         "isolators[]",
         "app.isolators",
         parsers.seccomp,
+        "seccomp",
         overrides=True,
         flag=AsFlag(
             "seccomp",
@@ -247,6 +253,7 @@ APP = (
         "ports",
         "app.ports",
         Port.of,
+        key=("name",),
         default=(),
         overrides=True,
         no_flag=_IMAGES_ONLY,

@@ -64,9 +64,11 @@ class Option(Value):
     into: the member of the spec that it becomes, such as run.hostname, with [] behind one that has several options;
     two where a value is parted. document: where documents have it: below pod, the manifest, or run, the run spec; of
     an app and an element of a list below that. parse: from the value and its place, or from the element of a list,
-    to the member. default, required, choices, secret: as users see them. impact: of a change on a pod that runs.
-    overrides: whether it takes the place of what the app of the image has under the same name. flag: of podctl, or
-    no_flag: why there is none. options: those of an element of the list, or of the option itself.
+    to the member. back: which of documents makes of what is there what an option says, where that is not the same.
+    key: what an element of the list goes by; nothing where its place counts. default, required, choices, secret: as
+    users see them. impact: of a change on a pod that runs. overrides: whether it takes the place of what the app of the
+    image has under the same name. flag: of podctl, or no_flag: why there is none. options: those of an element of the
+    list, or of the option itself.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Option(Value):
     into: str | tuple[str, ...] = ""
     document: str = ""
     parse: Callable[..., object] | None = None
+    back: str = ""
+    key: tuple[str, ...] = ()
     default: object = None
     required: bool = False
     choices: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ the paths of changes are functions over it. What a value means, and which are re
 
 from __future__ import annotations
 
+import re
+
 from ...appc.ports import ExposedPort
 from ...appc.volumes import ALL_KINDS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
@@ -23,6 +25,7 @@ from .option import (
     NUMBER,
     PAIRS,
     PATH,
+    RECREATE,
     SPELLED,
     TEXT,
     TRUTH,
@@ -57,7 +60,7 @@ _HOSTS_ENTRY = (
     Option("names", WORDS, required=True, flag=AsFlag("NAME")),
 )
 _LOG = (
-    Option("max_size", TEXT, "run.log.max_bytes", "run.log.maxBytes", parsers.size, no_flag=_LOGS),
+    Option("max_size", TEXT, "run.log.max_bytes", "run.log.maxBytes", parsers.size, "text", no_flag=_LOGS),
     Option("max_files", WHOLE, "run.log.max_files", "run.log.maxFiles", no_flag=_LOGS),
 )
 _UPDATE = (
@@ -91,6 +94,7 @@ POD = (
         "volumes",
         "pod.volumes",
         any_volume_of,
+        key=("name",),
         default=(),
         flag=AsFlag(
             "volume",
@@ -108,6 +112,7 @@ POD = (
         "ports",
         "pod.ports",
         ExposedPort.of,
+        key=("name", "host_port", "host_ip"),
         default=(),
         flag=AsFlag(
             "port",
@@ -130,6 +135,7 @@ POD = (
         "run.networks",
         "run.networks",
         parsers.networks,
+        "networks",
         default=("default",),
         flag=AsFlag(
             "net",
@@ -151,7 +157,8 @@ POD = (
         "dns",
         WORDS,
         "run.dns.nameservers",
-        "run.dns.nameservers",
+        "run.dns",
+        back="dns",
         default=(),
         flag=AsFlag("dns", "IP|host|none", "name servers", running=True),
     ),
@@ -200,6 +207,7 @@ POD = (
         TRUTH,
         "run.hosts.from_host",
         "run.hosts.mode",
+        back="is_host",
         default=False,
         flag=AsFlag("hosts-entry", text="names_host", late=True, running=True),
     ),
@@ -228,6 +236,7 @@ POD = (
         "run.overlay",
         "run.overlay",
         parsers.absent,
+        "opposite",
         default=False,
         flag=AsFlag(
             "no-overlay", "", "copy the images' files instead of laying an overlay over them", bare="true"
@@ -241,7 +250,7 @@ POD = (
         default=RunSpec.stop_timeout,
         no_flag="rkt left it to systemd",
     ),
-    Option("log", FORM, "run.log", options=_LOG, no_flag=_LOGS),
+    Option("log", FORM, "run.log", "run.log", options=_LOG, no_flag=_LOGS),
     Option("labels", PAIRS, "user_labels", "pod.userLabels", no_flag="rkt had labels of apps alone"),
     Option("update", FORM, "conduct", options=_UPDATE, impact=NONE, no_flag=_OF_TASKS),
     Option(
@@ -294,6 +303,7 @@ FETCH = (
         ("policy.insecure", "run.insecure"),
         "run.insecure",
         parsers.insecure,
+        "as_set",
         choices=("image", "tls", "http", *INSECURE),
         default=(),
         flag=AsFlag("insecure-options", text="last_words"),
@@ -306,3 +316,14 @@ HOST = (
     Option("config_dir", PATH, default="/etc/pods", impact=NONE, flag=AsFlag("local-config")),
     Option("runtime", TEXT, impact=NONE, no_flag="podctl is part of one"),
 )
+
+
+def impact_of(path: str) -> str:
+    """What a change of the option at a path, such as apps[0].memory, means to a pod that runs."""
+    rows, impact = {row.name: row for row in (*POD, *FETCH, *HOST)}, RECREATE
+    for name in re.split(r"\[\d+\]\.?|\.", path):
+        if name not in rows:
+            break
+        impact = rows[name].impact
+        rows = {row.name: row for row in rows[name].options}
+    return impact

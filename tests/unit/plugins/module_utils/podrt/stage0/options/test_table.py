@@ -13,11 +13,17 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import options as generated
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import PREPARE, RUN
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options import documents, texts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.option import (
     IMPACTS,
     Option,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.pod import FETCH, HOST, POD
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.pod import (
+    FETCH,
+    HOST,
+    POD,
+    impact_of,
+)
 from ansible_collections.stagecraft.pods.tests.pipeline.argument_specs import argspec
 from ansible_collections.stagecraft.pods.tests.unit.test_docs import CHECKOUT, MODULES, options_of
 
@@ -73,7 +79,29 @@ def test_the_documentation_says_what_the_table_says(module: str) -> None:
 
 def test_every_option_has_a_flag_or_a_reason_for_none() -> None:
     assert [path for path, row in ALL.items() if bool(row.flag) is bool(row.no_flag)] == []
+
+
+def test_what_a_row_names_exists() -> None:
+    said = {row.flag.text for row in ALL.values() if row.flag} | {row.kind.text for row in ALL.values()}
+    assert {name for name in said - {""} if not callable(getattr(texts, name, None))} == set()
+    assert {row.back for row in ALL.values()} - {""} == documents._BACK.keys()
     assert {row.impact for row in ALL.values()} <= set(IMPACTS)
+
+
+@pytest.mark.parametrize(
+    ("path", "impact"),
+    [
+        ("apps[0].environment.LEVEL", "recreate"),
+        ("apps.web", "recreate"),
+        ("apps[0].image_isolators", "none"),
+        ("log.max_size", "recreate"),
+        ("update.min_uptime", "none"),
+        ("wait", "none"),
+        ("insecure_options", "recreate"),
+    ],
+)
+def test_a_path_leads_to_the_impact_of_its_option(path: str, impact: str) -> None:
+    assert impact_of(path) == impact
 
 
 TOPS = {path: row for path, row in ALL.items() if re.fullmatch(r"(apps\[\]\.)?\w+", path)}

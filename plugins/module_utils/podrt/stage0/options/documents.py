@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documents of a pod have as options would say it, by the table. Pure.
+
+What is at its default may be missing; what comes of images and has no option is left out.
+"""
+
+from __future__ import annotations
+
+from .pod import FETCH, POD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ...appc.pod import PodManifest
+    from ...pod.runspec import RunSpec
+    from .option import Option
+
+    Documents = tuple[PodManifest, RunSpec]
+    Held = dict[str, object]
+
+
+def options_of(pod: Documents) -> Held:
+    """The options that describe a pod, as YAML would have them."""
+    manifest, runspec = pod
+    return _said((*POD, *FETCH), {"pod": manifest.to_json(), "run": runspec.to_json()})
+
+
+def _said(rows: Iterable[Option], held: Held) -> Held:
+    found: Held = {}
+    for row in rows:
+        value = _of_form(row, held) if row.options else _at(held, row.document or row.name)
+        if row.back:
+            value = _BACK[row.back](value)
+        if value in (None, "", [], {}) and row.document:
+            value = row.default
+        if value not in (None, "", [], {}, ()):
+            found[row.name] = value
+    return found
+
+
+def _of_form(row: Option, held: Held) -> object:
+    if row.parse is None:
+        return _said(row.options, held)
+    value = _at(held, row.document)
+    if isinstance(value, list) and not row.back:
+        return [_said(row.options, element) for element in value if isinstance(element, dict)]
+    return value
+
+
+def _at(held: object, path: str) -> object:
+    """What is at a path; objects in a list go by their names, and an isolator is its value."""
+    for step in path.split("."):
+        if isinstance(held, list):
+            held = next((element for element in held if element["name"] == step), {})
+            held = held.get("value", held) if isinstance(held, dict) else None
+        elif isinstance(held, dict):
+            held = held.get(step)
+        else:
+            return None
+    return held
+
+
+def _opposite(value: object) -> bool:
+    return not value
+
+
+def _is_host(mode: object) -> bool:
+    return mode == "host"
+
+
+def _as_set(value: object) -> object:
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _text(value: object) -> object:
+    return None if value is None else str(value)
+
+
+def _pairs(value: object) -> object:
+    return {each["name"]: each["value"] for each in value} if isinstance(value, list) else value
+
+
+def _networks(value: object) -> object:
+    return [_network(each["name"], each["args"]) for each in value] if isinstance(value, list) else value
+
+
+def _network(name: str, args: dict[str, str]) -> str:
+    said = ";".join(f"{key}={value}" for key, value in args.items())
+    return f"{name}:{said}" if said else name
+
+
+def _dns(value: object) -> object:
+    if not isinstance(value, dict):
+        return None
+    return [value["mode"]] if value["mode"] in ("host", "none") else value["nameservers"]
+
+
+def _first(words: object) -> object:
+    return words[0] if isinstance(words, list) and words else None
+
+
+def _rest(words: object) -> object:
+    return words[1:] if isinstance(words, list) else None
+
+
+def _seccomp(isolators: object) -> object:
+    for isolator in isolators if isinstance(isolators, list) else ():
+        mode = isolator["name"].partition("os/linux/seccomp-")[2].partition("-")[0]
+        if mode:
+            held = isolator["value"]
+            return {
+                "mode": mode,
+                "syscalls": sorted(held["set"]),
+                **({"errno": held["errno"]} if "errno" in held else {}),
+            }
+    return None
+
+
+# By the name that rows have: from what a document has to what an option says.
+_BACK: dict[str, Callable[[object], object]] = {
+    "as_set": _as_set,
+    "dns": _dns,
+    "first": _first,
+    "is_host": _is_host,
+    "networks": _networks,
+    "opposite": _opposite,
+    "pairs": _pairs,
+    "rest": _rest,
+    "seccomp": _seccomp,
+    "text": _text,
+}
