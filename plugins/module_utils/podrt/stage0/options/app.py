@@ -111,7 +111,7 @@ _PORT = (
 )
 
 APP = (
-    Option("image", TEXT, "image", "image", parsers.image, required=True, no_flag="it is IMAGE itself"),
+    Option("image", TEXT, "image", "image.id", parsers.image, required=True, no_flag="it is IMAGE itself"),
     Option(
         "name", TEXT, "name", "name", parsers.app_name, flag=AsFlag("name", "NAME", "the name of the app")
     ),

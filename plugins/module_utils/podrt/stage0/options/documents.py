@@ -33,9 +33,11 @@ def _said(rows: Iterable[Option], held: Held) -> Held:
         value = _of_form(row, held) if row.options else _at(held, row.document or row.name)
         if row.back:
             value = _BACK[row.back](value)
-        if value in (None, "", [], {}) and row.document:
+        if value in ("", [], {}) and row.document.startswith("run."):
+            value = None  # the run spec has every member
+        if value is None and row.document and not isinstance(row.default, tuple):
             value = row.default
-        if value not in (None, "", [], {}, ()):
+        if value is not None:
             found[row.name] = value
     return found
 
@@ -53,8 +55,7 @@ def _at(held: object, path: str) -> object:
     """What is at a path; objects in a list go by their names, and an isolator is its value."""
     for step in path.split("."):
         if isinstance(held, list):
-            held = next((element for element in held if element["name"] == step), {})
-            held = held.get("value", held) if isinstance(held, dict) else None
+            held = next((each.get("value", each) for each in held if each["name"] == step), None)
         elif isinstance(held, dict):
             held = held.get(step)
         else:
