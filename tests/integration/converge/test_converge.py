@@ -465,7 +465,7 @@ def test_tasks_about_one_name_wait_for_each_other(host: Host) -> None:
         ({"app": {"image": "/nowhere.aci"}}, "/nowhere.aci"),
         (
             {"volumes": [{"name": "v", "volume": "gone"}], "mounts": [{"volume": "v", "target": "/v"}]},
-            "Failed to stat",
+            'there is no volume "gone"',
         ),
         ({"mounts": [{"volume": "v", "target": "/v"}]}, 'volume "v" not found'),
         ({"app": {"memory": "12X"}}, "apps[0].memory"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -94,3 +95,53 @@ def test_an_option_is_applied_once_and_its_change_is_what_the_table_says(tasks: 
     assert told(foretold) == told(done) == ([(path, "recreate")] if is_part(path) else [])
     assert (done["pod"]["uuid"] != old) is is_part(path)
     assert tasks.pod(after)["changed"] is False
+
+
+def test_short_forms_are_the_pod_of_their_long_forms(host: Host) -> None:
+    missing = host.pod(app={"mounts": ["pages:/pages:ro"]})
+    assert (missing["failed"], missing["error"]) == (True, "not-found")
+    assert missing["msg"].startswith('there is no volume "pages"')
+    assert "- stagecraft.pods.pod_volume: {name: pages}" in missing["hint"]
+    host.task("pod_volume", name="pages")
+    short = {
+        "app": {
+            "mounts": ["pages:/pages:ro", "pages:/drafts", f"{host.machine.base}:/base"],
+            "user": "0:0",
+            "environment": ["LEVEL=debug"],
+        },
+        "ports": ["8093:80", "127.0.0.1:5300-5302:53-55/udp"],
+    }
+    made = host.pod(**short)
+    assert not made.get("failed"), made
+    base = str(host.machine.base)
+    name = base.strip("/").replace("/", "-").replace("_", "-").lower()
+    again = host.pod(
+        app={
+            "mounts": [
+                {"volume": "pages", "target": "/pages", "read_only": True},
+                {"volume": "pages", "target": "/drafts"},
+                {"volume": name, "target": "/base"},
+            ],
+            "user": "0",
+            "group": "0",
+        },
+        volumes=[{"name": "pages", "volume": "pages"}, {"name": name, "source": base}],
+        ports=[
+            {"name": "http", "host_port": 8093},
+            {"host_ip": "127.0.0.1", "host_port": 5300, "port": 53, "protocol": "udp", "count": 3},
+        ],
+    )
+    assert (again["changed"], again["pod"]["uuid"]) == (False, made["pod"]["uuid"])
+    rules = host.machine.run("nft", "list", "map", "ip", "stagecraft_pods", "forwards_at").stdout
+    for number in range(3):
+        assert re.search(rf"127\.0\.0\.1 \. udp \. {5300 + number} .*: [0-9.]+ \. {53 + number}\b", rules), (
+            rules
+        )
+    fewer = {**short, "ports": ["8093:80"], "app": {**short["app"], "mounts": ["pages:/pages"]}}  # type: ignore[dict-item]
+    assert sorted(change["path"] for change in host.pod(check=True, **fewer)["changes"]) == [
+        "apps[0].mounts./base",
+        "apps[0].mounts./drafts",
+        "apps[0].mounts[0].read_only",
+        "ports.53",
+        f"volumes.{name}",
+    ]

@@ -63,6 +63,12 @@ class Fields:
         except InvalidSpec as err:
             raise err.at(self.where_of(err.where)) from err
 
+    def replaced(self, **members: object) -> Fields:
+        """The same object but for these members."""
+        found = Fields({}, self.where, self._names)
+        found._by_name = {**self._by_name, **{self._key(name): value for name, value in members.items()}}
+        return found
+
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Raises InvalidSpec when it is none, or absent without a default."""
         written = self._names.get(name, name)
@@ -172,7 +178,8 @@ class Fields:
         if value is None:
             value = default
         if value is None:
-            raise InvalidSpec(f"missing; expected {expected}", where=self.where_of(name))
+            hint = f"add {self._names.get(name, name)}"
+            raise InvalidSpec(f"missing; expected {expected}", hint, where=self.where_of(name))
         return value
 
 

@@ -156,7 +156,7 @@ class PodManifest(Value):
             volume = volumes.get(mount.volume)
             said = volume.read_only if volume else None
             read_only = points.get(mount.volume, False) if said is None else said
-            found.append(Mounted(mount.path, mount.volume, volume, read_only))
+            found.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only))
         return tuple(found)
 
 

@@ -27,8 +27,7 @@ class Port(Value):
         if self.protocol not in PROTOCOLS:
             raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="protocol")
         _check_number(self.port, "port")
-        if self.count < 1 or self.port + self.count > _NUMBERS[-1] + 1:
-            raise InvalidSpec(f"{self.count} ports from {self.port} are out of range", where="count")
+        check_range(self.port, self.count, "count")
 
     @classmethod
     def of(cls, fields: Fields) -> Port:
@@ -55,33 +54,74 @@ class Port(Value):
 
 
 class ExposedPort(Value):
-    """A port of the host that leads to the app port of that name. host_ip None means every address."""
+    """A port of the host that leads to the app port of that name. host_ip None means every address.
+
+    port: where it leads by number, which no app needs to have named, with its protocol, and count of them from both
+    numbers upwards; appc had only names. None: as the app's port says.
+    """
 
     name: ACName
     host_port: int
     host_ip: str | None = None
+    port: int | None = None
+    protocol: str = PROTOCOLS[0]
+    count: int = 1
 
     def check(self) -> None:
-        """The number must be a port's, the address an address."""
+        """The numbers must be ports', the address an address."""
         _check_number(self.host_port, "hostPort")
         if self.host_ip is not None:
             check_address(self.host_ip, "hostIP")
+        if self.port is not None:
+            Port(self.name, self.protocol, self.port, self.count)
+            check_range(self.host_port, self.count, "hostPort")
 
     @classmethod
     def of(cls, fields: Fields) -> ExposedPort:
-        """Read an appc exposed port. Raises InvalidSpec with the place."""
-        return fields.made(cls, _name_of(fields), fields.integer("hostPort"), fields.optional_text("hostIP"))
+        """Read an exposed port. Raises InvalidSpec with the place."""
+        port, count = fields.optional_integer("port"), fields.integer("count", 1)
+        protocol = fields.text("protocol", cls.protocol)
+        if port is None:
+            for member in ("protocol", "count"):
+                if fields.has(member):
+                    raise InvalidSpec(
+                        "belongs to a port that is given by its number",
+                        "a port that is named has its own",
+                        where=fields.where_of(member),
+                    )
+        named = port is None or fields.has("name")
+        name = _name_of(fields) if named or port is None else numbered(port, protocol, count)
+        host_port, host_ip = fields.integer("hostPort"), fields.optional_text("hostIP")
+        return fields.made(cls, name, host_port, host_ip, port, protocol, count)
 
     def to_json(self) -> dict[str, object]:
-        """The appc object."""
+        """The appc object, with where a number leads."""
         found: dict[str, object] = {"name": str(self.name), "hostPort": self.host_port}
         if self.host_ip is not None:
             found["hostIP"] = self.host_ip
+        if self.port is not None:
+            found.update(port=self.port, protocol=self.protocol, count=self.count)
         return found
 
 
+def numbered(port: int, protocol: str, count: int) -> ACName:
+    """What ports go by that have only numbers, as those of docker images do: 80-tcp, 8000-8010-udp."""
+    return ACName(f"{port}-{protocol}" if count == 1 else f"{port}-{port + count - 1}-{protocol}")
+
+
+def check_range(port: int, count: int, where: str) -> None:
+    """Raise InvalidSpec unless so many ports from this one are ports."""
+    if count < 1 or port + count > _NUMBERS[-1] + 1:
+        raise InvalidSpec(f"{count} ports from {port} are out of range", "use 1 to 65535", where=where)
+
+
 def _name_of(fields: Fields) -> ACName:
-    name, where = fields.text("name"), fields.where_of("name")
+    where = fields.where_of("name")
+    if not fields.has("name"):
+        raise InvalidSpec(
+            "there is no name", "name a port of an app, or give its number as port", where=where
+        )
+    name = fields.text("name")
     try:
         return ACName(name, where)
     except InvalidSpec as err:

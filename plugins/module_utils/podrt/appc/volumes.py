@@ -189,10 +189,11 @@ class MountPoint(Value):
 
 
 class Mount(Value):
-    """A volume at a path of an app."""
+    """A volume at a path of an app. read_only: there alone, whatever the volume says; appc had no such member."""
 
     volume: ACName
     path: str
+    read_only: bool = False
 
     def check(self) -> None:
         """There must be a path."""
@@ -203,11 +204,15 @@ class Mount(Value):
     def of(cls, fields: Fields) -> Mount:
         """Read an appc mount. Raises InvalidSpec with the place."""
         volume = ACName(fields.text("volume", ""), fields.where_of("volume"))
-        return fields.made(cls, volume, fields.text("path", ""))
+        return fields.made(cls, volume, fields.text("path", ""), fields.boolean("readOnly", False))
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
-        return {"volume": str(self.volume), "path": self.path}
+        return {
+            "volume": str(self.volume),
+            "path": self.path,
+            **({"readOnly": True} if self.read_only else {}),
+        }
 
 
 def app_path(path: str) -> str:

@@ -15,7 +15,7 @@ import json
 from ..appc.isolators import isolator_to_json
 from ..appc.volumes import NamedVolume
 from ..value import Value
-from .options.app import APP
+from .options.app import APP, MOUNTS
 from .options.documents import options_of
 from .options.pod import FETCH, POD
 
@@ -103,8 +103,9 @@ def _node(row: Option, value: object, elements: tuple[object, ...], within: str)
             )
         )
     if row.options and isinstance(value, list):
-        places = _places(row, elements, within)
-        return Records(tuple(_record(row, held, at, places) for at, held in enumerate(value)))
+        # Documents have what is described first, in its order, then what is added.
+        places = [f"{within}[{at}]" for at in range(len(elements))] + [""] * len(value)
+        return Records(tuple(_record(row, held, at, places[at]) for at, held in enumerate(value)))
     if row.options and isinstance(value, dict):
         return {each.name: _node(each, value.get(each.name), (), "") for each in row.options}
     return _plain(value)
@@ -123,20 +124,10 @@ def _plain(value: object) -> Node:
     return text_of(value)
 
 
-def _record(row: Option, held: dict[str, object], at: int, places: dict[object, str]) -> Record:
+def _record(row: Option, held: dict[str, object], at: int, place: str) -> Record:
     members = {each.name: _node(each, held.get(each.name), (), "") for each in row.options}
-    identity = tuple(held.get(name) for name in row.key)
-    name = str(identity[0]) if identity else f"[{at}]"
-    return Record(name, members, places.get(identity or at, ""))
-
-
-def _places(row: Option, elements: tuple[object, ...], within: str) -> dict[object, str]:
-    """Where the elements of a description stand, by what they go by."""
-    members = [each.member or each.name for each in row.options if each.name in row.key]
-    found: dict[object, str] = {}
-    for at, element in enumerate(elements):
-        found[tuple(getattr(element, name) for name in members) or at] = f"{within}[{at}]"
-    return found
+    names = [str(held[name]) for name in row.key if name in held]
+    return Record(names[0] if names else f"[{at}]", members, place)
 
 
 def _as_named(held: dict[str, object], spec: PodSpec) -> dict[str, object]:
@@ -167,7 +158,7 @@ def _app(app: RuntimeApp, held: dict[str, object], spec: PodSpec, at: int, key: 
         for row in _OF_APP
     }
     members["image"] = _image(app)
-    members["mounts"] = _mounts(app, spec, place, said)
+    members["mounts"] = _mounts(app, held.get("mounts"), spec, place, said)
     if app.app:
         members["exec"] = Command(app.app.exec)
         members["environment"] = _environment(app.app.environment, spec, place, said, key)
@@ -206,15 +197,14 @@ def _environment(
     return Records(tuple(record(name, value) for name, value in pairs))
 
 
-def _mounts(app: RuntimeApp, spec: PodSpec, place: str, said: AppSpec | None) -> Records:
+def _mounts(app: RuntimeApp, held: object, spec: PodSpec, place: str, said: AppSpec | None) -> Records:
     places = _places_of_mounts(app, spec.mounts, "mounts")
     places.update(_places_of_mounts(app, said.mounts if said else (), f"{place}.mounts"))
+    listed = held if isinstance(held, list) else []
     return Records(
         tuple(
-            Record(
-                mount.path, {"volume": str(mount.volume), "target": mount.path}, places.get(mount.path, "")
-            )
-            for mount in app.mounts
+            _record(MOUNTS, each, at, places.get(mount.path, ""))
+            for at, (mount, each) in enumerate(zip(app.mounts, listed))
         )
     )
 

@@ -13,6 +13,7 @@ from ..appc.isolators import Seccomp, Uninterpreted, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
+from ..appc.ports import ExposedPort, check_range
 from ..appc.volumes import EmptyVolume, HostVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..appc.image import ImageManifest
     from ..appc.isolators import Isolator
     from ..appc.names import ImageID
+    from ..appc.ports import Port
     from ..appc.volumes import AnyVolume, Volume
     from ..pod.runspec import RunSpec
     from .consent import Request
@@ -115,12 +117,13 @@ def build_manifest(
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=tuple(mounts.values())))
         warnings += said + _not_applied(app)
-    _check_ports(spec, apps)
+    ports = _exposed(spec, apps)
+    _check_ports(ports, apps)
     manifest = PodManifest(
         apps=tuple(apps),
         volumes=tuple(volumes),
         annotations=Labels(((MUTABLE, "false"),)),
-        ports=spec.ports,
+        ports=ports,
         user_labels=spec.user_labels,
         isolators=without_default_pids(spec.isolators, pids_of_pod((), tuple(apps))),
     )
@@ -267,7 +270,7 @@ def _explicit_mounts(
             # A bare name of a mount point stands for that point's path.
             path = named.get(mount.path, mount.path)
             clean = _mountable(app, path, f"{place}[{number}].target")
-            mounts.setdefault(clean, Mount(mount.volume, path))
+            mounts.setdefault(clean, mount.replace(path=path))
     return mounts
 
 
@@ -341,29 +344,53 @@ def _unknown_calls(app: App) -> tuple[str, ...]:
     return unknown_items(app)
 
 
-def _check_ports(spec: PodSpec, apps: Sequence[RuntimeApp]) -> None:
+def _exposed(spec: PodSpec, apps: Sequence[RuntimeApp]) -> tuple[ExposedPort, ...]:
+    """The ports of the host; one that is given by a number goes by the name that an app has for it, if one has."""
+    names: dict[tuple[str, int, int], list[ACName]] = {}
+    for app in apps:
+        for port in app.app.ports if app.app else ():
+            names.setdefault((port.protocol, port.port, port.count), []).append(port.name)
+    found = []
+    for exposed in spec.ports:
+        named = names.get((exposed.protocol, exposed.port, exposed.count), []) if exposed.port else []
+        found.append(
+            ExposedPort(named[0], exposed.host_port, exposed.host_ip) if len(named) == 1 else exposed
+        )
+    return tuple(found)
+
+
+def _check_ports(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> None:
     """Every forwarded port is one port of one app, and no host port is taken twice. Source: behaviours C4."""
     taken: dict[tuple[str, int], list[tuple[str | None, str]]] = {}
-    for index, exposed in enumerate(spec.ports):
+    for index, exposed in enumerate(ports):
         where = f"ports[{index}]"
-        found = [port for app in apps if app.app for port in app.app.ports if port.name == exposed.name]
-        if not found:
-            raise InvalidSpec(
-                f'port name "{exposed.name}" could not be found in any apps',
-                "the apps' ports are: " + (_port_names(apps) or "none; declare one with the app's ports"),
-                where=where,
-            )
-        if len(found) > 1:
-            raise InvalidSpec(f'port name "{exposed.name}" defined multiple apps', where=where)
-        key = (found[0].protocol, exposed.host_port)
-        for ip, name in taken.get(key, []):
-            if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
-                raise InvalidSpec(
-                    f"port {key[0]}-{exposed.host_ip or '0.0.0.0'}:{exposed.host_port} "
-                    f"already mapped to pod port {name}",
-                    where=where,
-                )
-        taken.setdefault(key, []).append((exposed.host_ip, exposed.name))
+        protocol, count = exposed.protocol, exposed.count
+        if exposed.port is None:
+            port = _named_port(exposed.name, apps, where)
+            protocol, count = port.protocol, port.count
+            check_range(exposed.host_port, count, f"{where}.host_port")
+        for number in range(exposed.host_port, exposed.host_port + count):
+            for ip, name in taken.get((protocol, number), []):
+                if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
+                    raise InvalidSpec(
+                        f"port {protocol}-{exposed.host_ip or '0.0.0.0'}:{number} "
+                        f"already mapped to pod port {name}",
+                        where=where,
+                    )
+            taken.setdefault((protocol, number), []).append((exposed.host_ip, exposed.name))
+
+
+def _named_port(name: str, apps: Sequence[RuntimeApp], where: str) -> Port:
+    found = [port for app in apps if app.app for port in app.app.ports if port.name == name]
+    if not found:
+        raise InvalidSpec(
+            f'port name "{name}" could not be found in any apps',
+            "the apps' ports are: " + (_port_names(apps) or "none; declare one with the app's ports"),
+            where=where,
+        )
+    if len(found) > 1:
+        raise InvalidSpec(f'port name "{name}" defined multiple apps', where=where)
+    return found[0]
 
 
 def _port_names(apps: Sequence[RuntimeApp]) -> str:

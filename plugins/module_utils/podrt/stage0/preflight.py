@@ -8,6 +8,7 @@ import _socket
 import errno
 
 from ..errors import Conflict, PodError
+from ..net.network_plan import forwards_of
 from ..pod import documents, holders
 
 TYPE_CHECKING = False
@@ -47,9 +48,8 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
 
 
 def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
-    protocols = {port.name: port.protocol for app in manifest.apps if app.app for port in app.app.ports}
     return {
-        (protocols.get(port.name, "tcp"), port.host_ip or _ANY, port.host_port) for port in manifest.ports
+        (forward.protocol, forward.host_ip or _ANY, forward.host_port) for forward in forwards_of(manifest)
     }
 
 

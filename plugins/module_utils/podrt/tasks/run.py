@@ -77,14 +77,9 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
         pod = lookup.by_name(host.paths, name) if waits else None
         lock.remove()
     if pod:
-        with pod, keeping(_changes(result), f'cannot wait for pod "{name}"'):
+        with pod, keeping(_list(result["changes"]), f'cannot wait for pod "{name}"'):
             _await_end(host, pod, conduct, result)
     return result
-
-
-def _changes(result: dict[str, object]) -> list[object]:
-    found = result["changes"]
-    return found if isinstance(found, list) else []
 
 
 def _converge_pod(
@@ -115,7 +110,25 @@ def _converge_pod(
 def _pod_spec(options: Fields) -> PodSpec:
     if not options.raw("apps"):
         raise InvalidSpec("a pod needs at least one app", 'write apps: [{image: "..."}]', where="apps")
+    if _has_short_forms(options):
+        from ..stage0.options.short import spread
+
+        options = spread(options)
     return reading.pod_spec(options)
+
+
+def _has_short_forms(options: Fields) -> bool:
+    """Whether mounts, ports or users are written as short forms."""
+    apps = [app for app in _list(options.raw("apps")) if isinstance(app, dict)]
+    forms = [*_list(options.raw("mounts")), *_list(options.raw("ports"))]
+    forms += [mount for app in apps for mount in _list(app.get("mounts"))]
+    return any(
+        isinstance(form, str) or (isinstance(form, dict) and form.get("short")) for form in forms
+    ) or any(":" in str(app.get("user")) for app in apps)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
@@ -151,7 +164,7 @@ def _await_end(host: Host, pod: Pod, conduct: Conduct, result: dict[str, object]
         return
     result["rc"] = after.exit_code
     if after.exit_code != 0:
-        result.update(_failure(after, host, _changes(result)))
+        result.update(_failure(after, host, _list(result["changes"])))
 
 
 def _failure(found: PodStatus, host: Host, changes: list[object]) -> dict[str, object]:

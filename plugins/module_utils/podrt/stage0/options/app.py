@@ -59,9 +59,14 @@ def isolator(
     )
 
 
+OF_YAML = "argv has rkt's grammar"
+# What an element of a list is as one text, see short.
+SHORT = Option("short", TEXT, no_flag=OF_YAML)
 MOUNT = (
-    Option("volume", TEXT, required=True, flag=AsFlag("volume")),
-    Option("target", PATH, "path", "path", required=True, flag=AsFlag("target")),
+    SHORT,
+    Option("volume", TEXT, flag=AsFlag("volume")),
+    Option("target", PATH, "path", "path", flag=AsFlag("target")),
+    Option("read_only", TRUTH, document="readOnly", no_flag=OF_YAML),
 )
 # Of the pod and of an app.
 MOUNTS = Option(

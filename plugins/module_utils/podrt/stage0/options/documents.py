@@ -7,6 +7,7 @@ What is at its default may be missing; what comes of images and has no option is
 
 from __future__ import annotations
 
+from ...appc.ports import numbered
 from .pod import FETCH, POD
 
 TYPE_CHECKING = False
@@ -46,7 +47,7 @@ def _of_form(row: Option, held: Held) -> object:
     if row.parse is None:
         return _said(row.options, held)
     value = _at(held, row.document)
-    if isinstance(value, list) and not row.back:
+    if isinstance(value, list) and row.kind.type == "list":
         return [_said(row.options, element) for element in value if isinstance(element, dict)]
     return value
 
@@ -81,6 +82,19 @@ def _text(value: object) -> object:
 
 def _pairs(value: object) -> object:
     return {each["name"]: each["value"] for each in value} if isinstance(value, list) else value
+
+
+def _ports(value: object) -> object:
+    return [_port(each) for each in value] if isinstance(value, list) else value
+
+
+def _port(held: Held) -> Held:
+    """Without a name that only says the number."""
+    port, count = held.get("port"), held.get("count")
+    if not isinstance(port, int) or not isinstance(count, int):
+        return held
+    own = numbered(port, str(held["protocol"]), count)
+    return {name: value for name, value in held.items() if name != "name" or value != own}
 
 
 def _networks(value: object) -> object:
@@ -128,6 +142,7 @@ _BACK: dict[str, Callable[[object], object]] = {
     "networks": _networks,
     "opposite": _opposite,
     "pairs": _pairs,
+    "ports": _ports,
     "rest": _rest,
     "seccomp": _seccomp,
     "text": _text,

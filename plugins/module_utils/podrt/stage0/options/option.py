@@ -65,10 +65,10 @@ class Option(Value):
     two where a value is parted. document: where documents have it: below pod, the manifest, or run, the run spec; of
     an app and an element of a list below that. parse: from the value and its place, or from the element of a list,
     to the member. back: which of documents makes of what is there what an option says, where that is not the same.
-    key: what an element of the list goes by; nothing where its place counts. default, required, choices, secret: as
-    users see them. impact: of a change on a pod that runs. overrides: whether it takes the place of what the app of the
-    image has under the same name. flag: of podctl, or no_flag: why there is none. options: those of an element of the
-    list, or of the option itself.
+    key: what an element of the list goes by, the first of these that it has; nothing where its place counts. default,
+    required, choices, secret: as users see them. impact: of a change on a pod that runs. overrides: whether it takes
+    the place of what the app of the image has under the same name. flag: of podctl, or no_flag: why there is none.
+    options: those of an element of the list, or of the option itself.
     """
 
     name: str
@@ -205,7 +205,7 @@ WORDS = Kind("list", "str", Fields.strings, "words")
 ARGUMENTS = Kind("list", "raw", Fields.strings, "words")
 WHOLES = Kind("list", "int", Fields.integers, "wholes")
 PAIRS = Kind("dict", "", Fields.pairs, "pairs")
-VARIABLES = Kind("dict", "", parsers.variables, "pairs")
+VARIABLES = Kind("raw", "", parsers.variables, "pairs")
 # Of options: one of them, and a list.
 FORM = Kind("dict", "", Fields.raw, "last")
 FORMS = Kind("list", "dict", Fields.raw, "words")

@@ -62,14 +62,34 @@ def gids(numbers: tuple[int, ...], where: str) -> tuple[int, ...]:
 def variables(fields: Fields, name: str) -> Pairs:
     """Variables, in their order. What YAML has made a number or a boolean of is refused: nothing is guessed."""
     value, where = fields.raw(name), fields.where_of(name)
+    if isinstance(value, list):
+        value = _of_list(value, where)
     if not isinstance(value, dict):
-        raise InvalidSpec("expected a dictionary of names and strings", 'write {NAME: "..."}', where=where)
+        raise InvalidSpec(
+            "expected a dictionary of names and strings, or a list of NAME=VALUE",
+            'write {NAME: "..."}',
+            where=where,
+        )
     pairs = []
     for key, content in value.items():
         variable = checked_text(key, where, "a name as")
         pairs.append((variable, checked_text(content, f"{where}.{variable}", f"{variable}:", secret=True)))
     check_environment(tuple(pairs), where)
     return tuple(pairs)
+
+
+def _of_list(items: list[object], where: str) -> dict[str, str]:
+    """NAME=VALUE each, as other tools have it."""
+    found: dict[str, str] = {}
+    for at, item in enumerate(items):
+        place = f"{where}[{at}]"
+        name, equals, value = checked_text(item, place, "-", secret=True).partition("=")
+        if not equals:
+            raise InvalidSpec("there is no = in it", 'write "NAME=VALUE"', where=place)
+        if name in found:
+            raise InvalidSpec(f'"{name}" is given twice', "take one of them out", where=place)
+        found[name] = value
+    return found
 
 
 def isolator(name: str, member: str, check: Check | None) -> Callable[[object, str], Isolator]:

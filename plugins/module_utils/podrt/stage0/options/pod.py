@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 
-from ...appc.ports import ExposedPort
+from ...appc.ports import PROTOCOLS, ExposedPort
 from ...appc.volumes import ALL_KINDS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
 from ...pod.names import PodName
 from ...pod.runspec import INSECURE, IPC_MODES, RunSpec, hosts_entry_of
 from ..spec import STATES, Conduct
 from . import parsers
-from .app import APP, IMAGE_ISOLATORS, MOUNTS, PIDS_FLAG, PIDS_LIMIT, app_spec, isolator
+from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, PIDS_FLAG, PIDS_LIMIT, SHORT, app_spec, isolator
 from .option import (
     FORM,
     FORMS,
@@ -51,8 +51,12 @@ _VOLUME = (
     Option("gid", WHOLE, flag=AsFlag("gid")),
 )
 _EXPOSED_PORT = (
-    Option("name", TEXT, required=True, flag=AsFlag("NAME")),
-    Option("host_port", WHOLE, document="hostPort", required=True, flag=AsFlag("HOSTPORT")),
+    SHORT,
+    Option("name", TEXT, flag=AsFlag("NAME")),
+    Option("port", WHOLE, no_flag=OF_YAML),
+    Option("protocol", TEXT, choices=PROTOCOLS, no_flag=OF_YAML),
+    Option("count", WHOLE, no_flag=OF_YAML),
+    Option("host_port", WHOLE, document="hostPort", flag=AsFlag("HOSTPORT")),
     Option("host_ip", TEXT, document="hostIP", flag=AsFlag("HOSTIP")),
 )
 _HOSTS_ENTRY = (
@@ -112,7 +116,8 @@ POD = (
         "ports",
         "pod.ports",
         ExposedPort.of,
-        key=("name", "host_port", "host_ip"),
+        "ports",
+        ("name", "port"),
         default=(),
         flag=AsFlag(
             "port",

@@ -29,7 +29,7 @@ _MAKERS: dict[str, Callable[..., object]] = {
 
 
 def pod_spec(options: Fields) -> PodSpec:
-    """A pod as options say it. Raises InvalidSpec with the place."""
+    """A pod as options in their long forms say it. Raises InvalidSpec with the place."""
     found = made(members((*POD, *FETCH), options), _MAKERS)
     found.pop("conduct", None)
     make: Callable[..., PodSpec] = PodSpec

@@ -21,7 +21,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
     ImageID,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import RuntimeApp
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import (
+    ExposedPort,
+    Port,
+    numbered,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
     EmptyVolume,
     HostVolume,
@@ -345,6 +349,38 @@ def test_ports_that_cannot_be_forwarded(ports: tuple[ExposedPort, ...], complain
 def test_a_host_port_may_be_taken_once_on_each_address() -> None:
     ports = (ExposedPort(ACName("http"), 1, "10.0.0.1"), ExposedPort(ACName("http"), 1, "10.0.0.2"))
     assert built(PodSpec((AppSpec(REFERENCE),), ports=ports)).manifest.ports == ports
+
+
+def test_a_port_that_is_given_by_its_number_goes_by_the_name_that_one_app_has_for_it() -> None:
+    """So that it is the same pod whichever way its task says it."""
+    given = ExposedPort(ACName("80-tcp"), 1, "10.0.0.1", port=80)
+    spec = PodSpec((AppSpec(REFERENCE),), ports=(given,))
+    assert built(spec).manifest.ports == (ExposedPort(ACName("http"), 1, "10.0.0.1"),)
+    other = given.replace(protocol="udp")
+    assert built(spec.replace(ports=(other,))).manifest.ports == (other,)
+    two = PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE, name=ACName("other"))), ports=(given,))
+    assert built(two, image(), image()).manifest.ports == (given,)
+
+
+@pytest.mark.parametrize(
+    ("ports", "complaint"),
+    [
+        (((81, 81, 3), (90, 83, 1)), "port tcp-0.0.0.0:83 already mapped to pod port 81-83-tcp"),
+        (((81, 81, 3), (90, 84, 1)), ""),
+        (((80, 81, 2), (80, 81, 1)), "already mapped"),
+    ],
+)
+def test_no_port_of_a_range_is_taken_twice(ports: tuple[tuple[int, int, int], ...], complaint: str) -> None:
+    given = tuple(
+        ExposedPort(numbered(port, "tcp", count), host, port=port, count=count) for port, host, count in ports
+    )
+    spec = PodSpec((AppSpec(REFERENCE),), ports=given)
+    if not complaint:
+        assert built(spec).manifest.ports == given
+        return
+    with pytest.raises(InvalidSpec, match=complaint) as caught:
+        built(spec)
+    assert caught.value.where == "ports[1]"
 
 
 @pytest.mark.behaviour("C4")

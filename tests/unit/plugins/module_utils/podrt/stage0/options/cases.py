@@ -27,6 +27,7 @@ VOLUMES: Changes = {
 }
 PORT = {"name": "web", "port": 80}
 EXPOSED = {"name": "http", "host_port": 8080}
+NUMBERED = {"port": 53, "protocol": "udp", "host_port": 5353}
 SECCOMP = {"mode": "retain", "syscalls": ["@docker/default-whitelist"]}
 HOSTS = {"ip": "10.0.0.1", "names": ["db"]}
 
@@ -65,6 +66,10 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     ),
     "apps[0].mounts[0].volume": (VOLUMES, {**VOLUMES, "app": {"mounts": mounts(("more", "/w"))}}),
     "apps[0].mounts[0].target": (VOLUMES, {**VOLUMES, "app": {"mounts": mounts(("work", "/x"))}}),
+    "apps[0].mounts[0].read_only": (
+        VOLUMES,
+        {**VOLUMES, "app": {"mounts": [{"volume": "work", "target": "/w", "read_only": True}]}},
+    ),
     "apps[0].memory": app({"memory": "64M"}, {"memory": "128M"}),
     "apps[0].cpu": app({}, {"cpu": "750m"}),
     "apps[0].cpu_shares": app({}, {"cpu_shares": 512}),
@@ -107,10 +112,17 @@ CASES: dict[str, tuple[Changes, Changes]] = {
         {**VOLUMES, "mounts": mounts(("work", "/m"))},
         {**VOLUMES, "mounts": mounts(("work", "/n"))},
     ),
+    "mounts[0].read_only": (
+        {**VOLUMES, "mounts": mounts(("work", "/m"))},
+        {**VOLUMES, "mounts": [{"volume": "work", "target": "/m", "read_only": True}]},
+    ),
     "ports[1]": ({"ports": [EXPOSED]}, {"ports": [EXPOSED, {**EXPOSED, "host_port": 8081}]}),
     "ports[0].name": element("ports", EXPOSED, name="https"),
     "ports[0].host_port": element("ports", EXPOSED, host_port=8081),
     "ports[0].host_ip": element("ports", EXPOSED, host_ip="127.0.0.1"),
+    "ports[0].port": element("ports", NUMBERED, port=54),
+    "ports[0].protocol": element("ports", NUMBERED, protocol="tcp"),
+    "ports[0].count": element("ports", NUMBERED, count=3),
     "environment.LEVEL": ({"environment": {"LEVEL": "a"}}, {"environment": {"LEVEL": "b"}}),
     "networks[0]": ({"networks": ["default"]}, {"networks": ["default:IP=172.16.28.9"]}),
     "networks[1]": ({"networks": ["default"]}, {"networks": ["default", "default-restricted"]}),
@@ -159,10 +171,10 @@ def given(changes: Changes, images: dict[str, str], count: int = 1) -> dict[str,
 
 
 def options(rows: Sequence[Option] = (*POD, *FETCH, *HOST), within: str = "") -> Iterator[tuple[str, Option]]:
-    """The path of every option, elements of lists as the first one, but for those of groups."""
+    """The path of every option, elements of lists as the first one, but for groups and what stands for others."""
     for row in rows:
         path = f"{within}{row.name}"
-        if row.name not in ("apps", "update", "log"):
+        if row.name not in ("apps", "update", "log", "short"):
             yield path, row
         if row.options:
             yield from options(row.options, f"{path}[0]." if row.kind.type == "list" else f"{path}.")

@@ -72,7 +72,8 @@ POLICY = st.sampled_from(["refuse", "narrow", "accept"])
 PIDS = st.sampled_from([-1, 1, 77, 1 << 22])
 MOUNTS = st.lists(
     st.fixed_dictionaries(
-        {"volume": st.sampled_from(VOLUME_NAMES), "target": PATH.filter(lambda p: p != "/")}
+        {"volume": st.sampled_from(VOLUME_NAMES), "target": PATH.filter(lambda p: p != "/")},
+        optional={"read_only": st.booleans()},
     ),
     max_size=2,
 )
@@ -147,6 +148,15 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "ports": st.lists(
         st.fixed_dictionaries(
             {"name": st.just("http"), "host_port": st.integers(1, 65535)}, optional={"host_ip": ADDRESS}
+        )
+        | st.fixed_dictionaries(
+            {"port": st.integers(81, 65000), "host_port": st.integers(1, 65000)},
+            optional={
+                "name": NAME,
+                "host_ip": ADDRESS,
+                "protocol": st.sampled_from(["tcp", "udp"]),
+                "count": st.integers(1, 9),
+            },
         ),
         max_size=1,
     ),
@@ -224,9 +234,11 @@ def with_flags(options: dict[str, Any], rows: tuple[Option, ...]) -> dict[str, A
         for name, value in options.items()
         if (known[name].flag and value != {}) or name in ("image", "args")
     }
-    if "apps" in options:
-        found["apps"] = [with_flags(app, APP) for app in options["apps"]]
-    return found
+    for name in {"apps", "mounts"} & found.keys() | {"apps"} & options.keys():
+        found[name] = [with_flags(each, known[name].options) for each in options[name]]
+    # Ports that are given by their numbers have none.
+    found["ports"] = [port for port in found.get("ports", []) if "port" not in port]
+    return found if found["ports"] else {name: held for name, held in found.items() if name != "ports"}
 
 
 def flags_of(options: dict[str, Any], rows: tuple[Option, ...]) -> Iterator[str]:
