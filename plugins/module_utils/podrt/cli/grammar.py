@@ -11,7 +11,7 @@ from ..errors import InvalidSpec, Unsupported
 from ..image.policy import FetchPolicy
 from ..image.reference import LocalFile, parse_reference
 from ..net.conf import parse_requests
-from ..stage0.options import reading
+from ..stage0.options import parsers, reading
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options as Said
 from ..stage0.options.pod import FETCH, POD
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .flags import AppWords, Options, Words
 
 
+_FILES = "set-env-file"
+
+
 class Surroundings(Value):
     """What a command line means depends on: the caller's variables, and what is in the files that it names."""
 
@@ -45,21 +48,22 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
     said = {**_said(rows, options), **_pull(options), "apps": [_app(app) for app in words.apps]}
     try:
         spec = reading.pod_spec(Said(said, "", rows))
+        files = _environment_files(options, around)
     except InvalidSpec as err:
         raise in_flags(err) from err
     return spec.replace(
         apps=tuple(_annotated(app, given) for app, given in zip(spec.apps, words.apps)),
         inherited=values.valid_variables(around.environ) if options.on("inherit-env") else (),
-        env_file=_environment_files(options, around),
+        env_file=files,
     )
 
 
 def _said(rows: Iterable[Option], options: Options) -> dict[str, object]:
-    """The flags as YAML would have them."""
+    """The flags as YAML would have them, but for files, whose contents are handed in."""
     return {
         row.name: row.text(options.all(row.flag.name))
         for row in rows
-        if row.flag and options.has(row.flag.name)
+        if row.flag and options.has(row.flag.name) and row.flag.name != _FILES
     }
 
 
@@ -72,7 +76,7 @@ def _app(words: AppWords) -> dict[str, object]:
 
 def _annotated(app: AppSpec, words: AppWords) -> AppSpec:
     found = dict(map(values.parse_annotation, words.options.all("annotation")))
-    return app.replace(annotations=tuple(found.items())) if found else app
+    return app.replace(annotations=(*app.annotations, *found.items())) if found else app
 
 
 def _pull(options: Options, default: str = "") -> dict[str, object]:
@@ -183,12 +187,5 @@ def run_spec(options: Options, given: RunSpec) -> RunSpec:
 
 
 def _environment_files(options: Options, around: Surroundings) -> Pairs:
-    lines: list[str] = []
-    found: Pairs = ()
-    for path in options.all("set-env-file"):
-        lines += values.environment_lines(around.read_file(path))
-        try:
-            found = values.environment_of(lines)
-        except InvalidSpec as err:
-            raise InvalidSpec(f"invalid environment file {path}: {err.reason}", err.hint) from err
-    return found
+    paths = options.all(_FILES)
+    return parsers.variables_of_files((path, around.read_file(path)) for path in paths)

@@ -26,19 +26,6 @@ def parse_variable(text: str) -> tuple[str, str]:
     return pair
 
 
-def environment_lines(text: str) -> list[str]:
-    """The KEY=VALUE lines of a file of --set-env-file: blank lines and comments with # or ; are left out."""
-    lines = (line.strip() for line in text.split("\n"))
-    return [line for line in lines if line and line[0] not in "#;"]
-
-
-def environment_of(lines: Iterable[str]) -> Pairs:
-    """The variables of KEY=VALUE lines, in which every name comes once. Raises InvalidSpec."""
-    found = tuple(texts.unique_pairs(lines).items())
-    check_environment(found, "")
-    return found
-
-
 def valid_variables(variables: Iterable[tuple[str, str]]) -> Pairs:
     """Those variables of a process that appc knows how to write: a shell's exported functions are none."""
     found = []

@@ -20,7 +20,7 @@ from ...pod.runspec import INSECURE, LONGEST_WAIT, NetworkRequest, check_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ...appc.isolators import Isolator
     from ...image.reference import ImageReference
@@ -76,6 +76,42 @@ def variables(fields: Fields, name: str) -> Pairs:
         pairs.append((variable, checked_text(content, f"{where}.{variable}", f"{variable}:", secret=True)))
     check_environment(tuple(pairs), where)
     return tuple(pairs)
+
+
+def variable_files(fields: Fields, name: str) -> Pairs:
+    """The variables of files that have been read: a path, as short, and the content of each."""
+    found = []
+    for at, (element, where) in enumerate(fields.items(name)):
+        form = Fields({"short": element} if isinstance(element, str) else element, where)
+        path = form.text("short", f"{name}[{at}]")
+        if not form.has("content"):
+            raise InvalidSpec(f'the file "{path}" has not been read', f"see {name}_from", where=where)
+        found.append((path, form.text("content")))
+    return variables_of_files(found, fields.where_of(name))
+
+
+def variables_of_files(files: Iterable[tuple[str, str]], where: str = "") -> Pairs:
+    """The variables of files, names with contents: a NAME=VALUE a line, but for blank ones and comments with # or ;."""
+    found: dict[str, str] = {}
+    for file, text in files:
+        for number, line in enumerate(map(str.strip, text.split("\n")), 1):
+            if line and line[0] not in "#;":
+                _add_line(found, line, f"invalid environment file {file}", number, where)
+    return tuple(found.items())
+
+
+def _add_line(found: dict[str, str], line: str, what: str, number: int, where: str) -> None:
+    name, equals, value = line.partition("=")
+    if not equals or not name:
+        hint = f"it is line {number}"
+        raise InvalidSpec(f"{what}: must be specified as key=value", hint, where=where)
+    if name in found:
+        raise InvalidSpec(f'{what}: key "{name}" already set', "a name comes once, in all files", where=where)
+    try:
+        check_environment(((name, value),), where)
+    except InvalidSpec as err:
+        raise InvalidSpec(f"{what}: {err.reason}", f"it is line {number}", where=where) from err
+    found[name] = value
 
 
 def _of_list(items: list[object], where: str) -> dict[str, str]:

@@ -196,11 +196,6 @@ def test_values_that_are_refused(flag: str, text: str, reason: str) -> None:
     assert message_of(judged, flag, text) == reason
 
 
-def test_an_environment_file_has_comments_and_blank_lines() -> None:
-    lines = values.environment_lines("# c\n; d\n\n  A=1  \nB=2=x # no comment\n")
-    assert values.environment_of(lines) == (("A", "1"), ("B", "2=x # no comment"))
-
-
 def test_what_is_no_variable_is_not_inherited() -> None:
     assert values.valid_variables((("A", "1"), ("BASH_FUNC_x%%", "() { :; }"))) == (("A", "1"),)
 

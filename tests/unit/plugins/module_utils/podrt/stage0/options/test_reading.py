@@ -37,6 +37,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
     SourceImage,
     build_manifest,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.parsers import (
+    variables_of_files,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import (
     conduct,
     pod_spec,
@@ -378,3 +381,32 @@ def test_how_long_a_new_pod_cannot_have_to_stay_up(value: object) -> None:
     with pytest.raises(InvalidSpec) as caught:
         conduct(Fields(options(update={"min_uptime": value}), ""))
     assert caught.value.where == "update.min_uptime"
+
+
+def test_a_file_of_variables_has_comments_and_blank_lines() -> None:
+    text = "# c\n; d\n\n  A=1  \nB=2=x # no comment\n"
+    assert variables_of_files([("/a", text), ("/b", "C=")]) == (
+        ("A", "1"),
+        ("B", "2=x # no comment"),
+        ("C", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "hint"),
+    [
+        ("A=1\nA=canary", 'invalid environment file /f: key "A" already set', ""),
+        ("\ncanary", "invalid environment file /f: must be specified as key=value", "it is line 2"),
+        ("=canary", "invalid environment file /f: must be specified as key=value", "it is line 1"),
+        ("1A=canary", 'invalid environment file /f: "1A" is not a valid name of a variable', "it is line 1"),
+        ("A=canary\0", "invalid environment file /f: must not hold a NUL character", "it is line 1"),
+    ],
+)
+def test_what_is_no_file_of_variables_is_refused_by_its_line_without_what_is_there(
+    text: str, reason: str, hint: str
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        variables_of_files([("/f", text)], "env_file")
+    assert (caught.value.reason, caught.value.where) == (reason, "env_file")
+    assert hint in caught.value.hint
+    assert "canary" not in caught.value.hint
