@@ -82,7 +82,8 @@ class Launch(Value):
     """How an app's process becomes the app.
 
     search: the PATH that the manifest gives, None when it gives none. traced: whether an app of the pod may look into
-    processes that can do more than itself.
+    processes that can do more than itself. rlimits: number, soft and hard limit each; infinity is -1. The others are
+    those of the pod's first process.
     """
 
     argv: tuple[str, ...]
@@ -96,6 +97,7 @@ class Launch(Value):
     no_new_privs: bool = False
     filter: bytes = b""
     oom_score_adj: int | None = None
+    rlimits: tuple[tuple[int, int, int], ...] = ()
     pre_start: tuple[str, ...] = ()
     post_stop: tuple[str, ...] = ()
     docker: bool = False
