@@ -49,6 +49,10 @@ class Fields:
         """Whether the member is there and not null."""
         return self._key(name) in self._by_name
 
+    def names(self) -> tuple[str, ...]:
+        """The names of the members that are there, in lower case and sorted."""
+        return tuple(sorted(self._by_name))
+
     def raw(self, name: str) -> object:
         """The member as it is, None when it is absent."""
         return self._by_name.get(self._key(name))
@@ -82,7 +86,7 @@ class Fields:
         """A whole number; a boolean is none."""
         value = self._found(name, default, "a whole number")
         if not isinstance(value, int) or isinstance(value, bool):
-            raise _unexpected(value, "a whole number", self.where_of(name))
+            raise _unexpected(value, "a whole number", self.where_of(name), "write digits, without quotes")
         return value
 
     def optional_integer(self, name: str) -> int | None:
@@ -209,8 +213,8 @@ def checked_text(value: object, where: str, written: str, *, secret: bool = Fals
     return value
 
 
-def _unexpected(value: object, expected: str, where: str) -> InvalidSpec:
-    return InvalidSpec(f"expected {expected}, found {_describe(value)}", where=where)
+def _unexpected(value: object, expected: str, where: str, hint: str = "") -> InvalidSpec:
+    return InvalidSpec(f"expected {expected}, found {_describe(value)}", hint, where=where)
 
 
 def _describe(value: object) -> str:

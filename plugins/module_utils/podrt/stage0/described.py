@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from ..appc.isolators import isolator_to_json
 from ..appc.volumes import NamedVolume
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     Node = Union[str, None, "Command", "Members", "Records"]
     Members = dict[str, Node]
 
-_OWN_ISOLATORS = tuple(row.document.split(".")[2] for row in APP if ".isolators." in row.document)
+# The isolators and annotations that are options.
+_OPTIONS = {name for row in APP for name in re.findall(r"\[([^]]+)\]", row.document)}
 _SECCOMP = "os/linux/seccomp-"
 # What of an image only the image can say.
 BRINGS = "brings"
@@ -167,14 +169,14 @@ def _app(app: RuntimeApp, held: dict[str, object], spec: PodSpec, at: int, key: 
 
 def _image(app: RuntimeApp) -> Members:
     """What an image is, and what only an image can bring."""
-    brought: list[object] = [app.annotations.to_json()]
+    brought: list[object] = [[name, value] for name, value in app.annotations.pairs if name not in _OPTIONS]
     if app.app:
         brought += [point.to_json() for point in app.app.mount_points]
         brought += [str(port.name) for port in app.app.ports if port.socket_activated]
         brought += [
             isolator_to_json(isolator)
             for isolator in app.app.isolators
-            if isolator.name not in _OWN_ISOLATORS and not isolator.name.startswith(_SECCOMP)
+            if isolator.name not in _OPTIONS and not isolator.name.startswith(_SECCOMP)
         ]
     return {
         "name": app.image.name and str(app.image.name),
@@ -187,14 +189,18 @@ def _image(app: RuntimeApp) -> Members:
 def _environment(
     pairs: Iterable[tuple[str, str]], spec: PodSpec, place: str, said: AppSpec | None, key: bytes
 ) -> Records:
-    own = {name for name, _value in said.environment} if said else set()
-    shared = {name for name, _value in spec.set_env} - own
-
-    def record(name: str, value: str) -> Record:
-        within = f"{place}." if place and name not in shared else ""
-        return Record(name, {"": fingerprint(value, key)}, f"{within}environment.{name}")
-
-    return Records(tuple(record(name, value) for name, value in pairs))
+    within = f"{place}.environment" if place else "environment"
+    options = {
+        **{name: "env_file" for name, _value in spec.env_file},
+        **{name: "environment" for name, _value in spec.set_env},
+        **{name: within for name, _value in (said.environment if said else ())},
+    }
+    return Records(
+        tuple(
+            Record(name, {"": fingerprint(value, key)}, f"{options.get(name, within)}.{name}")
+            for name, value in pairs
+        )
+    )
 
 
 def _mounts(app: RuntimeApp, held: object, spec: PodSpec, place: str, said: AppSpec | None) -> Records:

@@ -46,12 +46,13 @@ def isolator(
 
     flag: or why there is none.
     """
+    of, _dot, member = of.partition(".")
     return Option(
         name,
         kind,
         "isolators[]",
-        f"{within}.isolators.{of}",
-        parsers.isolator(*of.partition(".")[::2], check),
+        f"{within}.isolators[{of}]" + (f".{member}" if member else ""),
+        parsers.isolator(of, member, check),
         "as_set" if kind is WORDS else "",
         overrides=within == "app",
         flag=flag if isinstance(flag, AsFlag) else None,
@@ -268,7 +269,7 @@ APP = (
         "pre_start",
         ARGUMENTS,
         "event_handlers[]",
-        "app.eventHandlers.pre-start.exec",
+        "app.eventHandlers[pre-start].exec",
         parsers.handler("pre-start"),
         default=(),
         overrides=True,
@@ -278,7 +279,7 @@ APP = (
         "post_stop",
         ARGUMENTS,
         "event_handlers[]",
-        "app.eventHandlers.post-stop.exec",
+        "app.eventHandlers[post-stop].exec",
         parsers.handler("post-stop"),
         default=(),
         overrides=True,

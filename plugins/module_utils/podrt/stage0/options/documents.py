@@ -7,6 +7,8 @@ What is at its default may be missing; what comes of images and has no option is
 
 from __future__ import annotations
 
+import re
+
 from ...appc.ports import numbered
 from .pod import FETCH, POD
 
@@ -44,23 +46,21 @@ def _said(rows: Iterable[Option], held: Held) -> Held:
 
 
 def _of_form(row: Option, held: Held) -> object:
-    if row.parse is None:
+    if row.kind.type == "dict" and row.parse is None:
         return _said(row.options, held)
-    value = _at(held, row.document)
+    value = _at(held, row.document) if row.document else None
     if isinstance(value, list) and row.kind.type == "list":
         return [_said(row.options, element) for element in value if isinstance(element, dict)]
     return value
 
 
 def _at(held: object, path: str) -> object:
-    """What is at a path; objects in a list go by their names, and an isolator is its value."""
-    for step in path.split("."):
-        if isinstance(held, list):
-            held = next((each.get("value", each) for each in held if each["name"] == step), None)
-        elif isinstance(held, dict):
-            held = held.get(step)
+    """What is at a path, where [NAME] is the element of a list that goes by it; one that has a value is that."""
+    for name, member in re.findall(r"\[([^]]+)\]|([^.[]+)", path):
+        if name and isinstance(held, list):
+            held = next((each.get("value", each) for each in held if each["name"] == name), None)
         else:
-            return None
+            held = held.get(member) if isinstance(held, dict) else None
     return held
 
 

@@ -63,12 +63,12 @@ class Option(Value):
 
     into: the member of the spec that it becomes, such as run.hostname, with [] behind one that has several options;
     two where a value is parted. document: where documents have it: below pod, the manifest, or run, the run spec; of
-    an app and an element of a list below that. parse: from the value and its place, or from the element of a list,
-    to the member. back: which of documents makes of what is there what an option says, where that is not the same.
-    key: what an element of the list goes by, the first of these that it has; nothing where its place counts. default,
-    required, choices, secret: as users see them. impact: of a change on a pod that runs. overrides: whether it takes
-    the place of what the app of the image has under the same name. flag: of podctl, or no_flag: why there is none.
-    options: those of an element of the list, or of the option itself.
+    an app and an element of a list below that; [NAME] is an element that goes by a name. parse: from the value and its
+    place, or from the element of a list, to the member. back: which of documents makes of what is there what an option
+    says, where that is not the same. key: what an element of the list goes by, the first of these that it has; nothing
+    where its place counts. default, required, choices, secret: as users see them. impact: of a change on a pod that
+    runs. overrides: whether it takes the place of what the app of the image has under the same name. flag: of podctl,
+    or no_flag: why there is none. options: those of an element of the list, or of the option itself.
     """
 
     name: str
@@ -125,7 +125,7 @@ def value_of(row: Option, options: Fields) -> object:
         forms = (Options(*item, row.options) for item in options.items(row.name))
         return tuple(form if row.parse is None else row.parse(form) for form in forms)
     value = row.kind.read(options, row.name)
-    if row.kind is FORM:
+    if row.kind is FORM and row.options:
         value = Options(value, where, row.options)
         return value if row.parse is None else row.parse(value)
     if row.choices and isinstance(value, str):
@@ -206,6 +206,6 @@ ARGUMENTS = Kind("list", "raw", Fields.strings, "words")
 WHOLES = Kind("list", "int", Fields.integers, "wholes")
 PAIRS = Kind("dict", "", Fields.pairs, "pairs")
 VARIABLES = Kind("raw", "", parsers.variables, "pairs")
-# Of options: one of them, and a list.
+# A dictionary of options, or of names that its parser knows; and a list of the former.
 FORM = Kind("dict", "", Fields.raw, "last")
 FORMS = Kind("list", "dict", Fields.raw, "words")
