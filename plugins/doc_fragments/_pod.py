@@ -220,6 +220,12 @@ options:
         type: list
         elements: raw
         default: []
+      stop_signal:
+        description:
+          - The signal that asks the app to end, such as V(SIGQUIT), V(quit) or a number, instead of the one of the image. Without
+            both it is V(SIGTERM), for all processes of the app.
+        version_added: 0.3.0
+        type: str
       user_annotations:
         description:
           - Annotations, instead of those of the image. Every value must be a string.

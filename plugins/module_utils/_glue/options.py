@@ -85,6 +85,7 @@ POD = {
             },
             "pre_start": {"type": "list", "elements": "raw", "default": []},
             "post_stop": {"type": "list", "elements": "raw", "default": []},
+            "stop_signal": {"type": "str"},
             "user_annotations": {"type": "dict"},
             "user_labels": {"type": "dict"},
         },

@@ -639,3 +639,19 @@ def test_an_image_that_asks_for_the_host_changes_nothing_without_consent(
     # What the operator says of it is consent, and the pod runs on.
     own = host.pod(app={**evil, "caps_retain": ["CAP_CHOWN"]})
     assert (own["changed"], own["warnings"]) == (False, [])
+
+
+def test_an_app_is_stopped_with_the_signal_that_its_task_names(host: Host) -> None:
+    script = "trap 'echo asked by quit; exit 0' QUIT; trap 'echo asked by term; exit 0' TERM; echo ready; "
+    app = {"args": ["-c", script + "while true; do sleep 0.1; done"]}
+    for signal_name, said in ({"stop_signal": "quit"}, "quit"), ({}, "term"):
+        host.pod(app={**app, **signal_name})
+        wait_for(lambda: "ready" in output(host))
+        host.pod(app={**app, **signal_name}, state="stopped")
+        assert output(host) == ["ready", f"asked by {said}"]
+
+
+def output(host: Host) -> list[str]:
+    (pod,) = host.task("pod_info", gather=["pods"], name="web", tail=20)["pods"]
+    lines: list[str] = pod["apps"][0]["stdout_lines"]
+    return lines

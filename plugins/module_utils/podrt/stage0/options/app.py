@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ...appc.image import STOP_SIGNAL
 from ...appc.isolators import MODES
 from ...appc.ports import PROTOCOLS, Port
 from ...appc.quantity import parse_bytes
@@ -284,6 +285,14 @@ APP = (
         default=(),
         overrides=True,
         no_flag=_IMAGES_ONLY,
+    ),
+    Option(
+        "stop_signal",
+        TEXT,
+        "annotations[]",
+        f"annotations[{STOP_SIGNAL}]",
+        parsers.stop_signal,
+        no_flag="rkt left it to systemd",
     ),
     Option(
         "user_annotations",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ...appc.app import EventHandler, check_environment, check_gids
 from ...appc.fields import Fields, checked_text
+from ...appc.image import STOP_SIGNAL
 from ...appc.isolators import MODES, isolator_of
 from ...appc.names import ACName
 from ...appc.quantity import parse_size
@@ -170,6 +171,18 @@ def check_capabilities(names: object, where: str) -> None:
 def handler(event: str) -> Callable[[tuple[str, ...], str], EventHandler | None]:
     """A command at an event of an app's life; an empty list is none."""
     return lambda argv, _where: EventHandler(event, argv) if argv else None
+
+
+def stop_signal(text: str, where: str) -> tuple[str, str]:
+    """The annotation that names the signal which an app is stopped with, in one spelling."""
+    from ...appc.signals import signal_number
+
+    if signal_number(text) is None:
+        raise InvalidSpec(
+            f'"{text}" is no signal that can end an app', "write SIGQUIT, quit or RTMIN+3", where=where
+        )
+    name = text.strip().upper()
+    return STOP_SIGNAL, name if name.isdigit() or name.startswith("SIG") else f"SIG{name}"
 
 
 def networks(words: tuple[str, ...], where: str) -> tuple[NetworkRequest, ...]:

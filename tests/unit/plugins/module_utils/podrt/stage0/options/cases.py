@@ -91,6 +91,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].ports[0].count": app({"ports": [PORT]}, {"ports": [{**PORT, "count": 2}]}),
     "apps[0].pre_start": app({}, {"pre_start": ["/bin/true"]}),
     "apps[0].post_stop": app({"post_stop": ["/bin/true"]}, {"post_stop": ["/bin/echo"]}),
+    "apps[0].stop_signal": app({"stop_signal": "quit"}, {"stop_signal": "SIGINT"}),
     "apps[0].user_annotations.a.b": app({}, {"user_annotations": {"a.b": "c"}}),
     "apps[0].user_labels.a": app({"user_labels": {"a": "c"}}, {"user_labels": {"a": "d"}}),
     "volumes[0]": ({}, {"volumes": [{"name": "work"}]}),

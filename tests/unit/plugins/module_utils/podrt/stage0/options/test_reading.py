@@ -119,6 +119,11 @@ def test_other_spellings_of_a_mode_are_refused(mode: str) -> None:
     assert (found.where, found.hint) == ("volumes[0].mode", 'write it as "0755"')
 
 
+@pytest.mark.parametrize("text", ["SIGQUIT", "quit", " Quit"])
+def test_a_signal_is_the_same_in_any_spelling(text: str) -> None:
+    assert spec_of(app={"stop_signal": text}) == spec_of(app={"stop_signal": "QUIT"})
+
+
 NAME = "a" * (LONGEST_NAME + 1)
 SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"name": NAME}, "name"),
@@ -146,6 +151,8 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"name": LONE}, "name"),
     ({"app": {"caps_retain": ["CAP_KILL", "CAP_FLY"]}}, "apps[0].caps_retain[1]"),
     ({"app": {"caps_remove": ["CAP_FLY"]}}, "apps[0].caps_remove[0]"),
+    ({"app": {"stop_signal": "SIGSTOP"}}, "apps[0].stop_signal"),
+    ({"app": {"stop_signal": "now"}}, "apps[0].stop_signal"),
     ({"app": {"memory": str(2**63)}}, "apps[0].memory"),
     ({"app": {"memory": "512m"}}, "apps[0].memory"),
     ({"app": {"pids_limit": 0}}, "apps[0].pids_limit"),

@@ -113,6 +113,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         max_size=2,
         unique_by=lambda port: port["name"],
     ),
+    "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
     "pre_start": ARGS,
     "post_stop": ARGS,
     "user_annotations": PAIRS,
