@@ -130,6 +130,15 @@ options:
           - How many processes and threads the app may have at a time. V(-1) is no limit. The default is 2048.
         version_added: 0.2.0
         type: int
+      ulimits:
+        description:
+          - "Limits of each process of the app, such as C({nofile: 1024, nproc: {soft: 64, hard: 128}}). A number is both the soft
+            and the hard limit, V(-1) is none."
+          - They are called V(cpu), V(fsize), V(data), V(stack), V(core), V(rss), V(nproc), V(nofile), V(memlock), V(as), V(locks),
+            V(sigpending), V(msgqueue), V(nice), V(rtprio) and V(rttime), and mean what C(getrlimit(2\)) says. Those that are not
+            given are as the pod was started with.
+        version_added: 0.3.0
+        type: dict
       caps_retain:
         description:
           - The capabilities of the app, such as V(CAP_NET_ADMIN), and no others.

@@ -59,6 +59,7 @@ POD = {
             "cpu_shares": {"type": "int"},
             "oom_score_adj": {"type": "int"},
             "pids_limit": {"type": "int"},
+            "ulimits": {"type": "dict"},
             "caps_retain": {"type": "list", "elements": "str"},
             "caps_remove": {"type": "list", "elements": "str"},
             "seccomp": {

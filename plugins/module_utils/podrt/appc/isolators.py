@@ -26,12 +26,18 @@ if TYPE_CHECKING:
         "Seccomp",
         "NoNewPrivileges",
         "Sysctl",
+        "Rlimits",
         "Uninterpreted",
     ]
     _Reader = Callable[[Fields], Isolator]
 
 MODES = ("retain", "remove")  # of a set of capabilities or system calls
 NO_LIMIT = -1
+# In the order of their numbers. Source: getrlimit(2), linux/resource.h.
+RLIMITS = (
+    *("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks"),
+    *("sigpending", "msgqueue", "nice", "rtprio", "rttime"),
+)
 _MOST_PIDS = 1 << 22  # which is as many as a 64-bit kernel numbers
 _ERRNO = r"E[A-Z0-9]+"
 _LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
@@ -208,6 +214,34 @@ class Sysctl(Value):
         return dict(self.pairs)
 
 
+class Rlimits(Value):
+    """os/linux/rlimits, which appc had not: one of RLIMITS, the soft and the hard limit each, NO_LIMIT for none."""
+
+    limits: tuple[tuple[str, int, int], ...]
+    name = "os/linux/rlimits"
+
+    def check(self) -> None:
+        """Names are known, and no soft limit is above the hard one."""
+        for name, soft, hard in self.limits:
+            if name not in RLIMITS:
+                raise InvalidSpec(f'there is no limit "{name}"', f"use {', '.join(RLIMITS)}", where=name)
+            for number in (soft, hard):
+                if not NO_LIMIT <= number <= _LARGEST_LIMIT:
+                    hint = f"use 0 to {_LARGEST_LIMIT}, or {NO_LIMIT} for no limit"
+                    raise InvalidSpec(f"{number} is out of range", hint, where=name)
+            if hard != NO_LIMIT and not 0 <= soft <= hard:
+                raise InvalidSpec("the soft limit is above the hard one", "raise the hard one", where=name)
+
+    @property
+    def numbers(self) -> tuple[tuple[int, int, int], ...]:
+        """The limits by their numbers."""
+        return tuple((RLIMITS.index(name), soft, hard) for name, soft, hard in self.limits)
+
+    def to_json(self) -> object:
+        """The value of the isolator."""
+        return {name: {"soft": soft, "hard": hard} for name, soft, hard in self.limits}
+
+
 class Uninterpreted(Value):
     """An isolator that is known but not applied; its JSON is kept as canonical text."""
 
@@ -289,6 +323,19 @@ def _seccomp(mode: str) -> _Reader:
     return read
 
 
+def _rlimits(fields: Fields) -> Isolator:
+    held = fields.within("value")
+    return held.made(Rlimits, tuple((name, *_soft_and_hard(held, name)) for name in held.names()))
+
+
+def _soft_and_hard(held: Fields, name: str) -> tuple[int, int]:
+    """One number is both."""
+    if not isinstance(held.raw(name), dict):
+        return held.integer(name), held.integer(name)
+    limit = held.within(name)
+    return limit.integer("soft"), limit.integer("hard")
+
+
 def _uninterpreted(fields: Fields) -> Uninterpreted:
     import json
 
@@ -307,6 +354,7 @@ _READERS: dict[str, _Reader] = {
     "os/linux/seccomp-remove-set": _seccomp("remove"),
     "os/linux/no-new-privileges": lambda fields: NoNewPrivileges(fields.boolean("value")),
     "os/unix/sysctl": lambda fields: Sysctl(fields.pairs("value")),
+    "os/linux/rlimits": _rlimits,
     "os/linux/selinux-context": _uninterpreted,
     "resource/block-bandwidth": _uninterpreted,
     "resource/block-iops": _uninterpreted,

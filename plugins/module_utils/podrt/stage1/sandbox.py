@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ..appc.capabilities import EVERY, bounding_set, guard_of, mask_of
-from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
+from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
 from ..appc.volumes import app_path
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
@@ -231,6 +231,9 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
         oom_score_adj=scores[-1] if scores else None,
         pre_start=pre.exec if pre else (),
         post_stop=post.exec if post else (),
+        rlimits=tuple(
+            limit for isolator in app.isolators if isinstance(isolator, Rlimits) for limit in isolator.numbers
+        ),
         docker=given.docker,
         notify=given.notify,
     )

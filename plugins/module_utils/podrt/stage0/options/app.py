@@ -202,6 +202,7 @@ APP = (
         ),
     ),
     isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG),
+    isolator("ulimits", FORM, "os/linux/rlimits", "rkt left it to systemd"),
     isolator(
         "caps_retain",
         WORDS,

@@ -75,6 +75,9 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].cpu_shares": app({}, {"cpu_shares": 512}),
     "apps[0].oom_score_adj": app({"oom_score_adj": 5}, {}),
     "apps[0].pids_limit": app({}, {"pids_limit": 7}),
+    "apps[0].ulimits.nofile.hard": app(
+        {"ulimits": {"nofile": {"soft": 64, "hard": 128}}}, {"ulimits": {"nofile": {"soft": 64, "hard": 256}}}
+    ),
     "apps[0].caps_retain": app({}, {"caps_retain": ["CAP_KILL"]}),
     "apps[0].caps_remove": app({"caps_remove": ["CAP_KILL"]}, {"caps_remove": ["CAP_MKNOD"]}),
     "apps[0].seccomp": app({}, {"seccomp": SECCOMP}),

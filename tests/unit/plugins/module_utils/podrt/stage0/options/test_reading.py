@@ -119,6 +119,12 @@ def test_other_spellings_of_a_mode_are_refused(mode: str) -> None:
     assert (found.where, found.hint) == ("volumes[0].mode", 'write it as "0755"')
 
 
+def test_one_number_is_both_limits_and_their_order_means_nothing() -> None:
+    one = spec_of(app={"ulimits": {"nproc": -1, "nofile": 1024}})
+    assert one == spec_of(app={"ulimits": {"nofile": {"soft": 1024, "hard": 1024}, "nproc": -1}})
+    assert survives(one)
+
+
 @pytest.mark.parametrize("text", ["SIGQUIT", "quit", " Quit"])
 def test_a_signal_is_the_same_in_any_spelling(text: str) -> None:
     assert spec_of(app={"stop_signal": text}) == spec_of(app={"stop_signal": "QUIT"})
@@ -155,6 +161,14 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"app": {"stop_signal": "now"}}, "apps[0].stop_signal"),
     ({"app": {"memory": str(2**63)}}, "apps[0].memory"),
     ({"app": {"memory": "512m"}}, "apps[0].memory"),
+    ({"app": {"ulimits": {"files": 1}}}, "apps[0].ulimits.files"),
+    ({"app": {"ulimits": {"nofile": "1"}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": True}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": -2}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": 2**63}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": {"soft": 2, "hard": 1}}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": {"soft": -1, "hard": 1}}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": {"soft": 1}}}}, "apps[0].ulimits.nofile.hard"),
     ({"app": {"pids_limit": 0}}, "apps[0].pids_limit"),
     ({"app": {"pids_limit": -2}}, "apps[0].pids_limit"),
     ({"pids_limit": (1 << 22) + 1}, "pids_limit"),

@@ -93,6 +93,13 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     "cpu_shares": st.integers(2, 262144),
     "oom_score_adj": st.integers(-1000, 1000),
     "pids_limit": PIDS,
+    "ulimits": st.dictionaries(
+        st.sampled_from(["nofile", "nproc", "core"]),
+        st.integers(-1, 2**63 - 1)
+        | st.integers(0, 9).map(lambda soft: {"soft": soft, "hard": soft + 1})
+        | st.just({"soft": 7, "hard": -1}),
+        max_size=2,
+    ),
     "caps_retain": CAPS,
     "caps_remove": CAPS,
     "seccomp": st.fixed_dictionaries(
