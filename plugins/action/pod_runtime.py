@@ -8,7 +8,7 @@ import os
 import tempfile
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
         name = self._task.resolved_action or self._task.action
         self._supports_async = name != _INSTALLER  # which this action talks to twice
         super().run(tmp, task_vars)
-        args = dict(self._task.args)
+        args = self._with_files(dict(self._task.args))
         self._own = kept_hash(constants.DEFAULT_LOCAL_TMP)
         wanted = args.setdefault("runtime", self._own)
         if name.rsplit(".", 1)[-1] == "pod_runtime":
@@ -60,6 +60,27 @@ class ActionModule(ActionBase):
                 return found
             result = self._module(name, {**args, "runtime": found["path"]}, task_vars)
         return result
+
+    def _with_files(self, args: Options) -> Options:
+        """Options with the contents of the files of variables that are this controller's."""
+        files = args.get("env_file")
+        if not isinstance(files, list) or args.get("env_file_from", "controller") != "controller":
+            return args
+        return {**args, "env_file": [self._with_content(element) for element in files]}
+
+    def _with_content(self, element: object) -> object:
+        path = element.get("short") if isinstance(element, dict) else element
+        if not isinstance(path, str) or (isinstance(element, dict) and element.get("content") is not None):
+            return element
+        try:
+            found = self._loader.get_real_file(
+                self._find_needle("files", path)
+            )  # decrypted where it is a vault
+            with open(found, encoding="utf-8") as file:
+                return {"short": path, "content": file.read()}
+        except (AnsibleError, OSError, UnicodeDecodeError) as err:
+            hint = "set env_file_from: host for a file of the host"
+            raise AnsibleActionFail(f"env_file: cannot read {path}: {err} ({hint})") from err
 
     def _module(
         self, name: str, args: Options, task_vars: Options | None, wrap_async: bool = False

@@ -368,6 +368,30 @@ options:
     description:
       - Variables of every app, as O(apps[].environment). They win over those of the images.
     type: raw
+  env_file:
+    description:
+      - Files with variables of every app, C(NAME=VALUE) a line. Lines that begin with C(#) or C(;) are comments. They win over those of
+        the images, O(environment) wins over them.
+    version_added: 0.3.0
+    type: list
+    elements: dict
+    suboptions:
+      short:
+        description:
+          - The path of a file. An element of the list that is a text is this option.
+        type: str
+      content:
+        description:
+          - What stands in such a file, in place of one.
+        type: str
+  env_file_from:
+    description:
+      - Whose files O(env_file) names. Those of the V(controller) are looked for as O(ansible.builtin.copy#module:src) is, and may be
+        encrypted by vault. Those of the V(host) have absolute paths.
+    version_added: 0.3.0
+    type: str
+    choices: [controller, host]
+    default: controller
   networks:
     description:
       - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9).

@@ -133,6 +133,13 @@ POD = {
         },
     },
     "environment": {"type": "raw", "no_log": True},
+    "env_file": {
+        "type": "list",
+        "elements": "dict",
+        "no_log": True,
+        "options": {"short": {"type": "str"}, "content": {"type": "str"}},
+    },
+    "env_file_from": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
     "networks": {"type": "list", "elements": "str", "default": ["default"]},
     "hostname": {"type": "str"},
     "dns": {"type": "list", "elements": "str", "default": []},

@@ -61,6 +61,52 @@ def test_the_diff_names_the_field_with_what_it_was_and_what_it_becomes(machine: 
     assert len(machine.task("pod_info", gather=["pods"])["pods"]) == 1
 
 
+def test_short_forms_and_templated_numbers_come_through_ansible(machine: Machine, aci: str) -> None:
+    machine.task("pod_volume", name="pages")
+    secret = [f"LEVEL={CANARY}"]
+    short = pod(
+        aci, ports=["8093:80"], app_mounts=["pages:/pages:ro"], app_environment=secret, app_user="0:0"
+    )
+    done = machine.play({"pod_run": short}, arguments=["-vvv"])
+    assert not done.results[0].get("failed"), done.results[0]
+    assert CANARY not in done.text
+    mounts = [{"volume": "pages", "target": "/pages", "read_only": "{{ 'yes' }}"}]
+    again = machine.task(
+        "pod_run",
+        **pod(
+            aci,
+            ports=[{"name": "http", "host_port": "{{ '8093' }}"}],
+            volumes=[{"name": "pages", "volume": "pages"}],
+            app_mounts=mounts,
+            app_environment={"LEVEL": CANARY},
+            app_user="0",
+            app_group="0",
+        ),
+    )
+    assert (again["changed"], again["pod"]["uuid"]) == (False, done.results[0]["pod"]["uuid"])
+
+
+def test_variables_come_from_files_of_the_controller_or_of_the_host(
+    machine: Machine, aci: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "app.env").write_text(f"# of the app\nLEVEL={CANARY}\n")
+    files = {"env_file": [str(tmp_path / "app.env")]}
+    first = machine.play({"pod_run": pod(aci, **files)}, arguments=["-vvv"])
+    assert not first.results[0].get("failed"), first.results[0]
+    assert CANARY not in first.text
+    again = machine.task("pod_run", **pod(aci, env_file_from="host", **files))
+    assert again["changed"] is False
+    (tmp_path / "app.env").write_text(f"LEVEL={OTHER}\n")
+    changed = machine.task("pod_run", check=True, **pod(aci, **files))
+    assert paths(changed) == ["env_file.LEVEL"]
+    for source, said in (
+        ("controller", "env_file: cannot read"),
+        ("host", "cannot read the environment file"),
+    ):
+        failed = machine.failing("pod_run", **pod(aci, env_file=["/nowhere/app.env"], env_file_from=source))
+        assert said in failed["msg"], failed
+
+
 # What repr writes in another way than it is, so that who looks for it in a text does not find it.
 SPELLINGS = {
     "LINES": f"-----BEGIN\n{CANARY}\n-----END\n",

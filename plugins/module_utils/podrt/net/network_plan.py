@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..errors import InvalidSpec, NotFound
 from ..value import Value
-from .addresses import V4_BITS, Address
+from .addresses import Address
 from .conf import ChosenNet, NetConf
 from .kinds import IPAM_TYPES, TYPES
 from .plan import Place, bridge_of, has_address, not_a_bridge, steps_of

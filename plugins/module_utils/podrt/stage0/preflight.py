@@ -8,7 +8,7 @@ import _socket
 import errno
 
 from ..errors import Conflict, PodError
-from ..net.network_plan import forwards_of
+from ..net.rules import forwards_of
 from ..pod import documents, holders
 
 TYPE_CHECKING = False

@@ -11,9 +11,10 @@ import os
 
 from ..appc.fields import Fields
 from ..appc.names import ACName
-from ..errors import AppFailed, Bug, InvalidSpec, Unsupported, known, printable
+from ..errors import AppFailed, Bug, HostFailure, InvalidSpec, Unsupported, known, printable
 from ..host.host import Host
 from ..host.places import find_paths
+from ..host.reading import read_given
 from ..image import fetch
 from ..image.reference import parse_reference
 from ..pod import lookup
@@ -114,7 +115,29 @@ def _pod_spec(options: Fields) -> PodSpec:
         from ..stage0.options.short import spread
 
         options = spread(options)
-    return reading.pod_spec(options)
+    return reading.pod_spec(_with_files(options))
+
+
+def _with_files(options: Fields) -> Fields:
+    """Options with the content of the files of variables that are this host's. Raises InvalidSpec, HostFailure."""
+    if options.text("env_file_from", "") != "host":
+        return options
+    files = [_with_content(*item) for item in options.items("env_file")]
+    return options.replaced(env_file=files)
+
+
+def _with_content(element: object, where: str) -> object:
+    path = element.get("short") if isinstance(element, dict) else element
+    if not isinstance(path, str) or (isinstance(element, dict) and element.get("content") is not None):
+        return element
+    if not os.path.isabs(path):
+        raise InvalidSpec(f'"{path}" is not an absolute path', "begin it with /", where=where)
+    try:
+        return {"short": path, "content": read_given(path).decode()}
+    except UnicodeDecodeError as err:
+        raise InvalidSpec(f'"{path}" is not UTF-8', "name a file of text", where=where) from err
+    except OSError as err:
+        raise HostFailure.of("cannot read the environment file", err) from err
 
 
 def _has_short_forms(options: Fields) -> bool:

@@ -33,6 +33,7 @@ from .option import (
     WHOLE,
     WORDS,
     AsFlag,
+    Kind,
     Option,
 )
 
@@ -59,6 +60,7 @@ _EXPOSED_PORT = (
     Option("host_port", WHOLE, document="hostPort", flag=AsFlag("HOSTPORT")),
     Option("host_ip", TEXT, document="hostIP", flag=AsFlag("HOSTIP")),
 )
+_ENV_FILE = (SHORT, Option("content", TEXT, no_flag="podctl reads the file"))
 _HOSTS_ENTRY = (
     Option("ip", TEXT, required=True, flag=AsFlag("IP")),
     Option("names", WORDS, required=True, flag=AsFlag("NAME")),
@@ -133,6 +135,22 @@ POD = (
         "set_env",
         secret=True,
         flag=AsFlag("set-env", "KEY=VALUE", "a variable of every app", "unique_pairs"),
+    ),
+    Option(
+        "env_file",
+        Kind("list", "dict", parsers.variable_files, "words"),
+        "env_file",
+        secret=True,
+        flag=AsFlag("set-env-file"),
+        options=_ENV_FILE,
+    ),
+    Option(
+        "env_file_from",
+        TEXT,
+        choices=("controller", "host"),
+        default="controller",
+        impact=NONE,
+        no_flag="podctl reads files of its host",
     ),
     Option(
         "networks",

@@ -23,10 +23,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
     HostFacts,
     NetworkPlan,
     compare_with_host,
-    forwards_of,
     network_plan,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward, forwards_of
 
 LOCAL = '"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}'
 STATIC = '"ipam": {"type": "static", "addresses": [{"address": "10.5.0.2/24", "gateway": "10.5.0.1"}]}'

@@ -128,6 +128,8 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "ports[0].protocol": element("ports", NUMBERED, protocol="tcp"),
     "ports[0].count": element("ports", NUMBERED, count=3),
     "environment.LEVEL": ({"environment": {"LEVEL": "a"}}, {"environment": {"LEVEL": "b"}}),
+    "env_file.LEVEL": ({"env_file": [{"content": "LEVEL=a"}]}, {"env_file": [{"content": "LEVEL=b"}]}),
+    "env_file_from": ({}, {"env_file_from": "host"}),
     "networks[0]": ({"networks": ["default"]}, {"networks": ["default:IP=172.16.28.9"]}),
     "networks[1]": ({"networks": ["default"]}, {"networks": ["default", "default-restricted"]}),
     "hostname": ({}, {"hostname": "front"}),
@@ -178,7 +180,7 @@ def options(rows: Sequence[Option] = (*POD, *FETCH, *HOST), within: str = "") ->
     """The path of every option, elements of lists as the first one, but for groups and what stands for others."""
     for row in rows:
         path = f"{within}{row.name}"
-        if row.name not in ("apps", "update", "log", "short"):
+        if row.name not in ("apps", "update", "log", "short", "content"):
             yield path, row
         if row.options:
             yield from options(row.options, f"{path}[0]." if row.kind.type == "list" else f"{path}.")

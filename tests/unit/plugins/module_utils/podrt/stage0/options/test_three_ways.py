@@ -169,6 +169,9 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
         max_size=1,
     ),
     "environment": PAIRS,
+    "env_file": st.dictionaries(st.sampled_from(["A", "F"]), WORD, max_size=2).map(
+        lambda held: [{"content": f"# {name}\n\n{name}={text}"} for name, text in held.items()]
+    ),
     "networks": st.lists(st.sampled_from(["default", "blue:B=1;A=2", "red"]), unique=True, max_size=2),
     "hostname": st.sampled_from(["web", "a.b", "my_host"]),
     "ipc": st.sampled_from(["auto", "private", "parent"]),
@@ -257,7 +260,7 @@ def flags_of(options: dict[str, Any], rows: tuple[Option, ...]) -> Iterator[str]
 
 
 def written(row: Option, value: Any) -> list[str]:
-    """The values of the flag of an option."""
+    """The values of the flag of an option. A path is read as if it were what is there."""
     if row.name == "volumes":
         return [",".join([each["name"], *keyed(row, each, skipped="name")]) for each in value]
     if row.name == "mounts":
@@ -273,8 +276,12 @@ def written(row: Option, value: Any) -> list[str]:
         return [",".join([*keyed(row, value), *value["syscalls"]])]
     if row.name == "hosts_from_host":
         return ["host"] if value else []
-    if isinstance(value, dict):
-        return [f"{key}={text}" for key, text in value.items()]
+    if isinstance(value, dict) or row.name == "env_file":
+        return (
+            [each["content"] for each in value]
+            if isinstance(value, list)
+            else list(map("=".join, value.items()))
+        )
     return [",".join(map(str, value)) if isinstance(value, list) else plain(value)]
 
 
@@ -317,7 +324,7 @@ def written_out(app: AppSpec, spec: PodSpec) -> AppSpec:
         group=app.group or image.group,
         ports=app.ports or image.ports,
         supplementary_gids=app.supplementary_gids and tuple(sorted(app.supplementary_gids)),
-        environment=tuple({**dict(spec.set_env), **dict(app.environment)}.items()),
+        environment=tuple({**dict(spec.env_file), **dict(spec.set_env), **dict(app.environment)}.items()),
         mounts=(*app.mounts, *(mount for mount in spec.mounts if mount.path not in paths)),
         isolators=tuple(sorted(app.isolators, key=lambda isolator: isolator.name)),
         user_annotations=app.user_annotations or None,
@@ -358,6 +365,7 @@ def test_documents_say_what_yaml_says(pod: dict[str, Any]) -> None:
         ),
         mounts=(),
         set_env=(),
+        env_file=(),
         image_isolators="",
         policy=FetchPolicy(),  # how images are fetched is no part of a pod
     )
