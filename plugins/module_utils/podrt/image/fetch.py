@@ -12,7 +12,7 @@ import os
 import stat
 
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, Untrusted
-from ..store import dependencies, index, layers, locks, trees
+from ..store import dependencies, index, layers, trees
 from .policy import FetchPolicy, parse_insecure
 from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile, as_docker
 
@@ -142,11 +142,13 @@ def fetch(
     progress: called with lines for people. credentials: of a registry, (user, password). Raises NotFound, Untrusted,
     Unreachable, Corrupt, Unsupported, HostFailure; then nothing of the image is left but layers that were complete.
     """
+    from ..store.locks import adding
+
     try:
         while True:
             known = index.list_ids(host.paths)
             found = _ensure(host, reference, policy, progress, credentials)
-            with locks.adding(host.paths):
+            with adding(host.paths):
                 if found.id in index.list_ids(host.paths):
                     _complete(host, found, is_new=found.id not in known)
                     return found

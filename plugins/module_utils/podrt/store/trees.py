@@ -20,7 +20,6 @@ from ..host import files, reading
 from ..host.digests import sha512
 from ..host.locks import FileLock
 from . import dependencies, index, layers
-from .locks import adding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ def render(paths: Paths, image_id: ImageID) -> TreeID:
     tree = tree_id([placed.image.id for placed in stack])
     if is_rendered(paths, tree):
         return tree
+    from .locks import adding  # a task that makes none does without
+
     try:
         with adding(paths), _lock(paths, tree):
             if not is_rendered(paths, tree):

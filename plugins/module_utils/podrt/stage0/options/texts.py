@@ -7,8 +7,6 @@ What the values mean is not judged here but by the one parser behind both. Sourc
 
 from __future__ import annotations
 
-import re
-
 from ...errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
     from .option import Option
 
-_MOST_DIGITS = 18
+_MOST_DIGITS, _MOST_PORT_DIGITS = 18, 5
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 HOST = "host"
@@ -148,7 +146,7 @@ def _port(text: str) -> dict[str, object]:
     address, _colon, number = rest.rpartition(":")
     if not colon:
         raise InvalidSpec(f'"{text}" is not in name:[ip:]port format')
-    if not re.fullmatch(r"[0-9]{1,5}", number):
+    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_PORT_DIGITS):
         raise InvalidSpec(f'"{number}" is not a valid port number')
     found: dict[str, object] = {"name": name, "host_port": int(number)}
     return {**found, "host_ip": address.strip("[]")} if address else found
