@@ -96,7 +96,7 @@ def test_a_limit_that_the_kernel_does_not_allow_is_told(stage: StageLab) -> None
     rlimits = [{"name": "os/linux/rlimits", "value": {"nofile": {"soft": 5, "hard": most}}}]
     done = stage.sh("true", HOST_NET, isolators=rlimits).call()
     assert done.status == 254
-    assert f"cannot set the resource limit 7 to 5, and at most {most}" in done.err
+    assert f"cannot set the resource limit nofile to 5, and at most {most}" in done.err
 
 
 @pytest.mark.finding("attack-F2")

@@ -233,9 +233,9 @@ class Rlimits(Value):
                 raise InvalidSpec("the soft limit is above the hard one", "raise the hard one", where=name)
 
     @property
-    def numbers(self) -> tuple[tuple[int, int, int], ...]:
-        """The limits by their numbers."""
-        return tuple((RLIMITS.index(name), soft, hard) for name, soft, hard in self.limits)
+    def numbered(self) -> tuple[tuple[str, int, int, int], ...]:
+        """The limits, with the number of each behind its name."""
+        return tuple((name, RLIMITS.index(name), soft, hard) for name, soft, hard in self.limits)
 
     def to_json(self) -> object:
         """The value of the isolator."""
@@ -333,6 +333,9 @@ def _soft_and_hard(held: Fields, name: str) -> tuple[int, int]:
     if not isinstance(held.raw(name), dict):
         return held.integer(name), held.integer(name)
     limit = held.within(name)
+    for member in limit.names():
+        if member not in ("soft", "hard"):
+            raise InvalidSpec("there is no such limit", "give soft and hard", where=limit.where_of(member))
     return limit.integer("soft"), limit.integer("hard")
 
 

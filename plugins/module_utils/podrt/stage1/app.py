@@ -94,7 +94,7 @@ class AppProcess(Value):
     filter: bytes
     oom_score_adj: int | None
     traced: bool
-    rlimits: tuple[tuple[int, int, int], ...]
+    rlimits: tuple[tuple[str, int, int, int], ...]
 
 
 class Handler(Value):
@@ -184,20 +184,20 @@ def join_groups(procs: tuple[int, ...]) -> None:
         os.write(fd, b"0")
 
 
-def limits_setter(rlimits: tuple[tuple[int, int, int], ...]) -> Callable[[], None]:
+def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[], None]:
     """What sets resource limits of this process. Its import, for which there is no library later, is done here."""
     if not rlimits:
         return lambda: None
     import resource
 
     def set_all() -> None:
-        for number, soft, hard in rlimits:
+        for name, number, soft, hard in rlimits:
             try:
                 resource.setrlimit(number, (soft, hard))
             except (ValueError, OSError) as err:
                 raise HostFailure(
-                    f"cannot set the resource limit {number} to {soft}, and at most {hard}: {err}",
-                    "the kernel has limits of its own, such as fs.nr_open for nofile",
+                    f"cannot set the resource limit {name} to {soft}, and at most {hard}: {err}",
+                    "take less in ulimits; the kernel has limits of its own, such as fs.nr_open for nofile",
                 ) from err
 
     return set_all

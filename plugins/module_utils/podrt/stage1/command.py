@@ -76,7 +76,7 @@ class Command(Value):
     bounding: int
     no_new_privs: bool
     filter: bytes
-    rlimits: Limits
+    rlimits: tuple[tuple[str, int, int, int], ...]
     traced: bool
     pid: int
     passed: int
@@ -192,14 +192,14 @@ def _execute(command: Command, path: str, limits: Limits, terminal: Terminal | N
         _fail(wrong or why_not(path, err))
 
 
-def _raise_limits(pid: int, own: Limits) -> Limits:
+def _raise_limits(pid: int, own: tuple[tuple[str, int, int, int], ...]) -> Limits:
     """Raise this process's limits to those that the app was started with, and give those back that are lower.
 
     own: what the app has in place of the limits of PID 1. They are for the command alone: an app that is root, without
     a filter, may have made PID 1's too low for anything.
     """
     lower = []
-    given = {number: (soft, hard) for number, soft, hard in own}
+    given = {number: (soft, hard) for _name, number, soft, hard in own}
     for number in _LIMITS:
         soft, hard = given.get(number) or resource.prlimit(pid, number)
         own_soft, own_hard = resource.getrlimit(number)

@@ -82,8 +82,8 @@ class Launch(Value):
     """How an app's process becomes the app.
 
     search: the PATH that the manifest gives, None when it gives none. traced: whether an app of the pod may look into
-    processes that can do more than itself. rlimits: number, soft and hard limit each; infinity is -1. The others are
-    those of the pod's first process.
+    processes that can do more than itself. rlimits: name, number, soft and hard limit each; infinity is -1. The
+    others are those of the pod's first process.
     """
 
     argv: tuple[str, ...]
@@ -97,7 +97,7 @@ class Launch(Value):
     no_new_privs: bool = False
     filter: bytes = b""
     oom_score_adj: int | None = None
-    rlimits: tuple[tuple[int, int, int], ...] = ()
+    rlimits: tuple[tuple[str, int, int, int], ...] = ()
     pre_start: tuple[str, ...] = ()
     post_stop: tuple[str, ...] = ()
     docker: bool = False
@@ -232,7 +232,10 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
         pre_start=pre.exec if pre else (),
         post_stop=post.exec if post else (),
         rlimits=tuple(
-            limit for isolator in app.isolators if isinstance(isolator, Rlimits) for limit in isolator.numbers
+            limit
+            for isolator in app.isolators
+            if isinstance(isolator, Rlimits)
+            for limit in isolator.numbered
         ),
         docker=given.docker,
         notify=given.notify,

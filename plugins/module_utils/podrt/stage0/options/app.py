@@ -202,7 +202,15 @@ APP = (
         ),
     ),
     isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG),
-    isolator("ulimits", FORM, "os/linux/rlimits", "rkt left it to systemd"),
+    Option(
+        "ulimits",
+        FORM,
+        "isolators[]",
+        "app.isolators[os/linux/rlimits]",
+        parsers.ulimits,
+        overrides=True,
+        no_flag="rkt left it to systemd",
+    ),
     isolator(
         "caps_retain",
         WORDS,

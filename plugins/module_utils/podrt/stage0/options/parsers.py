@@ -10,7 +10,7 @@ from __future__ import annotations
 from ...appc.app import EventHandler, check_environment, check_gids
 from ...appc.fields import Fields, checked_text
 from ...appc.image import STOP_SIGNAL
-from ...appc.isolators import MODES, isolator_of
+from ...appc.isolators import MODES, Rlimits, isolator_of
 from ...appc.names import ACName
 from ...appc.quantity import parse_size
 from ...errors import InvalidSpec
@@ -120,6 +120,8 @@ def _of_list(items: list[object], where: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for at, item in enumerate(items):
         place = f"{where}[{at}]"
+        if isinstance(item, (dict, list)):
+            raise InvalidSpec("expected a string", 'write "NAME=VALUE"', where=place)
         name, equals, value = checked_text(item, place, "-", secret=True).partition("=")
         if not equals:
             raise InvalidSpec("there is no = in it", 'write "NAME=VALUE"', where=place)
@@ -140,6 +142,16 @@ def isolator(name: str, member: str, check: Check | None) -> Callable[[object, s
         return isolator_of(name, Fields({"": {"": held} if member else held}, where, names))
 
     return parse
+
+
+def ulimits(value: object, where: str) -> Isolator | None:
+    """Resource limits by name; that there are none is no isolator."""
+    held = (
+        {name: limit for name, limit in value.items() if limit is not None}
+        if isinstance(value, dict)
+        else value
+    )
+    return isolator(Rlimits.name, "", None)(held, where) if held != {} else None
 
 
 def seccomp(form: Fields) -> Isolator:

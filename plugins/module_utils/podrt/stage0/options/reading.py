@@ -33,7 +33,7 @@ def pod_spec(options: Fields) -> PodSpec:
     found = made(members((*POD, *FETCH), options), _MAKERS)
     found.pop("conduct", None)
     make: Callable[..., PodSpec] = PodSpec
-    return make(**found)
+    return make(**{"apps": (), **found})  # whether there has to be one is the front doors' to say
 
 
 def run_spec(options: Fields, rows: Iterable[Option], given: RunSpec) -> RunSpec:

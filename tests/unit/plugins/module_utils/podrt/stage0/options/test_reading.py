@@ -125,6 +125,11 @@ def test_one_number_is_both_limits_and_their_order_means_nothing() -> None:
     assert survives(one)
 
 
+@pytest.mark.parametrize("nothing", [{}, {"nofile": None}])
+def test_no_limits_are_none_at_all(nothing: dict[str, Any]) -> None:
+    assert spec_of(app={"ulimits": nothing}) == spec_of()
+
+
 @pytest.mark.parametrize("text", ["SIGQUIT", "quit", " Quit"])
 def test_a_signal_is_the_same_in_any_spelling(text: str) -> None:
     assert spec_of(app={"stop_signal": text}) == spec_of(app={"stop_signal": "QUIT"})
@@ -169,6 +174,8 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"app": {"ulimits": {"nofile": {"soft": 2, "hard": 1}}}}, "apps[0].ulimits.nofile"),
     ({"app": {"ulimits": {"nofile": {"soft": -1, "hard": 1}}}}, "apps[0].ulimits.nofile"),
     ({"app": {"ulimits": {"nofile": {"soft": 1}}}}, "apps[0].ulimits.nofile.hard"),
+    ({"app": {"ulimits": {"nofile": {"soft": 1, "hard": 2, "most": 3}}}}, "apps[0].ulimits.nofile.most"),
+    ({"app": {"mounts": [{"target": "/d"}]}}, "apps[0].mounts[0].volume"),
     ({"app": {"pids_limit": 0}}, "apps[0].pids_limit"),
     ({"app": {"pids_limit": -2}}, "apps[0].pids_limit"),
     ({"pids_limit": (1 << 22) + 1}, "pids_limit"),
@@ -379,6 +386,7 @@ PODS = mapping(
 @given(PODS)
 @example(options(app={"image": "http://[::1/x.aci"}))
 @example(options(networks=["a:b=" + LONE]))
+@example({"name": "a", "apps": None})
 def test_any_options_are_a_spec_that_survives_or_an_error_with_a_sentence(found: Any) -> None:
     try:
         spec = pod_spec(Fields(found, ""))
