@@ -29,6 +29,8 @@ _CHANGED = (
     "the collection stagecraft.pods has been changed since Ansible was started, and this host lacks the runtime that "
     "it had then; run Ansible again"
 )
+# What follows in the message for a file that is not found is about an option that only copy has.
+_OF_COPY = " on the Ansible Controller."
 
 
 class ActionModule(ActionBase):
@@ -62,25 +64,36 @@ class ActionModule(ActionBase):
         return result
 
     def _with_files(self, args: Options) -> Options:
-        """Options with the contents of the files of variables that are this controller's."""
-        files = args.get("env_file")
-        if not isinstance(files, list) or args.get("env_file_from", "controller") != "controller":
-            return args
-        return {**args, "env_file": [self._with_content(element) for element in files]}
+        """Options with the contents of the files of variables that are this controller's.
 
-    def _with_content(self, element: object) -> object:
+        A pod that is to go needs none, and its files may have gone before it.
+        """
+        files, source = args.get("env_file"), args.get("env_file_from") or "controller"
+        if not isinstance(files, list) or source != "controller" or args.get("state") == "absent":
+            return args
+        return {**args, "env_file": [self._with_content(*each) for each in enumerate(files)]}
+
+    def _with_content(self, at: int, element: object) -> object:
         path = element.get("short") if isinstance(element, dict) else element
         if not isinstance(path, str) or (isinstance(element, dict) and element.get("content") is not None):
             return element
         try:
-            found = self._loader.get_real_file(
-                self._find_needle("files", path)
-            )  # decrypted where it is a vault
+            return {"short": path, "content": self._text_of(self._find_needle("files", path))}
+        except UnicodeDecodeError:
+            raise AnsibleActionFail(f"env_file[{at}]: {path} is not UTF-8 (name a file of text)") from None
+        except (AnsibleError, OSError) as err:
+            reason = str(err).partition(_OF_COPY)[0]  # and not once more as the cause, which Ansible shows
+            hint = "with env_file_from: host it is a file of the host"
+            raise AnsibleActionFail(f"env_file[{at}]: cannot read {path}: {reason} ({hint})") from None
+
+    def _text_of(self, path: str) -> str:
+        """The content of a file of the controller, decrypted where it is a vault."""
+        found = self._loader.get_real_file(path)
+        try:
             with open(found, encoding="utf-8") as file:
-                return {"short": path, "content": file.read()}
-        except (AnsibleError, OSError, UnicodeDecodeError) as err:
-            hint = "set env_file_from: host for a file of the host"
-            raise AnsibleActionFail(f"env_file: cannot read {path}: {err} ({hint})") from err
+                return file.read()
+        finally:
+            self._loader.cleanup_tmp_file(found)
 
     def _module(
         self, name: str, args: Options, task_vars: Options | None, wrap_async: bool = False

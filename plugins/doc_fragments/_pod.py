@@ -106,7 +106,7 @@ options:
             type: path
           read_only:
             description:
-              - Whether it can be written to by this mount. Without it, as the volume says.
+              - V(true) makes this mount alone read-only. Else it is what the volume says.
             version_added: 0.3.0
             type: bool
       memory:
@@ -134,9 +134,9 @@ options:
         description:
           - "Limits of each process of the app, such as C({nofile: 1024, nproc: {soft: 64, hard: 128}}). A number is both the soft
             and the hard limit, V(-1) is none."
-          - They are called V(cpu), V(fsize), V(data), V(stack), V(core), V(rss), V(nproc), V(nofile), V(memlock), V(as), V(locks),
-            V(sigpending), V(msgqueue), V(nice), V(rtprio) and V(rttime), and mean what C(getrlimit(2\)) says. Those that are not
-            given are as the pod was started with.
+          - They are called V(cpu), V(fsize), V(data), V(stack), V(core), V(rss), V(nproc), V(nofile), V(memlock), V(as),
+            V(locks), V(sigpending), V(msgqueue), V(nice), V(rtprio) and V(rttime), and mean what C(getrlimit(2\)) says.
+            Those that are not given are as the pod was started with. A command of O(apps[].post_stop) has none of them.
         version_added: 0.3.0
         type: dict
       caps_retain:
@@ -318,7 +318,7 @@ options:
         type: path
       read_only:
         description:
-          - Whether it can be written to by this mount. Without it, as the volume says.
+          - V(true) makes this mount alone read-only. Else it is what the volume says.
         version_added: 0.3.0
         type: bool
   ports:
@@ -370,8 +370,8 @@ options:
     type: raw
   env_file:
     description:
-      - Files with variables of every app, C(NAME=VALUE) a line. Lines that begin with C(#) or C(;) are comments. They win over those of
-        the images, O(environment) wins over them.
+      - Files with variables of every app, C(NAME=VALUE) a line. Lines that begin with C(#) or C(;) are comments. They win
+        over those of the images, O(environment) wins over them. A name may come once in all files.
     version_added: 0.3.0
     type: list
     elements: dict

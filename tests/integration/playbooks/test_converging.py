@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -99,12 +101,34 @@ def test_variables_come_from_files_of_the_controller_or_of_the_host(
     (tmp_path / "app.env").write_text(f"LEVEL={OTHER}\n")
     changed = machine.task("pod_run", check=True, **pod(aci, **files))
     assert paths(changed) == ["env_file.LEVEL"]
-    for source, said in (
-        ("controller", "env_file: cannot read"),
-        ("host", "cannot read the environment file"),
-    ):
-        failed = machine.failing("pod_run", **pod(aci, env_file=["/nowhere/app.env"], env_file_from=source))
-        assert said in failed["msg"], failed
+    for source, other in (("controller", "host"), ("host", "controller")):
+        missing = pod(aci, env_file=[files["env_file"][0], "/nowhere/app.env"], env_file_from=source)
+        failed = machine.failing("pod_run", **missing)
+        assert "env_file[1]: cannot read /nowhere/app.env: " in failed["msg"], failed
+        assert f"with env_file_from: {other} it is a file of the {other}" in failed["msg"], failed
+        (tmp_path / "app.env").write_bytes(b"LEVEL=\xff\n")
+        failed = machine.failing("pod_run", **pod(aci, env_file_from=source, **files))
+        assert "is not UTF-8" in failed["msg"], failed
+        (tmp_path / "app.env").write_text(f"LEVEL={OTHER}\n")
+    # A pod that is to go may have lost its files before.
+    assert machine.task("pod_run", **{**missing, "env_file_from": "controller", "state": "absent"})["changed"]
+
+
+def test_a_file_of_variables_may_be_encrypted_by_vault(
+    machine: Machine, aci: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "password").write_text("sesame")
+    (tmp_path / "app.env").write_text(f"LEVEL={CANARY}\n")
+    vault = ["--vault-password-file", str(tmp_path / "password")]
+    program = pathlib.Path(sys.executable).parent / "ansible-vault"
+    subprocess.run([program, "encrypt", *vault, str(tmp_path / "app.env")], check=True, capture_output=True)
+    done = machine.play(
+        {"pod_run": pod(aci, env_file=[str(tmp_path / "app.env")])}, arguments=["-vvv", *vault]
+    )
+    assert not done.results[0].get("failed"), done.results[0]
+    assert CANARY not in done.text
+    plain = machine.task("pod_run", **pod(aci, environment={"LEVEL": CANARY}))
+    assert plain["changed"] is False
 
 
 # What repr writes in another way than it is, so that who looks for it in a text does not find it.

@@ -203,8 +203,13 @@ class Mount(Value):
     @classmethod
     def of(cls, fields: Fields) -> Mount:
         """Read an appc mount. Raises InvalidSpec with the place."""
-        volume = ACName(fields.text("volume", ""), fields.where_of("volume"))
-        return fields.made(cls, volume, fields.text("path", ""), fields.boolean("readOnly", False))
+        where = fields.where_of("volume")
+        volume = fields.text("volume", "")
+        if not volume:
+            raise InvalidSpec("there is no volume", "name a volume of the pod", where=where)
+        return fields.made(
+            cls, ACName(volume, where), fields.text("path", ""), fields.boolean("readOnly", False)
+        )
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the command line alone has to say: files of variables, the caller's own, and what enter takes. Pure."""
+"""What only a command line says: variables of the caller, annotations, and what enter takes. Pure."""
 
 from __future__ import annotations
 

@@ -137,7 +137,8 @@ def _with_content(element: object, where: str) -> object:
     except UnicodeDecodeError as err:
         raise InvalidSpec(f'"{path}" is not UTF-8', "name a file of text", where=where) from err
     except OSError as err:
-        raise HostFailure.of("cannot read the environment file", err) from err
+        hint = "with env_file_from: controller it is a file of the controller"
+        raise HostFailure.of(f"{where}: cannot read {path}", err, hint) from err
 
 
 def _has_short_forms(options: Fields) -> bool:

@@ -78,6 +78,18 @@ HTML = "/usr/share/nginx/html"
             ),
         ),
         (
+            # A named volume keeps its name, whatever a path of the host would be called.
+            mounted("//srv/x:/x", "srv-x:/y"),
+            mounted(
+                {"volume": "srv-x-2", "target": "/x"},
+                {"volume": "srv-x", "target": "/y"},
+                volumes=[
+                    {"name": "srv-x-2", "source": "/srv/x"},
+                    {"name": "srv-x", "volume": "srv-x"},
+                ],
+            ),
+        ),
+        (
             pod(mounts=["pages:/p"]),
             pod(mounts=[{"volume": "pages", "target": "/p"}], volumes=[PAGES]),
         ),
@@ -98,6 +110,9 @@ def test_a_short_form_is_its_long_form(written: Options, meant: Options) -> None
         (pod(ports=["8080:80/sctp"]), "ports[0]"),
         (pod(ports=["8000-8010:80"]), "ports[0]"),
         (pod(ports=["8010-8000:8010-8000"]), "ports[0]"),
+        (pod(ports=[":80:80"]), "ports[0]"),
+        (pod(ports=["80:80/"]), "ports[0]"),
+        (pod(ports=["\u0668:80"]), "ports[0]"),
         (pod(ports=["0:80"]), "ports[0].host_port"),
         (pod(ports=["99999:80"]), "ports[0].host_port"),
         (pod(ports=["a:80:80"]), "ports[0].host_ip"),
@@ -108,6 +123,7 @@ def test_a_short_form_is_its_long_form(written: Options, meant: Options) -> None
         (pod(ports=[{"name": "http"}]), "ports[0].host_port"),
         (mounted("pages"), "apps[0].mounts[0]"),
         (mounted("pages:p"), "apps[0].mounts[0]"),
+        (mounted(":/p"), "apps[0].mounts[0]"),
         (mounted("pages:/p:z"), "apps[0].mounts[0]"),
         (mounted("./pages:/p"), "apps[0].mounts[0]"),
         (mounted("Pages:/p"), "apps[0].mounts[0]"),
@@ -115,9 +131,11 @@ def test_a_short_form_is_its_long_form(written: Options, meant: Options) -> None
         (pod(mounts=["pages"]), "mounts[0]"),
         (mounted({"target": "/p"}), "apps[0].mounts[0].volume"),
         (pod({"user": "1000:"}), "apps[0].user"),
+        (pod({"user": "1:2:3"}), "apps[0].user"),
         (pod({"user": "1000:1000", "group": "1000"}), "apps[0].user"),
         (pod({"environment": ["A"]}), "apps[0].environment[0]"),
         (pod({"environment": ["A=1", "A=2"]}), "apps[0].environment[1]"),
+        (pod({"environment": [{"A": "1"}]}), "apps[0].environment[0]"),
         (pod({"environment": ["1=1"]}), "apps[0].environment"),
     ],
 )
