@@ -37,10 +37,12 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
         if pod.uuid == replaced:
             own |= taken
             continue
-        for protocol, address, port in wanted:
-            if any(
-                (protocol, port) == (p, n) and (address == a or _ANY in (a, address)) for p, a, n in taken
-            ):
+        addresses: dict[tuple[str, int], set[str]] = {}  # ranges are long
+        for protocol, address, port in taken:
+            addresses.setdefault((protocol, port), set()).add(address)
+        for protocol, address, port in sorted(wanted):
+            others = addresses.get((protocol, port), set())
+            if others and (address == _ANY or others & {address, _ANY}):
                 raise _conflict(protocol, address, port, f'pod "{pod.uuid}"')
     for protocol, address, port in sorted(wanted - own):
         if host.ask(is_bound, protocol, address, port):

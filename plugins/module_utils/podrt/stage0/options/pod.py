@@ -141,7 +141,7 @@ POD = (
         Kind("list", "dict", parsers.variable_files, "words"),
         "env_file",
         secret=True,
-        flag=AsFlag("set-env-file"),
+        flag=AsFlag("set-env-file", "PATH", "variables of every app, one KEY=VALUE a line", late=True),
         options=_ENV_FILE,
     ),
     Option(

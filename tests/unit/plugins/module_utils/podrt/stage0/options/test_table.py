@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -79,6 +80,12 @@ def test_the_documentation_says_what_the_table_says(module: str) -> None:
 
 def test_every_option_has_a_flag_or_a_reason_for_none() -> None:
     assert [path for path, row in ALL.items() if bool(row.flag) is bool(row.no_flag)] == []
+
+
+def test_reading_options_compiles_no_regular_expression_at_each_start() -> None:
+    files = sorted(pathlib.Path(texts.__file__).parent.glob("*.py"))
+    assert len(files) > 5
+    assert [path.name for path in files if "re.compile(" in path.read_text()] == []
 
 
 def test_what_a_row_names_exists() -> None:
