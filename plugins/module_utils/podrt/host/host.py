@@ -11,7 +11,6 @@ import time
 from ..value import Value
 from .machine import machine
 from .paths import Paths
-from .programs import run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +60,13 @@ _ARCHES = {
 }
 
 
+def to_its_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+    """Run a program itself."""
+    from .programs import run  # most tasks start none
+
+    return run(argv, seconds=seconds, called=called)
+
+
 def directly(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Ask the kernel itself."""
     return question(*args, **kwargs)
@@ -79,7 +85,7 @@ class Host(Value):
     arch: str
     runtime: str
     python: str
-    programs: Programs = run
+    programs: Programs = to_its_end
     ask: Ask = directly
     clock: Clock = time
 
