@@ -5,11 +5,12 @@
 # make test      everything; installs what it needs; make test STEPS="sanity-2.21 tarball" runs only these
 # make test-v2   the tests of real hosts again, on a virtual machine with cgroup v2
 # make demo      this machine becomes a pod host and shows it; make demo-clean takes all of it away
+# make options   the argument specifications of the modules, out of the runtime's table of options
 # make docs      the documentation site, in .cache/docs/build/html
 PYTHON := .venv/bin/python
 STEPS ?=
 
-.PHONY: venv .venv-only lock check test test-v2 demo demo-clean docs bench behaviours clean
+.PHONY: venv .venv-only lock check test test-v2 demo demo-clean options docs bench behaviours clean
 
 venv:
 	@tests/pipeline/venv
@@ -34,6 +35,9 @@ demo: .venv-only
 
 demo-clean: .venv-only
 	@tests/pipeline/play playbooks/demo.yml -e demo_state=absent
+
+options: .venv-only
+	@PATH=$(CURDIR)/.venv/bin:$$PATH $(PYTHON) tests/pipeline/argument_specs.py
 
 docs: .venv-only
 	@tests/pipeline/docs

@@ -8,7 +8,7 @@ import os
 import tempfile
 
 from ansible import constants
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
@@ -29,6 +29,8 @@ _CHANGED = (
     "the collection stagecraft.pods has been changed since Ansible was started, and this host lacks the runtime that "
     "it had then; run Ansible again"
 )
+# What follows in the message for a file that is not found is about an option that only copy has.
+_OF_COPY = " on the Ansible Controller."
 
 
 class ActionModule(ActionBase):
@@ -41,7 +43,7 @@ class ActionModule(ActionBase):
         name = self._task.resolved_action or self._task.action
         self._supports_async = name != _INSTALLER  # which this action talks to twice
         super().run(tmp, task_vars)
-        args = dict(self._task.args)
+        args = self._with_files(dict(self._task.args))
         self._own = kept_hash(constants.DEFAULT_LOCAL_TMP)
         wanted = args.setdefault("runtime", self._own)
         if name.rsplit(".", 1)[-1] == "pod_runtime":
@@ -60,6 +62,38 @@ class ActionModule(ActionBase):
                 return found
             result = self._module(name, {**args, "runtime": found["path"]}, task_vars)
         return result
+
+    def _with_files(self, args: Options) -> Options:
+        """Options with the contents of the files of variables that are this controller's.
+
+        A pod that is to go needs none, and its files may have gone before it.
+        """
+        files, source = args.get("env_file"), args.get("env_file_from") or "controller"
+        if not isinstance(files, list) or source != "controller" or args.get("state") == "absent":
+            return args
+        return {**args, "env_file": [self._with_content(*each) for each in enumerate(files)]}
+
+    def _with_content(self, at: int, element: object) -> object:
+        path = element.get("short") if isinstance(element, dict) else element
+        if not isinstance(path, str) or (isinstance(element, dict) and element.get("content") is not None):
+            return element
+        try:
+            return {"short": path, "content": self._text_of(self._find_needle("files", path))}
+        except UnicodeDecodeError:
+            raise AnsibleActionFail(f"env_file[{at}]: {path} is not UTF-8 (name a file of text)") from None
+        except (AnsibleError, OSError) as err:
+            reason = str(err).partition(_OF_COPY)[0]  # and not once more as the cause, which Ansible shows
+            hint = "with env_file_from: host it is a file of the host"
+            raise AnsibleActionFail(f"env_file[{at}]: cannot read {path}: {reason} ({hint})") from None
+
+    def _text_of(self, path: str) -> str:
+        """The content of a file of the controller, decrypted where it is a vault."""
+        found = self._loader.get_real_file(path)
+        try:
+            with open(found, encoding="utf-8") as file:
+                return file.read()
+        finally:
+            self._loader.cleanup_tmp_file(found)
 
     def _module(
         self, name: str, args: Options, task_vars: Options | None, wrap_async: bool = False

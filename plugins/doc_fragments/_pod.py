@@ -62,6 +62,7 @@ options:
       user:
         description:
           - The user, a name in the image, a number, or the path of a file in the image whose owner it shall be.
+          - V(1000:1000), in quotes, is the user and the group.
         type: str
       group:
         description:
@@ -74,9 +75,10 @@ options:
         elements: int
       environment:
         description:
-          - Variables. They win over those of the image and over O(environment).
+          - Variables, a dictionary of names and values, or a list of elements such as V(LEVEL=debug). They win over those of
+            the image and over O(environment).
           - Every value must be a string. What YAML takes for a number or a boolean must be quoted.
-        type: dict
+        type: raw
       mounts:
         description:
           - Volumes at paths of the app. Mount points of the image that are not mentioned get the volume of
@@ -85,16 +87,28 @@ options:
         elements: dict
         default: []
         suboptions:
+          short:
+            description:
+              - All in one, V(pages:/usr/share/nginx/html) or V(/srv/site:/usr/share/nginx/html:ro). An element of the list that
+                is a text is this option.
+              - What stands first is the name of a volume in O(volumes), or else of one made by
+                M(stagecraft.pods.pod_volume), or a path of the host; the volume need not be declared then. V(ro) is
+                O(apps[].mounts[].read_only=true).
+            version_added: 0.3.0
+            type: str
           volume:
             description:
               - The name of a volume in O(volumes).
             type: str
-            required: true
           target:
             description:
               - The path inside of the app.
             type: path
-            required: true
+          read_only:
+            description:
+              - V(true) makes this mount alone read-only. Else it is what the volume says.
+            version_added: 0.3.0
+            type: bool
       memory:
         description:
           - The most memory, such as V(128M) or V(64Mi). V(128m), which other tools read as mebibytes, is refused.
@@ -116,6 +130,15 @@ options:
           - How many processes and threads the app may have at a time. V(-1) is no limit. The default is 2048.
         version_added: 0.2.0
         type: int
+      ulimits:
+        description:
+          - "Limits of each process of the app, such as C({nofile: 1024, nproc: {soft: 64, hard: 128}}). A number is both the soft
+            and the hard limit, V(-1) is none."
+          - They are called V(cpu), V(fsize), V(data), V(stack), V(core), V(rss), V(nproc), V(nofile), V(memlock), V(as),
+            V(locks), V(sigpending), V(msgqueue), V(nice), V(rtprio) and V(rttime), and mean what C(getrlimit(2\)) says.
+            Those that are not given are as the pod was started with. A command of O(apps[].post_stop) has none of them.
+        version_added: 0.3.0
+        type: dict
       caps_retain:
         description:
           - The capabilities of the app, such as V(CAP_NET_ADMIN), and no others.
@@ -206,6 +229,12 @@ options:
         type: list
         elements: raw
         default: []
+      stop_signal:
+        description:
+          - The signal that asks the app to end, such as V(SIGQUIT), V(quit) or a number, instead of the one of the image. Without
+            both it is V(SIGTERM), for all processes of the app.
+        version_added: 0.3.0
+        type: str
       user_annotations:
         description:
           - Annotations, instead of those of the image. Every value must be a string.
@@ -270,16 +299,28 @@ options:
     elements: dict
     default: []
     suboptions:
+      short:
+        description:
+          - All in one, V(pages:/usr/share/nginx/html) or V(/srv/site:/usr/share/nginx/html:ro). An element of the list that
+            is a text is this option.
+          - What stands first is the name of a volume in O(volumes), or else of one made by
+            M(stagecraft.pods.pod_volume), or a path of the host; the volume need not be declared then. V(ro) is
+            O(mounts[].read_only=true).
+        version_added: 0.3.0
+        type: str
       volume:
         description:
           - The name of a volume in O(volumes).
         type: str
-        required: true
       target:
         description:
           - The path inside of the app.
         type: path
-        required: true
+      read_only:
+        description:
+          - V(true) makes this mount alone read-only. Else it is what the volume says.
+        version_added: 0.3.0
+        type: bool
   ports:
     description:
       - Ports of the host that lead to ports of the apps.
@@ -287,24 +328,70 @@ options:
     elements: dict
     default: []
     suboptions:
+      short:
+        description:
+          - All in one, V(8080:80), V(127.0.0.1:53:53/udp) or V(8000-8010:8000-8010), the port of the host first. An element
+            of the list that is a text is this option. Write it in quotes.
+        version_added: 0.3.0
+        type: str
       name:
         description:
-          - The name of a port of an app. Ports of docker images are named like V(80-tcp).
+          - The name of a port of an app. Ports of docker images are named like V(80-tcp). If it stands for several, so does
+            O(ports[].host_port).
+          - Instead of it, O(ports[].port) gives a number.
         type: str
-        required: true
+      port:
+        description:
+          - The number of a port, which no app needs to have named.
+        version_added: 0.3.0
+        type: int
+      protocol:
+        description:
+          - The protocol of O(ports[].port). The default is V(tcp).
+        version_added: 0.3.0
+        type: str
+        choices: [tcp, udp]
+      count:
+        description:
+          - How many ports, from O(ports[].port) and from O(ports[].host_port) upwards. The default is 1.
+        version_added: 0.3.0
+        type: int
       host_port:
         description:
           - The port of the host.
         type: int
-        required: true
       host_ip:
         description:
           - The only address of the host to listen on. Without it, all of them.
         type: str
   environment:
     description:
-      - Variables of every app. They win over those of the images. Every value must be a string.
-    type: dict
+      - Variables of every app, as O(apps[].environment). They win over those of the images.
+    type: raw
+  env_file:
+    description:
+      - Files with variables of every app, C(NAME=VALUE) a line. Lines that begin with C(#) or C(;) are comments. They win
+        over those of the images, O(environment) wins over them. A name may come once in all files.
+    version_added: 0.3.0
+    type: list
+    elements: dict
+    suboptions:
+      short:
+        description:
+          - The path of a file. An element of the list that is a text is this option.
+        type: str
+      content:
+        description:
+          - What stands in such a file, in place of one.
+        type: str
+  env_file_from:
+    description:
+      - Whose files O(env_file) names. Those of the V(controller) are looked for as O(ansible.builtin.copy#module:src) is, and may be
+        encrypted by vault. Those of the V(host) have absolute paths.
+    version_added: 0.3.0
+    type: str
+    choices: [controller, host]
+    default: controller
   networks:
     description:
       - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9).

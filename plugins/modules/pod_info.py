@@ -81,7 +81,9 @@ pods:
   contains:
     spec:
       description:
-        - Every field of the pod by its path. Values of variables are fingerprints. It is empty where the pod cannot be read.
+        - Every option of the pod by its path, as C(changes) of M(stagecraft.pods.pod_run) has them, such as
+          C(apps.web.memory). Elements of lists go by their names, values of variables are fingerprints. It is empty where
+          the pod cannot be read.
       type: dict
     network_details:
       description: What the networks answered, each as it answered.

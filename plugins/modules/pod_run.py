@@ -60,8 +60,24 @@ EXAMPLES = r"""
     name: web
     apps:
       - image: docker://registry.example.com/team/web:2.1
+    ports: ["8080:80"]
+    insecure_options: [image]
+
+- name: The same in long forms, with pages that a named volume holds
+  stagecraft.pods.pod_run:
+    name: web
+    apps:
+      - image: docker://registry.example.com/team/web:2.1
+        mounts:
+          - volume: pages
+            target: /srv/www
+            read_only: true
+    volumes:
+      - name: pages
+        kind: named
+        volume: pages
     ports:
-      - name: 80-tcp
+      - port: 80
         host_port: 8080
     insecure_options: [image]
 

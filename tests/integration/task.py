@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Run one task of the runtime as a module does, without Ansible.
+"""Run tasks of the runtime as a module does, without Ansible.
 
 usage: task.py NAME check|run|watched PATH... < OPTIONS       NAME: pod_run or another; OPTIONS: JSON
+       task.py - - PATH...        a line [NAME, check or run, OPTIONS] for each, and a line for its result
 
 PATH: where podrt is, and the libraries that it uses. watched: it runs, and a line on standard error tells of every
 program and of every process that it starts.
@@ -27,14 +28,21 @@ def main() -> None:
     sys.path[:0] = sys.argv[3:]
     if mode == "watched":
         sys.addaudithook(tell_of_processes)
+    if name != "-":
+        json.dump(result_of(name, mode, json.load(sys.stdin)), sys.stdout)
+        return
+    for line in sys.stdin:
+        print(json.dumps(result_of(*json.loads(line))), flush=True)
+
+
+def result_of(name: str, mode: str, options: dict[str, object]) -> dict[str, object]:
     from podrt.errors import PodError
     from podrt.tasks import run
 
     try:
-        result = run.run_task(name, json.load(sys.stdin), check=mode == "check")
+        return run.run_task(name, options, check=mode == "check")
     except PodError as err:
-        result = run.failure(err)
-    json.dump(result, sys.stdout)
+        return run.failure(err)
 
 
 if __name__ == "__main__":

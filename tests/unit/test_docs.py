@@ -97,7 +97,8 @@ def complaints(arguments: dict[str, Any], options: Options, where: str) -> list[
             found += [f"{place}: {word} is no choice" for word in chosen if word not in option["choices"]]
         if "suboptions" in option:
             for element in value if isinstance(value, list) else [value]:
-                found += complaints(element, option["suboptions"], place)
+                form = {"short": element} if isinstance(element, str) else element
+                found += complaints(form, option["suboptions"], place)
     return found
 
 

@@ -70,11 +70,12 @@ def test_every_option_of_theirs_stands_on_the_page_once(column: int, expected: l
 
 @pytest.mark.finding("use-N25")
 def test_the_options_that_stand_beside_them_exist() -> None:
+    app, volume = (options.POD[name]["options"] for name in ("apps", "volumes"))
     cells = [row[2] for row in ROW.findall(PAGE) if "podman_container" not in row[0]]
     apps = {name for cell in cells for name in re.findall(r"``apps\[\]\.(\w+)", cell)}
     pods = {name for cell in cells for name in re.findall(r"``([a-z]\w*)(?:: [^`]*)?``", cell)}
-    assert apps - options.APP.keys() == set()
-    known = {*options.POD, *options.APP, *options.FETCH, *options.VOLUMES["options"]}
+    assert apps - app.keys() == set()
+    known = {*options.POD, *app, *options.FETCH, *volume}
     # Values of options, and what results are called.
     values = {
         *("missing", "always", "created", "present", "prepared", "started", "never", "new", "update"),

@@ -9,7 +9,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from .bootstrap import RuntimeMissing, load_tasks
-from .shapes import Misshapen, check_shapes
+from .shapes import Misshapen, check_shapes, name_short_forms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Module(AnsibleModule):
     def _set_internal_properties(self, *args: object) -> None:
         """The last that AnsibleModule does with the options as the task gives them; then it converts them."""
         super()._set_internal_properties(*args)
+        name_short_forms(self.params, self.argument_spec)
         try:
             check_shapes(self.params, self.argument_spec)
         except Misshapen as err:

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the modules, in fragments; each has a documentation fragment of its name. PRIVATE.
 
-raw where Ansible would turn a number of YAML into text whose spelling nobody wrote: 0644 into "420", 1.10 into "1.1".
-Only the runtime sees that it was a number, and refuses it.
+Written by `make options` out of podrt/stage0/options, which modules cannot import before the runtime is on the host.
 """
 
 from __future__ import annotations
@@ -14,92 +13,13 @@ HOST = {
     "runtime": {"type": "str"},
 }
 
-# Every module takes these, so that they can be defaults of the action group.
 FETCH = {
     "pull": {"type": "str", "choices": ["never", "new", "update"], "default": "new"},
     "insecure_options": {
         "type": "list",
         "elements": "str",
-        "default": [],
         "choices": ["image", "tls", "http", "capabilities", "paths", "seccomp"],
-    },
-}
-
-IMAGE_ISOLATORS = {"type": "str", "choices": ["refuse", "narrow", "accept"]}
-
-MOUNTS = {
-    "type": "list",
-    "elements": "dict",
-    "default": [],
-    "options": {
-        "volume": {"type": "str", "required": True},
-        "target": {"type": "path", "required": True},
-    },
-}
-
-# What a variable holds may be secret: it is never shown.
-ENVIRONMENT = {"type": "dict", "no_log": True}
-
-APP = {
-    "image": {"type": "str", "required": True},
-    "name": {"type": "str"},
-    "exec": {"type": "str"},
-    "args": {"type": "list", "elements": "raw", "default": []},
-    "working_dir": {"type": "str"},
-    "user": {"type": "str"},
-    "group": {"type": "str"},
-    "supplementary_gids": {"type": "list", "elements": "int"},
-    "environment": ENVIRONMENT,
-    "mounts": MOUNTS,
-    "memory": {"type": "str"},
-    "cpu": {"type": "str"},
-    "cpu_shares": {"type": "int"},
-    "oom_score_adj": {"type": "int"},
-    "pids_limit": {"type": "int"},
-    "caps_retain": {"type": "list", "elements": "str"},
-    "caps_remove": {"type": "list", "elements": "str"},
-    "seccomp": {
-        "type": "dict",
-        "options": {
-            "mode": {"type": "str", "choices": ["retain", "remove"], "required": True},
-            "syscalls": {"type": "list", "elements": "str", "required": True},
-            "errno": {"type": "str"},
-        },
-    },
-    "no_new_privileges": {"type": "bool"},
-    "image_isolators": IMAGE_ISOLATORS,
-    "readonly_rootfs": {"type": "bool", "default": False},
-    "ports": {
-        "type": "list",
-        "elements": "dict",
         "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "port": {"type": "int", "required": True},
-            "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
-            "count": {"type": "int", "default": 1},
-        },
-    },
-    "pre_start": {"type": "list", "elements": "raw", "default": []},
-    "post_stop": {"type": "list", "elements": "raw", "default": []},
-    "user_annotations": {"type": "dict"},
-    "user_labels": {"type": "dict"},
-}
-
-VOLUMES = {
-    "type": "list",
-    "elements": "dict",
-    "default": [],
-    "options": {
-        "name": {"type": "str", "required": True},
-        "kind": {"type": "str", "choices": ["named", "host", "empty"]},
-        "volume": {"type": "str"},
-        "source": {"type": "path"},
-        "read_only": {"type": "bool"},
-        "recursive": {"type": "bool"},
-        "mode": {"type": "raw"},
-        "uid": {"type": "int"},
-        "gid": {"type": "int"},
     },
 }
 
@@ -110,20 +30,116 @@ POD = {
         "choices": ["started", "stopped", "prepared", "absent", "restarted"],
         "default": "started",
     },
-    "apps": {"type": "list", "elements": "dict", "options": APP},
-    "volumes": VOLUMES,
-    "mounts": MOUNTS,
-    "ports": {
+    "apps": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "image": {"type": "str", "required": True},
+            "name": {"type": "str"},
+            "exec": {"type": "str"},
+            "args": {"type": "list", "elements": "raw", "default": []},
+            "working_dir": {"type": "str"},
+            "user": {"type": "str"},
+            "group": {"type": "str"},
+            "supplementary_gids": {"type": "list", "elements": "int"},
+            "environment": {"type": "raw", "no_log": True},
+            "mounts": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "short": {"type": "str"},
+                    "volume": {"type": "str"},
+                    "target": {"type": "path"},
+                    "read_only": {"type": "bool"},
+                },
+            },
+            "memory": {"type": "str"},
+            "cpu": {"type": "str"},
+            "cpu_shares": {"type": "int"},
+            "oom_score_adj": {"type": "int"},
+            "pids_limit": {"type": "int"},
+            "ulimits": {"type": "dict"},
+            "caps_retain": {"type": "list", "elements": "str"},
+            "caps_remove": {"type": "list", "elements": "str"},
+            "seccomp": {
+                "type": "dict",
+                "options": {
+                    "mode": {"type": "str", "required": True, "choices": ["retain", "remove"]},
+                    "syscalls": {"type": "list", "elements": "str", "required": True},
+                    "errno": {"type": "str"},
+                },
+            },
+            "no_new_privileges": {"type": "bool"},
+            "image_isolators": {"type": "str", "choices": ["refuse", "narrow", "accept"]},
+            "readonly_rootfs": {"type": "bool", "default": False},
+            "ports": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "port": {"type": "int", "required": True},
+                    "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+                    "count": {"type": "int", "default": 1},
+                },
+            },
+            "pre_start": {"type": "list", "elements": "raw", "default": []},
+            "post_stop": {"type": "list", "elements": "raw", "default": []},
+            "stop_signal": {"type": "str"},
+            "user_annotations": {"type": "dict"},
+            "user_labels": {"type": "dict"},
+        },
+    },
+    "volumes": {
         "type": "list",
         "elements": "dict",
         "default": [],
         "options": {
             "name": {"type": "str", "required": True},
-            "host_port": {"type": "int", "required": True},
+            "kind": {"type": "str", "choices": ["named", "host", "empty"]},
+            "volume": {"type": "str"},
+            "source": {"type": "path"},
+            "read_only": {"type": "bool"},
+            "recursive": {"type": "bool"},
+            "mode": {"type": "raw"},
+            "uid": {"type": "int"},
+            "gid": {"type": "int"},
+        },
+    },
+    "mounts": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "short": {"type": "str"},
+            "volume": {"type": "str"},
+            "target": {"type": "path"},
+            "read_only": {"type": "bool"},
+        },
+    },
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "short": {"type": "str"},
+            "name": {"type": "str"},
+            "port": {"type": "int"},
+            "protocol": {"type": "str", "choices": ["tcp", "udp"]},
+            "count": {"type": "int"},
+            "host_port": {"type": "int"},
             "host_ip": {"type": "str"},
         },
     },
-    "environment": ENVIRONMENT,
+    "environment": {"type": "raw", "no_log": True},
+    "env_file": {
+        "type": "list",
+        "elements": "dict",
+        "no_log": True,
+        "options": {"short": {"type": "str"}, "content": {"type": "str"}},
+    },
+    "env_file_from": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
     "networks": {"type": "list", "elements": "str", "default": ["default"]},
     "hostname": {"type": "str"},
     "dns": {"type": "list", "elements": "str", "default": []},
@@ -141,17 +157,11 @@ POD = {
     },
     "hosts_from_host": {"type": "bool", "default": False},
     "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
-    "image_isolators": IMAGE_ISOLATORS,
+    "image_isolators": {"type": "str", "choices": ["refuse", "narrow", "accept"]},
     "pids_limit": {"type": "int"},
     "no_overlay": {"type": "bool", "default": False},
     "stop_timeout": {"type": "int", "default": 10},
-    "log": {
-        "type": "dict",
-        "options": {
-            "max_size": {"type": "str"},
-            "max_files": {"type": "int"},
-        },
-    },
+    "log": {"type": "dict", "options": {"max_size": {"type": "str"}, "max_files": {"type": "int"}}},
     "labels": {"type": "dict"},
     "update": {"type": "dict", "options": {"min_uptime": {"type": "float"}}},
     "wait": {"type": "bool", "default": False},

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether options are lists, dictionaries and texts where these are meant. Pure. PRIVATE.
+"""Whether options are lists, dictionaries and texts where these are meant, and short forms of dictionaries. PRIVATE.
 
 AnsibleModule splits a text at its commas where a list is meant, takes one apart where a dictionary is, and writes lists
 and booleans as text: exec: [/bin/sh, -c] would be one path with brackets. Nothing of this is ever wanted, so it is
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-_LIST, _DICT, _TEXT = "a list", "a dictionary", "a string"
+_LIST, _DICT, _TEXT, _EITHER = "a list", "a dictionary", "a string", "a dictionary or a string"
 _HINTS = {
     _LIST: "write [a, b], or a line with a dash for each element",
     _DICT: "write {key: value}, or a line for each key",
+    _EITHER: 'quote a short form: "..."',  # 8080:53 is a number to YAML
 }
+# The option that stands for all others of its dictionary.
+SHORT = "short"
 # What each type takes, and what is no such thing although Ansible would make one of it.
 _REFUSED: dict[str, tuple[str, tuple[type, ...]]] = {
     "list": (_LIST, (str, int, float, dict)),
@@ -43,6 +46,18 @@ class Misshapen(Exception):
         super().__init__(f"{where}: expected {expected}, found {found}")
 
 
+def name_short_forms(options: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+    """Write a text as {short: text} where a list has dictionaries with short forms, in place."""
+    for name, rule in spec.items():
+        inner, value = rule.get("options"), options.get(name)
+        elements = value if isinstance(value, list) else [value]
+        for index, element in enumerate(elements if inner else ()):
+            if isinstance(element, str) and SHORT in inner and elements is value:
+                value[index] = {SHORT: element}
+            elif isinstance(element, dict):
+                name_short_forms(element, inner)
+
+
 def check_shapes(options: Mapping[str, object], spec: Mapping[str, Any], within: str = "") -> None:
     """Raise Misshapen for the first option that is of another shape than its type. No value is in the message."""
     for name, rule in spec.items():
@@ -54,7 +69,8 @@ def check_shapes(options: Mapping[str, object], spec: Mapping[str, Any], within:
 def _check(value: object, kind: str, rule: Mapping[str, Any], where: str) -> None:
     expected, refused = _REFUSED[kind]
     if isinstance(value, refused):
-        raise Misshapen(where, expected, value)
+        short = expected == _DICT and SHORT in (rule.get("options") or {})
+        raise Misshapen(where, _EITHER if short else expected, value)
     if isinstance(value, list):
         for index, element in enumerate(value):
             if element is not None:

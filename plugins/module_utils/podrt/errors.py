@@ -97,14 +97,24 @@ class PodError(Exception):
 
 
 class InvalidSpec(PodError):
-    """What was asked for makes no sense. facts["where"] names the field, such as apps[0].mounts[1].path."""
+    """What was asked for makes no sense. facts["where"] names the field, such as apps[0].mounts[1].path.
+
+    on_argv: what a command line says in place of the message, "" for the same; mostly the words of rkt.
+    """
 
     kind = "invalid-spec"
 
-    def __init__(self, message: str, hint: str = "", *, where: str = "", **facts: object) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, where: str = "", on_argv: str = "", **facts: object
+    ) -> None:
         super().__init__(f"{where}: {message}" if where else message, hint, where=where, **facts)
         self.reason = shortened(message)
         self.where = where
+        self.on_argv = on_argv
+
+    def at(self, where: str) -> InvalidSpec:
+        """The same of another field."""
+        return InvalidSpec(self.reason, self.hint, where=where, on_argv=self.on_argv)
 
 
 class NotFound(PodError):
@@ -196,7 +206,7 @@ def of_kind(kind: str, message: str, hint: str = "", **facts: object) -> PodErro
     err = PodError.__new__(FAMILIES.get(kind, HostFailure))
     PodError.__init__(err, message, hint, **facts)
     if isinstance(err, InvalidSpec):
-        err.reason, err.where = message, str(facts.get("where", ""))
+        err.reason, err.where, err.on_argv = message, str(facts.get("where", "")), ""
     return err
 
 

@@ -42,20 +42,27 @@ class Host:
         self, name: str, mode: str, options: dict[str, Any], flags: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
         """Begin a task. flags: of the interpreter."""
-        process = subprocess.Popen(
-            self.machine.inside(*self.prefix, sys.executable, "-B", *flags, *task_words(name, mode)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        process = self._begin(*flags, *task_words(name, mode))
         if process.stdin is None:
             raise AssertionError
         process.stdin.write(json.dumps({**self.machine.directories, **options}))
         process.stdin.close()
         process.stdin = None
         return process
+
+    def serve(self) -> subprocess.Popen[str]:
+        """A process that runs one task after the other: a line for each in, and a line with its result out."""
+        return self._begin(*task_words("-", "-"))
+
+    def _begin(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.machine.inside(*self.prefix, sys.executable, "-B", *words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     @staticmethod
     def kill(process: subprocess.Popen[str], *, alone: bool) -> bool:
@@ -134,6 +141,22 @@ def remove_groups(uuids: Sequence[str], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def new_host(base: pathlib.Path, pods: set[str], image: pathlib.Path) -> Iterator[Host]:
+    """A machine, which is gone afterwards with all that was on it. pods: gets the UUIDs of its pods."""
+    with new_machine(base / "machine") as machine:
+        # Fingerprints that two processes make are compared, and nobody installs a runtime here.
+        machine.data.mkdir()
+        install.make_key(str(machine.data / "fingerprint.key"))
+        uuids: Sequence[str] = ()
+        try:
+            yield Host(machine, str(image))
+        finally:
+            uuids = machine.uuids()
+            pods.update(uuids)
+    remove_groups(uuids)
+
+
 @pytest.fixture
 def host(tmp_path: pathlib.Path, pods: set[str]) -> Iterator[Host]:
     image = write_image(
@@ -146,11 +169,5 @@ def host(tmp_path: pathlib.Path, pods: set[str]) -> Iterator[Host]:
             "ports": [{"name": "http", "protocol": "tcp", "port": 80}],
         },
     )
-    with new_machine(tmp_path / "machine") as machine:
-        # Fingerprints that two processes make are compared, and nobody installs a runtime here.
-        machine.data.mkdir()
-        install.make_key(str(machine.data / "fingerprint.key"))
-        yield Host(machine, str(image))
-        uuids = machine.uuids()
-    pods.update(uuids)
-    remove_groups(uuids)
+    with new_host(tmp_path, pods, image) as host:
+        yield host

@@ -465,7 +465,7 @@ def test_tasks_about_one_name_wait_for_each_other(host: Host) -> None:
         ({"app": {"image": "/nowhere.aci"}}, "/nowhere.aci"),
         (
             {"volumes": [{"name": "v", "volume": "gone"}], "mounts": [{"volume": "v", "target": "/v"}]},
-            "Failed to stat",
+            'there is no volume "gone"',
         ),
         ({"mounts": [{"volume": "v", "target": "/v"}]}, 'volume "v" not found'),
         ({"app": {"memory": "12X"}}, "apps[0].memory"),
@@ -698,3 +698,19 @@ def test_a_damaged_image_is_foretold_and_mended_while_a_pod_lives_on_it(host: Ho
         assert seen.stat().st_ino == inode, "the pod stands on these files"
     again = host.pod()
     assert (again["changed"], again["pod"]["uuid"], again["pod"]["state"]) == (False, pod["uuid"], "running")
+
+
+def test_an_app_is_stopped_with_the_signal_that_its_task_names(host: Host) -> None:
+    script = "trap 'echo asked by quit; exit 0' QUIT; trap 'echo asked by term; exit 0' TERM; echo ready; "
+    app = {"args": ["-c", script + "while true; do sleep 0.1; done"]}
+    for signal_name, said in ({"stop_signal": "quit"}, "quit"), ({}, "term"):
+        host.pod(app={**app, **signal_name})
+        wait_for(lambda: "ready" in output(host))
+        host.pod(app={**app, **signal_name}, state="stopped")
+        assert output(host) == ["ready", f"asked by {said}"]
+
+
+def output(host: Host) -> list[str]:
+    (pod,) = host.task("pod_info", gather=["pods"], name="web", tail=20)["pods"]
+    lines: list[str] = pod["apps"][0]["stdout_lines"]
+    return lines

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -59,6 +61,74 @@ def test_the_diff_names_the_field_with_what_it_was_and_what_it_becomes(machine: 
     assert done["changes"] == changes
     assert done["pod"]["uuid"] != first["pod"]["uuid"]
     assert len(machine.task("pod_info", gather=["pods"])["pods"]) == 1
+
+
+def test_short_forms_and_templated_numbers_come_through_ansible(machine: Machine, aci: str) -> None:
+    machine.task("pod_volume", name="pages")
+    secret = [f"LEVEL={CANARY}"]
+    short = pod(
+        aci, ports=["8093:80"], app_mounts=["pages:/pages:ro"], app_environment=secret, app_user="0:0"
+    )
+    done = machine.play({"pod_run": short}, arguments=["-vvv"])
+    assert not done.results[0].get("failed"), done.results[0]
+    assert CANARY not in done.text
+    mounts = [{"volume": "pages", "target": "/pages", "read_only": "{{ 'yes' }}"}]
+    again = machine.task(
+        "pod_run",
+        **pod(
+            aci,
+            ports=[{"name": "http", "host_port": "{{ '8093' }}"}],
+            volumes=[{"name": "pages", "volume": "pages"}],
+            app_mounts=mounts,
+            app_environment={"LEVEL": CANARY},
+            app_user="0",
+            app_group="0",
+        ),
+    )
+    assert (again["changed"], again["pod"]["uuid"]) == (False, done.results[0]["pod"]["uuid"])
+
+
+def test_variables_come_from_files_of_the_controller_or_of_the_host(
+    machine: Machine, aci: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "app.env").write_text(f"# of the app\nLEVEL={CANARY}\n")
+    files = {"env_file": [str(tmp_path / "app.env")]}
+    first = machine.play({"pod_run": pod(aci, **files)}, arguments=["-vvv"])
+    assert not first.results[0].get("failed"), first.results[0]
+    assert CANARY not in first.text
+    again = machine.task("pod_run", **pod(aci, env_file_from="host", **files))
+    assert again["changed"] is False
+    (tmp_path / "app.env").write_text(f"LEVEL={OTHER}\n")
+    changed = machine.task("pod_run", check=True, **pod(aci, **files))
+    assert paths(changed) == ["env_file.LEVEL"]
+    for source, other in (("controller", "host"), ("host", "controller")):
+        missing = pod(aci, env_file=[files["env_file"][0], "/nowhere/app.env"], env_file_from=source)
+        failed = machine.failing("pod_run", **missing)
+        assert "env_file[1]: cannot read /nowhere/app.env: " in failed["msg"], failed
+        assert f"with env_file_from: {other} it is a file of the {other}" in failed["msg"], failed
+        (tmp_path / "app.env").write_bytes(b"LEVEL=\xff\n")
+        failed = machine.failing("pod_run", **pod(aci, env_file_from=source, **files))
+        assert "is not UTF-8" in failed["msg"], failed
+        (tmp_path / "app.env").write_text(f"LEVEL={OTHER}\n")
+    # A pod that is to go may have lost its files before.
+    assert machine.task("pod_run", **{**missing, "env_file_from": "controller", "state": "absent"})["changed"]
+
+
+def test_a_file_of_variables_may_be_encrypted_by_vault(
+    machine: Machine, aci: str, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "password").write_text("sesame")
+    (tmp_path / "app.env").write_text(f"LEVEL={CANARY}\n")
+    vault = ["--vault-password-file", str(tmp_path / "password")]
+    program = pathlib.Path(sys.executable).parent / "ansible-vault"
+    subprocess.run([program, "encrypt", *vault, str(tmp_path / "app.env")], check=True, capture_output=True)
+    done = machine.play(
+        {"pod_run": pod(aci, env_file=[str(tmp_path / "app.env")])}, arguments=["-vvv", *vault]
+    )
+    assert not done.results[0].get("failed"), done.results[0]
+    assert CANARY not in done.text
+    plain = machine.task("pod_run", **pod(aci, environment={"LEVEL": CANARY}))
+    assert plain["changed"] is False
 
 
 # What repr writes in another way than it is, so that who looks for it in a text does not find it.

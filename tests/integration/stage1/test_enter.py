@@ -70,6 +70,35 @@ def test_a_command_has_what_the_app_has_and_no_more(
     assert enter(pod, LOOK) == app
 
 
+@pytest.mark.parametrize("user", ["0", "100"])
+def test_an_app_has_limits_of_its_own_and_a_command_has_them_too(stage: StageLab, user: str) -> None:
+    limits = {
+        "nofile": {"soft": 77, "hard": 5000},
+        "core": {"soft": 0, "hard": -1},
+        "nproc": {"soft": 900, "hard": 901},
+    }
+    look = "grep -E '^Max (open files|core file size|processes)' /proc/self/limits"
+    rlimits = [{"name": "os/linux/rlimits", "value": limits}]
+    pod = running(stage, f"{look}; echo end; sleep 600", isolators=rlimits, user=user, group=user)
+    eventually(lambda: "end" in pod.log())
+    app = [line.split(" stdout ", 1)[1].split() for line in pod.log().splitlines()][:-1]
+    assert [words[-3:] for words in app] == [
+        ["0", "unlimited", "bytes"],
+        ["900", "901", "processes"],
+        ["77", "5000", "files"],
+    ]
+    for who in ({}, {"user": "100"}):
+        assert [line.split() for line in enter(pod, look, **who)] == app
+
+
+def test_a_limit_that_the_kernel_does_not_allow_is_told(stage: StageLab) -> None:
+    most = 1 << 40  # more than fs.nr_open can be
+    rlimits = [{"name": "os/linux/rlimits", "value": {"nofile": {"soft": 5, "hard": most}}}]
+    done = stage.sh("true", HOST_NET, isolators=rlimits).call()
+    assert done.status == 254
+    assert f"cannot set the resource limit nofile to 5, and at most {most}" in done.err
+
+
 @pytest.mark.finding("attack-F2")
 def test_what_an_image_has_in_place_of_a_shell_gets_nothing_of_the_host(stage: StageLab) -> None:
     script = "mount -t tmpfs evil /data; mknod /disk b 8 0 && : < /disk; unshare -U true; nsenter -t 1 -m true; true"

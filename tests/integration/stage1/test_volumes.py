@@ -79,6 +79,17 @@ def test_the_volume_decides_and_else_the_mount_point_of_its_name(
     assert ("written" in done.lines) is written
 
 
+def test_one_mount_alone_can_be_read_only(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty").mkdir()
+    mounts = [*at("/w"), {"volume": "v", "path": "/r", "readOnly": True}]
+    script = "touch /w/x && echo written; touch /r/y 2>/dev/null || echo refused; ls /r"
+    for volume in (
+        host(tmp_path / "empty"),
+        {"name": "v", "kind": "empty", "mode": "0755", "uid": 0, "gid": 0},
+    ):
+        assert stage.run(script, volumes=[volume], mounts=mounts).lines == ["written", "refused", "x"]
+
+
 @pytest.mark.behaviour("C24", "C28")
 def test_files_devices_and_sockets_can_be_volumes(stage: StageLab, tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("of the host\n")

@@ -10,7 +10,7 @@ from ..errors import InvalidSpec
 from ..value import Value
 from .alphabet import ALNUM, LETTERS, is_word
 from .fields import Fields, checked_text
-from .isolators import Capabilities, Seccomp, isolator_from_json, isolator_to_json
+from .isolators import check_sets, isolator_from_json, isolator_to_json
 from .names import first_repeated
 from .ports import Port
 from .volumes import MountPoint
@@ -89,39 +89,27 @@ class App(Value):
         _check_unique([port.name for port in self.ports], "ports")
         check_environment(self.environment, "environment")
         check_gids(self.supplementary_gids, "supplementaryGIDs")
-        families = [
-            type(i).__name__ + ":" + i.mode for i in self.isolators if isinstance(i, (Capabilities, Seccomp))
-        ]
-        for family in ("Capabilities", "Seccomp"):
-            if {family + ":retain", family + ":remove"} <= set(families):
-                raise InvalidSpec(
-                    f"{family.lower()} cannot be given both as a retain set and as a remove set",
-                    where="isolators",
-                )
+        check_sets(self.isolators, "isolators")
 
     @classmethod
     def from_json(cls, value: object, where: str) -> App:
         """Read an appc app. Raises InvalidSpec with the place."""
         fields = Fields(value, where)
-        try:
-            return cls(
-                exec=fields.strings("exec"),
-                user=fields.text("user"),
-                group=fields.text("group"),
-                supplementary_gids=fields.integers("supplementaryGIDs"),
-                event_handlers=tuple(EventHandler.from_json(*item) for item in fields.items("eventHandlers")),
-                working_directory=fields.text("workingDirectory", ""),
-                environment=tuple(_environment_pair(*item) for item in fields.items("environment")),
-                mount_points=tuple(MountPoint.from_json(*item) for item in fields.items("mountPoints")),
-                ports=tuple(Port.from_json(*item) for item in fields.items("ports")),
-                isolators=tuple(isolator_from_json(*item) for item in fields.items("isolators")),
-                user_annotations=fields.pairs("userAnnotations"),
-                user_labels=fields.pairs("userLabels"),
-            )
-        except InvalidSpec as err:
-            if err.where.startswith(where):
-                raise
-            raise InvalidSpec(err.reason, err.hint, where=where) from err
+        return fields.made(
+            cls,
+            exec=fields.strings("exec"),
+            user=fields.text("user"),
+            group=fields.text("group"),
+            supplementary_gids=fields.integers("supplementaryGIDs"),
+            event_handlers=tuple(EventHandler.from_json(*item) for item in fields.items("eventHandlers")),
+            working_directory=fields.text("workingDirectory", ""),
+            environment=tuple(_environment_pair(*item) for item in fields.items("environment")),
+            mount_points=tuple(MountPoint.from_json(*item) for item in fields.items("mountPoints")),
+            ports=tuple(Port.of(each) for each in fields.each("ports")),
+            isolators=tuple(isolator_from_json(*item) for item in fields.items("isolators")),
+            user_annotations=fields.pairs("userAnnotations"),
+            user_labels=fields.pairs("userLabels"),
+        )
 
     def to_json(self) -> dict[str, object]:
         """The appc object; what is empty is left out."""

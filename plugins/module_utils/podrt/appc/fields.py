@@ -11,7 +11,10 @@ from ..members import by_folded_name, fold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 
 class NewerFormat(InvalidSpec):
@@ -25,28 +28,55 @@ _PLAIN = (type(None), dict, list)
 class Fields:
     """One JSON object and the place that it came from, such as apps[0].app."""
 
-    def __init__(self, value: object, where: str) -> None:
-        """Raises InvalidSpec when value is no JSON object."""
+    def __init__(self, value: object, where: str, names: Mapping[str, str] | None = None) -> None:
+        """Raises InvalidSpec when value is no JSON object.
+
+        names: how this object calls members that go by another name in documents, such as read_only for readOnly; ""
+        for the one that stands for the whole.
+        """
         if not isinstance(value, dict):
             raise _unexpected(value, "an object", where)
         self._by_name: dict[str, object] = by_folded_name(value)
+        self._names = names or {}
         self.where = where
 
     def where_of(self, name: str) -> str:
         """The place of a member, for errors."""
-        return f"{self.where}.{name}" if self.where else name
+        spelled = self._names.get(name, name)
+        return f"{self.where}.{spelled}" if self.where and spelled else spelled or self.where
 
     def has(self, name: str) -> bool:
         """Whether the member is there and not null."""
-        return fold(name) in self._by_name
+        return self._key(name) in self._by_name
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the members that are there, in lower case and sorted."""
+        return tuple(sorted(self._by_name))
 
     def raw(self, name: str) -> object:
         """The member as it is, None when it is absent."""
-        return self._by_name.get(fold(name))
+        return self._by_name.get(self._key(name))
+
+    def _key(self, name: str) -> str:
+        return fold(self._names.get(name, name))
+
+    def made(self, make: Callable[..., T], *values: object, **named: object) -> T:
+        """What is made of members. Where it is refused for one of them, the error says where that was."""
+        try:
+            return make(*values, **named)
+        except InvalidSpec as err:
+            raise err.at(self.where_of(err.where)) from err
+
+    def replaced(self, **members: object) -> Fields:
+        """The same object but for these members."""
+        found = Fields({}, self.where, self._names)
+        found._by_name = {**self._by_name, **{self._key(name): value for name, value in members.items()}}
+        return found
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string. Raises InvalidSpec when it is none, or absent without a default."""
-        return checked_text(self._found(name, default, "a string"), self.where_of(name), f"{name}:")
+        written = self._names.get(name, name)
+        return checked_text(self._found(name, default, "a string"), self.where_of(name), f"{written}:")
 
     def optional_text(self, name: str) -> str | None:
         """A string, or None when it is absent."""
@@ -56,12 +86,19 @@ class Fields:
         """A whole number; a boolean is none."""
         value = self._found(name, default, "a whole number")
         if not isinstance(value, int) or isinstance(value, bool):
-            raise _unexpected(value, "a whole number", self.where_of(name))
+            raise _unexpected(value, "a whole number", self.where_of(name), "write digits, without quotes")
         return value
 
     def optional_integer(self, name: str) -> int | None:
         """A whole number, or None when it is absent."""
         return self.integer(name) if self.has(name) else None
+
+    def number(self, name: str) -> float:
+        """A number; a boolean is none."""
+        value = self._found(name, None, "a number")
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise _unexpected(value, "a number", self.where_of(name))
+        return value
 
     def boolean(self, name: str, default: bool | None = None) -> bool:
         """True or false."""
@@ -83,6 +120,14 @@ class Fields:
             raise _unexpected(value, "a list", self.where_of(name))
         for index, element in enumerate(value):
             yield element, f"{self.where_of(name)}[{index}]"
+
+    def within(self, name: str) -> Fields:
+        """An object. Raises InvalidSpec when there is none."""
+        return Fields(self.raw(name), self.where_of(name), self._names)
+
+    def each(self, name: str) -> Iterator[Fields]:
+        """The elements of a list of objects; none when it is absent."""
+        return (Fields(*item) for item in self.items(name))
 
     def strings(self, name: str) -> tuple[str, ...]:
         """A list of strings, empty when absent."""
@@ -137,7 +182,8 @@ class Fields:
         if value is None:
             value = default
         if value is None:
-            raise InvalidSpec(f"missing; expected {expected}", where=self.where_of(name))
+            hint = f"add {self._names.get(name, name)}"
+            raise InvalidSpec(f"missing; expected {expected}", hint, where=self.where_of(name))
         return value
 
 
@@ -167,8 +213,8 @@ def checked_text(value: object, where: str, written: str, *, secret: bool = Fals
     return value
 
 
-def _unexpected(value: object, expected: str, where: str) -> InvalidSpec:
-    return InvalidSpec(f"expected {expected}, found {_describe(value)}", where=where)
+def _unexpected(value: object, expected: str, where: str, hint: str = "") -> InvalidSpec:
+    return InvalidSpec(f"expected {expected}, found {_describe(value)}", hint, where=where)
 
 
 def _describe(value: object) -> str:

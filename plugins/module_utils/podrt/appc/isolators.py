@@ -13,7 +13,7 @@ from .quantity import format_bytes, format_millis, parse_millis, parse_units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Union
 
     Isolator = Union[
@@ -26,10 +26,18 @@ if TYPE_CHECKING:
         "Seccomp",
         "NoNewPrivileges",
         "Sysctl",
+        "Rlimits",
         "Uninterpreted",
     ]
+    _Reader = Callable[[Fields], Isolator]
 
+MODES = ("retain", "remove")  # of a set of capabilities or system calls
 NO_LIMIT = -1
+# In the order of their numbers. Source: getrlimit(2), linux/resource.h.
+RLIMITS = (
+    *("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks"),
+    *("sigpending", "msgqueue", "nice", "rtprio", "rttime"),
+)
 _MOST_PIDS = 1 << 22  # which is as many as a 64-bit kernel numbers
 _ERRNO = r"E[A-Z0-9]+"
 _LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
@@ -45,16 +53,18 @@ class Memory(Value):
     def check(self) -> None:
         """A limit below a page cannot hold a process."""
         if self.limit < 4096:
+            low = f"memory limit of {self.limit} bytes too low"
             raise InvalidSpec(
-                f"memory limit of {self.limit} bytes too low",
+                low,
                 "use a reasonable value, such as 16M",
-                where="memory",
+                where="limit",
+                on_argv=f"{low}. Try a reasonable value, such as --memory=16M",
             )
         if self.limit > _LARGEST_LIMIT:
             raise InvalidSpec(
                 f"memory limit of {self.limit} bytes is more than the kernel takes",
                 "leave it out for no limit",
-                where="memory",
+                where="limit",
             )
 
     def to_json(self) -> object:
@@ -71,12 +81,12 @@ class Cpu(Value):
     def check(self) -> None:
         """A limit of nothing would never run."""
         if self.limit < 1:
-            raise InvalidSpec("the CPU limit must be above 0", "write cores as 2 or 750m", where="cpu")
+            raise InvalidSpec("the CPU limit must be above 0", "write cores as 2 or 750m", where="limit")
         if self.limit > 1000 * _MOST_CORES:
             raise InvalidSpec(
                 f"the CPU limit must not be above {_MOST_CORES} cores",
                 "leave it out for no limit",
-                where="cpu",
+                where="limit",
             )
 
     def to_json(self) -> object:
@@ -93,7 +103,7 @@ class CpuShares(Value):
     def check(self) -> None:
         """Range of the kernel."""
         if not 2 <= self.shares <= 262144:
-            raise InvalidSpec(f"{self.shares} is not between 2 and 262144", where="cpu_shares")
+            raise InvalidSpec(f"{self.shares} is not between 2 and 262144", where="value")
 
     def to_json(self) -> object:
         """The value of the appc isolator."""
@@ -109,7 +119,7 @@ class OomScoreAdj(Value):
     def check(self) -> None:
         """Range of the kernel."""
         if not -1000 <= self.score <= 1000:
-            raise InvalidSpec(f"{self.score} is not between -1000 and 1000", where="oom_score_adj")
+            raise InvalidSpec(f"{self.score} is not between -1000 and 1000", where="value")
 
     def to_json(self) -> object:
         """The value of the appc isolator."""
@@ -128,7 +138,7 @@ class Pids(Value):
             raise InvalidSpec(
                 f"{self.limit} is out of range",
                 f"use 1 to {_MOST_PIDS}, or {NO_LIMIT} for no limit",
-                where="pids_limit",
+                where="limit",
             )
 
     def to_json(self) -> object:
@@ -151,9 +161,7 @@ class Capabilities(Value):
         """Names start with CAP_."""
         for name in self.names:
             if not re.fullmatch(r"CAP_[A-Z_]+", name):
-                raise InvalidSpec(
-                    f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where=f"caps_{self.mode}"
-                )
+                raise InvalidSpec(f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where="set")
 
     def to_json(self) -> object:
         """The value of the appc isolator."""
@@ -175,9 +183,9 @@ class Seccomp(Value):
     def check(self) -> None:
         """Not empty, errno spelt as errno(3) does."""
         if not self.names:
-            raise InvalidSpec("the set of system calls must not be empty", where="seccomp")
+            raise InvalidSpec("the set of system calls must not be empty", where="set")
         if self.errno and not re.fullmatch(_ERRNO, self.errno):
-            raise InvalidSpec(f'"{self.errno}" is not an errno', "write it as EPERM", where="seccomp.errno")
+            raise InvalidSpec(f'"{self.errno}" is not an errno', "write it as EPERM", where="errno")
 
     def to_json(self) -> object:
         """The value of the appc isolator."""
@@ -206,6 +214,34 @@ class Sysctl(Value):
         return dict(self.pairs)
 
 
+class Rlimits(Value):
+    """os/linux/rlimits, which appc had not: one of RLIMITS, the soft and the hard limit each, NO_LIMIT for none."""
+
+    limits: tuple[tuple[str, int, int], ...]
+    name = "os/linux/rlimits"
+
+    def check(self) -> None:
+        """Names are known, and no soft limit is above the hard one."""
+        for name, soft, hard in self.limits:
+            if name not in RLIMITS:
+                raise InvalidSpec(f'there is no limit "{name}"', f"use {', '.join(RLIMITS)}", where=name)
+            for number in (soft, hard):
+                if not NO_LIMIT <= number <= _LARGEST_LIMIT:
+                    hint = f"use 0 to {_LARGEST_LIMIT}, or {NO_LIMIT} for no limit"
+                    raise InvalidSpec(f"{number} is out of range", hint, where=name)
+            if hard != NO_LIMIT and not 0 <= soft <= hard:
+                raise InvalidSpec("the soft limit is above the hard one", "raise the hard one", where=name)
+
+    @property
+    def numbered(self) -> tuple[tuple[str, int, int, int], ...]:
+        """The limits, with the number of each behind its name."""
+        return tuple((name, RLIMITS.index(name), soft, hard) for name, soft, hard in self.limits)
+
+    def to_json(self) -> object:
+        """The value of the isolator."""
+        return {name: {"soft": soft, "hard": hard} for name, soft, hard in self.limits}
+
+
 class Uninterpreted(Value):
     """An isolator that is known but not applied; its JSON is kept as canonical text."""
 
@@ -220,18 +256,30 @@ class Uninterpreted(Value):
         return value
 
 
+def check_sets(isolators: Sequence[Isolator], where: str) -> None:
+    """Raise InvalidSpec for a set of what is retained beside one of what is removed."""
+    for kind, what in ((Capabilities, "capabilities"), (Seccomp, "system calls")):
+        if len({isolator.name for isolator in isolators if isinstance(isolator, kind)}) > 1:
+            raise InvalidSpec(
+                f"{what} cannot be given both as a retain set and as a remove set",
+                "name the whole set, or what to take from the default one",
+                where=where,
+                on_argv="error: cannot use both --caps-retain and --caps-remove on the same image",
+            )
+
+
 def isolator_from_json(value: object, where: str) -> Isolator:
     """Read an appc isolator. Raises InvalidSpec with the place, also when its name is unknown."""
     fields = Fields(value, where)
     name = fields.text("name")
     if name not in _READERS:
         raise InvalidSpec(f'unknown isolator "{name}"', where=fields.where_of("name"))
-    try:
-        return _READERS[name](fields)
-    except InvalidSpec as err:
-        if err.where.startswith(where):
-            raise
-        raise InvalidSpec(err.reason, err.hint, where=fields.where_of("value")) from err
+    return isolator_of(name, fields)
+
+
+def isolator_of(name: str, fields: Fields) -> Isolator:
+    """The isolator of a known name, out of an object that has its value. Raises InvalidSpec with the place."""
+    return _READERS[name](fields)
 
 
 def isolator_to_json(isolator: Isolator) -> dict[str, object]:
@@ -239,37 +287,56 @@ def isolator_to_json(isolator: Isolator) -> dict[str, object]:
     return {"name": isolator.name, "value": isolator.to_json()}
 
 
-def _limit(fields: Fields) -> tuple[str, str]:
-    held = Fields(fields.raw("value"), fields.where_of("value"))
-    value = held.raw("limit") if held.has("limit") else held.raw("request")
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise InvalidSpec("expected a quantity", where=held.where_of("limit"))
-    return str(value), held.where_of("limit")
-
-
-def _whole(fields: Fields) -> int:
-    return fields.integer("value")
-
-
-def _pids(fields: Fields) -> Pids:
-    held = Fields(fields.raw("value"), fields.where_of("value"))
-    return Pids(held.integer("limit"))
-
-
-def _capabilities(mode: str) -> Callable[[Fields], Capabilities]:
-    def read(fields: Fields) -> Capabilities:
-        held = Fields(fields.raw("value"), fields.where_of("value"))
-        return Capabilities(mode, tuple(sorted(set(held.strings("set")))))
+def _quantity(kind: Callable[[int], Isolator], parse: Callable[[str, str], int]) -> _Reader:
+    def read(fields: Fields) -> Isolator:
+        held = fields.within("value")
+        value = held.raw("limit") if held.has("limit") else held.raw("request")
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise InvalidSpec("expected a quantity", where=held.where_of("limit"))
+        return held.made(kind, parse(str(value), held.where_of("limit")))
 
     return read
 
 
-def _seccomp(mode: str) -> Callable[[Fields], Seccomp]:
-    def read(fields: Fields) -> Seccomp:
-        held = Fields(fields.raw("value"), fields.where_of("value"))
-        return Seccomp(mode, tuple(sorted(set(held.strings("set")))), held.text("errno", ""))
+def _whole(kind: Callable[[int], Isolator]) -> _Reader:
+    return lambda fields: fields.made(kind, fields.integer("value"))
+
+
+def _pids(fields: Fields) -> Isolator:
+    held = fields.within("value")
+    return held.made(Pids, held.integer("limit"))
+
+
+def _capabilities(mode: str) -> _Reader:
+    def read(fields: Fields) -> Isolator:
+        held = fields.within("value")
+        return held.made(Capabilities, mode, tuple(sorted(set(held.strings("set")))))
 
     return read
+
+
+def _seccomp(mode: str) -> _Reader:
+    def read(fields: Fields) -> Isolator:
+        held = fields.within("value")
+        return held.made(Seccomp, mode, tuple(sorted(set(held.strings("set")))), held.text("errno", ""))
+
+    return read
+
+
+def _rlimits(fields: Fields) -> Isolator:
+    held = fields.within("value")
+    return held.made(Rlimits, tuple((name, *_soft_and_hard(held, name)) for name in held.names()))
+
+
+def _soft_and_hard(held: Fields, name: str) -> tuple[int, int]:
+    """One number is both."""
+    if not isinstance(held.raw(name), dict):
+        return held.integer(name), held.integer(name)
+    limit = held.within(name)
+    for member in limit.names():
+        if member not in ("soft", "hard"):
+            raise InvalidSpec("there is no such limit", "give soft and hard", where=limit.where_of(member))
+    return limit.integer("soft"), limit.integer("hard")
 
 
 def _uninterpreted(fields: Fields) -> Uninterpreted:
@@ -278,18 +345,19 @@ def _uninterpreted(fields: Fields) -> Uninterpreted:
     return Uninterpreted(fields.text("name"), json.dumps(fields.raw("value"), sort_keys=True))
 
 
-_READERS: dict[str, Callable[[Fields], Isolator]] = {
-    "resource/memory": lambda fields: Memory(parse_units(*_limit(fields))),
+_READERS: dict[str, _Reader] = {
+    "resource/memory": _quantity(Memory, parse_units),
     "resource/pids": _pids,
-    "resource/cpu": lambda fields: Cpu(parse_millis(*_limit(fields))),
-    "os/linux/cpu-shares": lambda fields: CpuShares(_whole(fields)),
-    "os/linux/oom-score-adj": lambda fields: OomScoreAdj(_whole(fields)),
+    "resource/cpu": _quantity(Cpu, parse_millis),
+    "os/linux/cpu-shares": _whole(CpuShares),
+    "os/linux/oom-score-adj": _whole(OomScoreAdj),
     "os/linux/capabilities-retain-set": _capabilities("retain"),
     "os/linux/capabilities-remove-set": _capabilities("remove"),
     "os/linux/seccomp-retain-set": _seccomp("retain"),
     "os/linux/seccomp-remove-set": _seccomp("remove"),
     "os/linux/no-new-privileges": lambda fields: NoNewPrivileges(fields.boolean("value")),
     "os/unix/sysctl": lambda fields: Sysctl(fields.pairs("value")),
+    "os/linux/rlimits": _rlimits,
     "os/linux/selinux-context": _uninterpreted,
     "resource/block-bandwidth": _uninterpreted,
     "resource/block-iops": _uninterpreted,

@@ -12,7 +12,7 @@ from .isolators import isolator_from_json, isolator_to_json
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
-from .volumes import Mount, volume_from_json
+from .volumes import Mount, volume_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RuntimeApp(Value):
             image=RuntimeImage.from_json(fields.raw("image"), fields.where_of("image")),
             app=App.from_json(fields.raw("app"), fields.where_of("app")) if fields.has("app") else None,
             read_only_root_fs=fields.boolean("readOnlyRootFS", False),
-            mounts=tuple(Mount.from_json(*item) for item in fields.items("mounts")),
+            mounts=tuple(Mount.of(each) for each in fields.each("mounts")),
             annotations=Labels.from_json(fields, "annotations"),
         )
 
@@ -118,10 +118,10 @@ class PodManifest(Value):
         SemVer(fields.text("acVersion"), fields.where_of("acVersion"))
         return cls(
             apps=tuple(RuntimeApp.from_json(*item) for item in fields.items("apps")),
-            volumes=tuple(volume_from_json(*item) for item in fields.items("volumes")),
+            volumes=tuple(volume_of(each) for each in fields.each("volumes")),
             isolators=tuple(isolator_from_json(*item) for item in fields.items("isolators")),
             annotations=Labels.from_json(fields, "annotations"),
-            ports=tuple(ExposedPort.from_json(*item) for item in fields.items("ports")),
+            ports=tuple(ExposedPort.of(each) for each in fields.each("ports")),
             user_annotations=fields.pairs("userAnnotations"),
             user_labels=fields.pairs("userLabels"),
         )
@@ -156,7 +156,7 @@ class PodManifest(Value):
             volume = volumes.get(mount.volume)
             said = volume.read_only if volume else None
             read_only = points.get(mount.volume, False) if said is None else said
-            found.append(Mounted(mount.path, mount.volume, volume, read_only))
+            found.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only))
         return tuple(found)
 
 

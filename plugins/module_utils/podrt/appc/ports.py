@@ -10,6 +10,7 @@ from .fields import Fields
 from .names import ACName
 
 PROTOCOLS = ("tcp", "udp")
+_NUMBERS = range(1, 65536)
 
 
 class Port(Value):
@@ -23,22 +24,17 @@ class Port(Value):
 
     def check(self) -> None:
         """Protocol known, numbers in range."""
-        where = f"ports[{self.name}]"
         if self.protocol not in PROTOCOLS:
-            raise InvalidSpec(
-                f'unknown protocol "{self.protocol}"', "use tcp or udp", where=where + ".protocol"
-            )
-        if not 1 <= self.port <= 65535:
-            raise InvalidSpec(f"{self.port} is not a port number", "use 1 to 65535", where=where + ".port")
-        if self.count < 1 or self.port + self.count > 65536:
-            raise InvalidSpec(f"{self.count} ports from {self.port} are out of range", where=where + ".count")
+            raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="protocol")
+        _check_number(self.port, "port")
+        check_range(self.port, self.count, "count")
 
     @classmethod
-    def from_json(cls, value: object, where: str) -> Port:
+    def of(cls, fields: Fields) -> Port:
         """Read an appc port. Raises InvalidSpec with the place."""
-        fields = Fields(value, where)
-        return cls(
-            ACName(fields.text("name"), fields.where_of("name")),
+        return fields.made(
+            cls,
+            _name_of(fields),
             fields.text("protocol"),
             fields.integer("port"),
             # appc's own writer says 0 for one, and appc's reader takes it so. Source: appc schema/types/port.go.
@@ -58,45 +54,104 @@ class Port(Value):
 
 
 class ExposedPort(Value):
-    """A port of the host that leads to the app port of that name. host_ip None means every address."""
+    """A port of the host that leads to the app port of that name. host_ip None means every address.
+
+    port: where it leads by number, which no app needs to have named, with its protocol, and count of them from both
+    numbers upwards; appc had only names. None: as the app's port says.
+    """
 
     name: ACName
     host_port: int
     host_ip: str | None = None
+    port: int | None = None
+    protocol: str = PROTOCOLS[0]
+    count: int = 1
 
     def check(self) -> None:
-        """The number must be a port's, the address an address."""
-        where = f"ports[{self.name}]"
-        if not 1 <= self.host_port <= 65535:
-            raise InvalidSpec(
-                f"{self.host_port} is not a port number", "use 1 to 65535", where=where + ".host_port"
-            )
-        if self.host_ip is not None and not is_address(self.host_ip):
-            raise InvalidSpec(f'"{self.host_ip}" is not an IP address', where=where + ".host_ip")
+        """The numbers must be ports', the address an address."""
+        _check_number(self.host_port, "hostPort")
+        if self.host_ip is not None:
+            check_address(self.host_ip, "hostIP")
+        if self.port is not None:
+            Port(self.name, self.protocol, self.port, self.count)
+            check_range(self.host_port, self.count, "hostPort")
 
     @classmethod
-    def from_json(cls, value: object, where: str) -> ExposedPort:
-        """Read an appc exposed port. Raises InvalidSpec with the place."""
-        fields = Fields(value, where)
-        name = ACName(fields.text("name"), fields.where_of("name"))
-        return cls(name, fields.integer("hostPort"), fields.optional_text("hostIP"))
+    def of(cls, fields: Fields) -> ExposedPort:
+        """Read an exposed port. Raises InvalidSpec with the place."""
+        port, count = fields.optional_integer("port"), fields.integer("count", 1)
+        protocol = fields.text("protocol", cls.protocol)
+        if port is None:
+            for member in ("protocol", "count"):
+                if fields.has(member):
+                    raise InvalidSpec(
+                        "belongs to a port that is given by its number",
+                        "a port that is named has its own",
+                        where=fields.where_of(member),
+                    )
+        named = port is None or fields.has("name")
+        name = _name_of(fields) if named or port is None else numbered(port, protocol, count)
+        host_port, host_ip = fields.integer("hostPort"), fields.optional_text("hostIP")
+        return fields.made(cls, name, host_port, host_ip, port, protocol, count)
 
     def to_json(self) -> dict[str, object]:
-        """The appc object."""
+        """The appc object, with where a number leads."""
         found: dict[str, object] = {"name": str(self.name), "hostPort": self.host_port}
         if self.host_ip is not None:
             found["hostIP"] = self.host_ip
+        if self.port is not None:
+            found.update(port=self.port, protocol=self.protocol, count=self.count)
         return found
 
 
-def is_address(text: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address."""
+def numbered(port: int, protocol: str, count: int) -> ACName:
+    """What ports go by that have only numbers, as those of docker images do: 80-tcp, 8000-8010-udp."""
+    return ACName(f"{port}-{protocol}" if count == 1 else f"{port}-{port + count - 1}-{protocol}")
+
+
+def check_range(port: int, count: int, where: str) -> None:
+    """Raise InvalidSpec unless so many ports from this one are ports."""
+    if count < 1 or port + count > _NUMBERS[-1] + 1:
+        raise InvalidSpec(f"{count} ports from {port} are out of range", "use 1 to 65535", where=where)
+
+
+def _name_of(fields: Fields) -> ACName:
+    where = fields.where_of("name")
+    if not fields.has("name"):
+        raise InvalidSpec(
+            "there is no name", "name a port of an app, or give its number as port", where=where
+        )
+    name = fields.text("name")
+    try:
+        return ACName(name, where)
+    except InvalidSpec as err:
+        words = f'"{name}" is not a valid port name'
+        raise InvalidSpec(err.reason, err.hint, where=where, on_argv=words) from err
+
+
+def _check_number(number: int, where: str) -> None:
+    if number not in _NUMBERS:
+        raise InvalidSpec(
+            f"{number} is not a port number",
+            "use 1 to 65535",
+            where=where,
+            on_argv=f'"{number}" is not a valid port number',
+        )
+
+
+def check_address(text: str, where: str, on_argv: str = "") -> None:
+    """Raise InvalidSpec unless this is an IPv4 or IPv6 address. on_argv: what a command line says, but for the text."""
     import _socket
 
     for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
             _socket.inet_pton(family, text)
-        except OSError:
+        except (OSError, ValueError):
             continue
-        return True
-    return False
+        return
+    raise InvalidSpec(
+        f'"{text}" is not an IP address',
+        "write it as 10.0.0.1 or fd00::1",
+        where=where,
+        on_argv=on_argv and f"{on_argv}: {text}",
+    )

@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from typing import Union
 
     Volume = Union["HostVolume", "EmptyVolume"]
+    AnyVolume = Union[Volume, "NamedVolume"]
 
 
 _MODE = r"[0-7]{3,4}"
 # Source: limits.h, NAME_MAX and PATH_MAX, of which one is the NUL at the end.
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
+_DEFAULT_MODE = "0755"
+_IDS = range(2**32 - 1)  # the last number means none to chown(2)
+# What a document has, and what people may write beside.
+KINDS = ("host", "empty")
+ALL_KINDS = ("named", *KINDS)
 
 
 class HostVolume(Value):
@@ -34,11 +40,20 @@ class HostVolume(Value):
 
     def check(self) -> None:
         """The source must be absolute."""
+        if not self.source:
+            raise InvalidSpec(
+                "source for host volume cannot be empty", "name a path of the host", where="source"
+            )
         if not os.path.isabs(self.source):
             raise InvalidSpec(
-                f'the source "{self.source}" of volume "{self.name}" is not an absolute path',
-                where=f"volumes[{self.name}].source",
+                "source for host volume must be absolute path", "begin it with /", where="source"
             )
+
+    @classmethod
+    def of(cls, fields: Fields) -> HostVolume:
+        """Read an appc volume of this kind. Raises InvalidSpec with the place."""
+        read_only, recursive = fields.optional_boolean("readOnly"), fields.optional_boolean("recursive")
+        return fields.made(cls, _name_of(fields), fields.text("source", ""), read_only, recursive)
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
@@ -51,19 +66,24 @@ class EmptyVolume(Value):
 
     name: ACName
     read_only: bool | None = None
-    mode: int = 0o755
+    mode: int = int(_DEFAULT_MODE, 8)
     uid: int = 0
     gid: int = 0
 
     def check(self) -> None:
         """Mode, uid and gid must be in range."""
         if not 0 <= self.mode <= 0o7777:
-            raise InvalidSpec(f"mode {self.mode:o} is out of range", where=f"volumes[{self.name}].mode")
-        for field in ("uid", "gid"):
-            if not 0 <= getattr(self, field) < 2**32 - 1:
-                raise InvalidSpec(
-                    f"{field} {getattr(self, field)} is out of range", where=f"volumes[{self.name}].{field}"
-                )
+            raise InvalidSpec(f"mode {self.mode:o} is out of range", where="mode")
+        for field, number in (("uid", self.uid), ("gid", self.gid)):
+            if number not in _IDS:
+                raise InvalidSpec(f"{field} {number} is out of range", f"use 0 to {_IDS[-1]}", where=field)
+
+    @classmethod
+    def of(cls, fields: Fields) -> EmptyVolume:
+        """Read an appc volume of this kind. Raises InvalidSpec with the place."""
+        mode = parse_mode(fields.text("mode", _DEFAULT_MODE), fields.where_of("mode"))
+        uid, gid = fields.integer("uid", 0), fields.integer("gid", 0)
+        return fields.made(cls, _name_of(fields), fields.optional_boolean("readOnly"), mode, uid, gid)
 
     def to_json(self) -> dict[str, object]:
         """The appc object, with every default written out."""
@@ -75,6 +95,74 @@ class EmptyVolume(Value):
             "gid": self.gid,
         }
         return _with_said(found, readOnly=self.read_only)
+
+
+class NamedVolume(Value):
+    """A volume of a pod that stands for one made by pod_volume; the pod's document has its directory."""
+
+    name: ACName
+    volume: ACName
+    read_only: bool | None = None
+
+    @classmethod
+    def of(cls, fields: Fields) -> NamedVolume:
+        """Read one as people write it. Raises InvalidSpec with the place."""
+        volume = ACName(fields.text("volume", ""), fields.where_of("volume"))
+        return cls(_name_of(fields), volume, fields.optional_boolean("readOnly"))
+
+
+# What only volumes of one kind have.
+_BELONGS = {
+    "source": "host",
+    "recursive": "host",
+    "volume": "named",
+    "mode": "empty",
+    "uid": "empty",
+    "gid": "empty",
+}
+
+
+def volume_of(fields: Fields) -> Volume:
+    """Read an appc volume. Raises InvalidSpec with the place."""
+    return _of_kind(fields, fields.text("kind", ""), KINDS)
+
+
+def any_volume_of(fields: Fields) -> AnyVolume:
+    """Read a volume as people write it, who may leave out the kind. Raises InvalidSpec with the place."""
+    meant = "named" if fields.has("volume") else "host" if fields.has("source") else "empty"
+    kind = fields.text("kind", meant)
+    if kind != "named":
+        return _of_kind(fields, kind, ALL_KINDS)
+    _refuse_aliens(fields, kind)
+    return NamedVolume.of(fields)
+
+
+def _of_kind(fields: Fields, kind: str, known: tuple[str, ...]) -> Volume:
+    """known: the kinds that there are where it stands. The words are those of rkt's --volume."""
+    _name_of(fields)
+    if kind not in KINDS:
+        shown = ", ".join(f'"{each}"' for each in sorted(known))
+        raise InvalidSpec(
+            f"unrecognized volume type: should be one of {shown}",
+            "name its kind",
+            where=fields.where_of("kind"),
+        )
+    _refuse_aliens(fields, kind)
+    return HostVolume.of(fields) if kind == "host" else EmptyVolume.of(fields)
+
+
+def _name_of(fields: Fields) -> ACName:
+    return ACName(fields.text("name"), fields.where_of("name"))
+
+
+def _refuse_aliens(fields: Fields, kind: str) -> None:
+    for member, owner in _BELONGS.items():
+        if owner != kind and fields.has(member):
+            raise InvalidSpec(
+                f"{member} for {kind} volume must be empty",
+                f'only volumes of kind "{owner}" have it',
+                where=fields.where_of(member),
+            )
 
 
 class MountPoint(Value):
@@ -101,23 +189,35 @@ class MountPoint(Value):
 
 
 class Mount(Value):
-    """A volume at a path of an app."""
+    """A volume at a path of an app. read_only: there alone, whatever the volume says; appc had no such member."""
 
     volume: ACName
     path: str
+    read_only: bool = False
+
+    def check(self) -> None:
+        """There must be a path."""
+        if not self.path:
+            raise InvalidSpec("path must be set", "name a path of the app", where="path")
 
     @classmethod
-    def from_json(cls, value: object, where: str) -> Mount:
+    def of(cls, fields: Fields) -> Mount:
         """Read an appc mount. Raises InvalidSpec with the place."""
-        fields = Fields(value, where)
-        path = fields.text("path")
-        if not path:
-            raise InvalidSpec("must not be empty", where=fields.where_of("path"))
-        return cls(ACName(fields.text("volume"), fields.where_of("volume")), path)
+        where = fields.where_of("volume")
+        volume = fields.text("volume", "")
+        if not volume:
+            raise InvalidSpec("there is no volume", "name a volume of the pod", where=where)
+        return fields.made(
+            cls, ACName(volume, where), fields.text("path", ""), fields.boolean("readOnly", False)
+        )
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
-        return {"volume": str(self.volume), "path": self.path}
+        return {
+            "volume": str(self.volume),
+            "path": self.path,
+            **({"readOnly": True} if self.read_only else {}),
+        }
 
 
 def app_path(path: str) -> str:
@@ -139,34 +239,6 @@ def why_unmountable(path: str) -> str:
     if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split("/")):
         return f"a name in a path has at most {_LONGEST_NAME} bytes"
     return ""
-
-
-def volume_from_json(value: object, where: str) -> Volume:
-    """Read an appc volume. Raises InvalidSpec with the place."""
-    fields = Fields(value, where)
-    name, kind = ACName(fields.text("name"), fields.where_of("name")), fields.text("kind")
-    if kind == "host":
-        for alien in ("mode", "uid", "gid"):
-            if fields.has(alien):
-                raise InvalidSpec('only volumes of kind "empty" have it', where=fields.where_of(alien))
-        source = fields.text("source")
-        if not os.path.isabs(source):
-            raise InvalidSpec(f'"{source}" is not an absolute path', where=fields.where_of("source"))
-        return HostVolume(
-            name, source, fields.optional_boolean("readOnly"), fields.optional_boolean("recursive")
-        )
-    if kind == "empty":
-        if fields.has("source"):
-            raise InvalidSpec('only volumes of kind "host" have it', where=fields.where_of("source"))
-        mode = parse_mode(fields.text("mode", "0755"), fields.where_of("mode"))
-        return EmptyVolume(
-            name,
-            fields.optional_boolean("readOnly"),
-            mode,
-            fields.integer("uid", 0),
-            fields.integer("gid", 0),
-        )
-    raise InvalidSpec(f'unknown kind "{kind}"', "use host or empty", where=fields.where_of("kind"))
 
 
 def parse_mode(text: str, where: str = "") -> int:

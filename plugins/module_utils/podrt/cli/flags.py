@@ -9,6 +9,7 @@ without a value takes none from the next word.
 from __future__ import annotations
 
 from ..errors import InvalidSpec
+from ..stage0.options.texts import parse_bool
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 # Whom a flag speaks of: the whole pod, the last image before it, or either.
 POD, IMAGE, EITHER = "pod", "image", "either"
 HELP = ("-h", "--help")
-_MOST_DIGITS = 18
-_TRUE = ("1", "t", "T", "TRUE", "true", "True")
-_FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class UsageError(InvalidSpec):
@@ -246,21 +244,6 @@ def split_command(words: Sequence[str], booleans: Iterable[str]) -> tuple[Sequen
         )
         at += 2 if takes_next else 1
     return words[:at], words[at:]
-
-
-def parse_bool(text: str) -> bool:
-    """A boolean as Go's strconv.ParseBool reads it. Raises InvalidSpec."""
-    if text not in _TRUE + _FALSE:
-        raise InvalidSpec(f'"{text}" is not a boolean', "use true or false")
-    return text in _TRUE
-
-
-def parse_whole(text: str) -> int:
-    """A whole number of ordinary length. Raises InvalidSpec."""
-    digits = text[1:] if text[:1] == "-" else text
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
-        raise InvalidSpec(f'"{text}" is not a whole number')
-    return int(text)
 
 
 def is_text(word: str) -> bool:

@@ -7,26 +7,30 @@ Source: behaviours A11 to A21.
 
 from __future__ import annotations
 
-from ..appc.names import ACName
 from ..errors import InvalidSpec, Unsupported
-from ..image.policy import FetchPolicy, parse_insecure
-from ..image.reference import parse_reference
+from ..image.policy import FetchPolicy
+from ..image.reference import LocalFile, parse_reference
 from ..net.conf import parse_requests
-from ..pod.names import PodName
-from ..pod.runspec import INSECURE, NetworkRequest, RunSpec
-from ..stage0.spec import AppSpec, PodSpec
+from ..stage0.options import parsers, reading
+from ..stage0.options.app import APP
+from ..stage0.options.option import Options as Said
+from ..stage0.options.pod import FETCH, POD
 from ..value import Value
 from . import values
-from .podflags import STAGE1
+from .podflags import PULL, STAGE1
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from ..appc.isolators import Isolator
+    from ..pod.runspec import RunSpec
     from ..stage0.manifest import BeyondDefaults
-    from ..stage0.spec import Pairs
+    from ..stage0.options.option import Option
+    from ..stage0.spec import AppSpec, Pairs, PodSpec
     from .flags import AppWords, Options, Words
+
+
+_FILES = "set-env-file"
 
 
 class Surroundings(Value):
@@ -40,27 +44,52 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
     """The pod that a command line describes. Raises InvalidSpec with rkt's words, Unsupported."""
     options = words.options
     check_flags(words)
+    rows = (*POD, *FETCH)
+    said = {**_said(rows, options), **_pull(options), "apps": [_app(app) for app in words.apps]}
     try:
-        return PodSpec(
-            apps=tuple(_app_spec(app) for app in words.apps),
-            volumes=tuple(values.parse_volume(text) for text in options.all("volume")),
-            mounts=tuple(values.parse_mount(text) for text in options.all("mount")),
-            ports=tuple(values.parse_port(text) for text in options.all("port")),
-            inherited=values.valid_variables(around.environ) if options.on("inherit-env") else (),
-            env_file=_environment_files(options, around),
-            set_env=values.unique_variables(options.all("set-env")),
-            run=run_spec(options, RunSpec()),
-            policy=fetch_policy(options),
-            image_isolators=options.text("image-isolators"),
-            isolators=_pids_limit(options),
-        )
+        spec = reading.pod_spec(Said(said, "", rows))
+        files = _environment_files(options, around)
     except InvalidSpec as err:
         raise in_flags(err) from err
+    return spec.replace(
+        apps=tuple(_annotated(app, given) for app, given in zip(spec.apps, words.apps)),
+        inherited=values.valid_variables(around.environ) if options.on("inherit-env") else (),
+        env_file=files,
+    )
+
+
+def _said(rows: Iterable[Option], options: Options) -> dict[str, object]:
+    """The flags as YAML would have them, but for files, whose contents are handed in."""
+    return {
+        row.name: row.text(options.all(row.flag.name))
+        for row in rows
+        if row.flag and options.has(row.flag.name) and row.flag.name != _FILES
+    }
+
+
+def _app(words: AppWords) -> dict[str, object]:
+    reference = parse_reference(words.image, "image")
+    # Here a path may be relative, as it is not in a task.
+    image = reference.path if isinstance(reference, LocalFile) else words.image
+    return {**_said(APP, words.options), "image": image, "args": list(words.args)}
+
+
+def _annotated(app: AppSpec, words: AppWords) -> AppSpec:
+    found = dict(map(values.parse_annotation, words.options.all("annotation")))
+    return app.replace(annotations=(*app.annotations, *found.items())) if found else app
+
+
+def _pull(options: Options, default: str = "") -> dict[str, object]:
+    if options.on("store-only"):
+        return {PULL.name: "never"}
+    if options.on("no-store"):
+        return {PULL.name: "update"}
+    return {PULL.name: default} if default and not options.has("pull-policy") else {}
 
 
 def in_flags(err: InvalidSpec) -> InvalidSpec:
-    """The error without the field of the specification that it was found in: flags have no such fields."""
-    return InvalidSpec(err.reason, err.hint)
+    """The error in rkt's words, and without the field of the specification, since flags have no such fields."""
+    return InvalidSpec(err.on_argv or err.reason, err.hint)
 
 
 def in_words_of_flags(err: BeyondDefaults) -> BeyondDefaults:
@@ -119,7 +148,8 @@ def _check_private_users(options: Options) -> None:
 
 
 def _check_networks(options: Options) -> None:
-    names = {request.name for request in _networks(options)} if options.has("net") else set()
+    requests = parse_requests(",".join(text or "default" for text in options.all("net")))
+    names = {name for name, _args in requests} if options.has("net") else set()
     for special in ("none", "host"):
         if options.has("port") and special in names:
             raise InvalidSpec(f"--port flag does not work with '{special}' networking")
@@ -142,112 +172,20 @@ def _conflicts_with_manifest(words: Words) -> bool:
     )
 
 
-def fetch_policy(options: Options, default: str = "new") -> FetchPolicy:
+def fetch_policy(options: Options, default: str = "") -> FetchPolicy:
     """How images are found. Raises InvalidSpec."""
-    pull = options.text("pull-policy", default)
-    if options.on("store-only"):
-        pull = "never"
-    if options.on("no-store"):
-        pull = "update"
-    insecure = insecure_options(options)
-    return FetchPolicy(pull=pull, insecure=tuple(option for option in insecure if option not in INSECURE))
-
-
-def insecure_options(options: Options) -> tuple[str, ...]:
-    """What is let through unchecked."""
-    return parse_insecure(options.text("insecure-options"))
+    return reading.fetch_policy(Said({**_said(FETCH, options), **_pull(options, default)}, "", FETCH))
 
 
 def run_spec(options: Options, given: RunSpec) -> RunSpec:
     """given, with what the flags say in place of what it said. Raises InvalidSpec with rkt's words."""
-    changes: dict[str, object] = {}
-    if options.has("net"):
-        changes["networks"] = _networks(options)
-    if any(options.has(flag) for flag in ("dns", "dns-search", "dns-opt", "dns-domain")):
-        changes["dns"] = values.parse_dns(
-            options.all("dns"), options.all("dns-search"), options.all("dns-opt"), options.text("dns-domain")
-        )
-    if options.has("hosts-entry"):
-        changes["hosts"] = values.parse_hosts_entries(options.all("hosts-entry"))
-    if options.has("ipc"):
-        changes["ipc"] = values.parse_ipc(options.text("ipc"))
-    if options.has("insecure-options"):
-        changes["insecure"] = tuple(option for option in insecure_options(options) if option in INSECURE)
-    if options.has("hostname"):
-        changes["hostname"] = options.text("hostname")
-    if options.on("no-overlay"):
-        changes["overlay"] = False
-    if options.has("pod-name"):
-        changes["name"] = PodName(options.text("pod-name"))
-    return given.replace(**changes)
-
-
-def _networks(options: Options) -> tuple[NetworkRequest, ...]:
-    joined = ",".join(text or "default" for text in options.all("net"))
-    return tuple(NetworkRequest(name, args) for name, args in parse_requests(joined))
+    rows = [row for row in (*POD, *FETCH) if row.flag and options.has(row.flag.name)]
+    try:
+        return reading.run_spec(Said(_said(rows, options), "", rows), rows, given)
+    except InvalidSpec as err:
+        raise in_flags(err) from err
 
 
 def _environment_files(options: Options, around: Surroundings) -> Pairs:
-    lines: list[str] = []
-    for path in options.all("set-env-file"):
-        lines += values.environment_file(around.read_file(path))
-    try:
-        return values.unique_variables(lines)
-    except InvalidSpec as err:
-        raise InvalidSpec(
-            f"invalid environment file {options.text('set-env-file')}: {err.reason}", err.hint
-        ) from err
-
-
-def _app_spec(words: AppWords) -> AppSpec:
-    options = words.options
-    gids = tuple(gid for text in options.all("supplementary-gids") for gid in values.parse_gids(text))
-    return AppSpec(
-        image=parse_reference(words.image, "image"),
-        name=ACName(options.text("name")) if options.has("name") else None,
-        exec=options.all("exec"),
-        args=words.args,
-        working_directory=options.text("working-dir"),
-        user=options.text("user"),
-        group=options.text("group"),
-        supplementary_gids=gids if options.has("supplementary-gids") else None,
-        environment=tuple(dict(map(values.parse_variable, options.all("environment"))).items()),
-        mounts=tuple(values.parse_mount(text) for text in options.all("mount")),
-        isolators=_isolators(options),
-        read_only_root_fs=options.on("readonly-rootfs"),
-        annotations=tuple(dict(map(values.parse_annotation, options.all("annotation"))).items()),
-        user_annotations=_user_pairs(options, "user-annotation"),
-        user_labels=_user_pairs(options, "user-label"),
-        image_isolators=options.text("image-isolators"),
-    )
-
-
-def _user_pairs(options: Options, name: str) -> Pairs | None:
-    if not options.has(name):
-        return None
-    return tuple(sorted(dict(map(values.parse_pair, options.all(name))).items()))
-
-
-def _isolators(options: Options) -> tuple[Isolator, ...]:
-    if options.has("caps-retain") and options.has("caps-remove"):
-        raise InvalidSpec("error: cannot use both --caps-retain and --caps-remove on the same image")
-    found: list[Isolator] = []
-    if options.has("memory"):
-        found.append(values.parse_memory(options.text("memory")))
-    if options.has("cpu"):
-        found.append(values.parse_cpu(options.text("cpu")))
-    if options.has("cpu-shares"):
-        found.append(values.parse_cpu_shares(options.text("cpu-shares")))
-    if options.has("oom-score-adj"):
-        found.append(values.parse_oom_score_adj(options.text("oom-score-adj")))
-    found += _pids_limit(options)
-    for mode in ("retain", "remove"):
-        if options.has(f"caps-{mode}"):
-            found.append(values.parse_capabilities(mode, options.text(f"caps-{mode}")))
-    if options.has("seccomp"):
-        found.append(values.parse_seccomp(options.text("seccomp")))
-    return tuple(found)
-
-
-def _pids_limit(options: Options) -> tuple[Isolator, ...]:
-    return (values.parse_pids_limit(options.text("pids-limit")),) if options.has("pids-limit") else ()
+    paths = options.all(_FILES)
+    return parsers.variables_of_files((path, around.read_file(path)) for path in paths)

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from ..appc.fields import parse_json
 from ..appc.pod import PodManifest
-from ..appc.volumes import app_path
+from ..appc.volumes import Mount, app_path
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host.policy import ACCEPT
 from ..host.reading import read_given
 from ..image.reference import ImageKey
 from ..stage0.images import isolators_policy
 from ..stage0.manifest import BeyondDefaults, Preparation, SourceImage, build_manifest
-from ..stage0.spec import AppSpec, SpecMount
+from ..stage0.spec import AppSpec
 from ..store import index
 from .grammar import in_words_of_flags
 
@@ -75,11 +75,11 @@ def _described(app: RuntimeApp, image: SourceImage) -> SourceImage:
 
 def _app_spec(app: RuntimeApp, volumes: set[ACName]) -> AppSpec:
     """What the pod manifest says of an app is the operator's word; without an app section the image speaks."""
-    mounts = [SpecMount(mount.volume, mount.path) for mount in app.mounts]
+    mounts = list(app.mounts)
     taken = {app_path(mount.path) for mount in app.mounts}
     for point in app.app.mount_points if app.app else ():
         if point.name in volumes and app_path(point.path) not in taken:
-            mounts.append(SpecMount(point.name, point.path))
+            mounts.append(Mount(point.name, point.path))
     return AppSpec(
         image=ImageKey(app.image.id),
         name=app.name,

@@ -16,13 +16,6 @@ REFUSE, NARROW, ACCEPT = POLICIES = ("refuse", "narrow", "accept")
 MEMBER = "imageIsolators"
 
 
-def check_policy(text: str, where: str = "") -> str:
-    """One of POLICIES. Raises InvalidSpec."""
-    if text not in POLICIES:
-        raise InvalidSpec(f'"{text}" is no policy for isolators', f"use {', '.join(POLICIES)}", where=where)
-    return text
-
-
 def policy_said(members: Mapping[str, object], where: str) -> str:
     """What a document says, "" when it does not. members: by folded name. where: the file. Raises InvalidSpec."""
     value = members.get(fold(MEMBER), "")

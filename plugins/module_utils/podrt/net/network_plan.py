@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..errors import InvalidSpec, NotFound
 from ..value import Value
-from .addresses import V4_BITS, Address
+from .addresses import Address
 from .conf import ChosenNet, NetConf
 from .kinds import IPAM_TYPES, TYPES
 from .plan import Place, bridge_of, has_address, not_a_bridge, steps_of
@@ -79,13 +79,6 @@ def network_plan(
     Raises NotFound for a type that is not built in, InvalidSpec with the option's place or the file's for all else.
     """
     attachments = tuple(_attachment(net, index, plugin_dirs) for index, net in enumerate(chosen))
-    for index, forward in enumerate(forwards):
-        if forward.host_ip and Address.parse(forward.host_ip, f"ports[{index}].host_ip").bits != V4_BITS:
-            raise InvalidSpec(
-                f"{forward.host_ip} is not an IPv4 address; ports are published over IPv4 only",
-                "name an IPv4 address of the host, or none for all",
-                where=f"ports[{index}].host_ip",
-            )
     return NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
 
 

@@ -159,16 +159,33 @@ class TableState(Value):
 
 
 def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
-    """The host's ports that lead to ports of apps. Raises InvalidSpec for a port that no app has."""
+    """The host's ports that lead to ports of apps, one by one. Raises InvalidSpec for a port that no app has."""
     known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
     found = []
-    for exposed in manifest.ports:
+    for index, exposed in enumerate(manifest.ports):
         port = known.get(exposed.name)
-        if port is None:
+        if exposed.port is not None:
+            protocol, first, count = exposed.protocol, exposed.port, exposed.count
+        elif port is not None:
+            protocol, first, count = port.protocol, port.port, port.count
+        else:
             raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
         host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
-        found.append(PortForward(port.protocol, host_ip, exposed.host_port, port.port))
+        _check_family(host_ip, f"ports[{index}].host_ip")
+        found += [
+            PortForward(protocol, host_ip, exposed.host_port + number, first + number)
+            for number in range(count)
+        ]
     return tuple(found)
+
+
+def _check_family(host_ip: str | None, where: str) -> None:
+    if host_ip and Address.parse(host_ip, where).bits != V4_BITS:
+        raise InvalidSpec(
+            f"{host_ip} is not an IPv4 address; ports are published over IPv4 only",
+            "name an IPv4 address of the host, or none for all",
+            where=where,
+        )
 
 
 def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:

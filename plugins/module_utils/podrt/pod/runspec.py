@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from ..appc.fields import Fields
+from ..appc.ports import check_address
 from ..errors import InvalidSpec
 from ..value import Value
 
@@ -48,13 +49,48 @@ class Dns(Value):
     options: tuple[str, ...] = ()
     domain: str = ""
 
+    @classmethod
+    def said(
+        cls,
+        nameservers: tuple[str, ...] = (),
+        search: tuple[str, ...] = (),
+        options: tuple[str, ...] = (),
+        domain: str = "",
+    ) -> Dns:
+        """As people and documents say it: "host" and "none" stand alone in the place of servers. Raises InvalidSpec."""
+        more = (search, options, domain)
+        for special in ("host", "none"):
+            if special in nameservers:
+                _check_alone(special, len(nameservers) > 1, any(more))
+                return cls(special)
+        return cls("custom", nameservers, *more) if nameservers or any(more) else cls()
+
     def check(self) -> None:
-        """Each text must be one word of a line."""
+        """Servers are addresses, and each text is one word of a line."""
+        for index, server in enumerate(self.nameservers):
+            check_address(server, f"dns[{index}]", "Invalid IP passed to --dns")
         for texts, where in ((self.search, "dns_search"), (self.options, "dns_options")):
             for index, text in enumerate(texts):
                 _check_word(text, f"{where}[{index}]")
         if self.domain:
             _check_word(self.domain, "dns_domain")
+
+
+def _check_alone(special: str, others: bool, more: bool) -> None:
+    if others:
+        raise InvalidSpec(
+            f"{special} stands alone",
+            "take one or the other out",
+            where="dns",
+            on_argv=f"no other --dns options allowed when --dns={special} is passed",
+        )
+    if more:
+        raise InvalidSpec(
+            f"dns: [{special}] leaves no place for dns_search, dns_options and dns_domain",
+            "take one or the other out",
+            where="dns",
+            on_argv=f"Cannot call --dns-opt, --dns-search, or --dns-domain with --dns={special}",
+        )
 
 
 class HostsFile(Value):
@@ -63,14 +99,36 @@ class HostsFile(Value):
     mode: str = "auto"
     entries: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    @classmethod
+    def said(
+        cls, entries: tuple[tuple[str, tuple[str, ...]], ...] = (), from_host: bool = False
+    ) -> HostsFile:
+        """As people and documents say it. Raises InvalidSpec."""
+        if from_host and entries:
+            raise InvalidSpec(
+                "cannot be used together with hosts_from_host",
+                "take one or the other out",
+                where="hosts_entries",
+                on_argv="cannot pass --hosts-entry=host with multiple hosts-entries",
+            )
+        if from_host:
+            return cls("host")
+        return cls("custom", entries) if entries else cls()
+
     def check(self) -> None:
-        """Each address has names, and each name is one word of a line."""
-        for index, (_ip, names) in enumerate(self.entries):
+        """Each has an address and names, and each name is one word of a line."""
+        for index, (ip, names) in enumerate(self.entries):
+            check_address(ip, f"hosts_entries[{index}].ip", "Invalid IP passed to --hosts-entry")
             where = f"hosts_entries[{index}].names"
             if not names:
                 raise InvalidSpec("an address needs a name", 'write names: ["..."]', where=where)
             for at, name in enumerate(names):
                 _check_word(name, f"{where}[{at}]")
+
+
+def hosts_entry_of(fields: Fields) -> tuple[str, tuple[str, ...]]:
+    """Read an entry of /etc/hosts. Raises InvalidSpec with the place."""
+    return fields.text("ip"), fields.strings("names")
 
 
 class LogPolicy(Value):
@@ -114,14 +172,9 @@ class RunSpec(Value):
 
     def check(self) -> None:
         """Every mode is a known one, and numbers make sense."""
-        for value, known, where in (
-            (self.dns.mode, DNS_MODES, "dns"),
-            (self.hosts.mode, HOSTS_MODES, "hosts"),
-            (self.ipc, IPC_MODES, "ipc"),
-            *((option, INSECURE, "insecure_options") for option in self.insecure),
-        ):
-            if value not in known:
-                raise InvalidSpec(f'unknown value "{value}"', f"use one of {', '.join(known)}", where=where)
+        _check_known(self.ipc, IPC_MODES, "ipc")
+        for option in self.insecure:
+            _check_known(option, INSECURE, "insecure_options")
         if self.hostname and not re.fullmatch(_HOSTNAME, self.hostname):
             raise InvalidSpec(
                 f"{self.hostname!r} is not a host name",
@@ -145,23 +198,13 @@ class RunSpec(Value):
         """Read the document of a pod. Raises InvalidSpec with the place."""
         fields = Fields(value, where)
         fields.check_format(FORMAT)
-        dns = Fields(fields.raw("dns"), fields.where_of("dns"))
-        hosts = Fields(fields.raw("hosts"), fields.where_of("hosts"))
-        log = Fields(fields.raw("log"), fields.where_of("log"))
+        log = fields.within("log")
         return cls(
             name=fields.text("name", ""),
             networks=tuple(_network(*item) for item in fields.items("networks")),
             hostname=fields.text("hostname", ""),
-            dns=Dns(
-                dns.text("mode"),
-                dns.strings("nameservers"),
-                dns.strings("search"),
-                dns.strings("options"),
-                dns.text("domain", ""),
-            ),
-            hosts=HostsFile(
-                hosts.text("mode"), tuple(_hosts_entry(*item) for item in hosts.items("entries"))
-            ),
+            dns=_dns(fields.within("dns")),
+            hosts=_hosts(fields.within("hosts")),
             ipc=fields.text("ipc"),
             insecure=fields.strings("insecure"),
             overlay=fields.boolean("overlay"),
@@ -202,11 +245,24 @@ def _check_word(text: str, where: str) -> None:
         )
 
 
+def _check_known(value: str, known: tuple[str, ...], where: str) -> None:
+    if value not in known:
+        raise InvalidSpec(f'unknown value "{value}"', f"use one of {', '.join(known)}", where=where)
+
+
 def _network(value: object, where: str) -> NetworkRequest:
     fields = Fields(value, where)
     return NetworkRequest(fields.text("name"), fields.pairs("args"))
 
 
-def _hosts_entry(value: object, where: str) -> tuple[str, tuple[str, ...]]:
-    fields = Fields(value, where)
-    return fields.text("ip"), fields.strings("names")
+def _dns(fields: Fields) -> Dns:
+    mode = fields.text("mode")
+    _check_known(mode, DNS_MODES, fields.where_of("mode"))
+    servers = (mode,) if mode in ("host", "none") else fields.strings("nameservers")
+    return Dns.said(servers, fields.strings("search"), fields.strings("options"), fields.text("domain", ""))
+
+
+def _hosts(fields: Fields) -> HostsFile:
+    mode = fields.text("mode")
+    _check_known(mode, HOSTS_MODES, fields.where_of("mode"))
+    return HostsFile.said(tuple(hosts_entry_of(each) for each in fields.each("entries")), mode == "host")

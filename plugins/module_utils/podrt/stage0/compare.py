@@ -8,43 +8,27 @@ Both sides are the same types, so this only has to describe two documents and sa
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 
 from ..host.reading import WORD, read_bytes
 from .change import Difference
-from .described import Command, Record, Records, described, fingerprint, text_of
+from .described import BRINGS, Command, Record, Records, described, text_of
+from .options.pod import impact_of
+from .spec import PodSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Optional
 
-    from ..appc.pod import PodManifest
     from ..host.paths import Paths
-    from ..pod.runspec import RunSpec
     from .described import Node
-    from .spec import PodSpec
+    from .options.documents import Documents
 
-    Documents = tuple[PodManifest, RunSpec]
     _Part = tuple[str, Optional[str], Optional[str]]
 
-_LISTS_BY_NAME = (
-    "apps",
-    "volumes",
-    "ports",
-    "mountPoints",
-    "eventHandlers",
-    "isolators",
-    "environment",
-    "labels",
-    "annotations",
-    "networks",
-)
 # Of records of two lists with each other; beyond that they are just said to have gone and come.
 _MOST_COMPARISONS = 1_000_000
-# Lists whose order means nothing.
-_SETS = ("mounts", "supplementaryGIDs", "set", "insecure")
 
 
 def fingerprint_key(paths: Paths) -> bytes:
@@ -81,7 +65,7 @@ def differences(
     for path, was, becomes in _lifted(tuple(_parted(old, new, "")), len(apps)):
         from_image = _is_moved(was, becomes) if path.endswith(".image") else path not in wanted
         reason = "image" if from_image else "playbook"
-        found.setdefault(path, Difference(path, was, becomes, reason, "recreate"))
+        found.setdefault(path, Difference(path, was, becomes, reason, impact_of(path)))
     return tuple(found[path] for path in sorted(found))
 
 
@@ -167,7 +151,7 @@ def _images(before: Node, after: Node) -> tuple[str | None, str | None]:
     """Two images: by their IDs where they go by the same name and labels, else by what differs."""
     old, new = (node if isinstance(node, dict) else {} for node in (before, after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    if "id" in names and set(names) <= {"id", "brings"}:
+    if "id" in names and set(names) <= {"id", BRINGS}:
         return _shown(old.get("id")), _shown(new.get("id"))
     return _shown({name: old.get(name) for name in names}), _shown({name: new.get(name) for name in names})
 
@@ -205,56 +189,23 @@ def _shown(node: Node) -> str | None:
     return ", ".join(f"{name}={value}" for name, value in held.items() if value is not None) or None
 
 
-def flatten(pod: Documents, key: bytes) -> dict[str, str]:
-    """Every leaf of a pod's documents by its path: equal leaves are pods that behave alike.
-
-    Values of environment variables are fingerprints.
-    """
-    manifest, runspec = pod
-    leaves: dict[str, str] = {}
-    skipped = ("acKind", "acVersion", "annotations", "ports")
-    for name, value in manifest.to_json().items():
-        if name not in skipped:
-            _leaves(value, name, leaves, key)
-    for name, value in runspec.to_json().items():
-        if name not in ("format", "name"):
-            _leaves(value, name, leaves, key)
-    # One port of an app may be reached through several of the host.
-    for port in sorted(manifest.ports, key=lambda port: (port.host_port, port.host_ip or "")):
-        path, address = f"ports.{port.name}", f"{port.host_ip}:" if port.host_ip else ""
-        leaves[path] = " ".join(filter(None, (leaves.get(path), f"{address}{port.host_port}")))
-    return leaves
+def leaves(pod: Documents, key: bytes) -> dict[str, str]:
+    """Every option of a pod as text, by its path; elements of lists go by their names. key: of fingerprints."""
+    return dict(_leaves(described(pod, PodSpec(()), (), key), ""))
 
 
-def _leaves(value: object, path: str, leaves: dict[str, str], key: bytes) -> None:
-    name = path.rsplit(".", 1)[-1]
-    if isinstance(value, dict):
-        for member, content in value.items():
-            _leaves(content, f"{path}.{member}" if path else member, leaves, key)
-    elif isinstance(value, list) and name in _LISTS_BY_NAME:
-        for element in value:
-            _named(element, path, leaves, key)
-    elif isinstance(value, list):
-        if name in _SETS:
-            value = sorted(value, key=json.dumps)
-        # As JSON: ["echo hi"] is another list than ["echo", "hi"].
-        leaves[path] = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    else:
-        leaves[path] = str(value)
-
-
-def _named(element: object, path: str, leaves: dict[str, str], key: bytes) -> None:
-    if not isinstance(element, dict):
-        leaves[f"{path}.{element}"] = "present"
-        return
-    rest = {member: content for member, content in element.items() if member != "name"}
-    place = f"{path}.{element.get('name')}"
-    while place in leaves:
-        place += "'"
-    if path.endswith("environment"):
-        leaves[place] = fingerprint(str(rest.get("value")), key)
-    elif list(rest) == ["value"]:
-        _leaves(rest["value"], place, leaves, key)
-    else:
-        leaves[place] = "present"
-        _leaves(rest, place, leaves, key)
+def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Records):
+        keys = [record.key for record in node.items]
+        last = {key: at for at, key in enumerate(keys)}
+        repeated = {key for at, key in enumerate(keys) if last[key] != at}
+        for at, record in enumerate(node.items):
+            # A port of an app may be reached through several of the host.
+            alone = record.key not in repeated
+            yield from _leaves(record.members, _gone(record, path) if alone else f"{path}[{at}]")
+    elif isinstance(node, dict):
+        for name, held in node.items():
+            if name != BRINGS:
+                yield from _leaves(held, f"{path}.{name}" if path and name else path or name)
+    elif node is not None:
+        yield path, text_of(node.words) if isinstance(node, Command) else node

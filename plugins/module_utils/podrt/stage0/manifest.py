@@ -13,11 +13,13 @@ from ..appc.isolators import Capabilities, Seccomp, Uninterpreted, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
-from ..appc.volumes import EmptyVolume, HostVolume, Mount, app_path, why_unmountable
+from ..appc.ports import ExposedPort, check_range
+from ..appc.volumes import EmptyVolume, HostVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted, few
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
-from .spec import AppSpec, NamedVolume, PodSpec
+from .options.app import APP
+from .spec import AppSpec, PodSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
     from ..appc.image import ImageManifest
     from ..appc.isolators import Isolator
     from ..appc.names import ImageID
-    from ..appc.volumes import Volume
+    from ..appc.ports import Port
+    from ..appc.volumes import AnyVolume, Volume
     from ..pod.runspec import RunSpec
     from .consent import Request
-    from .spec import Pairs, SpecMount, SpecVolume
+    from .spec import Pairs
 
 _SHOWN = 100
 MUTABLE = "coreos.com/rkt/stage1/mutable"
+# Members of an app that take the place of the image's.
+_OVERRIDING = tuple(row.member for row in APP if row.overrides)
 
 
 class UndescribedApp(InvalidSpec):
@@ -112,12 +117,13 @@ def build_manifest(
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=tuple(mounts.values())))
         warnings += few(said) + few(_not_applied(app)) + _ruling_the_host(app, spec.run)
-    _check_ports(spec, apps)
+    ports = _exposed(spec, apps)
+    _check_ports(ports, apps)
     manifest = PodManifest(
         apps=tuple(apps),
         volumes=tuple(volumes),
         annotations=Labels(((MUTABLE, "false"),)),
-        ports=spec.ports,
+        ports=ports,
         user_labels=spec.user_labels,
         isolators=without_default_pids(spec.isolators, pids_of_pod((), tuple(apps))),
     )
@@ -163,7 +169,7 @@ def _with_isolators(image: SourceImage, isolators: tuple[Isolator, ...]) -> Sour
     return image.replace(manifest=image.manifest.replace(app=app and app.replace(isolators=isolators)))
 
 
-def _resolved(volume: SpecVolume, volume_source: Callable[[str], str]) -> Volume:
+def _resolved(volume: AnyVolume, volume_source: Callable[[str], str]) -> Volume:
     if isinstance(volume, NamedVolume):
         return HostVolume(volume.name, volume_source(volume.volume), volume.read_only, False)
     return volume
@@ -203,25 +209,18 @@ def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str, image_n
             "say what to run",
             where=f"{where}.exec",
         )
-    gids = base.supplementary_gids if app_spec.supplementary_gids is None else app_spec.supplementary_gids
+    said = {member: getattr(app_spec, member) for member in _OVERRIDING}
+    merged = {
+        "exec": exec_vector,
+        "environment": _environment(spec, app_spec, base),
+        "isolators": _isolators(base.isolators, app_spec.isolators),
+    }
+    changes = {member: value for member, value in said.items() if value != getattr(AppSpec, member)}
     try:
-        return base.replace(
-            exec=exec_vector,
-            working_directory=app_spec.working_directory or base.working_directory,
-            user=app_spec.user or base.user,
-            group=app_spec.group or base.group,
-            supplementary_gids=gids,
-            environment=_environment(spec, app_spec, base),
-            isolators=_isolators(base.isolators, app_spec.isolators),
-            ports=app_spec.ports or base.ports,
-            event_handlers=app_spec.event_handlers or base.event_handlers,
-            user_annotations=base.user_annotations
-            if app_spec.user_annotations is None
-            else app_spec.user_annotations,
-            user_labels=base.user_labels if app_spec.user_labels is None else app_spec.user_labels,
-        )
+        return base.replace(**{**changes, **merged})
     except InvalidSpec as err:
-        raise InvalidSpec(err.reason, err.hint, where=f"{where}.{err.where}") from err
+        options = {row.document: row.name for row in APP}
+        raise err.at(f"{where}.{options.get(f'app.{err.where}', err.where)}") from err
 
 
 def _environment(spec: PodSpec, app_spec: AppSpec, base: App) -> Pairs:
@@ -258,7 +257,7 @@ def _explicit(spec: PodSpec) -> dict[ACName, str]:
 
 
 def _explicit_mounts(
-    app: RuntimeApp, index: int, wanted: tuple[tuple[SpecMount, ...], tuple[SpecMount, ...]]
+    app: RuntimeApp, index: int, wanted: tuple[tuple[Mount, ...], tuple[Mount, ...]]
 ) -> dict[str, Mount]:
     """The explicit mounts of an app by the one spelling of their path. Raises InvalidSpec.
 
@@ -271,7 +270,7 @@ def _explicit_mounts(
             # A bare name of a mount point stands for that point's path.
             path = named.get(mount.path, mount.path)
             clean = _mountable(app, path, f"{place}[{number}].target")
-            mounts.setdefault(clean, Mount(mount.volume, path))
+            mounts.setdefault(clean, mount.replace(path=path))
     return mounts
 
 
@@ -364,29 +363,53 @@ def _unknown_calls(app: App) -> tuple[str, ...]:
     return unknown_items(app)
 
 
-def _check_ports(spec: PodSpec, apps: Sequence[RuntimeApp]) -> None:
+def _exposed(spec: PodSpec, apps: Sequence[RuntimeApp]) -> tuple[ExposedPort, ...]:
+    """The ports of the host; one that is given by a number goes by the name that an app has for it, if one has."""
+    names: dict[tuple[str, int, int], list[ACName]] = {}
+    for app in apps:
+        for port in app.app.ports if app.app else ():
+            names.setdefault((port.protocol, port.port, port.count), []).append(port.name)
+    found = []
+    for exposed in spec.ports:
+        named = names.get((exposed.protocol, exposed.port, exposed.count), []) if exposed.port else []
+        found.append(
+            ExposedPort(named[0], exposed.host_port, exposed.host_ip) if len(named) == 1 else exposed
+        )
+    return tuple(found)
+
+
+def _check_ports(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> None:
     """Every forwarded port is one port of one app, and no host port is taken twice. Source: behaviours C4."""
     taken: dict[tuple[str, int], list[tuple[str | None, str]]] = {}
-    for index, exposed in enumerate(spec.ports):
+    for index, exposed in enumerate(ports):
         where = f"ports[{index}]"
-        found = [port for app in apps if app.app for port in app.app.ports if port.name == exposed.name]
-        if not found:
-            raise InvalidSpec(
-                f'port name "{exposed.name}" could not be found in any apps',
-                "the apps' ports are: " + (_port_names(apps) or "none; declare one with the app's ports"),
-                where=where,
-            )
-        if len(found) > 1:
-            raise InvalidSpec(f'port name "{exposed.name}" defined multiple apps', where=where)
-        key = (found[0].protocol, exposed.host_port)
-        for ip, name in taken.get(key, []):
-            if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
-                raise InvalidSpec(
-                    f"port {key[0]}-{exposed.host_ip or '0.0.0.0'}:{exposed.host_port} "
-                    f"already mapped to pod port {name}",
-                    where=where,
-                )
-        taken.setdefault(key, []).append((exposed.host_ip, exposed.name))
+        protocol, count = exposed.protocol, exposed.count
+        if exposed.port is None:
+            port = _named_port(exposed.name, apps, where)
+            protocol, count = port.protocol, port.count
+            check_range(exposed.host_port, count, f"{where}.host_port")
+        for number in range(exposed.host_port, exposed.host_port + count):
+            for ip, name in taken.get((protocol, number), []):
+                if ip is None or exposed.host_ip is None or ip == exposed.host_ip:
+                    raise InvalidSpec(
+                        f"port {protocol}-{exposed.host_ip or '0.0.0.0'}:{number} "
+                        f"already mapped to pod port {name}",
+                        where=where,
+                    )
+            taken.setdefault((protocol, number), []).append((exposed.host_ip, exposed.name))
+
+
+def _named_port(name: str, apps: Sequence[RuntimeApp], where: str) -> Port:
+    found = [port for app in apps if app.app for port in app.app.ports if port.name == name]
+    if not found:
+        raise InvalidSpec(
+            f'port name "{name}" could not be found in any apps',
+            "the apps' ports are: " + (_port_names(apps) or "none; declare one with the app's ports"),
+            where=where,
+        )
+    if len(found) > 1:
+        raise InvalidSpec(f'port name "{name}" defined multiple apps', where=where)
+    return found[0]
 
 
 def _port_names(apps: Sequence[RuntimeApp]) -> str:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from .spec import PodSpec
     from .status import AppStatus
 
-STATES = ("started", "stopped", "prepared", "absent", "restarted")
-
 
 class PodOutcome(Value):
     """What a pod's plan left: the pod that it found, None for none, and warnings that users should hear."""
@@ -57,7 +55,7 @@ class _Images(Value):
 def ensure_pod(
     host: Host, spec: PodSpec, state: str, *, completes: bool = False, min_uptime: float = 0.0
 ) -> Plan[PodOutcome]:
-    """Plan: the named pod is as described and in this state (one of STATES but absent).
+    """Plan: the named pod is as described and in this state (one of spec.STATES but absent).
 
     A pod that is there is stopped whatever its description is worth now: its images may be refused meanwhile.
     completes: the pod is a task that ends; one that has ended well is as wanted, and no boot starts it again.
@@ -380,9 +378,3 @@ def _between(
 def _app_name(spec: PodSpec, found: PodStatus, number: int) -> str:
     named = spec.apps[number].name
     return named or (found.apps[number].name if number < len(found.apps) else str(number))
-
-
-def check_state(state: str) -> None:
-    """Raise InvalidSpec unless this is one of STATES."""
-    if state not in STATES:
-        raise InvalidSpec(f'unknown state "{state}"', f"use one of {', '.join(STATES)}", where="state")

@@ -228,7 +228,7 @@ def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
         from .inspection import check_apps  # for a pod that is made, as most tasks make none
         from .preflight import check_ports
 
-        check_sources(wanted.built.manifest)
+        check_sources(host, wanted.built.manifest)
         check_apps(host, wanted.built.manifest, wanted.images)
         check_networks(host, wanted.built.manifest, wanted.runspec, replaced)
         check_ports(host, wanted.built.manifest, replaced)
@@ -238,7 +238,7 @@ def _check_documents(host: Host, pod: Pod) -> None:
     from .preflight import check_ports
 
     manifest = documents.read_manifest(pod.dir)
-    check_sources(manifest)
+    check_sources(host, manifest)
     check_networks(host, manifest, documents.read_runspec(pod.dir), pod.uuid)
     check_ports(host, manifest, pod.uuid)
 

@@ -8,6 +8,7 @@ import _socket
 import errno
 
 from ..errors import Conflict, PodError
+from ..net.rules import forwards_of
 from ..pod import documents, holders
 
 TYPE_CHECKING = False
@@ -36,10 +37,12 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
         if pod.uuid == replaced:
             own |= taken
             continue
-        for protocol, address, port in wanted:
-            if any(
-                (protocol, port) == (p, n) and (address == a or _ANY in (a, address)) for p, a, n in taken
-            ):
+        addresses: dict[tuple[str, int], set[str]] = {}  # ranges are long
+        for protocol, address, port in taken:
+            addresses.setdefault((protocol, port), set()).add(address)
+        for protocol, address, port in sorted(wanted):
+            others = addresses.get((protocol, port), set())
+            if others and (address == _ANY or others & {address, _ANY}):
                 raise _conflict(protocol, address, port, f'pod "{pod.uuid}"')
     for protocol, address, port in sorted(wanted - own):
         if host.ask(is_bound, protocol, address, port):
@@ -47,9 +50,8 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
 
 
 def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
-    protocols = {port.name: port.protocol for app in manifest.apps if app.app for port in app.app.ports}
     return {
-        (protocols.get(port.name, "tcp"), port.host_ip or _ANY, port.host_port) for port in manifest.ports
+        (forward.protocol, forward.host_ip or _ANY, forward.host_port) for forward in forwards_of(manifest)
     }
 
 

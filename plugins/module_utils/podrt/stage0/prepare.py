@@ -38,7 +38,7 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
     on_created is called with the UUID as soon as the directory exists. Whatever fails leaves nothing but a pod that
     the next gc removes. Raises the families of what it calls.
     """
-    check_sources(wanted.built.manifest)
+    check_sources(host, wanted.built.manifest)
     with adding(host.paths):
         pod = create(host.paths)
         try:
@@ -81,18 +81,26 @@ def informed(pod: PodDir) -> tuple[str, ...]:
     return (f'disabling overlay support: "{reason}"',) if reason else ()
 
 
-def check_sources(manifest: PodManifest) -> None:
+def check_sources(host: Host, manifest: PodManifest) -> None:
     """Raise unless every host volume that an app mounts has its source. Source: behaviours A30."""
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
         if isinstance(volume, HostVolume) and volume.name in mounted and not os.path.exists(volume.source):
-            err = NotFound(
-                f"Failed to stat {volume.source}: No such file or directory",
-                "make the source of the volume first; named volumes are made by pod_volume",
-                where=f"volumes[{at}].source",
-            )
-            err.exit_code = 1
-            raise err
+            raise _no_source(host, volume.source, f"volumes[{at}].source")
+
+
+def _no_source(host: Host, source: str, where: str) -> NotFound:
+    name = os.path.basename(os.path.dirname(source))
+    if source == f"{host.paths.volume(name)}/data":
+        task = f"- stagecraft.pods.pod_volume: {{name: {name}}}"
+        return NotFound(f'there is no volume "{name}"', f"make it first, with a task: {task}", where=where)
+    err = NotFound(
+        f"Failed to stat {source}: No such file or directory",
+        "make the source of the volume first",
+        where=where,
+    )
+    err.exit_code = 1
+    return err
 
 
 def reprepare(host: Host, old: Pod) -> Pod:

@@ -4,39 +4,38 @@
 
 from __future__ import annotations
 
+from ..appc.isolators import check_sets
 from ..appc.names import ACName, first_repeated
 from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
 from ..pod.runspec import RunSpec
 from ..value import Value
 
+STATES = ("started", "stopped", "prepared", "absent", "restarted")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Union
-
     from ..appc.app import EventHandler
     from ..appc.isolators import Isolator
     from ..appc.ports import ExposedPort, Port
-    from ..appc.volumes import EmptyVolume, HostVolume
+    from ..appc.volumes import AnyVolume, Mount
     from ..image.reference import ImageReference
 
-    SpecVolume = Union[HostVolume, EmptyVolume, "NamedVolume"]
     Pairs = tuple[tuple[str, str], ...]
 
 
-class NamedVolume(Value):
-    """A volume of a pod that stands for one made by pod_volume."""
+class Conduct(Value):
+    """How a task goes about its pod: no part of the pod.
 
-    name: ACName
-    volume: ACName
-    read_only: bool | None = None
+    wait_timeout: seconds. tail: how many lines of each app are shown. min_uptime: how many seconds a pod that takes the
+    place of a running one must stay up; an app that cannot find its configuration or its database ends within two.
+    """
 
-
-class SpecMount(Value):
-    """A volume at a path, or at the mount point of an image that has this name."""
-
-    volume: ACName
-    path: str
+    state: str = "started"
+    wait: bool = False
+    wait_timeout: int = 300
+    tail: int = 20
+    min_uptime: float = 2.0
 
 
 class AppSpec(Value):
@@ -56,7 +55,7 @@ class AppSpec(Value):
     group: str = ""
     supplementary_gids: tuple[int, ...] | None = None
     environment: Pairs = ()
-    mounts: tuple[SpecMount, ...] = ()
+    mounts: tuple[Mount, ...] = ()
     isolators: tuple[Isolator, ...] = ()
     ports: tuple[Port, ...] = ()
     event_handlers: tuple[EventHandler, ...] = ()
@@ -65,6 +64,10 @@ class AppSpec(Value):
     user_annotations: Pairs | None = None
     user_labels: Pairs | None = None
     image_isolators: str = ""
+
+    def check(self) -> None:
+        """Capabilities are retained or removed."""
+        check_sets(self.isolators, "caps_retain")
 
 
 class PodSpec(Value):
@@ -76,8 +79,8 @@ class PodSpec(Value):
     """
 
     apps: tuple[AppSpec, ...]
-    volumes: tuple[SpecVolume, ...] = ()
-    mounts: tuple[SpecMount, ...] = ()
+    volumes: tuple[AnyVolume, ...] = ()
+    mounts: tuple[Mount, ...] = ()
     ports: tuple[ExposedPort, ...] = ()
     inherited: Pairs = ()
     env_file: Pairs = ()
@@ -99,10 +102,15 @@ class PodSpec(Value):
         self._check_mounts(self.mounts, names, "mounts")
         for special in ("none", "host"):
             if self.ports and any(request.name == special for request in self.run.networks):
-                raise InvalidSpec(f"--port flag does not work with '{special}' networking", where="ports")
+                raise InvalidSpec(
+                    f"ports do not go with networks: [{special}]",
+                    "take one or the other out",
+                    where="ports",
+                    on_argv=f"--port flag does not work with '{special}' networking",
+                )
 
     @staticmethod
-    def _check_mounts(mounts: tuple[SpecMount, ...], names: list[ACName], where: str) -> None:
+    def _check_mounts(mounts: tuple[Mount, ...], names: list[ACName], where: str) -> None:
         for index, mount in enumerate(mounts):
             if mount.volume not in names:
                 raise InvalidSpec(

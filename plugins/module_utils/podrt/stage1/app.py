@@ -79,7 +79,7 @@ class Resolved(Value):
 class AppProcess(Value):
     """All that the process of an app is told: plain values, since another interpreter reads them.
 
-    identity: uid, gid and the supplementary groups. traced: see Launch.
+    identity: uid, gid and the supplementary groups. traced, rlimits: see Launch.
     """
 
     root: str
@@ -93,6 +93,7 @@ class AppProcess(Value):
     filter: bytes
     oom_score_adj: int | None
     traced: bool
+    rlimits: tuple[tuple[str, int, int, int], ...]
 
 
 class Handler(Value):
@@ -133,6 +134,7 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
         filter=launch.filter,
         oom_score_adj=launch.oom_score_adj,
         traced=launch.traced,
+        rlimits=launch.rlimits,
     )
     return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
@@ -179,6 +181,25 @@ def join_groups(procs: tuple[int, ...]) -> None:
     """Move this process into the groups of these descriptors."""
     for fd in procs:
         os.write(fd, b"0")
+
+
+def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[], None]:
+    """What sets resource limits of this process. Its import, for which there is no library later, is done here."""
+    if not rlimits:
+        return lambda: None
+    import resource
+
+    def set_all() -> None:
+        for name, number, soft, hard in rlimits:
+            try:
+                resource.setrlimit(number, (soft, hard))
+            except (ValueError, OSError) as err:
+                raise HostFailure(
+                    f"cannot set the resource limit {name} to {soft}, and at most {hard}: {err}",
+                    "take less in ulimits; the kernel has limits of its own, such as fs.nr_open for nofile",
+                ) from err
+
+    return set_all
 
 
 def set_oom_score(score: int) -> None:
@@ -285,9 +306,10 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
 
 
 def _become(wires: Wires) -> None:
-    process = _arrive(wires)
+    process, set_limits = _arrive(wires)
     if process.oom_score_adj is not None:
         set_oom_score(process.oom_score_adj)
+    set_limits()  # while this process may still raise them
     handler = _await_leave_to_handle(process, wires.held) if process.pre_start else None
     # A handler may be what makes the directory.
     misplaced = None if handler else _go_where_it_works(process)
@@ -309,8 +331,11 @@ def _become(wires: Wires) -> None:
         raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 
 
-def _arrive(wires: Wires) -> AppProcess:
-    """Go where the app is: into its groups, its root and its standard files; what this process shall be."""
+def _arrive(wires: Wires) -> tuple[AppProcess, Callable[[], None]]:
+    """Go where the app is: into its groups, its root and its standard files; what this process shall be.
+
+    And what sets its limits.
+    """
     default_signals()
     # The attach waits for the kernel, all others meanwhile do something else; the namespace shows what comes after.
     join_groups(wires.procs)
@@ -318,12 +343,13 @@ def _arrive(wires: Wires) -> AppProcess:
         syscalls.unshare(CLONE_NEWCGROUP)
     leave_keyring()
     process = _hear(wires.told)
+    set_limits = limits_setter(process.rlimits)
     enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)
     # Only what stage1 itself needs stays open: before the image decides what is run, and where.
     syscalls.close_range(wires.held + 1, _LAST_FD)
-    return process
+    return process, set_limits
 
 
 def _go_where_it_works(process: AppProcess) -> NotStarted | None:

@@ -60,8 +60,8 @@ _LIMITS = range(16)
 class Command(Value):
     """What is run, where, as which user and within which bounds.
 
-    docker: see identity_of. pid: the pod's PID 1, whose limits the app was started with. passed: how many descriptors
-    from 3 on are the command's. traced: see Launch.
+    docker: see identity_of. rlimits: of the app alone. pid: the pod's PID 1, whose limits the app was started with
+    otherwise. passed: how many descriptors from 3 on are the command's. traced: see Launch.
     """
 
     app: str
@@ -76,6 +76,7 @@ class Command(Value):
     bounding: int
     no_new_privs: bool
     filter: bytes
+    rlimits: tuple[tuple[str, int, int, int], ...]
     traced: bool
     pid: int
     passed: int
@@ -131,7 +132,7 @@ def _go_in(command: Command, fds: tuple[int, ...], terminal: Terminal | None) ->
             for number in terminal.replaced:
                 os.dup2(terminal.slave, number)
         leave_keyring()
-        limits = _raise_limits(command.pid)
+        limits = _raise_limits(command.pid, command.rlimits)
         join_groups(tuple(procs))
         syscalls.setns(pid_1, CLONE_NEWPID)
         syscalls.setns(pid_1, _SPACES)
@@ -191,14 +192,16 @@ def _execute(command: Command, path: str, limits: Limits, terminal: Terminal | N
         _fail(wrong or why_not(path, err))
 
 
-def _raise_limits(pid: int) -> Limits:
+def _raise_limits(pid: int, own: tuple[tuple[str, int, int, int], ...]) -> Limits:
     """Raise this process's limits to those that the app was started with, and give those back that are lower.
 
-    They are for the command alone: an app that is root, without a filter, may have made PID 1's too low for anything.
+    own: what the app has in place of the limits of PID 1. They are for the command alone: an app that is root, without
+    a filter, may have made PID 1's too low for anything.
     """
     lower = []
+    given = {number: (soft, hard) for _name, number, soft, hard in own}
     for number in _LIMITS:
-        soft, hard = resource.prlimit(pid, number)
+        soft, hard = given.get(number) or resource.prlimit(pid, number)
         own_soft, own_hard = resource.getrlimit(number)
         if _is_more(hard, own_hard) or _is_more(soft, own_soft):
             own_hard = _raise(number, _higher(soft, own_soft), _higher(hard, own_hard))

@@ -102,6 +102,7 @@ def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
         bounding=EVERY if entry.privileged else launch.bounding,
         no_new_privs=launch.no_new_privs and not entry.privileged,
         filter=b"" if entry.privileged else launch.filter,
+        rlimits=launch.rlimits,
         traced=True,  # until the other apps have been looked at
         pid=pid,
         passed=_passed(),

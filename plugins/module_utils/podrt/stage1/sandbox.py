@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ..appc.capabilities import EVERY, bounding_set, guard_of, mask_of
-from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Sysctl
+from ..appc.isolators import NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
 from ..appc.volumes import app_path
 from ..errors import InvalidSpec
 from ..host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
@@ -82,7 +82,8 @@ class Launch(Value):
     """How an app's process becomes the app.
 
     search: the PATH that the manifest gives, None when it gives none. traced: whether an app of the pod may look into
-    processes that can do more than itself.
+    processes that can do more than itself. rlimits: name, number, soft and hard limit each; infinity is -1. The
+    others are those of the pod's first process.
     """
 
     argv: tuple[str, ...]
@@ -96,6 +97,7 @@ class Launch(Value):
     no_new_privs: bool = False
     filter: bytes = b""
     oom_score_adj: int | None = None
+    rlimits: tuple[tuple[str, int, int, int], ...] = ()
     pre_start: tuple[str, ...] = ()
     post_stop: tuple[str, ...] = ()
     docker: bool = False
@@ -229,6 +231,12 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
         oom_score_adj=scores[-1] if scores else None,
         pre_start=pre.exec if pre else (),
         post_stop=post.exec if post else (),
+        rlimits=tuple(
+            limit
+            for isolator in app.isolators
+            if isinstance(isolator, Rlimits)
+            for limit in isolator.numbered
+        ),
         docker=given.docker,
         notify=given.notify,
     )

@@ -75,10 +75,10 @@ def _wanted(host: Host, options: Fields) -> tuple[PodStatus, ...]:
 
 
 def _spec(status: PodStatus, key: bytes) -> dict[str, str]:
-    """Every field of the pod by its path; values of environment variables as fingerprints."""
+    """Every option of the pod by its path; values of environment variables as fingerprints."""
     if status.manifest is None or status.runspec is None:
         return {}
-    return compare.flatten((status.manifest, status.runspec), key)
+    return compare.leaves((status.manifest, status.runspec), key)
 
 
 def _runtime(host: Host) -> dict[str, object]:

@@ -11,9 +11,10 @@ import os
 
 from ..appc.fields import Fields
 from ..appc.names import ACName
-from ..errors import AppFailed, Bug, InvalidSpec, Unsupported, known, printable
+from ..errors import AppFailed, Bug, HostFailure, InvalidSpec, Unsupported, known, printable
 from ..host.host import Host
 from ..host.places import find_paths
+from ..host.reading import read_given
 from ..image import fetch
 from ..image.reference import parse_reference
 from ..pod import lookup
@@ -21,8 +22,8 @@ from ..pod.lifecycle import PodState, open_pod
 from ..pod.names import PodName
 from ..stage0 import images, plan
 from ..stage0.change import converge, keeping
+from ..stage0.options import reading
 from ..stage0.status import read_status
-from .params import fetch_policy, min_uptime, pod_spec
 from .results import add_output, image_result, outcome_result, pod_result
 
 TYPE_CHECKING = False
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
+    from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
 
     Task = Callable[[Host, Fields, bool], dict[str, object]]
@@ -65,37 +67,31 @@ def _absolute(options: Fields, name: str) -> str:
 
 
 def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
-    state = options.text("state", "started")
-    plan.check_state(state)
+    conduct = reading.conduct(options)
     name = PodName(options.text("name"), "name")
     if check:
-        return _converge_pod(host, name, state, options, check=True)
-    waits = options.boolean("wait", False) and state in ("started", "restarted")
+        return _converge_pod(host, name, conduct, options, check=True)
+    waits = conduct.wait and conduct.state in ("started", "restarted")
     with lookup.lock_name(host.paths, name) as lock:
-        result = _converge_pod(host, name, state, options, check=False)
+        result = _converge_pod(host, name, conduct, options, check=False)
         # Opened while the name still means what was converged: another task may have it next.
         pod = lookup.by_name(host.paths, name) if waits else None
         lock.remove()
     if pod:
-        with pod, keeping(_changes(result), f'cannot wait for pod "{name}"'):
-            _await_end(host, pod, options, result)
+        with pod, keeping(_list(result["changes"]), f'cannot wait for pod "{name}"'):
+            _await_end(host, pod, conduct, result)
     return result
 
 
-def _changes(result: dict[str, object]) -> list[object]:
-    found = result["changes"]
-    return found if isinstance(found, list) else []
-
-
 def _converge_pod(
-    host: Host, name: PodName, state: str, options: Fields, *, check: bool
+    host: Host, name: PodName, conduct: Conduct, options: Fields, *, check: bool
 ) -> dict[str, object]:
+    state, completes, uptime = conduct.state, conduct.wait, conduct.min_uptime
     if state == "absent":
         outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
         return {**outcome_result(outcome), "pod": None}
-    completes, uptime = options.boolean("wait", False), min_uptime(options)
     if options.has("apps") or state == "prepared":
-        spec = pod_spec(options)
+        spec = _pod_spec(options)
         wanted = plan.ensure_pod(host, spec, state, completes=completes, min_uptime=uptime)
     else:
         wanted = plan.ensure_state(host, name, state, completes=completes, min_uptime=uptime)
@@ -110,6 +106,53 @@ def _converge_pod(
         else:
             result["warnings"] = [*left.warnings, *planned.notes, *planned.foreseen]
         return result
+
+
+def _pod_spec(options: Fields) -> PodSpec:
+    if not options.raw("apps"):
+        raise InvalidSpec("a pod needs at least one app", 'write apps: [{image: "..."}]', where="apps")
+    if _has_short_forms(options):
+        from ..stage0.options.short import spread
+
+        options = spread(options)
+    return reading.pod_spec(_with_files(options))
+
+
+def _with_files(options: Fields) -> Fields:
+    """Options with the content of the files of variables that are this host's. Raises InvalidSpec, HostFailure."""
+    if options.text("env_file_from", "") != "host":
+        return options
+    files = [_with_content(*item) for item in options.items("env_file")]
+    return options.replaced(env_file=files)
+
+
+def _with_content(element: object, where: str) -> object:
+    path = element.get("short") if isinstance(element, dict) else element
+    if not isinstance(path, str) or (isinstance(element, dict) and element.get("content") is not None):
+        return element
+    if not os.path.isabs(path):
+        raise InvalidSpec(f'"{path}" is not an absolute path', "begin it with /", where=where)
+    try:
+        return {"short": path, "content": read_given(path).decode()}
+    except UnicodeDecodeError as err:
+        raise InvalidSpec(f'"{path}" is not UTF-8', "name a file of text", where=where) from err
+    except OSError as err:
+        hint = "with env_file_from: controller it is a file of the controller"
+        raise HostFailure.of(f"{where}: cannot read {path}", err, hint) from err
+
+
+def _has_short_forms(options: Fields) -> bool:
+    """Whether mounts, ports or users are written as short forms."""
+    apps = [app for app in _list(options.raw("apps")) if isinstance(app, dict)]
+    forms = [*_list(options.raw("mounts")), *_list(options.raw("ports"))]
+    forms += [mount for app in apps for mount in _list(app.get("mounts"))]
+    return any(
+        isinstance(form, str) or (isinstance(form, dict) and form.get("short")) for form in forms
+    ) or any(":" in str(app.get("user")) for app in apps)
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
@@ -128,15 +171,15 @@ def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ..
     return said
 
 
-def _await_end(host: Host, pod: Pod, options: Fields, result: dict[str, object]) -> None:
+def _await_end(host: Host, pod: Pod, conduct: Conduct, result: dict[str, object]) -> None:
     """Wait for a pod that is a task of its own; rc and the last lines of its apps go into the result."""
     from ..stage0.start import wait
 
-    limit = options.integer("wait_timeout", 300)
+    limit = conduct.wait_timeout
     ended = wait(host, pod, float(limit))
     after = read_status(pod)
     name, shown = after.name, pod_result(after)
-    add_output(host, shown, options.integer("tail", 20))
+    add_output(host, shown, conduct.tail)
     result["pod"] = shown
     if not ended:
         result.update(
@@ -145,7 +188,7 @@ def _await_end(host: Host, pod: Pod, options: Fields, result: dict[str, object])
         return
     result["rc"] = after.exit_code
     if after.exit_code != 0:
-        result.update(_failure(after, host, _changes(result)))
+        result.update(_failure(after, host, _list(result["changes"])))
 
 
 def _failure(found: PodStatus, host: Host, changes: list[object]) -> dict[str, object]:
@@ -161,7 +204,7 @@ def _failure(found: PodStatus, host: Host, changes: list[object]) -> dict[str, o
 
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
-    policy = fetch_policy(options)
+    policy = reading.fetch_policy(options)
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
         outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)

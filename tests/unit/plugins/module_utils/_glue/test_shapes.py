@@ -12,10 +12,14 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import REDACTED, Module
-from ansible_collections.stagecraft.pods.plugins.module_utils._glue.shapes import Misshapen, check_shapes
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.shapes import (
+    Misshapen,
+    check_shapes,
+    name_short_forms,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import pod_spec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 from ansible_collections.stagecraft.pods.plugins.modules import (
     pod_gc,
     pod_image,
@@ -47,6 +51,8 @@ RIGHT: dict[str, list[object]] = {
 }
 # raw leaves the option to the runtime: here is what it says, or where else that is tested.
 RAW = {
+    "pod_run: environment",
+    "pod_run: apps[0].environment",
     "pod_run: apps[0].args[0]",
     "pod_run: apps[0].pre_start[0]",
     "pod_run: apps[0].post_stop[0]",
@@ -156,6 +162,43 @@ def refused(capsys: pytest.CaptureFixture[str], **options: Any) -> dict[str, Any
     return result
 
 
+@pytest.mark.parametrize("value", ["A=canary", [["A=canary"]], [7], {"A": ["canary"]}, [{"A": "canary"}]])
+def test_the_runtime_shows_no_variable_of_another_shape(value: object) -> None:
+    for options in (
+        {"apps": [{"image": "x", "environment": value}]},
+        {"environment": value, "apps": [{"image": "x"}]},
+    ):
+        with pytest.raises(InvalidSpec) as caught:
+            pod_spec(Fields({"name": "web", **options}, ""))
+        assert "environment" in caught.value.where
+        assert "canary" not in f"{caught.value}{caught.value.hint}{caught.value.facts}"
+
+
+def test_a_text_where_a_dictionary_is_meant_is_its_short_form() -> None:
+    mounts: list[Any] = ["pages:/p", {"volume": "a", "target": "/a"}]
+    options = {
+        "apps": [{"image": "x", "mounts": list(mounts), "args": ["a"]}],
+        "ports": ["8080:80"],
+        "mounts": None,
+    }
+    name_short_forms(options, SPECS["pod_run"])
+    assert options == {
+        "apps": [{"image": "x", "mounts": [{"short": "pages:/p"}, mounts[1]], "args": ["a"]}],
+        "ports": [{"short": "8080:80"}],
+        "mounts": None,
+    }
+    for odd in ({"ports": "8080:80"}, {"volumes": ["a"]}, {"apps": ["a"]}):
+        kept = json.loads(json.dumps(odd))
+        name_short_forms(odd, SPECS["pod_run"])
+        assert odd == kept
+
+
+def test_a_short_form_that_yaml_takes_for_a_number_is_to_be_quoted() -> None:
+    with pytest.raises(Misshapen) as caught:
+        check_shapes(placed(("ports", 0), 484853), SPECS["pod_run"])  # 8080:53
+    assert caught.value.hint == 'quote a short form: "..."'
+
+
 @pytest.mark.finding("use-N13")
 def test_what_is_refused_is_an_invalid_specification(capsys: pytest.CaptureFixture[str]) -> None:
     app = {"image": "example.com/web", "exec": ["/bin/sh", "-c"]}
@@ -168,10 +211,8 @@ def test_what_is_refused_is_an_invalid_specification(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     "options",
     [
-        {"environment": "A=canary"},
         {"apps": "image=x environment={'A':'canary'}"},
         {"apps": {"image": "x", "environment": {"A": "canary"}}},
-        {"apps": [{"image": "x", "environment": ["A=canary"]}]},
         {"apps": [["A=canary"]]},
         {"apps": [{"image": ["x"], "environment": {"A": "canary"}}]},
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App, EventHandler
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import (
+    Fields,
     canonical_json,
     checked_text,
     parse_json,
@@ -54,7 +55,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
     HostVolume,
     Mount,
     MountPoint,
-    volume_from_json,
+    volume_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 
@@ -113,10 +114,10 @@ def test_separators_in_a_row_are_accepted_as_by_appcs_own_code(text: str) -> Non
     ("count", "wanted"), [({"count": 0}, 1), ({"count": None}, 1), ({}, 1), ({"count": 2}, 2)], ids=str
 )
 def test_a_port_count_of_zero_is_one(count: dict[str, object], wanted: int) -> None:
-    port = Port.from_json({"name": "http", "protocol": "tcp", "port": 8080, **count}, "ports[0]")
+    port = Port.of(Fields({"name": "http", "protocol": "tcp", "port": 8080, **count}, "ports[0]"))
     assert port.count == wanted
     with pytest.raises(InvalidSpec):
-        Port.from_json({"name": "http", "protocol": "tcp", "port": 8080, "count": -1}, "ports[0]")
+        Port.of(Fields({"name": "http", "protocol": "tcp", "port": 8080, "count": -1}, "ports[0]"))
 
 
 @pytest.mark.finding("rkt-R4")
@@ -304,21 +305,21 @@ def test_an_app_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"user": ""}, "user"),
-        ({"workingDirectory": "srv"}, "app"),
-        ({"environment": [{"name": "1A", "value": ""}]}, "app"),
-        ({"environment": [{"name": "A", "value": ""}, {"name": "A", "value": "2"}]}, "app"),
-        ({"eventHandlers": [{"name": "pre-stop", "exec": []}]}, r"app.eventHandlers\[0\].name"),
-        ({"ports": [{"name": "http", "protocol": "tcp", "port": 65536}]}, "app"),
-        ({"mountPoints": [{"name": "data", "path": ""}]}, r"app.mountPoints\[0\].path"),
+        ({"user": ""}, "app.user"),
+        ({"workingDirectory": "srv"}, "app.workingDirectory"),
+        ({"environment": [{"name": "1A", "value": ""}]}, "app.environment"),
+        ({"environment": [{"name": "A", "value": ""}, {"name": "A", "value": "2"}]}, "app.environment"),
+        ({"eventHandlers": [{"name": "pre-stop", "exec": []}]}, "app.eventHandlers[0].name"),
+        ({"ports": [{"name": "http", "protocol": "tcp", "port": 65536}]}, "app.ports[0].port"),
+        ({"mountPoints": [{"name": "data", "path": ""}]}, "app.mountPoints[0].path"),
         ({"exec": "sh"}, "app.exec"),
-        ({"supplementaryGIDs": [True]}, r"app.supplementaryGIDs\[0\]"),
+        ({"supplementaryGIDs": [True]}, "app.supplementaryGIDs[0]"),
     ],
 )
 def test_a_wrong_app_is_refused_with_the_place(change: dict[str, object], where: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
         App.from_json({**FULL_APP.to_json(), **change}, "app")
-    assert caught.value.where.startswith(where.replace("\\", "")) or caught.value.where == "app"
+    assert caught.value.where == where
 
 
 def test_retain_and_remove_sets_exclude_each_other() -> None:
@@ -376,7 +377,7 @@ def test_images_of_other_platforms_are_refused(labels: dict[str, str], complaint
     ],
 )
 def test_volumes_survive_json(volume: HostVolume) -> None:
-    assert volume_from_json(volume.to_json(), "volumes[0]") == volume
+    assert volume_of(Fields(volume.to_json(), "volumes[0]")) == volume
 
 
 @pytest.mark.behaviour("A19", "B55")
@@ -394,7 +395,7 @@ def test_volumes_survive_json(volume: HostVolume) -> None:
 )
 def test_wrong_volumes_are_refused_with_the_place(value: dict[str, object], where: str) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        volume_from_json(value, "volumes[0]")
+        volume_of(Fields(value, "volumes[0]"))
     assert caught.value.where == where
 
 

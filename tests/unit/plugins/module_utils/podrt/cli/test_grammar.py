@@ -15,6 +15,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Pids,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import Mount
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.grammar import (
     Surroundings,
@@ -36,12 +37,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
     NetworkRequest,
     RunSpec,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options import reading
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import (
     AppSpec,
     PodSpec,
-    SpecMount,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import params
 
 FILES = {"/env": "# c\nFILE=1\n", "/twice": "A=1\nA=2\n"}
 AROUND = Surroundings((("CALLER", "x"), ("BAD%%", "y")), FILES.__getitem__)
@@ -158,8 +158,8 @@ def test_a_mount_is_for_one_app_or_for_all() -> None:
         "example.com/a",
         "--mount=volume=v,target=/one",
     )
-    assert spec.mounts == (SpecMount(ACName("v"), "/all"),)
-    assert spec.apps[0].mounts == (SpecMount(ACName("v"), "/one"),)
+    assert spec.mounts == (Mount(ACName("v"), "/all"),)
+    assert spec.apps[0].mounts == (Mount(ACName("v"), "/one"),)
 
 
 @pytest.mark.behaviour("A10", "A14", "A19", "A20", "A21", "E1")
@@ -339,4 +339,4 @@ def test_yaml_and_argv_describe_the_same_pod() -> None:
         "--supplementary-gids=7,8 --environment=LEVEL=debug --mount=volume=work,target=/work --caps-retain=CAP_KILL "
         "--seccomp=mode=remove,errno=EPERM,mount --user-label=team=a -- --interval 30s"
     )
-    assert spec_of(*argv.split(" ")) == params.pod_spec(Fields(options, ""))
+    assert spec_of(*argv.split(" ")) == reading.pod_spec(Fields(options, ""))

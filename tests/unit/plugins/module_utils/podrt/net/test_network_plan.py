@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Conflict,
     InvalidSpec,
@@ -24,7 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
     compare_with_host,
     network_plan,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward, forwards_of
 
 LOCAL = '"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}'
 STATIC = '"ipam": {"type": "static", "addresses": [{"address": "10.5.0.2/24", "gateway": "10.5.0.1"}]}'
@@ -84,8 +85,6 @@ def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believ
         ("empty", (), InvalidSpec, "networks[0]", "gives no address"),
         ("none6", (), InvalidSpec, "networks[0]", "gives no address"),
         ("six", (HTTP,), InvalidSpec, "ports", "no network with an IPv4 address"),
-        ("ptp", (HTTP, at("::1")), InvalidSpec, "ports[1].host_ip", "is not an IPv4 address"),
-        ("ptp", (at("host"),), InvalidSpec, "ports[0].host_ip", "is not an IP address"),
     ],
 )
 def test_what_cannot_be_joined_is_told_with_its_option(
@@ -94,6 +93,49 @@ def test_what_cannot_be_joined_is_told_with_its_option(
     with pytest.raises(family, match=message) as caught:
         plan(text, *forwards)
     assert caught.value.facts["where"] == where
+
+
+def forwarded(*ports: dict[str, object]) -> tuple[str, ...]:
+    """Where ports of the host lead, of a pod whose app has http and a range."""
+    named = [
+        {"name": "http", "protocol": "tcp", "port": 80},
+        {"name": "many", "protocol": "udp", "port": 9000, "count": 3},
+    ]
+    app = {"exec": ["/bin/true"], "user": "0", "group": "0", "ports": named}
+    manifest = PodManifest.from_json(
+        {
+            "acKind": "PodManifest",
+            "acVersion": "0.8.11",
+            "apps": [{"name": "a", "image": {"id": "sha512-" + "0" * 64}, "app": app}],
+            "ports": list(ports),
+        }
+    )
+    return tuple(f"{forward} {forward.pod_port}" for forward in forwards_of(manifest))
+
+
+@pytest.mark.parametrize(
+    ("port", "forwards"),
+    [
+        ({"name": "http", "hostPort": 8080}, ("8080/tcp 80",)),
+        ({"name": "many", "hostPort": 8000}, ("8000/udp 9000", "8001/udp 9001", "8002/udp 9002")),
+        ({"name": "53-udp", "hostPort": 5353, "port": 53, "protocol": "udp"}, ("5353/udp 53",)),
+        (
+            {"name": "x", "hostPort": 80, "hostIP": "192.0.2.1", "port": 90, "count": 2},
+            ("192.0.2.1:80/tcp 90", "192.0.2.1:81/tcp 91"),
+        ),
+    ],
+)
+def test_ports_of_the_host_lead_to_ports_by_name_or_number(
+    port: dict[str, object], forwards: tuple[str, ...]
+) -> None:
+    assert forwarded(port) == forwards
+
+
+@pytest.mark.finding("review-B7")
+def test_ports_are_published_over_ipv4_alone() -> None:
+    with pytest.raises(InvalidSpec, match="is not an IPv4 address") as caught:
+        forwarded({"name": "http", "hostPort": 8080}, {"name": "http", "hostPort": 81, "hostIP": "::1"})
+    assert caught.value.where == "ports[1].host_ip"
 
 
 @pytest.mark.finding("use-N13")

@@ -47,8 +47,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
     Preparation,
     SourceImage,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import pod_spec
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakekernel import (
     FakeClock,
     FakeKernel,

@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     NoNewPrivileges,
     OomScoreAdj,
     Pids,
+    Rlimits,
     Seccomp,
     Sysctl,
     Uninterpreted,
@@ -109,6 +110,7 @@ BEYOND: list[tuple[Isolator, Isolator | None, set[str]]] = [
         None,
         {"net.ipv4.ip_forward", "kernel.shmmax"},
     ),
+    (Rlimits((("core", 0, 0),)), None, {"{'core': {'soft': 0, 'hard': 0}}"}),
     (Uninterpreted("os/linux/selinux-context", '{"type": "spc_t"}'), None, {"{'type': 'spc_t'}"}),
 ]
 

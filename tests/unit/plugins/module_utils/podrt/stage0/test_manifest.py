@@ -21,12 +21,17 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
     ImageID,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import RuntimeApp
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import (
+    ExposedPort,
+    Port,
+    numbered,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
     EmptyVolume,
     HostVolume,
     Mount,
     MountPoint,
+    NamedVolume,
     app_path,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
@@ -40,9 +45,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import (
     AppSpec,
-    NamedVolume,
     PodSpec,
-    SpecMount,
 )
 
 ID = ImageID("sha512-" + "ab" * 32)
@@ -176,9 +179,9 @@ def test_a_mount_point_takes_the_volume_of_its_name() -> None:
 def test_explicit_mounts_come_first_and_each_path_counts_once() -> None:
     one, two = EmptyVolume(ACName("one")), EmptyVolume(ACName("two"))
     spec = PodSpec(
-        (AppSpec(REFERENCE, mounts=(SpecMount(one.name, "/data/"), SpecMount(one.name, "/x"))),),
+        (AppSpec(REFERENCE, mounts=(Mount(one.name, "/data/"), Mount(one.name, "/x"))),),
         volumes=(one, two),
-        mounts=(SpecMount(two.name, "/x"), SpecMount(two.name, "/y")),
+        mounts=(Mount(two.name, "/x"), Mount(two.name, "/y")),
     )
     assert [(mount.volume, mount.path) for mount in app_of(spec).mounts] == [
         ("one", "/data/"),
@@ -200,7 +203,7 @@ KEYS = HostVolume(ACName("keys"), "/srv/keys")
 @pytest.mark.behaviour("C20")
 @pytest.mark.parametrize("first", [0, 1], ids=["the other app first", "the other app last"])
 def test_an_image_does_not_name_its_way_into_a_volume_that_another_app_mounts(first: int) -> None:
-    holder = (AppSpec(REFERENCE, mounts=(SpecMount(KEYS.name, "/keys"),)), with_points("a"))
+    holder = (AppSpec(REFERENCE, mounts=(Mount(KEYS.name, "/keys"),)), with_points("a"))
     thief = (AppSpec(REFERENCE), with_points("b", keys="/steal"))
     specs, images = zip(*((holder, thief) if first == 0 else (thief, holder)))
     found = built(PodSpec(specs, volumes=(KEYS,)), *images)
@@ -220,13 +223,13 @@ def test_an_image_does_not_name_its_way_into_a_volume_that_another_app_mounts(fi
 @pytest.mark.behaviour("C20")
 @pytest.mark.parametrize(
     ("own", "shared"),
-    [((SpecMount(KEYS.name, "/elsewhere"),), ()), ((), (SpecMount(KEYS.name, "/elsewhere"),))],
+    [((Mount(KEYS.name, "/elsewhere"),), ()), ((), (Mount(KEYS.name, "/elsewhere"),))],
     ids=["its own mount", "a mount of all apps"],
 )
 def test_an_app_that_mounts_a_volume_too_gets_it_by_name_as_well(
-    own: tuple[SpecMount, ...], shared: tuple[SpecMount, ...]
+    own: tuple[Mount, ...], shared: tuple[Mount, ...]
 ) -> None:
-    apps = (AppSpec(REFERENCE, mounts=(SpecMount(KEYS.name, "/keys"),)), AppSpec(REFERENCE, mounts=own))
+    apps = (AppSpec(REFERENCE, mounts=(Mount(KEYS.name, "/keys"),)), AppSpec(REFERENCE, mounts=own))
     found = built(
         PodSpec(apps, volumes=(KEYS,), mounts=shared), with_points("a"), with_points("b", keys="/k")
     )
@@ -249,7 +252,7 @@ def test_an_implicit_volume_is_its_apps_alone() -> None:
 @pytest.mark.parametrize("path", ["/proc", "/proc/", "//proc/1", "/x/../proc/sys", "/proc/./keys"])
 def test_nothing_is_mounted_at_or_below_proc(path: str) -> None:
     volume = EmptyVolume(ACName("v"))
-    fine, wrong = SpecMount(volume.name, "/process"), SpecMount(volume.name, path)
+    fine, wrong = Mount(volume.name, "/process"), Mount(volume.name, path)
     for where, own, shared in (
         ("apps[0].mounts[1].target", (fine, wrong), ()),
         ("mounts[0].target", (fine,), (wrong,)),
@@ -282,7 +285,7 @@ def test_no_image_has_a_mount_point_at_or_below_proc() -> None:
 def test_a_mount_point_that_nothing_can_be_mounted_at_says_why(path: str, shown: str, reason: str) -> None:
     said = f'"{shown}" of app "web" cannot be a mount point: {reason}'
     volume = EmptyVolume(ACName("v"))
-    asked = PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(volume.name, path),)),), volumes=(volume,))
+    asked = PodSpec((AppSpec(REFERENCE, mounts=(Mount(volume.name, path),)),), volumes=(volume,))
     with pytest.raises(InvalidSpec) as caught:
         app_of(asked)
     assert (caught.value.reason, caught.value.where) == (said, "apps[0].mounts[0].target")
@@ -298,7 +301,7 @@ def test_a_mount_point_that_nothing_can_be_mounted_at_says_why(path: str, shown:
 @pytest.mark.parametrize("path", ["x", "/x", "//x", "///x", "/./x", "/y/../x/", "../x"])
 def test_a_path_has_one_spelling_wherever_it_is_compared(path: str) -> None:
     volumes = (EmptyVolume(ACName("first")), EmptyVolume(ACName("second")))
-    mounts = (SpecMount(volumes[0].name, "/x"), SpecMount(volumes[1].name, path))
+    mounts = (Mount(volumes[0].name, "/x"), Mount(volumes[1].name, path))
     assert app_path(path) == "/x"
     for listed in (mounts, mounts[::-1]):
         found = app_of(PodSpec((AppSpec(REFERENCE, mounts=listed),), volumes=volumes)).mounts
@@ -309,7 +312,7 @@ def test_a_path_has_one_spelling_wherever_it_is_compared(path: str) -> None:
 
 def test_a_mount_by_the_name_of_a_mount_point_goes_to_its_path() -> None:
     spec = PodSpec(
-        (AppSpec(REFERENCE, mounts=(SpecMount(ACName("v"), "data"),)),), volumes=(EmptyVolume(ACName("v")),)
+        (AppSpec(REFERENCE, mounts=(Mount(ACName("v"), "data"),)),), volumes=(EmptyVolume(ACName("v")),)
     )
     assert app_of(spec).mounts == (Mount(ACName("v"), "/data"),)
 
@@ -322,7 +325,7 @@ def test_a_named_volume_is_its_directory() -> None:
 @pytest.mark.behaviour("A14")
 def test_a_mount_without_its_volume_dangles() -> None:
     with pytest.raises(InvalidSpec, match='dangling mount point "/x": volume "none" not found') as caught:
-        PodSpec((AppSpec(REFERENCE, mounts=(SpecMount(ACName("none"), "/x"),)),))
+        PodSpec((AppSpec(REFERENCE, mounts=(Mount(ACName("none"), "/x"),)),))
     assert caught.value.where == "apps[0].mounts[0]"
 
 
@@ -347,6 +350,38 @@ def test_ports_that_cannot_be_forwarded(ports: tuple[ExposedPort, ...], complain
 def test_a_host_port_may_be_taken_once_on_each_address() -> None:
     ports = (ExposedPort(ACName("http"), 1, "10.0.0.1"), ExposedPort(ACName("http"), 1, "10.0.0.2"))
     assert built(PodSpec((AppSpec(REFERENCE),), ports=ports)).manifest.ports == ports
+
+
+def test_a_port_that_is_given_by_its_number_goes_by_the_name_that_one_app_has_for_it() -> None:
+    """So that it is the same pod whichever way its task says it."""
+    given = ExposedPort(ACName("80-tcp"), 1, "10.0.0.1", port=80)
+    spec = PodSpec((AppSpec(REFERENCE),), ports=(given,))
+    assert built(spec).manifest.ports == (ExposedPort(ACName("http"), 1, "10.0.0.1"),)
+    other = given.replace(protocol="udp")
+    assert built(spec.replace(ports=(other,))).manifest.ports == (other,)
+    two = PodSpec((AppSpec(REFERENCE), AppSpec(REFERENCE, name=ACName("other"))), ports=(given,))
+    assert built(two, image(), image()).manifest.ports == (given,)
+
+
+@pytest.mark.parametrize(
+    ("ports", "complaint"),
+    [
+        (((81, 81, 3), (90, 83, 1)), "port tcp-0.0.0.0:83 already mapped to pod port 81-83-tcp"),
+        (((81, 81, 3), (90, 84, 1)), ""),
+        (((80, 81, 2), (80, 81, 1)), "already mapped"),
+    ],
+)
+def test_no_port_of_a_range_is_taken_twice(ports: tuple[tuple[int, int, int], ...], complaint: str) -> None:
+    given = tuple(
+        ExposedPort(numbered(port, "tcp", count), host, port=port, count=count) for port, host, count in ports
+    )
+    spec = PodSpec((AppSpec(REFERENCE),), ports=given)
+    if not complaint:
+        assert built(spec).manifest.ports == given
+        return
+    with pytest.raises(InvalidSpec, match=complaint) as caught:
+        built(spec)
+    assert caught.value.where == "ports[1]"
 
 
 @pytest.mark.behaviour("C4")

@@ -14,7 +14,6 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Conflict,
-    InvalidSpec,
     NotFound,
     Untrusted,
 )
@@ -515,8 +514,3 @@ def test_no_pod_is_made_of_an_image_that_is_refused_only_to_be_stopped(lab: Stag
     with pytest.raises(Untrusted):
         made(lab, "stopped", app={"image": str(image)})
     assert lab.uuids() == set()
-
-
-def test_a_state_that_there_is_not_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match='unknown state "gone"'):
-        plan.check_state("gone")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import socket
+import time
 
 import pytest
 
@@ -68,6 +69,18 @@ def test_a_port_of_another_pod_is_taken_as_long_as_that_runs(
     check_ports(stage0.host, publishing(wanted), replaced=uuid)
     stage0.stage1.finish(uuid)
     return check_ports(stage0.host, publishing(wanted))
+
+
+def test_long_ranges_are_looked_up_and_the_lowest_port_is_named(stage0: Stage0Lab) -> None:
+    def ranged(first: int) -> PodManifest:
+        port = ExposedPort(ACName("many"), first, None, 1, "tcp", 20_000)
+        return publishing().replace(ports=(port,))
+
+    running(stage0, ranged(10_000))
+    before = time.process_time()
+    with pytest.raises(Conflict, match=r"host port tcp 0\.0\.0\.0:29998 is in use by pod"):
+        check_ports(stage0.host, ranged(29_998))
+    assert time.process_time() - before < 5  # to compare each with each took half a minute
 
 
 def test_a_port_of_a_process_of_the_host_is_taken(stage0: Stage0Lab) -> None:

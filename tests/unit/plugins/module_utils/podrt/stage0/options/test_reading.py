@@ -37,8 +37,14 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
     SourceImage,
     build_manifest,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.parsers import (
+    variables_of_files,
+)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import (
+    conduct,
+    pod_spec,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.params import min_uptime, pod_spec
 
 LONE = "\ud800"
 
@@ -113,6 +119,22 @@ def test_other_spellings_of_a_mode_are_refused(mode: str) -> None:
     assert (found.where, found.hint) == ("volumes[0].mode", 'write it as "0755"')
 
 
+def test_one_number_is_both_limits_and_their_order_means_nothing() -> None:
+    one = spec_of(app={"ulimits": {"nproc": -1, "nofile": 1024}})
+    assert one == spec_of(app={"ulimits": {"nofile": {"soft": 1024, "hard": 1024}, "nproc": -1}})
+    assert survives(one)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"nofile": None}])
+def test_no_limits_are_none_at_all(nothing: dict[str, Any]) -> None:
+    assert spec_of(app={"ulimits": nothing}) == spec_of()
+
+
+@pytest.mark.parametrize("text", ["SIGQUIT", "quit", " Quit"])
+def test_a_signal_is_the_same_in_any_spelling(text: str) -> None:
+    assert spec_of(app={"stop_signal": text}) == spec_of(app={"stop_signal": "QUIT"})
+
+
 NAME = "a" * (LONGEST_NAME + 1)
 SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"name": NAME}, "name"),
@@ -140,8 +162,20 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"name": LONE}, "name"),
     ({"app": {"caps_retain": ["CAP_KILL", "CAP_FLY"]}}, "apps[0].caps_retain[1]"),
     ({"app": {"caps_remove": ["CAP_FLY"]}}, "apps[0].caps_remove[0]"),
+    ({"app": {"stop_signal": "SIGSTOP"}}, "apps[0].stop_signal"),
+    ({"app": {"stop_signal": "now"}}, "apps[0].stop_signal"),
     ({"app": {"memory": str(2**63)}}, "apps[0].memory"),
     ({"app": {"memory": "512m"}}, "apps[0].memory"),
+    ({"app": {"ulimits": {"files": 1}}}, "apps[0].ulimits.files"),
+    ({"app": {"ulimits": {"nofile": "1"}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": True}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": -2}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": 2**63}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": {"soft": 2, "hard": 1}}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": {"soft": -1, "hard": 1}}}}, "apps[0].ulimits.nofile"),
+    ({"app": {"ulimits": {"nofile": {"soft": 1}}}}, "apps[0].ulimits.nofile.hard"),
+    ({"app": {"ulimits": {"nofile": {"soft": 1, "hard": 2, "most": 3}}}}, "apps[0].ulimits.nofile.most"),
+    ({"app": {"mounts": [{"target": "/d"}]}}, "apps[0].mounts[0].volume"),
     ({"app": {"pids_limit": 0}}, "apps[0].pids_limit"),
     ({"app": {"pids_limit": -2}}, "apps[0].pids_limit"),
     ({"pids_limit": (1 << 22) + 1}, "pids_limit"),
@@ -352,6 +386,7 @@ PODS = mapping(
 @given(PODS)
 @example(options(app={"image": "http://[::1/x.aci"}))
 @example(options(networks=["a:b=" + LONE]))
+@example({"name": "a", "apps": None})
 def test_any_options_are_a_spec_that_survives_or_an_error_with_a_sentence(found: Any) -> None:
     try:
         spec = pod_spec(Fields(found, ""))
@@ -366,12 +401,41 @@ def test_any_options_are_a_spec_that_survives_or_an_error_with_a_sentence(found:
     + [({"update": {"min_uptime": value}}, float(value)) for value in (0, 0.5, 30, 3600)],
 )
 def test_how_long_a_new_pod_must_stay_up(given: dict[str, Any], seconds: float) -> None:
-    assert min_uptime(Fields(options(**given), "")) == seconds
+    assert conduct(Fields(options(**given), "")).min_uptime == seconds
     assert spec_of(**given) == spec_of()
 
 
 @pytest.mark.parametrize("value", [-1, 3601, float("nan"), float("inf"), "2", True, [2]])
 def test_how_long_a_new_pod_cannot_have_to_stay_up(value: object) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        min_uptime(Fields(options(update={"min_uptime": value}), ""))
+        conduct(Fields(options(update={"min_uptime": value}), ""))
     assert caught.value.where == "update.min_uptime"
+
+
+def test_a_file_of_variables_has_comments_and_blank_lines() -> None:
+    text = "# c\n; d\n\n  A=1  \nB=2=x # no comment\n"
+    assert variables_of_files([("/a", text), ("/b", "C=")]) == (
+        ("A", "1"),
+        ("B", "2=x # no comment"),
+        ("C", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "hint"),
+    [
+        ("A=1\nA=canary", 'invalid environment file /f: key "A" already set', ""),
+        ("\ncanary", "invalid environment file /f: must be specified as key=value", "it is line 2"),
+        ("=canary", "invalid environment file /f: must be specified as key=value", "it is line 1"),
+        ("1A=canary", 'invalid environment file /f: "1A" is not a valid name of a variable', "it is line 1"),
+        ("A=canary\0", "invalid environment file /f: must not hold a NUL character", "it is line 1"),
+    ],
+)
+def test_what_is_no_file_of_variables_is_refused_by_its_line_without_what_is_there(
+    text: str, reason: str, hint: str
+) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        variables_of_files([("/f", text)], "env_file")
+    assert (caught.value.reason, caught.value.where) == (reason, "env_file")
+    assert hint in caught.value.hint
+    assert "canary" not in caught.value.hint

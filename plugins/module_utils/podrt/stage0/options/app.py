@@ -1,0 +1,328 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of options, those of an app: each is said here, once. See pod for those of the pod."""
+
+from __future__ import annotations
+
+from ...appc.image import STOP_SIGNAL
+from ...appc.isolators import MODES
+from ...appc.ports import PROTOCOLS, Port
+from ...appc.quantity import parse_bytes
+from ...appc.volumes import Mount
+from ...host.policy import POLICIES
+from ..spec import AppSpec
+from . import parsers
+from .option import (
+    ARGUMENTS,
+    FORM,
+    FORMS,
+    NONE,
+    PAIRS,
+    PATH,
+    TEXT,
+    TRUTH,
+    VARIABLES,
+    WHOLE,
+    WHOLES,
+    WORDS,
+    AsFlag,
+    Option,
+    members,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...appc.fields import Fields
+    from .option import Kind
+    from .parsers import Check
+
+_IMAGES_ONLY = "rkt took it from the image"
+_CAPABILITIES = "CAP_X,..."
+
+
+def isolator(
+    name: str, kind: Kind, of: str, flag: AsFlag | str, *, within: str = "app", check: Check | None = None
+) -> Option:
+    """An option that is an isolator. of: its name, and behind a dot the member of its value that the option is.
+
+    flag: or why there is none.
+    """
+    of, _dot, member = of.partition(".")
+    return Option(
+        name,
+        kind,
+        "isolators[]",
+        f"{within}.isolators[{of}]" + (f".{member}" if member else ""),
+        parsers.isolator(of, member, check),
+        "as_set" if kind is WORDS else "",
+        overrides=within == "app",
+        flag=flag if isinstance(flag, AsFlag) else None,
+        no_flag="" if isinstance(flag, AsFlag) else flag,
+    )
+
+
+OF_YAML = "argv has rkt's grammar"
+# What an element of a list is as one text, see short.
+SHORT = Option("short", TEXT, no_flag=OF_YAML)
+MOUNT = (
+    SHORT,
+    Option("volume", TEXT, flag=AsFlag("volume")),
+    Option("target", PATH, "path", "path", flag=AsFlag("target")),
+    Option("read_only", TRUTH, document="readOnly", no_flag=OF_YAML),
+)
+# Of the pod and of an app.
+MOUNTS = Option(
+    "mounts",
+    FORMS,
+    "mounts",
+    "mounts",
+    Mount.of,
+    key=("target",),
+    default=(),
+    flag=AsFlag(
+        "mount",
+        "volume=NAME,target=PATH",
+        "a volume at a path of the app; before the first image, of every app",
+        "mounts",
+    ),
+    options=MOUNT,
+)
+IMAGE_ISOLATORS = Option(
+    "image_isolators",
+    TEXT,
+    "image_isolators",
+    choices=POLICIES,
+    impact=NONE,
+    flag=AsFlag(
+        "image-isolators",
+        "|".join(POLICIES),
+        "what of an image's isolators that lies beyond the defaults; before the first image, of all images",
+    ),
+)
+PIDS_LIMIT = "resource/pids.limit"
+PIDS_FLAG = AsFlag(
+    "pids-limit",
+    "N",
+    "how many processes and threads there may be, -1 for any; before the first image, of all apps together",
+)
+_SECCOMP = (
+    Option("mode", TEXT, choices=MODES, required=True, flag=AsFlag("mode")),
+    Option("syscalls", WORDS, document="set", required=True, no_flag="they stand in the value as they are"),
+    Option("errno", TEXT, flag=AsFlag("errno")),
+)
+_PORT = (
+    Option("name", TEXT, required=True, no_flag=_IMAGES_ONLY),
+    Option("port", WHOLE, required=True, no_flag=_IMAGES_ONLY),
+    Option("protocol", TEXT, choices=PROTOCOLS, default=PROTOCOLS[0], no_flag=_IMAGES_ONLY),
+    Option("count", WHOLE, default=Port.count, no_flag=_IMAGES_ONLY),
+)
+
+APP = (
+    Option("image", TEXT, "image", "image.id", parsers.image, required=True, no_flag="it is IMAGE itself"),
+    Option(
+        "name", TEXT, "name", "name", parsers.app_name, flag=AsFlag("name", "NAME", "the name of the app")
+    ),
+    Option(
+        "exec",
+        TEXT,
+        "exec",
+        "app.exec",
+        parsers.program,
+        "first",
+        overrides=True,
+        flag=AsFlag("exec", "PATH", "run this instead of what the image says", once=True),
+    ),
+    Option("args", ARGUMENTS, "args", "app.exec", back="rest", default=(), no_flag="they stand behind --"),
+    Option(
+        "working_dir",
+        TEXT,
+        "working_directory",
+        "app.workingDirectory",
+        parsers.absolute,
+        overrides=True,
+        flag=AsFlag("working-dir", "PATH", "the directory that the app starts in"),
+    ),
+    Option(
+        "user",
+        TEXT,
+        "user",
+        "app.user",
+        overrides=True,
+        flag=AsFlag("user", "USER", "run as this user: a name, a number, or the owner of a path"),
+    ),
+    Option(
+        "group",
+        TEXT,
+        "group",
+        "app.group",
+        overrides=True,
+        flag=AsFlag("group", "GROUP", "run as this group"),
+    ),
+    Option(
+        "supplementary_gids",
+        WHOLES,
+        "supplementary_gids",
+        "app.supplementaryGIDs",
+        parsers.gids,
+        "as_set",
+        overrides=True,
+        flag=AsFlag("supplementary-gids", "GID,...", "further groups, by number"),
+    ),
+    Option(
+        "environment",
+        VARIABLES,
+        "environment",
+        "app.environment",
+        back="pairs",
+        secret=True,
+        overrides=True,
+        flag=AsFlag("environment", "KEY=VALUE", "a variable of this app alone"),
+    ),
+    MOUNTS,
+    isolator(
+        "memory",
+        TEXT,
+        "resource/memory.limit",
+        AsFlag("memory", "QUANTITY", "the memory limit: 128M, 64Mi"),
+        check=parse_bytes,
+    ),
+    isolator("cpu", TEXT, "resource/cpu.limit", AsFlag("cpu", "QUANTITY", "the CPU limit: 500m, 2")),
+    isolator(
+        "cpu_shares",
+        WHOLE,
+        "os/linux/cpu-shares",
+        AsFlag("cpu-shares", "N", "the weight of its share of CPU: 2 to 262144"),
+    ),
+    isolator(
+        "oom_score_adj",
+        WHOLE,
+        "os/linux/oom-score-adj",
+        AsFlag(
+            "oom-score-adj", "N", "how soon it dies for memory: -1000 to 1000", also=("oom-score-adjust",)
+        ),
+    ),
+    isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG),
+    Option(
+        "ulimits",
+        FORM,
+        "isolators[]",
+        "app.isolators[os/linux/rlimits]",
+        parsers.ulimits,
+        overrides=True,
+        no_flag="rkt left it to systemd",
+    ),
+    isolator(
+        "caps_retain",
+        WORDS,
+        "os/linux/capabilities-retain-set.set",
+        AsFlag(
+            "caps-retain",
+            _CAPABILITIES,
+            "the capabilities that the app may have",
+            "last_words",
+            also=("cap-retain",),
+        ),
+        check=parsers.check_capabilities,
+    ),
+    isolator(
+        "caps_remove",
+        WORDS,
+        "os/linux/capabilities-remove-set.set",
+        AsFlag(
+            "caps-remove",
+            _CAPABILITIES,
+            "the capabilities to take from the usual ones",
+            "last_words",
+            also=("cap-remove",),
+        ),
+        check=parsers.check_capabilities,
+    ),
+    Option(
+        "seccomp",
+        FORM,
+        "isolators[]",
+        "app.isolators",
+        parsers.seccomp,
+        "seccomp",
+        overrides=True,
+        flag=AsFlag(
+            "seccomp",
+            "mode=MODE[,errno=E],CALL,...",
+            "the system calls to retain or to remove",
+            "seccomp",
+        ),
+        options=_SECCOMP,
+    ),
+    isolator("no_new_privileges", TRUTH, "os/linux/no-new-privileges", _IMAGES_ONLY),
+    IMAGE_ISOLATORS,
+    Option(
+        "readonly_rootfs",
+        TRUTH,
+        "read_only_root_fs",
+        "readOnlyRootFS",
+        default=False,
+        flag=AsFlag("readonly-rootfs", "BOOL", "mount the app's root read-only", "truth_of_rootfs"),
+    ),
+    Option(
+        "ports",
+        FORMS,
+        "ports",
+        "app.ports",
+        Port.of,
+        key=("name",),
+        default=(),
+        overrides=True,
+        no_flag=_IMAGES_ONLY,
+        options=_PORT,
+    ),
+    Option(
+        "pre_start",
+        ARGUMENTS,
+        "event_handlers[]",
+        "app.eventHandlers[pre-start].exec",
+        parsers.handler("pre-start"),
+        default=(),
+        overrides=True,
+        no_flag=_IMAGES_ONLY,
+    ),
+    Option(
+        "post_stop",
+        ARGUMENTS,
+        "event_handlers[]",
+        "app.eventHandlers[post-stop].exec",
+        parsers.handler("post-stop"),
+        default=(),
+        overrides=True,
+        no_flag=_IMAGES_ONLY,
+    ),
+    Option(
+        "stop_signal",
+        TEXT,
+        "annotations[]",
+        f"annotations[{STOP_SIGNAL}]",
+        parsers.stop_signal,
+        no_flag="rkt left it to systemd",
+    ),
+    Option(
+        "user_annotations",
+        PAIRS,
+        "user_annotations",
+        "app.userAnnotations",
+        overrides=True,
+        flag=AsFlag("user-annotation", "KEY=VALUE", "a user annotation, in place of the image's"),
+    ),
+    Option(
+        "user_labels",
+        PAIRS,
+        "user_labels",
+        "app.userLabels",
+        overrides=True,
+        flag=AsFlag("user-label", "KEY=VALUE", "a user label, in place of the image's"),
+    ),
+)
+
+
+def app_spec(options: Fields) -> AppSpec:
+    """An app as options say it. Raises InvalidSpec with the place."""
+    options.text("image")
+    return options.made(AppSpec, **members(APP, options))

@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documents of a pod have as options would say it, by the table. Pure.
+
+What is at its default may be missing; what comes of images and has no option is left out.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...appc.ports import numbered
+from .pod import FETCH, POD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ...appc.pod import PodManifest
+    from ...pod.runspec import RunSpec
+    from .option import Option
+
+    Documents = tuple[PodManifest, RunSpec]
+    Held = dict[str, object]
+
+
+def options_of(pod: Documents) -> Held:
+    """The options that describe a pod, as YAML would have them."""
+    manifest, runspec = pod
+    return _said((*POD, *FETCH), {"pod": manifest.to_json(), "run": runspec.to_json()})
+
+
+def _said(rows: Iterable[Option], held: Held) -> Held:
+    found: Held = {}
+    for row in rows:
+        value = _of_form(row, held) if row.options else _at(held, row.document or row.name)
+        if row.back:
+            value = _BACK[row.back](value)
+        if value in ("", [], {}) and row.document.startswith("run."):
+            value = None  # the run spec has every member
+        if value is None and row.document and not isinstance(row.default, tuple):
+            value = row.default
+        if value is not None:
+            found[row.name] = value
+    return found
+
+
+def _of_form(row: Option, held: Held) -> object:
+    if row.kind.type == "dict" and row.parse is None:
+        return _said(row.options, held)
+    value = _at(held, row.document) if row.document else None
+    if isinstance(value, list) and row.kind.type == "list":
+        return [_said(row.options, element) for element in value if isinstance(element, dict)]
+    return value
+
+
+def _at(held: object, path: str) -> object:
+    """What is at a path, where [NAME] is the element of a list that goes by it; one that has a value is that."""
+    for name, member in re.findall(r"\[([^]]+)\]|([^.[]+)", path):
+        if name and isinstance(held, list):
+            held = next((each.get("value", each) for each in held if each["name"] == name), None)
+        else:
+            held = held.get(member) if isinstance(held, dict) else None
+    return held
+
+
+def _opposite(value: object) -> bool:
+    return not value
+
+
+def _is_host(mode: object) -> bool:
+    return mode == "host"
+
+
+def _as_set(value: object) -> object:
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _text(value: object) -> object:
+    return None if value is None else str(value)
+
+
+def _pairs(value: object) -> object:
+    return {each["name"]: each["value"] for each in value} if isinstance(value, list) else value
+
+
+def _ports(value: object) -> object:
+    return [_port(each) for each in value] if isinstance(value, list) else value
+
+
+def _port(held: Held) -> Held:
+    """Without a name that only says the number."""
+    port, count = held.get("port"), held.get("count")
+    if not isinstance(port, int) or not isinstance(count, int):
+        return held
+    own = numbered(port, str(held["protocol"]), count)
+    return {name: value for name, value in held.items() if name != "name" or value != own}
+
+
+def _networks(value: object) -> object:
+    return [_network(each["name"], each["args"]) for each in value] if isinstance(value, list) else value
+
+
+def _network(name: str, args: dict[str, str]) -> str:
+    said = ";".join(f"{key}={value}" for key, value in args.items())
+    return f"{name}:{said}" if said else name
+
+
+def _dns(value: object) -> object:
+    if not isinstance(value, dict):
+        return None
+    return [value["mode"]] if value["mode"] in ("host", "none") else value["nameservers"]
+
+
+def _first(words: object) -> object:
+    return words[0] if isinstance(words, list) and words else None
+
+
+def _rest(words: object) -> object:
+    return words[1:] if isinstance(words, list) else None
+
+
+def _seccomp(isolators: object) -> object:
+    for isolator in isolators if isinstance(isolators, list) else ():
+        mode = isolator["name"].partition("os/linux/seccomp-")[2].partition("-")[0]
+        if mode:
+            held = isolator["value"]
+            return {
+                "mode": mode,
+                "syscalls": sorted(held["set"]),
+                **({"errno": held["errno"]} if "errno" in held else {}),
+            }
+    return None
+
+
+# By the name that rows have: from what a document has to what an option says.
+_BACK: dict[str, Callable[[object], object]] = {
+    "as_set": _as_set,
+    "dns": _dns,
+    "first": _first,
+    "is_host": _is_host,
+    "networks": _networks,
+    "opposite": _opposite,
+    "pairs": _pairs,
+    "ports": _ports,
+    "rest": _rest,
+    "seccomp": _seccomp,
+    "text": _text,
+}

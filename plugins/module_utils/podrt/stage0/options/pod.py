@@ -1,0 +1,352 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of options: each is said here, once; those of an app are in app.
+
+The argument specifications, the check of the documentation, podctl's flags, the way from YAML and argv to a spec and
+the paths of changes are functions over it. What a value means, and which are refused, is in parsers.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...appc.ports import PROTOCOLS, ExposedPort
+from ...appc.volumes import ALL_KINDS, any_volume_of
+from ...image.policy import PULLS, FetchPolicy
+from ...pod.names import PodName
+from ...pod.runspec import INSECURE, IPC_MODES, RunSpec, hosts_entry_of
+from ..spec import STATES, Conduct
+from . import parsers
+from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, PIDS_FLAG, PIDS_LIMIT, SHORT, app_spec, isolator
+from .option import (
+    FORM,
+    FORMS,
+    NONE,
+    NUMBER,
+    PAIRS,
+    PATH,
+    RECREATE,
+    SPELLED,
+    TEXT,
+    TRUTH,
+    VARIABLES,
+    WHOLE,
+    WORDS,
+    AsFlag,
+    Kind,
+    Option,
+)
+
+_OF_TASKS = "podctl replaces no pod"
+_LOGS = "rkt left it to the journal"
+
+_VOLUME = (
+    Option("name", TEXT, required=True, flag=AsFlag("name")),
+    Option("kind", TEXT, choices=ALL_KINDS, flag=AsFlag("kind")),
+    Option("volume", TEXT, flag=AsFlag("volume")),
+    Option("source", PATH, flag=AsFlag("source")),
+    Option("read_only", TRUTH, document="readOnly", flag=AsFlag("readOnly")),
+    Option("recursive", TRUTH, flag=AsFlag("recursive")),
+    Option("mode", SPELLED, flag=AsFlag("mode")),
+    Option("uid", WHOLE, flag=AsFlag("uid")),
+    Option("gid", WHOLE, flag=AsFlag("gid")),
+)
+_EXPOSED_PORT = (
+    SHORT,
+    Option("name", TEXT, flag=AsFlag("NAME")),
+    Option("port", WHOLE, no_flag=OF_YAML),
+    Option("protocol", TEXT, choices=PROTOCOLS, no_flag=OF_YAML),
+    Option("count", WHOLE, no_flag=OF_YAML),
+    Option("host_port", WHOLE, document="hostPort", flag=AsFlag("HOSTPORT")),
+    Option("host_ip", TEXT, document="hostIP", flag=AsFlag("HOSTIP")),
+)
+_ENV_FILE = (SHORT, Option("content", TEXT, no_flag="podctl reads the file"))
+_HOSTS_ENTRY = (
+    Option("ip", TEXT, required=True, flag=AsFlag("IP")),
+    Option("names", WORDS, required=True, flag=AsFlag("NAME")),
+)
+_LOG = (
+    Option("max_size", TEXT, "run.log.max_bytes", "run.log.maxBytes", parsers.size, "text", no_flag=_LOGS),
+    Option("max_files", WHOLE, "run.log.max_files", "run.log.maxFiles", no_flag=_LOGS),
+)
+_UPDATE = (
+    Option("min_uptime", NUMBER, "conduct.min_uptime", parse=parsers.uptime, impact=NONE, no_flag=_OF_TASKS),
+)
+
+POD = (
+    Option(
+        "name",
+        TEXT,
+        "run.name",
+        "run.name",
+        PodName,
+        required=True,
+        impact=NONE,
+        flag=AsFlag("pod-name", "NAME", "a name that means this pod in every command"),
+    ),
+    Option(
+        "state",
+        TEXT,
+        "conduct.state",
+        choices=STATES,
+        default=Conduct.state,
+        impact=NONE,
+        no_flag="each is a command",
+    ),
+    Option("apps", FORMS, "apps", "pod.apps", app_spec, options=APP, no_flag="each IMAGE is one"),
+    Option(
+        "volumes",
+        FORMS,
+        "volumes",
+        "pod.volumes",
+        any_volume_of,
+        key=("name",),
+        default=(),
+        flag=AsFlag(
+            "volume",
+            "NAME,kind=KIND,...",
+            "a volume: kind=host,source=PATH or kind=empty",
+            "volumes",
+            wrong='invalid value in --volume flag "{}": ',
+        ),
+        options=_VOLUME,
+    ),
+    MOUNTS,
+    Option(
+        "ports",
+        FORMS,
+        "ports",
+        "pod.ports",
+        ExposedPort.of,
+        "ports",
+        ("name", "port"),
+        default=(),
+        flag=AsFlag(
+            "port",
+            "NAME:[HOSTIP:]HOSTPORT",
+            "a port of the host that leads to an app's",
+            "ports",
+        ),
+        options=_EXPOSED_PORT,
+    ),
+    Option(
+        "environment",
+        VARIABLES,
+        "set_env",
+        secret=True,
+        flag=AsFlag("set-env", "KEY=VALUE", "a variable of every app", "unique_pairs"),
+    ),
+    Option(
+        "env_file",
+        Kind("list", "dict", parsers.variable_files, "words"),
+        "env_file",
+        secret=True,
+        flag=AsFlag("set-env-file", "PATH", "variables of every app, one KEY=VALUE a line", late=True),
+        options=_ENV_FILE,
+    ),
+    Option(
+        "env_file_from",
+        TEXT,
+        choices=("controller", "host"),
+        default="controller",
+        impact=NONE,
+        no_flag="podctl reads files of its host",
+    ),
+    Option(
+        "networks",
+        WORDS,
+        "run.networks",
+        "run.networks",
+        parsers.networks,
+        "networks",
+        default=("default",),
+        flag=AsFlag(
+            "net",
+            "NAME[:K=V],...",
+            "the networks to join, or host, or none",
+            "networks",
+            bare="default",
+            running=True,
+        ),
+    ),
+    Option(
+        "hostname",
+        TEXT,
+        "run.hostname",
+        "run.hostname",
+        flag=AsFlag("hostname", "NAME", "the host name of the pod; rkt-UUID if none is given", running=True),
+    ),
+    Option(
+        "dns",
+        WORDS,
+        "run.dns.nameservers",
+        "run.dns",
+        back="dns",
+        default=(),
+        flag=AsFlag("dns", "IP|host|none", "name servers", running=True),
+    ),
+    Option(
+        "dns_search",
+        WORDS,
+        "run.dns.search",
+        "run.dns.search",
+        default=(),
+        flag=AsFlag("dns-search", "DOMAIN", "domains to look up short names in", running=True),
+    ),
+    Option(
+        "dns_options",
+        WORDS,
+        "run.dns.options",
+        "run.dns.options",
+        default=(),
+        flag=AsFlag("dns-opt", "OPTION", "options of resolv.conf", running=True),
+    ),
+    Option(
+        "dns_domain",
+        TEXT,
+        "run.dns.domain",
+        "run.dns.domain",
+        flag=AsFlag("dns-domain", "DOMAIN", "the domain of resolv.conf", running=True),
+    ),
+    Option(
+        "hosts_entries",
+        FORMS,
+        "run.hosts.entries",
+        "run.hosts.entries",
+        hosts_entry_of,
+        default=(),
+        flag=AsFlag(
+            "hosts-entry",
+            "IP=NAME|host",
+            "entries of /etc/hosts, or the host's own file",
+            "hosts_entries",
+            late=True,
+            running=True,
+        ),
+        options=_HOSTS_ENTRY,
+    ),
+    Option(
+        "hosts_from_host",
+        TRUTH,
+        "run.hosts.from_host",
+        "run.hosts.mode",
+        back="is_host",
+        default=False,
+        flag=AsFlag("hosts-entry", text="names_host", late=True, running=True),
+    ),
+    Option(
+        "ipc",
+        TEXT,
+        "run.ipc",
+        "run.ipc",
+        choices=IPC_MODES,
+        default=RunSpec.ipc,
+        flag=AsFlag(
+            "ipc",
+            "|".join(IPC_MODES),
+            "whose System V IPC and message queues the pod sees",
+            "ipc",
+            late=True,
+            running=True,
+            unknown="unknown value for --ipc parameter: {}",
+        ),
+    ),
+    IMAGE_ISOLATORS,
+    isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG, within="pod"),
+    Option(
+        "no_overlay",
+        TRUTH,
+        "run.overlay",
+        "run.overlay",
+        parsers.absent,
+        "opposite",
+        default=False,
+        flag=AsFlag(
+            "no-overlay", "", "copy the images' files instead of laying an overlay over them", bare="true"
+        ),
+    ),
+    Option(
+        "stop_timeout",
+        WHOLE,
+        "run.stop_timeout",
+        "run.stopTimeout",
+        default=RunSpec.stop_timeout,
+        no_flag="rkt left it to systemd",
+    ),
+    Option("log", FORM, "run.log", "run.log", options=_LOG, no_flag=_LOGS),
+    Option("labels", PAIRS, "user_labels", "pod.userLabels", no_flag="rkt had labels of apps alone"),
+    Option("update", FORM, "conduct", options=_UPDATE, impact=NONE, no_flag=_OF_TASKS),
+    Option(
+        "wait",
+        TRUTH,
+        "conduct.wait",
+        default=Conduct.wait,
+        impact=NONE,
+        no_flag="podctl run waits for the end",
+    ),
+    Option(
+        "wait_timeout",
+        WHOLE,
+        "conduct.wait_timeout",
+        parse=parsers.wait_seconds,
+        default=Conduct.wait_timeout,
+        impact=NONE,
+        no_flag="podctl status --wait=DURATION",
+    ),
+    Option(
+        "tail",
+        WHOLE,
+        "conduct.tail",
+        parse=parsers.wait_seconds,
+        default=Conduct.tail,
+        impact=NONE,
+        no_flag="podctl logs --tail=N",
+    ),
+)
+
+# How images are fetched. Every module takes these, so that they can be defaults of the action group.
+FETCH = (
+    Option(
+        "pull",
+        TEXT,
+        "policy.pull",
+        choices=PULLS,
+        default=FetchPolicy.pull,
+        impact=NONE,
+        flag=AsFlag(
+            "pull-policy",
+            "new|update|never",
+            "when to ask the network for an image",
+            unknown='invalid pull policy "{}"',
+        ),
+    ),
+    Option(
+        "insecure_options",
+        WORDS,
+        ("policy.insecure", "run.insecure"),
+        "run.insecure",
+        parsers.insecure,
+        "as_set",
+        choices=("image", "tls", "http", *INSECURE),
+        default=(),
+        flag=AsFlag("insecure-options", text="last_words"),
+    ),
+)
+
+# Where the pods of a host are.
+HOST = (
+    Option("data_dir", PATH, default="/var/lib/pods", impact=NONE, flag=AsFlag("dir")),
+    Option("config_dir", PATH, default="/etc/pods", impact=NONE, flag=AsFlag("local-config")),
+    Option("runtime", TEXT, impact=NONE, no_flag="podctl is part of one"),
+)
+
+
+def impact_of(path: str) -> str:
+    """What a change of the option at a path, such as apps[0].memory, means to a pod that runs."""
+    rows, impact = {row.name: row for row in (*POD, *FETCH, *HOST)}, RECREATE
+    for name in re.split(r"\[\d+\]\.?|\.", path):
+        if name not in rows:
+            break
+        impact = rows[name].impact
+        rows = {row.name: row for row in rows[name].options}
+    return impact

@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the texts of flags say as YAML would say it: texts in, lists, mappings and numbers out. Pure.
+
+What the values mean is not judged here but by the one parser behind both. Source: behaviours A10 to A19, C38, C39.
+"""
+
+from __future__ import annotations
+
+from ...errors import InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .option import Option
+
+_MOST_DIGITS, _MOST_PORT_DIGITS = 18, 5
+_TRUE = ("1", "t", "T", "TRUE", "true", "True")
+_FALSE = ("0", "f", "F", "FALSE", "false", "False")
+HOST = "host"
+
+
+def parse_bool(text: str) -> bool:
+    """A boolean as Go's strconv.ParseBool reads it. Raises InvalidSpec."""
+    if text not in _TRUE + _FALSE:
+        raise InvalidSpec(f'"{text}" is not a boolean', "use true or false")
+    return text in _TRUE
+
+
+def parse_whole(text: str) -> int:
+    """A whole number of ordinary length. Raises InvalidSpec."""
+    digits = text[1:] if text[:1] == "-" else text
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+        raise InvalidSpec(f'"{text}" is not a whole number')
+    return int(text)
+
+
+def last(given: Sequence[str]) -> str:
+    """Where one counts, the last does."""
+    return given[-1]
+
+
+def whole(given: Sequence[str]) -> int:
+    """A whole number. Raises InvalidSpec."""
+    return parse_whole(given[-1])
+
+
+def truth(given: Sequence[str]) -> bool:
+    """A boolean. Raises InvalidSpec."""
+    return parse_bool(given[-1])
+
+
+def words(given: Iterable[str]) -> list[str]:
+    """Words joined by commas, of all texts."""
+    return [word for text in given for word in text.split(",") if word]
+
+
+def last_words(given: Sequence[str]) -> list[str]:
+    """Words joined by commas, of the last text alone."""
+    return [word.strip() for word in given[-1].split(",") if word.strip()]
+
+
+def wholes(given: Iterable[str]) -> list[int]:
+    """Whole numbers joined by commas, of all texts. Raises InvalidSpec with rkt's words."""
+    try:
+        return [parse_whole(word) for text in given for word in text.split(",")]
+    except InvalidSpec as err:
+        raise InvalidSpec("--supplementary-gids must be integers") from err
+
+
+def pair(text: str) -> tuple[str, str]:
+    """KEY=VALUE. Raises InvalidSpec."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InvalidSpec("must be specified as key=value")
+    return key, value
+
+
+def pairs(given: Iterable[str]) -> dict[str, str]:
+    """KEY=VALUE each; of a key that comes twice the last counts. Raises InvalidSpec."""
+    return dict(map(pair, given))
+
+
+def unique_pairs(given: Iterable[str]) -> dict[str, str]:
+    """KEY=VALUE each, in which every key comes once. Raises InvalidSpec."""
+    found: dict[str, str] = {}
+    for key, value in map(pair, given):
+        if key in found:
+            raise InvalidSpec(f'key "{key}" already set')
+        found[key] = value
+    return found
+
+
+def volumes(given: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
+    """NAME,KEY=VALUE... each, with the keys of these rows; values are literal. Raises InvalidSpec with rkt's words."""
+    found = (_keyed(_items(f"name={text}".split(",")), rows, "volume") for text in given)
+    return [{"kind": "", **volume} for volume in found]
+
+
+def mounts(given: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
+    """KEY=VALUE,... each, which may hold URL escapes. Raises InvalidSpec with rkt's words."""
+    found = (_items(text.split(","), loose=True) for text in given)
+    return [
+        _keyed([(_decoded(key), _decoded(value)) for key, value in each], rows, "mount") for each in found
+    ]
+
+
+def _decoded(text: str) -> str:
+    from ...image.reference import unescape
+
+    return unescape(text.replace("+", " "))
+
+
+def _items(items: Iterable[str], *, loose: bool = False) -> list[tuple[str, str]]:
+    """Items KEY=VALUE. loose: one without "=" has an empty value, as in the query of a URL."""
+    found: dict[str, str] = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals and not loose:
+            raise InvalidSpec(f'malformed string "{item}": not a key=value pair')
+        if key in found:
+            raise InvalidSpec(f"label {key} with multiple values")
+        if key or value:
+            found[key] = value
+    return list(found.items())
+
+
+def _keyed(items: Iterable[tuple[str, str]], rows: Sequence[Option], what: str) -> dict[str, object]:
+    known = {row.flag.name: row for row in rows if row.flag}
+    found: dict[str, object] = {}
+    for key, text in items:
+        if key not in known:
+            raise InvalidSpec(f'unknown {what} parameter "{key}"')
+        found[known[key].name] = known[key].text((text,))
+    return found
+
+
+def ports(given: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
+    """NAME:[HOSTIP:]HOSTPORT each; an IPv6 address may stand in brackets. Raises InvalidSpec with rkt's words."""
+    return [_port(text) for text in given]
+
+
+def _port(text: str) -> dict[str, object]:
+    name, colon, rest = text.partition(":")
+    address, _colon, number = rest.rpartition(":")
+    if not colon:
+        raise InvalidSpec(f'"{text}" is not in name:[ip:]port format')
+    if not (number.isascii() and number.isdigit() and len(number) <= _MOST_PORT_DIGITS):
+        raise InvalidSpec(f'"{number}" is not a valid port number')
+    found: dict[str, object] = {"name": name, "host_port": int(number)}
+    return {**found, "host_ip": address.strip("[]")} if address else found
+
+
+def networks(given: Iterable[str]) -> list[str]:
+    """NAME[:K=V],... each; an empty one is the default network."""
+    return [text or "default" for text in given]
+
+
+def hosts_entries(given: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
+    """IP=NAME,... each, the names of an address together. Raises InvalidSpec with rkt's words."""
+    found: dict[str, list[str]] = {}
+    for address, name in _hosts(given):
+        found.setdefault(address, []).append(name)
+    return [{"ip": address, "names": names} for address, names in found.items()]
+
+
+def _hosts(given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for item in words(given):
+        address, equals, name = item.partition("=")
+        if item != HOST and not (equals and name):
+            raise InvalidSpec("Did not understand --hosts-entry", "write IP=NAME, or host")
+        if item != HOST:
+            yield address, name
+
+
+def names_host(given: Iterable[str]) -> bool:
+    """Whether the word host is among the entries."""
+    return HOST in words(given)
+
+
+def seccomp(given: Sequence[str], _rows: Sequence[Option]) -> dict[str, object]:
+    """mode=retain|remove[,errno=E],CALL... Raises InvalidSpec with rkt's words."""
+    found: dict[str, str] = {}
+    calls: list[str] = []
+    for word in filter(None, given[-1].split(",")):
+        key, equals, value = word.partition("=")
+        if not equals:
+            calls.append(word)
+        elif key in ("mode", "errno"):
+            found[key] = value
+        else:
+            raise InvalidSpec("invalid seccomp command-line override", "its keys are mode and errno")
+    return {"mode": "", **found, "syscalls": calls}
+
+
+def truth_of_rootfs(given: Sequence[str]) -> bool:
+    """A boolean. Raises InvalidSpec with rkt's words."""
+    try:
+        return truth(given)
+    except InvalidSpec as err:
+        raise InvalidSpec("--readonly-rootfs must be set with a boolean") from err
+
+
+def ipc(given: Sequence[str]) -> str:
+    """A mode; an empty one is auto."""
+    return given[-1] or "auto"
