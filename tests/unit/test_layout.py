@@ -25,7 +25,7 @@ HOMES = {
     "requests": "image/transport.py",
     "urllib3": "image/transport.py",
     "gnupg": "image/keystore.py",
-    "pyseccomp": "pod/filters.py",
+    "pyseccomp": "seccomp/filters.py",
     "ctypes": "host/syscalls.py",
     "subprocess": "host/programs.py",
     "ansible": "",
@@ -65,7 +65,7 @@ def test_a_folder_of_code_is_a_package(folder: pathlib.Path) -> None:
     assert (folder / "__init__.py").exists() or folder == MODULE_UTILS
 
 
-@pytest.mark.parametrize("path", [p for p in ALL if not p.name.endswith(("_sets.py",))], ids=name_of)
+@pytest.mark.parametrize("path", [p for p in ALL if p != RUNTIME / "seccomp" / "sets.py"], ids=name_of)
 def test_a_file_is_not_too_long(path: pathlib.Path) -> None:
     if path == RUNTIME / "host" / "syscalls.py" or path.parent.name in ("modules", "doc_fragments"):
         return  # a list of wrappers; documentation
@@ -146,16 +146,16 @@ def test_there_are_files_to_judge() -> None:
 # Who opens files by itself, and why that is no matter for host/reading.py: fragment of the call -> reason.
 READS_BY_ITSELF = {
     "bundle.py": "the runtime's own files, while it is installed",
-    "stage1/program.py": "the runtime's own compiled files",
-    "stage1/enclosure.py": "links of the image in its own root, which are made again in another",
-    "stage1/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
-    "stage1/filling.py": "a copy of an app's files by descriptors: nothing is followed",
-    "stage1/inputs.py": "processors, in /sys",
-    "stage1/wires.py": "control groups",
+    "stage1/inside/program.py": "the runtime's own compiled files",
+    "stage1/inside/enclosure.py": "links of the image in its own root, which are made again in another",
+    "stage1/plan/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
+    "stage1/plan/filling.py": "a copy of an app's files by descriptors: nothing is followed",
+    "stage1/starter/inputs.py": "processors, in /sys",
+    "stage1/starter/wiring.py": "control groups",
     "pod/cgroups.py": "control groups",
     "net/takeover.py": "the target of a link is all that it says, in /run, which is root's",
     "pod/holders.py": "the target of a link is all that it says, in /run, which is root's",
-    "pod/filters.py": "a file in memory of this process",
+    "seccomp/filters.py": "a file in memory of this process",
     "store/corrections.py": "names in directories of layers, which are the store's own",
     "store/checksum.py": "files of a tree by descriptors: nothing is followed",
     "store/overlay.py": "a copy of a tree by descriptors: nothing is followed",
@@ -205,7 +205,7 @@ def test_in_an_apps_root_no_file_is_opened_by_its_plain_path() -> None:
     found = [
         call
         for name in IN_AN_APPS_ROOT
-        for node in ast.walk(ast.parse((RUNTIME / "stage1" / f"{name}.py").read_text()))
+        for node in ast.walk(ast.parse((RUNTIME / "stage1" / "inside" / f"{name}.py").read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENERS
         if not (call := ast.unparse(node).replace("'", '"')).startswith(HARMLESS_THERE)
     ]

@@ -18,13 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
-    documents,
-    filter_files,
-    lifecycle,
-)
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.filters import compile_filter
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import files as filter_files
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp.filters import compile_filter
 
 RUNTIME = pathlib.Path(__file__).resolve().parents[3] / "plugins" / "module_utils"
 PYTHON = os.path.realpath(sys.executable)

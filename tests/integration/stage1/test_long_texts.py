@@ -7,9 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, printable
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.supervisor.frames import (
-    LONGEST_TEXT,
-)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1.frames import LONGEST_TEXT
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import HOST_NET, StageLab, finish
 
 APPS = [

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidSpec
+from ..fields import Fields, checked_text
 from ..value import Value
 from .alphabet import ALNUM, LETTERS, is_word
-from .fields import Fields, checked_text
 from .isolators import check_sets, isolator_from_json, isolator_to_json
 from .names import first_repeated
 from .ports import Port

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
 from .app import App
-from .fields import Fields
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
-from .fields import Fields
 from .quantity import format_bytes, format_millis, parse_millis, parse_units
 
 TYPE_CHECKING = False

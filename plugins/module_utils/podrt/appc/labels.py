@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
-from .fields import Fields
 from .names import ACIdentifier
 
 # Source: appc schema/types/labels.go ValidOSArch.

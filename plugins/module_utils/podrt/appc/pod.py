@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
 from .app import App
-from .fields import Fields
 from .isolators import isolator_from_json, isolator_to_json
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated

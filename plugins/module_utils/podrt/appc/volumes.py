@@ -8,8 +8,8 @@ import os
 import re
 
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
-from .fields import Fields
 from .names import ACName
 
 TYPE_CHECKING = False

@@ -11,7 +11,7 @@ from ..errors import InvalidSpec, Unsupported
 from ..image.policy import FetchPolicy
 from ..image.reference import LocalFile, parse_reference
 from ..net.conf import parse_requests
-from ..stage0.options import parsers, reading
+from ..stage0.options import parsers, reading, texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options as Said
 from ..stage0.options.pod import FETCH, POD
@@ -61,7 +61,7 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
 def _said(rows: Iterable[Option], options: Options) -> dict[str, object]:
     """The flags as YAML would have them, but for files, whose contents are handed in."""
     return {
-        row.name: row.text(options.all(row.flag.name))
+        row.name: texts.of_flag(row, options.all(row.flag.name))
         for row in rows
         if row.flag and options.has(row.flag.name) and row.flag.name != _FILES
     }

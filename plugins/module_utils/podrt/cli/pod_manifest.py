@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from ..appc.fields import parse_json
 from ..appc.pod import PodManifest
 from ..appc.volumes import Mount, app_path
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
+from ..fields import parse_json
 from ..host.policy import ACCEPT
 from ..host.reading import read_given
 from ..image.reference import ImageKey

@@ -8,6 +8,7 @@ Source: behaviours A.3 and A.4.
 from __future__ import annotations
 
 from ..errors import InvalidSpec
+from ..stage0.options import texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options, value_of
 from ..stage0.options.pod import FETCH, POD
@@ -44,7 +45,7 @@ def _judge(row: Option, flag: AsFlag) -> Callable[[str], object]:
 
     def judge(text: str) -> object:
         try:
-            return value_of(row, Options({row.name: row.text((text,))}, "", (row,)))
+            return value_of(row, Options({row.name: texts.of_flag(row, (text,))}, "", (row,)))
         except InvalidSpec as err:
             reason = flag.wrong.replace("{}", text) + (err.on_argv or err.reason)
             raise InvalidSpec(reason, err.hint) from err

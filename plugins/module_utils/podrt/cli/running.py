@@ -34,7 +34,7 @@ def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
 
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
     """Run a pod in state run whose lock is held; its exit status, or with detach 0 once its apps were started."""
-    from ..stage1.run import run
+    from ..stage1.starter.run import run
 
     try:
         with leaving_failure(pod, "start"):
@@ -46,7 +46,7 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
 
 def rehearse_pod(call: Call, pod: Pod) -> int:
     """Find out what would stop a prepared pod, whose lock is held, from starting; 0 when nothing is seen."""
-    from ..stage1.run import rehearse
+    from ..stage1.starter.run import rehearse
 
     try:
         with leaving_failure(pod, "rehearse"):

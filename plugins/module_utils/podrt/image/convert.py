@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 
 from ..appc.app import App
-from ..appc.fields import Fields
 from ..appc.image import LAYERS_ANNOTATION, STOP_SIGNAL, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import acidentifier_from, acname_from
 from ..appc.ports import Port
 from ..appc.volumes import MountPoint
 from ..errors import Corrupt, InvalidSpec
+from ..fields import Fields
 from ..value import Value
 from .oddities import Oddities
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 
-from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound, Unreachable, Untrusted
+from ..fields import Fields, parse_json
 from ..value import Value
 from . import manifests
 from .answer import bad_status

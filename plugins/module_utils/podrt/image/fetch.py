@@ -9,11 +9,10 @@ Source: behaviours B.4 (policies), B16 to B20 (texts), B27 (verification).
 from __future__ import annotations
 
 import os
-import stat
 
-from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, Untrusted
+from ..errors import Corrupt, HostFailure, NotFound, Untrusted
 from ..store import dependencies, index, layers, trees
-from .policy import FetchPolicy, parse_insecure
+from .policy import FetchPolicy
 from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile, as_docker
 
 TYPE_CHECKING = False
@@ -28,20 +27,6 @@ if TYPE_CHECKING:
     from .transport import Credentials
 
     Progress = Callable[[str], None]
-
-__all__ = (
-    "FetchPolicy",
-    "check_dependencies",
-    "check_may_fetch",
-    "fetch",
-    "fingerprint",
-    "is_current",
-    "is_fresh",
-    "lookup",
-    "parse_insecure",
-    "stored",
-    "stored_id",
-)
 
 _ABSENT = (
     "either image was not found in the store or store was disabled and fetching from remote yielded nothing or it "
@@ -221,43 +206,10 @@ def _fetch_now(job: FetchJob, reference: ImageReference) -> StoredImage:
     raise _absent(reference)
 
 
-def holds(host: Host, path: str, image: StoredImage) -> bool:
-    """Whether a file of this host holds this very image: it is read to its end, as far as an image may grow.
-
-    Raises HostFailure.
-    """
-    import hashlib
-
-    from ..appc.names import ImageID
-    from ..store import stream
-    from ..store.allowance import Allowance
-
-    digest = hashlib.sha512()
-    try:
-        for chunk in stream.metered(stream.file_chunks(path), Allowance.configured(host.paths)):
-            digest.update(chunk)
-    except Corrupt:
-        return False
-    except OSError as err:
-        raise HostFailure.of(f"cannot read the image file {path}", err) from err
-    return ImageID.of_digest(digest.hexdigest()) == image.id
-
-
-def fingerprint(path: str) -> str:
-    """What changes when a file does. Raises NotFound, HostFailure."""
-    try:
-        info = os.stat(path)
-    except FileNotFoundError as err:
-        raise NotFound(f"cannot open the image file {path}: no such file", "check the path") from err
-    except OSError as err:
-        raise HostFailure.of(f"cannot open the image file {path}", err) from err
-    if not stat.S_ISREG(info.st_mode):
-        raise InvalidSpec(f"the image file {path} is not a file", "name a file that holds an ACI")
-    return f"{info.st_dev}-{info.st_ino}-{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
-
-
 def _has_changed(host: Host, reference: LocalFile) -> bool:
     """Whether a file is not the one that was read last. Raises NotFound, HostFailure, InvalidSpec."""
+    from .local import fingerprint
+
     now = fingerprint(reference.path)
     remote = index.find_remote(host.paths, reference.source)
     return remote is None or remote.etag != now
@@ -307,6 +259,8 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
         if found:
             return _check_whole(host, found)
     if isinstance(reference, LocalFile):
+        from .local import fingerprint
+
         fingerprint(reference.path)
     if policy.pull == "never" and not isinstance(reference, LocalFile):
         raise _absent(reference)

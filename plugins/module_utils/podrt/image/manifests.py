@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import re
 
-from ..appc.fields import Fields, parse_json
 from ..errors import Corrupt, InvalidSpec, NotFound, Unsupported
+from ..fields import Fields, parse_json
 from ..value import Value
 from .convert import PLATFORMS, DockerConfig
 

@@ -11,11 +11,11 @@ import os
 import re
 
 from ..appc.app import check_command, check_environment, check_length
-from ..appc.fields import Fields, checked_text
 from ..appc.names import acname_from
 from ..appc.ports import PROTOCOLS, Port
 from ..appc.signals import signal_number
 from ..errors import InvalidSpec, few
+from ..fields import Fields, checked_text
 from .policy import Note
 
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?")

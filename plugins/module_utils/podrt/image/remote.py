@@ -16,6 +16,7 @@ from . import download
 from .answer import bad_status
 from .convert import image_manifest
 from .docker import Repository
+from .local import fingerprint
 from .policy import Note
 from .reference import AppcName, ArchiveURL, DockerReference, parse_reference
 from .resume import CannotResume
@@ -136,8 +137,6 @@ def _download(
 
 def fetch_file(job: FetchJob, reference: LocalFile) -> StoredImage:
     """Read an ACI from a file, every time (B.4)."""
-    from .fetch import fingerprint
-
     before = fingerprint(reference.path)
     job.progress(f"using image from file {reference.path}")
     try:

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 
 from ..appc.alphabet import ALNUM, is_word
-from ..appc.fields import Fields, parse_json
 from ..errors import InvalidSpec, NotFound
+from ..fields import Fields, parse_json
 from ..host.files import entries
 from ..host.reading import check_kept, read_trusted
 from ..value import Value

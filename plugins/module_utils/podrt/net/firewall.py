@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..appc.fields import parse_json
 from ..errors import Conflict, HostFailure
+from ..fields import parse_json
 from ..host import programs
 from .elements import TABLE
 from .hostlock import host_lock

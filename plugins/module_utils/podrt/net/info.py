@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import os
 
-from ..appc.fields import Fields, parse_json
 from ..errors import Corrupt, InvalidSpec
+from ..fields import Fields, parse_json
 from ..host.files import PRIVATE_FILE, write_new
 from ..host.reading import read_bytes
 from ..value import Value

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from ..appc.fields import Fields
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
 from .addresses import Address, Route, Subnet, parse_prefixed
 from .ranges import AddressRange, Assigned

@@ -8,8 +8,8 @@ A type that is built in is a row of TYPES here and a row of plan's builders. Sou
 from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
-from ..appc.fields import canonical_json
 from ..errors import InvalidSpec
+from ..fields import canonical_json
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Union
 
-    from ..appc.fields import Fields
+    from ..fields import Fields
 
     NetType = Union["Ptp", "Bridge", "Foreign"]
 

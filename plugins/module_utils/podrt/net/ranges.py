@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
-    from ..appc.fields import Fields
+    from ..fields import Fields
 
     class Reservations(Protocol):
         """Who holds which address of one network."""

@@ -8,10 +8,10 @@ import os
 import time
 
 from ..appc.alphabet import ALNUM, is_word
-from ..appc.fields import NewerFormat, canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
+from ..fields import NewerFormat, canonical_json, parse_json
 from ..host.files import write_new
 from ..host.reading import DOCUMENT, read_bytes, read_number, read_text, read_text_or
 from ..value import Value

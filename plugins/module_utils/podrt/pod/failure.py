@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..appc.fields import Fields, canonical_json, parse_json
 from ..errors import AppFailed, Corrupt, InvalidSpec, of_kind
+from ..fields import Fields, canonical_json, parse_json
 from ..host.files import held, write_atomically
 from ..host.reading import read_bytes
 from . import documents

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 
-from ..appc.fields import Fields
 from ..appc.ports import check_address
 from ..errors import InvalidSpec
+from ..fields import Fields
 from ..value import Value
 
 FORMAT = 1

@@ -21,8 +21,8 @@ from ..appc.isolators import (
 )
 from ..errors import some_of
 from ..host.policy import ACCEPT, REFUSE
-from ..pod.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
 from ..pod.limits import PIDS_OF_APP
+from ..seccomp.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
 from ..value import Value
 
 TYPE_CHECKING = False

@@ -36,6 +36,8 @@ _OPTIONS = {
     "resource/cpu": "cpu",
     "os/linux/cpu-shares": "cpu_shares",
 }
+# The module of a runtime that gives back what is lost: of this release, and of those before 0.3.0.
+_MEND = ("stage1/starter/mend.py", "stage1/mend.py")
 
 
 class Look(Value):
@@ -74,7 +76,7 @@ def look(host: Host, found: PodStatus) -> Look:
                 found,
                 found.manifest,
                 found.pid,
-                os.path.isfile(f"{runtime}/stage1/mend.py"),
+                any(os.path.isfile(f"{runtime}/{module}") for module in _MEND),
                 os.path.isfile(f"{runtime}/net/switches.py"),
             )
             seen = _look(subject)

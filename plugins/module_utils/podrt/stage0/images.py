@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ..errors import Corrupt, HostFailure, NotFound
-from ..image import fetch
+from ..image import fetch, local
 from ..image.policy import Note
 from ..image.reference import AppcName, ImageKey, LocalFile
 from ..store import index, trees
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..appc.names import ImageID
     from ..host.host import Host
-    from ..image.fetch import FetchPolicy
+    from ..image.policy import FetchPolicy
     from ..image.reference import ImageReference
     from ..store.index import StoredImage
     from .change import Plan
@@ -122,7 +122,7 @@ def ensure_image(
         stored = None
     subject, old = f'image "{reference}"', stored or _readable(host, reference)
     is_damaged = stored is None and old is not None and not fetch.is_whole(host, old)
-    if old and not is_damaged and isinstance(reference, LocalFile) and fetch.holds(host, reference.path, old):
+    if old and not is_damaged and isinstance(reference, LocalFile) and local.holds(host, reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
         yield FetchImage(subject, (), reference, policy)
         return old

@@ -358,7 +358,7 @@ def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
 def _unknown_calls(app: App) -> tuple[str, ...]:
     if not any(isinstance(isolator, Seccomp) for isolator in app.isolators):
         return ()
-    from ..pod.filters import unknown_items  # and the sets of system calls
+    from ..seccomp.filters import unknown_items  # and the sets of system calls
 
     return unknown_items(app)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import contextlib
 
-from ..appc.fields import parse_json
 from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodError
+from ..fields import parse_json
 from ..net.conf import choose, load_confs
 from ..net.drift import read_copy
 from ..net.info import read_net_info

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 
-from ..appc.fields import canonical_json
 from ..appc.volumes import HostVolume
 from ..errors import HostFailure, NotFound
+from ..fields import canonical_json
 from ..host.files import make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
-from ..pod import documents, filter_files, lookup
-from ..pod.filters import compile_filter
+from ..pod import documents, lookup
 from ..pod.lifecycle import create, open_pod
+from ..seccomp import files as filter_files
+from ..seccomp.filters import compile_filter
 from ..store import index, trees
 from ..store.locks import adding
 

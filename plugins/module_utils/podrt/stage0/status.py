@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 
-from ..appc.fields import Fields, parse_json
 from ..errors import Corrupt, InvalidSpec, PodError, reason_of
+from ..fields import Fields, parse_json
 from ..host.reading import read_bytes
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk

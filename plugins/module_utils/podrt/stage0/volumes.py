@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import stat
 
-from ..appc.fields import Fields, canonical_json, parse_json
 from ..appc.names import ACName
 from ..appc.volumes import parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError, reason_of
+from ..fields import Fields, canonical_json, parse_json
 from ..host import datadir
 from ..host.files import disk_usage, entries, make_dirs, remove_tree, rename_synced, write_atomically
 from ..host.locks import FileLock

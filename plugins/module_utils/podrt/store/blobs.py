@@ -11,10 +11,10 @@ import contextlib
 import hashlib
 import os
 
-from ..appc.fields import parse_json
 from ..appc.image import LAYERS_ANNOTATION, ImageManifest
 from ..appc.names import ImageID
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound
+from ..fields import parse_json
 from ..host import files
 from ..host.locks import FileLock
 from . import extract, index, layers, stream, tar

@@ -17,11 +17,11 @@ import contextlib
 import os
 import time
 
-from ..appc.fields import Fields, canonical_json, parse_json
 from ..appc.image import ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import KEY_PREFIX, ImageID
 from ..errors import Corrupt, InvalidSpec, NotFound
+from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
 from ..value import Value
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 
-from ..appc.fields import Fields, canonical_json, parse_json
 from ..errors import Corrupt, InvalidSpec, Untrusted
+from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
 from ..host.locks import FileLock
 from ..value import Value

@@ -16,7 +16,7 @@ from .results import outcome_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.fields import Fields
+    from ..fields import Fields
     from ..host.host import Host
 
 

@@ -21,7 +21,7 @@ from .results import add_output, image_result, network_details, pod_result, volu
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..appc.fields import Fields
+    from ..fields import Fields
     from ..host.host import Host
     from ..stage0.status import PodStatus
 

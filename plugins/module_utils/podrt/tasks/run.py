@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from ..appc.fields import Fields
 from ..appc.names import ACName
 from ..errors import AppFailed, Bug, HostFailure, InvalidSpec, Unsupported, known, printable
+from ..fields import Fields
 from ..host.host import Host
 from ..host.places import find_paths
 from ..host.reading import read_given

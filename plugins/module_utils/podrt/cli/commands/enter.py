@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...pod.lifecycle import Pod
-    from ...stage1.enter import Entry
+    from ...stage1.starter.enter import Entry
     from ..call import Call
     from ..flags import Options
 
@@ -41,14 +41,14 @@ def enter(call: Call) -> int:
         if not argv:
             call.say(f'no command specified, assuming "{_SHELL}"')
             argv = [_SHELL]
-        from ...stage1.enter import enter as enter_app
+        from ...stage1.starter.enter import enter as enter_app
 
         sys.stdout.flush()
         return enter_app(call.host, pod, _entry(call.options, app, tuple(argv)))
 
 
 def _entry(options: Options, app: str, argv: tuple[str, ...]) -> Entry:
-    from ...stage1.enter import Entry
+    from ...stage1.starter.enter import Entry
 
     return Entry(
         app=app,

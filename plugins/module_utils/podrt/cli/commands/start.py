@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import _signal
 
-from ...appc.fields import canonical_json
 from ...errors import Conflict, InvalidSpec, PodError
+from ...fields import canonical_json
 from ...host.files import held, write_atomically
-from ...pod import documents, filter_files, lookup
+from ...pod import documents, lookup
 from ...pod.lifecycle import PodState, open_pod
 from ...pod.names import is_uuid
+from ...seccomp import files as filter_files
 from ..flags import UsageError
 from ..podargs import NAME_SECONDS, only_argument, resolve
 from ..running import leaving_failure, rehearse_pod, run_pod
@@ -127,7 +128,7 @@ def reap(call: Call) -> int:
 
 
 def _reap(call: Call, text: str) -> None:
-    from ...stage1.teardown import teardown
+    from ...stage1.starter.teardown import teardown
 
     paths = call.host.paths
     with open_pod(paths, text) if is_uuid(text) else lookup.by_name(paths, text) as pod:
@@ -138,7 +139,7 @@ def _reap(call: Call, text: str) -> None:
 def stage1_gc(call: Call) -> int:
     """Take down the network and the cgroups of a pod. What calls this holds the pod's lock, and this ends with it."""
     from ...host.syscalls import PR_SET_PDEATHSIG, prctl
-    from ...stage1.teardown import teardown
+    from ...stage1.starter.teardown import teardown
 
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, leaving_failure(pod, "gc"):
@@ -148,7 +149,7 @@ def stage1_gc(call: Call) -> int:
 
 def mend(call: Call) -> int:
     """Give a running pod back what it has lost of its networks and limits."""
-    from ...stage1.mend import mend as mend_pod
+    from ...stage1.starter.mend import mend as mend_pod
 
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
         mend_pod(call.host, pod)
@@ -186,7 +187,7 @@ def _apply_flags(call: Call, pod: Pod) -> None:
 
 
 def _write_filters(call: Call, pod: Pod) -> None:
-    from ...pod.filters import compile_filter
+    from ...seccomp.filters import compile_filter
 
     for app in documents.read_manifest(pod.dir).apps:
         compiled = app.app and compile_filter(call.host.paths, app.app, insecure=False, arch=call.host.arch)

@@ -43,8 +43,8 @@ def _stop(call: Call, pod: Pod) -> None:
         call.tell(f'pod "{pod.uuid}" is already stopped')
         return
     if not _stop_unit(call, pod) or force:
-        from ...stage1.farewell import give_back_at_end
-        from ...stage1.stop import stop as stop_pod
+        from ...stage1.starter.farewell import give_back_at_end
+        from ...stage1.starter.stop import stop as stop_pod
 
         with leaving_failure(pod, "stop"):
             stop_pod(pod, force=force)

@@ -32,7 +32,7 @@ from .option import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...appc.fields import Fields
+    from ...fields import Fields
     from .option import Kind
     from .parsers import Check
 

@@ -7,8 +7,8 @@ YAML and argv both come here as the same mapping: argv is taken apart into it be
 
 from __future__ import annotations
 
-from ...appc.fields import Fields
 from ...errors import InvalidSpec
+from ...fields import Fields
 from ...members import fold
 from ...value import Value
 from . import parsers
@@ -112,13 +112,6 @@ class Option(Row):
     def member(self) -> str:
         """The member of its spec by its own name."""
         return str(self.into).rpartition(".")[2].rstrip("[]")
-
-    def text(self, given: Sequence[str]) -> object:
-        """What YAML would have in place of the texts of the flag. Raises InvalidSpec with rkt's words."""
-        from . import texts  # which a task has no use for
-
-        parse = getattr(texts, (self.flag and self.flag.text) or self.kind.text)
-        return parse(given, self.options) if self.options else parse(given)
 
 
 class Options(Fields):

@@ -8,12 +8,12 @@ A long form has its parser where its type is: Port.of, any_volume_of and their l
 from __future__ import annotations
 
 from ...appc.app import EventHandler, check_environment, check_gids
-from ...appc.fields import Fields, checked_text
 from ...appc.image import STOP_SIGNAL
 from ...appc.isolators import MODES, Rlimits, isolator_of
 from ...appc.names import ACName
 from ...appc.quantity import parse_size
 from ...errors import InvalidSpec
+from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
 from ...net.conf import parse_requests

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ...appc.fields import Fields
+    from ...fields import Fields
     from .option import Option
 
 # What nested members become.

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ...appc.fields import Fields
+    from ...fields import Fields
 
     Form = dict[str, object]
 

@@ -21,6 +21,12 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 HOST = "host"
 
 
+def of_flag(row: Option, given: Sequence[str]) -> object:
+    """What YAML would have in place of the texts of an option's flag. Raises InvalidSpec with rkt's words."""
+    parse = globals()[(row.flag and row.flag.text) or row.kind.text]
+    return parse(given, row.options) if row.options else parse(given)
+
+
 def parse_bool(text: str) -> bool:
     """A boolean as Go's strconv.ParseBool reads it. Raises InvalidSpec."""
     if text not in _TRUE + _FALSE:
@@ -132,7 +138,7 @@ def _keyed(items: Iterable[tuple[str, str]], rows: Sequence[Option], what: str) 
     for key, text in items:
         if key not in known:
             raise InvalidSpec(f'unknown {what} parameter "{key}"')
-        found[known[key].name] = known[key].text((text,))
+        found[known[key].name] = of_flag(known[key], (text,))
     return found
 
 

@@ -17,8 +17,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils._glue.shapes impor
     check_shapes,
     name_short_forms,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 from ansible_collections.stagecraft.pods.plugins.modules import (
     pod_gc,

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import (
     Config,
     merged,

@@ -12,7 +12,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import check_environment
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
     ACName,
@@ -22,6 +21,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
     acname_from,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import (
     DockerReference,
     LocalFile,

@@ -5,12 +5,6 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App, EventHandler
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import (
-    Fields,
-    canonical_json,
-    checked_text,
-    parse_json,
-)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
     Dependency,
     ImageManifest,
@@ -58,6 +52,12 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
     volume_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import (
+    Fields,
+    canonical_json,
+    checked_text,
+    parse_json,
+)
 
 ID = ImageID("sha512-" + "ab" * 32)
 FULL_APP = App(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
     Capabilities,
     CpuShares,
@@ -29,6 +28,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import PodError
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import (

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1 import enter
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.starter import enter
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.cli.podlab import (
     ID,
     PodLab,

@@ -24,7 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.identit
     group_id,
     user_id,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.roots import MountedRoot
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.roots import MountedRoot
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.layered import LayeredRoot
 
 

@@ -9,10 +9,10 @@ import pathlib
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import main
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import Given, Options
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.places import find_paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import run

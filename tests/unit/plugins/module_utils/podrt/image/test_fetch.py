@@ -28,6 +28,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import local
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.meaning import Meanings
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy, Note
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
@@ -473,11 +474,11 @@ def test_a_file_is_compared_no_further_than_an_image_may_grow(host, tmp_path, ac
     file = tmp_path / "a.aci"
     file.write_bytes(aci())
     image = fetch(host, str(file))
-    assert fetching.holds(host, str(file), image)
+    assert local.holds(host, str(file), image)
     (tmp_path / "etc/limits.d").mkdir(parents=True)
     bound = '{"rktKind": "limits", "rktVersion": "v1", "unpackedBytes": 100}'
     (tmp_path / "etc/limits.d/l.json").write_text(bound)
-    assert not fetching.holds(host, str(file), image)
+    assert not local.holds(host, str(file), image)
 
 
 @pytest.mark.finding("a4-F7")
@@ -503,11 +504,11 @@ def test_a_file_that_was_replaced_in_place_is_read_again_whatever_its_times_say(
     path = tmp_path / "a.aci"
     path.write_bytes(b"AAAA")
     os.utime(path, ns=(5, 5))
-    before = fetching.fingerprint(str(path))
+    before = local.fingerprint(str(path))
     time.sleep(0.02)
     path.write_bytes(b"BBBB")
     os.utime(path, ns=(5, 5))
-    assert fetching.fingerprint(str(path)) != before
+    assert local.fingerprint(str(path)) != before
 
 
 def name_of(host, image):

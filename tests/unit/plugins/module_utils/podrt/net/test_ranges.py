@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import (
     AddressRange,

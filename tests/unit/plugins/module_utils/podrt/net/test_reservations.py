@@ -8,8 +8,8 @@ import pathlib
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import AddressRange
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.reservations import (

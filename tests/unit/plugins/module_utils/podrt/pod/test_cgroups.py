@@ -36,7 +36,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits i
     limits_of_pod,
     shm_bytes,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inputs import cgroup_view
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.starter.inputs import cgroup_view
 
 if TYPE_CHECKING:
     from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Isolator

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
@@ -27,6 +26,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
     RuntimeApp,
     RuntimeImage,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import entries
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
@@ -34,14 +34,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.program
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
-    documents,
-    filters,
-    lifecycle,
-    lookup,
-)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle, lookup
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import filters
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
     Built,
     Preparation,
@@ -82,7 +78,7 @@ class Stage0Lab:
             self.paths, "amd64", runtime, "/usr/bin/python3", self.programs, self.kernel, self.clock
         )
         self.systemd: FakeSystemd | None = None
-        for program in ("launch.py", "stage1/mend.py"):
+        for program in ("launch.py", "stage1/starter/mend.py"):
             _write(pathlib.Path(f"{runtime}/podrt/{program}"), "")
         self.lower = base / "lower"
         self.lower.mkdir()

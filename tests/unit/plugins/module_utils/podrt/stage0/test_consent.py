@@ -36,10 +36,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
     ImageID,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import seccomp_sets as sets
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.filters import CHECKED, profile_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import PIDS_OF_APP
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import sets
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp.filters import CHECKED, profile_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.consent import (
     DEFAULT_SHARES,
     judge,

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
@@ -18,6 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
     ImageID,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import Port
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Difference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.compare import differences
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (

@@ -459,7 +459,7 @@ class TestDrift:
 
     def test_a_runtime_that_cannot_mend_restarts(self, lab: Stage0Lab) -> None:
         self.joined(lab)
-        os.unlink(f"{lab.host.runtime}/podrt/stage1/mend.py")
+        os.unlink(f"{lab.host.runtime}/podrt/stage1/starter/mend.py")
         lab.kernel.answers[find_drift] = Drift(rules=object())  # type: ignore[arg-type]
         [restart] = planned(lab, "started", networks=["lan"])
         assert shown(restart) == "restart missing: nftables rules > as joined: drift, restart"

@@ -11,11 +11,11 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import canonical_json
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest, RuntimeApp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import canonical_json
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.preflight import (
     check_ports,
     is_bound,

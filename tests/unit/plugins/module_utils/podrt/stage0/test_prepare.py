@@ -18,12 +18,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     PodError,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.overlayfs import why_no_overlay
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
-    documents,
-    filter_files,
-    lifecycle,
-)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import PodState
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import files as filter_files
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import plan, prepare
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import Preparation
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.pod_changes import CreatePod

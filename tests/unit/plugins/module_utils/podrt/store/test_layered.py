@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import NotFound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.execution import program_path
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.roots import MountedRoot
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.roots import MountedRoot
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.layered import (
     Covered,
     LayeredRoot,

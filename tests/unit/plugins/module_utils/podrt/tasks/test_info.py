@@ -9,7 +9,7 @@ import pathlib
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.status import PodStatus
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import info
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.info import gather

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle, lookup

@@ -13,11 +13,6 @@ from hypothesis import strategies as st
 
 from ansible_collections.stagecraft.pods.plugins.doc_fragments import _pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import (
-    Fields,
-    canonical_json,
-    parse_json,
-)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import NoNewPrivileges
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
@@ -32,6 +27,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import Port
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import MountPoint
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, PodError
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import (
+    Fields,
+    canonical_json,
+    parse_json,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
     SourceImage,

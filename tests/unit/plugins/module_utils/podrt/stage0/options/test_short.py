@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options import short
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec

@@ -1,0 +1,246 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Typed access to the members of a JSON object, in any letter case; every error says where the member was."""
+
+from __future__ import annotations
+
+import json
+
+from .errors import InvalidSpec
+from .members import by_folded_name, fold
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+
+class NewerFormat(InvalidSpec):
+    """A document of a release that is newer than this one."""
+
+
+# Kinds whose description tells nothing of what is in them.
+_PLAIN = (type(None), dict, list)
+
+
+class Fields:
+    """One JSON object and the place that it came from, such as apps[0].app."""
+
+    def __init__(self, value: object, where: str, names: Mapping[str, str] | None = None) -> None:
+        """Raises InvalidSpec when value is no JSON object.
+
+        names: how this object calls members that go by another name in documents, such as read_only for readOnly; ""
+        for the one that stands for the whole.
+        """
+        if not isinstance(value, dict):
+            raise _unexpected(value, "an object", where)
+        self._by_name: dict[str, object] = by_folded_name(value)
+        self._names = names or {}
+        self.where = where
+
+    def where_of(self, name: str) -> str:
+        """The place of a member, for errors."""
+        spelled = self._names.get(name, name)
+        return f"{self.where}.{spelled}" if self.where and spelled else spelled or self.where
+
+    def has(self, name: str) -> bool:
+        """Whether the member is there and not null."""
+        return self._key(name) in self._by_name
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the members that are there, in lower case and sorted."""
+        return tuple(sorted(self._by_name))
+
+    def raw(self, name: str) -> object:
+        """The member as it is, None when it is absent."""
+        return self._by_name.get(self._key(name))
+
+    def _key(self, name: str) -> str:
+        return fold(self._names.get(name, name))
+
+    def made(self, make: Callable[..., T], *values: object, **named: object) -> T:
+        """What is made of members. Where it is refused for one of them, the error says where that was."""
+        try:
+            return make(*values, **named)
+        except InvalidSpec as err:
+            raise err.at(self.where_of(err.where)) from err
+
+    def replaced(self, **members: object) -> Fields:
+        """The same object but for these members."""
+        found = Fields({}, self.where, self._names)
+        found._by_name = {**self._by_name, **{self._key(name): value for name, value in members.items()}}
+        return found
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A string. Raises InvalidSpec when it is none, or absent without a default."""
+        written = self._names.get(name, name)
+        return checked_text(self._found(name, default, "a string"), self.where_of(name), f"{written}:")
+
+    def optional_text(self, name: str) -> str | None:
+        """A string, or None when it is absent."""
+        return self.text(name) if self.has(name) else None
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A whole number; a boolean is none."""
+        value = self._found(name, default, "a whole number")
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _unexpected(value, "a whole number", self.where_of(name), "write digits, without quotes")
+        return value
+
+    def optional_integer(self, name: str) -> int | None:
+        """A whole number, or None when it is absent."""
+        return self.integer(name) if self.has(name) else None
+
+    def number(self, name: str) -> float:
+        """A number; a boolean is none."""
+        value = self._found(name, None, "a number")
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise _unexpected(value, "a number", self.where_of(name))
+        return value
+
+    def boolean(self, name: str, default: bool | None = None) -> bool:
+        """True or false."""
+        value = self._found(name, default, "true or false")
+        if not isinstance(value, bool):
+            raise _unexpected(value, "true or false", self.where_of(name))
+        return value
+
+    def optional_boolean(self, name: str) -> bool | None:
+        """True, false, or None when it is absent."""
+        return self.boolean(name) if self.has(name) else None
+
+    def items(self, name: str) -> Iterator[tuple[object, str]]:
+        """The elements of a list, each with its place; none when the list is absent."""
+        value = self.raw(name)
+        if value is None:
+            return
+        if not isinstance(value, list):
+            raise _unexpected(value, "a list", self.where_of(name))
+        for index, element in enumerate(value):
+            yield element, f"{self.where_of(name)}[{index}]"
+
+    def within(self, name: str) -> Fields:
+        """An object. Raises InvalidSpec when there is none."""
+        return Fields(self.raw(name), self.where_of(name), self._names)
+
+    def each(self, name: str) -> Iterator[Fields]:
+        """The elements of a list of objects; none when it is absent."""
+        return (Fields(*item) for item in self.items(name))
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        """A list of strings, empty when absent."""
+        return tuple(checked_text(element, where, "-") for element, where in self.items(name))
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """A list of whole numbers, empty when absent."""
+        found = []
+        for element, where in self.items(name):
+            if not isinstance(element, int) or isinstance(element, bool):
+                raise _unexpected(element, "a whole number", where)
+            found.append(element)
+        return tuple(found)
+
+    def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """An object of strings as sorted pairs, empty when absent."""
+        value = self.raw(name)
+        if value is None:
+            return ()
+        where = self.where_of(name)
+        if not isinstance(value, dict):
+            raise _unexpected(value, "an object", where)
+        found = {}
+        for given, content in value.items():
+            key = checked_text(given, where, "a key as")
+            place = f"{where}.{key}" if where else key
+            if content is None:
+                raise InvalidSpec("missing; expected a string", where=place)
+            found[key] = checked_text(content, place, f"{key}:")
+        return tuple(sorted(found.items()))
+
+    def check_format(self, newest: int) -> None:
+        """Raise NewerFormat when a newer release has written the document; one without a format has the first."""
+        found = self.integer("format", 1)
+        if found > newest:
+            raise NewerFormat(
+                f"it has format {found}, and this release reads formats up to {newest}",
+                "it was written by a newer release: use that one",
+                where=self.where,
+            )
+        if found < 1:
+            raise InvalidSpec(f"there is no format {found}", where=self.where_of("format"))
+
+    def expect_kind(self, kind: str) -> None:
+        """Raise InvalidSpec unless acKind is kind."""
+        found = self.text("acKind")
+        if found != kind:
+            raise InvalidSpec(f'expected "{kind}", found "{found}"', where=self.where_of("acKind"))
+
+    def _found(self, name: str, default: object, expected: str) -> object:
+        value = self.raw(name)
+        if value is None:
+            value = default
+        if value is None:
+            hint = f"add {self._names.get(name, name)}"
+            raise InvalidSpec(f"missing; expected {expected}", hint, where=self.where_of(name))
+        return value
+
+
+def checked_text(value: object, where: str, written: str, *, secret: bool = False) -> str:
+    """The value, if it is text that can go into a file and to a program. Raises InvalidSpec with the place.
+
+    written: how a document writes it, such as "mode:", for the hint to a value that YAML has made something else of:
+    0644, 1.10 and yes have lost their spelling, so nothing is guessed. secret: the value itself is not shown.
+    """
+    if not isinstance(value, str):
+        kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(value))
+        hint = f'quote the value: {written} "..." (or use the string filter)' if kind else ""
+        if value is None:
+            hint = f'give it a value, or take it out; {written} "" is an empty one'
+        if kind and secret:
+            raise InvalidSpec(f"the value is {kind} to YAML, so its spelling is lost", hint, where=where)
+        shown = "something else" if secret and not isinstance(value, _PLAIN) else _describe(value)
+        raise InvalidSpec(f"expected a string, found {shown}", hint, where=where)
+    if "\0" in value:
+        raise InvalidSpec("must not hold a NUL character", "take it out", where=where)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidSpec(
+            "holds half of a surrogate pair, which is no character", "write the whole character", where=where
+        ) from None
+    return value
+
+
+def _unexpected(value: object, expected: str, where: str, hint: str = "") -> InvalidSpec:
+    return InvalidSpec(f"expected {expected}, found {_describe(value)}", hint, where=where)
+
+
+def _describe(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    return f"{value!r}"
+
+
+def canonical_json(value: Mapping[str, object]) -> bytes:
+    """The one spelling of a document: sorted keys, no white space, UTF-8. Raises InvalidSpec for what UTF-8 lacks."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # whose text may be secret
+        raise InvalidSpec("a text of the document is not UTF-8", "give names and values in UTF-8") from None
+
+
+def parse_json(data: bytes, what: str) -> object:
+    """Parse a document; what names it in the error. Raises InvalidSpec."""
+    try:
+        return json.loads(data)
+    except (ValueError, UnicodeDecodeError, RecursionError) as err:
+        raise InvalidSpec(f"{what} is not valid JSON: {err}") from err

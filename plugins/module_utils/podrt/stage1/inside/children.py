@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The children of PID 1 that become its apps: forked first of all, told what they shall be when that is known."""
+
+from __future__ import annotations
+
+import os
+
+from ...host.files import write_all
+from ...value import Value
+from ..pid1 import frames
+from . import sync
+from .app import Wires, become_app, plan_of
+from .handler import wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..pid1.record import AppRecord
+    from ..plan.sandbox import AppPlan
+    from .app import Resolved
+    from .wires import AppWires, PodWires
+
+
+class Child(Value):
+    """The child of an app, and this side's ends of its pipes, -1 for none. ends: the other side's, for it to own."""
+
+    pid: int
+    out: int
+    err: int
+    exec: int
+    tell: int
+    ends: tuple[int, ...]
+
+
+def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
+    """Fork the child of an app, which makes itself ready and waits to be told. Raises OSError."""
+    heard, said = sync.channel()
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
+    err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
+    pid = os.fork()
+    if pid == 0:
+        become_app(Wires(said, go, wires.held, told, out_end, err_end, wires.tty, given.procs))
+    # What the child alone writes is closed at once, so that its end can be seen.
+    os.close(said)
+    os.close(told)
+    return Child(pid, out, err, heard, tell, (out_end, err_end))
+
+
+def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, tty: int) -> AppRecord:
+    """Tell the child which app it is; what the supervisor is to know of it. Raises OSError, PodError."""
+    for fd in (*child.ends, tty):
+        if fd >= 0:
+            # A program that opens /dev/stdout anew needs to own what it leads to.
+            os.fchown(fd, resolved.identity.uid, resolved.identity.gid)
+    try:
+        write_all(child.tell, plan_of(app.launch, resolved, app.root.target))
+    except BrokenPipeError:
+        message = sync.receive(child.exec)
+        if message and message[0] == frames.FAILED:
+            raise sync.error_of(message) from None
+        raise
+    post_stop = -1
+    if resolved.post_stop:
+        post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs)
+    for fd in (child.tell, *child.ends, *given.procs):
+        if fd >= 0:
+            os.close(fd)
+    return {
+        "name": str(app.name),
+        "pid": child.pid,
+        "pre_start": bool(resolved.pre_start),
+        "out": child.out,
+        "err": child.err,
+        "exec": child.exec,
+        "procs": given.listed,
+        "kill": given.kill,
+        "oom": given.oom,
+        "events": given.events,
+        "notify": given.notify,
+        "journal": given.journal,
+        "stop_signal": app.stop_signal,
+        "post_stop": post_stop,
+        "logs": list(given.logs),
+        "status": given.status,
+        "end": given.end,
+    }

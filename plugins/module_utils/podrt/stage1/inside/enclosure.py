@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is left of the host for PID 1 of a pod: its apps' roots, and read-only what its interpreter needs, each where it
+was. And what is left of its privileges.
+
+An app with CAP_SYS_PTRACE can do as PID 1 whatever PID 1 can, and every app can read /proc/1/mountinfo. So PID 1 has a
+root of its own, a tmpfs with copies of a few mounts, and its capabilities are those of its apps and of its own work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ...appc.capabilities import guard_of, mask_of
+from ...host import syscalls
+from ...host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE
+from ..plan import roots
+from .program import python, runtime
+from .rights import bound_capabilities, permitted_capabilities
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan.sandbox import Launch
+
+# Where the dynamic linker and what it loads are, also where systems have them in a store of their own.
+_SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/nix/store", "/gnu/store")
+_HARMLESS = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
+_TMPFS = "mode=755,size=1m"
+_SUPERVISOR = mask_of(("CAP_KILL",))  # to end processes of any user
+_HANDLER = mask_of(("CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"))
+
+
+def protect_interpreter() -> None:
+    """Have the interpreter read-only where it is: for who is executed from now on. Raises OSError."""
+    path = python()
+    tree = _harmless_copy(path)
+    try:
+        syscalls.move_mount(tree, syscalls.AT_FDCWD, path)
+    finally:
+        os.close(tree)
+
+
+def leave_host(app_roots: tuple[str, ...]) -> None:
+    """Make a new root for this mount namespace, in which only the apps' roots and the interpreter are. Raises OSError.
+
+    The old one is gone, with every mount in it, and nothing that the host mounts later appears. Other processes of the
+    namespace are moved along. Source: pivot_root(2).
+    """
+    kept = [(path, _harmless_copy(path)) for path in _needed()]
+    kept += [(path, _copy(path)) for path in app_roots]
+    # Any directory will do, since all is covered that is there.
+    syscalls.mount("pod", app_roots[0], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, _TMPFS)
+    top = os.open(app_roots[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for path, tree in kept:
+        _attach(top, path, tree)
+    for path in _SYSTEM:
+        if os.path.islink(path):
+            roots.make_link(top, path, os.readlink(path))
+    os.chdir(top)
+    syscalls.pivot_root(".", ".")
+    syscalls.umount(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+    syscalls.mount_setattr(top, 0, syscalls.MOUNT_ATTR_RDONLY)
+    os.close(top)
+
+
+def lose_privileges(launches: tuple[Launch, ...]) -> None:
+    """Keep the capabilities that the supervisor needs, those of the handlers that it will start, and one as a guard."""
+    permitted = permitted_capabilities()
+    wanted = _SUPERVISOR | guard_of((launch.bounding for launch in launches), permitted)
+    for launch in launches:
+        if launch.post_stop:
+            wanted |= launch.bounding | _HANDLER
+    bound_capabilities(wanted, wanted & permitted)
+
+
+def _needed() -> list[str]:
+    """The directories and files that the interpreter and this runtime are in, none beneath another."""
+    prefixes = (os.path.realpath(prefix) for prefix in (sys.base_prefix, sys.base_exec_prefix))
+    wanted = {*_SYSTEM, *prefixes, *_mapped(), os.path.dirname(python()), runtime()}
+    found: list[str] = []
+    for path in sorted(wanted - {"/"}):
+        inside = any(path.startswith(f"{other}/") for other in found)
+        if not inside and not os.path.islink(path) and os.path.exists(path):
+            found.append(path)
+    return found
+
+
+def _mapped() -> set[str]:
+    """The directories of the libraries that this very interpreter has loaded. Source: proc(5)."""
+    with open("/proc/self/maps", "rb") as file:
+        lines = [line.split(None, 5) for line in file]
+    return {
+        os.path.dirname(os.fsdecode(line[5].rstrip(b"\n")))
+        for line in lines
+        if len(line) == 6 and b"x" in line[1] and line[5].startswith(b"/")
+    }
+
+
+def _copy(path: str) -> int:
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_RECURSIVE
+    return syscalls.open_tree(syscalls.AT_FDCWD, path, flags)
+
+
+def _harmless_copy(path: str) -> int:
+    tree = _copy(path)
+    try:
+        syscalls.mount_setattr(tree, syscalls.AT_RECURSIVE, _HARMLESS, propagation=MS_PRIVATE)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def _attach(top: int, path: str, tree: int) -> None:
+    target = (roots.open_dir if os.path.isdir(path) else roots.open_file)(top, path)
+    try:
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(target)
+        os.close(tree)

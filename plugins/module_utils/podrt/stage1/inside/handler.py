@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A post-stop handler: a program that the supervisor starts when an app has ended.
+
+It goes into the app's groups first, so that the handler is limited as the app was. Its mount namespace is that of the
+supervisor, who may not make another: chroot(2) is enough where there is nothing else to be found than the roots of the
+pod's apps, and the interpreter. Source: behaviours C18.
+"""
+
+from __future__ import annotations
+
+import _socket
+import marshal
+import os
+import struct
+import sys
+
+from ...host import syscalls
+from ...host.files import write_all
+from .app import Handler, bind_handler, default_signals, execute_handler, join_groups
+from .interpreter import read_no_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan.sandbox import Launch
+
+_PROGRAM = """import sys; sys.path.insert(0, sys.argv[1])
+from podrt.stage1.inside.handler import main
+main(int(sys.argv[2]))"""
+_FAILED = 203
+_FD = "i"
+# More than any host has hierarchies. Source: unix(7), SCM_MAX_FD.
+_MOST_FDS = 250
+_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
+
+
+def argv_of(python: str, runtime: str) -> list[str]:
+    """How the supervisor starts this, but for the number of the descriptor to read."""
+    return [python, "-I", "-S", "-c", _PROGRAM, runtime]
+
+
+def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...]) -> int:
+    """What main reads: a socket in which the plan waits, and with it copies of procs, by which it joins the groups.
+
+    So the supervisor keeps one descriptor for each handler, and what is in it cannot be had from outside.
+    """
+    handler = Handler(argv, launch.environment, launch.bounding, launch.no_new_privs, launch.filter)
+    plan = os.memfd_create("post-stop", os.MFD_CLOEXEC)
+    write_all(plan, marshal.dumps((root, handler.row())))  # type: ignore[arg-type]  # plain values
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    fds = struct.pack(f"{1 + len(procs)}{_FD}", plan, *procs)
+    ours.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
+    ours.close()
+    os.close(plan)
+    return theirs.detach()
+
+
+def main(wire_fd: int) -> None:
+    """Go into the app's groups and root and become the handler. Does not return."""
+    try:
+        plan, *procs = _receive(wire_fd)
+        root, told = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
+        default_signals()
+        join_groups(tuple(procs))
+        # Nothing of the host may be open in the app's root, where /proc/self/fd would name it.
+        syscalls.close_range(_FIRST_FD, _LAST_FD)
+        read_no_code()
+        os.chroot(root)
+        os.chdir("/")
+        handler = Handler(*told)
+        bind_handler(handler)
+        execute_handler(handler)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(_FAILED)
+
+
+def _receive(fd: int) -> tuple[int, ...]:
+    size = struct.calcsize(_FD)
+    with_fds = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(size * _MOST_FDS))[1]
+    found = with_fds[0][2]
+    return struct.unpack(f"{len(found) // size}{_FD}", found)

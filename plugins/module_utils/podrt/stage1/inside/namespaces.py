@@ -1,0 +1,241 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The child that becomes PID 1 of a pod: makes its namespaces, forks the apps' children, builds the apps' roots, leaves
+the host, and executes the supervisor.
+
+The apps' children make themselves ready meanwhile, hear then what they are, and wait for the supervisor's leave.
+Until then the end of the starter is the end of all: its socket ends, and the supervisor reads that.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import os
+import sys
+
+from ...errors import HostFailure, NotFound, PodError
+from ...host import syscalls
+from ...host.execution import program_path
+from ...host.identity import identity_of
+from ...host.syscalls import MS_REC, MS_SLAVE
+from ...value import Value
+from ..pid1 import frames
+from ..plan.roots import MountedRoot, own_null
+from . import sync
+from .app import Resolved
+from .children import fork_child, tell_child
+from .enclosure import leave_host, lose_privileges, protect_interpreter
+from .program import ENVIRONMENT, sealed, supervisor_plan
+from .rehearsal import misdescribed, rehearse
+from .rights import leave_keyring
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn, TypeVar
+
+    from ..pid1.record import AppRecord, Plan
+    from ..plan.mounts import SharedFs, Step
+    from ..plan.sandbox import AppPlan, Launch, SandboxPlan
+    from .wires import PodWires
+
+    T = TypeVar("T")
+
+# What is a number of a record and no descriptor.
+_NO_FDS = ("pid", "pre_start", "stop_signal")
+_STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
+
+
+class Supervision(Value):
+    """How the supervisor is started, and what it is told beside the wires."""
+
+    argv: tuple[str, ...]
+    programs: tuple[tuple[str, bytes], ...]
+    handler: tuple[str, ...]
+    stop_timeout: int
+    max_bytes: int
+    dies_with_starter: bool
+    waits_for_resolv: bool
+    rehearsal: bool = False
+    # As long as systemd gives a unit to stop, and so rkt gave a handler.
+    handler_timeout: int = 90
+    # What a handler may take once the pod is asked to stop, since the caller waits for it.
+    hasty_timeout: int = 10
+    # What the apps have to come up, 0 where nothing waits for them.
+    start_timeout: int = 0
+
+
+def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
+    """Turn this child, PID 1 of its namespace, into the pod's supervisor. Tells the starter when that fails."""
+    try:
+        _become(plan, wires, how)
+    except PodError as err:
+        sync.send_failure(wires.sync, err)
+    except OSError as err:
+        sync.send_failure(wires.sync, HostFailure.of("cannot set up the pod", err))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # a bug keeps its traceback, also in a child that must not unwind
+    finally:
+        os._exit(1)
+
+
+def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
+    os.close(wires.starter)
+    leave_keyring()
+    # Blocked until the supervisor handles them: PID 1 would lose them, while blocked ones stay pending.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
+    if how.dies_with_starter:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    # Of a session of its own: what an image runs in the pod finds no terminal and no process group of the caller, and
+    # when the starter's terminal goes, a detached pod stays. The starter passes on what its terminal sends.
+    os.setsid()
+    null = own_null()
+    if wires.captured:
+        os.dup2(null, 0)
+    for number in filter(os.isatty, range(3) if wires.tty >= 0 else ()):
+        os.dup2(wires.tty, number)
+    os.umask(0o022)
+    syscalls.unshare(plan.namespaces)
+    syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
+    sync.send(wires.sync, frames.NAMESPACES)
+    protect_interpreter()
+    go, gone = os.pipe2(os.O_CLOEXEC)
+    children = [fork_child(given, wires, go) for given in wires.apps]
+    _socket.sethostname(plan.hostname)
+    _set_sysctls(plan)
+    for shared in plan.shared:
+        _mount_shared(shared)
+    for app in plan.apps:
+        _build(app)
+    if how.waits_for_resolv and not sync.receive(wires.sync):
+        os._exit(1)
+    resolved = [_finish(app, number) for number, app in enumerate(plan.apps)]
+    leave_host(tuple(app.root.target for app in plan.apps))
+    records = [
+        tell_child(child, app, found, given, wires.tty)
+        for child, app, found, given in zip(children, plan.apps, resolved, wires.apps)
+    ]
+    if how.rehearsal:
+        rehearse(records, wires.sync, gone)
+    lose_privileges(tuple(app.launch for app in plan.apps))
+    # A pod that outlives its starter must not hold a pipe open that somebody reads to its end.
+    for number in (0,) if how.dies_with_starter else range(3):
+        os.dup2(null, number)
+    _supervise(records, wires, how, gone)
+
+
+def _set_sysctls(plan: SandboxPlan) -> None:
+    for name, value in plan.sysctls:
+        path = "/proc/sys/" + name.replace(".", "/")
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, value.encode())
+            finally:
+                os.close(fd)
+        except OSError as err:
+            raise HostFailure.of(f"cannot set the sysctl {name} to {value}", err) from err
+
+
+def _mount_shared(shared: SharedFs) -> None:
+    try:
+        shared.mount()
+    except OSError as err:
+        raise HostFailure.of(f"cannot set up the pod: {shared}", err) from err
+
+
+def _build(app: AppPlan) -> None:
+    try:
+        app.root.mount()
+    except OSError as err:
+        raise HostFailure.of(f'cannot set up app "{app.name}": {app.root}', err) from err
+    root = _open_root(app)
+    try:
+        for step in app.steps:
+            _apply(app, step, root)
+    finally:
+        os.close(root)
+
+
+def _finish(app: AppPlan, number: int) -> Resolved:
+    """The steps that come last, and everything that must be looked up in the finished root.
+
+    number: of the app in its pod, for the place in the description of what the image does not have.
+    """
+    root = _open_root(app)
+    try:
+        for step in app.last_steps:
+            _apply(app, step, root)
+        launch = app.launch
+        return Resolved(
+            argv=_placed(app, number, "exec", lambda: _argv(root, launch, launch.argv)),
+            pre_start=_placed(app, number, "pre_start", lambda: _argv(root, launch, launch.pre_start)),
+            post_stop=_placed(app, number, "post_stop", lambda: _argv(root, launch, launch.post_stop)),
+            identity=_placed(
+                app,
+                number,
+                "user",
+                lambda: identity_of(
+                    MountedRoot(root), launch.user, launch.group, launch.groups, docker=launch.docker
+                ),
+            ),
+        )
+    finally:
+        os.close(root)
+
+
+def _apply(app: AppPlan, step: Step, root: int) -> None:
+    try:
+        step.apply(root)
+    except OSError as err:
+        raise HostFailure.of(f'cannot set up app "{app.name}": {step}', err) from err
+
+
+def _open_root(app: AppPlan) -> int:
+    return os.open(app.root.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _argv(root: int, launch: Launch, argv: tuple[str, ...]) -> tuple[str, ...]:
+    if not argv:
+        return ()
+    return (program_path(MountedRoot(root), argv[0], launch.search, launch.working_directory), *argv[1:])
+
+
+def _placed(app: AppPlan, number: int, field: str, look_up: Callable[[], T]) -> T:
+    """What is looked up. What the image does not have is a mistake of the description, and has its place in it."""
+    try:
+        return look_up()
+    except NotFound as err:
+        found = str(err.facts.get("field", field))
+        raise misdescribed(app.name, number, found, err.message, err.hint) from err
+
+
+def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:
+    plan: Plan = {
+        "apps": records,
+        "sync": wires.sync,
+        "go": go,
+        "console": wires.console,
+        "stop_timeout": how.stop_timeout,
+        "handler_timeout": how.handler_timeout,
+        "hasty_timeout": how.hasty_timeout,
+        "start_timeout": how.start_timeout,
+        "max_bytes": how.max_bytes,
+        "handler": list(how.handler),
+    }
+    plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
+    kept = [wires.sync, wires.lock, go, wires.console, plan_fd]
+    for record in records:
+        kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
+        kept += record["logs"]
+    _keep_only(kept)
+    os.execve(how.argv[0], (*how.argv, str(plan_fd)), ENVIRONMENT)
+
+
+def _keep_only(fds: list[int]) -> None:
+    """Close every descriptor at exec but stdio and these."""
+    syscalls.close_range(3, (1 << 32) - 1, syscalls.CLOSE_RANGE_CLOEXEC)
+    for fd in fds:
+        if fd >= 0:
+            os.set_inheritable(fd, True)

@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interpreter as stage1 executes it again: for the supervisor, whose compiled code it is given, since compiling it
+costs each pod more than all the rest; and for what goes into an app's root, which is a module of this package.
+"""
+
+from __future__ import annotations
+
+import _frozen_importlib_external as importer
+import fcntl
+import marshal
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from ...host.host import Host
+    from ..pid1.record import Plan
+
+# Where compiled files say that they go by the hash of their source. Source: PEP 552.
+_HASH_BASED = 1
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+_CALL = """import sys; sys.path.insert(0, sys.argv[1])
+from podrt.stage1.inside.program import read_plan
+from podrt.stage1.inside.{} import main
+main(*read_plan(int(sys.argv[2])))"""
+_PACKAGE = "pid1"
+# How many bytes tell how long the head of the supervisor's plan is.
+_HEAD = 4
+# In the order in which they need each other.
+_MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "starter", "handlers", "pod")
+# What the interpreter has brought along and the supervisor does without: what imports from files, and what codecs are
+# looked up by that are written in C. A traceback is shown all the same, without lines of source.
+_NEEDLESS = (
+    *("_frozen_importlib_external", "zipimport", "encodings.aliases"),
+    *("encodings.utf_8", "encodings", "codecs", "io", "abc"),
+)
+# Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What is
+# needless goes first, and the modules have its memory, each loaded by itself.
+_SUPERVISE = f"""import _signal, marshal, posix, select, sys, time
+for found in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
+    found.clear()
+for name in {_NEEDLESS}:
+    if name in sys.modules:
+        sys.modules.pop(name).__dict__.clear()
+module = sys.modules['__future__'] = type(sys)('__future__')
+module.annotations = None
+fd = int(sys.argv[2])
+at = {_HEAD} + int.from_bytes(posix.pread(fd, {_HEAD}, 0), 'little')
+programs, plan = marshal.loads(posix.pread(fd, at - {_HEAD}, {_HEAD}))
+for name, size in programs:
+    module = sys.modules[name] = type(sys)(name)
+    module.__package__ = '{_PACKAGE}'
+    exec(marshal.loads(posix.pread(fd, size, at)), module.__dict__)
+    at += size
+posix.close(fd)
+del found, name, size, programs
+module.main(plan)"""
+# What stands before the code in a compiled file. Source: PEP 552.
+_COMPILED_HEAD = 16
+# Nothing of the caller's. Source: PEP 538.
+ENVIRONMENT = {"LC_CTYPE": "C.UTF-8"}
+
+
+def supervisor_argv(host: Host) -> tuple[str, ...]:
+    """The beginning of the argv that starts the supervisor; the number of the descriptor with its plan is missing."""
+    return (host.python, "-I", "-S", "-c", _SUPERVISE, "supervisor")
+
+
+def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
+    """The modules of the supervisor and their code, to be executed in this order. Raises OSError."""
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in _MODULES)
+
+
+def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: Plan) -> bytes:
+    """What the supervisor reads: the length of the head, the head, and the code of its modules one after the other."""
+    head = (tuple((name, len(code)) for name, code in programs), plan)
+    dumped = marshal.dumps(head)  # type: ignore[arg-type]  # typed dicts are dicts
+    return b"".join((len(dumped).to_bytes(_HEAD, "little"), dumped, *(code for _name, code in programs)))
+
+
+def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
+    """Become a new interpreter that calls main(plan, fds) of a module of stage1.
+
+    fds: handed on under their numbers, -1 for none; whatever else is open is to be closed at exec. Raises OSError.
+    """
+    plan_fd = sealed(module, marshal.dumps((plan, fds)))
+    for fd in (plan_fd, *fds):
+        if fd >= 0:
+            os.set_inheritable(fd, True)
+    argv = (python(), "-I", "-S", "-c", _CALL.format(module), runtime(), str(plan_fd))
+    os.execve(argv[0], argv, ENVIRONMENT)
+
+
+def read_plan(fd: int) -> tuple[bytes, tuple[int, ...]]:
+    """What execute_module was given, on the other side."""
+    plan, fds = marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+    os.close(fd)
+    return plan, fds
+
+
+def sealed(name: str, data: bytes) -> int:
+    """A descriptor of a file in memory that nobody can change any more."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    return fd
+
+
+def python() -> str:
+    """This interpreter, as Host has it."""
+    return os.path.realpath(sys.executable)
+
+
+def runtime() -> str:
+    """The directory of the runtime that this is."""
+    return os.path.abspath(f"{__file__}/../../../..")
+
+
+def _code_of(name: str) -> bytes:
+    """The compiled code of a module of the supervisor."""
+    source = f"{runtime()}/podrt/stage1/pid1/{name}.py"
+    compiled = importer.cache_from_source(source)
+    if not _is_current(compiled, source):
+        from ..pid1 import pod  # importing it compiles all of them, where the cache can be written
+
+        del pod
+    if _is_current(compiled, source):
+        with open(compiled, "rb", buffering=0) as file:
+            return file.read()[_COMPILED_HEAD:]
+    with open(source, "rb") as file:
+        return marshal.dumps(compile(file.read(), source, "exec"))
+
+
+def _is_current(compiled: str, source: str) -> bool:
+    """Whether a compiled file is of this interpreter and of this source. Source: PEP 552."""
+    try:
+        with open(compiled, "rb", buffering=0) as file:
+            head = file.read(_COMPILED_HEAD)
+    except OSError:
+        return False
+    if len(head) < _COMPILED_HEAD or head[:4] != importer.MAGIC_NUMBER:
+        return False
+    if int.from_bytes(head[4:8], "little") & _HASH_BASED:
+        return True
+    found = os.stat(source)
+    stamp = int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF
+    return stamp == (int.from_bytes(head[8:12], "little"), int.from_bytes(head[12:16], "little"))

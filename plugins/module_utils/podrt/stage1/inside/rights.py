@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a process of a pod may do, and how it gives up the rest. Source: behaviours C47 to C57; capabilities(7)."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ...errors import HostFailure
+from ...host import syscalls
+
+_CAP_SYS_ADMIN = 1 << 21
+
+
+def bound_capabilities(mask: int, permitted: int) -> None:
+    """Drop all but mask from the bounding set; what an exec as root gets is that. Nothing is inherited otherwise."""
+    number = 0
+    while _is_capability(number):
+        if not mask >> number & 1:
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+        number += 1
+    syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
+    syscalls.capset(permitted, permitted, 0)
+
+
+def permitted_capabilities() -> int:
+    """The capabilities that this process may use."""
+    return syscalls.capget()[1]
+
+
+def leave_keyring() -> None:
+    """Leave the session keyring of the caller, and the keys in it, for an empty one. Raises OSError.
+
+    Before the identity is taken: a user may have few keyrings, root many. Source: keyrings(7), attack-F11.
+    """
+    try:
+        syscalls.join_session_keyring()
+    except OSError as err:
+        # A kernel without keys, or a filter that we are under ourselves: then an app has no way to them either.
+        if err.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+
+
+def give_up(
+    bounding: int,
+    identity: tuple[int, int, tuple[int, ...]],
+    *,
+    no_new_privs: bool,
+    filtered: bool,
+    traced: bool,
+) -> None:
+    """Become a user with no more rights than its program shall have, and with no way back to them.
+
+    What is looked up from now on is what the user itself could reach: not the root of PID 1 by way of /proc.
+    filtered: whether a filter will be loaded, which takes either CAP_SYS_ADMIN until then, or no-new-privileges for
+    good. traced: whether an app that may trace could see that capability, and get hold of it.
+    """
+    # Who may not trace what can do more could still look at its equal, whose filter is not loaded yet.
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    may_be_seen = not traced or bool(bounding & _CAP_SYS_ADMIN)
+    loads = filtered and identity[0] == 0 and may_be_seen and not no_new_privs
+    _take_identity(bounding | (_CAP_SYS_ADMIN if loads else 0), bounding, identity)
+    if no_new_privs or (filtered and not loads):
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _take_identity(kept: int, bounding: int, identity: tuple[int, int, tuple[int, ...]]) -> None:
+    """Become a user who can get back no capability but those of bounding. kept: what root has until it executes."""
+    uid, gid, groups = identity
+    permitted = permitted_capabilities()
+    bound_capabilities(bounding, permitted)
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
+        raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not take them")
+    if uid == 0:
+        syscalls.capset(permitted & kept, permitted & kept, 0)
+
+
+def _is_capability(number: int) -> bool:
+    try:
+        syscalls.prctl(syscalls.PR_CAPBSET_READ, number)
+    except OSError:
+        return False
+    return True

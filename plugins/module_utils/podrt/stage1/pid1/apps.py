@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An app as the supervisor knows it, and what it writes. Part of the supervisor, and so of built-in modules alone."""
+
+from __future__ import annotations
+
+import _signal
+import posix
+import time
+
+from .logs import Sink, for_terminal, timestamp
+from .states import ALIVE, STARTING, STOP, after
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .logs import Log
+    from .record import AppRecord
+    from .timers import Timer
+
+_CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 14
+_KILL_ROUNDS = 10
+# The status of what ended well, but only because it was asked to end before it was up.
+NEVER_UP = 254
+
+
+class App:
+    """An app: its process, the descriptors that it is known by, and what has become of it."""
+
+    def __init__(self, record: AppRecord, log: Log) -> None:
+        self.name = record["name"]
+        self.pid = record["pid"]
+        self.exec = record["exec"]
+        self.notify = record["notify"]
+        self._pre_start = record["pre_start"]
+        self.stop_signal = record["stop_signal"]
+        self.post_stop = record["post_stop"]
+        self.journal = Sink(record["journal"])
+        self.log = log
+        self.state = STARTING
+        # Why it could not be executed, and which option is to blame.
+        self.complaint = self.wrong = ""
+        # The process of its post-stop handler, and what ends that.
+        self.handler = 0
+        self.handler_end: Timer | None = None
+        # Whether the start of its pod was given up before it was up.
+        self.late = False
+        self._oom = False
+        self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
+        self._status, self._end = record["status"], record["end"]
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self.state in ALIVE
+
+    @property
+    def up(self) -> bool:
+        """Whether it has been executed, and said so if it is one that does."""
+        return self.exec < 0 and not self.complaint and self.notify < 0
+
+    @property
+    def waits_for(self) -> str:
+        """What has not happened of one that is not up."""
+        if self.exec < 0:
+            return "it has not said READY=1"
+        return "its pre-start handler has not ended" if self._pre_start else "it has not been executed"
+
+    def move(self, event: str) -> None:
+        """Take note of what has happened to it."""
+        self.state = after(self.state, event)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every process of the app."""
+        for pid in self._pids():
+            attempt(posix.kill, pid, number)
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self.move(STOP)
+        if self.stop_signal:  # as docker does it: the first process alone
+            attempt(posix.kill, self.pid, self.stop_signal)
+        else:
+            self.signal(_signal.SIGTERM)
+        self.signal(_signal.SIGCONT)
+
+    def kill_all(self) -> None:
+        """End every process of the app, also those that are being born."""
+        if self._kill >= 0:
+            attempt(posix.write, self._kill, b"1")
+        for _round in range(_KILL_ROUNDS):
+            if not self._pids():
+                return
+            self.signal(_signal.SIGKILL)
+
+    def end_handler(self) -> None:
+        """Kill its post-stop handler, and whatever that has started."""
+        attempt(posix.kill, self.handler, _signal.SIGKILL)
+        self.kill_all()
+
+    def out_of_memory(self, fd: int) -> None:
+        """The kernel has killed in it for memory: all of it ends. fd: the eventfd that said so."""
+        posix.read(fd, 8)
+        self._oom = True
+        self.kill_all()
+
+    def record(self, status: int, *, killed: bool) -> None:
+        """Write down how it ended, into files that are empty until then and have room on the disk already.
+
+        The status comes last, so that a reader of it finds what is beside it. killed: whether it is a signal's number.
+        """
+        words = [b"oom"] * self._was_oom() + [b"signal"] * killed + [b"late"] * self.late
+        if words:
+            attempt(posix.pwrite, self._end, b" ".join(words), 0)
+        attempt(posix.pwrite, self._status, b"%d" % status, 0)
+
+    def record_stopped(self) -> None:
+        """The same of one that was stopped with its pod, which counts as 0."""
+        attempt(posix.pwrite, self._status, b"0", 0)
+
+    def record_late(self, status: int, *, killed: bool) -> None:
+        """The same of one that was ended since it did not come up: never 0, whatever it made of that."""
+        self.record(status or NEVER_UP, killed=killed)
+
+    def _was_oom(self) -> bool:
+        return self._oom or (
+            self._events >= 0 and b"oom_kill 0\n" not in posix.pread(self._events, _CHUNK, 0)
+        )
+
+    def _pids(self) -> list[int]:
+        own = [self.pid] if self.alive else []
+        if self._procs < 0:
+            return own
+        try:
+            listed = posix.pread(self._procs, _CHUNK, 0).split()
+        except OSError:
+            return own
+        # 0 is a process of another PID namespace, and a kill of it one of ours.
+        return [int(pid) for pid in listed if int(pid) > 1] or own
+
+
+def attempt(call: Callable[..., object], *words: object, **names: object) -> None:
+    """Call what may be refused, such as for what has gone meanwhile."""
+    try:
+        call(*words, **names)
+    except OSError:
+        pass
+
+
+class Stream:
+    """What an app writes to stdout or stderr, line by line."""
+
+    def __init__(self, app: App, name: bytes, console: Sink) -> None:
+        self.app = app
+        self._name = name
+        self._console = console
+        self._rest = b""
+
+    def has_room(self) -> bool:
+        """Whether all that takes its lines can take more."""
+        return not (self._console.is_full() or self.app.journal.is_full())
+
+    def feed(self, data: bytes) -> None:
+        """Take in what was read, b"" at the end. The console gets lines as the journal shows them."""
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        if self._rest and (not data or len(self._rest) > _LONGEST_LINE):
+            lines.append(self._rest)
+            self._rest = b""
+        seconds, nanos = divmod(time.monotonic_ns(), 1_000_000_000)
+        prefix = f"[{seconds:5d}.{nanos // 1000:06d}] {self.app.name}[{self.app.pid}]: ".encode()
+        for line in lines:
+            self.app.log.write(b"%s %s %s\n" % (timestamp(), self._name, line))
+            self.app.journal.put(line + b"\n")
+            self._console.put(prefix + (for_terminal(line) if self._console.is_terminal else line) + b"\n")

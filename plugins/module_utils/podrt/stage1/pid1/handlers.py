@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Post-stop handlers as the supervisor starts them. Part of the supervisor; see stage1.inside.handler."""
+
+from __future__ import annotations
+
+import posix
+
+from .apps import attempt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .apps import App
+
+_FAILED = 203
+
+
+def start_post_stop(app: App, handler: list[str]) -> tuple[int, int]:
+    """Start the handler in a process of its own, which goes into the app's root and is confined as the app was.
+
+    handler: the program that does so. Returns its PID and what its output is read from. Raises OSError.
+    """
+    heard = said = -1
+    try:
+        heard, said = posix.pipe2(posix.O_CLOEXEC)
+        pid = posix.fork()
+    except OSError:
+        attempt(posix.close, heard)
+        attempt(posix.close, said)
+        raise
+    if pid == 0:
+        try:
+            for number in (1, 2):
+                posix.dup2(said, number)
+            posix.set_inheritable(app.post_stop, True)
+            argv = [*handler, str(app.post_stop)]
+            posix.execve(argv[0], argv, {"LC_CTYPE": "C.UTF-8"})
+        finally:
+            posix._exit(_FAILED)
+    posix.close(said)
+    return pid, heard

@@ -1,0 +1,333 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PID 1 of a pod: lets its apps start, reaps, records exit statuses, stops them, keeps what they say.
+
+A program of its own, made of this module and the others here, and alone in memory for the pod's life: it imports
+built-in modules only, and nothing else of this package. The apps are its children already, forked by what this process
+was before; each waits for its byte on the go pipe. The host's tree is read-only here: whatever is written goes
+through files that were opened before. Source: behaviours A27, A28, C18, C19, C56, C57, D14.
+
+It is one loop over events: descriptors (watch), times (timers) and children that have ended. What an event means for
+an app is in the table of
+"""
+
+from __future__ import annotations
+
+import _signal
+import posix
+
+from .apps import App, Stream, attempt
+from .frames import APP_FAILED, FAILED, NOT_EXECUTED, STARTED, BadFrame, message_of
+from .handlers import start_post_stop
+from .logs import Log, Sink
+from .starter import Starter, read
+from .states import DONE, ENDED, EXIT, HANDLE, UP
+from .timers import Timers
+from .watch import IDLE, READ, WRITE, Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .record import AppRecord, Plan
+
+_CHUNK = 1 << 16
+_LAST_READS = 16
+# How long what was said last is kept for readers: asked to stop, and otherwise for a journal. Whoever runs a pod in the
+# foreground reads its output or not, as of any program.
+_PARTING_SECONDS = 1.0
+_JOURNAL_SECONDS = 10.0
+
+
+class Supervisor:
+    """The pod. run() returns its exit status once every app and every handler has ended."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._timers = Timers()
+        self._watch = Watch()
+        self._streams: dict[int, Stream] = {}
+        self._apps = [App(record, Log(record["logs"], plan["max_bytes"])) for record in plan["apps"]]
+        self._console = Sink(plan["console"])
+        self._sinks = [sink for sink in (self._console, *(app.journal for app in self._apps)) if sink.fd >= 0]
+        self._is_ready = False
+        self._stop_asked = False
+        self._in_haste = False
+        self._stopping = False
+        self._status = 0
+        self._catch_signals()
+        self._starter = Starter(plan["sync"], plan["go"], len(self._apps), self._watch, self._lose_starter)
+        for sink in self._sinks:
+            self._watch.add(sink.fd, self._flush, IDLE)
+        for app, record in zip(self._apps, plan["apps"]):
+            self._attend(app, record)
+        if plan["start_timeout"]:
+            self._timers.after(plan["start_timeout"], self._give_up)
+
+    def run(self) -> int:
+        """Supervise until the end."""
+        while any(app.state != ENDED for app in self._apps):
+            self._turn()
+            self._reap()
+            if self._stop_asked:
+                self._obey()
+            self._timers.run_due()
+        self._drain()
+        self._part()
+        return self._status
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Wait for news and attend to it: of what can be written, and of what there is room for."""
+        for sink in self._sinks:
+            self._watch.ask(sink.fd, WRITE if sink.waiting else IDLE)
+        for fd, stream in self._streams.items():
+            self._watch.ask(fd, READ if stream.has_room() else IDLE)
+        self._watch.wait(self._timers.patience())
+
+    def _catch_signals(self) -> None:
+        """Handle signals from now on; stage1 has kept them blocked, so that none is lost."""
+        wake, woken = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+        self._watch.add(wake, read)
+        _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
+            _signal.signal(number, lambda _number, _frame: self._ask_stop())
+        # The wakeup descriptor tells; a handler there must be.
+        _signal.signal(_signal.SIGCHLD, lambda _number, _frame: None)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+    def _ask_stop(self) -> None:
+        self._stop_asked = True
+
+    def _lose_starter(self) -> None:
+        """End a pod whose starter has gone before the start was on record: nothing would know of it."""
+        self._note_late()
+        self._ask_stop()
+
+    def _attend(self, app: App, record: AppRecord) -> None:
+        """Listen to what an app says, and to what is said of it."""
+        for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
+            if fd >= 0:
+                self._listen(fd, Stream(app, name, self._console))
+        self._watch.add(record["oom"], app.out_of_memory)
+        self._watch.add(record["exec"], lambda fd: self._hear_start(app, read(fd)))
+        self._watch.add(record["notify"], lambda fd: self._hear_ready(app, read(fd)))
+
+    def _listen(self, fd: int, stream: Stream) -> None:
+        posix.set_blocking(fd, False)
+        self._streams[fd] = stream
+        self._watch.add(fd, self._pump)
+
+    def _pump(self, fd: int) -> None:
+        """Read once from a stream that has room."""
+        if self._streams[fd].has_room():
+            self._read_stream(fd)
+
+    def _read_stream(self, fd: int) -> bool:
+        """Read once from a stream; whether there may be more."""
+        try:
+            data = posix.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        self._streams[fd].feed(data)
+        if not data:
+            del self._streams[fd]
+            self._watch.close(fd)
+        return bool(data)
+
+    def _flush(self, fd: int) -> None:
+        """Write what waits; what takes nothing any more is closed."""
+        sink = next(sink for sink in self._sinks if sink.fd == fd)
+        if not sink.flush():
+            self._sinks.remove(sink)
+            self._watch.close(fd)
+
+    # --- the start --------------------------------------------------------------------------------------------------
+
+    def _hear_start(self, app: App, frame: bytes) -> None:
+        """Nothing: the app runs. FAILED: the pod cannot be. NOT_EXECUTED: the app ends with a status of its own."""
+        if frame:
+            self._hear_failure(app, frame)
+            return
+        self._watch.close(app.exec)
+        app.exec = -1
+        self._note_up(app)
+
+    def _hear_failure(self, app: App, frame: bytes) -> None:
+        try:
+            kind, *facts = message_of(frame)
+        except BadFrame as err:
+            kind, facts = NOT_EXECUTED, [f"what its process said cannot be understood: {err}", ""]
+        if kind == FAILED:
+            self._starter.tell(FAILED, *facts)
+            posix._exit(1)
+        if kind == NOT_EXECUTED:
+            app.complaint, app.wrong = map(str, facts)
+
+    def _hear_ready(self, app: App, said: bytes) -> None:
+        if b"READY=1" in said.split(b"\n"):
+            self._watch.close(app.notify)
+            app.notify = -1
+            self._note_up(app)
+
+    def _note_up(self, app: App) -> None:
+        """Tell the starter once all apps are up."""
+        if app.up:
+            app.move(UP)
+        if not self._is_ready and all(other.up for other in self._apps):
+            self._is_ready = True
+            self._starter.tell(STARTED)
+
+    def _give_up(self) -> None:
+        """End a pod of which an app is not up yet, since something waits for it."""
+        late = next((app for app in self._apps if not app.up), None)
+        if late is None or self._stopping or self._starter.waits:
+            return
+        reason = f"{late.waits_for} within {self._plan['start_timeout']} seconds"
+        self._say(late, f"the pod is stopped: {reason}")
+        self._starter.tell(APP_FAILED, late.name, reason, -1, "")
+        self._note_late()
+        self._obey()
+
+    def _note_late(self) -> None:
+        """Take note of the apps that are not up, before the pod is given up for it."""
+        if not self._stopping:
+            for app in self._apps:
+                app.late = app.alive and not app.up
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        """Stop since that was asked for: apps have their time, and handlers that run already what is left of theirs."""
+        self._stop_asked = False
+        self._in_haste = True
+        if self._starter.waits:
+            posix._exit(0)  # no app has started
+        if not self._stopping:
+            self._stop()
+        for app in self._apps:
+            self._hasten(app)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._timers.after(self._plan["stop_timeout"], self._kill)
+        for app in self._apps:
+            if app.alive:
+                app.stop()
+
+    def _kill(self) -> None:
+        for app in self._apps:
+            if app.alive:
+                app.kill_all()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = posix.waitpid(-1, posix.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            for app in self._apps:
+                if pid == app.pid and app.alive:
+                    self._app_ended(app, status)
+                elif pid == app.handler:
+                    self._handler_ended(app)
+
+    def _app_ended(self, app: App, ended: int) -> None:
+        """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
+        status = _status_of(ended)
+        while app.exec >= 0:
+            self._hear_start(app, read(app.exec))
+        app.move(EXIT)
+        if app.late:
+            app.record_late(status, killed=posix.WIFSIGNALED(ended))
+        elif self._stopping:
+            app.record_stopped()
+        else:
+            if not app.up:
+                reason = app.complaint or f"it ended with status {status} before it was ready"
+                self._starter.tell(APP_FAILED, app.name, reason, status, app.wrong)
+            app.record(status, killed=posix.WIFSIGNALED(ended))
+        app.kill_all()
+        self._begin_handling(app)
+        if status and not self._stopping:
+            self._status = status
+            self._stop()
+
+    def _begin_handling(self, app: App) -> None:
+        """Start its post-stop handler, if there is one."""
+        if app.post_stop < 0:
+            app.move(DONE)
+            return
+        try:
+            app.handler, heard = start_post_stop(app, self._plan["handler"])
+        except OSError as err:
+            self._say(app, f"the post-stop handler could not be started: {err.strerror}")
+            app.move(DONE)
+            return
+        app.move(HANDLE)
+        app.handler_end = self._timers.after(self._plan["handler_timeout"], lambda: self._end_handler(app))
+        if self._in_haste:
+            self._hasten(app)
+        self._listen(heard, Stream(app, b"stdout", self._console))
+
+    def _hasten(self, app: App) -> None:
+        """Since somebody waits for the end."""
+        if app.handler_end:
+            self._timers.hasten(app.handler_end, self._plan["hasty_timeout"])
+
+    def _end_handler(self, app: App) -> None:
+        self._say(app, "the post-stop handler was ended, since it took too long")
+        app.end_handler()
+
+    def _handler_ended(self, app: App) -> None:
+        if app.handler_end:
+            self._timers.cancel(app.handler_end)
+        app.handler, app.handler_end = 0, None
+        app.move(DONE)
+        app.kill_all()
+
+    def _say(self, app: App, text: str) -> None:
+        """Have a line of the supervisor's own in the log of an app."""
+        Stream(app, b"stderr", self._console).feed(f"{text}\n".encode())
+
+    def _drain(self) -> None:
+        """End whatever is left in the pod, so that nothing writes any more, and take in what has been written."""
+        if posix.getpid() == 1:
+            attempt(posix.kill, -1, _signal.SIGKILL)
+        for fd in tuple(self._streams):
+            for _read_once in range(_LAST_READS):
+                if not self._read_stream(fd):
+                    break
+        for fd in tuple(self._streams):
+            self._streams.pop(fd).feed(b"")
+            self._watch.close(fd)
+
+    def _part(self) -> None:
+        """Leave once all has been taken that waits to be written, or its time is over."""
+        self._wait_for(self._sinks, _JOURNAL_SECONDS)
+        self._wait_for([self._console], None)
+
+    def _wait_for(self, sinks: list[Sink], seconds: float | None) -> None:
+        """Wait until readers have taken everything; so many seconds, and less in haste."""
+        timers = self._timers = Timers()
+        over: list[bool] = []
+        if seconds is not None:
+            timers.after(seconds, lambda: over.append(True))
+        in_haste = False
+        while not over and any(sink.waiting for sink in sinks):
+            if not in_haste and (self._stop_asked or self._in_haste):
+                in_haste = True
+                timers.after(_PARTING_SECONDS, lambda: over.append(True))
+            self._turn()
+            timers.run_due()
+
+
+def _status_of(status: int) -> int:
+    """The exit code, or the number of the signal. Source: behaviours A28."""
+    return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
+
+
+def main(plan: Plan) -> None:
+    """Supervise the pod that plan describes, and end with its status."""
+    posix._exit(Supervisor(plan).run() & 0xFF)

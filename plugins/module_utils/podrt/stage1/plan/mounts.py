@@ -1,0 +1,361 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that make an app's root what the app sees: values with apply(root) and a line of log each.
+
+root is a descriptor of the app's root. Targets are paths of the app and resolved beneath it; sources are paths of the
+host, which no image has a say in: what an app's own root holds is named by a path of the app as well, and opened as
+one. All of it happens in the pod's own mount namespace, so that nothing is to be undone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from ...host import syscalls
+from ...host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC
+from ...value import Value
+from . import roots
+
+_NONE_THERE = (errno.ENOENT, errno.ENOTDIR)
+_NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
+
+
+class Step(Value):
+    """One thing to do in an app's root."""
+
+    def apply(self, root: int) -> None:
+        """Do it. Raises OSError."""
+        raise NotImplementedError
+
+
+class DirStep(Step):
+    """A directory, if nothing is there."""
+
+    path: str
+    mode: int = 0o755
+
+    def __str__(self) -> str:
+        return f"mkdir {self.path} {self.mode:04o}"
+
+    def apply(self, root: int) -> None:
+        """Make it."""
+        roots.make_dir(root, self.path, self.mode)
+
+
+class FileStep(Step):
+    """A file with some content, if nothing is there."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"write {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Write it."""
+        if roots.exists(root, self.path):
+            return
+        os.close(roots.open_file(root, self.path))
+        fd = roots.open_path(root, self.path, os.O_WRONLY)
+        try:
+            os.write(fd, self.text.encode())
+        finally:
+            os.close(fd)
+
+
+class LinkStep(Step):
+    """A symbolic link, if nothing is there."""
+
+    path: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"link {self.path} -> {self.target}"
+
+    def apply(self, root: int) -> None:
+        """Make it."""
+        roots.make_link(root, self.path, self.target)
+
+
+class DeviceStep(Step):
+    """A character device that every user may read and write."""
+
+    path: str
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"mknod {self.path} c {self.major}:{self.minor}"
+
+    def apply(self, root: int) -> None:
+        """Make the node."""
+        parent = roots.open_dir(root, os.path.dirname(self.path))
+        try:
+            name = os.path.basename(self.path)
+            os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(self.major, self.minor), dir_fd=parent)
+            os.chmod(name, 0o666, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+
+class FsStep(Step):
+    """A new file system, at a directory that an image may not replace by a link."""
+
+    fs_type: str
+    target: str
+    flags: int = _NO_USE
+    options: str = ""
+
+    def __str__(self) -> str:
+        return f"mount -t {self.fs_type} {self.target} {self.options}".rstrip()
+
+    def apply(self, root: int) -> None:
+        """Mount it."""
+        fd = roots.open_own_dir(root, self.target)
+        try:
+            syscalls.mount(self.fs_type, f"/proc/self/fd/{fd}", self.fs_type, self.flags, self.options)
+        finally:
+            os.close(fd)
+
+
+class SharedFs(Value):
+    """A new file system that all apps of the pod share, at a path of the host: each binds it from there."""
+
+    fs_type: str
+    target: str
+    flags: int = _NO_USE
+    options: str = ""
+
+    def __str__(self) -> str:
+        return f"mount -t {self.fs_type} {self.target} {self.options}".rstrip()
+
+    def mount(self) -> None:
+        """Mount it."""
+        syscalls.mount(self.fs_type, self.target, self.fs_type, self.flags, self.options)
+
+
+class BindStep(Step):
+    """What is at source of the host, at target of the app; a missing target is made, of the same kind."""
+
+    source: str
+    target: str
+    read_only: bool = False
+    recursive: bool = False
+    optional: bool = False
+
+    def __str__(self) -> str:
+        how = [name for name in ("read_only", "recursive", "optional") if getattr(self, name)]
+        return f"bind {self.source} {self.target} {' '.join(how)}".rstrip()
+
+    def apply(self, root: int) -> None:
+        """Bind it; read-only and recursive takes every mount beneath the source along, read-only as well.
+
+        What the host mounts on it later comes with flags of its own, so that a read-only one would have a writable
+        place, and a file or device would be another one. It shows up in a writable and recursive directory alone.
+        """
+        if self.optional and not os.path.exists(self.source):
+            return
+        tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
+        try:
+            if self.read_only or not self.recursive or not _is_dir(tree):
+                flags = syscalls.AT_RECURSIVE if self.recursive else 0
+                attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
+                syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE)
+            _lay(tree, root, self.target)
+        finally:
+            os.close(tree)
+
+
+class AgainStep(Step):
+    """What is at a path of the app, at another one as well; a missing target is made, of the same kind."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"bind {self.source} of the app {self.target}"
+
+    def apply(self, root: int) -> None:
+        """Bind it."""
+        found = roots.open_path(root, self.source)
+        try:
+            tree = _copy_of(found, recursive=False)
+        finally:
+            os.close(found)
+        try:
+            _lay(tree, root, self.target)
+        finally:
+            os.close(tree)
+
+
+class ReadOnlyStep(Step):
+    """A path of the app that may not be changed, but for one in it; nothing if it is not there."""
+
+    path: str
+    but: str = ""
+
+    def __str__(self) -> str:
+        return f"read-only {self.path} {self.but and 'but ' + self.but}".rstrip()
+
+    def apply(self, root: int) -> None:
+        """Lay a read-only copy of it over it, and what stays as it was over that."""
+        kept = _found(root, self.but) if self.but else -1
+        try:
+            _cover(root, self.path, None)
+            if kept >= 0:
+                _attach_copy(kept, root, self.but)
+        finally:
+            if kept >= 0:
+                os.close(kept)
+
+
+class SealStep(Step):
+    """A mount of the app that becomes read-only itself; mounts beneath it do not."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"seal {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Set it read-only."""
+        fd = roots.open_path(root, self.path)
+        try:
+            syscalls.mount_setattr(fd, 0, syscalls.MOUNT_ATTR_RDONLY)
+        finally:
+            os.close(fd)
+
+
+class HideStep(Step):
+    """A path of the app that shows something else, read-only; nothing if it is not there."""
+
+    path: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"hide {self.path}"
+
+    def apply(self, root: int) -> None:
+        """Lay the source over it."""
+        _cover(root, self.path, self.source)
+
+
+class OverlayStep(Value):
+    """The app's root: rendered directories, topmost first, and over them one that takes the changes."""
+
+    lower: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"overlay {self.target} over {':'.join(self.lower)}"
+
+    def mount(self) -> None:
+        """Mount it. Every directory is named by a descriptor: short, and free of the characters that part options."""
+        fds = []
+        try:
+            for path in (*self.lower, self.upper, self.work):
+                fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            os.chdir("/proc/self/fd")
+            lower = ":".join(str(fd) for fd in fds[:-2])
+            options = f"lowerdir={lower},upperdir={fds[-2]},workdir={fds[-1]}"
+            syscalls.mount("overlay", self.target, "overlay", 0, options)
+        finally:
+            os.chdir("/")
+            for fd in fds:
+                os.close(fd)
+
+
+class CopiedRoot(Value):
+    """The app's root where it was copied to already."""
+
+    target: str
+
+    def __str__(self) -> str:
+        return f"bind {self.target} to itself"
+
+    def mount(self) -> None:
+        """Make it a mount of its own, in which nothing appears that the host mounts there."""
+        syscalls.mount(self.target, self.target, "", MS_BIND | MS_REC)
+        syscalls.mount("", self.target, "", MS_PRIVATE | MS_REC)
+
+
+def _clone(*, recursive: bool) -> int:
+    flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC
+    return flags | (syscalls.AT_RECURSIVE if recursive else 0)
+
+
+def _copy_of(fd: int, *, recursive: bool) -> int:
+    """A mount of what a descriptor shows, attached nowhere yet."""
+    return syscalls.open_tree(fd, "", _clone(recursive=recursive) | syscalls.AT_EMPTY_PATH)
+
+
+def _lay(tree: int, root: int, path: str) -> None:
+    """Attach a mount at a path of the app, which is made if it is missing; never at its root or in its /proc.
+
+    Raises OSError.
+    """
+    target = (roots.open_dir if _is_dir(tree) else roots.open_file)(root, path)
+    try:
+        roots.refuse_mount_point(root, target)
+        if _is_dir(tree) != _is_dir(target):
+            said = "a directory goes over a directory, and all else over what is none"
+            raise OSError(errno.ENOTDIR, said, path)
+    except OSError:
+        os.close(target)
+        raise
+    _attach(tree, target)
+
+
+def _is_dir(fd: int) -> bool:
+    return stat.S_ISDIR(os.fstat(fd).st_mode)
+
+
+def _attach_copy(source: int, root: int, path: str) -> None:
+    """Attach what a descriptor shows at a path of the app that is there."""
+    tree = _copy_of(source, recursive=False)
+    try:
+        _attach(tree, roots.open_path(root, path))
+    finally:
+        os.close(tree)
+
+
+def _attach(tree: int, target: int) -> None:
+    """Attach a mount where a descriptor is, which is closed."""
+    try:
+        syscalls.move_mount(tree, target)
+    finally:
+        os.close(target)
+
+
+def _found(root: int, path: str) -> int:
+    """A descriptor of what is at a path of the app, -1 when nothing is."""
+    try:
+        return roots.open_path(root, path)
+    except OSError as err:
+        if err.errno in _NONE_THERE:
+            return -1
+        raise
+
+
+def _cover(root: int, path: str, source: str | None) -> None:
+    target = _found(root, path)
+    if target < 0:
+        return
+    try:
+        if source is None:
+            tree = _copy_of(target, recursive=True)
+        else:
+            tree = syscalls.open_tree(syscalls.AT_FDCWD, source, _clone(recursive=False))
+        try:
+            syscalls.mount_setattr(
+                tree, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE
+            )
+            syscalls.move_mount(tree, target)
+        finally:
+            os.close(tree)
+    finally:
+        os.close(target)

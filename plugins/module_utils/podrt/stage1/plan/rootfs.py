@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every app finds in its root beside its image: /proc, /sys, /dev, names. Pure. Source: behaviours C31 to C35."""
+
+from __future__ import annotations
+
+from ...host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
+from ...value import Value
+from .mounts import (
+    AgainStep,
+    BindStep,
+    DeviceStep,
+    DirStep,
+    FileStep,
+    FsStep,
+    HideStep,
+    LinkStep,
+    ReadOnlyStep,
+    SealStep,
+    SharedFs,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .mounts import Step
+
+_STICKY, _OPEN = 0o1777, 0o755
+_DIRS = ("/dev", "/etc", "/proc", "/sys", "/run", "/run/systemd", "/run/systemd/journal")
+# name, major, minor. Source: behaviours C32, Documentation/admin-guide/devices.txt.
+DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+TUN = ("net/tun", 10, 200)
+_LINKS = (
+    ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/log", "/run/systemd/journal/dev-log"),
+    ("/etc/mtab", "../proc/self/mounts"),
+)
+# Source: behaviours C34. /sys is read-only as a whole, and /sys/fs shows the app's own cgroups alone.
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger")
+_SYSCTLS, _NET_SYSCTLS = "/proc/sys", "/proc/sys/net"
+# In it there is one of the host, nf_hooks_lwtunnel, that any network namespace can switch on and none off again.
+_NETFILTER_SYSCTLS = "/proc/sys/net/netfilter"
+_HIDDEN_DIRS = (
+    "/sys/firmware",
+    "/sys/hypervisor",
+    "/sys/module",
+    "/sys/power",
+    "/sys/devices/virtual/powercap",
+)
+_HIDDEN_PROC_DIRS = ("/proc/acpi", "/proc/asound", "/proc/scsi")
+# Beside rkt's: what tells of the kernel's memory, of the keys and timers of the host and of what others do on it.
+_HIDDEN_FILES = (
+    "/proc/config.gz",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/kmem",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/mem",
+    "/proc/pagetypeinfo",
+    "/proc/sched_debug",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+)
+_DEV_BYTES, _PAGE = 64 << 20, 4096
+_SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
+JOURNAL = "/run/systemd/journal"
+
+
+class Surroundings(Value):
+    """What the root of an app stands among.
+
+    shared: the directory of the host with what the apps have in common, see shared_file_systems. cgroups: pairs of a
+    directory of the host and the path that the app sees it at. hidden: an empty directory and an empty file that nobody
+    may enter or read. thermal: directories of /sys in which processors tell how hot they were. journal: sockets of the
+    host's journal. own_network: /proc/sys/net is the pod's.
+    """
+
+    shared: str
+    cgroups: tuple[tuple[str, str], ...] = ()
+    hidden: tuple[str, str] = ("", "")
+    thermal: tuple[str, ...] = ()
+    hosts: str = ""
+    tun: bool = False
+    journal: tuple[str, ...] = ()
+    insecure_paths: bool = False
+    sys: bool = True
+    own_network: bool = False
+
+
+def shared_file_systems(directory: str, shm: int) -> tuple[SharedFs, ...]:
+    """What is mounted once for all apps of a pod, in a directory that only the pod's own files are in.
+
+    shm: how many bytes /dev/shm holds.
+    """
+    return (
+        SharedFs("tmpfs", f"{directory}/shm", MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
+        SharedFs(
+            "devpts", f"{directory}/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"
+        ),
+    )
+
+
+def surroundings(around: Surroundings) -> tuple[Step, ...]:
+    """The steps for all that is built in; volumes come after, and so over it."""
+    steps: list[Step] = [DirStep(path) for path in _DIRS]
+    steps.append(DirStep("/tmp", _STICKY))
+    if around.hosts:
+        steps.append(FileStep("/etc/hosts", around.hosts))
+    steps.append(FsStep("proc", "/proc"))
+    steps += _dev(around)
+    steps += [LinkStep(path, target) for path, target in _LINKS]
+    steps += [BindStep(path, path) for path in around.journal]
+    steps.append(AgainStep("/proc/sys/kernel/hostname", "/etc/hostname"))
+    if around.sys:
+        steps += _sys(around)
+    if not around.insecure_paths:
+        steps += [ReadOnlyStep(path) for path in _READ_ONLY]
+        steps.append(ReadOnlyStep(_SYSCTLS, _NET_SYSCTLS if around.own_network else ""))
+        if around.own_network:
+            steps.append(ReadOnlyStep(_NETFILTER_SYSCTLS))
+        steps += [HideStep(path, around.hidden[0]) for path in _HIDDEN_PROC_DIRS]
+        steps += [HideStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
+    return tuple(steps)
+
+
+def _dev(around: Surroundings) -> list[Step]:
+    steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, _bounded(_OPEN, _DEV_BYTES))]
+    nodes = (*DEVICES, TUN) if around.tun else DEVICES
+    steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
+    steps += [BindStep(f"{around.shared}/{name}", f"/dev/{name}") for name in ("shm", "pts")]
+    return steps
+
+
+def _bounded(mode: int, size: int) -> str:
+    """Options of a tmpfs of so many bytes. Each file takes memory too: there may be one a page, as by the kernel's own
+    bounds.
+    """
+    return f"mode={mode:o},size={size},nr_inodes={size // _PAGE}"
+
+
+def _sys(around: Surroundings) -> list[Step]:
+    secure = not around.insecure_paths
+    steps: list[Step] = [FsStep("sysfs", "/sys", _SYSTEM | (MS_RDONLY if secure else 0))]
+    if around.cgroups:
+        steps.append(FsStep("tmpfs", "/sys/fs", _SYSTEM, "mode=755,size=64k"))
+        steps += [BindStep(source, target, read_only=True) for source, target in around.cgroups]
+        steps.append(SealStep("/sys/fs"))
+    elif secure:
+        steps.append(HideStep("/sys/fs", around.hidden[0]))
+    if secure:
+        steps += [HideStep(path, around.hidden[0]) for path in (*_HIDDEN_DIRS, *around.thermal)]
+    return steps

@@ -1,0 +1,346 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything about a pod's sandbox, decided before its first process: documents in, one value out. Pure."""
+
+from __future__ import annotations
+
+import os
+
+from ...appc.capabilities import EVERY, bounding_set, guard_of, mask_of
+from ...appc.isolators import NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
+from ...appc.volumes import app_path
+from ...errors import InvalidSpec
+from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
+from ...net.resolv import hosts_file
+from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
+from ...value import Value
+from .devices import device_rules
+from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
+from .rootfs import Surroundings, shared_file_systems, surroundings
+from .volumes import volume_steps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    from ...appc.app import App
+    from ...appc.pod import PodManifest, RuntimeApp
+    from ...host.paths import PodDir
+    from ...pod.limits import Limit
+    from ...pod.runspec import RunSpec
+    from .devices import DeviceRule
+    from .mounts import SharedFs, Step
+
+    Root = Union[OverlayStep, CopiedRoot]
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Source: behaviours C9.
+_DEFAULTS = (("PATH", _PATH), ("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/sh"))
+_NOTIFY_SOCKET = "/run/systemd/notify"
+_IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
+_UTS_SYSCTLS = ("kernel.domainname",)
+_SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
+
+
+class AppInput(Value):
+    """What stage0 left for an app beside the manifest.
+
+    lower: () when the root was copied. docker: the image was converted from a docker one. devices: those among its
+    volumes, see volumes.check_sources. stop_signal: what its image names, 0 for none.
+    """
+
+    name: str
+    tree_id: str = ""
+    lower: tuple[str, ...] = ()
+    prefill: tuple[str, ...] = ()
+    filter: bytes = b""
+    docker: bool = False
+    notify: bool = False
+    stop_signal: int = 0
+    devices: tuple[tuple[str, bool, int], ...] = ()
+    cgroups: tuple[tuple[str, str], ...] = ()
+
+
+class Machine(Value):
+    """What the host has that apps see of it.
+
+    tun: it has /dev/net/tun. journal: sockets of its journal. hidden: what stands for hidden directories and files.
+    thermal: see Surroundings.
+    tty: the path of the terminal that an interactive app gets, "" without. permitted: the capabilities that PID 1 can
+    keep.
+    """
+
+    tun: bool = False
+    tty: str = ""
+    journal: tuple[str, ...] = ()
+    hidden: tuple[str, str] = ("", "")
+    thermal: tuple[str, ...] = ()
+    permitted: int = EVERY
+
+
+class Launch(Value):
+    """How an app's process becomes the app.
+
+    search: the PATH that the manifest gives, None when it gives none. traced: whether an app of the pod may look into
+    processes that can do more than itself. rlimits: name, number, soft and hard limit each; infinity is -1. The
+    others are those of the pod's first process.
+    """
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    search: str | None
+    working_directory: str
+    user: str
+    group: str
+    groups: tuple[int, ...]
+    bounding: int
+    no_new_privs: bool = False
+    filter: bytes = b""
+    oom_score_adj: int | None = None
+    rlimits: tuple[tuple[str, int, int, int], ...] = ()
+    pre_start: tuple[str, ...] = ()
+    post_stop: tuple[str, ...] = ()
+    docker: bool = False
+    notify: bool = False
+    traced: bool = True
+
+
+class AppPlan(Value):
+    """One app: its root, the steps in it, those that wait for the networks, and its process.
+
+    stop_signal: what its first process is stopped with; 0: all of them, with SIGTERM.
+    """
+
+    name: str
+    root: Root
+    steps: tuple[Step, ...]
+    last_steps: tuple[Step, ...]
+    launch: Launch
+    limits: tuple[Limit, ...] = ()
+    device_rules: tuple[DeviceRule, ...] = ()
+    stop_signal: int = 0
+
+
+class SandboxPlan(Value):
+    """The whole pod. namespaces: CLONE_NEW... of PID 1, but for the PID namespace that it is born into. shared: what
+    its apps have in common.
+    """
+
+    uuid: str
+    hostname: str
+    namespaces: int
+    apps: tuple[AppPlan, ...]
+    shared: tuple[SharedFs, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether apps may look into PID 1 though CAP_SYS_PTRACE was given to none of them."""
+        return all(app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps)
+
+    def log(self) -> str:
+        """The steps of a start, a line each."""
+        lines = [f"pod {self.uuid}: hostname {self.hostname}"]
+        lines += [f"sysctl {name}={value}" for name, value in self.sysctls]
+        lines += [str(shared) for shared in self.shared]
+        for app in self.apps:
+            lines += [f"app {app.name}:", *(f"  {step}" for step in (app.root, *app.steps, *app.last_steps))]
+        return "\n".join(lines)
+
+
+def resolv_path(pod: PodDir) -> str:
+    """The pod's generated resolv.conf; there is none when nobody gives one."""
+    return f"{pod.stage1_root}/rkt/etc/resolv.conf"
+
+
+def shared_path(pod: PodDir) -> str:
+    """The directory with what all apps of the pod have in common."""
+    return f"{pod.stage1_root}/rkt/shared"
+
+
+def notify_path(pod: PodDir, app: str) -> str:
+    """The socket that an app says READY=1 to."""
+    return f"{pod.stage1_root}/rkt/notify/{app}"
+
+
+def hosts_path(pod: PodDir) -> str:
+    """The pod's generated hosts file; there is none when the image's own or the host's is used."""
+    return f"{pod.stage1_root}/rkt/etc/hosts"
+
+
+def sandbox_plan(
+    pod: PodDir, manifest: PodManifest, runspec: RunSpec, inputs: tuple[AppInput, ...], machine: Machine
+) -> SandboxPlan:
+    """The plan of a pod. inputs: one an app, in the manifest's order. Raises InvalidSpec."""
+    uuid = os.path.basename(pod.path)
+    hostname = runspec.hostname or f"rkt-{uuid}"
+    kinds = CLONE_NEWNS | CLONE_NEWUTS
+    kinds |= 0 if runspec.ipc == "parent" else CLONE_NEWIPC
+    kinds |= 0 if runspec.host_network else CLONE_NEWNET
+    traced = is_traced(manifest, runspec.insecure, machine.permitted)
+    common = _Common(pod, manifest, runspec, machine, hostname, traced)
+    apps = tuple(_app_plan(common, app, given) for app, given in zip(manifest.apps, inputs))
+    return SandboxPlan(
+        uuid,
+        hostname,
+        kinds,
+        apps,
+        shared_file_systems(shared_path(pod), shm_bytes(manifest)),
+        _sysctls(manifest, kinds),
+        limits_of_pod(manifest),
+    )
+
+
+class _Common(Value):
+    pod: PodDir
+    manifest: PodManifest
+    runspec: RunSpec
+    machine: Machine
+    hostname: str
+    traced: bool
+
+
+def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[str, str], ...]:
+    """What an app's process finds in its environment. Source: behaviours C8, C9, C11."""
+    found = {**dict(app.environment), "AC_APP_NAME": str(name)}
+    for key, value in _DEFAULTS:
+        found.setdefault(key, value)
+    if notify:
+        found["NOTIFY_SOCKET"] = _NOTIFY_SOCKET
+    return tuple(found.items())
+
+
+def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
+    """How an app is run, and within which bounds. Raises InvalidSpec."""
+    pre, post = app.handler("pre-start"), app.handler("post-stop")
+    scores = [isolator.score for isolator in app.isolators if isinstance(isolator, OomScoreAdj)]
+    return Launch(
+        argv=app.exec,
+        environment=environment_of(app, given.name, notify=given.notify),
+        search=dict(app.environment).get("PATH"),
+        working_directory=app.working_directory or "/",
+        user=app.user,
+        group=app.group,
+        groups=app.supplementary_gids,
+        bounding=bounding_set(app.isolators, insecure="capabilities" in insecure),
+        no_new_privs=any(
+            isinstance(isolator, NoNewPrivileges) and isolator.value for isolator in app.isolators
+        ),
+        filter=given.filter,
+        oom_score_adj=scores[-1] if scores else None,
+        pre_start=pre.exec if pre else (),
+        post_stop=post.exec if post else (),
+        rlimits=tuple(
+            limit
+            for isolator in app.isolators
+            if isinstance(isolator, Rlimits)
+            for limit in isolator.numbered
+        ),
+        docker=given.docker,
+        notify=given.notify,
+    )
+
+
+def is_traced(manifest: PodManifest, insecure: tuple[str, ...], permitted: int) -> bool:
+    """Whether an app of the pod may look into processes that can do more than itself; yes where nothing tells.
+
+    permitted: the capabilities that PID 1 can keep; with none that no app has, it is no more than they are.
+    """
+    apps = [app.app for app in manifest.apps if app.app]
+    boundings = [bounding_set(app.isolators, insecure="capabilities" in insecure) for app in apps]
+    may_trace = any(bounding & _SYS_PTRACE for bounding in boundings)
+    return len(apps) < len(manifest.apps) or may_trace or not guard_of(boundings, permitted)
+
+
+def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
+    pod, insecure = common.pod, common.runspec.insecure
+    if runtime.app is None:
+        raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
+    around = Surroundings(
+        shared=shared_path(pod),
+        cgroups=given.cgroups,
+        hidden=common.machine.hidden,
+        thermal=common.machine.thermal,
+        hosts=hosts_file(common.hostname) if common.runspec.hosts.mode == "auto" else "",
+        tun=common.machine.tun,
+        journal=common.machine.journal,
+        insecure_paths="paths" in insecure,
+        sys=not any(_is_at_or_below(mount.path, "/sys") for mount in runtime.mounts),
+        own_network=not common.runspec.host_network,
+    )
+    steps = (
+        *surroundings(around),
+        *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
+        *((BindStep(notify_path(pod, runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
+        *_hosts_steps(common),
+        *volume_steps(pod, common.manifest, runtime, given.prefill),
+    )
+    return AppPlan(
+        name=str(runtime.name),
+        root=_root(pod, runtime.name, given),
+        steps=steps,
+        last_steps=_last_steps(common, runtime),
+        launch=launch_of(runtime.app, given, insecure).replace(traced=common.traced),
+        limits=limits_of_app(runtime.app.isolators, common.manifest),
+        device_rules=() if "paths" in insecure else device_rules(given.devices),
+        stop_signal=given.stop_signal,
+    )
+
+
+def _root(pod: PodDir, name: str, given: AppInput) -> Root:
+    if not given.lower:
+        return CopiedRoot(pod.app_root(name))
+    upper, work = pod.overlay(given.tree_id, name)
+    return OverlayStep(given.lower, upper, work, pod.app_root(name))
+
+
+def _hosts_steps(common: _Common) -> tuple[Step, ...]:
+    mode = common.runspec.hosts.mode
+    if mode == "auto":
+        return ()
+    if mode == "host":
+        return (BindStep("/etc/hosts", "/etc/hosts", read_only=True, optional=True),)
+    return (BindStep(hosts_path(common.pod), "/etc/hosts"),)
+
+
+def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if common.runspec.dns.mode == "host":
+        steps.append(BindStep("/etc/resolv.conf", "/etc/resolv.conf", read_only=True, optional=True))
+    elif common.runspec.dns.mode in ("auto", "custom"):
+        steps.append(BindStep(resolv_path(common.pod), "/etc/resolv.conf", optional=True))
+    if runtime.read_only_root_fs:
+        steps.append(SealStep("/"))
+    return tuple(steps)
+
+
+def _sysctls(manifest: PodManifest, kinds: int) -> tuple[tuple[str, str], ...]:
+    """Those of the pod and of every app: they share the namespaces that sysctls belong to. Later ones win."""
+    found: dict[str, str] = {}
+    for isolators in (manifest.isolators, *(app.app.isolators for app in manifest.apps if app.app)):
+        for isolator in isolators:
+            if isinstance(isolator, Sysctl):
+                found.update(isolator.pairs)
+    for name in found:
+        if not _is_of_the_pod(name, kinds):
+            hint = "only those of the network, IPC and UTS namespaces of the pod can be set"
+            raise InvalidSpec(
+                f'the sysctl "{name}" belongs to the host, not to the pod', hint, where="isolators"
+            )
+    return tuple(found.items())
+
+
+def _is_of_the_pod(name: str, kinds: int) -> bool:
+    if ".." in name or "/" in name:
+        return False
+    if name.startswith("net."):
+        return bool(kinds & CLONE_NEWNET)
+    if name.startswith(_IPC_SYSCTLS):
+        return bool(kinds & CLONE_NEWIPC)
+    return name in _UTS_SYSCTLS
+
+
+def _is_at_or_below(path: str, top: str) -> bool:
+    clean = app_path(path)
+    return clean == top or clean.startswith(top + "/")

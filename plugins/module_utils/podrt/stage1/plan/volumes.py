@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes of a pod at paths of its apps. Source: behaviours C20 to C28."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ...appc.volumes import HostVolume, app_path
+from ...errors import HostFailure, InvalidSpec, reason_of
+from ...value import Value
+from .filling import Filling
+from .mounts import BindStep, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...appc.pod import PodManifest, RuntimeApp
+    from ...host.paths import PodDir
+
+
+class MissingSource(HostFailure):
+    """A host volume's source is not there. Source: behaviours A30."""
+
+    exit_code = 1
+
+
+class NewVolume(Value):
+    """An empty volume with exactly its mode and owner.
+
+    prefill: the path of the app whose directory is copied into it, with mode and owner; "" leaves it empty.
+    """
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    prefill: str = ""
+
+    def __str__(self) -> str:
+        return f"volume {self.path} {self.mode:04o} {self.uid}:{self.gid} {self.prefill}".rstrip()
+
+    def make(self, filling: Filling) -> None:
+        """Make it, unless another app has made it. Raises OSError, Corrupt."""
+        if os.path.isdir(self.path):
+            return
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+        os.mkdir(self.path)
+        os.chown(self.path, self.uid, self.gid)
+        os.chmod(self.path, self.mode)
+        if self.prefill:
+            filling.fill(self.prefill, self.path)
+
+
+class VolumesStep(Step):
+    """All empty volumes of an app, in the order of their mounts: what they take from its image counts together."""
+
+    app: str
+    volumes: tuple[NewVolume, ...]
+
+    def __str__(self) -> str:
+        return "empty volumes"
+
+    def apply(self, root: int) -> None:
+        """Make them, the last first: of several at one directory, the app sees that one. Raises OSError, Corrupt."""
+        filling = Filling(self.app, root)
+        for volume in reversed(self.volumes):
+            try:
+                volume.make(filling)
+            except OSError as err:
+                raise OSError(err.errno, f"{volume}: {reason_of(err)}", err.filename) from err
+        filling.warn()
+
+
+def volume_steps(
+    pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
+) -> tuple[Step, ...]:
+    """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
+    empty: list[NewVolume] = []
+    binds: list[Step] = []
+    filling = frozenset(prefill)
+    for mount in sorted(manifest.mounted(app), key=lambda mount: app_path(mount.path).count("/")):
+        volume = mount.volume
+        if volume is None:
+            raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
+        if isinstance(volume, HostVolume):
+            recursive = volume.recursive is not False
+            binds.append(BindStep(volume.source, mount.path, mount.read_only, recursive))
+            continue
+        source = pod.volume(volume.name)
+        filled = mount.path if volume.name in filling else ""
+        empty.append(NewVolume(source, volume.mode, volume.uid, volume.gid, filled))
+        binds.append(BindStep(source, mount.path, mount.read_only))
+    return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *binds)
+
+
+def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:
+    """Look at an app's host volumes: the device nodes among them as (type, read only, device). Raises MissingSource."""
+    devices = []
+    for mount in manifest.mounted(app):
+        volume = mount.volume
+        if not isinstance(volume, HostVolume):
+            continue
+        try:
+            found = os.stat(volume.source)
+        except OSError as err:
+            raise MissingSource(
+                f"Failed to stat {volume.source}: {err.strerror}", path=volume.source
+            ) from err
+        kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
+        if kind:
+            devices.append((kind, mount.read_only, found.st_rdev))
+    return tuple(devices)

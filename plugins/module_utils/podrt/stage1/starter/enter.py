@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry enter of stage1: a command in the namespaces of a pod and the root of an app, in the bounds of that app.
+
+The bounds are read from the pod's documents, which every version writes: what the app itself has become is no measure.
+Source: behaviours A45, A46 and ruling 8; attack-F2.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+
+from ...appc.capabilities import EVERY, mask_of
+from ...errors import Conflict, HostFailure, NotFound
+from ...host import syscalls
+from ...host.reading import decimal, kernel_text, read_bytes
+from ...host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
+from ...pod import cgroups, documents
+from ...value import Value
+from ..inside.app import set_oom_score
+from ..inside.command import Command
+from ..inside.program import execute_module
+from ..inside.rights import permitted_capabilities
+from ..plan.sandbox import AppInput, is_traced, launch_of
+from .given import protect_given
+from .inputs import is_docker, read_filter
+from .stop import holds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from ...appc.pod import PodManifest
+    from ...host.host import Host
+    from ...pod.lifecycle import Pod
+    from ..plan.sandbox import Launch
+
+_PASSED_FDS, _PASSED_PID = "LISTEN_FDS", "LISTEN_PID"
+_ROOT = "0"
+# What says of a leaf that devices are restricted in it: its files in v1, or that it is of v2.
+_DEVICE_FILES = ("devices.list", "cgroup.controllers")
+
+
+class Entry(Value):
+    """What is to be run in an app.
+
+    user and group: as an app's are, "" for root, or beside a user for the app's own group. groups: None for the app's
+    beside a user, and none without. environment: overrides the app's variables. privileged: with all capabilities of
+    the caller and no filter.
+    """
+
+    app: str
+    argv: tuple[str, ...]
+    term: str
+    user: str = ""
+    group: str = ""
+    groups: tuple[int, ...] | None = None
+    working_directory: str = "/"
+    environment: tuple[tuple[str, str], ...] = ()
+    privileged: bool = False
+
+
+def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
+    """Become the program that runs a command in an app of a running pod, on this process's terminal.
+
+    It ends with the status of the command, or by the signal that killed it. Raises PodError.
+    """
+    pid = documents.await_pid(pod)
+    if pid is None or not holds(pid, pod):
+        raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
+    protect_given(_passed())
+    try:
+        # Whichever process has the number from now on, the kernel joins no namespace of another.
+        fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
+        manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
+        launch = _launch(pod, entry.app, manifest, insecure)
+        command = _command(pod, entry, launch, pid).replace(
+            traced=is_traced(manifest, insecure, permitted_capabilities())
+        )
+        # Here already, since no file can be written to later on.
+        _take_oom_score(launch, pid)
+        _look_only()
+        plan = marshal.dumps(command.row())  # type: ignore[arg-type]  # plain values
+        execute_module("command", plan, fds)
+    except OSError as err:
+        raise HostFailure.of(f'cannot enter app "{entry.app}" of pod "{pod.uuid}"', err) from err
+
+
+def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
+    return Command(
+        app=entry.app,
+        root=pod.dir.app_root(entry.app),
+        argv=entry.argv,
+        environment=_environment(pod, entry),
+        working_directory=entry.working_directory,
+        user=entry.user or _ROOT,
+        group=entry.group or (launch.group if entry.user else _ROOT),
+        groups=(launch.groups if entry.user else ()) if entry.groups is None else entry.groups,
+        docker=launch.docker,
+        bounding=EVERY if entry.privileged else launch.bounding,
+        no_new_privs=launch.no_new_privs and not entry.privileged,
+        filter=b"" if entry.privileged else launch.filter,
+        rlimits=launch.rlimits,
+        traced=True,  # until the other apps have been looked at
+        pid=pid,
+        passed=_passed(),
+    )
+
+
+def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...]) -> Launch:
+    """How the app was started. Raises PodError, OSError."""
+    app = next((app for app in manifest.apps if app.name == name), None)
+    if app is None or app.app is None:
+        raise NotFound(f'pod "{pod.uuid}" has no app "{name}"')
+    docker = is_docker(documents.read_app_manifest(pod.dir, name))
+    given = AppInput(name, filter=read_filter(pod.dir, app), docker=docker)
+    launch = launch_of(app.app, given, insecure)
+    if "paths" in insecure or _are_devices_restricted(pod, name):
+        return launch
+    return launch.replace(bounding=launch.bounding & ~mask_of(("CAP_MKNOD",)))
+
+
+def _environment(pod: Pod, entry: Entry) -> tuple[tuple[str, str], ...]:
+    """The app's, from the file that stage1 wrote for it, TERM, and what was asked for."""
+    try:
+        lines = (
+            read_bytes(pod.dir.app_env(entry.app), beneath=pod.dir.path)
+            .decode(errors="surrogateescape")
+            .split("\0")
+        )
+    except OSError as err:
+        raise HostFailure.of(f'cannot read the environment of app "{entry.app}"', err) from err
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    found["TERM"] = entry.term
+    found.update({name: os.environ[name] for name in (_PASSED_FDS, _PASSED_PID) if name in os.environ})
+    found.update(entry.environment)
+    return tuple(found.items())
+
+
+def _passed() -> int:
+    """How many sockets of the caller are meant for the command. Source: sd_listen_fds(3)."""
+    return decimal(os.environ.get(_PASSED_FDS, "")) or 0
+
+
+def _leaves(pod: Pod, app: str) -> list[int]:
+    """What moves a process into every group of the app, so that its limits hold. Raises OSError.
+
+    A group that is not there could not be made when the pod was started.
+    """
+    found = []
+    for group in cgroups.recorded(pod.dir):
+        try:
+            found.append(cgroups.procs_fd(f"{group}/{app}"))
+        except OSError as err:
+            if err.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+    return found
+
+
+def _are_devices_restricted(pod: Pod, app: str) -> bool:
+    leaves = (f"{group}/{app}" for group in cgroups.recorded(pod.dir))
+    return any(os.path.exists(f"{leaf}/{name}") for leaf in leaves for name in _DEVICE_FILES)
+
+
+def _take_oom_score(launch: Launch, pid: int) -> None:
+    """Have the app's, or what the pod was started with. Raises HostFailure, OSError."""
+    given = launch.oom_score_adj
+    wanted = int(kernel_text(f"/proc/{pid}/oom_score_adj")) if given is None else given
+    if wanted != int(kernel_text("/proc/self/oom_score_adj")):
+        set_oom_score(wanted)
+
+
+def _look_only() -> None:
+    """Have all of the host read-only, above all the interpreter: the app's programs can get hold of it by /proc."""
+    syscalls.unshare(CLONE_NEWNS)
+    syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
+    top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    syscalls.mount_setattr(top, syscalls.AT_RECURSIVE, syscalls.MOUNT_ATTR_RDONLY)
+    os.close(top)

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Giving back a pod's addresses, ports and rules when it has ended, in the background.
+
+To take rules from the kernel costs 20 ms, which neither who waits for the end of a pod nor who stops one should wait
+for. So a process of its own does it. It needs no lock of the pod: a pod that takes over the port or the address of one
+that has ended, and a gc that removes it, may do the same at the same time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+
+from ...errors import PodError
+from ...pod import documents, holders
+from ...pod.lifecycle import PodState
+from .stop import holds, supervisor_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...host.host import Host
+    from ...host.paths import PodDir
+    from ...pod.lifecycle import Pod
+
+# Beside the time that the pod's apps have: what a killed pod needs to end.
+_MARGIN = 30.0
+_POLL_SECONDS = 0.02
+
+
+def give_back(host: Host, uuid: str, pod: PodDir, lock_fd: int) -> None:
+    """Have a pod that has just ended leave its networks. lock_fd: its lock, which is let go of. Returns at once."""
+    if holders.may_hold(host.paths, uuid, pod) and _in_background(lock_fd):
+        _leave(host, uuid, pod)
+
+
+def give_back_at_end(host: Host, pod: Pod) -> None:
+    """The same for a pod that was told to end, once it has. Returns at once."""
+    if not holders.may_hold(host.paths, pod.uuid, pod.dir):
+        return
+    try:
+        seconds = documents.read_runspec(pod.dir).stop_timeout + _MARGIN
+    except (OSError, PodError):
+        return
+    if _in_background():
+        # Whatever removes it meanwhile takes it out of its networks as well.
+        with contextlib.suppress(PodError, OSError):
+            if _has_ended(pod, seconds):
+                _leave(host, pod.uuid, pod.dir)
+        os._exit(0)
+
+
+def _has_ended(pod: Pod, seconds: float) -> bool:
+    """Wait for the end of a pod, or until a time is over; whether it has ended."""
+    end = time.monotonic() + seconds
+    pid = supervisor_of(pod)
+    if pid is not None and holds(pid, pod):
+        with contextlib.suppress(ProcessLookupError):
+            poll = select.poll()
+            poll.register(os.pidfd_open(pid), select.POLLIN)
+            poll.poll(seconds * 1000)
+    # A process that ends lets go of its lock a moment later than of its descriptors.
+    while pod.state() is PodState.RUNNING:
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _in_background(*fds: int) -> bool:
+    """fork; whether this is the child, which has no output of its caller's open. Where that fails nothing is done."""
+    try:
+        if os.fork():
+            return False
+    except OSError:
+        return False
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        os.dup2(null, fd)
+    for fd in fds:
+        os.close(fd)
+    return True
+
+
+def _leave(host: Host, uuid: str, pod: PodDir) -> None:
+    from .networks import leave
+
+    try:
+        with contextlib.suppress(PodError, OSError):  # the next call that plans networks tries again
+            # The links go with the network namespace, which the kernel takes down by itself.
+            leave(host.paths, uuid, pod, links=False)
+    finally:
+        os._exit(0)

@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stage1 finds in a pod's directory and on the host before it decides, and the files that it adds to it."""
+
+from __future__ import annotations
+
+import os
+
+from ...appc.image import STOP_SIGNAL
+from ...errors import Corrupt, HostFailure, Unsupported
+from ...host.files import held, make_dirs_beneath, write_new
+from ...host.machine import machine
+from ...host.reading import DOCUMENT, read_text, read_text_or
+from ...net.resolv import hosts_file, resolv_conf
+from ...pod.cgroups import Group
+from ...pod.documents import read_app_manifest, read_lower, read_runspec
+from ...seccomp import files as filter_files
+from ..inside.rights import permitted_capabilities
+from ..plan.mounts import OverlayStep
+from ..plan.rootfs import JOURNAL, TUN
+from ..plan.sandbox import AppInput, Machine, hosts_path, resolv_path
+from ..plan.volumes import check_sources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...appc.image import ImageManifest
+    from ...appc.pod import PodManifest, RuntimeApp
+    from ...host.paths import PodDir
+    from ...pod.runspec import RunSpec
+    from ..plan.sandbox import AppPlan, SandboxPlan
+
+_NOTIFY = "appc.io/executor/supports-systemd-notify"
+_DOCKER = "appc.io/docker/repository"
+_JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
+_CPUS = "/sys/devices/system/cpu"
+_THERMAL = _CPUS + "/{}/thermal_throttle"
+_OLDEST_KERNEL = (5, 12)
+_DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
+
+
+def check_kernel(release: str) -> None:
+    """Raise Unsupported when the kernel of this release lacks what every start needs: mount_setattr(2) above all."""
+    parts = release.replace("-", ".").split(".")[:2]
+    # What is no number has been named by somebody who knows what he does.
+    if all(part.isdigit() for part in parts) and tuple(map(int, parts)) < _OLDEST_KERNEL:
+        needed = ".".join(str(part) for part in _OLDEST_KERNEL)
+        raise Unsupported(
+            f"pods need Linux {needed} or newer, and this is Linux {release}",
+            "boot a newer kernel",
+            kernel=release,
+        )
+
+
+def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -> tuple[AppInput, ...]:
+    """What there is of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource, Unsupported."""
+    check_kernel(os.uname().release)
+    try:
+        overlay = os.path.exists(pod.overlay_prepared)
+        return tuple(_read_input(pod, manifest, app, groups, overlay=overlay) for app in manifest.apps)
+    except OSError as err:
+        raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
+
+
+def look_at_machine(pod: PodDir, tty: str = "") -> Machine:
+    """What of the host the apps shall see."""
+    sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
+    return Machine(
+        tun=os.path.exists(f"/dev/{TUN[0]}"),
+        tty=tty,
+        journal=tuple(path for path in sockets if os.path.exists(path)),
+        hidden=(f"{pod.stage1_root}/rkt/hidden/dir", f"{pod.stage1_root}/rkt/hidden/file"),
+        thermal=_thermal(),
+        permitted=permitted_capabilities(),
+    )
+
+
+def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
+    """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through.
+
+    Raises Corrupt, OSError.
+    """
+    found = filter_files.read(pod, app.name)
+    if not found and "seccomp" not in read_runspec(pod).insecure:
+        from ...seccomp.filters import profile_of  # not needed where all is well
+
+        if app.app and profile_of(app.app, machine()):
+            raise Corrupt(
+                f'the system call filter of app "{app.name}" is missing',
+                "remove the pod and prepare it again",
+                path=pod.app_filter(app.name),
+            )
+    return found
+
+
+def is_docker(image: ImageManifest) -> bool:
+    """Whether an image was converted from a docker one. Pure."""
+    return image.annotations.get(_DOCKER) is not None
+
+
+def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
+    """Make the directories and files of a start: environments, names, what stands for hidden paths, upper directories.
+
+    Raises HostFailure.
+    """
+    try:
+        for path in ("env", "status", "etc", "hidden", "notify", "shared/shm", "shared/pts"):
+            make_dirs_beneath(f"{pod.stage1_root}/rkt/{path}", pod.path, _DIR)
+        make_dirs_beneath(pod.logs, pod.path)
+        _hidden(f"{pod.stage1_root}/rkt/hidden")
+        for app in plan.apps:
+            _write_app(pod, app)
+        if runspec.hosts.mode == "custom":
+            _write(pod, hosts_path(pod), hosts_file(plan.hostname, runspec.hosts.entries).encode())
+        if runspec.dns.mode == "custom":
+            dns = runspec.dns
+            write_resolv(pod, resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain))
+    except OSError as err:
+        raise HostFailure.of("cannot write into the pod's directory", err) from err
+
+
+def write_resolv(pod: PodDir, text: str) -> None:
+    """Give the pod a resolv.conf."""
+    _write(pod, resolv_path(pod), text.encode())
+
+
+def _write(pod: PodDir, path: str, data: bytes) -> None:
+    with held(path, pod.path) as safe:
+        write_new(safe, data, _FILE)
+
+
+def _read_input(
+    pod: PodDir, manifest: PodManifest, app: RuntimeApp, groups: tuple[Group, ...], *, overlay: bool
+) -> AppInput:
+    name = str(app.name)
+    image = read_app_manifest(pod, name)
+    notify = app.annotations.get(_NOTIFY) or image.annotations.get(_NOTIFY)
+    return AppInput(
+        name=name,
+        tree_id=read_text(pod.app_tree_id(name), beneath=pod.path),
+        lower=read_lower(pod, name) if overlay else (),
+        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "", DOCUMENT, beneath=pod.path).split()),
+        filter=read_filter(pod, app),
+        docker=is_docker(image),
+        notify=notify == "true",
+        stop_signal=_stop_signal(app.annotations.get(STOP_SIGNAL) or image.annotations.get(STOP_SIGNAL)),
+        devices=check_sources(manifest, app),
+        cgroups=cgroup_view(groups, name),
+    )
+
+
+def _stop_signal(text: str | None) -> int:
+    """The number of a signal; 0 for none, and for what is no signal on this machine."""
+    if not text:
+        return 0
+    from ...appc.signals import signal_number
+
+    return signal_number(text) or 0
+
+
+def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], ...]:
+    """Where an app finds its leaves: one tree where v2 stands alone, else a directory for each hierarchy. Pure."""
+    if len(groups) == 1 and groups[0].hierarchy.version == 2:
+        return ((groups[0].leaf(app), "/sys/fs/cgroup"),)
+    return tuple((group.leaf(app), f"/sys/fs/cgroup/{group.view}") for group in groups)
+
+
+def _thermal() -> tuple[str, ...]:
+    """Where each processor counts how often it was throttled, which tells what others compute; () where none does."""
+    if not os.path.exists(_THERMAL.format("cpu0")):
+        return ()
+    names = sorted(name for name in os.listdir(_CPUS) if name[3:].isdigit())
+    return tuple(path for path in map(_THERMAL.format, names) if os.path.exists(path))
+
+
+def _hidden(path: str) -> None:
+    if not os.path.exists(f"{path}/dir"):
+        os.mkdir(f"{path}/dir", _NOTHING)
+        os.close(os.open(f"{path}/file", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _NOTHING))
+
+
+def _write_app(pod: PodDir, app: AppPlan) -> None:
+    make_dirs_beneath(pod.app_root(app.name), pod.path, _DIR)
+    text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
+    _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"))
+    if isinstance(app.root, OverlayStep):
+        make_dirs_beneath(app.root.upper, pod.path)
+        make_dirs_beneath(app.root.work, pod.path)
+        # The app's "/" is the upper directory, as far as mode and owner go.
+        topmost = os.stat(app.root.lower[0])
+        os.chown(app.root.upper, topmost.st_uid, topmost.st_gid)
+        os.chmod(app.root.upper, topmost.st_mode & 0o7777)

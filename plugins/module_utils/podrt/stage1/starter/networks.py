@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The networks of a pod as its documents ask for them. Source: behaviours C40, E1, E2, E25."""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import functools
+import os
+
+from ...errors import HostFailure, PodError
+from ...net.attach import JoiningPod, attach, detach, loopback_only
+from ...net.conf import choose, load_confs
+from ...net.info import read_net_info
+from ...net.neighbours import Neighbours
+from ...net.network_plan import network_plan, plugin_dirs
+from ...net.resolv import from_network, resolv_conf
+from ...net.rules import forwards_of, rules_of_record
+from ...net.takeover import share_leases
+from ...pod import documents, holders
+from .stop import holds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...appc.pod import PodManifest
+    from ...host.host import Host
+    from ...host.paths import Paths, PodDir
+    from ...net.conf import ChosenNet
+    from ...net.info import NetInfo
+    from ...net.network_plan import NetworkPlan
+    from ...net.rules import PodRules
+    from ...pod.runspec import RunSpec
+
+
+def plan_networks(
+    host: Host, manifest: PodManifest, runspec: RunSpec, report: Callable[[str], None]
+) -> NetworkPlan:
+    """The networks that a pod joins which wants some. Raises NotFound, InvalidSpec, HostFailure."""
+    try:
+        confs = load_confs(host.paths.config_dirs, report)
+    except OSError as err:
+        raise HostFailure.of("cannot read the network configurations", err) from err
+    chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks))
+    return network_plan(chosen, forwards_of(manifest) if chosen else (), plugin_dirs(host.paths))
+
+
+def join(
+    pod: JoiningPod,
+    pid: int,
+    plan: NetworkPlan | None,
+    report: Callable[[str], None],
+    later: list[Callable[[], None]],
+) -> tuple[NetInfo, ...]:
+    """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError.
+
+    later gets what the apps need not wait for.
+    """
+    netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if plan is None or not plan.attachments:
+            report("networking namespace with loopback only")
+            loopback_only(netns)
+            return ()
+        _prepare(pod.paths, pod.uuid)
+        infos = attach(pod, netns, plan, report=report, later=later)
+        later.append(functools.partial(sweep, pod.paths))
+        return infos
+    finally:
+        os.close(netns)
+
+
+def _prepare(paths: Paths, uuid: str) -> None:
+    """Have the leases of the host used, those of 0.1.0 too, and say to other data directories whose the pod is."""
+    try:
+        for other in share_leases(paths):
+            holders.record(paths, other)
+        holders.record(paths, uuid)
+    except OSError as err:
+        raise HostFailure.of("networking: cannot use the leases of the host", err) from err
+
+
+def joining_pod(paths: Paths, uuid: str) -> JoiningPod:
+    """A pod that runs, as its networks see it."""
+    pod = paths.pod("run", uuid)
+    return JoiningPod(paths, uuid, pod.net_confs, pod.net_info, neighbours(paths, uuid))
+
+
+def may_give_dns(runspec: RunSpec, plan: NetworkPlan) -> bool:
+    """Whether resolv.conf can depend on what the networks answer. Pure."""
+    return runspec.dns.mode == "auto" and any(
+        _may_answer(attachment.chosen) for attachment in plan.attachments
+    )
+
+
+def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
+    """The resolv.conf that the networks ask for, "" when none does; the first one wins."""
+    asking = [info for info in infos if info.dns.to_json()]
+    for other in asking[1:]:
+        report(
+            f"the DNS settings of network {other.net_name} are ignored: {asking[0].net_name} has given some"
+        )
+    if not asking:
+        return ""
+    dns, name = asking[0].dns, asking[0].net_name
+    return resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain, from_network(name))
+
+
+def neighbours(paths: Paths, uuid: str) -> Neighbours:
+    """The other pods of the host, in whichever data directory they are."""
+    return Neighbours(
+        is_live=lambda other: holders.is_live(paths, other), rules=lambda: _running_rules(paths, uuid)
+    )
+
+
+def leave(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
+    """Take a pod that has ended out of its networks, if it may be in any; see detach for links. Raises PodError.
+
+    Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes. Its
+    link as a holder goes after that: without one its UUID would be another engine's, and what it held never be freed.
+    """
+    if holders.may_hold(paths, uuid, pod):
+        detach(paths, uuid, pod.net_confs, pod.net_info, links=links)
+    holders.forget(paths, uuid)
+
+
+def sweep(paths: Paths) -> None:
+    """Give back what pods of the host hold that have ended by themselves. What cannot be done now is left."""
+    for home, uuid, state_dir in holders.dead(paths):
+        pod = home.pod(state_dir, uuid)
+        with contextlib.suppress(PodError, OSError):
+            detach(home, uuid, pod.net_confs, pod.net_info)
+            holders.forget(home, uuid)
+
+
+def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
+    """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks.
+
+    Of pods in this network namespace: tests, and others that have one of their own, run pods beside each other.
+    """
+    here = {name for _index, name in _socket.if_nameindex()}
+    for pod in holders.running(paths):
+        with contextlib.suppress(PodError, OSError):
+            pid = documents.read_pid(pod.dir)
+            if pod.uuid == uuid or not pid or not holds(pid, pod):
+                continue
+            infos = read_net_info(pod.dir.net_info)
+            if infos and infos[0].host_if not in here:
+                continue
+            yield rules_of_record(pod.uuid, infos, forwards_of(documents.read_manifest(pod.dir)))
+
+
+def _may_answer(net: ChosenNet) -> bool:
+    conf = net.conf
+    return bool(conf.dns.to_json()) or not conf.is_built_in

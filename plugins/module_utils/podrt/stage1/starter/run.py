@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry run of stage1: a prepared pod, run to its end or left alone once it has started.
+
+Source: behaviours A26 to A30, D11, D27.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+
+from ...errors import PodError
+from ...host.execution import pass_on
+from ...pod.runspec import START_SECONDS
+from ..telling import warn
+from .farewell import give_back
+from .start import STOPS, Request, start
+from .teardown import remove_groups, take_down
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...host.host import Host
+
+
+def run(
+    host: Host,
+    uuid: str,
+    lock_fd: int,
+    *,
+    detach: bool = False,
+    interactive: bool = False,
+    seconds: int = START_SECONDS,
+) -> int:
+    """Run the pod in state run whose lock lock_fd carries.
+
+    In the foreground until it ends: returns its status, and dies as PID 1 did when that was killed. Detached until
+    every app has been started: returns 0. Raises PodError when it cannot be started, also not within so many seconds,
+    with nothing left of it but its files.
+    """
+    _fill_stdio()
+    terminal = None
+    if interactive:
+        from ..inside.terminal import Terminal, standard_terminals
+        from .given import protect_given  # other pods get no file of the caller to read
+
+        terminals = standard_terminals()
+        terminal = Terminal(terminals) if terminals else None
+        protect_given()
+    request = Request(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
+    if detach:
+        start(request)
+        return 0
+    # Blocked until they can be passed on: one that comes before is pending.
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, STOPS)
+    try:
+        child = start(request)
+        if terminal and child.status is None:
+            terminal.relay(child.pid)
+        status = child.wait()
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+    try:
+        remove_groups(uuid, request.pod)
+    except PodError as err:
+        warn(err.message)
+    give_back(host, uuid, request.pod, lock_fd)
+    return pass_on(status)
+
+
+def rehearse(host: Host, uuid: str, lock_fd: int) -> None:
+    """Start the prepared pod whose lock lock_fd carries up to where its apps would begin, and take it down.
+
+    Raises PodError with what would stop it. Nothing is left of it but files that a start makes as well.
+    """
+    _fill_stdio()
+    request = Request(host, uuid, lock_fd, detach=True, rehearsal=True)
+    start(request).wait()
+    take_down(host, uuid, request.pod)
+
+
+def _fill_stdio() -> None:
+    """Open /dev/null for what is closed of 0, 1 and 2: a descriptor of ours would take the place."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)

@@ -1,0 +1,464 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts a pod: decides everything, forks what becomes its PID 1, and joins that to groups and networks meanwhile.
+
+    starter                                   PID 1 of the pod
+    read, make control groups, plan, fork -->  unshare, build the apps' roots
+    join the networks  <-- "namespaces" ---   fork the apps' children, which attach themselves
+    attach PID 1                              execute the supervisor
+    "go" ---------------------------------->  a byte for each app
+                       <-- "started" -------  every app has been executed
+
+Nothing is mounted outside of the pod. When the starter dies before "go", so does everything that it has started.
+"""
+
+from __future__ import annotations
+
+import _signal
+import contextlib
+import fcntl
+import os
+import select
+import time
+
+from ...appc.capabilities import NAMES
+from ...errors import HostFailure, InvalidSpec, NotFound, PodError
+from ...host import syscalls
+from ...host.files import held, write_new
+from ...host.syscalls import CLONE_NEWNET, CLONE_NEWPID
+from ...pod import cgroups
+from ...pod.documents import read_manifest, read_runspec
+from ...pod.limits import apply_limits
+from ...pod.runspec import START_SECONDS
+from ...value import Value
+from ..inside import sync
+from ..inside.handler import argv_of
+from ..inside.namespaces import Supervision, become_pid_1
+from ..inside.program import supervisor_argv, supervisor_programs
+from ..inside.rehearsal import not_started
+from ..inside.wires import PodWires
+from ..pid1 import frames
+from ..plan.devices import apply_devices, pod_device_rules
+from ..plan.sandbox import sandbox_plan
+from ..telling import say, warn
+from .inputs import look_at_machine, read_inputs, write_files, write_resolv
+from .teardown import take_down
+from .wiring import open_apps, open_console
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...appc.pod import PodManifest
+    from ...host.host import Host
+    from ...host.paths import PodDir
+    from ...net.network_plan import NetworkPlan
+    from ...pod.cgroups import Group
+    from ...pod.runspec import RunSpec
+    from ..inside.terminal import Terminal
+    from ..plan.sandbox import AppPlan, SandboxPlan
+
+STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
+_PID_MODE = 0o644
+_MKNOD = 1 << NAMES.index("CAP_MKNOD")
+# How much of a start's time its apps have to come up, in percent. They are told to end then, which takes time as well.
+_OF_THE_APPS = 90
+_CHUNK = 4096
+
+
+class Request(Value):
+    """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is.
+
+    rehearsal: the pod is only prepared, and its start ends where its apps would begin. seconds: what the start may take
+    of a pod that is detached; nobody waits for the apps of another one.
+    """
+
+    host: Host
+    uuid: str
+    lock_fd: int
+    detach: bool = False
+    captured: bool = True
+    terminal: Terminal | None = None
+    rehearsal: bool = False
+    seconds: int = START_SECONDS
+
+    @property
+    def pod(self) -> PodDir:
+        """The pod's directory."""
+        return self.host.paths.pod("prepared" if self.rehearsal else "run", self.uuid)
+
+
+class Pid1:
+    """The pod's PID 1, a child of this process. status: what wait(2) gave, None while it lives.
+
+    seconds: how long it is waited for from now on; None for ever. What comes too late raises HostFailure.
+    """
+
+    def __init__(self, pid: int, channel: int, bound: int, seconds: int | None = None) -> None:
+        self.pid = pid
+        self.status: int | None = None
+        self._channel = channel
+        self._bound = bound
+        self._wake = -1
+        self._seconds = seconds
+        self._end = time.monotonic() + (seconds or 0)
+
+    def relay_stops(self) -> None:
+        """Pass the signals that ask this process to stop on to the pod. They come blocked, so that none is lost."""
+        self._wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        for number in STOPS:
+            _signal.signal(number, self._stop)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPS)
+
+    def receive(self) -> frames.Message:
+        """The next message from it, () when it has hung up."""
+        self._await(self._channel)
+        return sync.receive(self._channel)
+
+    def send(self, kind: str) -> None:
+        """Tell it something. Raises the error that it has told, or HostFailure."""
+        try:
+            sync.send(self._channel, kind)
+        except OSError:
+            _raise_failure(self.receive())
+
+    def await_bound(self) -> None:
+        """Wait until each process of the pod has given up the rights that it may not keep, or has ended."""
+        self._await(self._bound)
+        os.read(self._bound, 1)
+        os.close(self._bound)
+
+    def wait(self) -> int:
+        """Wait until it ends; its status as wait(2) gives it."""
+        if self.status is None:
+            process = os.pidfd_open(self.pid)
+            self._await(process)
+            os.close(process)
+            self.status = os.waitpid(self.pid, 0)[1]
+        return self.status
+
+    def kill(self) -> None:
+        """End it, and with it every process of the pod."""
+        self._seconds = None
+        if self.status is None:
+            os.kill(self.pid, _signal.SIGKILL)
+            self.wait()
+
+    def _await(self, fd: int) -> None:
+        """Wait for a descriptor. A signal between two system calls would be seen too late without the other one."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        if self._wake >= 0:
+            poll.register(self._wake, select.POLLIN)
+        while True:
+            ready = [ready for ready, _event in poll.poll(self._patience())]
+            if fd in ready:
+                return
+            if not ready:
+                raise HostFailure(f"the pod has not started within {self._seconds} seconds")
+            os.read(self._wake, _CHUNK)
+
+    def _patience(self) -> float | None:
+        """What is left of its time, in milliseconds."""
+        return None if self._seconds is None else max(0.0, self._end - time.monotonic()) * 1000
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        if self.status is None:
+            os.kill(self.pid, _signal.SIGTERM)
+
+
+class _Known(Value):
+    """What was read and made for a start."""
+
+    request: Request
+    manifest: PodManifest
+    runspec: RunSpec
+    networks: NetworkPlan | None
+    groups: tuple[Group, ...]
+    waits_for_resolv: bool
+
+
+def start(request: Request) -> Pid1:
+    """Start the pod. Returns once every app has been started, or has failed to in a pod that is not detached. In a
+    rehearsal it returns when nothing is seen to be in the way.
+
+    The signals that ask to stop are blocked in a process that stays with the pod, and passed on once there is a PID 1:
+    if it ends well before the apps start, that was asked of it. Raises PodError when the pod cannot be started, with
+    nothing left of it but its files.
+    """
+    pod = request.pod
+    manifest, runspec = read_manifest(pod), read_runspec(pod)
+    networks, waits_for_resolv = _plan_networks(request.host, manifest, runspec)
+    child: Pid1 | None = None
+    try:
+        planned = cgroups.plan_groups(request.uuid, in_service=in_service())
+        cgroups.record(pod, planned)
+        groups = cgroups.make_groups(planned)
+        known = _Known(request, manifest, runspec, networks, groups, waits_for_resolv)
+        plan = _decide(known)
+        child = _fork(known, plan)
+        if not request.detach:
+            child.relay_stops()
+        _join(known, plan, child)
+        if not request.rehearsal:
+            _await_apps(known, child)
+        return child
+    except (OSError, PodError) as err:
+        _abandon(request, child)
+        if child and child.status == 0 and not request.detach:
+            return child
+        cause = child and _last_words(child)
+        if cause:
+            raise cause from err
+        if isinstance(err, PodError):
+            raise
+        raise HostFailure.of(f'cannot start pod "{request.uuid}"', err) from err
+    except BaseException:
+        _abandon(request, child)
+        raise
+
+
+def in_service() -> bool:
+    """Whether systemd has started this process as part of a service. Source: systemd.exec(5)."""
+    return bool(os.environ.get("INVOCATION_ID"))
+
+
+def _tell_of_networks(text: str) -> None:
+    """As rkt's networking did, under its own name. Source: behaviours A6, E2, E6."""
+    say("networking", text)
+
+
+@contextlib.contextmanager
+def _setting_up_network() -> Iterator[None]:
+    """What fails within says so. Source: behaviours E4."""
+    try:
+        yield
+    except PodError as err:
+        err.message = f"failed to setup network: {err.message}"
+        if isinstance(err, (InvalidSpec, NotFound)) and not err.facts.get("where"):
+            err.facts["where"] = "networks"
+        raise
+
+
+def _decide(known: _Known) -> SandboxPlan:
+    """The plan, with its files written, and its groups as they shall be."""
+    request, groups = known.request, known.groups
+    inputs = read_inputs(request.pod, known.manifest, groups)
+    machine = look_at_machine(request.pod, request.terminal.path if request.terminal else "")
+    plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
+    if plan.unguarded:
+        warn(
+            "podctl has no capability that the apps do not have: one that is root can look into the first process of "
+            "the pod, and do what it can"
+        )
+    write_files(request.pod, plan, known.runspec)
+    policy = pod_device_rules(tuple(app.device_rules for app in plan.apps))
+    if policy:
+        apply_devices(groups, "", policy)
+    cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
+    for sentence in apply_limits(groups, "", plan.limits):
+        warn(sentence)
+    return plan.replace(apps=tuple(_confine(app, groups) for app in plan.apps))
+
+
+def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:
+    """Set the limits of an app's leaves; the app as it can be allowed to run."""
+    for sentence in apply_limits(groups, app.name, app.limits):
+        warn(sentence)
+    if not app.device_rules or apply_devices(groups, app.name, app.device_rules):
+        return app
+    warn(f"app {app.name} may not make devices: there are no control groups to say which")
+    return app.replace(launch=app.launch.replace(bounding=app.launch.bounding & ~_MKNOD))
+
+
+def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
+    request, pod = known.request, known.request.pod
+    ours, theirs = sync.channel()
+    bound, held = os.pipe2(os.O_CLOEXEC)
+    log = known.runspec.log.held()
+    foreground = not request.detach
+    wires = PodWires(
+        sync=theirs,
+        starter=ours,
+        # Above stdio, which the pod's processes replace: a caller without any may have the lock in its place.
+        lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
+        held=held,
+        console=open_console() if foreground and request.captured else -1,
+        apps=open_apps(pod, plan.apps, known.groups, log, journal=in_service()),
+        tty=request.terminal.slave if request.terminal else -1,
+        captured=request.captured,
+    )
+    how = Supervision(
+        argv=supervisor_argv(request.host),
+        programs=supervisor_programs(),
+        handler=tuple(argv_of(request.host.python, request.host.runtime)),
+        stop_timeout=known.runspec.stop_timeout,
+        max_bytes=log.max_bytes,
+        dies_with_starter=foreground,
+        waits_for_resolv=known.waits_for_resolv,
+        rehearsal=request.rehearsal,
+        start_timeout=0 if foreground else request.seconds * _OF_THE_APPS // 100,
+    )
+    pid = _fork_into_new_pid_namespace()
+    if pid == 0:
+        become_pid_1(plan, wires, how)
+    _close(wires)
+    return Pid1(pid, ours, bound, None if foreground else request.seconds)
+
+
+def _fork_into_new_pid_namespace() -> int:
+    """fork, with the child PID 1 of a new namespace, and later children of this process in its own again."""
+    own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(CLONE_NEWPID)
+        pid = os.fork()
+        if pid:
+            syscalls.setns(own, CLONE_NEWPID)
+        return pid
+    finally:
+        os.close(own)
+
+
+def _close(wires: PodWires) -> None:
+    """Close what only the pod needs."""
+    fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty]
+    for app in wires.apps:
+        fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
+        fds += [app.notify, app.journal]
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
+    """Wait for the namespaces, join them to networks and groups, and let the apps start.
+
+    But not before all that is in the pod has given up its rights: an app that may trace would get hold of them. Nor is
+    the PID told before, with which a command could enter. In a rehearsal no network is joined: another pod may still
+    have its addresses and ports.
+    """
+    _expect(child, frames.NAMESPACES)
+    if known.request.rehearsal:
+        if known.waits_for_resolv:
+            child.send(frames.RESOLV)
+        _expect(child, frames.REHEARSED)
+        return
+    later: list[Callable[[], None]] = []
+    if plan.namespaces & CLONE_NEWNET:
+        _join_networks(known, plan, child, later)
+    for group in known.groups:
+        fd = cgroups.procs_fd(group.supervisor)
+        try:
+            cgroups.attach((fd,), child.pid)
+        finally:
+            os.close(fd)
+    child.await_bound()
+    write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
+    child.send(frames.GO)
+    for work in later:
+        with contextlib.suppress(PodError):  # the pod is on its way
+            work()
+
+
+def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[NetworkPlan | None, bool]:
+    """The networks to join, None for the loopback or the host alone; whether they can say what resolv.conf is."""
+    if runspec.host_network or runspec.no_network:
+        return None, False
+    from .networks import may_give_dns, plan_networks  # the host's network needs none of it
+
+    with _setting_up_network():
+        plan = plan_networks(host, manifest, runspec, _tell_of_networks)
+    return plan, may_give_dns(runspec, plan)
+
+
+def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Callable[[], None]]) -> None:
+    from .networks import join, joining_pod, resolv_of
+
+    request = known.request
+    with _setting_up_network():
+        asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
+        pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
+        infos = join(pod, child.pid, known.networks, _tell_of_networks, later)
+    if known.waits_for_resolv:
+        text = resolv_of(infos, _tell_of_networks)
+        if text:
+            write_resolv(request.pod, text)
+        child.send(frames.RESOLV)
+
+
+def _await_apps(known: _Known, child: Pid1) -> None:
+    """Wait until the apps have been started. Only a detached pod minds one that was not: no other process sees it end.
+
+    Its status is then the exit code.
+    """
+    request, message = known.request, child.receive()
+    if message and message[0] == frames.FAILED:
+        raise sync.error_of(message)
+    if message and message[0] == frames.STARTED:
+        # Where it fails, such as on a full disk, the pod runs all the same.
+        with (
+            contextlib.suppress(OSError, PodError),
+            held(request.pod.supervisor_status, request.pod.path) as path,
+        ):
+            os.symlink("ready", path)
+        with contextlib.suppress(PodError):  # a pod that has ended already
+            child.send(frames.GO)
+        return
+    if not request.detach:
+        return
+    if not message:
+        child.wait()
+        raise HostFailure(
+            f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
+        )
+    err = _not_started(known.manifest, message)
+    with contextlib.suppress(HostFailure):  # what takes too long to end is killed
+        child.wait()
+    raise err
+
+
+def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
+    """Why an app has not come up. A negative status: it has not ended by itself. Raises HostFailure for nonsense."""
+    if message[0] != frames.APP_FAILED:
+        raise sync.not_understood("it is out of turn")
+    name, reason, status, field = message[1:]
+    number = next((number for number, app in enumerate(manifest.apps) if app.name == name), -1)
+    if number < 0:
+        raise sync.not_understood("the pod has no such app")
+    err = not_started(str(name), number, str(reason), str(field))
+    err.hint = err.hint or "podctl logs tells what it said"
+    if 0 <= int(status) <= sync.HIGHEST_STATUS:
+        err.facts["exit_code"] = int(status)
+        err.exit_code = int(status) or err.exit_code
+    return err
+
+
+def _expect(child: Pid1, kind: str) -> None:
+    message = child.receive()
+    if not message or message[0] != kind:
+        _raise_failure(message)
+
+
+def _raise_failure(message: frames.Message) -> None:
+    if message and message[0] == frames.FAILED:
+        raise sync.error_of(message)
+    if message:
+        raise sync.not_understood("it is out of turn")
+    raise HostFailure("the pod's PID 1 has died", "dmesg may tell why")
+
+
+def _last_words(child: Pid1) -> PodError | None:
+    """Why a PID 1 that has ended could not go on: whatever failed on this side came of that."""
+    with contextlib.suppress(HostFailure):  # what cannot be understood is no reason
+        while message := child.receive():
+            if message[0] == frames.FAILED:
+                return sync.error_of(message)
+    return None
+
+
+def _abandon(request: Request, child: Pid1 | None) -> None:
+    if child:
+        child.kill()
+    with contextlib.suppress(PodError):
+        take_down(request.host, request.uuid, request.pod)
