@@ -106,7 +106,7 @@ def child_of_main(starter: int) -> int:
 def hold_child(starter: int) -> int:
     """Stop what becomes main, once it has executed the interpreter; its PID."""
     pid = child_of_main(starter)
-    eventually(lambda: b"stage1.app" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+    eventually(lambda: b"stage1.inside.app" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
     return inject.hold(pid)
 
 
