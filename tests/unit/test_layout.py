@@ -143,6 +143,16 @@ def test_there_are_files_to_judge() -> None:
     assert (GLUE / "__init__.py") in ALL
 
 
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Across the runtime, so that a name means one thing wherever it is read."""
+    where: dict[str, list[str]] = {}
+    for path in IN_RUNTIME:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name.lstrip("_"), []).append(str(path.relative_to(RUNTIME)))
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
+
+
 # Who opens files by itself, and why that is no matter for host/reading.py: fragment of the call -> reason.
 READS_BY_ITSELF = {
     "bundle.py": "the runtime's own files, while it is installed",

@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import GUARD_TABLE
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtmsg import Message, attribute
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtmsg import NetlinkRequest, attribute
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rtsocket import (
     NETLINK_NETFILTER,
     RouteSocket,
@@ -98,7 +98,7 @@ def has_table() -> bool:
     with RouteSocket(NETLINK_NETFILTER) as asked:
         body = bytes((2, 0, 0, 0)) + attribute(1, b"stagecraft_pods\0")
         try:
-            return bool(asked.ask(Message(10 << 8 | 1, 0, body, "find the table")))
+            return bool(asked.ask(NetlinkRequest(10 << 8 | 1, 0, body, "find the table")))
         except FileNotFoundError:
             return False
 

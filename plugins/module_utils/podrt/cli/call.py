@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..errors import PodError
     from ..host.host import Host
-    from .flags import Options, Words
+    from .flags import FlagValues, Words
 
 PROGRAM = "podctl"
 
@@ -27,7 +27,7 @@ class Call(Value):
     host: Host
 
     @property
-    def options(self) -> Options:
+    def options(self) -> FlagValues:
         """The flags that belong to no image."""
         return self.words.options
 

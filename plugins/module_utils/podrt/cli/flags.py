@@ -53,7 +53,7 @@ class Given(Value):
     value: str
 
 
-class Options:
+class FlagValues:
     """The flags that were given, by name. Where one counts, the last does."""
 
     def __init__(self, given: Iterable[Given] = ()) -> None:
@@ -86,9 +86,9 @@ class AppWords(Value):
     args: tuple[str, ...] = ()
 
     @property
-    def options(self) -> Options:
+    def options(self) -> FlagValues:
         """The flags of this image."""
-        return Options(self.given)
+        return FlagValues(self.given)
 
 
 class Words(Value):
@@ -99,9 +99,9 @@ class Words(Value):
     apps: tuple[AppWords, ...] = ()
 
     @property
-    def options(self) -> Options:
+    def options(self) -> FlagValues:
         """The flags that belong to no image."""
-        return Options(self.given)
+        return FlagValues(self.given)
 
 
 class FlagSet:

@@ -13,7 +13,7 @@ from ..image.reference import LocalFile, parse_reference
 from ..net.conf import parse_requests
 from ..stage0.options import parsers, reading, texts
 from ..stage0.options.app import APP
-from ..stage0.options.option import Options as Said
+from ..stage0.options.option import Options
 from ..stage0.options.pod import FETCH, POD
 from ..value import Value
 from . import values
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
     from ..stage0.manifest import BeyondDefaults
     from ..stage0.options.option import Option
     from ..stage0.spec import AppSpec, Pairs, PodSpec
-    from .flags import AppWords, Options, Words
+    from .flags import AppWords, FlagValues, Words
 
 
 _FILES = "set-env-file"
 
 
-class Surroundings(Value):
+class CallerInputs(Value):
     """What a command line means depends on: the caller's variables, and what is in the files that it names."""
 
     environ: Pairs
     read_file: Callable[[str], str]
 
 
-def pod_spec(words: Words, around: Surroundings) -> PodSpec:
+def pod_spec(words: Words, around: CallerInputs) -> PodSpec:
     """The pod that a command line describes. Raises InvalidSpec with rkt's words, Unsupported."""
     options = words.options
     check_flags(words)
     rows = (*POD, *FETCH)
     said = {**_said(rows, options), **_pull(options), "apps": [_app(app) for app in words.apps]}
     try:
-        spec = reading.pod_spec(Said(said, "", rows))
+        spec = reading.pod_spec(Options(said, "", rows))
         files = _environment_files(options, around)
     except InvalidSpec as err:
         raise in_flags(err) from err
@@ -58,7 +58,7 @@ def pod_spec(words: Words, around: Surroundings) -> PodSpec:
     )
 
 
-def _said(rows: Iterable[Option], options: Options) -> dict[str, object]:
+def _said(rows: Iterable[Option], options: FlagValues) -> dict[str, object]:
     """The flags as YAML would have them, but for files, whose contents are handed in."""
     return {
         row.name: texts.of_flag(row, options.all(row.flag.name))
@@ -79,7 +79,7 @@ def _annotated(app: AppSpec, words: AppWords) -> AppSpec:
     return app.replace(annotations=(*app.annotations, *found.items())) if found else app
 
 
-def _pull(options: Options, default: str = "") -> dict[str, object]:
+def _pull(options: FlagValues, default: str = "") -> dict[str, object]:
     if options.on("store-only"):
         return {PULL.name: "never"}
     if options.on("no-store"):
@@ -126,7 +126,7 @@ def check_signatures(words: Words) -> None:
         )
 
 
-def _check_stage1(options: Options) -> None:
+def _check_stage1(options: FlagValues) -> None:
     used = [name for name in STAGE1 if options.has(name)]
     for name in used:
         if len(options.all(name)) > 1:
@@ -137,7 +137,7 @@ def _check_stage1(options: Options) -> None:
         raise Unsupported(f"--{used[0]}: pods are run by the runtime's own stage1 only")
 
 
-def _check_private_users(options: Options) -> None:
+def _check_private_users(options: FlagValues) -> None:
     if not options.on("private-users"):
         return
     if not options.on("no-overlay"):
@@ -147,7 +147,7 @@ def _check_private_users(options: Options) -> None:
     raise Unsupported("--private-users: user namespaces are not supported yet")
 
 
-def _check_networks(options: Options) -> None:
+def _check_networks(options: FlagValues) -> None:
     requests = parse_requests(",".join(text or "default" for text in options.all("net")))
     names = {name for name, _args in requests} if options.has("net") else set()
     for special in ("none", "host"):
@@ -172,20 +172,20 @@ def _conflicts_with_manifest(words: Words) -> bool:
     )
 
 
-def fetch_policy(options: Options, default: str = "") -> FetchPolicy:
+def fetch_policy(options: FlagValues, default: str = "") -> FetchPolicy:
     """How images are found. Raises InvalidSpec."""
-    return reading.fetch_policy(Said({**_said(FETCH, options), **_pull(options, default)}, "", FETCH))
+    return reading.fetch_policy(Options({**_said(FETCH, options), **_pull(options, default)}, "", FETCH))
 
 
-def run_spec(options: Options, given: RunSpec) -> RunSpec:
+def run_spec(options: FlagValues, given: RunSpec) -> RunSpec:
     """given, with what the flags say in place of what it said. Raises InvalidSpec with rkt's words."""
     rows = [row for row in (*POD, *FETCH) if row.flag and options.has(row.flag.name)]
     try:
-        return reading.run_spec(Said(_said(rows, options), "", rows), rows, given)
+        return reading.run_spec(Options(_said(rows, options), "", rows), rows, given)
     except InvalidSpec as err:
         raise in_flags(err) from err
 
 
-def _environment_files(options: Options, around: Surroundings) -> Pairs:
+def _environment_files(options: FlagValues, around: CallerInputs) -> Pairs:
     paths = options.all(_FILES)
     return parsers.variables_of_files((path, around.read_file(path)) for path in paths)

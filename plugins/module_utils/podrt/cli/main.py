@@ -12,7 +12,7 @@ from ..errors import HostFailure, InvalidSpec, PodError, cure_of, reason_of
 from ..host.host import Host
 from ..host.places import find_paths
 from .call import PROGRAM, Call, complain, say, write_error
-from .flags import HELP, FlagSet, Options, UsageError, similar, split_command
+from .flags import HELP, FlagSet, FlagValues, UsageError, similar, split_command
 from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
 
 TYPE_CHECKING = False
@@ -140,7 +140,7 @@ def _read(command: Command, words: Sequence[str]) -> Words:
     return flags.parse(words, first_ends=command.reads == FIRST_ENDS)
 
 
-def host_of(options: Options) -> Host:
+def host_of(options: FlagValues) -> Host:
     """This machine, with the directories that the flags and the configuration name. Source: behaviours A.2."""
     if options.has("dir") and not options.text("dir"):
         raise InvalidSpec("--dir must not be empty", "name the data directory")

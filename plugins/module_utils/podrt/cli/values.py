@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    Pairs = tuple[tuple[str, str], ...]
+    from ..stage0.spec import Pairs
 
 
 def parse_variable(text: str) -> tuple[str, str]:

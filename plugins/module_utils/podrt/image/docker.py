@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .manifests import LayerBlob
     from .policy import FetchPolicy
     from .reference import DockerReference
-    from .transport import Credentials, Transport
+    from .transport import AskCredentials, Transport
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -59,7 +59,11 @@ class Repository:
     """One repository, and the token for reading it. Threads may share it."""
 
     def __init__(
-        self, transport: Transport, reference: DockerReference, policy: FetchPolicy, credentials: Credentials
+        self,
+        transport: Transport,
+        reference: DockerReference,
+        policy: FetchPolicy,
+        credentials: AskCredentials,
     ) -> None:
         self._transport = transport
         self._reference = reference

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..store.index import StoredImage
     from .job import FetchJob
     from .reference import ImageReference
-    from .transport import Credentials
+    from .transport import AskCredentials
 
     Progress = Callable[[str], None]
 
@@ -92,7 +92,7 @@ def is_current(
     policy: FetchPolicy,
     found: StoredImage,
     *,
-    credentials: Credentials = _no_credentials,
+    credentials: AskCredentials = _no_credentials,
 ) -> bool:
     """Whether a fetch under this policy would give this stored image again. At most one HEAD; writes nothing."""
     if isinstance(reference, LocalFile):
@@ -121,7 +121,7 @@ def fetch(
     policy: FetchPolicy,
     progress: Progress,
     *,
-    credentials: Credentials = _no_credentials,
+    credentials: AskCredentials = _no_credentials,
 ) -> StoredImage:
     """Have an image in the store, with its dependencies, and its tree rendered.
 
@@ -152,7 +152,7 @@ def fetch(
         raise HostFailure.of(f"cannot fetch {reference}", err, hint) from err
 
 
-def _job(host: Host, policy: FetchPolicy, progress: Progress, credentials: Credentials) -> FetchJob:
+def _job(host: Host, policy: FetchPolicy, progress: Progress, credentials: AskCredentials) -> FetchJob:
     from ..host.config import configured_limits
     from .job import FetchJob
 
@@ -176,7 +176,11 @@ def _complete(host: Host, image: StoredImage, *, is_new: bool) -> None:
 
 
 def _ensure(
-    host: Host, reference: ImageReference, policy: FetchPolicy, progress: Progress, credentials: Credentials
+    host: Host,
+    reference: ImageReference,
+    policy: FetchPolicy,
+    progress: Progress,
+    credentials: AskCredentials,
 ) -> StoredImage:
     """The image alone, from the store or from its source."""
     found = lookup(host, reference, policy) if _asks_store(reference, policy) else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..host.limits import Limits
     from ..host.turns import Turn
     from .policy import FetchPolicy
-    from .transport import Credentials, Transport
+    from .transport import AskCredentials, Transport
 
 
 def silent() -> None:
@@ -28,7 +28,7 @@ class FetchJob(Value):
     host: Host
     policy: FetchPolicy
     progress: Callable[[str], None]
-    credentials: Credentials
+    credentials: AskCredentials
     limits: Limits
     pulse: Callable[[], None] = silent
 

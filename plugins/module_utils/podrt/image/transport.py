@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ..host.limits import Limits
     from .policy import FetchPolicy
 
-    Credentials = Callable[[str], "tuple[str, str] | None"]
+    AskCredentials = Callable[[str], "tuple[str, str] | None"]
 
 USER_AGENT = "rkt/1.30.0 (podctl)"
 _CHUNK = 256 * 1024

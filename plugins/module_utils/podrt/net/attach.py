@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..host.paths import Paths
-    from .links import Wires
+    from .links import LinkSockets
     from .network_plan import Attachment, NetworkPlan
 
 
@@ -206,7 +206,7 @@ def _info(joint: _Joint, copy: str) -> NetInfo:
     )
 
 
-def _link(pod: JoiningPod, joint: _Joint, wires: Wires) -> None:
+def _link(pod: JoiningPod, joint: _Joint, wires: LinkSockets) -> None:
     bridge = bridge_of(joint.conf)
     try:
         with bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():

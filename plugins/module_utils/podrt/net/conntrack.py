@@ -15,7 +15,7 @@ from struct import Struct
 
 from ..value import Value
 from .addresses import Address
-from .rtmsg import Message, attribute, attributes
+from .rtmsg import NetlinkRequest, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
 
 TYPE_CHECKING = False
@@ -95,7 +95,7 @@ def connections(netfilter: RouteSocket) -> Iterator[Connection]:
 
     Asked for all and chosen from here: the kernel's own choice by IPv6 address gives all but what was meant.
     """
-    dump = Message(_GET, _DUMP, _NFGENMSG.pack(0, 0, 0), "list the tracked connections")
+    dump = NetlinkRequest(_GET, _DUMP, _NFGENMSG.pack(0, 0, 0), "list the tracked connections")
     for body in netfilter.ask(dump):
         found = _parse(body)
         if found:
@@ -109,7 +109,7 @@ def _forget(is_meant: Callable[[Connection], bool]) -> None:
                 if is_meant(found):
                     body = _NFGENMSG.pack(found.family, 0, 0) + found.key
                     with contextlib.suppress(FileNotFoundError):  # it has ended by itself
-                        netfilter.send([Message(_DELETE, 0, body, "end a tracked connection")])
+                        netfilter.send([NetlinkRequest(_DELETE, 0, body, "end a tracked connection")])
     except OSError as err:
         if err.errno not in _ABSENT:
             raise

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .info import NetInfo
     from .rtsocket import Link
     from .rules import PortForward
-    from .steps import Step
+    from .steps import NetStep
 
     T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Joined(Value):
     place: Place
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[NetStep, ...]:
         """What made it."""
         return steps_of(self.conf, self.place)
 
@@ -77,7 +77,7 @@ class Drift(Value):
     looked at, in words.
     """
 
-    steps: tuple[tuple[Joined, tuple[Step, ...]], ...] = ()
+    steps: tuple[tuple[Joined, tuple[NetStep, ...]], ...] = ()
     rules: PodRules | None = None
     localnet: Joined | None = None
     unseen: tuple[str, ...] = ()
@@ -161,7 +161,7 @@ class _Seen:
         self._links: dict[str, Link | None] = {}
         self.inside = _Inside(pid)
 
-    def has(self, step: Step) -> bool:
+    def has(self, step: NetStep) -> bool:
         if isinstance(step, MakeVeth):
             link = self._link(step.host_if)
             bridge = self._link(step.bridge) if step.bridge else None
@@ -249,14 +249,14 @@ def _target(joined: Sequence[Joined]) -> Joined:
     return next((network for network in joined if network.conf.ip_masq), joined[-1])
 
 
-def _is_shut(network: Joined, missing: Sequence[Step]) -> bool:
+def _is_shut(network: Joined, missing: Sequence[NetStep]) -> bool:
     """Whether 127.0.0.1 of the host does not lead to a network, or will not when its link is made again."""
     made = {step.host_if for step in missing if isinstance(step, MakeVeth)}
     made |= {step.name for step in missing if isinstance(step, EnsureBridge)}
     return network.gateway_link in made or is_off(localnet_key(network.gateway_link))
 
 
-def _missing(joined: Joined, seen: _Seen, unknown: tuple[type, ...]) -> tuple[Step, ...]:
+def _missing(joined: Joined, seen: _Seen, unknown: tuple[type, ...]) -> tuple[NetStep, ...]:
     steps = tuple(step for step in joined.steps if not isinstance(step, unknown))
     found = tuple(step for step in steps if not seen.has(step))
     if any(isinstance(step, MakeVeth) for step in found):
@@ -315,7 +315,7 @@ def _routes6_in(lines: list[str]) -> Iterator[Subnet]:
         yield Subnet(V6_BITS, int(words[0], 16), int(words[1], 16))
 
 
-def _word(step: Step) -> str:
+def _word(step: NetStep) -> str:
     if isinstance(step, MakeVeth):
         return f"link {step.host_if}"
     if isinstance(step, BringUp):

@@ -38,13 +38,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .steps import Step
+    from .steps import NetStep
 
 _ENODEV = 19
 _EEXIST = 17
 
 
-class Wires(Value):
+class LinkSockets(Value):
     """Sockets into the host's and into a pod's network, and the pod's network namespace itself."""
 
     host: RouteSocket
@@ -57,13 +57,13 @@ class Wires(Value):
 
 
 @contextlib.contextmanager
-def open_wires(netns_fd: int) -> Iterator[Wires]:
+def open_wires(netns_fd: int) -> Iterator[LinkSockets]:
     """Open both sockets. The process must have one thread only. Raises OSError."""
     with RouteSocket() as host, open_in(netns_fd) as pod:
-        yield Wires(host, pod, netns_fd)
+        yield LinkSockets(host, pod, netns_fd)
 
 
-def apply_step(step: Step, wires: Wires) -> None:
+def apply_step(step: NetStep, wires: LinkSockets) -> None:
     """Do one step. Raises OSError, Conflict."""
     if isinstance(step, MakeVeth):
         _make_veth(step, wires)
@@ -141,7 +141,7 @@ def remove_idle_bridge(name: str) -> None:
         host.send([del_link(name)])
 
 
-def _make_veth(step: MakeVeth, wires: Wires) -> None:
+def _make_veth(step: MakeVeth, wires: LinkSockets) -> None:
     master = wires.host.index(step.bridge) if step.bridge else 0
     ends = VethEnds(step.host_if, step.pod_if, step.macs, step.mtu, master)
     wires.host.send([new_veth(ends, wires.netns_fd)])

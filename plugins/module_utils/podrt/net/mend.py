@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from .attach import JoiningPod
     from .drift import Drift, Joined
-    from .links import Wires
+    from .links import LinkSockets
     from .rules import PortForward
-    from .steps import Step
+    from .steps import NetStep
 
 # An app that may change its network can have put something in the way of what is missing.
 _HINT = "restart the pod: its networks are then made from the start"
@@ -49,7 +49,7 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
         raise HostFailure.of("networking: cannot mend the networks of the pod", err, _HINT) from err
 
 
-def _mend(joined: Joined, steps: Sequence[Step], wires: Wires) -> None:
+def _mend(joined: Joined, steps: Sequence[NetStep], wires: LinkSockets) -> None:
     place = joined.place
     if any(isinstance(step, MakeVeth) for step in steps):
         # In the place of either end there may be something else; that in the pod, an app has made.
@@ -59,7 +59,7 @@ def _mend(joined: Joined, steps: Sequence[Step], wires: Wires) -> None:
     elif wires.host.find(place.host_if) is not None:
         # Of a link that is down no route can be made.
         wires.pod.send([set_up(wires.pod.index(place.if_name))])
-    routes: list[Step] = []
+    routes: list[NetStep] = []
     for step in steps:
         if isinstance(step, AddAddress) and step.side == POD_SIDE and _remove(step, wires):
             routes = [
@@ -70,7 +70,7 @@ def _mend(joined: Joined, steps: Sequence[Step], wires: Wires) -> None:
         apply_step(step, wires)
 
 
-def _remove(step: AddAddress, wires: Wires) -> bool:
+def _remove(step: AddAddress, wires: LinkSockets) -> bool:
     """Remove an address that is there and does not count, since an app has taken its route; routes go with it."""
     try:
         wires.pod.send([del_address(wires.pod.index(step.link), step.address, step.prefix)])

@@ -14,7 +14,7 @@ from ..appc.alphabet import ALNUM, is_made_of
 from ..value import Value
 from .addresses import Address
 from .elements import GUARD_SETS, GUARD_TABLE, Element
-from .rtmsg import NLM_F_DUMP, Message, attribute, attributes
+from .rtmsg import NLM_F_DUMP, NetlinkRequest, attribute, attributes
 from .rtsocket import NETLINK_NETFILTER, RouteSocket
 
 TYPE_CHECKING = False
@@ -70,7 +70,9 @@ class NetfilterSocket(RouteSocket):
     def has_guard(self) -> bool:
         """Whether the table is there that is made last, see guard. Raises OSError."""
         try:
-            self.ask(Message(_GETTABLE, 0, _in_table(GUARD_TABLE), f"look for the table {GUARD_TABLE}"))
+            self.ask(
+                NetlinkRequest(_GETTABLE, 0, _in_table(GUARD_TABLE), f"look for the table {GUARD_TABLE}")
+            )
         except OSError as err:
             if err.errno == errno.ENOENT:
                 return False
@@ -81,7 +83,7 @@ class NetfilterSocket(RouteSocket):
         """The elements of the guard's sets, see guard. Raises OSError."""
         for name in GUARD_SETS:
             body = _in_table(GUARD_TABLE) + attribute(_SET, name.encode() + b"\0")
-            question = Message(_GETSETELEM, NLM_F_DUMP, body, f"list the set {GUARD_TABLE} {name}")
+            question = NetlinkRequest(_GETSETELEM, NLM_F_DUMP, body, f"list the set {GUARD_TABLE} {name}")
             try:
                 answers = self.ask(question)
             except OSError as err:
@@ -94,7 +96,7 @@ class NetfilterSocket(RouteSocket):
 
     def chains(self) -> Iterator[Chain]:
         """The chains of every table. Raises OSError."""
-        for body in self.ask(Message(_GETCHAIN, NLM_F_DUMP, _OF_ANY_FAMILY, "list the chains")):
+        for body in self.ask(NetlinkRequest(_GETCHAIN, NLM_F_DUMP, _OF_ANY_FAMILY, "list the chains")):
             found = dict(attributes(body[_NFGENMSG.size :]))
             hook = dict(attributes(found.get(_CHAIN_HOOK, b"")))
             yield Chain(
@@ -105,7 +107,7 @@ class NetfilterSocket(RouteSocket):
             )
 
 
-def _question(element: Element) -> Message:
+def _question(element: Element) -> NetlinkRequest:
     key = attribute(_VALUE, b"".join(map(_packed, element.key)))
     elements = attribute(_ELEMENT | _NESTED, attribute(_KEY | _NESTED, key))
     body = (
@@ -113,7 +115,7 @@ def _question(element: Element) -> Message:
         + attribute(_SET, element.container.encode() + b"\0")
         + attribute(_ELEMENTS | _NESTED, elements)
     )
-    return Message(_GETSETELEM, 0, body, f"look for an element of {element.table} {element.container}")
+    return NetlinkRequest(_GETSETELEM, 0, body, f"look for an element of {element.table} {element.container}")
 
 
 def _in_table(table: str) -> bytes:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .conf import NetConf
-    from .steps import Step
+    from .steps import NetStep
 
-    Builder = Callable[["NetConf", "Place"], Iterator[Step]]
+    Builder = Callable[["NetConf", "Place"], Iterator[NetStep]]
 
 _HOST_IF_PREFIX = "veth"
 _UUID_DIGITS = 10
@@ -78,7 +78,7 @@ def host_if_prefix(uuid: str) -> str:
     return _HOST_IF_PREFIX + _hex_of(uuid)[:_UUID_DIGITS]
 
 
-def steps_of(conf: NetConf, place: Place) -> tuple[Step, ...]:
+def steps_of(conf: NetConf, place: Place) -> tuple[NetStep, ...]:
     """What joins a pod to a network, in order. Raises InvalidSpec when the configuration lacks something."""
     if not place.addresses:
         raise InvalidSpec(
@@ -119,7 +119,7 @@ def has_address(step: EnsureBridgeAddress, held: Iterable[tuple[Address, int]]) 
     return False
 
 
-def _ptp(conf: NetConf, place: Place) -> Iterator[Step]:
+def _ptp(conf: NetConf, place: Place) -> Iterator[NetStep]:
     yield from _forwarding(place)
     yield from _veth(conf, place)
     for assigned in place.addresses:
@@ -137,7 +137,7 @@ def _ptp(conf: NetConf, place: Place) -> Iterator[Step]:
     yield from _routes(conf, place, ())
 
 
-def _bridge(conf: NetConf, place: Place) -> Iterator[Step]:
+def _bridge(conf: NetConf, place: Place) -> Iterator[NetStep]:
     own = conf.own if isinstance(conf.own, Bridge) else Bridge()
     gateways = [found for found in place.addresses if found.gateway is not None]
     yield EnsureBridge(own.name, _bridge_mac(gateways) if own.gateway else _BRIDGE_MAC, conf.mtu)
@@ -157,7 +157,7 @@ def _bridge(conf: NetConf, place: Place) -> Iterator[Step]:
 _BUILDERS: dict[str, Builder] = {"ptp": _ptp, "bridge": _bridge}
 
 
-def _veth(conf: NetConf, place: Place, bridge: Bridge | None = None) -> Iterator[Step]:
+def _veth(conf: NetConf, place: Place, bridge: Bridge | None = None) -> Iterator[NetStep]:
     """The pair of interfaces. What the pod's end heeds is otherwise told by the defaults of the pod's namespace."""
     name, hairpin = (bridge.name, bridge.hairpin) if bridge else ("", False)
     yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, name, hairpin)
@@ -171,7 +171,7 @@ def _veth(conf: NetConf, place: Place, bridge: Bridge | None = None) -> Iterator
     yield BringUp(POD_SIDE, place.if_name)
 
 
-def _forwarding(place: Place) -> Iterator[Step]:
+def _forwarding(place: Place) -> Iterator[NetStep]:
     families = {found.address.bits for found in place.addresses}
     if V4_BITS in families:
         yield SetSysctl("net/ipv4/ip_forward", "1")
@@ -179,7 +179,7 @@ def _forwarding(place: Place) -> Iterator[Step]:
         yield SetSysctl("net/ipv6/conf/all/forwarding", "1")
 
 
-def _routes(conf: NetConf, place: Place, more: tuple[Subnet, ...]) -> Iterator[Step]:
+def _routes(conf: NetConf, place: Place, more: tuple[Subnet, ...]) -> Iterator[NetStep]:
     asked = [(route.dst, route.gateway) for route in conf.ipam.routes]
     known = [dst for dst, gateway in asked]
     asked += [(dst, None) for dst in more if dst not in known]

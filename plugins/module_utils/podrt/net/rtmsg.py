@@ -79,7 +79,7 @@ IFADDR_BYTES = _IFADDR.size
 _RTMSG = Struct("=BBBBBBBBI")
 
 
-class Message(Value):
+class NetlinkRequest(Value):
     """A request: its type, its flags beside REQUEST and ACK, its body, and what it attempts, for errors."""
 
     kind: int
@@ -98,7 +98,7 @@ class VethEnds(Value):
     master: int = 0
 
 
-def new_veth(ends: VethEnds, netns_fd: int) -> Message:
+def new_veth(ends: VethEnds, netns_fd: int) -> NetlinkRequest:
     """Make a veth pair whose peer is born in another network namespace. Both are down.
 
     Fixed MAC addresses keep udev's MACAddressPolicy from changing the host's end under living ARP entries.
@@ -118,12 +118,12 @@ def new_veth(ends: VethEnds, netns_fd: int) -> Message:
         + (_number(IFLA_MASTER, ends.master) if ends.master else b"")
         + _link_info("veth", attribute(_VETH_INFO_PEER, peer))
     )
-    return Message(
+    return NetlinkRequest(
         RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, body, f"make the veth pair {ends.host_if}, {ends.pod_if}"
     )
 
 
-def new_bridge(name: str, mac: bytes, mtu: int = 0) -> Message:
+def new_bridge(name: str, mac: bytes, mtu: int = 0) -> NetlinkRequest:
     """Make a bridge, down. A fixed MAC address keeps it from changing with its ports."""
     body = (
         _ifinfo()
@@ -132,19 +132,19 @@ def new_bridge(name: str, mac: bytes, mtu: int = 0) -> Message:
         + _mtu(mtu)
         + _link_info("bridge", b"")
     )
-    return Message(RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, body, f"make the bridge {name}")
+    return NetlinkRequest(RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, body, f"make the bridge {name}")
 
 
-def set_alias(name: str, alias: str) -> Message:
+def set_alias(name: str, alias: str) -> NetlinkRequest:
     """Give an interface an alias, which people see in ip link."""
     body = _ifinfo() + _text(IFLA_IFNAME, name) + _text(IFLA_IFALIAS, alias)
-    return Message(RTM_SETLINK, 0, body, f"give the interface {name} an alias")
+    return NetlinkRequest(RTM_SETLINK, 0, body, f"give the interface {name} an alias")
 
 
-def set_hairpin(index: int) -> Message:
+def set_hairpin(index: int) -> NetlinkRequest:
     """Let a port of a bridge send packets back to where they came from."""
     mode = attribute(_IFLA_PROTINFO | _NLA_F_NESTED, attribute(_IFLA_BRPORT_MODE, b"\1"))
-    return Message(
+    return NetlinkRequest(
         RTM_SETLINK,
         0,
         _ifinfo(family=_AF_BRIDGE, index=index) + mode,
@@ -152,45 +152,49 @@ def set_hairpin(index: int) -> Message:
     )
 
 
-def set_up(index: int) -> Message:
+def set_up(index: int) -> NetlinkRequest:
     """Bring an interface up."""
-    return Message(RTM_NEWLINK, 0, _ifinfo(index=index, flags=_IFF_UP), f"bring interface {index} up")
+    return NetlinkRequest(RTM_NEWLINK, 0, _ifinfo(index=index, flags=_IFF_UP), f"bring interface {index} up")
 
 
-def del_link(name: str) -> Message:
+def del_link(name: str) -> NetlinkRequest:
     """Remove an interface, and so its peer."""
-    return Message(RTM_DELLINK, 0, _ifinfo() + _text(IFLA_IFNAME, name), f"remove the interface {name}")
+    return NetlinkRequest(
+        RTM_DELLINK, 0, _ifinfo() + _text(IFLA_IFNAME, name), f"remove the interface {name}"
+    )
 
 
-def get_link(name: str) -> Message:
+def get_link(name: str) -> NetlinkRequest:
     """Ask for an interface by name."""
-    return Message(RTM_GETLINK, 0, _ifinfo() + _text(IFLA_IFNAME, name), f"find the interface {name}")
+    return NetlinkRequest(RTM_GETLINK, 0, _ifinfo() + _text(IFLA_IFNAME, name), f"find the interface {name}")
 
 
-def dump_links() -> Message:
+def dump_links() -> NetlinkRequest:
     """Ask for every interface."""
-    return Message(RTM_GETLINK, NLM_F_DUMP, _ifinfo(), "list the interfaces")
+    return NetlinkRequest(RTM_GETLINK, NLM_F_DUMP, _ifinfo(), "list the interfaces")
 
 
-def dump_addresses(index: int = 0) -> Message:
+def dump_addresses(index: int = 0) -> NetlinkRequest:
     """Ask for every address, or for those of one interface: a kernel before 4.20 tells of all then, too."""
-    return Message(RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(_AF_UNSPEC, 0, 0, 0, index), "list the addresses")
+    return NetlinkRequest(
+        RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(_AF_UNSPEC, 0, 0, 0, index), "list the addresses"
+    )
 
 
-def dump_routes(index: int = 0) -> Message:
+def dump_routes(index: int = 0) -> NetlinkRequest:
     """Ask for every route, or for those of one interface, with the same reservation."""
     body = _RTMSG.pack(_AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
     if index:
         body += attribute(_RTA_OIF, _U32.pack(index))
-    return Message(RTM_GETROUTE, NLM_F_DUMP, body, "list the routes")
+    return NetlinkRequest(RTM_GETROUTE, NLM_F_DUMP, body, "list the routes")
 
 
-def get_route(address: Address) -> Message:
+def get_route(address: Address) -> NetlinkRequest:
     """Ask which way leads to an address."""
     body = _RTMSG.pack(address.family, address.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(
         _RTA_DST, address.packed
     )
-    return Message(RTM_GETROUTE, 0, body, f"find the way to {address}")
+    return NetlinkRequest(RTM_GETROUTE, 0, body, f"find the way to {address}")
 
 
 def route_of(body: bytes) -> tuple[int, int, bytes]:
@@ -201,7 +205,7 @@ def route_of(body: bytes) -> tuple[int, int, bytes]:
     return number_of(found.get(_RTA_OIF, bytes(4))), prefix, dst
 
 
-def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool = True) -> Message:
+def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool = True) -> NetlinkRequest:
     """Add an address, without waiting for duplicates; prefix_route False adds no route to its subnet."""
     flags = _IFA_F_NODAD if address.bits != V4_BITS else 0
     if not prefix_route:
@@ -210,16 +214,18 @@ def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool
     body += attribute(IFA_ADDRESS, address.packed) + _broadcast(address, prefix)
     if flags:
         body += _number(_IFA_FLAGS, flags)
-    return Message(RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the address {address}/{prefix}")
+    return NetlinkRequest(
+        RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the address {address}/{prefix}"
+    )
 
 
-def del_address(index: int, address: Address, prefix: int) -> Message:
+def del_address(index: int, address: Address, prefix: int) -> NetlinkRequest:
     """Remove an address, and so the routes that need it."""
     body = _IFADDR.pack(address.family, prefix, 0, 0, index) + attribute(IFA_LOCAL, address.packed)
-    return Message(RTM_DELADDR, 0, body, f"remove the address {address}/{prefix}")
+    return NetlinkRequest(RTM_DELADDR, 0, body, f"remove the address {address}/{prefix}")
 
 
-def new_route(index: int, dst: Subnet, gateway: Address | None = None) -> Message:
+def new_route(index: int, dst: Subnet, gateway: Address | None = None) -> NetlinkRequest:
     """Add a route through an interface: on-link, or by a gateway."""
     scope = _RT_SCOPE_UNIVERSE if gateway or dst.bits != V4_BITS else _RT_SCOPE_LINK
     family = dst.base.family
@@ -230,7 +236,7 @@ def new_route(index: int, dst: Subnet, gateway: Address | None = None) -> Messag
         body += attribute(_RTA_GATEWAY, gateway.packed)
     body += _number(_RTA_OIF, index)
     way = f" via {gateway}" if gateway else ""
-    return Message(RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the route to {dst}{way}")
+    return NetlinkRequest(RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the route to {dst}{way}")
 
 
 def attribute(kind: int, data: bytes) -> bytes:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TypeVar
 
-    from .rtmsg import Message
+    from .rtmsg import NetlinkRequest
 
     T = TypeVar("T", bound="RouteSocket")
 
@@ -101,7 +101,7 @@ class RouteSocket:
     ) -> None:
         self._socket.close()
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def send(self, messages: Sequence[NetlinkRequest]) -> None:
         """Have requests done in order, in one go. Raises OSError for the first that failed; later ones are tried."""
         if not messages:
             return
@@ -117,7 +117,7 @@ class RouteSocket:
         if failed:
             raise failed
 
-    def ask(self, message: Message) -> list[bytes]:
+    def ask(self, message: NetlinkRequest) -> list[bytes]:
         """The bodies of the answers to a request. Raises OSError."""
         for _try in range(_DUMP_TRIES):
             answers, interrupted = self._ask_once(message)
@@ -157,7 +157,7 @@ class RouteSocket:
             if index in (0, found):
                 yield found, Subnet.around(Address.unpacked(dst), prefix)
 
-    def _of_one(self, message: Message, index: int) -> list[bytes]:
+    def _of_one(self, message: NetlinkRequest, index: int) -> list[bytes]:
         """Ask for what may be of one interface: with this switch the kernel leaves out what is of others.
 
         A kernel before 4.20 lacks it, and tells of all.
@@ -167,7 +167,7 @@ class RouteSocket:
                 self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
         return self.ask(message)
 
-    def _ask_once(self, message: Message) -> tuple[list[bytes], bool]:
+    def _ask_once(self, message: NetlinkRequest) -> tuple[list[bytes], bool]:
         self._socket.send(self._framed(message))
         answers: list[bytes] = []
         interrupted = False
@@ -183,7 +183,7 @@ class RouteSocket:
                     return answers, interrupted
                 answers.append(body)
 
-    def _framed(self, message: Message) -> bytes:
+    def _framed(self, message: NetlinkRequest) -> bytes:
         self._sequence += 1
         length = _HEADER.size + len(message.body)
         header = _HEADER.pack(length, message.kind, message.flags | _NLM_F_REQUEST_ACK, self._sequence, 0)
@@ -223,7 +223,7 @@ def entered(netns_fd: int) -> Iterator[None]:
         os.close(home)
 
 
-def _failure(body: bytes, message: Message) -> OSError | None:
+def _failure(body: bytes, message: NetlinkRequest) -> OSError | None:
     number = -_ERRNO.unpack_from(body)[0]
     if not number:
         return None

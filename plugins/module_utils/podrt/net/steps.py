@@ -83,6 +83,6 @@ class SetSysctl(Value):
 
 
 if TYPE_CHECKING:
-    Step = Union[
+    NetStep = Union[
         MakeVeth, EnsureBridge, EnsureBridgeAddress, AddAddress, AddRoute, IgnoreRouters, BringUp, SetSysctl
     ]

@@ -41,7 +41,7 @@ _MAKING = {"socket": 1, "socketpair": 8}  # as socketcall(2) counts
 _NEXT = ""
 
 
-class Machine(Value):
+class Architecture(Value):
     """An architecture as filters see it: its AUDIT_ARCH, and the numbers of the calls; -1 for no socketcall."""
 
     audit: int
@@ -50,16 +50,16 @@ class Machine(Value):
     socketcall: int = -1
 
 
-_X86_64 = Machine(0xC000003E, 41, 53)
-_I386 = Machine(0x40000003, 359, 360, 102)
-_AARCH64, _ARM = Machine(0xC00000B7, 198, 199), Machine(0x40000028, 281, 288)
+_X86_64 = Architecture(0xC000003E, 41, 53)
+_I386 = Architecture(0x40000003, 359, 360, 102)
+_AARCH64, _ARM = Architecture(0xC00000B7, 198, 199), Architecture(0x40000028, 281, 288)
 _MACHINES = {
     "amd64": (_X86_64, _I386),
     "i386": (_I386.replace(socketcall=-1),),
     "aarch64": (_AARCH64, _ARM),
     "armv6l": (_ARM,),
     "armv7l": (_ARM,),
-    "riscv64": (Machine(0xC00000F3, 198, 199),),
+    "riscv64": (Architecture(0xC00000F3, 198, 199),),
 }
 
 
@@ -99,7 +99,7 @@ def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
     return _assembled(lines)
 
 
-def _calls_of(machine: Machine, calls: tuple[str, ...]) -> list[Line]:
+def _calls_of(machine: Architecture, calls: tuple[str, ...]) -> list[Line]:
     """Where the calls of one architecture lead; those of another are passed over."""
     other = f"not {machine.audit}"
     lines: list[Line] = [

@@ -12,7 +12,7 @@ import os
 
 from ..host.reading import WORD, read_bytes
 from .change import Difference
-from .described import BRINGS, Command, Record, Records, described, text_of
+from .described import BRINGS, Invocation, Record, Records, described, text_of
 from .options.pod import impact_of
 from .spec import PodSpec
 
@@ -73,7 +73,7 @@ def _parted(before: Node, after: Node, path: str) -> Iterator[_Part]:
     """Where two nodes part: paths with what is there before and after."""
     if isinstance(before, Records) and isinstance(after, Records):
         yield from _parted_records(before, after, path)
-    elif isinstance(before, Command) and isinstance(after, Command):
+    elif isinstance(before, Invocation) and isinstance(after, Invocation):
         if before != after:
             option = path if before.words[:1] != after.words[:1] else path.rpartition("exec")[0] + "args"
             yield option, _shown(before), _shown(after)
@@ -177,7 +177,7 @@ def _shown(node: Node) -> str | None:
     """A node as text: itself, or its members; that it is there, when it has too many."""
     if node is None or isinstance(node, str):
         return node
-    if isinstance(node, Command):
+    if isinstance(node, Invocation):
         return text_of(node.words)
     if isinstance(node, Records):
         return "present" if node.items else None
@@ -208,4 +208,4 @@ def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
             if name != BRINGS:
                 yield from _leaves(held, f"{path}.{name}" if path and name else path or name)
     elif node is not None:
-        yield path, text_of(node.words) if isinstance(node, Command) else node
+        yield path, text_of(node.words) if isinstance(node, Invocation) else node

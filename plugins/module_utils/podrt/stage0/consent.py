@@ -67,7 +67,7 @@ class Beyond(Value):
         return f"{self.isolator}: {some_of(self.names, _SHOWN)}"
 
 
-class Request(Value):
+class ConsentRequest(Value):
     """What the image of an app asks beyond the defaults."""
 
     app: str

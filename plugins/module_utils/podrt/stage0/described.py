@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .options.option import Option
     from .spec import AppSpec, PodSpec
 
-    Node = Union[str, None, "Command", "Members", "Records"]
+    Node = Union[str, None, "Invocation", "Members", "Records"]
     Members = dict[str, Node]
 
 # The isolators and annotations that are options.
@@ -41,7 +41,7 @@ _SECCOMP = "os/linux/seccomp-"
 BRINGS = "brings"
 
 
-class Command(Value):
+class Invocation(Value):
     """What an app executes: exec is one path, and args are appended to what is there."""
 
     words: tuple[str, ...]
@@ -162,7 +162,7 @@ def _app(app: RuntimeApp, held: dict[str, object], spec: PodSpec, at: int, key: 
     members["image"] = _image(app)
     members["mounts"] = _mounts(app, held.get("mounts"), spec, place, said)
     if app.app:
-        members["exec"] = Command(app.app.exec)
+        members["exec"] = Invocation(app.app.exec)
         members["environment"] = _environment(app.app.environment, spec, place, said, key)
     return Record(str(app.name), members, place)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..appc.ports import Port
     from ..appc.volumes import AnyVolume, Volume
     from ..pod.runspec import RunSpec
-    from .consent import Request
+    from .consent import ConsentRequest
     from .spec import Pairs
 
 _SHOWN = 100
@@ -47,7 +47,7 @@ class UndescribedApp(InvalidSpec):
 class BeyondDefaults(Untrusted):
     """Images ask for more than the defaults without consent. requests: of all apps."""
 
-    def __init__(self, requests: Sequence[Request]) -> None:
+    def __init__(self, requests: Sequence[ConsentRequest]) -> None:
         super().__init__(
             "more than the defaults allow: " + "; ".join(map(str, requests)),
             "set image_isolators: accept if you trust the image with it, image_isolators: narrow to run it without, "
@@ -138,15 +138,17 @@ def _consented(
     if not any(every_asked):
         return list(images), []
     from ..host.policy import NARROW, REFUSE
-    from .consent import Request, weigh  # and the sets of system calls: most images ask for nothing
+    from .consent import ConsentRequest, weigh  # and the sets of system calls: most images ask for nothing
 
     found: list[SourceImage] = []
-    refused: list[Request] = []
+    refused: list[ConsentRequest] = []
     warnings: list[str] = []
     for app_spec, image, asked in zip(spec.apps, images, every_asked):
         said = app_spec.image_isolators or spec.image_isolators
         within, beyond, chosen = weigh(asked, said, policy, spec.run.insecure)
-        request = Request(app_spec.name or app_name_of(image.manifest.name), image.manifest.name, beyond)
+        request = ConsentRequest(
+            app_spec.name or app_name_of(image.manifest.name), image.manifest.name, beyond
+        )
         if beyond and chosen == REFUSE:
             refused.append(request)
         elif beyond and chosen == NARROW:

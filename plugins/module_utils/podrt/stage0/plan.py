@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..pod.runspec import RunSpec
     from .change import Plan
     from .manifest import Built
-    from .sameness import Documents
+    from .options.documents import Documents
     from .spec import PodSpec
     from .status import AppStatus
 

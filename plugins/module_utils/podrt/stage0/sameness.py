@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
-    from ..pod.runspec import LogPolicy, RunSpec
+    from ..pod.runspec import LogPolicy
     from .manifest import SourceImage
-
-    Documents = tuple[PodManifest, RunSpec]
+    from .options.documents import Documents
 
 _SUFFIXES = range(1, 6)  # k to P
 

@@ -79,8 +79,8 @@ def import_manifest(
 def archive_of(manifest: ImageManifest) -> bytes:
     """The smallest ACI with this manifest: no times, no owners, an empty root. Raises Corrupt."""
     data = index.manifest_document(manifest)
-    file = tar.header_of(tar.Entry("manifest", tar.FILE, 0o644, len(data))) + tar.padded(data)
-    return file + tar.header_of(tar.Entry("rootfs/", tar.DIRECTORY, 0o755)) + bytes(2 * tar.BLOCK)
+    file = tar.header_of(tar.TarEntry("manifest", tar.FILE, 0o644, len(data))) + tar.padded(data)
+    return file + tar.header_of(tar.TarEntry("rootfs/", tar.DIRECTORY, 0o755)) + bytes(2 * tar.BLOCK)
 
 
 def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
@@ -173,7 +173,7 @@ def _unpack(
     return manifest, extraction
 
 
-def _add(extraction: extract.Extraction, entry: tar.Entry, path: str, reader: tar.TarReader) -> None:
+def _add(extraction: extract.Extraction, entry: tar.TarEntry, path: str, reader: tar.TarReader) -> None:
     if entry.kind == tar.LINK:
         target = extract.clean(entry.link)
         if not target.startswith("rootfs/"):

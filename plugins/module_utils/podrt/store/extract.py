@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .tar import Entry, TarReader
+    from .tar import TarEntry, TarReader
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # struct vfs_cap_data, in its three revisions. Source: linux/capability.h.
@@ -49,7 +49,7 @@ _DAMAGE = frozenset(
 _NODES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 
 
-class _Place:
+class _Destination:
     """Where an entry belongs. path: the real one, through no link. parent: the descriptor of its directory."""
 
     __slots__ = ("leaf", "parent", "path")
@@ -90,7 +90,7 @@ class Extraction:
             self._times.close()
             self._walker.__exit__(kind, err, trace)
 
-    def add(self, entry: Entry, path: str, reader: TarReader) -> None:
+    def add(self, entry: TarEntry, path: str, reader: TarReader) -> None:
         """Make what an entry describes at a clean path (see clean). Raises Corrupt and HostFailure."""
         self._allowance.take_entries(1)
         try:
@@ -102,7 +102,7 @@ class Extraction:
         finally:
             self._walker.give_back()
 
-    def _add(self, entry: Entry, path: str, reader: TarReader) -> None:
+    def _add(self, entry: TarEntry, path: str, reader: TarReader) -> None:
         directory, _slash, leaf = path.rpartition("/")
         hides = self._whiteouts and leaf.startswith(_WHITEOUT)
         if hides and leaf.startswith(_NOTE_OF_AUFS) and leaf != _OPAQUE:
@@ -121,15 +121,15 @@ class Extraction:
         else:
             self._special(entry, place)
 
-    def _place(self, path: str, directory: str, leaf: str) -> _Place:
+    def _place(self, path: str, directory: str, leaf: str) -> _Destination:
         """Where an entry belongs, its directories made where they are missing. Raises Corrupt naming the entry."""
         try:
             where, parent = self._walker.directory(directory)
         except Corrupt as err:
             raise Corrupt(f'cannot extract "{path}": {err.message}', err.hint) from err
-        return _Place(where, parent, leaf)
+        return _Destination(where, parent, leaf)
 
-    def _file(self, entry: Entry, place: _Place, reader: TarReader) -> None:
+    def _file(self, entry: TarEntry, place: _Destination, reader: TarReader) -> None:
         fd = self._anew(place, lambda leaf, at: os.open(leaf, _NEW_FILE, 0o600, dir_fd=at))
         try:
             digest = hashlib.sha256()
@@ -147,7 +147,7 @@ class Extraction:
         finally:
             os.close(fd)
 
-    def _directory(self, entry: Entry, place: _Place) -> None:
+    def _directory(self, entry: TarEntry, place: _Destination) -> None:
         if place.leaf:
             self._make_dir(place)
         fd = self._walker.directory(place.path)[1]
@@ -157,7 +157,7 @@ class Extraction:
         self._walker.implied.discard(place.path)
         self._times.add(place.path, entry.mtime)
 
-    def _make_dir(self, place: _Place) -> None:
+    def _make_dir(self, place: _Destination) -> None:
         try:
             os.mkdir(place.leaf, 0o700, dir_fd=place.parent)
             return
@@ -170,7 +170,7 @@ class Extraction:
         if is_whiteout(found):
             self._hide_lower(place.path)
 
-    def _link(self, entry: Entry, place: _Place) -> None:
+    def _link(self, entry: TarEntry, place: _Destination) -> None:
         target = clean(entry.link)
         directory, _slash, leaf = target.rpartition("/")
         try:
@@ -180,7 +180,7 @@ class Extraction:
                 raise Corrupt(f'"{place.path}" is a hard link to a directory')
             if is_whiteout(found):
                 raise FileNotFoundError(target)
-            known = _Place(where, source, leaf)
+            known = _Destination(where, source, leaf)
             if known.path != place.path:
                 self._anew(place, lambda name, at: _link_at(known, name, at))
                 self._remember(place.path, self.digests.get(known.path, b""))
@@ -189,7 +189,7 @@ class Extraction:
                 f'"{place.path}" is a hard link to "{target}", which is not in the archive'
             ) from err
 
-    def _special(self, entry: Entry, place: _Place) -> None:
+    def _special(self, entry: TarEntry, place: _Destination) -> None:
         if entry.kind == tar.SYMLINK:
             self._anew(place, lambda leaf, at: _symlink_at(entry.link, leaf, at))
         else:
@@ -203,7 +203,7 @@ class Extraction:
             os.chmod(leaf, entry.mode, dir_fd=parent)
         os.utime(leaf, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
-    def _anew(self, place: _Place, make: Callable[[str, int], int]) -> int:
+    def _anew(self, place: _Destination, make: Callable[[str, int], int]) -> int:
         """Make something at a place, removing what an earlier entry put there."""
         try:
             return make(place.leaf, place.parent)
@@ -211,7 +211,7 @@ class Extraction:
             self._remove(place)
             return make(place.leaf, place.parent)
 
-    def _whiteout(self, place: _Place) -> None:
+    def _whiteout(self, place: _Destination) -> None:
         """Hide a name of the layers below, or with .wh..wh..opq all of this directory's."""
         if place.leaf == _OPAQUE:
             set_opaque(place.parent)
@@ -229,7 +229,7 @@ class Extraction:
     def _hide_lower(self, path: str) -> None:
         set_opaque(self._walker.directory(path)[1])
 
-    def _remove(self, place: _Place) -> None:
+    def _remove(self, place: _Destination) -> None:
         found = os.lstat(place.leaf, dir_fd=place.parent)
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(place.leaf, dir_fd=place.parent)
@@ -282,7 +282,7 @@ def clean(name: str) -> str:
     return "/".join(parts)
 
 
-def _set_xattrs(fd: int, entry: Entry) -> None:
+def _set_xattrs(fd: int, entry: TarEntry) -> None:
     """Capabilities and user.*; others would speak to this host's kernel, not to the app."""
     for name, value in entry.xattrs:
         if name != "security.capability" and (
@@ -311,7 +311,7 @@ def _has_room(fd: int) -> bool:
     return found.f_bavail > 0 and (found.f_favail > 0 or found.f_files == 0)
 
 
-def _link_at(target: _Place, name: str, directory: int) -> int:
+def _link_at(target: _Destination, name: str, directory: int) -> int:
     os.link(target.leaf, name, src_dir_fd=target.parent, dst_dir_fd=directory, follow_symlinks=False)
     return -1
 

@@ -38,7 +38,7 @@ class Item(Value):
     bytes: int
 
 
-class Plan(Value):
+class Removals(Value):
     """What may go, or has gone, in the order of its removal."""
 
     items: tuple[Item, ...]
@@ -70,14 +70,14 @@ class Plan(Value):
 class Incomplete(HostFailure):
     """Not everything could be removed. removed: what was."""
 
-    def __init__(self, removed: Plan, reasons: Iterable[str]) -> None:
+    def __init__(self, removed: Removals, reasons: Iterable[str]) -> None:
         super().__init__("; ".join(reasons), "what is left goes with the next collection")
         self.removed = removed
 
 
 def unreferenced(
     paths: Paths, used_trees: Collection[str], used_images: Collection[str], older_than: float
-) -> Plan:
+) -> Removals:
     """Find what may go; reads only.
 
     used_trees: of pods that exist. used_images: to be kept whatever their age. older_than: seconds since the epoch;
@@ -91,10 +91,10 @@ def unreferenced(
         (LAYER, name) for name in layers.list_layers(paths) if name not in kept or not _is_layer(paths, name)
     ]
     found += [(LEFTOVER, path[len(paths.data) + 1 :]) for path in _leftovers(paths)]
-    return Plan(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in found))
+    return Removals(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in found))
 
 
-def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Plan:
+def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Removals:
     """Remove what may go; what was removed. Raises Conflict, OSError, and Incomplete once all else has been done.
 
     used: gives used_trees and used_images. It is called when nobody adds to the store any more, so that whoever holds
@@ -114,8 +114,8 @@ def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Plan:
                 reasons.append(HostFailure.of(f"cannot remove {item.kind} {item.name}", err).message)
         locks.sweep(paths)
     if reasons:
-        raise Incomplete(Plan(tuple(removed)), reasons)
-    return Plan(tuple(removed))
+        raise Incomplete(Removals(tuple(removed)), reasons)
+    return Removals(tuple(removed))
 
 
 def remove_image(paths: Paths, image_id: ImageID) -> None:

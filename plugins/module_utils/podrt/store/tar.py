@@ -41,7 +41,7 @@ _NUMBERS = ("size", "uid", "gid")
 _KEYS = frozenset(("path", "linkpath", "mtime", *_NUMBERS))
 
 
-class Entry:
+class TarEntry:
     """One member of an archive. kind is one of the constants above; mtime in nanoseconds; link is a target."""
 
     __slots__ = ("device", "gid", "kind", "link", "mode", "mtime", "name", "size", "uid", "xattrs")
@@ -74,7 +74,7 @@ class TarReader:
         self.marked = False
         self._defaults: dict[str, bytes] = {}
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TarEntry]:
         extra: dict[str, bytes] = {}
         while True:
             self._skip_rest()
@@ -181,7 +181,7 @@ class TarReader:
             extra.update(_pax_records(data))
 
 
-def header_of(entry: Entry) -> bytes:
+def header_of(entry: TarEntry) -> bytes:
     """The ustar header of an entry with a short name. Used to write small archives, byte for byte the same."""
     fields = (
         entry.name.encode().ljust(100, b"\0"),
@@ -229,7 +229,7 @@ def _number(header: bytes, start: int, end: int) -> int:
     return int(digits or b"0", 8)
 
 
-def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
+def _entry(header: bytes, extra: dict[str, bytes]) -> TarEntry | None:
     """The entry of a header with what extended headers say of it; None for kinds that carry no file."""
     code = header[156]
     kind = FILE if code in _FILES else chr(code)
@@ -246,7 +246,7 @@ def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
         return None
     if kind == FILE and not code and name.endswith("/"):
         kind = DIRECTORY
-    entry = Entry(
+    entry = TarEntry(
         name, kind, _number(header, 100, 108) & 0o7777, _number(header, 124, 136), _text(header[157:257])
     )
     entry.uid, entry.gid = _number(header, 108, 116), _number(header, 116, 124)
@@ -261,7 +261,7 @@ def _entry(header: bytes, extra: dict[str, bytes]) -> Entry | None:
     return entry
 
 
-def _check_entry(entry: Entry) -> None:
+def _check_entry(entry: TarEntry) -> None:
     """Raise Corrupt for what no file can be."""
     if len(entry.name) > MAX_NAME or len(entry.link) > MAX_NAME:
         raise Corrupt(f'the name "{entry.name[:60]}..." in the archive is too long')
@@ -284,7 +284,7 @@ def _decoded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def _apply(extra: dict[str, bytes], entry: Entry) -> None:
+def _apply(extra: dict[str, bytes], entry: TarEntry) -> None:
     """Put into an entry what extended headers say."""
     if "path" in extra:
         entry.name = _decoded(extra["path"])

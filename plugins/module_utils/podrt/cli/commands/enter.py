@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...pod.lifecycle import Pod
-    from ...stage1.starter.enter import Entry
+    from ...stage1.starter.enter import EnterRequest
     from ..call import Call
-    from ..flags import Options
+    from ..flags import FlagValues
 
 _SHELL = "/bin/bash"
 _TERM = "vt100"
@@ -47,10 +47,10 @@ def enter(call: Call) -> int:
         return enter_app(call.host, pod, _entry(call.options, app, tuple(argv)))
 
 
-def _entry(options: Options, app: str, argv: tuple[str, ...]) -> Entry:
-    from ...stage1.starter.enter import Entry
+def _entry(options: FlagValues, app: str, argv: tuple[str, ...]) -> EnterRequest:
+    from ...stage1.starter.enter import EnterRequest
 
-    return Entry(
+    return EnterRequest(
         app=app,
         argv=argv,
         term=os.environ.get("TERM", _TERM),

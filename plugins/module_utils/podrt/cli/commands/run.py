@@ -21,7 +21,7 @@ from ...stage0.prepare import prepare as prepare_pod
 from ...store.index import list_ids
 from ...store.locks import adding
 from .. import values
-from ..grammar import Surroundings, in_flags, in_words_of_flags, pod_spec
+from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec
 from ..progress import ensure_image
 from ..running import run_pod
 
@@ -67,7 +67,7 @@ def _prepared(call: Call) -> Pod | None:
 
     No collection may take the images between the last look at them and the pod that refers to them.
     """
-    spec = pod_spec(call.words, Surroundings(_environ(call), _read_file))
+    spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file))
     ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
     if ignored:
         call.say(ignored)

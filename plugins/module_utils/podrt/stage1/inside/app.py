@@ -8,7 +8,7 @@ done while the app's root is built, and the process is told afterwards what it s
 nothing: in the app's root the interpreter's library is the image's. Order matters throughout; each place says why.
 
 An app with CAP_SYS_PTRACE can be whatever it sees in the pod's PID namespace. So nothing of an image is executed in the
-pod before all of these processes have given up what they may not keep: see Wires.held.
+pod before all of these processes have given up what they may not keep: see ChildWires.held.
 Source: behaviours C12 to C19, C47 to C57.
 """
 
@@ -49,7 +49,7 @@ _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 _RESERVED_SIGNALS = (32, 33)
 
 
-class Wires(Value):
+class ChildWires(Value):
     """The descriptors of an app's child.
 
     exec: tells how the start went and ends with it. go: a byte from it is the leave to start. held: an end of a pipe
@@ -140,7 +140,7 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
     return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
 
-def become_app(wires: Wires) -> NoReturn:
+def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into an app, whichever it is told. Ends the process when that fails, and says why."""
     fds = (wires.exec, wires.go, wires.held, wires.told, wires.out, wires.err, wires.tty, *wires.procs)
     _end_with(wires.exec, lambda: execute_module("app", b"", fds))
@@ -149,7 +149,7 @@ def become_app(wires: Wires) -> NoReturn:
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become the app that the wires tell of. The program of execute_module."""
     said, go, held, told, out, err, tty, *procs = keep_only(fds)
-    _end_with(said, lambda: _become(Wires(said, go, held, told, out, err, tty, tuple(procs))))
+    _end_with(said, lambda: _become(ChildWires(said, go, held, told, out, err, tty, tuple(procs))))
 
 
 def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
@@ -306,7 +306,7 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
         os._exit(status)
 
 
-def _become(wires: Wires) -> None:
+def _become(wires: ChildWires) -> None:
     process, set_limits = _arrive(wires)
     if process.oom_score_adj is not None:
         set_oom_score(process.oom_score_adj)
@@ -332,7 +332,7 @@ def _become(wires: Wires) -> None:
         raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 
 
-def _arrive(wires: Wires) -> tuple[AppProcess, Callable[[], None]]:
+def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     """Go where the app is: into its groups, its root and its standard files; what this process shall be.
 
     And what sets its limits.
@@ -405,7 +405,7 @@ def _hear(told: int) -> AppProcess:
     return AppProcess(*marshal.loads(plan))
 
 
-def _stdio(wires: Wires) -> None:
+def _stdio(wires: ChildWires) -> None:
     """What this process has are the caller's files, or /dev/null as PID 1 has it, which the app may not change."""
     if wires.out < 0:
         return

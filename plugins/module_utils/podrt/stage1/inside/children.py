@@ -10,7 +10,7 @@ from ...host.files import write_all
 from ...value import Value
 from ..pid1 import frames
 from . import sync
-from .app import Wires, become_app, plan_of
+from .app import ChildWires, become_app, plan_of
 from .handler import wire
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     pid = os.fork()
     if pid == 0:
-        become_app(Wires(said, go, wires.held, told, out_end, err_end, wires.tty, given.procs))
+        become_app(ChildWires(said, go, wires.held, told, out_end, err_end, wires.tty, given.procs))
     # What the child alone writes is closed at once, so that its end can be seen.
     os.close(said)
     os.close(told)

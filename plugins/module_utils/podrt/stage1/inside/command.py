@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     # Which, soft, hard.
-    Limits = tuple[tuple[int, int, int], ...]
+    ResourceLimits = tuple[tuple[int, int, int], ...]
 
 _SPACES = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWCGROUP
 _PASSED_ON = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
@@ -57,7 +57,7 @@ _UMASK = 0o022
 _LIMITS = range(16)
 
 
-class Command(Value):
+class EnteredCommand(Value):
     """What is run, where, as which user and within which bounds.
 
     docker: see identity_of. rlimits: of the app alone. pid: the pod's PID 1, whose limits the app was started with
@@ -84,7 +84,7 @@ class Command(Value):
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Run the command that plan describes, and end as it does. fds: PID 1, and cgroup.procs of the app's leaves."""
-    command = Command(*marshal.loads(plan))
+    command = EnteredCommand(*marshal.loads(plan))
     terminals = standard_terminals()
     terminal = Terminal(terminals) if terminals else None
     # What is behind our own /proc entries is nothing to those who share the PID namespace with the command.
@@ -100,7 +100,7 @@ def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     _end_as(child, terminal)
 
 
-def _fork(command: Command) -> int:
+def _fork(command: EnteredCommand) -> int:
     try:
         return os.fork()
     except OSError as err:
@@ -124,7 +124,7 @@ def _pass(child: int, number: int) -> None:
         pass  # it has gone, or has become another user
 
 
-def _go_in(command: Command, fds: tuple[int, ...], terminal: Terminal | None) -> NoReturn:
+def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | None) -> NoReturn:
     """Give up all that the command may not have, then have a child that the pod can see become it."""
     pid_1, *procs = fds
     try:
@@ -154,7 +154,7 @@ def _go_in(command: Command, fds: tuple[int, ...], terminal: Terminal | None) ->
     _end_as(child)
 
 
-def _settle(command: Command) -> str:
+def _settle(command: EnteredCommand) -> str:
     """Become who the command is run as, in its directory; the path of its program. Raises NotStarted, PodError."""
     fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     root = MountedRoot(fd)
@@ -173,7 +173,9 @@ def _settle(command: Command) -> str:
     return path
 
 
-def _execute(command: Command, path: str, limits: Limits, terminal: Terminal | None) -> NoReturn:
+def _execute(
+    command: EnteredCommand, path: str, limits: ResourceLimits, terminal: Terminal | None
+) -> NoReturn:
     try:
         # Without it /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
         os.setsid()
@@ -192,7 +194,7 @@ def _execute(command: Command, path: str, limits: Limits, terminal: Terminal | N
         _fail(wrong or why_not(path, err))
 
 
-def _raise_limits(pid: int, own: tuple[tuple[str, int, int, int], ...]) -> Limits:
+def _raise_limits(pid: int, own: tuple[tuple[str, int, int, int], ...]) -> ResourceLimits:
     """Raise this process's limits to those that the app was started with, and give those back that are lower.
 
     own: what the app has in place of the limits of PID 1. They are for the command alone: an app that is root, without

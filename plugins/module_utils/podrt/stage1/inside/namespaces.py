@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn, TypeVar
 
-    from ..pid1.record import AppRecord, Plan
+    from ..pid1.record import AppRecord, SupervisorPlan
     from ..plan.mounts import SharedFs, Step
     from ..plan.sandbox import AppPlan, Launch, SandboxPlan
     from .wires import PodWires
@@ -212,7 +212,7 @@ def _placed(app: AppPlan, number: int, field: str, look_up: Callable[[], T]) -> 
 
 
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:
-    plan: Plan = {
+    plan: SupervisorPlan = {
         "apps": records,
         "sync": wires.sync,
         "go": go,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ...host.host import Host
-    from ..pid1.record import Plan
+    from ..pid1.record import SupervisorPlan
 
 # Where compiled files say that they go by the hash of their source. Source: PEP 552.
 _HASH_BASED = 1
@@ -74,7 +74,7 @@ def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
     return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in _MODULES)
 
 
-def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: Plan) -> bytes:
+def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPlan) -> bytes:
     """What the supervisor reads: the length of the head, the head, and the code of its modules one after the other."""
     head = (tuple((name, len(code)) for name, code in programs), plan)
     dumped = marshal.dumps(head)  # type: ignore[arg-type]  # typed dicts are dicts

@@ -26,7 +26,7 @@ _KILL_ROUNDS = 10
 NEVER_UP = 254
 
 
-class App:
+class RunningApp:
     """An app: its process, the descriptors that it is known by, and what has become of it."""
 
     def __init__(self, record: AppRecord, log: Log) -> None:
@@ -152,7 +152,7 @@ def attempt(call: Callable[..., object], *words: object, **names: object) -> Non
 class Stream:
     """What an app writes to stdout or stderr, line by line."""
 
-    def __init__(self, app: App, name: bytes, console: Sink) -> None:
+    def __init__(self, app: RunningApp, name: bytes, console: Sink) -> None:
         self.app = app
         self._name = name
         self._console = console

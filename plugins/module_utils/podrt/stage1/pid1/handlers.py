@@ -10,12 +10,12 @@ from .apps import attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .apps import App
+    from .apps import RunningApp
 
 _FAILED = 203
 
 
-def start_post_stop(app: App, handler: list[str]) -> tuple[int, int]:
+def start_post_stop(app: RunningApp, handler: list[str]) -> tuple[int, int]:
     """Start the handler in a process of its own, which goes into the app's root and is confined as the app was.
 
     handler: the program that does so. Returns its PID and what its output is read from. Raises OSError.

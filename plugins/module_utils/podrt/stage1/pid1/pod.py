@@ -16,7 +16,7 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .apps import App, Stream, attempt
+from .apps import RunningApp, Stream, attempt
 from .frames import APP_FAILED, FAILED, NOT_EXECUTED, STARTED, BadFrame, message_of
 from .handlers import start_post_stop
 from .logs import Log, Sink
@@ -27,7 +27,7 @@ from .watch import IDLE, READ, WRITE, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .record import AppRecord, Plan
+    from .record import AppRecord, SupervisorPlan
 
 _CHUNK = 1 << 16
 _LAST_READS = 16
@@ -40,12 +40,12 @@ _JOURNAL_SECONDS = 10.0
 class Supervisor:
     """The pod. run() returns its exit status once every app and every handler has ended."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SupervisorPlan) -> None:
         self._plan = plan
         self._timers = Timers()
         self._watch = Watch()
         self._streams: dict[int, Stream] = {}
-        self._apps = [App(record, Log(record["logs"], plan["max_bytes"])) for record in plan["apps"]]
+        self._apps = [RunningApp(record, Log(record["logs"], plan["max_bytes"])) for record in plan["apps"]]
         self._console = Sink(plan["console"])
         self._sinks = [sink for sink in (self._console, *(app.journal for app in self._apps)) if sink.fd >= 0]
         self._is_ready = False
@@ -103,7 +103,7 @@ class Supervisor:
         self._note_late()
         self._ask_stop()
 
-    def _attend(self, app: App, record: AppRecord) -> None:
+    def _attend(self, app: RunningApp, record: AppRecord) -> None:
         """Listen to what an app says, and to what is said of it."""
         for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
             if fd >= 0:
@@ -143,7 +143,7 @@ class Supervisor:
 
     # --- the start --------------------------------------------------------------------------------------------------
 
-    def _hear_start(self, app: App, frame: bytes) -> None:
+    def _hear_start(self, app: RunningApp, frame: bytes) -> None:
         """Nothing: the app runs. FAILED: the pod cannot be. NOT_EXECUTED: the app ends with a status of its own."""
         if frame:
             self._hear_failure(app, frame)
@@ -152,7 +152,7 @@ class Supervisor:
         app.exec = -1
         self._note_up(app)
 
-    def _hear_failure(self, app: App, frame: bytes) -> None:
+    def _hear_failure(self, app: RunningApp, frame: bytes) -> None:
         try:
             kind, *facts = message_of(frame)
         except BadFrame as err:
@@ -163,13 +163,13 @@ class Supervisor:
         if kind == NOT_EXECUTED:
             app.complaint, app.wrong = map(str, facts)
 
-    def _hear_ready(self, app: App, said: bytes) -> None:
+    def _hear_ready(self, app: RunningApp, said: bytes) -> None:
         if b"READY=1" in said.split(b"\n"):
             self._watch.close(app.notify)
             app.notify = -1
             self._note_up(app)
 
-    def _note_up(self, app: App) -> None:
+    def _note_up(self, app: RunningApp) -> None:
         """Tell the starter once all apps are up."""
         if app.up:
             app.move(UP)
@@ -233,7 +233,7 @@ class Supervisor:
                 elif pid == app.handler:
                     self._handler_ended(app)
 
-    def _app_ended(self, app: App, ended: int) -> None:
+    def _app_ended(self, app: RunningApp, ended: int) -> None:
         """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
         status = _status_of(ended)
         while app.exec >= 0:
@@ -254,7 +254,7 @@ class Supervisor:
             self._status = status
             self._stop()
 
-    def _begin_handling(self, app: App) -> None:
+    def _begin_handling(self, app: RunningApp) -> None:
         """Start its post-stop handler, if there is one."""
         if app.post_stop < 0:
             app.move(DONE)
@@ -271,23 +271,23 @@ class Supervisor:
             self._hasten(app)
         self._listen(heard, Stream(app, b"stdout", self._console))
 
-    def _hasten(self, app: App) -> None:
+    def _hasten(self, app: RunningApp) -> None:
         """Since somebody waits for the end."""
         if app.handler_end:
             self._timers.hasten(app.handler_end, self._plan["hasty_timeout"])
 
-    def _end_handler(self, app: App) -> None:
+    def _end_handler(self, app: RunningApp) -> None:
         self._say(app, "the post-stop handler was ended, since it took too long")
         app.end_handler()
 
-    def _handler_ended(self, app: App) -> None:
+    def _handler_ended(self, app: RunningApp) -> None:
         if app.handler_end:
             self._timers.cancel(app.handler_end)
         app.handler, app.handler_end = 0, None
         app.move(DONE)
         app.kill_all()
 
-    def _say(self, app: App, text: str) -> None:
+    def _say(self, app: RunningApp, text: str) -> None:
         """Have a line of the supervisor's own in the log of an app."""
         Stream(app, b"stderr", self._console).feed(f"{text}\n".encode())
 
@@ -328,6 +328,6 @@ def _status_of(status: int) -> int:
     return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
-def main(plan: Plan) -> None:
+def main(plan: SupervisorPlan) -> None:
     """Supervise the pod that plan describes, and end with its status."""
     posix._exit(Supervisor(plan).run() & 0xFF)

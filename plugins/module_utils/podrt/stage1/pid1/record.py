@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         status: int  # an empty file for its exit status
         end: int  # and one for words beside it
 
-    class Plan(TypedDict):
+    class SupervisorPlan(TypedDict):
         """All that the supervisor knows."""
 
         apps: list[AppRecord]

@@ -168,7 +168,7 @@ class BindStep(Step):
             os.close(tree)
 
 
-class AgainStep(Step):
+class BindWithinStep(Step):
     """What is at a path of the app, at another one as well; a missing target is made, of the same kind."""
 
     source: str
@@ -228,7 +228,7 @@ class SealStep(Step):
             os.close(fd)
 
 
-class HideStep(Step):
+class MaskStep(Step):
     """A path of the app that shows something else, read-only; nothing if it is not there."""
 
     path: str

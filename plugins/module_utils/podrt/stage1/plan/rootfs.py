@@ -7,14 +7,14 @@ from __future__ import annotations
 from ...host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME
 from ...value import Value
 from .mounts import (
-    AgainStep,
     BindStep,
+    BindWithinStep,
     DeviceStep,
     DirStep,
     FileStep,
     FsStep,
-    HideStep,
     LinkStep,
+    MaskStep,
     ReadOnlyStep,
     SealStep,
     SharedFs,
@@ -77,7 +77,7 @@ _SYSTEM = MS_NOSUID | MS_NODEV | MS_NOEXEC
 JOURNAL = "/run/systemd/journal"
 
 
-class Surroundings(Value):
+class RootContext(Value):
     """What the root of an app stands among.
 
     shared: the directory of the host with what the apps have in common, see shared_file_systems. cgroups: pairs of a
@@ -111,7 +111,7 @@ def shared_file_systems(directory: str, shm: int) -> tuple[SharedFs, ...]:
     )
 
 
-def surroundings(around: Surroundings) -> tuple[Step, ...]:
+def surroundings(around: RootContext) -> tuple[Step, ...]:
     """The steps for all that is built in; volumes come after, and so over it."""
     steps: list[Step] = [DirStep(path) for path in _DIRS]
     steps.append(DirStep("/tmp", _STICKY))
@@ -121,7 +121,7 @@ def surroundings(around: Surroundings) -> tuple[Step, ...]:
     steps += _dev(around)
     steps += [LinkStep(path, target) for path, target in _LINKS]
     steps += [BindStep(path, path) for path in around.journal]
-    steps.append(AgainStep("/proc/sys/kernel/hostname", "/etc/hostname"))
+    steps.append(BindWithinStep("/proc/sys/kernel/hostname", "/etc/hostname"))
     if around.sys:
         steps += _sys(around)
     if not around.insecure_paths:
@@ -129,12 +129,12 @@ def surroundings(around: Surroundings) -> tuple[Step, ...]:
         steps.append(ReadOnlyStep(_SYSCTLS, _NET_SYSCTLS if around.own_network else ""))
         if around.own_network:
             steps.append(ReadOnlyStep(_NETFILTER_SYSCTLS))
-        steps += [HideStep(path, around.hidden[0]) for path in _HIDDEN_PROC_DIRS]
-        steps += [HideStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
+        steps += [MaskStep(path, around.hidden[0]) for path in _HIDDEN_PROC_DIRS]
+        steps += [MaskStep(path, around.hidden[1]) for path in _HIDDEN_FILES]
     return tuple(steps)
 
 
-def _dev(around: Surroundings) -> list[Step]:
+def _dev(around: RootContext) -> list[Step]:
     steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, _bounded(_OPEN, _DEV_BYTES))]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
@@ -149,7 +149,7 @@ def _bounded(mode: int, size: int) -> str:
     return f"mode={mode:o},size={size},nr_inodes={size // _PAGE}"
 
 
-def _sys(around: Surroundings) -> list[Step]:
+def _sys(around: RootContext) -> list[Step]:
     secure = not around.insecure_paths
     steps: list[Step] = [FsStep("sysfs", "/sys", _SYSTEM | (MS_RDONLY if secure else 0))]
     if around.cgroups:
@@ -157,7 +157,7 @@ def _sys(around: Surroundings) -> list[Step]:
         steps += [BindStep(source, target, read_only=True) for source, target in around.cgroups]
         steps.append(SealStep("/sys/fs"))
     elif secure:
-        steps.append(HideStep("/sys/fs", around.hidden[0]))
+        steps.append(MaskStep("/sys/fs", around.hidden[0]))
     if secure:
-        steps += [HideStep(path, around.hidden[0]) for path in (*_HIDDEN_DIRS, *around.thermal)]
+        steps += [MaskStep(path, around.hidden[0]) for path in (*_HIDDEN_DIRS, *around.thermal)]
     return steps

@@ -16,7 +16,7 @@ from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
 from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
-from .rootfs import Surroundings, shared_file_systems, surroundings
+from .rootfs import RootContext, shared_file_systems, surroundings
 from .volumes import volume_steps
 
 TYPE_CHECKING = False
@@ -61,11 +61,11 @@ class AppInput(Value):
     cgroups: tuple[tuple[str, str], ...] = ()
 
 
-class Machine(Value):
+class SeenHost(Value):
     """What the host has that apps see of it.
 
     tun: it has /dev/net/tun. journal: sockets of its journal. hidden: what stands for hidden directories and files.
-    thermal: see Surroundings.
+    thermal: see RootContext.
     tty: the path of the terminal that an interactive app gets, "" without. permitted: the capabilities that PID 1 can
     keep.
     """
@@ -170,7 +170,7 @@ def hosts_path(pod: PodDir) -> str:
 
 
 def sandbox_plan(
-    pod: PodDir, manifest: PodManifest, runspec: RunSpec, inputs: tuple[AppInput, ...], machine: Machine
+    pod: PodDir, manifest: PodManifest, runspec: RunSpec, inputs: tuple[AppInput, ...], machine: SeenHost
 ) -> SandboxPlan:
     """The plan of a pod. inputs: one an app, in the manifest's order. Raises InvalidSpec."""
     uuid = os.path.basename(pod.path)
@@ -196,7 +196,7 @@ class _Common(Value):
     pod: PodDir
     manifest: PodManifest
     runspec: RunSpec
-    machine: Machine
+    machine: SeenHost
     hostname: str
     traced: bool
 
@@ -257,7 +257,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     pod, insecure = common.pod, common.runspec.insecure
     if runtime.app is None:
         raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
-    around = Surroundings(
+    around = RootContext(
         shared=shared_path(pod),
         cgroups=given.cgroups,
         hidden=common.machine.hidden,

@@ -20,7 +20,7 @@ from ...host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ...pod import cgroups, documents
 from ...value import Value
 from ..inside.app import set_oom_score
-from ..inside.command import Command
+from ..inside.command import EnteredCommand
 from ..inside.program import execute_module
 from ..inside.rights import permitted_capabilities
 from ..plan.sandbox import AppInput, is_traced, launch_of
@@ -43,7 +43,7 @@ _ROOT = "0"
 _DEVICE_FILES = ("devices.list", "cgroup.controllers")
 
 
-class Entry(Value):
+class EnterRequest(Value):
     """What is to be run in an app.
 
     user and group: as an app's are, "" for root, or beside a user for the app's own group. groups: None for the app's
@@ -62,7 +62,7 @@ class Entry(Value):
     privileged: bool = False
 
 
-def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
+def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
     """Become the program that runs a command in an app of a running pod, on this process's terminal.
 
     It ends with the status of the command, or by the signal that killed it. Raises PodError.
@@ -88,8 +88,8 @@ def enter(_host: Host, pod: Pod, entry: Entry) -> NoReturn:
         raise HostFailure.of(f'cannot enter app "{entry.app}" of pod "{pod.uuid}"', err) from err
 
 
-def _command(pod: Pod, entry: Entry, launch: Launch, pid: int) -> Command:
-    return Command(
+def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int) -> EnteredCommand:
+    return EnteredCommand(
         app=entry.app,
         root=pod.dir.app_root(entry.app),
         argv=entry.argv,
@@ -122,7 +122,7 @@ def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...
     return launch.replace(bounding=launch.bounding & ~mask_of(("CAP_MKNOD",)))
 
 
-def _environment(pod: Pod, entry: Entry) -> tuple[tuple[str, str], ...]:
+def _environment(pod: Pod, entry: EnterRequest) -> tuple[tuple[str, str], ...]:
     """The app's, from the file that stage1 wrote for it, TERM, and what was asked for."""
     try:
         lines = (

@@ -18,7 +18,7 @@ from ...seccomp import files as filter_files
 from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
 from ..plan.rootfs import JOURNAL, TUN
-from ..plan.sandbox import AppInput, Machine, hosts_path, resolv_path
+from ..plan.sandbox import AppInput, SeenHost, hosts_path, resolv_path
 from ..plan.volumes import check_sources
 
 TYPE_CHECKING = False
@@ -61,10 +61,10 @@ def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -
         raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
 
 
-def look_at_machine(pod: PodDir, tty: str = "") -> Machine:
+def look_at_machine(pod: PodDir, tty: str = "") -> SeenHost:
     """What of the host the apps shall see."""
     sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
-    return Machine(
+    return SeenHost(
         tun=os.path.exists(f"/dev/{TUN[0]}"),
         tty=tty,
         journal=tuple(path for path in sockets if os.path.exists(path)),

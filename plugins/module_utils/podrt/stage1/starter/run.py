@@ -15,7 +15,7 @@ from ...host.execution import pass_on
 from ...pod.runspec import START_SECONDS
 from ..telling import warn
 from .farewell import give_back
-from .start import STOPS, Request, start
+from .start import STOPS, StartRequest, start
 from .teardown import remove_groups, take_down
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def run(
         terminals = standard_terminals()
         terminal = Terminal(terminals) if terminals else None
         protect_given()
-    request = Request(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
+    request = StartRequest(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
     if detach:
         start(request)
         return 0
@@ -74,7 +74,7 @@ def rehearse(host: Host, uuid: str, lock_fd: int) -> None:
     Raises PodError with what would stop it. Nothing is left of it but files that a start makes as well.
     """
     _fill_stdio()
-    request = Request(host, uuid, lock_fd, detach=True, rehearsal=True)
+    request = StartRequest(host, uuid, lock_fd, detach=True, rehearsal=True)
     start(request).wait()
     take_down(host, uuid, request.pod)
 

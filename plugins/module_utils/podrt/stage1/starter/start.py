@@ -66,7 +66,7 @@ _OF_THE_APPS = 90
 _CHUNK = 4096
 
 
-class Request(Value):
+class StartRequest(Value):
     """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is.
 
     rehearsal: the pod is only prepared, and its start ends where its apps would begin. seconds: what the start may take
@@ -171,7 +171,7 @@ class Pid1:
 class _Known(Value):
     """What was read and made for a start."""
 
-    request: Request
+    request: StartRequest
     manifest: PodManifest
     runspec: RunSpec
     networks: NetworkPlan | None
@@ -179,7 +179,7 @@ class _Known(Value):
     waits_for_resolv: bool
 
 
-def start(request: Request) -> Pid1:
+def start(request: StartRequest) -> Pid1:
     """Start the pod. Returns once every app has been started, or has failed to in a pod that is not detached. In a
     rehearsal it returns when nothing is seen to be in the way.
 
@@ -457,7 +457,7 @@ def _last_words(child: Pid1) -> PodError | None:
     return None
 
 
-def _abandon(request: Request, child: Pid1 | None) -> None:
+def _abandon(request: StartRequest, child: Pid1 | None) -> None:
     if child:
         child.kill()
     with contextlib.suppress(PodError):

@@ -12,8 +12,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags im
     AppWords,
     Flag,
     FlagSet,
+    FlagValues,
     Given,
-    Options,
     UsageError,
     parse_bool,
     split_command,
@@ -175,7 +175,7 @@ def test_the_first_argument_may_end_the_flags() -> None:
 
 
 def test_the_last_value_counts() -> None:
-    options = Options((Given("a", "1"), Given("a", "2")))
+    options = FlagValues((Given("a", "1"), Given("a", "2")))
     assert (options.text("a"), options.all("a"), options.text("b", "none")) == ("2", ("1", "2"), "none")
 
 

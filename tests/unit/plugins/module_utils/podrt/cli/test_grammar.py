@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import Mount
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.grammar import (
-    Surroundings,
+    CallerInputs,
     pod_spec,
     run_spec,
 )
@@ -44,7 +44,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec 
 )
 
 FILES = {"/env": "# c\nFILE=1\n", "/twice": "A=1\nA=2\n"}
-AROUND = Surroundings((("CALLER", "x"), ("BAD%%", "y")), FILES.__getitem__)
+AROUND = CallerInputs((("CALLER", "x"), ("BAD%%", "y")), FILES.__getitem__)
 
 
 def spec_of(*words: str) -> PodSpec:

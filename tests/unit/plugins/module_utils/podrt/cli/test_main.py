@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import Given, Options
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagValues, Given
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.help import manual
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.main import host_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import (
@@ -234,11 +234,11 @@ def test_what_the_system_refuses_is_one_line_without_a_traceback(lab: PodLab, tm
 def test_the_data_directory(tmp_path: pathlib.Path, lab: PodLab) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    assert host_of(Options((Given("dir", f"{tmp_path}/link"),))).paths.data == f"{tmp_path}/real"
+    assert host_of(FlagValues((Given("dir", f"{tmp_path}/link"),))).paths.data == f"{tmp_path}/real"
     write(f"{tmp_path}/etc/paths.d/p.json", '{"rktKind": "paths", "rktVersion": "v1", "data": "/configured"}')
     local = Given("local-config", f"{tmp_path}/etc")
-    assert host_of(Options((local,))).paths.data == "/configured"
-    assert host_of(Options((local, Given("dir", "/x")))).paths.data == "/x"
+    assert host_of(FlagValues((local,))).paths.data == "/configured"
+    assert host_of(FlagValues((local, Given("dir", "/x")))).paths.data == "/x"
     assert lab.podctl("--dir=", "list").err.startswith("list: --dir must not be empty\n")
 
 

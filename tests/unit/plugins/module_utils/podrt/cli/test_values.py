@@ -25,7 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import values
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.grammar import (
-    Surroundings,
+    CallerInputs,
     pod_spec,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import RUN
@@ -45,7 +45,7 @@ def judged(flag: str, text: str) -> object:
 
 
 def run_of(*words: str) -> RunSpec:
-    return pod_spec(FlagSet(RUN).parse_images((*words, "example.com/a")), Surroundings((), str)).run
+    return pod_spec(FlagSet(RUN).parse_images((*words, "example.com/a")), CallerInputs((), str)).run
 
 
 def message_of(parse: Callable[..., object], *texts: object) -> str:

@@ -10,7 +10,7 @@ import pathlib
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import main
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import Given, Options
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagValues, Given
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
@@ -31,7 +31,7 @@ def test_podctl_and_tasks_follow_a_link_to_the_same_place(tmp_path: pathlib.Path
     link.symlink_to("big/pods")
     etc = tmp_path / "etc"
     configure(etc, leases=str(link / "leases"))
-    podctl = main.host_of(Options((Given("dir", str(link)), Given("local-config", str(etc))))).paths
+    podctl = main.host_of(FlagValues((Given("dir", str(link)), Given("local-config", str(etc))))).paths
     task = run._paths(Fields({"data_dir": str(link), "config_dir": str(etc)}, ""))
     assert podctl == task
     assert (podctl.data, podctl.leases) == (f"{tmp_path}/big/pods", f"{tmp_path}/big/pods/leases")

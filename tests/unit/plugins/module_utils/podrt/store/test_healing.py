@@ -157,7 +157,7 @@ def test_a_tree_with_files_of_its_own_keeps_them(paths: Paths, make_aci, entry, 
         assert trees.is_rendered(paths, tree) and trees.verify(paths, tree)
 
 
-def collect(paths: Paths, *used: str) -> gc.Plan:
+def collect(paths: Paths, *used: str) -> gc.Removals:
     return gc.collect(paths, lambda: (set(used), set()), FUTURE)
 
 

@@ -109,7 +109,7 @@ def test_zstd_that_begins_with_a_frame_to_skip_is_zstd(monkeypatch, first):
 @pytest.mark.parametrize("size", [1, 600])
 def test_a_tar_whose_first_name_begins_like_compressed_data_is_plain(magic, size):
     name = magic.decode("utf-8", "surrogateescape") + "x"
-    header = bytearray(tar.header_of(tar.Entry("x" * len(magic + b"x"), tar.FILE)))
+    header = bytearray(tar.header_of(tar.TarEntry("x" * len(magic + b"x"), tar.FILE)))
     header[: len(magic) + 1] = os.fsencode(name)
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)

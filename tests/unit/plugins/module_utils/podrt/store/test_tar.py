@@ -14,7 +14,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import tar
 
 
-def read(data: bytes, piece: int = 700) -> list[tuple[tar.Entry, bytes]]:
+def read(data: bytes, piece: int = 700) -> list[tuple[tar.TarEntry, bytes]]:
     reader = tar.TarReader(data[at : at + piece] for at in range(0, len(data), piece))
     return [(entry, b"".join(bytes(block) for block in reader.blocks())) for entry in reader]
 
@@ -84,7 +84,7 @@ def test_a_damaged_archive_is_corrupt(make_tar, entry, damage, message):
 def extended(*records: bytes, kind: str = "x") -> bytes:
     """An extended header of records KEY=VALUE."""
     data = b"".join(record_of(record) for record in records)
-    return tar.header_of(tar.Entry("x", kind, size=len(data))) + tar.padded(data)
+    return tar.header_of(tar.TarEntry("x", kind, size=len(data))) + tar.padded(data)
 
 
 def record_of(record: bytes) -> bytes:
@@ -94,7 +94,7 @@ def record_of(record: bytes) -> bytes:
     return b"%d %s\n" % (length, record)
 
 
-EMPTY = tar.header_of(tar.Entry("f", tar.FILE))
+EMPTY = tar.header_of(tar.TarEntry("f", tar.FILE))
 END = bytes(1024)
 
 
@@ -119,7 +119,7 @@ def test_damage_behind_the_end_of_the_archive_is_damage_all_the_same():
 def test_extended_headers_do_not_pile_up(kind):
     size = 64 << 10
     value = record_of(b"SCHILY.xattr.user.a=" + b"x" * size) if kind in "xg" else b"n" * size
-    header = tar.header_of(tar.Entry("x", kind, size=len(value))) + tar.padded(value)
+    header = tar.header_of(tar.TarEntry("x", kind, size=len(value))) + tar.padded(value)
     with pytest.raises(Corrupt, match="extended headers"):
         list(tar.TarReader(itertools.repeat(header)))
 
@@ -190,7 +190,7 @@ def test_a_number_in_a_header_is_octal_digits_alone(field):
     [b"999 path=x\n", b"path=x\n", b"9 path=x", b"11 path x y\n", b"-5 a=b\n", b"0 a=b\n", b"9 path=\0\n"],
 )
 def test_a_malformed_pax_header_is_corrupt(records):
-    header = tar.Entry("x", "x", size=len(records))
+    header = tar.TarEntry("x", "x", size=len(records))
     with pytest.raises(Corrupt, match="pax"):
         read(tar.header_of(header) + tar.padded(records) + bytes(1024))
 
@@ -198,16 +198,18 @@ def test_a_malformed_pax_header_is_corrupt(records):
 def test_an_absurd_size_is_corrupt():
     records = b"%d size=99999999999999999\n" % (len(b"size=99999999999999999\n") + 3)
     data = (
-        tar.header_of(tar.Entry("x", "x", size=len(records)))
+        tar.header_of(tar.TarEntry("x", "x", size=len(records)))
         + tar.padded(records)
-        + tar.header_of(tar.Entry("f", "0"))
+        + tar.header_of(tar.TarEntry("f", "0"))
     )
     with pytest.raises(Corrupt, match="size"):
         read(data)
 
 
 @pytest.mark.parametrize(
-    "data", [tar.header_of(tar.Entry("f", "S")), extended(b"GNU.sparse.major=1") + EMPTY], ids=["gnu", "pax"]
+    "data",
+    [tar.header_of(tar.TarEntry("f", "S")), extended(b"GNU.sparse.major=1") + EMPTY],
+    ids=["gnu", "pax"],
 )
 def test_a_sparse_file_is_refused(data):
     with pytest.raises(Corrupt, match="sparse"):
@@ -234,13 +236,13 @@ GNU_PLACE = "./GNUSparseFile.123/big.img"
 )
 def test_a_sparse_file_is_refused_by_its_own_name(records):
     """tar names the entry after a place of its own, ./GNUSparseFile.N/."""
-    data = extended(*records) + tar.header_of(tar.Entry(GNU_PLACE, tar.FILE))
+    data = extended(*records) + tar.header_of(tar.TarEntry(GNU_PLACE, tar.FILE))
     with pytest.raises(Corrupt, match=r'^"big\.img" is a sparse file'):
         read(data)
 
 
 def test_what_is_written_is_what_tarfile_reads(tmp_path):
-    data = tar.header_of(tar.Entry("manifest", tar.FILE, 0o644, 3)) + tar.padded(b"abc") + bytes(1024)
+    data = tar.header_of(tar.TarEntry("manifest", tar.FILE, 0o644, 3)) + tar.padded(b"abc") + bytes(1024)
     (tmp_path / "x.tar").write_bytes(data)
     with tarfile.open(tmp_path / "x.tar") as archive:
         info = archive.getmember("manifest")

@@ -306,7 +306,7 @@ def argv_of(pod: dict[str, Any]) -> list[str]:
 def test_argv_says_what_yaml_says(pod: dict[str, Any]) -> None:
     said = with_flags(pod, ROWS)
     words = FlagSet((*GLOBAL, *RUN)).parse_images(argv_of(said))
-    assert grammar.pod_spec(words, grammar.Surroundings((), str)) == spec_of(said)
+    assert grammar.pod_spec(words, grammar.CallerInputs((), str)) == spec_of(said)
 
 
 # --- JSON ---

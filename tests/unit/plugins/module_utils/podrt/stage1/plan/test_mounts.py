@@ -13,9 +13,9 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside import enclosure
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.mounts import (
-    AgainStep,
     BindStep,
-    HideStep,
+    BindWithinStep,
+    MaskStep,
     ReadOnlyStep,
     SealStep,
 )
@@ -41,8 +41,8 @@ def root(tmp_path: pathlib.Path) -> Iterator[int]:
     [
         lambda root: BindStep("/usr", "/here", read_only=True).apply(root),
         lambda root: BindStep("/usr", "/here", read_only=True, recursive=True).apply(root),
-        lambda root: AgainStep("/there", "/here").apply(root),
-        lambda root: HideStep("/here", "/usr").apply(root),
+        lambda root: BindWithinStep("/there", "/here").apply(root),
+        lambda root: MaskStep("/here", "/usr").apply(root),
         lambda root: ReadOnlyStep("/sys", "/sys/net").apply(root),
         lambda root: SealStep("/here").apply(root),
         lambda _root: enclosure.protect_interpreter(),

@@ -25,7 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.
     BindStep,
     CopiedRoot,
     FsStep,
-    HideStep,
+    MaskStep,
     OverlayStep,
     ReadOnlyStep,
     SealStep,
@@ -34,8 +34,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.sandbox import (
     AppInput,
     AppPlan,
-    Machine,
     SandboxPlan,
+    SeenHost,
     environment_of,
     sandbox_plan,
 )
@@ -74,9 +74,9 @@ def plan(
     found: PodManifest | None = None,
     runspec: RunSpec | None = None,
     inputs: tuple[AppInput, ...] = (INPUT,),
-    machine: Machine | None = None,
+    machine: SeenHost | None = None,
 ) -> SandboxPlan:
-    return sandbox_plan(POD, found or manifest(), runspec or RunSpec(), inputs, machine or Machine())
+    return sandbox_plan(POD, found or manifest(), runspec or RunSpec(), inputs, machine or SeenHost())
 
 
 def only(
@@ -165,9 +165,9 @@ def test_the_settings_of_the_kernel_are_read_only_but_for_those_of_the_pods_netw
 
 @pytest.mark.behaviour("C34")
 def test_insecure_paths_hide_nothing() -> None:
-    assert "/proc/kallsyms" in targets(only().steps, HideStep)
+    assert "/proc/kallsyms" in targets(only().steps, MaskStep)
     insecure = only(runspec=RunSpec(insecure=("paths",)))
-    assert targets(insecure.steps, HideStep) == []
+    assert targets(insecure.steps, MaskStep) == []
     assert insecure.device_rules == ()
 
 
