@@ -236,15 +236,6 @@ def test_a_pod_from_a_manifest(pods: PodHost, form: str) -> None:
     assert "pod must contain at least one application" in pods.podctl("run", f"--pod-manifest={path}").err
 
 
-def test_a_dry_run_does_nothing(pods: PodHost) -> None:
-    done = pods.podctl("run", "--dry-run", pods.image)
-    assert (done.status, "would" in done.err) == (0, True)
-    assert not (pods.data / "cas" / "index").exists()
-    pods.ok("fetch", pods.image)
-    assert "would run a pod of busybox" in pods.podctl("run", "--dry-run", pods.image).err
-    assert pods.uuids() == []
-
-
 @pytest.mark.behaviour("D11", "D12")
 def test_a_signal_to_podctl_is_an_orderly_stop(pods: PodHost) -> None:
     script = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"

@@ -92,3 +92,12 @@ def format_time(then: float) -> str:
     local = time.localtime(millis // 1000)
     fraction = f".{millis % 1000:03d}".rstrip("0").rstrip(".")
     return time.strftime("%Y-%m-%d %H:%M:%S", local) + fraction + time.strftime(" %z %Z", local)
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as rkt prints it: 30m0s. Source: Go time.Duration."""
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

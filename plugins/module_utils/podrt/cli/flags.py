@@ -46,6 +46,9 @@ class Flag(Value):
     hidden: bool = False
 
 
+DRY_RUN = Flag("dry-run", "", "print what would change, and change nothing", bare="true")
+
+
 class Given(Value):
     """A flag as it was given."""
 

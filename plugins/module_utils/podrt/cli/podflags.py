@@ -13,7 +13,7 @@ from ..stage0.options.app import APP
 from ..stage0.options.option import Options, value_of
 from ..stage0.options.pod import FETCH, POD
 from . import values
-from .flags import EITHER, IMAGE, Flag
+from .flags import DRY_RUN, EITHER, IMAGE, Flag
 from .flags import POD as ANY
 
 TYPE_CHECKING = False
@@ -87,7 +87,6 @@ RUNNING = (
 )
 
 UUID_FILE_SAVE = Flag("uuid-file-save", "FILE", "write the pod's UUID into this file as soon as there is one")
-DRY_RUN = Flag("dry-run", "", "say what would be done, and do not do it", bare="true")
 DETACH = Flag("detach", "", "return once the apps have been started", bare="true")
 QUIET = Flag("quiet", "", "print nothing but the UUID", bare="true")
 

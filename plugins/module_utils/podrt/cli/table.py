@@ -8,7 +8,7 @@ Source: behaviours A.1, A.2, A.6 to A.10.
 from __future__ import annotations
 
 from ..value import Value
-from .flags import Flag
+from .flags import DRY_RUN, Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _GC = (
     Flag("grace-period", "DURATION", "keep exited pods this long (30m)"),
     Flag("expire-prepared", "DURATION", "keep prepared pods this long (24h)"),
     Flag("mark-only", "", "mark what is garbage, and delete nothing", bare="true"),
+    DRY_RUN,
 )
 _IMAGE_GRACE = Flag("grace-period", "DURATION", "keep images that were used this long ago (24h)")
 _LOGS = (
@@ -123,7 +124,7 @@ def _run_prepared_flags() -> Sequence[Flag]:
 def _fetch_flags() -> Sequence[Flag]:
     from .podflags import FETCHING, SIGNATURE
 
-    return (_FULL, *FETCHING, SIGNATURE)
+    return (_FULL, *FETCHING, SIGNATURE, DRY_RUN)
 
 
 def _enter_flags() -> Sequence[Flag]:
@@ -150,7 +151,7 @@ COMMANDS = (
     Command("image cat-manifest", "IMAGE", "print the manifest of an image", "images", lambda: (_PRETTY,)),
     Command("image gc", "", "remove images and trees that nothing needs", "images", lambda: (_IMAGE_GRACE,)),
     Command("image list", "", "list the images in the store", "images", lambda: _IMAGE_LIST),
-    Command("image rm", "IMAGE ...", "remove images from the store", "images"),
+    Command("image rm", "IMAGE ...", "remove images from the store", "images", lambda: (DRY_RUN,)),
     Command("list", "", "list pods", "pods", lambda: _LIST),
     Command("logs", "UUID", "print what apps have said", "logs", lambda: _LOGS, ours=True),
     Command(
@@ -159,18 +160,22 @@ COMMANDS = (
     Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
     Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
     Command("rehearse", "UUID", "stage1: try a start", "start", root=True, ours=True, hidden=True),
-    Command("rm", "UUID ...", "remove pods that do not run", "collect", lambda: (_UUID_FILE,), root=True),
+    Command(
+        "rm", "UUID ...", "remove pods that do not run", "collect", lambda: (_UUID_FILE, DRY_RUN), root=True
+    ),
     Command("run", _IMAGE_GRAMMAR, "run a pod", "run", _run_flags, reads=IMAGES, root=True),
     Command("run-prepared", "UUID", "run a pod that is prepared", "start", _run_prepared_flags, root=True),
     Command("stage1-gc", "UUID", "stage1: tidy up after a pod", "start", root=True, ours=True, hidden=True),
-    Command("start", "NAME", "start a named pod, and return", "start", root=True, ours=True),
+    Command(
+        "start", "NAME", "start a named pod, and return", "start", lambda: (DRY_RUN,), root=True, ours=True
+    ),
     Command("status", "[--uuid-file=FILE | UUID]", "tell how a pod is", "pods", lambda: _STATUS),
     Command(
         "stop",
         "[--uuid-file=FILE | UUID ...]",
         "stop pods",
         "stop",
-        lambda: (_UUID_FILE, Flag("force", "", "kill at once", bare="true")),
+        lambda: (_UUID_FILE, Flag("force", "", "kill at once", bare="true"), DRY_RUN),
     ),
     Command("version", "", "print versions", "about"),
 )

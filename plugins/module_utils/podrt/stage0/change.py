@@ -47,10 +47,15 @@ class Difference(Value):
 
 
 class Applied(Value):
-    """What a change came to. differences: None where they are the planned ones. notes: what people should hear."""
+    """What a change came to.
+
+    differences: None if they are the planned ones. notes: for the user. failures: why a change that others do not
+    depend on was not made.
+    """
 
     differences: tuple[Difference, ...] | None = None
     notes: tuple[str, ...] = ()
+    failures: tuple[PodError, ...] = ()
 
 
 class Change(Value):
@@ -76,12 +81,22 @@ class Change(Value):
 class Outcome(Value):
     """What converge did, or would do.
 
-    foreseen: why it would fail, unless something else is done before. notes: what people should hear of it.
+    obstacles: why it would fail, unless something else is done before. notes: for the user. failures: of changes that
+    did not stop the others.
     """
 
     changes: tuple[Change, ...]
-    foreseen: tuple[str, ...] = ()
+    obstacles: tuple[PodError, ...] = ()
     notes: tuple[str, ...] = ()
+    failures: tuple[PodError, ...] = ()
+
+    @property
+    def foreseen(self) -> tuple[str, ...]:
+        """The obstacles as warnings."""
+        return tuple(
+            f"this would fail now: {err.message}" + (f" ({err.hint})" if err.hint else "")
+            for err in self.obstacles
+        )
 
     @property
     def changed(self) -> bool:
@@ -105,8 +120,9 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     carries the changes that were made in facts["changes"].
     """
     made: list[Change] = []
-    foreseen: list[str] = []
+    obstacles: list[PodError] = []
     notes: list[str] = []
+    failures: list[PodError] = []
     subject = ""
     try:
         change = next(plan)
@@ -115,14 +131,15 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
             if apply:
                 applied = change.apply(host) or Applied()
                 notes += applied.notes
+                failures += applied.failures
                 known_now = applied.differences
                 made.append(change if known_now is None else change.replace(differences=known_now))
             else:
-                foreseen += _foresee(host, change)
+                obstacles += _obstacles(host, change)
                 made.append(change)
             change = plan.send(apply)
     except StopIteration as stop:
-        return Outcome(tuple(made), tuple(foreseen), tuple(notes)), stop.value
+        return Outcome(tuple(made), tuple(obstacles), tuple(notes), tuple(failures)), stop.value
     except Exception as err:
         failure = _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err)
         raise failure from failure.__cause__
@@ -159,11 +176,10 @@ def _carrying(changes: list[object], doing: str, err: Exception) -> PodError:
     return failure
 
 
-def _foresee(host: Host, change: Change) -> tuple[str, ...]:
+def _obstacles(host: Host, change: Change) -> tuple[PodError, ...]:
     """Why a change would fail. What only the description could cure is raised; the rest another task may cure first."""
     try:
         change.foresee(host)
     except (Conflict, HostFailure, NotFound) as err:
-        hint = f" ({err.hint})" if err.hint else ""
-        return (f"this would fail now: {err.message}{hint}",)
+        return (err,)
     return ()

@@ -7,24 +7,27 @@ from __future__ import annotations
 import os
 
 from ..errors import Conflict, HostFailure, NotFound, PodError, known
-from ..host.files import remove_tree
+from ..host.files import disk_usage_if_any, remove_tree
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
 from . import units
-from .change import at_stage
+from .change import Applied, Change, Difference, at_stage
 from .entry import call
 from .volumes import sweep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ..host.host import Host
     from ..pod.lifecycle import Pod
+    from .change import Plan
 
 GRACE_PERIOD = 30 * 60.0
 EXPIRE_PREPARED = 24 * 3600.0
+# Where a pod goes before it is deleted.
+_MOVES = {"mark": "exited-garbage", "abort": "garbage", "expire": "garbage"}
 # Between making a directory or file and finishing it are microseconds.
 _HALF_MADE = 60.0
 
@@ -92,51 +95,80 @@ def _is_named(host: Host, pod: Pod) -> bool:
     return bool(name) and lookup.uuid_of_name(host.paths, name) == pod.uuid
 
 
-def collect(
-    host: Host, policy: GcPolicy, say: Callable[[str], None], tell: Callable[[str], None]
-) -> list[PodError]:
-    """Do what judge says. say gets progress lines, tell the lines for standard output; failures do not stop others."""
-    failures: list[PodError] = []
-    for verdict in judge(host, policy):
+class CollectPod(Change):
+    """Do to a pod what was judged. bytes: what its directory holds, if that was asked for and it is to go."""
+
+    verdict: Verdict
+    policy: GcPolicy
+    bytes: int = 0
+
+    def apply(self, host: Host) -> Applied:
+        """A failure is told with the others. A pod that is gone, or that another process works on, is no difference."""
+        uuid = self.verdict.uuid
         try:
-            with open_pod(host.paths, verdict.uuid) as pod:
-                _carry_out(host, pod, verdict, policy, say, tell)
+            with open_pod(host.paths, uuid) as pod:
+                done = self._carry_out(host, pod)
         except Exception as err:
-            if isinstance(err, NotFound) and locate(host.paths, verdict.uuid) is None:
-                continue  # it is gone
-            failures.append(known(f'cannot collect pod "{verdict.uuid}"', err))
-    lookup.sweep(host.paths, host.clock.time() - _settled(policy))
-    if not policy.mark_only:
-        failures += sweep(host)
-    return failures
+            if isinstance(err, NotFound) and locate(host.paths, uuid) is None:
+                return Applied(())
+            return Applied((), failures=(known(f'cannot collect pod "{uuid}"', err),))
+        return Applied() if done else Applied(())
+
+    def _carry_out(self, host: Host, pod: Pod) -> bool:
+        if not pod.lock() or locate(host.paths, pod.uuid) != pod.state_dir:
+            return False
+        action = self.verdict.action
+        if action == "keep":
+            self.report(action)
+            return False
+        if action == "delete" and self.verdict.state is PodState.EXITED:
+            action = "mark"
+        if action in _MOVES:
+            self.report(action)
+            pod.move(_MOVES[action])
+        if self.verdict.action == "mark" or (action in _MOVES and self.policy.mark_only):
+            return True
+        self.report("delete")
+        delete(host, pod)
+        return True
+
+    def report(self, step: str) -> None:
+        """Called with the action of each step before it is done. A task has one result, and reports no steps."""
 
 
-def _carry_out(
-    host: Host,
-    pod: Pod,
-    verdict: Verdict,
-    policy: GcPolicy,
-    say: Callable[[str], None],
-    tell: Callable[[str], None],
-) -> None:
-    if not pod.lock() or locate(host.paths, pod.uuid) != pod.state_dir:
-        return  # somebody else is at it, or was until now
-    words = {"mark": "pod", "abort": "failed prepare", "expire": "expired prepared pod"}
-    if verdict.action == "keep":
-        say(
-            f'pod "{pod.uuid}" not removed: still within grace period ({format_duration(policy.grace_period)})'
-        )
-        return
-    if verdict.action in words:
-        say(f'moving {words[verdict.action]} "{pod.uuid}" to garbage')
-        pod.move("exited-garbage" if verdict.action == "mark" else "garbage")
-        if verdict.action == "mark" or policy.mark_only:
-            return
-    elif verdict.state is PodState.EXITED:
-        say(f'moving pod "{pod.uuid}" to garbage')
-        pod.move("exited-garbage")
-    tell(f'Garbage collecting pod "{pod.uuid}"')
-    delete(host, pod)
+class SweepLeftovers(Change):
+    """Remove what no pod is needed for to tell that it is garbage: files of names, and of volumes that are gone."""
+
+    policy: GcPolicy
+
+    def apply(self, host: Host) -> Applied:
+        """Failures are told with the others."""
+        lookup.sweep(host.paths, host.clock.time() - _settled(self.policy))
+        return Applied((), failures=() if self.policy.mark_only else tuple(sweep(host)))
+
+
+def ensure_collected(host: Host, policy: GcPolicy, *, measure: bool = False) -> Plan[None]:
+    """Plan: pods that have ended are marked, and those whose time is over are gone, each whatever becomes of others.
+
+    measure: whether changes know what their pods hold.
+    """
+    for verdict in judge(host, policy):
+        kept = verdict.action == "keep"
+        differences = () if kept else (_difference(verdict),)
+        size = _size(host, verdict) if measure and not kept else 0
+        yield CollectPod(f'pod "{verdict.uuid}"', differences, verdict, policy, size)
+    yield SweepLeftovers("leftovers of pods", (), policy)
+
+
+def _difference(verdict: Verdict) -> Difference:
+    after = PodState.EXITED_GARBAGE.value if verdict.action == "mark" else None
+    return Difference(f"pods.{verdict.uuid}", verdict.state.value, after, "drift")
+
+
+def _size(host: Host, verdict: Verdict) -> int:
+    place = locate(host.paths, verdict.uuid)
+    removes = place and verdict.action != "mark"
+    return disk_usage_if_any(host.paths.pod(place, verdict.uuid).path) if place and removes else 0
 
 
 def delete(host: Host, pod: Pod) -> None:
@@ -160,19 +192,9 @@ def _delete(host: Host, pod: Pod) -> None:
 
 def remove(host: Host, pod: Pod) -> None:
     """Delete one pod whatever the grace period. Raises Conflict when it is in use. Source: behaviours A43, D20."""
-    state = pod.state()
-    busy = {
-        PodState.RUNNING: "currently running",
-        PodState.PREPARING: "currently being prepared",
-        PodState.DELETING: "currently being deleted",
-        PodState.EXITED_DELETING: "currently being deleted",
-    }
-    if state in busy or not pod.lock():
-        raise Conflict(
-            f'pod "{pod.uuid}" is {busy.get(state, "in use by another process")}',
-            "stop it first",
-            uuid=pod.uuid,
-        )
+    check_idle(pod)
+    if not pod.lock():
+        raise _in_use(pod, "in use by another process")
     name = name_of(pod)
     if name and host.runs_systemd and lookup.uuid_of_name(host.paths, name) == pod.uuid:
         units.remove(host, name)
@@ -180,6 +202,23 @@ def remove(host: Host, pod: Pod) -> None:
     # Last, so that a pod that could not be deleted is still found by its name.
     if name:
         lookup.drop_name(host.paths, name, pod.uuid)
+
+
+def check_idle(pod: Pod) -> None:
+    """Raise Conflict when a pod runs, or is being prepared or deleted."""
+    busy = {
+        PodState.RUNNING: "currently running",
+        PodState.PREPARING: "currently being prepared",
+        PodState.DELETING: "currently being deleted",
+        PodState.EXITED_DELETING: "currently being deleted",
+    }
+    state = pod.state()
+    if state in busy:
+        raise _in_use(pod, busy[state])
+
+
+def _in_use(pod: Pod, how: str) -> Conflict:
+    return Conflict(f'pod "{pod.uuid}" is {how}', "stop it first", uuid=pod.uuid)
 
 
 def name_of(pod: Pod) -> str:
@@ -198,12 +237,3 @@ def named_leftovers(host: Host, name: str) -> Iterator[str]:
                 yield pod.uuid
         except PodError:
             continue
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as rkt prints it: 30m0s. Source: Go time.Duration."""
-    whole = int(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

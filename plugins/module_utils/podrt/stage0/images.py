@@ -13,7 +13,7 @@ from .change import Applied, Change, Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..appc.names import ImageID
     from ..host.host import Host
@@ -165,11 +165,21 @@ def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
     """Plan: the store does not have the image. Running pods keep working."""
     image_id = fetch.stored_id(host, reference)
     if image_id:
-        from ..store.dependencies import warning_of_removal
+        yield from ensure_removed(host, {image_id: str(reference)})
 
-        difference = Difference(f"images.{reference}", str(image_id), None)
-        warning = warning_of_removal(host.paths, (image_id,))
-        yield RemoveImage(f'image "{reference}"', (difference,), image_id, warning)
+
+def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
+    """Plan: the store has none of these images. images: what each is called in its difference.
+
+    The first change has the warning of them all.
+    """
+    from ..store.dependencies import warning_of_removal
+
+    warning = warning_of_removal(host.paths, images) if images else ""
+    for image_id, shown in images.items():
+        difference = Difference(f"images.{shown}", str(image_id), None)
+        yield RemoveImage(f'image "{shown}"', (difference,), image_id, warning)
+        warning = ""
 
 
 def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:

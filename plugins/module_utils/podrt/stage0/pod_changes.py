@@ -31,7 +31,7 @@ class CreatePod(Change):
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
-        _check(host, self.wanted, "")
+        check_new(host, self.wanted, "")
 
     def apply(self, host: Host) -> None:
         """What does not come up is removed again."""
@@ -58,7 +58,7 @@ class ReplacePod(Change):
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
-        _check(host, self.wanted, self.old)
+        check_new(host, self.wanted, self.old)
 
     def apply(self, host: Host) -> None:
         """Raises what stopped the new pod from coming up, with rolled_back in its facts."""
@@ -87,11 +87,14 @@ class MissingPod(Change):
 
 
 class StartPod(Change):
-    """Start a pod that is prepared, or one that has ended: from its documents, as a new pod."""
+    """Start a pod that is prepared, or one that has ended: from its documents, as a new pod.
+
+    boot: whether its unit starts it after a boot; None leaves that as it is.
+    """
 
     name: str
     uuid: str
-    boot: bool
+    boot: bool | None
 
     def foresee(self, host: Host) -> None:
         """Raises NotFound and Conflict."""
@@ -219,7 +222,7 @@ def _check_unchanged(host: Host, name: str, uuid: str) -> None:
         )
 
 
-def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
+def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
     """Whether sources of volumes are there, apps can start, networks be joined and ports published, once that is known.
 
     Raises InvalidSpec, NotFound, Conflict.
@@ -246,7 +249,7 @@ def _check_documents(host: Host, pod: Pod) -> None:
 def _prepare_new(host: Host, wanted: Preparation | None, replaced: str) -> str:
     found = _required(wanted)
     with at_stage("prepare", f'cannot prepare pod "{found.runspec.name}"'):
-        _check(host, found, replaced)
+        check_new(host, found, replaced)
         pod = prepare(host, found)
         commit(pod)
         return pod.uuid

@@ -89,12 +89,17 @@ def _ready(host: Host, name: str, pod: Pod) -> Pod:
     state = pod.state()
     if state is PodState.PREPARED:
         return open_pod(host.paths, pod.uuid)
-    if state is PodState.RUNNING:
-        raise Conflict(f'pod "{name}" is running', "podctl stop it first", uuid=pod.uuid)
+    check_startable(pod, name)
     new = reprepare(host, pod)
     give_name(host, name, new.uuid)
     retire(host, pod)
     return open_pod(host.paths, new.uuid)
+
+
+def check_startable(pod: Pod, name: str) -> None:
+    """Raise Conflict when the pod of a name runs."""
+    if pod.state() is PodState.RUNNING:
+        raise Conflict(f'pod "{name}" is running', "podctl stop it first", uuid=pod.uuid)
 
 
 def retire(host: Host, pod: Pod) -> None:

@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 from ..errors import PodError
-from ..host.files import disk_usage_if_any
-from ..pod.lifecycle import PodState, locate
 from ..stage0 import gc
-from ..stage0.change import Change, Difference, Outcome, keeping
+from ..stage0.change import Change, Difference, Outcome, converge, keeping
 from ..stage0.references import in_use
 from ..store import gc as store_gc
 from ..value import Value
@@ -59,38 +57,15 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
 
 
 def _collect_pods(host: Host, policy: gc.GcPolicy, *, check: bool) -> _Collected:
-    verdicts = [verdict for verdict in gc.judge(host, policy) if verdict.action != "keep"]
-    sizes = {verdict.uuid: _size(host, verdict) for verdict in verdicts}
-    failures = () if check else tuple(gc.collect(host, policy, _nobody, _nobody))
-    if not check:
-        verdicts = [verdict for verdict in verdicts if _is_done(host, verdict)]
+    outcome, _left = converge(host, gc.ensure_collected(host, policy, measure=True), apply=not check)
+    done = [change for change in outcome.changes if isinstance(change, gc.CollectPod) and change.differences]
     return _Collected(
-        tuple(_of_pod(verdict) for verdict in verdicts),
-        tuple(verdict.uuid for verdict in verdicts if _removes(verdict)),
+        outcome.differences,
+        tuple(change.verdict.uuid for change in done if change.verdict.action != "mark"),
         (),
-        sum(sizes[verdict.uuid] for verdict in verdicts),
-        failures,
+        sum(change.bytes for change in done),
+        outcome.failures,
     )
-
-
-def _removes(verdict: gc.Verdict) -> bool:
-    """Whether the pod is gone afterwards; a marked one stays for its grace period."""
-    return verdict.action != "mark"
-
-
-def _is_done(host: Host, verdict: gc.Verdict) -> bool:
-    """Whether what was judged has come about: another process may have had the pod, or it could not be removed."""
-    return locate(host.paths, verdict.uuid) in ((None,) if _removes(verdict) else (None, "exited-garbage"))
-
-
-def _size(host: Host, verdict: gc.Verdict) -> int:
-    place = locate(host.paths, verdict.uuid)
-    return disk_usage_if_any(host.paths.pod(place, verdict.uuid).path) if place and _removes(verdict) else 0
-
-
-def _of_pod(verdict: gc.Verdict) -> Difference:
-    after = None if _removes(verdict) else PodState.EXITED_GARBAGE.value
-    return Difference(f"pods.{verdict.uuid}", verdict.state.value, after, "drift")
 
 
 def _collect_store(host: Host, older_than: float, gone: tuple[str, ...], *, check: bool) -> _Collected:
@@ -118,7 +93,3 @@ def _failure(done: _Collected) -> PodError:
 
 def _outcome(done: _Collected) -> Outcome:
     return Outcome((Change("what nothing needs", done.differences),))
-
-
-def _nobody(_line: str) -> None:
-    """Progress goes nowhere: a task has one result."""

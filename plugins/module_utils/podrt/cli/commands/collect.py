@@ -6,14 +6,17 @@ from __future__ import annotations
 
 from ...errors import HostFailure, PodError
 from ...stage0 import gc as collection
-from ..durations import parse_duration
+from ...stage0.operations import ensure_deleted
+from ..call import Call, say
+from ..durations import format_duration, parse_duration
+from ..plans import carry_out, in_words
 from ..podargs import alone_with, resolve, some_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..call import Call
+_MOVED = {"mark": "pod", "abort": "failed prepare", "expire": "expired prepared pod"}
 
 
 def gc(call: Call) -> int:
@@ -24,10 +27,26 @@ def gc(call: Call) -> int:
         expire_prepared=_seconds(call, "expire-prepared", collection.EXPIRE_PREPARED),
         mark_only=options.on("mark-only"),
     )
-    failures = collection.collect(call.host, policy, call.say, call.tell)
-    for err in failures:
+    plan = in_words(collection.ensure_collected(call.host, policy), {collection.CollectPod: ToldCollection})
+    outcome, _left = carry_out(call, plan)
+    for err in outcome.failures:
         call.complain(err)
-    return failures[0].exit_code if failures else 0
+    return outcome.failures[0].exit_code if outcome.failures else 0
+
+
+class ToldCollection(collection.CollectPod):
+    """Do to a pod what was judged, and tell each step as rkt does."""
+
+    def report(self, step: str) -> None:
+        """A line on standard error, for a deletion on standard output."""
+        uuid = self.verdict.uuid
+        if step == "delete":
+            Call.tell(f'Garbage collecting pod "{uuid}"')
+        elif step == "keep":
+            grace = format_duration(self.policy.grace_period)
+            say("gc", f'pod "{uuid}" not removed: still within grace period ({grace})')
+        else:
+            say("gc", f'moving {_MOVED[step]} "{uuid}" to garbage')
 
 
 def rm(call: Call) -> int:
@@ -39,8 +58,9 @@ def rm(call: Call) -> int:
                 name = collection.name_of(found)
             # Removing it takes its name away as well.
             with alone_with(call, text, name) if name else resolve(call, text) as pod:
-                collection.remove(call.host, pod)
-                call.tell(f'"{pod.uuid}"')
+                carry_out(call, ensure_deleted(call.host, pod))
+                if not call.options.on("dry-run"):
+                    call.tell(f'"{pod.uuid}"')
         except PodError as err:
             call.complain(err)
             failed = True

@@ -35,7 +35,7 @@ _HEADERS = {"id": "ID", "name": "NAME", "size": "SIZE", "importtime": "IMPORT TI
 def fetch(call: Call) -> int:
     """Get images into the store and print their keys."""
     from ..grammar import check_signatures, fetch_policy
-    from ..progress import ensure_image
+    from ..plans import carry_out, ensure_image
 
     if not call.words.apps:
         raise InvalidSpec("must provide at least one image")
@@ -43,7 +43,9 @@ def fetch(call: Call) -> int:
     policy = fetch_policy(call.options, default="update")
     for app in call.words.apps:
         reference = parse_reference(app.image, keys=False)
-        stored = ensure_image(call, reference, policy, names=True)
+        _outcome, stored = carry_out(call, ensure_image(call, reference, policy, names=True))
+        if call.options.on("dry-run"):
+            continue
         if stored is None:
             raise NotFound(f'image "{app.image}" is gone already')
         call.tell(stored.id[: _FULL if call.options.on("full") else _SHORT])
@@ -110,24 +112,20 @@ def _image_json(image: StoredImage) -> dict[str, object]:
 
 def image_rm(call: Call) -> int:
     """Remove images from the store. Pods that were prepared from them keep working."""
-    from ...store.dependencies import warning_of_removal
-    from ...store.gc import remove_image
+    from ...stage0.images import RemoveImage, ensure_removed
+    from ..plans import ToldRemoval, carry_out, in_words
 
     if not call.words.arguments:
         raise UsageError("image rm takes at least one image")
-    found: dict[ImageID, None] = {}
+    found: dict[ImageID, str] = {}
     for text in call.words.arguments:
         try:
-            found[_find_id(call, text)] = None
+            found.setdefault(_find_id(call, text), text)
         except PodError as err:
             call.complain(err)
-    warning = warning_of_removal(call.host.paths, found) if found else ""
-    if warning:
-        call.say(f"warning: {warning}")
-    for image_id in found:
-        remove_image(call.host.paths, image_id)
-        call.tell(f'successfully removed aci for image: "{image_id}"')
-    if found:
+
+    carry_out(call, in_words(ensure_removed(call.host, found), {RemoveImage: ToldRemoval}))
+    if found and not call.options.on("dry-run"):
         call.say(f"{len(found)} image(s) successfully removed")
     return 0
 

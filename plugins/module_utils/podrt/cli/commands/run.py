@@ -8,29 +8,26 @@ import errno
 import os
 import stat
 
-from ...errors import Conflict, HostFailure, InvalidSpec
+from ...errors import HostFailure, InvalidSpec
 from ...host.config import unused_stage1
 from ...host.files import write_all
 from ...host.reading import read_given
-from ...pod import lookup
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, Preparation, SourceImage, UndescribedApp, build_manifest
+from ...stage0.operations import ImageGone, ensure_new_pod
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import commit, informed
-from ...stage0.prepare import prepare as prepare_pod
-from ...store.index import list_ids
-from ...store.locks import adding
 from .. import values
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec
-from ..progress import ensure_image
+from ..plans import carry_out, ensure_image
 from ..running import run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...host.host import Host
     from ...pod.lifecycle import Pod
+    from ...stage0.change import Plan
     from ...stage0.spec import Pairs, PodSpec
     from ..call import Call
 
@@ -41,7 +38,7 @@ _NO_FILE = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is a named pi
 
 def run(call: Call) -> int:
     """Prepare a pod and run it in the foreground; its exit status."""
-    pod = _prepared(call)
+    pod = _prepared(call, "running")
     if pod is None:
         return 0
     try:
@@ -54,7 +51,7 @@ def run(call: Call) -> int:
 
 def prepare(call: Call) -> int:
     """Prepare a pod and print its UUID."""
-    pod = _prepared(call)
+    pod = _prepared(call, "prepared")
     if pod is None:
         return 0
     commit(pod)
@@ -62,78 +59,48 @@ def prepare(call: Call) -> int:
     return 0
 
 
-def _prepared(call: Call) -> Pod | None:
-    """A pod that is complete but for its last move, locked; None when this is a dry run.
-
-    No collection may take the images between the last look at them and the pod that refers to them.
-    """
+def _prepared(call: Call, state: str) -> Pod | None:
+    """A pod that is complete but for its last move, locked; None when this is a dry run."""
     spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file))
     ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
     if ignored:
         call.say(ignored)
-    if call.options.on("dry-run"):
-        _tell_plan(call, _wanted(call, spec))
-        return None
+    made: list[Pod] = []
     while True:
-        wanted = _wanted(call, spec)
-        if wanted is None:
-            raise Conflict("an image has gone while the pod was being prepared", "try again")
-        with adding(call.host.paths):
-            known = list_ids(call.host.paths)
-            if all(image.id in known for image in wanted.images):
-                return _new_pod(call, wanted)
+        try:
+            carry_out(call, _plan(call, spec, state, made.append))
+        except ImageGone:
+            continue
+        for pod in made:
+            for line in informed(pod.dir):
+                call.say(line)
+            return pod
+        return None
 
 
-def _new_pod(call: Call, wanted: Preparation) -> Pod:
-    on_created = _uuid_saver(call)
-    if wanted.runspec.name:
-        pod = _named_pod(call.host, wanted, on_created)
-    else:
-        pod = prepare_pod(call.host, wanted, on_created)
-    for line in informed(pod.dir):
-        call.say(line)
-    return pod
-
-
-def _named_pod(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None) -> Pod:
-    name = wanted.runspec.name
-    with lookup.lock_name(host.paths, name) as lock:
-        if lookup.uuid_of_name(host.paths, name):
-            raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
-        pod = prepare_pod(host, wanted, on_created)
-        lookup.set_name(host.paths, name, pod.uuid)
-        lock.remove()
-    return pod
-
-
-def _wanted(call: Call, spec: PodSpec) -> Preparation | None:
-    """Everything that the pod is prepared from, its images fetched; None when an image is not here."""
+def _plan(call: Call, spec: PodSpec, state: str, hand_over: Callable[[Pod], None]) -> Plan[None]:
+    """Plan: the images are in the store, and there is a new pod of them."""
     if call.options.has("pod-manifest"):
         from ..pod_manifest import read_preparation
 
-        wanted = read_preparation(call.host, call.options.text("pod-manifest"), spec)
+        wanted: Preparation | None = read_preparation(call.host, call.options.text("pod-manifest"), spec)
     else:
-        found = _images(call, spec)
-        if found is None:
-            return None
-        wanted = _built(call, spec, found)
-    check_ports(call.host, wanted.built.manifest)
-    for warning in () if call.options.on("quiet") else wanted.built.warnings:
-        call.say(warning)
-    return wanted
+        found = yield from _images(call, spec)
+        wanted = _built(call, spec, found) if found else None
+    if wanted:
+        check_ports(call.host, wanted.built.manifest)
+        for warning in () if call.options.on("quiet") else wanted.built.warnings:
+            call.say(warning)
+    yield from ensure_new_pod(wanted, spec.run.name, state, _uuid_saver(call), hand_over)
 
 
-def _tell_plan(call: Call, wanted: Preparation | None) -> None:
-    apps = wanted.built.manifest.apps if wanted else ()
-    names = ", ".join(app.name for app in apps) or "images that are not here yet"
-    call.say(f"would {call.prefix} a pod of {names}")
-
-
-def _images(call: Call, spec: PodSpec) -> tuple[SourceImage, ...] | None:
-    """The images of the apps, fetched where that is needed and wanted; None when one is not here."""
-    stored = [ensure_image(call, app.image, spec.policy) for app in spec.apps]
-    found = [SourceImage(image.id, image.manifest) for image in stored if image]
-    return tuple(found) if len(found) == len(spec.apps) else None
+def _images(call: Call, spec: PodSpec) -> Plan[tuple[SourceImage, ...]]:
+    """The images of the apps, fetched where that is needed and wanted; () when one is not here."""
+    stored = []
+    for app in spec.apps:
+        stored.append((yield from ensure_image(call, app.image, spec.policy)))
+    found = tuple(SourceImage(image.id, image.manifest) for image in stored if image)
+    return found if len(found) == len(spec.apps) else ()
 
 
 def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Preparation:

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...host.host import Host
     from ...pod.lifecycle import Pod
     from ..call import Call
 
@@ -63,6 +64,15 @@ def _unit_of(call: Call, pod: Pod) -> str:
     return name if units.is_installed(call.host, name) else ""
 
 
+def _start_unit(call: Call, name: str) -> int:
+    from ...stage0.start import start as start_pod
+    from ...stage0.start import start_again
+
+    with start_again(call.host, name) as pod:
+        start_pod(call.host, pod, boot=None)
+    return 0
+
+
 def rehearse(call: Call) -> int:
     """Find out what would stop a prepared pod from starting, while another one runs in its place."""
     with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "rehearse"):
@@ -81,17 +91,29 @@ def start(call: Call) -> int:
     if is_own_process(name):
         return _start_here(call, name)
     with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
-        status = _start_unit(call, name) if call.host.runs_systemd else _start_here(call, name)
+        status = _start_by_plan(call, name)
         lock.remove()
         return status
 
 
-def _start_unit(call: Call, name: str) -> int:
-    from ...stage0 import start as starting
+def _start_by_plan(call: Call, name: str) -> int:
+    from ...stage0.operations import ensure_started
+    from ...stage0.pod_changes import StartPod
+    from ..plans import carry_out, in_words
 
-    with starting.start_again(call.host, name) as pod:
-        starting.start(call.host, pod, boot=None)
-    return 0
+    status = 0
+
+    class StartHere(StartPod):
+        """Start a pod by this very process, which tells in full how it goes."""
+
+        def apply(self, host: Host) -> None:
+            """Raises PodError for what is found before the pod is handed to stage1, which tells itself of the rest."""
+            nonlocal status
+            status = _start_here(call, self.name)
+
+    plan = ensure_started(call.host, name)
+    carry_out(call, plan if call.host.runs_systemd else in_words(plan, {StartPod: StartHere}))
+    return status
 
 
 def _start_here(call: Call, name: str) -> int:

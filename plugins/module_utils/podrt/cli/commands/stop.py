@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from ...errors import Conflict, HostFailure, PodError
-from ...pod.lifecycle import PodState
+from ...errors import HostFailure, PodError
+from ...stage0.operations import SignalPod, ensure_signalled
+from ..plans import carry_out, in_words
 from ..podargs import alone_with, name_meant, resolve, some_arguments
 from ..running import leaving_failure
 
@@ -13,10 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...host.host import Host
     from ...pod.lifecycle import Pod
     from ..call import Call
-
-_NEVER_RAN = (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE, PodState.PREPARED)
 
 
 def stop(call: Call) -> int:
@@ -36,34 +36,23 @@ def stop(call: Call) -> int:
 
 
 def _stop(call: Call, pod: Pod) -> None:
-    state, force = pod.state(), call.options.on("force")
-    if state in _NEVER_RAN:
-        raise Conflict(f'pod "{pod.uuid}" is not running')
-    if state is not PodState.RUNNING:
-        call.tell(f'pod "{pod.uuid}" is already stopped')
-        return
-    if not _stop_unit(call, pod) or force:
+    plan = ensure_signalled(call.host, pod, force=call.options.on("force"))
+    _outcome, runs = carry_out(call, in_words(plan, {SignalPod: SignalHere}))
+    if not call.options.on("dry-run"):
+        call.tell(f'"{pod.uuid}"' if runs else f'pod "{pod.uuid}" is already stopped')
+
+
+class SignalHere(SignalPod):
+    """Stop a pod by the stage1 of this runtime: what calls this is the entry stop."""
+
+    def signal(self, host: Host, pod: Pod) -> None:
+        """Raises PodError, which is left in the pod's directory as well."""
         from ...stage1.starter.farewell import give_back_at_end
         from ...stage1.starter.stop import stop as stop_pod
 
         with leaving_failure(pod, "stop"):
-            stop_pod(pod, force=force)
-        give_back_at_end(call.host, pod)
-    call.tell(f'"{pod.uuid}"')
-
-
-def _stop_unit(call: Call, pod: Pod) -> bool:
-    """Have systemd stop a pod that is a unit, so that it knows; whether the pod is one."""
-    if not call.host.runs_systemd:
-        return False
-    from ...stage0 import start, units
-    from ...stage0.gc import name_of
-
-    name = name_of(pod)
-    if not start.is_unit(call.host, pod, name):
-        return False
-    units.stop(call.host, name, wait=False)
-    return True
+            stop_pod(pod, force=self.force)
+        give_back_at_end(host, pod)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"stop": stop}

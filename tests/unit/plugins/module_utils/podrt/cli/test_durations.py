@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.durations import (
     format_age,
+    format_duration,
     format_time,
     parse_duration,
     parse_moment,
@@ -118,3 +119,11 @@ def test_a_day_begins_where_the_host_is(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_no_point_in_time(text: str) -> None:
     with pytest.raises(InvalidSpec, match="invalid time"):
         parse_moment(text, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (59.9, "59s"), (60, "1m0s"), (1800, "30m0s"), (3600, "1h0m0s"), (86399, "23h59m59s")],
+)
+def test_durations_are_those_of_rkt(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import os
 import pathlib
+from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Conflict,
+    HostFailure,
+    PodError,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle, lookup
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import PodState
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import gc
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import converge
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
 )
@@ -27,11 +33,31 @@ def judged(lab: Stage0Lab, policy: gc.GcPolicy) -> list[str]:
     return [verdict.action for verdict in gc.judge(lab.host, policy)]
 
 
+def ended(lab: Stage0Lab, policy: gc.GcPolicy) -> tuple[list[str], tuple[PodError, ...]]:
+    """The steps of a collection, each with its pod, and its failures."""
+    steps: list[str] = []
+
+    class Told(gc.CollectPod):
+        def report(self, step: str) -> None:
+            steps.append(f"{step} {self.verdict.uuid}")
+
+    def told() -> Any:
+        for change in gc.ensure_collected(lab.host, policy):
+            yield (
+                Told(change.subject, change.differences, change.verdict, policy)
+                if isinstance(change, gc.CollectPod)
+                else change
+            )
+
+    outcome, _left = converge(lab.host, told(), apply=True)
+    return steps, outcome.failures
+
+
 def collected(lab: Stage0Lab, policy: gc.GcPolicy = DEFAULT) -> list[str]:
-    """The lines of a collection that has no failures."""
-    lines: list[str] = []
-    assert gc.collect(lab.host, policy, lines.append, lines.append) == []
-    return lines
+    """The steps of a collection that has no failures."""
+    steps, failures = ended(lab, policy)
+    assert failures == ()
+    return steps
 
 
 # directory, seconds since something was done to it, policy, what becomes of it where no name means it
@@ -95,24 +121,21 @@ def test_what_runs_or_is_held_by_others_is_left_alone(stage0: Stage0Lab) -> None
 def test_what_has_ended_is_marked_kept_and_then_deleted(stage0: Stage0Lab) -> None:
     uuid = stage0.running("web", means=False)
     stage0.stage1.finish(uuid)
-    assert collected(stage0) == [f'moving pod "{uuid}" to garbage']
+    assert collected(stage0) == [f"mark {uuid}"]
     assert stage0.state(uuid) == "exited garbage"
-    assert collected(stage0) == [f'pod "{uuid}" not removed: still within grace period (30m0s)']
+    assert collected(stage0) == [f"keep {uuid}"]
     stage0.clock.passed += HOUR
-    assert collected(stage0) == [f'Garbage collecting pod "{uuid}"']
+    assert collected(stage0) == [f"delete {uuid}"]
     assert (stage0.uuids(), stage0.stage1.holding) == (set(), set())
 
 
 @pytest.mark.parametrize(
     ("state_dir", "first"),
-    [("prepare", "failed prepare"), ("prepared", "expired prepared pod"), ("run", "pod")],
+    [("prepare", "abort"), ("prepared", "expire"), ("run", "mark")],
 )
 def test_a_collection_says_what_it_does(stage0: Stage0Lab, state_dir: str, first: str) -> None:
     uuid = stage0.make("web", state_dir, means=False)
-    assert collected(stage0, AT_ONCE) == [
-        f'moving {first} "{uuid}" to garbage',
-        f'Garbage collecting pod "{uuid}"',
-    ]
+    assert collected(stage0, AT_ONCE) == [f"{first} {uuid}", f"delete {uuid}"]
 
 
 def test_what_cannot_be_deleted_does_not_keep_the_others_from_it(stage0: Stage0Lab) -> None:
@@ -120,7 +143,7 @@ def test_what_cannot_be_deleted_does_not_keep_the_others_from_it(stage0: Stage0L
         stage0.make("web", "exited-garbage", means=False)
     prepared = stage0.make("web", "prepared", means=False)
     stage0.stage1.failing["stage1-gc"] = "something is still mounted"
-    failures = gc.collect(stage0.host, AT_ONCE, lambda _line: None, lambda _line: None)
+    _steps, failures = ended(stage0, AT_ONCE)
     assert [(failure.kind, failure.facts["stage"]) for failure in failures] == [("host-failure", "gc")] * 2
     assert prepared not in stage0.uuids()
     stage0.stage1.failing.clear()
@@ -245,14 +268,6 @@ def test_leftovers_of_a_name_are_what_was_made_under_it_and_does_not_run(stage0:
     stage0.running("web", means=False)
     stage0.make("db", "run")
     assert set(gc.named_leftovers(stage0.host, "web")) == left
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0s"), (59.9, "59s"), (60, "1m0s"), (1800, "30m0s"), (3600, "1h0m0s"), (86399, "23h59m59s")],
-)
-def test_durations_are_those_of_rkt(seconds: float, text: str) -> None:
-    assert gc.format_duration(seconds) == text
 
 
 def test_a_pod_that_went_meanwhile_is_no_failure(stage0: Stage0Lab) -> None:

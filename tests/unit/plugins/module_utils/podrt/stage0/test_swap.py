@@ -22,7 +22,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.chang
     Difference,
     converge,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.gc import GcPolicy, collect
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.gc import (
+    GcPolicy,
+    ensure_collected,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.pod_changes import (
     RemovePod,
     ReplacePod,
@@ -116,7 +119,7 @@ def iter_plan(*changes: Change) -> Any:
 def test_each_family_of_a_collection_is_told(stage0: Stage0Lab, kind: str) -> None:
     stage0.make("web", "run", means=False)
     stage0.stage1.leaving["stage1-gc"] = of_kind(kind, "why", "what to do", **FACTS), "gc"
-    [found] = collect(stage0.host, GcPolicy(0, 0), str, str)
+    [found] = converge(stage0.host, ensure_collected(stage0.host, GcPolicy(0, 0)), apply=True)[0].failures
     assert (found.kind, found.hint, found.facts["stage"]) == (kind, "what to do", "gc")
 
 

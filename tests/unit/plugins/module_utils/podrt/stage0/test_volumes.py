@@ -15,7 +15,11 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import HostVolume
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Conflict,
+    HostFailure,
+    PodError,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.locks import FileLock
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
@@ -233,6 +237,11 @@ def test_what_is_left_of_a_volume_that_cannot_be_removed_is_told(host: Host) -> 
     assert os.listdir(host.paths.volumes) == []
 
 
+def collected(host: Host, *, mark_only: bool = False) -> tuple[PodError, ...]:
+    """The failures of a collection."""
+    return converge(host, gc.ensure_collected(host, gc.GcPolicy(mark_only=mark_only)), apply=True)[0].failures
+
+
 def test_gc_removes_what_is_left_of_a_volume(host: Host) -> None:
     ensure(host, WORK)
     kept = pathlib.Path(host.paths.volume_data("work")) / "kept"
@@ -242,13 +251,13 @@ def test_gc_removes_what_is_left_of_a_volume(host: Host) -> None:
         with pytest.raises(HostFailure):
             remove(host, purge_data=True)
         (left,) = pathlib.Path(host.paths.volumes).iterdir()
-        (failure,) = gc.collect(host, gc.GcPolicy(), list, list)
+        (failure,) = collected(host)
         assert f"cannot remove {left}, which is left of a volume" in failure.message
         assert left.exists()
     ensure(host, WORK.replace(name=ACName("other")))
-    assert gc.collect(host, gc.GcPolicy(mark_only=True), list, list) == []
+    assert collected(host, mark_only=True) == ()
     assert left.exists()
-    assert gc.collect(host, gc.GcPolicy(), list, list) == []
+    assert collected(host) == ()
     assert os.listdir(host.paths.volumes) == ["other"]
 
 
@@ -257,15 +266,15 @@ def test_gc_leaves_a_volume_alone_that_is_being_made_or_removed(host: Host) -> N
     aside = pathlib.Path(host.paths.volumes) / ".work.0123456789ab"
     aside.mkdir()
     with FileLock(host.paths.volumes, shared=True):
-        assert gc.collect(host, gc.GcPolicy(), list, list) == []
+        assert collected(host) == ()
         assert aside.exists()
         assert ensure(host, WORK.replace(name=ACName("other"))).changed, "and others may work meanwhile"
-    assert gc.collect(host, gc.GcPolicy(), list, list) == []
+    assert collected(host) == ()
     assert sorted(os.listdir(host.paths.volumes)) == ["other", "work"]
 
 
 def test_gc_makes_no_directory_of_volumes(host: Host) -> None:
-    assert gc.collect(host, gc.GcPolicy(), list, list) == []
+    assert collected(host) == ()
     assert not os.path.lexists(host.paths.volumes)
 
 

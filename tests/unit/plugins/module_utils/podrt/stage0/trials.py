@@ -136,9 +136,9 @@ class Trials:
         """What is left by a collection that waits for nothing."""
         lab = self.lab
         lab.clock.passed += 3600
-        failures = gc.collect(lab.host, gc.GcPolicy(0, 0), lambda _line: None, lambda _line: None)
-        if failures:
-            raise failures[0]
+        done, _left = converge(lab.host, gc.ensure_collected(lab.host, gc.GcPolicy(0, 0)), apply=True)
+        if done.failures:
+            raise done.failures[0]
         if self.scenario.store:
             store_gc.collect(lab.paths, lambda: in_use(lab.host), 0)
         files = [

@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans as commands carry them out: applied or, with --dry-run, printed. Source: behaviours B17 for the lines."""
+
+from __future__ import annotations
+
+from ..image import fetch
+from ..image.reference import AppcName, ArchiveURL, ImageKey, LocalFile
+from ..stage0 import images
+from ..stage0.change import Applied, converge
+from .call import Call, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeVar
+
+    from ..host.host import Host
+    from ..image.policy import FetchPolicy
+    from ..image.reference import ImageReference
+    from ..stage0.change import Change, Difference, Outcome, Plan
+    from ..store.index import StoredImage
+
+    T = TypeVar("T")
+    Worded = Mapping[type[Change], type[Change]]
+
+_PREFIX = "image"
+# How lines begin that say that little had to be done, or what another line says already.
+_FOR_DEBUG = ("using image from ", "image for ", "fetching image from ")
+
+
+def carry_out(call: Call, plan: Plan[T]) -> tuple[Outcome, T]:
+    """Apply a plan; with --dry-run print the changes that it would make instead, and raise what would stop it."""
+    dry_run = call.options.on("dry-run")
+    outcome, result = converge(call.host, plan, apply=not dry_run)
+    if dry_run:
+        for difference in outcome.differences:
+            call.tell(_line(difference))
+        for err in outcome.obstacles[1:]:
+            call.complain(err)
+        for err in outcome.obstacles[:1]:
+            raise err
+    return outcome, result
+
+
+def _line(difference: Difference) -> str:
+    before, after = (
+        value if value is not None else "absent" for value in (difference.before, difference.after)
+    )
+    impact = f" ({difference.impact})" if difference.impact != "none" else ""
+    return f"{difference.path}: {before} -> {after}{impact}"
+
+
+def in_words(plan: Plan[T], worded: Worded) -> Plan[T]:
+    """The same plan with changes that do the same and tell of it. worded: by the classes that they replace."""
+    try:
+        change = next(plan)
+        while True:
+            kind: Callable[..., Change] = worded.get(type(change), type(change))
+            change = plan.send((yield kind(*change.row())))
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+
+
+class ToldFetch(images.FetchImage):
+    """Get an image into the store, with a line for each step."""
+
+    def apply(self, host: Host) -> Applied:
+        """What people should hear has been told as a line already."""
+        return super().apply(host).replace(notes=())
+
+    def tell(self, line: str) -> None:
+        """A line on standard error, unless it says that little had to be done."""
+        if not line.startswith(_FOR_DEBUG):
+            say(_PREFIX, line)
+
+
+class ToldFetchInFull(ToldFetch):
+    """The same with every line, for --debug."""
+
+    def tell(self, line: str) -> None:
+        """A line on standard error."""
+        say(_PREFIX, line)
+
+
+class ToldImport(images.NoteImport):
+    """Note that an image was fetched again, and tell whether its name meant another one."""
+
+    def apply(self, host: Host) -> Applied:
+        """Raises HostFailure, Conflict, Corrupt."""
+        applied = super().apply(host)
+        for note in applied.notes:
+            say(_PREFIX, note)
+        return applied.replace(notes=())
+
+
+class ToldRemoval(images.RemoveImage):
+    """Remove an image, and tell of it."""
+
+    def apply(self, host: Host) -> None:
+        """With the warning of what depends on it."""
+        if self.warning:
+            say("rm", f"warning: {self.warning}")
+        super().apply(host)
+        Call.tell(f'successfully removed aci for image: "{self.image_id}"')
+
+
+def ensure_image(
+    call: Call, reference: ImageReference, policy: FetchPolicy, *, names: bool = False
+) -> Plan[StoredImage | None]:
+    """The plan of images.ensure_image, told in lines. Its parameters are those of that."""
+    fetching = ToldFetchInFull if call.debug else ToldFetch
+    worded = {images.FetchImage: fetching, images.NoteImport: ToldImport}
+    plan = in_words(images.ensure_image(call.host, reference, policy, names=names), worded)
+    fetched = False
+    try:
+        change = next(plan)
+        while True:
+            fetched = fetched or isinstance(change, images.FetchImage)
+            change = plan.send((yield change))
+    except StopIteration as stop:
+        stored: StoredImage | None = stop.value
+    if stored and call.debug and not fetched:
+        say(_PREFIX, _using(call, reference, policy, stored))
+    return stored
+
+
+def _using(call: Call, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> str:
+    if isinstance(reference, ArchiveURL) and policy.pull == "update" and fetch.is_fresh(call.host, reference):
+        return f"image for {reference} isn't expired, not fetching."
+    if isinstance(reference, ImageKey):
+        return f"using image from the store with hash {stored.id}"
+    if isinstance(reference, LocalFile):
+        return f"using image from file {reference}"
+    kind = "image name" if isinstance(reference, AppcName) else "url"
+    return f"using image from local store for {kind} {reference}"

@@ -1,0 +1,181 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plans for a command line, which speaks of one pod by its UUID: make one, start, stop and remove it.
+
+What only one of them needs is imported there: podctl run pays for each import.
+"""
+
+from __future__ import annotations
+
+from ..errors import Conflict
+from ..pod import lookup
+from ..pod.lifecycle import PodState, open_pod
+from ..store.index import list_ids
+from ..store.locks import adding
+from .change import Change, Difference
+from .prepare import prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..host.host import Host
+    from ..pod.lifecycle import Pod
+    from .change import Plan
+    from .manifest import Preparation
+
+_NEVER_RAN = (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE, PodState.PREPARED)
+
+
+class ImageGone(Conflict):
+    """An image was removed between the look at it and the pod that refers to it."""
+
+
+class PreparePod(Change):
+    """Prepare a new pod and hand it over, complete but for its last move, locked.
+
+    wanted: None while an image is not in the store. on_created: called with the UUID before anything else is written.
+    hand_over: owns the pod from then on.
+    """
+
+    wanted: Preparation | None
+    on_created: Callable[[str], None]
+    hand_over: Callable[[Pod], None]
+
+    def foresee(self, host: Host) -> None:
+        """Raises InvalidSpec, NotFound and Conflict."""
+        if self.wanted is not None:
+            from .pod_changes import check_new
+
+            _check_free(host, self.wanted.runspec.name)
+            check_new(host, self.wanted, "")
+
+    def apply(self, host: Host) -> None:
+        """Raises ImageGone, Conflict when the pod's name means another one, and what prepare raises."""
+        if self.wanted is None:
+            raise Conflict("an image has gone while the pod was being prepared", "try again")
+        name = self.wanted.runspec.name
+        if not name:
+            self.hand_over(self._prepared(host, self.wanted))
+            return
+        with lookup.lock_name(host.paths, name) as lock:
+            _check_free(host, name)
+            pod = self._prepared(host, self.wanted)
+            lookup.set_name(host.paths, name, pod.uuid)
+            self.hand_over(pod)
+            lock.remove()
+
+    def _prepared(self, host: Host, wanted: Preparation) -> Pod:
+        """No collection may take the images between the last look at them and the pod that refers to them."""
+        with adding(host.paths):
+            known = list_ids(host.paths)
+            if not all(image.id in known for image in wanted.images):
+                raise ImageGone("an image has gone while the pod was being prepared", "try again")
+            return prepare(host, wanted, self.on_created)
+
+
+class SignalPod(Change):
+    """Have a running pod stop, and do not wait for it. force: kill it."""
+
+    uuid: str
+    force: bool
+
+    def apply(self, host: Host) -> None:
+        """A pod that is a unit is stopped by systemd, so that this knows. Raises PodError."""
+        with open_pod(host.paths, self.uuid) as pod:
+            if not _stop_unit(host, pod) or self.force:
+                self.signal(host, pod)
+
+    def signal(self, host: Host, pod: Pod) -> None:
+        """Ask the pod's own runtime to stop it."""
+        from .entry import call
+
+        call(host, pod, "stop", *(("--force",) if self.force else ()), pod.uuid)
+
+
+class DeletePod(Change):
+    """Delete a pod that does not run, whatever the grace period, with its unit and its name."""
+
+    uuid: str
+
+    def foresee(self, host: Host) -> None:
+        """Raises Conflict."""
+        from .gc import check_idle
+
+        with open_pod(host.paths, self.uuid) as pod:
+            check_idle(pod)
+
+    def apply(self, host: Host) -> None:
+        """Raises Conflict, NotFound, HostFailure."""
+        from .gc import remove
+
+        with open_pod(host.paths, self.uuid) as pod:
+            remove(host, pod)
+
+
+def ensure_new_pod(
+    wanted: Preparation | None,
+    name: str,
+    state: str,
+    on_created: Callable[[str], None],
+    hand_over: Callable[[Pod], None],
+) -> Plan[None]:
+    """Plan: a new pod. state: what hand_over brings it to, "running" or "prepared". The others are of PreparePod."""
+    difference = Difference(f"pods.{name}" if name else "pods", None, state)
+    yield PreparePod(f'pod "{name}"' if name else "a new pod", (difference,), wanted, on_created, hand_over)
+
+
+def ensure_started(host: Host, name: str) -> Plan[None]:
+    """Plan: the pod of a name runs, a new one from its documents if it has ended. Raises NotFound, Conflict."""
+    from .pod_changes import StartPod
+    from .start import check_startable
+
+    with lookup.by_name(host.paths, name) as pod:
+        check_startable(pod, name)
+        difference = Difference(f"pods.{name}.state", pod.state().value, "running")
+        yield StartPod(f'pod "{name}"', (difference,), name, pod.uuid, None)
+
+
+def ensure_signalled(host: Host, pod: Pod, *, force: bool) -> Plan[bool]:
+    """Plan: a running pod is asked to stop; whether it runs. Raises Conflict for one that has never run."""
+    state = pod.state()
+    if state in _NEVER_RAN:
+        raise Conflict(f'pod "{pod.uuid}" is not running')
+    if state is not PodState.RUNNING:
+        return False
+    difference = Difference(f"{_path(host, pod)}.state", state.value, "stopped", "playbook", "restart")
+    yield SignalPod(f'pod "{pod.uuid}"', (difference,), pod.uuid, force)
+    return True
+
+
+def ensure_deleted(host: Host, pod: Pod) -> Plan[None]:
+    """Plan: nothing is left of a pod."""
+    yield DeletePod(f'pod "{pod.uuid}"', (Difference(_path(host, pod), pod.state().value, None),), pod.uuid)
+
+
+def _path(host: Host, pod: Pod) -> str:
+    """What a pod goes by in differences: its name where this means it, as in those of tasks, else its UUID."""
+    from .gc import name_of
+
+    name = name_of(pod)
+    means_it = name and lookup.uuid_of_name(host.paths, name) == pod.uuid
+    return f"pods.{name if means_it else pod.uuid}"
+
+
+def _check_free(host: Host, name: str) -> None:
+    if name and lookup.uuid_of_name(host.paths, name):
+        raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
+
+
+def _stop_unit(host: Host, pod: Pod) -> bool:
+    """Have systemd stop a pod that is a unit; whether the pod is one."""
+    if not host.runs_systemd:
+        return False
+    from . import start, units
+    from .gc import name_of
+
+    name = name_of(pod)
+    if not start.is_unit(host, pod, name):
+        return False
+    units.stop(host, name, wait=False)
+    return True
