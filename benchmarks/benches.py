@@ -64,16 +64,22 @@ def _cpu_of(bench: Bench, task: tasks.Task, count: int) -> float:
 
 def install(bench: Bench) -> list[Row]:
     """What a host gets before its first pod: the runtime, sent and compiled."""
-    samples, weight = [], []
+    samples = []
     for number in range(bench.rounds(8)):
         options: dict[str, object] = {"data_dir": str(bench.work / f"installed{number}")}
         played = tasks.play(bench.work, [("runtime", "stagecraft.pods.pod_runtime", options)])
         samples.append(Sample(played.took[0].ms, played.cpu_ms))
-    for path in (bench.work / "installed0" / "runtime").rglob("*.py"):
-        weight.append(path.stat().st_size / 1e6)
+    unpacked = {
+        kind: sum(path.stat().st_size for path in (bench.work / "installed0" / kind).rglob("*.py"))
+        for kind in ("runtime", "libraries")
+    }
     return [
         Row("install the runtime on a host", samples, "-"),
-        Row("source that is sent for it", [Sample(sum(weight))], "-", unit="MB"),
+        Row("archive that is sent for it", [Sample(tasks.weigh_archive(bench.work) / 1e6)], "-", unit="MB"),
+        *(
+            Row(f"source in it, {kind}", [Sample(size / 1e6)], "-", unit="MB")
+            for kind, size in unpacked.items()
+        ),
     ]
 
 
