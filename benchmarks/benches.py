@@ -53,7 +53,7 @@ def task(bench: Bench) -> list[Row]:
         [Sample(each.ms, cpu[turn]) for each in took[turn::2]][1:]  # the same for each: they share a process
         for turn in (0, 1)
     )
-    return [Row("pod_run task, nothing to do", ours, "ansible.builtin.ping", ping, 1.15)]
+    return [Row("pod_run task, nothing to do", ours, "ansible.builtin.ping", ping, 1.1)]
 
 
 def _cpu_of(bench: Bench, task: tasks.Task, count: int) -> float:
@@ -64,23 +64,29 @@ def _cpu_of(bench: Bench, task: tasks.Task, count: int) -> float:
 
 def install(bench: Bench) -> list[Row]:
     """What a host gets before its first pod: the runtime, sent and compiled."""
-    samples, weight = [], []
+    samples = []
     for number in range(bench.rounds(8)):
         options: dict[str, object] = {"data_dir": str(bench.work / f"installed{number}")}
         played = tasks.play(bench.work, [("runtime", "stagecraft.pods.pod_runtime", options)])
         samples.append(Sample(played.took[0].ms, played.cpu_ms))
-    for path in (bench.work / "installed0" / "runtime").rglob("*.py"):
-        weight.append(path.stat().st_size / 1e6)
+    unpacked = {
+        kind: sum(path.stat().st_size for path in (bench.work / "installed0" / kind).rglob("*.py"))
+        for kind in ("runtime", "libraries")
+    }
     return [
         Row("install the runtime on a host", samples, "-"),
-        Row("source that is sent for it", [Sample(sum(weight))], "-", unit="MB"),
+        Row("archive that is sent for it", [Sample(tasks.weigh_archive(bench.work) / 1e6)], "-", unit="MB"),
+        *(
+            Row(f"source in it, {kind}", [Sample(size / 1e6)], "-", unit="MB")
+            for kind, size in unpacked.items()
+        ),
     ]
 
 
 def run(bench: Bench) -> list[Row]:
     """podctl run of true."""
     rows = []
-    cases = (("run --net=host of true", ("--net=host",), 0.4), ("run of true, default network", (), 0.25))
+    cases = (("run --net=host of true", ("--net=host",), 0.36), ("run of true, default network", (), 0.22))
     for what, flags, bound in cases:
         peer = bench.no_podman or f"podman run --rm {' '.join(flags)}".rstrip()
         actions = [lambda flags=flags: timed(bench.ours.run_true(*flags))]
@@ -118,7 +124,7 @@ def fetch(bench: Bench) -> list[Row]:
 def memory(bench: Bench) -> list[Row]:
     """What running pods take beside their apps."""
     rows = []
-    for count, bound, what in ((1, 6.5, "memory of a pod alone"), (PODS, 3.5, f"memory, each of {PODS}")):
+    for count, bound, what in ((1, 6.5, "memory of a pod alone"), (PODS, 3.0, f"memory, each of {PODS}")):
         actions = [lambda count=count: _our_memory(bench, count)]
         if not bench.no_podman:
             actions.append(lambda count=count: _podman_memory(bench, count))
@@ -141,7 +147,7 @@ def nth(bench: Bench) -> list[Row]:
     uuids = [bench.ours.start() for _other in range(bench.many - 1)]
     last = runs()
     bench.ours.remove(uuids)
-    return [Row(f"run of true as pod {bench.many}", last, "as the first", first + runs(), 1.2)]
+    return [Row(f"run of true as pod {bench.many}", last, "as the first", first + runs(), 1.1)]
 
 
 def converge(bench: Bench) -> list[Row]:
@@ -165,8 +171,8 @@ def converge(bench: Bench) -> list[Row]:
     note = f", which changes {peer_changes}" if peer_changes else ""
     what = f"converge {PODS} pods"
     return [
-        Row(f"{what}, first run", samples["ours first"], peer, samples["first"], 0.35),
-        Row(f"{what}, nothing to do", samples["ours again"], peer + note, samples["again"], 0.25),
+        Row(f"{what}, first run", samples["ours first"], peer, samples["first"], 0.52),
+        Row(f"{what}, nothing to do", samples["ours again"], peer + note, samples["again"], 0.52),
     ]
 
 

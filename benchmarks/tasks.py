@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -75,6 +76,18 @@ def play(work: pathlib.Path, tasks: Sequence[Task]) -> Played:
         env,
     )
     return Played([Took(*line) for line in json.loads(times.read_text())], whole.cpu_ms)
+
+
+def weigh_archive(work: pathlib.Path) -> int:
+    """How many bytes a host gets that has nothing yet, with the libraries that this interpreter has."""
+    path = CHECKOUT / "plugins" / "plugin_utils" / "runtime.py"
+    spec = importlib.util.spec_from_file_location("runtime", path)
+    if spec is None or spec.loader is None:
+        raise RuntimeError(f"{path} cannot be imported")
+    runtime = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runtime)
+    runtime.write_archive(str(work / "weighed"))
+    return (work / "weighed").stat().st_size
 
 
 def _host_python() -> str:

@@ -114,9 +114,9 @@ class ActionModule(ActionBase):
             return found
         if not self._connection._shell.tmpdir:
             self._make_tmp_path()
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "runtime.tar")
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "runtime.tar.gz")
         with tempfile.TemporaryDirectory() as directory:
-            local = os.path.join(directory, "runtime.tar")
+            local = os.path.join(directory, "runtime.tar.gz")
             try:
                 packed = write_archive(local)
             except LibraryMissing as err:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import os
@@ -26,6 +27,8 @@ REQUIREMENTS = os.path.join(os.path.dirname(_PLUGINS), "requirements", "runtime.
 PYTHONS = "pythons"
 _OLDEST, _NEWEST = 9, 40
 _KEPT = "stagecraft.pods.runtime"
+# To a third in 25 ms. The best that there is would save a sixth of that, and take ten times as long.
+_QUICKLY = 1
 _MTIME = 1767225600  # files in the archive have one time, so that equal content makes equal archives
 
 
@@ -87,13 +90,17 @@ def libraries() -> list[metadata.Distribution]:
 
 
 def write_archive(path: str) -> str:
-    """Write the archive: podrt/, lib/ and PYTHONS. Returns the content hash of the runtime that is in it.
+    """Write the archive: podrt/, lib/ and PYTHONS, compressed. Returns the content hash of the runtime that is in it.
 
     Raises LibraryMissing naming what the controller lacks.
     """
     found = libraries()
     own = [(name, _content(source)) for name, source in sources()]
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+    with (
+        open(path, "wb") as file,
+        gzip.GzipFile("", "wb", _QUICKLY, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
         for name, data in own:
             _add(archive, name, data)
         for library in found:

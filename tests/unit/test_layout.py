@@ -220,3 +220,9 @@ def test_in_an_apps_root_no_file_is_opened_by_its_plain_path() -> None:
         if not (call := ast.unparse(node).replace("'", '"')).startswith(HARMLESS_THERE)
     ]
     assert found == ['open(told, "rb", buffering=0, closefd=False)'], "a descriptor, from before"
+
+
+def test_podctl_of_a_checkout_starts_two_programs_before_the_interpreter() -> None:
+    """Each takes 1 ms, at every start that a test of podctl makes."""
+    script = (CHECKOUT / "bin" / "podctl").read_text()
+    assert script.count("$(readlink -f") == script.count("$(") - script.count("$(command -v") == 2

@@ -169,13 +169,11 @@ def unpack(archive: str, directory: str) -> None:
     # files for other Pythons than this one, the runtime has none.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(os.path.join(root, _LIB), quiet=2, invalidation_mode=mode, stripdir=root)
-    if not compileall.compile_dir(
-        os.path.join(root, "podrt"), quiet=2, invalidation_mode=mode, stripdir=root
-    ):
-        raise InstallError(f"this Python, {sys.version.split()[0]}, cannot compile the runtime")
     sys.path.insert(0, root)
     try:
         import_module("podrt.bundle").write(root)
+    except (SyntaxError, ValueError) as err:
+        raise InstallError(f"this Python, {sys.version.split()[0]}, cannot compile the runtime") from err
     finally:
         sys.path.remove(root)
 

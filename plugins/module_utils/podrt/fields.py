@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import json
-
 from .errors import InvalidSpec
+from .jsontext import dumps, loads
 from .members import by_folded_name, fold
 
 TYPE_CHECKING = False
@@ -231,7 +230,7 @@ def _describe(value: object) -> str:
 
 def canonical_json(value: Mapping[str, object]) -> bytes:
     """The one spelling of a document: sorted keys, no white space, UTF-8. Raises InvalidSpec for what UTF-8 lacks."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     try:
         return text.encode()
     except UnicodeEncodeError:  # whose text may be secret
@@ -241,6 +240,6 @@ def canonical_json(value: Mapping[str, object]) -> bytes:
 def parse_json(data: bytes, what: str) -> object:
     """Parse a document; what names it in the error. Raises InvalidSpec."""
     try:
-        return json.loads(data)
+        return loads(data)
     except (ValueError, UnicodeDecodeError, RecursionError) as err:
         raise InvalidSpec(f"{what} is not valid JSON: {err}") from err

@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import re
-
 from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
+from .alphabet import DIGITS, UPPER, is_made_of
 from .quantity import format_bytes, format_millis, parse_millis, parse_units
 
 TYPE_CHECKING = False
@@ -39,7 +38,6 @@ RLIMITS = (
     *("sigpending", "msgqueue", "nice", "rtprio", "rttime"),
 )
 _MOST_PIDS = 1 << 22  # which is as many as a 64-bit kernel numbers
-_ERRNO = r"E[A-Z0-9]+"
 _LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
 _MOST_CORES = 1_000_000  # and a quota of 2**44 microseconds, which is what cpu.max takes, is not far
 
@@ -160,7 +158,7 @@ class Capabilities(Value):
     def check(self) -> None:
         """Names start with CAP_."""
         for name in self.names:
-            if not re.fullmatch(r"CAP_[A-Z_]+", name):
+            if not (name.startswith("CAP_") and is_made_of(name[4:], UPPER + "_")):
                 raise InvalidSpec(f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where="set")
 
     def to_json(self) -> object:
@@ -184,7 +182,7 @@ class Seccomp(Value):
         """Not empty, errno spelt as errno(3) does."""
         if not self.names:
             raise InvalidSpec("the set of system calls must not be empty", where="set")
-        if self.errno and not re.fullmatch(_ERRNO, self.errno):
+        if self.errno and not (self.errno[0] == "E" and is_made_of(self.errno[1:], UPPER + DIGITS)):
             raise InvalidSpec(f'"{self.errno}" is not an errno', "write it as EPERM", where="errno")
 
     def to_json(self) -> object:

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import re
-
 from ..errors import InvalidSpec
 from .alphabet import ALNUM, DIGITS, HEX, LOWER_ALNUM, is_joined, is_made_of, is_word
 
@@ -154,6 +152,8 @@ def acname_from(text: str) -> ACName:
 
 def acidentifier_from(text: str) -> ACIdentifier:
     """The nearest ACIdentifier: lower-cased, what is not allowed becomes "_", separators at the edges go."""
+    import re  # for docker's images alone
+
     cleaned = re.sub(r"[^a-z0-9\-._~/]", "_", text.lower())
     return ACIdentifier(re.sub(r"([-._~/])[-._~/]+", r"\1", cleaned).strip("-._~/"))
 

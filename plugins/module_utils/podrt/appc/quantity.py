@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-import re
-
 from ..errors import InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
 
 _QUANTITY = r"([+-]?)([0-9]+)(?:\.([0-9]*))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?"
 _SUFFIXES: dict[str, int] = {
@@ -26,7 +28,7 @@ _HINT = (
 
 def parse_millis(text: str, where: str = "") -> int:
     """A quantity in thousandths, rounded up, as CPU time is counted. Raises InvalidSpec."""
-    found = re.fullmatch(_QUANTITY, text.strip()) if len(text) <= _LONGEST else None
+    found = _match(_QUANTITY, text)
     if not found or found[1] == "-":
         raise InvalidSpec(f'"{text}" is not a quantity', _HINT, where=where)
     whole, fraction, suffix = found[2], found[3] or "", found[4] or ""
@@ -48,7 +50,7 @@ def parse_units(text: str, where: str = "") -> int:
 
 def parse_bytes(text: str, where: str = "") -> int:
     """A number of bytes as a person writes it. Raises InvalidSpec, with the right spelling for one of docker's."""
-    foreign = re.fullmatch(_DOCKER, text.strip()) if len(text) <= _LONGEST else None
+    foreign = _match(_DOCKER, text)
     number, unit = (foreign[1], foreign[2]) if foreign else ("", "")
     if unit == "m":
         raise InvalidSpec(
@@ -69,7 +71,7 @@ def parse_size(text: str, where: str = "") -> int:
 
     Raises InvalidSpec. Source: docker/go-units RAMInBytes.
     """
-    found = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE | re.ASCII) if len(text) <= _LONGEST else None
+    found = _match(f"(?ai:{_SIZE})", text)
     if not found:
         raise InvalidSpec(f'"{text}" is not a size', "write a number of bytes, or 512k, 10m, 1g", where=where)
     fraction = found[2] or ""
@@ -91,3 +93,9 @@ def format_bytes(count: int) -> str:
         f"{count // size}{suffix}" for suffix, size in (*decimal, *binary) if count and count % size == 0
     ]
     return min((str(count), *exact), key=len)
+
+
+def _match(pattern: str, text: str) -> re.Match[str] | None:
+    import re  # most pods have no quantities
+
+    return re.fullmatch(pattern, text.strip()) if len(text) <= _LONGEST else None

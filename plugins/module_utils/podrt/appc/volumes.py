@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import os
-import re
 
 from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
+from .alphabet import is_made_of
 from .names import ACName
 
 TYPE_CHECKING = False
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     AnyVolume = Union[Volume, "NamedVolume"]
 
 
-_MODE = r"[0-7]{3,4}"
 # Source: limits.h, NAME_MAX and PATH_MAX, of which one is the NUL at the end.
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 _DEFAULT_MODE = "0755"
@@ -243,7 +242,7 @@ def why_unmountable(path: str) -> str:
 
 def parse_mode(text: str, where: str = "") -> int:
     """A mode of three or four octal digits, such as 0755. Raises InvalidSpec."""
-    if not re.fullmatch(_MODE, text):
+    if len(text) not in (3, 4) or not is_made_of(text, "01234567"):
         raise InvalidSpec(f'"{text}" is not an octal mode', 'write it as "0755"', where=where)
     return int(text, 8)
 

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from ..contexts import contextmanager
 from ..errors import InvalidSpec, NotFound
 from ..pod import lookup
 from ..pod.names import is_uuid
@@ -48,7 +47,7 @@ def resolve(call: Call, text: str) -> Pod:
         raise InvalidSpec(f"problem retrieving pod: {err.message}", err.hint) from err
 
 
-@contextlib.contextmanager
+@contextmanager
 def alone_with(call: Call, text: str, name: str) -> Iterator[Pod]:
     """The pod that an argument means, while no task and no other podctl changes what goes by that name.
 

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from ..contexts import contextmanager
 from ..errors import HostFailure, PodError
 from .call import complain
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 _PREFIX = "stage1"
 
 
-@contextlib.contextmanager
+@contextmanager
 def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
     """What fails within is left in the pod's directory, for stage0 to read: it may have called this."""
     try:

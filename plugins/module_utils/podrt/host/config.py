@@ -11,11 +11,11 @@ Source: behaviours B33 to B37, B56 to B59.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 
 from ..errors import HostFailure, InvalidSpec
+from ..jsontext import dumps, loads
 from ..members import by_folded_name, fold
 from ..value import Value
 from .files import entries
@@ -170,8 +170,8 @@ def _name(pair: tuple[str, object]) -> str:
 def parse_document(data: bytes, directory: str, where: str) -> Document:
     """A file of the configuration, checked for its kind and version. Raises InvalidSpec naming the file. Pure."""
     try:
-        members = json.loads(data)
-        json.dumps(members, ensure_ascii=False).encode()  # fails for half of a surrogate pair
+        members = loads(data)
+        dumps(members, ensure_ascii=False).encode()  # fails for half of a surrogate pair
     except (ValueError, RecursionError) as err:
         raise InvalidSpec(f"cannot read configuration {where}: {err}") from err
     if not isinstance(members, dict):

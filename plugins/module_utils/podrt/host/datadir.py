@@ -8,10 +8,10 @@ could walk to them on the host would be their user there.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
+from ..contexts import suppress
 from .files import OPEN_DIR, PRIVATE_DIR, make_dirs
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ def ensure(paths: Paths) -> None:
     """
     make_dirs(paths.data, OPEN_DIR)
     for path in paths.private:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             mode = stat.S_IMODE(os.stat(path).st_mode)
             if mode & ~PRIVATE_DIR:
                 os.chmod(path, mode & PRIVATE_DIR)

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 
+from ..contexts import contextmanager, suppress
 from ..errors import Corrupt
 
 TYPE_CHECKING = False
@@ -64,13 +64,13 @@ def _open_or_make(above: int, name: str, mode: int | None) -> int:
     except FileNotFoundError:
         if mode is None:
             raise
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(name, mode, dir_fd=above)
         os.chmod(name, mode, dir_fd=above)
     return _open_dir(above, name)
 
 
-@contextlib.contextmanager
+@contextmanager
 def held(path: str, base: str) -> Iterator[str]:
     """A path that leads to the same file, through a descriptor of the directory that it is in: see open_beneath."""
     fd = open_beneath(os.path.dirname(path), base)
@@ -102,7 +102,7 @@ def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
             remove_tree(path)
             os.rename(aside, path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(aside)
         raise
     sync_dir(os.path.dirname(path))
@@ -172,7 +172,7 @@ def remove_tree(path: str) -> None:
     not a loss of what it shows. What chattr(1) protects is removed as well, and the error says so where it cannot be.
     """
     for fd, name, is_dir in _bottom_up(path, _open_to_empty):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             _remove(fd, name, is_dir=is_dir)
 
 
@@ -215,7 +215,7 @@ def disk_usage(path: str) -> int:
     """
     total = 0
     for fd, name, _is_dir in _bottom_up(path, _open_dir):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             total += os.stat(name, dir_fd=fd, follow_symlinks=False).st_blocks * _BLOCK
     return total
 
@@ -315,6 +315,6 @@ def _open_to_empty(fd: int, name: str) -> int:
         if err.errno == errno.EXDEV:
             raise OSError(errno.EXDEV, "a file system is still mounted here", name) from err
         raise
-    with contextlib.suppress(OSError):  # whatever cannot be removed then says why
+    with suppress(OSError):  # whatever cannot be removed then says why
         clear(found)
     return found

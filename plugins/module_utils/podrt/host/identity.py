@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from ..contexts import contextmanager
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..value import Value
 from .reading import decimal
@@ -79,7 +78,7 @@ def group_id(root: AppRoot, text: str) -> int:
     return _number(root, text, "/etc/group", _GROUP_FIELDS, "group")
 
 
-@contextlib.contextmanager
+@contextmanager
 def _told_as(what: str) -> Iterator[None]:
     try:
         yield

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import re
 
 from ..appc.alphabet import ALNUM, DIGITS, HEX, LETTERS, LOWER_ALNUM, is_joined, is_made_of, is_word
 from ..appc.labels import Labels
@@ -322,13 +321,15 @@ def _parse_cimd(text: str) -> ImageReference:
 
 def shown(url: str) -> str:
     """A URL as it may be shown: without a query, which may hold a signature, and without a password."""
-    scheme, separator, rest = re.split("[?#]", url, maxsplit=1)[0].partition("://")
+    scheme, separator, rest = _before(url, "?#").partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def without_secrets(text: str) -> str:
     """A text that may have URLs in it, without users, passwords and queries."""
+    import re  # for errors alone
+
     return re.sub(r"[?#]\S*", "", re.sub(r"[^\s/]*@", "", text))
 
 
@@ -340,7 +341,14 @@ def _quoted(text: str) -> str:
 
 
 def _authority(url: str) -> str:
-    return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    return _before(url.partition("://")[2], "/?#")
+
+
+def _before(text: str, ends: str) -> str:
+    """A text up to the first of these characters."""
+    for end in ends:
+        text = text.partition(end)[0]
+    return text
 
 
 def escape(text: str) -> str:
@@ -353,6 +361,7 @@ def unescape(text: str) -> str:
     """A text without its percent-encoding. Raises InvalidSpec for a % without two hex digits, and for no UTF-8."""
     if "%" not in text:
         return text
+    import re  # as urllib does
     from urllib.parse import unquote
 
     if re.search("%(?![0-9A-Fa-f]{2})", text):

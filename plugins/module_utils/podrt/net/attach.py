@@ -10,10 +10,9 @@ Source: behaviours E.2, E29.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 
+from ..contexts import contextmanager, nullcontext, suppress
 from ..errors import Corrupt, HostFailure, InvalidSpec, PodError, Unsupported
 from ..host.files import (
     PRIVATE_DIR,
@@ -110,7 +109,7 @@ def attach(
             made = _publish(pod, joints, infos, plan, later)
             loopback_up(wires.pod)
         if made and report:
-            _put_off(functools.partial(_report_drops, report), later)
+            _put_off(lambda: _report_drops(report), later)
         return infos
     except OSError as err:
         _undo(pod)
@@ -132,7 +131,7 @@ def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str, *, links: boo
     copies = _copies(pod)
     directories = _lease_dirs(pod, copies)
     failed: list[PodError] = []
-    with _collected(failed), contextlib.suppress(Unsupported):
+    with _collected(failed), suppress(Unsupported):
         remove_rules(paths, uuid)
     with _collected(failed):
         forget_addresses(_addresses(pod, directories))
@@ -209,7 +208,7 @@ def _info(joint: _Joint, copy: str) -> NetInfo:
 def _link(pod: JoiningPod, joint: _Joint, wires: LinkSockets) -> None:
     bridge = bridge_of(joint.conf)
     try:
-        with bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
+        with bridge_lock(pod.paths, bridge) if bridge else nullcontext():
             for step in steps_of(joint.conf, joint.place):
                 apply_step(step, wires)
     except OSError as err:
@@ -237,7 +236,7 @@ def _publish(
     if joint and any(forward.on_loopback for forward in plan.forwards):
         let_in(pod.paths, gateway_link(joint.conf, joint.place))
     if target is not None:
-        _put_off(functools.partial(forget_ports, plan.forwards, target), later)
+        _put_off(lambda: forget_ports(plan.forwards, target), later)
     return made
 
 
@@ -255,13 +254,13 @@ def _put_off(work: Callable[[], None], later: list[Callable[[], None]] | None) -
 
 def _undo(pod: JoiningPod) -> None:
     """As detach, but the error that led here is the one to tell."""
-    with contextlib.suppress(PodError):
+    with suppress(PodError):
         detach(pod.paths, pod.uuid, pod.conf_dir, pod.info_path)
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(pod.info_path)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _collected(failed: list[PodError]) -> Iterator[None]:
     try:
         yield
@@ -276,7 +275,7 @@ def _lease_dirs(pod: JoiningPod, copies: _Copies) -> tuple[str, ...]:
     found = {lease_dir(pod.paths, conf): None for conf in copies.confs}
     if not copies.whole:
         found.update({f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)})
-        with contextlib.suppress(PodError, OSError):
+        with suppress(PodError, OSError):
             found.update({lease_dir(pod.paths, conf): None for conf in load_confs(pod.paths.config_dirs)})
     return tuple(found)
 
@@ -288,7 +287,7 @@ def _addresses(pod: JoiningPod, directories: Sequence[str]) -> set[Address]:
         texts += [*filter(None, (info.ip,)), *(text.partition("/")[0] for text in info.ip6)]
     found = set()
     for text in texts:
-        with contextlib.suppress(InvalidSpec):
+        with suppress(InvalidSpec):
             found.add(Address.parse(text))
     return found
 
@@ -319,7 +318,7 @@ def _copies(pod: JoiningPod) -> _Copies:
     names, confs = entries_if_any(pod.conf_dir), []
     for name in names:
         # A copy that a crash cut short is no configuration; what it would have led to was not done yet.
-        with contextlib.suppress(InvalidSpec, Corrupt, OSError):
+        with suppress(InvalidSpec, Corrupt, OSError):
             raw = read_bytes(f"{pod.conf_dir}/{name}", beneath=os.path.dirname(pod.conf_dir))
             confs.append(NetConf.parse(raw, name, pod.conf_dir))
     return _Copies(tuple(confs), len(confs) >= max(1, len(names), len(_infos(pod))))
@@ -329,7 +328,7 @@ def _forget_copies(conf_dir: str) -> None:
     """Leave an empty directory, which says that nothing is held any more, whatever was in its place."""
     if os.path.islink(conf_dir) or not os.path.isdir(conf_dir):
         remove_tree(conf_dir)
-        with contextlib.suppress(FileNotFoundError):  # the pod's directory has gone as well
+        with suppress(FileNotFoundError):  # the pod's directory has gone as well
             os.mkdir(conf_dir, PRIVATE_DIR)
         return
     for name in entries(conf_dir):

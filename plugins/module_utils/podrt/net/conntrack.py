@@ -9,10 +9,10 @@ Source: linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netlin
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from struct import Struct
 
+from ..contexts import suppress
 from ..value import Value
 from .addresses import Address
 from .rtmsg import NetlinkRequest, attribute, attributes
@@ -108,7 +108,7 @@ def _forget(is_meant: Callable[[Connection], bool]) -> None:
             for found in list(connections(netfilter)):
                 if is_meant(found):
                     body = _NFGENMSG.pack(found.family, 0, 0) + found.key
-                    with contextlib.suppress(FileNotFoundError):  # it has ended by itself
+                    with suppress(FileNotFoundError):  # it has ended by itself
                         netfilter.send([NetlinkRequest(_DELETE, 0, body, "end a tracked connection")])
     except OSError as err:
         if err.errno not in _ABSENT:

@@ -8,9 +8,9 @@ the tables.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import contextmanager
 from ..errors import Conflict, HostFailure
 from ..fields import parse_json
 from ..host import programs
@@ -172,7 +172,7 @@ def _require(done: _Done) -> None:
     raise HostFailure(f"cannot change the nftables table {TABLE}: {lines[0]}", "is nf_tables in this kernel?")
 
 
-@contextlib.contextmanager
+@contextmanager
 def _locked(paths: Paths, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock, also by an nft that outlives this process: whoever cleans up after a kill must see what it did."""
     with host_lock(paths, "net-firewall", shared=shared) as fds:

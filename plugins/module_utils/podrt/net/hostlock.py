@@ -4,24 +4,24 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from ..contexts import contextmanager
 from ..host.files import OPEN_DIR, make_dirs
 from ..host.locks import FileLock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from ..host.paths import Paths
 
 
-def bridge_lock(paths: Paths, name: str) -> contextlib.AbstractContextManager[object]:
+def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[object]:
     """Held while ports join a bridge or leave it, and while its switches change."""
     return host_lock(paths, f"net-bridge-{name}")
 
 
-@contextlib.contextmanager
+@contextmanager
 def host_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[tuple[int, ...]]:
     """Hold a lock of the host; its descriptors. Pods that 0.1.0 has made lock in their data directory, so that as well.
 

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from ..errors import Corrupt, InvalidSpec
 from ..fields import Fields, parse_json
 from ..host.files import PRIVATE_FILE, write_new
 from ..host.reading import read_bytes
+from ..jsontext import dumps
 from ..value import Value
 from .ipam import NetDns
 
@@ -100,5 +100,5 @@ def read_net_info(path: str) -> tuple[NetInfo, ...]:
 def write_net_info(path: str, infos: Sequence[NetInfo]) -> None:
     """Replace the file at once. Not synced: a power cut takes the interfaces with it."""
     aside = f"{path}.tmp"
-    write_new(aside, json.dumps([info.to_json() for info in infos]).encode() + b"\n", PRIVATE_FILE)
+    write_new(aside, dumps([info.to_json() for info in infos]).encode() + b"\n", PRIVATE_FILE)
     os.rename(aside, path)

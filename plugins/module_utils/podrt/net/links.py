@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
 
+from ..contexts import contextmanager, nullcontext
 from ..value import Value
 from .plan import has_address, host_if_prefix, not_a_bridge
 from .rtmsg import (
@@ -56,7 +56,7 @@ class LinkSockets(Value):
         return self.host if side == HOST_SIDE else self.pod
 
 
-@contextlib.contextmanager
+@contextmanager
 def open_wires(netns_fd: int) -> Iterator[LinkSockets]:
     """Open both sockets. The process must have one thread only. Raises OSError."""
     with RouteSocket() as host, open_in(netns_fd) as pod:
@@ -74,7 +74,7 @@ def apply_step(step: NetStep, wires: LinkSockets) -> None:
     elif isinstance(step, AddRoute):
         _add_route(step, wires.on(step.side))
     elif isinstance(step, SetSysctl):
-        with contextlib.nullcontext() if step.side == HOST_SIDE else entered(wires.netns_fd):
+        with nullcontext() if step.side == HOST_SIDE else entered(wires.netns_fd):
             set_sysctl(step.key, step.value)
     elif isinstance(step, BringUp):
         socket = wires.on(step.side)

@@ -10,9 +10,9 @@ before keeps it: where it was switched on here, a file /run/pods/localnet/NAMESP
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..host.files import PRIVATE_FILE, make_dirs, write_new
 from .hostlock import bridge_lock
 from .links import is_link_of
@@ -64,7 +64,7 @@ def _shut_out(paths: Paths, host: RouteSocket, bridge: Link, others: Sequence[Ad
         if any(_way_to(host, address) == bridge.index for address in others):
             return
         switch_off(localnet_key(bridge.name))
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(mark)
 
 

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
 import errno
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict
 from ..host.reading import kernel_text_or
 
@@ -76,5 +76,5 @@ def _sockets_of(pid: str) -> Iterator[str]:
     except OSError:
         return
     for fd in fds:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             yield os.readlink(f"/proc/{pid}/fd/{fd}")

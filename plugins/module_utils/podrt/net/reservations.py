@@ -13,9 +13,9 @@ Source: behaviours E12 to E15; containernetworking/plugins host-local backend/di
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict, Corrupt
 from ..host.files import OPEN_DIR, PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
@@ -145,7 +145,7 @@ def release(directory: str, uuid: str) -> tuple[str, ...]:
         held = leases_of(directory, uuid)
         for address in held:
             os.unlink(f"{directory}/{address}")
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             os.unlink(f"{directory}/{ASIDE}")  # left by a process that was killed while it wrote a lease
     return held
 
@@ -154,7 +154,7 @@ def leases_of(directory: str, uuid: str) -> tuple[str, ...]:
     """The addresses that a pod holds on a network."""
     found = []
     for name in filter(is_lease, entries(directory)):
-        with contextlib.suppress(Corrupt):
+        with suppress(Corrupt):
             if holder_of(read_lease(f"{directory}/{name}")) == uuid:
                 found.append(name)
     return tuple(found)

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 from struct import Struct
 
+from ..contexts import contextmanager, suppress
 from ..value import Value
 from .addresses import Address, Subnet
 from .rtmsg import (
@@ -163,7 +163,7 @@ class RouteSocket:
         A kernel before 4.20 lacks it, and tells of all.
         """
         if index:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
         return self.ask(message)
 
@@ -204,7 +204,7 @@ def open_in(netns_fd: int) -> RouteSocket:
         return RouteSocket()
 
 
-@contextlib.contextmanager
+@contextmanager
 def entered(netns_fd: int) -> Iterator[None]:
     """Be in another network namespace, which /proc/sys/net then shows as well, and in the own one again at the end.
 

@@ -7,10 +7,10 @@ Where they were is a link afterwards: pods that run, or start again, with that r
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
+from ..contexts import suppress
 from ..errors import Corrupt, HostFailure
 from ..host.files import OPEN_DIR, PRIVATE_FILE, entries, make_dirs, remove_tree, write_new
 from ..host.locks import FileLock
@@ -41,7 +41,7 @@ def share_leases(paths: Paths) -> tuple[str, ...]:
         else:
             found.update(dict.fromkeys(_move(old, paths.leases)))
         # A start by 0.1.0 may have been faster and made the directory again.
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.symlink(paths.leases, old)
     raise HostFailure(f"cannot make {old} a link to {paths.leases}: something keeps making it a directory")
 
@@ -67,7 +67,7 @@ def _move(old: str, new: str) -> list[str]:
         with FileLock(f"{source}/{LOCK}"), FileLock(f"{target}/{LOCK}"):
             found += [_move_lease(source, target, name) for name in filter(is_lease, entries(source))]
             remove_tree(source)
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         try:
             os.rmdir(old)
         except OSError as err:

@@ -14,11 +14,11 @@ Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst, linux.md 3, behavio
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import time
 
+from ..contexts import suppress
 from ..errors import Corrupt, HostFailure
 from ..host.files import write_kernel, write_new
 from ..host.mountinfo import read_mounts
@@ -243,7 +243,7 @@ def _enable(directory: str) -> tuple[str, ...]:
     offered = kernel_text(f"{directory}/cgroup.controllers").split()
     for name in _V2_WANTED:
         if name in offered:
-            with contextlib.suppress(OSError):  # what cannot be handed on is missed when a limit needs it
+            with suppress(OSError):  # what cannot be handed on is missed when a limit needs it
                 write_kernel(f"{directory}/cgroup.subtree_control", f"+{name}")
     return tuple(kernel_text(f"{directory}/cgroup.subtree_control").split())
 
@@ -251,12 +251,12 @@ def _enable(directory: str) -> tuple[str, ...]:
 def _copy_cpuset(parent: str, child: str) -> None:
     # A new cpuset is empty, and nothing can be moved into an empty one.
     for name in ("cpuset.cpus", "cpuset.mems"):
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             write_kernel(f"{child}/{name}", kernel_text(f"{parent}/{name}"))
 
 
 def _mkdir(path: str) -> None:
-    with contextlib.suppress(FileExistsError):
+    with suppress(FileExistsError):
         os.mkdir(path, 0o755)
 
 
@@ -293,6 +293,6 @@ def _processes(directory: str) -> list[int]:
 
 def _kill_all(directory: str) -> None:
     for pid in _processes(directory):
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             if pid > 0 and pid != os.getpid():
                 os.kill(pid, 9)

@@ -9,10 +9,10 @@ after everything has been given back, so a UUID without a link, and without a po
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
+from ..contexts import suppress
 from ..errors import NotFound
 from ..host.files import OPEN_DIR, entries, make_dirs
 from .lifecycle import PodState, locate, open_pod, walk
@@ -46,9 +46,9 @@ def record(paths: Paths, uuid: str) -> None:
 
 def forget(paths: Paths, uuid: str) -> None:
     """Say that it holds nothing any more. Raises OSError."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.unlink(paths.holder(uuid))
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.rmdir(paths.holders)  # the last one does; in others there is something
 
 
@@ -84,7 +84,7 @@ def running(paths: Paths) -> Iterator[Pod]:
         if _is_running(pod):
             yield pod
     for uuid, home in _elsewhere(paths):
-        with contextlib.suppress(NotFound), open_pod(home, uuid) as pod:
+        with suppress(NotFound), open_pod(home, uuid) as pod:
             if _is_running(pod):
                 yield pod
 

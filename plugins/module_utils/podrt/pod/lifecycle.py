@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from enum import Enum
 
 from ..errors import Conflict, HostFailure, NotFound, PodError
 from ..host.files import entries, make_dirs, remove_tree, rename_synced
@@ -34,20 +33,31 @@ _PROBE_SECONDS = 0.1
 _POLL_SECONDS = 0.002
 
 
-class PodState(str, Enum):
-    """The states of a pod; the value is what `podctl list` shows."""
+class PodState(str):
+    """The states of a pod; the value is what `podctl list` shows.
 
-    EMBRYO = "embryo"
-    PREPARING = "preparing"
-    ABORTED_PREPARE = "aborted prepare"
-    PREPARED = "prepared"
-    RUNNING = "running"
-    EXITED = "exited"
-    EXITED_DELETING = "exited deleting"
-    EXITED_GARBAGE = "exited garbage"
-    DELETING = "deleting"
-    GARBAGE = "garbage"
+    As an enumeration of texts, whose import costs a start 3 ms.
+    """
 
+    EMBRYO: PodState
+    PREPARING: PodState
+    ABORTED_PREPARE: PodState
+    PREPARED: PodState
+    RUNNING: PodState
+    EXITED: PodState
+    EXITED_DELETING: PodState
+    EXITED_GARBAGE: PodState
+    DELETING: PodState
+    GARBAGE: PodState
+
+    @property
+    def value(self) -> str:
+        """The text alone."""
+        return str(self)
+
+
+for _name in PodState.__annotations__:
+    setattr(PodState, _name, PodState(_name.lower().replace("_", " ")))
 
 # (directory, locked) to state. Source: behaviours D2.
 _STATES = {

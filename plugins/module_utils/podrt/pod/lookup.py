@@ -8,9 +8,9 @@ no pod is never taken for the beginning of a UUID, and what a plan has seen is o
 
 from __future__ import annotations
 
-import contextlib
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict, Corrupt, InvalidSpec, NotFound
 from ..host.files import entries, make_dirs, write_atomically
 from ..host.locks import FileLock
@@ -116,7 +116,7 @@ def sweep(paths: Paths, before: float) -> None:
     """
     for leaf in entries(paths.names):
         path = f"{paths.names}/{leaf}"
-        with contextlib.suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):
             if os.stat(path).st_mtime > before:
                 continue
             if leaf.endswith(".tmp"):

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import re
-
 from ..appc.ports import check_address
 from ..errors import InvalidSpec
 from ..fields import Fields
@@ -175,7 +173,7 @@ class RunSpec(Value):
         _check_known(self.ipc, IPC_MODES, "ipc")
         for option in self.insecure:
             _check_known(option, INSECURE, "insecure_options")
-        if self.hostname and not re.fullmatch(_HOSTNAME, self.hostname):
+        if self.hostname and not _matches(_HOSTNAME, self.hostname):
             raise InvalidSpec(
                 f"{self.hostname!r} is not a host name",
                 "use at most 64 letters, digits, dashes, dots and underscores",
@@ -239,10 +237,16 @@ class RunSpec(Value):
 
 
 def _check_word(text: str, where: str) -> None:
-    if not re.fullmatch(_WORD, text):
+    if not _matches(_WORD, text):
         raise InvalidSpec(
             f"{text!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
         )
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re  # most pods have neither names of hosts nor settings of DNS
+
+    return bool(re.fullmatch(pattern, text))
 
 
 def _check_known(value: str, known: tuple[str, ...], where: str) -> None:

@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
+from ..contexts import contextmanager
 from ..errors import Conflict, HostFailure, NotFound, known
 from ..value import Value
 
@@ -145,7 +144,7 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
         raise failure from failure.__cause__
 
 
-@contextlib.contextmanager
+@contextmanager
 def keeping(changes: list[object], doing: str) -> Iterator[None]:
     """What is raised within becomes a PodError that carries these changes, which were made before.
 
@@ -158,7 +157,7 @@ def keeping(changes: list[object], doing: str) -> Iterator[None]:
         raise failure from failure.__cause__
 
 
-@contextlib.contextmanager
+@contextmanager
 def at_stage(stage: str, doing: str) -> Iterator[None]:
     """What is raised within becomes a PodError that says at which stage it was, unless it does so already."""
     try:

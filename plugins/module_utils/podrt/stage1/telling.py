@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+
+from ..contexts import suppress
 
 _STDERR = 2
 
@@ -17,5 +18,5 @@ def warn(text: str) -> None:
 
 def say(prefix: str, text: str) -> None:
     """A line on the standard error."""
-    with contextlib.suppress(OSError):  # a full disk is no reason not to start
+    with suppress(OSError):  # a full disk is no reason not to start
         os.write(_STDERR, f"{prefix}: {text}\n".encode(errors="replace"))

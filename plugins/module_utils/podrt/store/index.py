@@ -13,13 +13,13 @@ index document is. Source: behaviours B8 to B11, B18, B46, B47.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 
 from ..appc.image import ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import KEY_PREFIX, ImageID
+from ..contexts import suppress
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
@@ -102,7 +102,7 @@ def list_ids(paths: Paths) -> tuple[ImageID, ...]:
     """The IDs of all images, also of those whose documents are damaged."""
     found = []
     for name in files.entries(f"{paths.cas}/index"):
-        with contextlib.suppress(InvalidSpec):
+        with suppress(InvalidSpec):
             image_id = ImageID(name)
             if image_id == name:  # and not one of which an ID is the beginning
                 found.append(image_id)
@@ -113,7 +113,7 @@ def list_images(paths: Paths) -> tuple[StoredImage, ...]:
     """Every image that can be read, the first imported first."""
     found = []
     for image_id in list_ids(paths):
-        with contextlib.suppress(NotFound, Corrupt):
+        with suppress(NotFound, Corrupt):
             found.append(get_image(paths, image_id))
     return tuple(sorted(found, key=lambda image: (image.import_time, image.id)))
 
@@ -234,7 +234,7 @@ class View:
             for entry in _entries(self._paths):
                 self._by_name.setdefault(entry.name, []).append(entry)
         for image_id in _best(self._by_name.get(name, ()), name, labels):
-            with contextlib.suppress(NotFound, Corrupt):
+            with suppress(NotFound, Corrupt):
                 return self._get(image_id)
         return None
 
@@ -272,7 +272,7 @@ def sources_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
     """The sources that gave an image when they were last asked."""
     found = []
     for path in _remote_paths(paths):
-        with contextlib.suppress(FileNotFoundError, InvalidSpec, Corrupt):
+        with suppress(FileNotFoundError, InvalidSpec, Corrupt):
             remote = _read_remote(path)
             if remote.image_id == image_id:
                 found.append(remote.source)
@@ -352,7 +352,7 @@ def _write_entry(paths: Paths, entry: _Entry) -> None:
 
 def touch(paths: Paths, image_id: ImageID) -> None:
     """Note that an image is used now."""
-    with contextlib.suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
         os.utime(_entry_path(paths, image_id), follow_symlinks=False)
 
 
@@ -375,7 +375,7 @@ def remove_image(paths: Paths, image_id: ImageID) -> None:
     for path in places_of(paths, image_id):
         files.remove_tree(path)
     for path in _remote_paths(paths):
-        with contextlib.suppress(FileNotFoundError, InvalidSpec, Corrupt):
+        with suppress(FileNotFoundError, InvalidSpec, Corrupt):
             if _read_remote(path).image_id == image_id:
                 os.unlink(path)
 
@@ -403,7 +403,7 @@ def _remote_paths(paths: Paths) -> list[str]:
 
 def _entries(paths: Paths) -> Iterator[_Entry]:
     for image_id in list_ids(paths):
-        with contextlib.suppress(FileNotFoundError, Corrupt):
+        with suppress(FileNotFoundError, Corrupt):
             yield _read_entry(paths, image_id)
 
 

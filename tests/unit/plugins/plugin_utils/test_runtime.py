@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -14,8 +16,8 @@ from ansible_collections.stagecraft.pods.plugins.plugin_utils import runtime
 
 
 def test_the_archive_holds_the_runtime_and_every_library(tmp_path: pathlib.Path) -> None:
-    runtime.write_archive(str(tmp_path / "runtime.tar"))
-    with tarfile.open(tmp_path / "runtime.tar") as archive:
+    runtime.write_archive(str(tmp_path / "runtime.tar.gz"))
+    with tarfile.open(tmp_path / "runtime.tar.gz") as archive:
         names = archive.getnames()
         pythons = archive.extractfile("pythons")
         lines = pythons.read().decode().splitlines() if pythons else []
@@ -23,6 +25,57 @@ def test_the_archive_holds_the_runtime_and_every_library(tmp_path: pathlib.Path)
     assert [name for name in names if "pyroute2" in name or "gnupg" in name] == []
     assert {line.split()[0].lower() for line in lines} == {wanted.name for wanted in runtime.requirements()}
     assert all(tuple(map(int, line.split()[2].split("."))) >= (3, 9) for line in lines)
+
+
+# What of the libraries that travel is large, and the part of the runtime that needs it. It comes to every host with the
+# first task, so one more has to be worth it there: pyroute2 alone would be more than all of them.
+LARGE = {"certifi": "image/transport.py", "idna": "image/transport.py", "urllib3": "image/transport.py"}
+LARGE_BYTES = 200_000
+IMPORT = """
+import importlib, sys
+sys.path[:0] = [sys.argv[1], sys.argv[2]]
+importlib.import_module("podrt.image.transport")
+import requests, urllib3  # as its functions do
+for module in list(sys.modules.values()):
+    print(getattr(module, "__file__", None))
+"""
+
+
+def test_no_large_library_travels_that_the_runtime_does_not_import(tmp_path: pathlib.Path) -> None:
+    sizes = {
+        library.metadata["Name"].lower(): sum(
+            pathlib.Path(path).stat().st_size for _name, path in runtime._library_files(library)
+        )
+        for library in runtime.libraries()
+    }
+    assert {name for name, size in sizes.items() if size > LARGE_BYTES} == LARGE.keys()
+    assert sum(sizes.values()) < 1_600_000
+    assert all((pathlib.Path(runtime.PODRT) / home).is_file() for home in LARGE.values())
+
+
+def test_every_library_that_travels_is_imported(tmp_path: pathlib.Path) -> None:
+    runtime.write_archive(str(tmp_path / "runtime.tar.gz"))
+    with tarfile.open(tmp_path / "runtime.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    words = [sys.executable, "-I", "-S", "-B", "-c", IMPORT, str(tmp_path), str(tmp_path / "lib")]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    lib = tmp_path / "lib"
+    found = {
+        path.relative_to(lib).parts[0].removesuffix(".py")
+        for path in map(pathlib.Path, done.stdout.splitlines())
+        if lib in path.parents
+    }
+    # pod/filters.py imports the one that is missing, if there is a libseccomp.
+    assert {path.name.removesuffix(".py") for path in lib.iterdir()} == found | {"pyseccomp"}
+
+
+def test_the_archive_is_compressed(tmp_path: pathlib.Path) -> None:
+    """What is sent to a host over a slow line is a third of what is unpacked there."""
+    runtime.write_archive(str(tmp_path / "runtime.tar.gz"))
+    with tarfile.open(tmp_path / "runtime.tar.gz") as archive:
+        unpacked = sum(entry.size for entry in archive)
+    assert unpacked > 2_000_000
+    assert (tmp_path / "runtime.tar.gz").stat().st_size < 0.4 * unpacked
 
 
 def test_equal_content_makes_equal_archives(tmp_path: pathlib.Path) -> None:

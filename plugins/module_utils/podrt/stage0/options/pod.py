@@ -8,8 +8,6 @@ the paths of changes are functions over it. What a value means, and which are re
 
 from __future__ import annotations
 
-import re
-
 from ...appc.ports import PROTOCOLS, ExposedPort
 from ...appc.volumes import ALL_KINDS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
@@ -343,6 +341,8 @@ HOST = (
 
 def impact_of(path: str) -> str:
     """What a change of the option at a path, such as apps[0].memory, means to a pod that runs."""
+    import re  # for what has changed alone
+
     rows, impact = {row.name: row for row in (*POD, *FETCH, *HOST)}, RECREATE
     for name in re.split(r"\[\d+\]\.?|\.", path):
         if name not in rows:

@@ -19,7 +19,6 @@ import fcntl
 import marshal
 import os
 import sys
-import termios
 
 from ...errors import HostFailure, PodError, printable
 from ...host import syscalls
@@ -203,6 +202,18 @@ def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[]
     return set_all
 
 
+def terminal_taker(tty: int) -> Callable[[], None]:
+    """What makes the terminal among the standard files that of this session; tty: -1 without. Imported here as well."""
+    if tty < 0:
+        return lambda: None
+    import termios
+
+    def take() -> None:
+        fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
+
+    return take
+
+
 def set_oom_score(score: int) -> None:
     """How readily the kernel ends this process for memory, -1000 to 1000. Raises HostFailure."""
     try:
@@ -307,6 +318,7 @@ def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
 
 
 def _become(wires: ChildWires) -> None:
+    take_terminal = terminal_taker(wires.tty)
     process, set_limits = _arrive(wires)
     if process.oom_score_adj is not None:
         set_oom_score(process.oom_score_adj)
@@ -320,8 +332,7 @@ def _become(wires: ChildWires) -> None:
     if handler:
         _pre_start(*handler)
     os.setsid()
-    if wires.tty >= 0:
-        fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
+    take_terminal()
     if handler:
         go_to(process.working_directory)
     _find_program(process)

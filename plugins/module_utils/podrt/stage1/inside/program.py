@@ -27,37 +27,17 @@ from podrt.stage1.inside.program import read_plan
 from podrt.stage1.inside.{} import main
 main(*read_plan(int(sys.argv[2])))"""
 _PACKAGE = "pid1"
-# How many bytes tell how long the head of the supervisor's plan is.
-_HEAD = 4
-# In the order in which they need each other.
+# How many bytes tell how long what follows them is.
+_SIZE = 4
+# What loads the others, and these in the order in which they need each other.
+_LOADER = "load"
 _MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "starter", "handlers", "pod")
-# What the interpreter has brought along and the supervisor does without: what imports from files, and what codecs are
-# looked up by that are written in C. A traceback is shown all the same, without lines of source.
-_NEEDLESS = (
-    *("_frozen_importlib_external", "zipimport", "encodings.aliases"),
-    *("encodings.utf_8", "encodings", "codecs", "io", "abc"),
-)
-# Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What is
-# needless goes first, and the modules have its memory, each loaded by itself.
-_SUPERVISE = f"""import _signal, marshal, posix, select, sys, time
-for found in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
-    found.clear()
-for name in {_NEEDLESS}:
-    if name in sys.modules:
-        sys.modules.pop(name).__dict__.clear()
+# As little as can be: what the interpreter needs to compile a text of its own stays in memory as long as the pod runs.
+_SUPERVISE = f"""import marshal, posix, sys
 module = sys.modules['__future__'] = type(sys)('__future__')
 module.annotations = None
-fd = int(sys.argv[2])
-at = {_HEAD} + int.from_bytes(posix.pread(fd, {_HEAD}, 0), 'little')
-programs, plan = marshal.loads(posix.pread(fd, at - {_HEAD}, {_HEAD}))
-for name, size in programs:
-    module = sys.modules[name] = type(sys)(name)
-    module.__package__ = '{_PACKAGE}'
-    exec(marshal.loads(posix.pread(fd, size, at)), module.__dict__)
-    at += size
-posix.close(fd)
-del found, name, size, programs
-module.main(plan)"""
+at, fd = {_SIZE}, int(sys.argv[2])
+exec(marshal.loads(posix.pread(fd, int.from_bytes(posix.pread(fd, at, 0), 'little'), at)))"""
 # What stands before the code in a compiled file. Source: PEP 552.
 _COMPILED_HEAD = 16
 # Nothing of the caller's. Source: PEP 538.
@@ -71,14 +51,18 @@ def supervisor_argv(host: Host) -> tuple[str, ...]:
 
 def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
     """The modules of the supervisor and their code, to be executed in this order. Raises OSError."""
-    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in _MODULES)
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in (_LOADER, *_MODULES))
 
 
 def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPlan) -> bytes:
-    """What the supervisor reads: the length of the head, the head, and the code of its modules one after the other."""
-    head = (tuple((name, len(code)) for name, code in programs), plan)
-    dumped = marshal.dumps(head)  # type: ignore[arg-type]  # typed dicts are dicts
-    return b"".join((len(dumped).to_bytes(_HEAD, "little"), dumped, *(code for _name, code in programs)))
+    """What the supervisor reads: the code that loads, the head, and the code of its modules one after the other.
+
+    How long the first two are stands before each of them.
+    """
+    (_name, loader), *modules = programs
+    head = marshal.dumps((tuple((name, len(code)) for name, code in modules), plan))  # type: ignore[arg-type]  # typed dicts are dicts
+    sizes = [len(part).to_bytes(_SIZE, "little") for part in (loader, head)]
+    return b"".join((sizes[0], loader, sizes[1], head, *(code for _name, code in modules)))
 
 
 def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
@@ -121,13 +105,19 @@ def runtime() -> str:
 
 
 def _code_of(name: str) -> bytes:
-    """The compiled code of a module of the supervisor."""
+    """The compiled code of a module of the supervisor, of the bundle where there is one."""
+    from ...bundle import bundled_code  # what becomes an app does without
+
+    return bundled_code(f"podrt.stage1.pid1.{name}") or _code_in_files(name)
+
+
+def _code_in_files(name: str) -> bytes:
     source = f"{runtime()}/podrt/stage1/pid1/{name}.py"
     compiled = importer.cache_from_source(source)
     if not _is_current(compiled, source):
-        from ..pid1 import pod  # importing it compiles all of them, where the cache can be written
+        from ..pid1 import load, pod  # importing them compiles all, where the cache can be written
 
-        del pod
+        del load, pod
     if _is_current(compiled, source):
         with open(compiled, "rb", buffering=0) as file:
             return file.read()[_COMPILED_HEAD:]

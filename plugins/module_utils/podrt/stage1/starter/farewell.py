@@ -9,11 +9,11 @@ that has ended, and a gc that removes it, may do the same at the same time.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import time
 
+from ...contexts import suppress
 from ...errors import PodError
 from ...pod import documents, holders
 from ...pod.lifecycle import PodState
@@ -46,7 +46,7 @@ def give_back_at_end(host: Host, pod: Pod) -> None:
         return
     if _in_background():
         # Whatever removes it meanwhile takes it out of its networks as well.
-        with contextlib.suppress(PodError, OSError):
+        with suppress(PodError, OSError):
             if _has_ended(pod, seconds):
                 _leave(host, pod.uuid, pod.dir)
         os._exit(0)
@@ -57,7 +57,7 @@ def _has_ended(pod: Pod, seconds: float) -> bool:
     end = time.monotonic() + seconds
     pid = supervisor_of(pod)
     if pid is not None and holds(pid, pod):
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             poll = select.poll()
             poll.register(os.pidfd_open(pid), select.POLLIN)
             poll.poll(seconds * 1000)
@@ -89,7 +89,7 @@ def _leave(host: Host, uuid: str, pod: PodDir) -> None:
     from .networks import leave
 
     try:
-        with contextlib.suppress(PodError, OSError):  # the next call that plans networks tries again
+        with suppress(PodError, OSError):  # the next call that plans networks tries again
             # The links go with the network namespace, which the kernel takes down by itself.
             leave(host.paths, uuid, pod, links=False)
     finally:

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
-import functools
 import os
 
+from ...contexts import suppress
 from ...errors import HostFailure, PodError
 from ...net.attach import JoiningPod, attach, detach, loopback_only
 from ...net.conf import choose, load_confs
@@ -66,7 +65,7 @@ def join(
             return ()
         _prepare(pod.paths, pod.uuid)
         infos = attach(pod, netns, plan, report=report, later=later)
-        later.append(functools.partial(sweep, pod.paths))
+        later.append(lambda: sweep(pod.paths))
         return infos
     finally:
         os.close(netns)
@@ -130,7 +129,7 @@ def sweep(paths: Paths) -> None:
     """Give back what pods of the host hold that have ended by themselves. What cannot be done now is left."""
     for home, uuid, state_dir in holders.dead(paths):
         pod = home.pod(state_dir, uuid)
-        with contextlib.suppress(PodError, OSError):
+        with suppress(PodError, OSError):
             detach(home, uuid, pod.net_confs, pod.net_info)
             holders.forget(home, uuid)
 
@@ -142,7 +141,7 @@ def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
     """
     here = {name for _index, name in _socket.if_nameindex()}
     for pod in holders.running(paths):
-        with contextlib.suppress(PodError, OSError):
+        with suppress(PodError, OSError):
             pid = documents.read_pid(pod.dir)
             if pod.uuid == uuid or not pid or not holds(pid, pod):
                 continue

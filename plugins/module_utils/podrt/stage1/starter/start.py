@@ -15,13 +15,13 @@ Nothing is mounted outside of the pod. When the starter dies before "go", so doe
 from __future__ import annotations
 
 import _signal
-import contextlib
 import fcntl
 import os
 import select
 import time
 
 from ...appc.capabilities import NAMES
+from ...contexts import contextmanager, suppress
 from ...errors import HostFailure, InvalidSpec, NotFound, PodError
 from ...host import syscalls
 from ...host.files import held, write_new
@@ -229,7 +229,7 @@ def _tell_of_networks(text: str) -> None:
     say("networking", text)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _setting_up_network() -> Iterator[None]:
     """What fails within says so. Source: behaviours E4."""
     try:
@@ -357,7 +357,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
     child.send(frames.GO)
     for work in later:
-        with contextlib.suppress(PodError):  # the pod is on its way
+        with suppress(PodError):  # the pod is on its way
             work()
 
 
@@ -398,11 +398,11 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     if message and message[0] == frames.STARTED:
         # Where it fails, such as on a full disk, the pod runs all the same.
         with (
-            contextlib.suppress(OSError, PodError),
+            suppress(OSError, PodError),
             held(request.pod.supervisor_status, request.pod.path) as path,
         ):
             os.symlink("ready", path)
-        with contextlib.suppress(PodError):  # a pod that has ended already
+        with suppress(PodError):  # a pod that has ended already
             child.send(frames.GO)
         return
     if not request.detach:
@@ -413,7 +413,7 @@ def _await_apps(known: _Known, child: Pid1) -> None:
             f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
         )
     err = _not_started(known.manifest, message)
-    with contextlib.suppress(HostFailure):  # what takes too long to end is killed
+    with suppress(HostFailure):  # what takes too long to end is killed
         child.wait()
     raise err
 
@@ -450,7 +450,7 @@ def _raise_failure(message: frames.Message) -> None:
 
 def _last_words(child: Pid1) -> PodError | None:
     """Why a PID 1 that has ended could not go on: whatever failed on this side came of that."""
-    with contextlib.suppress(HostFailure):  # what cannot be understood is no reason
+    with suppress(HostFailure):  # what cannot be understood is no reason
         while message := child.receive():
             if message[0] == frames.FAILED:
                 return sync.error_of(message)
@@ -460,5 +460,5 @@ def _last_words(child: Pid1) -> PodError | None:
 def _abandon(request: StartRequest, child: Pid1 | None) -> None:
     if child:
         child.kill()
-    with contextlib.suppress(PodError):
+    with suppress(PodError):
         take_down(request.host, request.uuid, request.pod)

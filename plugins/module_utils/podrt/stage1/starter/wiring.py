@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 import stat
 
+from ...contexts import suppress
 from ...host import syscalls
 from ...host.detached import open_detached
 from ...host.files import open_beneath
@@ -60,7 +60,7 @@ def _open_logs(directory: int, app: str, log: LogPolicy) -> tuple[int, ...]:
 def _open_status(directory: int, name: str) -> int:
     """A file for how an app ends, empty, with room reserved: the disk may be full when the app ends."""
     fd = _open_file(directory, name, os.O_TRUNC, _STATUS_MODE)
-    with contextlib.suppress(OSError):  # a file system that cannot promise it
+    with suppress(OSError):  # a file system that cannot promise it
         syscalls.reserve(fd, _STATUS_BYTES)
     return fd
 

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue import module
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST, POD
 
@@ -68,6 +71,18 @@ def test_secrets_are_not_logged_however_they_are_spelled(
     assert "example.com/web" in logged
     assert "canary" not in logged
     assert "canary" not in json.dumps(result)
+
+
+def test_what_a_task_has_loaded_is_not_gone_through_when_it_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = SimpleNamespace(run_task=lambda *_args, **_options: {"changed": False})
+    monkeypatch.setattr(module, "load_tasks", lambda *_args: tasks)
+    try:
+        assert run(capsys, name="web", state="absent")["changed"] is False
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
 
 
 def test_a_log_has_one_line_for_a_task(

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import compileall
+import importlib.util
 import pathlib
-import py_compile
 import shutil
 import subprocess
 import sys
@@ -25,15 +24,21 @@ import podrt.cli.main, podrt.host.host as host
 print(type(podrt.cli.main.__loader__).__name__, podrt.cli.main.__file__, host.Host.here(host.Paths()).runtime)
 """
 
+SUPERVISOR = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from podrt.bundle import use
+use(sys.argv[1])
+from podrt.stage1.inside.program import supervisor_programs
+print(*(name for name, code in supervisor_programs() if code))
+"""
+
 
 @pytest.fixture(name="runtime")
 def _runtime(tmp_path: pathlib.Path) -> pathlib.Path:
     """A runtime as it is installed."""
     root = tmp_path / "runtime"
     shutil.copytree(PODRT, root / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(
-        root, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, stripdir=str(root)
-    )
     bundle.write(str(root))
     return root
 
@@ -53,6 +58,27 @@ def test_the_bundle_has_every_module(runtime: pathlib.Path) -> None:
     shutil.rmtree(runtime / "podrt" / "cli")  # whose modules only the bundle has now
     assert path.stat().st_size > 100_000
     assert python("-c", LOADERS, str(runtime)).startswith("Bundle ")
+
+
+def test_modules_are_compiled_once_and_for_good_and_without_docstrings(runtime: pathlib.Path) -> None:
+    sources = {path.relative_to(runtime) for path in runtime.rglob("*.py")}
+    assert len(sources) > 100
+    for source in sources:
+        compiled = pathlib.Path(importlib.util.cache_from_source(str(runtime / source))).read_bytes()
+        assert compiled[:16] == importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)
+    documented = f"{runtime}/podrt/bundle.py", "The compiled modules of an installed runtime"
+    (path,) = runtime.glob("podrt.*.bundle")
+    assert documented[1] in pathlib.Path(documented[0]).read_text()
+    assert documented[1].encode() not in path.read_bytes()
+
+
+def test_the_supervisor_comes_from_the_bundle(runtime: pathlib.Path) -> None:
+    """Who looks for its modules reads each of its files three times at every start."""
+    shutil.rmtree(runtime / "podrt" / "stage1" / "pid1" / "__pycache__")
+    for path in (runtime / "podrt" / "stage1" / "pid1").glob("[a-z]*.py"):
+        path.unlink()
+    names = python("-c", SUPERVISOR, str(runtime)).split()
+    assert (names[0], names[-1], len(names)) == ("pid1.load", "pid1.pod", 10)
 
 
 def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runtime: pathlib.Path) -> None:

@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the supervisor's interpreter executes first: it takes the other modules here from the plan, and runs the pod.
+
+Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What is
+needless goes first, and the modules have its memory, each loaded by itself.
+"""
+
+from __future__ import annotations
+
+import _signal
+import marshal
+import posix
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from .record import SupervisorPlan
+
+_PACKAGE = "pid1"
+# As the plan was written, see inside.program.
+_SIZE = 4
+# Imported before nothing can be any more.
+_BUILT_IN = (_signal, marshal, posix, select, sys, time)
+# What the interpreter has brought along and the supervisor does without: what imports from files, and what codecs are
+# looked up by that are written in C. A traceback is shown all the same, without lines of source.
+_NEEDLESS = (
+    *("_frozen_importlib_external", "zipimport", "encodings.aliases"),
+    *("encodings.utf_8", "encodings", "codecs", "io", "abc"),
+)
+
+
+def begin(fd: int) -> None:
+    """Supervise the pod that the plan in a file tells of, and end with its status."""
+    _forget_files()
+    module, plan = _load(fd)
+    posix.close(fd)
+    module.main(plan)
+
+
+def _forget_files() -> None:
+    """From now on nothing is imported from files."""
+    for found in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
+        found.clear()
+    for name in _NEEDLESS:
+        if name in sys.modules:
+            sys.modules.pop(name).__dict__.clear()
+
+
+def _load(fd: int) -> tuple[ModuleType, SupervisorPlan]:
+    """The last module of the plan, which needs all the others, and the plan itself."""
+    at = _SIZE + _size(fd, 0)  # behind this code
+    end = at + _SIZE + _size(fd, at)
+    programs, plan = marshal.loads(posix.pread(fd, end - at - _SIZE, at + _SIZE))
+    module = sys
+    for name, size in programs:
+        module = sys.modules[name] = type(sys)(name)
+        module.__package__ = _PACKAGE
+        exec(marshal.loads(posix.pread(fd, size, end)), module.__dict__)
+        end += size
+    return module, plan
+
+
+def _size(fd: int, at: int) -> int:
+    return int.from_bytes(posix.pread(fd, _SIZE, at), "little")
+
+
+if __name__ == "__main__":
+    begin(int(sys.argv[2]))
