@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -210,3 +211,76 @@ def test_in_an_apps_root_no_file_is_opened_by_its_plain_path() -> None:
         if not (call := ast.unparse(node).replace("'", '"')).startswith(HARMLESS_THERE)
     ]
     assert found == ['open(told, "rb", buffering=0, closefd=False)'], "a descriptor, from before"
+
+
+# Where paths are put together, and what else has names of its own beside those of a host: file -> reason.
+PATHS = ("host/paths.py", "host/dirs.py")
+NAMES_OF_ITS_OWN = {
+    "store/workspace.py": "what a workspace holds until it is moved",
+    "host/host.py": "a file of podrt in the directory of a runtime",
+    "bundle.py": "the runtime's own files, while it is installed",
+    "stage1/inside/program.py": "the runtime's own files, where nothing of it is imported",
+}
+# What else begins so is of the kernel, or of a URL.
+ELSEWHERE = ("/proc", "/sys", "net/", "{scheme}")
+
+
+def pieces_of(path: pathlib.Path) -> Iterator[tuple[str, str, str]]:
+    """(all of it, what comes before, a literal such as "/rootfs/") of every text that is put together as a path."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            for before, piece in zip(node.values, node.values[1:]):
+                if isinstance(piece, ast.Constant) and isinstance(before, ast.FormattedValue):
+                    yield ast.unparse(node)[2:-1], ast.unparse(before.value), str(piece.value)
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Add)
+            and isinstance(node.right, ast.Constant)
+        ):
+            yield ast.unparse(node), ast.unparse(node.left), str(node.right.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "os.path.join":
+            for before, piece in zip(node.args, node.args[1:]):
+                if isinstance(piece, ast.Constant):
+                    yield ast.unparse(node), ast.unparse(before), f"/{piece.value}"
+
+
+def components(literal: str) -> set[str]:
+    return (
+        {name for name in literal.split("/")[1:] if name.strip("._-")} if literal.startswith("/") else set()
+    )
+
+
+PLACES = {  # of Paths, PodDir and TreeDir: their properties, and the names of files that these are made of
+    node.name
+    for name in PATHS
+    for node in ast.walk(ast.parse((RUNTIME / name).read_text()))
+    if isinstance(node, ast.FunctionDef)
+} | {"data", "local_config", "system_config", "run", "leases", "units", "path"}
+NAMES = {
+    name
+    for path in PATHS
+    for _all, _before, literal in pieces_of(RUNTIME / path)
+    for name in components(literal)
+}
+
+
+def put_together_in(path: pathlib.Path) -> list[str]:
+    """Paths that a file makes by itself: a literal after a place, or a name that Paths knows after anything."""
+    return [
+        text
+        for text, before, literal in pieces_of(path)
+        if not text.startswith(ELSEWHERE)
+        if (components(literal) and re.split(r"[.(]", before.split("(")[0])[-1] in PLACES)
+        or components(literal) & NAMES
+    ]
+
+
+def test_every_path_is_one_of_paths() -> None:
+    assert {"rootfs", "cas", "appsinfo", "prefill", "fingerprint.key"} <= NAMES
+    found = {
+        name: texts
+        for path in IN_RUNTIME
+        if (name := str(path.relative_to(RUNTIME))) not in PATHS and (texts := put_together_in(path))
+    }
+    assert {name: texts for name, texts in found.items() if name not in NAMES_OF_ITS_OWN} == {}
+    assert set(NAMES_OF_ITS_OWN) - set(found) == set()

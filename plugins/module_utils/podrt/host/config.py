@@ -20,6 +20,7 @@ from ..fields import Fields, checked_text, parse_json
 from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_said
+from .paths import PATHS_D
 from .policy import REFUSE, policy_said
 from .reading import check_kept, read_trusted
 
@@ -39,7 +40,7 @@ _WRITABLE_BY_OTHERS = 0o022
 _OPEN_TO_OTHERS = _WRITABLE_BY_OTHERS | 0o004
 _KINDS = {
     "auth.d": ("auth", "dockerAuth"),
-    "paths.d": ("paths",),
+    PATHS_D: ("paths",),
     "stage1.d": ("stage1",),
     "limits.d": ("limits",),
     "policy.d": ("policy",),
@@ -110,7 +111,7 @@ def read_config(paths: Paths) -> Config:
 
 def configured_paths(paths: Paths) -> Config:
     """What the configuration says of paths; nothing else is read for it."""
-    return _of_one_kind(paths, "paths.d")
+    return _of_one_kind(paths, PATHS_D)
 
 
 def unused_stage1(paths: Paths) -> str:

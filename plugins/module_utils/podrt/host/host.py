@@ -114,6 +114,11 @@ class Host(Value):
         )
 
 
+def file_of_runtime(runtime: str, name: str) -> str:
+    """A file of podrt in the directory of a runtime."""
+    return f"{runtime}/podrt/{name}"
+
+
 def podctl_of(python: str, runtime: str) -> tuple[str, ...]:
     """The beginning of an argv that runs the podctl of a runtime: isolated, without site, from compiled files."""
-    return (python, "-I", "-S", f"{runtime}/podrt/launch.py")
+    return (python, "-I", "-S", file_of_runtime(runtime, "launch.py"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..errors import PodError
-    from ..host.paths import PodDir
+    from ..host.dirs import PodDir
 
 _FORMAT = 1
 _DIR, _FILE = 0o755, 0o644

@@ -26,7 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..host.paths import Paths, PodDir
+    from ..host.dirs import PodDir
+    from ..host.paths import Paths
 
 # Two states are moves in progress: a pod may be in the next place by the time one looks again.
 _LOOKS = 8

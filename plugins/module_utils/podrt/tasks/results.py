@@ -11,8 +11,8 @@ from ..pod.lifecycle import open_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..host.dirs import PodDir
     from ..host.host import Host
-    from ..host.paths import PodDir
     from ..stage0.change import Outcome
     from ..stage0.status import PodStatus
     from ..stage0.volumes import VolumeStatus

@@ -8,8 +8,7 @@ YAML and argv both come here as the same mapping: argv is taken apart into it be
 from __future__ import annotations
 
 from ...errors import InvalidSpec
-from ...fields import Fields
-from ...members import fold
+from ...fields import Fields, fold
 from ...value import Value
 from . import parsers
 

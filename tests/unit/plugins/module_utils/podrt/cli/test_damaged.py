@@ -231,7 +231,7 @@ def test_a_damaged_document_of_an_image_hides_no_other_and_fetching_heals_it(
     assert bad is not None
     path = {
         "index": f"{lab.paths.cas}/index/{bad.id}",
-        "imageManifest": index.manifest_path(lab.paths, bad.id),
+        "imageManifest": lab.paths.image_manifest(bad.id),
         "remote": next(
             str(file) for file in pathlib.Path(lab.paths.cas, "remote").iterdir() if "bad" in file.name
         ),

@@ -170,7 +170,7 @@ def test_an_image_with_too_many_dependencies_never_gets_into_the_store(paths, ma
 @pytest.mark.finding("attack-F5")
 def test_one_that_is_in_the_store_already_is_damaged_and_can_be_removed(paths, make_aci):
     image = load(paths, make_aci({"name": "top"}))
-    document = pathlib.Path(index.manifest_path(paths, image.id))
+    document = pathlib.Path(paths.image_manifest(image.id))
     manifest = json.loads(document.read_bytes())
     document.write_text(json.dumps({**manifest, "dependencies": [{"imageName": "top"}] * 60_000}))
     assert index.list_images(paths) == ()

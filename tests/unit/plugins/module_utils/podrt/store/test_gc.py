@@ -148,7 +148,7 @@ def test_files_of_locks_do_not_pile_up(paths, make_aci):
 def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
     tree = trees.render(paths, image.id)
-    busy = [paths.tree(tree), layers.place_of(paths, layers.layer_name(image.id))]
+    busy = [paths.tree(tree).path, paths.layer(layers.layer_name(image.id)).path]
     for place in busy:
         set_immutable(place, True)
     try:

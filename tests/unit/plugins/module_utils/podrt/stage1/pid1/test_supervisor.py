@@ -16,8 +16,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import logs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside import program, sync
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside.namespaces import (
