@@ -284,3 +284,19 @@ def test_every_path_is_one_of_paths() -> None:
     }
     assert {name: texts for name, texts in found.items() if name not in NAMES_OF_ITS_OWN} == {}
     assert set(NAMES_OF_ITS_OWN) - set(found) == set()
+
+
+# Who may look into the namespace of a thing: what makes values and modules. A format is written by named fields, or by
+# the order of _fields (Value.row): vars has the order of the call that made the value.
+NAMESPACES = {"value.py", "stage0/options/option.py", "bundle.py"}
+
+
+def test_no_format_is_what_vars_says() -> None:
+    found = {
+        str(path.relative_to(RUNTIME))
+        for path in IN_RUNTIME
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "vars")
+        or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
+    }
+    assert found == NAMESPACES

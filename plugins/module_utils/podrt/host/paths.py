@@ -23,6 +23,11 @@ def unit_name(pod_name: str) -> str:
     return f"pod-{pod_name}.service"
 
 
+def is_unit_name(name: str) -> bool:
+    """Whether a file is called as units of pods are."""
+    return name.startswith("pod-") and name.endswith(".service")
+
+
 class Paths(Value):
     """The directories of an installation. All absolute.
 

@@ -49,6 +49,11 @@ class PodState(str, Enum):
     DELETING = "deleting"
     GARBAGE = "garbage"
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the pod has run, and is still there to be looked at."""
+        return self in (PodState.EXITED, PodState.EXITED_DELETING, PodState.EXITED_GARBAGE)
+
 
 # (directory, locked) to state. Source: behaviours D2.
 _STATES = {

@@ -109,9 +109,9 @@ def _calls_of(machine: Machine, calls: tuple[str, ...]) -> list[Line]:
     ]
     if machine.audit == _X86_64.audit:
         lines.append((_AND, _NOT_X32, _NEXT, _NEXT))
-    for name in ("socket", "socketpair"):
+    for name, number in (("socket", machine.socket), ("socketpair", machine.socketpair)):
         if name in calls:
-            lines.append((_EQUAL, vars(machine)[name], "family", _NEXT))
+            lines.append((_EQUAL, number, "family", _NEXT))
     if "socketcall" in calls and machine.socketcall >= 0:
         lines.append((_EQUAL, machine.socketcall, "multiplexed", _NEXT))
     return [*lines, (_GO, 0, "end", ""), other]

@@ -12,10 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Conflict, HostFailure
+from ..errors import Conflict, Corrupt, HostFailure
 from ..host.digests import sha256
-from ..host.files import OPEN_DIR, make_dirs, write_atomically, write_new
-from ..host.paths import unit_name
+from ..host.files import OPEN_DIR, entries, make_dirs, write_atomically, write_new
+from ..host.host import file_of_runtime
+from ..host.paths import is_unit_name, unit_name
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
@@ -96,6 +97,22 @@ def look(host: Host, pod: Pod) -> UnitStatus:
     else:
         text = "not loaded" if _is_unread(host, outline.name) else "as described"
     return UnitStatus(text, _is_enabled(host, outline.name))
+
+
+def started_runtimes(host: Host) -> set[str]:
+    """The directories of the runtimes that units of pods start, whether their pods are there or not. Raises OSError."""
+    found: set[str] = set()
+    for name in filter(is_unit_name, entries(host.paths.units)):
+        with contextlib.suppress(FileNotFoundError, Corrupt):
+            lines = read_trusted(f"{host.paths.units}/{name}").decode(errors="replace").splitlines()
+            found.update(_runtime_of(line) for line in lines if line.startswith("ExecStart="))
+    return {f"{host.paths.runtimes}/{name}" for name in found if name}
+
+
+def _runtime_of(line: str) -> str:
+    """The content hash of the runtime that a line calls, "" when it calls none."""
+    directory, called, _rest = line.partition(file_of_runtime("", "launch.py"))
+    return os.path.basename(directory) if called else ""
 
 
 def is_installed(host: Host, name: str) -> bool:

@@ -34,7 +34,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers, trees
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+pytestmark = pytest.mark.root
 NEW = FetchPolicy("new", ("image",))
 UPDATE = FetchPolicy("update", ("image",))
 NEVER = FetchPolicy("never", ("image",))

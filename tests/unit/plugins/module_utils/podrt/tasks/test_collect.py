@@ -34,7 +34,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
 
 __all__ = ["_entry", "_make_aci", "_make_tar", "_paths"]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = pytest.mark.root
 EVERYTHING = Fields(
     {"grace_period": 0, "expire_prepared": 0, "images": True, "image_grace_period": -1000}, ""
 )
