@@ -300,3 +300,104 @@ def test_no_format_is_what_vars_says() -> None:
         or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
     }
     assert found == NAMESPACES
+
+
+# Where a type may be object, at most so often, and why it is none that is known: reason -> file -> how often.
+OBJECTS = {
+    "JSON: what a document, an option or a server may hold, before it is read, or as it is written": {
+        "appc/app.py": 6,
+        "appc/image.py": 6,
+        "appc/isolators.py": 14,
+        "appc/pod.py": 9,
+        "appc/ports.py": 3,
+        "appc/volumes.py": 9,
+        "cli/call.py": 1,
+        "cli/commands/about.py": 9,
+        "cli/commands/images.py": 1,
+        "cli/grammar.py": 3,
+        "cli/output.py": 7,
+        "errors.py": 3,
+        "fields.py": 16,
+        "image/convert.py": 1,
+        "image/manifests.py": 1,
+        "image/oddities.py": 1,
+        "net/info.py": 3,
+        "net/ipam.py": 5,
+        "net/kinds.py": 1,
+        "net/rules.py": 9,
+        "pod/documents.py": 2,
+        "pod/failure.py": 3,
+        "pod/runspec.py": 3,
+        "stage0/described.py": 13,
+        "stage0/networks.py": 1,
+        "stage0/options/documents.py": 26,
+        "stage0/options/option.py": 12,
+        "stage0/options/parsers.py": 6,
+        "stage0/options/reading.py": 1,
+        "stage0/options/short.py": 15,
+        "stage0/options/texts.py": 10,
+        "stage0/status.py": 1,
+        "store/blobs.py": 1,
+        "store/index.py": 3,
+        "tasks/collect.py": 1,
+        "tasks/info.py": 5,
+        "tasks/results.py": 3,
+        "tasks/run.py": 16,
+    },
+    "fields of any type: Value is the type of them all": {
+        "value.py": 6,
+    },
+    "what a function returns that is called for what it does or refuses": {
+        "cli/flags.py": 1,
+        "cli/podflags.py": 2,
+        "cli/table.py": 1,
+        "stage1/inside/app.py": 1,
+        "stage1/pid1/apps.py": 3,
+        "stage1/pid1/watch.py": 2,
+    },
+    "a protocol of Python hands it over, and nothing looks at it: __exit__, signals, finders of modules": {
+        "bundle.py": 2,
+        "pod/lifecycle.py": 1,
+        "stage1/starter/start.py": 1,
+        "store/extract.py": 3,
+        "store/overlay.py": 3,
+        "store/walker.py": 3,
+        "store/workspace.py": 3,
+    },
+    "arguments that are handed on to a library as they are": {
+        "image/transport.py": 11,
+        "seccomp/filters.py": 3,
+    },
+}
+
+
+def test_no_type_that_is_known_is_erased() -> None:
+    allowed = {name: most for files in OBJECTS.values() for name, most in files.items()}
+    found = {
+        str(path.relative_to(RUNTIME)): sum(
+            isinstance(node, ast.Name) and node.id == "object"
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+        for path in IN_RUNTIME
+    }
+    more = {name: count for name, count in found.items() if count > allowed.get(name, 0)}
+    assert more == {}, "name the type, a Protocol or a union; object is for any JSON value, and says so above"
+    assert [name for name in allowed if not found.get(name)] == []
+
+
+def test_nothing_is_asked_of_what_is_an_object_by_its_type() -> None:
+    """An object as a parameter is a value of JSON, which has no attributes: getattr is for a type that is known."""
+    found = []
+    for path in IN_RUNTIME:
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            given = [*function.args.args, *function.args.kwonlyargs]
+            objects = {arg.arg for arg in given if arg.annotation and ast.unparse(arg.annotation) == "object"}
+            found += [
+                f"{path.name}:{node.lineno}"
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr"
+                if isinstance(node.args[0], ast.Name) and node.args[0].id in objects
+            ]
+    assert found == []

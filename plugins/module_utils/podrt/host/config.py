@@ -142,11 +142,12 @@ def merged(config: Config, documents: list[Document]) -> Config:
     for document in documents:
         with _of_file(document.where):
             _READERS[document.kind](document.fields, said)
-    changes: dict[str, object] = dict(said.single)
-    changes["auth"] = tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name))
-    changes["docker"] = tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name))
-    changes["limits"] = config.limits.replace(**said.limits)
-    return config.replace(**changes)
+    return config.replace(
+        auth=tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name)),
+        docker=tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name)),
+        limits=config.limits.replace(**said.limits),
+        **said.single,
+    )
 
 
 class _Said:

@@ -12,7 +12,7 @@ import os
 import stat
 
 from ..appc.names import ACName
-from ..appc.volumes import parse_mode
+from ..appc.volumes import HostVolume, parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError, reason_of
 from ..fields import Fields, canonical_json, parse_json
 from ..host import datadir
@@ -134,11 +134,15 @@ def _drift(found: VolumeStatus, spec: VolumeSpec) -> tuple[Difference, ...]:
     """How a volume is not the wanted one."""
     path = f"volumes.{spec.name}"
     differences = []
-    for field in ("mode", "uid", "gid"):
-        before, after = getattr(found, field), getattr(spec, field)
+    asked = found.asked
+    for field, before, after, earlier in (
+        ("mode", found.mode, spec.mode, asked and asked.mode),
+        ("uid", found.uid, spec.uid, asked and asked.uid),
+        ("gid", found.gid, spec.gid, asked and asked.gid),
+    ):
         if after is None or before == after:
             continue
-        reason = "drift" if getattr(found.asked, field, None) == after else "playbook"
+        reason = "drift" if earlier == after else "playbook"
         differences.append(
             Difference(f"{path}.{field}", _shown(field, before), _shown(field, after), reason, "live")
         )
@@ -344,9 +348,8 @@ def _users(host: Host) -> dict[str, list[str]]:
                 users.setdefault(_UNKNOWN, []).append(pod.uuid)
             continue
         for volume in manifest.volumes:
-            source = getattr(volume, "source", "")
-            if source:
-                users.setdefault(os.path.realpath(source), []).append(name or pod.uuid)
+            if isinstance(volume, HostVolume):
+                users.setdefault(os.path.realpath(volume.source), []).append(name or pod.uuid)
     return users
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..host.dirs import PodDir
     from ..host.host import Host
-    from ..stage0.change import Outcome
+    from ..stage0.change import Changes, Outcome
     from ..stage0.status import PodStatus
     from ..stage0.volumes import VolumeStatus
     from ..store.index import StoredImage
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         """What a task did, or would do."""
 
         changed: bool
-        changes: list[object]
+        changes: Changes
         diff: dict[str, str]
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
-    from ..stage0.change import Outcome
+    from ..stage0.change import Changes, Outcome
     from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
 
@@ -185,7 +185,7 @@ def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ..
     return said
 
 
-def _ended(host: Host, pod: Pod, conduct: Conduct, changes: list[object]) -> dict[str, object]:
+def _ended(host: Host, pod: Pod, conduct: Conduct, changes: Changes) -> dict[str, object]:
     """Wait for a pod that is a task of its own: it as it is then, with the last lines of its apps, and rc."""
     from ..stage0.start import wait
 
@@ -201,7 +201,7 @@ def _ended(host: Host, pod: Pod, conduct: Conduct, changes: list[object]) -> dic
     return {"pod": shown, "rc": after.exit_code, **failed}
 
 
-def _failure(found: PodStatus, host: Host, changes: list[object]) -> dict[str, object]:
+def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object]:
     """Why a pod that has ended counts as failed."""
     from ..pod.failure import app_failure
 
