@@ -9,7 +9,7 @@ import sys
 import time
 
 from ..value import Value
-from .machine import machine
+from .machine import architecture
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -49,17 +49,6 @@ if TYPE_CHECKING:
             """Wait."""
 
 
-# uname -m to appc's spelling. Source: behaviours B6.
-_ARCHES = {
-    "x86_64": "amd64",
-    "i686": "i386",
-    "i386": "i386",
-    "aarch64": "aarch64",
-    "armv6l": "armv6l",
-    "armv7l": "armv7l",
-}
-
-
 def to_its_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
     """Run a program itself."""
     from .programs import run  # most tasks start none
@@ -91,10 +80,9 @@ class Host(Value):
 
     @classmethod
     def here(cls, paths: Paths) -> Host:
-        """This machine with these directories, and the runtime that this code belongs to."""
-        found = machine()
+        """This machine with these directories, and the runtime that this code belongs to. Raises Unsupported."""
         runtime = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        return cls(paths, _ARCHES.get(found, found), runtime, os.path.realpath(sys.executable))
+        return cls(paths, architecture().name, runtime, os.path.realpath(sys.executable))
 
     @property
     def runs_systemd(self) -> bool:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
             """Write the program."""
 
 
-_VERSION = 3
+_VERSION = 4
 _KILL, _ENOSYS = "kill", "ENOSYS"
 # Calls that a set of calls allows with harmless arguments only; one that is named by itself is allowed as it is.
 CHECKED = ("clone", "personality", "prlimit64", *SOCKETS)

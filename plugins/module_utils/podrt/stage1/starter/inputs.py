@@ -9,7 +9,7 @@ import os
 from ...appc.image import STOP_SIGNAL
 from ...errors import Corrupt, HostFailure, Unsupported
 from ...host.files import held, make_dirs_beneath, write_new
-from ...host.machine import machine
+from ...host.machine import architecture
 from ...host.reading import DOCUMENT, read_text, read_text_or
 from ...net.resolv import hosts_file, resolv_conf
 from ...pod.cgroups import Group
@@ -83,7 +83,7 @@ def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
     if not found and "seccomp" not in read_runspec(pod).insecure:
         from ...seccomp.filters import profile_of  # not needed where all is well
 
-        if app.app and profile_of(app.app, machine()):
+        if app.app and profile_of(app.app, architecture().name):
             raise Corrupt(
                 f'the system call filter of app "{app.name}" is missing',
                 "remove the pod and prepare it again",
