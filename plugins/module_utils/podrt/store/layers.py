@@ -198,19 +198,6 @@ def remove_layer(paths: Paths, name: str) -> None:
     remove_rendered(paths.layer(name))
 
 
-def verify_layer(paths: Paths, layer_id: str) -> bool:
-    """Whether a layer's files are still what they were when they were unpacked."""
-    from .checksum import checksum
-
-    layer = find_layer(paths, layer_id)
-    if layer is None:
-        return False
-    try:
-        return checksum(_directory(paths, layer_id).root) == layer.hash
-    except FileNotFoundError:
-        return False
-
-
 def list_layers(paths: Paths) -> tuple[str, ...]:
     """The names of the layers' directories."""
     return tuple(files.entries(paths.layers)) if os.path.isdir(paths.layers) else ()

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _PREFIX = "deps-sha512-"
 # What is written of a tree; the last says that it is complete.
-_DOCUMENTS = ("stack", "layers", "manifest", "image", "hash", "rendered")
 # mount(2) takes one page; the rest is for the upper and the work directory of a pod.
 _LONGEST_STACK = 3500
 
@@ -167,18 +166,6 @@ def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
                 layering.lay(lower)
     except OSError as err:
         raise HostFailure.of(f"cannot copy the tree {tree} to {target}", err) from err
-
-
-def verify(paths: Paths, tree: TreeID) -> bool:
-    """Whether all files of a rendered tree are what they were when it was made (B50). Raises NotFound."""
-    recorded = reading.read_text_or(paths.tree(tree).hash, "")
-    layer_ids = _layer_ids(paths, tree)
-    if not all(layers.verify_layer(paths, layer_id) for layer_id in layer_ids):
-        return False
-    try:
-        return _hash(paths, layer_ids, paths.tree(tree)) == recorded
-    except FileNotFoundError:
-        return False
 
 
 def remove_tree(paths: Paths, tree: TreeID) -> None:

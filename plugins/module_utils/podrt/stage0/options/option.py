@@ -23,7 +23,7 @@ else:
     from ...value import dataclass_transform
 
 # What a change of an option means to a pod that runs.
-NONE, LIVE, RESTART, RECREATE = IMPACTS = ("none", "live", "restart", "recreate")
+NONE, RECREATE = "none", "recreate"
 
 
 class Kind(Value):

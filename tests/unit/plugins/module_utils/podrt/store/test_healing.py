@@ -16,6 +16,10 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, NotFound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, layers, trees
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_as_made,
+    is_layer_as_made,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
     add_docker,
     flat,
@@ -136,7 +140,7 @@ def test_files_that_pods_may_stand_on_stay_when_a_record_is_written_again(
     DAMAGES[how](place / "rendered")
     add_docker(paths, data)
     assert (place / "rootfs").stat().st_ino == before
-    assert layers.verify_layer(paths, layer_id)
+    assert is_layer_as_made(paths, layer_id)
     (place / "rootfs" / "f").write_bytes(b"other")
     DAMAGES[how](place / "rendered")
     add_docker(paths, data)
@@ -154,7 +158,7 @@ def test_a_tree_with_files_of_its_own_keeps_them(paths: Paths, make_aci, entry, 
         (place / "rendered").unlink()
         trees.render(paths, image.id)
         assert (place / "rootfs").stat().st_ino == before
-        assert trees.is_rendered(paths, tree) and trees.verify(paths, tree)
+        assert trees.is_rendered(paths, tree) and is_as_made(paths, tree)
 
 
 def collect(paths: Paths, *used: str) -> gc.Plan:

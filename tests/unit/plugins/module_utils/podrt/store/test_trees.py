@@ -32,6 +32,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import
     trees,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_as_made,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
     add_docker,
     flat,
@@ -229,7 +232,7 @@ def test_a_white_list_removes_all_else_from_an_image_and_from_what_is_below(path
     assert names(root) == ["etc", "etc/a", "own"]
     assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o700
     assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree).path}/rootfs",)
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 @pytest.mark.behaviour("B51")
@@ -297,7 +300,7 @@ def test_a_layer_may_hide_all_that_is_below_its_root(paths, make_tar, entry, tmp
     tree = trees.render(paths, image.id)
     assert len(trees.lower_dirs(paths, tree)) == 2
     assert names(flat(paths, tree, tmp_path)) == ["d", "d/kept", "top"]
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 def test_names_that_are_not_utf8_are_names_all_the_same(paths, make_tar, entry, tmp_path):
@@ -318,7 +321,7 @@ def test_a_directory_that_a_layer_only_implies_keeps_what_it_was(paths, make_tar
     assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("var", "var/app")] == [0o711, 0o700]
     assert (root / "var/app").stat().st_uid == 42
     assert names(root) == ["var", "var/app", "var/app/x", "var/app/y"]
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 def test_a_directory_that_a_layer_removed_below_does_not_come_back(paths, make_tar, entry, tmp_path):
@@ -344,7 +347,7 @@ def test_lists_of_layers_are_read_whatever_their_number(paths):
         pathlib.Path(f"{paths.tree(tree).path}/{name}").write_text(text)
     assert set(trees.layer_names(paths, tree)) == wanted
     assert len(trees.lower_dirs(paths, tree)) == 2000
-    assert trees.verify(paths, tree) is False  # after reading them all: none is there
+    assert is_as_made(paths, tree) is False  # after reading them all: none is there
     claimed = [f"sha256:{name}" + "0" * 40 for name in wanted]
     with claims.claimed(paths, claimed):
         assert claims.claimed_names(paths) == wanted
@@ -391,7 +394,7 @@ def test_verify_finds_every_change(paths, make_aci, entry, change):
         ),
     )
     tree = trees.render(paths, image.id)
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
     file = pathlib.Path(trees.lower_dirs(paths, tree)[0]) / "d/f"
     before = file.stat()
 
@@ -409,7 +412,7 @@ def test_verify_finds_every_change(paths, make_aci, entry, change):
         "attribute": lambda: os.setxattr(file, "user.x", b"y"),
         "link": lambda: ((file.parent.parent / "l").unlink(), os.symlink("x", file.parent.parent / "l")),
     }[change]()
-    assert not trees.verify(paths, tree)
+    assert not is_as_made(paths, tree)
 
 
 def test_the_layer_of_an_aci_is_made_again_from_its_archive(paths, make_aci, entry):
@@ -418,7 +421,7 @@ def test_the_layer_of_an_aci_is_made_again_from_its_archive(paths, make_aci, ent
     layers.remove_layer(paths, layers.layer_name(image.id))
     assert not trees.is_rendered(paths, tree)
     trees.render(paths, image.id)
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 def test_a_damaged_archive_is_not_unpacked_again(paths, make_aci, entry):
