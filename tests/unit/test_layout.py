@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import pathlib
 import re
 from collections.abc import Iterator
@@ -401,3 +402,47 @@ def test_nothing_is_asked_of_what_is_an_object_by_its_type() -> None:
                 if isinstance(node.args[0], ast.Name) and node.args[0].id in objects
             ]
     assert found == []
+
+
+# Names that no code calls by name, but Python, or a program that is the text of an argument.
+ENTRIES = {"main", "read_plan", "__all__"}
+
+
+def names_of(statement: ast.stmt) -> list[str]:
+    """What a statement of a module defines."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+    return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+
+
+def loads_of(tree: ast.AST) -> collections.Counter[str]:
+    return collections.Counter(
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    )
+
+
+def test_every_name_of_a_module_is_used() -> None:
+    """By itself, but for its own body, by name elsewhere, as an attribute, or as a text where a table names it."""
+    trees = {path: ast.parse(path.read_text()) for path in ALL}
+    elsewhere: set[str] = set()
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                elsewhere.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.Attribute):
+                elsewhere.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                elsewhere.add(node.value)
+    unused = []
+    for path in (*IN_RUNTIME, *files_below(GLUE)):
+        here = loads_of(trees[path])
+        for statement in trees[path].body:
+            own = loads_of(statement) if isinstance(statement, (ast.FunctionDef, ast.ClassDef)) else {}
+            unused += [
+                f"{name_of(path)}: {name}"
+                for name in names_of(statement)
+                if name not in elsewhere | ENTRIES and here[name] <= own.get(name, 0)
+            ]
+    assert unused == []
