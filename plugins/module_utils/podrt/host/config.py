@@ -176,11 +176,11 @@ def _name(pair: tuple[str, T]) -> str:
 
 @contextlib.contextmanager
 def _of_file(path: str, doing: str = "") -> Iterator[None]:
-    """Let what is wrong in a file name it."""
+    """Let what is wrong in a file name it: in the message, since podctl leaves out where, which means an option."""
     try:
         yield
     except InvalidSpec as err:
-        raise err.at(": ".join(filter(None, (f"{doing}{path}", err.where)))) from err
+        raise InvalidSpec(f"{doing}{path}: {err.message}", err.hint) from err
 
 
 def parse_document(data: bytes, directory: str, where: str) -> Document:

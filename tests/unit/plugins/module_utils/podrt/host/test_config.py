@@ -59,6 +59,7 @@ class Dirs:
     def refusal(self) -> str:
         with pytest.raises(InvalidSpec) as caught:
             self.read()
+        assert caught.value.where == "", "podctl would leave it out"
         return caught.value.message
 
 
