@@ -112,7 +112,7 @@ runtime:
       type: list
       elements: str
     in_use:
-      description: The directories of those that pods were prepared with.
+      description: The directories of those that pods were prepared with, or that their units start.
       type: list
       elements: str
     python:

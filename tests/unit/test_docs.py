@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import pathlib
 import re
@@ -21,7 +22,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table im
     GLOBAL,
     find_command,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir, TreeDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
@@ -218,28 +220,31 @@ def rows(page: str, heading: str) -> list[list[str]]:
     return found
 
 
-def place(owner: Paths | PodDir, name: str) -> tuple[str, ...]:
+# What parameters are called in the tables; the first digits of an image's ID are a directory.
+PLACEHOLDERS = {"state_dir": "STATE", "pod_name": "NAME", "tree_id": "TREEID", "image_id": "sha512-XX"}
+
+
+def place(owner: Paths | PodDir | TreeDir, name: str) -> tuple[str, ...]:
     """The paths that a property or a method gives, with its parameters as placeholders."""
     value = getattr(owner, name)
-    placeholders = {
-        "state": ("STATE",),
-        "pod": ("STATE", "UUID"),
-        "overlay": ("TREEID", "APP"),
-        "tree": ("TREEID",),
-    }
-    given = placeholders.get(name, ("APP",) if name.startswith("app_") else ("NAME",))
-    found = value(*given) if callable(value) else value
-    if isinstance(found, PodDir):
-        return (found.path,)
-    return found if isinstance(found, tuple) else (found,)
+    given = list(inspect.signature(value).parameters) if callable(value) else []
+    found = value(*(PLACEHOLDERS.get(word, word.upper()) for word in given)) if callable(value) else value
+    if isinstance(found, (PodDir, TreeDir)):
+        found = found.path
+    found = found if isinstance(found, tuple) else (found,)
+    return tuple(path.replace(PLACEHOLDERS["image_id"], "IMAGEID") for path in found)
 
 
 @pytest.mark.parametrize(
     ("heading", "owner", "top"),
-    [("`Paths`", Paths(), "/var/lib/pods/"), ("`PodDir`", PodDir("/pod"), "/pod/")],
-    ids=["Paths", "PodDir"],
+    [
+        ("`Paths`", Paths(), "/var/lib/pods/"),
+        ("`PodDir`", PodDir("/pod"), "/pod/"),
+        ("`TreeDir`", TreeDir("/tree"), "/tree/"),
+    ],
+    ids=["Paths", "PodDir", "TreeDir"],
 )
-def test_paths_on_disk_are_those_of_the_code(heading: str, owner: Paths | PodDir, top: str) -> None:
+def test_paths_on_disk_are_those_of_the_code(heading: str, owner: Paths | PodDir | TreeDir, top: str) -> None:
     shown = {}
     for cells in rows("on-disk-format.md", heading):
         shown[cells[0].strip("`")] = re.findall(r"`([^`]+)`", cells[1])

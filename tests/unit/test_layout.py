@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import ast
+import collections
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -226,3 +228,236 @@ def test_podctl_of_a_checkout_starts_two_programs_before_the_interpreter() -> No
     """Each takes 1 ms, at every start that a test of podctl makes."""
     script = (CHECKOUT / "bin" / "podctl").read_text()
     assert script.count("$(readlink -f") == script.count("$(") - script.count("$(command -v") == 2
+
+
+# Where paths are put together, and what else has names of its own beside those of a host: file -> reason.
+PATHS = ("host/paths.py", "host/dirs.py")
+NAMES_OF_ITS_OWN = {
+    "store/workspace.py": "what a workspace holds until it is moved",
+    "host/host.py": "a file of podrt in the directory of a runtime",
+    "bundle.py": "the runtime's own files, while it is installed",
+    "stage1/inside/program.py": "the runtime's own files, where nothing of it is imported",
+}
+# What else begins so is of the kernel, or of a URL.
+ELSEWHERE = ("/proc", "/sys", "net/", "{scheme}")
+
+
+def pieces_of(path: pathlib.Path) -> Iterator[tuple[str, str, str]]:
+    """(all of it, what comes before, a literal such as "/rootfs/") of every text that is put together as a path."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            for before, piece in zip(node.values, node.values[1:]):
+                if isinstance(piece, ast.Constant) and isinstance(before, ast.FormattedValue):
+                    yield ast.unparse(node)[2:-1], ast.unparse(before.value), str(piece.value)
+        elif (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Add)
+            and isinstance(node.right, ast.Constant)
+        ):
+            yield ast.unparse(node), ast.unparse(node.left), str(node.right.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "os.path.join":
+            for before, piece in zip(node.args, node.args[1:]):
+                if isinstance(piece, ast.Constant):
+                    yield ast.unparse(node), ast.unparse(before), f"/{piece.value}"
+
+
+def components(literal: str) -> set[str]:
+    return (
+        {name for name in literal.split("/")[1:] if name.strip("._-")} if literal.startswith("/") else set()
+    )
+
+
+PLACES = {  # of Paths, PodDir and TreeDir: their properties, and the names of files that these are made of
+    node.name
+    for name in PATHS
+    for node in ast.walk(ast.parse((RUNTIME / name).read_text()))
+    if isinstance(node, ast.FunctionDef)
+} | {"data", "local_config", "system_config", "run", "leases", "units", "path"}
+NAMES = {
+    name
+    for path in PATHS
+    for _all, _before, literal in pieces_of(RUNTIME / path)
+    for name in components(literal)
+}
+
+
+def put_together_in(path: pathlib.Path) -> list[str]:
+    """Paths that a file makes by itself: a literal after a place, or a name that Paths knows after anything."""
+    return [
+        text
+        for text, before, literal in pieces_of(path)
+        if not text.startswith(ELSEWHERE)
+        if (components(literal) and re.split(r"[.(]", before.split("(")[0])[-1] in PLACES)
+        or components(literal) & NAMES
+    ]
+
+
+def test_every_path_is_one_of_paths() -> None:
+    assert {"rootfs", "cas", "appsinfo", "prefill", "fingerprint.key"} <= NAMES
+    found = {
+        name: texts
+        for path in IN_RUNTIME
+        if (name := str(path.relative_to(RUNTIME))) not in PATHS and (texts := put_together_in(path))
+    }
+    assert {name: texts for name, texts in found.items() if name not in NAMES_OF_ITS_OWN} == {}
+    assert set(NAMES_OF_ITS_OWN) - set(found) == set()
+
+
+# Who may look into the namespace of a thing: what makes values and modules. A format is written by named fields, or by
+# the order of _fields (Value.row): vars has the order of the call that made the value.
+NAMESPACES = {"value.py", "stage0/options/option.py", "bundle.py", "stage1/pid1/load.py"}
+
+
+def test_no_format_is_what_vars_says() -> None:
+    found = {
+        str(path.relative_to(RUNTIME))
+        for path in IN_RUNTIME
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) == "vars")
+        or (isinstance(node, ast.Attribute) and node.attr == "__dict__")
+    }
+    assert found == NAMESPACES
+
+
+# Where a type may be object, and why: reason -> files.
+OBJECTS = {
+    "JSON: what a document, an option or a server may hold, before it is read, or as it is written": {
+        "appc/app.py",
+        "appc/image.py",
+        "appc/isolators.py",
+        "appc/pod.py",
+        "appc/ports.py",
+        "appc/volumes.py",
+        "cli/call.py",
+        "cli/commands/about.py",
+        "cli/commands/images.py",
+        "cli/grammar.py",
+        "cli/output.py",
+        "errors.py",
+        "fields.py",
+        "image/convert.py",
+        "image/manifests.py",
+        "image/oddities.py",
+        "jsontext.py",
+        "net/info.py",
+        "net/ipam.py",
+        "net/kinds.py",
+        "net/rules.py",
+        "pod/documents.py",
+        "pod/failure.py",
+        "pod/runspec.py",
+        "stage0/described.py",
+        "stage0/networks.py",
+        "stage0/options/documents.py",
+        "stage0/options/option.py",
+        "stage0/options/parsers.py",
+        "stage0/options/reading.py",
+        "stage0/options/short.py",
+        "stage0/options/texts.py",
+        "stage0/status.py",
+        "store/blobs.py",
+        "store/index.py",
+        "tasks/collect.py",
+        "tasks/info.py",
+        "tasks/results.py",
+        "tasks/run.py",
+    },
+    "fields of any type: Value is the type of them all": {
+        "value.py",
+    },
+    "what a function returns that is called for what it does or refuses": {
+        "cli/flags.py",
+        "cli/podflags.py",
+        "cli/table.py",
+        "stage1/inside/app.py",
+        "stage1/pid1/apps.py",
+        "stage1/pid1/watch.py",
+    },
+    "a protocol of Python hands it over, and nothing looks at it: __exit__, signals, finders of modules": {
+        "bundle.py",
+        "pod/lifecycle.py",
+        "stage1/starter/start.py",
+        "store/extract.py",
+        "store/overlay.py",
+        "store/walker.py",
+        "store/workspace.py",
+    },
+    "arguments that are handed on to a library as they are": {
+        "image/transport.py",
+        "seccomp/filters.py",
+    },
+}
+
+
+def test_no_type_that_is_known_is_erased() -> None:
+    allowed = {name for files in OBJECTS.values() for name in files}
+    found = {
+        str(path.relative_to(RUNTIME))
+        for path in IN_RUNTIME
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id == "object"
+    }
+    assert found - allowed == set(), "name the type, a Protocol or a union; object is for any JSON value"
+    assert allowed - found == set()
+
+
+def test_nothing_is_asked_of_what_is_an_object_by_its_type() -> None:
+    """An object as a parameter is a value of JSON, which has no attributes: getattr is for a type that is known."""
+    found = []
+    for path in IN_RUNTIME:
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            given = [*function.args.args, *function.args.kwonlyargs]
+            objects = {arg.arg for arg in given if arg.annotation and ast.unparse(arg.annotation) == "object"}
+            found += [
+                f"{path.name}:{node.lineno}"
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "getattr"
+                if isinstance(node.args[0], ast.Name) and node.args[0].id in objects
+            ]
+    assert found == []
+
+
+# Names that no code calls by name, but Python, or a program that is the text of an argument.
+ENTRIES = {"main", "read_plan", "__all__", "_BUILT_IN"}
+
+
+def names_of(statement: ast.stmt) -> list[str]:
+    """What a statement of a module defines."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+    return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+
+
+def loads_of(tree: ast.AST) -> collections.Counter[str]:
+    return collections.Counter(
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    )
+
+
+def test_every_name_of_a_module_is_used() -> None:
+    """By itself, but for its own body, by name elsewhere, as an attribute, or as a text where a table names it."""
+    trees = {path: ast.parse(path.read_text()) for path in ALL}
+    elsewhere: set[str] = set()
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                elsewhere.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.Attribute):
+                elsewhere.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                elsewhere.add(node.value)
+    unused = []
+    for path in (*IN_RUNTIME, *files_below(GLUE)):
+        here = loads_of(trees[path])
+        for statement in trees[path].body:
+            own = loads_of(statement) if isinstance(statement, (ast.FunctionDef, ast.ClassDef)) else {}
+            unused += [
+                f"{name_of(path)}: {name}"
+                for name in names_of(statement)
+                if name not in elsewhere | ENTRIES and here[name] <= own.get(name, 0)
+            ]
+    assert unused == []

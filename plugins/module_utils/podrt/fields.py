@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from .errors import InvalidSpec
 from .jsontext import dumps, loads
-from .members import by_folded_name, fold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +13,20 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     T = TypeVar("T")
+
+
+def fold(name: str) -> str:
+    """The spelling under which a member is found: in any case, as by Go's decoder, which read all documents before us.
+
+    Source: Go's encoding/json, Unmarshal; behaviours E6.
+    """
+    # The one letter beside the Kelvin sign that Go takes for one of ASCII.
+    return name.lower().replace("\u017f", "s")
+
+
+def by_folded_name(held: Mapping[str, object]) -> dict[str, object]:
+    """The members of an object by folded name. Of two that differ in case the last wins, unless it is null."""
+    return {fold(name): value for name, value in held.items() if value is not None and isinstance(name, str)}
 
 
 class NewerFormat(InvalidSpec):

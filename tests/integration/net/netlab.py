@@ -47,7 +47,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import ALONE, Neighbours
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
     network_plan,
-    plugin_dirs,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 
@@ -135,7 +134,7 @@ class Pod:
         self, net: str = "", *forwards: PortForward, neighbours: Neighbours = ALONE, **more: object
     ) -> Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
-        plan = network_plan(chosen, forwards, plugin_dirs(self.lab.paths))
+        plan = network_plan(chosen, forwards, self.lab.paths.plugin_dirs)
         joining = JoiningPod(
             self.lab.paths, self.uuid, self.conf_dir, self.info_path, neighbours, self.sysctls
         )

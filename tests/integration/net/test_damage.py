@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import holders
 from ansible_collections.stagecraft.pods.tests.integration.net.netlab import NetLab, Pod, in_own_network, ip

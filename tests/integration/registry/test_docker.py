@@ -27,6 +27,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, index, layers, trees
 from ansible_collections.stagecraft.pods.tests.integration.registry.layouts import layer
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_as_made,
+)
 
 pytestmark = pytest.mark.root
 NEW = FetchPolicy("new", ("image",))
@@ -279,7 +282,7 @@ def test_sixteen_processes_cause_one_download(host, push, registry):
     assert len([line for line in asked if "manifests/" in line]) == 2
     assert is_empty_of_leftovers(host)
     for image in index.list_images(host.paths):
-        assert trees.verify(host.paths, trees.tree_of(host.paths, image.id))
+        assert is_as_made(host.paths, trees.tree_of(host.paths, image.id))
 
 
 @pytest.mark.parametrize("delay", [0.15, 0.25, 0.35, 0.5])
@@ -290,7 +293,7 @@ def test_a_fetch_that_is_killed_leaves_nothing_in_the_way(host, push, delay):
     child.kill()
     child.communicate()
     image = fetch(host, reference)
-    assert trees.verify(host.paths, trees.tree_of(host.paths, image.id))
+    assert is_as_made(host.paths, trees.tree_of(host.paths, image.id))
     assert is_empty_of_leftovers(host)
 
 

@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import files as filter_files
@@ -155,7 +156,7 @@ class StageLab:
             leases=f"{data}/leases",
         )
         self.host = Host.here(self.paths)
-        self.tree = pathlib.Path(self.paths.tree(TREE)) / "rootfs"
+        self.tree = pathlib.Path(self.paths.tree(TREE).path) / "rootfs"
         self.started: list[subprocess.Popen[str]] = []
         self.pods: list[LabPod] = []
         self._render()

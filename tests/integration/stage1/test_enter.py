@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.machine import architecture
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
@@ -28,7 +28,7 @@ LOOK = f"grep -E '^({'|'.join(STATUS)}):' /proc/self/status"
 ANYTHING = [{"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}}]
 SESSION, GET_ID = -3, 0
 SERIAL = f"""import ctypes
-print(ctypes.CDLL(None).syscall({syscalls._NR_KEYCTL[os.uname().machine]}, {GET_ID}, {SESSION}, 0), flush=True)"""
+print(ctypes.CDLL(None).syscall({architecture().keyctl}, {GET_ID}, {SESSION}, 0), flush=True)"""
 
 
 def retain(*names: str) -> dict[str, object]:
@@ -266,7 +266,7 @@ def test_apps_handlers_and_commands_have_a_keyring_of_their_own(stage: StageLab)
     pod.call("stop", force=False)
     pod.wait_ended()
     said = [int(line.split()[-1]) for line in pod.log().splitlines()]
-    own = ctypes.CDLL(None).syscall(syscalls._NR_KEYCTL[os.uname().machine], GET_ID, SESSION, 0)
+    own = ctypes.CDLL(None).syscall(architecture().keyctl, GET_ID, SESSION, 0)
     assert own > 0
     assert len(said) == 3
     assert all(serial > 0 for serial in (*said, *entered))

@@ -11,7 +11,7 @@ from ..fields import Fields, checked_text
 from ..value import Value
 from .alphabet import ALNUM, LETTERS, is_word
 from .isolators import check_sets, isolator_from_json, isolator_to_json
-from .names import first_repeated
+from .names import LONGEST_PATH, first_repeated
 from .ports import Port
 from .volumes import MountPoint
 
@@ -25,9 +25,8 @@ _ENV_FIRST = LETTERS + "_"
 _ENV = ALNUM + "_.-"
 _GIDS = range(2**32 - 1)  # the last number means none to chown(2)
 _MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
-# PATH_MAX; of a user or group, more than any host has; of PATH, each directory of which is looked at. One word of a
-# command, or one variable: see execve(2), MAX_ARG_STRLEN.
-_LONGEST, _LONGEST_WORD = 4096, 128 * 1024
+# One word of a command, or one variable, but for the NUL at the end. Source: execve(2), MAX_ARG_STRLEN.
+_LONGEST_WORD = 128 * 1024 - 1
 EVENTS = ("pre-start", "post-stop")
 
 
@@ -169,15 +168,18 @@ def _environment_pair(value: object, where: str) -> tuple[str, str]:
 def check_command(words: Sequence[str], where: str) -> None:
     """Raise InvalidSpec, naming the word, for a program or an argument that the kernel would not take."""
     for at, word in enumerate(words):
-        check_length(word, f"{where}[{at}]", _LONGEST_WORD if at else _LONGEST)
+        check_length(word, f"{where}[{at}]", _LONGEST_WORD if at else LONGEST_PATH)
 
 
-def check_length(text: str, where: str, most: int = _LONGEST) -> None:
-    """Raise InvalidSpec for a text that is too long for a path, or for most bytes, with the NUL at the end."""
+def check_length(text: str, where: str, most: int = LONGEST_PATH) -> None:
+    """Raise InvalidSpec for a text that has more bytes than a path, or than most.
+
+    No host has a user or a group with a longer name; of the variable PATH each directory is looked at.
+    """
     size = len(os.fsencode(text))
-    if size >= most:
+    if size > most:
         raise InvalidSpec(
-            f"it has {size} bytes, more than the {most - 1} that it may have", "make it shorter", where=where
+            f"it has {size} bytes, more than the {most} that it may have", "make it shorter", where=where
         )
 
 

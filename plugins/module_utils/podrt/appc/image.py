@@ -11,7 +11,7 @@ from ..fields import Fields
 from ..value import Value
 from .app import App
 from .labels import Labels
-from .names import AC_VERSION, ACIdentifier, ImageHash, SemVer
+from .names import AC_VERSION, LONGEST_PATH, ACIdentifier, ImageHash, SemVer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ _MOST = {
 # Each is looked up and stacked; a mount takes some eighty layers.
 _MOST_DEPENDENCIES = 128
 _LONGEST_SHOWN = 512
-# Of pathWhitelist: PATH_MAX, and what takes some ten megabytes.
-_LONGEST_PATH = 4096
+# Of pathWhitelist: what takes some ten megabytes.
 _MOST_COMPONENTS = 100_000
 
 
@@ -166,9 +165,9 @@ def _check_whitelist(paths: tuple[str, ...], where: str) -> None:
     """Absolute paths of ordinary length; all of them are held in memory when a tree is made."""
     components = 0
     for path in paths:
-        if not os.path.isabs(path) or len(path) > _LONGEST_PATH:
+        if not os.path.isabs(path) or len(os.fsencode(path)) > LONGEST_PATH:
             raise InvalidSpec(
-                f'"{path[:60]}" is not an absolute path of at most {_LONGEST_PATH} characters', where=where
+                f'"{path[:60]}" is not an absolute path of at most {LONGEST_PATH} bytes', where=where
             )
         components += path.count("/")
     if components > _MOST_COMPONENTS:

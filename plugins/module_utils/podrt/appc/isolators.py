@@ -361,7 +361,6 @@ _READERS: dict[str, _Reader] = {
     "resource/block-iops": _uninterpreted,
     "resource/network-bandwidth": _uninterpreted,
 }
-KNOWN = frozenset(_READERS)
 
 
 def family(isolator: Isolator) -> str:

@@ -17,6 +17,8 @@ KEY_PREFIX = "sha512-"
 _ID_DIGITS, _FEWEST_DIGITS = 64, 2
 # Names are parts of file names, which have at most 255 bytes: pod-NAME.service.d, NAME.pid.0123456789ab.tmp.
 LONGEST_NAME = 200
+# Bytes of a path. Source: limits.h, PATH_MAX, of which one is the NUL at the end.
+LONGEST_PATH = 4095
 
 
 class ACName(str):

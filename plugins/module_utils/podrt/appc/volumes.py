@@ -10,7 +10,7 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .alphabet import is_made_of
-from .names import ACName
+from .names import LONGEST_PATH, ACName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     AnyVolume = Union[Volume, "NamedVolume"]
 
 
-# Source: limits.h, NAME_MAX and PATH_MAX, of which one is the NUL at the end.
-_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+_LONGEST_NAME = 255  # source: limits.h, NAME_MAX
 _DEFAULT_MODE = "0755"
 _IDS = range(2**32 - 1)  # the last number means none to chown(2)
 # What a document has, and what people may write beside.
@@ -233,8 +232,8 @@ def why_unmountable(path: str) -> str:
         return "it is the app's root"
     if f"{path}/".startswith("/proc/"):
         return "/proc is the kernel's"
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        return f"a path has at most {_LONGEST_PATH} bytes"
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        return f"a path has at most {LONGEST_PATH} bytes"
     if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split("/")):
         return f"a name in a path has at most {_LONGEST_NAME} bytes"
     return ""

@@ -157,7 +157,7 @@ def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
         name=pod.uuid,
         pod_name=pod.name,
         state=pod.state.value,
-        networks=[json.loads(net.raw) for net in pod.networks],
+        networks=[net.to_json() for net in pod.networks],
         app_names=[app.name for app in pod.apps],
         apps=[_app_json(pod, app, paths) for app in pod.apps],
         created_at=_seconds(pod.created),

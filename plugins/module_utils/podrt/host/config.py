@@ -14,20 +14,24 @@ from __future__ import annotations
 import os
 import stat
 
+from ..contexts import contextmanager
 from ..errors import HostFailure, InvalidSpec
-from ..jsontext import dumps, loads
-from ..members import by_folded_name, fold
+from ..fields import Fields, checked_text, parse_json
 from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_said
+from .paths import PATHS_D
 from .policy import REFUSE, policy_said
 from .reading import check_kept, read_trusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
 
     from .paths import Paths
+
+    T = TypeVar("T")
 
 VERSION = "v1"
 # Which kinds of document each directory may hold.
@@ -36,13 +40,11 @@ _WRITABLE_BY_OTHERS = 0o022
 _OPEN_TO_OTHERS = _WRITABLE_BY_OTHERS | 0o004
 _KINDS = {
     "auth.d": ("auth", "dockerAuth"),
-    "paths.d": ("paths",),
+    PATHS_D: ("paths",),
     "stage1.d": ("stage1",),
     "limits.d": ("limits",),
     "policy.d": ("policy",),
 }
-_HUB = "registry-1.docker.io"
-_HUB_ALIASES = ("docker.io", "index.docker.io")
 
 
 class Credentials(Value):
@@ -84,19 +86,18 @@ class Config(Value):
             f'the stage1 "{wanted}" of stage1.d is not used: pods are run by the runtime\'s own stage1 only'
         )
 
-    def docker_credentials(self, registry: str) -> tuple[str, str] | None:
-        """User and password for a docker registry, None when there are none. docker.io means Docker Hub's registry."""
+    def docker_credentials(self, *names: str) -> tuple[str, str] | None:
+        """User and password for a docker registry by any of its names, None when there are none."""
         known = dict(self.docker)
-        names = (_HUB, *_HUB_ALIASES) if registry in (_HUB, *_HUB_ALIASES) else (registry,)
         return next((known[name] for name in names if name in known), None)
 
 
 class Document(Value):
-    """One file of the configuration. where names it in errors. members: by folded name."""
+    """One file of the configuration. where: its path, for errors."""
 
     where: str
     kind: str
-    members: Mapping[str, object]
+    fields: Fields
 
 
 def read_config(paths: Paths) -> Config:
@@ -110,7 +111,7 @@ def read_config(paths: Paths) -> Config:
 
 def configured_paths(paths: Paths) -> Config:
     """What the configuration says of paths; nothing else is read for it."""
-    return _of_one_kind(paths, "paths.d")
+    return _of_one_kind(paths, PATHS_D)
 
 
 def unused_stage1(paths: Paths) -> str:
@@ -136,15 +137,17 @@ def _of_one_kind(paths: Paths, directory: str) -> Config:
 
 
 def merged(config: Config, documents: list[Document]) -> Config:
-    """A configuration with the documents of one directory over it. Pure. Raises InvalidSpec."""
+    """A configuration with the documents of one directory over it. Pure. Raises InvalidSpec naming the file."""
     said = _Said()
     for document in documents:
-        _READERS[document.kind](document, said)
-    changes: dict[str, object] = dict(said.single)
-    changes["auth"] = tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name))
-    changes["docker"] = tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name))
-    changes["limits"] = config.limits.replace(**said.limits)
-    return config.replace(**changes)
+        with _of_file(document.where):
+            _READERS[document.kind](document.fields, said)
+    return config.replace(
+        auth=tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name)),
+        docker=tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name)),
+        limits=config.limits.replace(**said.limits),
+        **said.single,
+    )
 
 
 class _Said:
@@ -158,26 +161,33 @@ class _Said:
 
     def say(self, field: str, value: str, what: str) -> None:
         """Set one of the single fields of Config."""
-        if field in self.single:
-            raise InvalidSpec(f"{what} is already specified")
-        self.single[field] = value
+        _put(self.single, field, value, what)
 
 
-def _name(pair: tuple[str, object]) -> str:
+def _put(held: dict[str, T], key: str, value: T, what: str) -> None:
+    if key in held:
+        raise InvalidSpec(f"{what} is already specified")
+    held[key] = value
+
+
+def _name(pair: tuple[str, T]) -> str:
     return pair[0]
+
+
+@contextmanager
+def _of_file(path: str, doing: str = "") -> Iterator[None]:
+    """Let what is wrong in a file name it: in the message, since podctl leaves out where, which means an option."""
+    try:
+        yield
+    except InvalidSpec as err:
+        raise InvalidSpec(f"{doing}{path}: {err.message}", err.hint) from err
 
 
 def parse_document(data: bytes, directory: str, where: str) -> Document:
     """A file of the configuration, checked for its kind and version. Raises InvalidSpec naming the file. Pure."""
-    try:
-        members = loads(data)
-        dumps(members, ensure_ascii=False).encode()  # fails for half of a surrogate pair
-    except (ValueError, RecursionError) as err:
-        raise InvalidSpec(f"cannot read configuration {where}: {err}") from err
-    if not isinstance(members, dict):
-        raise InvalidSpec(f"cannot read configuration {where}: it is no JSON object")
-    members = by_folded_name(members)
-    kind, version = members.get(fold("rktKind")), members.get(fold("rktVersion"))
+    with _of_file(where, "cannot read configuration "):
+        fields = Fields(parse_json(data, "it"), "")
+        kind, version = fields.text("rktKind", ""), fields.text("rktVersion", "")
     if not kind:
         raise InvalidSpec(f'no rktKind specified in "{where}"')
     if not version:
@@ -192,7 +202,7 @@ def parse_document(data: bytes, directory: str, where: str) -> Document:
         raise InvalidSpec(
             f'"{where}": configuration of kind "{kind}" has unsupported version "{version}"', f"use {VERSION}"
         )
-    return Document(where, str(kind), members)
+    return Document(where, kind, fields)
 
 
 def _read_documents(config_dir: str, directory: str) -> list[Document]:
@@ -221,87 +231,76 @@ def _check_mode(path: str) -> None:
         )
 
 
-def _read_auth(document: Document, said: _Said) -> None:
-    members = document.members
-    credentials = _credentials(document, _text(document, members, "type"))
-    for domain in _texts(document, "domains"):
-        if domain in said.auth:
-            raise InvalidSpec(f'auth for domain "{domain}" is already specified')
-        said.auth[domain] = credentials
+def _read_auth(fields: Fields, said: _Said) -> None:
+    credentials = _credentials(fields, _secret(fields, "type"))
+    for domain in _names(fields, "domains"):
+        _put(said.auth, domain, credentials, f'auth for domain "{domain}"')
 
 
-def _credentials(document: Document, kind: str) -> Credentials:
-    given = _members(document, "credentials")
+def _credentials(fields: Fields, kind: str) -> Credentials:
+    given = _login(fields)
     if kind == "basic":
-        return Credentials(
-            kind, user=_text(document, given, "user"), password=_text(document, given, "password")
-        )
+        return Credentials(kind, user=_secret(given, "user"), password=_secret(given, "password"))
     if kind == "oauth":
-        return Credentials(kind, token=_text(document, given, "token"))
+        return Credentials(kind, token=_secret(given, "token"))
     if kind == "aws":
-        region = document.members.get(fold("awsRegion"))
-        access, secret = _text(document, given, "accessKeyID"), _text(document, given, "secretAccessKey")
         return Credentials(
-            kind, access_key=access, secret_key=secret, region=region if isinstance(region, str) else ""
+            kind,
+            access_key=_secret(given, "accessKeyID"),
+            secret_key=_secret(given, "secretAccessKey"),
+            region=fields.text("awsRegion", ""),
         )
-    raise InvalidSpec(f'{document.where}: unknown auth type "{kind}"', "use basic, oauth or aws")
+    raise InvalidSpec(f'unknown auth type "{kind}"', "use basic, oauth or aws", where="type")
 
 
-def _read_docker_auth(document: Document, said: _Said) -> None:
-    given = _members(document, "credentials")
-    pair = _text(document, given, "user"), _text(document, given, "password")
-    for registry in _texts(document, "registries"):
-        if registry in said.docker:
-            raise InvalidSpec(f'auth for docker registry "{registry}" is already specified')
-        said.docker[registry] = pair
+def _read_docker_auth(fields: Fields, said: _Said) -> None:
+    given = _login(fields)
+    pair = _secret(given, "user"), _secret(given, "password")
+    for registry in _names(fields, "registries"):
+        _put(said.docker, registry, pair, f'auth for docker registry "{registry}"')
 
 
-def _read_paths(document: Document, said: _Said) -> None:
+def _read_paths(fields: Fields, said: _Said) -> None:
     for member, field, what in (
         ("data", "data_dir", "data directory"),
         ("leases", "leases", "directory of leases"),
         ("stage1-images", "stage1_images", "stage1 images directory"),
     ):
-        path = document.members.get(fold(member))
-        if not path:
-            continue
-        if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
-            raise InvalidSpec(f"{document.where}: the {what} must be an absolute path")
-        said.say(field, path, what)
+        path = fields.text(member, "")
+        if path and not os.path.isabs(path):
+            raise InvalidSpec(f"the {what} must be an absolute path", where=member)
+        if path:
+            said.say(field, path, what)
 
 
-def _read_stage1(document: Document, said: _Said) -> None:
-    name, version, location = (
-        document.members.get(fold(member)) or "" for member in ("name", "version", "location")
-    )
+def _read_stage1(fields: Fields, said: _Said) -> None:
+    name, version, location = (fields.text(member, "") for member in ("name", "version", "location"))
     if bool(name) != bool(version):
-        raise InvalidSpec(f"{document.where}: default stage1 name and version must be given together")
+        raise InvalidSpec("default stage1 name and version must be given together")
     if name:
-        said.say("stage1_name", str(name), "default stage1 name")
-        said.say("stage1_version", str(version), "default stage1 version")
+        said.say("stage1_name", name, "default stage1 name")
+        said.say("stage1_version", version, "default stage1 version")
     if location:
-        text = str(location)
-        if not os.path.isabs(text) and text.split(":", 1)[0] not in ("file", "docker", "http", "https"):
+        scheme = location.split(":", 1)[0]
+        if not os.path.isabs(location) and scheme not in ("file", "docker", "http", "https"):
             raise InvalidSpec(
-                f"{document.where}: default stage1 image location is either a relative path or a URL without scheme"
+                "default stage1 image location is either a relative path or a URL without scheme"
             )
-        said.say("stage1_location", text, "default stage1 location")
+        said.say("stage1_location", location, "default stage1 location")
 
 
-def _read_limits(document: Document, said: _Said) -> None:
-    found = limits_said(document.members, document.where)
-    for field in found.keys() & said.limits.keys():
-        raise InvalidSpec(f'"{MEMBERS[field]}" is already specified')
-    said.limits.update(found)
+def _read_limits(fields: Fields, said: _Said) -> None:
+    for field, bound in limits_said(fields).items():
+        _put(said.limits, field, bound, f'"{MEMBERS[field]}"')
 
 
-def _read_policy(document: Document, said: _Said) -> None:
-    policy = policy_said(document.members, document.where)
+def _read_policy(fields: Fields, said: _Said) -> None:
+    policy = policy_said(fields)
     if policy:
         said.say("image_isolators", policy, "policy for isolators of images")
 
 
-_READERS: dict[str, Callable[[Document, _Said], None]] = {
+_READERS: dict[str, Callable[[Fields, _Said], None]] = {
     "auth": _read_auth,
     "dockerAuth": _read_docker_auth,
     "paths": _read_paths,
@@ -311,22 +310,23 @@ _READERS: dict[str, Callable[[Document, _Said], None]] = {
 }
 
 
-def _members(document: Document, name: str) -> Mapping[str, object]:
-    value = document.members.get(fold(name))
-    if not isinstance(value, dict):
-        raise InvalidSpec(f"{document.where}: no {name} are given")
-    return by_folded_name(value)
+def _login(fields: Fields) -> Fields:
+    """The object of credentials. What is there instead is not shown: it may be a secret."""
+    if not isinstance(fields.raw("credentials"), dict):
+        raise InvalidSpec("no credentials are given", "write them as an object", where="credentials")
+    return fields.within("credentials")
 
 
-def _text(document: Document, members: Mapping[str, object], name: str) -> str:
-    value = members.get(fold(name))
-    if not isinstance(value, str) or not value:
-        raise InvalidSpec(f'{document.where}: "{name}" is missing or empty')
-    return value
+def _secret(fields: Fields, name: str) -> str:
+    """A text that says something. What is there instead is not shown: it may be a secret."""
+    value = fields.raw(name)
+    if value is None or value == "":
+        raise InvalidSpec("missing or empty", f"add {name}", where=fields.where_of(name))
+    return checked_text(value, fields.where_of(name), f'"{name}":', secret=True)
 
 
-def _texts(document: Document, name: str) -> tuple[str, ...]:
-    value = document.members.get(fold(name))
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
-        raise InvalidSpec(f'{document.where}: "{name}" must be a list of names')
-    return tuple(value)
+def _names(fields: Fields, name: str) -> tuple[str, ...]:
+    found = fields.strings(name)
+    if not found or not all(found):
+        raise InvalidSpec("must be a list of names", where=fields.where_of(name))
+    return found

@@ -9,7 +9,7 @@ import sys
 import time
 
 from ..value import Value
-from .machine import machine
+from .machine import architecture
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -49,17 +49,6 @@ if TYPE_CHECKING:
             """Wait."""
 
 
-# uname -m to appc's spelling. Source: behaviours B6.
-_ARCHES = {
-    "x86_64": "amd64",
-    "i686": "i386",
-    "i386": "i386",
-    "aarch64": "aarch64",
-    "armv6l": "armv6l",
-    "armv7l": "armv7l",
-}
-
-
 def to_its_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
     """Run a program itself."""
     from .programs import run  # most tasks start none
@@ -91,10 +80,9 @@ class Host(Value):
 
     @classmethod
     def here(cls, paths: Paths) -> Host:
-        """This machine with these directories, and the runtime that this code belongs to."""
-        found = machine()
+        """This machine with these directories, and the runtime that this code belongs to. Raises Unsupported."""
         runtime = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        return cls(paths, _ARCHES.get(found, found), runtime, os.path.realpath(sys.executable))
+        return cls(paths, architecture().name, runtime, os.path.realpath(sys.executable))
 
     @property
     def runs_systemd(self) -> bool:
@@ -114,6 +102,11 @@ class Host(Value):
         )
 
 
+def file_of_runtime(runtime: str, name: str) -> str:
+    """A file of podrt in the directory of a runtime."""
+    return f"{runtime}/podrt/{name}"
+
+
 def podctl_of(python: str, runtime: str) -> tuple[str, ...]:
     """The beginning of an argv that runs the podctl of a runtime: isolated, without site, from compiled files."""
-    return (python, "-I", "-S", f"{runtime}/podrt/launch.py")
+    return (python, "-I", "-S", file_of_runtime(runtime, "launch.py"))

@@ -8,12 +8,11 @@ Each member has a bound that no honest image or server reaches; a host that need
 from __future__ import annotations
 
 from ..errors import InvalidSpec
-from ..members import fold
 from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from ..fields import Fields
 
 GIB = 1 << 30
 
@@ -48,18 +47,15 @@ MEMBERS = {
 }
 
 
-def limits_said(members: Mapping[str, object], where: str) -> dict[str, int]:
-    """The fields of Limits that a document sets.
-
-    members: by folded name. where: the file, for errors. Raises InvalidSpec.
-    """
+def limits_said(fields: Fields) -> dict[str, int]:
+    """The fields of Limits that a document sets. Raises InvalidSpec."""
     found = {}
     for field, member in MEMBERS.items():
-        value = members.get(fold(member))
+        value = fields.optional_integer(member)
         if value is None:
             continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidSpec(f'{where}: "{member}" must be a whole number of at least 1')
+        if value < 1:
+            raise InvalidSpec("must be at least 1", where=fields.where_of(member))
         found[field] = value
     return found
 

@@ -1,16 +1,124 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine as this interpreter's own programs and system calls have it."""
+"""The machine as this interpreter's own programs and system calls have it, and the table of those that pods run on."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from ..errors import Unsupported
+from ..value import Value
+
 # A 32-bit Python on a 64-bit kernel, such as that of Raspberry Pi OS, makes 32-bit system calls.
 _NARROW = {"x86_64": "i686", "aarch64": "armv7l"}
-# What a 64-bit kernel calls itself to a 32-bit process. Source: personality(2), PER_LINUX32.
-_OTHER_NAMES = {"armv8l": "armv7l"}
+# What a 64-bit kernel calls itself to a 32-bit process, and what processors of a kind are called. Source:
+# personality(2), PER_LINUX32.
+_OTHER_NAMES = {"armv8l": "armv7l", "i386": "i686", "i486": "i686", "i586": "i686"}
+
+
+class Architecture(Value):
+    """What the project knows of an architecture.
+
+    machine: as uname -m says. name: as appc does. docker: architecture and variant of images that run on it, the best
+    first. also: the names of others whose programs its kernels run as well.
+
+    The rest is of the kernel: AUDIT_ARCH, and numbers of system calls that the C library does not wrap or that filters
+    look at; those that are the same everywhere are where they are called. socketcall: -1 for none.
+    Source: linux/audit.h, asm/unistd.h.
+    """
+
+    machine: str
+    name: str
+    docker: tuple[tuple[str, str], ...]
+    audit: int
+    bpf: int
+    rt_sigaction: int
+    keyctl: int
+    socket: int
+    socketpair: int
+    socketcall: int = -1
+    also: tuple[str, ...] = ()
+
+
+_ARM = Architecture(
+    "armv7l",
+    "armv7l",
+    (("arm", "v7"), ("arm", ""), ("arm", "v6"), ("arm", "v5")),
+    audit=0x40000028,
+    bpf=386,
+    rt_sigaction=174,
+    keyctl=311,
+    socket=281,
+    socketpair=288,
+)
+_AARCH64 = Architecture(
+    "aarch64",
+    "aarch64",
+    (("arm64", "v8"), ("arm64", "")),
+    audit=0xC00000B7,
+    bpf=280,
+    rt_sigaction=134,
+    keyctl=219,
+    socket=198,
+    socketpair=199,
+    also=("armv7l",),
+)
+ARCHITECTURES = (
+    Architecture(
+        "x86_64",
+        "amd64",
+        (("amd64", ""), ("amd64", "v1")),
+        audit=0xC000003E,
+        bpf=321,
+        rt_sigaction=13,
+        keyctl=250,
+        socket=41,
+        socketpair=53,
+        also=("i386",),
+    ),
+    Architecture(
+        "i686",
+        "i386",
+        (("386", ""),),
+        audit=0x40000003,
+        bpf=357,
+        rt_sigaction=174,
+        keyctl=288,
+        socket=359,
+        socketpair=360,
+        socketcall=102,
+    ),
+    _AARCH64,
+    _ARM,
+    _ARM.replace(machine="armv6l", name="armv6l", docker=(("arm", "v6"), ("arm", "v5"))),
+    Architecture(
+        "ppc64le",
+        "ppc64le",
+        (("ppc64le", ""),),
+        audit=0xC0000015,
+        bpf=361,
+        rt_sigaction=173,
+        keyctl=271,
+        socket=326,
+        socketpair=333,
+        socketcall=102,
+    ),
+    Architecture(
+        "s390x",
+        "s390x",
+        (("s390x", ""),),
+        audit=0x80000016,
+        bpf=351,
+        rt_sigaction=174,
+        keyctl=280,
+        socket=359,
+        socketpair=360,
+        socketcall=102,
+    ),
+    # Its numbers are the kernel's generic ones, as those of aarch64 are.
+    _AARCH64.replace(machine="riscv64", name="riscv64", docker=(("riscv64", ""),), audit=0xC00000F3, also=()),
+)
 
 
 def machine() -> str:
@@ -18,3 +126,18 @@ def machine() -> str:
     found = os.uname().machine
     found = found if sys.maxsize > 1 << 32 else _NARROW.get(found, found)
     return _OTHER_NAMES.get(found, found)
+
+
+def architecture() -> Architecture:
+    """That of this machine. Raises Unsupported on one that no pod runs on."""
+    here = machine()
+    for found in ARCHITECTURES:
+        if found.machine == here:
+            return found
+    known = ", ".join(found.machine for found in ARCHITECTURES)
+    raise Unsupported(f"pods do not run on this machine: it is a {here}", f"use one of {known}", machine=here)
+
+
+def named(name: str) -> Architecture | None:
+    """The one that appc calls so, None when pods run on none of the name. Pure."""
+    return next((found for found in ARCHITECTURES if found.name == name), None)

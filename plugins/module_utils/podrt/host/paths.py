@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where everything is on a host: every path of the project is a property here.
+"""Where everything is on a host: no path of the project is put together anywhere else.
 
 Paths are plain strings: pathlib would cost every start of podctl 10 ms.
 """
@@ -9,8 +9,23 @@ from __future__ import annotations
 
 from ..value import Value
 from .digests import sha256
+from .dirs import LAYERS, PodDir, TreeDir
+
+_AT_BOOT = "multi-user.target.wants"
+# Beneath a configuration directory.
+NET_D, PATHS_D = "net.d", "paths.d"
 
 STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
+
+
+def unit_name(pod_name: str) -> str:
+    """What systemd calls the unit of a named pod."""
+    return f"pod-{pod_name}.service"
+
+
+def is_unit_name(name: str) -> bool:
+    """Whether a file is called as units of pods are."""
+    return name.startswith("pod-") and name.endswith(".service")
 
 
 class Paths(Value):
@@ -36,9 +51,84 @@ class Paths(Value):
         return f"{self.data}/cas"
 
     @property
+    def index(self) -> str:
+        """What is known of each image."""
+        return f"{self.cas}/index"
+
+    def index_entry(self, image_id: str) -> str:
+        """What is known of an image."""
+        return f"{self.index}/{image_id}"
+
+    def blobs(self, kind: str) -> str:
+        """The archives of images, kind "blob", or their manifests, kind "imageManifest"."""
+        return f"{self.cas}/{kind}"
+
+    def blob(self, image_id: str) -> str:
+        """The archive of an image."""
+        return f"{self.blobs('blob')}/sha512/{image_id[7:9]}/{image_id}"
+
+    def image_manifest(self, image_id: str) -> str:
+        """The manifest of an image."""
+        return f"{self.blobs('imageManifest')}/sha512/{image_id[7:9]}/{image_id}"
+
+    @property
+    def remotes(self) -> str:
+        """Which image each source has given."""
+        return f"{self.cas}/remote"
+
+    def remote(self, name: str) -> str:
+        """Which image a source has given."""
+        return f"{self.remotes}/{name}"
+
+    @property
+    def image_locks(self) -> str:
+        """Locks of images and layers, turns of fetches, and the lock of the whole store."""
+        return f"{self.cas}/imagelocks"
+
+    @property
+    def store_lock(self) -> str:
+        """The lock of the whole store."""
+        return f"{self.image_locks}/store"
+
+    def image_lock(self, image_id: str) -> str:
+        """The lock of an image's archive."""
+        return f"{self.image_locks}/{image_id}"
+
+    def layer_lock(self, name: str) -> str:
+        """The lock of a layer, by the name of its directory."""
+        return f"{self.image_locks}/layer-{name}"
+
+    def turn(self, digest: str) -> str:
+        """The lock of what one process does for all that want it, by a digest of what that is."""
+        return f"{self.image_locks}/turn-{digest}"
+
+    @property
+    def tree_locks(self) -> str:
+        """Locks of trees."""
+        return f"{self.cas}/treestorelocks"
+
+    def tree_lock(self, tree_id: str) -> str:
+        """The lock of a tree that is made or removed."""
+        return f"{self.tree_locks}/{tree_id}"
+
+    @property
+    def workspaces(self) -> str:
+        """Where something is made before it is renamed into the store."""
+        return f"{self.cas}/tmp"
+
+    @property
     def trees(self) -> str:
         """Rendered root file systems."""
         return f"{self.data}/tree"
+
+    @property
+    def layers(self) -> str:
+        """Unpacked layers."""
+        return f"{self.trees}/{LAYERS}"
+
+    def layer(self, name: str) -> TreeDir:
+        """The directory of a layer."""
+        return TreeDir(f"{self.layers}/{name}")
 
     @property
     def pods(self) -> str:
@@ -71,9 +161,22 @@ class Paths(Value):
         return f"{self.data}/runtime"
 
     @property
+    def fingerprint_key(self) -> str:
+        """The key of the fingerprints that stand for secrets."""
+        return f"{self.data}/fingerprint.key"
+
+    @property
     def locks(self) -> str:
         """Locks that belong to no directory of their own."""
         return f"{self.data}/locks"
+
+    def name_lock(self, pod_name: str) -> str:
+        """The lock of a name, held while its pod is changed."""
+        return f"{self.locks}/name-{pod_name}"
+
+    def start_lock(self, pod_name: str) -> str:
+        """The lock of a name, held while its pod is made ready to start."""
+        return f"{self.locks}/start-{pod_name}"
 
     @property
     def private(self) -> tuple[str, ...]:
@@ -108,10 +211,18 @@ class Paths(Value):
         """Marks of bridges of others that have route_localnet because of pods."""
         return f"{self.run}/localnet"
 
+    def localnet_mark(self, namespace: int, link: str) -> str:
+        """The mark of a bridge in a network namespace."""
+        return f"{self.localnet}/{namespace}-{link}"
+
     @property
     def pid_files(self) -> str:
         """One file a named pod that a service manager watches, holding the PID of its supervisor."""
         return f"{self.run}/pids"
+
+    def pid_file(self, pod_name: str) -> str:
+        """The PID of the supervisor of a named pod."""
+        return f"{self.pid_files}/{pod_name}.pid"
 
     def unread_unit(self, pod_name: str) -> str:
         """There as long as the unit of a named pod has changed and systemd may not have read it; a boot reads all."""
@@ -121,6 +232,19 @@ class Paths(Value):
     def config_dirs(self) -> tuple[str, ...]:
         """Configuration directories, lowest priority first."""
         return tuple(path for path in (self.system_config, self.local_config, self.user_config) if path)
+
+    @property
+    def plugin_dirs(self) -> tuple[str, ...]:
+        """Where external plugins of networks would be. Source: behaviours E9."""
+        return (f"{self.local_config}/{NET_D}", f"{self.system_config}/plugins/net")
+
+    def unit(self, pod_name: str) -> str:
+        """The unit of a named pod."""
+        return f"{self.units}/{unit_name(pod_name)}"
+
+    def enabled_unit(self, pod_name: str) -> str:
+        """A link to the unit of a named pod, there when it is started at boot."""
+        return f"{self.units}/{_AT_BOOT}/{unit_name(pod_name)}"
 
     def state(self, state_dir: str) -> str:
         """The directory of one of STATES."""
@@ -142,154 +266,14 @@ class Paths(Value):
         """The directory of a named volume: data/ and volume.json."""
         return f"{self.volumes}/{name}"
 
+    def volume_document(self, name: str) -> str:
+        """What was asked for of a named volume."""
+        return f"{self.volume(name)}/volume.json"
+
     def volume_data(self, name: str) -> str:
         """What pods mount of a named volume."""
         return f"{self.volume(name)}/data"
 
-    def tree(self, tree_id: str) -> str:
+    def tree(self, tree_id: str) -> TreeDir:
         """The directory of a rendered tree."""
-        return f"{self.trees}/{tree_id}"
-
-
-class PodDir(Value):
-    """The files of one pod. Source of the layout: rkt, behaviours D6 and D7; docs/devel/on-disk-format.md."""
-
-    path: str
-
-    @property
-    def manifest(self) -> str:
-        """The pod manifest."""
-        return f"{self.path}/pod"
-
-    @property
-    def runspec(self) -> str:
-        """What is not in the appc manifest: networks, hostname, dns."""
-        return f"{self.path}/runspec"
-
-    @property
-    def runtime(self) -> str:
-        """The content hash of the runtime that the pod was prepared with."""
-        return f"{self.path}/runtime"
-
-    @property
-    def created(self) -> str:
-        """Its mtime is when the pod was created."""
-        return f"{self.path}/pod-created"
-
-    @property
-    def stopped(self) -> str:
-        """Present when the pod was stopped because somebody described it so."""
-        return f"{self.path}/stopped"
-
-    @property
-    def overlay_prepared(self) -> str:
-        """Present when the pod's roots are overlays."""
-        return f"{self.path}/overlay-prepared"
-
-    @property
-    def overlay_disabled(self) -> str:
-        """Why the pod's roots are copies although overlays were wanted."""
-        return f"{self.path}/overlay-disabled"
-
-    @property
-    def shared_volumes(self) -> str:
-        """Empty volumes."""
-        return f"{self.path}/sharedVolumes"
-
-    @property
-    def net_confs(self) -> str:
-        """Copies of the network configurations in use."""
-        return f"{self.path}/net"
-
-    @property
-    def net_info(self) -> str:
-        """What the networks answered."""
-        return f"{self.path}/net-info.json"
-
-    @property
-    def subcgroup(self) -> str:
-        """The pod's cgroup, relative to the root of a hierarchy."""
-        return f"{self.path}/subcgroup"
-
-    @property
-    def pid(self) -> str:
-        """The PID of the pod's PID 1 as the host sees it; its mtime is when the pod started."""
-        return f"{self.path}/pid"
-
-    @property
-    def stage1_root(self) -> str:
-        """The root that stage1 works in."""
-        return f"{self.path}/stage1/rootfs"
-
-    @property
-    def statuses(self) -> str:
-        """One file an app that has ended: its status in decimal."""
-        return f"{self.stage1_root}/rkt/status"
-
-    @property
-    def supervisor_status(self) -> str:
-        """A symlink to "ready" once every app has been started."""
-        return f"{self.stage1_root}/rkt/supervisor-status"
-
-    @property
-    def failure(self) -> str:
-        """Why the last entry of stage1 failed, see pod.failure."""
-        return f"{self.stage1_root}/rkt/failure.json"
-
-    @property
-    def logs(self) -> str:
-        """One file an app, APP.log, and its rotated older ones, APP.log.1 and so on."""
-        return f"{self.path}/logs"
-
-    def app_info(self, app: str) -> str:
-        """What is known of an app: manifest, treeStoreID, lower, filter."""
-        return f"{self.path}/appsinfo/{app}"
-
-    def app_manifest(self, app: str) -> str:
-        """The image manifest that the app was prepared from."""
-        return f"{self.app_info(app)}/manifest"
-
-    def app_tree_id(self, app: str) -> str:
-        """The ID of the tree that the app's root stands on."""
-        return f"{self.app_info(app)}/treeStoreID"
-
-    def app_lower(self, app: str) -> str:
-        """The directories of the app's root, topmost first, one a line; the app's overlay lies over them."""
-        return f"{self.app_info(app)}/lower"
-
-    def app_filter(self, app: str) -> str:
-        """The app's compiled seccomp filter; absent when it has none."""
-        return f"{self.app_info(app)}/filter"
-
-    def app_stage2_manifest(self, app: str) -> str:
-        """The same manifest beside the app's root, where stage1 images look for it."""
-        return f"{self.stage1_root}/opt/stage2/{app}/manifest"
-
-    def app_root(self, app: str) -> str:
-        """The app's root file system, once mounted."""
-        return f"{self.stage1_root}/opt/stage2/{app}/rootfs"
-
-    def app_env(self, app: str) -> str:
-        """The app's environment: NAME=VALUE, each ended by a NUL character."""
-        return f"{self.stage1_root}/rkt/env/{app}"
-
-    def app_status(self, app: str) -> str:
-        """The app's exit status."""
-        return f"{self.statuses}/{app}"
-
-    def app_end(self, app: str) -> str:
-        """What is known of the app's end beside its status, as words: signal, if that is the number of one; oom."""
-        return f"{self.statuses}/{app}.end"
-
-    def app_log(self, app: str) -> str:
-        """The newest log of the app."""
-        return f"{self.logs}/{app}.log"
-
-    def overlay(self, tree_id: str, app: str) -> tuple[str, str]:
-        """The upper and the work directory of an app's overlay."""
-        base = f"{self.path}/overlay/{tree_id}"
-        return f"{base}/upper/{app}", f"{base}/work/{app}"
-
-    def volume(self, name: str) -> str:
-        """The directory of an empty volume."""
-        return f"{self.shared_volumes}/{name}"
+        return TreeDir(f"{self.trees}/{tree_id}")

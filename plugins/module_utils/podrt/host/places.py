@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from .paths import Paths
+from .paths import PATHS_D, Paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def find_paths(
 
 def _configured(paths: Paths) -> Config | None:
     """What the configuration says of paths, None where it says nothing: then its readers are not even imported."""
-    if not any(os.path.isdir(f"{place}/paths.d") for place in paths.config_dirs):
+    if not any(os.path.isdir(f"{place}/{PATHS_D}") for place in paths.config_dirs):
         return None
     from .config import configured_paths
 

@@ -5,20 +5,19 @@
 from __future__ import annotations
 
 from ..errors import InvalidSpec
-from ..members import fold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from ..fields import Fields
 
 # What becomes of isolators of an image that ask for more than the defaults, the default first.
 REFUSE, NARROW, ACCEPT = POLICIES = ("refuse", "narrow", "accept")
 MEMBER = "imageIsolators"
 
 
-def policy_said(members: Mapping[str, object], where: str) -> str:
-    """What a document says, "" when it does not. members: by folded name. where: the file. Raises InvalidSpec."""
-    value = members.get(fold(MEMBER), "")
-    if value and value not in POLICIES:
-        raise InvalidSpec(f'{where}: "{MEMBER}" must be one of {", ".join(POLICIES)}')
+def policy_said(fields: Fields) -> str:
+    """What a document says, "" when it does not. Raises InvalidSpec."""
+    value = fields.raw(MEMBER) or ""
+    if value not in ("", *POLICIES):
+        raise InvalidSpec(f'"{MEMBER}" must be one of {", ".join(POLICIES)}')
     return str(value)

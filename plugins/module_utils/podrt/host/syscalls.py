@@ -9,16 +9,14 @@ is the same on every architecture from 424 on. Source: the manual page of each c
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 
-from .machine import machine
+from .machine import architecture
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -75,34 +73,6 @@ _NR_OPENAT2 = 437
 _OPENAT2_TRIES = 128
 _NR_MOUNT_SETATTR = 442
 
-# What the C library does not wrap, or keeps for itself, and has a number of its own on each architecture.
-_NR_BPF = {
-    "x86_64": 321,
-    "i686": 357,
-    "aarch64": 280,
-    "armv7l": 386,
-    "ppc64le": 361,
-    "s390x": 351,
-    "riscv64": 280,
-}
-_NR_RT_SIGACTION = {
-    "x86_64": 13,
-    "i686": 174,
-    "aarch64": 134,
-    "armv7l": 174,
-    "ppc64le": 173,
-    "s390x": 174,
-    "riscv64": 134,
-}
-_NR_KEYCTL = {
-    "x86_64": 250,
-    "i686": 288,
-    "aarch64": 219,
-    "armv7l": 311,
-    "ppc64le": 271,
-    "s390x": 280,
-    "riscv64": 219,
-}
 _SIGACTION_BYTES, _SIGSET_BYTES = 64, 8
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _FALLOC_FL_KEEP_SIZE = 1
@@ -248,7 +218,7 @@ def eventfd(initial: int, flags: int) -> int:
 
 def join_session_keyring() -> None:
     """Leave the session keyring of this process for a new, empty one without a name. Source: keyctl(2)."""
-    _call(_number(_NR_KEYCTL), (_KEYCTL_JOIN_SESSION_KEYRING, 0))
+    _call(architecture().keyctl, (_KEYCTL_JOIN_SESSION_KEYRING, 0))
 
 
 def reserve(fd: int, size: int) -> None:
@@ -266,7 +236,7 @@ def load_seccomp(program: bytes) -> None:
 def default_signal(number: int) -> None:
     """Give a signal its default disposition; also one of those that the C library keeps for its threads."""
     action = ctypes.create_string_buffer(_SIGACTION_BYTES)
-    _call(_number(_NR_RT_SIGACTION), (number, ctypes.addressof(action), 0, _SIGSET_BYTES))
+    _call(architecture().rt_sigaction, (number, ctypes.addressof(action), 0, _SIGSET_BYTES))
 
 
 def bpf_load_device(program: bytes) -> int:
@@ -283,14 +253,7 @@ def bpf_attach_device(group: int, program: int) -> None:
 
 
 def _bpf(command: int, attr: _BpfLoad | _BpfAttach) -> int:
-    return _call(_number(_NR_BPF), (command, ctypes.addressof(attr), ctypes.sizeof(attr)))
-
-
-def _number(numbers: Mapping[str, int]) -> int:
-    number = numbers.get(machine())
-    if number is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    return number
+    return _call(architecture().bpf, (command, ctypes.addressof(attr), ctypes.sizeof(attr)))
 
 
 def _path(path: str) -> bytes:

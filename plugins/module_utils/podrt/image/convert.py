@@ -18,6 +18,7 @@ from ..appc.ports import Port
 from ..appc.volumes import MountPoint
 from ..errors import Corrupt, InvalidSpec
 from ..fields import Fields
+from ..host.machine import ARCHITECTURES
 from ..value import Value
 from .oddities import Oddities
 
@@ -27,17 +28,6 @@ if TYPE_CHECKING:
     from .reference import DockerReference
 
 ANNOTATION = "appc.io/docker/"
-# docker's (architecture, variant) by appc's name, the variant that fits best first.
-PLATFORMS: dict[str, tuple[tuple[str, str], ...]] = {
-    "amd64": (("amd64", ""), ("amd64", "v1")),
-    "i386": (("386", ""),),
-    "aarch64": (("arm64", "v8"), ("arm64", "")),
-    "armv7l": (("arm", "v7"), ("arm", ""), ("arm", "v6"), ("arm", "v5")),
-    "armv6l": (("arm", "v6"), ("arm", "v5")),
-    "ppc64le": (("ppc64le", ""),),
-    "s390x": (("s390x", ""),),
-    "riscv64": (("riscv64", ""),),
-}
 
 
 class DockerConfig(Value):
@@ -116,7 +106,8 @@ def arch_label(architecture: str, variant: str) -> str:
     """The appc name of docker's architecture; what is not known stays as it is."""
     if architecture == "arm":
         return "armv6l" if variant in ("v5", "v6") else "armv7l"
-    return {"386": "i386", "arm64": "aarch64"}.get(architecture, architecture)
+    known = (found.name for found in ARCHITECTURES if found.docker[0][0] == architecture)
+    return next(known, architecture)
 
 
 def _app(config: DockerConfig) -> App:

@@ -135,7 +135,7 @@ def fetch(
     try:
         meanings = Meanings(host.paths, reference.source)
         # One that was killed when all was in place is followed by one that has nothing to make, and so no workspace.
-        workspace.sweep(workspace.temporary(host.paths))
+        workspace.sweep(host.paths.workspaces)
         while True:
             known = index.list_ids(host.paths)
             found = _ensure(host, reference, policy, progress, credentials)
@@ -235,9 +235,7 @@ def _check_whole(host: Host, image: StoredImage) -> None:
             if layers.has_layer(host.paths, layer_id):
                 continue
             # The layer of an ACI is what is in its archive.
-            if layer_id != placed.image.id or not os.path.exists(
-                index.blob_path(host.paths, placed.image.id)
-            ):
+            if layer_id != placed.image.id or not os.path.exists(host.paths.blob(placed.image.id)):
                 raise NotFound(
                     f"layers of the image {placed.image.id} are gone", "fetch it again from its source"
                 )

@@ -12,8 +12,9 @@ import re
 
 from ..errors import Corrupt, InvalidSpec, NotFound, Unsupported
 from ..fields import Fields, parse_json
+from ..host.machine import named
 from ..value import Value
-from .convert import PLATFORMS, DockerConfig
+from .convert import DockerConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ def _offered(entries: list[Fields]) -> dict[tuple[str, str], Fields]:
 
 
 def _platforms(arch: str) -> tuple[tuple[str, str], ...]:
-    return PLATFORMS.get(arch, ((arch, ""),))
+    known = named(arch)
+    return known.docker if known else ((arch, ""),)
 
 
 def _not_made_for(arch: str, what: str, offered: list[str]) -> NotFound:

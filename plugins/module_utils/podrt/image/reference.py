@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     ImageReference = Union["AppcName", "DockerReference", "ArchiveURL", "LocalFile", "ImageKey"]
 
 DOCKER_HUB = "registry-1.docker.io"
+# Other names of that registry.
 _HUB_ALIASES = ("docker.io", "index.docker.io")
 _SCHEME = ALNUM + "+.-"
 _LONGEST_TAG = 128
@@ -200,6 +201,12 @@ def parse_docker(text: str) -> DockerReference:
         # What stands before it may be a password, and is not shown.
         raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write NAME@sha256:DIGEST")
     return DockerReference(registry, repository, "" if digest else tag, digest)
+
+
+def names_of_registry(registry: str) -> tuple[str, ...]:
+    """What a registry may be called: docker.io means that of Docker Hub, as everywhere."""
+    names = (DOCKER_HUB, *_HUB_ALIASES)
+    return names if registry in names else (registry,)
 
 
 def as_docker(text: str) -> str:

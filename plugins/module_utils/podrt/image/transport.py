@@ -394,8 +394,8 @@ def _tls_failure(url: str, reason: str) -> Unreachable:
 
 def _reason(err: Exception) -> str:
     """The innermost reason; the outer ones wrap it in representations of objects. Without any secret."""
-    inner: object = err
-    while isinstance(inner, Exception):
+    inner = err
+    while True:
         deeper = getattr(inner, "reason", None) or next(
             (arg for arg in inner.args if isinstance(arg, Exception)), None
         )
@@ -409,7 +409,7 @@ def _reason(err: Exception) -> str:
     return without_secrets(_OBJECT.sub("", str(inner)))
 
 
-def _is_about_a_url(err: object) -> bool:
+def _is_about_a_url(err: Exception) -> bool:
     """Whether an exception has a whole URL for its text, of which it is not said where a password ends."""
     import requests
     from urllib3 import exceptions

@@ -10,6 +10,7 @@ from ..appc.alphabet import ALNUM, is_word
 from ..errors import InvalidSpec, NotFound
 from ..fields import Fields, parse_json
 from ..host.files import entries
+from ..host.paths import NET_D
 from ..host.reading import check_kept, read_trusted
 from ..value import Value
 from .ipam import Ipam, NetDns
@@ -134,7 +135,7 @@ def load_confs(
     """
     known = {conf.name: conf for conf in (NetConf.parse(raw.encode(), name) for name, raw in _BUILT_IN)}
     for config_dir in config_dirs:
-        directory = f"{config_dir}/net.d"
+        directory = f"{config_dir}/{NET_D}"
         for name, conf in _first_of_each_name(_read_dir(directory), report).items():
             if name in known and report:
                 report(f'overriding "{name}" network with one from {directory}')

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
 
 
-def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[object]:
+def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[tuple[int, ...]]:
     """Held while ports join a bridge or leave it, and while its switches change."""
     return host_lock(paths, f"net-bridge-{name}")
 

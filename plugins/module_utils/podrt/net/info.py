@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 _FORMAT = 1
 
 
@@ -84,17 +83,31 @@ class NetInfo(Value):
 
 
 def read_net_info(path: str) -> tuple[NetInfo, ...]:
-    """The interfaces of a pod; none when the file is absent. Raises Corrupt."""
+    """The interfaces of a pod; none when the file is absent. Raises Corrupt, OSError."""
+    records = read_records(path)
     try:
-        value = parse_json(read_bytes(path), path)
+        return tuple(NetInfo.from_json(record, f"{path}[{at}]") for at, record in enumerate(records))
+    except InvalidSpec as err:
+        raise _damaged(path, err.message) from err
+
+
+def read_records(path: str, *, beneath: str = "") -> tuple[dict[str, object], ...]:
+    """The same as they are written, with what later releases add. beneath: see read_bytes. Raises Corrupt, OSError."""
+    try:
+        value = parse_json(read_bytes(path, beneath=beneath), path)
         if isinstance(value, dict):  # as a later format may write it
             Fields(value, path).check_format(_FORMAT)
-        found = Fields({"networks": value}, path).items("networks")
-        return tuple(NetInfo.from_json(element, where) for element, where in found)
     except FileNotFoundError:
         return ()
     except InvalidSpec as err:
-        raise Corrupt(f"cannot read what the networks of a pod are: {err.message}", path=path) from err
+        raise _damaged(path, err.message) from err
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise _damaged(path, f"{path} is no list of objects")
+    return tuple(value)
+
+
+def _damaged(path: str, why: str) -> Corrupt:
+    return Corrupt(f"cannot read the networks of the pod: {why}", path=path)
 
 
 def write_net_info(path: str, infos: Sequence[NetInfo]) -> None:

@@ -77,4 +77,4 @@ def _way_to(host: RouteSocket, address: Address) -> int:
 
 
 def _mark(paths: Paths, link: str) -> str:
-    return f"{paths.localnet}/{os.stat('/proc/self/ns/net').st_ino}-{link}"
+    return paths.localnet_mark(os.stat("/proc/self/ns/net").st_ino, link)

@@ -21,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..host.paths import Paths
     from .addresses import Subnet
     from .rules import PortForward
 
@@ -99,11 +98,6 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         *_absent(plan, facts),
         *_believing(plan, facts),
     )
-
-
-def plugin_dirs(paths: Paths) -> tuple[str, ...]:
-    """Where external plugins would be. Source: behaviours E9."""
-    return (f"{paths.local_config}/net.d", f"{paths.system_config}/plugins/net")
 
 
 def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attachment:

@@ -25,7 +25,7 @@ _STATE_UDP = "07"
 def sockets_in_use(forwards: Sequence[PortForward]) -> None:
     """Raise Conflict when a process of the host has one of the ports, naming both."""
     for forward in forwards:
-        if _is_bound(forward):
+        if is_bound(forward.protocol, forward.host_ip or "0.0.0.0", forward.host_port):
             holder = _listener(forward) or "another process"
             raise Conflict(
                 f"port {forward} of the host is in use by {holder}",
@@ -35,14 +35,16 @@ def sockets_in_use(forwards: Sequence[PortForward]) -> None:
             )
 
 
-def _is_bound(forward: PortForward) -> bool:
-    kind = _socket.SOCK_STREAM if forward.protocol == "tcp" else _socket.SOCK_DGRAM
-    probe = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
+def is_bound(protocol: str, address: str, port: int) -> bool:
+    """Whether something of the host has a port."""
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    kind = _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM
+    probe = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
     try:
-        if forward.protocol == "tcp":
+        if protocol == "tcp":
             # With this only a listening socket is in the way, not a connection that has ended just now.
             probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        probe.bind((forward.host_ip or "0.0.0.0", forward.host_port))
+        probe.bind((address, port))
     except OSError as err:
         return err.errno == errno.EADDRINUSE
     finally:

@@ -27,8 +27,8 @@ from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..host.dirs import PodDir
     from ..host.mountinfo import MountEntry
-    from ..host.paths import PodDir
 
 SUPERVISOR = "supervisor"
 _STARTER = "starter"
@@ -108,7 +108,7 @@ def plan_groups(uuid: str, *, in_service: bool) -> tuple[Group, ...]:
 
 def record(pod: PodDir, groups: tuple[Group, ...]) -> None:
     """Write down where the groups go, for gc and for people: before they are made."""
-    write_new(_record_of(pod), "".join(f"{group.path}\n" for group in groups).encode())
+    write_new(pod.cgroups, "".join(f"{group.path}\n" for group in groups).encode())
     if groups:
         first = groups[0]
         write_new(pod.subcgroup, os.path.relpath(first.path, first.hierarchy.mount).encode())
@@ -118,7 +118,7 @@ def recorded(pod: PodDir) -> tuple[str, ...]:
     """The groups that record() wrote down; () when it did not, or not to its end."""
     name = group_name(os.path.basename(pod.path))
     try:
-        lines = read_text_or(_record_of(pod), "", beneath=pod.path).splitlines()
+        lines = read_text_or(pod.cgroups, "", beneath=pod.path).splitlines()
     except Corrupt:
         return ()
     return tuple(line for line in lines if os.path.basename(line) == name)
@@ -181,10 +181,6 @@ def remove_groups(directories: tuple[str, ...]) -> None:
             failed.append(err)
     if failed:
         raise failed[0]
-
-
-def _record_of(pod: PodDir) -> str:
-    return f"{pod.path}/cgroups"
 
 
 def _mount_of(controllers: tuple[str, ...], path: str, mounts: tuple[MountEntry, ...]) -> MountEntry | None:

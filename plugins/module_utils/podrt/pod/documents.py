@@ -21,7 +21,7 @@ from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..host.paths import PodDir
+    from ..host.dirs import PodDir
     from .lifecycle import Pod
 
 _READY = "ready"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ..errors import PodError
-    from ..host.paths import PodDir
+    from ..host.dirs import PodDir
 
 _FORMAT = 1
 _DIR, _FILE = 0o755, 0o644
@@ -45,7 +45,8 @@ def leave(pod: PodDir, err: PodError, stage: str) -> None:
 
     stage: what was being done: prepare, rehearse, start, run, stop or gc.
     """
-    facts = {"stage": stage, **lines_of(pod, err.facts.get("app")), **err.facts}
+    app = err.facts.get("app")
+    facts = {"stage": stage, **(lines_of(pod, app) if isinstance(app, str) else {}), **err.facts}
     document = {
         "format": _FORMAT,
         "kind": err.kind,
@@ -95,8 +96,8 @@ def app_failure(pod: PodDir, name: str, apps: Iterable[str]) -> AppFailed | None
 
 
 def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFailed:
-    facts: dict[str, object] = {"app": app, "stage": "run", **lines_of(pod, app)}
-    lines = facts.get("last_lines")
+    said = lines_of(pod, app)
+    facts: dict[str, object] = {"app": app, "stage": "run", **said}
     if ending.signal is None:
         facts["exit_code"] = ending.exit_code
         how, hint = f"has ended with status {ending.exit_code}", ""
@@ -108,14 +109,12 @@ def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFa
         how, hint = f"{how}: it has used more memory than it may", "raise its memory limit"
     if ending.late:
         how = f"{how}, since it had not come up in time"
-    last = f": {lines[-1]}" if isinstance(lines, list) and lines else ""
+    last = f": {said['last_lines'][-1]}" if said else ""
     return AppFailed(f'app "{app}" of pod "{name}" {how}{last}', hint, **facts)
 
 
-def lines_of(pod: PodDir, app: object) -> dict[str, object]:
+def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:
     """The fact last_lines of an app: those of standard error if it has written there; nothing where it has not."""
-    if not isinstance(app, str):
-        return {}
     try:
         found = last_lines(pod, app, _TAIL)
     except (OSError, Corrupt):

@@ -22,7 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..host.paths import Paths, PodDir
+    from ..host.dirs import PodDir
+    from ..host.paths import Paths
     from .lifecycle import Pod
 
 _TRIES = 20

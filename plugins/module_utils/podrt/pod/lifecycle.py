@@ -25,7 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..host.paths import Paths, PodDir
+    from ..host.dirs import PodDir
+    from ..host.paths import Paths
 
 # Two states are moves in progress: a pod may be in the next place by the time one looks again.
 _LOOKS = 8
@@ -54,6 +55,11 @@ class PodState(str):
     def value(self) -> str:
         """The text alone."""
         return str(self)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the pod has run, and is still there to be looked at."""
+        return self in (PodState.EXITED, PodState.EXITED_DELETING, PodState.EXITED_GARBAGE)
 
 
 for _name in PodState.__annotations__:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..host.paths import PodDir
+    from ..host.dirs import PodDir
 
 
 TAIL = 1 << 20  # bytes of a log that are looked at for its last lines
@@ -38,18 +38,18 @@ class LogLine(Value):
 
 def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
     """The log files of an app, oldest first. Raises Corrupt where something else is in the place of their directory."""
-    newest = f"{app}.log"
+    newest = os.path.basename(pod.app_log(app))
     names = entries_beneath(pod.logs, pod.path)
     numbers = [
         int(name[len(newest) + 1 :])
         for name in names
         if name.startswith(newest + ".") and _is_number(name[len(newest) + 1 :])
     ]
-    older = [f"{pod.logs}/{newest}.{number}" for number in sorted(numbers, reverse=True)]
+    older = [f"{pod.app_log(app)}.{number}" for number in sorted(numbers, reverse=True)]
     times = {path: log_head(pod, path)[:_TIME_BYTES] for path in older}
     return (
         *sorted(older, key=lambda path: times[path]),
-        *([f"{pod.logs}/{newest}"] if newest in names else []),
+        *([pod.app_log(app)] if newest in names else []),
     )
 
 

@@ -94,12 +94,12 @@ def lock_name(paths: Paths, name: str, seconds: float = _SECONDS) -> FileLock:
 
     All but the pod's own unit takes it: the unit acts for a task or a podctl that has it, or alone.
     """
-    return FileLock(f"{paths.locks}/name-{name}", timeout=seconds)
+    return FileLock(paths.name_lock(name), timeout=seconds)
 
 
 def lock_start(paths: Paths, name: str) -> FileLock:
     """Held while the pod of a name is made ready to start: by its unit too, for which a converging task waits."""
-    return FileLock(f"{paths.locks}/start-{name}", timeout=_SECONDS)
+    return FileLock(paths.start_lock(name), timeout=_SECONDS)
 
 
 def set_name(paths: Paths, name: str, uuid: str) -> None:
@@ -115,7 +115,7 @@ def sweep(paths: Paths, before: float) -> None:
     That is a name that it was about to write, or to forget since the pod is gone.
     """
     for leaf in entries(paths.names):
-        path = f"{paths.names}/{leaf}"
+        path = paths.name(leaf)
         with suppress(FileNotFoundError):
             if os.stat(path).st_mtime > before:
                 continue

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..host.paths import PodDir
+    from ..host.dirs import PodDir
     from .cgroups import Hierarchy
 
 _GONE = (FileNotFoundError, ProcessLookupError)

@@ -14,7 +14,7 @@ from ..host.reading import read_bytes, read_text_or
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..host.paths import PodDir
+    from ..host.dirs import PodDir
 
 _DIGEST = ".sha256"
 

@@ -23,11 +23,25 @@ from .socket_guard import SOCKETS, guard
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import BinaryIO, Protocol
 
     from ..appc.app import App
     from ..host.paths import Paths
 
-_VERSION = 3
+    class SyscallFilter(Protocol):
+        """What pyseccomp has of that name, as far as it is used."""
+
+        def add_arch(self, arch: int) -> None:
+            """Make the filter one of another architecture too."""
+
+        def add_rule(self, action: int, syscall: str, *arguments: object) -> None:
+            """Let a call with such arguments, Arg of pyseccomp, have another action."""
+
+        def export_bpf(self, file: BinaryIO) -> None:
+            """Write the program."""
+
+
+_VERSION = 4
 _KILL, _ENOSYS = "kill", "ENOSYS"
 # Calls that a set of calls allows with harmless arguments only; one that is named by itself is allowed as it is.
 CHECKED = ("clone", "personality", "prlimit64", *SOCKETS)
@@ -185,7 +199,7 @@ def _compiled(profile: Profile, arch: str) -> bytes:
     def action_of(name: str) -> int:
         return actions[name] if name in actions else library.ERRNO(getattr(errno, name))
 
-    program = library.SyscallFilter(defaction=action_of(profile.default))
+    program: SyscallFilter = library.SyscallFilter(defaction=action_of(profile.default))
     for sub_arch in _SUB_ARCHES.get(arch, ()):
         program.add_arch(getattr(library.Arch, sub_arch))
     action = action_of(profile.action)
@@ -213,16 +227,16 @@ def _harmless(library: ModuleType, name: str) -> tuple[tuple[object, ...], ...]:
     return ((),)
 
 
-def _add(program: object, action: object, name: str, *arguments: object) -> None:
+def _add(program: SyscallFilter, action: int, name: str, *arguments: object) -> None:
     """Add a rule; a call that this machine does not have, or that is what the default does, needs none."""
     try:
-        program.add_rule(action, name, *arguments)  # type: ignore[attr-defined]
+        program.add_rule(action, name, *arguments)
     except (OSError, RuntimeError, ValueError):
         return
 
 
-def _exported(program: object) -> bytes:
+def _exported(program: SyscallFilter) -> bytes:
     fd = os.memfd_create("filter", os.MFD_CLOEXEC)
     with os.fdopen(fd, "w+b") as file:
-        program.export_bpf(file)  # type: ignore[attr-defined]
+        program.export_bpf(file)
         return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)

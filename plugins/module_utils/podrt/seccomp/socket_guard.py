@@ -4,7 +4,7 @@
 
 libseccomp cannot say it: on x86 it takes a rule about socket(2) for one about socketcall(2), whose arguments lie in
 memory where no filter sees them. So there socketcall(2) makes no sockets at all; socket(2) is as old as Linux 4.3.
-Only where nothing but i386 is run is it let through.
+Only where it is the machine's own, as on i386, ppc64le and s390x, is it let through: a C library may know nothing else.
 
 AF_VSOCK leads to the hypervisor and to other guests whatever the network namespace says, AF_ALG to the ciphers of the
 kernel; the others have been taken out of the kernel, with their bugs. By a netlink socket of the audit subsystem an app
@@ -18,11 +18,13 @@ import errno
 import struct
 import sys
 
-from ..value import Value
+from ..host.machine import named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
+
+    from ..host.machine import Architecture
 
     # An instruction: code, operand, and where to go on for yes and for no. A text is the label of what follows.
     Line = Union[str, tuple[int, int, str, str]]
@@ -41,40 +43,18 @@ _MAKING = {"socket": 1, "socketpair": 8}  # as socketcall(2) counts
 _NEXT = ""
 
 
-class Architecture(Value):
-    """An architecture as filters see it: its AUDIT_ARCH, and the numbers of the calls; -1 for no socketcall."""
-
-    audit: int
-    socket: int
-    socketpair: int
-    socketcall: int = -1
-
-
-_X86_64 = Architecture(0xC000003E, 41, 53)
-_I386 = Architecture(0x40000003, 359, 360, 102)
-_AARCH64, _ARM = Architecture(0xC00000B7, 198, 199), Architecture(0x40000028, 281, 288)
-_MACHINES = {
-    "amd64": (_X86_64, _I386),
-    "i386": (_I386.replace(socketcall=-1),),
-    "aarch64": (_AARCH64, _ARM),
-    "armv6l": (_ARM,),
-    "armv7l": (_ARM,),
-    "riscv64": (Architecture(0xC00000F3, 198, 199),),
-}
-
-
 def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
     """Instructions before a filter that refuse what a socket may not be, and else go on to the filter.
 
     checked: the names of calls to look at, others are passed over. refusal: what the kernel is told, a SECCOMP_RET_.
     """
     calls = tuple(name for name in SOCKETS if name in checked)
-    machines = _MACHINES.get(arch, ()) if calls else ()
-    if not machines:
+    own = named(arch)
+    if not own or not calls:
         return b""
-    lines: list[Line] = []
-    for machine in machines:
-        lines += _calls_of(machine, calls)
+    lines = _calls_of(own.replace(socketcall=-1), calls)
+    for other in filter(None, map(named, own.also)):
+        lines += _calls_of(other, calls)
     lines += [
         (_GO, 0, "end", ""),
         "multiplexed",
@@ -107,11 +87,11 @@ def _calls_of(machine: Architecture, calls: tuple[str, ...]) -> list[Line]:
         (_EQUAL, machine.audit, _NEXT, other),
         (_LOAD, _NR, _NEXT, _NEXT),
     ]
-    if machine.audit == _X86_64.audit:
+    if machine.name == "amd64":
         lines.append((_AND, _NOT_X32, _NEXT, _NEXT))
-    for name in ("socket", "socketpair"):
+    for name, number in (("socket", machine.socket), ("socketpair", machine.socketpair)):
         if name in calls:
-            lines.append((_EQUAL, vars(machine)[name], "family", _NEXT))
+            lines.append((_EQUAL, number, "family", _NEXT))
     if "socketcall" in calls and machine.socketcall >= 0:
         lines.append((_EQUAL, machine.socketcall, "multiplexed", _NEXT))
     return [*lines, (_GO, 0, "end", ""), other]

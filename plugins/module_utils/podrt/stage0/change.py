@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
     Plan = Generator["Change", bool, T]
+    Changes = list[dict[str, "str | None"]]
 
 
 class Difference(Value):
@@ -34,7 +35,7 @@ class Difference(Value):
     reason: str = "playbook"
     impact: str = "none"
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, str | None]:
         """The entry of the `changes` list of a result."""
         return {
             "path": self.path,
@@ -107,7 +108,7 @@ class Outcome(Value):
         """All differences, in the order of the changes."""
         return tuple(difference for change in self.changes for difference in change.differences)
 
-    def to_json(self) -> list[object]:
+    def to_json(self) -> Changes:
         """The `changes` list of a result."""
         return [difference.to_json() for difference in self.differences]
 
@@ -145,7 +146,7 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
 
 
 @contextmanager
-def keeping(changes: list[object], doing: str) -> Iterator[None]:
+def keeping(changes: Changes, doing: str) -> Iterator[None]:
     """What is raised within becomes a PodError that carries these changes, which were made before.
 
     changes: as Outcome.to_json gives them. doing: what goes on within, such as "cannot look at the pod".
@@ -168,10 +169,10 @@ def at_stage(stage: str, doing: str) -> Iterator[None]:
         raise failure from failure.__cause__
 
 
-def _carrying(changes: list[object], doing: str, err: Exception) -> PodError:
+def _carrying(changes: Changes, doing: str, err: Exception) -> PodError:
     failure = known(doing, err)
     own = failure.facts.get("changes")
-    failure.facts["changes"] = changes + (own if isinstance(own, list) else [])
+    failure.facts["changes"] = [*changes, *(own if isinstance(own, list) else ())]
     return failure
 
 

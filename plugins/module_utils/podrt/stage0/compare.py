@@ -38,7 +38,7 @@ def fingerprint_key(paths: Paths) -> bytes:
     random one makes fingerprints that can be compared within one result only.
     """
     try:
-        return hashlib.sha256(b"stagecraft.pods" + read_bytes(f"{paths.data}/fingerprint.key", WORD)).digest()
+        return hashlib.sha256(b"stagecraft.pods" + read_bytes(paths.fingerprint_key, WORD)).digest()
     except OSError:
         return os.urandom(32)
 

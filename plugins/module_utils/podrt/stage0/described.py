@@ -87,11 +87,12 @@ def described(pod: Documents, spec: PodSpec, apps: tuple[str, ...], key: bytes) 
 _OF_POD = tuple(row for row in (*POD, *FETCH) if row.document and row.name not in ("apps", "mounts", "name"))
 
 
-def _elements(spec: object, row: Option) -> tuple[object, ...]:
-    """What a description has of a list."""
+def _elements(spec: PodSpec, row: Option) -> tuple[object, ...]:
+    """What a description has of a list: the table knows where by name."""
+    found: object = spec
     for step in row.into.split(".") if row.options and isinstance(row.into, str) else ():
-        spec = getattr(spec, step)
-    return spec if isinstance(spec, tuple) else ()
+        found = getattr(found, step)
+    return found if isinstance(found, tuple) else ()
 
 
 def _node(row: Option, value: object, elements: tuple[object, ...], within: str) -> Node:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import Corrupt, NotFound, PodError, reason_of
+from ..host.host import file_of_runtime
 from ..net.drift import LATER, find_drift, read_joined
 from ..net.rules import forwards_of
 from ..pod import cgroups
@@ -69,15 +70,15 @@ def look(host: Host, found: PodStatus) -> Look:
         return Look()
     try:
         with open_pod(host.paths, found.uuid) as pod:
-            runtime = f"{pinned(host, pod).runtime}/podrt"
+            runtime = pinned(host, pod).runtime
             subject = _Subject(
                 host,
                 pod,
                 found,
                 found.manifest,
                 found.pid,
-                any(os.path.isfile(f"{runtime}/{module}") for module in _MEND),
-                os.path.isfile(f"{runtime}/net/switches.py"),
+                any(os.path.isfile(file_of_runtime(runtime, module)) for module in _MEND),
+                os.path.isfile(file_of_runtime(runtime, "net/switches.py")),
             )
             seen = _look(subject)
             # What ends meanwhile has lost everything: what becomes of it is told elsewhere.

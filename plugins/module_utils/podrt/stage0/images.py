@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..errors import Corrupt, HostFailure, NotFound
 from ..image import fetch, local
 from ..image.policy import Note
-from ..image.reference import AppcName, ImageKey, LocalFile
+from ..image.reference import AppcName, ImageKey, LocalFile, names_of_registry
 from ..store import index, trees
 from .change import Applied, Change, Difference
 
@@ -188,7 +188,7 @@ def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
     def ask(registry: str) -> tuple[str, str] | None:
         from ..host.config import read_config
 
-        return read_config(host.paths).docker_credentials(registry)
+        return read_config(host.paths).docker_credentials(*names_of_registry(registry))
 
     return ask
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..appc.pod import PodManifest
+    from ..host.dirs import PodDir
     from ..host.host import Host
-    from ..host.paths import PodDir
     from ..net.conf import ChosenNet, NetConf
     from ..net.network_plan import NetworkPlan
     from ..pod.runspec import RunSpec
@@ -101,10 +101,10 @@ def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Diff
 def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | None:
     if runspec.host_network or runspec.no_network:
         return None
-    from ..net.network_plan import network_plan, plugin_dirs
+    from ..net.network_plan import network_plan
     from ..net.rules import forwards_of
 
-    return network_plan(_chosen(host, runspec), forwards_of(manifest), plugin_dirs(host.paths))
+    return network_plan(_chosen(host, runspec), forwards_of(manifest), host.paths.plugin_dirs)
 
 
 def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import _socket
-import errno
-
 from ..errors import Conflict, PodError
+from ..net.ports import is_bound
 from ..net.rules import forwards_of
 from ..pod import documents, holders
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.host import Host
 
-_KINDS = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
 _ANY = "0.0.0.0"
 
 
@@ -53,22 +50,6 @@ def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
     return {
         (forward.protocol, forward.host_ip or _ANY, forward.host_port) for forward in forwards_of(manifest)
     }
-
-
-def is_bound(protocol: str, address: str, port: int) -> bool:
-    """Whether something of the host has a port."""
-    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-    probe = _socket.socket(family, _KINDS[protocol])
-    try:
-        if protocol == "tcp":
-            # With this only a listening socket is in the way, not a connection that has ended just now.
-            probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
-        probe.bind((address, port))
-    except OSError as err:
-        return err.errno == errno.EADDRINUSE
-    finally:
-        probe.close()
-    return False
 
 
 def _conflict(protocol: str, address: str, port: int, holder: str) -> Conflict:

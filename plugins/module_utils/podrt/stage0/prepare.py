@@ -12,6 +12,7 @@ import os
 from ..appc.volumes import HostVolume
 from ..errors import HostFailure, NotFound
 from ..fields import canonical_json
+from ..host.dirs import PodDir
 from ..host.files import make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..pod import documents, lookup
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
-    from ..host.paths import PodDir
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
     from .manifest import Preparation, SourceImage
@@ -92,7 +92,7 @@ def check_sources(host: Host, manifest: PodManifest) -> None:
 
 def _no_source(host: Host, source: str, where: str) -> NotFound:
     name = os.path.basename(os.path.dirname(source))
-    if source == f"{host.paths.volume(name)}/data":
+    if source == host.paths.volume_data(name):
         task = f"- stagecraft.pods.pod_volume: {{name: {name}}}"
         return NotFound(f'there is no volume "{name}"', f"make it first, with a task: {task}", where=where)
     err = NotFound(
@@ -151,7 +151,7 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
             prefill = [str(volume) for name, volume in wanted.built.prefill if name == app.name]
-            write_new(f"{pod.dir.app_info(app.name)}/prefill", "\n".join(prefill).encode())
+            write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
     except OSError as err:
         raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
 
@@ -187,12 +187,12 @@ def _prepare_root(host: Host, pod: Pod, app: str) -> None:
 
 def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
     make_dirs(new.dir.app_info(app))
-    for name in ("manifest", "treeStoreID", "lower", "prefill"):
+    for place in (PodDir.app_manifest, PodDir.app_tree_id, PodDir.app_lower, PodDir.app_prefill):
         try:
-            given = read_bytes(f"{old.dir.app_info(app)}/{name}", beneath=old.dir.path)
-            write_new(f"{new.dir.app_info(app)}/{name}", given)
+            given = read_bytes(place(old.dir, app), beneath=old.dir.path)
+            write_new(place(new.dir, app), given)
         except FileNotFoundError:
-            if name != "prefill":
+            if place is not PodDir.app_prefill:
                 raise
 
 

@@ -9,8 +9,8 @@ where it was would find nothing and let its tree go.
 from __future__ import annotations
 
 from ..errors import PodError
+from ..host.dirs import PodDir
 from ..host.files import entries
-from ..host.paths import PodDir
 from ..host.reading import read_text
 from ..pod import documents
 from ..pod.lifecycle import walk
@@ -54,7 +54,7 @@ def held(pod: Pod) -> PodDir:
 def _trees_of(pod: Pod) -> set[TreeID]:
     """The trees that its apps stand on; an app that is not prepared yet has none. Raises OSError, Corrupt."""
     found = set()
-    for app in entries(f"{held(pod).path}/appsinfo"):
+    for app in entries(held(pod).app_infos):
         try:
             found.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app), beneath=held(pod).path)))
         except FileNotFoundError:

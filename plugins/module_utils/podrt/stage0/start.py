@@ -8,6 +8,7 @@ import os
 
 from ..errors import Conflict, Corrupt, HostFailure, PodError
 from ..host.files import make_dirs
+from ..host.paths import unit_name
 from ..host.reading import read_number
 from ..pod import documents, failure, lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -48,7 +49,7 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
             raise left(pod) or err from None
     if pod.state() is PodState.PREPARED:
         raise Conflict(
-            f'{units.unit_name(runspec.name)} runs, and not as pod "{pod.uuid}"',
+            f'{unit_name(runspec.name)} runs, and not as pod "{pod.uuid}"',
             "systemctl stop it",
             uuid=pod.uuid,
         )
@@ -168,7 +169,7 @@ def _own_pid(pod: Pod) -> int | None:
 
 def _unit_pid(host: Host, name: str) -> int | None:
     try:
-        return read_number(f"{host.paths.pid_files}/{name}.pid")
+        return read_number(host.paths.pid_file(name))
     except (OSError, Corrupt):
         return None
 
@@ -176,7 +177,7 @@ def _unit_pid(host: Host, name: str) -> int | None:
 def write_pid_file(host: Host, name: str, pid: int) -> None:
     """Tell the service manager which process is the pod's. Source: systemd.service(5), PIDFile=."""
     make_dirs(host.paths.pid_files, 0o755)
-    path = f"{host.paths.pid_files}/{name}.pid"
+    path = host.paths.pid_file(name)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         os.write(fd, f"{pid}\n".encode())

@@ -6,9 +6,7 @@ from __future__ import annotations
 
 import json
 
-from ..errors import Corrupt, InvalidSpec, PodError, reason_of
-from ..fields import Fields, parse_json
-from ..host.reading import read_bytes
+from ..errors import PodError, reason_of
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
 from ..value import Value
@@ -54,6 +52,10 @@ class NetStatus(Value):
     ip: str
     if_name: str
     raw: str
+
+    def to_json(self) -> object:
+        """The whole record."""
+        return json.loads(self.raw)
 
 
 class PodStatus(Value):
@@ -156,18 +158,9 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
 
 
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:
-    """What net-info.json says, with members of later releases. Raises Corrupt, Unsupported, OSError."""
-    path = pod.dir.net_info
-    try:
-        records = parse_json(read_bytes(path, beneath=pod.dir.path), path)
-        if isinstance(records, dict):  # as a later format may write it
-            Fields(records, path).check_format(1)
-    except FileNotFoundError:
-        return ()
-    except InvalidSpec as err:
-        raise Corrupt(f"cannot read the networks of the pod: {err.message}", path=path) from err
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise Corrupt(f"cannot read the networks of the pod: {path} is no list of objects", path=path)
+    """What net-info.json says, with members of later releases. Raises Corrupt, OSError."""
+    from ..net.info import read_records  # most pods of a list may have none
+
     return tuple(
         NetStatus(
             str(record.get("netName", "")),
@@ -175,5 +168,5 @@ def _networks(pod: Pod) -> tuple[NetStatus, ...]:
             str(record.get("ifName", "")),
             json.dumps(record, sort_keys=True),
         )
-        for record in records
+        for record in read_records(pod.dir.net_info, beneath=pod.dir.path)
     )

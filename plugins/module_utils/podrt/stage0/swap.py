@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 _TAIL = 20
 _LOOK_SECONDS = 0.05
-# What a pod has written, and what its apps find again.
-_FILES = ("overlay", "sharedVolumes", "logs", "stage1/rootfs/opt/stage2")
 
 
 class StartUp(Value):
@@ -192,8 +190,8 @@ def _again(host: Host, name: str, old: Pod) -> str:
     with reprepare(host, old) as prepared:
         fresh = prepared.uuid
     with open_pod(host.paths, fresh) as pod:
-        for member in _FILES:
-            _hand_over(f"{old.dir.path}/{member}", f"{pod.dir.path}/{member}")
+        for source, target in zip(old.dir.written, pod.dir.written):
+            _hand_over(source, target)
         lookup.set_name(host.paths, name, fresh)
         start.start(host, pod, boot=None)
     clear(host, old.uuid)

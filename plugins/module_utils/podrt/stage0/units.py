@@ -12,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Conflict, HostFailure
+from ..errors import Conflict, Corrupt, HostFailure
 from ..host.digests import sha256
-from ..host.files import OPEN_DIR, make_dirs, write_atomically, write_new
+from ..host.files import OPEN_DIR, entries, make_dirs, write_atomically, write_new
+from ..host.host import file_of_runtime
+from ..host.paths import is_unit_name, unit_name
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
@@ -71,21 +73,11 @@ class UnitStatus(Value):
         return enabled if self.text == "as described" else f"{enabled}, {self.text}"
 
 
-def unit_name(name: str) -> str:
-    """The unit of a named pod."""
-    return f"pod-{name}.service"
-
-
-def unit_path(host: Host, name: str) -> str:
-    """The file of the unit of a named pod."""
-    return f"{host.paths.units}/{unit_name(name)}"
-
-
 def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
     """The unit of a named pod; host: with the runtime that shall start it. Pure."""
     body = _BODY.format(
         name=runspec.name,
-        pid_file=f"{host.paths.pid_files}/{runspec.name}.pid",
+        pid_file=host.paths.pid_file(runspec.name),
         podctl=" ".join(map(_quoted, host.podctl)),
         start=START_SECONDS,
         stop=runspec.stop_timeout + _MARGIN,
@@ -107,6 +99,22 @@ def look(host: Host, pod: Pod) -> UnitStatus:
     return UnitStatus(text, _is_enabled(host, outline.name))
 
 
+def started_runtimes(host: Host) -> set[str]:
+    """The directories of the runtimes that units of pods start, whether their pods are there or not. Raises OSError."""
+    found: set[str] = set()
+    for name in filter(is_unit_name, entries(host.paths.units)):
+        with contextlib.suppress(FileNotFoundError, Corrupt):
+            lines = read_trusted(f"{host.paths.units}/{name}").decode(errors="replace").splitlines()
+            found.update(_runtime_of(line) for line in lines if line.startswith("ExecStart="))
+    return {f"{host.paths.runtimes}/{name}" for name in found if name}
+
+
+def _runtime_of(line: str) -> str:
+    """The content hash of the runtime that a line calls, "" when it calls none."""
+    directory, called, _rest = line.partition(file_of_runtime("", "launch.py"))
+    return os.path.basename(directory) if called else ""
+
+
 def is_installed(host: Host, name: str) -> bool:
     """Whether a pod of this name and of this data directory has a unit."""
     text = _read(host, name)
@@ -124,7 +132,7 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
     text = unit_text(pinned(host, pod), runspec)
     if found != text or _is_unread(host, runspec.name):
         _mark_unread(host, runspec.name)
-        write_atomically(unit_path(host, runspec.name), text.encode(), _MODE)
+        write_atomically(host.paths.unit(runspec.name), text.encode(), _MODE)
         _reload(host, runspec.name)
     if boot is not None and boot != _is_enabled(host, runspec.name):
         systemctl(host, "--quiet", "enable" if boot else "disable", unit_name(runspec.name))
@@ -162,7 +170,7 @@ def remove(host: Host, name: str) -> None:
         seconds = _stop_seconds(host, name)
         systemctl(host, "--quiet", "disable", "--now", unit_name(name), check=False, seconds=seconds)
         _mark_unread(host, name)
-        os.unlink(unit_path(host, name))
+        os.unlink(host.paths.unit(name))
     elif not _is_unread(host, name):
         return
     _reload(host, name)
@@ -209,7 +217,7 @@ def _stop_seconds(host: Host, name: str) -> float:
 def _read(host: Host, name: str) -> str:
     """The text of a unit, "" when there is none."""
     try:
-        text = read_trusted(unit_path(host, name)).decode(errors="replace").strip()
+        text = read_trusted(host.paths.unit(name)).decode(errors="replace").strip()
     except FileNotFoundError:
         return ""
     return f"{text}\n" if text else ""
@@ -230,7 +238,7 @@ def _is_ours(host: Host, text: str) -> bool:
 def _check_owner(host: Host, name: str, text: str) -> None:
     if text and not _is_ours(host, text):
         raise Conflict(
-            f"{unit_path(host, name)} is not of a pod in {host.paths.data}",
+            f"{host.paths.unit(name)} is not of a pod in {host.paths.data}",
             "give the pod another name, or remove the unit",
             where="name",
         )
@@ -247,7 +255,7 @@ def _digest(body: str) -> str:
 
 
 def _is_enabled(host: Host, name: str) -> bool:
-    return os.path.islink(f"{host.paths.units}/multi-user.target.wants/{unit_name(name)}")
+    return os.path.islink(host.paths.enabled_unit(name))
 
 
 def _quoted(word: str) -> str:

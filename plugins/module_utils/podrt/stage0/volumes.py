@@ -12,7 +12,7 @@ import os
 import stat
 
 from ..appc.names import ACName
-from ..appc.volumes import parse_mode
+from ..appc.volumes import HostVolume, parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError, reason_of
 from ..fields import Fields, canonical_json, parse_json
 from ..host import datadir
@@ -134,11 +134,15 @@ def _drift(found: VolumeStatus, spec: VolumeSpec) -> tuple[Difference, ...]:
     """How a volume is not the wanted one."""
     path = f"volumes.{spec.name}"
     differences = []
-    for field in ("mode", "uid", "gid"):
-        before, after = getattr(found, field), getattr(spec, field)
+    asked = found.asked
+    for field, before, after, earlier in (
+        ("mode", found.mode, spec.mode, asked and asked.mode),
+        ("uid", found.uid, spec.uid, asked and asked.uid),
+        ("gid", found.gid, spec.gid, asked and asked.gid),
+    ):
         if after is None or before == after:
             continue
-        reason = "drift" if getattr(found.asked, field, None) == after else "playbook"
+        reason = "drift" if earlier == after else "playbook"
         differences.append(
             Difference(f"{path}.{field}", _shown(field, before), _shown(field, after), reason, "live")
         )
@@ -173,17 +177,17 @@ class CreateVolume(Change):
     def apply(self, host: Host) -> None:
         """Make it aside and rename it in, so that it is there whole or not at all."""
         spec = self.spec
-        aside = _aside(host, spec.name)
+        paths, aside = host.paths, _aside(spec.name)
         try:
             datadir.ensure(host.paths)
             with _at_work(host):
-                make_dirs(f"{aside}/data")
-                write_atomically(f"{aside}/volume.json", _document(spec))
+                make_dirs(paths.volume_data(aside))
+                write_atomically(paths.volume_document(aside), _document(spec))
                 mode = DATA_MODE if spec.mode is None else spec.mode
-                _set_attributes(f"{aside}/data", spec.replace(mode=mode))
-                rename_synced(aside, host.paths.volume(spec.name))
+                _set_attributes(paths.volume_data(aside), spec.replace(mode=mode))
+                rename_synced(paths.volume(aside), paths.volume(spec.name))
         except OSError as err:
-            remove_tree(aside)
+            remove_tree(paths.volume(aside))
             if read_volume(host, spec.name) is None:
                 raise HostFailure.of(f'cannot make volume "{spec.name}"', err) from err
 
@@ -197,7 +201,7 @@ class AdjustVolume(Change):
         """Owner, then mode, then the document."""
         try:
             _set_attributes(host.paths.volume_data(self.spec.name), self.spec)
-            write_atomically(f"{host.paths.volume(self.spec.name)}/volume.json", _document(self.spec))
+            write_atomically(host.paths.volume_document(self.spec.name), _document(self.spec))
         except OSError as err:
             raise HostFailure.of(f'cannot change volume "{self.spec.name}"', err) from err
 
@@ -210,7 +214,7 @@ class RemoveVolume(Change):
     def apply(self, host: Host) -> None:
         """Rename it out of sight first, so that a crash leaves no half volume."""
         _check_unused(host, self.name, host.paths.volume_data(self.name))
-        aside = _aside(host, self.name)
+        aside = host.paths.volume(_aside(self.name))
         try:
             with _at_work(host):
                 rename_synced(host.paths.volume(self.name), aside)
@@ -267,9 +271,9 @@ def volume_spec(
     )
 
 
-def _aside(host: Host, name: str) -> str:
-    """Where a volume is made, and removed, out of sight."""
-    return f"{host.paths.volumes}/.{name}.{os.urandom(6).hex()}"
+def _aside(name: str) -> str:
+    """What a volume is called while it is made, or removed, out of sight."""
+    return f".{name}.{os.urandom(6).hex()}"
 
 
 def _at_work(host: Host) -> FileLock:
@@ -292,7 +296,7 @@ def _document(spec: VolumeSpec) -> bytes:
 
 def _read_document(host: Host, name: str) -> VolumeSpec:
     """What volume.json says was asked for. Raises OSError, InvalidSpec, Corrupt."""
-    data = read_bytes(f"{host.paths.volume(name)}/volume.json", beneath=host.paths.volumes)
+    data = read_bytes(host.paths.volume_document(name), beneath=host.paths.volumes)
     fields = Fields(parse_json(data, "its volume.json"), "volume.json")
     fields.check_format(_FORMAT)
     return VolumeSpec(
@@ -344,9 +348,8 @@ def _users(host: Host) -> dict[str, list[str]]:
                 users.setdefault(_UNKNOWN, []).append(pod.uuid)
             continue
         for volume in manifest.volumes:
-            source = getattr(volume, "source", "")
-            if source:
-                users.setdefault(os.path.realpath(source), []).append(name or pod.uuid)
+            if isinstance(volume, HostVolume):
+                users.setdefault(os.path.realpath(volume.source), []).append(name or pod.uuid)
     return users
 
 

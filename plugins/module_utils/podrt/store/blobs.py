@@ -42,7 +42,7 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
         allowance = Allowance.configured(paths)
         plain = stream.hashed(stream.read_ahead(stream.metered(chunks, allowance)), digest)
         root = workspace.make_root()
-        manifest, extraction = _unpack(_kept(plain, f"{workspace.path}/blob"), root, what, allowance)
+        manifest, extraction = _unpack(_kept(plain, workspace.blob), root, what, allowance)
         if manifest.annotations.get(LAYERS_ANNOTATION) is not None:
             # With the ID of the image that it stands for, and none of its files.
             raise Corrupt(
@@ -54,7 +54,7 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
         workspace.sync()
         with adding(paths):
             layers.place_first(paths, workspace, image_id)
-            size = _put_blob(paths, image_id, f"{workspace.path}/blob") + layer.size
+            size = _put_blob(paths, image_id, workspace.blob) + layer.size
             return index.put_image(paths, image_id, manifest, (image_id,), size, latest=latest)
 
 
@@ -69,8 +69,8 @@ def import_manifest(
     data = archive_of(manifest)
     image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
     with Workspace(paths) as workspace, adding(paths):
-        files.write_atomically(f"{workspace.path}/blob", data)  # synced, before it gets its final name
-        size = _put_blob(paths, image_id, f"{workspace.path}/blob")
+        files.write_atomically(workspace.blob, data)  # synced, before it gets its final name
+        size = _put_blob(paths, image_id, workspace.blob)
         found = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
         size += sum(layer.size for layer in found if layer)
         return index.put_image(paths, image_id, manifest, layer_ids, size, latest=latest)
@@ -88,7 +88,7 @@ def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
 
     Raises NotFound when the archive is not in the store, Corrupt, HostFailure.
     """
-    path, what = index.blob_path(paths, image_id), f"the manifest of image {image_id}"
+    path, what = paths.blob(image_id), f"the manifest of image {image_id}"
     try:
         found = _manifest_document(stream.stored_chunks(path, Allowance.configured(paths)), what)
         if found is not None:
@@ -123,14 +123,14 @@ def _manifest_document(chunks: Iterator[bytes], what: str) -> bytes | None:
 
 def restore_layer(paths: Paths, image_id: ImageID) -> None:
     """Unpack the stored archive of an ACI again. Raises Corrupt when it is not what its ID says, or NotFound."""
-    if not os.path.exists(index.blob_path(paths, image_id)):
+    if not os.path.exists(paths.blob(image_id)):
         raise NotFound(f"the archive of image {image_id} is not in the store", "fetch the image again")
     with layers.lock_layer(paths, image_id), Workspace(paths) as workspace:
         if layers.has_layer(paths, image_id):
             return
         digest = hashlib.sha512()
         allowance = Allowance.configured(paths)
-        chunks = stream.hashed(stream.stored_chunks(index.blob_path(paths, image_id), allowance), digest)
+        chunks = stream.hashed(stream.stored_chunks(paths.blob(image_id), allowance), digest)
         _manifest_again, extraction = _unpack(chunks, workspace.make_root(), f"image {image_id}", allowance)
         if ImageID.of_digest(digest.hexdigest()) != image_id:
             raise Corrupt(
@@ -141,7 +141,7 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
 
 def lock_image(paths: Paths, image_id: ImageID) -> FileLock:
     """Held by whoever puts the archive of an image in place or removes it."""
-    return FileLock(f"{paths.cas}/imagelocks/{image_id}", timeout=layers.LOCK_SECONDS)
+    return FileLock(paths.image_lock(image_id), timeout=layers.LOCK_SECONDS)
 
 
 def _unpack(
@@ -213,7 +213,7 @@ def _writing() -> Iterator[None]:
 
 def _put_blob(paths: Paths, image_id: ImageID, source: str) -> int:
     size = os.stat(source).st_size
-    place = index.blob_path(paths, image_id)
+    place = paths.blob(image_id)
     files.make_dirs(os.path.dirname(place))
     with lock_image(paths, image_id):
         os.chmod(source, files.PRIVATE_FILE)

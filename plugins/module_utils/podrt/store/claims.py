@@ -27,11 +27,13 @@ def claimed(paths: Paths, layer_ids: Iterable[str]) -> Iterator[None]:
     names = sorted({layers.layer_name(layer_id) for layer_id in layer_ids})
     with workspace.Workspace(paths) as place:
         with locks.adding(paths):
-            files.write_new(f"{place.path}/layers", "\n".join(names).encode())
+            files.write_new(place.claim, "\n".join(names).encode())
         yield
 
 
 def claimed_names(paths: Paths) -> set[str]:
     """The names of the layers' directories that living processes claim."""
-    places = workspace.in_use(workspace.temporary(paths))
-    return {name for place in places for name in read_text_or(f"{place}/layers", "", DOCUMENT).split()}
+    places = workspace.in_use(paths.workspaces)
+    return {
+        name for place in places for name in read_text_or(workspace.claim_in(place), "", DOCUMENT).split()
+    }

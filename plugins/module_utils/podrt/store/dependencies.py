@@ -30,19 +30,11 @@ class Placed(Value):
     whitelists: tuple[tuple[str, ...], ...]
 
 
-class Missing(Value):
-    """A dependency that the store cannot satisfy, the image that needs it, and why."""
-
-    image: StoredImage
-    dependency: Dependency
-    error: NotFound
-
-
 class _Walk(Value):
-    """What a walk has found: the stack, what is not in the store, and the images that depend on themselves."""
+    """What a walk has found: the stack, why the store lacks what, and the images that depend on themselves."""
 
     stack: tuple[Placed, ...]
-    missing: tuple[Missing, ...]
+    missing: tuple[NotFound, ...]
     circular: tuple[StoredImage, ...]
 
 
@@ -52,9 +44,13 @@ def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
     An image that is reached twice counts where it is topmost. Raises NotFound for a dependency that is not in the
     store, or that nothing there may satisfy, and InvalidSpec for a circle.
     """
-    walk = _checked_walk(paths, image)
+    walk = _walk(View(paths), image)
+    for circular in walk.circular:
+        raise InvalidSpec(
+            f"the image {circular.manifest.full_name} depends on itself", "one of its dependencies is wrong"
+        )
     for missing in walk.missing:
-        raise missing.error
+        raise missing
     return walk.stack
 
 
@@ -62,14 +58,6 @@ def check(paths: Paths, manifest: ImageManifest) -> None:
     """Raise what flatten would for an image that is not in the store yet."""
     unknown = ImageID.of_digest("0" * 64)
     flatten(paths, StoredImage(unknown, manifest, 0.0, 0.0, latest=False, size=0, layers=()))
-
-
-def walk_missing(paths: Paths, image: StoredImage) -> tuple[Missing, ...]:
-    """The dependencies, of an image and of what it lies upon, that the store cannot satisfy.
-
-    Raises InvalidSpec for a circle.
-    """
-    return _checked_walk(paths, image).missing
 
 
 def present(view: View, image: StoredImage) -> tuple[StoredImage, ...]:
@@ -98,20 +86,12 @@ def warning_of_removal(paths: Paths, image_ids: Collection[ImageID]) -> str:
     return f"other images depend on what is removed, and need it for new pods: {some_of(names, _MOST_NAMED)}"
 
 
-def _find(view: View, image: StoredImage, dependency: Dependency) -> StoredImage | Missing:
-    """The image in the store that fits a dependency.
+def _find(view: View, name: str, dependency: Dependency) -> StoredImage:
+    """The image in the store that fits a dependency of an image of that name. Raises NotFound.
 
     What an image says of others is the word of who made it: an ID must be a whole one and of the image that is named,
     so that none reaches by guessing what was fetched for another. Docker images are built upon by none.
     """
-    try:
-        return _found(view, image.manifest.full_name, dependency)
-    except NotFound as err:
-        return Missing(image, dependency, err)
-
-
-def _found(view: View, name: str, dependency: Dependency) -> StoredImage:
-    """The image for the dependency of an image of that name. Raises NotFound."""
     needed, wanted_id = dependency.image_name, dependency.image_id
     if wanted_id and not _is_whole(wanted_id):
         raise NotFound(
@@ -155,19 +135,10 @@ def _look_up(view: View, dependency: Dependency) -> StoredImage | None:
         return None
 
 
-def _checked_walk(paths: Paths, image: StoredImage) -> _Walk:
-    walk = _walk(View(paths), image)
-    for circular in walk.circular:
-        raise InvalidSpec(
-            f"the image {circular.manifest.full_name} depends on itself", "one of its dependencies is wrong"
-        )
-    return walk
-
-
 def _walk(view: View, image: StoredImage) -> _Walk:
     """Follow every dependency once, however many images share it or name it twice."""
     found: dict[str, Placed] = {}
-    missing: list[Missing] = []
+    missing: list[NotFound] = []
     circular: list[StoredImage] = []
     # The way from the top image down: each with the dependencies that are still to be followed, the last of them first.
     way = [_place(image, (), found)]
@@ -177,10 +148,12 @@ def _walk(view: View, image: StoredImage) -> _Walk:
             way.pop()
             continue
         dependency = waiting.pop()
-        below = _find(view, at.image, dependency)
-        if isinstance(below, Missing):
-            missing.append(below)
-        elif any(above.image.id == below.id for above, _waiting in way):
+        try:
+            below = _find(view, at.image.manifest.full_name, dependency)
+        except NotFound as err:
+            missing.append(err)
+            continue
+        if any(above.image.id == below.id for above, _waiting in way):
             circular.append(below)
         elif below.id not in found:
             way.append(_place(below, at.whitelists, found))

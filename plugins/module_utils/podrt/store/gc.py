@@ -138,22 +138,22 @@ def _remove(paths: Paths, item: Item) -> None:
 def _size(paths: Paths, kind: str, name: str) -> int:
     if kind == IMAGE:
         return sum(files.disk_usage_if_any(path) for path in index.places_of(paths, ImageID(name)))
-    place = {TREE: paths.tree(name), LAYER: layers.place_of(paths, name), LEFTOVER: f"{paths.data}/{name}"}
+    place = {TREE: paths.tree(name).path, LAYER: paths.layer(name).path, LEFTOVER: f"{paths.data}/{name}"}
     return files.disk_usage_if_any(place[kind])
 
 
 def _is_layer(paths: Paths, name: str) -> bool:
     """Whether it is a directory: anything else in its place is of no use, though an image may refer to it."""
-    return files.is_real_dir(layers.place_of(paths, name))
+    return files.is_real_dir(paths.layer(name).path)
 
 
 def _leftovers(paths: Paths) -> Iterator[str]:
     """What killed processes left: files that no image has, and directories that nobody works in."""
     yield from index.orphans(paths)
-    place = layers.layers_place(paths)
+    place = paths.layers
     if os.path.lexists(place) and not os.path.isdir(place):
         yield place
-    yield from workspace.abandoned(workspace.temporary(paths))
+    yield from workspace.abandoned(paths.workspaces)
 
 
 def _removable_images(paths: Paths, used_images: Collection[str], older_than: float) -> tuple[ImageID, ...]:

@@ -77,16 +77,6 @@ class _Entry(Value):
     layers: tuple[str, ...]
 
 
-def blob_path(paths: Paths, image_id: ImageID) -> str:
-    """The stored archive of an image."""
-    return f"{paths.cas}/blob/sha512/{image_id[7:9]}/{image_id}"
-
-
-def manifest_path(paths: Paths, image_id: ImageID) -> str:
-    """The stored manifest of an image."""
-    return f"{paths.cas}/imageManifest/sha512/{image_id[7:9]}/{image_id}"
-
-
 def manifest_document(manifest: ImageManifest) -> bytes:
     """What is stored of a manifest. Raises Corrupt for one that could not be read back."""
     try:
@@ -101,7 +91,7 @@ def manifest_document(manifest: ImageManifest) -> bytes:
 def list_ids(paths: Paths) -> tuple[ImageID, ...]:
     """The IDs of all images, also of those whose documents are damaged."""
     found = []
-    for name in files.entries(f"{paths.cas}/index"):
+    for name in files.entries(paths.index):
         with suppress(InvalidSpec):
             image_id = ImageID(name)
             if image_id == name:  # and not one of which an ID is the beginning
@@ -123,7 +113,7 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
     try:
         entry = _read_entry(paths, image_id)
         last_used = time_of_use(paths, image_id)
-        data = reading.read_bytes(manifest_path(paths, image_id))
+        data = reading.read_bytes(paths.image_manifest(image_id))
     except FileNotFoundError:
         raise NotFound("no image IDs found", f"{image_id} is not in the store: fetch it first") from None
     try:
@@ -321,10 +311,10 @@ def put_image(
     Raises Corrupt for a manifest that could not be read back; then nothing is written.
     """
     data = manifest_document(manifest)
-    path = manifest_path(paths, image_id)
+    path = paths.image_manifest(image_id)
     files.make_dirs(os.path.dirname(path))
     files.write_atomically(path, data)
-    files.make_dirs(f"{paths.cas}/index")
+    files.make_dirs(paths.index)
     labels = manifest.labels.pairs
     _write_entry(paths, _Entry(image_id, str(manifest.name), labels, time.time(), latest, size, layers))
     return get_image(paths, image_id)
@@ -347,23 +337,23 @@ def _write_entry(paths: Paths, entry: _Entry) -> None:
         "size": entry.size,
         "layers": list(entry.layers),
     }
-    files.write_atomically(_entry_path(paths, entry.id), canonical_json(document))
+    files.write_atomically(paths.index_entry(entry.id), canonical_json(document))
 
 
 def touch(paths: Paths, image_id: ImageID) -> None:
     """Note that an image is used now."""
     with suppress(FileNotFoundError):
-        os.utime(_entry_path(paths, image_id), follow_symlinks=False)
+        os.utime(paths.index_entry(image_id), follow_symlinks=False)
 
 
 def time_of_use(paths: Paths, image_id: ImageID) -> float:
     """When an image was last used. Raises FileNotFoundError."""
-    return os.lstat(_entry_path(paths, image_id)).st_mtime
+    return os.lstat(paths.index_entry(image_id)).st_mtime
 
 
 def places_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
     """The files of an image alone, in the order in which they are removed."""
-    return (_entry_path(paths, image_id), manifest_path(paths, image_id), blob_path(paths, image_id))
+    return (paths.index_entry(image_id), paths.image_manifest(image_id), paths.blob(image_id))
 
 
 def remove_image(paths: Paths, image_id: ImageID) -> None:
@@ -383,7 +373,7 @@ def remove_image(paths: Paths, image_id: ImageID) -> None:
 def orphans(paths: Paths) -> tuple[str, ...]:
     """Files of the store that no image has: what killed processes left, records of sources that mean nothing now."""
     known = set(list_ids(paths))
-    held = [path for kind in _KINDS for path in files.files_below(f"{paths.cas}/{kind}")]
+    held = [path for kind in _KINDS for path in files.files_below(paths.blobs(kind))]
     nameless = [path for path in held if os.path.basename(path) not in known]
     return (*nameless, *(path for path in _remote_paths(paths) if not _means(paths, path, known)))
 
@@ -398,7 +388,7 @@ def _means(paths: Paths, path: str, known: set[ImageID]) -> bool:
 
 
 def _remote_paths(paths: Paths) -> list[str]:
-    return [f"{paths.cas}/remote/{name}" for name in files.entries(f"{paths.cas}/remote")]
+    return [paths.remote(name) for name in files.entries(paths.remotes)]
 
 
 def _entries(paths: Paths) -> Iterator[_Entry]:
@@ -408,7 +398,7 @@ def _entries(paths: Paths) -> Iterator[_Entry]:
 
 
 def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
-    path = _entry_path(paths, image_id)
+    path = paths.index_entry(image_id)
     try:
         fields = Fields(parse_json(reading.read_bytes(path), path), path)
         fields.check_format(_FORMAT)
@@ -434,14 +424,10 @@ def _pair(value: object, where: str) -> tuple[str, str]:
     return value[0], value[1]
 
 
-def _entry_path(paths: Paths, image_id: ImageID) -> str:
-    return f"{paths.cas}/index/{image_id}"
-
-
 def _remote_path(paths: Paths, source: str) -> str:
     name = source.replace("%", "%25").replace("/", "%2F")
     if len(name) > _LONGEST_NAME:
         import hashlib
 
         name = f"{name[:100]}%{hashlib.sha256(source.encode()).hexdigest()}"
-    return f"{paths.cas}/remote/{name}"
+    return paths.remote(name)

@@ -16,6 +16,7 @@ import os
 from ..errors import Corrupt, InvalidSpec, Untrusted
 from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
+from ..host.dirs import LAYERS, ROOT
 from ..host.locks import FileLock
 from ..value import Value
 
@@ -23,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..host.dirs import TreeDir
     from ..host.paths import Paths
     from .allowance import Allowance
     from .extract import Extraction
@@ -53,7 +55,7 @@ def layer_name(layer_id: str) -> str:
 
 def layer_root(layer_id: str) -> str:
     """The directory of a layer's files, relative to the tree store."""
-    return f"layers/{layer_name(layer_id)}/rootfs"
+    return f"{LAYERS}/{layer_name(layer_id)}/{ROOT}"
 
 
 def find_layer(paths: Paths, layer_id: str) -> Layer | None:
@@ -63,10 +65,10 @@ def find_layer(paths: Paths, layer_id: str) -> Layer | None:
     """
     place = _directory(paths, layer_id)
     try:
-        found = _read(reading.read_bytes(f"{place}/rendered"), layer_id)
+        found = _read(reading.read_bytes(place.rendered), layer_id)
     except (FileNotFoundError, NotADirectoryError, Corrupt):
         return None
-    if not files.is_real_dir(place) or not files.is_real_dir(f"{place}/rootfs"):
+    if not files.is_real_dir(place.path) or not files.is_real_dir(place.root):
         return None
     if found.id != layer_id:
         raise Corrupt(
@@ -79,7 +81,7 @@ def hides_lower(paths: Paths, layer_id: str) -> bool:
     """Whether the root of a layer in place hides all that is in the layers below."""
     from .overlay import is_opaque
 
-    fd = os.open(f"{paths.trees}/{layer_root(layer_id)}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(_directory(paths, layer_id).root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return is_opaque(fd)
     finally:
@@ -93,7 +95,7 @@ def has_layer(paths: Paths, layer_id: str) -> bool:
 
 def lock_layer(paths: Paths, layer_id: str) -> FileLock:
     """Held by a process that puts a layer in place. No server is waited for meanwhile."""
-    return FileLock(f"{paths.cas}/imagelocks/layer-{layer_name(layer_id)}", timeout=LOCK_SECONDS)
+    return FileLock(paths.layer_lock(layer_name(layer_id)), timeout=LOCK_SECONDS)
 
 
 def unpack_layer(
@@ -123,12 +125,12 @@ def seal(workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:
     """Make a layer of the files in a workspace's rootfs; place comes after a sync."""
     from .checksum import checksum
 
-    made = f"{workspace.path}/layer"
-    files.make_dirs(made)
-    os.rename(f"{workspace.path}/rootfs", f"{made}/rootfs")
+    made = workspace.layer
+    files.make_dirs(made.path)
+    os.rename(workspace.root, made.root)
     implied = tuple(sorted(extraction.implied))
-    layer = Layer(layer_id, extraction.size, checksum(f"{made}/rootfs", extraction.digests), implied)
-    files.write_new(f"{made}/rendered", _record(layer))
+    layer = Layer(layer_id, extraction.size, checksum(made.root, extraction.digests), implied)
+    files.write_new(made.rendered, _record(layer))
     return layer
 
 
@@ -138,35 +140,35 @@ def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
     Of one that is there with a damaged record the same files stay: pods may stand on them.
     """
     target = _directory(paths, layer_id)
-    files.clear_way(os.path.dirname(target))
-    files.make_dirs(os.path.dirname(target))
-    made = f"{workspace.path}/layer"
+    files.clear_way(paths.layers)
+    files.make_dirs(paths.layers)
+    made = workspace.layer
     if has_same_files(target, made):
         _renew_record(target, made, layer_id)
         return
-    files.remove_tree(target)
-    files.rename_synced(made, target)
+    files.remove_tree(target.path)
+    files.rename_synced(made.path, target.path)
 
 
-def has_same_files(place: str, made: str) -> bool:
+def has_same_files(place: TreeDir, made: TreeDir) -> bool:
     """Whether the rootfs in one directory is there and holds what that in the other does."""
     from .checksum import same_files
 
-    if not files.is_real_dir(place) or not files.is_real_dir(f"{place}/rootfs"):
+    if not files.is_real_dir(place.path) or not files.is_real_dir(place.root):
         return False
     try:
-        return same_files(f"{place}/rootfs", f"{made}/rootfs")
+        return same_files(place.root, made.root)
     except OSError:
         return False
 
 
-def _renew_record(target: str, made: str, layer_id: str) -> None:
+def _renew_record(target: TreeDir, made: TreeDir, layer_id: str) -> None:
     """Write what is known of a layer beside its files, whose directories may have other times."""
     from .checksum import checksum
 
-    layer = _read(reading.read_bytes(f"{made}/rendered"), layer_id)
-    files.remove_tree(f"{target}/rendered")
-    files.write_atomically(f"{target}/rendered", _record(layer.replace(hash=checksum(f"{target}/rootfs"))))
+    layer = _read(reading.read_bytes(made.rendered), layer_id)
+    files.remove_tree(target.rendered)
+    files.write_atomically(target.rendered, _record(layer.replace(hash=checksum(target.root))))
 
 
 def place_first(paths: Paths, workspace: Workspace, layer_id: str) -> None:
@@ -184,44 +186,21 @@ def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id:
     return layer
 
 
-def remove_rendered(place: str) -> None:
+def remove_rendered(place: TreeDir) -> None:
     """Remove a layer or a tree, or what is in its place: the record first, so that half of one is none."""
-    if files.is_real_dir(place):
-        files.remove_tree(f"{place}/rendered")
-    files.remove_tree(place)
+    if files.is_real_dir(place.path):
+        files.remove_tree(place.rendered)
+    files.remove_tree(place.path)
 
 
 def remove_layer(paths: Paths, name: str) -> None:
     """Remove a layer by the name of its directory."""
-    remove_rendered(place_of(paths, name))
-
-
-def verify_layer(paths: Paths, layer_id: str) -> bool:
-    """Whether a layer's files are still what they were when they were unpacked."""
-    from .checksum import checksum
-
-    layer = find_layer(paths, layer_id)
-    if layer is None:
-        return False
-    try:
-        return checksum(f"{_directory(paths, layer_id)}/rootfs") == layer.hash
-    except FileNotFoundError:
-        return False
-
-
-def place_of(paths: Paths, name: str) -> str:
-    """The directory of a layer by its name."""
-    return f"{paths.trees}/layers/{name}"
+    remove_rendered(paths.layer(name))
 
 
 def list_layers(paths: Paths) -> tuple[str, ...]:
     """The names of the layers' directories."""
-    return tuple(files.entries(layers_place(paths))) if os.path.isdir(layers_place(paths)) else ()
-
-
-def layers_place(paths: Paths) -> str:
-    """The directory of all layers."""
-    return f"{paths.trees}/layers"
+    return tuple(files.entries(paths.layers)) if os.path.isdir(paths.layers) else ()
 
 
 def _record(layer: Layer) -> bytes:
@@ -248,5 +227,5 @@ def _read(data: bytes, layer_id: str) -> Layer:
         raise Corrupt(f"the record of layer {layer_id} is damaged: {err}", "remove its images") from err
 
 
-def _directory(paths: Paths, layer_id: str) -> str:
-    return place_of(paths, layer_name(layer_id))
+def _directory(paths: Paths, layer_id: str) -> TreeDir:
+    return paths.layer(layer_name(layer_id))

@@ -19,19 +19,18 @@ if TYPE_CHECKING:
     from ..host.turns import Turn
 
 _SECONDS = 1800.0
-_STORE = "store"
 
 
 def adding(paths: Paths) -> FileLock:
     """Held while something that is in the store already is being referred to. Raises OSError."""
     datadir.ensure(paths)
-    return FileLock(_path(paths), shared=True, timeout=_SECONDS)
+    return FileLock(paths.store_lock, shared=True, timeout=_SECONDS)
 
 
 def collecting(paths: Paths) -> FileLock:
     """Held while things are found that nothing refers to, and removed. Raises OSError."""
     datadir.ensure(paths)
-    return FileLock(_path(paths), timeout=_SECONDS)
+    return FileLock(paths.store_lock, timeout=_SECONDS)
 
 
 def turn(paths: Paths, key: str, what: str, *, patience: float, tell: Callable[[str], None]) -> Turn:
@@ -40,15 +39,15 @@ def turn(paths: Paths, key: str, what: str, *, patience: float, tell: Callable[[
 
     from ..host.turns import Turn
 
-    place = f"{paths.cas}/imagelocks/turn-{hashlib.sha256(key.encode()).hexdigest()}"
+    place = paths.turn(hashlib.sha256(key.encode()).hexdigest())
     return Turn(place, what, patience=patience, tell=tell)
 
 
 def sweep(paths: Paths) -> None:
     """Remove the files of locks that are not held, but the store's own; a process that waits for one makes it again."""
-    for directory in (f"{paths.cas}/imagelocks", f"{paths.cas}/treestorelocks"):
+    for directory in (paths.image_locks, paths.tree_locks):
         for name in files.entries(directory):
-            if name != _STORE:
+            if f"{directory}/{name}" != paths.store_lock:
                 _remove_idle(f"{directory}/{name}")
 
 
@@ -58,7 +57,3 @@ def _remove_idle(path: str) -> None:
             lock.remove()
     except Conflict:
         return
-
-
-def _path(paths: Paths) -> str:
-    return f"{paths.cas}/imagelocks/{_STORE}"

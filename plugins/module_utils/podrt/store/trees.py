@@ -18,6 +18,7 @@ from ..appc.names import ImageID
 from ..errors import Corrupt, HostFailure, NotFound
 from ..host import files, reading
 from ..host.digests import sha512
+from ..host.dirs import LAYERS, ROOT
 from ..host.locks import FileLock
 from . import dependencies, index, layers
 
@@ -25,14 +26,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..host.dirs import TreeDir
     from ..host.paths import Paths
     from .dependencies import Placed
     from .workspace import Workspace
 
 _PREFIX = "deps-sha512-"
-_LAYERS = "layers"
 # What is written of a tree; the last says that it is complete.
-_DOCUMENTS = ("stack", "layers", "manifest", "image", "hash", "rendered")
 # mount(2) takes one page; the rest is for the upper and the work directory of a pod.
 _LONGEST_STACK = 3500
 
@@ -68,7 +68,7 @@ def tree_of(paths: Paths, image_id: ImageID) -> TreeID:
 
 def is_rendered(paths: Paths, tree: TreeID) -> bool:
     """Whether a tree is in place with all its directories. What is damaged is not, so that it is made again."""
-    if not os.path.exists(f"{paths.tree(tree)}/rendered"):
+    if not os.path.exists(paths.tree(tree).rendered):
         return False
     try:
         names = _read_stack(paths, tree)
@@ -80,7 +80,7 @@ def is_rendered(paths: Paths, tree: TreeID) -> bool:
 
 def _is_whole(names: list[str], ids: tuple[str, ...], tree: TreeID) -> bool:
     """Whether a stack is one that _stack makes of these layers: a list that was cut would show another root."""
-    own, roots = [f"{tree}/rootfs"], [layers.layer_root(layer_id) for layer_id in ids]
+    own, roots = [f"{tree}/{ROOT}"], [layers.layer_root(layer_id) for layer_id in ids]
     return names == own or (bool(roots) and names in (roots, own + roots))
 
 
@@ -115,13 +115,13 @@ def makes_same(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
 
 
 def _is_there(paths: Paths, tree: TreeID) -> bool:
-    return os.path.exists(f"{paths.tree(tree)}/stack")
+    return os.path.exists(paths.tree(tree).stack)
 
 
 def _content(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     """What a tree consists of: the checksums of its layers, or one of it as a whole where it has files of its own."""
-    if any(not name.startswith("layers/") for name in _read_stack(paths, tree)):
-        return (reading.read_text_or(f"{paths.tree(tree)}/hash", tree),)
+    if any(not name.startswith(f"{LAYERS}/") for name in _read_stack(paths, tree)):
+        return (reading.read_text_or(paths.tree(tree).hash, tree),)
     return _checksums(paths, _layer_ids(paths, tree), tree)
 
 
@@ -168,18 +168,6 @@ def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
         raise HostFailure.of(f"cannot copy the tree {tree} to {target}", err) from err
 
 
-def verify(paths: Paths, tree: TreeID) -> bool:
-    """Whether all files of a rendered tree are what they were when it was made (B50). Raises NotFound."""
-    recorded = reading.read_text_or(f"{paths.tree(tree)}/hash", "")
-    layer_ids = _layer_ids(paths, tree)
-    if not all(layers.verify_layer(paths, layer_id) for layer_id in layer_ids):
-        return False
-    try:
-        return _hash(paths, layer_ids, paths.tree(tree)) == recorded
-    except FileNotFoundError:
-        return False
-
-
 def remove_tree(paths: Paths, tree: TreeID) -> None:
     """Remove a tree, but not the layers that it shares with others."""
     with _lock(paths, tree):
@@ -193,7 +181,7 @@ def list_trees(paths: Paths) -> tuple[TreeID, ...]:
 
 def image_of(paths: Paths, tree: TreeID) -> str:
     """The ID of the image that a tree is of; empty when it is not rendered."""
-    return reading.read_text_or(f"{paths.tree(tree)}/image", "")
+    return reading.read_text_or(paths.tree(tree).image, "")
 
 
 def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...] | None:
@@ -202,7 +190,7 @@ def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...] | None:
         stack = _read_stack(paths, tree)
     except (NotFound, Corrupt):
         return None
-    return tuple(name.split("/")[1] for name in stack if name.startswith("layers/"))
+    return tuple(name.split("/")[1] for name in stack if name.startswith(f"{LAYERS}/"))
 
 
 def _flattened(paths: Paths, image_id: ImageID) -> tuple[Placed, ...]:
@@ -210,11 +198,11 @@ def _flattened(paths: Paths, image_id: ImageID) -> tuple[Placed, ...]:
 
 
 def _lock(paths: Paths, tree: TreeID) -> FileLock:
-    return FileLock(f"{paths.cas}/treestorelocks/{tree}", timeout=layers.LOCK_SECONDS)
+    return FileLock(paths.tree_lock(tree), timeout=layers.LOCK_SECONDS)
 
 
 def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
-    path = f"{paths.tree(tree)}/stack"
+    path = paths.tree(tree).stack
     try:
         names = reading.read_text(path, reading.DOCUMENT).split("\n")
     except (FileNotFoundError, NotADirectoryError):
@@ -233,16 +221,16 @@ def _is_root(name: str) -> bool:
     """Whether this is the root of a layer, or that of a tree, as stacks name them."""
     *place, last = name.split("/")
     owner = place[-1] if place else ""
-    where = place == [_LAYERS, owner] or (place == [owner] and owner.startswith(_PREFIX))
-    return where and last == "rootfs" and owner.replace("-", "").isalnum()
+    where = place == [LAYERS, owner] or (place == [owner] and owner.startswith(_PREFIX))
+    return where and last == ROOT and owner.replace("-", "").isalnum()
 
 
 def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     return _layer_ids_in(paths.tree(tree))
 
 
-def _layer_ids_in(place: str) -> tuple[str, ...]:
-    return tuple(reading.read_text_or(f"{place}/layers", "", reading.DOCUMENT).split())
+def _layer_ids_in(place: TreeDir) -> tuple[str, ...]:
+    return tuple(reading.read_text_or(place.layers, "", reading.DOCUMENT).split())
 
 
 def _ensure_layers(paths: Paths, placed: Placed) -> None:
@@ -267,34 +255,34 @@ def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
     ids = _ids_of(paths, stack)
     top = stack[0].image
     with Workspace(paths) as workspace:
-        made = f"{workspace.path}/tree"
-        files.make_dirs(made)
-        files.write_new(f"{made}/stack", "\n".join(_stack(paths, tree, stack, made)).encode())
-        files.write_new(f"{made}/layers", "\n".join(ids).encode())
-        files.write_new(f"{made}/manifest", reading.read_bytes(index.manifest_path(paths, top.id)))
-        files.write_new(f"{made}/image", top.id.encode())
-        files.write_new(f"{made}/hash", _hash(paths, ids, made).encode())
-        files.write_new(f"{made}/rendered", b"")
+        made = workspace.tree
+        files.make_dirs(made.path)
+        files.write_new(made.stack, "\n".join(_stack(paths, tree, stack, made)).encode())
+        files.write_new(made.layers, "\n".join(ids).encode())
+        files.write_new(made.manifest, reading.read_bytes(paths.image_manifest(top.id)))
+        files.write_new(made.image, top.id.encode())
+        files.write_new(made.hash, _hash(paths, ids, made).encode())
+        files.write_new(made.rendered, b"")
         _put_in_place(paths, workspace, made, tree)
 
 
-def _put_in_place(paths: Paths, workspace: Workspace, made: str, tree: TreeID) -> None:
+def _put_in_place(paths: Paths, workspace: Workspace, made: TreeDir, tree: TreeID) -> None:
     workspace.sync()
     files.make_dirs(paths.trees)
     place = paths.tree(tree)
     if not layers.has_same_files(place, made):
-        files.remove_tree(place)
-        files.rename_synced(made, place)
+        files.remove_tree(place.path)
+        files.rename_synced(made.path, place.path)
         return
     # Pods may stand on the files that are there; what is written of them is put beside them, the last first.
-    for name in reversed(_DOCUMENTS):
-        files.remove_tree(f"{place}/{name}")
-    files.write_atomically(f"{made}/hash", _hash(paths, _layer_ids_in(made), place).encode())
-    for name in _DOCUMENTS:
-        files.rename_synced(f"{made}/{name}", f"{place}/{name}")
+    for path in reversed(place.documents):
+        files.remove_tree(path)
+    files.write_atomically(made.hash, _hash(paths, _layer_ids_in(made), place).encode())
+    for source, target in zip(made.documents, place.documents):
+        files.rename_synced(source, target)
 
 
-def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: str) -> tuple[str, ...]:
+def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: TreeDir) -> tuple[str, ...]:
     """The directories of a tree, making those of its own in made.
 
     A white list of paths, or more layers than mount(2) takes names of, need a flat copy; its files are hard links.
@@ -303,7 +291,7 @@ def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: str) -> 
     """
     ids = _ids_of(paths, stack)
     roots = tuple(layers.layer_root(layer_id) for layer_id in ids)
-    own = f"{tree}/rootfs"
+    own = f"{tree}/{ROOT}"
     if not roots:
         _new_root(made)
         return (own,)
@@ -332,9 +320,9 @@ def _ids_of(paths: Paths, stack: tuple[Placed, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _new_root(made: str) -> str:
-    files.make_dirs(f"{made}/rootfs", files.OPEN_DIR)
-    return f"{made}/rootfs"
+def _new_root(made: TreeDir) -> str:
+    files.make_dirs(made.root, files.OPEN_DIR)
+    return made.root
 
 
 def _corrections(paths: Paths, roots: tuple[str, ...], ids: tuple[str, ...]) -> dict[str, str]:
@@ -389,7 +377,7 @@ def _cleaned(path: str) -> str:
     return "/" + os.path.normpath(path).lstrip("/")
 
 
-def _hash(paths: Paths, layer_ids: tuple[str, ...], place: str) -> str:
+def _hash(paths: Paths, layer_ids: tuple[str, ...], place: TreeDir) -> str:
     """The checksum of a tree: of its layers' checksums and of its own directory, if it has one."""
     import hashlib
 
@@ -399,6 +387,6 @@ def _hash(paths: Paths, layer_ids: tuple[str, ...], place: str) -> str:
     for layer_id in layer_ids:
         layer = layers.find_layer(paths, layer_id)
         found.update(f"{layer_id} {layer.hash if layer else ''}\n".encode())
-    if os.path.isdir(f"{place}/rootfs"):
-        found.update(checksum(f"{place}/rootfs").encode())
+    if os.path.isdir(place.root):
+        found.update(checksum(place.root).encode())
     return found.hexdigest()

@@ -11,6 +11,7 @@ import fcntl
 import os
 
 from ..host import files
+from ..host.dirs import TreeDir
 from ..host.locks import try_lock
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ class Workspace:
     """
 
     def __init__(self, paths: Paths) -> None:
-        self._parent = temporary(paths)
+        self._parent = paths.workspaces
         self.path = ""
         self._fd = -1
 
@@ -46,11 +47,35 @@ class Workspace:
         finally:
             os.close(self._fd)
 
+    @property
+    def root(self) -> str:
+        """Where an archive is unpacked."""
+        return TreeDir(self.path).root
+
+    @property
+    def layer(self) -> TreeDir:
+        """Where a layer is made of that."""
+        return TreeDir(f"{self.path}/layer")
+
+    @property
+    def tree(self) -> TreeDir:
+        """Where a tree is made."""
+        return TreeDir(f"{self.path}/tree")
+
+    @property
+    def blob(self) -> str:
+        """Where an archive is kept."""
+        return f"{self.path}/blob"
+
+    @property
+    def claim(self) -> str:
+        """The names of the layers that are counted on, one a line."""
+        return claim_in(self.path)
+
     def make_root(self) -> str:
         """The directory rootfs in it, readable by every app that will have it as its root."""
-        path = f"{self.path}/rootfs"
-        files.make_dirs(path, files.OPEN_DIR)
-        return path
+        files.make_dirs(self.root, files.OPEN_DIR)
+        return self.root
 
     def sync(self) -> None:
         """syncfs(2): one call whatever the number of files."""
@@ -72,9 +97,9 @@ class Workspace:
             os.close(fd)
 
 
-def temporary(paths: Paths) -> str:
-    """Where workspaces are."""
-    return f"{paths.cas}/tmp"
+def claim_in(path: str) -> str:
+    """The claim in the directory of a workspace."""
+    return f"{path}/layers"
 
 
 def abandoned(parent: str) -> list[str]:

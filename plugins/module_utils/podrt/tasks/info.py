@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ..errors import Corrupt, InvalidSpec
@@ -13,7 +14,7 @@ from ..host.reading import read_text_or
 from ..pod import lookup
 from ..pod.lifecycle import walk
 from ..pod.names import is_uuid
-from ..stage0 import compare
+from ..stage0 import compare, units
 from ..stage0.status import LISTED, list_pods
 from ..stage0.volumes import list_volumes
 from ..store import index
@@ -52,12 +53,12 @@ def gather(host: Host, options: Fields) -> dict[str, object]:
 
 def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
     key = compare.fingerprint_key(host.paths)
-    found = []
+    found: list[dict[str, object]] = []
     for status in _wanted(host, options):
-        shown = {**pod_result(status), "network_details": network_details(status), "spec": _spec(status, key)}
+        shown = pod_result(status)
         if options.integer("tail", 0):
             add_output(host, shown, options.integer("tail"))
-        found.append(shown)
+        found.append({**shown, "network_details": network_details(status), "spec": _spec(status, key)})
     return found
 
 
@@ -96,13 +97,12 @@ def _runtime(host: Host) -> dict[str, object]:
 
 
 def runtimes_in_use(host: Host) -> set[str]:
-    """The directories of the runtimes that pods were prepared with."""
-    used = set()
+    """The directories of the runtimes that pods were prepared with, or that units of pods start.
+
+    _glue/install.py, which removes the others, cannot import this: a test has both say the same.
+    """
+    used = units.started_runtimes(host)
     for pod in walk(host.paths, STATES):
-        try:
-            runtime = read_text_or(pod.dir.runtime, "", beneath=pod.dir.path)
-        except Corrupt:
-            continue  # it is called with whatever runtime looks at it
-        if runtime and os.path.isdir(runtime):
-            used.add(runtime)
-    return used
+        with contextlib.suppress(Corrupt):  # it is called with whatever runtime looks at it
+            used.add(read_text_or(pod.dir.runtime, "", beneath=pod.dir.path))
+    return {runtime for runtime in used if runtime and os.path.isdir(runtime)}

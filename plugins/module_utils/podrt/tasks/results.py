@@ -4,51 +4,85 @@
 
 from __future__ import annotations
 
-import json
-
 from ..errors import Corrupt, NotFound, printable, reason_of
-from ..pod.lifecycle import open_pod
+from ..pod.lifecycle import PodState, open_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TypedDict
+
+    from ..host.dirs import PodDir
     from ..host.host import Host
-    from ..host.paths import PodDir
-    from ..stage0.change import Outcome
+    from ..stage0.change import Changes, Outcome
     from ..stage0.status import PodStatus
     from ..stage0.volumes import VolumeStatus
     from ..store.index import StoredImage
 
+    class AppResult(TypedDict, total=False):
+        """An app of a pod; the lines where they were asked for."""
+
+        name: str
+        image: str
+        image_id: str
+        state: str
+        exit_code: int | None
+        finished_at: float | None
+        stdout_lines: list[str]
+        stderr_lines: list[str]
+
+    class PodResult(TypedDict):
+        """A pod."""
+
+        name: str
+        uuid: str
+        state: str
+        pid: int | None
+        created_at: float | None
+        started_at: float | None
+        exit_code: int | None
+        apps: list[AppResult]
+        networks: list[dict[str, str]]
+        labels: dict[str, str]
+        problem: str
+
+    class OutcomeResult(TypedDict):
+        """What a task did, or would do."""
+
+        changed: bool
+        changes: Changes
+        diff: dict[str, str]
+
+
 TAIL_LINES = 20
 
 
-def outcome_result(outcome: Outcome) -> dict[str, object]:
+def outcome_result(outcome: Outcome) -> OutcomeResult:
     """changed, changes and diff."""
     return {
         "changed": outcome.changed,
         "changes": outcome.to_json(),
-        "diff": {"before": _side(outcome, "before"), "after": _side(outcome, "after")},
+        "diff": {
+            "before": _side((difference.path, difference.before) for difference in outcome.differences),
+            "after": _side((difference.path, difference.after) for difference in outcome.differences),
+        },
     }
 
 
-def _side(outcome: Outcome, side: str) -> str:
-    lines = [
-        f"{difference.path}: {printable(str(getattr(difference, side)))}"
-        for difference in outcome.differences
-        if getattr(difference, side) is not None
-    ]
-    return "".join(line + "\n" for line in lines)
+def _side(values: Iterable[tuple[str, str | None]]) -> str:
+    return "".join(f"{path}: {printable(value)}\n" for path, value in values if value is not None)
 
 
-def pod_result(status: PodStatus) -> dict[str, object]:
+def pod_result(status: PodStatus) -> PodResult:
     """A pod as results show it; times in seconds since 1970, states as podctl list names them."""
     return {
         "name": status.name,
         "uuid": status.uuid,
         "state": status.state.value,
-        "pid": status.pid if status.state.value == "running" else None,
+        "pid": status.pid if status.state is PodState.RUNNING else None,
         "created_at": status.created,
         "started_at": status.started,
-        "exit_code": status.exit_code if status.state.value.startswith("exited") else None,
+        "exit_code": status.exit_code if status.state.has_ended else None,
         "apps": [
             {
                 "name": app.name,
@@ -68,18 +102,18 @@ def pod_result(status: PodStatus) -> dict[str, object]:
     }
 
 
-def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -> None:
+def add_output(host: Host, result: PodResult, lines: int = TAIL_LINES) -> None:
     """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines. If it is still there."""
-    apps = result["apps"]
     try:
-        with open_pod(host.paths, str(result["uuid"])) as pod:
-            for app in apps if isinstance(apps, list) else ():
-                app.update(_lines_of(pod.dir, app["name"], lines, result))
+        with open_pod(host.paths, result["uuid"]) as pod:
+            for app in result["apps"]:
+                found = _lines_of(pod.dir, app["name"], lines, result)
+                app["stdout_lines"], app["stderr_lines"] = found["stdout_lines"], found["stderr_lines"]
     except NotFound:
         return
 
 
-def _lines_of(pod: PodDir, app: str, lines: int, result: dict[str, object]) -> dict[str, list[str]]:
+def _lines_of(pod: PodDir, app: str, lines: int, result: PodResult) -> dict[str, list[str]]:
     """The last lines of an app; where they cannot be read there are none, and the result says why, once."""
     from ..pod.logs import last_lines  # a task that does not wait does without
 
@@ -87,7 +121,7 @@ def _lines_of(pod: PodDir, app: str, lines: int, result: dict[str, object]) -> d
         return last_lines(pod, app, lines)
     except (Corrupt, OSError) as err:
         why = err.message if isinstance(err, Corrupt) else f"cannot read the logs: {reason_of(err)}"
-        known = str(result["problem"] or "")
+        known = result["problem"]
         if why not in known:
             result["problem"] = "; ".join(filter(None, (known, why)))
         return {"stdout_lines": [], "stderr_lines": []}
@@ -122,4 +156,4 @@ def volume_result(volume: VolumeStatus) -> dict[str, object]:
 
 def network_details(status: PodStatus) -> list[object]:
     """What the networks answered, as they answered it."""
-    return [json.loads(net.raw) for net in status.networks]
+    return [net.to_json() for net in status.networks]

@@ -24,6 +24,7 @@ from ..stage0 import images, plan
 from ..stage0.change import converge, keeping
 from ..stage0.options import reading
 from ..stage0.status import read_status
+from ..value import Value
 from .results import add_output, image_result, outcome_result, pod_result
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
+    from ..stage0.change import Changes, Outcome
     from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
 
@@ -66,30 +68,45 @@ def _absolute(options: Fields, name: str) -> str:
     return path
 
 
+class _Converged(Value):
+    """What became of a pod, and of it. warnings: what people should hear."""
+
+    outcome: Outcome
+    pod: PodStatus | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The result of pod_run."""
+        return {
+            **outcome_result(self.outcome),
+            "pod": pod_result(self.pod) if self.pod else None,
+            "warnings": list(self.warnings),
+        }
+
+
 def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     conduct = reading.conduct(options)
     name = PodName(options.text("name"), "name")
     if check:
-        return _converge_pod(host, name, conduct, options, check=True)
+        return _converge_pod(host, name, conduct, options, check=True).to_json()
     waits = conduct.wait and conduct.state in ("started", "restarted")
     with lookup.lock_name(host.paths, name) as lock:
-        result = _converge_pod(host, name, conduct, options, check=False)
+        converged = _converge_pod(host, name, conduct, options, check=False)
         # Opened while the name still means what was converged: another task may have it next.
         pod = lookup.by_name(host.paths, name) if waits else None
         lock.remove()
-    if pod:
-        with pod, keeping(_list(result["changes"]), f'cannot wait for pod "{name}"'):
-            _await_end(host, pod, conduct, result)
-    return result
+    if not pod:
+        return converged.to_json()
+    changes = converged.outcome.to_json()
+    with pod, keeping(changes, f'cannot wait for pod "{name}"'):
+        return {**converged.to_json(), **_ended(host, pod, conduct, changes)}
 
 
-def _converge_pod(
-    host: Host, name: PodName, conduct: Conduct, options: Fields, *, check: bool
-) -> dict[str, object]:
+def _converge_pod(host: Host, name: PodName, conduct: Conduct, options: Fields, *, check: bool) -> _Converged:
     state, completes, uptime = conduct.state, conduct.wait, conduct.min_uptime
     if state == "absent":
         outcome, _left = converge(host, plan.ensure_absent(host, name), apply=not check)
-        return {**outcome_result(outcome), "pod": None}
+        return _Converged(outcome)
     if options.has("apps") or state == "prepared":
         spec = _pod_spec(options)
         wanted = plan.ensure_pod(host, spec, state, completes=completes, min_uptime=uptime)
@@ -99,13 +116,10 @@ def _converge_pod(
     with keeping(planned.to_json(), f'cannot look at pod "{name}"'):
         applied = planned.changes and not check
         found = plan.find_named(host, name) if applied else left.found
-        result = {**outcome_result(planned), "pod": pod_result(found) if found else None}
+        more = planned.foreseen
         if planned.changed and found and not check:
-            informed = _informed(host, found, completes=completes)
-            result["warnings"] = [*left.warnings, *planned.notes, *informed]
-        else:
-            result["warnings"] = [*left.warnings, *planned.notes, *planned.foreseen]
-        return result
+            more = _informed(host, found, completes=completes)
+        return _Converged(planned, found, (*left.warnings, *planned.notes, *more))
 
 
 def _pod_spec(options: Fields) -> PodSpec:
@@ -171,27 +185,23 @@ def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ..
     return said
 
 
-def _await_end(host: Host, pod: Pod, conduct: Conduct, result: dict[str, object]) -> None:
-    """Wait for a pod that is a task of its own; rc and the last lines of its apps go into the result."""
+def _ended(host: Host, pod: Pod, conduct: Conduct, changes: Changes) -> dict[str, object]:
+    """Wait for a pod that is a task of its own: it as it is then, with the last lines of its apps, and rc."""
     from ..stage0.start import wait
 
     limit = conduct.wait_timeout
     ended = wait(host, pod, float(limit))
     after = read_status(pod)
-    name, shown = after.name, pod_result(after)
+    shown = pod_result(after)
     add_output(host, shown, conduct.tail)
-    result["pod"] = shown
     if not ended:
-        result.update(
-            failed=True, msg=f'pod "{name}" has not ended within {limit} seconds', error="timeout", rc=None
-        )
-        return
-    result["rc"] = after.exit_code
-    if after.exit_code != 0:
-        result.update(_failure(after, host, _list(result["changes"])))
+        msg = f'pod "{after.name}" has not ended within {limit} seconds'
+        return {"pod": shown, "failed": True, "msg": msg, "error": "timeout", "rc": None}
+    failed = _failure(after, host, changes) if after.exit_code != 0 else {}
+    return {"pod": shown, "rc": after.exit_code, **failed}
 
 
-def _failure(found: PodStatus, host: Host, changes: list[object]) -> dict[str, object]:
+def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object]:
     """Why a pod that has ended counts as failed."""
     from ..pod.failure import app_failure
 

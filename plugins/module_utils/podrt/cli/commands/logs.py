@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ...host.paths import PodDir
+    from ...host.dirs import PodDir
     from ...pod.lifecycle import Pod
     from ...pod.logs import LogLine
     from ..call import Call

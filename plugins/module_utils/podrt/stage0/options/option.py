@@ -8,8 +8,7 @@ YAML and argv both come here as the same mapping: argv is taken apart into it be
 from __future__ import annotations
 
 from ...errors import InvalidSpec
-from ...fields import Fields
-from ...members import fold
+from ...fields import Fields, fold
 from ...value import Value
 from . import parsers
 
@@ -24,7 +23,7 @@ else:
     from ...value import dataclass_transform
 
 # What a change of an option means to a pod that runs.
-NONE, LIVE, RESTART, RECREATE = IMPACTS = ("none", "live", "restart", "recreate")
+NONE, RECREATE = "none", "recreate"
 
 
 class Kind(Value):

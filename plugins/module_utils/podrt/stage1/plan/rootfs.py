@@ -80,13 +80,13 @@ JOURNAL = "/run/systemd/journal"
 class RootContext(Value):
     """What the root of an app stands among.
 
-    shared: the directory of the host with what the apps have in common, see shared_file_systems. cgroups: pairs of a
+    shared: where on the host /dev/shm and /dev/pts of all apps are, see shared_file_systems. cgroups: pairs of a
     directory of the host and the path that the app sees it at. hidden: an empty directory and an empty file that nobody
     may enter or read. thermal: directories of /sys in which processors tell how hot they were. journal: sockets of the
     host's journal. own_network: /proc/sys/net is the pod's.
     """
 
-    shared: str
+    shared: tuple[str, str]
     cgroups: tuple[tuple[str, str], ...] = ()
     hidden: tuple[str, str] = ("", "")
     thermal: tuple[str, ...] = ()
@@ -98,16 +98,12 @@ class RootContext(Value):
     own_network: bool = False
 
 
-def shared_file_systems(directory: str, shm: int) -> tuple[SharedFs, ...]:
-    """What is mounted once for all apps of a pod, in a directory that only the pod's own files are in.
-
-    shm: how many bytes /dev/shm holds.
-    """
+def shared_file_systems(places: tuple[str, str], shm: int) -> tuple[SharedFs, ...]:
+    """What is mounted once for all apps of a pod. places: for /dev/shm and /dev/pts. shm: how many bytes that holds."""
+    for_shm, for_pts = places
     return (
-        SharedFs("tmpfs", f"{directory}/shm", MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
-        SharedFs(
-            "devpts", f"{directory}/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"
-        ),
+        SharedFs("tmpfs", for_shm, MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
+        SharedFs("devpts", for_pts, MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
     )
 
 
@@ -138,7 +134,7 @@ def _dev(around: RootContext) -> list[Step]:
     steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, _bounded(_OPEN, _DEV_BYTES))]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
-    steps += [BindStep(f"{around.shared}/{name}", f"/dev/{name}") for name in ("shm", "pts")]
+    steps += [BindStep(place, f"/dev/{name}") for place, name in zip(around.shared, ("shm", "pts"))]
     return steps
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ...appc.app import App
     from ...appc.pod import PodManifest, RuntimeApp
-    from ...host.paths import PodDir
+    from ...host.dirs import PodDir
     from ...pod.limits import Limit
     from ...pod.runspec import RunSpec
     from .devices import DeviceRule
@@ -149,26 +149,6 @@ class SandboxPlan(Value):
         return "\n".join(lines)
 
 
-def resolv_path(pod: PodDir) -> str:
-    """The pod's generated resolv.conf; there is none when nobody gives one."""
-    return f"{pod.stage1_root}/rkt/etc/resolv.conf"
-
-
-def shared_path(pod: PodDir) -> str:
-    """The directory with what all apps of the pod have in common."""
-    return f"{pod.stage1_root}/rkt/shared"
-
-
-def notify_path(pod: PodDir, app: str) -> str:
-    """The socket that an app says READY=1 to."""
-    return f"{pod.stage1_root}/rkt/notify/{app}"
-
-
-def hosts_path(pod: PodDir) -> str:
-    """The pod's generated hosts file; there is none when the image's own or the host's is used."""
-    return f"{pod.stage1_root}/rkt/etc/hosts"
-
-
 def sandbox_plan(
     pod: PodDir, manifest: PodManifest, runspec: RunSpec, inputs: tuple[AppInput, ...], machine: SeenHost
 ) -> SandboxPlan:
@@ -186,7 +166,7 @@ def sandbox_plan(
         hostname,
         kinds,
         apps,
-        shared_file_systems(shared_path(pod), shm_bytes(manifest)),
+        shared_file_systems(pod.shared, shm_bytes(manifest)),
         _sysctls(manifest, kinds),
         limits_of_pod(manifest),
     )
@@ -258,7 +238,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     if runtime.app is None:
         raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
     around = RootContext(
-        shared=shared_path(pod),
+        shared=pod.shared,
         cgroups=given.cgroups,
         hidden=common.machine.hidden,
         thermal=common.machine.thermal,
@@ -272,7 +252,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     steps = (
         *surroundings(around),
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
-        *((BindStep(notify_path(pod, runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
+        *((BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
         *_hosts_steps(common),
         *volume_steps(pod, common.manifest, runtime, given.prefill),
     )
@@ -301,7 +281,7 @@ def _hosts_steps(common: _Common) -> tuple[Step, ...]:
         return ()
     if mode == "host":
         return (BindStep("/etc/hosts", "/etc/hosts", read_only=True, optional=True),)
-    return (BindStep(hosts_path(common.pod), "/etc/hosts"),)
+    return (BindStep(common.pod.hosts, "/etc/hosts"),)
 
 
 def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
@@ -309,7 +289,7 @@ def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
     if common.runspec.dns.mode == "host":
         steps.append(BindStep("/etc/resolv.conf", "/etc/resolv.conf", read_only=True, optional=True))
     elif common.runspec.dns.mode in ("auto", "custom"):
-        steps.append(BindStep(resolv_path(common.pod), "/etc/resolv.conf", optional=True))
+        steps.append(BindStep(common.pod.resolv_conf, "/etc/resolv.conf", optional=True))
     if runtime.read_only_root_fs:
         steps.append(SealStep("/"))
     return tuple(steps)

@@ -16,7 +16,7 @@ from .mounts import BindStep, Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...appc.pod import PodManifest, RuntimeApp
-    from ...host.paths import PodDir
+    from ...host.dirs import PodDir
 
 
 class MissingSource(HostFailure):

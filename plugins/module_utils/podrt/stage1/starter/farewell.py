@@ -21,8 +21,8 @@ from .stop import holds, supervisor_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...host.dirs import PodDir
     from ...host.host import Host
-    from ...host.paths import PodDir
     from ...pod.lifecycle import Pod
 
 # Beside the time that the pod's apps have: what a killed pod needs to end.

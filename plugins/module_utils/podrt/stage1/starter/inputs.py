@@ -9,7 +9,7 @@ import os
 from ...appc.image import STOP_SIGNAL
 from ...errors import Corrupt, HostFailure, Unsupported
 from ...host.files import held, make_dirs_beneath, write_new
-from ...host.machine import machine
+from ...host.machine import architecture
 from ...host.reading import DOCUMENT, read_text, read_text_or
 from ...net.resolv import hosts_file, resolv_conf
 from ...pod.cgroups import Group
@@ -18,14 +18,14 @@ from ...seccomp import files as filter_files
 from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
 from ..plan.rootfs import JOURNAL, TUN
-from ..plan.sandbox import AppInput, SeenHost, hosts_path, resolv_path
+from ..plan.sandbox import AppInput, SeenHost
 from ..plan.volumes import check_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...appc.image import ImageManifest
     from ...appc.pod import PodManifest, RuntimeApp
-    from ...host.paths import PodDir
+    from ...host.dirs import PodDir
     from ...pod.runspec import RunSpec
     from ..plan.sandbox import AppPlan, SandboxPlan
 
@@ -68,7 +68,7 @@ def look_at_machine(pod: PodDir, tty: str = "") -> SeenHost:
         tun=os.path.exists(f"/dev/{TUN[0]}"),
         tty=tty,
         journal=tuple(path for path in sockets if os.path.exists(path)),
-        hidden=(f"{pod.stage1_root}/rkt/hidden/dir", f"{pod.stage1_root}/rkt/hidden/file"),
+        hidden=pod.covers,
         thermal=_thermal(),
         permitted=permitted_capabilities(),
     )
@@ -83,7 +83,7 @@ def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
     if not found and "seccomp" not in read_runspec(pod).insecure:
         from ...seccomp.filters import profile_of  # not needed where all is well
 
-        if app.app and profile_of(app.app, machine()):
+        if app.app and profile_of(app.app, architecture().name):
             raise Corrupt(
                 f'the system call filter of app "{app.name}" is missing',
                 "remove the pod and prepare it again",
@@ -103,14 +103,14 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
     Raises HostFailure.
     """
     try:
-        for path in ("env", "status", "etc", "hidden", "notify", "shared/shm", "shared/pts"):
-            make_dirs_beneath(f"{pod.stage1_root}/rkt/{path}", pod.path, _DIR)
+        for path in pod.stage1_dirs:
+            make_dirs_beneath(path, pod.path, _DIR)
         make_dirs_beneath(pod.logs, pod.path)
-        _hidden(f"{pod.stage1_root}/rkt/hidden")
+        _hidden(pod)
         for app in plan.apps:
             _write_app(pod, app)
         if runspec.hosts.mode == "custom":
-            _write(pod, hosts_path(pod), hosts_file(plan.hostname, runspec.hosts.entries).encode())
+            _write(pod, pod.hosts, hosts_file(plan.hostname, runspec.hosts.entries).encode())
         if runspec.dns.mode == "custom":
             dns = runspec.dns
             write_resolv(pod, resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain))
@@ -120,7 +120,7 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
 
 def write_resolv(pod: PodDir, text: str) -> None:
     """Give the pod a resolv.conf."""
-    _write(pod, resolv_path(pod), text.encode())
+    _write(pod, pod.resolv_conf, text.encode())
 
 
 def _write(pod: PodDir, path: str, data: bytes) -> None:
@@ -138,7 +138,7 @@ def _read_input(
         name=name,
         tree_id=read_text(pod.app_tree_id(name), beneath=pod.path),
         lower=read_lower(pod, name) if overlay else (),
-        prefill=tuple(read_text_or(f"{pod.app_info(name)}/prefill", "", DOCUMENT, beneath=pod.path).split()),
+        prefill=tuple(read_text_or(pod.app_prefill(name), "", DOCUMENT, beneath=pod.path).split()),
         filter=read_filter(pod, app),
         docker=is_docker(image),
         notify=notify == "true",
@@ -172,10 +172,11 @@ def _thermal() -> tuple[str, ...]:
     return tuple(path for path in map(_THERMAL.format, names) if os.path.exists(path))
 
 
-def _hidden(path: str) -> None:
-    if not os.path.exists(f"{path}/dir"):
-        os.mkdir(f"{path}/dir", _NOTHING)
-        os.close(os.open(f"{path}/file", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _NOTHING))
+def _hidden(pod: PodDir) -> None:
+    directory, file = pod.covers
+    if not os.path.exists(directory):
+        os.mkdir(directory, _NOTHING)
+        os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _NOTHING))
 
 
 def _write_app(pod: PodDir, app: AppPlan) -> None:

@@ -13,7 +13,7 @@ from ...net.attach import JoiningPod, attach, detach, loopback_only
 from ...net.conf import choose, load_confs
 from ...net.info import read_net_info
 from ...net.neighbours import Neighbours
-from ...net.network_plan import network_plan, plugin_dirs
+from ...net.network_plan import network_plan
 from ...net.resolv import from_network, resolv_conf
 from ...net.rules import forwards_of, rules_of_record
 from ...net.takeover import share_leases
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ...appc.pod import PodManifest
+    from ...host.dirs import PodDir
     from ...host.host import Host
-    from ...host.paths import Paths, PodDir
+    from ...host.paths import Paths
     from ...net.conf import ChosenNet
     from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
@@ -43,7 +44,7 @@ def plan_networks(
     except OSError as err:
         raise HostFailure.of("cannot read the network configurations", err) from err
     chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks))
-    return network_plan(chosen, forwards_of(manifest) if chosen else (), plugin_dirs(host.paths))
+    return network_plan(chosen, forwards_of(manifest) if chosen else (), host.paths.plugin_dirs)
 
 
 def join(

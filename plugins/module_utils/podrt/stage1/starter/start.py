@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ...appc.pod import PodManifest
+    from ...host.dirs import PodDir
     from ...host.host import Host
-    from ...host.paths import PodDir
     from ...net.network_plan import NetworkPlan
     from ...pod.cgroups import Group
     from ...pod.runspec import RunSpec

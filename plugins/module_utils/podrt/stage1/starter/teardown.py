@@ -9,8 +9,8 @@ from ...pod import cgroups, holders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...host.dirs import PodDir
     from ...host.host import Host
-    from ...host.paths import PodDir
     from ...pod.lifecycle import Pod
 
 

@@ -14,11 +14,10 @@ from ...host.detached import open_detached
 from ...host.files import open_beneath
 from ...pod.cgroups import procs_fd
 from ..inside.wires import AppWires
-from ..plan.sandbox import notify_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...host.paths import PodDir
+    from ...host.dirs import PodDir
     from ...pod.cgroups import Group
     from ...pod.runspec import LogPolicy
     from ..plan.sandbox import AppPlan
@@ -151,7 +150,7 @@ def _events_fd(leaf: str) -> int:
 
 def _notify_socket(pod: PodDir, app: str) -> int:
     """The socket that the app says READY=1 to. Bound through a descriptor: the path would be too long for one."""
-    parent, name = os.path.split(notify_path(pod, app))
+    parent, name = os.path.split(pod.app_socket(app))
     directory = open_dir(parent)
     try:
         found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)

@@ -16,8 +16,10 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import compare
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.info import runtimes_in_use
 
 OLD, NEW, OTHER = "0" * 32, "1" * 32, "2" * 32
 # Instead of a runtime: shows how it was called.
@@ -131,6 +133,35 @@ def test_a_runtime_goes_when_nobody_uses_it(archive: str, tmp_path: pathlib.Path
     (pod / "runtime").unlink()
     assert install.unused(str(data), new, str(units)) == [old, other]
     assert install.unused(str(data), None, str(units)) == [old, new, other, str(data / "libraries" / FIRST)]
+
+
+def test_the_runtime_finds_in_use_what_the_installer_keeps(archive: str, tmp_path: pathlib.Path) -> None:
+    data, units = tmp_path / "data", tmp_path / "units"
+    old, new, other = installed(archive, data, OLD, NEW, OTHER)
+    host = Host.here(Paths(data=str(data), units=str(units)))
+    pod = pathlib.Path(host.paths.pod("exited-garbage", "5a4f7a52-8b1c-4c5e-9a57-0f1d3b2c4e6f").path)
+    pod.mkdir(parents=True)
+    (pod / "runtime").write_text(old)
+    units.mkdir()
+    text = f'# {new}/podrt/launch.py\n[Service]\nExecStart="/usr/bin/python3" -I "{other}/podrt/launch.py" start web\n'
+    pathlib.Path(host.paths.unit("web")).write_text(text)
+    assert runtimes_in_use(host) == {old, other}
+    assert install.unused(str(data), None, str(units)) == [new]
+    pathlib.Path(host.paths.unit("web")).rename(units / "web.service")
+    assert runtimes_in_use(host) == {old}
+    assert install.unused(str(data), None, str(units)) == [new, other]
+
+
+def test_the_installer_knows_the_places_of_the_runtime(archive: str, tmp_path: pathlib.Path) -> None:
+    paths = Paths(data=str(tmp_path))
+    installed(archive, tmp_path, NEW)
+    assert os.path.exists(paths.fingerprint_key)
+    assert install.runtime_dir(paths.data, NEW) == f"{paths.runtimes}/{NEW}"
+    assert (Paths.units, Paths.data, Paths.local_config) == (
+        install.UNITS,
+        install.DATA_DIR,
+        install.CONFIG_DIR,
+    )
 
 
 def test_a_runtime_that_is_reached_through_a_link_is_in_use_all_the_same(

@@ -21,7 +21,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
     RuntimeImage,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.main import invoke
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths, PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lookup
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod, create
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec

@@ -184,7 +184,7 @@ def test_a_pod_with_a_damaged_document_can_be_removed_and_gives_its_name_back(
 @pytest.mark.timeout(60)
 @pytest.mark.finding("attack-F17")
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes down what a pod may have left in the kernel")
+@pytest.mark.root
 @pytest.mark.parametrize(
     "document", ["pid", "net-info.json", "runtime", "cgroups", "subcgroup", "net/50-default.conf"]
 )
@@ -231,7 +231,7 @@ def test_a_damaged_document_of_an_image_hides_no_other_and_fetching_heals_it(
     assert bad is not None
     path = {
         "index": f"{lab.paths.cas}/index/{bad.id}",
-        "imageManifest": index.manifest_path(lab.paths, bad.id),
+        "imageManifest": lab.paths.image_manifest(bad.id),
         "remote": next(
             str(file) for file in pathlib.Path(lab.paths.cas, "remote").iterdir() if "bad" in file.name
         ),

@@ -14,11 +14,10 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import disk_usage, remove_tree
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
-    ROOT,
     in_child,
 )
 
-pytestmark = ROOT
+pytestmark = pytest.mark.root
 CAP_LINUX_IMMUTABLE = 9
 
 

@@ -29,7 +29,6 @@ DOCUMENTS = {
     "policy.d": {"rktKind": "policy", "imageIsolators": "accept"},
 }
 STRANGER = 1000
-root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 
 
 def write(config: pathlib.Path, directory: str) -> pathlib.Path:
@@ -73,7 +72,7 @@ def open_to_a_group(path: pathlib.Path) -> str:
 CURES = {given_away: "chown root {}", open_to_all: "chmod o-w {}", open_to_a_group: "chmod go-w {}"}
 
 
-@root
+@pytest.mark.root
 @pytest.mark.parametrize("wrong", CURES, ids=lambda wrong: wrong.__name__)
 @pytest.mark.parametrize("level", [0, 1, 2], ids=["file", "directory", "configuration"])
 @pytest.mark.parametrize("directory", [*DOCUMENTS, "net.d"])
@@ -94,7 +93,7 @@ def test_what_others_can_write_is_not_used(
     assert CURES[wrong].format(place) in caught.value.hint
 
 
-@root
+@pytest.mark.root
 def test_a_group_of_root_is_no_other(tmp_path: pathlib.Path) -> None:
     path = write(tmp_path / "etc", "paths.d")
     for place in (path, path.parent):
@@ -103,7 +102,7 @@ def test_a_group_of_root_is_no_other(tmp_path: pathlib.Path) -> None:
     read(tmp_path / "etc", "paths.d")
 
 
-@root
+@pytest.mark.root
 def test_a_network_that_is_not_chosen_keeps_nothing_from_running(tmp_path: pathlib.Path) -> None:
     given_away(write(tmp_path / "etc", "net.d"))
     assert choose(load_confs((str(tmp_path / "etc"),)), (("default", ()),))

@@ -24,7 +24,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files i
     write_new,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.host.test_syscalls import (
-    ROOT,
     in_child,
     privately,
 )
@@ -156,7 +155,7 @@ def test_what_is_missing_is_fine_and_a_file_is_a_tree(tmp_path: pathlib.Path) ->
     assert os.listdir(tmp_path) == []
 
 
-@ROOT
+@pytest.mark.root
 @pytest.mark.parametrize("kind", ["tmpfs", "bind"])
 def test_a_mount_is_an_error_and_keeps_what_it_shows(tmp_path: pathlib.Path, kind: str) -> None:
     shown = tmp_path / "shown"

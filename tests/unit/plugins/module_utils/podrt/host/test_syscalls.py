@@ -15,8 +15,6 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 
-ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-
 
 def in_child(work: Callable[[], None]) -> None:
     """Run work in a process of its own, and fail when it does."""
@@ -80,7 +78,7 @@ def test_descriptors_are_closed_by_range() -> None:
     in_child(work)
 
 
-@ROOT
+@pytest.mark.root
 def test_namespaces_are_left_and_joined() -> None:
     def work() -> None:
         before = os.readlink("/proc/self/ns/net")
@@ -93,7 +91,7 @@ def test_namespaces_are_left_and_joined() -> None:
     in_child(work)
 
 
-@ROOT
+@pytest.mark.root
 def test_mounts_are_copied_sealed_and_moved(tmp_path: pathlib.Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "sub").mkdir(parents=True)
@@ -117,7 +115,7 @@ def test_mounts_are_copied_sealed_and_moved(tmp_path: pathlib.Path) -> None:
     in_child(work)
 
 
-@ROOT
+@pytest.mark.root
 def test_the_root_can_be_exchanged(tmp_path: pathlib.Path) -> None:
     (tmp_path / "mark").touch()
 
@@ -132,7 +130,7 @@ def test_the_root_can_be_exchanged(tmp_path: pathlib.Path) -> None:
     in_child(work)
 
 
-@ROOT
+@pytest.mark.root
 def test_capabilities_are_set() -> None:
     def work() -> None:
         syscalls.prctl(syscalls.PR_CAPBSET_DROP, 12)

@@ -36,7 +36,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
     digest_of,
 )
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+pytestmark = pytest.mark.root
 NEW = FetchPolicy("new", ("image",))
 UPDATE = FetchPolicy("update", ("image",))
 AMD64 = {"architecture": "amd64", "os": "linux"}

@@ -34,7 +34,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers, trees
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+pytestmark = pytest.mark.root
 NEW = FetchPolicy("new", ("image",))
 UPDATE = FetchPolicy("update", ("image",))
 NEVER = FetchPolicy("never", ("image",))
@@ -155,7 +155,7 @@ def test_an_image_whose_manifest_is_damaged_is_known_by_its_id_and_mended_by_a_f
     file = tmp_path / "a.aci"
     file.write_bytes(aci())
     image = fetch(host, str(file))
-    pathlib.Path(index.manifest_path(host.paths, image.id)).write_text("{")
+    pathlib.Path(host.paths.image_manifest(image.id)).write_text("{")
     for text in (image.id, str(file), "example.com/app"):
         assert fetching.stored_id(host, parse_reference(text)) == image.id
         assert fetching.lookup(host, parse_reference(text), NEW) is None
@@ -167,9 +167,9 @@ def test_an_image_whose_manifest_is_damaged_is_known_by_its_id_and_mended_by_a_f
 def test_an_aci_whose_layer_and_archive_are_gone_is_fetched_again(host, tmp_path, aci):
     (tmp_path / "a.aci").write_bytes(aci())
     image = fetch(host, str(tmp_path / "a.aci"))
-    shutil.rmtree(layers.place_of(host.paths, layers.layer_name(image.id)))
+    shutil.rmtree(host.paths.layer(layers.layer_name(image.id)).path)
     assert fetching.lookup(host, parse_reference("example.com/app"), NEW)
-    os.unlink(index.blob_path(host.paths, image.id))
+    os.unlink(host.paths.blob(image.id))
     assert fetching.lookup(host, parse_reference("example.com/app"), NEW) is None
     assert fetch(host, str(tmp_path / "a.aci")).id == image.id
 

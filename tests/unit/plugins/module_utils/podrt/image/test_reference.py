@@ -17,6 +17,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
     ImageKey,
     LocalFile,
     escape,
+    names_of_registry,
+    parse_docker,
     parse_reference,
     unescape,
 )
@@ -187,3 +189,12 @@ def test_the_order_of_labels_does_not_make_another_source():
         == parse_reference("a,y=2,x=1").source
         == "cimd:appc:v=0:a?x=1&y=2"
     )
+
+
+@pytest.mark.behaviour("B36")
+def test_docker_hub_is_known_by_all_its_names() -> None:
+    assert names_of_registry("quay.io") == ("quay.io",)
+    hub = names_of_registry("docker.io")
+    assert set(hub) == {"registry-1.docker.io", "docker.io", "index.docker.io"}
+    assert {names_of_registry(name) for name in hub} == {hub}
+    assert {parse_docker(f"{name}/nginx").registry for name in hub} == {hub[0]}

@@ -14,7 +14,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="unpacking needs root")
+pytestmark = pytest.mark.root
 
 
 def fetch(host, url, lines=None):

@@ -24,8 +24,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
     RuntimeImage,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.mountinfo import MountEntry
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups, limits
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.cgroups import Group, Hierarchy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.logs import read_log, tail
 
 GIB = 1 << 30

@@ -12,10 +12,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.overlay
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import is_bound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import changed_limits
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.strays import find_strays
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.drift import is_process
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.preflight import is_bound
 
 
 class FakeKernel:

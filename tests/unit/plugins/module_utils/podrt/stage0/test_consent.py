@@ -300,11 +300,11 @@ def rows() -> dict[str, tuple[str, str]]:
 @pytest.mark.finding("attack-F1")
 def test_the_page_says_isolator_by_isolator_what_the_code_does() -> None:
     found = rows()
-    assert set(found) == set(known.KNOWN)
+    assert set(found) == set(known._READERS)
     asked = {isolator.name for isolator, _within, _names in BEYOND} | {"os/linux/seccomp-remove-set"}
     nothing = {name for name, (beyond, _narrowed) in found.items() if beyond.startswith("Nothing")}
-    assert nothing == set(known.KNOWN) - asked
-    assert {isolator.name for isolator in WITHIN} | asked == set(known.KNOWN)
+    assert nothing == set(known._READERS) - asked
+    assert {isolator.name for isolator in WITHIN} | asked == set(known._READERS)
     assert all(narrowed == "As it is" for name, (_beyond, narrowed) in found.items() if name in nothing)
     dropped = {isolator.name for isolator, within, _names in BEYOND if within is None} - {
         "os/linux/seccomp-retain-set"

@@ -94,15 +94,15 @@ def test_one_that_has_changed_is_told_by_what_it_was_and_is(lab: Stage0Lab) -> N
 
 def test_a_tree_that_is_gone_is_rendered_again(lab: Stage0Lab) -> None:
     tree = trees.tree_of(lab.paths, image_id(lab))
-    shutil.rmtree(lab.paths.tree(tree))
+    shutil.rmtree(lab.paths.tree(tree).path)
     assert shown(list(plan(lab))) == [("RenderTree", "images", "None", "rendered")]
     fetched(lab)
     assert trees.is_rendered(lab.paths, tree)
 
 
-@pytest.mark.parametrize("part", ["manifest_path", "_entry_path"])
+@pytest.mark.parametrize("part", ["image_manifest", "index_entry"])
 def test_one_that_is_damaged_is_fetched_again(lab: Stage0Lab, part: str) -> None:
-    pathlib.Path(getattr(index, part)(lab.paths, image_id(lab))).write_text("{")
+    pathlib.Path(getattr(lab.paths, part)(image_id(lab))).write_text("{")
     [(kind, _images, before, _after)] = shown(list(plan(lab)))
     assert (kind, before) == ("FetchImage", "damaged")
     fetched(lab)
@@ -154,7 +154,7 @@ def test_an_image_is_removed_once(lab: Stage0Lab) -> None:
     converge(lab.host, gone(), apply=True)
     assert list(gone()) == []
     assert found not in index.list_ids(lab.paths)
-    assert os.path.isdir(lab.paths.tree(trees.list_trees(lab.paths)[0]))
+    assert os.path.isdir(lab.paths.tree(trees.list_trees(lab.paths)[0]).path)
 
 
 @pytest.mark.finding("http-F14")

@@ -16,9 +16,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import ExposedPort, Port
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import canonical_json
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import is_bound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.preflight import (
     check_ports,
-    is_bound,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     IMAGE,

@@ -125,7 +125,7 @@ def test_whatever_fails_nothing_is_left(lab: Stage0Lab) -> None:
 
     before = os.listdir("/proc/self/fd")
     assert failing_anywhere(lab, make) > 30
-    assert os.listdir("/proc/self/fd") == before
+    assert set(os.listdir("/proc/self/fd")) <= set(before)  # servers of earlier tests may be closed meanwhile
 
 
 def test_a_name_that_cannot_be_given_leaves_no_pod(lab: Stage0Lab) -> None:

@@ -33,7 +33,7 @@ def _host(tmp_path: pathlib.Path) -> Host:
 
 def put_tree(host: Host, tree: str, image: str) -> None:
     """A tree as far as this is concerned, and its image."""
-    write(f"{host.paths.tree(tree)}/image", image)
+    write(f"{host.paths.tree(tree).path}/image", image)
     write(f"{host.paths.cas}/index/{image}", "{}")
 
 

@@ -16,7 +16,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     of_kind,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import start, units
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import start
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.fakesystemd import (
     FakeSystemd,
 )
@@ -168,7 +168,7 @@ class TestStop:
         started(stage0, uuid)
         pid_file = pathlib.Path(stage0.paths.pid_files, "web.pid")
         if why == "no unit":
-            os.unlink(units.unit_path(stage0.host, "web"))
+            os.unlink(stage0.host.paths.unit("web"))
         elif why == "no systemd":
             os.rmdir(stage0.paths.systemd)
         elif why == "another pod":

@@ -137,7 +137,7 @@ class TestLoaded:
         number = self.effects(lambda trouble: self.install(stage0, longer, trouble))
         again()
         self.install(stage0, longer, faults.Faults(number, faults.KILLED))
-        path = pathlib.Path(units.unit_path(stage0.host, "web"))
+        path = pathlib.Path(stage0.host.paths.unit("web"))
         assert "TimeoutStopSec=87" in path.read_text()
         assert systemd.loaded["pod-web.service"] != path.read_text()
         with lifecycle.open_pod(stage0.paths, longer) as pod:

@@ -35,7 +35,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
     changing_no_attribute,
 )
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = pytest.mark.root
 WORK = VolumeSpec(ACName("work"), 0o750, 100, 200, (("team", "red"),))
 
 

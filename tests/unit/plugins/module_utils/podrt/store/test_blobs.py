@@ -51,7 +51,7 @@ _DAMAGE: dict[str, tuple[Callable[[str], object], str]] = {
 def test_a_stored_archive_that_is_no_file_is_corrupt(paths, make_aci, reader, damage, said):
     image = load(paths, make_aci({"name": "a"}))
     layers.remove_layer(paths, layers.layer_name(image.id))
-    path = index.blob_path(paths, image.id)
+    path = paths.blob(image.id)
     os.unlink(path)
     damage(path)
     with pytest.raises(Corrupt, match=said):

@@ -16,6 +16,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import
     locks,
     workspace,
 )
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_layer_as_made,
+)
 
 pytestmark = pytest.mark.root
 
@@ -87,4 +90,4 @@ def test_an_archive_is_unpacked_summed_and_synced_while_nothing_is_locked(
     assert seen == [("seal", []), ("sync", [])]
     assert held == ["store", "layer"]
     assert len(reads) == 1
-    assert layers.verify_layer(paths, image.id)
+    assert is_layer_as_made(paths, image.id)

@@ -24,6 +24,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import
     trees,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_as_made,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
     add_docker,
     load,
@@ -52,7 +55,7 @@ def test_gc_plans_exactly_what_it_removes_and_nothing_in_use(paths, make_tar, ma
     assert gc.collect(paths, lambda: ({used}, {kept.id, top.id}), FUTURE) == plan
     assert {image.id for image in index.list_images(paths)} == {kept.id, base.id, top.id}
     assert trees.is_rendered(paths, used)
-    assert trees.verify(paths, trees.render(paths, kept.id))
+    assert is_as_made(paths, trees.render(paths, kept.id))
     assert gc.unreferenced(paths, {used}, {kept.id, top.id}, FUTURE).images == ()
 
 
@@ -148,7 +151,7 @@ def test_files_of_locks_do_not_pile_up(paths, make_aci):
 def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
     tree = trees.render(paths, image.id)
-    busy = [paths.tree(tree), layers.place_of(paths, layers.layer_name(image.id))]
+    busy = [paths.tree(tree).path, paths.layer(layers.layer_name(image.id)).path]
     for place in busy:
         set_immutable(place, True)
     try:

@@ -16,6 +16,10 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, NotFound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, layers, trees
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_as_made,
+    is_layer_as_made,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
     add_docker,
     flat,
@@ -61,7 +65,7 @@ def test_a_damaged_tree_is_made_again(
     assert callable(make_aci) and callable(entry)
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
     tree = trees.render(paths, image.id)
-    place = pathlib.Path(paths.tree(tree)) / what
+    place = pathlib.Path(paths.tree(tree).path) / what
     DAMAGES[how](place)
     # That it is complete is said by a name alone, whatever goes by it.
     assert trees.is_rendered(paths, tree) is (what == "rendered" and how != "gone")
@@ -73,7 +77,7 @@ def test_a_damaged_tree_is_made_again(
 def test_a_stack_that_was_cut_is_not_whole(paths: Paths, make_tar, entry, tmp_path: pathlib.Path) -> None:
     image = add_docker(paths, make_tar(entry("low", b"")), make_tar(entry("high", b"")))
     tree = trees.render(paths, image.id)
-    stack = pathlib.Path(paths.tree(tree)) / "stack"
+    stack = pathlib.Path(paths.tree(tree).path) / "stack"
     stack.write_text(stack.read_text().split("\n")[0])
     assert not trees.is_rendered(paths, tree)
     trees.render(paths, image.id)
@@ -95,7 +99,7 @@ def test_a_damaged_layer_of_an_aci_is_made_again(
 ) -> None:
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
     tree = trees.render(paths, image.id)
-    DAMAGES[how](pathlib.Path(layers.place_of(paths, layers.layer_name(image.id))) / what)
+    DAMAGES[how](pathlib.Path(paths.layer(layers.layer_name(image.id)).path) / what)
     assert layers.find_layer(paths, image.id) is None
     assert not layers.has_layer(paths, image.id)
     if what != "rendered":
@@ -103,7 +107,7 @@ def test_a_damaged_layer_of_an_aci_is_made_again(
         trees.render(paths, image.id)
         assert names(flat(paths, tree, tmp_path)) == ["f"]
     else:
-        gone(pathlib.Path(paths.tree(tree)))
+        gone(pathlib.Path(paths.tree(tree).path))
         trees.render(paths, image.id)
     assert layers.has_layer(paths, image.id)
 
@@ -116,8 +120,8 @@ def test_a_docker_layer_that_is_damaged_is_to_be_fetched_again(
     layer_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
     image = add_docker(paths, data)
     tree = trees.render(paths, image.id)
-    gone(pathlib.Path(paths.tree(tree)))
-    DAMAGES[how](pathlib.Path(layers.place_of(paths, layers.layer_name(layer_id))))
+    gone(pathlib.Path(paths.tree(tree).path))
+    DAMAGES[how](pathlib.Path(paths.layer(layers.layer_name(layer_id)).path))
     with pytest.raises(NotFound, match="is not in the store"):
         trees.render(paths, image.id)
     add_docker(paths, data)
@@ -131,12 +135,12 @@ def test_files_that_pods_may_stand_on_stay_when_a_record_is_written_again(
     data = make_tar(entry("f", b"1"))
     layer_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
     add_docker(paths, data)
-    place = pathlib.Path(layers.place_of(paths, layers.layer_name(layer_id)))
+    place = pathlib.Path(paths.layer(layers.layer_name(layer_id)).path)
     before = (place / "rootfs").stat().st_ino
     DAMAGES[how](place / "rendered")
     add_docker(paths, data)
     assert (place / "rootfs").stat().st_ino == before
-    assert layers.verify_layer(paths, layer_id)
+    assert is_layer_as_made(paths, layer_id)
     (place / "rootfs" / "f").write_bytes(b"other")
     DAMAGES[how](place / "rendered")
     add_docker(paths, data)
@@ -147,14 +151,14 @@ def test_files_that_pods_may_stand_on_stay_when_a_record_is_written_again(
 def test_a_tree_with_files_of_its_own_keeps_them(paths: Paths, make_aci, entry, what: str) -> None:
     image = load(paths, make_aci({"name": "a", "pathWhitelist": ["/f"]}, entry("f", b"1"), entry("g", b"2")))
     tree = trees.render(paths, image.id)
-    place = pathlib.Path(paths.tree(tree))
+    place = pathlib.Path(paths.tree(tree).path)
     before = (place / "rootfs").stat().st_ino
     for damage in ("garbage", "gone"):
         DAMAGES[damage](place / what)
         (place / "rendered").unlink()
         trees.render(paths, image.id)
         assert (place / "rootfs").stat().st_ino == before
-        assert trees.is_rendered(paths, tree) and trees.verify(paths, tree)
+        assert trees.is_rendered(paths, tree) and is_as_made(paths, tree)
 
 
 def collect(paths: Paths, *used: str) -> gc.Removals:
@@ -168,9 +172,7 @@ def test_what_is_no_directory_goes_with_a_collection_and_is_in_nobodys_way(
 ) -> None:
     data = make_aci({"name": "a"}, entry("f", b"1"))
     image = load(paths, data)
-    place = pathlib.Path(
-        layers.place_of(paths, layers.layer_name(image.id)) if what == "layer" else layers.layers_place(paths)
-    )
+    place = pathlib.Path(paths.layer(layers.layer_name(image.id)).path if what == "layer" else paths.layers)
     if how == "a link" and what == "all layers":
         gone(place)
         place.symlink_to("/nonexistent")
@@ -188,7 +190,7 @@ def test_the_layers_of_a_pod_stay_when_nothing_says_which_they_are(paths: Paths,
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
     tree = trees.render(paths, image.id)
     for damage in ("garbage", "gone"):
-        DAMAGES[damage](pathlib.Path(paths.tree(tree)) / "stack")
+        DAMAGES[damage](pathlib.Path(paths.tree(tree).path) / "stack")
         collect(paths, tree)
         assert os.path.isdir(f"{paths.trees}/{layers.layer_root(image.id)}/")
         assert tree in trees.list_trees(paths)

@@ -79,7 +79,7 @@ def _damaged(request, paths, make_aci):
     """Two images, the second of which has a document that ends too early: (good, bad)."""
     good = load(paths, make_aci({"name": "example.com/a"}))
     bad = load(paths, make_aci({"name": "example.com/b"}), latest=True)
-    place = f"{paths.cas}/index/{bad.id}" if request.param == "index" else index.manifest_path(paths, bad.id)
+    place = f"{paths.cas}/index/{bad.id}" if request.param == "index" else paths.image_manifest(bad.id)
     pathlib.Path(place).write_text("{")
     return good, bad
 
@@ -109,7 +109,7 @@ def test_a_damaged_image_goes_with_the_next_collection_and_leaves_the_rest(paths
 
 def test_an_image_is_known_by_the_index_alone(paths, make_aci):
     image = load(paths, make_aci({"name": "example.com/a"}))
-    os.unlink(index.manifest_path(paths, image.id))
+    os.unlink(paths.image_manifest(image.id))
     assert index.id_by_key(paths, image.id) == image.id
     assert index.ids_by_name(paths, "example.com/a", Labels()) == (image.id,)
 
@@ -180,7 +180,7 @@ def test_an_archive_is_on_disk_before_it_has_its_name(paths: Paths, monkeypatch:
 
     monkeypatch.setattr(os, "fsync", note)
     stored = blobs.import_manifest(paths, ImageManifest(ACIdentifier("example.com/a")), (), latest=False)
-    assert os.stat(index.blob_path(paths, stored.id)).st_ino in synced
+    assert os.stat(paths.blob(stored.id)).st_ino in synced
 
 
 @pytest.mark.finding("http-F14")

@@ -32,6 +32,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import
     trees,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
+    is_as_made,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
     add_docker,
     flat,
@@ -84,7 +87,7 @@ def test_a_file_with_set_user_id_in_an_image_is_out_of_reach_for_users(
     assert stat.S_IMODE(os.stat(f"{root}/su").st_mode) == 0o4755
     assert stat.S_IMODE(os.stat(root).st_mode) == 0o755
     assert may_open(open_paths.runtimes)
-    for path in (f"{root}/su", open_paths.trees + "/layers", index.blob_path(open_paths, image.id)):
+    for path in (f"{root}/su", open_paths.trees + "/layers", open_paths.blob(image.id)):
         assert not may_open(path)
 
 
@@ -109,7 +112,7 @@ def test_the_id_is_the_hash_of_the_uncompressed_archive(paths, make_aci, entry, 
     data = make_aci({"name": "example.com/a"}, entry("f", b"x"))
     image = load(paths, pack(data))
     assert image.id == f"sha512-{hashlib.sha512(data).hexdigest()[:64]}"
-    assert pathlib.Path(index.blob_path(paths, image.id)).read_bytes() == data
+    assert pathlib.Path(paths.blob(image.id)).read_bytes() == data
 
 
 @pytest.mark.behaviour("B11", "B47")
@@ -179,7 +182,7 @@ def test_a_tree_is_rendered_once_and_has_its_files(paths, make_aci, entry, tmp_p
     tree = trees.render(paths, image.id)
     assert (tree, trees.tree_of(paths, image.id)) == (trees.render(paths, image.id), tree)
     assert trees.is_rendered(paths, tree)
-    assert sorted(os.listdir(paths.tree(tree))) == [
+    assert sorted(os.listdir(paths.tree(tree).path)) == [
         "hash",
         "image",
         "layers",
@@ -228,8 +231,8 @@ def test_a_white_list_removes_all_else_from_an_image_and_from_what_is_below(path
     root = flat(paths, tree, tmp_path)
     assert names(root) == ["etc", "etc/a", "own"]
     assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o700
-    assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree)}/rootfs",)
-    assert trees.verify(paths, tree)
+    assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree).path}/rootfs",)
+    assert is_as_made(paths, tree)
 
 
 @pytest.mark.behaviour("B51")
@@ -245,7 +248,7 @@ def test_spellings_of_a_path_on_a_white_list_are_one(paths, make_aci, entry, tmp
 )
 def test_no_damaged_stack_shows_more_than_a_tree(paths, make_aci, entry, stack):
     tree = trees.render(paths, load(paths, make_aci({"name": "a"}, entry("f", b"x"))).id)
-    pathlib.Path(f"{paths.tree(tree)}/stack").write_text(stack)
+    pathlib.Path(f"{paths.tree(tree).path}/stack").write_text(stack)
     with pytest.raises(Corrupt, match="names what is no root of a tree or layer"):
         trees.lower_dirs(paths, tree)
 
@@ -272,7 +275,7 @@ def _size() -> int:
 
 def test_an_image_without_layers_is_an_empty_root(paths, tmp_path):
     tree = trees.render(paths, add_docker(paths).id)
-    assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree)}/rootfs",)
+    assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree).path}/rootfs",)
     assert names(flat(paths, tree, tmp_path)) == []
 
 
@@ -297,7 +300,7 @@ def test_a_layer_may_hide_all_that_is_below_its_root(paths, make_tar, entry, tmp
     tree = trees.render(paths, image.id)
     assert len(trees.lower_dirs(paths, tree)) == 2
     assert names(flat(paths, tree, tmp_path)) == ["d", "d/kept", "top"]
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 def test_names_that_are_not_utf8_are_names_all_the_same(paths, make_tar, entry, tmp_path):
@@ -318,7 +321,7 @@ def test_a_directory_that_a_layer_only_implies_keeps_what_it_was(paths, make_tar
     assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("var", "var/app")] == [0o711, 0o700]
     assert (root / "var/app").stat().st_uid == 42
     assert names(root) == ["var", "var/app", "var/app/x", "var/app/y"]
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 def test_a_directory_that_a_layer_removed_below_does_not_come_back(paths, make_tar, entry, tmp_path):
@@ -334,17 +337,17 @@ def test_lists_of_layers_are_read_whatever_their_number(paths):
     ids = tuple(f"sha256:{number:064x}" for number in range(2000))
     wanted = {f"{number:024d}" for number in range(2000)}
     tree = trees.tree_id([ImageID("sha512-" + "ab" * 32)])
-    os.makedirs(paths.tree(tree))
+    os.makedirs(paths.tree(tree).path)
     written = {
         "layers": "\n".join(ids),
         "stack": "\n".join(f"layers/{name}/rootfs" for name in sorted(wanted)),
         "rendered": "",
     }
     for name, text in written.items():
-        pathlib.Path(f"{paths.tree(tree)}/{name}").write_text(text)
+        pathlib.Path(f"{paths.tree(tree).path}/{name}").write_text(text)
     assert set(trees.layer_names(paths, tree)) == wanted
     assert len(trees.lower_dirs(paths, tree)) == 2000
-    assert trees.verify(paths, tree) is False  # after reading them all: none is there
+    assert is_as_made(paths, tree) is False  # after reading them all: none is there
     claimed = [f"sha256:{name}" + "0" * 40 for name in wanted]
     with claims.claimed(paths, claimed):
         assert claims.claimed_names(paths) == wanted
@@ -391,7 +394,7 @@ def test_verify_finds_every_change(paths, make_aci, entry, change):
         ),
     )
     tree = trees.render(paths, image.id)
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
     file = pathlib.Path(trees.lower_dirs(paths, tree)[0]) / "d/f"
     before = file.stat()
 
@@ -409,7 +412,7 @@ def test_verify_finds_every_change(paths, make_aci, entry, change):
         "attribute": lambda: os.setxattr(file, "user.x", b"y"),
         "link": lambda: ((file.parent.parent / "l").unlink(), os.symlink("x", file.parent.parent / "l")),
     }[change]()
-    assert not trees.verify(paths, tree)
+    assert not is_as_made(paths, tree)
 
 
 def test_the_layer_of_an_aci_is_made_again_from_its_archive(paths, make_aci, entry):
@@ -418,13 +421,13 @@ def test_the_layer_of_an_aci_is_made_again_from_its_archive(paths, make_aci, ent
     layers.remove_layer(paths, layers.layer_name(image.id))
     assert not trees.is_rendered(paths, tree)
     trees.render(paths, image.id)
-    assert trees.verify(paths, tree)
+    assert is_as_made(paths, tree)
 
 
 def test_a_damaged_archive_is_not_unpacked_again(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"content")))
     layers.remove_layer(paths, layers.layer_name(image.id))
-    blob = pathlib.Path(index.blob_path(paths, image.id))
+    blob = pathlib.Path(paths.blob(image.id))
     blob.write_bytes(blob.read_bytes().replace(b"content", b"CONTENT"))
     with pytest.raises(Corrupt, match="damaged"):
         trees.render(paths, image.id)
@@ -455,7 +458,7 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(pa
 def test_a_half_made_tree_is_made_again(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
     tree = trees.tree_of(paths, image.id)
-    os.makedirs(f"{paths.tree(tree)}/rootfs")
+    os.makedirs(f"{paths.tree(tree).path}/rootfs")
     assert not trees.is_rendered(paths, tree)
     trees.render(paths, image.id)
     assert trees.is_rendered(paths, tree)

@@ -34,7 +34,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
 
 __all__ = ["_entry", "_make_aci", "_make_tar", "_paths"]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = pytest.mark.root
 EVERYTHING = Fields(
     {"grace_period": 0, "expire_prepared": 0, "images": True, "image_grace_period": -1000}, ""
 )
@@ -102,7 +102,7 @@ def test_failures_are_all_named_and_carry_what_was_done_before_and_after_them(ho
     stays = add_pod(host.paths, "prepared", ImageID("sha512-" + "0" * 64), tree)
     goes = add_pod(host.paths, "prepared", image.id, tree)
     held = f"{host.paths.pod('prepared', stays).path}/appsinfo"
-    layer = layers.place_of(host.paths, layers.layer_name(image.id))
+    layer = host.paths.layer(layers.layer_name(image.id)).path
     for place in (held, layer):
         set_immutable(place, True)
     os.rename(held + "/web/treeStoreID", held + "/web/gone")

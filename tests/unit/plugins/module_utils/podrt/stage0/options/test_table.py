@@ -16,7 +16,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options import documents, texts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.option import (
-    IMPACTS,
     Option,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.pod import (
@@ -92,7 +91,7 @@ def test_what_a_row_names_exists() -> None:
     said = {row.flag.text for row in ALL.values() if row.flag} | {row.kind.text for row in ALL.values()}
     assert {name for name in said - {""} if not callable(getattr(texts, name, None))} == set()
     assert {row.back for row in ALL.values()} - {""} == documents._BACK.keys()
-    assert {row.impact for row in ALL.values()} <= set(IMPACTS)
+    assert {row.impact for row in ALL.values()} == {"none", "recreate"}
 
 
 @pytest.mark.parametrize(

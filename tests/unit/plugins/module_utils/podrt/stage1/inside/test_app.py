@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.machine import architecture
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside.app import (
     default_signals,
     keep_only,
@@ -26,7 +26,7 @@ SIGCANCEL = 32
 def ignore(number: int) -> None:
     """Ignore a signal that the C library refuses to touch."""
     action = ctypes.create_string_buffer(struct.pack("@P", int(signal.SIG_IGN)), 64)
-    nr = syscalls._NR_RT_SIGACTION[os.uname().machine]
+    nr = architecture().rt_sigaction
     assert ctypes.CDLL(None).syscall(nr, number, action, None, 8) == 0
 
 

@@ -90,7 +90,7 @@ def test_without_rules_nothing_is_allowed() -> None:
     assert ran(program_of(()), READ, CHAR, 1, 3) == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.root
 def test_the_kernel_takes_the_program() -> None:
     os.close(syscalls.bpf_load_device(program_of(RULES)))
 

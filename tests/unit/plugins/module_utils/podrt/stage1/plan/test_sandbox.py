@@ -8,7 +8,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscalls import (
     CLONE_NEWIPC,
     CLONE_NEWNET,

@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories that are made elsewhere, locked, and renamed: where things are in the one of a pod, a tree or a layer.
+
+Their names are those of docs/devel/on-disk-format.md.
+"""
+
+from __future__ import annotations
+
+from ..value import Value
+
+# Names in the stacks of trees, which are relative to the directory of all trees.
+LAYERS, ROOT = "layers", "rootfs"
+
+
+class TreeDir(Value):
+    """A tree, or a layer, which has but root and rendered."""
+
+    path: str
+
+    @property
+    def root(self) -> str:
+        """What apps see; a tree has one of its own only where its layers alone do not do."""
+        return f"{self.path}/{ROOT}"
+
+    @property
+    def rendered(self) -> str:
+        """There when all is there. Of a layer, what is known of it."""
+        return f"{self.path}/rendered"
+
+    @property
+    def stack(self) -> str:
+        """The directories of the tree, topmost first, relative to the directory of all trees, one a line."""
+        return f"{self.path}/stack"
+
+    @property
+    def layers(self) -> str:
+        """The IDs of its layers, topmost first, one a line."""
+        return f"{self.path}/layers"
+
+    @property
+    def manifest(self) -> str:
+        """The manifest of the image that the tree is of."""
+        return f"{self.path}/manifest"
+
+    @property
+    def image(self) -> str:
+        """The ID of that image."""
+        return f"{self.path}/image"
+
+    @property
+    def hash(self) -> str:
+        """The checksum of all files."""
+        return f"{self.path}/hash"
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """What is written of a tree, beside its root, in that order."""
+        return (self.stack, self.layers, self.manifest, self.image, self.hash, self.rendered)
+
+
+class PodDir(Value):
+    """The files of one pod. Source of the layout: rkt, behaviours D6 and D7; docs/devel/on-disk-format.md."""
+
+    path: str
+
+    @property
+    def manifest(self) -> str:
+        """The pod manifest."""
+        return f"{self.path}/pod"
+
+    @property
+    def runspec(self) -> str:
+        """What is not in the appc manifest: networks, hostname, dns."""
+        return f"{self.path}/runspec"
+
+    @property
+    def runtime(self) -> str:
+        """The directory of the runtime that the pod was prepared with."""
+        return f"{self.path}/runtime"
+
+    @property
+    def created(self) -> str:
+        """Its mtime is when the pod was created."""
+        return f"{self.path}/pod-created"
+
+    @property
+    def stopped(self) -> str:
+        """Present when the pod was stopped because somebody described it so."""
+        return f"{self.path}/stopped"
+
+    @property
+    def overlay_prepared(self) -> str:
+        """Present when the pod's roots are overlays."""
+        return f"{self.path}/overlay-prepared"
+
+    @property
+    def overlay_disabled(self) -> str:
+        """Why the pod's roots are copies although overlays were wanted."""
+        return f"{self.path}/overlay-disabled"
+
+    @property
+    def shared_volumes(self) -> str:
+        """Empty volumes."""
+        return f"{self.path}/sharedVolumes"
+
+    @property
+    def net_confs(self) -> str:
+        """Copies of the network configurations in use."""
+        return f"{self.path}/net"
+
+    @property
+    def net_info(self) -> str:
+        """What the networks answered."""
+        return f"{self.path}/net-info.json"
+
+    @property
+    def subcgroup(self) -> str:
+        """The pod's cgroup, relative to the root of a hierarchy."""
+        return f"{self.path}/subcgroup"
+
+    @property
+    def pid(self) -> str:
+        """The PID of the pod's PID 1 as the host sees it; its mtime is when the pod started."""
+        return f"{self.path}/pid"
+
+    @property
+    def cgroups(self) -> str:
+        """The pod's control groups, one absolute path a line, one line a hierarchy."""
+        return f"{self.path}/cgroups"
+
+    @property
+    def stage1_root(self) -> str:
+        """The root that stage1 works in."""
+        return f"{self.path}/stage1/rootfs"
+
+    @property
+    def stage1_files(self) -> str:
+        """What stage1 writes."""
+        return f"{self.stage1_root}/rkt"
+
+    @property
+    def statuses(self) -> str:
+        """One file an app that has ended: its status in decimal."""
+        return f"{self.stage1_files}/status"
+
+    @property
+    def supervisor_status(self) -> str:
+        """A symlink to "ready" once every app has been started."""
+        return f"{self.stage1_files}/supervisor-status"
+
+    @property
+    def failure(self) -> str:
+        """Why the last entry of stage1 failed, see pod.failure."""
+        return f"{self.stage1_files}/failure.json"
+
+    @property
+    def environments(self) -> str:
+        """The environments of apps."""
+        return f"{self.stage1_files}/env"
+
+    @property
+    def etc(self) -> str:
+        """Files that apps see in /etc."""
+        return f"{self.stage1_files}/etc"
+
+    @property
+    def resolv_conf(self) -> str:
+        """The generated resolv.conf; there is none when nobody gives one."""
+        return f"{self.etc}/resolv.conf"
+
+    @property
+    def hosts(self) -> str:
+        """The generated hosts file; there is none when the image's own or the host's is used."""
+        return f"{self.etc}/hosts"
+
+    @property
+    def hidden(self) -> str:
+        """What lies over what apps must not see."""
+        return f"{self.stage1_files}/hidden"
+
+    @property
+    def covers(self) -> tuple[str, str]:
+        """An empty directory and an empty file."""
+        return f"{self.hidden}/dir", f"{self.hidden}/file"
+
+    @property
+    def sockets(self) -> str:
+        """The sockets that apps say READY=1 to, one an app."""
+        return f"{self.stage1_files}/notify"
+
+    @property
+    def shared(self) -> tuple[str, str]:
+        """The /dev/shm and the /dev/pts of all apps."""
+        return f"{self.stage1_files}/shared/shm", f"{self.stage1_files}/shared/pts"
+
+    @property
+    def logs(self) -> str:
+        """One file an app, APP.log, and its rotated older ones, APP.log.1 and so on."""
+        return f"{self.path}/logs"
+
+    @property
+    def app_infos(self) -> str:
+        """What is known of each app."""
+        return f"{self.path}/appsinfo"
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """What its apps have written, and find again in a pod that takes its place."""
+        return (self.overlays, self.shared_volumes, self.logs, self.app_dirs)
+
+    @property
+    def stage1_dirs(self) -> tuple[str, ...]:
+        """The directories that a start makes for stage1."""
+        return (self.environments, self.statuses, self.etc, self.hidden, self.sockets, *self.shared)
+
+    def app_info(self, app: str) -> str:
+        """What is known of an app: manifest, treeStoreID, lower, prefill, filter."""
+        return f"{self.app_infos}/{app}"
+
+    def app_manifest(self, app: str) -> str:
+        """The image manifest that the app was prepared from."""
+        return f"{self.app_info(app)}/manifest"
+
+    def app_tree_id(self, app: str) -> str:
+        """The ID of the tree that the app's root stands on."""
+        return f"{self.app_info(app)}/treeStoreID"
+
+    def app_lower(self, app: str) -> str:
+        """The directories of the app's root, topmost first, one a line; the app's overlay lies over them."""
+        return f"{self.app_info(app)}/lower"
+
+    def app_prefill(self, app: str) -> str:
+        """The names of implicit volumes that are filled from the image, one a line."""
+        return f"{self.app_info(app)}/prefill"
+
+    def app_filter(self, app: str) -> str:
+        """The app's compiled seccomp filter; absent when it has none."""
+        return f"{self.app_info(app)}/filter"
+
+    @property
+    def app_dirs(self) -> str:
+        """The roots of apps."""
+        return f"{self.stage1_root}/opt/stage2"
+
+    def app_stage2_manifest(self, app: str) -> str:
+        """The same manifest beside the app's root, where stage1 images look for it."""
+        return f"{self.app_dirs}/{app}/manifest"
+
+    def app_root(self, app: str) -> str:
+        """The app's root file system, once mounted."""
+        return f"{self.app_dirs}/{app}/{ROOT}"
+
+    def app_env(self, app: str) -> str:
+        """The app's environment: NAME=VALUE, each ended by a NUL character."""
+        return f"{self.environments}/{app}"
+
+    def app_status(self, app: str) -> str:
+        """The app's exit status."""
+        return f"{self.statuses}/{app}"
+
+    def app_end(self, app: str) -> str:
+        """What is known of the app's end beside its status, as words: signal, if that is the number of one; oom."""
+        return f"{self.statuses}/{app}.end"
+
+    def app_socket(self, app: str) -> str:
+        """The socket that the app says READY=1 to."""
+        return f"{self.sockets}/{app}"
+
+    def app_log(self, app: str) -> str:
+        """The newest log of the app."""
+        return f"{self.logs}/{app}.log"
+
+    @property
+    def overlays(self) -> str:
+        """What apps have written over their images."""
+        return f"{self.path}/overlay"
+
+    def overlay(self, tree_id: str, app: str) -> tuple[str, str]:
+        """The upper and the work directory of an app's overlay."""
+        base = f"{self.overlays}/{tree_id}"
+        return f"{base}/upper/{app}", f"{base}/work/{app}"
+
+    def volume(self, name: str) -> str:
+        """The directory of an empty volume."""
+        return f"{self.shared_volumes}/{name}"
