@@ -45,7 +45,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
     )
     described = tuple(_described(app, image) for app, image in zip(given.apps, images))
     try:
-        built = build_manifest(wanted, described, str, isolators_policy(host))
+        built = build_manifest(wanted, described, host.paths.volume_data, isolators_policy(host))
     except BeyondDefaults as err:
         raise in_words_of_flags(err) from err
     own = {isolator.name for isolator in spec.isolators}

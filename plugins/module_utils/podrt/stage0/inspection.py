@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 
-from ..appc.volumes import HostVolume, app_path
+from ..appc.volumes import EmptyVolume, app_path
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.execution import complaint, program_path
 from ..host.identity import identity_of
@@ -74,7 +74,8 @@ def _check_app(
         _where_known(lambda: _check_directory(root, directory, where))
     image = LayeredRoot(layers, _MADE)
     for mount in manifest.mounted(runtime):
-        source = mount.volume.source if isinstance(mount.volume, HostVolume) else ""
+        volume = mount.volume
+        source = "" if volume is None or isinstance(volume, EmptyVolume) else volume.source
         _where_known(lambda: _check_target(image, mount.path, source, f"{where}.mounts"))  # noqa: B023
 
 

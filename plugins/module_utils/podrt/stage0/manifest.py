@@ -14,7 +14,7 @@ from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.ports import ExposedPort, check_range
-from ..appc.volumes import EmptyVolume, HostVolume, Mount, NamedVolume, app_path, why_unmountable
+from ..appc.volumes import EmptyVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted, few
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..appc.isolators import Isolator
     from ..appc.names import ImageID
     from ..appc.ports import Port
-    from ..appc.volumes import AnyVolume, Volume
+    from ..appc.volumes import Volume
     from ..pod.runspec import RunSpec
     from .consent import Request
     from .spec import Pairs
@@ -97,7 +97,7 @@ def build_manifest(
     """
     if not spec.apps:
         raise InvalidSpec("must provide at least one image or specify the pod manifest", where="apps")
-    volumes: list[Volume] = [_resolved(volume, volume_source) for volume in spec.volumes]
+    volumes: list[Volume] = [_placed(volume, volume_source) for volume in spec.volumes]
     declared = _Declared(frozenset(volume.name for volume in volumes), _explicit(spec))
     apps: list[RuntimeApp] = []
     prefill: list[tuple[ACName, ACName]] = []
@@ -169,10 +169,8 @@ def _with_isolators(image: SourceImage, isolators: tuple[Isolator, ...]) -> Sour
     return image.replace(manifest=image.manifest.replace(app=app and app.replace(isolators=isolators)))
 
 
-def _resolved(volume: AnyVolume, volume_source: Callable[[str], str]) -> Volume:
-    if isinstance(volume, NamedVolume):
-        return HostVolume(volume.name, volume_source(volume.volume), volume.read_only, False)
-    return volume
+def _placed(volume: Volume, volume_source: Callable[[str], str]) -> Volume:
+    return volume.replace(source=volume_source(volume.volume)) if isinstance(volume, NamedVolume) else volume
 
 
 def _runtime_app(

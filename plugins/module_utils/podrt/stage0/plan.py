@@ -294,9 +294,9 @@ def _drift(
         below = _other_trees(host, found, before, after, wanted.images)
         if before == after:
             return below  # what most runs find: nothing more is read for it
-        after = _as_found(host, found, before, after)
+        before, after = _alike(host, found, before, after)
         if before == after:
-            return below  # an image of another name, or converted again
+            return below  # such as an image of another name, or converted again
     from .compare import differences, fingerprint_key
 
     key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
@@ -321,7 +321,7 @@ def _drift(
         return unfetched  # the image that comes may ask for less
     after = (supposedly.built.manifest, spec.run)
     below = _other_trees(host, found, before, after, images.found)
-    return (*differences(before, _as_found(host, found, before, after), key, spec), *below, *unfetched)
+    return (*differences(*_alike(host, found, before, after), key, spec), *below, *unfetched)
 
 
 def _other_trees(
@@ -335,11 +335,11 @@ def _other_trees(
         return other_trees(host.paths, pod, before[0], after[0], images)
 
 
-def _as_found(host: Host, found: PodStatus, before: Documents, after: Documents) -> Documents:
-    from .sameness import as_found
+def _alike(host: Host, found: PodStatus, before: Documents, after: Documents) -> tuple[Documents, Documents]:
+    from .sameness import alike
 
     with open_pod(host.paths, found.uuid) as pod:
-        return as_found(host.paths, pod, before, after)
+        return alike(host.paths, pod, before, after)
 
 
 def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[SourceImage | None]:

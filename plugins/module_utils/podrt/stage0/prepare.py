@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..appc.volumes import HostVolume
+from ..appc.volumes import EmptyVolume, NamedVolume
 from ..errors import HostFailure, NotFound
 from ..fields import canonical_json
 from ..host.files import make_dirs, write_new
@@ -20,6 +20,7 @@ from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
 from ..store import index, trees
 from ..store.locks import adding
+from .sameness import named_by_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,18 +84,24 @@ def informed(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless every host volume that an app mounts has its source. Source: behaviours A30."""
+    """Raise unless every volume of the host that an app mounts has its source. Source: behaviours A30."""
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
-        if isinstance(volume, HostVolume) and volume.name in mounted and not os.path.exists(volume.source):
-            raise _no_source(host, volume.source, f"volumes[{at}].source")
+        if isinstance(volume, EmptyVolume) or volume.name not in mounted or os.path.exists(volume.source):
+            continue
+        where = f"volumes[{at}]"
+        if isinstance(volume, NamedVolume):
+            raise _no_volume(volume.volume, f"{where}.volume")
+        name = named_by_place(host.paths, volume)
+        raise _no_volume(name, f"{where}.source") if name else _no_source(volume.source, f"{where}.source")
 
 
-def _no_source(host: Host, source: str, where: str) -> NotFound:
-    name = os.path.basename(os.path.dirname(source))
-    if source == f"{host.paths.volume(name)}/data":
-        task = f"- stagecraft.pods.pod_volume: {{name: {name}}}"
-        return NotFound(f'there is no volume "{name}"', f"make it first, with a task: {task}", where=where)
+def _no_volume(name: str, where: str) -> NotFound:
+    task = f"- stagecraft.pods.pod_volume: {{name: {name}}}"
+    return NotFound(f'there is no volume "{name}"', f"make it first, with a task: {task}", where=where)
+
+
+def _no_source(source: str, where: str) -> NotFound:
     err = NotFound(
         f"Failed to stat {source}: No such file or directory",
         "make the source of the volume first",

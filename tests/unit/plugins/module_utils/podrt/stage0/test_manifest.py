@@ -317,9 +317,10 @@ def test_a_mount_by_the_name_of_a_mount_point_goes_to_its_path() -> None:
     assert app_of(spec).mounts == (Mount(ACName("v"), "/data"),)
 
 
-def test_a_named_volume_is_its_directory() -> None:
+def test_a_named_volume_stays_one_and_has_its_directory() -> None:
     spec = PodSpec((AppSpec(REFERENCE),), volumes=(NamedVolume(ACName("data"), ACName("work"), True),))
-    assert built(spec).manifest.volumes == (HostVolume(ACName("data"), "/volumes/work/data", True, False),)
+    (volume,) = built(spec).manifest.volumes
+    assert volume == NamedVolume(ACName("data"), ACName("work"), True, "/volumes/work/data")
 
 
 @pytest.mark.behaviour("A14")

@@ -21,10 +21,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import Port
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
-    HostVolume,
-    NamedVolume,
-)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import grammar
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import RUN
@@ -357,12 +353,6 @@ def test_documents_say_what_yaml_says(pod: dict[str, Any]) -> None:
     again = spec_of(options_of((manifest, runspec)))
     assert again.replace(apps=tuple(map(in_rows_order, again.apps))) == spec.replace(
         apps=tuple(written_out(app, spec) for app in spec.apps),
-        volumes=tuple(
-            HostVolume(volume.name, f"/volumes/{volume.volume}/data", volume.read_only, False)
-            if isinstance(volume, NamedVolume)
-            else volume
-            for volume in spec.volumes
-        ),
         mounts=(),
         set_env=(),
         env_file=(),
