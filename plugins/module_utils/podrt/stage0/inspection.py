@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..appc.app import App
+    from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
-    from .manifest import SourceImage
 
 # What every app finds there is not the image's.
 _MADE = (
@@ -43,7 +43,7 @@ _MADE = (
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def check_apps(host: Host, manifest: PodManifest, images: Sequence[SourceImage]) -> None:
+def check_apps(host: Host, manifest: PodManifest, images: Sequence[Image]) -> None:
     """Raise InvalidSpec, with the option's place, for an app that its image does not let start as described.
 
     images: one for each app, in order. One that is not rendered yet says nothing.
@@ -56,7 +56,7 @@ def check_apps(host: Host, manifest: PodManifest, images: Sequence[SourceImage])
             )
 
 
-def _layers(host: Host, image: SourceImage) -> tuple[str, ...]:
+def _layers(host: Host, image: Image) -> tuple[str, ...]:
     tree = trees.tree_of(host.paths, image.id)
     return trees.lower_dirs(host.paths, tree) if trees.is_rendered(host.paths, tree) else ()
 

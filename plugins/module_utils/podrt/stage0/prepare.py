@@ -26,12 +26,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
     from ..host.paths import PodDir
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
-    from .manifest import Preparation, SourceImage
+    from .manifest import Preparation
 
 
 def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:
@@ -40,7 +41,7 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
     on_created is called with the UUID as soon as the directory exists. Whatever fails leaves nothing but a pod that
     the next gc removes. Raises the families of what it calls.
     """
-    check_sources(host, wanted.built.manifest)
+    check_sources(host, wanted.manifest)
     with adding(host.paths):
         pod = create(host.paths)
         try:
@@ -152,18 +153,18 @@ def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSp
 
 
 def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
-    manifest, runspec = wanted.built.manifest, wanted.runspec
+    manifest, runspec = wanted.manifest, wanted.runspec
     try:
         _write_documents(host, pod, manifest, runspec)
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
-            prefill = [str(volume) for name, volume in wanted.built.prefill if name == app.name]
+            prefill = [str(volume) for name, volume in wanted.prefill if name == app.name]
             write_new(f"{pod.dir.app_info(app.name)}/prefill", "\n".join(prefill).encode())
     except OSError as err:
         raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
 
 
-def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, *, insecure: bool) -> None:
+def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, *, insecure: bool) -> None:
     make_dirs(pod.dir.app_info(app.name))
     write_new(pod.dir.app_manifest(app.name), canonical_json(image.manifest.to_json()))
     index.touch(host.paths, image.id)

@@ -21,12 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
     from ..appc.volumes import Volume
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
     from ..pod.runspec import LogPolicy, RunSpec
-    from .manifest import SourceImage
 
     Documents = tuple[PodManifest, RunSpec]
 
@@ -72,7 +72,7 @@ def _as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Do
 
 
 def other_trees(
-    paths: Paths, pod: Pod, found: PodManifest, wanted: PodManifest, images: Sequence[SourceImage | None]
+    paths: Paths, pod: Pod, found: PodManifest, wanted: PodManifest, images: Sequence[Image | None]
 ) -> tuple[Difference, ...]:
     """Where an app stands on another root than its image makes now, since an image below that one has changed.
 

@@ -17,7 +17,7 @@ import contextlib
 import os
 import time
 
-from ..appc.image import ImageManifest
+from ..appc.image import Image, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import KEY_PREFIX, ImageID
 from ..errors import Corrupt, InvalidSpec, NotFound
@@ -37,15 +37,13 @@ _LONGEST_NAME = 200
 _KINDS = ("index", "imageManifest", "blob")
 
 
-class StoredImage(Value):
+class StoredImage(Image):
     """An image in the store.
 
     import_time, last_used: seconds since the epoch. latest: asked for without a version. size: bytes of the stored
     archive and of the layers. layers: what its own root consists of, topmost first (layers.Layer.id).
     """
 
-    id: ImageID
-    manifest: ImageManifest
     import_time: float
     last_used: float
     latest: bool

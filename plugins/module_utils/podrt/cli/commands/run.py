@@ -14,7 +14,7 @@ from ...host.files import write_all
 from ...host.reading import read_given
 from ...pod import lookup
 from ...stage0.images import isolators_policy
-from ...stage0.manifest import BeyondDefaults, Preparation, SourceImage, UndescribedApp, build_manifest
+from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import commit, informed
 from ...stage0.prepare import prepare as prepare_pod
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from ...host.host import Host
     from ...pod.lifecycle import Pod
+    from ...stage0.manifest import Preparation
     from ...stage0.spec import Pairs, PodSpec
+    from ...store.index import StoredImage
     from ..call import Call
 
 _UUID_FILE_MODE = 0o644
@@ -117,36 +119,35 @@ def _wanted(call: Call, spec: PodSpec) -> Preparation | None:
         if found is None:
             return None
         wanted = _built(call, spec, found)
-    check_ports(call.host, wanted.built.manifest)
-    for warning in () if call.options.on("quiet") else wanted.built.warnings:
+    check_ports(call.host, wanted.manifest)
+    for warning in () if call.options.on("quiet") else wanted.warnings:
         call.say(warning)
     return wanted
 
 
 def _tell_plan(call: Call, wanted: Preparation | None) -> None:
-    apps = wanted.built.manifest.apps if wanted else ()
+    apps = wanted.manifest.apps if wanted else ()
     names = ", ".join(app.name for app in apps) or "images that are not here yet"
     call.say(f"would {call.prefix} a pod of {names}")
 
 
-def _images(call: Call, spec: PodSpec) -> tuple[SourceImage, ...] | None:
+def _images(call: Call, spec: PodSpec) -> tuple[StoredImage, ...] | None:
     """The images of the apps, fetched where that is needed and wanted; None when one is not here."""
     stored = [ensure_image(call, app.image, spec.policy) for app in spec.apps]
-    found = [SourceImage(image.id, image.manifest) for image in stored if image]
+    found = [image for image in stored if image]
     return tuple(found) if len(found) == len(spec.apps) else None
 
 
-def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Preparation:
+def _built(call: Call, spec: PodSpec, images: tuple[StoredImage, ...]) -> Preparation:
     caller = os.getuid(), os.getgid()
     try:
-        built = build_manifest(spec, images, call.host.paths.volume_data, isolators_policy(call.host), caller)
+        return build_manifest(spec, images, call.host.paths.volume_data, isolators_policy(call.host), caller)
     except BeyondDefaults as err:
         raise in_words_of_flags(err) from err
     except UndescribedApp as err:
         raise InvalidSpec(f"error: {err.reason}", err.hint) from err
     except InvalidSpec as err:
         raise in_flags(err) from err
-    return Preparation(built, spec.run, images)
 
 
 def _uuid_saver(call: Call) -> Callable[[str], None]:

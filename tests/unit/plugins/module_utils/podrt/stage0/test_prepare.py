@@ -48,7 +48,7 @@ def test_its_documents_are_what_was_wanted(lab: Stage0Lab) -> None:
     found = wanted(lab, hostname="box")
     with prepared(lab, hostname="box") as pod:
         assert pod.state() is PodState.PREPARED
-        assert documents.read_manifest(pod.dir) == found.built.manifest
+        assert documents.read_manifest(pod.dir) == found.manifest
         assert documents.read_runspec(pod.dir) == found.runspec
         assert pathlib.Path(pod.dir.runtime).read_text() == lab.host.runtime
         assert documents.read_app_manifest(pod.dir, "web") == found.images[0].manifest

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
@@ -29,7 +29,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import ImageKey
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    SourceImage,
     build_manifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.app import APP
@@ -44,7 +43,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec 
 
 ROWS = (*POD, *FETCH)
 VOLUME_NAMES = ["a", "data", "b-2"]
-IMAGE = SourceImage(
+IMAGE = Image(
     ImageID("sha512-" + "ab" * 32),
     ImageManifest(
         ACIdentifier("example.com/web"),
