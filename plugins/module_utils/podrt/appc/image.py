@@ -17,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .names import ImageID
+
 # What a docker image says that its main process is to be stopped with, as it says it.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
 # The layers of a converted docker image, whose archive holds no files: it is a record, and made here alone.
@@ -121,6 +123,13 @@ class ImageManifest(Value):
     def of_docker_origin(self) -> bool:
         """Whether the image was converted from a docker one. Source: behaviours B44."""
         return self.annotations.get("appc.io/docker/repository") is not None
+
+
+class Image(Value):
+    """An image: its ID, and what it says of itself."""
+
+    id: ImageID
+    manifest: ImageManifest
 
 
 def _app(fields: Fields) -> App | None:

@@ -16,8 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    Volume = Union["HostVolume", "EmptyVolume"]
-    AnyVolume = Union[Volume, "NamedVolume"]
+    Volume = Union["HostVolume", "EmptyVolume", "NamedVolume"]
 
 
 _LONGEST_NAME = 255  # source: limits.h, NAME_MAX
@@ -96,17 +95,32 @@ class EmptyVolume(Value):
 
 
 class NamedVolume(Value):
-    """A volume of a pod that stands for one made by pod_volume; the pod's document has its directory."""
+    """A volume of a pod that stands for one made by pod_volume, whose name is volume.
+
+    source: the directory that the host has for it, "" in a description. appc has no such kind: to it this is a volume
+    of the host, with a member more.
+    """
 
     name: ACName
     volume: ACName
     read_only: bool | None = None
+    source: str = ""
+
+    @property
+    def recursive(self) -> bool:
+        """What else is mounted beneath it is not of the volume."""
+        return False
 
     @classmethod
-    def of(cls, fields: Fields) -> NamedVolume:
-        """Read one as people write it. Raises InvalidSpec with the place."""
+    def of(cls, fields: Fields, source: str = "") -> NamedVolume:
+        """Read one of a description, or with its source of a document. Raises InvalidSpec with the place."""
         volume = ACName(fields.text("volume", ""), fields.where_of("volume"))
-        return cls(_name_of(fields), volume, fields.optional_boolean("readOnly"))
+        return cls(_name_of(fields), volume, fields.optional_boolean("readOnly"), source)
+
+    def to_json(self) -> dict[str, object]:
+        """The appc object of a host volume, and which volume it is."""
+        held = HostVolume(self.name, self.source, self.read_only, self.recursive)
+        return {**held.to_json(), "volume": str(self.volume)}
 
 
 # What only volumes of one kind have.
@@ -121,11 +135,14 @@ _BELONGS = {
 
 
 def volume_of(fields: Fields) -> Volume:
-    """Read an appc volume. Raises InvalidSpec with the place."""
-    return _of_kind(fields, fields.text("kind", ""), KINDS)
+    """Read a volume of a document. Raises InvalidSpec with the place."""
+    kind = fields.text("kind", "")
+    if kind == "host" and fields.has("volume"):
+        return NamedVolume.of(fields, HostVolume.of(fields).source)
+    return _of_kind(fields, kind, KINDS)
 
 
-def any_volume_of(fields: Fields) -> AnyVolume:
+def any_volume_of(fields: Fields) -> Volume:
     """Read a volume as people write it, who may leave out the kind. Raises InvalidSpec with the place."""
     meant = "named" if fields.has("volume") else "host" if fields.has("source") else "empty"
     kind = fields.text("kind", meant)

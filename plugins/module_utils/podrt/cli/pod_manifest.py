@@ -12,16 +12,18 @@ from ..host.policy import ACCEPT
 from ..host.reading import read_given
 from ..image.reference import ImageKey
 from ..stage0.images import isolators_policy
-from ..stage0.manifest import BeyondDefaults, Preparation, SourceImage, build_manifest
+from ..stage0.manifest import BeyondDefaults, build_manifest
 from ..stage0.spec import AppSpec
 from ..store import index
 from .grammar import in_words_of_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.image import Image
     from ..appc.names import ACName
     from ..appc.pod import RuntimeApp
     from ..host.host import Host
+    from ..stage0.manifest import Preparation
     from ..stage0.spec import PodSpec
 
 
@@ -45,7 +47,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
     )
     described = tuple(_described(app, image) for app, image in zip(given.apps, images))
     try:
-        built = build_manifest(wanted, described, str, isolators_policy(host))
+        built = build_manifest(wanted, described, host.paths.volume_data, isolators_policy(host))
     except BeyondDefaults as err:
         raise in_words_of_flags(err) from err
     own = {isolator.name for isolator in spec.isolators}
@@ -54,18 +56,17 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
         annotations=given.annotations.merged(built.manifest.annotations),
         user_annotations=given.user_annotations,
     )
-    return Preparation(built.replace(manifest=manifest), spec.run, images)
+    return built.replace(manifest=manifest, images=images)
 
 
-def _image(host: Host, app: RuntimeApp) -> SourceImage:
+def _image(host: Host, app: RuntimeApp) -> Image:
     try:
-        stored = index.find_by_key(host.paths, app.image.id)
+        return index.find_by_key(host.paths, app.image.id)
     except PodError as err:
         raise NotFound(f"error getting the image manifest from store: {err.message}", err.hint) from err
-    return SourceImage(stored.id, stored.manifest)
 
 
-def _described(app: RuntimeApp, image: SourceImage) -> SourceImage:
+def _described(app: RuntimeApp, image: Image) -> Image:
     """The image as if it said of its app what the pod manifest says."""
     described = app.app or image.manifest.app
     if described is None:

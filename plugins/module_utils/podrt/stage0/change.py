@@ -11,13 +11,14 @@ from ..value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from typing import TypeVar
+    from typing import Optional, TypeVar
 
     from ..errors import PodError
     from ..host.host import Host
+    from ..store.trees import RenderedImage
 
     T = TypeVar("T")
-    Plan = Generator["Change", bool, T]
+    Plan = Generator["Change", Optional["Applied"], T]
     Changes = list[dict[str, "str | None"]]
 
 
@@ -50,12 +51,13 @@ class Applied(Value):
     """What a change came to.
 
     differences: None if they are the planned ones. notes: for the user. failures: why a change that others do not
-    depend on was not made.
+    depend on was not made. image: what the plan that asked for one has of it now.
     """
 
     differences: tuple[Difference, ...] | None = None
     notes: tuple[str, ...] = ()
     failures: tuple[PodError, ...] = ()
+    image: RenderedImage | None = None
 
 
 class Change(Value):
@@ -116,8 +118,8 @@ class Outcome(Value):
 def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
-    Each yield of the plan answers whether the change was applied. Whatever is raised midway becomes a PodError that
-    carries the changes that were made in facts["changes"].
+    Each yield of the plan answers what applying the change came to, None where it was not applied. Whatever is raised
+    midway becomes a PodError that carries the changes that were made in facts["changes"].
     """
     made: list[Change] = []
     obstacles: list[PodError] = []
@@ -127,7 +129,7 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     try:
         change = next(plan)
         while True:
-            subject = change.subject
+            subject, applied = change.subject, None
             if apply:
                 applied = change.apply(host) or Applied()
                 notes += applied.notes
@@ -137,7 +139,7 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
             else:
                 obstacles += _obstacles(host, change)
                 made.append(change)
-            change = plan.send(apply)
+            change = plan.send(applied)
     except StopIteration as stop:
         return Outcome(tuple(made), tuple(obstacles), tuple(notes), tuple(failures)), stop.value
     except Exception as err:

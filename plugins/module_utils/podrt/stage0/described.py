@@ -14,7 +14,6 @@ import json
 import re
 
 from ..appc.isolators import isolator_to_json
-from ..appc.volumes import NamedVolume
 from ..value import Value
 from .options.app import APP, MOUNTS
 from .options.documents import options_of
@@ -72,8 +71,6 @@ def described(pod: Documents, spec: PodSpec, apps: tuple[str, ...], key: bytes) 
     spec: the description that says where everything is; apps: the names of its apps, in order. key: of fingerprints.
     """
     manifest, said = pod[0], options_of(pod)
-    volumes = said.get("volumes")
-    said["volumes"] = [_as_named(each, spec) for each in volumes] if isinstance(volumes, list) else None
     found = {row.name: _node(row, said.get(row.name), _elements(spec, row), row.name) for row in _OF_POD}
     each = said["apps"]
     names = tuple(str(app.name) for app in manifest.apps)
@@ -131,15 +128,6 @@ def _record(row: Option, held: dict[str, object], at: int, place: str) -> Record
     members = {each.name: _node(each, held.get(each.name), (), "") for each in row.options}
     names = [str(held[name]) for name in row.key if name in held]
     return Record(names[0] if names else f"[{at}]", members, place)
-
-
-def _as_named(held: dict[str, object], spec: PodSpec) -> dict[str, object]:
-    """A volume that stands for a named one of the description: its document has the directory."""
-    named = {volume.name for volume in spec.volumes if isinstance(volume, NamedVolume)}
-    if held["name"] not in named or "source" not in held:
-        return held
-    rest = {name: value for name, value in held.items() if name not in ("source", "recursive")}
-    return {**rest, "volume": held["source"]}
 
 
 def _index(at: int, names: tuple[str, ...], apps: tuple[str, ...]) -> int:

@@ -12,21 +12,20 @@ import errno
 import os
 import stat
 
-from ..appc.volumes import HostVolume, app_path
+from ..appc.volumes import EmptyVolume, app_path
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.execution import complaint, program_path
 from ..host.identity import identity_of
-from ..store import trees
 from ..store.layered import Covered, LayeredRoot
+from ..store.trees import RenderedImage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..appc.app import App
+    from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
-    from ..host.host import Host
-    from .manifest import SourceImage
 
 # What every app finds there is not the image's.
 _MADE = (
@@ -43,22 +42,15 @@ _MADE = (
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def check_apps(host: Host, manifest: PodManifest, images: Sequence[SourceImage]) -> None:
+def check_apps(manifest: PodManifest, images: Sequence[Image]) -> None:
     """Raise InvalidSpec, with the option's place, for an app that its image does not let start as described.
 
     images: one for each app, in order. One that is not rendered yet says nothing.
     """
     for index, (app, image) in enumerate(zip(manifest.apps, images)):
-        layers = _layers(host, image)
-        if layers and app.app is not None:
-            _check_app(
-                manifest, app, app.app, layers, f"apps[{index}]", docker=image.manifest.of_docker_origin
-            )
-
-
-def _layers(host: Host, image: SourceImage) -> tuple[str, ...]:
-    tree = trees.tree_of(host.paths, image.id)
-    return trees.lower_dirs(host.paths, tree) if trees.is_rendered(host.paths, tree) else ()
+        if isinstance(image, RenderedImage) and app.app is not None:
+            docker = image.manifest.of_docker_origin
+            _check_app(manifest, app, app.app, image.lower, f"apps[{index}]", docker=docker)
 
 
 def _check_app(
@@ -74,7 +66,8 @@ def _check_app(
         _where_known(lambda: _check_directory(root, directory, where))
     image = LayeredRoot(layers, _MADE)
     for mount in manifest.mounted(runtime):
-        source = mount.volume.source if isinstance(mount.volume, HostVolume) else ""
+        volume = mount.volume
+        source = "" if volume is None or isinstance(volume, EmptyVolume) else volume.source
         _where_known(lambda: _check_target(image, mount.path, source, f"{where}.mounts"))  # noqa: B023
 
 

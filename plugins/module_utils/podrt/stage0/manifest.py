@@ -14,7 +14,7 @@ from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.ports import ExposedPort, check_range
-from ..appc.volumes import EmptyVolume, HostVolume, Mount, NamedVolume, app_path, why_unmountable
+from ..appc.volumes import EmptyVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted, few
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
@@ -25,11 +25,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..appc.image import ImageManifest
+    from ..appc.image import Image, ImageManifest
     from ..appc.isolators import Isolator
-    from ..appc.names import ImageID
     from ..appc.ports import Port
-    from ..appc.volumes import AnyVolume, Volume
+    from ..appc.volumes import Volume
     from ..pod.runspec import RunSpec
     from .consent import ConsentRequest
     from .spec import Pairs
@@ -59,37 +58,28 @@ class BeyondDefaults(Untrusted):
         )
 
 
-class SourceImage(Value):
-    """An image as the builder needs it: its ID and its manifest."""
+class Preparation(Value):
+    """What a pod is prepared from.
 
-    id: ImageID
-    manifest: ImageManifest
-
-
-class Built(Value):
-    """A complete manifest; what stage1 fills from the image: pairs of app and volume; and what users should hear."""
+    images: one for each app, in order. prefill: what stage1 fills from the image, pairs of app and volume. warnings:
+    what users should hear.
+    """
 
     manifest: PodManifest
+    runspec: RunSpec
+    images: tuple[Image, ...]
     prefill: tuple[tuple[ACName, ACName], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-class Preparation(Value):
-    """What a pod is prepared from."""
-
-    built: Built
-    runspec: RunSpec
-    images: tuple[SourceImage, ...]
-
-
 def build_manifest(
     spec: PodSpec,
-    images: Sequence[SourceImage],
+    images: Sequence[Image],
     volume_source: Callable[[str], str],
     policy: Callable[[], str],
     caller: tuple[int, int] = (0, 0),
-) -> Built:
-    """The manifest of a pod.
+) -> Preparation:
+    """The manifest of a pod, with what else it is prepared from.
 
     images: one for each app, in order. volume_source: the directory of a named volume. policy: what the host is
     configured to do where an image asks for more than the defaults and the specification does not say. caller: uid and
@@ -97,12 +87,12 @@ def build_manifest(
     """
     if not spec.apps:
         raise InvalidSpec("must provide at least one image or specify the pod manifest", where="apps")
-    volumes: list[Volume] = [_resolved(volume, volume_source) for volume in spec.volumes]
+    volumes: list[Volume] = [_placed(volume, volume_source) for volume in spec.volumes]
     declared = _Declared(frozenset(volume.name for volume in volumes), _explicit(spec))
     apps: list[RuntimeApp] = []
     prefill: list[tuple[ACName, ACName]] = []
-    images, warnings = _consented(spec, images, policy)
-    for index, (app_spec, image) in enumerate(zip(spec.apps, images)):
+    within, warnings = _consented(spec, images, policy)
+    for index, (app_spec, image) in enumerate(zip(spec.apps, within)):
         app = _runtime_app(spec, app_spec, image, f"apps[{index}]", caller)
         if any(other.name == app.name for other in apps):
             raise UndescribedApp(
@@ -127,12 +117,12 @@ def build_manifest(
         user_labels=spec.user_labels,
         isolators=without_default_pids(spec.isolators, pids_of_pod((), tuple(apps))),
     )
-    return Built(manifest, tuple(prefill), tuple(warnings))
+    return Preparation(manifest, spec.run, tuple(images), tuple(prefill), tuple(warnings))
 
 
 def _consented(
-    spec: PodSpec, images: Sequence[SourceImage], policy: Callable[[], str]
-) -> tuple[list[SourceImage], list[str]]:
+    spec: PodSpec, images: Sequence[Image], policy: Callable[[], str]
+) -> tuple[list[Image], list[str]]:
     """The images as far as they count without the operator's consent, and what users should hear of the rest."""
     every_asked = [_asked(app_spec, image) for app_spec, image in zip(spec.apps, images)]
     if not any(every_asked):
@@ -140,7 +130,7 @@ def _consented(
     from ..host.policy import NARROW, REFUSE
     from .consent import ConsentRequest, weigh  # and the sets of system calls: most images ask for nothing
 
-    found: list[SourceImage] = []
+    found: list[Image] = []
     refused: list[ConsentRequest] = []
     warnings: list[str] = []
     for app_spec, image, asked in zip(spec.apps, images, every_asked):
@@ -159,26 +149,24 @@ def _consented(
     return found, warnings
 
 
-def _asked(app_spec: AppSpec, image: SourceImage) -> tuple[Isolator, ...]:
+def _asked(app_spec: AppSpec, image: Image) -> tuple[Isolator, ...]:
     """What an image asks for that the operator has not said otherwise."""
     own = {family(isolator) for isolator in app_spec.isolators}
     app = image.manifest.app
     return tuple(isolator for isolator in app.isolators if family(isolator) not in own) if app else ()
 
 
-def _with_isolators(image: SourceImage, isolators: tuple[Isolator, ...]) -> SourceImage:
+def _with_isolators(image: Image, isolators: tuple[Isolator, ...]) -> Image:
     app = image.manifest.app
     return image.replace(manifest=image.manifest.replace(app=app and app.replace(isolators=isolators)))
 
 
-def _resolved(volume: AnyVolume, volume_source: Callable[[str], str]) -> Volume:
-    if isinstance(volume, NamedVolume):
-        return HostVolume(volume.name, volume_source(volume.volume), volume.read_only, False)
-    return volume
+def _placed(volume: Volume, volume_source: Callable[[str], str]) -> Volume:
+    return volume.replace(source=volume_source(volume.volume)) if isinstance(volume, NamedVolume) else volume
 
 
 def _runtime_app(
-    spec: PodSpec, app_spec: AppSpec, image: SourceImage, where: str, caller: tuple[int, int]
+    spec: PodSpec, app_spec: AppSpec, image: Image, where: str, caller: tuple[int, int]
 ) -> RuntimeApp:
     manifest = image.manifest
     check_platform(manifest.labels)

@@ -8,6 +8,7 @@ what only a pod that is changed needs, as pod_changes does, is imported where it
 
 from __future__ import annotations
 
+from ..appc.image import Image
 from ..appc.names import ImageID
 from ..errors import InvalidSpec, NotFound, PodError, Untrusted
 from ..pod import documents, lookup
@@ -16,7 +17,7 @@ from ..pod.names import PodName
 from ..value import Value
 from .change import Difference
 from .images import UNKNOWN_ID, ensure_image, isolators_policy
-from .manifest import Preparation, SourceImage, build_manifest
+from .manifest import build_manifest
 from .status import PodStatus, read_status
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
     from .change import Plan
-    from .manifest import Built
+    from .manifest import Preparation
     from .options.documents import Documents
     from .spec import PodSpec
     from .status import AppStatus
@@ -44,7 +45,7 @@ class PodOutcome(Value):
 class _Images(Value):
     """The images of a pod's apps, in order; None where one is still to be fetched."""
 
-    found: tuple[SourceImage | None, ...]
+    found: tuple[Image | None, ...]
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -103,10 +104,10 @@ def _warnings(
     if wanted is None:
         return ()
     if found is not None and not drift:
-        return wanted.built.warnings
+        return wanted.warnings
     from .networks import cautions
 
-    return wanted.built.warnings + cautions(host, wanted.built.manifest, spec.run)
+    return wanted.warnings + cautions(host, wanted.manifest, spec.run)
 
 
 def ensure_state(
@@ -160,22 +161,17 @@ def find_named(host: Host, name: str) -> PodStatus | None:
 
 def _ensure_images(host: Host, spec: PodSpec) -> Plan[_Images]:
     """The images of all apps, each reference once."""
-    found: dict[str, SourceImage | None] = {}
+    found: dict[str, Image | None] = {}
     for app in spec.apps:
         reference = str(app.image)
         if reference not in found:
-            stored = yield from ensure_image(host, app.image, spec.policy)
-            found[reference] = SourceImage(stored.id, stored.manifest) if stored else None
+            found[reference] = yield from ensure_image(host, app.image, spec.policy)
     return _Images(tuple(found[str(app.image)] for app in spec.apps))
 
 
-def _preparation(host: Host, spec: PodSpec, images: Sequence[SourceImage | None]) -> Preparation:
-    sources = tuple(image for image in images if image)
-    return Preparation(_built(host, spec, sources), spec.run, sources)
-
-
-def _built(host: Host, spec: PodSpec, images: Sequence[SourceImage]) -> Built:
-    return build_manifest(spec, images, host.paths.volume_data, isolators_policy(host))
+def _preparation(host: Host, spec: PodSpec, images: Sequence[Image | None]) -> Preparation:
+    found = tuple(image for image in images if image)
+    return build_manifest(spec, found, host.paths.volume_data, isolators_policy(host))
 
 
 def _state_changes(
@@ -290,13 +286,13 @@ def _drift(
     before = (found.manifest, found.runspec)
     below: tuple[Difference, ...] = ()
     if wanted is not None:
-        after = (wanted.built.manifest, wanted.runspec)
+        after = (wanted.manifest, wanted.runspec)
         below = _other_trees(host, found, before, after, wanted.images)
         if before == after:
             return below  # what most runs find: nothing more is read for it
-        after = _as_found(host, found, before, after)
+        before, after = _alike(host, found, before, after)
         if before == after:
-            return below  # an image of another name, or converted again
+            return below  # such as an image of another name, or converted again
     from .compare import differences, fingerprint_key
 
     key, recorded = fingerprint_key(host.paths), _recorded(host, spec, found)
@@ -319,13 +315,13 @@ def _drift(
         supposedly = _preparation(host, spec, supposed)
     except Untrusted:
         return unfetched  # the image that comes may ask for less
-    after = (supposedly.built.manifest, spec.run)
+    after = (supposedly.manifest, spec.run)
     below = _other_trees(host, found, before, after, images.found)
-    return (*differences(before, _as_found(host, found, before, after), key, spec), *below, *unfetched)
+    return (*differences(*_alike(host, found, before, after), key, spec), *below, *unfetched)
 
 
 def _other_trees(
-    host: Host, found: PodStatus, before: Documents, after: Documents, images: Sequence[SourceImage | None]
+    host: Host, found: PodStatus, before: Documents, after: Documents, images: Sequence[Image | None]
 ) -> tuple[Difference, ...]:
     if not any(image and image.manifest.dependencies for image in images):
         return ()
@@ -335,17 +331,17 @@ def _other_trees(
         return other_trees(host.paths, pod, before[0], after[0], images)
 
 
-def _as_found(host: Host, found: PodStatus, before: Documents, after: Documents) -> Documents:
-    from .sameness import as_found
+def _alike(host: Host, found: PodStatus, before: Documents, after: Documents) -> tuple[Documents, Documents]:
+    from .sameness import alike
 
     with open_pod(host.paths, found.uuid) as pod:
-        return as_found(host.paths, pod, before, after)
+        return alike(host.paths, pod, before, after)
 
 
-def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[SourceImage | None]:
+def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[Image | None]:
     """The image that the pod has for each app of a description, None where it has no such app."""
     by_name = {app.name: app for app in found.apps}
-    images: list[SourceImage | None] = []
+    images: list[Image | None] = []
     with open_pod(host.paths, found.uuid) as pod:
         for number in range(len(spec.apps)):
             app = by_name.get(_app_name(spec, found, number))
@@ -353,24 +349,24 @@ def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[SourceImage |
     return images
 
 
-def _image_of(pod: Pod, app: AppStatus) -> SourceImage | None:
+def _image_of(pod: Pod, app: AppStatus) -> Image | None:
     try:
-        return SourceImage(ImageID(app.image_id), documents.read_app_manifest(pod.dir, app.name))
+        return Image(ImageID(app.image_id), documents.read_app_manifest(pod.dir, app.name))
     except (OSError, PodError):
         return None
 
 
-def _id_of(image: SourceImage | None) -> str | None:
+def _id_of(image: Image | None) -> str | None:
     return str(image.id) if image else None
 
 
 def _between(
-    host: Host, spec: PodSpec, recorded: list[SourceImage | None], wanted: Preparation
+    host: Host, spec: PodSpec, recorded: list[Image | None], wanted: Preparation
 ) -> tuple[PodManifest, RunSpec] | None:
     """The description on the images that the pod has: what differs there, no image is to blame for."""
     images = [old or new for old, new in zip(recorded, wanted.images)]
     try:
-        return _built(host, spec, images).manifest, spec.run
+        return _preparation(host, spec, images).manifest, spec.run
     except (InvalidSpec, Untrusted):
         return None
 

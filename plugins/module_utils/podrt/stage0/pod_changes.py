@@ -231,10 +231,10 @@ def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
         from .inspection import check_apps  # for a pod that is made, as most tasks make none
         from .preflight import check_ports
 
-        check_sources(host, wanted.built.manifest)
-        check_apps(host, wanted.built.manifest, wanted.images)
-        check_networks(host, wanted.built.manifest, wanted.runspec, replaced)
-        check_ports(host, wanted.built.manifest, replaced)
+        check_sources(host, wanted.manifest)
+        check_apps(wanted.manifest, wanted.images)
+        check_networks(host, wanted.manifest, wanted.runspec, replaced)
+        check_ports(host, wanted.manifest, replaced)
 
 
 def _check_documents(host: Host, pod: Pod) -> None:

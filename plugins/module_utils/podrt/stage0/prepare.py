@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 
-from ..appc.volumes import HostVolume
+from ..appc.volumes import EmptyVolume, NamedVolume
 from ..errors import HostFailure, NotFound
-from ..fields import canonical_json
 from ..host.dirs import PodDir
 from ..host.files import make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
@@ -21,16 +20,19 @@ from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
 from ..store import index, trees
 from ..store.locks import adding
+from ..store.trees import RenderedImage
+from .sameness import named_by_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
-    from .manifest import Preparation, SourceImage
+    from .manifest import Preparation
 
 
 def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:
@@ -39,7 +41,7 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
     on_created is called with the UUID as soon as the directory exists. Whatever fails leaves nothing but a pod that
     the next gc removes. Raises the families of what it calls.
     """
-    check_sources(host, wanted.built.manifest)
+    check_sources(host, wanted.manifest)
     with adding(host.paths):
         pod = create(host.paths)
         try:
@@ -83,18 +85,24 @@ def informed(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless every host volume that an app mounts has its source. Source: behaviours A30."""
+    """Raise unless every volume of the host that an app mounts has its source. Source: behaviours A30."""
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
-        if isinstance(volume, HostVolume) and volume.name in mounted and not os.path.exists(volume.source):
-            raise _no_source(host, volume.source, f"volumes[{at}].source")
+        if isinstance(volume, EmptyVolume) or volume.name not in mounted or os.path.exists(volume.source):
+            continue
+        where = f"volumes[{at}]"
+        if isinstance(volume, NamedVolume):
+            raise _no_volume(volume.volume, f"{where}.volume")
+        name = named_by_place(host.paths, volume)
+        raise _no_volume(name, f"{where}.source") if name else _no_source(volume.source, f"{where}.source")
 
 
-def _no_source(host: Host, source: str, where: str) -> NotFound:
-    name = os.path.basename(os.path.dirname(source))
-    if source == host.paths.volume_data(name):
-        task = f"- stagecraft.pods.pod_volume: {{name: {name}}}"
-        return NotFound(f'there is no volume "{name}"', f"make it first, with a task: {task}", where=where)
+def _no_volume(name: str, where: str) -> NotFound:
+    task = f"- stagecraft.pods.pod_volume: {{name: {name}}}"
+    return NotFound(f'there is no volume "{name}"', f"make it first, with a task: {task}", where=where)
+
+
+def _no_source(source: str, where: str) -> NotFound:
     err = NotFound(
         f"Failed to stat {source}: No such file or directory",
         "make the source of the volume first",
@@ -145,26 +153,33 @@ def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSp
 
 
 def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
-    manifest, runspec = wanted.built.manifest, wanted.runspec
+    manifest, runspec = wanted.manifest, wanted.runspec
     try:
         _write_documents(host, pod, manifest, runspec)
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
-            prefill = [str(volume) for name, volume in wanted.built.prefill if name == app.name]
+            prefill = [str(volume) for name, volume in wanted.prefill if name == app.name]
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
     except OSError as err:
         raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
 
 
-def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: SourceImage, *, insecure: bool) -> None:
+def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, *, insecure: bool) -> None:
     make_dirs(pod.dir.app_info(app.name))
-    write_new(pod.dir.app_manifest(app.name), canonical_json(image.manifest.to_json()))
+    index.link_manifest(host.paths, image, pod.dir.app_manifest(app.name))
     index.touch(host.paths, image.id)
-    tree = trees.render(host.paths, image.id)
-    write_new(pod.dir.app_tree_id(app.name), str(tree).encode())
-    write_new(pod.dir.app_lower(app.name), "\n".join(trees.lower_dirs(host.paths, tree)).encode())
+    rendered = _rendered(host, image)
+    write_new(pod.dir.app_tree_id(app.name), rendered.tree.encode())
+    write_new(pod.dir.app_lower(app.name), "\n".join(rendered.lower).encode())
     write_filter(host, pod, app, insecure=insecure)
     _prepare_root(host, pod, app.name)
+
+
+def _rendered(host: Host, image: Image) -> RenderedImage:
+    """An image with its tree: a collection may have taken either since it was planned. Raises NotFound, Corrupt."""
+    if isinstance(image, RenderedImage) and trees.is_rendered(host.paths, image.tree):
+        return image
+    return trees.render(host.paths, index.get_image(host.paths, image.id))
 
 
 def write_filter(host: Host, pod: Pod, app: RuntimeApp, *, insecure: bool) -> None:

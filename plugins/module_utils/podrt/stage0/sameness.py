@@ -8,8 +8,11 @@ root that it makes and what runs in it, which the manifest of the pod says.
 
 from __future__ import annotations
 
-from ..appc.names import ImageID
-from ..errors import Corrupt, NotFound
+import os
+
+from ..appc.names import ACName, ImageID
+from ..appc.volumes import HostVolume, NamedVolume
+from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.reading import read_text
 from ..store import trees
 from .change import Difference
@@ -18,18 +21,48 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
+    from ..appc.volumes import Volume
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
     from ..pod.runspec import LogPolicy
-    from .manifest import SourceImage
     from .options.documents import Documents
 
 _SUFFIXES = range(1, 6)  # k to P
 
 
-def as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Documents:
-    """The wanted documents in the found ones' spelling, where both mean the same. Reads the store and the pod."""
+def alike(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> tuple[Documents, Documents]:
+    """The found and the wanted documents, in one spelling where both mean the same. Reads the store and the pod."""
+    as_now = with_names(paths, found[0], wanted[0])
+    return (as_now, found[1]), _as_found(paths, pod, found, wanted)
+
+
+def with_names(paths: Paths, found: PodManifest, wanted: PodManifest) -> PodManifest:
+    """The found manifest with names for the volumes that the wanted one names, where it has their places. Pure."""
+    named = {volume.name for volume in wanted.volumes if isinstance(volume, NamedVolume)}
+    return found.replace(
+        volumes=tuple(_with_name(paths, each) if each.name in named else each for each in found.volumes)
+    )
+
+
+def named_by_place(paths: Paths, volume: HostVolume) -> str:
+    """The volume whose directory this is, "" for none: releases up to 0.2.0 wrote nothing else of a named one. Pure."""
+    name = os.path.basename(os.path.dirname(volume.source))
+    return name if volume.source == paths.volume_data(name) else ""
+
+
+def _with_name(paths: Paths, volume: Volume) -> Volume:
+    if not isinstance(volume, HostVolume) or volume.recursive is not False:
+        return volume
+    name = named_by_place(paths, volume)
+    try:
+        return NamedVolume(volume.name, ACName(name), volume.read_only, volume.source) if name else volume
+    except InvalidSpec:
+        return volume  # no volume is called so
+
+
+def _as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Documents:
     manifest, runspec = wanted
     by_name = {app.name: app for app in found[0].apps}
     apps = tuple(_app_as_found(paths, pod, by_name.get(app.name), app) for app in manifest.apps)
@@ -38,7 +71,7 @@ def as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Doc
 
 
 def other_trees(
-    paths: Paths, pod: Pod, found: PodManifest, wanted: PodManifest, images: Sequence[SourceImage | None]
+    paths: Paths, pod: Pod, found: PodManifest, wanted: PodManifest, images: Sequence[Image | None]
 ) -> tuple[Difference, ...]:
     """Where an app stands on another root than its image makes now, since an image below that one has changed.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..appc.app import EventHandler
     from ..appc.isolators import Isolator
     from ..appc.ports import ExposedPort, Port
-    from ..appc.volumes import AnyVolume, Mount
+    from ..appc.volumes import Mount, Volume
     from ..image.reference import ImageReference
 
     Pairs = tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ class PodSpec(Value):
     """
 
     apps: tuple[AppSpec, ...]
-    volumes: tuple[AnyVolume, ...] = ()
+    volumes: tuple[Volume, ...] = ()
     mounts: tuple[Mount, ...] = ()
     ports: tuple[ExposedPort, ...] = ()
     inherited: Pairs = ()

@@ -12,7 +12,7 @@ import os
 import stat
 
 from ..appc.names import ACName
-from ..appc.volumes import HostVolume, parse_mode
+from ..appc.volumes import HostVolume, NamedVolume, parse_mode
 from ..errors import Conflict, HostFailure, InvalidSpec, PodError, reason_of
 from ..fields import Fields, canonical_json, parse_json
 from ..host import datadir
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 DATA_MODE = 0o755
 _FORMAT = 1
-_UNKNOWN = ""
 _LOST = "its directory data is missing"
 
 
@@ -93,7 +92,7 @@ def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]
     for name in entries(host.paths.volumes):
         status = None if name.startswith(".") else read_volume(host, name)
         if status:
-            status = status.replace(used_by=_users_of(users, status.path))
+            status = status.replace(used_by=users.of(name, status.path))
             found.append(_counted(status) if count else status)
     return tuple(found)
 
@@ -310,13 +309,13 @@ def _read_document(host: Host, name: str) -> VolumeSpec:
 
 def _check_unused(host: Host, name: str, path: str) -> None:
     users = _users(host)
-    if users.get(_UNKNOWN):
+    if users.unread:
         raise Conflict(
-            f'volume "{name}" may be in use: what pod {", ".join(users[_UNKNOWN])} mounts cannot be read',
+            f'volume "{name}" may be in use: what pod {", ".join(users.unread)} mounts cannot be read',
             "stop the pod first",
             where="name",
         )
-    found = _users_of(users, path)
+    found = users.of(name, path)
     if found:
         raise Conflict(
             f'volume "{name}" is in use by pod {", ".join(found)}', "remove the pod first", where="name"
@@ -332,12 +331,29 @@ def _holds_data(path: str) -> bool:
         raise HostFailure.of(f"cannot look whether {path} holds data", err) from err
 
 
-def _users(host: Host) -> dict[str, list[str]]:
-    """Which pods, by name or UUID, mount which directory, by whatever way their manifests name it.
+class _Users(Value):
+    """Who mounts what, as pairs with a pod's name or UUID.
 
-    Under _UNKNOWN are those that run and whose manifests cannot be read.
+    named: names of volumes. placed: where volumes of the host really are: pods of releases up to 0.2.0 have no more of
+    a named one, and any pod may mount a part of one. unread: pods that run and whose manifests cannot be read.
     """
-    users: dict[str, list[str]] = {}
+
+    named: tuple[tuple[str, str], ...]
+    placed: tuple[tuple[str, str], ...]
+    unread: tuple[str, ...]
+
+    def of(self, name: str, path: str) -> tuple[str, ...]:
+        """The pods that mount a volume or anything in its directory."""
+        place = os.path.realpath(path)
+        found = [user for volume, user in self.named if volume == name]
+        found += [user for at, user in self.placed if at == place or at.startswith(f"{place}/")]
+        return tuple(dict.fromkeys(found))
+
+
+def _users(host: Host) -> _Users:
+    named: list[tuple[str, str]] = []
+    placed: list[tuple[str, str]] = []
+    unread: list[str] = []
     for pod in walk(
         host.paths, ("prepare", "prepared", "run")
     ):  # in the order of the life: none moves past us
@@ -345,19 +361,14 @@ def _users(host: Host) -> dict[str, list[str]]:
             manifest, name = documents.read_manifest(held(pod)), documents.read_runspec(held(pod)).name
         except (OSError, PodError):
             if pod.state() is PodState.RUNNING:
-                users.setdefault(_UNKNOWN, []).append(pod.uuid)
+                unread.append(pod.uuid)
             continue
         for volume in manifest.volumes:
-            if isinstance(volume, HostVolume):
-                users.setdefault(os.path.realpath(volume.source), []).append(name or pod.uuid)
-    return users
-
-
-def _users_of(users: dict[str, list[str]], path: str) -> tuple[str, ...]:
-    """The pods that mount a directory or anything in it."""
-    place = os.path.realpath(path)
-    found = (name for source, name in users.items() if source == place or source.startswith(f"{place}/"))
-    return tuple(dict.fromkeys(name for names in found for name in names))
+            if isinstance(volume, NamedVolume):
+                named.append((volume.volume, name or pod.uuid))
+            elif isinstance(volume, HostVolume):
+                placed.append((os.path.realpath(volume.source), name or pod.uuid))
+    return _Users(tuple(named), tuple(placed), tuple(unread))
 
 
 def _shown(field: str, value: int) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..appc.image import ImageManifest
+from ..appc.image import Image, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import KEY_PREFIX, ImageID
 from ..contexts import suppress
@@ -37,15 +37,13 @@ _LONGEST_NAME = 200
 _KINDS = ("index", "imageManifest", "blob")
 
 
-class StoredImage(Value):
+class StoredImage(Image):
     """An image in the store.
 
     import_time, last_used: seconds since the epoch. latest: asked for without a version. size: bytes of the stored
     archive and of the layers. layers: what its own root consists of, topmost first (layers.Layer.id).
     """
 
-    id: ImageID
-    manifest: ImageManifest
     import_time: float
     last_used: float
     latest: bool
@@ -75,6 +73,19 @@ class _Entry(Value):
     latest: bool
     size: int
     layers: tuple[str, ...]
+
+
+def link_manifest(paths: Paths, image: Image, place: str) -> None:
+    """Have the stored manifest of an image at a new place as well: the same file, which is replaced and never changed.
+
+    Where it cannot be, as on another file system, there is one that says the same. Raises OSError.
+    """
+    try:
+        os.link(paths.image_manifest(image.id), place)
+    except FileExistsError:
+        raise  # to write to it would be to write to the store
+    except OSError:
+        files.write_new(place, manifest_document(image.manifest))
 
 
 def manifest_document(manifest: ImageManifest) -> bytes:
@@ -123,15 +134,18 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
             f"the stored manifest of image {image_id} is damaged: {err}",
             "remove the image and fetch it again",
         ) from err
+    return _stored(entry, manifest, last_used)
+
+
+def _stored(entry: _Entry, manifest: ImageManifest, last_used: float) -> StoredImage:
     return StoredImage(
-        id=image_id,
-        manifest=manifest,
-        import_time=entry.import_time,
-        last_used=last_used,
-        latest=entry.latest,
-        size=entry.size,
-        layers=entry.layers,
+        entry.id, manifest, entry.import_time, last_used, entry.latest, entry.size, entry.layers
     )
+
+
+def has_image(paths: Paths, image_id: ImageID) -> bool:
+    """Whether an image is in the store, damaged or not."""
+    return os.path.lexists(paths.index_entry(image_id))
 
 
 def layers_of(paths: Paths, image_id: ImageID) -> tuple[str, ...] | None:
@@ -316,8 +330,9 @@ def put_image(
     files.write_atomically(path, data)
     files.make_dirs(paths.index)
     labels = manifest.labels.pairs
-    _write_entry(paths, _Entry(image_id, str(manifest.name), labels, time.time(), latest, size, layers))
-    return get_image(paths, image_id)
+    entry = _Entry(image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers)
+    _write_entry(paths, entry)
+    return _stored(entry, manifest, time_of_use(paths, image_id))
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:
@@ -326,6 +341,11 @@ def note_import(paths: Paths, image_id: ImageID) -> None:
     Raises FileNotFoundError, Corrupt.
     """
     _write_entry(paths, _read_entry(paths, image_id).replace(import_time=time.time()))
+
+
+def _milliseconds() -> float:
+    """Now, as a document can say it."""
+    return int(time.time() * 1000) / 1000
 
 
 def _write_entry(paths: Paths, entry: _Entry) -> None:

@@ -13,7 +13,7 @@ from ...host.config import unused_stage1
 from ...host.files import write_all
 from ...host.reading import read_given
 from ...stage0.images import isolators_policy
-from ...stage0.manifest import BeyondDefaults, Preparation, SourceImage, UndescribedApp, build_manifest
+from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
 from ...stage0.operations import ImageGone, ensure_new_pod
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import commit, informed
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from ...pod.lifecycle import Pod
     from ...stage0.change import Plan
+    from ...stage0.manifest import Preparation
     from ...stage0.spec import Pairs, PodSpec
+    from ...store.index import StoredImage
     from ..call import Call
 
 _UUID_FILE_MODE = 0o644
@@ -88,32 +90,31 @@ def _plan(call: Call, spec: PodSpec, state: str, hand_over: Callable[[Pod], None
         found = yield from _images(call, spec)
         wanted = _built(call, spec, found) if found else None
     if wanted:
-        check_ports(call.host, wanted.built.manifest)
-        for warning in () if call.options.on("quiet") else wanted.built.warnings:
+        check_ports(call.host, wanted.manifest)
+        for warning in () if call.options.on("quiet") else wanted.warnings:
             call.say(warning)
     yield from ensure_new_pod(wanted, spec.run.name, state, _uuid_saver(call), hand_over)
 
 
-def _images(call: Call, spec: PodSpec) -> Plan[tuple[SourceImage, ...]]:
+def _images(call: Call, spec: PodSpec) -> Plan[tuple[StoredImage, ...]]:
     """The images of the apps, fetched where that is needed and wanted; () when one is not here."""
     stored = []
     for app in spec.apps:
         stored.append((yield from ensure_image(call, app.image, spec.policy)))
-    found = tuple(SourceImage(image.id, image.manifest) for image in stored if image)
+    found = tuple(image for image in stored if image)
     return found if len(found) == len(spec.apps) else ()
 
 
-def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Preparation:
+def _built(call: Call, spec: PodSpec, images: tuple[StoredImage, ...]) -> Preparation:
     caller = os.getuid(), os.getgid()
     try:
-        built = build_manifest(spec, images, call.host.paths.volume_data, isolators_policy(call.host), caller)
+        return build_manifest(spec, images, call.host.paths.volume_data, isolators_policy(call.host), caller)
     except BeyondDefaults as err:
         raise in_words_of_flags(err) from err
     except UndescribedApp as err:
         raise InvalidSpec(f"error: {err.reason}", err.hint) from err
     except InvalidSpec as err:
         raise in_flags(err) from err
-    return Preparation(built, spec.run, images)
 
 
 def _uuid_saver(call: Call) -> Callable[[str], None]:

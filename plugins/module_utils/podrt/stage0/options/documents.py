@@ -97,6 +97,18 @@ def _port(held: Held) -> Held:
     return {name: value for name, value in held.items() if name != "name" or value != own}
 
 
+def _volumes(value: object) -> object:
+    return [_volume(each) for each in value] if isinstance(value, list) else value
+
+
+def _volume(held: Held) -> Held:
+    """A named one as such: where it is, is the host's to know."""
+    if "volume" not in held:
+        return held
+    rest = {name: value for name, value in held.items() if name not in ("source", "recursive")}
+    return {**rest, "kind": "named"}
+
+
 def _networks(value: object) -> object:
     return [_network(each["name"], each["args"]) for each in value] if isinstance(value, list) else value
 
@@ -146,4 +158,5 @@ _BACK: dict[str, Callable[[object], object]] = {
     "rest": _rest,
     "seccomp": _seccomp,
     "text": _text,
+    "volumes": _volumes,
 }

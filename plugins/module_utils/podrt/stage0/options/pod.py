@@ -98,6 +98,7 @@ POD = (
         "volumes",
         "pod.volumes",
         any_volume_of,
+        "volumes",
         key=("name",),
         default=(),
         flag=AsFlag(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ...appc.volumes import HostVolume, app_path
+from ...appc.volumes import EmptyVolume, NamedVolume, app_path
 from ...errors import HostFailure, InvalidSpec, reason_of
 from ...value import Value
 from .filling import Filling
@@ -16,6 +16,7 @@ from .mounts import BindStep, Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...appc.pod import PodManifest, RuntimeApp
+    from ...appc.volumes import HostVolume
     from ...host.dirs import PodDir
 
 
@@ -72,6 +73,27 @@ class VolumesStep(Step):
         filling.warn()
 
 
+class HostVolumeStep(Step):
+    """What the host has for a volume, at target of the app. read_only: there, whatever the volume says."""
+
+    volume: HostVolume | NamedVolume
+    target: str
+    read_only: bool
+
+    def __str__(self) -> str:
+        named = f" (volume {self.volume.volume})" if isinstance(self.volume, NamedVolume) else ""
+        return f"{self._bind}{named}"
+
+    def apply(self, root: int) -> None:
+        """Bind it. Raises OSError."""
+        self._bind.apply(root)
+
+    @property
+    def _bind(self) -> BindStep:
+        volume = self.volume
+        return BindStep(volume.source, self.target, self.read_only, volume.recursive is not False)
+
+
 def volume_steps(
     pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
 ) -> tuple[Step, ...]:
@@ -83,9 +105,8 @@ def volume_steps(
         volume = mount.volume
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
-        if isinstance(volume, HostVolume):
-            recursive = volume.recursive is not False
-            binds.append(BindStep(volume.source, mount.path, mount.read_only, recursive))
+        if not isinstance(volume, EmptyVolume):
+            binds.append(HostVolumeStep(volume, mount.path, mount.read_only))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
@@ -99,7 +120,7 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
     devices = []
     for mount in manifest.mounted(app):
         volume = mount.volume
-        if not isinstance(volume, HostVolume):
+        if volume is None or isinstance(volume, EmptyVolume):
             continue
         try:
             found = os.stat(volume.source)

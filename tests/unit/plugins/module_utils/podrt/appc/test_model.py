@@ -49,6 +49,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes
     HostVolume,
     Mount,
     MountPoint,
+    NamedVolume,
     volume_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
@@ -373,10 +374,11 @@ def test_images_of_other_platforms_are_refused(labels: dict[str, str], complaint
     [
         HostVolume(ACName("data"), "/srv", True, False),
         HostVolume(ACName("data"), "/srv"),
+        NamedVolume(ACName("data"), ACName("work"), True, "/volumes/work/data"),
         EmptyVolume(ACName("tmp"), None, 0o1777, 9991, 9992),
     ],
 )
-def test_volumes_survive_json(volume: HostVolume) -> None:
+def test_volumes_survive_json(volume: HostVolume | NamedVolume | EmptyVolume) -> None:
     assert volume_of(Fields(volume.to_json(), "volumes[0]")) == volume
 
 
@@ -387,6 +389,9 @@ def test_volumes_survive_json(volume: HostVolume) -> None:
         ({"name": "a", "kind": "host"}, "volumes[0].source"),
         ({"name": "a", "kind": "host", "source": "rel"}, "volumes[0].source"),
         ({"name": "a", "kind": "host", "source": "/x", "mode": "0755"}, "volumes[0].mode"),
+        ({"name": "a", "kind": "host", "volume": "b"}, "volumes[0].source"),
+        ({"name": "a", "kind": "host", "source": "/x", "volume": "B"}, "volumes[0].volume"),
+        ({"name": "a", "kind": "empty", "volume": "b"}, "volumes[0].volume"),
         ({"name": "a", "kind": "empty", "source": "/x"}, "volumes[0].source"),
         ({"name": "a", "kind": "empty", "mode": "9"}, "volumes[0].mode"),
         ({"name": "a", "kind": "nfs"}, "volumes[0].kind"),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
     ACName,
@@ -39,9 +39,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycl
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import filters
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    Built,
     Preparation,
-    SourceImage,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import pod_spec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
@@ -227,8 +225,8 @@ def manifest(args: str = "/x") -> PodManifest:
 
 
 def preparation(name: str, args: str = "/x") -> Preparation:
-    source = SourceImage(ID, ImageManifest(ACIdentifier("example.com/a")))
-    return Preparation(Built(manifest(args)), RunSpec(name=name), (source,))
+    source = Image(ID, ImageManifest(ACIdentifier("example.com/a")))
+    return Preparation(manifest(args), RunSpec(name=name), (source,))
 
 
 def _paths(base: pathlib.Path) -> Paths:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc import isolators as known
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import DEFAULT, NAMES
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
     Capabilities,
     Cpu,
@@ -46,8 +46,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.conse
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
     BeyondDefaults,
-    Built,
-    SourceImage,
+    Preparation,
     build_manifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import AppSpec, PodSpec
@@ -195,10 +194,10 @@ def test_an_isolator_that_nobody_has_thought_of_lies_beyond() -> None:
     assert judge((Uninterpreted("os/linux/new", "true"),))[0] == ()
 
 
-def image(*isolators: Isolator) -> SourceImage:
+def image(*isolators: Isolator) -> Image:
     app = App(("/evil",), "0", "0", isolators=isolators)
     manifest = ImageManifest(ACIdentifier("example.com/evil"), Labels.of(os="linux", arch="amd64"), app)
-    return SourceImage(ImageID("sha512-" + "ab" * 32), manifest)
+    return Image(ImageID("sha512-" + "ab" * 32), manifest)
 
 
 def built(
@@ -207,7 +206,7 @@ def built(
     pod: str = "",
     insecure: tuple[str, ...] = (),
     **app: object,
-) -> Built:
+) -> Preparation:
     spec = PodSpec(
         (AppSpec(parse_reference("example.com/evil"), **app),),  # type: ignore[arg-type]
         run=RunSpec(insecure=insecure),
@@ -216,7 +215,7 @@ def built(
     return build_manifest(spec, (image(*isolators),), str, lambda: configured)
 
 
-def isolators_of(found: Built) -> tuple[Isolator, ...]:
+def isolators_of(found: Preparation) -> tuple[Isolator, ...]:
     (app,) = found.manifest.apps
     assert app.app
     return app.app.isolators

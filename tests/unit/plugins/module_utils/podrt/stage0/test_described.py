@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
@@ -21,7 +21,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Difference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.compare import differences
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    SourceImage,
     build_manifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.pod import impact_of
@@ -59,10 +58,10 @@ def found(before: dict[str, Any], after: dict[str, Any], count: int = 1) -> list
     return list(differences(made[0][1], made[1][1], KEY, made[1][0]))
 
 
-def image(name: str) -> SourceImage:
+def image(name: str) -> Image:
     labels = Labels.of(os="linux", arch="amd64", version="1")
     id_ = ImageID("sha512-" + ("cd" if "other" in name else "ab") * 32)
-    return SourceImage(id_, ImageManifest(ACIdentifier("example.com/web"), labels, BASE))
+    return Image(id_, ImageManifest(ACIdentifier("example.com/web"), labels, BASE))
 
 
 def test_every_option_has_a_case_or_says_which_pod_is_meant() -> None:

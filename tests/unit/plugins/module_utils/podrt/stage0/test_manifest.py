@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
     Capabilities,
     Cpu,
@@ -38,8 +38,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    Built,
-    SourceImage,
+    Preparation,
     UndescribedApp,
     build_manifest,
 )
@@ -61,19 +60,17 @@ BASE = App(
 )
 
 
-def image(app: App | None = BASE, *, docker: bool = False) -> SourceImage:
+def image(app: App | None = BASE, *, docker: bool = False) -> Image:
     annotations = Labels((("appc.io/docker/repository", "web"),)) if docker else Labels()
     labels = Labels.of(os="linux", arch="amd64", version="1")
-    return SourceImage(
-        ID, ImageManifest(ACIdentifier("example.com/web"), labels, app, annotations=annotations)
-    )
+    return Image(ID, ImageManifest(ACIdentifier("example.com/web"), labels, app, annotations=annotations))
 
 
-def built(spec: PodSpec, *images: SourceImage) -> Built:
+def built(spec: PodSpec, *images: Image) -> Preparation:
     return build_manifest(spec, images or (image(),), "/volumes/{}/data".format, lambda: "refuse", (7, 8))
 
 
-def app_of(spec: PodSpec, *images: SourceImage) -> RuntimeApp:
+def app_of(spec: PodSpec, *images: Image) -> RuntimeApp:
     return built(spec, *images).manifest.apps[0]
 
 
@@ -190,7 +187,7 @@ def test_explicit_mounts_come_first_and_each_path_counts_once() -> None:
     ]
 
 
-def with_points(name: str, **points: str) -> SourceImage:
+def with_points(name: str, **points: str) -> Image:
     listed = tuple(MountPoint(ACName(point.replace("_", "-")), path) for point, path in points.items())
     found = image(BASE.replace(mount_points=listed))
     return found.replace(manifest=found.manifest.replace(name=ACIdentifier(f"example.com/{name}")))
@@ -317,9 +314,10 @@ def test_a_mount_by_the_name_of_a_mount_point_goes_to_its_path() -> None:
     assert app_of(spec).mounts == (Mount(ACName("v"), "/data"),)
 
 
-def test_a_named_volume_is_its_directory() -> None:
+def test_a_named_volume_stays_one_and_has_its_directory() -> None:
     spec = PodSpec((AppSpec(REFERENCE),), volumes=(NamedVolume(ACName("data"), ACName("work"), True),))
-    assert built(spec).manifest.volumes == (HostVolume(ACName("data"), "/volumes/work/data", True, False),)
+    (volume,) = built(spec).manifest.volumes
+    assert volume == NamedVolume(ACName("data"), ACName("work"), True, "/volumes/work/data")
 
 
 @pytest.mark.behaviour("A14")

@@ -6,11 +6,20 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
+    EmptyVolume,
+    HostVolume,
+    NamedVolume,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import create
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import LogPolicy, RunSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.sameness import as_found
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.sameness import (
+    alike,
+    named_by_place,
+)
 
 
 @pytest.mark.finding("use-N3")
@@ -31,5 +40,36 @@ def test_a_size_as_0_1_0_read_it_is_no_difference(tmp_path, found, wanted, same)
     before, after = (RunSpec(log=LogPolicy(max_bytes=size)) for size in (found, wanted))
     paths = Paths(data=str(tmp_path))
     with create(paths) as pod:
-        compared = as_found(paths, pod, (PodManifest(()), before), (PodManifest(()), after))
-    assert compared == (PodManifest(()), before if same else after)
+        compared = alike(paths, pod, (PodManifest(()), before), (PodManifest(()), after))
+    assert compared == ((PodManifest(()), before), (PodManifest(()), before if same else after))
+
+
+OLD = HostVolume(ACName("data"), "/var/lib/pods/volumes/work/data", recursive=False)
+NEW = NamedVolume(ACName("data"), ACName("work"), source="/var/lib/pods/volumes/work/data")
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "named"),
+    [
+        pytest.param(OLD, NEW, NEW, id="the same volume"),
+        pytest.param(OLD, NEW.replace(volume=ACName("other")), NEW, id="another volume"),
+        pytest.param(OLD.replace(read_only=True), NEW, NEW.replace(read_only=True), id="read-only"),
+        pytest.param(OLD, OLD, OLD, id="a path that is wanted as one"),
+        pytest.param(OLD.replace(recursive=None), NEW, OLD.replace(recursive=None), id="never written so"),
+        pytest.param(OLD.replace(source="/srv"), NEW, OLD.replace(source="/srv"), id="another place"),
+        pytest.param(EmptyVolume(OLD.name), NEW, EmptyVolume(OLD.name), id="another kind"),
+    ],
+)
+def test_a_pod_of_0_2_0_has_named_volumes_by_their_place(tmp_path, found, wanted, named):
+    before, after = (PodManifest((), volumes=(volume,)) for volume in (found, wanted))
+    with create(Paths(data=str(tmp_path))) as pod:
+        compared = alike(Paths(), pod, (before, RunSpec()), (after, RunSpec()))
+    assert compared == ((before.replace(volumes=(named,)), RunSpec()), (after, RunSpec()))
+
+
+def test_what_is_no_name_of_a_volume_stays_a_place(tmp_path):
+    volume = OLD.replace(source="/var/lib/pods/volumes/Work/data")
+    before, after = (PodManifest((), volumes=(each,)) for each in (volume, NEW))
+    assert named_by_place(Paths(), volume) == "Work"
+    with create(Paths(data=str(tmp_path))) as pod:
+        assert alike(Paths(), pod, (before, RunSpec()), (after, RunSpec()))[0][0] == before

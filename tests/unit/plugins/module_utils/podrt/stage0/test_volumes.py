@@ -14,7 +14,10 @@ import sys
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import HostVolume
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
+    HostVolume,
+    NamedVolume,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     Conflict,
     HostFailure,
@@ -149,6 +152,20 @@ def test_a_damaged_volume_can_be_removed_and_keeps_its_data_unless_told(host: Ho
     assert remove(host, purge_data=True).changed
     assert not os.path.exists(host.paths.volume("work"))
     assert not remove(host).changed
+
+
+def test_a_volume_is_in_use_by_a_pod_that_names_it(host: Host) -> None:
+    """Wherever that pod thinks that it is."""
+    ensure(host, WORK)
+    ensure(host, WORK.replace(name=ACName("other")))
+    with lifecycle.create(host.paths) as pod:
+        volume = NamedVolume(ACName("v"), ACName("work"), source=f"{host.paths.data}/elsewhere")
+        documents.write_manifest(pod.dir, manifest().replace(volumes=(volume,)))
+        documents.write_runspec(pod.dir, RunSpec(name="user"))
+    used = {status.name: status.used_by for status in volumes.list_volumes(host)}
+    assert used == {"work": ("user",), "other": ()}
+    with pytest.raises(Conflict, match="in use by pod user"):
+        remove(host, purge_data=True)
 
 
 @pytest.mark.finding("review-B4")

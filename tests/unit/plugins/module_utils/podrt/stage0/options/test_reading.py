@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.stagecraft.pods.plugins.doc_fragments import _pod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import NoNewPrivileges
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
@@ -34,7 +34,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields impor
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    SourceImage,
     build_manifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.parsers import (
@@ -254,7 +253,7 @@ BASE = App(
     mount_points=(MountPoint(ACName("data"), "/data"),),
     ports=(Port(ACName("http"), "tcp", 80),),
 )
-SOURCE = SourceImage(
+SOURCE = Image(
     ImageID("sha512-" + "ab" * 32),
     ImageManifest(ACIdentifier("example.com/web"), Labels.of(os="linux", arch="amd64"), BASE),
 )

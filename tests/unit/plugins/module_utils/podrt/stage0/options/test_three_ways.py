@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
@@ -21,10 +21,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import Port
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
-    HostVolume,
-    NamedVolume,
-)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import grammar
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import RUN
@@ -33,7 +29,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import ImageKey
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
-    SourceImage,
     build_manifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.app import APP
@@ -48,7 +43,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec 
 
 ROWS = (*POD, *FETCH)
 VOLUME_NAMES = ["a", "data", "b-2"]
-IMAGE = SourceImage(
+IMAGE = Image(
     ImageID("sha512-" + "ab" * 32),
     ImageManifest(
         ACIdentifier("example.com/web"),
@@ -357,12 +352,6 @@ def test_documents_say_what_yaml_says(pod: dict[str, Any]) -> None:
     again = spec_of(options_of((manifest, runspec)))
     assert again.replace(apps=tuple(map(in_rows_order, again.apps))) == spec.replace(
         apps=tuple(written_out(app, spec) for app in spec.apps),
-        volumes=tuple(
-            HostVolume(volume.name, f"/volumes/{volume.volume}/data", volume.read_only, False)
-            if isinstance(volume, NamedVolume)
-            else volume
-            for volume in spec.volumes
-        ),
         mounts=(),
         set_env=(),
         env_file=(),

@@ -6,7 +6,12 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACName
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
+    HostVolume,
+    NamedVolume,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscalls import (
@@ -40,6 +45,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.
     sandbox_plan,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.volumes import (
+    HostVolumeStep,
     NewVolume,
     VolumesStep,
 )
@@ -192,8 +198,18 @@ def test_volumes_come_after_what_is_built_in_and_parents_first() -> None:
     assert steps[-3:] == (
         VolumesStep(INPUT.name, (NewVolume(POD.volume("top"), 0o700, 1, 2, "a"),)),
         BindStep(POD.volume("top"), "a"),
-        BindStep("/srv/deep", "/a/b"),
+        HostVolumeStep(HostVolume(ACName("deep"), "/srv/deep", recursive=False), "/a/b", False),
     )
+
+
+def test_a_named_volume_is_told_by_its_name_to_the_end() -> None:
+    volumes = [
+        {"name": "v", "kind": "host", "source": "/volumes/work/data", "recursive": False, "volume": "work"}
+    ]
+    step = only(manifest({"mounts": [{"volume": "v", "path": "/v"}]}, volumes=volumes)).steps[-1]
+    volume = NamedVolume(ACName("v"), ACName("work"), source="/volumes/work/data")
+    assert step == HostVolumeStep(volume, "/v", False)
+    assert str(step) == "bind /volumes/work/data /v (volume work)"
 
 
 def test_a_mount_of_an_unknown_volume_is_an_error() -> None:
