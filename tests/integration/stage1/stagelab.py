@@ -48,20 +48,20 @@ host = Host.here(paths.replace(leases=data + "/leases"))
 pod = open_pod(host.paths, uuid)
 try:
     if entry == "run":
-        from podrt.stage1.run import run
+        from podrt.stage1.starter.run import run
         pod.detach()
         if not pod.lock():
             raise SystemExit("the pod is locked")
         status = run(host, uuid, pod.fd, **words)
     elif entry == "enter":
-        from podrt.stage1.enter import Entry, enter
+        from podrt.stage1.starter.enter import Entry, enter
         words = {{name: as_value(given) for name, given in words.items()}}
         status = enter(host, pod, Entry(**{{"term": "xterm", **words}}))
     elif entry == "stop":
-        from podrt.stage1.stop import stop
+        from podrt.stage1.starter.stop import stop
         status = stop(pod, force=words["force"]) or 0
     else:
-        from podrt.stage1.teardown import teardown
+        from podrt.stage1.starter.teardown import teardown
         status = teardown(host, pod) or 0
 except PodError as err:
     sys.stderr.write(f"{{err.kind}}: {{err.message}}\\n")
