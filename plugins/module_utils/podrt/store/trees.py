@@ -179,7 +179,7 @@ def render(paths: Paths, image: StoredImage) -> RenderedImage:
         _render(paths, tree, stack)
         found = _found(paths, image, tree)
     if found is None:
-        raise Corrupt(f"the tree of image {image.id} has gone while it was made", "try again")
+        raise Corrupt(f"image {image.id} has gone while its tree was made", "try again")
     return found
 
 
