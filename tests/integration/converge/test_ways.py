@@ -43,7 +43,7 @@ NO_SHAPES = {"text", "bytes", "mapping"}
 VOLUME = "marked-volume"
 IMAGE = "example.com/marked"
 # What a way may cost: hand-overs, calls, hand-overs with appc and host, shapes.
-MOST = {"volume": (7, 8, 13, 3), "image": (9, 23, 18, 9)}
+MOST = {"volume": (7, 8, 13, 3), "image": (8, 15, 16, 8)}
 
 Record = dict[str, Any]
 

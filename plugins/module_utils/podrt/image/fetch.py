@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..store.index import StoredImage
+    from ..store.trees import RenderedImage
     from .job import FetchJob
     from .reference import ImageReference
     from .transport import Credentials
@@ -83,7 +84,7 @@ def stored_id(host: Host, reference: ImageReference) -> ImageID | None:
         except NotFound:
             return None
     remote = index.find_remote(paths, reference.source)
-    return remote.image_id if remote and remote.image_id in index.list_ids(paths) else None
+    return remote.image_id if remote and index.has_image(paths, remote.image_id) else None
 
 
 def is_current(
@@ -122,7 +123,7 @@ def fetch(
     progress: Progress,
     *,
     credentials: Credentials = _no_credentials,
-) -> StoredImage:
+) -> RenderedImage:
     """Have an image in the store, with its dependencies, and its tree rendered.
 
     progress: called with lines for people. credentials: of a registry, (user, password). Raises NotFound, Untrusted,
@@ -140,12 +141,12 @@ def fetch(
             known = index.list_ids(host.paths)
             found = _ensure(host, reference, policy, progress, credentials)
             with adding(host.paths):
-                if found.id in index.list_ids(host.paths):
-                    _complete(host, found, is_new=found.id not in known)
+                if index.has_image(host.paths, found.id):
+                    rendered = _complete(host, found, is_new=found.id not in known)
                     moved = meanings.has_moved(found)
                     if moved:
                         progress(moved)
-                    return found
+                    return rendered
             # A collection took it before it was rendered.
     except OSError as err:
         hint = "the store is root's: become root" if isinstance(err, PermissionError) else ""
@@ -159,16 +160,15 @@ def _job(host: Host, policy: FetchPolicy, progress: Progress, credentials: Crede
     return FetchJob(host, policy, progress, credentials, configured_limits(host.paths))
 
 
-def _complete(host: Host, image: StoredImage, *, is_new: bool) -> None:
+def _complete(host: Host, image: StoredImage, *, is_new: bool) -> RenderedImage:
     """Render an image; what it depends on must be in the store, since there is no discovery (B20, B51).
 
     One that cannot be rendered goes again. One of which this process was interrupted does not: it is whole, and another
     process may be about to use it.
     """
     try:
-        dependencies.flatten(host.paths, image)
         index.touch(host.paths, image.id)
-        trees.render(host.paths, image.id)
+        return trees.render(host.paths, image)
     except Exception:
         if is_new:
             index.remove_image(host.paths, image.id)

@@ -12,13 +12,14 @@ from ..value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from typing import TypeVar
+    from typing import Optional, TypeVar
 
     from ..errors import PodError
     from ..host.host import Host
+    from ..store.trees import RenderedImage
 
     T = TypeVar("T")
-    Plan = Generator["Change", bool, T]
+    Plan = Generator["Change", Optional["Applied"], T]
 
 
 class Difference(Value):
@@ -47,10 +48,15 @@ class Difference(Value):
 
 
 class Applied(Value):
-    """What a change came to. differences: None where they are the planned ones. notes: what people should hear."""
+    """What a change came to.
+
+    differences: None where they are the planned ones. notes: what people should hear. image: what the plan that asked
+    for one has of it now.
+    """
 
     differences: tuple[Difference, ...] | None = None
     notes: tuple[str, ...] = ()
+    image: RenderedImage | None = None
 
 
 class Change(Value):
@@ -101,8 +107,8 @@ class Outcome(Value):
 def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
-    Each yield of the plan answers whether the change was applied. Whatever is raised midway becomes a PodError that
-    carries the changes that were made in facts["changes"].
+    Each yield of the plan answers what applying the change came to, None where it was not applied. Whatever is raised
+    midway becomes a PodError that carries the changes that were made in facts["changes"].
     """
     made: list[Change] = []
     foreseen: list[str] = []
@@ -111,7 +117,7 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     try:
         change = next(plan)
         while True:
-            subject = change.subject
+            subject, applied = change.subject, None
             if apply:
                 applied = change.apply(host) or Applied()
                 notes += applied.notes
@@ -120,7 +126,7 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
             else:
                 foreseen += _foresee(host, change)
                 made.append(change)
-            change = plan.send(apply)
+            change = plan.send(applied)
     except StopIteration as stop:
         return Outcome(tuple(made), tuple(foreseen), tuple(notes)), stop.value
     except Exception as err:

@@ -45,13 +45,14 @@ class FetchImage(Change):
                 notes.append(f"{self.reference}: {line}")
             self.tell(line)
 
-        image_id = str(fetch.fetch(host, self.reference, self.policy, hear, credentials=credentials(host)).id)
+        image = fetch.fetch(host, self.reference, self.policy, hear, credentials=credentials(host))
+        image_id = str(image.id)
         differences = tuple(
             difference.replace(after=image_id) if difference.before else difference
             for difference in self.differences
             if difference.before != image_id
         )
-        return Applied(differences, tuple(notes))
+        return Applied(differences, tuple(notes), image)
 
     def tell(self, line: str) -> None:
         """Progress goes nowhere: a task has one result, which has the notes."""
@@ -79,9 +80,9 @@ class RenderTree(Change):
 
     image_id: ImageID
 
-    def apply(self, host: Host) -> None:
-        """Raises Corrupt, HostFailure."""
-        trees.render(host.paths, self.image_id)
+    def apply(self, host: Host) -> Applied:
+        """Raises NotFound, Corrupt, HostFailure."""
+        return Applied(image=trees.render(host.paths, index.get_image(host.paths, self.image_id)))
 
 
 class RemoveImage(Change):
@@ -108,39 +109,42 @@ def ensure_image(
     names: its name is to mean it, as after a fetch, also where it was there already. To run an image
     leaves the meaning of its name alone.
     """
-    stored = fetch.lookup(host, reference, policy)
+    subject, stored = f'image "{reference}"', fetch.lookup(host, reference, policy)
     if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
-        is_rendered = _is_rendered(host, stored)
-        if is_rendered is False:
-            yield RenderTree(
-                f'image "{reference}"', (Difference(f"images.{reference}.tree", None, "rendered"),), stored.id
-            )
-        if is_rendered is not None:
-            if names and _is_outranked(host, reference, stored):
-                yield NoteImport(f'image "{reference}"', (), reference, stored)
-            return stored
+        ready = yield from _ensure_tree(host, reference, stored)
+        if ready:
+            if names and _is_outranked(host, reference, ready):
+                yield NoteImport(subject, (), reference, ready)
+            return ready
         stored = None
-    subject, old = f'image "{reference}"', stored or _readable(host, reference)
+    old = stored or _readable(host, reference)
     is_damaged = stored is None and old is not None and not fetch.is_whole(host, old)
     if old and not is_damaged and isinstance(reference, LocalFile) and local.holds(host, reference.path, old):
         # The file was touched, and is the same: the store takes note of that.
-        yield FetchImage(subject, (), reference, policy)
-        return old
+        applied = yield FetchImage(subject, (), reference, policy)
+        return (applied.image if applied else None) or old
     difference = Difference(f"images.{reference}", None, "present", "playbook")
     if old and not is_damaged:
         difference = difference.replace(before=str(old.id), after=UNKNOWN_ID, reason="image")
     elif is_damaged or fetch.stored_id(host, reference):
         difference = difference.replace(before="damaged", after=UNKNOWN_ID, reason="drift")
     applied = yield FetchImage(subject, (difference,), reference, policy)
-    return fetch.lookup(host, reference, policy) if applied else None
+    return applied.image if applied else None
 
 
-def _is_rendered(host: Host, image: StoredImage) -> bool | None:
-    """Whether the tree of an image is there; None when the image itself has been removed meanwhile."""
+def _ensure_tree(host: Host, reference: ImageReference, stored: StoredImage) -> Plan[StoredImage | None]:
+    """The image with its tree rendered, as far as that is applied; None when it has been removed meanwhile."""
     try:
-        return trees.is_rendered(host.paths, trees.tree_of(host.paths, image.id))
+        found = trees.find(host.paths, stored)
     except NotFound:
         return None
+    if not index.has_image(host.paths, stored.id):
+        return None
+    if found is None:
+        difference = Difference(f"images.{reference}.tree", None, "rendered")
+        applied = yield RenderTree(f'image "{reference}"', (difference,), stored.id)
+        found = applied.image if applied else None
+    return found or stored
 
 
 def _is_outranked(host: Host, reference: ImageReference, image: StoredImage) -> bool:

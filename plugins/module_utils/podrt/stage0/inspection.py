@@ -16,8 +16,8 @@ from ..appc.volumes import EmptyVolume, app_path
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.execution import complaint, program_path
 from ..host.identity import identity_of
-from ..store import trees
 from ..store.layered import Covered, LayeredRoot
+from ..store.trees import RenderedImage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..appc.app import App
     from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
-    from ..host.host import Host
 
 # What every app finds there is not the image's.
 _MADE = (
@@ -43,22 +42,15 @@ _MADE = (
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
-def check_apps(host: Host, manifest: PodManifest, images: Sequence[Image]) -> None:
+def check_apps(manifest: PodManifest, images: Sequence[Image]) -> None:
     """Raise InvalidSpec, with the option's place, for an app that its image does not let start as described.
 
     images: one for each app, in order. One that is not rendered yet says nothing.
     """
     for index, (app, image) in enumerate(zip(manifest.apps, images)):
-        layers = _layers(host, image)
-        if layers and app.app is not None:
-            _check_app(
-                manifest, app, app.app, layers, f"apps[{index}]", docker=image.manifest.of_docker_origin
-            )
-
-
-def _layers(host: Host, image: Image) -> tuple[str, ...]:
-    tree = trees.tree_of(host.paths, image.id)
-    return trees.lower_dirs(host.paths, tree) if trees.is_rendered(host.paths, tree) else ()
+        if isinstance(image, RenderedImage) and app.app is not None:
+            docker = image.manifest.of_docker_origin
+            _check_app(manifest, app, app.app, image.lower, f"apps[{index}]", docker=docker)
 
 
 def _check_app(

@@ -229,7 +229,7 @@ def _check(host: Host, wanted: Preparation | None, replaced: str) -> None:
         from .preflight import check_ports
 
         check_sources(host, wanted.manifest)
-        check_apps(host, wanted.manifest, wanted.images)
+        check_apps(wanted.manifest, wanted.images)
         check_networks(host, wanted.manifest, wanted.runspec, replaced)
         check_ports(host, wanted.manifest, replaced)
 

@@ -11,7 +11,6 @@ import os
 
 from ..appc.volumes import EmptyVolume, NamedVolume
 from ..errors import HostFailure, NotFound
-from ..fields import canonical_json
 from ..host.files import make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..pod import documents, lookup
@@ -20,6 +19,7 @@ from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
 from ..store import index, trees
 from ..store.locks import adding
+from ..store.trees import RenderedImage
 from .sameness import named_by_place
 
 TYPE_CHECKING = False
@@ -166,13 +166,20 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
 
 def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, *, insecure: bool) -> None:
     make_dirs(pod.dir.app_info(app.name))
-    write_new(pod.dir.app_manifest(app.name), canonical_json(image.manifest.to_json()))
+    index.link_manifest(host.paths, image, pod.dir.app_manifest(app.name))
     index.touch(host.paths, image.id)
-    tree = trees.render(host.paths, image.id)
-    write_new(pod.dir.app_tree_id(app.name), str(tree).encode())
-    write_new(pod.dir.app_lower(app.name), "\n".join(trees.lower_dirs(host.paths, tree)).encode())
+    rendered = _rendered(host, image)
+    write_new(pod.dir.app_tree_id(app.name), rendered.tree.encode())
+    write_new(pod.dir.app_lower(app.name), "\n".join(rendered.lower).encode())
     write_filter(host, pod, app, insecure=insecure)
     _prepare_root(host, pod, app.name)
+
+
+def _rendered(host: Host, image: Image) -> RenderedImage:
+    """An image with its tree: a collection may have taken either since it was planned. Raises NotFound, Corrupt."""
+    if isinstance(image, RenderedImage) and trees.is_rendered(host.paths, image.tree):
+        return image
+    return trees.render(host.paths, index.get_image(host.paths, image.id))
 
 
 def write_filter(host: Host, pod: Pod, app: RuntimeApp, *, insecure: bool) -> None:

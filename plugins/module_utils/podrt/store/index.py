@@ -85,6 +85,19 @@ def manifest_path(paths: Paths, image_id: ImageID) -> str:
     return f"{paths.cas}/imageManifest/sha512/{image_id[7:9]}/{image_id}"
 
 
+def link_manifest(paths: Paths, image: Image, place: str) -> None:
+    """Have the stored manifest of an image at a new place as well: the same file, which is replaced and never changed.
+
+    Where it cannot be, as on another file system, there is one that says the same. Raises OSError.
+    """
+    try:
+        os.link(manifest_path(paths, image.id), place)
+    except FileExistsError:
+        raise  # to write to it would be to write to the store
+    except OSError:
+        files.write_new(place, manifest_document(image.manifest))
+
+
 def manifest_document(manifest: ImageManifest) -> bytes:
     """What is stored of a manifest. Raises Corrupt for one that could not be read back."""
     try:
@@ -131,15 +144,18 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
             f"the stored manifest of image {image_id} is damaged: {err}",
             "remove the image and fetch it again",
         ) from err
+    return _stored(entry, manifest, last_used)
+
+
+def _stored(entry: _Entry, manifest: ImageManifest, last_used: float) -> StoredImage:
     return StoredImage(
-        id=image_id,
-        manifest=manifest,
-        import_time=entry.import_time,
-        last_used=last_used,
-        latest=entry.latest,
-        size=entry.size,
-        layers=entry.layers,
+        entry.id, manifest, entry.import_time, last_used, entry.latest, entry.size, entry.layers
     )
+
+
+def has_image(paths: Paths, image_id: ImageID) -> bool:
+    """Whether an image is in the store, damaged or not."""
+    return os.path.lexists(_entry_path(paths, image_id))
 
 
 def layers_of(paths: Paths, image_id: ImageID) -> tuple[str, ...] | None:
@@ -324,8 +340,9 @@ def put_image(
     files.write_atomically(path, data)
     files.make_dirs(f"{paths.cas}/index")
     labels = manifest.labels.pairs
-    _write_entry(paths, _Entry(image_id, str(manifest.name), labels, time.time(), latest, size, layers))
-    return get_image(paths, image_id)
+    entry = _Entry(image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers)
+    _write_entry(paths, entry)
+    return _stored(entry, manifest, time_of_use(paths, image_id))
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:
@@ -334,6 +351,11 @@ def note_import(paths: Paths, image_id: ImageID) -> None:
     Raises FileNotFoundError, Corrupt.
     """
     _write_entry(paths, _read_entry(paths, image_id).replace(import_time=time.time()))
+
+
+def _milliseconds() -> float:
+    """Now, as a document can say it."""
+    return int(time.time() * 1000) / 1000
 
 
 def _write_entry(paths: Paths, entry: _Entry) -> None:

@@ -20,6 +20,7 @@ from ..host import files, reading
 from ..host.digests import sha512
 from ..host.locks import FileLock
 from . import dependencies, index, layers
+from .index import StoredImage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class TreeID(str):
         return cls(text)
 
 
+class RenderedImage(StoredImage):
+    """An image whose tree is in place. lower: the directories of that, absolute, topmost first."""
+
+    tree: TreeID
+    lower: tuple[str, ...]
+
+
 def tree_id(image_ids: Sequence[ImageID]) -> TreeID:
     """Name the rendered tree of an image and its dependencies.
 
@@ -63,19 +71,25 @@ def tree_id(image_ids: Sequence[ImageID]) -> TreeID:
 
 def tree_of(paths: Paths, image_id: ImageID) -> TreeID:
     """The name of an image's tree, rendered or not. Raises NotFound when it or a dependency is not in the store."""
-    return tree_id([placed.image.id for placed in _flattened(paths, image_id)])
+    return _tree_of(_flattened(paths, image_id))
 
 
 def is_rendered(paths: Paths, tree: TreeID) -> bool:
     """Whether a tree is in place with all its directories. What is damaged is not, so that it is made again."""
+    return bool(_lower_in_place(paths, tree))
+
+
+def _lower_in_place(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+    """The directories of a tree that is rendered, () of one that is not."""
     if not os.path.exists(f"{paths.tree(tree)}/rendered"):
-        return False
+        return ()
     try:
         names = _read_stack(paths, tree)
         whole = _is_whole(names, _layer_ids(paths, tree), tree)
     except (NotFound, Corrupt, NotADirectoryError):
-        return False
-    return whole and all(_is_in_place(f"{paths.trees}/{name}") for name in names)
+        return ()
+    lower = tuple(f"{paths.trees}/{name}" for name in names)
+    return lower if whole and all(map(_is_in_place, lower)) else ()
 
 
 def _is_whole(names: list[str], ids: tuple[str, ...], tree: TreeID) -> bool:
@@ -99,7 +113,7 @@ def makes_same(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
     Raises NotFound when the image or a dependency is not in the store, Corrupt.
     """
     stack = _flattened(paths, image_id)
-    now = tree_id([placed.image.id for placed in stack])
+    now = _tree_of(stack)
     if tree == now:
         return True
     if not _is_there(paths, tree):
@@ -131,15 +145,45 @@ def _checksums(paths: Paths, layer_ids: tuple[str, ...], tree: TreeID) -> tuple[
     return tuple(layer.hash if layer else tree for layer in found)
 
 
-def render(paths: Paths, image_id: ImageID) -> TreeID:
+def find(paths: Paths, image: StoredImage) -> RenderedImage | None:
+    """An image with its tree, None where that is not rendered. Raises NotFound for a dependency that is not there."""
+    return _found(paths, image, _tree_of(dependencies.flatten(paths, image)))
+
+
+def _found(paths: Paths, image: StoredImage, tree: TreeID) -> RenderedImage | None:
+    lower = _lower_in_place(paths, tree)
+    if not lower:
+        return None
+    return RenderedImage(
+        id=image.id,
+        manifest=image.manifest,
+        import_time=image.import_time,
+        last_used=image.last_used,
+        latest=image.latest,
+        size=image.size,
+        layers=image.layers,
+        tree=tree,
+        lower=lower,
+    )
+
+
+def render(paths: Paths, image: StoredImage) -> RenderedImage:
     """Make the tree of an image, unless it is there; what a killed process left half-made is removed.
 
-    Raises NotFound when an image or a docker layer is not in the store, Corrupt, HostFailure.
+    Raises NotFound when a dependency or a docker layer is not in the store, Corrupt, HostFailure.
     """
-    stack = _flattened(paths, image_id)
-    tree = tree_id([placed.image.id for placed in stack])
-    if is_rendered(paths, tree):
-        return tree
+    stack = dependencies.flatten(paths, image)
+    tree = _tree_of(stack)
+    found = _found(paths, image, tree)
+    if found is None:
+        _render(paths, tree, stack)
+        found = _found(paths, image, tree)
+    if found is None:
+        raise Corrupt(f"image {image.id} has gone while its tree was made", "try again")
+    return found
+
+
+def _render(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
     from .locks import adding  # a task that makes none does without
 
     try:
@@ -149,8 +193,7 @@ def render(paths: Paths, image_id: ImageID) -> TreeID:
                     _ensure_layers(paths, placed)
                 _make(paths, tree, stack)
     except OSError as err:
-        raise HostFailure.of(f"cannot render the tree of image {image_id}", err) from err
-    return tree
+        raise HostFailure.of(f"cannot render the tree of image {stack[0].image.id}", err) from err
 
 
 def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
@@ -203,6 +246,10 @@ def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...] | None:
     except (NotFound, Corrupt):
         return None
     return tuple(name.split("/")[1] for name in stack if name.startswith("layers/"))
+
+
+def _tree_of(stack: Sequence[Placed]) -> TreeID:
+    return tree_id([placed.image.id for placed in stack])
 
 
 def _flattened(paths: Paths, image_id: ImageID) -> tuple[Placed, ...]:
@@ -271,7 +318,7 @@ def _make(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
         files.make_dirs(made)
         files.write_new(f"{made}/stack", "\n".join(_stack(paths, tree, stack, made)).encode())
         files.write_new(f"{made}/layers", "\n".join(ids).encode())
-        files.write_new(f"{made}/manifest", reading.read_bytes(index.manifest_path(paths, top.id)))
+        index.link_manifest(paths, top, f"{made}/manifest")
         files.write_new(f"{made}/image", top.id.encode())
         files.write_new(f"{made}/hash", _hash(paths, ids, made).encode())
         files.write_new(f"{made}/rendered", b"")

@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp impo
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import plan, prepare
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import Preparation
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.pod_changes import CreatePod
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, trees
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0 import faults
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.stage0.stage0lab import (
     Stage0Lab,
@@ -36,6 +37,12 @@ def wanted(lab: Stage0Lab, **options: object) -> Preparation:
     assert isinstance(change, CreatePod)
     assert change.wanted is not None
     return change.wanted
+
+
+def rendered(found: Preparation) -> trees.RenderedImage:
+    (image,) = found.images
+    assert isinstance(image, trees.RenderedImage)
+    return image
 
 
 def prepared(lab: Stage0Lab, **options: object) -> lifecycle.Pod:
@@ -60,6 +67,44 @@ def test_an_app_has_its_tree_its_filter_and_a_place_for_its_root(lab: Stage0Lab)
         assert filter_files.read(pod.dir, "web")
         assert os.listdir(pod.dir.app_root("web")) == []
         assert os.path.samefile(pod.dir.app_stage2_manifest("web"), pod.dir.app_manifest("web"))
+
+
+def test_the_manifest_of_an_image_is_written_once(lab: Stage0Lab) -> None:
+    """The store's own file is what the pod has."""
+    image = rendered(wanted(lab))
+    with prepared(lab) as pod:
+        assert os.path.samefile(pod.dir.app_manifest("web"), index.manifest_path(lab.paths, image.id))
+
+
+def test_a_manifest_that_cannot_be_linked_is_copied(lab: Stage0Lab) -> None:
+    image = rendered(wanted(lab))
+    stored = pathlib.Path(index.manifest_path(lab.paths, image.id))
+    place = pathlib.Path(lab.paths.data) / "manifest"
+    said = stored.read_bytes()
+    stored.unlink()
+    index.link_manifest(lab.paths, image, str(place))
+    assert place.read_bytes() == said
+    os.link(place, stored)
+    with pytest.raises(FileExistsError):
+        index.link_manifest(lab.paths, image, str(place))
+    assert stored.read_bytes() == said
+
+
+def test_a_tree_that_was_taken_since_it_was_planned_is_made_again(lab: Stage0Lab) -> None:
+    found = wanted(lab)
+    tree = rendered(found).tree
+    trees.remove_tree(lab.paths, tree)
+    with prepare.prepare(lab.host, found) as pod:
+        assert trees.is_rendered(lab.paths, tree)
+        assert pathlib.Path(pod.dir.app_tree_id("web")).read_text() == tree
+
+
+def test_an_image_that_was_taken_with_its_tree_is_told(lab: Stage0Lab) -> None:
+    found = wanted(lab)
+    trees.remove_tree(lab.paths, rendered(found).tree)
+    index.remove_image(lab.paths, found.images[0].id)
+    with pytest.raises(NotFound, match="no image IDs found"):
+        prepare.prepare(lab.host, found)
 
 
 def test_without_filters_there_is_none(lab: Stage0Lab) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import (
+    Applied,
     Change,
     Difference,
     converge,
@@ -109,7 +110,7 @@ def test_each_family_is_in_the_result_as_it_was_raised(stage0: Stage0Lab, kind: 
 def iter_plan(*changes: Change) -> Any:
     for change in changes:
         applied = yield change
-        assert applied is True
+        assert isinstance(applied, Applied)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

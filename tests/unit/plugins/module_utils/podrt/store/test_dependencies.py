@@ -51,7 +51,7 @@ def test_a_circle_of_dependencies_is_found(paths, make_aci):
     load(paths, make_aci({"name": "a", "dependencies": [{"imageName": "b"}]}))
     image = load(paths, make_aci({"name": "b", "dependencies": [{"imageName": "a"}]}))
     with pytest.raises(InvalidSpec, match="depends on itself"):
-        trees.render(paths, image.id)
+        trees.render(paths, image)
 
 
 @pytest.mark.behaviour("B51")
@@ -60,7 +60,7 @@ def test_a_dependency_with_a_key_must_be_that_image(paths, make_aci):
     wanted = {"imageName": "base", "imageID": "sha512-" + "0" * 64}
     image = load(paths, make_aci({"name": "top", "dependencies": [wanted]}))
     with pytest.raises(NotFound, match="base"):
-        trees.render(paths, image.id)
+        trees.render(paths, image)
 
 
 @pytest.mark.finding("a4-F2")

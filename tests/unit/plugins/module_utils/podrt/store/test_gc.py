@@ -44,22 +44,22 @@ def test_gc_plans_exactly_what_it_removes_and_nothing_in_use(paths, make_tar, ma
     gone = add_docker(paths, shared, make_tar(entry("own", b"y" * 10_000)), name="gone")
     base = load(paths, make_aci({"name": "base"}))
     top = load(paths, make_aci({"name": "top", "dependencies": [{"imageName": "base"}]}))
-    used = trees.render(paths, top.id)
-    unused = trees.render(paths, gone.id)
+    used = trees.render(paths, top).tree
+    unused = trees.render(paths, gone).tree
     plan = gc.unreferenced(paths, {used}, {kept.id, top.id}, FUTURE)
     assert (plan.images, plan.trees, len(plan.layers)) == ((gone.id,), (unused,), 1)
     assert plan.bytes > 10_000
     assert gc.collect(paths, lambda: ({used}, {kept.id, top.id}), FUTURE) == plan
     assert {image.id for image in index.list_images(paths)} == {kept.id, base.id, top.id}
     assert trees.is_rendered(paths, used)
-    assert trees.verify(paths, trees.render(paths, kept.id))
+    assert trees.verify(paths, trees.render(paths, kept).tree)
     assert gc.unreferenced(paths, {used}, {kept.id, top.id}, FUTURE).images == ()
 
 
 @pytest.mark.behaviour("A55")
 def test_the_layers_of_a_pod_stay_when_its_image_is_removed(paths, make_tar, entry):
     image = add_docker(paths, make_tar(entry("f", b"x")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     index.remove_image(paths, image.id)
     gc.collect(paths, lambda: ({tree}, ()), FUTURE)
     assert trees.is_rendered(paths, tree)
@@ -77,7 +77,7 @@ def test_images_that_were_used_lately_stay(paths, make_aci):
 @pytest.mark.behaviour("A56")
 def test_everything_that_goes_is_told_with_its_bytes(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x" * 10_000)))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     plan = gc.unreferenced(paths, (), (), FUTURE)
     assert [(item.kind, item.name) for item in plan.items] == [
         ("trees", tree),
@@ -134,7 +134,7 @@ def test_the_workspace_of_one_who_works_is_no_leftover(paths):
 
 def test_files_of_locks_do_not_pile_up(paths, make_aci):
     image = load(paths, make_aci({"name": "example.com/a"}))
-    trees.render(paths, image.id)
+    trees.render(paths, image)
     with locks.turn(paths, "docker://x", "x", patience=1, tell=print):
         assert len(os.listdir(f"{paths.cas}/imagelocks")) > 2
         gc.collect(paths, nobody, FUTURE)
@@ -147,7 +147,7 @@ def test_files_of_locks_do_not_pile_up(paths, make_aci):
 
 def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     busy = [paths.tree(tree), layers.place_of(paths, layers.layer_name(image.id))]
     for place in busy:
         set_immutable(place, True)

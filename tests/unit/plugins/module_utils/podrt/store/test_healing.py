@@ -60,23 +60,23 @@ def test_a_damaged_tree_is_made_again(
 ) -> None:
     assert callable(make_aci) and callable(entry)
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     place = pathlib.Path(paths.tree(tree)) / what
     DAMAGES[how](place)
     # That it is complete is said by a name alone, whatever goes by it.
     assert trees.is_rendered(paths, tree) is (what == "rendered" and how != "gone")
-    assert trees.render(paths, image.id) == tree
+    assert trees.render(paths, image).tree == tree
     assert trees.is_rendered(paths, tree) or what == "rendered"
     assert names(flat(paths, tree, tmp_path)) == ["f"]
 
 
 def test_a_stack_that_was_cut_is_not_whole(paths: Paths, make_tar, entry, tmp_path: pathlib.Path) -> None:
     image = add_docker(paths, make_tar(entry("low", b"")), make_tar(entry("high", b"")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     stack = pathlib.Path(paths.tree(tree)) / "stack"
     stack.write_text(stack.read_text().split("\n")[0])
     assert not trees.is_rendered(paths, tree)
-    trees.render(paths, image.id)
+    trees.render(paths, image)
     assert names(flat(paths, tree, tmp_path)) == ["high", "low"]
 
 
@@ -94,17 +94,17 @@ def test_a_damaged_layer_of_an_aci_is_made_again(
     paths: Paths, make_aci, entry, tmp_path: pathlib.Path, what: str, how: str
 ) -> None:
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     DAMAGES[how](pathlib.Path(layers.place_of(paths, layers.layer_name(image.id))) / what)
     assert layers.find_layer(paths, image.id) is None
     assert not layers.has_layer(paths, image.id)
     if what != "rendered":
         assert not trees.is_rendered(paths, tree)
-        trees.render(paths, image.id)
+        trees.render(paths, image)
         assert names(flat(paths, tree, tmp_path)) == ["f"]
     else:
         gone(pathlib.Path(paths.tree(tree)))
-        trees.render(paths, image.id)
+        trees.render(paths, image)
     assert layers.has_layer(paths, image.id)
 
 
@@ -115,13 +115,13 @@ def test_a_docker_layer_that_is_damaged_is_to_be_fetched_again(
     data = make_tar(entry("f", b"1"))
     layer_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
     image = add_docker(paths, data)
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     gone(pathlib.Path(paths.tree(tree)))
     DAMAGES[how](pathlib.Path(layers.place_of(paths, layers.layer_name(layer_id))))
     with pytest.raises(NotFound, match="is not in the store"):
-        trees.render(paths, image.id)
+        trees.render(paths, image)
     add_docker(paths, data)
-    assert names(flat(paths, trees.render(paths, image.id), tmp_path)) == ["f"]
+    assert names(flat(paths, trees.render(paths, image).tree, tmp_path)) == ["f"]
 
 
 @pytest.mark.parametrize("how", ["gone", "garbage"])
@@ -146,13 +146,13 @@ def test_files_that_pods_may_stand_on_stay_when_a_record_is_written_again(
 @pytest.mark.parametrize("what", ["stack", "hash", "layers"])
 def test_a_tree_with_files_of_its_own_keeps_them(paths: Paths, make_aci, entry, what: str) -> None:
     image = load(paths, make_aci({"name": "a", "pathWhitelist": ["/f"]}, entry("f", b"1"), entry("g", b"2")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     place = pathlib.Path(paths.tree(tree))
     before = (place / "rootfs").stat().st_ino
     for damage in ("garbage", "gone"):
         DAMAGES[damage](place / what)
         (place / "rendered").unlink()
-        trees.render(paths, image.id)
+        trees.render(paths, image)
         assert (place / "rootfs").stat().st_ino == before
         assert trees.is_rendered(paths, tree) and trees.verify(paths, tree)
 
@@ -177,7 +177,7 @@ def test_what_is_no_directory_goes_with_a_collection_and_is_in_nobodys_way(
     else:
         DAMAGES[how](place)
     assert load(paths, data).id == image.id
-    assert trees.is_rendered(paths, trees.render(paths, image.id))
+    assert trees.is_rendered(paths, trees.render(paths, image).tree)
     gone(place)
     place.symlink_to("/nonexistent")
     collect(paths)
@@ -186,7 +186,7 @@ def test_what_is_no_directory_goes_with_a_collection_and_is_in_nobodys_way(
 
 def test_the_layers_of_a_pod_stay_when_nothing_says_which_they_are(paths: Paths, make_aci, entry) -> None:
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     for damage in ("garbage", "gone"):
         DAMAGES[damage](pathlib.Path(paths.tree(tree)) / "stack")
         collect(paths, tree)
@@ -195,5 +195,5 @@ def test_the_layers_of_a_pod_stay_when_nothing_says_which_they_are(paths: Paths,
         with pytest.raises((Corrupt, NotFound), match=r"cannot read|not rendered"):
             trees.lower_dirs(paths, tree)
         load(paths, make_aci({"name": "a"}, entry("f", b"1")))
-        trees.render(paths, image.id)
+        trees.render(paths, image)
         assert trees.is_rendered(paths, tree)

@@ -143,7 +143,7 @@ def test_a_damaged_record_of_a_source_is_none(paths, make_aci, text):
 @pytest.mark.behaviour("B47", "A55")
 def test_removing_an_image_forgets_its_sources_but_keeps_its_tree(paths, make_aci):
     image = load(paths, make_aci({"name": "example.com/a"}))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     index.put_remote(paths, index.Remote("docker://x", image.id))
     gc.remove_image(paths, image.id)
     assert index.find_remote(paths, "docker://x") is None

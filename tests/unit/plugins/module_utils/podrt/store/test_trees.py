@@ -77,7 +77,7 @@ def test_a_file_with_set_user_id_in_an_image_is_out_of_reach_for_users(
     try:
         with locks.adding(open_paths):
             image = load(open_paths, make_aci(manifest, entry("su", b"#!/bin/sh", mode=0o4755)))
-            (root,) = trees.lower_dirs(open_paths, trees.render(open_paths, image.id))
+            (root,) = trees.lower_dirs(open_paths, trees.render(open_paths, image).tree)
         os.mkdir(open_paths.runtimes, 0o755)
     finally:
         os.umask(before)
@@ -91,7 +91,7 @@ def test_a_file_with_set_user_id_in_an_image_is_out_of_reach_for_users(
 def test_what_older_versions_left_open_is_closed(open_paths, make_aci, entry):
     with locks.adding(open_paths):
         image = load(open_paths, make_aci({"name": "a"}, entry("su", b"", mode=0o4755)))
-    (root,) = trees.lower_dirs(open_paths, trees.render(open_paths, image.id))
+    (root,) = trees.lower_dirs(open_paths, trees.render(open_paths, image).tree)
     for path in (open_paths.cas, open_paths.trees, f"{open_paths.trees}/layers", os.path.dirname(root)):
         os.chmod(path, 0o755)
     assert may_open(f"{root}/su")
@@ -176,8 +176,9 @@ def test_the_name_of_a_tree_is_the_hash_of_its_images():
 @pytest.mark.behaviour("B49")
 def test_a_tree_is_rendered_once_and_has_its_files(paths, make_aci, entry, tmp_path):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("bin"), entry("bin/sh", b"x", mode=0o755)))
-    tree = trees.render(paths, image.id)
-    assert (tree, trees.tree_of(paths, image.id)) == (trees.render(paths, image.id), tree)
+    tree = trees.render(paths, image).tree
+    assert (tree, trees.tree_of(paths, image.id)) == (trees.render(paths, image).tree, tree)
+    assert os.path.samefile(f"{paths.tree(tree)}/manifest", index.manifest_path(paths, image.id))
     assert trees.is_rendered(paths, tree)
     assert sorted(os.listdir(paths.tree(tree))) == [
         "hash",
@@ -200,7 +201,7 @@ def test_dependents_override_dependencies_and_later_ones_earlier_ones(paths, mak
         )
     depends = [{"imageName": "one"}, {"imageName": "two"}]
     top = load(paths, make_aci({"name": "top", "dependencies": depends}, entry("g", b"top")))
-    root = flat(paths, trees.render(paths, top.id), tmp_path)
+    root = flat(paths, trees.render(paths, top).tree, tmp_path)
     assert names(root) == ["f", "g", "one", "two"]
     assert ((root / "f").read_text(), (root / "g").read_text()) == ("two", "top")
 
@@ -209,7 +210,7 @@ def test_dependents_override_dependencies_and_later_ones_earlier_ones(paths, mak
 def test_a_file_hides_a_directory_below_it(paths, make_aci, entry, tmp_path):
     load(paths, make_aci({"name": "base"}, entry("x"), entry("x/y", b"")))
     top = load(paths, make_aci({"name": "top", "dependencies": [{"imageName": "base"}]}, entry("x", b"file")))
-    root = flat(paths, trees.render(paths, top.id), tmp_path)
+    root = flat(paths, trees.render(paths, top).tree, tmp_path)
     assert names(root) == ["x"]
 
 
@@ -224,7 +225,7 @@ def test_a_white_list_removes_all_else_from_an_image_and_from_what_is_below(path
         entry("own", b"x"),
         entry("other", b"y"),
     )
-    tree = trees.render(paths, load(paths, top).id)
+    tree = trees.render(paths, load(paths, top)).tree
     root = flat(paths, tree, tmp_path)
     assert names(root) == ["etc", "etc/a", "own"]
     assert stat.S_IMODE((root / "etc").stat().st_mode) == 0o700
@@ -236,7 +237,7 @@ def test_a_white_list_removes_all_else_from_an_image_and_from_what_is_below(path
 @pytest.mark.parametrize("listed", ["/etc//a", "/etc/./a", "/etc/b/../a", "/etc/a/", "//etc/a"])
 def test_spellings_of_a_path_on_a_white_list_are_one(paths, make_aci, entry, tmp_path, listed):
     data = make_aci({"name": "top", "pathWhitelist": [listed]}, entry("etc/a", b"a"), entry("etc/b", b"b"))
-    assert names(flat(paths, trees.render(paths, load(paths, data).id), tmp_path)) == ["etc", "etc/a"]
+    assert names(flat(paths, trees.render(paths, load(paths, data)).tree, tmp_path)) == ["etc", "etc/a"]
 
 
 @pytest.mark.finding("http-F10")
@@ -244,7 +245,7 @@ def test_spellings_of_a_path_on_a_white_list_are_one(paths, make_aci, entry, tmp
     "stack", ["", "\n", "layers", "../cas", "layers/../../rootfs", "/rootfs", "layers//rootfs"]
 )
 def test_no_damaged_stack_shows_more_than_a_tree(paths, make_aci, entry, stack):
-    tree = trees.render(paths, load(paths, make_aci({"name": "a"}, entry("f", b"x"))).id)
+    tree = trees.render(paths, load(paths, make_aci({"name": "a"}, entry("f", b"x")))).tree
     pathlib.Path(f"{paths.tree(tree)}/stack").write_text(stack)
     with pytest.raises(Corrupt, match="names what is no root of a tree or layer"):
         trees.lower_dirs(paths, tree)
@@ -260,7 +261,7 @@ def test_a_white_list_takes_memory_by_its_length(paths, make_aci, entry, tmp_pat
     limit = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (int(_size() + (100 << 20)), limit[1]))
     try:
-        tree = trees.render(paths, image.id)
+        tree = trees.render(paths, image).tree
     finally:
         resource.setrlimit(resource.RLIMIT_AS, limit)
     assert names(flat(paths, tree, tmp_path)) == ["f"]
@@ -271,7 +272,7 @@ def _size() -> int:
 
 
 def test_an_image_without_layers_is_an_empty_root(paths, tmp_path):
-    tree = trees.render(paths, add_docker(paths).id)
+    tree = trees.render(paths, add_docker(paths)).tree
     assert trees.lower_dirs(paths, tree) == (f"{paths.tree(tree)}/rootfs",)
     assert names(flat(paths, tree, tmp_path)) == []
 
@@ -283,9 +284,9 @@ def test_docker_layers_are_stacked_and_shared(paths, make_tar, entry, tmp_path):
     )
     one = add_docker(paths, base)
     two = add_docker(paths, base, upper, name="example.com/other")
-    root = flat(paths, trees.render(paths, two.id), tmp_path)
+    root = flat(paths, trees.render(paths, two).tree, tmp_path)
     assert names(root) == ["d", "d/b", "e", "e/g"]
-    assert names(flat(paths, trees.render(paths, one.id), tmp_path)) == ["d", "d/a", "d/b", "e", "e/f"]
+    assert names(flat(paths, trees.render(paths, one).tree, tmp_path)) == ["d", "d/a", "d/b", "e", "e/f"]
     assert len(layers.list_layers(paths)) == 2
 
 
@@ -294,7 +295,7 @@ def test_a_layer_may_hide_all_that_is_below_its_root(paths, make_tar, entry, tmp
     lower = make_tar(entry("gone", b"x"), entry("d"), entry("d/gone", b"x"))
     upper = make_tar(entry(".wh..wh..opq", b""), entry("d"), entry("d/kept", b"x"))
     image = add_docker(paths, lower, upper, make_tar(entry("top", b"x")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     assert len(trees.lower_dirs(paths, tree)) == 2
     assert names(flat(paths, tree, tmp_path)) == ["d", "d/kept", "top"]
     assert trees.verify(paths, tree)
@@ -304,7 +305,7 @@ def test_names_that_are_not_utf8_are_names_all_the_same(paths, make_tar, entry, 
     name = os.fsdecode(b"\xe9t\xe9")
     base = make_tar(entry(name, mode=0o711), entry(f"{name}/x", b""), format=tarfile.GNU_FORMAT)
     above = make_tar(entry(f"{name}/y", b""), format=tarfile.GNU_FORMAT)
-    tree = trees.render(paths, add_docker(paths, base, above).id)
+    tree = trees.render(paths, add_docker(paths, base, above)).tree
     root = flat(paths, tree, tmp_path)
     assert names(root) == [name, f"{name}/x", f"{name}/y"]
     assert stat.S_IMODE((root / name).stat().st_mode) == 0o711
@@ -313,7 +314,7 @@ def test_names_that_are_not_utf8_are_names_all_the_same(paths, make_tar, entry, 
 def test_a_directory_that_a_layer_only_implies_keeps_what_it_was(paths, make_tar, entry, tmp_path):
     base = make_tar(entry("var", mode=0o711), entry("var/app", mode=0o700, uid=42), entry("var/app/x", b""))
     image = add_docker(paths, base, make_tar(entry("var/app/y", b"")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     root = flat(paths, tree, tmp_path)
     assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("var", "var/app")] == [0o711, 0o700]
     assert (root / "var/app").stat().st_uid == 42
@@ -324,7 +325,7 @@ def test_a_directory_that_a_layer_only_implies_keeps_what_it_was(paths, make_tar
 def test_a_directory_that_a_layer_removed_below_does_not_come_back(paths, make_tar, entry, tmp_path):
     base = make_tar(entry("var", mode=0o700), entry("var/x", b""))
     image = add_docker(paths, base, make_tar(entry(".wh.var", b"")), make_tar(entry("var/y", b"")))
-    root = flat(paths, trees.render(paths, image.id), tmp_path)
+    root = flat(paths, trees.render(paths, image).tree, tmp_path)
     assert names(root) == ["var", "var/y"]
     assert stat.S_IMODE((root / "var").stat().st_mode) == 0o755
 
@@ -352,7 +353,7 @@ def test_lists_of_layers_are_read_whatever_their_number(paths):
 
 def test_more_layers_than_mount_takes_names_of_are_laid_into_one(paths, make_tar, entry, tmp_path):
     archives = [make_tar(entry(f"f{number}", b"x")) for number in range(100)]
-    tree = trees.render(paths, add_docker(paths, *archives).id)
+    tree = trees.render(paths, add_docker(paths, *archives)).tree
     assert len(trees.lower_dirs(paths, tree)) == 1
     assert len(names(flat(paths, tree, tmp_path))) == 100
 
@@ -366,7 +367,7 @@ def test_a_copy_keeps_links_owners_times_and_attributes(paths, make_tar, entry, 
         entry("d/soft", b"", type=b"2", linkname="f"),
         entry("d/null", b"", type=b"3", devmajor=1, devminor=3),
     )
-    root = flat(paths, trees.render(paths, add_docker(paths, base).id), tmp_path)
+    root = flat(paths, trees.render(paths, add_docker(paths, base)).tree, tmp_path)
     info = (root / "d/f").stat()
     assert (info.st_uid, info.st_gid, info.st_mtime, stat.S_IMODE(info.st_mode)) == (5, 6, 2000, 0o4711)
     assert (root / "d/hard").stat().st_ino == info.st_ino
@@ -390,7 +391,7 @@ def test_verify_finds_every_change(paths, make_aci, entry, change):
             entry("l", b"", type=b"2", linkname="d"),
         ),
     )
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     assert trees.verify(paths, tree)
     file = pathlib.Path(trees.lower_dirs(paths, tree)[0]) / "d/f"
     before = file.stat()
@@ -414,10 +415,10 @@ def test_verify_finds_every_change(paths, make_aci, entry, change):
 
 def test_the_layer_of_an_aci_is_made_again_from_its_archive(paths, make_aci, entry):
     image = load(paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
-    tree = trees.render(paths, image.id)
+    tree = trees.render(paths, image).tree
     layers.remove_layer(paths, layers.layer_name(image.id))
     assert not trees.is_rendered(paths, tree)
-    trees.render(paths, image.id)
+    trees.render(paths, image)
     assert trees.verify(paths, tree)
 
 
@@ -427,7 +428,7 @@ def test_a_damaged_archive_is_not_unpacked_again(paths, make_aci, entry):
     blob = pathlib.Path(index.blob_path(paths, image.id))
     blob.write_bytes(blob.read_bytes().replace(b"content", b"CONTENT"))
     with pytest.raises(Corrupt, match="damaged"):
-        trees.render(paths, image.id)
+        trees.render(paths, image)
     assert layers.list_layers(paths) == ()
 
 
@@ -435,7 +436,7 @@ def test_a_docker_layer_that_is_gone_is_said_to_be(paths, make_tar, entry):
     image = add_docker(paths, make_tar(entry("f", b"x")))
     layers.remove_layer(paths, layers.layer_name(image.layers[0]))
     with pytest.raises(NotFound, match=image.layers[0]):
-        trees.render(paths, image.id)
+        trees.render(paths, image)
 
 
 def test_a_layer_with_another_diff_id_is_untrusted_and_nothing_is_left(paths, make_tar, entry):
@@ -457,7 +458,7 @@ def test_a_half_made_tree_is_made_again(paths, make_aci, entry):
     tree = trees.tree_of(paths, image.id)
     os.makedirs(f"{paths.tree(tree)}/rootfs")
     assert not trees.is_rendered(paths, tree)
-    trees.render(paths, image.id)
+    trees.render(paths, image)
     assert trees.is_rendered(paths, tree)
 
 

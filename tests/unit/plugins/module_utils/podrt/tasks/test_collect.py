@@ -52,7 +52,7 @@ def told(result: Result) -> dict[str, tuple[str, str | None]]:
 
 def test_what_is_left_of_an_image_that_was_removed_is_told_of(host, make_aci, entry):
     image = load(host.paths, make_aci({"name": "example.com/a"}, entry("f", b"x" * 100_000)))
-    tree = trees.render(host.paths, image.id)
+    tree = trees.render(host.paths, image).tree
     gc.remove_image(host.paths, image.id)
     foretold = collect(host, EVERYTHING, check=True)
     done = collect(host, EVERYTHING, check=False)
@@ -68,7 +68,7 @@ def test_what_is_left_of_an_image_that_was_removed_is_told_of(host, make_aci, en
 
 def test_check_mode_foretells_pods_and_what_they_were_the_last_to_need(host, make_aci, entry):
     image = load(host.paths, make_aci({"name": "example.com/a"}, entry("f", b"x" * 100_000)))
-    tree = trees.render(host.paths, image.id)
+    tree = trees.render(host.paths, image).tree
     uuid = add_pod(host.paths, "prepared", image.id, tree)
     left = f"{host.paths.cas}/index/{image.id}.0123.tmp"
     pathlib.Path(left).touch()
@@ -89,7 +89,7 @@ def test_check_mode_foretells_pods_and_what_they_were_the_last_to_need(host, mak
 
 def test_a_pod_that_is_kept_keeps_what_it_needs(host, make_aci):
     image = load(host.paths, make_aci({"name": "example.com/a"}))
-    add_pod(host.paths, "exited-garbage", image.id, trees.render(host.paths, image.id))
+    add_pod(host.paths, "exited-garbage", image.id, trees.render(host.paths, image).tree)
     kept = Fields({"grace_period": 1000, "images": True, "image_grace_period": -1000}, "")
     assert collect(host, kept, check=True)["changes"] == []
     assert collect(host, kept, check=False)["changes"] == []
@@ -98,7 +98,7 @@ def test_a_pod_that_is_kept_keeps_what_it_needs(host, make_aci):
 
 def test_failures_are_all_named_and_carry_what_was_done_before_and_after_them(host, make_aci, entry):
     image = load(host.paths, make_aci({"name": "example.com/a"}, entry("f", b"x")))
-    tree = trees.render(host.paths, image.id)
+    tree = trees.render(host.paths, image).tree
     stays = add_pod(host.paths, "prepared", ImageID("sha512-" + "0" * 64), tree)
     goes = add_pod(host.paths, "prepared", image.id, tree)
     held = f"{host.paths.pod('prepared', stays).path}/appsinfo"
