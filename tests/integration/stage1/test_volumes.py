@@ -322,8 +322,8 @@ def test_a_loop_of_links_is_an_error(stage: StageLab, tmp_path: pathlib.Path) ->
     [
         ("/", "nothing can be mounted over the root of an app"),
         ("/all", "nothing can be mounted over the root of an app"),
-        ("/dev/null", "a directory goes over a directory, and all else over what is none"),
-        ("/etc/passwd", "a directory goes over a directory, and all else over what is none"),
+        ("/dev/null", "a directory can only be mounted on a directory, and a file only on a file"),
+        ("/etc/passwd", "a directory can only be mounted on a directory, and a file only on a file"),
         ("/" + "x" * 300, "file name too long"),
     ],
     ids=["root", "link to the root", "device", "file", "long name"],

@@ -458,8 +458,8 @@ def test_apps_that_are_up_in_time_stay(lab: Lab) -> None:
     ("said", "reason", "field"),
     [
         (b"not-executed\0sno such thing\0sexec", "no such thing", "exec"),
-        (b"nonsense", "what its process said cannot be understood: it is of no kind that is known", ""),
-        (b"x" * 61441, "what its process said cannot be understood: it is of no kind that is known", ""),
+        (b"nonsense", "what its process said cannot be understood: its kind is unknown", ""),
+        (b"x" * 61441, "what its process said cannot be understood: its kind is unknown", ""),
         (b"not-executed\0swhy", "what its process said cannot be understood: its fields are not", ""),
     ],
     ids=["a message", "of no kind", "large", "too few fields"],
