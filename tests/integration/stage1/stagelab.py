@@ -53,9 +53,9 @@ try:
             raise SystemExit("the pod is locked")
         status = run(host, uuid, pod.fd, **words)
     elif entry == "enter":
-        from podrt.stage1.starter.enter import Entry, enter
+        from podrt.stage1.starter.enter import EnterRequest, enter
         words = {{name: as_value(given) for name, given in words.items()}}
-        status = enter(host, pod, Entry(**{{"term": "xterm", **words}}))
+        status = enter(host, pod, EnterRequest(**{{"term": "xterm", **words}}))
     elif entry == "stop":
         from podrt.stage1.starter.stop import stop
         status = stop(pod, force=words["force"]) or 0
