@@ -219,4 +219,4 @@ def test_in_an_apps_root_no_file_is_opened_by_its_plain_path() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENERS
         if not (call := ast.unparse(node).replace("'", '"')).startswith(HARMLESS_THERE)
     ]
-    assert found == ['open(told, "rb", buffering=0, closefd=False)'], "a descriptor, from before"
+    assert found == ['open(plan_fd, "rb", buffering=0, closefd=False)'], "a descriptor, from before"
