@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _ENV_FIRST = LETTERS + "_"
 _ENV = ALNUM + "_.-"
-_GIDS = range(2**32 - 1)  # the last number means none to chown(2)
+_GIDS = range(2**32 - 1)  # the number after these means "no change" to chown(2)
 _MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
-# PATH_MAX; of a user or group, more than any host has; of PATH, each directory of which is looked at. One word of a
-# command, or one variable: see execve(2), MAX_ARG_STRLEN.
+# PATH_MAX, also for names of users and groups, and for PATH, whose directories are all searched. The other: one word of
+# a command, or one variable, see execve(2), MAX_ARG_STRLEN.
 _LONGEST, _LONGEST_WORD = 4096, 128 * 1024
 EVENTS = ("pre-start", "post-stop")
 
@@ -54,7 +54,7 @@ class EventHandler(Value):
 
 
 class App(Value):
-    """How an app is run. environment: pairs in order, each name once."""
+    """The app section. environment: pairs in order, each name once."""
 
     exec: tuple[str, ...]
     user: str
@@ -70,7 +70,7 @@ class App(Value):
     user_labels: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
-        """What appc's validation asks of an app."""
+        """Raise InvalidSpec unless the app is valid by appc's rules and our limits."""
         for field in ("user", "group"):
             if not getattr(self, field):
                 raise InvalidSpec("must not be empty", where=field)
@@ -112,8 +112,8 @@ class App(Value):
         )
 
     def to_json(self) -> dict[str, object]:
-        """The appc object; what is empty is left out."""
-        found: dict[str, object] = {
+        """The appc object, without empty members."""
+        members: dict[str, object] = {
             "exec": list(self.exec),
             "user": self.user,
             "group": self.group,
@@ -127,7 +127,7 @@ class App(Value):
             "userAnnotations": dict(self.user_annotations),
             "userLabels": dict(self.user_labels),
         }
-        return {name: value for name, value in found.items() if value or name in ("exec", "user", "group")}
+        return {name: value for name, value in members.items() if value or name in ("exec", "user", "group")}
 
     def handler(self, event: str) -> EventHandler | None:
         """The handler of an event, or None."""
@@ -135,7 +135,7 @@ class App(Value):
 
 
 def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
-    """Raise InvalidSpec unless every name is valid and given once and every value can be passed on."""
+    """Raise InvalidSpec unless every name is valid and unique, and every value can be passed on."""
     for name, value in pairs:
         if not is_word(name, _ENV, _ENV_FIRST):
             raise InvalidSpec(
@@ -151,7 +151,7 @@ def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
 
 
 def check_gids(gids: Sequence[int], where: str) -> None:
-    """Raise InvalidSpec, naming the element, unless every number can be a group's, and the kernel takes that many."""
+    """Raise InvalidSpec, naming the element, unless every number is a valid gid, and the kernel accepts that many."""
     if len(gids) > _MOST_GIDS:
         raise InvalidSpec(f"{len(gids)} groups are too many", f"name at most {_MOST_GIDS}", where=where)
     for index, gid in enumerate(gids):
@@ -167,13 +167,13 @@ def _environment_pair(value: object, where: str) -> tuple[str, str]:
 
 
 def check_command(words: Sequence[str], where: str) -> None:
-    """Raise InvalidSpec, naming the word, for a program or an argument that the kernel would not take."""
+    """Raise InvalidSpec, naming the word, for a program or an argument that the kernel would refuse."""
     for at, word in enumerate(words):
         check_length(word, f"{where}[{at}]", _LONGEST_WORD if at else _LONGEST)
 
 
 def check_length(text: str, where: str, most: int = _LONGEST) -> None:
-    """Raise InvalidSpec for a text that is too long for a path, or for most bytes, with the NUL at the end."""
+    """Raise InvalidSpec for a text of more than most bytes, including a NUL at the end; by default those of a path."""
     size = len(os.fsencode(text))
     if size >= most:
         raise InvalidSpec(
