@@ -49,7 +49,7 @@ def release(directory: int, name: str) -> None:
 
 
 def _open(directory: int, name: str) -> int:
-    """A descriptor of a file or directory, to read its attributes; -1 for other types, and if there is none."""
+    """A descriptor of a file or directory, to read its attributes; -1 for other types, and if it is missing."""
     how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)

@@ -43,7 +43,7 @@ class Timers:
             self._queue.remove(timer)
 
     def patience(self) -> int | None:
-        """The milliseconds until the next call, None when there is none."""
+        """The milliseconds until the next call, None without calls."""
         if not self._queue:
             return None
         return max(0, int((self._queue[0].when - time.monotonic()) * 1000) + 1)
