@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Locks are waited for as long as makes sense, and then their holder is named."""
+"""Locks have a timeout, and then the error names their holder."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The one reader of what others could have written: regular files, bounded, never through a link, never waiting."""
+"""The reader of files that others could have written: regular, bounded, never through a link, never blocking."""
 
 from __future__ import annotations
 

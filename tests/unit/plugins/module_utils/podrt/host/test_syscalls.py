@@ -19,7 +19,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
 def in_child(work: Callable[[], None]) -> None:
-    """Run work in a process of its own, and fail when it does."""
+    """Run work in a child process, and fail if it fails."""
     pid = os.fork()
     if not pid:
         status = 1
