@@ -147,7 +147,7 @@ class Unsupported(PodError):
 
 
 class Corrupt(PodError):
-    """Something on disk or in an archive is not what it must be."""
+    """Something on disk or in an archive is damaged or not valid."""
 
     kind = "corrupt"
 

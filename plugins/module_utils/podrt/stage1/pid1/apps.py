@@ -80,7 +80,7 @@ class RunningApp:
     def stop(self) -> None:
         """Ask it to end."""
         self.move(STOP)
-        if self.stop_signal:  # as docker does it: the first process alone
+        if self.stop_signal:  # as in docker: the first process alone
             attempt(posix.kill, self.pid, self.stop_signal)
         else:
             self.signal(_signal.SIGTERM)
