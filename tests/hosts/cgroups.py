@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""In every cgroup hierarchy of the machine a host has a group of its own, which it sees as the root."""
+"""The group of a host in every cgroup hierarchy of the machine, which the host sees as the root."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def groups(name: str = "") -> dict[str, str]:
 
 
 def make_groups(name: str) -> None:
-    """Make them, with every controller that the machine can give."""
+    """Create them, with every controller that the machine can delegate."""
     for tree, group in groups(name).items():
         os.makedirs(group, exist_ok=True)
         parent = os.path.dirname(group)
@@ -42,14 +42,14 @@ def make_groups(name: str) -> None:
 
 
 def join_groups(name: str, below: str = "") -> None:
-    """Put this process into the host's groups, or into the group below where that exists."""
+    """Move this process into the host's groups, or into the group below if that exists."""
     for group in groups(name).values():
         inner = f"{group}/{below}"
         put((inner if below and os.path.exists(inner) else group) + "/cgroup.procs", "0")
 
 
 def drop_groups(name: str = "") -> None:
-    """Remove them; the kernel lets go of dead processes a moment late."""
+    """Remove them; the kernel releases dead processes a moment late."""
     for group in groups(name).values():
         wait_for(partial(_removed, group), 5, group + " is busy")
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What light hosts and virtual machines share: their state, their network, their processes, ssh into them.
+"""The common parts of light hosts and virtual machines: their state, their network, their processes, ssh into them.
 
 STATE is $TESTHOST_DIR or ${TMPDIR:-/tmp}/testhosts; $TESTHOST_ROOTFS is a root file system built elsewhere.
 """
@@ -34,7 +34,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLONE_NEWPID, CLONE_NEWNET, PR_SET_PDEATHSIG = 0x20000000, 0x40000000, 1
 PRIVATELY = ("unshare", "--mount", "--propagation", "private")
 
-# A bridge takes its address from its ports, and neighbours lose it with them: hence a fixed one.
+# A bridge takes its address from its ports, and neighbours lose it with them: so it has a fixed one.
 LAB = f"""
 ip link set lo up
 ip link add br0 address 02:00:00:00:00:01 type bridge
@@ -48,7 +48,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def fail(message: str) -> NoReturn:
-    """End with a complaint."""
+    """Exit with an error."""
     sys.exit("testhost: " + message)
 
 
@@ -71,7 +71,7 @@ def put(path: str, text: str) -> None:
 
 
 def wait_for(what: Callable[[], T], seconds: float, complaint: str) -> T:
-    """Ask until the answer is true; end with the complaint when it does not come in time."""
+    """Repeat a call until it is true; exit with the error if that takes too long."""
     end = time.monotonic() + seconds
     while not (got := what()):
         if time.monotonic() > end:
@@ -117,19 +117,19 @@ def holder(path: str) -> int | None:
 
 
 def lab() -> int:
-    """The pid of the process that holds the lab's network; starts it if need be."""
+    """The pid of the process that holds the lab's network; starts it if necessary."""
     if not holder(STATE + "/lab"):
         daemon(STATE + "/lab", "unshare", "--net", "sh", "-euc", LAB)
     return wait_for(lambda: holder(STATE + "/lab") or 0, 10, f"no lab network, see {STATE}/lab.log")
 
 
 def enter_network() -> None:
-    """Put this process into the lab's network."""
+    """Move this process into the lab's network."""
     call("setns", os.open(f"/proc/{lab()}/ns/net", os.O_RDONLY), CLONE_NEWNET)
 
 
 def end_lab() -> None:
-    """Take the network away, with all that is still plugged in."""
+    """Remove the network, with all links that are still attached."""
     if pid := holder(STATE + "/lab"):
         os.kill(pid, signal.SIGKILL)
 
@@ -138,7 +138,7 @@ def end_lab() -> None:
 
 
 class Kind:
-    """One kind of hosts: a folder of STATE with a folder for each of them, which holds its description."""
+    """One kind of hosts: a folder of STATE with a folder for each of them, with its description."""
 
     def __init__(self, folder: str) -> None:
         self.folder = f"{STATE}/{folder}"
@@ -155,11 +155,11 @@ class Kind:
         return {name: json.loads(get(self.home(name, "host"))) for name in names}
 
     def describe(self, name: str, host: dict[str, str]) -> None:
-        """Write down what a host is."""
+        """Write the description of a host."""
         put(self.home(name, "host"), json.dumps(host))
 
     def ssh_config(self) -> str:
-        """What `ssh -F FILE` needs to reach each of them."""
+        """The configuration for `ssh -F FILE` to reach each of them."""
         put(STATE + "/known_hosts", "testhost " + get(ROOTFS + "/etc/ssh/ssh_host_ed25519_key.pub"))
         connect = " ".join(program(str(HERE / "testhost.py"), "connect"))
         return "".join(
@@ -171,7 +171,7 @@ class Kind:
 
 
 def make_key() -> None:
-    """The key that every host lets in."""
+    """The key that every host accepts."""
     if not os.path.exists(KEY):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY], check=True)
 

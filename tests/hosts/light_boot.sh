@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
 # shellcheck shell=sh disable=SC2154,SC2164
-# What turns new namespaces into a host. Runs as PID 1 in the host's folder; its last word is systemd.
+# Turns new namespaces into a host. Runs as PID 1 in the host's folder; executes systemd at the end.
 quiet=nosuid,nodev,noexec
 
 ip -batch - <<END
@@ -32,7 +32,7 @@ mount --bind "$CONSOLE" dev/console
 mount -t devpts -o nosuid,noexec,newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
 mount -t tmpfs -o nosuid,nodev,mode=1777,size=10% tmpfs dev/shm
 
-# The kernel lets a user namespace mount proc and sysfs only where whole ones are in sight: these.
+# The kernel lets a user namespace mount proc and sysfs only if complete ones are visible: these.
 mount -t proc -o $quiet proc dev/.proc
 mount -t sysfs -o $quiet sysfs dev/.sys
 

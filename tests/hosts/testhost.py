@@ -4,8 +4,8 @@
 
 A host is systemd as PID 1 of its own pid, mount, net, uts, ipc and cgroup namespaces, with its starter's
 capabilities. Its root is an overlay over one shared root file system; /var and /tmp are plain folders, so that
-overlay mounts work there. Hosts sit on a bridge in a "lab" network namespace; ssh gets in through a ProxyCommand,
-nothing else does.
+overlay mounts work there. Hosts are on a bridge in a "lab" network namespace; only ssh reaches them from outside,
+through a ProxyCommand.
 
   testhost.py build [DIR]                   make the shared root file system [default: STATE/rootfs]
   testhost.py start [--cgroup=v2] NAME...   boot new or stopped hosts, wait until systemd is up
@@ -59,7 +59,7 @@ home = LIGHT.home
 
 
 def build(target: str = ROOTFS) -> None:
-    """Make the root file system that all hosts share; it is there only when it is complete."""
+    """Make the root file system that all hosts share; it exists only when it is complete."""
     new = target + ".new"
     subprocess.run(["rm", "-rf", new], check=True)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -94,13 +94,13 @@ def create(name: str, cgroup: str) -> None:
     )
     put(home(name, "upper/etc/machine-id"), uuid.uuid4().hex + "\n")
     put(home(name, "upper/root/.ssh/authorized_keys"), get(lab.KEY + ".pub"))
-    # The link address is fixed, as the address is: neighbours remember it over a reboot.
+    # The link address is fixed like the address: neighbours remember it over a reboot.
     mac = f"02:00:00:00:00:{index:02x}"
     LIGHT.describe(name, {"INDEX": str(index), "IP": address, "MAC": mac, "CGROUP": cgroup})
 
 
 def start(*names: str, cgroup: str = "auto") -> None:
-    """Boot hosts, new ones and stopped ones, and wait until systemd has started all that it wants to."""
+    """Boot hosts, new ones and stopped ones, and wait until systemd has started all units."""
     if not os.path.exists(ROOTFS + "/sbin/init"):
         build()
     lab.make_key()
@@ -121,7 +121,7 @@ def start(*names: str, cgroup: str = "auto") -> None:
 
 
 def _state(name: str) -> str:
-    """What systemd says once it is up: "running", or "degraded" with a failed unit."""
+    """The state of systemd once it is up: "running", or "degraded" with a failed unit."""
     wait_for(lambda: init_of(name), 30, f"{name}: no PID 1, see {home(name, 'host.log')}")
     ask = ["systemctl", "is-system-running", "--wait"]
 
@@ -145,14 +145,16 @@ def run_host(name: str) -> None:
         call("setns", here, CLONE_NEWPID)
         put(home(name, "init"), str(pid))
         _copy_console(master, pid)
-        again = os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGHUP  # what reboot(2) is in a pid namespace
+        again = (
+            os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGHUP
+        )  # the effect of reboot(2) in a pid namespace
         os.close(master)
         os.close(slave)
     drop_groups(name)
 
 
 def _boot(name: str, console: str) -> int:
-    """Fork the host's PID 1; returns it as this machine sees it."""
+    """Fork the host's PID 1. Returns its pid on this machine."""
     host = LIGHT.known()[name]
     trees = " ".join(groups()) if host["CGROUP"] == "auto" else ""
     env = {
@@ -179,7 +181,7 @@ def _boot(name: str, console: str) -> int:
 
 
 def _copy_console(master: int, pid: int) -> None:
-    """Print what the host writes to its console, until its PID 1 has ended."""
+    """Print the host's console, until its PID 1 has ended."""
     ended = os.pidfd_open(pid)
     while ended not in (ready := select.select([master, ended], [], [])[0]) or master in ready:
         os.write(1, os.read(master, 4096))
@@ -187,7 +189,7 @@ def _copy_console(master: int, pid: int) -> None:
 
 
 def init_of(name: str) -> int:
-    """The host's PID 1 as this machine sees it; 0 when it does not run or has not become systemd yet."""
+    """The pid of the host's PID 1 on this machine; 0 when it does not run or has not become systemd yet."""
     if not holder(home(name, "host")) or not os.path.exists(home(name, "init")):
         return 0
     pid = get(home(name, "init"))
@@ -224,7 +226,7 @@ def enter(name: str, argv: list[str], **options: Any) -> subprocess.CompletedPro
 
 
 def execute(name: str, *command: str) -> int:
-    """Run a command in a scope of its own, as a login would."""
+    """Run a command in its own scope, like a login."""
     return enter(name, ["systemd-run", "--scope", "--quiet", "--collect", "--", *command]).returncode
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Virtual machines in the lab of testhost.py: a kernel of their own, and every controller of cgroup v2.
+"""Virtual machines in the lab of testhost.py: with their own kernel, and every controller of cgroup v2.
 
-A machine has the root file system of `testhost.py build` on a disk of its own over a common base image, and an address
-that all hosts of the lab reach. It is one QEMU process without KVM: ten seconds to boot, and slow.
+A machine has the root file system of `testhost.py build` on its own disk over a common base image, and an address that
+all hosts of the lab reach. It is one QEMU process without KVM: ten seconds to boot, and slow.
 
   testhost_vm.py build                     make base image, kernel and initrd; needs Debian's package index
   testhost_vm.py start [OPTION...] NAME... boot new or stopped machines, wait until systemd is up; for this start:
@@ -56,7 +56,7 @@ TUNSETIFF, IFF_TAP_NO_PI_VNET_HDR = 0x400454CA, 0x5002
 
 
 def fail(message: str, log: str = "") -> NoReturn:
-    """End with a complaint and the last lines of a log."""
+    """Exit with an error and the last lines of a log."""
     lines = pathlib.Path(log).read_text(errors="replace").splitlines() if log else []
     tail = [line for line in lines if line.strip()][-5:]
     lab.fail("\n  ".join([message + (f"; {log} ends with" if log else ""), *tail]))
@@ -70,7 +70,7 @@ def qemu(name: str) -> int | None:
 
 
 def build() -> None:
-    """Make what every machine boots from."""
+    """Make the kernel, the initrd and the disk that every machine boots from."""
     if MACHINES.known():
         fail("the disks of existing machines lie over the base image: destroy them first")
     if not os.path.exists(ROOTFS + "/sbin/init"):
@@ -100,7 +100,7 @@ def create(name: str) -> dict[str, str]:
 
 
 def start(names: list[str], options: dict[str, str], timeout: float) -> None:
-    """Boot machines, new ones and stopped ones, and wait until systemd has started all that it wants to."""
+    """Boot machines, new ones and stopped ones, and wait until systemd has started all units."""
     begin = time.monotonic()
     if not os.path.exists(BASE + "/base.img"):
         build()
@@ -117,7 +117,7 @@ def start(names: list[str], options: dict[str, str], timeout: float) -> None:
 
 
 def _state(name: str, end: float) -> str:
-    """What systemd says once it is up."""
+    """The state of systemd once it is up."""
     while True:
         now = ssh(name, "systemctl", "is-system-running", "--wait", ask=30).stdout
         if state := now.decode().strip().replace("stopping", ""):
@@ -140,7 +140,7 @@ def run_vm(name: str) -> None:
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap%d" % index, IFF_TAP_NO_PI_VNET_HDR))
     os.set_inheritable(tap, True)
     subprocess.run(["ip", "link", "set", f"tap{index}", "master", "br0", "up"], check=True)
-    # cache=unsafe skips fsync on this side only: what a machine has synced is there after its QEMU was killed.
+    # cache=unsafe skips fsync on this side only: data that a machine has synced survives a kill of its QEMU.
     options = f"""-name {name} -nodefaults -no-user-config -display none
         -machine q35 -accel tcg,thread=multi,tb-size=128 -cpu max,la57=off -smp {vm["cpus"]} -m {vm["mem"]}
         -chardev file,id=serial,path=serial.log,append=on -serial chardev:serial
@@ -177,7 +177,7 @@ def stop(names: list[str], kill: bool = False) -> None:
             signal.pidfd_send_signal(end, signal.SIGKILL)
         else:
             ssh(name, "poweroff", ask=20)
-    for name, end in ends.items():  # not the lock: QEMU lets go of it before its tap is gone
+    for name, end in ends.items():  # not the lock: QEMU releases it before its tap is gone
         if not select.select([end], [], [], 60)[0]:
             fail(f"{name} does not power off, try stop --kill", home(name, "serial.log"))
 

@@ -25,7 +25,7 @@ while read -r file; do
 done < list
 (cd initrd && find . | bin/busybox cpio -o -H newc 2> /dev/null) | gzip > initrd.gz
 
-# The disk is filled from an overlay: what machines have more than light hosts, over the root file system.
+# The disk is filled from an overlay: the additions of machines to light hosts, over the root file system.
 mkdir -p add/usr/lib add/root/.ssh add/etc merged
 chmod 700 add/root add/root/.ssh
 mv kernel/lib/modules add/usr/lib/

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Write the argument specifications of the modules, which run before the runtime is there, out of its table of options.
+"""Write the argument specifications of the modules, which run before the runtime is there, from its table of options.
 
-usage: argument_specs.py [--check]      make options; with --check only say whether the file is as it should be
+usage: argument_specs.py [--check]      make options; with --check only report whether the file is up to date
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _rule(row: Any) -> dict[str, Any]:
 
 
 def text_of(tables: dict[str, Iterable[Any]]) -> str:
-    """The file, as the formatter leaves it."""
+    """The formatted text of the file."""
     code = [f"{name} = {pprint.pformat(argspec(rows), sort_dicts=False)}\n" for name, rows in tables.items()]
     formatted = subprocess.run(
         ["ruff", "format", "--stdin-filename", str(FILE), "-"],

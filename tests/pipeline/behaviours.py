@@ -31,7 +31,7 @@ def _cited_in_python(text: str) -> list[str]:
 
 
 def cited(checkout: pathlib.Path = CHECKOUT) -> dict[str, list[str]]:
-    """Every id that a test cites, with the files that do."""
+    """Every id that a test cites, with the files that cite it."""
     found: dict[str, list[str]] = {}
     for path in sorted(path for folder in FOLDERS for path in (checkout / folder).rglob("*")):
         for one in _cited_in(path):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
 # shellcheck shell=bash disable=SC2034
-# Sourced by the steps of the pipeline: where things are, which Pythons there are, how a step says that it is skipped.
+# Sourced by the steps of the pipeline: the paths, the Python versions, and the report of a skipped step.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -9,7 +9,7 @@ ROOT=$PWD
 CACHE=$ROOT/.cache
 NAMESPACE_DIR=ansible_collections/stagecraft/pods
 MAIN_PYTHON=3.11
-# The Pythons that hosts and controllers may have; the sanity tests import every module with each of them.
+# The Python versions of hosts and controllers; the sanity tests import every module with each of them.
 PYTHONS=(3.9 3.11 3.12 3.13)
 
 # Nothing of this project's runs touches the user's own collections, nor finds an older copy of this one there.
@@ -17,7 +17,7 @@ export ANSIBLE_HOME=$CACHE/ansible
 export ANSIBLE_COLLECTIONS_PATH=$CACHE/collections
 export ANSIBLE_NOCOWS=1 NO_COLOR=1 PY_COLORS=0 LC_ALL=C.UTF-8
 unset PYTHONPATH PYTHONHOME ANSIBLE_CONFIG
-# uv and pip trust what the system trusts.
+# uv and pip trust the certificates of the system.
 if [ -z "${SSL_CERT_FILE:-}" ] && [ -f /etc/ssl/certs/ca-certificates.crt ]; then
     export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 fi
@@ -44,8 +44,8 @@ find_python() {
     return 1
 }
 
-# The collection as a copy, with a git of its own: ansible-test takes neither links nor the ignored folder of another
-# checkout, and in an ignored copy without .git it finds no file and calls that success.
+# The collection as a copy, with its own git repository: ansible-test accepts neither links nor the ignored folder of
+# another checkout, and in an ignored copy without .git it finds no file and calls that success.
 copy_tree() {
     local to=$1/$NAMESPACE_DIR
     rm -rf "$1"

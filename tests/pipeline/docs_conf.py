@@ -2,8 +2,8 @@
 # Copyright (c) 2026 the stagecraft.pods authors
 """Make the site that antsibull-docs set up build without a network, with warnings as errors.
 
-Its configuration asks other sites for what their pages are called. This replaces them by one local inventory of the
-few names that our pages refer to, which point to Ansible's own documentation.
+Its configuration downloads the inventories of other sites. This replaces them by a local one with the few names that
+our pages refer to, which point to Ansible's own documentation.
 
 usage: docs_conf.py BUILD_FOLDER
 """
@@ -59,7 +59,7 @@ def inventory() -> bytes:
 
 
 def title(label: str) -> str:
-    """How a link reads whose writer gave it no text."""
+    """The text of a link without a text of its own."""
     return re.sub(r"^ansible_collections\.|_module$", "", label).replace("_", " ")
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Run the pipeline, two steps at a time where they do not disturb each other, and say what each step took.
+"""Run the pipeline, two steps at a time where they do not disturb each other, and report the time of each step.
 
 usage: run.py [--check | --v2] [STEP...]       all steps of `make test`, `make check`, `make test-v2`, or those named
 
 A step is a program that exits with 0 when all is well, and with 77 when it cannot run here. It says "SKIP: ..."
-for what it leaves out; with CI in the environment that is a failure. Logs are kept in .cache/logs.
+for each part that it leaves out; with CI in the environment that is a failure. Logs are kept in .cache/logs.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ import time
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = CHECKOUT / ".cache" / "logs"
 SKIPPED = 77
-# What tools print when they leave a part out and still exit with 0.
+# The output of tools that leave a part out and still exit with 0.
 SILENT_SKIPS = re.compile(
     r"All targets skipped|WARNING: Skipping |could not be found|skipped because|no tests ran|Skipping tests"
 )
 TOTALS = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", re.MULTILINE)
 TOTAL = re.compile(r"(\d+) (passed|failed|error|errors|skipped|deselected)\b")
-# A step that repeats the tests of another may leave out one of so many; with more it proves little.
+# A step that repeats the tests of another may leave out one in so many; if it leaves out more, it proves little.
 ONE_OF = 20
 
 
 class Step:
-    """One program of the pipeline and what became of it. repeats: tests that another step runs in full."""
+    """One program of the pipeline and its result. repeats: whether another step runs its tests in full."""
 
     def __init__(self, name: str, *command: str, repeats: bool = False) -> None:
         self.name, self.command, self.repeats = name, command, repeats
         self.status, self.reason, self.seconds, self.log = "not run", "", 0.0, ""
 
     def run(self) -> None:
-        """Run the program with its output in a log, and judge both its exit status and what it printed."""
+        """Run the program with its output in a log, and judge both its exit status and its output."""
         begin = time.monotonic()
         path = LOGS / f"{self.name}.log"
         argv = [str(CHECKOUT / "tests" / "pipeline" / self.command[0]), *self.command[1:]]
@@ -70,7 +70,7 @@ class Step:
             self.status = "ok"
 
     def leaves_out_too_much(self) -> bool:
-        """Whether pytest was told to leave out more than the few that are the same on every Python."""
+        """Whether pytest left out more tests than the few that are the same on every Python."""
         left_out = self.tests().get("deselected", 0)
         return left_out * ONE_OF > left_out + self.tests().get("passed", 0)
 
@@ -81,7 +81,7 @@ class Step:
 
 
 class Pipeline:
-    """Steps in order; a list of lists runs beside each other, each of them in sequence."""
+    """Run steps in order; the lists in a list of lists run beside each other, each of them in sequence."""
 
     def __init__(self, names: list[str]) -> None:
         self.names, self.done = names, []
@@ -101,7 +101,7 @@ class Pipeline:
                 step.run()
 
     def broken(self) -> bool:
-        """Has a step failed?"""
+        """Whether a step has failed."""
         return any(step.status == "FAILED" for step in self.done)
 
     def report(self, seconds: float) -> int:
@@ -127,9 +127,8 @@ class Pipeline:
 def whole(pipeline: Pipeline) -> None:
     """`make test`: the cheap and telling steps first, then two lanes that take the same time.
 
-    The second lane has to itself what there is one of on a machine: its directories of pods, the network that it
-    reaches other machines by, the root file system of test hosts in .cache. What is in the first keeps to folders and
-    namespaces of its own.
+    The second lane alone uses what exists once on a machine: its directories of pods, the network to other machines,
+    the root file system of test hosts in .cache. The steps of the first keep to their own folders and namespaces.
     """
     pipeline.run([Step("packages", "packages"), Step("venv", "venv")])
     if pipeline.broken():
@@ -139,9 +138,9 @@ def whole(pipeline: Pipeline) -> None:
         [
             Step("sanity-2.19", "sanity", "2.19"),
             Step("integration-pods", "integration", "pods"),
-            # What waits, and tables of hundreds of rows, are the same on every Python.
+            # Tests that wait, and tables of hundreds of rows, are the same on every Python.
             Step("unit-3.9", "unit", "3.9", "-m", "not slow", repeats=True),
-            # The last one of the longer lane, when the other has ended. xdist does not tell what is left out; 3.9 does.
+            # The last one of the longer lane, when the other has ended. xdist does not list skipped tests, 3.9 does.
             Step("unit-3.13", "unit", "3.13", "-m", "not slow", "-n", "2"),
         ],
         [
@@ -160,7 +159,7 @@ def whole(pipeline: Pipeline) -> None:
 
 
 def fast(pipeline: Pipeline) -> None:
-    """`make check`: what takes seconds, and leaves out the few tests that wait."""
+    """`make check`: the steps that take seconds, without the few tests that wait."""
     pipeline.run([Step("gate", "gate")], [Step("unit-3.11", "unit", "3.11", "-n", "2", "-m", "not slow")])
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""How the unit tests draw examples: the same ones in every CI run, and never a failure for being slow."""
+"""The examples that unit tests draw: the same in every CI run, and never a failure for slowness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 @pytest.fixture
 def no_descriptor_left() -> Iterator[None]:
-    """A test that leaves no descriptor open. Those of servers of earlier tests may be closed meanwhile."""
+    """Check that a test leaves no descriptor open. Those of servers of earlier tests may be closed meanwhile."""
     gc.collect()
     before = set(os.listdir("/proc/self/fd"))
     yield

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What can be a default of the action group is taken by every module in it."""
+"""Every module of the action group accepts all options that can be defaults of the group."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What tests cite is promised."""
+"""Every behaviour that tests cite is promised."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the documentation shows is what the code has: examples, options, commands, paths, messages."""
+"""The documentation agrees with the code: examples, options, commands, paths, messages."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def options_of(module: str) -> Options:
 
 
 def tasks_in(value: object) -> list[tuple[str, dict[str, Any]]]:
-    """Every task of the collection in a play, a list of tasks, at any depth: pairs of module and arguments."""
+    """Every task of the collection in a play or a list of tasks, at any depth: pairs of module and arguments."""
     if isinstance(value, list):
         return [task for element in value for task in tasks_in(element)]
     if not isinstance(value, dict):
@@ -86,7 +86,7 @@ def is_module(key: str) -> bool:
 
 
 def complaints(arguments: dict[str, Any], options: Options, where: str) -> list[str]:
-    """What is wrong with arguments, by the documentation."""
+    """The errors of arguments, by the documentation."""
     found = [f"{where}.{name} is required" for name, option in options.items()
              if option.get("required") and name not in arguments]  # fmt: skip
     for name, value in arguments.items():
@@ -203,7 +203,7 @@ def test_the_page_about_podctl_names_every_command() -> None:
     assert {command.name for command in COMMANDS if not command.hidden} - shown == set()
 
 
-# --- what is on disk ---
+# --- the format on disk ---
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
@@ -225,7 +225,7 @@ PLACEHOLDERS = {"state_dir": "STATE", "pod_name": "NAME", "tree_id": "TREEID", "
 
 
 def place(owner: Paths | PodDir | TreeDir, name: str) -> tuple[str, ...]:
-    """The paths that a property or a method gives, with its parameters as placeholders."""
+    """The paths that a property or a method returns, with its parameters as placeholders."""
     value = getattr(owner, name)
     given = list(inspect.signature(value).parameters) if callable(value) else []
     found = value(*(PLACEHOLDERS.get(word, word.upper()) for word in given)) if callable(value) else value
@@ -302,9 +302,9 @@ def test_messages_that_are_explained_exist() -> None:
     assert missing == []
 
 
-# What authors of tasks and command lines get wrong: such a message names its field, and its hint is the cure.
+# Mistakes in tasks and command lines: such a message names its field, and its hint is the cure.
 EXPLAIN_THEMSELVES = {"InvalidSpec"}
-# What the page shows with its words filled in, as they mostly are; and what only a bug could bring about.
+# Messages that the page shows with their usual words filled in, and those that only a bug could raise.
 FILLED_IN = {
     'pod "..." is ...',
     '"..." ... not found',
@@ -334,7 +334,7 @@ def families() -> set[str]:
 
 
 def literal(node: ast.expr) -> str:
-    """A text with its placeholders as "...", empty for what is no text."""
+    """A text with its placeholders as "...", empty for a node that is not a text."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
@@ -343,7 +343,7 @@ def literal(node: ast.expr) -> str:
 
 
 def told() -> set[str]:
-    """The messages of errors that users can do something about; where the kernel's reason follows, it explains."""
+    """The messages of errors that users can act on, without those explained by the kernel's reason."""
     names = families()
     return {
         literal(node.args[0])

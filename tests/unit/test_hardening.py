@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers and names on the page about hardening are those of the code."""
+"""The numbers and names on the page about hardening are those of the code."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ GLUE = MODULE_UTILS / "_glue"
 LONGEST_FILE = 500
 LARGEST_PAYLOAD = 1200
 CARRIES_THE_RUNTIME = "pod_runtime.py"
-# What each library's one home is; nobody else may even name it.
+# The one home of each library; no other module may even name it.
 HOMES = {
     "pyroute2": "",
     "requests": "image/transport.py",
@@ -82,7 +82,7 @@ def test_nothing_is_asserted_outside_tests(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("path", ALL, ids=name_of)
 def test_no_variable_is_called_underscore(path: pathlib.Path) -> None:
-    """ansible-test keeps that name for gettext; say what is unused: _rest, _index."""
+    """ansible-test reserves that name for gettext; name the unused value: _rest, _index."""
     names = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name))
     assert [node.lineno for node in names if node.id == "_"] == []
 
@@ -102,7 +102,7 @@ def test_a_library_is_named_only_in_its_home(path: pathlib.Path) -> None:
 
 
 def shipped_with(path: pathlib.Path) -> set[pathlib.Path]:
-    """What Ansible sends for a module: its file, and what that imports, wherever it says so."""
+    """The files that Ansible sends for a module: its own, and all that it imports, at any place."""
     found: set[pathlib.Path] = set()
     waiting = [path]
     while waiting:
@@ -117,7 +117,7 @@ def shipped_with(path: pathlib.Path) -> set[pathlib.Path]:
 
 
 def resolved(path: pathlib.Path, node: ast.ImportFrom) -> list[pathlib.Path]:
-    """The files behind a `from X import Y, Z`, with the packages that hold them; none for what is not ours."""
+    """The files of a `from X import Y, Z`, with the packages that hold them; none for foreign ones."""
     words = (node.module or "").split(".") if node.module else []
     if node.level:
         folder = path.parents[node.level - 1]
@@ -155,7 +155,7 @@ def test_a_class_has_a_name_of_its_own() -> None:
     assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
 
 
-# Who opens files by itself, and why that is no matter for host/reading.py: fragment of the call -> reason.
+# Modules that open files themselves, and why they need no host/reading.py: fragment of the call -> reason.
 READS_BY_ITSELF = {
     "bundle.py": "the runtime's own files, while it is installed",
     "stage1/inside/program.py": "the runtime's own compiled files",
@@ -176,7 +176,7 @@ READS_BY_ITSELF = {
     "store/stream.py": "the archive that was named; what it must be is asked before",
 }
 OPENERS = {"open", "os.open", "posix.open", "os.readlink", "os.listdir", "os.scandir", "os.fdopen", "os.walk"}
-# A call with one of these reads no content of a file: it writes, or opens a directory or nothing.
+# A call with one of these does not read a file: it writes, or opens a directory, or uses O_PATH.
 NO_READING = (
     *("O_WRONLY", "O_CREAT", "O_PATH", "O_DIRECTORY"),
     *("_DIRECTORY", "_OPEN_DIR", "_SAVE", "_NEW_FILE", "'wb'", "closefd=False"),
@@ -185,7 +185,7 @@ OF_THE_KERNEL = ("'/proc'", "'/proc/", "'/dev/", "f'/proc/", "os.devnull")
 
 
 def opens_of(path: pathlib.Path) -> Iterator[str]:
-    """The calls of a file that may read what something else has written, as they are written."""
+    """The calls in a file that may read content of others, as source text."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENERS:
             call = ast.unparse(node)
@@ -207,7 +207,7 @@ def test_files_that_others_could_have_written_are_read_by_one_reader() -> None:
     assert set(READS_BY_ITSELF) - set(found) == set()
 
 
-# What may still do everything while it is in an app's root, where a path, and each link in it, is the image's.
+# Modules that are still privileged in an app's root, where a path, and each link in it, belongs to the image.
 IN_AN_APPS_ROOT = ("app", "command", "handler", "interpreter", "rights")
 HARMLESS_THERE = ('os.open("/proc/self/oom_score_adj"', 'os.open("/", os.O_PATH')
 
@@ -221,7 +221,7 @@ def test_in_an_apps_root_no_file_is_opened_by_its_plain_path() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENERS
         if not (call := ast.unparse(node).replace("'", '"')).startswith(HARMLESS_THERE)
     ]
-    assert found == ['open(told, "rb", buffering=0, closefd=False)'], "a descriptor, from before"
+    assert found == ['open(plan_fd, "rb", buffering=0, closefd=False)'], "a descriptor, opened before"
 
 
 def test_podctl_of_a_checkout_starts_two_programs_before_the_interpreter() -> None:

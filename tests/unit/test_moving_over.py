@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The page for people who come from podman and docker has every option of theirs, and names options that we have."""
+"""The page for users of podman and docker has every option of theirs, and names only options that we have."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_options_that_stand_beside_them_exist() -> None:
     pods = {name for cell in cells for name in re.findall(r"``([a-z]\w*)(?:: [^`]*)?``", cell)}
     assert apps - app.keys() == set()
     known = {*options.POD, *app, *options.FETCH, *volume}
-    # Values of options, and what results are called.
+    # Values of options, and names of results.
     values = {
         *("missing", "always", "created", "present", "prepared", "started", "never", "new", "update"),
         *("host", "empty", "rc", "all"),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A part of `make test` that did nothing does not count as done."""
+"""A step of `make test` that did nothing does not count as done."""
 
 from __future__ import annotations
 

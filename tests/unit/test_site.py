@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The playbook site: it takes what the modules take, and hands all of it on."""
+"""The playbook site accepts all options of the modules, and passes all of them on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def play() -> dict[str, Any]:
 
 
 def options_of(module: Any) -> set[str]:
-    """The documented options of a module but for those that every module has."""
+    """The documented options of a module, without those that every module has."""
     document = yaml.safe_load(module.DOCUMENTATION)
     names = set(document.get("options", {}))
     for fragment in document["extends_documentation_fragment"]:
@@ -56,7 +56,7 @@ def test_loops_go_over_names(play: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_key_named_as_a_method_of_mappings_is_got_as_a_key(play: dict[str, Any], name: str) -> None:
-    # Of an entry without the key, jinja takes entry.update and entry['update'] alike for the method.
+    # If an entry lacks the key, both entry.update and entry['update'] are the method in Jinja.
     module = "stagecraft.pods." + LISTS[name].__name__.rpartition(".")[2]
     [task, *_more] = [task for task in play["tasks"] if module in task]
     [entry] = task["vars"]

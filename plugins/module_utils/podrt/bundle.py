@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The compiled modules of an installed runtime in one file, which a start reads once.
 
-To look for a hundred files and to read them one by one costs a start 8 ms. The file is mapped and not read: a start
-needs a third of it, and memory for the whole would take 3 ms. It belongs to one version of Python, as compiled files
-do; where there is none, as in a checkout, modules are imported as ever.
+Finding and reading a hundred files one by one costs a start 8 ms. The file is mapped and not read: a start needs a
+third of it, and memory for the whole would take 3 ms. It belongs to one version of Python, as compiled files do;
+without it, as in a checkout, modules are imported as usual.
 
     4 bytes, little endian    the length of the index
-    the index, marshalled     name to (file, whether a package, where its code begins, how long it is)
+    the index, marshalled     name to (file, whether a package, offset of its code, length of its code)
     the code of all modules   marshalled, as in their compiled files
 """
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _HEAD = 4
 _FIRST_FD = 3
-# What is imported stays, and to look for garbage in it time and again costs a start 1 ms.
+# Imported modules stay, and the garbage collector would cost a start 1 ms by checking them again and again.
 _MANY = 20_000
-# What stands before the code in a compiled file: these flags and a hash, which nobody checks. Source: PEP 552.
+# The bytes before the code in a compiled file: these flags and a hash, which nobody checks. Source: PEP 552.
 _UNCHECKED_HASH = b"\1\0\0\0"
 _HASH = 8
 
@@ -46,20 +46,20 @@ class Bundle:
         self._code = code
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
-        """How to load a module, None when it is not of the bundle."""
+        """The spec of a module, None if it is not in the bundle."""
         place = self._index.get(name)
         if place is None:
             return None
         origin = f"{self._root}/{place[0]}"
         spec = ModuleSpec(name, self, origin=origin, is_package=place[1])  # type: ignore[arg-type]  # no ABC
         spec.has_location = True
-        spec.cached = _bundle_of(self._root)  # else it is told from the origin, for every module
+        spec.cached = _bundle_of(self._root)  # else it is computed from the origin, for every module
         if spec.submodule_search_locations is not None:
             spec.submodule_search_locations.append(os.path.dirname(origin))
         return spec
 
     def create_module(self, _spec: ModuleSpec) -> None:
-        """An ordinary module will do."""
+        """Use an ordinary module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the code of a module."""
@@ -72,9 +72,9 @@ class Bundle:
 
 
 def use(root: str) -> None:
-    """Import the modules of a runtime from its bundle from now on, if it has a whole one for this interpreter.
+    """Import the modules of a runtime from its bundle from now on, if it has a complete one for this interpreter.
 
-    Until this process ends it also holds a shared lock on the runtime's directory, which is not removed meanwhile.
+    Also take a shared lock on the runtime's directory for the life of this process, so that it is not removed.
     """
     gc.set_threshold(_MANY)
     try:
@@ -95,17 +95,17 @@ def bundled_code(name: str) -> bytes:
 
 
 def _mapped(path: str) -> memoryview:
-    import mmap  # installing a runtime does without
+    import mmap  # not needed to install a runtime
 
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    taken = [file]
+    fds = [file]
     try:
-        # mmap keeps a descriptor of its own: not at the number of a stream that a caller has closed.
-        while taken[-1] < _FIRST_FD:
-            taken.append(os.dup(file))
+        # mmap keeps its own descriptor, which must not get the number of a stream that the caller has closed.
+        while fds[-1] < _FIRST_FD:
+            fds.append(os.dup(file))
         return memoryview(mmap.mmap(file, 0, prot=mmap.PROT_READ))
     finally:
-        for fd in taken:
+        for fd in fds:
             os.close(fd)
 
 
@@ -119,8 +119,8 @@ def _hold(root: str) -> None:
 def write(root: str) -> None:
     """Compile the modules of a runtime, each into its compiled file and all into the bundle.
 
-    Without docstrings, which nothing reads: a tenth of what starts load, and of what supervisors keep in memory. Raises
-    OSError, and what compile raises: SyntaxError, ValueError.
+    Without docstrings, which no code reads: they are a tenth of what a start loads and a supervisor keeps in memory.
+    Raises OSError, and what compile raises: SyntaxError, ValueError.
     """
     index: Index = {}
     code: list[bytes] = []

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can go wrong, in eight families, and what an app can do wrong.
+"""Errors, in eight families, and the failure of an app.
 
-A message says what was attempted, on what, and why it failed; a hint says what to do. Two places translate
-errors for people: _glue.module (fail_json) and cli.main (standard error). Anything that is not a PodError
-is a bug and keeps its traceback.
+A message says what was attempted, on what, and why it failed; a hint says what to do. Two places translate errors for
+people: _glue.module (fail_json) and cli.main (stderr). Any exception but PodError is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST_MESSAGE = 8000
-# What is short, whatever was attempted.
+# Hints for errors that do not depend on the attempt.
 _CURES = {
     errno.EMFILE: "this process may not open more files: raise its limit, as with ulimit -n",
     errno.ENFILE: "the host has too many files open: see sysctl fs.file-max",
@@ -30,10 +29,10 @@ _CURES = {
 
 
 def printable(text: str, keep: str = "") -> str:
-    """A text as people may see it: what is no visible character is escaped, as Python writes it.
+    """A text that is safe to show: characters that are not printable are escaped as in Python.
 
-    Text of an image, a registry, an archive or an app could else move the cursor, turn the direction of a line or
-    forge a row of a table. keep: characters that stay. Done where text reaches people, and harmless when done twice.
+    Otherwise text of an image, a registry, an archive or an app could move the cursor, reverse the direction of a line
+    or forge a row of a table. keep: characters that stay. Called where text reaches people, and harmless when repeated.
     """
     if text.isprintable():
         return text
@@ -46,19 +45,19 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def few(sentences: Sequence[str], most: int = 10) -> list[str]:
-    """The first of what an image or an archive gives reason to say, and how many there are beside them."""
+    """The first of many sentences about an image or an archive, and the number of the others."""
     rest = len(sentences) - most
     return [*sentences[:most], f"and {rest} more of this kind"] if rest > 0 else list(sentences)
 
 
 def some_of(texts: Sequence[str], most: int) -> str:
-    """The first of some texts in a row, and how many there are beside them."""
+    """The first of some texts, separated by commas, and the number of the others."""
     rest = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def shortened(text: str) -> str:
-    """A text as a message may hold it: what something else wrote can have megabytes."""
+    """A text cut to the length of a message: a text from elsewhere can have megabytes."""
     if len(text) <= _LONGEST_MESSAGE:
         return text
     half = _LONGEST_MESSAGE // 2
@@ -66,13 +65,13 @@ def shortened(text: str) -> str:
 
 
 def reason_of(err: OSError) -> str:
-    """The kernel's reason as rkt writes it: no such file or directory."""
+    """The kernel's reason in rkt's spelling: no such file or directory."""
     text = err.strerror or str(err)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def cure_of(err: OSError) -> str:
-    """What to do where the kernel's reason alone tells, "" elsewhere."""
+    """The hint for a reason of the kernel, "" if it depends on the attempt."""
     return _CURES.get(err.errno or 0, "")
 
 
@@ -97,9 +96,9 @@ class PodError(Exception):
 
 
 class InvalidSpec(PodError):
-    """What was asked for makes no sense. facts["where"] names the field, such as apps[0].mounts[1].path.
+    """The request is not valid. facts["where"] names the field, such as apps[0].mounts[1].path.
 
-    on_argv: what a command line says in place of the message, "" for the same; mostly the words of rkt.
+    on_argv: the message on a command line, "" for the same; mostly the words of rkt.
     """
 
     kind = "invalid-spec"
@@ -113,18 +112,18 @@ class InvalidSpec(PodError):
         self.on_argv = on_argv
 
     def at(self, where: str) -> InvalidSpec:
-        """The same of another field."""
+        """The same error of another field."""
         return InvalidSpec(self.reason, self.hint, where=where, on_argv=self.on_argv)
 
 
 class NotFound(PodError):
-    """Something that was named does not exist."""
+    """A named thing does not exist."""
 
     kind = "not-found"
 
 
 class Conflict(PodError):
-    """Something else holds what is needed, or the state moved between deciding and doing."""
+    """Another process or pod holds a resource, or the state changed between the plan and its execution."""
 
     kind = "conflict"
 
@@ -136,7 +135,7 @@ class Untrusted(PodError):
 
 
 class Unreachable(PodError):
-    """A remote did not give what was asked of it."""
+    """A remote host did not deliver what was requested."""
 
     kind = "unreachable"
 
@@ -148,7 +147,7 @@ class Unsupported(PodError):
 
 
 class Corrupt(PodError):
-    """Something on disk or in an archive is not what it must be."""
+    """Something on disk or in an archive is damaged or not valid."""
 
     kind = "corrupt"
 
@@ -174,13 +173,13 @@ class HostFailure(PodError):
 
 
 class AppFailed(PodError):
-    """An app of a pod ended as it should not. facts: app, and exit_code or signal, oom, last_lines as far as known."""
+    """An app of a pod failed. facts: app, and exit_code or signal, oom, last_lines as far as known."""
 
     kind = "app-failed"
 
 
 class Bug(PodError):
-    """Something was raised that no code expects. Its cause has the traceback."""
+    """An exception that no code expects. Its cause has the traceback."""
 
     kind = "bug"
 
@@ -202,7 +201,7 @@ FAMILIES = {
 
 
 def of_kind(kind: str, message: str, hint: str = "", **facts: object) -> PodError:
-    """An error of a family with a message that is complete already, as it came from another process."""
+    """An error of a family with a complete message, such as one from another process."""
     err = PodError.__new__(FAMILIES.get(kind, HostFailure))
     PodError.__init__(err, message, hint, **facts)
     if isinstance(err, InvalidSpec):
@@ -213,7 +212,7 @@ def of_kind(kind: str, message: str, hint: str = "", **facts: object) -> PodErro
 def known(doing: str, err: Exception) -> PodError:
     """Any exception as an error of a family; doing is the attempt, such as "cannot replace the pod".
 
-    Its cause is set, so that it is raised `from failure.__cause__`: an error must not be its own cause.
+    Its cause is set: raise it `from failure.__cause__`, since an error must not be its own cause.
     """
     if isinstance(err, PodError):
         return err

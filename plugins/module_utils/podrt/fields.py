@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Typed access to the members of a JSON object, in any letter case; every error says where the member was."""
+"""Typed access to the members of a JSON object, in any letter case; every error names the place of the member."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def by_folded_name(held: Mapping[str, object]) -> dict[str, object]:
 
 
 class NewerFormat(InvalidSpec):
-    """A document of a release that is newer than this one."""
+    """A document of a newer release."""
 
 
-# Kinds whose description tells nothing of what is in them.
+# Types whose description reveals nothing of the value.
 _PLAIN = (type(None), dict, list)
 
 
 class Fields:
-    """One JSON object and the place that it came from, such as apps[0].app."""
+    """One JSON object and its place, such as apps[0].app."""
 
     def __init__(self, value: object, where: str, names: Mapping[str, str] | None = None) -> None:
-        """Raises InvalidSpec when value is no JSON object.
+        """Raise InvalidSpec unless value is a JSON object.
 
-        names: how this object calls members that go by another name in documents, such as read_only for readOnly; ""
-        for the one that stands for the whole.
+        names: this object's names of members that have another name in documents, such as read_only for readOnly; ""
+        for a member that is the whole.
         """
         if not isinstance(value, dict):
             raise _unexpected(value, "an object", where)
@@ -58,11 +58,11 @@ class Fields:
         return f"{self.where}.{spelled}" if self.where and spelled else spelled or self.where
 
     def has(self, name: str) -> bool:
-        """Whether the member is there and not null."""
+        """Whether the member is present and not null."""
         return self._key(name) in self._by_name
 
     def names(self) -> tuple[str, ...]:
-        """The names of the members that are there, in lower case and sorted."""
+        """The names of the members that are present, in lower case and sorted."""
         return tuple(sorted(self._by_name))
 
     def raw(self, name: str) -> object:
@@ -73,20 +73,20 @@ class Fields:
         return fold(self._names.get(name, name))
 
     def made(self, make: Callable[..., T], *values: object, **named: object) -> T:
-        """What is made of members. Where it is refused for one of them, the error says where that was."""
+        """Call make with members. An InvalidSpec of one of them gets the place of that member."""
         try:
             return make(*values, **named)
         except InvalidSpec as err:
             raise err.at(self.where_of(err.where)) from err
 
     def replaced(self, **members: object) -> Fields:
-        """The same object but for these members."""
-        found = Fields({}, self.where, self._names)
-        found._by_name = {**self._by_name, **{self._key(name): value for name, value in members.items()}}
-        return found
+        """The same object with these members replaced."""
+        fields = Fields({}, self.where, self._names)
+        fields._by_name = {**self._by_name, **{self._key(name): value for name, value in members.items()}}
+        return fields
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A string. Raises InvalidSpec when it is none, or absent without a default."""
+        """A string. Raises InvalidSpec for another type, and if it is absent without a default."""
         written = self._names.get(name, name)
         return checked_text(self._found(name, default, "a string"), self.where_of(name), f"{written}:")
 
@@ -95,7 +95,7 @@ class Fields:
         return self.text(name) if self.has(name) else None
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number; a boolean is none."""
+        """A whole number, not a boolean."""
         value = self._found(name, default, "a whole number")
         if not isinstance(value, int) or isinstance(value, bool):
             raise _unexpected(value, "a whole number", self.where_of(name), "write digits, without quotes")
@@ -106,7 +106,7 @@ class Fields:
         return self.integer(name) if self.has(name) else None
 
     def number(self, name: str) -> float:
-        """A number; a boolean is none."""
+        """A number, not a boolean."""
         value = self._found(name, None, "a number")
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise _unexpected(value, "a number", self.where_of(name))
@@ -124,7 +124,7 @@ class Fields:
         return self.boolean(name) if self.has(name) else None
 
     def items(self, name: str) -> Iterator[tuple[object, str]]:
-        """The elements of a list, each with its place; none when the list is absent."""
+        """The elements of a list, each with its place; empty when the list is absent."""
         value = self.raw(name)
         if value is None:
             return
@@ -134,11 +134,11 @@ class Fields:
             yield element, f"{self.where_of(name)}[{index}]"
 
     def within(self, name: str) -> Fields:
-        """An object. Raises InvalidSpec when there is none."""
+        """An object. Raises InvalidSpec for another type, and if it is absent."""
         return Fields(self.raw(name), self.where_of(name), self._names)
 
     def each(self, name: str) -> Iterator[Fields]:
-        """The elements of a list of objects; none when it is absent."""
+        """The elements of a list of objects; empty when the list is absent."""
         return (Fields(*item) for item in self.items(name))
 
     def strings(self, name: str) -> tuple[str, ...]:
@@ -147,12 +147,12 @@ class Fields:
 
     def integers(self, name: str) -> tuple[int, ...]:
         """A list of whole numbers, empty when absent."""
-        found = []
+        numbers = []
         for element, where in self.items(name):
             if not isinstance(element, int) or isinstance(element, bool):
                 raise _unexpected(element, "a whole number", where)
-            found.append(element)
-        return tuple(found)
+            numbers.append(element)
+        return tuple(numbers)
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """An object of strings as sorted pairs, empty when absent."""
@@ -162,32 +162,32 @@ class Fields:
         where = self.where_of(name)
         if not isinstance(value, dict):
             raise _unexpected(value, "an object", where)
-        found = {}
-        for given, content in value.items():
-            key = checked_text(given, where, "a key as")
+        pairs = {}
+        for raw_key, content in value.items():
+            key = checked_text(raw_key, where, "a key as")
             place = f"{where}.{key}" if where else key
             if content is None:
                 raise InvalidSpec("missing; expected a string", where=place)
-            found[key] = checked_text(content, place, f"{key}:")
-        return tuple(sorted(found.items()))
+            pairs[key] = checked_text(content, place, f"{key}:")
+        return tuple(sorted(pairs.items()))
 
     def check_format(self, newest: int) -> None:
-        """Raise NewerFormat when a newer release has written the document; one without a format has the first."""
-        found = self.integer("format", 1)
-        if found > newest:
+        """Raise NewerFormat if a newer release has written the document; a document without a format has the first."""
+        version = self.integer("format", 1)
+        if version > newest:
             raise NewerFormat(
-                f"it has format {found}, and this release reads formats up to {newest}",
+                f"it has format {version}, and this release reads formats up to {newest}",
                 "it was written by a newer release: use that one",
                 where=self.where,
             )
-        if found < 1:
-            raise InvalidSpec(f"there is no format {found}", where=self.where_of("format"))
+        if version < 1:
+            raise InvalidSpec(f"there is no format {version}", where=self.where_of("format"))
 
     def expect_kind(self, kind: str) -> None:
         """Raise InvalidSpec unless acKind is kind."""
-        found = self.text("acKind")
-        if found != kind:
-            raise InvalidSpec(f'expected "{kind}", found "{found}"', where=self.where_of("acKind"))
+        actual = self.text("acKind")
+        if actual != kind:
+            raise InvalidSpec(f'expected "{kind}", found "{actual}"', where=self.where_of("acKind"))
 
     def _found(self, name: str, default: object, expected: str) -> object:
         value = self.raw(name)
@@ -200,10 +200,10 @@ class Fields:
 
 
 def checked_text(value: object, where: str, written: str, *, secret: bool = False) -> str:
-    """The value, if it is text that can go into a file and to a program. Raises InvalidSpec with the place.
+    """The value, if it is text that a file and a program can take. Raises InvalidSpec with the place.
 
-    written: how a document writes it, such as "mode:", for the hint to a value that YAML has made something else of:
-    0644, 1.10 and yes have lost their spelling, so nothing is guessed. secret: the value itself is not shown.
+    written: the spelling in a document, such as "mode:", for the hint on a value to which YAML has given another type:
+    0644, 1.10 and yes have lost their spelling, so nothing is guessed. secret: whether the value must not be shown.
     """
     if not isinstance(value, str):
         kind = {bool: "a boolean", int: "a number", float: "a number"}.get(type(value))
@@ -242,7 +242,7 @@ def _describe(value: object) -> str:
 
 
 def canonical_json(value: Mapping[str, object]) -> bytes:
-    """The one spelling of a document: sorted keys, no white space, UTF-8. Raises InvalidSpec for what UTF-8 lacks."""
+    """The one spelling of a document: sorted keys, no white space, UTF-8. Raises InvalidSpec for half surrogates."""
     text = dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     try:
         return text.encode()
@@ -251,7 +251,7 @@ def canonical_json(value: Mapping[str, object]) -> bytes:
 
 
 def parse_json(data: bytes, what: str) -> object:
-    """Parse a document; what names it in the error. Raises InvalidSpec."""
+    """Parse a document. what: its name, for the error. Raises InvalidSpec."""
     try:
         return loads(data)
     except (ValueError, UnicodeDecodeError, RecursionError) as err:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The program podctl: python -I -S RUNTIME/podrt/launch.py ARGUMENTS.
 
-A script is compiled at each start, so this one is short: it finds the runtime that it belongs to and hands over.
+A script is compiled at each start, so this one is short: it finds its runtime and calls it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RUNTIME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def libraries() -> str:
-    """The directory of the libraries: the installed runtime's, else that of a virtual environment; "" for none."""
+    """The directory of the libraries: of the installed runtime, else of a virtual environment, or ""."""
     if os.path.isdir(f"{RUNTIME}/lib"):
         return f"{RUNTIME}/lib"
     version = "{}.{}".format(*sys.version_info)

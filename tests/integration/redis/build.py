@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A Debian root file system with a real redis in it, as an OCI image: what is layered is decided here.
+"""A Debian root file system with a real redis, as an OCI image with known layers.
 
-Three layers, as an image that grew has them: Debian; redis and what it needs beyond that; one that takes away the
-documentation of both. The first time costs half a minute; the layout is kept in .cache.
+Three layers, like an image that has grown: Debian; redis and its dependencies; one that removes the documentation of
+both. The first build takes half a minute; the layout is kept in .cache.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ CONFIG = {
 
 
 class RedisImage:
-    """The layout and what is pushed of it. uid, gid: whom redis runs as."""
+    """The layout and the part of it that is pushed. uid, gid: those of redis."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self.uid, self.gid = map(int, (path / "user").read_text().split())
 
     def push(self, run: Callable[..., object], target: str) -> None:
-        """Push it to HOST:PORT/NAME:TAG, with what runs a command where the registry is."""
+        """Push it to HOST:PORT/NAME:TAG. run: runs a command next to the registry."""
         argv = ["skopeo", "copy", "-q", "--preserve-digests", "--dest-tls-verify=false"]
         run(*argv, f"oci:{self.path}:it", f"docker://{target}")
 
 
 def redis_image() -> RedisImage:
-    """The image, built when it is not there yet."""
+    """The image, built if it does not exist yet."""
     key = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:12]
     path = CHECKOUT / ".cache" / "redis" / key
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _build(path: pathlib.Path) -> None:
 
 
 def _part(archive: tarfile.TarFile, path: pathlib.Path, *, added: bool) -> bytes:
-    """The tar of what belongs to redis, or of all the rest; device nodes are the runtime's own."""
+    """The tar of the files of redis, or of all others; device nodes come from the runtime."""
     with tarfile.open(path, "w") as part:
         for member in archive:
             is_added = member.name.startswith(ADDED)

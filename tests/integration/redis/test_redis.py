@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A real server from a real registry: fetched, run with limit, volume and port, used by its own protocol."""
+"""A real server from a real registry: fetched, run with a limit, a volume and a port, used by its own protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: "{root}"}}}}
 http: {{addr: "{address}"}}
 """
-# A client of redis: commands a line each, answers a line each.
+# A client of redis: one line for each command and each answer.
 CLIENT = """
 import socket, sys
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as s:
@@ -61,7 +61,7 @@ class Redis:
         return {"name": name, "mode": "0700", "uid": self.image.uid, "gid": self.image.gid}
 
     def ask(self, port: int, *commands: str, host: str = "127.0.0.1") -> list[str]:
-        """What redis answers, once it listens."""
+        """The answer of redis, once it listens."""
         argv = [sys.executable, "-I", "-S", "-c", CLIENT, host, str(port), *commands]
         end = time.monotonic() + 20
         while (done := self.machine.run(*argv, check=False)).returncode:
@@ -70,7 +70,7 @@ class Redis:
         return str(done.stdout).splitlines()
 
     def memory_limit(self, pid: int) -> int:
-        """The limit of the process of an app, as the kernel has it."""
+        """The kernel's limit of the process of an app."""
         lines = self.machine.run("cat", f"/proc/{pid}/cgroup").stdout.splitlines()
         groups = {kinds: path.lstrip("/") for _id, kinds, path in (line.split(":", 2) for line in lines)}
         kinds = "memory" if "memory" in groups else ""
@@ -163,5 +163,5 @@ def test_an_image_that_is_there_needs_no_registry(redis: Redis) -> None:
         assert machine.straight("pod_image", name=REFERENCE, insecure_options=["image"])["changed"] is False
     finally:
         machine.run("ip", "link", "set", "lo", "up")
-    name = "docker://127.0.0.1:5001/team/redis:7"  # where nobody listens
+    name = "docker://127.0.0.1:5001/team/redis:7"  # where no process listens
     assert "127.0.0.1:5001" in machine.failing("pod_image", name=name, insecure_options=["image"])["msg"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A system call in the name of another process, for what the kernel tells a process of itself alone. Tests of tracers
-have it in their pods, and import it without anything else of this package.
+"""A system call in the name of another process, for state that the kernel only tells the process itself. Tests of
+tracers have it in their pods, and import it without any other module of this package.
 
 For x86-64. Source: ptrace(2), syscall(2).
 """
@@ -25,7 +25,7 @@ _SYSCALL = b"\x0f\x05"
 
 
 def call_in(pid: int, number: int, *arguments: int) -> int:
-    """Have a process make a system call, and go on where it was; what the call answers."""
+    """Have a process make a system call, and go on where it was. Returns the result of the call."""
     _ptrace(_SEIZE, pid, 0)
     try:
         _ptrace(_INTERRUPT, pid, 0)
@@ -47,7 +47,7 @@ def call_in(pid: int, number: int, *arguments: int) -> int:
 
 
 def hold(pid: int) -> int:
-    """Stop a process; its PID."""
+    """Stop a process. Returns its PID."""
     _ptrace(_SEIZE, pid, 0)
     _ptrace(_INTERRUPT, pid, 0)
     os.waitpid(pid, _WALL)
@@ -55,7 +55,7 @@ def hold(pid: int) -> int:
 
 
 def hold_next_child(pid: int) -> int:
-    """Wait until a process forks, and stop the child before it does anything; the PID of that."""
+    """Wait until a process forks, and stop the child before it does anything. Returns the child's PID."""
     _ptrace(_SEIZE, pid, _TRACE_FORK)
     event = os.waitpid(pid, _WALL)[1]
     assert event >> 8 == signal.SIGTRAP | _EVENT_FORK << 8, hex(event)
@@ -67,14 +67,14 @@ def hold_next_child(pid: int) -> int:
 
 
 def step_until(pid: int, asked: Callable[[], bool]) -> None:
-    """Let a process that is held go on from system call to system call until a question is answered by yes."""
+    """Let a stopped process go on from system call to system call until a condition is true."""
     while not asked():
         _ptrace(_SYSCALL_STEP, pid, 0)
         os.waitpid(pid, _WALL)
 
 
 def release(pid: int) -> None:
-    """Let a process go on that is held."""
+    """Let a stopped process go on."""
     _ptrace(_DETACH, pid, 0)
 
 
@@ -84,7 +84,7 @@ def _ptrace(request: int, pid: int, data: int) -> None:
 
 
 def _instruction(pid: int) -> int:
-    """Where the instruction "syscall" is in the code of a process: the vDSO has some."""
+    """The address of an instruction "syscall" in the code of a process: the vDSO has some."""
     for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
         if line.endswith("[vdso]"):
             start, end = (int(text, 16) for text in line.split()[0].split("-"))

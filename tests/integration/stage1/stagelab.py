@@ -32,7 +32,7 @@ PREFIX = re.compile(r"^\[[ 0-9.]+\] ([a-z0-9-]+)\[([0-9]+)\]: (.*)$")
 HOST_NET = RunSpec(networks=(NetworkRequest("host"),))
 NO_NET = RunSpec(networks=(NetworkRequest("none"),))
 
-# Every entry as podctl calls it, in a process of its own: paths, UUID and words are JSON in argv[1].
+# Every entry as podctl calls it, in a separate process: paths, UUID and words are JSON in argv[1].
 ENTRY = """
 import json, os, sys
 sys.path.insert(0, {runtime!r})
@@ -54,9 +54,9 @@ try:
             raise SystemExit("the pod is locked")
         status = run(host, uuid, pod.fd, **words)
     elif entry == "enter":
-        from podrt.stage1.starter.enter import Entry, enter
+        from podrt.stage1.starter.enter import EnterRequest, enter
         words = {{name: as_value(given) for name, given in words.items()}}
-        status = enter(host, pod, Entry(**{{"term": "xterm", **words}}))
+        status = enter(host, pod, EnterRequest(**{{"term": "xterm", **words}}))
     elif entry == "stop":
         from podrt.stage1.starter.stop import stop
         status = stop(pod, force=words["force"]) or 0
@@ -73,7 +73,7 @@ os._exit(status)
 
 
 class Done:
-    """What an entry left. said: the apps' lines as (app, text)."""
+    """The result of an entry. said: the apps' lines as (app, text)."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -103,7 +103,7 @@ class LabPod:
         runtime: pathlib.Path = RUNTIME,
         **words: object,
     ) -> subprocess.Popen[str]:
-        """An entry in the background, on a terminal or with captured output. prefix: a command that runs it."""
+        """Start an entry in the background, on a terminal or with captured output. prefix: a command that runs it."""
         given = json.dumps([self.lab.paths.data, self.uuid, entry, words])
         process = subprocess.Popen(
             [*prefix, PYTHON, "-I", "-S", "-c", ENTRY.format(runtime=str(runtime)), given],
@@ -118,7 +118,7 @@ class LabPod:
     def call(
         self, entry: str = "run", prefix: Sequence[str] = (), runtime: pathlib.Path = RUNTIME, **words: object
     ) -> Done:
-        """An entry to its end."""
+        """Run an entry to its end."""
         return finish(self.start(entry, prefix=prefix, runtime=runtime, **words))
 
     def state(self) -> str:
@@ -207,16 +207,16 @@ class StageLab:
         return self.pod({"main": {"exec": ["/bin/sh", "-c", script], **app}}, runspec, **more)  # type: ignore[arg-type]
 
     def run(self, script: str, runspec: RunSpec = HOST_NET, **app: object) -> Done:
-        """The same, run to its end."""
+        """Prepare such a pod and run it to its end."""
         return self.sh(script, runspec, **app).call()
 
     def link_libraries(self) -> None:
-        """Have the libraries of the host where its programs expect them, once /usr is a volume: see python."""
+        """Put the host's libraries at the paths that its programs expect, with /usr as a volume: see python."""
         for name in ("lib", "lib64"):
             (self.tree / name).symlink_to(f"usr/{name}")
 
     def close(self) -> None:
-        """End whatever a test has left."""
+        """Kill all that a test has left."""
         for process in self.started:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -272,7 +272,7 @@ def finish(process: subprocess.Popen[str]) -> Done:
 
 
 def eventually(asked, seconds: float = SECONDS):  # type: ignore[no-untyped-def]
-    """What a question answers, once that is something."""
+    """The result of a question, once it is true."""
     end = time.monotonic() + seconds
     while True:
         answer = asked()
@@ -283,12 +283,12 @@ def eventually(asked, seconds: float = SECONDS):  # type: ignore[no-untyped-def]
 
 
 def until(condition: str) -> str:
-    """A command of a shell that waits for a condition."""
+    """A shell command that waits for a condition."""
     return f"until {condition}; do sleep 0.05; done"
 
 
 def python(script: str) -> dict[str, object]:
-    """An app's exec, and what else it needs, for a script of the host's Python."""
+    """The exec and the other fields of an app that runs a script with the host's Python."""
     places = {"usr": "/usr", "prefix": os.path.dirname(os.path.dirname(PYTHON))}
     return {
         "exec": [PYTHON, "-I", "-S", "-c", script],
@@ -305,7 +305,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def groups_of(uuid: str) -> list[str]:
-    """The control groups of this machine that carry a pod's name."""
+    """The control groups of this machine with a pod's name."""
     name = "machine-rkt\\x2d" + uuid.replace("-", "\\x2d") + ".scope"
     found = []
     for top in pathlib.Path("/sys/fs/cgroup").iterdir():

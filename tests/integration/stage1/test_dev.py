@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an image may bring as /dev, and where its standard files lead."""
+"""An image with its own /dev, and the targets of its standard files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a command that enters an app may do: no more than the app, unless that is asked for."""
+"""The rights of a command that enters an app: those of the app, unless more are requested."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_command_is_in_every_group_of_the_app(stage: StageLab, privileged: boo
 
 
 def commands(procs: pathlib.Path) -> list[str]:
-    """The command lines of what is in a group."""
+    """The command lines of the processes in a group."""
     found = []
     for pid in procs.read_text().split():
         try:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Attacks of an image on its host, each as it was done."""
+"""Attacks of an image on its host, each as in the report."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def handler(event: str, argv: list[str]) -> dict[str, object]:
 
 @pytest.fixture
 def secret(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A file of the host, in a file system of its own."""
+    """A file of the host, in a separate file system."""
     place = tmp_path / "host-only"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "lab", place], check=True, timeout=10)
@@ -180,9 +180,9 @@ def test_the_mounts_of_the_host_cannot_be_read_from_pid_1(stage: StageLab, secre
 
 
 def trap(stage: StageLab) -> tuple[list[str], dict[str, object]]:
-    """A program whose interpreter is that of whoever executes it, and the volumes with what that needs.
+    """A program whose interpreter is that of the process that executes it, and the volumes that it needs.
 
-    It changes the mode of that file to what it is already; only a read-only mount refuses it.
+    It sets the mode of that file to the present one; only a read-only mount refuses it.
     """
     mode = os.stat(PYTHON).st_mode & 0o7777
     script = f"#!/proc/self/exe\nimport os\nos.chmod('/proc/self/exe', {mode})\nprint('changed')\n"
@@ -225,7 +225,7 @@ def running(stage: StageLab, **app: object) -> LabPod:
 
 @pytest.mark.behaviour("A46")
 def test_what_enters_an_app_has_no_other_root_to_break_out_to(stage: StageLab, secret: pathlib.Path) -> None:
-    # Whoever joins a mount namespace is at its root, wherever it was before.
+    # A process that joins a mount namespace is at its root, wherever it was before.
     out = ["nsenter", "--mount=/proc/self/ns/mnt", "/bin/busybox", "cat", "/data/shipped", str(secret)]
     assert running(stage).call("enter", app="main", argv=out).out == ""
     done = running(stage).call("enter", app="main", argv=out, privileged=True)
@@ -312,7 +312,7 @@ def test_a_volume_is_not_filled_from_what_is_no_directory(stage: StageLab) -> No
     os.mkfifo(stage.tree / "pipe")
     volume = {"name": "v", "kind": "empty"}
     done = stage.run("true", volumes=[volume], mounts=[{"volume": "v", "path": "/pipe"}], prefill=["v"])
-    assert done.status == 254  # a directory cannot be mounted there, and that is said at once
+    assert done.status == 254  # a directory cannot be mounted there, and the error comes at once
 
 
 @pytest.mark.behaviour("C15")
@@ -419,7 +419,7 @@ done; done"""
 def test_a_file_that_a_command_reads_cannot_be_written_by_the_app(
     stage: StageLab, tmp_path: pathlib.Path
 ) -> None:
-    """Its offset is kept as well."""
+    """The offset of the file is kept as well."""
     precious = tmp_path / "precious"
     precious.write_text("skip:of the operator\n")
     precious.chmod(0o400)
@@ -470,9 +470,9 @@ def test_no_directory_is_a_standard_file_of_podctl(number: int) -> None:
 
 @pytest.fixture
 def failing(stage: StageLab, tmp_path: pathlib.Path) -> pathlib.Path:
-    """A runtime with a bug: it fails in the app's root, at a program of this name, with what no code expects.
+    """A runtime with a bug: it fails in the app's root, at a program of this name, with an unexpected exception.
 
-    The image has files where the interpreter looks for its library and for the sources of the runtime.
+    The image has files at the paths of the interpreter's library and of the runtime's sources.
     """
     runtime = tmp_path / "failing"
     shutil.copytree(RUNTIME / "podrt", runtime / "podrt", ignore=shutil.ignore_patterns("__pycache__"))

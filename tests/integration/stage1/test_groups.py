@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Control groups on a real kernel: none is left, whatever happens, and pods share none."""
+"""Control groups on a real kernel: none is left behind, whatever happens, and pods share none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     groups_of,
 )
 
-# As somebody else's SIGKILL right after the first of the pod's groups has been made.
+# Like a SIGKILL right after the first of the pod's groups has been created.
 KILLED_EARLY = """
 import os
 make = os.mkdir
@@ -81,7 +81,7 @@ def test_a_start_on_a_full_disk_leaves_no_group(tmp_path: pathlib.Path) -> None:
 
 @pytest.fixture
 def service() -> Iterator[pathlib.Path]:
-    """A group as systemd makes one for a service, which processes are put into here."""
+    """A group like that of a systemd service, for processes of the test."""
     made = pathlib.Path(UNIFIED) / f"podrt-test-{os.getpid()}.service"
     made.mkdir()
     yield made

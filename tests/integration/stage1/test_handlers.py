@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What event handlers may do: no more than their app, and nothing that would keep the pod from its end."""
+"""The rights of event handlers: those of their app, and none that could prevent the pod's end."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def handler(event: str, script: str) -> dict[str, object]:
 @pytest.mark.behaviour("C18", "C35")
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_handler_opens_no_device_that_its_app_may_not(stage: StageLab, event: str) -> None:
-    # A device that whoever may make its node can open everywhere else.
+    # A device that any process which may create its node can open everywhere else.
     look = "mknod /fuse c 10 229 2>/dev/null; (exec 3< /fuse) 2>/dev/null && echo opened || echo refused"
     done = stage.run("true", eventHandlers=[handler(event, look)])
     assert done.lines == ["refused"], done.err
@@ -116,7 +116,7 @@ def test_a_post_stop_that_cannot_be_started_is_told_in_the_log_and_the_pod_goes_
 def test_a_handler_that_may_trace_finds_no_more_rights_in_what_waits_for_it(
     stage: StageLab, user: str, filtered: bool
 ) -> None:
-    """It could write into the memory of that, and be what that is."""
+    """It could write to that process's memory, and so get its rights."""
     isolators: list[dict[str, object]] = [
         {
             "name": "os/linux/capabilities-retain-set",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Starting, ending and dying: what stays, what is recorded, what is left."""
+"""The start, the end and the death of pods: what survives, what is recorded, what is left."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_first_failure_ends_the_pod_and_the_others_count_as_zero(stage: Stag
     scripts = {"good": "exit 0", "bad": "sleep 0.2; exit 5", "late": "trap 'exit 6' TERM; sleep 60 & wait"}
     apps = {name: {"exec": ["sh", "-c", script]} for name, script in scripts.items()}
     pod = stage.pod(apps, RunSpec(networks=HOST_NET.networks, stop_timeout=60))
-    assert pod.call().status == 5, "and not only after all the time that apps have"
+    assert pod.call().status == 5, "before the whole stop timeout is over"
     assert pod.statuses() == {"good": 0, "bad": 5, "late": 0}
 
 
@@ -133,7 +133,7 @@ echo ready; while :; do sleep 0.1; done"""
 def test_the_first_process_is_stopped_by_the_signal_that_the_image_names(
     stage: StageLab, said: str, heard: set[str]
 ) -> None:
-    """As docker does it; without a name all processes get SIGTERM. The pod counts as stopped well either way."""
+    """As in docker; without a name all processes get SIGTERM. The pod counts as stopped without error either way."""
     annotations = [{"name": "appc.io/docker/stopsignal", "value": said}] if said else []
     pod = stage.sh(STOPPED_BY, annotations=annotations)
     process = pod.start()
@@ -202,7 +202,7 @@ def test_a_detached_pod_outlives_its_starter(stage: StageLab) -> None:
 
 def test_a_warning_that_cannot_be_told_does_not_keep_a_pod_from_running(stage: StageLab) -> None:
     limits = [{"name": "resource/cpu", "value": {"limit": "1"}}]
-    # Without control groups there is something to warn of.
+    # Without control groups there is a warning.
     hidden = ("sh", "-c", 'umount -l /sys/fs/cgroup; exec "$@" 2>/dev/full', "sh")
     private = ("unshare", "--mount", "--propagation", "private", "--")
     pod = stage.sh("echo ran; mknod /n c 1 3 2>/dev/null || echo refused", isolators=limits)
@@ -263,7 +263,7 @@ def test_a_setup_that_fails_leaves_nothing(stage: StageLab, detach: bool) -> Non
 @pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.06, 0.07, 0.08, 0.1, 0.15])
 def test_a_starter_that_is_killed_leaves_no_half_pod(stage: StageLab, delay: float, detach: bool) -> None:
-    """In the foreground nothing survives; a detached pod either never starts or is whole."""
+    """In the foreground nothing survives; a detached pod either never starts or is complete."""
     mounts = pathlib.Path("/proc/self/mountinfo").read_text()
     pod = stage.sh("sleep 60")
     process = pod.start(detach=detach)

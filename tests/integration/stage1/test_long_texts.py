@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an image says of its app is bounded where it is read, and can still be long where stage1 tells of it."""
+"""The texts of an image are bounded where they are read, and can still be long in messages of stage1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDS = ["working directory", "path of a program", "name of a program", "user", "g
 
 
 def filled(app: dict[str, object], text: str) -> dict[str, object]:
-    """An app with a text in each of its places."""
+    """An app with a text in each of its fields."""
     return {
         "exec": ["/bin/true"],
         **{

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Pods on networks, on a host whose network is a namespace of the test's own."""
+"""Pods on networks, on a host whose network is a namespace of the test."""
 
 from __future__ import annotations
 

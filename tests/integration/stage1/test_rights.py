@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the first process of a pod may still do, as the contract of stage1 lists it."""
+"""The remaining rights of the first process of a pod, as listed in the contract of stage1."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_secure_bits_and_the_session_keyring_are_those_of_the_page(stage: StageL
     own = ctypes.CDLL(None).syscall(_KEYCTL, _KEYCTL_GET_KEYRING_ID, _SESSION_KEYRING, 0)
     assert rights["session keyring"] == ["its", "own,", "empty"]
     assert keyring != own
-    # How many bytes the numbers of its keys take.
+    # The bytes of the numbers of its keys.
     assert call_in(pod.pid(), _KEYCTL, _KEYCTL_READ, keyring, 0, 0) == 0
 
 
@@ -86,7 +86,7 @@ def test_files_that_are_open_are_those_of_the_page(stage: StageLab) -> None:
             directories.append(number)
         elif stat.S_ISCHR(mode) and (place / number).stat().st_rdev == os.makedev(1, 3):
             others.add("null")
-            # By its descriptor an app that is root could change the host's.
+            # By its descriptor an app that is root could change the host's device.
             with pytest.raises(OSError, match="Read-only"):
                 os.chmod(place / number, 0o666)
         else:

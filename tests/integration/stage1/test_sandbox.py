@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an app sees and may do."""
+"""The view and the rights of an app."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the standard files of an app are, and are not."""
+"""The standard files of an app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab
 
-# Of fd 0: which device it is, whether it can be changed, and what comes from it.
+# Of fd 0: its device, whether it can be changed, and its content.
 ASK = """stat -L -c '%F %t:%T' /proc/self/fd/0
 chmod 000 /proc/self/fd/0 2>/dev/console && echo changed
 timeout 5 cat <&0; echo read $?"""
@@ -22,7 +22,7 @@ NULL = "character special file 1:3"
 
 
 def led(dev: pathlib.Path, target: str) -> None:
-    """What a volume at /dev has for null: a link, or another kind of file."""
+    """A volume at /dev has a link, or another type of file, as null."""
     null, console = dev / "null", dev / "console"
     console.write_text("")
     console.chmod(0o666)
@@ -57,7 +57,7 @@ def led(dev: pathlib.Path, target: str) -> None:
 def test_nothing_but_dev_null_is_what_an_app_reads(
     stage: StageLab, tmp_path: pathlib.Path, way: str, target: str
 ) -> None:
-    """A volume at /dev, also one that an image asks for and fills itself, has stage1 open nothing for the app."""
+    """With a volume at /dev, even one that an image requests and fills itself, stage1 opens no file for the app."""
     dev = stage.tree / "dev" if way == "image" else tmp_path / "vol"
     dev.mkdir(exist_ok=True)
     led(dev, target)
@@ -97,7 +97,7 @@ def test_the_null_of_an_app_is_its_own_where_it_has_one(
 def test_no_process_of_an_interactive_pod_has_the_callers_terminal(
     stage: StageLab, tmp_path: pathlib.Path, redirected: str
 ) -> None:
-    """Each of the caller's standard files that is a terminal is another one in the pod, the others are the caller's."""
+    """In the pod each of the caller's terminals is replaced by another one, the other standard files are passed on."""
     words = {"<": "<in", ">": ">out", "2": "2>err"}
     (tmp_path / "in").write_text("from a file\n")
     where = " ".join(words[sign] for sign in redirected)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the supervisor does for its apps: logs, handlers, limits; and entering a pod."""
+"""The work of the supervisor: logs, handlers, limits; and entering a pod."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_much_output_is_complete_and_in_order(stage: StageLab) -> None:
 
 
 def test_logs_do_not_turn_over_while_there_is_no_room_for_a_copy(stage: StageLab) -> None:
-    """What has been kept stays, and so does everything else."""
+    """The kept lines stay, and so do all other lines."""
     policy = RunSpec(networks=HOST_NET.networks, log=LogPolicy(4096, 3))
     lines = "i=0; while test $i -lt 200; do echo $0-$i; i=$((i+1)); done"
     pod = stage.sh(
@@ -161,7 +161,7 @@ def test_a_slow_reader_gets_everything_and_its_descriptor_stays_as_it_was(stage:
     assert os.get_blocking(theirs)
     os.close(theirs)
     said = b""
-    with contextlib.suppress(OSError):  # what a terminal says of its end
+    with contextlib.suppress(OSError):  # EIO is the end of a terminal
         while data := os.read(ours, 1 << 16):
             said += data
     assert process.wait(SECONDS) == 0
@@ -229,7 +229,7 @@ def test_a_post_stop_runs_also_when_the_app_fails_or_the_pod_is_stopped(
     process = pod.start()
     pod.wait_ready()
     process.send_signal(signal.SIGTERM)
-    # The app has ended and the handler is at work: the pod is as long as that is.
+    # The app has ended and the handler runs: the pod runs as long.
     assert (gate / "begun").read_text() == "it runs\n"
     assert (process.poll(), pod.state(), pod.log()) == (None, "running", "")
     (gate / "go").write_text("go\n")
@@ -276,19 +276,19 @@ def test_a_limit_of_the_pod_holds_for_all_its_apps(stage: StageLab) -> None:
     assert [path.read_text().strip() for path in files if path.exists()] == ["39997440"]
 
 
-# Forks until there is no room, and keeps what it has.
+# Forks until it is refused, and keeps its processes.
 BOMB = "(while :; do sleep 100 & done) 2>/dev/null; exec sleep 100"
 
 
 def pids_of(pod: LabPod, leaf: str, file: str) -> str:
-    """What a file of the pids controller says of a leaf of the pod."""
+    """The content of a file of the pids controller in a leaf of the pod."""
     places = [pathlib.Path(line) for line in pathlib.Path(f"{pod.dir.path}/cgroups").read_text().splitlines()]
     (found,) = (path for place in places if (path := place / leaf / file).exists())
     return found.read_text().strip()
 
 
 def is_full(pod: LabPod, leaf: str) -> bool:
-    """Whether a fork was refused there. Source: admin-guide/cgroup-v1/pids.rst."""
+    """Whether a fork was refused in a leaf. Source: admin-guide/cgroup-v1/pids.rst."""
     return pids_of(pod, leaf, "pids.events") not in ("", "max 0")
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""An app with CAP_SYS_PTRACE, which can be whatever it sees, sees nothing that can do more than the apps of its pod.
+"""An app with CAP_SYS_PTRACE can control all processes that it sees, and none of them has more rights than the apps.
 
-A process of the pod is held up where it would be found, by being traced from outside.
+The tests stop a process of the pod where the app would find it, by tracing it from outside.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
 ALLOWED = mask_of(("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SYS_PTRACE"))
 # Longer than a start takes.
 LONG = 1.0
-# What a volume is filled with before any process of an app is told what it is, so that each can be caught until then.
+# The content of a volume, which is filled before any process of an app gets its plan, so that each can be caught.
 MANY = 500
-# Looks for what it may write into, and has that make a mount namespace, which takes CAP_SYS_ADMIN.
+# Looks for processes to write to, and has these make a mount namespace, which takes CAP_SYS_ADMIN.
 SEARCH = f"""import os, sys, time
 sys.path.insert(0, "/lab")
 from inject import call_in
@@ -82,14 +82,14 @@ def hunted(stage: StageLab, victim: dict[str, object]) -> LabPod:
 
 
 def found_by_tracer(pod: LabPod) -> list[list[str]]:
-    """What it said of each process that it could write into: number, capabilities, the bounding set, what it did."""
+    """Its report on each process that it could write to: number, capabilities, the bounding set, the result."""
     log = pod.log("tracer")
     assert " stderr " not in log, log
     return [line.split(" stdout ", 1)[1].split() for line in log.splitlines()]
 
 
 def wait_for_tracer(pod: LabPod) -> list[list[str]]:
-    """The same once it has searched to the end."""
+    """The report once it has searched to the end."""
     eventually(lambda: pod.statuses()["tracer"] is not None)
     found = found_by_tracer(pod)
     assert found, "it may not even look at its equals"
@@ -104,14 +104,14 @@ def child_of_main(starter: int) -> int:
 
 
 def hold_child(starter: int) -> int:
-    """Stop what becomes main, once it has executed the interpreter; its PID."""
+    """Stop the process that becomes main, once it has executed the interpreter. Returns its PID."""
     pid = child_of_main(starter)
     eventually(lambda: b"stage1.inside.app" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
     return inject.hold(pid)
 
 
 def hold_handler(starter: int) -> int:
-    """Stop the process that becomes its pre-start handler, when it is forked; its PID."""
+    """Stop the process that becomes its pre-start handler, when it is forked. Returns its PID."""
     return inject.hold_next_child(child_of_main(starter))
 
 
@@ -136,7 +136,7 @@ def rights_of(pid: int) -> dict[str, int]:
 def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
     stage: StageLab, hold: Callable[[int], int]
 ) -> None:
-    """Nor is the PID on record, with which a command of the tracer's image could enter."""
+    """Nor is the PID on record, by which a command of the tracer's image could enter."""
     handler = {"name": "pre-start", "exec": ["/bin/sh", "-c", "sleep 0.2"]}
     victim = {
         "exec": ["/bin/sh", "-c", "sleep 600"],
@@ -149,7 +149,7 @@ def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
     time.sleep(LONG)
     assert found_by_tracer(pod) == []
     assert not os.path.exists(pod.dir.pid)
-    # What the starter waits for the end of: the first process does not have it any more, once it is the supervisor.
+    # The starter waits for its end: the first process does not have it any more, once it is the supervisor.
     first = children_of(starter.pid)[0]
     (held,) = eventually(lambda: pipes_of(pid) & pipes_of(starter.pid) - pipes_of(first))
     inject.step_until(pid, lambda: held not in pipes_of(pid))
@@ -167,7 +167,7 @@ def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
 @pytest.mark.finding("attack-F3")
 @pytest.mark.parametrize("user", ["root", "worker"])
 def test_what_waits_for_its_handler_has_no_more_rights_than_its_app(stage: StageLab, user: str) -> None:
-    """The capability that a filter is loaded with included, for which no-new-privileges is the price."""
+    """This includes the capability that loads a filter, for which no-new-privileges is the price."""
     victim = {
         "exec": ["/bin/sh", "-c", "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; sleep 600"],
         "user": user,
@@ -201,7 +201,7 @@ def test_a_filter_brings_no_new_privileges_where_its_loading_could_be_seen(
 
 @pytest.mark.finding("attack-F3")
 def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(stage: StageLab) -> None:
-    """It would be rid of its own filter by that."""
+    """It could get rid of its own filter by that."""
     sleeper = {"exec": ["/bin/sleep", "600"], "isolators": [retain("CAP_SYS_PTRACE")]}
     look = """sleep 0.5; for at in /proc/[0-9]*; do name=$(cat $at/comm); test $at = /proc/1 && continue
     (exec 3<>$at/mem) 2>/dev/null && echo "may: $name" || echo "may not: $name"; done"""
@@ -228,7 +228,7 @@ def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(stage
 def test_an_app_that_is_root_may_not_look_into_the_first_process(
     stage: StageLab, lacking: tuple[str, ...], given: tuple[str, ...]
 ) -> None:
-    """Whatever podctl was left with, and whatever the app was given but CAP_SYS_PTRACE."""
+    """With any capabilities of podctl, and any of the app but CAP_SYS_PTRACE."""
     pod = stage.sh("cd /proc/1; ls root/; readlink fd/0; readlink cwd; echo $?", isolators=[retain(*given)])
     bound = "".join(f",-{name}" for name in lacking)
     prefix = ["setpriv", f"--bounding-set={bound.lstrip(',')}"] if lacking else []
@@ -249,7 +249,7 @@ def test_a_pod_whose_first_process_cannot_be_guarded_says_so(stage: StageLab) ->
     assert "podctl has no capability that the apps do not have" in done.err
 
 
-# Says something in the name of PID 1 to what starts the pod, by each socket that PID 1 has. Source: pidfd_getfd(2).
+# Writes to the starter in the name of PID 1, by each socket that PID 1 has. Source: pidfd_getfd(2).
 SPEAK = """import ctypes, os, socket, stat, sys
 libc = ctypes.CDLL(None, use_errno=True)
 process = os.pidfd_open(1)
@@ -299,7 +299,7 @@ def test_what_a_tracer_says_in_the_name_of_pid_1_is_text_at_most(
     given = python(SPEAK.format(frame=frame.hex(), length=length))
     volumes = list(given.pop("volumes"))  # type: ignore[call-overload]
     tracer = {**given, "isolators": [retain("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"), NO_FILTER]}
-    # An app that is not ready keeps the starter listening.
+    # An app that is not ready keeps the starter reading.
     late = {
         "exec": ["/bin/sleep", "60"],
         "annotations": [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}],

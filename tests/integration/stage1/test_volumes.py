@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Volumes at paths of apps. The tests that mount are in a mount namespace of their own already."""
+"""Volumes at paths of apps. The tests that mount already run in their own mount namespace."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def at(path: str, volume: str = "v") -> list[dict[str, str]]:
 
 @pytest.fixture
 def source(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A directory of the host with a file system of its own beneath it."""
+    """A directory of the host with a mounted file system beneath it."""
     found = tmp_path / "source"
     (found / "sub").mkdir(parents=True)
     (found / "file").write_text("of the host\n")
@@ -222,7 +222,7 @@ def several(paths: dict[str, str]) -> dict[str, object]:
 
 @pytest.mark.finding("a4-F6")
 def test_a_directory_of_the_image_fills_one_volume(stage: StageLab) -> None:
-    """The one that the app sees there; what links multiply takes no room."""
+    """Only the one that the app sees is filled; links multiply no content."""
     names = [f"l{number}" for number in range(8)]
     for name in names:
         (stage.tree / name).symlink_to("data")
@@ -249,7 +249,7 @@ def test_a_volume_in_a_volume_is_filled_too(stage: StageLab) -> None:
 @pytest.mark.finding("a4-F6")
 @pytest.mark.parametrize("way", ["nested", "hard links"])
 def test_no_image_multiplies_its_files_in_volumes(stage: StageLab, way: str) -> None:
-    """Neither by volumes in volumes nor by names of one file in several."""
+    """Neither by volumes in volumes nor by hard links of one file in several."""
     places = (
         ["/data" + "/d" * depth for depth in range(8)] if way == "nested" else [f"/h{n}" for n in range(8)]
     )
@@ -322,8 +322,8 @@ def test_a_loop_of_links_is_an_error(stage: StageLab, tmp_path: pathlib.Path) ->
     [
         ("/", "nothing can be mounted over the root of an app"),
         ("/all", "nothing can be mounted over the root of an app"),
-        ("/dev/null", "a directory goes over a directory, and all else over what is none"),
-        ("/etc/passwd", "a directory goes over a directory, and all else over what is none"),
+        ("/dev/null", "a directory can only be mounted on a directory, and a file only on a file"),
+        ("/etc/passwd", "a directory can only be mounted on a directory, and a file only on a file"),
         ("/" + "x" * 300, "file name too long"),
     ],
     ids=["root", "link to the root", "device", "file", "long name"],
@@ -428,7 +428,7 @@ def test_no_later_mount_is_a_writable_place_in_what_is_not(
 
 @pytest.fixture
 def shared(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A directory whose mounts propagate, as all of a host with systemd do."""
+    """A directory whose mounts propagate, like all of a host with systemd."""
     found = tmp_path / "shared"
     found.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "lab", found], check=True, timeout=10)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
 # shellcheck shell=sh
-# All of a host that a pod or the role could leave behind, one line a thing. What systemd itself keeps
-# writing is left out, and net.ipv4.ip_forward, which stays on once it was needed: others may rely on it by now.
+# The state of a host that a pod or the role could leave behind, one line a thing. Files that systemd itself keeps
+# writing are left out, and net.ipv4.ip_forward, which stays on once it was needed: others may rely on it by now.
 export LC_ALL=C
 echo "== mounts"
 cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sed 's/ master:[0-9]*//; s,^/[0-9]* /dev/console ,/N /dev/console ,; s/ shared:[0-9]*//; s/,uuid=on//; s/,pipe_ino=[0-9]*//; s/fd=[0-9]*,//' | sort

@@ -2,7 +2,7 @@
 # Copyright (c) 2026 the stagecraft.pods authors
 """Pods on real hosts: systemd is PID 1, the controller is at the other end of ssh, and the power goes off.
 
-One story a test: what is asked of a host at one point depends on what was done to it before.
+One story a test: the checks of a host depend on the steps before.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ VARIABLES: dict[str, Any] = {
         }
     ],
 }
-# What says nothing about control groups and costs a virtual machine a minute: packages that are there, a Python that is
-# looked for by every play.
+# Tasks that have nothing to do with control groups and take a virtual machine a minute: installed packages, the search
+# for a Python in every play.
 SPARING: dict[str, Any] = {
     "ansible_python_interpreter": "/usr/bin/python3",
     "pod_host_manage_packages": False,
 }
-# What the kernel was told, and by which file: the app's process knows its groups.
+# The kernel's values and their files: the app's process knows its groups.
 READ_LIMIT = """
 main=$(systemctl show -P MainPID pod-web.service)
 app=$(pgrep -P "$main" -x httpd)
@@ -76,11 +76,11 @@ fi
 
 
 class Fleet:
-    """Hosts that have an image, what is played on them, and questions to one of them."""
+    """Hosts that have an image, plays on them, and questions to one of them."""
 
     def __init__(self, lab: Lab, folder: pathlib.Path) -> None:
         self.lab = lab
-        # One virtual machine: two would take their time from each other.
+        # One virtual machine: two would slow each other down.
         self.hosts = list(lab.hosts(2 if lab.kind == "light" else 1))
         self.host = self.hosts[0]
         aci = folder / "site.aci"
@@ -92,7 +92,7 @@ class Fleet:
             subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
 
     def play(self, playbook: str, *arguments: str) -> int:
-        """Play on all hosts, successfully. How many changes there were."""
+        """Play on all hosts, successfully. Returns the number of changes."""
         file = str(HERE / playbook)
         done = self.lab.ansible_playbook(self.hosts, file, "-e", f"@{self.variables}", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -107,13 +107,13 @@ class Fleet:
         assert re.findall(r"changed=(\d+)", done.stdout) == ["0"] * len(self.hosts), done.stdout
 
     def ask(self, *command: str) -> str:
-        """What a command on the first host prints."""
+        """The output of a command on the first host."""
         done = self.lab.ssh(self.host, *command, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def snapshot(self) -> list[str]:
-        """All of the first host that something could be left in."""
+        """The state of the first host in which something could be left behind."""
         return self.ask("sh", "-c", (HERE / "snapshot.sh").read_text()).splitlines()
 
     def pid(self) -> str:
@@ -200,7 +200,7 @@ def _comes_up_by_itself(fleet: Fleet) -> None:
         time.sleep(0.2)
     assert fleet.page() == PAGE
     starts = fleet.ask("cat", "/var/lib/pods/volumes/data/data/starts").splitlines()
-    assert len(starts) == 2, "the volume has not kept what was in it"
+    assert len(starts) == 2, "the volume has lost its content"
     assert "the pod says hello" in fleet.ask("journalctl", "--no-pager", "-b", "-u", "pod-web.service")
 
 

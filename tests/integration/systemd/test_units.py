@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Pods as units: one owner, no leftovers, and after a boot exactly what was asked for."""
+"""Pods as units: one owner, no leftovers, and after a boot exactly the requested state."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Units:
 
     def __init__(self, lab: Lab, aci: pathlib.Path) -> None:
         self.lab = lab
-        self.host = lab.hosts(3)[2]  # the first two are bare before and after whoever uses them
+        self.host = lab.hosts(3)[2]  # the first two are bare before and after each user
         copy = ["scp", "-q", "-F", str(lab.config), str(aci), str(TASK), f"{self.host}:{HOME}"]
         subprocess.run(copy, check=True, stdin=subprocess.DEVNULL)
 
     def module(self, module: str, /, **options: Any) -> None:
-        """Run a module as Ansible runs it."""
+        """Run a module like Ansible."""
         words = ("all", "-i", f"{self.host},", "-m", f"stagecraft.pods.{module}", "-a", json.dumps(options))
         subprocess.run(
             [str(pathlib.Path(sys.executable).with_name("ansible")), *words],
@@ -56,7 +56,7 @@ class Units:
         )
 
     def task(self, module: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
-        """The result of a task on the runtime that is installed. Ansible does the same, and takes longer for it."""
+        """The result of a task on the installed runtime. Ansible does the same, but takes longer."""
         runtime = shlex.quote(options.get("data_dir", "/var/lib/pods")) + "/runtime/*"
         words = f"python3 {HOME}/{TASK.name} {module} {'check' if check else 'run'}"
         done = self.ssh("sh", "-c", f"{words} {runtime} {runtime}/lib", input=json.dumps(options))
@@ -72,7 +72,7 @@ class Units:
         return self.task("pod_run", name=name, state="absent", **options)
 
     def clean(self) -> None:
-        """Take every pod away."""
+        """Remove every pod."""
         for pod in self.task("pod_info", gather=["pods"])["pods"]:
             self.absent(pod["name"])
 
@@ -81,7 +81,7 @@ class Units:
         return self.lab.ssh(self.host, *command, shared=True, **options)
 
     def ask(self, *command: str) -> str:
-        """What a command on the host prints, whatever it exits with."""
+        """The output of a command on the host, with any exit status."""
         return self.ssh(*command, check=False).stdout.strip()
 
     def units(self) -> dict[str, str]:
@@ -90,7 +90,7 @@ class Units:
         return {words[0]: words[1] for words in map(str.split, listed.splitlines())}
 
     def wait_for_end(self, unit: str) -> None:
-        """Wait until a unit has ended: one that still gives back what it has is not active either."""
+        """Wait until a unit has ended: one that still releases its resources is not active either."""
         over = f"systemctl is-active {unit} | grep -qxE 'inactive|failed'"
         self.ask("sh", "-c", f"for turn in $(seq 300); do {over} && exit; sleep 0.1; done")
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which characters a name may have. Pure.
+"""The characters of names. Pure.
 
-What every start and every task checks is checked by this and by no regular expression: to compile one costs 0.1 to
+Names that every start and every task checks are checked by this, not by regular expressions: compiling one costs 0.1 to
 0.5 ms, more than all names of a pod together.
 """
 
@@ -18,15 +18,15 @@ HEX = DIGITS + "abcdef"
 
 
 def is_made_of(text: str, alphabet: str) -> bool:
-    """Whether a text has characters, and no others than these."""
+    """Whether a text is not empty and has only characters of an alphabet."""
     return bool(text) and not text.strip(alphabet)
 
 
 def is_word(text: str, alphabet: str, first: str) -> bool:
-    """The same, and the first character is one of a smaller alphabet."""
+    """Whether a text is made of an alphabet, and begins with a character of a smaller one."""
     return is_made_of(text, alphabet) and text[0] in first
 
 
 def is_joined(text: str, alphabet: str, joints: str) -> bool:
-    """Whether a text is made of an alphabet and, but for its ends, of joints, in a row as well."""
+    """Whether a text is made of an alphabet and, except at its ends, of joints, also several in a row."""
     return is_word(text, alphabet + joints, alphabet) and text[-1] in alphabet

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _ENV_FIRST = LETTERS + "_"
 _ENV = ALNUM + "_.-"
-_GIDS = range(2**32 - 1)  # the last number means none to chown(2)
+_GIDS = range(2**32 - 1)  # the number after these means "no change" to chown(2)
 _MOST_GIDS = 65536  # NGROUPS_MAX; see setgroups(2)
-# One word of a command, or one variable, but for the NUL at the end. Source: execve(2), MAX_ARG_STRLEN.
+# One word of a command, or one variable, without the NUL at the end. Source: execve(2), MAX_ARG_STRLEN.
 _LONGEST_WORD = 128 * 1024 - 1
 EVENTS = ("pre-start", "post-stop")
 
@@ -53,7 +53,7 @@ class EventHandler(Value):
 
 
 class App(Value):
-    """How an app is run. environment: pairs in order, each name once."""
+    """The app section. environment: pairs in order, each name once."""
 
     exec: tuple[str, ...]
     user: str
@@ -69,7 +69,7 @@ class App(Value):
     user_labels: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
-        """What appc's validation asks of an app."""
+        """Raise InvalidSpec unless the app is valid by appc's rules and our limits."""
         for field in ("user", "group"):
             if not getattr(self, field):
                 raise InvalidSpec("must not be empty", where=field)
@@ -111,8 +111,8 @@ class App(Value):
         )
 
     def to_json(self) -> dict[str, object]:
-        """The appc object; what is empty is left out."""
-        found: dict[str, object] = {
+        """The appc object, without empty members."""
+        members: dict[str, object] = {
             "exec": list(self.exec),
             "user": self.user,
             "group": self.group,
@@ -126,7 +126,7 @@ class App(Value):
             "userAnnotations": dict(self.user_annotations),
             "userLabels": dict(self.user_labels),
         }
-        return {name: value for name, value in found.items() if value or name in ("exec", "user", "group")}
+        return {name: value for name, value in members.items() if value or name in ("exec", "user", "group")}
 
     def handler(self, event: str) -> EventHandler | None:
         """The handler of an event, or None."""
@@ -134,7 +134,7 @@ class App(Value):
 
 
 def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
-    """Raise InvalidSpec unless every name is valid and given once and every value can be passed on."""
+    """Raise InvalidSpec unless every name is valid and unique, and every value can be passed on."""
     for name, value in pairs:
         if not is_word(name, _ENV, _ENV_FIRST):
             raise InvalidSpec(
@@ -150,7 +150,7 @@ def check_environment(pairs: tuple[tuple[str, str], ...], where: str) -> None:
 
 
 def check_gids(gids: Sequence[int], where: str) -> None:
-    """Raise InvalidSpec, naming the element, unless every number can be a group's, and the kernel takes that many."""
+    """Raise InvalidSpec, naming the element, unless every number is a valid gid, and the kernel accepts that many."""
     if len(gids) > _MOST_GIDS:
         raise InvalidSpec(f"{len(gids)} groups are too many", f"name at most {_MOST_GIDS}", where=where)
     for index, gid in enumerate(gids):
@@ -166,15 +166,15 @@ def _environment_pair(value: object, where: str) -> tuple[str, str]:
 
 
 def check_command(words: Sequence[str], where: str) -> None:
-    """Raise InvalidSpec, naming the word, for a program or an argument that the kernel would not take."""
+    """Raise InvalidSpec, naming the word, for a program or an argument that the kernel would refuse."""
     for at, word in enumerate(words):
         check_length(word, f"{where}[{at}]", _LONGEST_WORD if at else LONGEST_PATH)
 
 
 def check_length(text: str, where: str, most: int = LONGEST_PATH) -> None:
-    """Raise InvalidSpec for a text that has more bytes than a path, or than most.
+    """Raise InvalidSpec for a text of more than most bytes, by default those of a path.
 
-    No host has a user or a group with a longer name; of the variable PATH each directory is looked at.
+    Paths bound names of users and groups as well, and PATH, whose directories are all searched.
     """
     size = len(os.fsencode(text))
     if size > most:

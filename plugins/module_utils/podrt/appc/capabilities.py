@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which capabilities an app is bounded by. Source: capabilities(7), linux/capability.h, behaviours C47."""
+"""The bounding set of an app. Source: capabilities(7), linux/capability.h, behaviours C47."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ DEFAULT = (
 )
 
 
-# What may be a guard, the most harmless first; see guard_of.
+# The candidates for a guard, the most harmless first; see guard_of.
 _GUARDS = (
     "CAP_WAKE_ALARM",
     "CAP_BLOCK_SUSPEND",
@@ -95,14 +95,14 @@ _GUARDS = (
 
 
 def bounding_set(isolators: tuple[Isolator, ...], *, insecure: bool) -> int:
-    """The mask of an app's bounding set. Raises InvalidSpec for a name that no kernel has."""
+    """The mask of an app's bounding set. Raises InvalidSpec for an unknown name."""
     if insecure:
         return EVERY
-    given = [isolator for isolator in isolators if isinstance(isolator, Capabilities)]
-    if not given:
+    sets = [isolator for isolator in isolators if isinstance(isolator, Capabilities)]
+    if not sets:
         return mask_of(DEFAULT)
-    named = mask_of(given[-1].names)
-    return named if given[-1].mode == "retain" else mask_of(DEFAULT) & ~named
+    named = mask_of(sets[-1].names)
+    return named if sets[-1].mode == "retain" else mask_of(DEFAULT) & ~named
 
 
 def mask_of(names: tuple[str, ...]) -> int:
@@ -116,10 +116,10 @@ def mask_of(names: tuple[str, ...]) -> int:
 
 
 def guard_of(boundings: Iterable[int], permitted: int) -> int:
-    """A capability that PID 1 keeps for no other reason than that no app has it; 0 where there is none. Pure.
+    """The mask of a capability that PID 1 keeps only because no app has it; 0 if all are taken. Pure.
 
-    A process may not look into one that can do something that it cannot; see ptrace(2). boundings: of all apps.
-    permitted: what PID 1 can keep, which is little in a guest or in a confined unit.
+    A process may not trace one with a capability that it lacks; see ptrace(2). boundings: of all apps. permitted: the
+    capabilities that PID 1 can keep, few in a guest or in a confined unit.
     """
     free = permitted
     for bounding in boundings:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from .names import ImageID
 
-# What a docker image says that its main process is to be stopped with, as it says it.
+# The stop signal of a Docker image, in the image's spelling.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
-# The layers of a converted docker image, whose archive holds no files: it is a record, and made here alone.
+# The layers of a converted Docker image, whose archive has no files: it is a record, and only made here.
 LAYERS_ANNOTATION = "stagecraft.pods/docker/diffids"
-# What an app section may list: each is more than images in use have, and little enough for what is done with each.
-# A range of ports is one entry for each port in docker images.
+# The most entries of the lists of an app section: more than images in use have, and few enough to process.
+# In Docker images a range of ports is one entry for each port.
 _MOST = {
     "mountPoints": 1000,
     "ports": 65_536,
@@ -33,15 +33,15 @@ _MOST = {
     "userAnnotations": 1000,
     "userLabels": 1000,
 }
-# Each is looked up and stacked; a mount takes some eighty layers.
+# Each is looked up and stacked; a mount accepts some eighty layers.
 _MOST_DEPENDENCIES = 128
 _LONGEST_SHOWN = 512
-# Of pathWhitelist: what takes some ten megabytes.
+# Of pathWhitelist: components that take some ten megabytes.
 _MOST_COMPONENTS = 100_000
 
 
 class Dependency(Value):
-    """An image that this one lies upon. image_id may be None."""
+    """An image that this one depends on. image_id may be None."""
 
     image_name: ACIdentifier
     image_id: ImageHash | None = None
@@ -60,16 +60,16 @@ class Dependency(Value):
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
-        found: dict[str, object] = {"imageName": str(self.image_name)}
+        members: dict[str, object] = {"imageName": str(self.image_name)}
         if self.image_id:
-            found["imageID"] = str(self.image_id)
+            members["imageID"] = str(self.image_id)
         if self.labels.pairs:
-            found["labels"] = self.labels.to_json()
-        return found
+            members["labels"] = self.labels.to_json()
+        return members
 
 
 class ImageManifest(Value):
-    """What an image is and how its app is run."""
+    """The manifest of an image, with the app that it runs."""
 
     name: ACIdentifier
     labels: Labels = Labels()
@@ -98,8 +98,8 @@ class ImageManifest(Value):
         )
 
     def to_json(self) -> dict[str, object]:
-        """The appc object; what is empty is left out."""
-        found: dict[str, object] = {
+        """The appc object, without empty members."""
+        members: dict[str, object] = {
             "labels": self.labels.to_json(),
             "app": self.app.to_json() if self.app else None,
             "dependencies": [dependency.to_json() for dependency in self.dependencies],
@@ -107,7 +107,7 @@ class ImageManifest(Value):
             "annotations": self.annotations.to_json(),
         }
         head = {"acKind": "ImageManifest", "acVersion": str(AC_VERSION), "name": str(self.name)}
-        return {**head, **{name: value for name, value in found.items() if value}}
+        return {**head, **{name: value for name, value in members.items() if value}}
 
     @property
     def version(self) -> str | None:
@@ -116,12 +116,12 @@ class ImageManifest(Value):
 
     @property
     def full_name(self) -> str:
-        """Name or name:version, as lists show it."""
+        """The name, or name:version, for lists."""
         return f"{self.name}:{self.version}" if self.version else str(self.name)
 
     @property
     def of_docker_origin(self) -> bool:
-        """Whether the image was converted from a docker one. Source: behaviours B44."""
+        """Whether the image was converted from a Docker image. Source: behaviours B44."""
         return self.annotations.get("appc.io/docker/repository") is not None
 
 
@@ -133,7 +133,7 @@ class Image(Value):
 
 
 def _app(fields: Fields) -> App | None:
-    """The app section. Raises InvalidSpec, before any of its lists is read, when one is too long."""
+    """The app section. Raises InvalidSpec for a list that is too long, before any list is read."""
     if not fields.has("app"):
         return None
     section = Fields(fields.raw("app"), fields.where_of("app"))
@@ -149,7 +149,7 @@ def _app(fields: Fields) -> App | None:
 
 
 def _dependencies(fields: Fields) -> tuple[Dependency, ...]:
-    """The images that one lies upon. Raises InvalidSpec, before any is read, when there are too many."""
+    """The dependencies. Raises InvalidSpec if there are too many, before any is read."""
     items = tuple(fields.items("dependencies"))
     if len(items) > _MOST_DEPENDENCIES:
         raise InvalidSpec(
@@ -161,7 +161,7 @@ def _dependencies(fields: Fields) -> tuple[Dependency, ...]:
 
 
 def _check_shown(texts: Iterable[str], where: str) -> None:
-    """Name and labels stand in every list of images, and those of pods."""
+    """Raise InvalidSpec for a text that is too long for the lists of images and pods."""
     for text in texts:
         if len(text) > _LONGEST_SHOWN:
             raise InvalidSpec(
@@ -171,7 +171,7 @@ def _check_shown(texts: Iterable[str], where: str) -> None:
 
 
 def _check_whitelist(paths: tuple[str, ...], where: str) -> None:
-    """Absolute paths of ordinary length; all of them are held in memory when a tree is made."""
+    """Raise InvalidSpec unless all are absolute paths of ordinary length, which fit into memory for a tree."""
     components = 0
     for path in paths:
         if not os.path.isabs(path) or len(os.fsencode(path)) > LONGEST_PATH:

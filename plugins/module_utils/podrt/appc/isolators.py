@@ -37,9 +37,9 @@ RLIMITS = (
     *("cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks"),
     *("sigpending", "msgqueue", "nice", "rtprio", "rttime"),
 )
-_MOST_PIDS = 1 << 22  # which is as many as a 64-bit kernel numbers
-_LARGEST_LIMIT = 2**63 - 1  # memory.limit_in_bytes and memory.max take no more
-_MOST_CORES = 1_000_000  # and a quota of 2**44 microseconds, which is what cpu.max takes, is not far
+_MOST_PIDS = 1 << 22  # the most PIDs of a 64-bit kernel
+_LARGEST_LIMIT = 2**63 - 1  # the largest that memory.limit_in_bytes and memory.max accept
+_MOST_CORES = 1_000_000  # not far from a quota of 2**44 microseconds, the largest that cpu.max accepts
 
 
 class Memory(Value):
@@ -49,7 +49,7 @@ class Memory(Value):
     name = "resource/memory"
 
     def check(self) -> None:
-        """A limit below a page cannot hold a process."""
+        """Raise InvalidSpec for less than a page, which cannot hold a process, and for more than the kernel accepts."""
         if self.limit < 4096:
             low = f"memory limit of {self.limit} bytes too low"
             raise InvalidSpec(
@@ -77,7 +77,7 @@ class Cpu(Value):
     name = "resource/cpu"
 
     def check(self) -> None:
-        """A limit of nothing would never run."""
+        """Raise InvalidSpec for 0, with which no process would run, and for too many cores."""
         if self.limit < 1:
             raise InvalidSpec("the CPU limit must be above 0", "write cores as 2 or 750m", where="limit")
         if self.limit > 1000 * _MOST_CORES:
@@ -99,7 +99,7 @@ class CpuShares(Value):
     name = "os/linux/cpu-shares"
 
     def check(self) -> None:
-        """Range of the kernel."""
+        """Raise InvalidSpec unless the number is in the kernel's range."""
         if not 2 <= self.shares <= 262144:
             raise InvalidSpec(f"{self.shares} is not between 2 and 262144", where="value")
 
@@ -115,7 +115,7 @@ class OomScoreAdj(Value):
     name = "os/linux/oom-score-adj"
 
     def check(self) -> None:
-        """Range of the kernel."""
+        """Raise InvalidSpec unless the number is in the kernel's range."""
         if not -1000 <= self.score <= 1000:
             raise InvalidSpec(f"{self.score} is not between -1000 and 1000", where="value")
 
@@ -125,13 +125,13 @@ class OomScoreAdj(Value):
 
 
 class Pids(Value):
-    """resource/pids, which appc had not: how many processes and threads there may be at a time, NO_LIMIT for any."""
+    """resource/pids, not in appc: the most processes and threads at a time, NO_LIMIT for any number."""
 
     limit: int
     name = "resource/pids"
 
     def check(self) -> None:
-        """There is at least the one that starts."""
+        """Raise InvalidSpec unless the limit allows one process, and is in the kernel's range."""
         if self.limit != NO_LIMIT and not 1 <= self.limit <= _MOST_PIDS:
             raise InvalidSpec(
                 f"{self.limit} is out of range",
@@ -156,7 +156,7 @@ class Capabilities(Value):
         return f"os/linux/capabilities-{self.mode}-set"
 
     def check(self) -> None:
-        """Names start with CAP_."""
+        """Raise InvalidSpec unless all names start with CAP_."""
         for name in self.names:
             if not (name.startswith("CAP_") and is_made_of(name[4:], UPPER + "_")):
                 raise InvalidSpec(f'"{name}" is not a capability', "write it as CAP_NET_ADMIN", where="set")
@@ -179,7 +179,7 @@ class Seccomp(Value):
         return f"os/linux/seccomp-{self.mode}-set"
 
     def check(self) -> None:
-        """Not empty, errno spelt as errno(3) does."""
+        """Raise InvalidSpec for an empty set, and unless errno is spelled as in errno(3)."""
         if not self.names:
             raise InvalidSpec("the set of system calls must not be empty", where="set")
         if self.errno and not (self.errno[0] == "E" and is_made_of(self.errno[1:], UPPER + DIGITS)):
@@ -213,13 +213,13 @@ class Sysctl(Value):
 
 
 class Rlimits(Value):
-    """os/linux/rlimits, which appc had not: one of RLIMITS, the soft and the hard limit each, NO_LIMIT for none."""
+    """os/linux/rlimits, not in appc: one of RLIMITS with its soft and hard limit each, NO_LIMIT for none."""
 
     limits: tuple[tuple[str, int, int], ...]
     name = "os/linux/rlimits"
 
     def check(self) -> None:
-        """Names are known, and no soft limit is above the hard one."""
+        """Raise InvalidSpec unless names are known, numbers in range, and no soft limit is above the hard one."""
         for name, soft, hard in self.limits:
             if name not in RLIMITS:
                 raise InvalidSpec(f'there is no limit "{name}"', f"use {', '.join(RLIMITS)}", where=name)
@@ -232,7 +232,7 @@ class Rlimits(Value):
 
     @property
     def numbered(self) -> tuple[tuple[str, int, int, int], ...]:
-        """The limits, with the number of each behind its name."""
+        """The limits, with the number of each after its name."""
         return tuple((name, RLIMITS.index(name), soft, hard) for name, soft, hard in self.limits)
 
     def to_json(self) -> object:
@@ -255,7 +255,7 @@ class Uninterpreted(Value):
 
 
 def check_sets(isolators: Sequence[Isolator], where: str) -> None:
-    """Raise InvalidSpec for a set of what is retained beside one of what is removed."""
+    """Raise InvalidSpec for a retain set beside a remove set of the same kind."""
     for kind, what in ((Capabilities, "capabilities"), (Seccomp, "system calls")):
         if len({isolator.name for isolator in isolators if isinstance(isolator, kind)}) > 1:
             raise InvalidSpec(
@@ -276,7 +276,7 @@ def isolator_from_json(value: object, where: str) -> Isolator:
 
 
 def isolator_of(name: str, fields: Fields) -> Isolator:
-    """The isolator of a known name, out of an object that has its value. Raises InvalidSpec with the place."""
+    """Read the isolator of a known name from an object with its value. Raises InvalidSpec with the place."""
     return _READERS[name](fields)
 
 
@@ -287,11 +287,11 @@ def isolator_to_json(isolator: Isolator) -> dict[str, object]:
 
 def _quantity(kind: Callable[[int], Isolator], parse: Callable[[str, str], int]) -> _Reader:
     def read(fields: Fields) -> Isolator:
-        held = fields.within("value")
-        value = held.raw("limit") if held.has("limit") else held.raw("request")
+        members = fields.within("value")
+        value = members.raw("limit") if members.has("limit") else members.raw("request")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise InvalidSpec("expected a quantity", where=held.where_of("limit"))
-        return held.made(kind, parse(str(value), held.where_of("limit")))
+            raise InvalidSpec("expected a quantity", where=members.where_of("limit"))
+        return members.made(kind, parse(str(value), members.where_of("limit")))
 
     return read
 
@@ -301,36 +301,37 @@ def _whole(kind: Callable[[int], Isolator]) -> _Reader:
 
 
 def _pids(fields: Fields) -> Isolator:
-    held = fields.within("value")
-    return held.made(Pids, held.integer("limit"))
+    members = fields.within("value")
+    return members.made(Pids, members.integer("limit"))
 
 
 def _capabilities(mode: str) -> _Reader:
     def read(fields: Fields) -> Isolator:
-        held = fields.within("value")
-        return held.made(Capabilities, mode, tuple(sorted(set(held.strings("set")))))
+        members = fields.within("value")
+        return members.made(Capabilities, mode, tuple(sorted(set(members.strings("set")))))
 
     return read
 
 
 def _seccomp(mode: str) -> _Reader:
     def read(fields: Fields) -> Isolator:
-        held = fields.within("value")
-        return held.made(Seccomp, mode, tuple(sorted(set(held.strings("set")))), held.text("errno", ""))
+        members = fields.within("value")
+        names = tuple(sorted(set(members.strings("set"))))
+        return members.made(Seccomp, mode, names, members.text("errno", ""))
 
     return read
 
 
 def _rlimits(fields: Fields) -> Isolator:
-    held = fields.within("value")
-    return held.made(Rlimits, tuple((name, *_soft_and_hard(held, name)) for name in held.names()))
+    members = fields.within("value")
+    return members.made(Rlimits, tuple((name, *_soft_and_hard(members, name)) for name in members.names()))
 
 
-def _soft_and_hard(held: Fields, name: str) -> tuple[int, int]:
-    """One number is both."""
-    if not isinstance(held.raw(name), dict):
-        return held.integer(name), held.integer(name)
-    limit = held.within(name)
+def _soft_and_hard(members: Fields, name: str) -> tuple[int, int]:
+    """The soft and the hard limit; a single number is both."""
+    if not isinstance(members.raw(name), dict):
+        return members.integer(name), members.integer(name)
+    limit = members.within(name)
     for member in limit.names():
         if member not in ("soft", "hard"):
             raise InvalidSpec("there is no such limit", "give soft and hard", where=limit.where_of(member))
@@ -364,5 +365,5 @@ _READERS: dict[str, _Reader] = {
 
 
 def family(isolator: Isolator) -> str:
-    """What an isolator is replaced with: those of capabilities and those of system calls go together."""
+    """The key under which an isolator replaces others: retain and remove sets of one kind have the same."""
     return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name

@@ -37,30 +37,30 @@ class Labels(Value):
     @classmethod
     def from_json(cls, fields: Fields, name: str) -> Labels:
         """Read the member name of an object: a list of {name, value}. Raises InvalidSpec with the place."""
-        found: dict[str, str] = {}
+        labels: dict[str, str] = {}
         for element, where in fields.items(name):
             pair = Fields(element, where)
             key = ACIdentifier(pair.text("name"), pair.where_of("name"))
-            if key in found:
+            if key in labels:
                 raise InvalidSpec(f'"{key}" is given twice', where=pair.where_of("name"))
-            found[key] = pair.text("value")
-        return cls(tuple(sorted(found.items())))
+            labels[key] = pair.text("value")
+        return cls(tuple(sorted(labels.items())))
 
     def to_json(self) -> list[dict[str, str]]:
-        """The list of {name, value} that appc writes."""
+        """The appc list of {name, value}."""
         return [{"name": name, "value": value} for name, value in self.pairs]
 
     def get(self, name: str) -> str | None:
-        """The text of a label, None when it is not there."""
+        """The text of a label, None if it is absent."""
         return dict(self.pairs).get(name)
 
     def merged(self, other: Labels) -> Labels:
-        """These labels with those of other over them."""
+        """These labels, overridden by those of other."""
         return Labels(tuple(sorted({**dict(self.pairs), **dict(other.pairs)}.items())))
 
 
 def check_platform(labels: Labels) -> None:
-    """Raise InvalidSpec unless the labels name a platform of ours. Source: rkt stage0 (behaviours B53)."""
+    """Raise InvalidSpec unless the labels name a supported platform. Source: rkt stage0 (behaviours B53)."""
     os_label, arch = labels.get("os"), labels.get("arch")
     if os_label is None:
         raise InvalidSpec("missing os label in the image manifest")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of appc: strings that cannot be invalid."""
+"""The names of appc, as strings that are always valid."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Joints may stand in a row, as in appc's own code.
+# Several joints in a row are valid, as in appc's own code.
 _NAME_JOINTS, _IDENTIFIER_JOINTS = "-", "-._~/"
 KEY_PREFIX = "sha512-"
 _ID_DIGITS, _FEWEST_DIGITS = 64, 2
-# Names are parts of file names, which have at most 255 bytes: pod-NAME.service.d, NAME.pid.0123456789ab.tmp.
+# Names become parts of file names, which have at most 255 bytes: pod-NAME.service.d, NAME.pid.0123456789ab.tmp.
 LONGEST_NAME = 200
 # Bytes of a path. Source: limits.h, PATH_MAX, of which one is the NUL at the end.
 LONGEST_PATH = 4095
@@ -28,7 +28,7 @@ class ACName(str):
     """
 
     def __new__(cls, text: str, where: str = "") -> ACName:
-        """Raises InvalidSpec naming where."""
+        """Raise InvalidSpec naming where, unless the text is valid."""
         if not is_joined(text, LOWER_ALNUM, _NAME_JOINTS):
             raise InvalidSpec(
                 f'"{text}" is not a valid name',
@@ -51,7 +51,7 @@ class ACIdentifier(str):
     """
 
     def __new__(cls, text: str, where: str = "") -> ACIdentifier:
-        """Raises InvalidSpec naming where."""
+        """Raise InvalidSpec naming where, unless the text is valid."""
         if not is_joined(text, LOWER_ALNUM, _IDENTIFIER_JOINTS):
             raise InvalidSpec(
                 f'"{text}" is not a valid identifier',
@@ -62,13 +62,13 @@ class ACIdentifier(str):
 
 
 class ImageHash(str):
-    """What names an image in a manifest: "sha512-" and digits of its ID, from two of them to all.
+    """The hash that names an image in a manifest: "sha512-" and the first digits of its ID, at least two.
 
-    Source: appc/spec schema/types/hash.go, which asks for no length; behaviours B9.
+    Source: appc/spec schema/types/hash.go, which requires no length; behaviours B9.
     """
 
     def __new__(cls, text: str, where: str = "") -> ImageHash:
-        """Raises InvalidSpec naming where. What is longer than an ID is cut to it."""
+        """Cut the text to the length of an ID. Raises InvalidSpec naming where."""
         cut = text[: len(KEY_PREFIX) + _ID_DIGITS]
         if _digits_of(cut) < _FEWEST_DIGITS:
             raise InvalidSpec(
@@ -83,7 +83,7 @@ class ImageID(ImageHash):
     """The key of an image: "sha512-" and the first 64 hex digits of the SHA-512 of its uncompressed archive."""
 
     def __new__(cls, text: str, where: str = "") -> ImageID:
-        """Raises InvalidSpec naming where. A full digest of 128 digits is cut to the 64 that are kept."""
+        """Cut a full digest of 128 digits to the 64 of an ID. Raises InvalidSpec naming where."""
         cut = text[: len(KEY_PREFIX) + _ID_DIGITS]
         if _digits_of(cut) != _ID_DIGITS:
             raise InvalidSpec(
@@ -98,23 +98,23 @@ class ImageID(ImageHash):
 
 
 class SemVer(str):
-    """A semantic version, as acVersion is."""
+    """A semantic version, such as acVersion."""
 
     def __new__(cls, text: str, where: str = "") -> SemVer:
-        """Raises InvalidSpec naming where."""
+        """Raise InvalidSpec naming where, unless the text is valid."""
         if not _is_semver(text):
             raise InvalidSpec(f'"{text}" is not a semantic version', "write it as 1.2.3", where=where)
         return super().__new__(cls, text)
 
 
 def _digits_of(text: str) -> int:
-    """How many hex digits follow the prefix of an image ID; 0 where it is none."""
+    """The number of hex digits after the prefix of an image ID; 0 for another text."""
     digits = text[len(KEY_PREFIX) :]
     return len(digits) if text.startswith(KEY_PREFIX) and is_made_of(digits, HEX) else 0
 
 
 def _is_semver(text: str) -> bool:
-    """Three numbers, and what may follow a - or a +."""
+    """Whether a text is three numbers, with a suffix after a - or a + or without one."""
     numbers, joint, rest = text.replace("-", "+").partition("+")
     parts = numbers.split(".")
     return (
@@ -128,7 +128,7 @@ AC_VERSION = SemVer("0.8.11")
 
 
 def first_repeated(names: Iterable[str]) -> str:
-    """The first of some names that was there before, "" when each is there once. In linear time."""
+    """The first name that repeats an earlier one, "" if all are unique. In linear time."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -138,9 +138,9 @@ def first_repeated(names: Iterable[str]) -> str:
 
 
 def acname_from(text: str) -> ACName:
-    """The nearest ACName: lower-cased, what is not allowed becomes a dash, dashes at the edges go.
+    """The nearest ACName: in lower case, with dashes for other characters, except at the ends.
 
-    Of a text that is too long the beginning is kept, and a hash of the whole, so that different texts stay different.
+    A text that is too long is cut, with a hash of the whole at its end, so that different texts stay different.
     """
     spaced = "".join(letter if letter in LOWER_ALNUM else " " for letter in text.lower())
     joined = "-".join(spaced.split())
@@ -153,7 +153,7 @@ def acname_from(text: str) -> ACName:
 
 
 def acidentifier_from(text: str) -> ACIdentifier:
-    """The nearest ACIdentifier: lower-cased, what is not allowed becomes "_", separators at the edges go."""
+    """The nearest ACIdentifier: in lower case, with "_" for other characters, without joints at the ends."""
     import re  # for docker's images alone
 
     cleaned = re.sub(r"[^a-z0-9\-._~/]", "_", text.lower())

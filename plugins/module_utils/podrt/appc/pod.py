@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RuntimeImage(Value):
-    """Which image an app of a pod runs from. id: a whole one in the pods of a host."""
+    """The image of an app of a pod. id: complete in the pods of a host."""
 
     id: ImageHash
     name: ACIdentifier | None = None
@@ -40,16 +40,16 @@ class RuntimeImage(Value):
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
-        found: dict[str, object] = {"id": str(self.id)}
+        members: dict[str, object] = {"id": str(self.id)}
         if self.name:
-            found["name"] = str(self.name)
+            members["name"] = str(self.name)
         if self.labels.pairs:
-            found["labels"] = self.labels.to_json()
-        return found
+            members["labels"] = self.labels.to_json()
+        return members
 
 
 class RuntimeApp(Value):
-    """An app of a pod. app None means: as the image says."""
+    """An app of a pod. app: None for that of the image."""
 
     name: ACName
     image: RuntimeImage
@@ -72,21 +72,21 @@ class RuntimeApp(Value):
         )
 
     def to_json(self) -> dict[str, object]:
-        """The appc object; what is empty is left out."""
-        found: dict[str, object] = {"name": str(self.name), "image": self.image.to_json()}
+        """The appc object, without empty members."""
+        members: dict[str, object] = {"name": str(self.name), "image": self.image.to_json()}
         if self.app:
-            found["app"] = self.app.to_json()
+            members["app"] = self.app.to_json()
         if self.read_only_root_fs:
-            found["readOnlyRootFS"] = True
+            members["readOnlyRootFS"] = True
         if self.mounts:
-            found["mounts"] = [mount.to_json() for mount in self.mounts]
+            members["mounts"] = [mount.to_json() for mount in self.mounts]
         if self.annotations.pairs:
-            found["annotations"] = self.annotations.to_json()
-        return found
+            members["annotations"] = self.annotations.to_json()
+        return members
 
 
 class Mounted(Value):
-    """A mount of an app with what its volume is. read_only: as the volume says, else as the mount point of its name."""
+    """A mount of an app with its volume. read_only: by the volume, else by the mount point of the same name."""
 
     path: str
     name: ACName
@@ -95,7 +95,7 @@ class Mounted(Value):
 
 
 class PodManifest(Value):
-    """Everything that appc says of a pod."""
+    """The manifest of a pod."""
 
     apps: tuple[RuntimeApp, ...]
     volumes: tuple[Volume, ...] = ()
@@ -106,7 +106,7 @@ class PodManifest(Value):
     user_labels: tuple[tuple[str, str], ...] = ()
 
     def check(self) -> None:
-        """Names of apps and volumes are unique."""
+        """Raise InvalidSpec unless the names of apps and volumes are unique."""
         _check_names([app.name for app in self.apps], "multiple apps with same name: {}", "apps")
         _check_names([volume.name for volume in self.volumes], 'duplicate volume name "{}"', "volumes")
 
@@ -127,8 +127,8 @@ class PodManifest(Value):
         )
 
     def to_json(self) -> dict[str, object]:
-        """The appc object; what is empty is left out."""
-        found: dict[str, object] = {
+        """The appc object, without empty members."""
+        members: dict[str, object] = {
             "volumes": [volume.to_json() for volume in self.volumes],
             "isolators": [isolator_to_json(isolator) for isolator in self.isolators],
             "annotations": self.annotations.to_json(),
@@ -141,23 +141,23 @@ class PodManifest(Value):
             "acVersion": str(AC_VERSION),
             "apps": [app.to_json() for app in self.apps],
         }
-        return {**head, **{name: value for name, value in found.items() if value}}
+        return {**head, **{name: value for name, value in members.items() if value}}
 
     def app(self, name: str) -> RuntimeApp | None:
-        """The app of that name, or None."""
+        """The app with a name, or None."""
         return next((app for app in self.apps if app.name == name), None)
 
     def mounted(self, app: RuntimeApp) -> tuple[Mounted, ...]:
-        """What an app mounts, in the order of its mounts; volume None: the pod has no such volume. C21."""
+        """The mounts of an app in their order; without a volume of the pod, volume=None. Source: behaviours C21."""
         volumes = {volume.name: volume for volume in self.volumes}
         points = {point.name: point.read_only for point in app.app.mount_points} if app.app else {}
-        found = []
+        mounted = []
         for mount in app.mounts:
             volume = volumes.get(mount.volume)
-            said = volume.read_only if volume else None
-            read_only = points.get(mount.volume, False) if said is None else said
-            found.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only))
-        return tuple(found)
+            of_volume = volume.read_only if volume else None
+            read_only = points.get(mount.volume, False) if of_volume is None else of_volume
+            mounted.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only))
+        return tuple(mounted)
 
 
 def _check_names(names: list[ACName], message: str, where: str) -> None:

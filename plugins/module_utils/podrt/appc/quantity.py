@@ -20,18 +20,18 @@ _SUFFIXES: dict[str, int] = {
 _DOCKER_UNITS = "kKmMgGtTpP"
 _DOCKER = rf"([0-9]+(?:\.[0-9]*)?) ?([bB{_DOCKER_UNITS}])(?:i?[bB])?"
 _SIZE = r"([0-9]+)(?:\.([0-9]+))? ?(?:([kmgtp])i?)?b?"
-_LONGEST = 40  # digits cost more than they say, and Python reads no more than 4300
+_LONGEST = 40  # more digits mean nothing but work, and Python reads at most 4300
 _HINT = (
     "write a number with an optional suffix: m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei (128M, 64Mi, 750m)"
 )
 
 
 def parse_millis(text: str, where: str = "") -> int:
-    """A quantity in thousandths, rounded up, as CPU time is counted. Raises InvalidSpec."""
-    found = _match(_QUANTITY, text)
-    if not found or found[1] == "-":
+    """A quantity in thousandths, rounded up, as for CPU time. Raises InvalidSpec."""
+    match = _match(_QUANTITY, text)
+    if not match or match[1] == "-":
         raise InvalidSpec(f'"{text}" is not a quantity', _HINT, where=where)
-    whole, fraction, suffix = found[2], found[3] or "", found[4] or ""
+    whole, fraction, suffix = match[2], match[3] or "", match[4] or ""
     scale = _SUFFIXES.get(suffix, 0)
     divisor: int = 10 ** len(fraction)
     if not scale:
@@ -49,7 +49,7 @@ def parse_units(text: str, where: str = "") -> int:
 
 
 def parse_bytes(text: str, where: str = "") -> int:
-    """A number of bytes as a person writes it. Raises InvalidSpec, with the right spelling for one of docker's."""
+    """A number of bytes in appc's spelling. Raises InvalidSpec, with the right spelling for one of Docker's."""
     foreign = _match(_DOCKER, text)
     number, unit = (foreign[1], foreign[2]) if foreign else ("", "")
     if unit == "m":
@@ -67,17 +67,17 @@ def parse_bytes(text: str, where: str = "") -> int:
 
 
 def parse_size(text: str, where: str = "") -> int:
-    """A number of bytes as docker writes it, for options that rkt had not: 10m, 10M, 10mb and 10MiB are ten mebibytes.
+    """A number of bytes in Docker's spelling, for options that rkt lacked: 10m, 10M, 10mb and 10MiB are ten mebibytes.
 
     Raises InvalidSpec. Source: docker/go-units RAMInBytes.
     """
-    found = _match(f"(?ai:{_SIZE})", text)
-    if not found:
+    match = _match(f"(?ai:{_SIZE})", text)
+    if not match:
         raise InvalidSpec(f'"{text}" is not a size', "write a number of bytes, or 512k, 10m, 1g", where=where)
-    fraction = found[2] or ""
-    scale: int = 1024 ** (1 + "kmgtp".index(found[3].lower())) if found[3] else 1
+    fraction = match[2] or ""
+    scale: int = 1024 ** (1 + "kmgtp".index(match[3].lower())) if match[3] else 1
     divisor: int = 10 ** len(fraction)
-    return -(-int(found[1] + fraction) * scale // divisor)
+    return -(-int(match[1] + fraction) * scale // divisor)
 
 
 def format_millis(millis: int) -> str:

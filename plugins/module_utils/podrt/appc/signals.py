@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of signals as people and images write them: SIGQUIT, quit, 3, RTMIN+3."""
+"""The names of signals in the spellings of users and images: SIGQUIT, quit, 3, RTMIN+3."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import re
 
 _REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])([0-9]{1,2}))?")
 _NUMBERS = range(1, 65)
-# They cannot be handled, and this one would leave the app where it is.
+# Signals that cannot end an app: SIGSTOP cannot be handled, and only stops it.
 _NO_END = (_signal.SIGSTOP,)
 
 
 def signal_number(text: str) -> int | None:
-    """The number of a signal on this machine, None for what is no signal, or one that cannot end anything."""
+    """The number of a signal on this machine, None for another text, and for a signal that cannot end an app."""
     name = text.strip().upper()
     if name.isascii() and name.isdigit():
         number = int(name) if len(name) <= 2 else 0
@@ -29,5 +29,5 @@ def _by_name(name: str) -> int:
         start = int(_signal.SIGRTMIN if real_time[1] == "MIN" else _signal.SIGRTMAX)
         offset = int(real_time[3] or 0) * (-1 if real_time[2] == "-" else 1)
         return start + offset
-    found = getattr(_signal, f"SIG{name}", 0)
-    return found if isinstance(found, int) and name.isalnum() else 0
+    number = getattr(_signal, f"SIG{name}", 0)
+    return number if isinstance(number, int) and name.isalnum() else 0

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The attributes that keep even root from removing a file: immutable and append-only, as chattr(1) sets them.
+"""The attributes that prevent even root from removing a file: immutable and append-only, as set by chattr(1).
 
-An app with CAP_LINUX_IMMUTABLE leaves them on what it could write to. Source: ioctl_iflags(2).
+An app with CAP_LINUX_IMMUTABLE can set them on every file that it can write. Source: ioctl_iflags(2).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .machine import machine
 
 _IMMUTABLE, _APPEND = 0x10, 0x20
 _LONG_BYTES = struct.calcsize("l")
-# What the kernel reads and writes is an int, whatever the number of the call says.
+# The kernel reads and writes an int, despite the size in the number of the call.
 _INT = "i"
 _GET, _SET = 1, 2
 
 
 def clear(fd: int) -> None:
-    """Take them from the file or directory that a descriptor shows. Raises OSError where one is left."""
+    """Clear them on the file or directory of a descriptor. Raises OSError if one is left."""
     flags = _flags(fd)
     if flags & (_IMMUTABLE | _APPEND):
         wanted = flags & ~(_IMMUTABLE | _APPEND)
@@ -32,9 +32,9 @@ def clear(fd: int) -> None:
 
 
 def release(directory: int, name: str) -> None:
-    """Take them from what is in a directory, no link followed and no device opened, so that it can be removed.
+    """Clear them on an entry of a directory, so that it can be removed. No link is followed and no device opened.
 
-    The directory's own were to be taken before. Raises OSError that says so where one is left on either.
+    The directory's own must be cleared before. Raises an OSError that says so if one is left on either.
     """
     fd = _open(directory, name)
     if fd >= 0:
@@ -49,28 +49,30 @@ def release(directory: int, name: str) -> None:
 
 
 def _open(directory: int, name: str) -> int:
-    """A descriptor of a file or directory that can be asked for attributes; -1 for all else, and for none."""
+    """A descriptor of a file or directory, to read its attributes; -1 for other types, and if it is missing."""
     how = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        path_fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
-            kind = os.fstat(found).st_mode
-            return os.open(f"/proc/self/fd/{found}", how) if stat.S_ISREG(kind) or stat.S_ISDIR(kind) else -1
+            kind = os.fstat(path_fd).st_mode
+            return (
+                os.open(f"/proc/self/fd/{path_fd}", how) if stat.S_ISREG(kind) or stat.S_ISDIR(kind) else -1
+            )
         finally:
-            os.close(found)
+            os.close(path_fd)
     except OSError:
         return -1
 
 
 def _kept(what: str, err: OSError, name: str) -> OSError:
-    said = (
+    reason = (
         f"{what} immutable or append-only, which cannot be changed ({reason_of(err)}); chattr -i -a does it"
     )
-    return PermissionError(errno.EPERM, said, name)
+    return PermissionError(errno.EPERM, reason, name)
 
 
 def _flags(fd: int) -> int:
-    """All attributes; none where the file system has no such thing."""
+    """All attributes; 0 on a file system without attributes."""
     try:
         answer = fcntl.ioctl(fd, _number(_GET), bytes(_LONG_BYTES))
     except OSError:
@@ -79,7 +81,7 @@ def _flags(fd: int) -> int:
 
 
 def _number(call: int) -> int:
-    """The number of the ioctl that gets or sets attributes. Source: asm/ioctl.h, of which PowerPC has its own."""
+    """The number of the ioctl that gets or sets attributes. Source: asm/ioctl.h; PowerPC has its own."""
     own = machine().startswith("ppc")
     reads, writes, shift = (2, 4, 29) if own else (2, 1, 30)
     return (reads if call == _GET else writes) << shift | _LONG_BYTES << 16 | ord("f") << 8 | call

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The data directory: anybody may start the runtime that is in it, all else is root's.
+"""The data directory: any user may start the runtime in it, the rest is accessible to root only.
 
-Images are full of files with set-user-ID, with owners and modes that mean something only inside of a pod. Whoever
-could walk to them on the host would be their user there.
+Images are full of set-user-ID files, with owners and modes that are meant for the inside of a pod. A local user that
+could reach them on the host would get the rights of their owners there.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def ensure(paths: Paths) -> None:
-    """Make the data directory where it is missing, and close what is in it to others. Raises OSError.
+    """Create the data directory if it is missing, and close its private parts to others. Raises OSError.
 
-    Older versions left some of it open.
+    Older versions left some of them open.
     """
     make_dirs(paths.data, OPEN_DIR)
     for path in paths.private:

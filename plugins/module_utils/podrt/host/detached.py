@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Descriptors of a copy of the mount, which hangs nowhere: of directories that have no way up, and of files that
-cannot be opened for writing.
+"""Descriptors in detached mounts: of directories without parents, and of files that cannot be opened for writing.
 
-What a process has open, whoever may look into it can open as well, and then go up by "..", beyond any chroot. In a
-detached mount there is no up. Source: open_tree(2), path_resolution(7).
+A process that may trace another can open the files of that one, and then go up by "..", beyond any chroot. In a
+detached mount there are no parents. Source: open_tree(2), path_resolution(7).
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ def open_detached(dir_fd: int, name: str = ".", *, read_only: bool = False) -> i
 
 
 def read_only_copy(fd: int) -> int:
-    """A new descriptor of a file, at the same offset, that cannot be had for writing by opening it again.
+    """A new descriptor of a file, at the same offset, by which the file cannot be opened again for writing.
 
-    What may look into a process opens by /proc what that has open, and for writing wherever the mount allows it.
+    A process that may trace another can open the files of that one by /proc, and for writing if the mount allows it.
     Raises OSError, EINVAL for a file that is in no mount of this namespace.
     """
     flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH

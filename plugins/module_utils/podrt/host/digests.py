@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sha256 and sha512 of short texts on the start path: hashlib's own would load OpenSSL, which costs a start 2.5 ms.
+"""sha256 and sha512 of short texts in a start: hashlib would load OpenSSL, which costs a start 2.5 ms.
 
-These are the modules that hashlib itself falls back on. An interpreter that was built without them has hashlib.
+hashlib itself falls back on these modules. An interpreter that was built without them has hashlib.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hashlib import sha256, sha512
 else:
     try:
-        # To look for a module that is not there takes longer than to load one.
+        # The search for a missing module takes longer than loading one.
         if sys.version_info >= (3, 12):
             from _sha2 import sha256, sha512
         else:

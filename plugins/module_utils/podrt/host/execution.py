@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding an app's program in its root, and saying why one cannot be started. Source: behaviours C12, C14, A29."""
+"""The lookup of an app's program in its root, and the reasons why it cannot start. Source: behaviours C12, C14, A29."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
         """The root of an app, mounted or not; paths are the app's."""
 
         def owner(self, path: str) -> os.stat_result:
-            """The state of what is at a path, a final link not followed. Raises OSError."""
+            """The state of a path, a final link not followed. Raises OSError."""
 
         def look(self, path: str) -> os.stat_result:
-            """The state of what is at a path, links followed. Raises OSError."""
+            """The state of a path, links followed. Raises OSError."""
 
         def may_execute(self, path: str) -> bool:
-            """Whether what is at a path is executable, as far as can be told."""
+            """Whether a path is executable, as far as is known."""
 
         def open(self, path: str) -> int:
-            """A descriptor to read what is at a path, which is no FIFO to wait for. Raises OSError."""
+            """Open a path to read it; never blocks on a FIFO. Raises OSError."""
 
         def read(self, path: str) -> bytes:
             """The content of a small regular file. Raises OSError."""
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 EXEC_FAILED = 203
 CHDIR_FAILED = 200
 _DEFAULT_SEARCH = ("/bin", "/usr/bin")
-# Links make each of them as long a way as an image likes.
+# Links of an image can make the lookup in each of them as long as it likes.
 _MOST_DIRECTORIES = 128
 _ELF, _SCRIPT = b"\x7fELF", b"#!"
 _PT_INTERP = 3
@@ -48,7 +48,7 @@ _CLASS_64 = 2
 
 
 def program_path(root: AppRoot, name: str, search: str | None, working_directory: str) -> str:
-    """Where the app finds what its exec names; a path need not exist, a bare name must.
+    """The path of the program that the app's exec names; a path need not exist, a bare name must.
 
     Raises NotFound, InvalidSpec.
     """
@@ -72,10 +72,10 @@ def program_path(root: AppRoot, name: str, search: str | None, working_directory
 
 
 def complaint(path: str, root: AppRoot | None = None) -> str:
-    """Why a path cannot be executed, "" when nothing is seen to be wrong.
+    """Why a path cannot be executed, "" if no reason is found.
 
-    root: that of the app, by default what this process sees. The file that is missing is named: the program, or the
-    interpreter that it needs.
+    root: that of the app, by default that of this process. Names the missing file: the program, or the interpreter that
+    it needs.
     """
     for _step in range(4):
         wrong, needed = _look(root or _HERE, path)
@@ -86,14 +86,14 @@ def complaint(path: str, root: AppRoot | None = None) -> str:
 
 
 def why_no_process(err: OSError) -> str:
-    """Why no process could be made for an app: what the kernel says of a limit does not name it. Source: fork(2)."""
+    """Why no process could be forked for an app: the kernel's reason does not name the limit. Source: fork(2)."""
     if err.errno != errno.EAGAIN:
         return err.strerror or str(err)
     return "it has as many processes as its pids_limit or that of the pod allows, or its user as many as it may have"
 
 
 def why_not(path: str, err: OSError) -> str:
-    """What execve's refusal means for a user."""
+    """The reason why execve failed, for users."""
     if err.errno == errno.ENOEXEC:
         return f'"{printable(path)}" has an unsupported file type'
     if err.errno in (errno.EACCES, errno.EPERM):
@@ -102,7 +102,7 @@ def why_not(path: str, err: OSError) -> str:
 
 
 def pass_on(status: int) -> int:
-    """What a child's end, as wait(2) gives it, means for this process: an exit code, or the same signal."""
+    """Pass on the end of a child, as of wait(2): return its exit code, or end by the same signal."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number != _signal.SIGKILL:
@@ -122,7 +122,7 @@ def _is_program(root: AppRoot, path: str) -> bool:
 
 
 class _Here:
-    """The root that this process is in, as it may use it."""
+    """The root of this process, with this process's rights."""
 
     owner = staticmethod(os.lstat)
     look = staticmethod(os.stat)
@@ -136,7 +136,7 @@ class _Here:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def read(self, path: str) -> bytes:
-        """Nothing is looked up in a table here."""
+        """Unused: no tables are looked up here."""
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path)
 
 
@@ -144,13 +144,13 @@ _HERE = _Here()
 
 
 def _look(root: AppRoot, path: str) -> tuple[str, str]:
-    """What is wrong with a file, and which interpreter it needs."""
+    """The reason why a file cannot be executed, and the interpreter that it needs, "" for none."""
     try:
         if not stat.S_ISREG(root.look(path).st_mode) or not root.may_execute(path):
             return f'"{printable(path)}" is not executable', ""
         fd = root.open(path)
     except PermissionError:
-        return "", ""  # what may be executed need not be readable
+        return "", ""  # an executable file need not be readable
     except OSError as err:
         return f'Unable to open "{printable(path)}": {err.strerror}', ""
     try:
@@ -172,7 +172,7 @@ def _interpreter(fd: int) -> str:
         try:
             return _elf_interpreter(fd, head)
         except (struct.error, OverflowError):
-            return ""  # it is none; the kernel will say so
+            return ""  # it is not valid, and the kernel will say so
     return ""
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that survive a crash: written aside, synced, renamed into place."""
+"""Files that survive a crash: written under another name, synced, renamed into place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK = 512
 
 
 def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
-    """Make a directory and its parents where they are missing, all with this mode whatever the umask."""
+    """Create a directory and its parents if they are missing, all with this mode regardless of the umask."""
     try:
         os.mkdir(path, mode)
     except FileNotFoundError:
@@ -37,10 +37,10 @@ def make_dirs(path: str, mode: int = PRIVATE_DIR) -> None:
 
 
 def open_beneath(path: str, base: str, mode: int | None = None) -> int:
-    """A descriptor of a directory that is base or beneath it. No link on the way from there is followed.
+    """Open a directory that is base or beneath it. No link beneath base is followed.
 
-    A path below a pod's directory is written and removed by this, so that a link that was put there leads nowhere.
-    mode: missing directories are made, with it whatever the umask. Raises FileNotFoundError, Corrupt, OSError.
+    Paths below a pod's directory are written and removed by it, so that a planted link leads nowhere. mode: of missing
+    directories, which are created, regardless of the umask. Raises FileNotFoundError, Corrupt, OSError.
     """
     if path != base and not path.startswith(f"{base}/"):
         raise ValueError(f"{path} is not beneath {base}")
@@ -52,7 +52,7 @@ def open_beneath(path: str, base: str, mode: int | None = None) -> int:
         except OSError as err:
             if err.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
-            raise Corrupt(f"cannot write below {path}: {name} is no directory", path=path) from err
+            raise Corrupt(f"cannot write below {path}: {name} is not a directory", path=path) from err
         finally:
             os.close(above)
     return fd
@@ -72,7 +72,7 @@ def _open_or_make(above: int, name: str, mode: int | None) -> int:
 
 @contextmanager
 def held(path: str, base: str) -> Iterator[str]:
-    """A path that leads to the same file, through a descriptor of the directory that it is in: see open_beneath."""
+    """A path to the same file through a descriptor of its directory, see open_beneath."""
     fd = open_beneath(os.path.dirname(path), base)
     try:
         yield f"/proc/self/fd/{fd}/{os.path.basename(path)}"
@@ -81,12 +81,12 @@ def held(path: str, base: str) -> Iterator[str]:
 
 
 def make_dirs_beneath(path: str, base: str, mode: int = PRIVATE_DIR) -> None:
-    """As make_dirs, but that no link below base is followed. Raises Corrupt, OSError."""
+    """Create directories as make_dirs does, but follow no link below base. Raises Corrupt, OSError."""
     os.close(open_beneath(path, base, mode))
 
 
 def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Replace a file so that a crash leaves the old or the new one, and a return means it is on disk."""
+    """Replace a file so that a crash leaves the old or the new one. It is on disk when this returns."""
     aside = f"{path}.{os.urandom(6).hex()}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -98,7 +98,7 @@ def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
             os.close(fd)
         try:
             os.rename(aside, path)
-        except IsADirectoryError:  # something else was in its place
+        except IsADirectoryError:  # it was replaced by a directory
             remove_tree(path)
             os.rename(aside, path)
     except BaseException:
@@ -109,24 +109,24 @@ def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
 
 
 def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Write a file into a directory that is itself not in place yet: no sync, that is its owner's to do."""
+    """Write a file into a directory that is not in place yet, without a sync, which the caller does for all of it."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
-        os.fchmod(fd, mode)  # whatever the umask of the caller
+        os.fchmod(fd, mode)  # regardless of the caller's umask
         write_all(fd, data)
     finally:
         os.close(fd)
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """write(2) until all is written."""
+    """Repeat write(2) until all is written."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def write_kernel(path: str, text: str) -> None:
-    """Write to a file of the kernel's, such as one of a control group, in one write(2). Raises OSError."""
+    """Write to a file of the kernel, such as one of a control group, in one write(2). Raises OSError."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
@@ -135,7 +135,7 @@ def write_kernel(path: str, text: str) -> None:
 
 
 def sync_dir(path: str) -> None:
-    """Fsync a directory, so that the renames in it are on disk."""
+    """Sync a directory, so that the renames in it are on disk."""
     fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -144,7 +144,7 @@ def sync_dir(path: str) -> None:
 
 
 def rename_synced(source: str, target: str) -> None:
-    """rename(2), then sync both directories. Raises OSError."""
+    """Rename a file or directory, then sync both parents. Raises OSError."""
     os.rename(source, target)
     sync_dir(os.path.dirname(target))
     if os.path.dirname(source) != os.path.dirname(target):
@@ -152,7 +152,7 @@ def rename_synced(source: str, target: str) -> None:
 
 
 def is_real_dir(path: str) -> bool:
-    """Whether a directory is there itself, and no link to one."""
+    """Whether a path is a directory, not a link to one."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -160,16 +160,16 @@ def is_real_dir(path: str) -> bool:
 
 
 def clear_way(path: str) -> None:
-    """Remove what is in the place of a directory and neither one nor a link to one."""
+    """Remove a file in the place of a directory, unless it is a directory or a link to one."""
     if os.path.lexists(path) and not os.path.isdir(path):
         os.unlink(path)
 
 
 def remove_tree(path: str) -> None:
-    """Remove a file or a directory of any depth with all in it; what is missing is fine.
+    """Remove a file or a directory of any depth, if it exists.
 
-    Never follows a link and never enters a mount, so that one that was left behind is an error (EBUSY or EXDEV) and
-    not a loss of what it shows. What chattr(1) protects is removed as well, and the error says so where it cannot be.
+    Never follows a link and never enters a mount: a mount that was left behind is an error (EBUSY or EXDEV), and its
+    content is not lost. Files that chattr(1) protects are removed as well, and the error says so if they cannot be.
     """
     for fd, name, is_dir in _bottom_up(path, _open_to_empty):
         with suppress(FileNotFoundError):
@@ -181,14 +181,14 @@ def _remove(fd: int, name: str, *, is_dir: bool) -> None:
     try:
         remove(name, dir_fd=fd)
     except PermissionError:
-        from .attributes import release  # needed where an app was allowed to, and hardly anywhere else
+        from .attributes import release  # needed after an app with CAP_LINUX_IMMUTABLE, and hardly ever else
 
         release(fd, name)
         remove(name, dir_fd=fd)
 
 
 def entries(path: str) -> list[str]:
-    """The names in a directory, sorted; none when it is missing."""
+    """The names in a directory, sorted; [] if it is missing."""
     try:
         return sorted(os.listdir(path))
     except FileNotFoundError:
@@ -196,7 +196,7 @@ def entries(path: str) -> list[str]:
 
 
 def entries_if_any(path: str) -> list[str]:
-    """The same for a directory of a pod, in whose place there may be anything: none then."""
+    """The names in a directory of a pod, sorted; [] also if it was replaced by something else."""
     try:
         return entries(path)
     except OSError:
@@ -204,14 +204,14 @@ def entries_if_any(path: str) -> list[str]:
 
 
 def files_below(path: str) -> list[str]:
-    """The paths of what a directory of ours holds at any depth and is no directory, sorted; none when it is missing."""
+    """The paths of all files below a directory of ours, at any depth, sorted; [] if it is missing."""
     return sorted(f"{place}/{name}" for place, _dirs, names in os.walk(path) for name in names)
 
 
 def disk_usage(path: str) -> int:
-    """The bytes that a tree of any depth occupies on disk; none when it is missing.
+    """The bytes that a directory of any depth occupies on disk; 0 if it is missing.
 
-    Raises OSError, also when a directory in it is moved meanwhile, such as by an app.
+    Raises OSError, also if another process, such as an app, moves a directory in it meanwhile.
     """
     total = 0
     for fd, name, _is_dir in _bottom_up(path, _open_dir):
@@ -221,7 +221,7 @@ def disk_usage(path: str) -> int:
 
 
 def disk_usage_if_any(path: str) -> int:
-    """The same where it is only to be told of: none for what cannot be counted."""
+    """The disk usage of a directory for display; 0 if it cannot be counted."""
     try:
         return disk_usage(path)
     except OSError:
@@ -229,7 +229,7 @@ def disk_usage_if_any(path: str) -> int:
 
 
 class _Level:
-    """A directory on the way down: its name, which one it is, its files, and the directories still to be entered."""
+    """A directory on the way down: its name, its identity, its files, and the directories still to be entered."""
 
     def __init__(self, fd: int, name: str, dirs: list[str], files: list[str]) -> None:
         self.name = name
@@ -239,10 +239,10 @@ class _Level:
 
 
 def _bottom_up(path: str, open_dir: Callable[[int, str], int]) -> Iterator[tuple[int, str, bool]]:
-    """All that a directory holds, and last itself: the directory that something is in, its name, whether it is one.
+    """All entries below a directory, and last itself: the parent's descriptor, the name, whether it is a directory.
 
-    One descriptor goes down and up again, so no depth is too much. open_dir enters a directory. What is not there, or
-    not any more, is left out.
+    One descriptor goes down and up again, so there is no limit of depth. open_dir enters a directory. Entries that are
+    gone are left out.
     """
     try:
         is_dir = stat.S_ISDIR(os.lstat(path).st_mode)
@@ -276,14 +276,14 @@ def _bottom_up(path: str, open_dir: Callable[[int, str], int]) -> Iterator[tuple
 
 
 def _children(fd: int) -> tuple[list[str], list[str]]:
-    """The directories in a directory, and everything else."""
-    with os.scandir(fd) as found:
-        children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+    """The directories in a directory, and all other entries."""
+    with os.scandir(fd) as scanned:
+        children = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in scanned]
     return [name for name, is_dir in children if is_dir], [name for name, is_dir in children if not is_dir]
 
 
 def _climb(fd: int, identity: tuple[int, int]) -> int:
-    """The directory above one, which is closed. Raises OSError when it is not the one that the way down came from."""
+    """Open the parent of a directory, and close the directory. Raises OSError if the parent is not that of before."""
     above = _open_dir(fd, "..")
     if _identity(above) != identity:
         os.close(above)
@@ -302,19 +302,19 @@ def _open_dir(fd: int, name: str) -> int:
 
 
 def _open_to_empty(fd: int, name: str) -> int:
-    """The same, so that what is in it can be removed, and unless something is mounted there.
+    """Open a directory so that its entries can be removed, unless it is a mount point.
 
-    The kernel tells of a mount also where both are one file system.
+    The kernel notices a mount even if it is of the same file system.
     """
     from .attributes import clear
-    from .syscalls import RESOLVE_NO_XDEV, openat2  # ctypes, which most starts do without
+    from .syscalls import RESOLVE_NO_XDEV, openat2  # ctypes, which most starts do not need
 
     try:
-        found = openat2(fd, name, _DIRECTORY, RESOLVE_NO_XDEV)
+        below = openat2(fd, name, _DIRECTORY, RESOLVE_NO_XDEV)
     except OSError as err:
         if err.errno == errno.EXDEV:
             raise OSError(errno.EXDEV, "a file system is still mounted here", name) from err
         raise
-    with suppress(OSError):  # whatever cannot be removed then says why
-        clear(found)
-    return found
+    with suppress(OSError):  # removing an entry then fails with the reason
+        clear(below)
+    return below

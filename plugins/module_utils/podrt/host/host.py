@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""This machine, as the front doors describe it to everything below them."""
+"""This machine, as the front doors describe it to all code below them."""
 
 from __future__ import annotations
 
@@ -25,49 +25,49 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
     class Programs(Protocol):
-        """What starts a program and waits for it: programs.run, or what a test has in its place."""
+        """The starter of programs: programs.run, or a substitute in tests."""
 
         def __call__(self, argv: Sequence[str], *, seconds: float, called: str) -> Completed:
-            """Run it to its end. Raises OSError when it cannot be started, HostFailure when it does not end in time."""
+            """Run a program to its end. Raises OSError if it cannot be started, HostFailure if it takes too long."""
 
     class Ask(Protocol):
-        """What puts a question to the kernel: directly, or what a test has in its place."""
+        """The caller of functions that query the kernel: directly, or a substitute in tests."""
 
         def __call__(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-            """What a function answers that reads what the kernel has, and changes nothing."""
+            """Call a function that reads the state of the kernel, without effects."""
 
     class Clock(Protocol):
-        """The time: the module time, or what a test has in its place."""
+        """The time: the module time, or a substitute in tests."""
 
         def time(self) -> float:
             """Seconds since 1970."""
 
         def monotonic(self) -> float:
-            """Seconds of a clock that nothing sets."""
+            """Seconds of a clock that is never set."""
 
         def sleep(self, seconds: float, /) -> None:
             """Wait."""
 
 
 def to_its_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
-    """Run a program itself."""
-    from .programs import run  # most tasks start none
+    """Run a program with programs.run."""
+    from .programs import run  # most tasks start no program
 
     return run(argv, seconds=seconds, called=called)
 
 
 def directly(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Ask the kernel itself."""
+    """Query the kernel itself."""
     return question(*args, **kwargs)
 
 
 class Host(Value):
-    """Where things are, and what this machine is. Made once, at the front door.
+    """The directories and the properties of this machine. Made once, at the front door.
 
-    arch: appc's spelling. runtime: the directory that holds this podrt. python: the interpreter that runs it.
+    arch: appc's spelling. runtime: the directory of this podrt. python: the interpreter that runs it.
 
-    The rest are the doors that stage0 goes through, beside files: programs, for the entries of stage1 and systemctl;
-    ask, for what the kernel has of networks, groups and ports; clock. See docs/devel/testing.md.
+    The rest are stage0's interfaces to the host, beside files: programs, for the entries of stage1 and systemctl; ask,
+    for the kernel's state of networks, groups and ports; clock. See docs/devel/testing.md.
     """
 
     paths: Paths
@@ -80,7 +80,7 @@ class Host(Value):
 
     @classmethod
     def here(cls, paths: Paths) -> Host:
-        """This machine with these directories, and the runtime that this code belongs to. Raises Unsupported."""
+        """This machine with these directories, and the runtime of this code. Raises Unsupported."""
         runtime = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         return cls(paths, architecture().name, runtime, os.path.realpath(sys.executable))
 
@@ -91,7 +91,7 @@ class Host(Value):
 
     @property
     def podctl(self) -> tuple[str, ...]:
-        """The beginning of an argv that runs this runtime's podctl on these directories."""
+        """The argv of this runtime's podctl with these directories, without a command."""
         paths = self.paths
         return (
             *podctl_of(self.python, self.runtime),
@@ -108,5 +108,5 @@ def file_of_runtime(runtime: str, name: str) -> str:
 
 
 def podctl_of(python: str, runtime: str) -> tuple[str, ...]:
-    """The beginning of an argv that runs the podctl of a runtime: isolated, without site, from compiled files."""
+    """The argv of a runtime's podctl, without arguments: isolated, without site, from compiled files."""
     return (python, "-I", "-S", file_of_runtime(runtime, "launch.py"))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who an app is: user and group texts to numbers, looked up in the app's root. Source: behaviours C15, C16."""
+"""The identity of an app: user and group texts to numbers, looked up in the app's root. Source: behaviours C15, C16."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 _PASSWD_FIELDS = 7
 _GROUP_FIELDS = 4
 MOST_GROUPS = 65536  # NGROUPS_MAX; see getgroups(2)
-# The one above it means "no change" to the kernel. Source: setresuid(2).
+# The number above it means "no change" to the kernel. Source: setresuid(2).
 _LARGEST = (1 << 32) - 2
 
 
 class Identity(Value):
-    """The numbers that an app runs as, and exactly its supplementary groups. Raises InvalidSpec."""
+    """The uid and gid of an app, and exactly its supplementary groups. Raises InvalidSpec."""
 
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
 
     def check(self) -> None:
-        """Each can be a user's or a group's, and the kernel takes that many."""
+        """Raise InvalidSpec unless each number is in range, and the kernel accepts that many groups."""
         if len(self.groups) > MOST_GROUPS:
             raise InvalidSpec(
                 f"{len(self.groups)} supplementary groups are too many",
@@ -47,14 +47,14 @@ class Identity(Value):
 
 
 def identity_of(root: AppRoot, user: str, group: str, gids: tuple[int, ...], *, docker: bool) -> Identity:
-    """Who runs as this user and group. docker: a user without a group, which says both, is its own group.
+    """The identity of a user and a group. docker: if both are the same text, the user's number can be the group's.
 
     Raises InvalidSpec, NotFound, HostFailure; facts["what"] is user or group.
     """
-    with _told_as("user"):
+    with _tagged("user"):
         uid = user_id(root, user)
     try:
-        with _told_as("group"):
+        with _tagged("group"):
             gid = group_id(root, group)
     except PodError:
         # Source: behaviours C15.
@@ -65,21 +65,21 @@ def identity_of(root: AppRoot, user: str, group: str, gids: tuple[int, ...], *, 
 
 
 def user_id(root: AppRoot, text: str) -> int:
-    """The uid that a text means: root, a number, a path whose owner it is, or a name. Raises NotFound, HostFailure."""
+    """The uid of a text: root, a number, a path with that owner, or a name. Raises NotFound, HostFailure."""
     if text.startswith("/"):
         return _owner(root, text)[0]
     return _number(root, text, "/etc/passwd", _PASSWD_FIELDS, "user")
 
 
 def group_id(root: AppRoot, text: str) -> int:
-    """The gid that a text means. Raises NotFound, HostFailure."""
+    """The gid of a text, see user_id. Raises NotFound, HostFailure."""
     if text.startswith("/"):
         return _owner(root, text)[1]
     return _number(root, text, "/etc/group", _GROUP_FIELDS, "group")
 
 
 @contextmanager
-def _told_as(what: str) -> Iterator[None]:
+def _tagged(what: str) -> Iterator[None]:
     try:
         yield
     except PodError as err:
@@ -89,10 +89,10 @@ def _told_as(what: str) -> Iterator[None]:
 
 def _owner(root: AppRoot, path: str) -> tuple[int, int]:
     try:
-        found = root.owner(path)
+        status = root.owner(path)
     except OSError as err:
         raise HostFailure.of(f"cannot find the owner of {path} in the image", err) from err
-    return found.st_uid, found.st_gid
+    return status.st_uid, status.st_gid
 
 
 def _number(root: AppRoot, text: str, table: str, fields: int, what: str) -> int:

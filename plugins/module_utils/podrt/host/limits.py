@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much is taken from archives and servers that may be hostile: the kind `limits` of the configuration.
+"""The limits for archives and servers that may be hostile: the kind `limits` of the configuration.
 
-Each member has a bound that no honest image or server reaches; a host that needs more says so in limits.d.
+No honest image or server reaches the default of any member; a host that needs more sets it in limits.d.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ GIB = 1 << 30
 
 
 class Limits(Value):
-    """Bounds of one fetch, all layers of an image together.
+    """The bounds of one fetch, for all layers of an image together.
 
-    unpacked_bytes: what an image may come to. unpacked_entries: files, directories and links, those included that
-    only names of others speak of. unpacked_ratio: how many times the size that was sent.
+    unpacked_bytes: the size of an unpacked image. unpacked_entries: files, directories and links, including those that
+    only the names of others imply. unpacked_ratio: the unpacked size, as a multiple of the size that was sent.
 
     document_seconds: for a document of a server, such as a manifest, from the request to its last byte, redirects
-    included. bytes_per_second: what a server must send of anything larger, on average over any rate_seconds that are
-    spent waiting for it.
+    included. bytes_per_second: the rate at which a server must send anything larger, on average over any rate_seconds
+    of waiting for it.
     """
 
     unpacked_bytes: int = 64 * GIB
@@ -36,7 +36,7 @@ class Limits(Value):
     rate_seconds: int = 60
 
 
-# The member of a document by the field of Limits.
+# The members of a document by the fields of Limits.
 MEMBERS = {
     "unpacked_bytes": "unpackedBytes",
     "unpacked_entries": "unpackedEntries",
@@ -49,17 +49,17 @@ MEMBERS = {
 
 def limits_said(fields: Fields) -> dict[str, int]:
     """The fields of Limits that a document sets. Raises InvalidSpec."""
-    found = {}
+    limits = {}
     for field, member in MEMBERS.items():
         value = fields.optional_integer(member)
         if value is None:
             continue
         if value < 1:
             raise InvalidSpec("must be at least 1", where=fields.where_of(member))
-        found[field] = value
-    return found
+        limits[field] = value
+    return limits
 
 
 def setting_of(field: str) -> str:
-    """How a message names the setting that raises a bound."""
+    """The name of a bound's setting, for messages."""
     return f"{MEMBERS[field]} in a document of the kind limits in limits.d"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""flock(2) as context managers. A lock goes with its file descriptor, also when the process dies."""
+"""Locks by flock(2), as context managers. A lock is released with its file descriptor, also when the process dies."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-# What is done under a lock takes a fraction of a second where no download is part of it.
+# Work under a lock takes a fraction of a second, unless it includes a download.
 SECONDS = 300.0
 _SHORTEST_POLL, _LONGEST_POLL = 0.001, 0.05
 
 
 class FileLock:
-    """A lock on a file or directory; a missing file is made, with its directory.
+    """A lock on a file or directory; a missing file is created, with its directory.
 
     Waits up to timeout seconds, then raises Conflict, which names the holder. fd is the descriptor.
     """
@@ -46,11 +46,11 @@ class FileLock:
             os.close(self.fd)
 
     def remove(self) -> None:
-        """Remove the file of a lock that is held; whoever waits for it makes it anew."""
+        """Remove the file of a lock that is held; a process that waits for it creates it again."""
         os.unlink(self.path)
 
     def _is_in_place(self) -> bool:
-        """Whether the path still means what was locked: its holder may have removed it."""
+        """Whether the path is still the locked file: its holder may have removed it."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
         except FileNotFoundError:
@@ -78,7 +78,7 @@ class FileLock:
 
 
 def open_for_lock(path: str) -> int:
-    """Open a file or directory to lock it, making a missing file and its directory. The caller closes.
+    """Open a file or directory to lock it; create a missing file and its directory. The caller closes it.
 
     Raises Corrupt, OSError.
     """
@@ -93,19 +93,19 @@ def open_for_lock(path: str) -> int:
 
 
 def _open_file(path: str, flags: int) -> int:
-    """Open or make the file of a lock; a pipe in its place is not waited for. Raises Corrupt naming it."""
+    """Open or create the file of a lock; never blocks on a FIFO in its place. Raises Corrupt naming it."""
     try:
         return os.open(path, flags | os.O_CREAT | os.O_NONBLOCK, 0o600)
     except OSError as err:
         if err.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR):
             raise
         raise Corrupt(
-            f"cannot lock {path}: {reason_of(err)}", f"it is no file: remove {path}", path=path
+            f"cannot lock {path}: {reason_of(err)}", f"it is not a file: remove {path}", path=path
         ) from err
 
 
 def try_lock(fd: int, *, shared: bool = False) -> bool:
-    """Take the lock if nobody holds it; whether it was taken."""
+    """Take the lock unless it is held. Returns whether it was taken."""
     try:
         fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as err:
@@ -116,7 +116,7 @@ def try_lock(fd: int, *, shared: bool = False) -> bool:
 
 
 def holders(path: str) -> str:
-    """The processes that hold a lock on a file, for an error: "podctl (pid 71)"; empty when not known."""
+    """The processes that hold a lock on a file, for an error: "podctl (pid 71)"; "" if unknown."""
     try:
         inode = os.stat(path).st_ino
         with open("/proc/locks", encoding="ascii", errors="replace") as table:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine as this interpreter's own programs and system calls have it, and the table of those that pods run on."""
+"""The machine, for this interpreter's programs and system calls, and the table of those that pods run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..value import Value
 
 # A 32-bit Python on a 64-bit kernel, such as that of Raspberry Pi OS, makes 32-bit system calls.
 _NARROW = {"x86_64": "i686", "aarch64": "armv7l"}
-# What a 64-bit kernel calls itself to a 32-bit process, and what processors of a kind are called. Source:
+# Names that a 64-bit kernel shows to a 32-bit process, and what processors of a kind are called. Source:
 # personality(2), PER_LINUX32.
 _OTHER_NAMES = {"armv8l": "armv7l", "i386": "i686", "i486": "i686", "i586": "i686"}
 
@@ -122,10 +122,10 @@ ARCHITECTURES = (
 
 
 def machine() -> str:
-    """What uname -m says, or would say on a kernel as wide as this interpreter."""
-    found = os.uname().machine
-    found = found if sys.maxsize > 1 << 32 else _NARROW.get(found, found)
-    return _OTHER_NAMES.get(found, found)
+    """The name that uname -m prints, or would print on a kernel with the word size of this interpreter."""
+    name = os.uname().machine
+    name = name if sys.maxsize > 1 << 32 else _NARROW.get(name, name)
+    return _OTHER_NAMES.get(name, name)
 
 
 def architecture() -> Architecture:

@@ -9,7 +9,7 @@ from .reading import read_kernel
 
 
 class MountEntry(Value):
-    """One mount: where, of what type, with which options of its file system."""
+    """One mount: its target, its type, the options of its file system."""
 
     target: str
     root: str

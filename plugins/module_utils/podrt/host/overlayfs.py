@@ -12,12 +12,12 @@ from .files import remove_tree
 from .mountinfo import read_mounts
 from .reading import kernel_text
 
-# Their entries have types and their files trusted attributes, as they come from mkfs; any other is tried.
+# Made by mkfs, these have d_type and trusted attributes, which overlayfs needs; any other is tried.
 _FIT = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs")
 
 
 def why_no_overlay(directory: str) -> str:
-    """Why no overlay can have its upper directory here; "" when one can. Raises OSError."""
+    """Why no overlay can have its upper directory here, "" if one can. Raises OSError."""
     fs_type = _fs_type(os.path.realpath(directory))
     if fs_type in _FIT and "\toverlay\n" in kernel_text("/proc/filesystems") + "\n":
         return ""
@@ -26,19 +26,19 @@ def why_no_overlay(directory: str) -> str:
 
 
 def _fs_type(directory: str) -> str:
-    """The type of the file system that a real path is on."""
+    """The type of the file system of a real path."""
     holding = [
         mount
         for mount in read_mounts()
         if mount.target == "/" or f"{directory}/".startswith(mount.target + "/")
     ]
-    # of two mounts at one place the later lies above
-    return max(enumerate(holding), key=lambda found: (len(found[1].target), found[0]))[1].fs_type
+    # Of two mounts at one path, the later is on top.
+    return max(enumerate(holding), key=lambda pair: (len(pair[1].target), pair[0]))[1].fs_type
 
 
 def _try(directory: str) -> int:
-    """Do with a small overlay what apps do, in a mount namespace that goes with it; the errno, 0 when all went well."""
-    import tempfile  # only where a look does not do: it would cost every start 4 ms
+    """Use a small overlay as apps do, in a mount namespace of a child. Returns the errno, 0 for success."""
+    import tempfile  # rarely needed, and would cost every start 4 ms
 
     place = tempfile.mkdtemp(prefix=".overlay-", dir=directory)
     try:
@@ -64,6 +64,6 @@ def _use_overlay(place: str) -> None:
     for name in ("lower", "lower/replaced", "upper", "work", "root"):
         os.mkdir(name)
     syscalls.mount("overlay", "root", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work")
-    # A whiteout, then a directory that hides what was below it: these want more than files and directories.
+    # A whiteout, then an opaque directory: these need more than files and directories.
     os.rmdir("root/replaced")
     os.mkdir("root/replaced")

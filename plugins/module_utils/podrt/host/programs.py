@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What nft, systemctl and the like do takes a fraction of a second; a host that is short of everything gets this much.
+# nft, systemctl and the like take a fraction of a second; an overloaded host gets this much.
 SECONDS = 60.0
 _MOST_OUTPUT = 16 << 20
 _LOOK_SECONDS = 0.25
-# Of addresses, which threads take many of: several times what zstd wants for the largest window it is given.
+# Of address space, of which threads take much: several times the need of zstd for the largest window.
 _FILTER_MEMORY = 1 << 30
 _STALL_SECONDS = 300.0
 _KILLED = 9
 
 
 class Completed(Value):
-    """What a program left: its exit status (128 + n for signal n) and its output."""
+    """The result of a program: its exit status (128 + n for signal n) and its output."""
 
     status: int
     stdout: bytes
@@ -37,7 +37,7 @@ class Completed(Value):
 
     @property
     def complaint(self) -> str:
-        """The last line it wrote to standard error, for an error message."""
+        """The last line of its stderr, for an error message."""
         lines = self.stderr.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit status {self.status}"
 
@@ -63,31 +63,30 @@ def run(
     seconds: float = SECONDS,
     called: str = "",
 ) -> Completed:
-    """Run a program to its end. argv[0] is a path, or the name of a program that is looked for in PATH.
+    """Run a program to its end. argv[0] is a path, or the name of a program in PATH.
 
     Input and output go through temporary files in memory.
 
-    seconds: after that it is killed with all that it has started in its process group. called: what an error names it,
-    else the name of its file. Raises OSError when it cannot be started, HostFailure when it does not end in time or
-    prints more than 16 MiB.
+    seconds: then it is killed with its whole process group. called: its name in errors, by default that of its file.
+    Raises OSError if it cannot be started, HostFailure if it does not end in time or prints more than 16 MiB.
     """
-    given, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
+    stdin_fd, out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr"))
     try:
         path = argv[0] if "/" in argv[0] else find(argv[0])
-        os.write(given, stdin)
-        os.lseek(given, 0, os.SEEK_SET)
-        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, out, err))]
+        os.write(stdin_fd, stdin)
+        os.lseek(stdin_fd, 0, os.SEEK_SET)
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin_fd, out, err))]
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
         pid = os.posix_spawn(path, [path, *argv[1:]], environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
         status = _await(pid, called or os.path.basename(argv[0]), seconds, (out, err))
         return Completed(_exit_status(status), _content(out), _content(err))
     finally:
-        for fd in (given, out, err):
+        for fd in (stdin_fd, out, err):
             os.close(fd)
 
 
 def _await(pid: int, name: str, seconds: float, outputs: tuple[int, int]) -> int:
-    """Wait for the end of a program within its limits; what wait(2) gave. Else kills it and raises HostFailure."""
+    """Wait for the end of a program. Returns the status of wait(2). Beyond its limits, kills it; raises HostFailure."""
     import select  # an idle task starts no program
 
     end = time.monotonic() + seconds
@@ -121,7 +120,7 @@ def _await(pid: int, name: str, seconds: float, outputs: tuple[int, int]) -> int
 
 
 def _kill_group(pid: int) -> None:
-    """End a program and all of its process group. It has not been waited for, so that the number is still its own."""
+    """Kill a program and its process group. It has not been reaped, so the number is still its own."""
     try:
         os.killpg(pid, _KILLED)
     except ProcessLookupError:
@@ -129,25 +128,27 @@ def _kill_group(pid: int) -> None:
 
 
 def pipe(argv: Sequence[str], chunks: Iterator[bytes], *, memory: int = _FILTER_MEMORY) -> Iterator[bytes]:
-    """What a filter program writes while a thread feeds it a stream. argv[0] is a path. memory: how many
-    bytes of addresses it may have.
+    """The output of a filter program, while a thread feeds it a stream. argv[0] is a path. memory: the limit of its
+    address space in bytes.
 
-    Ends the program when the reader stops early. Raises what the stream raises, OSError with the program's exit status
-    and complaint when it failed, and HostFailure when for 300 seconds it has neither taken nor given anything.
+    Ends the program when the reader stops early. Raises the errors of the stream, OSError with the program's exit
+    status and complaint if it failed, and HostFailure if it has neither read nor written for 300 seconds.
     """
     import resource
     import select
     import threading
 
-    given, feed = os.pipe2(os.O_CLOEXEC)
-    out, written = os.pipe2(os.O_CLOEXEC)
+    stdin_fd, feed = os.pipe2(os.O_CLOEXEC)
+    out, stdout_fd = os.pipe2(os.O_CLOEXEC)
     complaints = os.memfd_create("stderr", os.MFD_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((given, written, complaints))]
+    actions = [
+        (os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin_fd, stdout_fd, complaints))
+    ]
     pid = os.posix_spawn(argv[0], list(argv), {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)  # pylint: disable=ansible-bad-function
-    # Before it is given anything; it has not been waited for, so the number is its own, be it at its end already.
+    # Before it gets any input; it has not been reaped, so the number is its own even if it has ended already.
     resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
-    os.close(given)
-    os.close(written)
+    os.close(stdin_fd)
+    os.close(stdout_fd)
     failed: list[BaseException] = []
     moved = [time.monotonic()]
     feeder = threading.Thread(target=_feed, args=(feed, chunks, failed, moved), daemon=True)
@@ -176,7 +177,7 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes], *, memory: int = _FILTER_
 
 
 def _check_moves(pid: int, name: str, moved: float) -> None:
-    """Raise HostFailure, having killed a filter program, when it does nothing any more."""
+    """Kill a filter program that does nothing any more, and raise HostFailure."""
     if time.monotonic() - moved >= _STALL_SECONDS:
         os.kill(pid, _KILLED)
         raise HostFailure(

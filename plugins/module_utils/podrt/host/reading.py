@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading files that something else could have written: an app, an image, another user, a crash.
+"""Readers of files that others could have written: an app, an image, another user, a crash.
 
-Four readers, by what is trusted:
+Four readers, by the trusted party:
 
-    read_bytes, read_text, open_regular    nothing: regular files only, never through a link, bounded
-    read_trusted                           who wrote it, such as root's configuration: links count, the rest as above;
-                                           check_kept says who that may have been
-    read_given                             what the command line names, as cat would: a pipe too, bounded
+    read_bytes, read_text, open_regular    none: regular files only, never through a link, bounded
+    read_trusted                           the writer, such as root for the configuration: links count, the rest as
+                                           above; check_kept checks the owner
+    read_given                             the command line, as cat would: a pipe too, bounded
     read_kernel                            the kernel: /proc, /sys and cgroups
 
-None of them waits for a writer, but for read_given. What is missing is a FileNotFoundError; what is there and is no
-such file is Corrupt. A file is looked at before it is opened, since opening some devices does something already.
+Only read_given waits for a writer. A missing file is a FileNotFoundError, one of another type is Corrupt. The type is
+checked before the file is opened, since opening some devices has effects.
 Source: open(2) O_PATH, proc(5) /proc/self/fd.
 """
 
@@ -24,7 +24,7 @@ import stat
 from ..errors import Corrupt, InvalidSpec
 
 # Bounds, in bytes.
-WORD = 64 << 10  # an ID, a PID, a status, a lease, a mark: one word, or a few
+WORD = 64 << 10  # an ID, a PID, a status, a lease, a marker: one word, or a few
 DOCUMENT = 16 << 20  # a JSON document, a unit, an environment, a list of paths or layers
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,10 +45,10 @@ _KINDS = {
 
 
 def read_bytes(path: str, limit: int = DOCUMENT, *, beneath: str = "") -> bytes:
-    """The content of a regular file that is no larger than limit bytes.
+    """The content of a regular file of at most limit bytes.
 
-    beneath: a trusted directory that the path begins with; nothing below it is followed. Without it that goes for
-    the last component only. Raises FileNotFoundError, Corrupt, OSError.
+    beneath: a trusted directory that the path begins with; no link below it is followed. Without it, only a link as
+    the last component is not followed. Raises FileNotFoundError, Corrupt, OSError.
     """
     fd = open_regular(path, beneath=beneath)
     try:
@@ -58,7 +58,7 @@ def read_bytes(path: str, limit: int = DOCUMENT, *, beneath: str = "") -> bytes:
 
 
 def read_text(path: str, limit: int = WORD, *, beneath: str = "") -> str:
-    """The same as text, without the white space around it. Raises Corrupt for a NUL, which neither path nor ID has."""
+    """The content as text, see read_bytes, without white space around it. Raises Corrupt for a NUL character."""
     text = read_bytes(path, limit, beneath=beneath).decode(errors="replace").strip()
     if "\0" in text:
         raise Corrupt(f"cannot read {path}: it holds a NUL character", path=path)
@@ -66,7 +66,7 @@ def read_text(path: str, limit: int = WORD, *, beneath: str = "") -> str:
 
 
 def read_text_or(path: str, default: str, limit: int = WORD, *, beneath: str = "") -> str:
-    """The same, or default when the file is missing."""
+    """The content as text, see read_text, or default if the file is missing."""
     try:
         return read_text(path, limit, beneath=beneath)
     except (FileNotFoundError, NotADirectoryError):
@@ -74,7 +74,7 @@ def read_text_or(path: str, default: str, limit: int = WORD, *, beneath: str = "
 
 
 def read_number(path: str, *, beneath: str = "") -> int | None:
-    """A decimal number, None when the file is missing or empty. Raises Corrupt for anything else, OSError."""
+    """The decimal number in a file, None if the file is missing or empty. Raises Corrupt for anything else, OSError."""
     text = read_text_or(path, "", beneath=beneath)
     if not text:
         return None
@@ -85,15 +85,15 @@ def read_number(path: str, *, beneath: str = "") -> int | None:
 
 
 def decimal(text: str) -> int | None:
-    """A decimal number of ordinary length that something else wrote, None for anything else.
+    """A decimal number of ordinary length in untrusted text, None for anything else.
 
-    int() takes other scripts, signs, blanks and underscores, and raises ValueError beyond 4300 digits.
+    int() accepts other scripts, signs, blanks and underscores, and raises ValueError beyond 4300 digits.
     """
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def read_trusted(path: str, limit: int = DOCUMENT) -> bytes:
-    """The content of a file whose directory is root's alone; links count, and one to /dev/null is an empty file."""
+    """The content of a file in a directory of root; links are followed, and one to /dev/null is an empty file."""
     fd = _open(path, None, _FOLLOW)
     try:
         info = os.fstat(fd)
@@ -109,31 +109,31 @@ def read_trusted(path: str, limit: int = DOCUMENT) -> bytes:
 
 
 def check_kept(path: str) -> None:
-    """Raise InvalidSpec, with the cure, when others than root and the caller can change a file or a directory.
+    """Raise InvalidSpec, with a hint, if users other than root and the caller can change a file or a directory.
 
-    A group that is root's, or the caller's own, is no other. Raises OSError.
+    The groups of root and of the caller may change it. Raises OSError.
     """
     info = os.stat(path)
     mode = stat.S_IMODE(info.st_mode)
     if info.st_uid not in (0, os.geteuid()):
         raise InvalidSpec(
             f"{path} is not used as configuration: it belongs to another user (uid {info.st_uid})",
-            f"look at what it says, then chown root {path}",
+            f"check its content, then chown root {path}",
             path=path,
         )
     writable = _BY_OTHERS if info.st_gid in (0, os.getegid()) else _BY_OTHERS | _BY_GROUP
     if mode & writable:
         raise InvalidSpec(
             f"{path} is not used as configuration: others can change it (mode {mode:04o})",
-            f"look at what it says, then chmod {'go' if mode & writable & _BY_GROUP else 'o'}-w {path}",
+            f"check its content, then chmod {'go' if mode & writable & _BY_GROUP else 'o'}-w {path}",
             path=path,
         )
 
 
 def read_given(path: str, limit: int = DOCUMENT) -> bytes:
-    """The content of a file that the command line names: what cat would show, a pipe as well, up to a limit.
+    """The content of a file that the command line names, as cat would show it, also of a pipe.
 
-    Raises OSError; Corrupt when there is more.
+    Raises OSError; Corrupt beyond limit bytes.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     try:
@@ -149,12 +149,12 @@ def read_kernel(path: str) -> bytes:
 
 
 def kernel_text(path: str) -> str:
-    """The same as text, without the white space around it."""
+    """The content of a file of the kernel as text, without white space around it."""
     return read_kernel(path).decode(errors="replace").strip()
 
 
 def kernel_text_or(path: str, default: str) -> str:
-    """The same, or default when the file is missing."""
+    """The same text, or default if the file is missing."""
     try:
         return kernel_text(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -162,7 +162,7 @@ def kernel_text_or(path: str, default: str) -> str:
 
 
 def kernel_text_within(path: str, limit: int) -> str | None:
-    """The same, "" when the file is missing, and None when there is more than limit bytes: an app may fill it."""
+    """The same text, "" if the file is missing, None beyond limit bytes: an app may fill the file."""
     try:
         with open(path, "rb", buffering=0) as file:
             data = _drained(file.fileno(), limit + 1, path)
@@ -172,7 +172,7 @@ def kernel_text_within(path: str, limit: int) -> str | None:
 
 
 def open_regular(path: str, *, beneath: str = "") -> int:
-    """A read-only descriptor of a regular file, which never waits. See read_bytes for beneath and what it raises."""
+    """Open a regular file to read it; never blocks. For beneath and errors see read_bytes."""
     fd = _look(path, beneath)
     try:
         return _opened(fd, path)
@@ -181,9 +181,9 @@ def open_regular(path: str, *, beneath: str = "") -> int:
 
 
 def entries_beneath(path: str, beneath: str) -> list[str]:
-    """The names in a directory that others may have replaced, sorted; none when it is missing.
+    """The names in a directory that others may have replaced, sorted; [] if it is missing.
 
-    Raises Corrupt for what is no directory, OSError.
+    Raises Corrupt for anything but a directory, OSError.
     """
     try:
         fd = _look(path, beneath)
@@ -201,7 +201,7 @@ def entries_beneath(path: str, beneath: str) -> list[str]:
 
 
 def _look(path: str, beneath: str) -> int:
-    """A descriptor of whatever is at a path, which opens nothing."""
+    """A descriptor of a path of any type, by O_PATH."""
     if not beneath:
         return _open(path, None, _LOOK)
     if not path.startswith(beneath + "/"):
@@ -225,13 +225,13 @@ def _open(name: str, at: int | None, flags: int, path: str = "") -> int:
     except OSError as err:
         if err.errno == errno.ELOOP or (err.errno == errno.ENOTDIR and path):
             raise Corrupt(
-                f"cannot read {path or name}: a symbolic link or no directory is on its way"
+                f"cannot read {path or name}: its path leads through a symbolic link or a file"
             ) from err
         raise
 
 
 def _opened(fd: int, path: str) -> int:
-    """The very file that a descriptor of open(2) with O_PATH means, opened. Raises Corrupt unless it is regular."""
+    """Open the file of an O_PATH descriptor. Raises Corrupt unless it is regular."""
     kind = stat.S_IFMT(os.fstat(fd).st_mode)
     if kind != stat.S_IFREG:
         raise Corrupt(
@@ -247,7 +247,7 @@ def _opened(fd: int, path: str) -> int:
 
 
 def _bounded(fd: int, limit: int, path: str) -> bytes:
-    """All that can be read. Raises Corrupt when that is more than limit bytes."""
+    """Read until the end. Raises Corrupt beyond limit bytes."""
     too_large = os.fstat(fd).st_size > limit
     data = b"" if too_large else _drained(fd, limit + 1, path)
     if too_large or len(data) > limit:
@@ -256,17 +256,17 @@ def _bounded(fd: int, limit: int, path: str) -> bytes:
 
 
 def _drained(fd: int, limit: int, path: str) -> bytes:
-    """What can be read, up to limit bytes and a little more."""
-    found: list[bytes] = []
+    """Read until the end, or a little more than limit bytes."""
+    chunks: list[bytes] = []
     held = 0
     try:
         while held < limit:
             chunk = os.read(fd, min(limit, _CHUNK))
             if not chunk:
                 break
-            found.append(chunk)
+            chunks.append(chunk)
             held += len(chunk)
     except OSError as err:
         err.filename = path
         raise
-    return b"".join(found)
+    return b"".join(chunks)

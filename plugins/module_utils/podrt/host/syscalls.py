@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The system calls that Python 3.9 lacks, one thin wrapper each: no policy, OSError with the path when they fail.
+"""The system calls that Python 3.9 lacks, one thin wrapper each: no policy, OSError with the path on failure.
 
-The only file with ctypes. The C library wraps the old calls; those that are newer than it are made by number, which
-is the same on every architecture from 424 on. Source: the manual page of each call, linux/mount.h, linux/prctl.h.
+The only file with ctypes. The C library wraps the old calls; newer ones are made by number, which is the same on every
+architecture from 424 on. Source: the manual page of each call, linux/mount.h, linux/prctl.h.
 """
 
 from __future__ import annotations
@@ -126,17 +126,17 @@ class _BpfAttach(ctypes.Structure):
 
 
 def unshare(flags: int) -> None:
-    """Leave namespaces for new ones; CLONE_NEWPID is for the children made from now on."""
+    """Leave namespaces for new ones; CLONE_NEWPID is for children forked from now on."""
     _check(_libc.unshare(ctypes.c_int(flags)))
 
 
 def setns(fd: int, kind: int) -> None:
-    """Join the namespace that fd shows, or those of the process of a pidfd. kind: CLONE_NEW..., 0 for any."""
+    """Join the namespace of a descriptor, or those of the process of a pidfd. kind: CLONE_NEW..., 0 for any."""
     _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
 
 
 def mount(source: str, target: str, fs_type: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2). An empty fs_type or data is none. Raises OSError with the target."""
+    """mount(2). An empty fs_type or data is passed as NULL. Raises OSError with the target."""
     done = _libc.mount(_path(source), _path(target), _path(fs_type) or None, flags, _path(data) or None)
     _check(done, target)
 
@@ -169,24 +169,24 @@ def mount_setattr(fd: int, flags: int, attr_set: int, attr_clear: int = 0, propa
 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """open(2) that resolves path as told: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
+    """open(2) with flags for the resolution of path: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     arguments = (dir_fd, _path(path), ctypes.addressof(how), ctypes.sizeof(how))
     for _try in range(_OPENAT2_TRIES - 1):
         try:
             return _call(_NR_OPENAT2, arguments, path)
         except BlockingIOError:
-            continue  # something was renamed or mounted anywhere while ".." was resolved
+            continue  # a rename or mount happened, anywhere, while ".." was resolved
     return _call(_NR_OPENAT2, arguments, path)
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:
-    """Close descriptors first to last, or with CLOSE_RANGE_CLOEXEC mark them to be closed at exec."""
+    """Close descriptors first to last, or with CLOSE_RANGE_CLOEXEC mark them close-on-exec."""
     _call(_NR_CLOSE_RANGE, (first, last, flags))
 
 
 def syncfs(fd: int) -> None:
-    """Write all that is dirty in the file system of a descriptor to disk."""
+    """Write all dirty data of the file system of a descriptor to disk."""
     _check(_libc.syncfs(fd))
 
 
@@ -212,7 +212,7 @@ def capget() -> tuple[int, int, int]:
 
 
 def eventfd(initial: int, flags: int) -> int:
-    """A counter that can be polled; flags: os.O_CLOEXEC, os.O_NONBLOCK. os.eventfd is Python 3.10's."""
+    """A counter that can be polled; flags: os.O_CLOEXEC, os.O_NONBLOCK. os.eventfd needs Python 3.10."""
     return _check(_libc.eventfd(ctypes.c_uint(initial), ctypes.c_int(flags)))
 
 
@@ -222,25 +222,25 @@ def join_session_keyring() -> None:
 
 
 def reserve(fd: int, size: int) -> None:
-    """Have the disk keep room for the first size bytes of a file, whose own size stays. Source: fallocate(2)."""
+    """Reserve disk space for the first size bytes of a file, whose own size stays. Source: fallocate(2)."""
     fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
     _check(fallocate(fd, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)))
 
 
 def load_seccomp(program: bytes) -> None:
-    """Put this thread under a compiled filter: struct sock_filter after struct sock_filter."""
+    """Put this thread under a compiled filter, an array of struct sock_filter."""
     program_header = _SockFprog(len(program) // _BPF_INSTRUCTION_BYTES, program)
     _check(_libc.prctl(PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(program_header), 0, 0))
 
 
 def default_signal(number: int) -> None:
-    """Give a signal its default disposition; also one of those that the C library keeps for its threads."""
+    """Give a signal its default disposition, also one that the C library reserves for its threads."""
     action = ctypes.create_string_buffer(_SIGACTION_BYTES)
     _call(architecture().rt_sigaction, (number, ctypes.addressof(action), 0, _SIGSET_BYTES))
 
 
 def bpf_load_device(program: bytes) -> int:
-    """A descriptor of a program for BPF_CGROUP_DEVICE, made of struct bpf_insn after struct bpf_insn."""
+    """A descriptor of a program for BPF_CGROUP_DEVICE, an array of struct bpf_insn."""
     code, terms = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"GPL")
     count = len(program) // _BPF_INSTRUCTION_BYTES
     attr = _BpfLoad(_BPF_PROG_TYPE_CGROUP_DEVICE, count, ctypes.addressof(code), ctypes.addressof(terms))
@@ -248,7 +248,7 @@ def bpf_load_device(program: bytes) -> int:
 
 
 def bpf_attach_device(group: int, program: int) -> None:
-    """Ask a program about every device that a process of the v2 group opens or makes, beside those above it."""
+    """Attach a device program to a v2 group, beside those of its ancestors."""
     _bpf(_BPF_PROG_ATTACH, _BpfAttach(group, program, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI))
 
 

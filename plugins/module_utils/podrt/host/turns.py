@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work that several processes want done, and one does for all, unless it makes no progress."""
+"""Work that one process does for all that need it, unless it makes no progress."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PULSE_SECONDS = 0.5
 
 
 class Turn(FileLock):
-    """A lock that is waited for only as long as its holder makes progress, which it shows by pulse.
+    """A lock that waits only as long as its holder makes progress, which it shows by pulse.
 
-    Afterwards look whether the work has been done. held: whether it is ours now; if not, its holder has made no
-    progress for patience seconds, and the work is done without it: what is made must be put in place in one step.
-    what names the work in the lines that tell is given. Raises OSError.
+    Afterwards check whether the work is done. held: whether the lock is ours; if not, its holder has made no progress
+    for patience seconds, and the work is done without it: its result must be put in place in one step. what: the name
+    of the work in the lines for tell. Raises OSError.
     """
 
     def __init__(self, path: str, what: str, *, patience: float, tell: Callable[[str], None]) -> None:
@@ -38,7 +38,7 @@ class Turn(FileLock):
         return self
 
     def pulse(self) -> None:
-        """Show those who wait that the work goes on. Threads may share it."""
+        """Show waiting processes that the work goes on. Threads may share it."""
         now = time.monotonic()
         if self.held and now - self._shown >= _PULSE_SECONDS:
             self._shown = now

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A pod's control groups: one group in every hierarchy, one leaf beneath it for each app.
 
-    v1   <where podctl is>/machine-rkt\x2d<uuid>.scope/<app>       the supervisor sits in the pod's group
+    v1   <group of podctl>/machine-rkt\x2d<uuid>.scope/<app>       the supervisor is in the pod's group
     v2   <parent>/machine-rkt\x2d<uuid>.scope/{supervisor,<app>}   groups with controllers cannot hold processes
 
-On v2 the parent is the systemd service that podctl alone is, such as a pod's own unit, else /pods: a service with
-others in it is theirs. Nothing is assumed of the names and places of hierarchies: they are read from /proc. Where the
-groups go is written down before they are made, so that none outlives a kill unseen. They are made before the pod's
-first process, and processes are moved by descriptors, since the pod sees the host's mounts read-only.
+On v2 the parent is podctl's systemd service if podctl is its only process, such as a pod's own unit, else /pods. No
+names and mounts of hierarchies are assumed: they are read from /proc. The paths of the groups are recorded before the
+groups are created, so that none outlives a kill unnoticed. They are created before the pod's first process, and
+processes are moved by descriptors, since the pod has the host's mounts read-only.
 Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst, linux.md 3, behaviours D35.
 """
 
@@ -40,7 +40,7 @@ _POLL_SECONDS = 0.005
 
 
 class Hierarchy(Value):
-    """A mounted hierarchy. version: 1 or 2. path: where this process is, as a directory of the host."""
+    """A mounted hierarchy. version: 1 or 2. path: the group of this process, as a directory of the host."""
 
     version: int
     controllers: tuple[str, ...]
@@ -65,7 +65,7 @@ class Group(Value):
 
     @property
     def supervisor(self) -> str:
-        """Where the supervisor sits."""
+        """The directory of the supervisor's group."""
         return self.leaf(SUPERVISOR) if self.hierarchy.version == 2 else self.path
 
     @property
@@ -75,12 +75,12 @@ class Group(Value):
 
 
 def group_name(uuid: str) -> str:
-    """The name of a pod's group, a systemd scope's."""
+    """The name of a pod's group, that of a systemd scope."""
     return "machine-rkt\\x2d" + uuid.replace("-", "\\x2d") + ".scope"
 
 
 def parse_hierarchies(memberships: str, mounts: tuple[MountEntry, ...]) -> tuple[Hierarchy, ...]:
-    """The hierarchies that are mounted, from the text of /proc/PID/cgroup and the mounts. Pure."""
+    """The mounted hierarchies, from the text of /proc/PID/cgroup and the mounts. Pure."""
     found = []
     for line in memberships.splitlines():
         _number, names, path = line.split(":", 2)
@@ -94,12 +94,12 @@ def parse_hierarchies(memberships: str, mounts: tuple[MountEntry, ...]) -> tuple
 
 
 def hierarchies() -> tuple[Hierarchy, ...]:
-    """The hierarchies of this host, and where this process is in each. Raises OSError."""
+    """The hierarchies of this host, and the group of this process in each. Raises OSError."""
     return parse_hierarchies(kernel_text("/proc/self/cgroup"), read_mounts())
 
 
 def plan_groups(uuid: str, *, in_service: bool) -> tuple[Group, ...]:
-    """Where the pod's groups go; nothing is made. in_service: systemd has started this process. Raises OSError."""
+    """The groups that the pod will have. in_service: systemd has started this process. Raises OSError."""
     return tuple(
         Group(hierarchy, f"{_parent_of(hierarchy, in_service=in_service)}/{group_name(uuid)}")
         for hierarchy in hierarchies()
@@ -107,7 +107,7 @@ def plan_groups(uuid: str, *, in_service: bool) -> tuple[Group, ...]:
 
 
 def record(pod: PodDir, groups: tuple[Group, ...]) -> None:
-    """Write down where the groups go, for gc and for people: before they are made."""
+    """Record the paths of the groups, for gc and for people, before the groups are created."""
     write_new(pod.cgroups, "".join(f"{group.path}\n" for group in groups).encode())
     if groups:
         first = groups[0]
@@ -115,7 +115,7 @@ def record(pod: PodDir, groups: tuple[Group, ...]) -> None:
 
 
 def recorded(pod: PodDir) -> tuple[str, ...]:
-    """The groups that record() wrote down; () when it did not, or not to its end."""
+    """The groups of the record; () when it is missing or incomplete."""
     name = group_name(os.path.basename(pod.path))
     try:
         lines = read_text_or(pod.cgroups, "", beneath=pod.path).splitlines()
@@ -125,7 +125,7 @@ def recorded(pod: PodDir) -> tuple[str, ...]:
 
 
 def find_groups(uuid: str) -> tuple[str, ...]:
-    """Every group of the pod's name: a walk through all hierarchies, for where nothing was recorded. Raises OSError."""
+    """Every group with the pod's name, by a walk through all hierarchies, if no record exists. Raises OSError."""
     name = group_name(uuid)
     mounts = dict.fromkeys(hierarchy.mount for hierarchy in hierarchies())
     return tuple(
@@ -134,19 +134,19 @@ def find_groups(uuid: str) -> tuple[str, ...]:
 
 
 def make_groups(groups: tuple[Group, ...]) -> tuple[Group, ...]:
-    """Make the pod's group wherever this process may; those that are there now. Raises HostFailure."""
+    """Create the pod's group wherever this process may. Returns those that exist now. Raises HostFailure."""
     made = []
     for group in groups:
         try:
             made.append(_make_v2(group) if group.hierarchy.version == 2 else _make_v1(group))
         except OSError as err:
             if err.errno not in _NO_PLACE:
-                raise HostFailure.of(f"cannot make a control group in {group.hierarchy.path}", err) from err
+                raise HostFailure.of(f"cannot create a control group in {group.hierarchy.path}", err) from err
     return tuple(made)
 
 
 def make_leaves(groups: tuple[Group, ...], apps: tuple[str, ...]) -> None:
-    """Make the leaves of apps. What a v1 group says of devices must be said before. Raises HostFailure."""
+    """Create the leaves of apps. The device rules of a v1 group must be set before. Raises HostFailure."""
     for group in groups:
         for app in apps:
             try:
@@ -154,24 +154,24 @@ def make_leaves(groups: tuple[Group, ...], apps: tuple[str, ...]) -> None:
                 if group.hierarchy.version == 1 and "cpuset" in group.controllers:
                     _copy_cpuset(group.path, group.leaf(app))
             except OSError as err:
-                raise HostFailure.of(f"cannot make a control group in {group.path}", err) from err
+                raise HostFailure.of(f"cannot create a control group in {group.path}", err) from err
 
 
 def procs_fd(directory: str) -> int:
-    """A descriptor to move processes into a group by, good in any mount namespace."""
+    """A descriptor that moves processes into a group, in any mount namespace."""
     return os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
 
 
 def attach(fds: tuple[int, ...], pid: int) -> None:
-    """Move a process, 0 for this one. Raises OSError."""
+    """Move a process into groups, 0 for this one. Raises OSError."""
     for fd in fds:
         os.write(fd, str(pid).encode())
 
 
 def remove_groups(directories: tuple[str, ...]) -> None:
-    """Kill what is left in groups and remove them; what is missing is fine.
+    """Kill the processes left in groups and remove the groups, if they exist.
 
-    Everything is tried; then the first error is raised: HostFailure for one that stays.
+    Tries all, then raises the first error: HostFailure for a group that stays.
     """
     failed = []
     for directory in directories:
@@ -196,7 +196,7 @@ def _mount_of(controllers: tuple[str, ...], path: str, mounts: tuple[MountEntry,
 
 
 def _parent_of(hierarchy: Hierarchy, *, in_service: bool) -> str:
-    """Where the pod's group goes. A unit that podctl is alone in ends with the pod, and its limits are the pod's."""
+    """The parent of the pod's group. A unit with podctl alone ends with the pod, and its limits are the pod's."""
     if hierarchy.version == 1:
         return hierarchy.path
     if in_service and hierarchy.path.endswith(".service") and _processes(hierarchy.path) == [os.getpid()]:
@@ -225,7 +225,7 @@ def _make_v2(group: Group) -> Group:
 
 
 def _step_aside(service: str) -> None:
-    """Leave a service for a leaf of it: controllers can be handed on only where no process is."""
+    """Move from a service's group to a leaf of it: only a group without processes can delegate controllers."""
     _mkdir(f"{service}/{_STARTER}")
     fd = procs_fd(f"{service}/{_STARTER}")
     try:
@@ -235,17 +235,17 @@ def _step_aside(service: str) -> None:
 
 
 def _enable(directory: str) -> tuple[str, ...]:
-    """Hand the wanted controllers on to the children of a v2 group; those that they have now."""
+    """Delegate the wanted controllers to the children of a v2 group. Returns those that they have now."""
     offered = kernel_text(f"{directory}/cgroup.controllers").split()
     for name in _V2_WANTED:
         if name in offered:
-            with suppress(OSError):  # what cannot be handed on is missed when a limit needs it
+            with suppress(OSError):  # a missing controller is reported when a limit needs it
                 write_kernel(f"{directory}/cgroup.subtree_control", f"+{name}")
     return tuple(kernel_text(f"{directory}/cgroup.subtree_control").split())
 
 
 def _copy_cpuset(parent: str, child: str) -> None:
-    # A new cpuset is empty, and nothing can be moved into an empty one.
+    # A new cpuset is empty, and no process can be moved into an empty one.
     for name in ("cpuset.cpus", "cpuset.mems"):
         with suppress(FileNotFoundError):
             write_kernel(f"{child}/{name}", kernel_text(f"{parent}/{name}"))
@@ -265,7 +265,7 @@ def _children(directory: str) -> list[str]:
 
 
 def _remove(directory: str) -> None:
-    """rmdir, once its processes have been killed and have gone. Sub-groups that an app made go first."""
+    """Remove a group once its processes are killed and gone. Child groups that an app created go first."""
     for name in _children(directory):
         _remove(f"{directory}/{name}")
     end = time.monotonic() + _KILL_SECONDS

@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.05
 
 
 class Outline(Value):
-    """What stopping and removing a pod need of its run spec: its name, "" for none, and its time to stop in seconds.
+    """The part of a run spec for stopping and removing a pod: its name, "" for none, and its stop timeout in seconds.
 
     Both mean the same in every format.
     """
@@ -66,12 +66,12 @@ def read_runspec(pod: PodDir) -> RunSpec:
 
 
 def read_outline(pod: PodDir) -> Outline:
-    """What the run spec says for the end of the pod, be it of a newer format or damaged. Raises nothing."""
+    """The outline of a run spec, even one of a newer format or a damaged one. Raises nothing."""
     try:
-        held = _parsed(pod, pod.runspec)
+        parsed = _parsed(pod, pod.runspec)
     except (OSError, PodError):
         return Outline()
-    members = held if isinstance(held, dict) else {}
+    members = parsed if isinstance(parsed, dict) else {}
     name, seconds = members.get("name"), members.get("stopTimeout")
     return Outline(
         name if isinstance(name, str) and is_word(name, NAME, ALNUM) else "",
@@ -106,21 +106,21 @@ def read_app_manifest(pod: PodDir, app: str) -> ImageManifest:
 
 
 def read_lower(pod: PodDir, app: str) -> tuple[str, ...]:
-    """The directories that an app's root stands on, topmost first. Raises FileNotFoundError."""
+    """The lower directories of an app's root, topmost first. Raises FileNotFoundError."""
     return tuple(read_text(pod.app_lower(app), DOCUMENT, beneath=pod.path).splitlines())
 
 
 def read_status(pod: PodDir, app: str) -> int | None:
     """The recorded exit status of an app, None when it has not ended or was killed before it could be recorded.
 
-    A file that is there and empty is one of an app that has not ended. Raises Corrupt, OSError.
+    The file of an app that has not ended is empty. Raises Corrupt, OSError.
     """
     return read_number(pod.app_status(app), beneath=pod.path)
 
 
 class Ending(Value):
-    """How an app has ended. exit_code: as it was recorded, of a signal its number. oom: the kernel has killed
-    in it for memory. late: it was ended since it had not come up in time.
+    """The end of an app. exit_code: as recorded, the number of a signal. oom: whether the kernel has killed in it for
+    memory. late: whether it was stopped because it was not up in time.
     """
 
     exit_code: int
@@ -130,7 +130,7 @@ class Ending(Value):
 
 
 def read_ending(pod: PodDir, app: str) -> Ending | None:
-    """How an app has ended, None when it has not, or was killed before it could be recorded.
+    """The end of an app, None when it has not ended, or was killed before it could be recorded.
 
     Raises Corrupt, OSError.
     """
@@ -142,7 +142,7 @@ def read_ending(pod: PodDir, app: str) -> Ending | None:
 
 
 def read_pid(pod: PodDir) -> int | None:
-    """The PID of the pod's PID 1, None when it never got that far. Raises Corrupt, OSError."""
+    """The PID of the pod's PID 1, None if it has not been recorded. Raises Corrupt, OSError."""
     return read_number(pod.pid, beneath=pod.path)
 
 
@@ -156,7 +156,7 @@ def has_started(pod: PodDir) -> bool:
 
 
 def await_pid(pod: Pod, seconds: float = _PID_SECONDS) -> int | None:
-    """The same, waited for while the pod starts; None when it has ended or takes longer. Source: behaviours D8."""
+    """Wait for the PID while the pod starts; None when it has ended or takes longer. Source: behaviours D8."""
     end = time.monotonic() + seconds
     while pod.state() is PodState.RUNNING:
         pid = read_pid(pod.dir)
@@ -167,7 +167,7 @@ def await_pid(pod: Pod, seconds: float = _PID_SECONDS) -> int | None:
 
 
 def time_of(path: str) -> float | None:
-    """The mtime of a marker in seconds, None when it is not there."""
+    """The mtime of a marker in seconds, None if it does not exist."""
     try:
         return os.lstat(path).st_mtime
     except (FileNotFoundError, NotADirectoryError):

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why a pod failed: the document that an entry of stage1 leaves, and the error that stage0 makes of it.
+"""The reason why a pod failed: the document that an entry of stage1 writes, and the error that stage0 makes of it.
 
-It lies beside the statuses of the apps, where none of them can write, and replaces text that would have to be parsed.
-An entry of release 0.1.0 leaves none. docs/devel/stage1-contract.md describes it.
+It is beside the statuses of the apps, where no app can write, and replaces text that would have to be parsed. An entry
+of release 0.1.0 writes none. docs/devel/stage1-contract.md describes it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _MEMBERS = {
 
 
 def leave(pod: PodDir, err: PodError, stage: str) -> None:
-    """Write down why an entry of stage1 failed. Where that cannot be done, what it prints has to do.
+    """Record why an entry of stage1 failed. If that fails too, its printed error has to do.
 
-    stage: what was being done: prepare, rehearse, start, run, stop or gc.
+    stage: the failed one of prepare, rehearse, start, run, stop or gc.
     """
     app = err.facts.get("app")
     facts = {"stage": stage, **(lines_of(pod, app) if isinstance(app, str) else {}), **err.facts}
@@ -60,7 +60,7 @@ def leave(pod: PodDir, err: PodError, stage: str) -> None:
         },
     }
     with contextlib.suppress(OSError, Corrupt):
-        # The pod's directory may be going: nothing above this one is made.
+        # The pod's directory may be on its way out: no parents are created.
         with held(os.path.dirname(pod.failure), pod.path) as path, contextlib.suppress(FileExistsError):
             os.mkdir(path, _DIR)
         with held(pod.failure, pod.path) as path:
@@ -68,13 +68,13 @@ def leave(pod: PodDir, err: PodError, stage: str) -> None:
 
 
 def forget(pod: PodDir) -> None:
-    """Remove what an earlier entry has left, before the next is called."""
+    """Remove the document of an earlier entry, before the next is called."""
     with contextlib.suppress(OSError, Corrupt), held(pod.failure, pod.path) as path:
         os.unlink(path)
 
 
 def read(pod: PodDir) -> PodError | None:
-    """The error that the last entry has left; None when nothing that can be understood is there."""
+    """The error that the last entry has recorded; None if there is no valid document."""
     try:
         return _error_of(
             Fields(parse_json(read_bytes(pod.failure, beneath=pod.path), pod.failure), "failure")
@@ -84,9 +84,9 @@ def read(pod: PodDir) -> PodError | None:
 
 
 def app_failure(pod: PodDir, name: str, apps: Iterable[str]) -> AppFailed | None:
-    """Why the first of these apps that has failed did, with its last lines; None when none has.
+    """The error of the first of these apps that has failed, with its last lines; None if no app has.
 
-    name: what the message calls the pod.
+    name: of the pod, for the message.
     """
     for app in apps:
         ending = documents.read_ending(pod, app)
@@ -114,25 +114,25 @@ def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFa
 
 
 def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:
-    """The fact last_lines of an app: those of standard error if it has written there; nothing where it has not."""
+    """The fact last_lines of an app: those of stderr if it has any, else of stdout; no fact without output."""
     try:
-        found = last_lines(pod, app, _TAIL)
+        last = last_lines(pod, app, _TAIL)
     except (OSError, Corrupt):
         return {}
-    lines = found["stderr_lines"] or found["stdout_lines"]
+    lines = last["stderr_lines"] or last["stdout_lines"]
     return {"last_lines": [_clean(line) for line in lines]} if lines else {}
 
 
 def _clean(text: str) -> str:
-    """A text as a document can hold it."""
+    """A text that a document can hold."""
     return text[:_LONGEST].replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _error_of(fields: Fields) -> PodError:
-    given = fields.raw("facts")
+    extra = fields.raw("facts")
     facts: dict[str, object] = {
         str(name): value
-        for name, value in (given.items() if isinstance(given, dict) else ())
+        for name, value in (extra.items() if isinstance(extra, dict) else ())
         if isinstance(value, (str, int))
     }
     members: dict[str, object] = {

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pods of a host that hold something of its networks, whichever data directory they are in.
+"""The pods of a host that hold resources of its networks, in any data directory.
 
-Addresses, ports and the nftables table belong to the host. What they say of their holder is its UUID, so a link in
-/run/pods/holders leads from a UUID to the data directory that has the pod. It is made before anything is held and goes
-after everything has been given back, so a UUID without a link, and without a pod here, is another engine's.
+Addresses, ports and the nftables table belong to the host, and name their holder by its UUID. A link in
+/run/pods/holders leads from a UUID to the data directory of the pod. It is created before the pod holds anything and
+removed after it has released everything, so a UUID without a link, and without a pod here, is another engine's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HELD_IN = ("run", "exited-garbage", "garbage")
 
 
 def record(paths: Paths, uuid: str) -> None:
-    """Say that a pod of this data directory is about to hold something. Raises OSError."""
+    """Record that a pod of this data directory is about to hold something. Raises OSError."""
     make_dirs(paths.run, OPEN_DIR)
     for _try in range(_TRIES):
         make_dirs(paths.holders)
@@ -40,24 +40,24 @@ def record(paths: Paths, uuid: str) -> None:
         except FileExistsError:
             return
         except FileNotFoundError:
-            continue  # the last of the others has taken the directory away
+            continue  # the last of the others has removed the directory
         return
     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), paths.holders)
 
 
 def forget(paths: Paths, uuid: str) -> None:
-    """Say that it holds nothing any more. Raises OSError."""
+    """Remove the record of a pod that holds nothing any more. Raises OSError."""
     with suppress(FileNotFoundError):
         os.unlink(paths.holder(uuid))
     with suppress(OSError):
-        os.rmdir(paths.holders)  # the last one does; in others there is something
+        os.rmdir(paths.holders)  # fails unless this was the last one
 
 
 def may_hold(paths: Paths, uuid: str, pod: PodDir) -> bool:
-    """Whether a pod of this data directory may hold something: its link is there, or its record does not deny it.
+    """Whether a pod of this data directory may hold something: its link exists, or its directory does not exclude it.
 
-    Once all has been given back, the copies of its configurations have gone and their empty directory is left. Anything
-    else is damage, and tells nothing of what is held.
+    After a full release the directory with copies of its network configurations is empty. Any other state is damage,
+    and says nothing about what the pod holds.
     """
     if os.path.lexists(paths.holder(uuid)):
         return True
@@ -74,13 +74,13 @@ def may_hold(paths: Paths, uuid: str, pod: PodDir) -> bool:
 
 
 def is_live(paths: Paths, uuid: str) -> bool:
-    """Whether a holder needs what it holds: it is a pod that runs, or another engine's."""
+    """Whether a holder still needs what it holds: it is a running pod, or another engine's."""
     home = _home_of(paths, uuid)
     return home is None or _runs(home, uuid)
 
 
 def running(paths: Paths) -> Iterator[Pod]:
-    """A handle on every pod of the host that runs and may hold something, closed when the next is asked for."""
+    """A handle on every running pod of the host that may hold something, closed when the next is requested."""
     for pod in walk(paths, ("run",)):
         if _is_running(pod):
             yield pod
@@ -93,8 +93,8 @@ def running(paths: Paths) -> Iterator[Pod]:
 def dead(paths: Paths) -> Iterator[tuple[Paths, str, str]]:
     """The pods of the host that have ended and may still hold something: installation, UUID, state directory.
 
-    One whose directory has gone is where it would have run. One that is here is told by its record as well: those of
-    0.1.0 and of the time before a boot have no link.
+    A pod whose directory is gone counts as in run. A pod of this data directory is found by its directory as well:
+    those of 0.1.0 and from before a boot have no link.
     """
     for pod in walk(paths, _HELD_IN):
         if may_hold(paths, pod.uuid, pod.dir) and not _is_running(pod):
@@ -108,7 +108,7 @@ def dead(paths: Paths) -> Iterator[tuple[Paths, str, str]]:
 
 
 def _home_of(paths: Paths, uuid: str) -> Paths | None:
-    """The installation that has, or had, a pod; None when none is known."""
+    """The installation that has, or had, a pod; None if it is unknown."""
     if not is_uuid(uuid):
         return None
     if locate(paths, uuid):

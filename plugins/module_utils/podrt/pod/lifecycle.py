@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-r"""The life of a pod: which directory holds it, and whether somebody holds its lock.
+r"""The life of a pod: the state directory that it is in, and whether its lock is held.
 
     embryo -> prepare (locked: preparing) -> prepared -> run (locked: running) -> exited-garbage -> gone
                     \                                                             garbage -> gone
 
 Every transition is a rename of the pod's directory followed by a sync of the parents. The lock is an flock on the
-directory itself; the supervisor inherits it, so that it goes when the pod's PID 1 does. Source: rkt
+directory itself; the supervisor inherits it, so that it is released when the pod's PID 1 ends. Source: rkt
 Documentation/devel/pod-lifecycle.md, behaviours D1 to D4.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..host.dirs import PodDir
     from ..host.paths import Paths
 
-# Two states are moves in progress: a pod may be in the next place by the time one looks again.
+# A pod can move to another state directory between two lookups.
 _LOOKS = 8
 _PROBE_SECONDS = 0.1
 _POLL_SECONDS = 0.002
@@ -84,9 +84,9 @@ TERMINAL = frozenset((PodState.EXITED, PodState.ABORTED_PREPARE, PodState.GARBAG
 
 
 class Pod:
-    """A handle on a pod: its UUID, and a descriptor of its directory that stays right when it is renamed.
+    """A handle on a pod: its UUID, and a descriptor of its directory that stays valid when it is renamed.
 
-    Use it in a with statement. fd may carry the pod's lock.
+    Use it in a with statement. fd may hold the pod's lock.
     """
 
     def __init__(self, paths: Paths, uuid: str, state_dir: str, fd: int) -> None:
@@ -102,7 +102,7 @@ class Pod:
         self.close()
 
     def close(self) -> None:
-        """Close the descriptor, and so let go of a lock that it carries and nobody inherited."""
+        """Close the descriptor, which releases its lock unless another process has inherited it."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -113,7 +113,7 @@ class Pod:
         return self.paths.pod(self.state_dir, self.uuid)
 
     def state(self) -> PodState:
-        """The state now. Raises NotFound when the pod has gone."""
+        """The state now. Raises NotFound when the pod is gone."""
         for _look in range(_LOOKS):
             place = locate(self.paths, self.uuid)
             if place is None:
@@ -125,9 +125,9 @@ class Pod:
         raise NotFound(f'pod "{self.uuid}" is gone', uuid=self.uuid)
 
     def lock(self) -> bool:
-        """Take the pod's lock if nobody holds it; whether it was taken.
+        """Take the pod's lock unless another process holds it. Returns whether it was taken.
 
-        Who asks for the state of a pod has its lock for a moment, which is not holding it.
+        A process that reads the state of a pod takes its lock for a moment, which does not count.
         """
         end = time.monotonic() + _PROBE_SECONDS
         while not try_lock(self.fd):
@@ -137,11 +137,11 @@ class Pod:
         return True
 
     def detach(self) -> None:
-        """Let the descriptor lead into the pod's directory only, read-only. For whom will run the pod, before the lock.
+        """Replace the descriptor by one of a read-only detached mount. Called before the lock, to run the pod.
 
-        PID 1 of the pod inherits it. Where the kernel refuses it, a pod cannot be run either.
+        PID 1 of the pod inherits it. If the kernel refuses it, a pod cannot be run either.
         """
-        from ..host.detached import open_detached  # not for whoever just looks at pods
+        from ..host.detached import open_detached  # not needed just to read pods
 
         try:
             fd = open_detached(self.fd, read_only=True)
@@ -151,7 +151,7 @@ class Pod:
         os.close(fd)
 
     def move(self, state_dir: str) -> None:
-        """Rename the pod's directory into another state's. Raises Conflict when it is no longer where it was."""
+        """Move the pod's directory to another state directory. Raises Conflict if another process has moved it."""
         target = self.paths.pod(state_dir, self.uuid).path
         try:
             rename_synced(self.dir.path, target)
@@ -162,9 +162,9 @@ class Pod:
         self.state_dir = state_dir
 
     def discard(self) -> None:
-        """Remove a pod that was never started, and close the handle, which has the lock if any has.
+        """Remove a pod that was never started, and close the handle, the only one that may hold the lock.
 
-        What cannot be removed now is left to gc.
+        On failure the rest is left to gc.
         """
         try:
             self.state()  # a move that has failed may have moved it
@@ -177,13 +177,13 @@ class Pod:
 
 
 def make_state_dirs(paths: Paths) -> None:
-    """Make the six directories of the life cycle."""
+    """Create the six state directories."""
     for state in STATES:
         make_dirs(paths.state(state))
 
 
 def create(paths: Paths) -> Pod:
-    """A new pod, locked, in prepare. Raises HostFailure."""
+    """Create a pod, locked, in prepare. Raises HostFailure."""
     uuid = new_uuid()
     try:
         make_state_dirs(paths)
@@ -203,7 +203,7 @@ def create(paths: Paths) -> Pod:
 
 
 def _begin(pod: Pod) -> None:
-    """From embryo to prepare, locked."""
+    """Lock a pod and move it from embryo to prepare."""
     pod.detach()
     if not pod.lock():
         raise Conflict(f'the new pod "{pod.uuid}" is locked by another process', uuid=pod.uuid)
@@ -221,7 +221,7 @@ def new_uuid() -> str:
 
 
 def locate(paths: Paths, uuid: str) -> str | None:
-    """The state directory that holds a pod, None when none does."""
+    """The state directory of a pod, None if the pod does not exist."""
     for state_dir in STATES:
         if os.path.isdir(paths.pod(state_dir, uuid).path):
             return state_dir
@@ -229,7 +229,7 @@ def locate(paths: Paths, uuid: str) -> str | None:
 
 
 def open_pod(paths: Paths, uuid: str) -> Pod:
-    """A handle on an existing pod. Raises NotFound."""
+    """Open a handle on an existing pod. Raises NotFound."""
     for _look in range(_LOOKS):
         state_dir = locate(paths, uuid)
         if state_dir is None:
@@ -243,7 +243,7 @@ def open_pod(paths: Paths, uuid: str) -> Pod:
 
 
 def walk(paths: Paths, state_dirs: tuple[str, ...] = STATES) -> Iterator[Pod]:
-    """A handle on every pod in these directories, sorted by UUID; each is closed when the next is asked for."""
+    """A handle on every pod in these directories, sorted by UUID; each is closed when the next is requested."""
     uuids = sorted(uuid for state in state_dirs for uuid in entries(paths.state(state)))
     for uuid in dict.fromkeys(uuids):
         try:
@@ -255,9 +255,9 @@ def walk(paths: Paths, state_dirs: tuple[str, ...] = STATES) -> Iterator[Pod]:
 
 
 def _is_locked(fd: int) -> bool:
-    """Whether another open file holds the lock; one's own lock counts as well.
+    """Whether any open file holds the lock, this one included.
 
-    A second descriptor is opened, since a try on one's own descriptor would change the lock that it holds.
+    A second descriptor is opened, since a try on fd itself would change the lock that it holds.
     """
     try:
         probe = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

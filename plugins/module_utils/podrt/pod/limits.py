@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What isolators mean to the kernel: files of a control group and what is written there. Source: behaviours C44 to C46.
+"""Isolators as settings of the kernel: files of a control group and their values. Source: behaviours C44 to C46.
 
-How many processes there may be is limited by default too, since the process table is the host's.
+The number of processes is limited by default too, since the process table is the host's.
 
-A limit counts once the kernel has said it back: what was written is read again, and a different value is an error.
+Every limit is read back after it is written, and a different value is an error.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 _PERIOD_USEC = 100_000
 _PERCENT_USEC = _PERIOD_USEC // 100
 PIDS_OF_APP, PIDS_OF_POD = 2048, 4096
-# What docker and podman give. More than any host has is no use, and a number that no kernel takes.
+# The least is that of docker and podman. The most is beyond any host, and still a number that the kernel accepts.
 LEAST_SHM, _MOST_SHM = 64 << 20, 1 << 60
 
 
 class Setting(Value):
-    """A file of a group and what it shall say. optional: some kernels do not have the file."""
+    """A file of a group and its value. optional: whether some kernels lack the file."""
 
     file: str
     value: str
@@ -39,7 +39,7 @@ class Setting(Value):
 
 
 class Limit(Value):
-    """What one isolator asks of one controller, for each version of control groups. quiet: it is not missed aloud."""
+    """The settings of an isolator for one controller and each version of cgroups. quiet: no warning if unsupported."""
 
     isolator: str
     controller: str
@@ -49,7 +49,7 @@ class Limit(Value):
 
 
 def limits_of_app(isolators: tuple[Isolator, ...], manifest: PodManifest) -> tuple[Limit, ...]:
-    """The limits of an app of a pod. No app alone fills what the pod has: others and handlers could not start. Pure."""
+    """The limits of an app of a pod. No app can use up the pod's processes, which others and handlers need. Pure."""
     asked = any(isinstance(isolator, Pids) for isolator in isolators)
     limits = (pids_of_app(isolators), pids_of_pod(manifest.isolators, manifest.apps))
     pids = min((limit for limit in limits if limit != NO_LIMIT), default=NO_LIMIT)
@@ -64,22 +64,21 @@ def limits_of_pod(manifest: PodManifest) -> tuple[Limit, ...]:
 
 
 def pids_of_app(isolators: tuple[Isolator, ...]) -> int:
-    """How many processes and threads an app may have, NO_LIMIT for any. Pure."""
-    return _said(isolators) or PIDS_OF_APP
+    """The most processes and threads of an app, NO_LIMIT for any number. Pure."""
+    return _pids_limit(isolators) or PIDS_OF_APP
 
 
 def pids_of_pod(isolators: tuple[Isolator, ...], apps: tuple[RuntimeApp, ...]) -> int:
-    """How many the apps of a pod may have together: by default no fewer than each of them may. Pure."""
+    """The most processes of all apps together: by default no fewer than each of them may have. Pure."""
     of_apps = [pids_of_app(app.app.isolators) for app in apps if app.app]
     by_default = NO_LIMIT if NO_LIMIT in of_apps else max((PIDS_OF_POD, *of_apps))
-    return _said(isolators) or by_default
+    return _pids_limit(isolators) or by_default
 
 
 def shm_bytes(manifest: PodManifest) -> int:
-    """How much /dev/shm holds, which the apps of a pod share: half of the memory that they may have together. Pure.
+    """The size of the /dev/shm that a pod's apps share, in bytes: half of the memory that they may have together. Pure.
 
-    No less than elsewhere, and as much where no memory is limited: the kernel ends processes for memory, and what is
-    in that file system stays.
+    LEAST_SHM at least, and if no memory is limited: an OOM kill ends processes, but does not free that file system.
     """
     of_pod = _memory_of(manifest.isolators)
     of_apps = sum(_memory_of(app.app.isolators) for app in manifest.apps if app.app)
@@ -92,17 +91,17 @@ def _memory_of(isolators: tuple[Isolator, ...]) -> int:
 
 
 def without_default_pids(isolators: tuple[Isolator, ...], default: int) -> tuple[Isolator, ...]:
-    """Isolators but for a limit that holds anyway: a document does not tell whether it was asked for. Pure."""
+    """The isolators without the default limit on processes: a document does not say whether it was requested. Pure."""
     return tuple(isolator for isolator in isolators if isolator != Pids(default))
 
 
-def _said(isolators: tuple[Isolator, ...]) -> int:
+def _pids_limit(isolators: tuple[Isolator, ...]) -> int:
     found = [isolator.limit for isolator in isolators if isinstance(isolator, Pids)]
     return found[-1] if found else 0
 
 
 def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
-    """The limits that isolators ask for, but those on processes; the last one of a kind wins. Pure."""
+    """The limits of isolators, except those on processes; the last one of a kind wins. Pure."""
     found: dict[str, Limit] = {}
     for isolator in isolators:
         if isinstance(isolator, Memory):
@@ -115,7 +114,7 @@ def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
 
 
 class ChangedLimit(Value):
-    """A file of a group that no longer says what it was given. leaf: of an app, or "" for the pod's own group."""
+    """A file of a group whose value was changed. leaf: of an app, or "" for the pod's own group."""
 
     path: str
     file: str
@@ -126,9 +125,9 @@ class ChangedLimit(Value):
 
 
 def changed_limits(groups: tuple[str, ...], manifest: PodManifest) -> tuple[ChangedLimit, ...]:
-    """The limits of a running pod that something has changed. groups: its directories, one in each hierarchy.
+    """The limits of a running pod that another process has changed. groups: its directories, one in each hierarchy.
 
-    A file that is not there belongs to another version of control groups, or to a controller that is not to be had.
+    A missing file belongs to the other version of control groups, or to a controller that is not available.
     """
     wanted = [("", limits_of_pod(manifest))]
     wanted += [
@@ -151,7 +150,7 @@ def changed_limits(groups: tuple[str, ...], manifest: PodManifest) -> tuple[Chan
 def set_limits(changed: tuple[ChangedLimit, ...]) -> None:
     """Set limits again. Raises HostFailure.
 
-    Which of two that bound each other comes first depends on where they were: what is refused is tried once more.
+    The order of two limits that bound each other depends on their values: refused ones are tried once more.
     """
     refused = []
     for limit in changed:
@@ -167,9 +166,9 @@ def set_limits(changed: tuple[ChangedLimit, ...]) -> None:
 
 
 def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]) -> tuple[str, ...]:
-    """Set limits on an app's leaf, or with "" on the pod itself; the sentences for those that no controller takes.
+    """Set limits on an app's leaf, or with "" on the pod itself. Returns warnings for those without a controller.
 
-    Raises HostFailure when the kernel refuses one or says something else back.
+    Raises HostFailure when the kernel refuses one or reads back another value.
     """
     missed = []
     for limit in limits:
@@ -205,7 +204,7 @@ def _cpu(isolator: Cpu) -> Limit:
 
 
 def _shares(isolator: CpuShares) -> Limit:
-    # The same line through the ends of both ranges as runc and systemd draw: 2..262144 to 1..10000.
+    # The same linear mapping as in runc and systemd: 2..262144 to 1..10000.
     weight = 1 + (isolator.shares - 2) * 9999 // 262142
     v1 = (Setting("cpu.shares", str(isolator.shares)),)
     return Limit(isolator.name, "cpu", v1, (Setting("cpu.weight", str(weight)),))
@@ -220,21 +219,21 @@ def _apply(directory: str, setting: Setting) -> None:
     path = f"{directory}/{setting.file}"
     try:
         write_kernel(path, setting.value)
-        found = kernel_text(path)
+        actual = kernel_text(path)
     except FileNotFoundError as err:
         if setting.optional:
             return
         raise HostFailure.of("cannot set a limit", err) from err
     except OSError as err:
         raise HostFailure.of(f"cannot set a limit of {setting.value}", err) from err
-    if not _is_same(setting, found):
-        raise HostFailure(f"cannot set a limit: {path} says {found} instead of {setting.value}", path=path)
+    if not _is_same(setting, actual):
+        raise HostFailure(f"cannot set a limit: {path} says {actual} instead of {setting.value}", path=path)
 
 
-def _is_same(setting: Setting, found: str) -> bool:
-    """Equal but for the kernel's rounding of memory to whole pages."""
+def _is_same(setting: Setting, actual: str) -> bool:
+    """Whether a value is that of a setting, apart from the kernel's rounding of memory to whole pages."""
     wanted = setting.value
-    if wanted == found:
+    if wanted == actual:
         return True
-    rounded = setting.file.startswith("memory.") and wanted.isdigit() and found.isdigit()
-    return rounded and 0 <= int(wanted) - int(found) < os.sysconf("SC_PAGE_SIZE")
+    rounded = setting.file.startswith("memory.") and wanted.isdigit() and actual.isdigit()
+    return rounded and 0 <= int(wanted) - int(actual) < os.sysconf("SC_PAGE_SIZE")

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the apps of a pod have said. Each line on disk: TIMESTAMP stdout|stderr TEXT; older files end in .1, .2 ...
+"""The logs of a pod's apps. Each line on disk: TIMESTAMP stdout|stderr TEXT; older files end in .1, .2 ...
 
-Which of those is older is said by the times in them: they take turns.
+The older files are overwritten in turn, so their order is that of the times in them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..host.dirs import PodDir
 
 
-TAIL = 1 << 20  # bytes of a log that are looked at for its last lines
+TAIL = 1 << 20  # bytes of a log that are read for its last lines
 LONGEST_LINE = 1 << 20
 _CHUNK = 64 << 10
 _HEAD_BYTES = 128
@@ -28,7 +28,7 @@ _TIME_BYTES = len("2026-01-01T00:00:00.000000Z")
 
 
 class LogLine(Value):
-    """One line of an app. time: RFC 3339 in UTC, which sorts as text. text: bytes that are no text as surrogates."""
+    """One line of an app. time: RFC 3339 in UTC, which sorts as text. text: bytes that are not UTF-8 are surrogates."""
 
     time: str
     app: str
@@ -37,7 +37,7 @@ class LogLine(Value):
 
 
 def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
-    """The log files of an app, oldest first. Raises Corrupt where something else is in the place of their directory."""
+    """The log files of an app, oldest first. Raises Corrupt if their directory is replaced by something else."""
     newest = os.path.basename(pod.app_log(app))
     names = entries_beneath(pod.logs, pod.path)
     numbers = [
@@ -54,7 +54,7 @@ def log_files(pod: PodDir, app: str) -> tuple[str, ...]:
 
 
 def log_head(pod: PodDir, path: str) -> bytes:
-    """How a log file begins, by which it is known wherever it is kept; b"" for one that is empty or no log."""
+    """The first line of a log file, which identifies it under any name; b"" for an empty file or anything else."""
     fd = _opened(pod, path)
     if fd is None:
         return b""
@@ -65,10 +65,10 @@ def log_head(pod: PodDir, path: str) -> bytes:
 
 
 def read_log(pod: PodDir, app: str, most: int) -> Iterator[LogLine]:
-    """All lines that are kept of an app, oldest first; never more than a line of them in memory.
+    """All lines of an app that are kept, oldest first; never more than one of them in memory.
 
-    most: bytes that a file may have; of a larger one, which the runtime has not made, only the end is read. What is no
-    file is passed over.
+    most: the bytes that a file may have; of a larger one, which the runtime did not write, only the end is read.
+    Anything but a file is skipped.
     """
     for path in log_files(pod, app):
         fd = _opened(pod, path)
@@ -83,22 +83,22 @@ def read_log(pod: PodDir, app: str, most: int) -> Iterator[LogLine]:
 
 
 def tail(pod: PodDir, app: str, count: int, limit: int = TAIL) -> tuple[LogLine, ...]:
-    """The last lines of an app, read from the end: at most limit bytes of them, whatever the size of the files."""
-    found: list[bytes] = []
+    """The last lines of an app, read from the end: at most limit bytes, whatever the size of the files."""
+    last: list[bytes] = []
     for path in reversed(log_files(pod, app)):
-        if len(found) >= count or limit <= 0:
+        if len(last) >= count or limit <= 0:
             break
         fd = _opened(pod, path)
         if fd is None:
             continue
         try:
-            text = _end_of(fd, count - len(found), limit)
+            text = _end_of(fd, count - len(last), limit)
         finally:
             os.close(fd)
         limit -= len(text)
-        found = [line for line in text.split(b"\n") if line] + found
+        last = [line for line in text.split(b"\n") if line] + last
     return (
-        tuple(parse_line(app, line.decode(errors="surrogateescape")) for line in found[-count:])
+        tuple(parse_line(app, line.decode(errors="surrogateescape")) for line in last[-count:])
         if count > 0
         else ()
     )
@@ -112,7 +112,7 @@ def _opened(pod: PodDir, path: str) -> int | None:
 
 
 def _lines(fd: int) -> Iterator[bytes]:
-    """The lines of a file that are not empty; one that is longer than LONGEST_LINE comes in pieces."""
+    """The lines of a file that are not empty; those longer than LONGEST_LINE come in pieces."""
     rest = b""
     while True:
         chunk = os.read(fd, _CHUNK)
@@ -137,12 +137,12 @@ def _end_of(fd: int, count: int, limit: int) -> bytes:
         held += size
         newlines += blocks[0].count(b"\n")
     text = b"".join(blocks)
-    # What begins in the middle of a line is dropped, but for the one line that is longer than the bound.
+    # The rest of a line at the beginning is dropped, unless that line alone exceeds the limit.
     return text if start == 0 or newlines == 0 else text.partition(b"\n")[2]
 
 
 def last_lines(pod: PodDir, app: str, count: int) -> dict[str, list[str]]:
-    """The texts of the same lines, as results show them: stdout_lines and stderr_lines."""
+    """The texts of the last lines, as results show them: stdout_lines and stderr_lines."""
     last = tail(pod, app, count)
     return {
         f"{stream}_lines": [_as_text(line.text) for line in last if line.stream == stream]
@@ -151,12 +151,12 @@ def last_lines(pod: PodDir, app: str, count: int) -> dict[str, list[str]]:
 
 
 def _as_text(text: str) -> str:
-    """What an app has said as JSON may hold it: bytes that are no text are replaced."""
+    """The text of a line for JSON: bytes that are not UTF-8 are replaced."""
     return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def parse_line(app: str, line: str) -> LogLine:
-    """One line as it is on disk; a line that was cut by a crash keeps its text."""
+    """Parse a line as it is on disk; a line that was cut by a crash keeps its text."""
     time, _sep, rest = line.partition(" ")
     stream, _sep, text = rest.partition(" ")
     if stream not in ("stdout", "stderr"):

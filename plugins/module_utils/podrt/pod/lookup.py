@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what people call a pod, a name or the beginning of a UUID, to the pod.
+"""The lookup of a pod by its name, or by the beginning of its UUID.
 
-Only the command line guesses (resolve). Everything below it knows whether it has a name or a UUID: a name that means
-no pod is never taken for the beginning of a UUID, and what a plan has seen is opened by its UUID.
+Only the command line guesses (resolve). Everything below it knows whether it has a name or a UUID: a name without a pod
+is never taken for the beginning of a UUID, and a pod that a plan has seen is opened by its UUID.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SEARCHED = ("run", "exited-garbage", "prepare", "prepared")
 
 
 def resolve(paths: Paths, text: str) -> Pod:
-    """The pod that a word of a command line means: a name, a UUID, or a unique beginning of one.
+    """Open the pod of a word of a command line: a name, a UUID, or a unique beginning of one.
 
     A name goes first: db is one, and the beginning of many a UUID. Raises NotFound, InvalidSpec.
     """
@@ -51,7 +51,7 @@ def resolve(paths: Paths, text: str) -> Pod:
 
 
 def by_name(paths: Paths, name: str) -> Pod:
-    """The pod that a name means, and nothing else that the word could mean. Raises NotFound."""
+    """Open the pod of a name, which is never taken for a UUID. Raises NotFound."""
     uuid = uuid_of_name(paths, name)
     if uuid is None:
         raise NotFound(f'there is no pod of the name "{name}"', "podctl list shows all pods", name=name)
@@ -59,11 +59,12 @@ def by_name(paths: Paths, name: str) -> Pod:
 
 
 def expect(paths: Paths, name: str, uuid: str) -> Pod:
-    """The pod that a plan has seen under a name. Raises Conflict when the name means another one now, NotFound."""
-    found = uuid_of_name(paths, name)
-    if found != uuid:
+    """Open the pod that a plan has seen under a name. Raises Conflict if the name means another one now, NotFound."""
+    current = uuid_of_name(paths, name)
+    if current != uuid:
         raise Conflict(
-            f'the name "{name}" no longer means pod {uuid}, but ' + (f"pod {found}" if found else "no pod"),
+            f'the name "{name}" no longer means pod {uuid}, but '
+            + (f"pod {current}" if current else "no pod"),
             "another process has changed it meanwhile: run the task again",
             name=name,
             uuid=uuid,
@@ -72,7 +73,7 @@ def expect(paths: Paths, name: str, uuid: str) -> Pod:
 
 
 def uuid_of_name(paths: Paths, name: str) -> str | None:
-    """The UUID of the pod of that name, None when it means no pod: one that exists nowhere is none."""
+    """The UUID of the pod of a name, None if no pod that exists has it."""
     uuid = _recorded(paths, name)
     return uuid if uuid and locate(paths, uuid) else None
 
@@ -85,34 +86,35 @@ def _recorded(paths: Paths, name: str) -> str:
 
 
 def name_of(paths: Paths, uuid: str) -> str:
-    """The name that means a pod, "" when none does: for where its own documents cannot tell."""
+    """The name of a pod, or "", for a pod whose own documents are unreadable."""
     return next((name for name in entries(paths.names) if uuid_of_name(paths, name) == uuid), "")
 
 
 def lock_name(paths: Paths, name: str, seconds: float = _SECONDS) -> FileLock:
-    """Held by what converges or changes the pod of a name, from looking to the end. Raises Conflict naming the holder.
+    """The lock of a process that converges or changes the pod of a name, from the first look to the end.
 
-    All but the pod's own unit takes it: the unit acts for a task or a podctl that has it, or alone.
+    All but the pod's own unit take it: the unit acts for a task or a podctl that has it, or alone. Raises Conflict
+    naming the holder.
     """
     return FileLock(paths.name_lock(name), timeout=seconds)
 
 
 def lock_start(paths: Paths, name: str) -> FileLock:
-    """Held while the pod of a name is made ready to start: by its unit too, for which a converging task waits."""
+    """The lock of the preparation of a start: the pod's unit takes it too, and a converging task waits for that."""
     return FileLock(paths.start_lock(name), timeout=_SECONDS)
 
 
 def set_name(paths: Paths, name: str, uuid: str) -> None:
-    """Let a name mean this pod from now on."""
+    """Give a name to this pod."""
     make_dirs(paths.names)
     with FileLock(paths.names):
         write_atomically(paths.name(name), uuid.encode() + b"\n")
 
 
 def sweep(paths: Paths, before: float) -> None:
-    """Remove what a process that was killed before that time has left of names.
+    """Remove the remains of processes that were killed before that time.
 
-    That is a name that it was about to write, or to forget since the pod is gone.
+    These are names that were about to be written, or to be dropped since their pod is gone.
     """
     for leaf in entries(paths.names):
         path = paths.name(leaf)
@@ -128,7 +130,7 @@ def sweep(paths: Paths, before: float) -> None:
 
 
 def drop_name(paths: Paths, name: str, uuid: str) -> None:
-    """Forget a name if it means this pod; no other process can change it between the look and the removal."""
+    """Remove a name if it means this pod; no other process can change it between the check and the removal."""
     if _recorded(paths, name) != uuid:
         return
     with FileLock(paths.names):

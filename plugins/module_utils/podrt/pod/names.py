@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod may be called. Apps, volumes and ports have appc's stricter names; a pod's is ours alone."""
+"""The names of pods. Apps, volumes and ports have appc's stricter names; those of pods are ours alone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..appc.alphabet import ALNUM, HEX, is_made_of, is_word
 from ..appc.names import LONGEST_NAME
 from ..errors import InvalidSpec
 
-# A name becomes part of names of files and units: none begins with a dot or a dash, or holds a slash.
+# A name becomes part of the names of files and units: it must not begin with a dot or a dash, or contain a slash.
 NAME = ALNUM + "_.-"
 _UUID_GROUPS = [8, 4, 4, 4, 12]
-# Of files that are being written, see host.files.write_atomically.
+# The suffix of files that are being written, see host.files.write_atomically.
 _ASIDE = ".tmp"
 
 
@@ -19,7 +19,7 @@ class PodName(str):
     """The name of a pod: letters, digits, dots, dashes and underscores, the first a letter or a digit."""
 
     def __new__(cls, text: str, where: str = "") -> PodName:
-        """Raises InvalidSpec naming where."""
+        """Raise InvalidSpec naming where, unless the text is a valid name."""
         if not is_word(text, NAME, ALNUM):
             raise InvalidSpec(
                 f'"{text}" is not a valid name of a pod',
@@ -27,10 +27,10 @@ class PodName(str):
                 where=where,
             )
         if is_uuid(text):
-            raise InvalidSpec(f'"{text}" is a UUID', "choose a name that is none", where=where)
+            raise InvalidSpec(f'"{text}" is a UUID', "choose another name", where=where)
         if text.endswith(_ASIDE):
             raise InvalidSpec(
-                f'the name "{text}" ends in {_ASIDE}, as files do that are being written',
+                f'the name "{text}" ends in {_ASIDE}, the suffix of files that are being written',
                 "choose another ending",
                 where=where,
             )
@@ -44,6 +44,6 @@ class PodName(str):
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a text is a whole UUID, as rkt writes one, in either case."""
+    """Whether a text is a whole UUID in rkt's form, in either case."""
     groups = text.split("-")
     return [len(group) for group in groups] == _UUID_GROUPS and is_made_of("".join(groups).lower(), HEX)

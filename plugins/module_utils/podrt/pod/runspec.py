@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod needs to run that the appc manifest does not say: networks, names, isolation from the host."""
+"""The run spec: what a pod needs to run beside its appc manifest: networks, names, isolation from the host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
-# How long a start may take that something waits for, pre-start handlers and READY=1 included. A unit gives it as much.
+# The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.
 START_SECONDS = 300
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
-# The kernel takes 64 characters. An underscore is usual, if not in RFC 952.
+# The kernel accepts 64 characters. Underscores are common, though not in RFC 952.
 _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
 _WORD = r"[^\s#;]+"  # of resolv.conf and /etc/hosts, where a line and a comment end it
 _LARGEST_FILE = 2**63 - 1
@@ -39,7 +39,7 @@ class NetworkRequest(Value):
 
 
 class Dns(Value):
-    """What resolv.conf shall say. auto: as the networks answer; custom: these. Source: behaviours C39, C40."""
+    """The content of resolv.conf. auto: from the networks; custom: these settings. Source: behaviours C39, C40."""
 
     mode: str = "auto"
     nameservers: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Dns(Value):
         options: tuple[str, ...] = (),
         domain: str = "",
     ) -> Dns:
-        """As people and documents say it: "host" and "none" stand alone in the place of servers. Raises InvalidSpec."""
+        """Read the form of users and documents: "host" or "none" in place of servers, alone. Raises InvalidSpec."""
         more = (search, options, domain)
         for special in ("host", "none"):
             if special in nameservers:
@@ -64,7 +64,7 @@ class Dns(Value):
         return cls("custom", nameservers, *more) if nameservers or any(more) else cls()
 
     def check(self) -> None:
-        """Servers are addresses, and each text is one word of a line."""
+        """Raise InvalidSpec unless servers are addresses, and each text is one word of a line."""
         for index, server in enumerate(self.nameservers):
             check_address(server, f"dns[{index}]", "Invalid IP passed to --dns")
         for texts, where in ((self.search, "dns_search"), (self.options, "dns_options")):
@@ -92,7 +92,7 @@ def _check_alone(special: str, others: bool, more: bool) -> None:
 
 
 class HostsFile(Value):
-    """What /etc/hosts shall be. entries: pairs of an address and its names. Source: behaviours C38."""
+    """The content of /etc/hosts. entries: pairs of an address and its names. Source: behaviours C38."""
 
     mode: str = "auto"
     entries: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -101,7 +101,7 @@ class HostsFile(Value):
     def said(
         cls, entries: tuple[tuple[str, tuple[str, ...]], ...] = (), from_host: bool = False
     ) -> HostsFile:
-        """As people and documents say it. Raises InvalidSpec."""
+        """Read the form of users and documents. Raises InvalidSpec."""
         if from_host and entries:
             raise InvalidSpec(
                 "cannot be used together with hosts_from_host",
@@ -114,7 +114,7 @@ class HostsFile(Value):
         return cls("custom", entries) if entries else cls()
 
     def check(self) -> None:
-        """Each has an address and names, and each name is one word of a line."""
+        """Raise InvalidSpec unless each entry has an address and names, and each name is one word of a line."""
         for index, (ip, names) in enumerate(self.entries):
             check_address(ip, f"hosts_entries[{index}].ip", "Invalid IP passed to --hosts-entry")
             where = f"hosts_entries[{index}].names"
@@ -130,13 +130,13 @@ def hosts_entry_of(fields: Fields) -> tuple[str, tuple[str, ...]]:
 
 
 class LogPolicy(Value):
-    """How much of each app's output is kept: files of max_bytes, max_files of them."""
+    """The part of each app's output that is kept: max_files files of max_bytes each."""
 
     max_bytes: int = 4 * 1024 * 1024
     max_files: int = 3
 
     def check(self) -> None:
-        """There must be a file, and something in it."""
+        """Raise InvalidSpec unless at least one file can hold at least one byte."""
         if not 1 <= self.max_bytes <= _LARGEST_FILE:
             raise InvalidSpec(
                 f"a log of {self.max_bytes} bytes cannot be kept", "write it as 4m", where="log.max_size"
@@ -144,17 +144,17 @@ class LogPolicy(Value):
         check_range(self.max_files, 1, 1000, "log.max_files")
 
     def held(self) -> LogPolicy:
-        """The same bound on what is kept, in no more files than a supervisor should have open for each app."""
+        """The same bound in total, with no more files than a supervisor should have open for each app."""
         if self.max_files <= _MOST_LOGS:
             return self
         return LogPolicy(min(self.max_bytes * self.max_files // _MOST_LOGS, _LARGEST_FILE), _MOST_LOGS)
 
 
 class RunSpec(Value):
-    """Everything but the manifest that two pods must share to be the same pod.
+    """Everything that makes two pods equal beside the manifest.
 
-    name: what Ansible calls the pod, "" for a pod that only has a UUID. hostname "" means rkt-UUID. networks:
-    ("host",) and ("none",) stand alone. insecure: some of INSECURE. stop_timeout: seconds between SIGTERM and SIGKILL.
+    name: the pod's name in Ansible, "" for a pod that only has a UUID. hostname "" means rkt-UUID. networks: ("host",)
+    and ("none",) are exclusive. insecure: some of INSECURE. stop_timeout: seconds between SIGTERM and SIGKILL.
     """
 
     name: str = ""
@@ -169,7 +169,7 @@ class RunSpec(Value):
     log: LogPolicy = LogPolicy()
 
     def check(self) -> None:
-        """Every mode is a known one, and numbers make sense."""
+        """Raise InvalidSpec unless every mode is known and every number in its range."""
         _check_known(self.ipc, IPC_MODES, "ipc")
         for option in self.insecure:
             _check_known(option, INSECURE, "insecure_options")

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes of a running pod that something has moved out of its control groups, where no limit holds them.
+"""Processes of a running pod that were moved out of its control groups, beyond its limits.
 
-A process is the pod's when it is in the PID namespace of the pod's first process. Where it belongs is told by a
-hierarchy that it was left in, else by its root. Source: cgroups(7), pid_namespaces(7).
+A process is the pod's if it is in the PID namespace of the pod's first process. Its app is known by a hierarchy in
+which it still is in its leaf, else by its root. Source: cgroups(7), pid_namespaces(7).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from .cgroups import Hierarchy
 
 _GONE = (FileNotFoundError, ProcessLookupError)
-# A process of the host may be closed to root as well, by a security module or to a guest; one of a pod is not.
+# A process of the host may be inaccessible to root, by a security module or in a guest; one of a pod is not.
 _NOT_OURS = (*_GONE, PermissionError)
-_DEAD = "ZX"  # they are where they died, and use nothing
+_DEAD = "ZX"  # these stay in their group, and use no resources
 
 
 class Stray(Value):
-    """A process outside of its groups. leaf: its app, or "" for the pod. groups: of the pod, where it is missing."""
+    """A process outside of its groups. leaf: its app, or "" for the pod. groups: those of the pod that it is not in."""
 
     pid: int
     leaf: str
@@ -39,7 +39,7 @@ class Stray(Value):
 
 
 def find_strays(pod: PodDir, pid: int, apps: Sequence[str]) -> tuple[Stray, ...]:
-    """Every one of a pod, whose first process is pid. Reads one file for each process of the pod. Raises OSError."""
+    """The strays of a pod, whose first process is pid. Reads one file for each process of the pod. Raises OSError."""
     groups = tuple(group for group in cgroups.recorded(pod) if os.path.isdir(group))
     mounts = read_mounts()
     known: dict[str, tuple[Hierarchy, ...]] = {}
@@ -57,7 +57,7 @@ def find_strays(pod: PodDir, pid: int, apps: Sequence[str]) -> tuple[Stray, ...]
 
 
 def missing_in(groups: Sequence[str], memberships: Sequence[Hierarchy]) -> tuple[str, ...]:
-    """The groups of a pod that a process is not in, nor in one beneath. memberships: where it is. Pure."""
+    """The groups of a pod that a process is neither in nor beneath. memberships: its own groups. Pure."""
     return tuple(group for group, place in _pairs(groups, memberships) if not _is_within(place, group))
 
 
@@ -71,7 +71,7 @@ def leaf_of(groups: Sequence[str], memberships: Sequence[Hierarchy], apps: Seque
 
 
 def bring_back(strays: Sequence[Stray]) -> None:
-    """Move processes to where they belong; one that has ended meanwhile is fine. Raises HostFailure."""
+    """Move strays back to their groups; they may end meanwhile. Raises HostFailure."""
     for stray in strays:
         for group in stray.groups:
             place = f"{group}/{stray.leaf or cgroups.SUPERVISOR}"
@@ -87,7 +87,7 @@ def bring_back(strays: Sequence[Stray]) -> None:
 
 
 def _pairs(groups: Sequence[str], memberships: Sequence[Hierarchy]) -> Iterator[tuple[str, str]]:
-    """Each group with the place of the process in the same hierarchy, whose mount is the nearest above the group."""
+    """Each group with the process's group in the same hierarchy, the one whose mount is the nearest above."""
     for group in groups:
         above = [hierarchy for hierarchy in memberships if _is_within(group, hierarchy.mount)]
         if above:
@@ -99,7 +99,7 @@ def _is_within(path: str, directory: str) -> bool:
 
 
 def _processes(pid: int) -> Iterator[int]:
-    """Every process in the PID namespace of one."""
+    """The processes in the PID namespace of a process."""
     space = os.readlink(f"/proc/{pid}/ns/pid")
     for name in os.listdir("/proc/"):
         if name.isdigit():
@@ -109,12 +109,12 @@ def _processes(pid: int) -> Iterator[int]:
 
 
 def _state(process: int) -> str:
-    """One letter. Source: proc_pid_stat(5); a name in parentheses comes before."""
+    """The state of a process, one letter. Source: proc_pid_stat(5); a name in parentheses comes before."""
     return kernel_text(f"/proc/{process}/stat").rpartition(")")[2].split()[0]
 
 
 def _app_by_root(pod: PodDir, pid: int, process: int, apps: Sequence[str]) -> str:
-    """The app that a process has the root of, as the pod's first process sees it; "" for none, as the first one."""
+    """The app whose root is that of a process, as the pod's first process sees it; "" for other roots."""
     with contextlib.suppress(*_GONE, NotADirectoryError):
         root = os.stat(f"/proc/{process}/root/")
         for app in apps:

@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The process that becomes an app: goes into its root, gives up what the app may not have, executes it.
+"""The process that becomes an app: it enters the app's root, drops its privileges and executes the program.
 
-It is forked by what becomes PID 1 and executes the interpreter anew from a read-only mount: a program of an image that
-names /proc/self/exe as its interpreter gets hold of no more than that (CVE-2019-5736). That takes its time, so it is
-done while the app's root is built, and the process is told afterwards what it shall be. From then on it imports
-nothing: in the app's root the interpreter's library is the image's. Order matters throughout; each place says why.
+The future PID 1 forks it, and it executes the interpreter again from a read-only mount: a program of an image that
+names /proc/self/exe as its interpreter gets hold of no more than that (CVE-2019-5736). That takes time, so it happens
+while the app's root is built, and the process reads its plan afterwards. From then on it imports nothing: in the app's
+root the interpreter's library belongs to the image. The order matters throughout; each place says why.
 
-An app with CAP_SYS_PTRACE can be whatever it sees in the pod's PID namespace. So nothing of an image is executed in the
-pod before all of these processes have given up what they may not keep: see ChildWires.held.
+An app with CAP_SYS_PTRACE can control every process that it sees in the pod's PID namespace. So no program of an image
+is executed in the pod before all of these processes have dropped their privileges: see ChildWires.held.
 Source: behaviours C12 to C19, C47 to C57.
 """
 
@@ -44,17 +44,17 @@ _UMASK = 0o022
 _SETUP_FAILED = 254
 _STDIO = (0, 1, 2)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-# The C library keeps these two for its threads; whoever started us may still have had them ignored.
+# The C library reserves these two for its threads; the process that started us may still have ignored them.
 _RESERVED_SIGNALS = (32, 33)
 
 
 class ChildWires(Value):
     """The descriptors of an app's child.
 
-    exec: tells how the start went and ends with it. go: a byte from it is the leave to start. held: an end of a pipe
-    that each process of the pod closes when it has no more rights than it shall have; the starter gives no leave before
-    the last one has. told: what the process shall be. out and err: -1 leaves what this process has. tty: the app's
-    terminal, which is among its standard files, -1 without. procs: cgroup.procs of the app's leaves.
+    exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
+    of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
+    after the last one. told: the plan of the process. out and err: -1 keeps those of this process. tty: the app's
+    terminal, which is among its standard files, or -1. procs: cgroup.procs of the app's leaf cgroups.
     """
 
     exec: int
@@ -68,7 +68,7 @@ class ChildWires(Value):
 
 
 class Resolved(Value):
-    """What was looked up in the app's root: programs with their arguments, and who runs them."""
+    """The programs with their arguments, and the user that runs them, as looked up in the app's root."""
 
     argv: tuple[str, ...]
     pre_start: tuple[str, ...]
@@ -77,7 +77,7 @@ class Resolved(Value):
 
 
 class AppProcess(Value):
-    """All that the process of an app is told: plain values, since another interpreter reads them.
+    """The plan of an app's process, in plain values, since another interpreter reads it.
 
     identity: uid, gid and the supplementary groups. traced, rlimits: see Launch.
     """
@@ -97,7 +97,7 @@ class AppProcess(Value):
 
 
 class Handler(Value):
-    """An event handler, in the bounds of its app: plain values as well."""
+    """An event handler, in the bounds of its app; plain values as well."""
 
     argv: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
@@ -109,7 +109,7 @@ class Handler(Value):
 class NotStarted(Exception):
     """The app itself cannot be started; the pod goes on without it, or ends with this status.
 
-    field: what of the app's description does not fit its image, "" for something else.
+    field: the field of the spec that does not fit the image, "" for another reason.
     """
 
     def __init__(self, text: str, status: int, field: str = "") -> None:
@@ -120,7 +120,7 @@ class NotStarted(Exception):
 
 
 def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
-    """What the process of an app is told, once its root is there."""
+    """The plan of an app's process as bytes, once its root is there."""
     who = resolved.identity
     process = AppProcess(
         root=root,
@@ -140,22 +140,22 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 
 
 def become_app(wires: ChildWires) -> NoReturn:
-    """Turn this child into an app, whichever it is told. Ends the process when that fails, and says why."""
+    """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
     fds = (wires.exec, wires.go, wires.held, wires.told, wires.out, wires.err, wires.tty, *wires.procs)
     _end_with(wires.exec, lambda: execute_module("app", b"", fds))
 
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Become the app that the wires tell of. The program of execute_module."""
-    said, go, held, told, out, err, tty, *procs = keep_only(fds)
-    _end_with(said, lambda: _become(ChildWires(said, go, held, told, out, err, tty, tuple(procs))))
+    """Become the app. The program of execute_module. fds: those of ChildWires."""
+    exec_fd, go, held, plan_fd, out, err, tty, *procs = keep_only(fds)
+    _end_with(exec_fd, lambda: _become(ChildWires(exec_fd, go, held, plan_fd, out, err, tty, tuple(procs))))
 
 
 def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
-    """Close every descriptor but stdio and these, and have these closed at exec; their numbers from now on.
+    """Close every descriptor but stdio and these, and mark these close-on-exec. Returns their new numbers.
 
-    Whatever else is open could be named by /proc/self/fd, also by the working directory and by the program of an app
-    (CVE-2024-21626). They are the lowest numbers, -1 stays.
+    An app could name any other open descriptor by /proc/self/fd, also as its working directory or its program
+    (CVE-2024-21626). The new numbers are the lowest; -1 stays.
     """
     aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD + len(fds)) for fd in fds if fd >= 0]
     for number, fd in enumerate(aside, _FIRST_FD):
@@ -166,7 +166,7 @@ def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def enter_root(root: str) -> None:
-    """Make root the root of a mount namespace of this process's own, and forget the rest."""
+    """Make root the root of a new mount namespace of this process, and detach the rest."""
     read_no_code()
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
@@ -178,13 +178,13 @@ def enter_root(root: str) -> None:
 
 
 def join_groups(procs: tuple[int, ...]) -> None:
-    """Move this process into the groups of these descriptors."""
+    """Move this process into the cgroups of these descriptors."""
     for fd in procs:
         os.write(fd, b"0")
 
 
 def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[], None]:
-    """What sets resource limits of this process. Its import, for which there is no library later, is done here."""
+    """A function that sets resource limits of this process; it needs no import, for which there is no library later."""
     if not rlimits:
         return lambda: None
     import resource
@@ -196,7 +196,7 @@ def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[]
             except (ValueError, OSError) as err:
                 raise HostFailure(
                     f"cannot set the resource limit {name} to {soft}, and at most {hard}: {err}",
-                    "take less in ulimits; the kernel has limits of its own, such as fs.nr_open for nofile",
+                    "lower it in ulimits; the kernel has its own limits, such as fs.nr_open for nofile",
                 ) from err
 
     return set_all
@@ -215,9 +215,9 @@ def terminal_taker(tty: int) -> Callable[[], None]:
 
 
 def set_oom_score(score: int) -> None:
-    """How readily the kernel ends this process for memory, -1000 to 1000. Raises HostFailure."""
+    """Set the OOM score of this process, -1000 to 1000. Raises HostFailure."""
     try:
-        # Were it not what it is meant to be, it could be a pipe that lets us wait.
+        # An image could have put a FIFO there, which would block us.
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         os.write(fd, str(score).encode())
         os.close(fd)
@@ -226,7 +226,7 @@ def set_oom_score(score: int) -> None:
 
 
 def default_signals() -> None:
-    """Every signal as a new program expects it, but SIGPIPE ignored, and none blocked."""
+    """Reset every signal to its default, but ignore SIGPIPE, and unblock all."""
     for number in range(1, _signal.NSIG):
         if number in _RESERVED_SIGNALS:
             syscalls.default_signal(number)
@@ -237,17 +237,17 @@ def default_signals() -> None:
 
 
 def bind_handler(handler: Handler) -> None:
-    """Have the rights of an event handler, which is root within the app's bounds."""
+    """Drop to the privileges of an event handler, which is root within the app's bounds."""
     # A process group reaches beyond a PID namespace, and /dev/tty is the terminal of the session.
     os.setsid()
     leave_keyring()
-    # It may have no capability that would load a filter otherwise.
+    # It may lack the capability that loads a filter otherwise.
     strict = handler.no_new_privs or bool(handler.filter)
     give_up(handler.bounding, (0, 0, ()), no_new_privs=strict, filtered=bool(handler.filter), traced=True)
 
 
 def execute_handler(handler: Handler) -> None:
-    """Become an event handler, in the root that this process is in. Returns when that cannot be, and has said why."""
+    """Become an event handler, in this process's root. Reports a failure and returns."""
     path = handler.argv[0]
     wrong = complaint(path)
     try:
@@ -258,18 +258,18 @@ def execute_handler(handler: Handler) -> None:
 
 
 def confine(filtered: bytes, *, passed: int = 0) -> None:
-    """The last things before an exec, after which only the exec itself may be relied upon.
+    """Close descriptors at exec and load the filter, after which no call but the exec may be relied upon.
 
-    passed: how many descriptors behind stdio are the program's.
+    passed: the number of descriptors after stdio that the program inherits.
     """
     syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
     if filtered:
-        # Last of all: the filter knows what the app may call, not what we do.
+        # Last of all: the filter is made for the app's calls, not for ours.
         syscalls.load_seccomp(filtered)
 
 
 def go_to(path: str) -> None:
-    """Change directory, unless that is not in the app's root: a link of /proc leads anywhere, as PID 1's own root.
+    """Change directory, within the app's root: a link of /proc could lead anywhere, such as to the root of PID 1.
 
     Raises NotStarted.
     """
@@ -290,26 +290,26 @@ def go_to(path: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Tell on standard error, be it as it may."""
+    """Write an error to stderr, ignoring a failure to do so."""
     try:  # noqa: SIM105  # contextlib takes 3 ms of each start
         os.write(2, b"Error: %s\n" % frames.bounded(printable(text)))
     except OSError:
         pass
 
 
-def _end_with(said: int, become: Callable[[], object]) -> NoReturn:
-    """Do what replaces this process, or end it, having said why not."""
+def _end_with(exec_fd: int, become: Callable[[], object]) -> NoReturn:
+    """Call become, which replaces this process; if it fails, report why and end the process."""
     status = _SETUP_FAILED
     try:
         become()
     except NotStarted as err:
         status = err.status
         complain(err.text)
-        sync.send(said, frames.NOT_EXECUTED, err.text, err.field)
+        sync.send(exec_fd, frames.NOT_EXECUTED, err.text, err.field)
     except PodError as err:
-        sync.send_failure(said, err)
+        sync.send_failure(exec_fd, err)
     except OSError as err:
-        sync.send_failure(said, HostFailure.of("cannot set up an app", err))
+        sync.send_failure(exec_fd, HostFailure.of("cannot set up an app", err))
     except BaseException:
         # A bug keeps its traceback, also in a child that must not unwind; in the app's root it is one line.
         sys.excepthook(*sys.exc_info())
@@ -323,14 +323,14 @@ def _become(wires: ChildWires) -> None:
     if process.oom_score_adj is not None:
         set_oom_score(process.oom_score_adj)
     set_limits()  # while this process may still raise them
-    handler = _await_leave_to_handle(process, wires.held) if process.pre_start else None
-    # A handler may be what makes the directory.
-    misplaced = None if handler else _go_where_it_works(process)
+    handler = _fork_pre_start(process, wires.held) if process.pre_start else None
+    # The handler may be what creates the directory.
+    misplaced = None if handler else _change_directory(process)
     _lose_privileges(process)
     os.close(wires.held)
-    _await_leave(process, wires.go, misplaced)
+    _await_go(process, wires.go, misplaced)
     if handler:
-        _pre_start(*handler)
+        _run_pre_start(*handler)
     os.setsid()
     take_terminal()
     if handler:
@@ -344,28 +344,25 @@ def _become(wires: ChildWires) -> None:
 
 
 def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
-    """Go where the app is: into its groups, its root and its standard files; what this process shall be.
-
-    And what sets its limits.
-    """
+    """Enter the app's cgroups and root, and take its standard files. Returns the plan and a setter of the limits."""
     default_signals()
-    # The attach waits for the kernel, all others meanwhile do something else; the namespace shows what comes after.
+    # Attaching waits for the kernel while the other processes work; the cgroup namespace has to come after it.
     join_groups(wires.procs)
     if wires.procs:
         syscalls.unshare(CLONE_NEWCGROUP)
     leave_keyring()
-    process = _hear(wires.told)
+    process = _read_plan(wires.told)
     set_limits = limits_setter(process.rlimits)
     enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)
-    # Only what stage1 itself needs stays open: before the image decides what is run, and where.
+    # Only what stage1 itself needs stays open, before the image decides which program runs, and where.
     syscalls.close_range(wires.held + 1, _LAST_FD)
     return process, set_limits
 
 
-def _go_where_it_works(process: AppProcess) -> NotStarted | None:
-    """Change into the working directory; why that cannot be, which is no matter before the others may start."""
+def _change_directory(process: AppProcess) -> NotStarted | None:
+    """Change to the working directory. Returns the failure, which is raised once the apps may start."""
     try:
         go_to(process.working_directory)
     except NotStarted as err:
@@ -373,20 +370,20 @@ def _go_where_it_works(process: AppProcess) -> NotStarted | None:
     return None
 
 
-def _await_leave(process: AppProcess, go: int, misplaced: NotStarted | None) -> None:
-    """Wait until all processes of the pod have given up their rights. Raises NotStarted."""
-    leave = os.read(go, 1)
-    if not leave:
+def _await_go(process: AppProcess, go: int, misplaced: NotStarted | None) -> None:
+    """Wait until all processes of the pod have dropped their privileges. Raises NotStarted."""
+    signal = os.read(go, 1)
+    if not signal:
         os._exit(1)
     os.close(go)
     if misplaced:
         raise misplaced
-    if leave == sync.REHEARSE:
+    if signal == sync.REHEARSE:
         _rehearse(process)
 
 
 def _rehearse(process: AppProcess) -> NoReturn:
-    """Look for the app's program as its user would. A pre-start handler may be what makes it."""
+    """Look for the app's program as its user would, unless a pre-start handler may create it."""
     if not process.pre_start:
         _find_program(process)
     os._exit(0)
@@ -408,16 +405,16 @@ def _lose_privileges(process: AppProcess) -> None:
     )
 
 
-def _hear(told: int) -> AppProcess:
-    with open(told, "rb", buffering=0, closefd=False) as file:
+def _read_plan(plan_fd: int) -> AppProcess:
+    with open(plan_fd, "rb", buffering=0, closefd=False) as file:
         plan = file.read()
     if not plan:
-        os._exit(1)  # PID 1 has gone
+        os._exit(1)  # PID 1 has ended
     return AppProcess(*marshal.loads(plan))
 
 
 def _stdio(wires: ChildWires) -> None:
-    """What this process has are the caller's files, or /dev/null as PID 1 has it, which the app may not change."""
+    """Replace stdio: it is the caller's, or the /dev/null of PID 1, which the app may not change."""
     if wires.out < 0:
         return
     for fd, number in ((roots.open_null(), 0), (wires.out, 1), (wires.err, 2)):
@@ -425,34 +422,34 @@ def _stdio(wires: ChildWires) -> None:
             os.dup2(fd, number)
 
 
-def _await_leave_to_handle(process: AppProcess, held: int) -> tuple[int, int]:
-    """Fork the pre-start handler, which gives up its rights and waits; its PID, and what its leave is written to.
+def _fork_pre_start(process: AppProcess, held: int) -> tuple[int, int]:
+    """Fork the pre-start handler, which drops its privileges and waits. Returns its PID and the pipe to start it.
 
-    It is forked while there still is a root to be: what waits for it will have no more rights than the app, since a
-    handler may be able to trace. Source: behaviours C18, attack-F3.
+    It is forked while this process is still root: later this process has no more rights than the app, since a handler
+    may be able to trace it. Source: behaviours C18, attack-F3.
     """
-    leave, given = os.pipe2(os.O_CLOEXEC)
+    go_fd, start_fd = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         try:
-            os.close(given)
+            os.close(start_fd)
             handler = _handler_of(process)
             bind_handler(handler)
             os.close(held)
-            if os.read(leave, 1):
+            if os.read(go_fd, 1):
                 execute_handler(handler)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(EXEC_FAILED)
-    os.close(leave)
-    return pid, given
+    os.close(go_fd)
+    return pid, start_fd
 
 
-def _pre_start(pid: int, given: int) -> None:
-    """Have the handler run as root in the app's root, however long it takes. Raises NotStarted."""
-    os.write(given, b"g")
-    os.close(given)
+def _run_pre_start(pid: int, start_fd: int) -> None:
+    """Run the handler as root in the app's root, however long it takes. Raises NotStarted."""
+    os.write(start_fd, b"g")
+    os.close(start_fd)
     _pid, status = os.waitpid(pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:

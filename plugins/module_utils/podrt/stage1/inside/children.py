@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The children of PID 1 that become its apps: forked first of all, told what they shall be when that is known."""
+"""The children of PID 1 that become its apps: forked first of all, sent their plans once these are known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Child(Value):
-    """The child of an app, and this side's ends of its pipes, -1 for none. ends: the other side's, for it to own."""
+    """The child of an app, and this side's ends of its pipes, or -1. ends: the child's, for it to own."""
 
     pid: int
     out: int
@@ -33,25 +33,27 @@ class Child(Value):
 
 
 def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
-    """Fork the child of an app, which makes itself ready and waits to be told. Raises OSError."""
-    heard, said = sync.channel()
-    told, tell = os.pipe2(os.O_CLOEXEC)
+    """Fork the child of an app, which prepares itself and waits for its plan. Raises OSError."""
+    exec_fd, child_exec_fd = sync.channel()
+    child_plan_fd, plan_fd = os.pipe2(os.O_CLOEXEC)
     out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     pid = os.fork()
     if pid == 0:
-        become_app(ChildWires(said, go, wires.held, told, out_end, err_end, wires.tty, given.procs))
-    # What the child alone writes is closed at once, so that its end can be seen.
-    os.close(said)
-    os.close(told)
-    return Child(pid, out, err, heard, tell, (out_end, err_end))
+        become_app(
+            ChildWires(child_exec_fd, go, wires.held, child_plan_fd, out_end, err_end, wires.tty, given.procs)
+        )
+    # Closed at once, so that the end of the child's copy can be seen.
+    os.close(child_exec_fd)
+    os.close(child_plan_fd)
+    return Child(pid, out, err, exec_fd, plan_fd, (out_end, err_end))
 
 
 def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, tty: int) -> AppRecord:
-    """Tell the child which app it is; what the supervisor is to know of it. Raises OSError, PodError."""
+    """Send the child its plan. Returns the supervisor's record of the app. Raises OSError, PodError."""
     for fd in (*child.ends, tty):
         if fd >= 0:
-            # A program that opens /dev/stdout anew needs to own what it leads to.
+            # A program that opens /dev/stdout again needs to own the file behind it.
             os.fchown(fd, resolved.identity.uid, resolved.identity.gid)
     try:
         write_all(child.tell, plan_of(app.launch, resolved, app.root.target))

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A command in a running app: the program that enter becomes, which stays outside, a child, which goes in, and a child
-of that, which is in the app's PID namespace as well and becomes the command.
+"""A command in a running app: the program that enter becomes stays outside, its child joins the app's namespaces, and
+a child of that is in the app's PID namespace as well and becomes the command.
 
-The interpreter is on a read-only mount by then, and nothing of the caller goes along but standard files that are no
-terminals: those are replaced by one that the caller's keys are carried to. What the apps can see is bounded already:
-an app that may trace it gains nothing. Source: behaviours A45, A46; attack-F2.
+The interpreter is on a read-only mount by then. Of the caller, only standard files that are not terminals are passed
+on: terminals are replaced by one to which the caller's keys are relayed. The process that the apps can see has dropped
+its privileges: an app that may trace it gains nothing. Source: behaviours A45, A46; attack-F2.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    # Which, soft, hard.
+    # Number, soft, hard.
     ResourceLimits = tuple[tuple[int, int, int], ...]
 
 _SPACES = CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWCGROUP
@@ -58,10 +58,10 @@ _LIMITS = range(16)
 
 
 class EnteredCommand(Value):
-    """What is run, where, as which user and within which bounds.
+    """A command with its app, its user and its bounds.
 
-    docker: see identity_of. rlimits: of the app alone. pid: the pod's PID 1, whose limits the app was started with
-    otherwise. passed: how many descriptors from 3 on are the command's. traced: see Launch.
+    docker: see identity_of. rlimits: of the app alone. pid: the pod's PID 1, whose limits the app has otherwise.
+    passed: the number of descriptors from 3 on that the command inherits. traced: see Launch.
     """
 
     app: str
@@ -83,19 +83,19 @@ class EnteredCommand(Value):
 
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Run the command that plan describes, and end as it does. fds: PID 1, and cgroup.procs of the app's leaves."""
+    """Run the command of the plan, and end as it does. fds: PID 1, and cgroup.procs of the app's leaf cgroups."""
     command = EnteredCommand(*marshal.loads(plan))
     terminals = standard_terminals()
     terminal = Terminal(terminals) if terminals else None
-    # What is behind our own /proc entries is nothing to those who share the PID namespace with the command.
+    # Closes our /proc entries to processes that share the PID namespace with the command.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    # Blocked until they can be passed on: one that comes before is pending.
+    # Blocked until they can be passed on: one that arrives earlier stays pending.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _PASSED_ON)
     child = _fork(command)
     if child == 0:
         try:
             _go_in(command, fds, terminal)
-        except BaseException as err:  # a bug; what shows it otherwise would read files of the app
+        except BaseException as err:  # a bug; showing a traceback would read files of the app
             _fail(f'cannot enter app "{command.app}": {type(err).__name__}: {err}')
     _end_as(child, terminal)
 
@@ -121,11 +121,11 @@ def _pass(child: int, number: int) -> None:
     try:  # noqa: SIM105  # this process may be in a root without contextlib
         os.kill(child, number)
     except OSError:
-        pass  # it has gone, or has become another user
+        pass  # it has ended, or has become another user
 
 
 def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | None) -> NoReturn:
-    """Give up all that the command may not have, then have a child that the pod can see become it."""
+    """Drop the privileges that the command may not have, then fork the child that becomes it in the pod's sight."""
     pid_1, *procs = fds
     try:
         if terminal:
@@ -155,7 +155,7 @@ def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | N
 
 
 def _settle(command: EnteredCommand) -> str:
-    """Become who the command is run as, in its directory; the path of its program. Raises NotStarted, PodError."""
+    """Become the command's user, in its directory. Returns the path of its program. Raises NotStarted, PodError."""
     fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     root = MountedRoot(fd)
     who = identity_of(root, command.user, command.group, command.groups, docker=command.docker)
@@ -177,7 +177,7 @@ def _execute(
     command: EnteredCommand, path: str, limits: ResourceLimits, terminal: Terminal | None
 ) -> NoReturn:
     try:
-        # Without it /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
+        # Otherwise /dev/tty would be the caller's terminal, and a process with capabilities could type into it.
         os.setsid()
         if terminal:
             fcntl.ioctl(terminal.replaced[0], termios.TIOCSCTTY, 0)
@@ -195,15 +195,15 @@ def _execute(
 
 
 def _raise_limits(pid: int, own: tuple[tuple[str, int, int, int], ...]) -> ResourceLimits:
-    """Raise this process's limits to those that the app was started with, and give those back that are lower.
+    """Raise this process's limits to those that the app was started with. Returns the app's, which may be lower.
 
-    own: what the app has in place of the limits of PID 1. They are for the command alone: an app that is root, without
-    a filter, may have made PID 1's too low for anything.
+    own: the app's limits in place of those of PID 1. Lower ones are for the command alone: an app that is root and has
+    no filter may have set those of PID 1 too low for any work.
     """
     lower = []
-    given = {number: (soft, hard) for _name, number, soft, hard in own}
+    limits = {number: (soft, hard) for _name, number, soft, hard in own}
     for number in _LIMITS:
-        soft, hard = given.get(number) or resource.prlimit(pid, number)
+        soft, hard = limits.get(number) or resource.prlimit(pid, number)
         own_soft, own_hard = resource.getrlimit(number)
         if _is_more(hard, own_hard) or _is_more(soft, own_soft):
             own_hard = _raise(number, _higher(soft, own_soft), _higher(hard, own_hard))
@@ -213,7 +213,7 @@ def _raise_limits(pid: int, own: tuple[tuple[str, int, int, int], ...]) -> Resou
 
 
 def _raise(number: int, soft: int, hard: int) -> int:
-    """Set a limit as far as this process may; the hard one that it has then."""
+    """Set a limit as far as this process may. Returns the hard limit that it has then."""
     try:
         resource.setrlimit(number, (soft, hard))
     except ValueError:
@@ -227,7 +227,7 @@ def _higher(one: int, other: int) -> int:
 
 
 def _is_more(one: int, other: int) -> bool:
-    """Whether a limit is above another. Source: setrlimit(2), where infinity is a number of its own."""
+    """Whether a limit is above another. Source: setrlimit(2), where infinity is a special number."""
     if resource.RLIM_INFINITY in (one, other):
         return one == resource.RLIM_INFINITY != other
     return one > other

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is left of the host for PID 1 of a pod: its apps' roots, and read-only what its interpreter needs, each where it
-was. And what is left of its privileges.
+"""The part of the host that PID 1 of a pod keeps: its apps' roots, and read-only the files of its interpreter, each at
+its old path. And the privileges that it keeps.
 
-An app with CAP_SYS_PTRACE can do as PID 1 whatever PID 1 can, and every app can read /proc/1/mountinfo. So PID 1 has a
-root of its own, a tmpfs with copies of a few mounts, and its capabilities are those of its apps and of its own work.
+An app with CAP_SYS_PTRACE can use all rights of PID 1, and every app can read /proc/1/mountinfo. So PID 1 has its own
+root, a tmpfs with bind mounts of a few paths, and the capabilities of its apps and of its own work only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..plan.sandbox import Launch
 
-# Where the dynamic linker and what it loads are, also where systems have them in a store of their own.
+# The paths of the dynamic linker and of libraries, also on systems that keep them in a store.
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/nix/store", "/gnu/store")
 _HARMLESS = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 _TMPFS = "mode=755,size=1m"
@@ -32,7 +32,7 @@ _HANDLER = mask_of(("CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT")
 
 
 def protect_interpreter() -> None:
-    """Have the interpreter read-only where it is: for who is executed from now on. Raises OSError."""
+    """Mount the interpreter read-only at its path, for programs executed from now on. Raises OSError."""
     path = python()
     tree = _harmless_copy(path)
     try:
@@ -42,14 +42,14 @@ def protect_interpreter() -> None:
 
 
 def leave_host(app_roots: tuple[str, ...]) -> None:
-    """Make a new root for this mount namespace, in which only the apps' roots and the interpreter are. Raises OSError.
+    """Make a new root for this mount namespace, with only the apps' roots and the interpreter. Raises OSError.
 
-    The old one is gone, with every mount in it, and nothing that the host mounts later appears. Other processes of the
-    namespace are moved along. Source: pivot_root(2).
+    The old one is detached with all its mounts, and later mounts of the host do not appear. Other processes of the
+    namespace get the new root as well. Source: pivot_root(2).
     """
     kept = [(path, _harmless_copy(path)) for path in _needed()]
     kept += [(path, _copy(path)) for path in app_roots]
-    # Any directory will do, since all is covered that is there.
+    # Any directory will do, since its content is covered.
     syscalls.mount("pod", app_roots[0], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, _TMPFS)
     top = os.open(app_roots[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for path, tree in kept:
@@ -66,7 +66,7 @@ def leave_host(app_roots: tuple[str, ...]) -> None:
 
 
 def lose_privileges(launches: tuple[Launch, ...]) -> None:
-    """Keep the capabilities that the supervisor needs, those of the handlers that it will start, and one as a guard."""
+    """Drop all capabilities but the supervisor's, those of the handlers that it will start, and one as a guard."""
     permitted = permitted_capabilities()
     wanted = _SUPERVISOR | guard_of((launch.bounding for launch in launches), permitted)
     for launch in launches:
@@ -76,19 +76,19 @@ def lose_privileges(launches: tuple[Launch, ...]) -> None:
 
 
 def _needed() -> list[str]:
-    """The directories and files that the interpreter and this runtime are in, none beneath another."""
+    """The directories and files of the interpreter and of this runtime, none beneath another."""
     prefixes = (os.path.realpath(prefix) for prefix in (sys.base_prefix, sys.base_exec_prefix))
     wanted = {*_SYSTEM, *prefixes, *_mapped(), os.path.dirname(python()), runtime()}
-    found: list[str] = []
+    needed: list[str] = []
     for path in sorted(wanted - {"/"}):
-        inside = any(path.startswith(f"{other}/") for other in found)
+        inside = any(path.startswith(f"{other}/") for other in needed)
         if not inside and not os.path.islink(path) and os.path.exists(path):
-            found.append(path)
-    return found
+            needed.append(path)
+    return needed
 
 
 def _mapped() -> set[str]:
-    """The directories of the libraries that this very interpreter has loaded. Source: proc(5)."""
+    """The directories of the libraries that this process has loaded. Source: proc(5)."""
     with open("/proc/self/maps", "rb") as file:
         lines = [line.split(None, 5) for line in file]
     return {

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A post-stop handler: a program that the supervisor starts when an app has ended.
+"""A post-stop handler: a program that the supervisor starts after an app has ended.
 
-It goes into the app's groups first, so that the handler is limited as the app was. Its mount namespace is that of the
-supervisor, who may not make another: chroot(2) is enough where there is nothing else to be found than the roots of the
-pod's apps, and the interpreter. Source: behaviours C18.
+It joins the app's cgroups first, so that the handler has the app's limits. It stays in the mount namespace of the
+supervisor, which may not create another: chroot(2) is enough, as that namespace has only the roots of the pod's apps
+and the interpreter. Source: behaviours C18.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from podrt.stage1.inside.handler import main
 main(int(sys.argv[2]))"""
 _FAILED = 203
 _FD = "i"
-# More than any host has hierarchies. Source: unix(7), SCM_MAX_FD.
+# More than the hierarchies of any host. Source: unix(7), SCM_MAX_FD.
 _MOST_FDS = 250
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 
 
 def argv_of(python: str, runtime: str) -> list[str]:
-    """How the supervisor starts this, but for the number of the descriptor to read."""
+    """The argv by which the supervisor starts this program, without the last word: the descriptor to read."""
     return [python, "-I", "-S", "-c", _PROGRAM, runtime]
 
 
 def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...]) -> int:
-    """What main reads: a socket in which the plan waits, and with it copies of procs, by which it joins the groups.
+    """A socket for main to read, with the plan and copies of procs, by which the handler joins the cgroups.
 
-    So the supervisor keeps one descriptor for each handler, and what is in it cannot be had from outside.
+    So the supervisor keeps one descriptor for each handler, and no other process can read its content.
     """
     handler = Handler(argv, launch.environment, launch.bounding, launch.no_new_privs, launch.filter)
     plan = os.memfd_create("post-stop", os.MFD_CLOEXEC)
@@ -56,10 +56,10 @@ def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...
 
 
 def main(wire_fd: int) -> None:
-    """Go into the app's groups and root and become the handler. Does not return."""
+    """Enter the app's cgroups and root and become the handler. Does not return."""
     try:
         plan, *procs = _receive(wire_fd)
-        root, told = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
+        root, row = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
         default_signals()
         join_groups(tuple(procs))
         # Nothing of the host may be open in the app's root, where /proc/self/fd would name it.
@@ -67,7 +67,7 @@ def main(wire_fd: int) -> None:
         read_no_code()
         os.chroot(root)
         os.chdir("/")
-        handler = Handler(*told)
+        handler = Handler(*row)
         bind_handler(handler)
         execute_handler(handler)
     except BaseException:
@@ -78,6 +78,6 @@ def main(wire_fd: int) -> None:
 
 def _receive(fd: int) -> tuple[int, ...]:
     size = struct.calcsize(_FD)
-    with_fds = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(size * _MOST_FDS))[1]
-    found = with_fds[0][2]
-    return struct.unpack(f"{len(found) // size}{_FD}", found)
+    ancillary = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(size * _MOST_FDS))[1]
+    packed = ancillary[0][2]
+    return struct.unpack(f"{len(packed) // size}{_FD}", packed)

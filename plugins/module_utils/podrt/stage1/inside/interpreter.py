@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An interpreter in a root that an image has filled, where every file that it would read is the image's.
+"""An interpreter in the root of an app, where every file that it would read belongs to the image.
 
-It reads code not only to import it: to show an exception or a warning it opens the source and, for the encoding that
-the source names, imports a codec, or from 3.13 on the module traceback. Source: attack on pods, pods-F1.
+Imports are not its only reading of code: to show an exception or a warning it opens the source and imports a codec for
+the encoding that the source names, or from 3.13 on the module traceback. Source: attack on pods, pods-F1.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def read_no_code() -> None:
-    """From now on nothing is imported, and what is shown of an exception is its type and its text.
+    """Prevent imports from now on, and have exceptions shown by type and text only.
 
-    Modules that are loaded stay. Called when the root changes, before anything in it is looked at.
+    Loaded modules stay. Called when the root changes, before any file in it is opened.
     """
     sys.path[:] = []
     sys.meta_path[:] = []
@@ -32,7 +32,7 @@ def read_no_code() -> None:
 
 
 def show(kind: type[BaseException], err: BaseException | None, _trace: TracebackType | None = None) -> None:
-    """One line on standard error, whatever happens: after an error in here the interpreter would show both itself."""
+    """Write one line to stderr and never raise: after an error here the interpreter would show both errors itself."""
     try:
         text = "".join(char if char.isprintable() else "?" for char in str(err))
         posix.write(2, f"Error: {kind.__name__}: {text}\n".encode("utf-8", "backslashreplace"))
@@ -40,5 +40,5 @@ def show(kind: type[BaseException], err: BaseException | None, _trace: Traceback
         pass
 
 
-def _show_unraisable(found: sys.UnraisableHookArgs) -> None:
-    show(found.exc_type, found.exc_value)
+def _show_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    show(unraisable.exc_type, unraisable.exc_value)

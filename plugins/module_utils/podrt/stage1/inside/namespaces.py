@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The child that becomes PID 1 of a pod: makes its namespaces, forks the apps' children, builds the apps' roots, leaves
-the host, and executes the supervisor.
+"""The child that becomes PID 1 of a pod: it creates the namespaces, forks the apps' children, builds the apps' roots,
+leaves the host's root, and executes the supervisor.
 
-The apps' children make themselves ready meanwhile, hear then what they are, and wait for the supervisor's leave.
-Until then the end of the starter is the end of all: its socket ends, and the supervisor reads that.
+Meanwhile the apps' children prepare themselves; then they read their plans and wait until the supervisor starts them.
+Until then the pod ends with the starter: the supervisor reads the end of its socket.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# What is a number of a record and no descriptor.
+# The numbers of a record that are not descriptors.
 _NO_FDS = ("pid", "pre_start", "stop_signal")
 _STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 class Supervision(Value):
-    """How the supervisor is started, and what it is told beside the wires."""
+    """How the supervisor is started, and its settings beside the wires."""
 
     argv: tuple[str, ...]
     programs: tuple[tuple[str, bytes], ...]
@@ -58,16 +58,16 @@ class Supervision(Value):
     dies_with_starter: bool
     waits_for_resolv: bool
     rehearsal: bool = False
-    # As long as systemd gives a unit to stop, and so rkt gave a handler.
+    # systemd's default time to stop a unit, which rkt's handlers had.
     handler_timeout: int = 90
-    # What a handler may take once the pod is asked to stop, since the caller waits for it.
+    # The time of a handler once the pod is asked to stop, since the caller waits for it.
     hasty_timeout: int = 10
-    # What the apps have to come up, 0 where nothing waits for them.
+    # The time in which the apps have to be up, 0 where nothing waits for them.
     start_timeout: int = 0
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
-    """Turn this child, PID 1 of its namespace, into the pod's supervisor. Tells the starter when that fails."""
+    """Turn this child, PID 1 of its namespace, into the pod's supervisor. Reports a failure to the starter."""
     try:
         _become(plan, wires, how)
     except PodError as err:
@@ -87,8 +87,8 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
     if how.dies_with_starter:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
-    # Of a session of its own: what an image runs in the pod finds no terminal and no process group of the caller, and
-    # when the starter's terminal goes, a detached pod stays. The starter passes on what its terminal sends.
+    # A new session: the programs of an image find neither a terminal nor a process group of the caller, and a detached
+    # pod outlives the starter's terminal. The starter passes on the signals of its terminal.
     os.setsid()
     null = own_null()
     if wires.captured:
@@ -113,13 +113,13 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     resolved = [_finish(app, number) for number, app in enumerate(plan.apps)]
     leave_host(tuple(app.root.target for app in plan.apps))
     records = [
-        tell_child(child, app, found, given, wires.tty)
-        for child, app, found, given in zip(children, plan.apps, resolved, wires.apps)
+        tell_child(child, app, programs, given, wires.tty)
+        for child, app, programs, given in zip(children, plan.apps, resolved, wires.apps)
     ]
     if how.rehearsal:
         rehearse(records, wires.sync, gone)
     lose_privileges(tuple(app.launch for app in plan.apps))
-    # A pod that outlives its starter must not hold a pipe open that somebody reads to its end.
+    # A pod that outlives its starter must not keep a pipe open that another process reads to its end.
     for number in (0,) if how.dies_with_starter else range(3):
         os.dup2(null, number)
     _supervise(records, wires, how, gone)
@@ -159,9 +159,9 @@ def _build(app: AppPlan) -> None:
 
 
 def _finish(app: AppPlan, number: int) -> Resolved:
-    """The steps that come last, and everything that must be looked up in the finished root.
+    """Apply the last steps, and look up programs and user in the finished root.
 
-    number: of the app in its pod, for the place in the description of what the image does not have.
+    number: of the app in its pod, to name the place in the spec of what the image lacks.
     """
     root = _open_root(app)
     try:
@@ -203,12 +203,12 @@ def _argv(root: int, launch: Launch, argv: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _placed(app: AppPlan, number: int, field: str, look_up: Callable[[], T]) -> T:
-    """What is looked up. What the image does not have is a mistake of the description, and has its place in it."""
+    """Look something up. What the image lacks is an error of the spec, and the error names its place there."""
     try:
         return look_up()
     except NotFound as err:
-        found = str(err.facts.get("field", field))
-        raise misdescribed(app.name, number, found, err.message, err.hint) from err
+        wrong = str(err.facts.get("field", field))
+        raise misdescribed(app.name, number, wrong, err.message, err.hint) from err
 
 
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:
@@ -234,7 +234,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
 
 
 def _keep_only(fds: list[int]) -> None:
-    """Close every descriptor at exec but stdio and these."""
+    """Mark every descriptor close-on-exec but stdio and these."""
     syscalls.close_range(3, (1 << 32) - 1, syscalls.CLOSE_RANGE_CLOEXEC)
     for fd in fds:
         if fd >= 0:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The interpreter as stage1 executes it again: for the supervisor, whose compiled code it is given, since compiling it
-costs each pod more than all the rest; and for what goes into an app's root, which is a module of this package.
+"""The interpreter as stage1 executes it again: for the supervisor, whose code it gets compiled, since to compile it
+would cost each pod more than all the rest; and for the processes that enter an app's root, modules of this package.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...host.host import Host
     from ..pid1.record import SupervisorPlan
 
-# Where compiled files say that they go by the hash of their source. Source: PEP 552.
+# The flag of compiled files that are validated by the hash of their source. Source: PEP 552.
 _HASH_BASED = 1
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _CALL = """import sys; sys.path.insert(0, sys.argv[1])
@@ -27,25 +27,25 @@ from podrt.stage1.inside.program import read_plan
 from podrt.stage1.inside.{} import main
 main(*read_plan(int(sys.argv[2])))"""
 _PACKAGE = "pid1"
-# How many bytes tell how long what follows them is.
+# The bytes of a length in the supervisor's plan.
 _SIZE = 4
-# What loads the others, and these in the order in which they need each other.
+# The module that loads the others, and these in the order of their imports.
 _LOADER = "load"
 _MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "starter", "handlers", "pod")
-# As little as can be: what the interpreter needs to compile a text of its own stays in memory as long as the pod runs.
+# As short as possible: the memory that the interpreter needs to compile it is kept for the life of the pod.
 _SUPERVISE = f"""import marshal, posix, sys
 module = sys.modules['__future__'] = type(sys)('__future__')
 module.annotations = None
 at, fd = {_SIZE}, int(sys.argv[2])
 exec(marshal.loads(posix.pread(fd, int.from_bytes(posix.pread(fd, at, 0), 'little'), at)))"""
-# What stands before the code in a compiled file. Source: PEP 552.
+# The bytes before the code in a compiled file. Source: PEP 552.
 _COMPILED_HEAD = 16
-# Nothing of the caller's. Source: PEP 538.
+# Without any variable of the caller. Source: PEP 538.
 ENVIRONMENT = {"LC_CTYPE": "C.UTF-8"}
 
 
 def supervisor_argv(host: Host) -> tuple[str, ...]:
-    """The beginning of the argv that starts the supervisor; the number of the descriptor with its plan is missing."""
+    """The argv that starts the supervisor, without the last word: the descriptor of its plan."""
     return (host.python, "-I", "-S", "-c", _SUPERVISE, "supervisor")
 
 
@@ -55,7 +55,7 @@ def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
 
 
 def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPlan) -> bytes:
-    """What the supervisor reads: the code that loads, the head, and the code of its modules one after the other.
+    """The plan that the supervisor reads: the code that loads, the head, and the code of its modules in order.
 
     How long the first two are stands before each of them.
     """
@@ -68,7 +68,7 @@ def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPla
 def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become a new interpreter that calls main(plan, fds) of a module of stage1.
 
-    fds: handed on under their numbers, -1 for none; whatever else is open is to be closed at exec. Raises OSError.
+    fds: passed on under their numbers, or -1; all others must be close-on-exec. Raises OSError.
     """
     plan_fd = sealed(module, marshal.dumps((plan, fds)))
     for fd in (plan_fd, *fds):
@@ -79,14 +79,14 @@ def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:
 
 
 def read_plan(fd: int) -> tuple[bytes, tuple[int, ...]]:
-    """What execute_module was given, on the other side."""
+    """Read the arguments of execute_module, on the other side."""
     plan, fds = marshal.loads(os.pread(fd, os.fstat(fd).st_size, 0))
     os.close(fd)
     return plan, fds
 
 
 def sealed(name: str, data: bytes) -> int:
-    """A descriptor of a file in memory that nobody can change any more."""
+    """A descriptor of a sealed file in memory, which no process can change any more."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(fd, "wb", closefd=False) as file:
         file.write(data)
@@ -95,12 +95,12 @@ def sealed(name: str, data: bytes) -> int:
 
 
 def python() -> str:
-    """This interpreter, as Host has it."""
+    """The path of this interpreter, as in Host."""
     return os.path.realpath(sys.executable)
 
 
 def runtime() -> str:
-    """The directory of the runtime that this is."""
+    """The directory of this runtime."""
     return os.path.abspath(f"{__file__}/../../../..")
 
 
@@ -126,7 +126,7 @@ def _code_in_files(name: str) -> bytes:
 
 
 def _is_current(compiled: str, source: str) -> bool:
-    """Whether a compiled file is of this interpreter and of this source. Source: PEP 552."""
+    """Whether a compiled file belongs to this interpreter and this source. Source: PEP 552."""
     try:
         with open(compiled, "rb", buffering=0) as file:
             head = file.read(_COMPILED_HEAD)
@@ -136,6 +136,6 @@ def _is_current(compiled: str, source: str) -> bool:
         return False
     if int.from_bytes(head[4:8], "little") & _HASH_BASED:
         return True
-    found = os.stat(source)
-    stamp = int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF
+    status = os.stat(source)
+    stamp = int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF
     return stamp == (int.from_bytes(head[8:12], "little"), int.from_bytes(head[12:16], "little"))

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A start that ends where the apps would begin, so that what stops it is found while an older pod still runs.
+"""A start that ends before the apps begin, so that obstacles are found while an older pod still runs.
 
-Everything is done as in a start, but for joining networks: namespaces, control groups and limits, every mount, users
-and programs looked up in the apps' roots. What only a running app can find out is left to the start.
+It does everything that a start does, except joining networks: namespaces, control groups and limits, every mount, the
+lookup of users and programs in the apps' roots. Faults that only a running app shows are left to the start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def rehearse(records: Sequence[AppRecord], channel: int, go: int) -> NoReturn:
-    """Have each app's child look whether it could go on, and end PID 1 when all of them could. Raises PodError."""
+    """Have each app's child check whether it could start, and end PID 1 if all could. Raises PodError."""
     os.write(go, sync.REHEARSE * len(records))
     for number, record in enumerate(records):
         message = sync.receive(record["exec"])
@@ -37,7 +37,7 @@ def rehearse(records: Sequence[AppRecord], channel: int, go: int) -> NoReturn:
 
 
 def not_started(app: str, number: int, reason: str, field: str) -> PodError:
-    """Why an app could not be started. field: what of its description does not fit the image, "" for something else."""
+    """The error of an app that could not be started. field: as of NotStarted."""
     message = f'app "{app}" could not be started: {reason}'
     if field:
         return misdescribed(app, number, field, message)
@@ -45,7 +45,7 @@ def not_started(app: str, number: int, reason: str, field: str) -> PodError:
 
 
 def misdescribed(app: str, number: int, field: str, message: str, hint: str = "") -> PodError:
-    """An error of the description that only the image could tell. number: of the app in its pod.
+    """An error of the spec that only the image shows. number: of the app in its pod.
 
     The message stays as it is: on a command line a field has another name.
     """

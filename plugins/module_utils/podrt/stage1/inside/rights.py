@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a process of a pod may do, and how it gives up the rest. Source: behaviours C47 to C57; capabilities(7)."""
+"""The privileges of a process of a pod, and how it drops the others. Source: behaviours C47 to C57; capabilities(7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CAP_SYS_ADMIN = 1 << 21
 
 
 def bound_capabilities(mask: int, permitted: int) -> None:
-    """Drop all but mask from the bounding set; what an exec as root gets is that. Nothing is inherited otherwise."""
+    """Drop all but mask from the bounding set, which an exec as root gets. No others are inherited."""
     number = 0
     while _is_capability(number):
         if not mask >> number & 1:
@@ -32,12 +32,12 @@ def permitted_capabilities() -> int:
 def leave_keyring() -> None:
     """Leave the session keyring of the caller, and the keys in it, for an empty one. Raises OSError.
 
-    Before the identity is taken: a user may have few keyrings, root many. Source: keyrings(7), attack-F11.
+    To be called as root: a user may have few keyrings, root many. Source: keyrings(7), attack-F11.
     """
     try:
         syscalls.join_session_keyring()
     except OSError as err:
-        # A kernel without keys, or a filter that we are under ourselves: then an app has no way to them either.
+        # The kernel has no keys, or a filter on ourselves forbids them: then an app has no access to keys either.
         if err.errno not in (errno.ENOSYS, errno.EPERM):
             raise
 
@@ -50,13 +50,13 @@ def give_up(
     filtered: bool,
     traced: bool,
 ) -> None:
-    """Become a user with no more rights than its program shall have, and with no way back to them.
+    """Become a user with only the privileges of its program, irrevocably.
 
-    What is looked up from now on is what the user itself could reach: not the root of PID 1 by way of /proc.
+    Lookups from now on reach what the user could reach: not the root of PID 1 by way of /proc.
     filtered: whether a filter will be loaded, which takes either CAP_SYS_ADMIN until then, or no-new-privileges for
     good. traced: whether an app that may trace could see that capability, and get hold of it.
     """
-    # Who may not trace what can do more could still look at its equal, whose filter is not loaded yet.
+    # A process that may not trace a more privileged one could still trace its equal, whose filter is not loaded yet.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     may_be_seen = not traced or bool(bounding & _CAP_SYS_ADMIN)
     loads = filtered and identity[0] == 0 and may_be_seen and not no_new_privs
@@ -66,7 +66,7 @@ def give_up(
 
 
 def _take_identity(kept: int, bounding: int, identity: tuple[int, int, tuple[int, ...]]) -> None:
-    """Become a user who can get back no capability but those of bounding. kept: what root has until it executes."""
+    """Become a user that can regain only the capabilities of bounding. kept: those of root until the exec."""
     uid, gid, groups = identity
     permitted = permitted_capabilities()
     bound_capabilities(bounding, permitted)
@@ -74,7 +74,7 @@ def _take_identity(kept: int, bounding: int, identity: tuple[int, int, tuple[int
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
-        raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not take them")
+        raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not apply them")
     if uid == 0:
         syscalls.capset(permitted & kept, permitted & kept, 0)
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the starter of a pod and the pod's PID 1 tell each other while the pod starts.
+"""The messages between the starter of a pod and the pod's PID 1 while the pod starts.
 
-A pair of SEQPACKET sockets keeps the messages apart: one read is one frame. When one side goes, the other reads the end
-of the conversation; PID 1 dies of that when it comes before GO. Frames are read with care and never believed: an app
-that may trace can write them in the name of PID 1.
+A pair of SEQPACKET sockets keeps the messages apart: one read is one frame. When one side ends, the other reads the end
+of file; PID 1 exits if that comes before GO. Frames are parsed with care and never trusted: an app that may trace can
+write them in the name of PID 1.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from ...errors import PodError
     from ..pid1.frames import Message
 
-# From PID 1 to the child of an app in place of the leave to start: look whether you could.
+# From PID 1 to the child of an app, in place of the byte to start: check whether you could.
 REHEARSE = b"r"
 
 HIGHEST_STATUS = 255
 
 
 def channel() -> tuple[int, int]:
-    """The two ends of a conversation; both are closed at exec unless made inheritable."""
+    """The two ends of a new channel; both are closed at exec unless made inheritable."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     return ours.detach(), theirs.detach()
 
 
 def send(fd: int, kind: str, *facts: str | int) -> None:
-    """Send a message, its texts cut where they are too long. Raises BrokenPipeError when the other side has gone."""
+    """Send a message; texts that are too long are cut. Raises BrokenPipeError when the other side has ended."""
     os.write(fd, frame_of(kind, *facts))
 
 
 def receive(fd: int) -> Message:
-    """The next message, () at the end of the conversation. Raises HostFailure for what is no message."""
+    """Receive the next message, () at the end of file. Raises HostFailure for bytes that are not a message."""
     try:
         frame = os.read(fd, LONGEST_FRAME + 1)
     except ConnectionResetError:
-        # The other side went without having read all that we said; what it said itself is still there.
+        # The other side ended without having read all of ours; its own messages are still there.
         frame = os.read(fd, LONGEST_FRAME + 1)
     try:
         return message_of(frame) if frame else ()
@@ -51,7 +51,7 @@ def receive(fd: int) -> Message:
 
 
 def not_understood(why: str) -> HostFailure:
-    """The error for what cannot have been said by a process that does as it should."""
+    """The error for bytes that no well-behaved process sends."""
     return HostFailure(
         f"cannot understand what a process of the pod said while it started: {why}",
         "look for an app that may trace others: with CAP_SYS_PTRACE it can speak for them",
@@ -59,7 +59,7 @@ def not_understood(why: str) -> HostFailure:
 
 
 def send_failure(fd: int, err: PodError) -> None:
-    """Tell why the start failed, so that error_of gives an equal error on the other side, but for what is too long."""
+    """Send the error of a failed start; error_of gives an equal one on the other side, with long texts cut."""
     facts = [
         word for name, value in err.facts.items() if isinstance(value, (str, int)) for word in (name, value)
     ]
@@ -67,7 +67,7 @@ def send_failure(fd: int, err: PodError) -> None:
 
 
 def error_of(message: Message) -> PodError:
-    """The error that a FAILED message carries, with those of its facts that are text or numbers."""
+    """The error of a FAILED message, with those of its facts that are text or numbers."""
     kind, text, hint, exit_code, *words = message[1:]
     err = of_kind(str(kind), str(text), str(hint))
     err.facts.update((str(name), value) for name, value in zip(words[::2], words[1::2]))

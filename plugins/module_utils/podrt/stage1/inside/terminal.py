@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The terminal of an interactive pod, or of a command in one: a pseudo-terminal of its own, joined to the caller's.
+"""The terminal of an interactive pod, or of a command in one: a pseudo-terminal, relayed to the caller's.
 Source: behaviours C19, A45.
 
 The app never gets the caller's terminal itself, into which it could type: each of the caller's standard files that is a
-terminal is replaced, the others are the app's. Keys go through unchanged, so that ^C reaches the app; the caller's
-terminal is raw meanwhile.
+terminal is replaced, the others are passed on. Keys go through unchanged, so that ^C reaches the app; the caller's
+terminal is in raw mode meanwhile.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _LOCAL_OFF = termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG
 
 
 def standard_terminals() -> tuple[int, ...]:
-    """Which of the standard files of this process are terminals."""
+    """The standard files of this process that are terminals."""
     return tuple(filter(os.isatty, (_STDIN, _STDOUT, _STDERR)))
 
 
 class Terminal:
     """A pseudo-terminal: master here, slave for the app.
 
-    replaced: the standard files that are terminals, at least one. What the app says goes to stdout where that is one of
-    them; keys come from stdin where that is one.
+    replaced: the standard files that are terminals, at least one. Output goes to stdout if that is one of them, else to
+    the last; keys come from stdin if that is one.
     """
 
     def __init__(self, replaced: tuple[int, ...]) -> None:
@@ -50,7 +50,7 @@ class Terminal:
         self._fit()
 
     def relay(self, pid: int) -> None:
-        """Carry keys and output both ways until a process ends."""
+        """Relay keys and output until a process ends."""
         before = _make_raw()
         resized = _signal.signal(_signal.SIGWINCH, lambda _number, _frame: self._fit())
         ended = os.pidfd_open(pid)
@@ -83,7 +83,7 @@ class Terminal:
 
 
 def _carry(source: int, target: int) -> bool:
-    """Read once and write it all; whether there can be more."""
+    """Read once and write all of it. Returns whether there can be more."""
     try:
         data = os.read(source, _CHUNK)
         view = memoryview(data)
@@ -95,7 +95,7 @@ def _carry(source: int, target: int) -> bool:
 
 
 def _make_raw() -> Attributes | None:
-    """Let the caller's terminal pass every key on; what it was before, None when it is no terminal."""
+    """Put the caller's terminal into raw mode. Returns its attributes before, or None if it is not a terminal."""
     try:
         before: Attributes = termios.tcgetattr(_STDIN)
     except termios.error:

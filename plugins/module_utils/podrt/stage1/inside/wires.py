@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The descriptors that a pod's first process and its children begin with, opened outside by starter.wiring."""
+"""The descriptors that a pod's first process and its children inherit, opened outside by starter.wiring."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ...value import Value
 
 
 class AppWires(Value):
-    """What was opened for an app outside the pod. procs: to move into its leaves, which a post-stop handler does once
-    more; the others as the supervisor knows them, -1 for none.
+    """The descriptors opened for an app outside the pod. procs: to join its leaf cgroups, as a post-stop handler does
+    as well; the others: see AppRecord, -1 for none.
     """
 
     procs: tuple[int, ...] = ()
@@ -25,11 +25,11 @@ class AppWires(Value):
 
 
 class PodWires(Value):
-    """What was opened for the pod outside of it.
+    """The descriptors opened for the pod outside of it.
 
-    starter: the starter's end of the conversation, to be closed here. lock: keeps the pod's lock as long as PID 1 is.
-    held: what each process of the pod closes when it has no more rights than it shall have. tty: the slave of the app's
-    terminal, -1 without. captured: whether the apps' output goes through the supervisor.
+    starter: the starter's end of the channel, to be closed here. lock: keeps the pod locked for the life of PID 1.
+    held: closed by each process of the pod once it has dropped its privileges. tty: the slave of the app's terminal,
+    or -1. captured: whether the apps' output goes through the supervisor.
     """
 
     sync: int

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An app as the supervisor knows it, and what it writes. Part of the supervisor, and so of built-in modules alone."""
+"""An app as the supervisor sees it, and its output. Part of the supervisor: imports built-in modules only."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 14
 _KILL_ROUNDS = 10
-# The status of what ended well, but only because it was asked to end before it was up.
+# The status of an app that ended with 0, but only because it was stopped before it was up.
 NEVER_UP = 254
 
 
 class RunningApp:
-    """An app: its process, the descriptors that it is known by, and what has become of it."""
+    """An app: its process, its descriptors and its state."""
 
     def __init__(self, record: AppRecord, log: Log) -> None:
         self.name = record["name"]
@@ -40,12 +40,12 @@ class RunningApp:
         self.journal = Sink(record["journal"])
         self.log = log
         self.state = STARTING
-        # Why it could not be executed, and which option is to blame.
+        # Why it could not be executed, and the field of the spec to blame.
         self.complaint = self.wrong = ""
-        # The process of its post-stop handler, and what ends that.
+        # The process of its post-stop handler, and the timer that ends it.
         self.handler = 0
         self.handler_end: Timer | None = None
-        # Whether the start of its pod was given up before it was up.
+        # Whether its pod was stopped before it was up.
         self.late = False
         self._oom = False
         self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
@@ -53,23 +53,23 @@ class RunningApp:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there."""
+        """Whether its process exists."""
         return self.state in ALIVE
 
     @property
     def up(self) -> bool:
-        """Whether it has been executed, and said so if it is one that does."""
+        """Whether it has been executed, and has sent READY=1 if it should."""
         return self.exec < 0 and not self.complaint and self.notify < 0
 
     @property
     def waits_for(self) -> str:
-        """What has not happened of one that is not up."""
+        """The event that an app which is not up lacks."""
         if self.exec < 0:
             return "it has not said READY=1"
         return "its pre-start handler has not ended" if self._pre_start else "it has not been executed"
 
     def move(self, event: str) -> None:
-        """Take note of what has happened to it."""
+        """Change its state after an event."""
         self.state = after(self.state, event)
 
     def signal(self, number: int) -> None:
@@ -80,14 +80,14 @@ class RunningApp:
     def stop(self) -> None:
         """Ask it to end."""
         self.move(STOP)
-        if self.stop_signal:  # as docker does it: the first process alone
+        if self.stop_signal:  # as in docker: the first process alone
             attempt(posix.kill, self.pid, self.stop_signal)
         else:
             self.signal(_signal.SIGTERM)
         self.signal(_signal.SIGCONT)
 
     def kill_all(self) -> None:
-        """End every process of the app, also those that are being born."""
+        """Kill every process of the app, also those that are being forked."""
         if self._kill >= 0:
             attempt(posix.write, self._kill, b"1")
         for _round in range(_KILL_ROUNDS):
@@ -96,20 +96,20 @@ class RunningApp:
             self.signal(_signal.SIGKILL)
 
     def end_handler(self) -> None:
-        """Kill its post-stop handler, and whatever that has started."""
+        """Kill its post-stop handler and all processes that this has started."""
         attempt(posix.kill, self.handler, _signal.SIGKILL)
         self.kill_all()
 
     def out_of_memory(self, fd: int) -> None:
-        """The kernel has killed in it for memory: all of it ends. fd: the eventfd that said so."""
+        """Kill all of the app after an OOM kill in it. fd: the eventfd that reports it."""
         posix.read(fd, 8)
         self._oom = True
         self.kill_all()
 
     def record(self, status: int, *, killed: bool) -> None:
-        """Write down how it ended, into files that are empty until then and have room on the disk already.
+        """Record how it ended, in files that are empty until then and have their disk space already.
 
-        The status comes last, so that a reader of it finds what is beside it. killed: whether it is a signal's number.
+        The status comes last, so that its reader finds the words beside it. killed: whether it is a signal's number.
         """
         words = [b"oom"] * self._was_oom() + [b"signal"] * killed + [b"late"] * self.late
         if words:
@@ -117,11 +117,11 @@ class RunningApp:
         attempt(posix.pwrite, self._status, b"%d" % status, 0)
 
     def record_stopped(self) -> None:
-        """The same of one that was stopped with its pod, which counts as 0."""
+        """Record an app that was stopped with its pod, which counts as 0."""
         attempt(posix.pwrite, self._status, b"0", 0)
 
     def record_late(self, status: int, *, killed: bool) -> None:
-        """The same of one that was ended since it did not come up: never 0, whatever it made of that."""
+        """Record an app that was stopped because it was not up in time: never as 0, even if it ended with 0."""
         self.record(status or NEVER_UP, killed=killed)
 
     def _was_oom(self) -> bool:
@@ -137,12 +137,12 @@ class RunningApp:
             listed = posix.pread(self._procs, _CHUNK, 0).split()
         except OSError:
             return own
-        # 0 is a process of another PID namespace, and a kill of it one of ours.
+        # 0 is a process of another PID namespace, and kill(0) would hit our own process group.
         return [int(pid) for pid in listed if int(pid) > 1] or own
 
 
 def attempt(call: Callable[..., object], *words: object, **names: object) -> None:
-    """Call what may be refused, such as for what has gone meanwhile."""
+    """Make a call and ignore its failure, such as on a process that has ended meanwhile."""
     try:
         call(*words, **names)
     except OSError:
@@ -150,7 +150,7 @@ def attempt(call: Callable[..., object], *words: object, **names: object) -> Non
 
 
 class Stream:
-    """What an app writes to stdout or stderr, line by line."""
+    """The stdout or stderr of an app, line by line."""
 
     def __init__(self, app: RunningApp, name: bytes, console: Sink) -> None:
         self.app = app
@@ -159,11 +159,11 @@ class Stream:
         self._rest = b""
 
     def has_room(self) -> bool:
-        """Whether all that takes its lines can take more."""
+        """Whether all its sinks can take more."""
         return not (self._console.is_full() or self.app.journal.is_full())
 
     def feed(self, data: bytes) -> None:
-        """Take in what was read, b"" at the end. The console gets lines as the journal shows them."""
+        """Pass on the data that was read, b"" at the end. The console gets lines in the form of the journal."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         if self._rest and (not data or len(self._rest) > _LONGEST_LINE):

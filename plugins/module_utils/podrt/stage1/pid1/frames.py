@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The messages of a start as bytes: what the starter, PID 1 and the children of the apps tell each other.
+"""The messages of a start as bytes, between the starter, PID 1 and the children of the apps.
 
-A frame is its fields with a zero byte between them. The first is the kind; each that follows begins with its type: s
-and text in UTF-8, or i and a number in decimal. Any bytes are a message or a BadFrame, and reading them does nothing
-else: an app that may trace can write in the name of PID 1. Part of the supervisor, and so without imports; the other
-two sides read and write by this module as well.
+A frame is its fields with a zero byte between them. The first is the kind; each of the others begins with its type: s
+and text in UTF-8, or i and a number in decimal. Any bytes are a message or a BadFrame, and parsing has no effects: an
+app that may trace can write in the name of PID 1. Part of the supervisor, and so without imports; the other two sides
+use this module as well.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
     Message = tuple[Union[str, int], ...]
 
-# The longest text, in bytes, and how many fields there are at most: so all that is sent fits into a frame.
+# The longest text, in bytes, and the most fields, so that every message fits into a frame.
 LONGEST_TEXT = 4096
 MOST_FIELDS = 15
 LONGEST_FRAME = MOST_FIELDS * (LONGEST_TEXT + 2)
 _DIGITS = 18
-# Of a text that is cut, its last bytes stay: they say why something failed, after what is long.
+# A text that is cut keeps its last bytes, which say why something failed.
 _TAIL = 1024
 _GAP = b" [...] "
 
 # From PID 1: its namespaces are made; every app runs; the start failed, and why.
 NAMESPACES, STARTED, FAILED = "namespaces", "started", "failed"
-# From PID 1: an app has not come up, with its name, the reason, its status and the field of its description to blame.
+# From PID 1: an app has not come up, with its name, the reason, its status and the field of the spec to blame.
 APP_FAILED = "app-failed"
 # From the child of an app: it cannot be executed, with the reason and the field.
 NOT_EXECUTED = "not-executed"
-# From PID 1 in a rehearsal: nothing is in the way.
+# From PID 1 in a rehearsal: the pod could start.
 REHEARSED = "rehearsed"
-# From the starter: the resolv.conf that the networks gave is there; the apps may start.
+# From the starter: the resolv.conf of the networks is written; the apps may start.
 RESOLV, GO = "resolv", "go"
 
-# The types of what follows a kind. Behind those of FAILED are the names of facts, each with its value of either type.
+# The types of the fields after a kind. After those of FAILED come names of facts, each with a value of either type.
 _TYPES = {
     **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, RESOLV, GO), ""),
     FAILED: "sssi",
@@ -46,16 +46,16 @@ _TYPES = {
 
 
 class BadFrame(ValueError):
-    """Bytes that are no message."""
+    """Bytes that are not a message."""
 
 
 def frame_of(kind: str, *facts: str | int) -> bytes:
-    """A message as bytes. Text that is too long is cut, and facts that are too many are left out."""
+    """A message as bytes. Texts that are too long are cut, and surplus facts are left out."""
     return b"\0".join([kind.encode(), *map(_field, facts[: MOST_FIELDS - 1])])
 
 
 def message_of(frame: bytes) -> Message:
-    """The message that these bytes are. Raises BadFrame for any others."""
+    """The message of a frame. Raises BadFrame for other bytes."""
     if len(frame) > LONGEST_FRAME:
         raise BadFrame("it is too long")
     kind, *fields = frame.split(b"\0", MOST_FIELDS)
@@ -63,7 +63,7 @@ def message_of(frame: bytes) -> Message:
         raise BadFrame("it has too many fields")
     name = kind.decode("ascii", "backslashreplace")
     if name not in _TYPES:
-        raise BadFrame("it is of no kind that is known")
+        raise BadFrame("its kind is unknown")
     if not _fit(_TYPES[name], [field[:1] for field in fields], more=name == FAILED):
         raise BadFrame("its fields are not those of its kind")
     return (name, *map(_value, fields))
@@ -72,7 +72,7 @@ def message_of(frame: bytes) -> Message:
 def bounded(text: str) -> bytes:
     """A text in UTF-8, without its middle where it is too long.
 
-    A character that is cut is escaped by who reads it, as all that is no UTF-8.
+    The reader escapes a character that is cut, as all bytes that are not UTF-8.
     """
     data = text.encode("utf-8", "backslashreplace")
     if len(data) <= LONGEST_TEXT:
@@ -80,11 +80,11 @@ def bounded(text: str) -> bytes:
     return data[: LONGEST_TEXT - _TAIL - len(_GAP)] + _GAP + data[-_TAIL:]
 
 
-def _fit(types: str, found: list[bytes], *, more: bool) -> bool:
-    """Whether fields of these types may follow. more: names with values may follow in turn."""
+def _fit(types: str, actual: list[bytes], *, more: bool) -> bool:
+    """Whether the types of fields are right. more: whether names with values may follow."""
     expected = [letter.encode() for letter in types]
-    rest = found[len(expected) :]
-    if found[: len(expected)] != expected or (rest and not more):
+    rest = actual[len(expected) :]
+    if actual[: len(expected)] != expected or (rest and not more):
         return False
     return len(rest) % 2 == 0 and all(name == b"s" for name in rest[::2]) and {*rest} <= {b"s", b"i"}
 
@@ -101,5 +101,5 @@ def _value(field: bytes) -> str | int:
         return content.decode("utf-8", "backslashreplace")
     digits = content[1:] if content[:1] == b"-" else content
     if not digits.isdigit() or len(digits) > _DIGITS:
-        raise BadFrame("a number is none")
+        raise BadFrame("a number is not valid")
     return int(content)

@@ -16,26 +16,26 @@ _FAILED = 203
 
 
 def start_post_stop(app: RunningApp, handler: list[str]) -> tuple[int, int]:
-    """Start the handler in a process of its own, which goes into the app's root and is confined as the app was.
+    """Start the handler in a process that enters the app's root and is confined as the app was.
 
-    handler: the program that does so. Returns its PID and what its output is read from. Raises OSError.
+    handler: the argv of that process. Returns its PID and the pipe of its output. Raises OSError.
     """
-    heard = said = -1
+    output_fd = output_end = -1
     try:
-        heard, said = posix.pipe2(posix.O_CLOEXEC)
+        output_fd, output_end = posix.pipe2(posix.O_CLOEXEC)
         pid = posix.fork()
     except OSError:
-        attempt(posix.close, heard)
-        attempt(posix.close, said)
+        attempt(posix.close, output_fd)
+        attempt(posix.close, output_end)
         raise
     if pid == 0:
         try:
             for number in (1, 2):
-                posix.dup2(said, number)
+                posix.dup2(output_end, number)
             posix.set_inheritable(app.post_stop, True)
             argv = [*handler, str(app.post_stop)]
             posix.execve(argv[0], argv, {"LC_CTYPE": "C.UTF-8"})
         finally:
             posix._exit(_FAILED)
-    posix.close(said)
-    return pid, heard
+    posix.close(output_end)
+    return pid, output_fd

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the apps of a pod say, on its way to their logs, the console and a journal.
+"""The output of a pod's apps, on its way to their logs, the console and a journal.
 
-Part of the supervisor, and so of built-in modules alone.
+Part of the supervisor: imports built-in modules only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _RETRY_SECONDS = 1.0
 
 
 class Log:
-    """The log of an app: a file of at most max_bytes, and older ones in files that take turns.
+    """The log of an app: a file of at most max_bytes, and older files that are overwritten in turn.
 
-    fds: the newest file, for appending, and those of the older ones. All are open from the beginning and stay in place,
-    since this process has no directory in which it could make or rename one: what fills the first is copied.
+    fds: the newest file, for appending, and the older ones. All are open from the beginning and stay in place, since
+    this process has no directory in which it could create or rename one: the content of the first is copied.
     """
 
     def __init__(self, fds: list[int], max_bytes: int) -> None:
@@ -40,7 +40,7 @@ class Log:
             pass
 
     def _turn_over(self) -> None:
-        """Begin the file again once it is kept elsewhere, in the place of the oldest. Raises OSError."""
+        """Empty the file once it is copied to the place of the oldest. Raises OSError."""
         if time.monotonic() < self._next_try:
             raise BlockingIOError
         self._next_try = time.monotonic() + _RETRY_SECONDS
@@ -62,7 +62,7 @@ class Log:
 
 
 class Sink:
-    """Where lines go that another process reads: the console, a journal. Writing never waits; -1 takes nothing."""
+    """A destination of lines that another process reads: the console, a journal. Never blocks; -1 drops them."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -70,7 +70,7 @@ class Sink:
         self.waiting = bytearray()
 
     def put(self, data: bytes) -> None:
-        """Take in what is to be written."""
+        """Queue data to be written."""
         if self.fd >= 0:
             self.waiting += data
 
@@ -79,7 +79,7 @@ class Sink:
         return len(self.waiting) > _MOST_WAITING
 
     def flush(self) -> bool:
-        """Write what a writable descriptor takes; whether it is still good."""
+        """Write as much as the descriptor takes. Returns whether it is still good."""
         try:
             del self.waiting[: posix.write(self.fd, bytes(self.waiting[:_PIECE]))]
         except BlockingIOError:
@@ -91,9 +91,9 @@ class Sink:
 
 
 def for_terminal(line: bytes) -> bytes:
-    """A line as a terminal may have it: what could move its cursor or forge another line is escaped, but for tabs.
+    """A line that is safe for a terminal: what could move its cursor or forge another line is escaped, except tabs.
 
-    As errors.printable does it, which cannot be imported here.
+    Like errors.printable, which cannot be imported here.
     """
     text = line.decode("utf-8", "backslashreplace").rstrip("\r")
     if text.isprintable():
@@ -102,7 +102,7 @@ def for_terminal(line: bytes) -> bytes:
 
 
 def timestamp() -> bytes:
-    """The time as lines of a log begin."""
+    """The time as the lines of a log have it."""
     seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{text}.{nanos // 1000:06d}Z".encode()

@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PID 1 of a pod: lets its apps start, reaps, records exit statuses, stops them, keeps what they say.
+"""PID 1 of a pod: starts and stops its apps, reaps, records exit statuses, logs their output.
 
-A program of its own, made of this module and the others here, and alone in memory for the pod's life: it imports
-built-in modules only, and nothing else of this package. The apps are its children already, forked by what this process
-was before; each waits for its byte on the go pipe. The host's tree is read-only here: whatever is written goes
-through files that were opened before. Source: behaviours A27, A28, C18, C19, C56, C57, D14.
+A separate program, made of the modules of this folder, and alone in memory for the pod's life: it imports built-in
+modules only, and nothing else of this package. The apps are its children already, forked before this process executed
+the supervisor; each waits for its byte on the go pipe. The root is read-only here: the supervisor writes only to files
+that were opened before. Source: behaviours A27, A28, C18, C19, C56, C57, D14.
 
-It is one loop over events: descriptors (watch), times (timers) and children that have ended. What an event means for
-an app is in the table of
+It is one loop over events: descriptors (watch), times (timers) and children that have ended. The effect of an event on
+an app is in the table of states.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _LAST_READS = 16
-# How long what was said last is kept for readers: asked to stop, and otherwise for a journal. Whoever runs a pod in the
-# foreground reads its output or not, as of any program.
+# How long the last output is kept for readers: after a request to stop, and otherwise for a journal. The user that runs
+# a pod in the foreground reads its output or not, as with any program.
 _PARTING_SECONDS = 1.0
 _JOURNAL_SECONDS = 10.0
 
 
 class Supervisor:
-    """The pod. run() returns its exit status once every app and every handler has ended."""
+    """The pod's supervisor. run() returns the exit status once every app and every handler has ended."""
 
     def __init__(self, plan: SupervisorPlan) -> None:
         self._plan = plan
@@ -77,7 +77,7 @@ class Supervisor:
     # --- events -----------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        """Wait for news and attend to it: of what can be written, and of what there is room for."""
+        """Wait for events and handle them: of sinks with waiting data, and of streams whose sinks have room."""
         for sink in self._sinks:
             self._watch.ask(sink.fd, WRITE if sink.waiting else IDLE)
         for fd, stream in self._streams.items():
@@ -85,13 +85,13 @@ class Supervisor:
         self._watch.wait(self._timers.patience())
 
     def _catch_signals(self) -> None:
-        """Handle signals from now on; stage1 has kept them blocked, so that none is lost."""
+        """Handle signals from now on; stage1 has blocked them, so that none is lost."""
         wake, woken = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
         self._watch.add(wake, read)
         _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         for number in (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT):
             _signal.signal(number, lambda _number, _frame: self._ask_stop())
-        # The wakeup descriptor tells; a handler there must be.
+        # The wakeup descriptor reports it, but only if there is a handler.
         _signal.signal(_signal.SIGCHLD, lambda _number, _frame: None)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
@@ -99,12 +99,12 @@ class Supervisor:
         self._stop_asked = True
 
     def _lose_starter(self) -> None:
-        """End a pod whose starter has gone before the start was on record: nothing would know of it."""
+        """Stop a pod whose starter has ended before the start was on record: no program would know of the pod."""
         self._note_late()
         self._ask_stop()
 
     def _attend(self, app: RunningApp, record: AppRecord) -> None:
-        """Listen to what an app says, and to what is said of it."""
+        """Watch the output of an app, and the descriptors that report on it."""
         for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
             if fd >= 0:
                 self._listen(fd, Stream(app, name, self._console))
@@ -123,7 +123,7 @@ class Supervisor:
             self._read_stream(fd)
 
     def _read_stream(self, fd: int) -> bool:
-        """Read once from a stream; whether there may be more."""
+        """Read once from a stream. Returns whether there may be more."""
         try:
             data = posix.read(fd, _CHUNK)
         except BlockingIOError:
@@ -135,7 +135,7 @@ class Supervisor:
         return bool(data)
 
     def _flush(self, fd: int) -> None:
-        """Write what waits; what takes nothing any more is closed."""
+        """Write what waits; close a sink that is broken."""
         sink = next(sink for sink in self._sinks if sink.fd == fd)
         if not sink.flush():
             self._sinks.remove(sink)
@@ -144,7 +144,7 @@ class Supervisor:
     # --- the start --------------------------------------------------------------------------------------------------
 
     def _hear_start(self, app: RunningApp, frame: bytes) -> None:
-        """Nothing: the app runs. FAILED: the pod cannot be. NOT_EXECUTED: the app ends with a status of its own."""
+        """Handle a frame. End of file: the app runs. FAILED: the pod cannot start. NOT_EXECUTED: the app will exit."""
         if frame:
             self._hear_failure(app, frame)
             return
@@ -163,14 +163,14 @@ class Supervisor:
         if kind == NOT_EXECUTED:
             app.complaint, app.wrong = map(str, facts)
 
-    def _hear_ready(self, app: RunningApp, said: bytes) -> None:
-        if b"READY=1" in said.split(b"\n"):
+    def _hear_ready(self, app: RunningApp, message: bytes) -> None:
+        if b"READY=1" in message.split(b"\n"):
             self._watch.close(app.notify)
             app.notify = -1
             self._note_up(app)
 
     def _note_up(self, app: RunningApp) -> None:
-        """Tell the starter once all apps are up."""
+        """Note that an app may be up, and tell the starter once all are."""
         if app.up:
             app.move(UP)
         if not self._is_ready and all(other.up for other in self._apps):
@@ -178,7 +178,7 @@ class Supervisor:
             self._starter.tell(STARTED)
 
     def _give_up(self) -> None:
-        """End a pod of which an app is not up yet, since something waits for it."""
+        """Stop a pod of which an app is not up in time, since something waits for it."""
         late = next((app for app in self._apps if not app.up), None)
         if late is None or self._stopping or self._starter.waits:
             return
@@ -189,7 +189,7 @@ class Supervisor:
         self._obey()
 
     def _note_late(self) -> None:
-        """Take note of the apps that are not up, before the pod is given up for it."""
+        """Mark the apps that are not up, before the pod is stopped for it."""
         if not self._stopping:
             for app in self._apps:
                 app.late = app.alive and not app.up
@@ -197,7 +197,7 @@ class Supervisor:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _obey(self) -> None:
-        """Stop since that was asked for: apps have their time, and handlers that run already what is left of theirs."""
+        """Stop on request: apps have their stop timeout, and handlers at most the hasty timeout."""
         self._stop_asked = False
         self._in_haste = True
         if self._starter.waits:
@@ -234,7 +234,7 @@ class Supervisor:
                     self._handler_ended(app)
 
     def _app_ended(self, app: RunningApp, ended: int) -> None:
-        """Record it; an app that was stopped with its pod counts as 0. The first that fails takes the pod along."""
+        """Record the end of an app, as 0 if it was stopped with its pod. The first that fails stops the pod."""
         status = _status_of(ended)
         while app.exec >= 0:
             self._hear_start(app, read(app.exec))
@@ -260,7 +260,7 @@ class Supervisor:
             app.move(DONE)
             return
         try:
-            app.handler, heard = start_post_stop(app, self._plan["handler"])
+            app.handler, output_fd = start_post_stop(app, self._plan["handler"])
         except OSError as err:
             self._say(app, f"the post-stop handler could not be started: {err.strerror}")
             app.move(DONE)
@@ -269,10 +269,10 @@ class Supervisor:
         app.handler_end = self._timers.after(self._plan["handler_timeout"], lambda: self._end_handler(app))
         if self._in_haste:
             self._hasten(app)
-        self._listen(heard, Stream(app, b"stdout", self._console))
+        self._listen(output_fd, Stream(app, b"stdout", self._console))
 
     def _hasten(self, app: RunningApp) -> None:
-        """Since somebody waits for the end."""
+        """Shorten the time of a running handler, since a caller waits for the end."""
         if app.handler_end:
             self._timers.hasten(app.handler_end, self._plan["hasty_timeout"])
 
@@ -288,11 +288,11 @@ class Supervisor:
         app.kill_all()
 
     def _say(self, app: RunningApp, text: str) -> None:
-        """Have a line of the supervisor's own in the log of an app."""
+        """Write a line of the supervisor to the log of an app."""
         Stream(app, b"stderr", self._console).feed(f"{text}\n".encode())
 
     def _drain(self) -> None:
-        """End whatever is left in the pod, so that nothing writes any more, and take in what has been written."""
+        """Kill all processes left in the pod, so that none writes any more, and log what they have written."""
         if posix.getpid() == 1:
             attempt(posix.kill, -1, _signal.SIGKILL)
         for fd in tuple(self._streams):
@@ -304,12 +304,12 @@ class Supervisor:
             self._watch.close(fd)
 
     def _part(self) -> None:
-        """Leave once all has been taken that waits to be written, or its time is over."""
+        """Wait until readers have taken the last output, or the time is over."""
         self._wait_for(self._sinks, _JOURNAL_SECONDS)
         self._wait_for([self._console], None)
 
     def _wait_for(self, sinks: list[Sink], seconds: float | None) -> None:
-        """Wait until readers have taken everything; so many seconds, and less in haste."""
+        """Wait until readers have taken everything, for so many seconds at most, fewer in haste."""
         timers = self._timers = Timers()
         over: list[bool] = []
         if seconds is not None:
@@ -324,10 +324,10 @@ class Supervisor:
 
 
 def _status_of(status: int) -> int:
-    """The exit code, or the number of the signal. Source: behaviours A28."""
+    """The exit code, or the number of the signal, of a wait status. Source: behaviours A28."""
     return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
 def main(plan: SupervisorPlan) -> None:
-    """Supervise the pod that plan describes, and end with its status."""
+    """Supervise the pod of the plan, and end with its status."""
     posix._exit(Supervisor(plan).run() & 0xFF)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod's supervisor is told: types alone, since it is a program of its own and reads them with marshal,
-from a sealed file that stage1 has made.
+"""The plan of a pod's supervisor: types only, since it is a separate program and reads the plan with marshal, from a
+sealed file of stage1.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     from typing import TypedDict
 
     class AppRecord(TypedDict):
-        """An app as stage1 hands it over; a descriptor that there is none of is -1."""
+        """An app as stage1 hands it over; -1 in place of a descriptor that does not exist."""
 
         name: str
         pid: int
-        pre_start: bool  # whether a handler goes before it
+        pre_start: bool  # whether it has a pre-start handler
         out: int
         err: int
-        exec: int  # ends when the app has been started, says why not before
+        exec: int  # closed by the exec of the app, carries a failure before
         procs: int  # cgroup.procs of its leaf, readable
         kill: int  # cgroup.kill of its leaf
         oom: int  # an eventfd that counts kills for memory, of cgroup v1
         events: int  # memory.events of its leaf, of cgroup v2
         notify: int  # the socket that NOTIFY_SOCKET names
         journal: int
-        stop_signal: int  # what its first process is stopped with; 0 is SIGTERM, to all of them
-        post_stop: int  # what its post-stop handler reads, see handler.wire
+        stop_signal: int  # the signal that stops its first process; 0 is SIGTERM, to all of them
+        post_stop: int  # the socket that its post-stop handler reads, see handler.wire
         logs: list[int]  # its newest log, for appending, and the older ones
         status: int  # an empty file for its exit status
         end: int  # and one for words beside it
 
     class SupervisorPlan(TypedDict):
-        """All that the supervisor knows."""
+        """The whole plan of the supervisor."""
 
         apps: list[AppRecord]
         sync: int

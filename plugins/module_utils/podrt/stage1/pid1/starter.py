@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The supervisor's end of the conversation with what starts the pod. Part of the supervisor.
+"""The supervisor's end of the channel to the starter of the pod. Part of the supervisor.
 
-GO lets the apps begin, and another GO says that the start is on record. The starter's end is the end of the pod before
-the first GO, and asks it to stop before the second.
+GO starts the apps, and a second GO says that the start is on record. If the starter ends before the first, so does the
+pod at once; if before the second, the pod stops.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from .watch import Watch
 
-# A byte more than a frame may have, so that one which is longer is seen.
+# A byte more than the longest frame, so that longer ones are noticed.
 _CHUNK = LONGEST_FRAME + 1
 
 
 class Starter:
-    """What starts the pod. gone: called when it has ended before the start was on record."""
+    """The starter of the pod. gone: called when it has ended before the start was on record."""
 
     def __init__(self, sync: int, go: int, apps: int, watch: Watch, gone: Callable[[], None]) -> None:
         self._sync, self._go, self._apps = sync, go, apps
@@ -34,11 +34,11 @@ class Starter:
 
     @property
     def waits(self) -> bool:
-        """Whether no app has been let begin."""
+        """Whether the apps have not been started yet."""
         return self._go >= 0
 
     def tell(self, kind: str, *facts: str | int) -> None:
-        """Say something, if anything still listens."""
+        """Send a message, if the starter is still there."""
         if self._sync >= 0:
             attempt(posix.write, self._sync, frame_of(kind, *facts))
 
@@ -65,7 +65,7 @@ def _is_go(frame: bytes) -> bool:
 
 
 def read(fd: int) -> bytes:
-    """What there is to be read, b"" at the end and where that fails."""
+    """Read once; b"" at the end of file and on failure."""
     try:
         return posix.read(fd, _CHUNK)
     except OSError:

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What becomes of an app, as a table. Part of the supervisor.
+"""The states of an app, as a table. Part of the supervisor.
 
-    starting    its process is there, and has not executed it yet, or has not said READY=1 where it does
+    starting    its process exists, but has not executed it yet, or has not sent READY=1 where it should
     running     it is up
     stopping    it was asked to end
     exited      its process has ended, which is on record
     handling    its post-stop handler runs
-    ended       nothing of it is left
+    ended       no process of it is left
 
-An event that a state has no entry for changes nothing: an app may come up while it is being stopped.
+An event without an entry in a state changes nothing: an app may come up while it is being stopped.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ TABLE: dict[str, dict[str, str]] = {
     HANDLING: {DONE: ENDED},
     ENDED: {},
 }
-# Its process is there.
+# The states in which its process exists.
 ALIVE = (STARTING, RUNNING, STOPPING)
 
 
 def after(state: str, event: str) -> str:
-    """The state that an event leads to."""
+    """The state after an event."""
     return TABLE[state].get(event, state)

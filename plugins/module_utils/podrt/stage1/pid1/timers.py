@@ -26,24 +26,24 @@ class Timers:
         self._queue: list[Timer] = []
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
-        """Have something called once, so many seconds from now."""
+        """Schedule a call, so many seconds from now."""
         timer = Timer(time.monotonic() + seconds, call)
         self._queue.append(timer)
         self._queue.sort(key=lambda other: other.when)
         return timer
 
     def hasten(self, timer: Timer, seconds: float) -> None:
-        """Have it called in so many seconds, unless that is later than it would be anyway."""
+        """Make a call due in so many seconds, unless it is due earlier anyway."""
         timer.when = min(timer.when, time.monotonic() + seconds)
         self._queue.sort(key=lambda other: other.when)
 
     def cancel(self, timer: Timer) -> None:
-        """Have it not called; one that was called already does no harm."""
+        """Remove a call; one that was made already does no harm."""
         if timer in self._queue:
             self._queue.remove(timer)
 
     def patience(self) -> int | None:
-        """The milliseconds until the next call, None when there is none."""
+        """The milliseconds until the next call, None without calls."""
         if not self._queue:
             return None
         return max(0, int((self._queue[0].when - time.monotonic()) * 1000) + 1)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Descriptors, and what is called when there is news of them. Part of the supervisor."""
+"""Descriptors, and the calls to make on their events. Part of the supervisor."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Watch:
         self._asked: dict[int, int] = {}
 
     def add(self, fd: int, call: Callable[[int], object], events: int = READ) -> None:
-        """Have call(fd) when one of the events has come; nothing for -1."""
+        """Make call(fd) on these events; ignore -1."""
         if fd >= 0:
             self._calls[fd] = call
             self.ask(fd, events)
 
     def ask(self, fd: int, events: int) -> None:
-        """Wait for these events from now on. One of IDLE is taken out of poll(2), which would still tell of its end."""
+        """Wait for these events from now on. IDLE takes it out of poll(2), which would still report its hang-up."""
         if self._asked.get(fd, IDLE) == events:
             return
         if events:
@@ -47,14 +47,14 @@ class Watch:
         posix.close(fd)
 
     def wait(self, patience: int | None) -> None:
-        """Wait so many milliseconds for news, and make the calls."""
+        """Wait so many milliseconds for events, and make their calls."""
         for fd in self._ready(patience):
             call = self._calls.get(fd)
             if call:  # none when an earlier call has closed it
                 call(fd)
 
     def _ready(self, patience: int | None) -> list[int]:
-        """poll(2) refuses more descriptors than may be open, a limit that an app that is root can lower."""
+        """The descriptors with events. poll(2) refuses more than RLIMIT_NOFILE, which an app that is root can lower."""
         try:
             return [fd for fd, _event in self._poll.poll(patience)]
         except OSError as err:
@@ -62,5 +62,5 @@ class Watch:
                 raise
         reading = [fd for fd, events in self._asked.items() if events & READ]
         writing = [fd for fd, events in self._asked.items() if events & WRITE]
-        found = select.select(reading, writing, (), None if patience is None else patience / 1000)
-        return [*found[0], *found[1]]
+        ready = select.select(reading, writing, (), None if patience is None else patience / 1000)
+        return [*ready[0], *ready[1]]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The devices that an app may use: lines of the v1 controller, or a BPF program on its v2 group.
 
-Without it an app that may mknod could read the host's disks. Source: behaviours C28, C35;
+Without it an app with CAP_MKNOD could read the host's disks. Source: behaviours C28, C35;
 Documentation/admin-guide/cgroup-v1/devices.rst, linux/bpf.h (struct bpf_cgroup_dev_ctx).
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _PTMX, _PTS_MAJOR = (5, 2), 136
 _HINT = 'insecure option "paths" runs the app without a device policy'
-# Of a program's context: what is asked (access << 16 | type), and of which device.
+# The context of a program: the requested access (access << 16 | type) and the device.
 _ASKED_AT, _MAJOR_AT, _MINOR_AT = 0, 4, 8
 _TYPES = {"b": 1, "c": 2}
 _ACCESS = {"m": 1, "r": 2, "w": 4}
@@ -42,7 +42,7 @@ _LOAD, _AND, _SHIFT, _COPY, _SET, _SKIP_UNLESS, _SKIP_UNLESS_REGISTER, _EXIT = (
 
 
 class DeviceRule(Value):
-    """Devices and what may be done: kind b or c; minor None for all of the major; access of r, w, m (mknod)."""
+    """A permission for devices: kind b or c; minor None for all of the major; access of r, w, m (mknod)."""
 
     kind: str
     major: int
@@ -54,7 +54,7 @@ class DeviceRule(Value):
 
 
 def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[DeviceRule, ...]:
-    """What an app may use: the built-in devices, terminals, and those of its volumes. Pure."""
+    """The rules of an app: the built-in devices, terminals, and those of its volumes. Pure."""
     return (
         *(DeviceRule("c", major, minor, "rwm") for _name, major, minor in DEVICES),
         DeviceRule("c", *_PTMX, "rw"),
@@ -67,7 +67,7 @@ def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[DeviceRule
 
 
 def pod_device_rules(apps: tuple[tuple[DeviceRule, ...], ...]) -> tuple[DeviceRule, ...]:
-    """What PID 1 may use: all that its apps may, and making the nodes of their /dev. () for no policy. Pure."""
+    """The rules of PID 1: all of its apps, and mknod for the nodes of their /dev. () for no policy. Pure."""
     if not all(apps):
         return ()
     _name, major, minor = TUN
@@ -75,9 +75,9 @@ def pod_device_rules(apps: tuple[tuple[DeviceRule, ...], ...]) -> tuple[DeviceRu
 
 
 def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[DeviceRule, ...]) -> bool:
-    """Allow an app these devices alone, or with "" the pod; whether any of the groups can.
+    """Allow an app, or with "" the pod, these devices only. Returns whether any of the groups can.
 
-    A v1 group takes this only while there is no leaf beneath it. Raises HostFailure.
+    A v1 group accepts this only while it has no child. Raises HostFailure.
     """
     try:
         for group in groups:
@@ -95,7 +95,7 @@ def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[DeviceRule,
 
 
 def program_of(rules: tuple[DeviceRule, ...]) -> bytes:
-    """The BPF program that answers 1 for what a rule allows and else 0. Pure."""
+    """The BPF program that returns 1 for an access that a rule allows, else 0. Pure."""
     head = (
         _instruction(_LOAD, _TYPE, _CONTEXT, _ASKED_AT)
         + _instruction(_AND, _TYPE, immediate=0xFFFF)
@@ -108,7 +108,7 @@ def program_of(rules: tuple[DeviceRule, ...]) -> bytes:
 
 
 def _rule(rule: DeviceRule) -> bytes:
-    """Tests that skip to the next rule when they fail, and an answer. The context register is free by now."""
+    """Tests that skip to the next rule on failure, and a return of 1. The context register is free by now."""
     mask = sum(_ACCESS[letter] for letter in rule.access)
     tests = [(_SKIP_UNLESS, _TYPE, _TYPES[rule.kind]), (_SKIP_UNLESS, _MAJOR, rule.major)]
     if rule.minor is not None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes that begin as what the image has in their places. Source: behaviours C23."""
+"""Volumes that start with the image's content at their paths. Source: behaviours C23."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from . import roots
 _COPY_BYTES = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _WITHIN = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_XDEV
-# What may come again in further volumes of an app, beside as much as came once: a volume in another is in both.
+# The limit of repeated content in an app's volumes, beside as much as came once: a volume in another is in both.
 _FREE_BYTES, _FREE_ENTRIES = 1 << 30, 100_000
 _SHOWN = 5
 
 
 class Filling:
-    """What the volumes of an app take from its image, all of them together.
+    """The copies from an image into the volumes of an app, counted together.
 
-    A few links to one directory, volumes in volumes or hard links would multiply an image otherwise, on the file
-    system of all pods.
+    Otherwise a few links to one directory, volumes in volumes or hard links would multiply an image, on the file system
+    of all pods.
     """
 
     def __init__(self, app: str, root: int) -> None:
@@ -36,7 +36,7 @@ class Filling:
         self._devices: list[str] = []
 
     def fill(self, path: str, target: str) -> None:
-        """Copy what the image itself has there, and nothing of what is mounted in the app's root.
+        """Copy the image's own content at a path, without the mounts in the app's root.
 
         path: of the app. target: an empty directory. A directory fills one volume. Raises OSError, Corrupt.
         """
@@ -48,11 +48,11 @@ class Filling:
         finally:
             os.close(own)
         try:
-            found = os.fstat(source)
-            if (found.st_dev, found.st_ino) in self._sources:
+            status = os.fstat(source)
+            if (status.st_dev, status.st_ino) in self._sources:
                 self._empty.append(printable(path))
                 return
-            self._sources.add((found.st_dev, found.st_ino))
+            self._sources.add((status.st_dev, status.st_ino))
             self._devices += [
                 printable(f"{path}{place}") for place in _Copy(source, target, self._taken).run()
             ]
@@ -60,7 +60,7 @@ class Filling:
             os.close(source)
 
     def warn(self) -> None:
-        """Tell what is otherwise than the image has it."""
+        """Warn about differences from the image."""
         if self._empty:
             warn(
                 f"volumes of app {self._app} stay empty, since another is at the same directory of the image: "
@@ -74,14 +74,14 @@ class Filling:
 
 
 class _Taken:
-    """What was copied once, and what came again."""
+    """A count of content that was copied once, and of repeated content."""
 
     def __init__(self) -> None:
         self._seen: dict[int, set[int]] = {}
         self._once = self._again = (0, 0)
 
     def count(self, found: os.stat_result) -> None:
-        """Count what is about to be copied. Raises Corrupt."""
+        """Count a file before it is copied. Raises Corrupt."""
         seen = self._seen.setdefault(found.st_dev, set())
         size = found.st_size if stat.S_ISREG(found.st_mode) else 0
         if found.st_ino not in seen:
@@ -98,7 +98,7 @@ class _Taken:
 
 
 class _Copy:
-    """A directory of an image on its way into a volume, whatever its depth.
+    """A copy of a directory of an image into a volume, at any depth.
 
     source: a descriptor. target: the volume's directory.
     """
@@ -112,7 +112,7 @@ class _Copy:
         self._left_out: list[str] = []
 
     def run(self) -> list[str]:
-        """Copy what is in it, and its mode and owner; where the devices are that are left out."""
+        """Copy the content of the directory, its mode and owner. Returns the places of devices, which are left out."""
         waiting, states = [""], []
         while waiting:
             place = waiting.pop()
@@ -124,17 +124,17 @@ class _Copy:
                         waiting.append(f"{place}/{name}")
             finally:
                 os.close(fd)
-        # Times come last: what is put into a directory changes them.
+        # Times come last: new entries of a directory change them.
         for place, state in reversed(states):
             _copy_owner(f"{self._target}{place}", state)
         return self._left_out
 
     def _entry(self, fd: int, name: str, place: str) -> bool:
-        """Copy what is in a directory, one of its own without what it holds; whether it is one."""
+        """Copy an entry of a directory, a directory without its content. Returns whether it is a directory."""
         path = f"{self._target}{place}"
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode):
-            # It is one of this host's, and on the file system of all pods would work for more than the app.
+            # It would be a device of this host, and on the file system of all pods not only the app could use it.
             self._left_out.append(place)
             return False
         if stat.S_ISDIR(found.st_mode):
@@ -156,14 +156,14 @@ def _copy_leaf(source: int, name: str, path: str, found: os.stat_result) -> None
         os.lchown(path, found.st_uid, found.st_gid)
         return
     if stat.S_ISREG(found.st_mode):
-        given = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-        taken = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        source_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        target_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            while os.sendfile(taken, given, None, _COPY_BYTES):
+            while os.sendfile(target_fd, source_fd, None, _COPY_BYTES):
                 pass
         finally:
-            os.close(given)
-            os.close(taken)
+            os.close(source_fd)
+            os.close(target_fd)
     else:
         os.mknod(path, found.st_mode, found.st_rdev)
     _copy_owner(path, found)

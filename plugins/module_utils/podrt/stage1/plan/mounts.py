@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that make an app's root what the app sees: values with apply(root) and a line of log each.
+"""The steps that build the root of an app: values with apply(root) and a line of log each.
 
-root is a descriptor of the app's root. Targets are paths of the app and resolved beneath it; sources are paths of the
-host, which no image has a say in: what an app's own root holds is named by a path of the app as well, and opened as
-one. All of it happens in the pod's own mount namespace, so that nothing is to be undone.
+root is a descriptor of the app's root. Targets are paths of the app, resolved beneath it. Sources are paths of the
+host, which no image controls; sources in the app's own root are paths of the app as well, and resolved like targets.
+All happens in the pod's own mount namespace, so that nothing needs to be undone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
 class Step(Value):
-    """One thing to do in an app's root."""
+    """One step in an app's root."""
 
     def apply(self, root: int) -> None:
         """Do it. Raises OSError."""
@@ -31,7 +31,7 @@ class Step(Value):
 
 
 class DirStep(Step):
-    """A directory, if nothing is there."""
+    """A directory, unless the path exists."""
 
     path: str
     mode: int = 0o755
@@ -45,7 +45,7 @@ class DirStep(Step):
 
 
 class FileStep(Step):
-    """A file with some content, if nothing is there."""
+    """A file with some content, unless the path exists."""
 
     path: str
     text: str
@@ -66,7 +66,7 @@ class FileStep(Step):
 
 
 class LinkStep(Step):
-    """A symbolic link, if nothing is there."""
+    """A symbolic link, unless the path exists."""
 
     path: str
     target: str
@@ -121,7 +121,7 @@ class FsStep(Step):
 
 
 class SharedFs(Value):
-    """A new file system that all apps of the pod share, at a path of the host: each binds it from there."""
+    """A new file system that all apps of the pod share, at a path of the host, to be bind-mounted by each."""
 
     fs_type: str
     target: str
@@ -137,7 +137,7 @@ class SharedFs(Value):
 
 
 class BindStep(Step):
-    """What is at source of the host, at target of the app; a missing target is made, of the same kind."""
+    """A bind mount of a path of the host at a path of the app; a missing target is created, of the same kind."""
 
     source: str
     target: str
@@ -150,10 +150,10 @@ class BindStep(Step):
         return f"bind {self.source} {self.target} {' '.join(how)}".rstrip()
 
     def apply(self, root: int) -> None:
-        """Bind it; read-only and recursive takes every mount beneath the source along, read-only as well.
+        """Mount it. Read-only and recursive includes every mount beneath the source, read-only as well.
 
-        What the host mounts on it later comes with flags of its own, so that a read-only one would have a writable
-        place, and a file or device would be another one. It shows up in a writable and recursive directory alone.
+        Later mounts of the host appear in writable, recursive directories only: they have their own flags, so that a
+        read-only mount would get a writable place, and a file or device would be replaced.
         """
         if self.optional and not os.path.exists(self.source):
             return
@@ -169,7 +169,7 @@ class BindStep(Step):
 
 
 class BindWithinStep(Step):
-    """What is at a path of the app, at another one as well; a missing target is made, of the same kind."""
+    """A bind mount of a path of the app at another one; a missing target is created, of the same kind."""
 
     source: str
     target: str
@@ -178,7 +178,7 @@ class BindWithinStep(Step):
         return f"bind {self.source} of the app {self.target}"
 
     def apply(self, root: int) -> None:
-        """Bind it."""
+        """Mount it."""
         found = roots.open_path(root, self.source)
         try:
             tree = _copy_of(found, recursive=False)
@@ -191,7 +191,7 @@ class BindWithinStep(Step):
 
 
 class ReadOnlyStep(Step):
-    """A path of the app that may not be changed, but for one in it; nothing if it is not there."""
+    """A path of the app that becomes read-only, except one path in it; no effect if it does not exist."""
 
     path: str
     but: str = ""
@@ -200,7 +200,7 @@ class ReadOnlyStep(Step):
         return f"read-only {self.path} {self.but and 'but ' + self.but}".rstrip()
 
     def apply(self, root: int) -> None:
-        """Lay a read-only copy of it over it, and what stays as it was over that."""
+        """Bind-mount it over itself, read-only, and the exception over that."""
         kept = _found(root, self.but) if self.but else -1
         try:
             _cover(root, self.path, None)
@@ -229,7 +229,7 @@ class SealStep(Step):
 
 
 class MaskStep(Step):
-    """A path of the app that shows something else, read-only; nothing if it is not there."""
+    """A path of the app that is masked by another file or directory, read-only; no effect if it does not exist."""
 
     path: str
     source: str
@@ -238,12 +238,12 @@ class MaskStep(Step):
         return f"hide {self.path}"
 
     def apply(self, root: int) -> None:
-        """Lay the source over it."""
+        """Mount the source over it."""
         _cover(root, self.path, self.source)
 
 
 class OverlayStep(Value):
-    """The app's root: rendered directories, topmost first, and over them one that takes the changes."""
+    """The app's root: layers, topmost first, and over them a directory for the changes."""
 
     lower: tuple[str, ...]
     upper: str
@@ -254,7 +254,7 @@ class OverlayStep(Value):
         return f"overlay {self.target} over {':'.join(self.lower)}"
 
     def mount(self) -> None:
-        """Mount it. Every directory is named by a descriptor: short, and free of the characters that part options."""
+        """Mount it. Every directory is named by a descriptor: short, and without characters that separate options."""
         fds = []
         try:
             for path in (*self.lower, self.upper, self.work):
@@ -270,7 +270,7 @@ class OverlayStep(Value):
 
 
 class CopiedRoot(Value):
-    """The app's root where it was copied to already."""
+    """The app's root, copied already."""
 
     target: str
 
@@ -278,7 +278,7 @@ class CopiedRoot(Value):
         return f"bind {self.target} to itself"
 
     def mount(self) -> None:
-        """Make it a mount of its own, in which nothing appears that the host mounts there."""
+        """Make it a private mount, in which later mounts of the host do not appear."""
         syscalls.mount(self.target, self.target, "", MS_BIND | MS_REC)
         syscalls.mount("", self.target, "", MS_PRIVATE | MS_REC)
 
@@ -289,12 +289,12 @@ def _clone(*, recursive: bool) -> int:
 
 
 def _copy_of(fd: int, *, recursive: bool) -> int:
-    """A mount of what a descriptor shows, attached nowhere yet."""
+    """A bind mount of a descriptor, attached nowhere yet."""
     return syscalls.open_tree(fd, "", _clone(recursive=recursive) | syscalls.AT_EMPTY_PATH)
 
 
 def _lay(tree: int, root: int, path: str) -> None:
-    """Attach a mount at a path of the app, which is made if it is missing; never at its root or in its /proc.
+    """Attach a mount at a path of the app, which is created if it is missing; never at its root or in its /proc.
 
     Raises OSError.
     """
@@ -302,8 +302,8 @@ def _lay(tree: int, root: int, path: str) -> None:
     try:
         roots.refuse_mount_point(root, target)
         if _is_dir(tree) != _is_dir(target):
-            said = "a directory goes over a directory, and all else over what is none"
-            raise OSError(errno.ENOTDIR, said, path)
+            reason = "a directory can only be mounted on a directory, and a file only on a file"
+            raise OSError(errno.ENOTDIR, reason, path)
     except OSError:
         os.close(target)
         raise
@@ -315,7 +315,7 @@ def _is_dir(fd: int) -> bool:
 
 
 def _attach_copy(source: int, root: int, path: str) -> None:
-    """Attach what a descriptor shows at a path of the app that is there."""
+    """Bind-mount a descriptor at an existing path of the app."""
     tree = _copy_of(source, recursive=False)
     try:
         _attach(tree, roots.open_path(root, path))
@@ -324,7 +324,7 @@ def _attach_copy(source: int, root: int, path: str) -> None:
 
 
 def _attach(tree: int, target: int) -> None:
-    """Attach a mount where a descriptor is, which is closed."""
+    """Attach a mount at the path of a descriptor, which is closed."""
     try:
         syscalls.move_mount(tree, target)
     finally:
@@ -332,7 +332,7 @@ def _attach(tree: int, target: int) -> None:
 
 
 def _found(root: int, path: str) -> int:
-    """A descriptor of what is at a path of the app, -1 when nothing is."""
+    """A descriptor of a path of the app, -1 if it does not exist."""
     try:
         return roots.open_path(root, path)
     except OSError as err:

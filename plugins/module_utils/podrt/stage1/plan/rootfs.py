@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every app finds in its root beside its image: /proc, /sys, /dev, names. Pure. Source: behaviours C31 to C35."""
+"""The content of every app's root beside its image: /proc, /sys, /dev, names. Pure. Source: behaviours C31 to C35."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LINKS = (
 # Source: behaviours C34. /sys is read-only as a whole, and /sys/fs shows the app's own cgroups alone.
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger")
 _SYSCTLS, _NET_SYSCTLS = "/proc/sys", "/proc/sys/net"
-# In it there is one of the host, nf_hooks_lwtunnel, that any network namespace can switch on and none off again.
+# It contains one of the host, nf_hooks_lwtunnel, that any network namespace can switch on, but not off again.
 _NETFILTER_SYSCTLS = "/proc/sys/net/netfilter"
 _HIDDEN_DIRS = (
     "/sys/firmware",
@@ -51,7 +51,7 @@ _HIDDEN_DIRS = (
     "/sys/devices/virtual/powercap",
 )
 _HIDDEN_PROC_DIRS = ("/proc/acpi", "/proc/asound", "/proc/scsi")
-# Beside rkt's: what tells of the kernel's memory, of the keys and timers of the host and of what others do on it.
+# Beside rkt's: files that reveal the kernel's memory, and the host's keys, timers and activity.
 _HIDDEN_FILES = (
     "/proc/config.gz",
     "/proc/interrupts",
@@ -78,12 +78,12 @@ JOURNAL = "/run/systemd/journal"
 
 
 class RootContext(Value):
-    """What the root of an app stands among.
+    """The context of an app's root.
 
-    shared: where on the host /dev/shm and /dev/pts of all apps are, see shared_file_systems. cgroups: pairs of a
-    directory of the host and the path that the app sees it at. hidden: an empty directory and an empty file that nobody
-    may enter or read. thermal: directories of /sys in which processors tell how hot they were. journal: sockets of the
-    host's journal. own_network: /proc/sys/net is the pod's.
+    shared: the directories of the host under /dev/shm and /dev/pts of all apps, see shared_file_systems. cgroups: pairs
+    of a directory of the host and its path in the app. hidden: an empty directory and an empty file, which no user may
+    enter or read. thermal: directories of /sys in which processors count throttling. journal: sockets of the host's
+    journal. own_network: whether /proc/sys/net belongs to the pod.
     """
 
     shared: tuple[str, str]
@@ -99,7 +99,7 @@ class RootContext(Value):
 
 
 def shared_file_systems(places: tuple[str, str], shm: int) -> tuple[SharedFs, ...]:
-    """What is mounted once for all apps of a pod. places: for /dev/shm and /dev/pts. shm: how many bytes that holds."""
+    """The file systems mounted once for all apps of a pod. places: for /dev/shm, of shm bytes, and for /dev/pts."""
     for_shm, for_pts = places
     return (
         SharedFs("tmpfs", for_shm, MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
@@ -108,7 +108,7 @@ def shared_file_systems(places: tuple[str, str], shm: int) -> tuple[SharedFs, ..
 
 
 def surroundings(around: RootContext) -> tuple[Step, ...]:
-    """The steps for all that is built in; volumes come after, and so over it."""
+    """The steps for all built-in content; volumes come after it, and so cover it."""
     steps: list[Step] = [DirStep(path) for path in _DIRS]
     steps.append(DirStep("/tmp", _STICKY))
     if around.hosts:
@@ -139,9 +139,7 @@ def _dev(around: RootContext) -> list[Step]:
 
 
 def _bounded(mode: int, size: int) -> str:
-    """Options of a tmpfs of so many bytes. Each file takes memory too: there may be one a page, as by the kernel's own
-    bounds.
-    """
+    """The options of a tmpfs of so many bytes, with an inode a page: inodes take memory too."""
     return f"mode={mode:o},size={size},nr_inodes={size // _PAGE}"
 
 

@@ -3,7 +3,7 @@
 """Paths of an app, resolved beneath the app's root: an image can make any of them a link to anywhere.
 
 Every path here is absolute as the app sees it. The kernel resolves it with the root's descriptor as "/", so that no
-link and no ".." leads out, also when somebody changes the tree meanwhile.
+link and no ".." leads out, even if another process changes the root meanwhile.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from ...host import syscalls
 _LINKS = 40
 _DIR_MODE = 0o755
 _FILE_MODE = 0o644
-# No table of users is longer; an image that brings a longer one means harm.
+# No table of users is longer; an image with a longer one is malicious.
 _LONGEST = 1 << 20
 _NULL = os.makedev(1, 3)
 
 
 class MountedRoot:
-    """An app's root that is mounted, by a descriptor of it. Source of the methods: host.execution.AppRoot."""
+    """A mounted root of an app, by its descriptor. The methods are those of host.execution.AppRoot."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     def owner(self, path: str) -> os.stat_result:
-        """A final link is not followed."""
+        """The state of a path, a final link not followed."""
         return owner(self._fd, path)
 
     def look(self, path: str) -> os.stat_result:
-        """Links are followed."""
+        """The state of a path, links followed."""
         fd = open_path(self._fd, path)
         try:
             return os.fstat(fd)
@@ -41,36 +41,36 @@ class MountedRoot:
             os.close(fd)
 
     def may_execute(self, path: str) -> bool:
-        """Whether anybody may."""
+        """Whether any user may execute the file."""
         return bool(self.look(path).st_mode & 0o111)
 
     def open(self, path: str) -> int:
-        """To read, regular files only."""
+        """Open a regular file to read it."""
         return open_regular(self._fd, path)
 
     def read(self, path: str) -> bytes:
-        """At most 1 MB."""
+        """The content of a regular file, 1 MB at most."""
         return read(self._fd, path)
 
 
 def open_path(root: int, path: str, flags: int = os.O_PATH) -> int:
-    """Open what is at a path of the app, links followed. Raises OSError."""
+    """Open a path of the app, links followed. Raises OSError."""
     return syscalls.openat2(
         root, path or "/", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
     )
 
 
 def open_regular(root: int, path: str) -> int:
-    """Open a regular file of the app to read it. Raises OSError; never waits, as for a FIFO's writer.
+    """Open a regular file of the app to read it. Raises OSError; never blocks, as on a FIFO.
 
-    It is looked at before it is opened, since opening some devices does something already. By its path once more: a
-    command that enters a pod is not in the /proc that it sees.
+    Its type is checked first, since opening some devices has effects. Then it is opened by its path again: a command
+    that enters a pod is not in the /proc that it sees.
     """
-    found = open_path(root, path)
+    path_fd = open_path(root, path)
     try:
-        info = os.fstat(found)
+        info = os.fstat(path_fd)
     finally:
-        os.close(found)
+        os.close(path_fd)
     if not stat.S_ISREG(info.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", path)
     fd = open_path(root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -81,26 +81,26 @@ def open_regular(root: int, path: str) -> int:
 
 
 def open_null() -> int:
-    """The /dev/null of the root that this process is in, to read; -1 where something else is in its place.
+    """Open the /dev/null of this process's root to read it; -1 if another file is in its place.
 
-    A volume may be at /dev. Nothing is followed, nor opened before it is known: this process may still do everything.
+    A volume may be at /dev. No link is followed and only the device opened: this process is still privileged.
     """
     try:
-        found = syscalls.openat2(syscalls.AT_FDCWD, "/dev/null", os.O_PATH, syscalls.RESOLVE_NO_SYMLINKS)
+        path_fd = syscalls.openat2(syscalls.AT_FDCWD, "/dev/null", os.O_PATH, syscalls.RESOLVE_NO_SYMLINKS)
     except OSError:
         return -1
     try:
-        info = os.fstat(found)
+        info = os.fstat(path_fd)
         is_null = stat.S_ISCHR(info.st_mode) and info.st_rdev == _NULL
-        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC) if is_null else -1
+        return os.open(f"/proc/self/fd/{path_fd}", os.O_RDONLY | os.O_CLOEXEC) if is_null else -1
     except OSError:
         return -1
     finally:
-        os.close(found)
+        os.close(path_fd)
 
 
 def own_null() -> int:
-    """The host's /dev/null, to read and write, of which nothing can be changed by its descriptor. Raises OSError."""
+    """Open the host's /dev/null to read and write, by a mount that protects its mode and owner. Raises OSError."""
     host = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
     tree = open_unmounted(host)
     try:
@@ -111,7 +111,7 @@ def own_null() -> int:
 
 
 def owner(root: int, path: str) -> os.stat_result:
-    """The state of what is at a path, a final link not followed. Raises OSError."""
+    """The state of a path, a final link not followed. Raises OSError."""
     fd = open_path(root, path, os.O_PATH | os.O_NOFOLLOW)
     try:
         return os.fstat(fd)
@@ -120,7 +120,7 @@ def owner(root: int, path: str) -> os.stat_result:
 
 
 def open_unmounted(root: int) -> int:
-    """A descriptor of the app's root without anything that is mounted in it: of a copy of that mount, read-only."""
+    """A descriptor of the app's root without the mounts in it: a read-only bind mount, attached nowhere."""
     flags = syscalls.OPEN_TREE_CLONE | syscalls.OPEN_TREE_CLOEXEC | syscalls.AT_EMPTY_PATH
     tree = syscalls.open_tree(root, "", flags)
     try:
@@ -132,9 +132,9 @@ def open_unmounted(root: int) -> int:
 
 
 def refuse_mount_point(root: int, found: int) -> None:
-    """Raise OSError when what was found for an app is its root, or at or below its /proc, where a link may have led.
+    """Raise OSError if a descriptor is the app's root, or at or below its /proc, where a link may have led.
 
-    The kernel is asked where the descriptor is, since links could have changed after they were looked at.
+    The kernel gives the path of the descriptor, since links could have changed after they were resolved.
     """
     where, top = (os.readlink(f"/proc/self/fd/{fd}") for fd in (found, root))
     if where == top:
@@ -144,7 +144,7 @@ def refuse_mount_point(root: int, found: int) -> None:
 
 
 def exists(root: int, path: str) -> bool:
-    """Whether anything is at a path, a final link not followed."""
+    """Whether a path exists, a final link not followed."""
     try:
         owner(root, path)
     except OSError as err:
@@ -164,23 +164,23 @@ def read(root: int, path: str) -> bytes:
 
 
 def open_dir(root: int, path: str) -> int:
-    """Open a directory of the app; it and its parents are made when they are missing."""
+    """Open a directory of the app; create it and its parents if they are missing."""
     return _open_made(root, path, directory=True)
 
 
 def open_own_dir(root: int, path: str) -> int:
-    """The same, but a link in its place is refused. Raises OSError."""
+    """Open a directory of the app, create it if it is missing, and refuse a link in its place. Raises OSError."""
     make_dir(root, path)
     return open_path(root, path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
 def open_file(root: int, path: str) -> int:
-    """Open what is at a path, of whatever type; an empty file is made, with parents, when nothing is there."""
+    """Open a path of any type; create an empty file, with parents, if it is missing."""
     return _open_made(root, path, directory=False)
 
 
 def make_dir(root: int, path: str, mode: int = _DIR_MODE) -> None:
-    """Make a directory with exactly this mode unless something is there."""
+    """Create a directory with exactly this mode, unless the path exists."""
     if not exists(root, path):
         fd = open_dir(root, path)
         try:
@@ -190,7 +190,7 @@ def make_dir(root: int, path: str, mode: int = _DIR_MODE) -> None:
 
 
 def make_link(root: int, path: str, target: str) -> None:
-    """Make a symbolic link unless something is there."""
+    """Create a symbolic link, unless the path exists."""
     parent = open_dir(root, os.path.dirname(path))
     try:
         os.symlink(target, os.path.basename(path), dir_fd=parent)
@@ -201,7 +201,7 @@ def make_link(root: int, path: str, target: str) -> None:
 
 
 def _open_made(root: int, path: str, *, directory: bool) -> int:
-    """Walk the path, and make what is missing where the links of the image lead."""
+    """Walk the path, also through the image's links, and create what is missing."""
     done: list[str] = []
     todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
     links = 0
@@ -224,9 +224,9 @@ def _open_made(root: int, path: str, *, directory: bool) -> int:
 
 
 def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool, linked: bool) -> str | None:
-    """The target when part is a link, else None, and then it is there.
+    """The target if part is a link, else None; creates a missing part.
 
-    linked: a link of the image has led here. Then nothing is made but in the app's root itself: a volume is another's.
+    linked: whether a link of the image led here. Then parts are created in the app's root only, not in volumes.
     """
     parent = open_path(root, "/" + "/".join(parents))
     try:
@@ -256,5 +256,5 @@ def _refuse_mount(root: int, path: str) -> None:
         if err.errno != errno.EXDEV:
             raise
         raise OSError(
-            errno.EXDEV, "a link of the image leads into a volume, where nothing is made", path
+            errno.EXDEV, "a link of the image leads into a volume, where nothing is created", path
         ) from err

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything about a pod's sandbox, decided before its first process: documents in, one value out. Pure."""
+"""The plan of a pod's sandbox, complete before its first process: documents in, one value out. Pure."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
 
 
 class AppInput(Value):
-    """What stage0 left for an app beside the manifest.
+    """The inputs from stage0 for an app beside the manifest.
 
-    lower: () when the root was copied. docker: the image was converted from a docker one. devices: those among its
-    volumes, see volumes.check_sources. stop_signal: what its image names, 0 for none.
+    lower: () when the root was copied. docker: whether the image was converted from a Docker image. devices: those
+    among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none.
     """
 
     name: str
@@ -62,12 +62,10 @@ class AppInput(Value):
 
 
 class SeenHost(Value):
-    """What the host has that apps see of it.
+    """The parts of the host that apps see.
 
-    tun: it has /dev/net/tun. journal: sockets of its journal. hidden: what stands for hidden directories and files.
-    thermal: see RootContext.
-    tty: the path of the terminal that an interactive app gets, "" without. permitted: the capabilities that PID 1 can
-    keep.
+    tun: whether it has /dev/net/tun. journal, hidden, thermal: see RootContext. tty: the path of an interactive app's
+    terminal, or "". permitted: the capabilities that PID 1 can keep.
     """
 
     tun: bool = False
@@ -79,11 +77,11 @@ class SeenHost(Value):
 
 
 class Launch(Value):
-    """How an app's process becomes the app.
+    """The parameters by which an app's process becomes the app.
 
-    search: the PATH that the manifest gives, None when it gives none. traced: whether an app of the pod may look into
-    processes that can do more than itself. rlimits: name, number, soft and hard limit each; infinity is -1. The
-    others are those of the pod's first process.
+    search: the PATH of the manifest, or None. traced: whether an app of the pod may trace processes with more
+    privileges. rlimits: name, number, soft and hard limit each; infinity is -1. The other limits are those of the pod's
+    first process.
     """
 
     argv: tuple[str, ...]
@@ -108,7 +106,7 @@ class Launch(Value):
 class AppPlan(Value):
     """One app: its root, the steps in it, those that wait for the networks, and its process.
 
-    stop_signal: what its first process is stopped with; 0: all of them, with SIGTERM.
+    stop_signal: the signal that stops its first process; 0 for SIGTERM to all of them.
     """
 
     name: str
@@ -122,8 +120,8 @@ class AppPlan(Value):
 
 
 class SandboxPlan(Value):
-    """The whole pod. namespaces: CLONE_NEW... of PID 1, but for the PID namespace that it is born into. shared: what
-    its apps have in common.
+    """The plan of a whole pod. namespaces: CLONE_NEW... of PID 1, without the PID namespace. shared: the file systems
+    that its apps share.
     """
 
     uuid: str
@@ -136,7 +134,7 @@ class SandboxPlan(Value):
 
     @property
     def unguarded(self) -> bool:
-        """Whether apps may look into PID 1 though CAP_SYS_PTRACE was given to none of them."""
+        """Whether apps may trace PID 1 although none of them has CAP_SYS_PTRACE."""
         return all(app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps)
 
     def log(self) -> str:
@@ -182,7 +180,7 @@ class _Common(Value):
 
 
 def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[str, str], ...]:
-    """What an app's process finds in its environment. Source: behaviours C8, C9, C11."""
+    """The environment of an app's process. Source: behaviours C8, C9, C11."""
     found = {**dict(app.environment), "AC_APP_NAME": str(name)}
     for key, value in _DEFAULTS:
         found.setdefault(key, value)
@@ -192,7 +190,7 @@ def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[
 
 
 def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
-    """How an app is run, and within which bounds. Raises InvalidSpec."""
+    """The parameters and bounds of an app's process. Raises InvalidSpec."""
     pre, post = app.handler("pre-start"), app.handler("post-stop")
     scores = [isolator.score for isolator in app.isolators if isinstance(isolator, OomScoreAdj)]
     return Launch(
@@ -223,9 +221,9 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
 
 
 def is_traced(manifest: PodManifest, insecure: tuple[str, ...], permitted: int) -> bool:
-    """Whether an app of the pod may look into processes that can do more than itself; yes where nothing tells.
+    """Whether an app of the pod may trace processes with more privileges; yes if that is unknown.
 
-    permitted: the capabilities that PID 1 can keep; with none that no app has, it is no more than they are.
+    permitted: the capabilities that PID 1 can keep; it is protected by one that no app has.
     """
     apps = [app.app for app in manifest.apps if app.app]
     boundings = [bounding_set(app.isolators, insecure="capabilities" in insecure) for app in apps]
@@ -296,7 +294,7 @@ def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
 
 
 def _sysctls(manifest: PodManifest, kinds: int) -> tuple[tuple[str, str], ...]:
-    """Those of the pod and of every app: they share the namespaces that sysctls belong to. Later ones win."""
+    """The sysctls of the pod and of every app, which share the namespaces that these belong to. Later ones win."""
     found: dict[str, str] = {}
     for isolators in (manifest.isolators, *(app.app.isolators for app in manifest.apps if app.app)):
         for isolator in isolators:

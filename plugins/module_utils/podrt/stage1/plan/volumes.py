@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class MissingSource(HostFailure):
-    """A host volume's source is not there. Source: behaviours A30."""
+    """The source of a host volume does not exist. Source: behaviours A30."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class MissingSource(HostFailure):
 class NewVolume(Value):
     """An empty volume with exactly its mode and owner.
 
-    prefill: the path of the app whose directory is copied into it, with mode and owner; "" leaves it empty.
+    prefill: the app's path of the directory to copy into it, with mode and owner; "" leaves it empty.
     """
 
     path: str
@@ -42,7 +42,7 @@ class NewVolume(Value):
         return f"volume {self.path} {self.mode:04o} {self.uid}:{self.gid} {self.prefill}".rstrip()
 
     def make(self, filling: Filling) -> None:
-        """Make it, unless another app has made it. Raises OSError, Corrupt."""
+        """Create it, unless another app has done so. Raises OSError, Corrupt."""
         if os.path.isdir(self.path):
             return
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
@@ -54,7 +54,7 @@ class NewVolume(Value):
 
 
 class VolumesStep(Step):
-    """All empty volumes of an app, in the order of their mounts: what they take from its image counts together."""
+    """All empty volumes of an app, in the order of their mounts: their copies from its image are counted together."""
 
     app: str
     volumes: tuple[NewVolume, ...]
@@ -63,7 +63,7 @@ class VolumesStep(Step):
         return "empty volumes"
 
     def apply(self, root: int) -> None:
-        """Make them, the last first: of several at one directory, the app sees that one. Raises OSError, Corrupt."""
+        """Create them, the last first: of several at one directory the app sees the last. Raises OSError, Corrupt."""
         filling = Filling(self.app, root)
         for volume in reversed(self.volumes):
             try:
@@ -97,7 +97,7 @@ class HostVolumeStep(Step):
 def volume_steps(
     pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
 ) -> tuple[Step, ...]:
-    """The steps for an app's mounts, parents before what lies in them. prefill: names of volumes. Pure."""
+    """The steps for an app's mounts, parents before mounts in them. prefill: names of volumes. Pure."""
     empty: list[NewVolume] = []
     binds: list[Step] = []
     filling = frozenset(prefill)
@@ -116,7 +116,7 @@ def volume_steps(
 
 
 def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:
-    """Look at an app's host volumes: the device nodes among them as (type, read only, device). Raises MissingSource."""
+    """Check an app's host volumes. Returns the devices among them: (type, read only, device). Raises MissingSource."""
     devices = []
     for mount in manifest.mounted(app):
         volume = mount.volume

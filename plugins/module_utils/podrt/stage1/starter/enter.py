@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The entry enter of stage1: a command in the namespaces of a pod and the root of an app, in the bounds of that app.
 
-The bounds are read from the pod's documents, which every version writes: what the app itself has become is no measure.
+The bounds are read from the pod's documents, which every version writes, not from the app's process, which may differ.
 Source: behaviours A45, A46 and ruling 8; attack-F2.
 """
 
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 
 _PASSED_FDS, _PASSED_PID = "LISTEN_FDS", "LISTEN_PID"
 _ROOT = "0"
-# What says of a leaf that devices are restricted in it: its files in v1, or that it is of v2.
+# Files whose presence shows that devices are restricted in a leaf cgroup: one of v1, or any of v2.
 _DEVICE_FILES = ("devices.list", "cgroup.controllers")
 
 
 class EnterRequest(Value):
-    """What is to be run in an app.
+    """A request to run a command in an app.
 
-    user and group: as an app's are, "" for root, or beside a user for the app's own group. groups: None for the app's
-    beside a user, and none without. environment: overrides the app's variables. privileged: with all capabilities of
+    user and group: as of an app, "" for root; with a user, group "" is the app's own. groups: None for the app's with a
+    user, and for no groups without. environment: overrides the app's variables. privileged: with all capabilities of
     the caller and no filter.
     """
 
@@ -72,14 +72,14 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
     protect_given(_passed())
     try:
-        # Whichever process has the number from now on, the kernel joins no namespace of another.
+        # Even if the PID is used again from now on, the kernel joins no namespace of another process.
         fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
         manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
         launch = _launch(pod, entry.app, manifest, insecure)
         command = _command(pod, entry, launch, pid).replace(
             traced=is_traced(manifest, insecure, permitted_capabilities())
         )
-        # Here already, since no file can be written to later on.
+        # Set here, since no file can be written to later.
         _take_oom_score(launch, pid)
         _look_only()
         plan = marshal.dumps(command.row())  # type: ignore[arg-type]  # plain values
@@ -103,14 +103,14 @@ def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int) -> Entered
         no_new_privs=launch.no_new_privs and not entry.privileged,
         filter=b"" if entry.privileged else launch.filter,
         rlimits=launch.rlimits,
-        traced=True,  # until the other apps have been looked at
+        traced=True,  # until the other apps are checked
         pid=pid,
         passed=_passed(),
     )
 
 
 def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...]) -> Launch:
-    """How the app was started. Raises PodError, OSError."""
+    """The parameters that the app was started with. Raises PodError, OSError."""
     app = next((app for app in manifest.apps if app.name == name), None)
     if app is None or app.app is None:
         raise NotFound(f'pod "{pod.uuid}" has no app "{name}"')
@@ -123,7 +123,7 @@ def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...
 
 
 def _environment(pod: Pod, entry: EnterRequest) -> tuple[tuple[str, str], ...]:
-    """The app's, from the file that stage1 wrote for it, TERM, and what was asked for."""
+    """The app's variables, from the file that stage1 wrote for it, TERM, and those of the request."""
     try:
         lines = (
             read_bytes(pod.dir.app_env(entry.app), beneath=pod.dir.path)
@@ -132,31 +132,31 @@ def _environment(pod: Pod, entry: EnterRequest) -> tuple[tuple[str, str], ...]:
         )
     except OSError as err:
         raise HostFailure.of(f'cannot read the environment of app "{entry.app}"', err) from err
-    found = dict(line.split("=", 1) for line in lines if "=" in line)
-    found["TERM"] = entry.term
-    found.update({name: os.environ[name] for name in (_PASSED_FDS, _PASSED_PID) if name in os.environ})
-    found.update(entry.environment)
-    return tuple(found.items())
+    variables = dict(line.split("=", 1) for line in lines if "=" in line)
+    variables["TERM"] = entry.term
+    variables.update({name: os.environ[name] for name in (_PASSED_FDS, _PASSED_PID) if name in os.environ})
+    variables.update(entry.environment)
+    return tuple(variables.items())
 
 
 def _passed() -> int:
-    """How many sockets of the caller are meant for the command. Source: sd_listen_fds(3)."""
+    """The number of sockets that the caller passes to the command. Source: sd_listen_fds(3)."""
     return decimal(os.environ.get(_PASSED_FDS, "")) or 0
 
 
 def _leaves(pod: Pod, app: str) -> list[int]:
-    """What moves a process into every group of the app, so that its limits hold. Raises OSError.
+    """Descriptors that move a process into every cgroup of the app, so that its limits hold. Raises OSError.
 
-    A group that is not there could not be made when the pod was started.
+    A group that does not exist could not be created at the start of the pod.
     """
-    found = []
+    fds = []
     for group in cgroups.recorded(pod.dir):
         try:
-            found.append(cgroups.procs_fd(f"{group}/{app}"))
+            fds.append(cgroups.procs_fd(f"{group}/{app}"))
         except OSError as err:
             if err.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
-    return found
+    return fds
 
 
 def _are_devices_restricted(pod: Pod, app: str) -> bool:
@@ -165,15 +165,15 @@ def _are_devices_restricted(pod: Pod, app: str) -> bool:
 
 
 def _take_oom_score(launch: Launch, pid: int) -> None:
-    """Have the app's, or what the pod was started with. Raises HostFailure, OSError."""
-    given = launch.oom_score_adj
-    wanted = int(kernel_text(f"/proc/{pid}/oom_score_adj")) if given is None else given
+    """Take the OOM score of the app, or the pod's. Raises HostFailure, OSError."""
+    score = launch.oom_score_adj
+    wanted = int(kernel_text(f"/proc/{pid}/oom_score_adj")) if score is None else score
     if wanted != int(kernel_text("/proc/self/oom_score_adj")):
         set_oom_score(wanted)
 
 
 def _look_only() -> None:
-    """Have all of the host read-only, above all the interpreter: the app's programs can get hold of it by /proc."""
+    """Make all of the host read-only, above all the interpreter: the app's programs can open it by /proc."""
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
     top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Giving back a pod's addresses, ports and rules when it has ended, in the background.
+"""The release of a pod's addresses, ports and rules after its end, in the background.
 
-To take rules from the kernel costs 20 ms, which neither who waits for the end of a pod nor who stops one should wait
-for. So a process of its own does it. It needs no lock of the pod: a pod that takes over the port or the address of one
-that has ended, and a gc that removes it, may do the same at the same time.
+Removing rules from the kernel costs 20 ms, for which neither a user that waits for the end of a pod nor one that stops
+it should wait. So a separate process does it, without the pod's lock: a pod that takes over the port or the address of
+one that has ended, and a gc that removes it, may do the same at the same time.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from ...host.host import Host
     from ...pod.lifecycle import Pod
 
-# Beside the time that the pod's apps have: what a killed pod needs to end.
+# Beside the stop timeout of the pod: the time that a killed pod needs to end.
 _MARGIN = 30.0
 _POLL_SECONDS = 0.02
 
 
 def give_back(host: Host, uuid: str, pod: PodDir, lock_fd: int) -> None:
-    """Have a pod that has just ended leave its networks. lock_fd: its lock, which is let go of. Returns at once."""
+    """Remove a pod that has just ended from its networks. lock_fd: its lock, which is released. Returns at once."""
     if holders.may_hold(host.paths, uuid, pod) and _in_background(lock_fd):
         _leave(host, uuid, pod)
 
 
 def give_back_at_end(host: Host, pod: Pod) -> None:
-    """The same for a pod that was told to end, once it has. Returns at once."""
+    """Do the same for a pod that was asked to stop, once it has ended. Returns at once."""
     if not holders.may_hold(host.paths, pod.uuid, pod.dir):
         return
     try:
@@ -45,7 +45,7 @@ def give_back_at_end(host: Host, pod: Pod) -> None:
     except (OSError, PodError):
         return
     if _in_background():
-        # Whatever removes it meanwhile takes it out of its networks as well.
+        # A gc that removes it meanwhile removes it from its networks as well.
         with suppress(PodError, OSError):
             if _has_ended(pod, seconds):
                 _leave(host, pod.uuid, pod.dir)
@@ -53,7 +53,7 @@ def give_back_at_end(host: Host, pod: Pod) -> None:
 
 
 def _has_ended(pod: Pod, seconds: float) -> bool:
-    """Wait for the end of a pod, or until a time is over; whether it has ended."""
+    """Wait so many seconds at most for the end of a pod. Returns whether it has ended."""
     end = time.monotonic() + seconds
     pid = supervisor_of(pod)
     if pid is not None and holds(pid, pod):
@@ -61,7 +61,7 @@ def _has_ended(pod: Pod, seconds: float) -> bool:
             poll = select.poll()
             poll.register(os.pidfd_open(pid), select.POLLIN)
             poll.poll(seconds * 1000)
-    # A process that ends lets go of its lock a moment later than of its descriptors.
+    # A process that ends releases its lock a moment after its descriptors.
     while pod.state() is PodState.RUNNING:
         if time.monotonic() > end:
             return False
@@ -70,7 +70,7 @@ def _has_ended(pod: Pod, seconds: float) -> bool:
 
 
 def _in_background(*fds: int) -> bool:
-    """fork; whether this is the child, which has no output of its caller's open. Where that fails nothing is done."""
+    """Fork. Returns whether this is the child, without the caller's stdio; False as well if the fork failed."""
     try:
         if os.fork():
             return False

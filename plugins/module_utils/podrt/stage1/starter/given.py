@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The descriptors that a caller gives to a program in a pod: standard files, and sockets as systemd passes them.
+"""The descriptors that a caller passes to a program in a pod: standard files, and sockets as systemd passes them.
 
-Processes of the pod can open by /proc what another has open. A directory would lead them through the host, and a file
-that is there to be read could be written. Source: proc(5), attack-F2.
+Processes of the pod can open each other's files by /proc. Through a directory they would reach the host, and a file
+opened for reading could be written. Source: proc(5), attack-F2.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ _STDIO = 3
 
 
 def protect_given(passed: int = 0) -> None:
-    """Have files among standard files and those passed behind them be such that the pod can only read them.
+    """Replace regular files among the standard files and the passed ones by read-only copies of their mounts.
 
-    Files that were opened for writing stay as they are, but for standard input. Raises InvalidSpec for a directory,
-    HostFailure.
+    Files opened for writing stay as they are, except standard input. Raises InvalidSpec for a directory, HostFailure.
     """
     for fd in sorted(map(int, os.listdir("/proc/self/fd"))):
         try:
-            # What is closed at exec is ours, or was for the listing.
+            # Close-on-exec descriptors are ours, or that of the listing.
             mode = os.fstat(fd).st_mode if fd < _STDIO + passed and os.get_inheritable(fd) else 0
         except OSError:
             continue
         if stat.S_ISDIR(mode):
             raise InvalidSpec(
-                f"descriptor {fd} is a directory, which would lead the pod through the host",
+                f"descriptor {fd} is a directory, through which the pod could reach the host",
                 "give it a file or a pipe, and directories as volumes",
             )
         if stat.S_ISREG(mode) and (fd == 0 or _is_only_read(fd)):
@@ -50,14 +49,14 @@ def _make_read_only(fd: int) -> None:
     except OSError as err:
         if _is_sealed(fd):
             return
-        what = f"cannot hand descriptor {fd} to the pod, which is a file, for reading only"
+        what = f"cannot pass the file of descriptor {fd} to the pod read-only"
         raise HostFailure.of(what, err, "give it a pipe") from err
     os.dup2(copy, fd)
     os.close(copy)
 
 
 def _is_sealed(fd: int) -> bool:
-    """Whether it is a file in memory, which is in no mount, and cannot be written any more. Source: memfd_create(2)."""
+    """Whether it is a memfd, which is in no mount, sealed against writing. Source: memfd_create(2)."""
     try:
         return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE)
     except OSError:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stage1 finds in a pod's directory and on the host before it decides, and the files that it adds to it."""
+"""The inputs of a start, from the pod's directory and the host, and the files that stage1 adds to the directory."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
 
 
 def check_kernel(release: str) -> None:
-    """Raise Unsupported when the kernel of this release lacks what every start needs: mount_setattr(2) above all."""
+    """Raise Unsupported if the kernel of this release is too old: every start needs mount_setattr(2)."""
     parts = release.replace("-", ".").split(".")[:2]
-    # What is no number has been named by somebody who knows what he does.
+    # A release without numbers is a custom build, and not judged.
     if all(part.isdigit() for part in parts) and tuple(map(int, parts)) < _OLDEST_KERNEL:
         needed = ".".join(str(part) for part in _OLDEST_KERNEL)
         raise Unsupported(
@@ -52,7 +52,7 @@ def check_kernel(release: str) -> None:
 
 
 def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -> tuple[AppInput, ...]:
-    """What there is of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource, Unsupported."""
+    """The inputs of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource, Unsupported."""
     check_kernel(os.uname().release)
     try:
         overlay = os.path.exists(pod.overlay_prepared)
@@ -62,7 +62,7 @@ def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -
 
 
 def look_at_machine(pod: PodDir, tty: str = "") -> SeenHost:
-    """What of the host the apps shall see."""
+    """The parts of the host that apps see."""
     sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
     return SeenHost(
         tun=os.path.exists(f"/dev/{TUN[0]}"),
@@ -75,13 +75,10 @@ def look_at_machine(pod: PodDir, tty: str = "") -> SeenHost:
 
 
 def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
-    """The app's filter, b"" when it is to have none. One that is missing is not the same: it would let all through.
-
-    Raises Corrupt, OSError.
-    """
-    found = filter_files.read(pod, app.name)
-    if not found and "seccomp" not in read_runspec(pod).insecure:
-        from ...seccomp.filters import profile_of  # not needed where all is well
+    """The app's filter, b"" if it has none. Raises Corrupt if it is missing, which would allow every call; OSError."""
+    program = filter_files.read(pod, app.name)
+    if not program and "seccomp" not in read_runspec(pod).insecure:
+        from ...seccomp.filters import profile_of  # rarely needed
 
         if app.app and profile_of(app.app, architecture().name):
             raise Corrupt(
@@ -89,16 +86,16 @@ def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
                 "remove the pod and prepare it again",
                 path=pod.app_filter(app.name),
             )
-    return found
+    return program
 
 
 def is_docker(image: ImageManifest) -> bool:
-    """Whether an image was converted from a docker one. Pure."""
+    """Whether an image was converted from a Docker image. Pure."""
     return image.annotations.get(_DOCKER) is not None
 
 
 def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
-    """Make the directories and files of a start: environments, names, what stands for hidden paths, upper directories.
+    """Write the directories and files of a start: environments, names, the sources of masks, upper directories.
 
     Raises HostFailure.
     """
@@ -119,7 +116,7 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
 
 
 def write_resolv(pod: PodDir, text: str) -> None:
-    """Give the pod a resolv.conf."""
+    """Write the pod's resolv.conf."""
     _write(pod, pod.resolv_conf, text.encode())
 
 
@@ -149,7 +146,7 @@ def _read_input(
 
 
 def _stop_signal(text: str | None) -> int:
-    """The number of a signal; 0 for none, and for what is no signal on this machine."""
+    """The number of a signal; 0 for none, and for a name that is not a signal on this machine."""
     if not text:
         return 0
     from ...appc.signals import signal_number
@@ -158,14 +155,14 @@ def _stop_signal(text: str | None) -> int:
 
 
 def cgroup_view(groups: tuple[Group, ...], app: str) -> tuple[tuple[str, str], ...]:
-    """Where an app finds its leaves: one tree where v2 stands alone, else a directory for each hierarchy. Pure."""
+    """The leaf cgroups of an app and its paths for them: one with v2 alone, else one a hierarchy. Pure."""
     if len(groups) == 1 and groups[0].hierarchy.version == 2:
         return ((groups[0].leaf(app), "/sys/fs/cgroup"),)
     return tuple((group.leaf(app), f"/sys/fs/cgroup/{group.view}") for group in groups)
 
 
 def _thermal() -> tuple[str, ...]:
-    """Where each processor counts how often it was throttled, which tells what others compute; () where none does."""
+    """The directories in which processors count throttling, a side channel to other workloads; () without them."""
     if not os.path.exists(_THERMAL.format("cpu0")):
         return ()
     names = sorted(name for name in os.listdir(_CPUS) if name[3:].isdigit())
@@ -186,7 +183,7 @@ def _write_app(pod: PodDir, app: AppPlan) -> None:
     if isinstance(app.root, OverlayStep):
         make_dirs_beneath(app.root.upper, pod.path)
         make_dirs_beneath(app.root.work, pod.path)
-        # The app's "/" is the upper directory, as far as mode and owner go.
+        # Mode and owner of the app's "/" are those of the upper directory.
         topmost = os.stat(app.root.lower[0])
         os.chown(app.root.upper, topmost.st_uid, topmost.st_gid)
         os.chmod(app.root.upper, topmost.st_mode & 0o7777)

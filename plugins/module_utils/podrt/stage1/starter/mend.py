@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives a running pod back what it has lost of its networks, limits and processes; no app notices."""
+"""The entry mend of stage1: restores the networks, limits and groups that a running pod has lost; no app notices."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from ...pod.lifecycle import Pod
 
 
-# What a stray process starts while it is moved back is a stray as well.
+# A process that a stray starts while it is moved back is a stray as well.
 _ROUNDS = 20
 
 
 def mend(host: Host, pod: Pod) -> None:
-    """Make again what is missing. What one kind of it needs does not keep the others; then the first error is raised.
+    """Restore what is missing, of every kind even if one fails; then raise the first error, a PodError.
 
-    Raises Conflict when the pod does not run, PodError.
+    Raises Conflict when the pod does not run.
     """
     pid = documents.read_pid(pod.dir)
     if pod.state() is not PodState.RUNNING or not pid or not holds(pid, pod):
@@ -71,7 +71,7 @@ def _mend_networks(host: Host, pod: Pod, pid: int, manifest: PodManifest) -> Non
 
 
 def _bring_back_all(pod: Pod, pid: int, manifest: PodManifest) -> None:
-    """Move processes that are outside of the pod's groups back, until none is left or they multiply too fast."""
+    """Move stray processes back into the pod's groups, until none is left or they multiply too fast."""
     apps = [str(app.name) for app in manifest.apps]
     for _round in range(_ROUNDS):
         strays = find_strays(pod.dir, pid, apps)

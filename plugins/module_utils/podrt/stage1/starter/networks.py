@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks of a pod as its documents ask for them. Source: behaviours C40, E1, E2, E25."""
+"""The networks of a pod, as its documents request them. Source: behaviours C40, E1, E2, E25."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def plan_networks(
     host: Host, manifest: PodManifest, runspec: RunSpec, report: Callable[[str], None]
 ) -> NetworkPlan:
-    """The networks that a pod joins which wants some. Raises NotFound, InvalidSpec, HostFailure."""
+    """The networks that a pod is to join. Raises NotFound, InvalidSpec, HostFailure."""
     try:
         confs = load_confs(host.paths.config_dirs, report)
     except OSError as err:
@@ -56,7 +56,7 @@ def join(
 ) -> tuple[NetInfo, ...]:
     """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError.
 
-    later gets what the apps need not wait for.
+    later: receives the work that the apps need not wait for.
     """
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -73,7 +73,7 @@ def join(
 
 
 def _prepare(paths: Paths, uuid: str) -> None:
-    """Have the leases of the host used, those of 0.1.0 too, and say to other data directories whose the pod is."""
+    """Share the leases of the host, also those of 0.1.0, and record the pod as a holder for other data directories."""
     try:
         for other in share_leases(paths):
             holders.record(paths, other)
@@ -83,24 +83,24 @@ def _prepare(paths: Paths, uuid: str) -> None:
 
 
 def joining_pod(paths: Paths, uuid: str) -> JoiningPod:
-    """A pod that runs, as its networks see it."""
+    """A running pod, as its networks see it."""
     pod = paths.pod("run", uuid)
     return JoiningPod(paths, uuid, pod.net_confs, pod.net_info, neighbours(paths, uuid))
 
 
 def may_give_dns(runspec: RunSpec, plan: NetworkPlan) -> bool:
-    """Whether resolv.conf can depend on what the networks answer. Pure."""
+    """Whether resolv.conf can depend on the results of the networks. Pure."""
     return runspec.dns.mode == "auto" and any(
         _may_answer(attachment.chosen) for attachment in plan.attachments
     )
 
 
 def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
-    """The resolv.conf that the networks ask for, "" when none does; the first one wins."""
+    """The resolv.conf of the first network with DNS settings, "" if no network has any."""
     asking = [info for info in infos if info.dns.to_json()]
     for other in asking[1:]:
         report(
-            f"the DNS settings of network {other.net_name} are ignored: {asking[0].net_name} has given some"
+            f"the DNS settings of network {other.net_name} are ignored: those of {asking[0].net_name} are used"
         )
     if not asking:
         return ""
@@ -109,17 +109,17 @@ def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
 
 
 def neighbours(paths: Paths, uuid: str) -> Neighbours:
-    """The other pods of the host, in whichever data directory they are."""
+    """The other pods of the host, in any data directory."""
     return Neighbours(
         is_live=lambda other: holders.is_live(paths, other), rules=lambda: _running_rules(paths, uuid)
     )
 
 
 def leave(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
-    """Take a pod that has ended out of its networks, if it may be in any; see detach for links. Raises PodError.
+    """Remove a pod that has ended from its networks, if it may be in any; see detach for links. Raises PodError.
 
-    Copies of the configurations are the first that joining networks leaves, and the last that leaving them takes. Its
-    link as a holder goes after that: without one its UUID would be another engine's, and what it held never be freed.
+    Copies of the configurations are the first files that joining writes, and the last that leaving removes. The pod's
+    link as a holder goes after that: without it the UUID would look like another engine's, and its leases would stay.
     """
     if holders.may_hold(paths, uuid, pod):
         detach(paths, uuid, pod.net_confs, pod.net_info, links=links)
@@ -127,7 +127,7 @@ def leave(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
 
 
 def sweep(paths: Paths) -> None:
-    """Give back what pods of the host hold that have ended by themselves. What cannot be done now is left."""
+    """Release what pods hold that have ended by themselves. Failures are left for the next time."""
     for home, uuid, state_dir in holders.dead(paths):
         pod = home.pod(state_dir, uuid)
         with suppress(PodError, OSError):
@@ -136,9 +136,9 @@ def sweep(paths: Paths) -> None:
 
 
 def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
-    """What nftables says for every pod but uuid whose PID 1 lives: none of these has begun to leave its networks.
+    """The nftables rules of every pod but uuid whose PID 1 lives: none of these has begun to leave its networks.
 
-    Of pods in this network namespace: tests, and others that have one of their own, run pods beside each other.
+    Of pods in this network namespace only: tests, and other users of network namespaces, run pods side by side.
     """
     here = {name for _index, name in _socket.if_nameindex()}
     for pod in holders.running(paths):

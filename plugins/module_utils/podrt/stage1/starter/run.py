@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry run of stage1: a prepared pod, run to its end or left alone once it has started.
+"""The entry run of stage1: a prepared pod, run to its end or detached once it has started.
 
 Source: behaviours A26 to A30, D11, D27.
 """
@@ -32,17 +32,17 @@ def run(
     interactive: bool = False,
     seconds: int = START_SECONDS,
 ) -> int:
-    """Run the pod in state run whose lock lock_fd carries.
+    """Run the pod in state run whose lock lock_fd holds.
 
-    In the foreground until it ends: returns its status, and dies as PID 1 did when that was killed. Detached until
-    every app has been started: returns 0. Raises PodError when it cannot be started, also not within so many seconds,
-    with nothing left of it but its files.
+    In the foreground until it ends: returns its status, or dies by the signal that killed PID 1. Detached until every
+    app has been started: returns 0. Raises PodError when it cannot be started, or not within so many seconds; then only
+    its files are left.
     """
     _fill_stdio()
     terminal = None
     if interactive:
         from ..inside.terminal import Terminal, standard_terminals
-        from .given import protect_given  # other pods get no file of the caller to read
+        from .given import protect_given  # other pods get no files of the caller
 
         terminals = standard_terminals()
         terminal = Terminal(terminals) if terminals else None
@@ -51,7 +51,7 @@ def run(
     if detach:
         start(request)
         return 0
-    # Blocked until they can be passed on: one that comes before is pending.
+    # Blocked until they can be passed on: one that arrives earlier stays pending.
     before = _signal.pthread_sigmask(_signal.SIG_BLOCK, STOPS)
     try:
         child = start(request)
@@ -69,9 +69,9 @@ def run(
 
 
 def rehearse(host: Host, uuid: str, lock_fd: int) -> None:
-    """Start the prepared pod whose lock lock_fd carries up to where its apps would begin, and take it down.
+    """Start the prepared pod whose lock lock_fd holds, up to the point where its apps would begin, and take it down.
 
-    Raises PodError with what would stop it. Nothing is left of it but files that a start makes as well.
+    Raises the PodError of a start. Only files that a start writes as well are left.
     """
     _fill_stdio()
     request = StartRequest(host, uuid, lock_fd, detach=True, rehearsal=True)
@@ -80,7 +80,7 @@ def rehearse(host: Host, uuid: str, lock_fd: int) -> None:
 
 
 def _fill_stdio() -> None:
-    """Open /dev/null for what is closed of 0, 1 and 2: a descriptor of ours would take the place."""
+    """Open /dev/null in place of closed standard files: one of our descriptors would get the number."""
     for fd in range(3):
         try:
             os.fstat(fd)

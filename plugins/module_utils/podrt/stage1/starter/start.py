@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts a pod: decides everything, forks what becomes its PID 1, and joins that to groups and networks meanwhile.
+"""The start of a pod: the starter decides everything, forks the future PID 1, and meanwhile joins it to groups and
+networks.
 
     starter                                   PID 1 of the pod
     read, make control groups, plan, fork -->  unshare, build the apps' roots
@@ -61,16 +62,16 @@ if TYPE_CHECKING:
 STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
 _MKNOD = 1 << NAMES.index("CAP_MKNOD")
-# How much of a start's time its apps have to come up, in percent. They are told to end then, which takes time as well.
-_OF_THE_APPS = 90
+# The share of a start's time in which its apps have to be up, in percent; stopping them takes the rest.
+_APPS_PERCENT = 90
 _CHUNK = 4096
 
 
 class StartRequest(Value):
-    """Who starts which pod, and how. terminal: that of an interactive app. captured: the apps' output is.
+    """A request to start a pod. terminal: that of an interactive app. captured: whether the apps' output is.
 
-    rehearsal: the pod is only prepared, and its start ends where its apps would begin. seconds: what the start may take
-    of a pod that is detached; nobody waits for the apps of another one.
+    rehearsal: the pod is in state prepared, and the start ends before its apps begin. seconds: the time for the start
+    of a detached pod; in the foreground there is no limit.
     """
 
     host: Host
@@ -89,9 +90,9 @@ class StartRequest(Value):
 
 
 class Pid1:
-    """The pod's PID 1, a child of this process. status: what wait(2) gave, None while it lives.
+    """The pod's PID 1, a child of this process. status: that of wait(2), None while it lives.
 
-    seconds: how long it is waited for from now on; None for ever. What comes too late raises HostFailure.
+    seconds: the time for all waits, from now on; None for no limit. A wait that takes longer raises HostFailure.
     """
 
     def __init__(self, pid: int, channel: int, bound: int, seconds: int | None = None) -> None:
@@ -104,7 +105,7 @@ class Pid1:
         self._end = time.monotonic() + (seconds or 0)
 
     def relay_stops(self) -> None:
-        """Pass the signals that ask this process to stop on to the pod. They come blocked, so that none is lost."""
+        """Pass on to the pod the signals that ask this process to stop. They were blocked, so that none is lost."""
         self._wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         for number in STOPS:
@@ -112,25 +113,25 @@ class Pid1:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPS)
 
     def receive(self) -> frames.Message:
-        """The next message from it, () when it has hung up."""
+        """Receive its next message, () at the end of file."""
         self._await(self._channel)
         return sync.receive(self._channel)
 
     def send(self, kind: str) -> None:
-        """Tell it something. Raises the error that it has told, or HostFailure."""
+        """Send it a message. If it has ended, raises the error that it has sent, or HostFailure."""
         try:
             sync.send(self._channel, kind)
         except OSError:
             _raise_failure(self.receive())
 
     def await_bound(self) -> None:
-        """Wait until each process of the pod has given up the rights that it may not keep, or has ended."""
+        """Wait until each process of the pod has dropped its privileges, or has ended."""
         self._await(self._bound)
         os.read(self._bound, 1)
         os.close(self._bound)
 
     def wait(self) -> int:
-        """Wait until it ends; its status as wait(2) gives it."""
+        """Wait until it ends. Returns its status as of wait(2)."""
         if self.status is None:
             process = os.pidfd_open(self.pid)
             self._await(process)
@@ -139,14 +140,14 @@ class Pid1:
         return self.status
 
     def kill(self) -> None:
-        """End it, and with it every process of the pod."""
+        """Kill it, and with it every process of the pod."""
         self._seconds = None
         if self.status is None:
             os.kill(self.pid, _signal.SIGKILL)
             self.wait()
 
     def _await(self, fd: int) -> None:
-        """Wait for a descriptor. A signal between two system calls would be seen too late without the other one."""
+        """Wait for a descriptor, and for the wakeup descriptor: else a signal between two calls would be seen late."""
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         if self._wake >= 0:
@@ -160,7 +161,7 @@ class Pid1:
             os.read(self._wake, _CHUNK)
 
     def _patience(self) -> float | None:
-        """What is left of its time, in milliseconds."""
+        """The milliseconds left of its time, None for no limit."""
         return None if self._seconds is None else max(0.0, self._end - time.monotonic()) * 1000
 
     def _stop(self, _number: int, _frame: object) -> None:
@@ -169,7 +170,7 @@ class Pid1:
 
 
 class _Known(Value):
-    """What was read and made for a start."""
+    """The inputs of a start."""
 
     request: StartRequest
     manifest: PodManifest
@@ -180,12 +181,12 @@ class _Known(Value):
 
 
 def start(request: StartRequest) -> Pid1:
-    """Start the pod. Returns once every app has been started, or has failed to in a pod that is not detached. In a
-    rehearsal it returns when nothing is seen to be in the way.
+    """Start the pod. Returns once every app has been started, or has failed in a pod that is not detached; in a
+    rehearsal, once no obstacle was found.
 
     The signals that ask to stop are blocked in a process that stays with the pod, and passed on once there is a PID 1:
-    if it ends well before the apps start, that was asked of it. Raises PodError when the pod cannot be started, with
-    nothing left of it but its files.
+    if that ends with 0 before the apps start, it was asked to. Raises PodError when the pod cannot be started; then
+    only its files are left.
     """
     pod = request.pod
     manifest, runspec = read_manifest(pod), read_runspec(pod)
@@ -224,14 +225,14 @@ def in_service() -> bool:
     return bool(os.environ.get("INVOCATION_ID"))
 
 
-def _tell_of_networks(text: str) -> None:
-    """As rkt's networking did, under its own name. Source: behaviours A6, E2, E6."""
+def _report_networks(text: str) -> None:
+    """Report on networks under the prefix of rkt's networking. Source: behaviours A6, E2, E6."""
     say("networking", text)
 
 
 @contextmanager
 def _setting_up_network() -> Iterator[None]:
-    """What fails within says so. Source: behaviours E4."""
+    """Prefix the errors of the network setup. Source: behaviours E4."""
     try:
         yield
     except PodError as err:
@@ -242,7 +243,7 @@ def _setting_up_network() -> Iterator[None]:
 
 
 def _decide(known: _Known) -> SandboxPlan:
-    """The plan, with its files written, and its groups as they shall be."""
+    """Make the plan, write its files and set up its groups."""
     request, groups = known.request, known.groups
     inputs = read_inputs(request.pod, known.manifest, groups)
     machine = look_at_machine(request.pod, request.terminal.path if request.terminal else "")
@@ -263,12 +264,12 @@ def _decide(known: _Known) -> SandboxPlan:
 
 
 def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:
-    """Set the limits of an app's leaves; the app as it can be allowed to run."""
+    """Set the limits of an app's leaf cgroups. Returns the app, without CAP_MKNOD if devices cannot be restricted."""
     for sentence in apply_limits(groups, app.name, app.limits):
         warn(sentence)
     if not app.device_rules or apply_devices(groups, app.name, app.device_rules):
         return app
-    warn(f"app {app.name} may not make devices: there are no control groups to say which")
+    warn(f"app {app.name} cannot create device nodes: there are no control groups to restrict them")
     return app.replace(launch=app.launch.replace(bounding=app.launch.bounding & ~_MKNOD))
 
 
@@ -281,7 +282,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     wires = PodWires(
         sync=theirs,
         starter=ours,
-        # Above stdio, which the pod's processes replace: a caller without any may have the lock in its place.
+        # Above stdio, which the pod's processes replace: with stdio closed, the lock may have one of its numbers.
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
         held=held,
         console=open_console() if foreground and request.captured else -1,
@@ -298,7 +299,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         dies_with_starter=foreground,
         waits_for_resolv=known.waits_for_resolv,
         rehearsal=request.rehearsal,
-        start_timeout=0 if foreground else request.seconds * _OF_THE_APPS // 100,
+        start_timeout=0 if foreground else request.seconds * _APPS_PERCENT // 100,
     )
     pid = _fork_into_new_pid_namespace()
     if pid == 0:
@@ -308,7 +309,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
 
 
 def _fork_into_new_pid_namespace() -> int:
-    """fork, with the child PID 1 of a new namespace, and later children of this process in its own again."""
+    """Fork a child that is PID 1 of a new namespace; later children of this process are in its own again."""
     own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.unshare(CLONE_NEWPID)
@@ -321,7 +322,7 @@ def _fork_into_new_pid_namespace() -> int:
 
 
 def _close(wires: PodWires) -> None:
-    """Close what only the pod needs."""
+    """Close the descriptors that only the pod needs."""
     fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty]
     for app in wires.apps:
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
@@ -332,11 +333,11 @@ def _close(wires: PodWires) -> None:
 
 
 def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
-    """Wait for the namespaces, join them to networks and groups, and let the apps start.
+    """Wait for the namespaces, join them to networks and groups, and start the apps.
 
-    But not before all that is in the pod has given up its rights: an app that may trace would get hold of them. Nor is
-    the PID told before, with which a command could enter. In a rehearsal no network is joined: another pod may still
-    have its addresses and ports.
+    The apps start only after every process of the pod has dropped its privileges: an app that may trace would get hold
+    of them. The PID, by which a command could enter, is not recorded earlier either. A rehearsal joins no network:
+    another pod may still have its addresses and ports.
     """
     _expect(child, frames.NAMESPACES)
     if known.request.rehearsal:
@@ -362,13 +363,13 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
 
 
 def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[NetworkPlan | None, bool]:
-    """The networks to join, None for the loopback or the host alone; whether they can say what resolv.conf is."""
+    """The networks to join, None for loopback only or the host's; and whether resolv.conf can depend on them."""
     if runspec.host_network or runspec.no_network:
         return None, False
-    from .networks import may_give_dns, plan_networks  # the host's network needs none of it
+    from .networks import may_give_dns, plan_networks  # not needed with the host's network
 
     with _setting_up_network():
-        plan = plan_networks(host, manifest, runspec, _tell_of_networks)
+        plan = plan_networks(host, manifest, runspec, _report_networks)
     return plan, may_give_dns(runspec, plan)
 
 
@@ -379,24 +380,24 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
     with _setting_up_network():
         asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
         pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
-        infos = join(pod, child.pid, known.networks, _tell_of_networks, later)
+        infos = join(pod, child.pid, known.networks, _report_networks, later)
     if known.waits_for_resolv:
-        text = resolv_of(infos, _tell_of_networks)
+        text = resolv_of(infos, _report_networks)
         if text:
             write_resolv(request.pod, text)
         child.send(frames.RESOLV)
 
 
 def _await_apps(known: _Known, child: Pid1) -> None:
-    """Wait until the apps have been started. Only a detached pod minds one that was not: no other process sees it end.
+    """Wait until the apps have been started. Only a detached pod fails with an app: no other process sees its end.
 
-    Its status is then the exit code.
+    The exit code is then the app's status.
     """
     request, message = known.request, child.receive()
     if message and message[0] == frames.FAILED:
         raise sync.error_of(message)
     if message and message[0] == frames.STARTED:
-        # Where it fails, such as on a full disk, the pod runs all the same.
+        # On failure, such as with a full disk, the pod runs all the same.
         with (
             suppress(OSError, PodError),
             held(request.pod.supervisor_status, request.pod.path) as path,
@@ -410,16 +411,16 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     if not message:
         child.wait()
         raise HostFailure(
-            f'pod "{request.uuid}" ended while it was being started', "podctl logs tells what it said"
+            f'pod "{request.uuid}" ended while it was being started', "see its output with podctl logs"
         )
     err = _not_started(known.manifest, message)
-    with suppress(HostFailure):  # what takes too long to end is killed
+    with suppress(HostFailure):  # a pod that takes too long to end is killed
         child.wait()
     raise err
 
 
 def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
-    """Why an app has not come up. A negative status: it has not ended by itself. Raises HostFailure for nonsense."""
+    """The error of an app that is not up; a negative status: it has not ended. Raises HostFailure for nonsense."""
     if message[0] != frames.APP_FAILED:
         raise sync.not_understood("it is out of turn")
     name, reason, status, field = message[1:]
@@ -427,7 +428,7 @@ def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
     if number < 0:
         raise sync.not_understood("the pod has no such app")
     err = not_started(str(name), number, str(reason), str(field))
-    err.hint = err.hint or "podctl logs tells what it said"
+    err.hint = err.hint or "see its output with podctl logs"
     if 0 <= int(status) <= sync.HIGHEST_STATUS:
         err.facts["exit_code"] = int(status)
         err.exit_code = int(status) or err.exit_code
@@ -445,12 +446,12 @@ def _raise_failure(message: frames.Message) -> None:
         raise sync.error_of(message)
     if message:
         raise sync.not_understood("it is out of turn")
-    raise HostFailure("the pod's PID 1 has died", "dmesg may tell why")
+    raise HostFailure("the pod's PID 1 has died", "look for the reason in dmesg")
 
 
 def _last_words(child: Pid1) -> PodError | None:
-    """Why a PID 1 that has ended could not go on: whatever failed on this side came of that."""
-    with suppress(HostFailure):  # what cannot be understood is no reason
+    """The error of a PID 1 that has ended, which is the cause of failures on this side."""
+    with suppress(HostFailure):  # a frame that is not a message has no cause
         while message := child.receive():
             if message[0] == frames.FAILED:
                 return sync.error_of(message)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The entry stop of stage1: tell a pod's PID 1 to end. Source: behaviours A42, D12."""
+"""The entry stop of stage1: a signal to a pod's PID 1. Source: behaviours A42, D12."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def stop(pod: Pod, *, force: bool) -> None:
-    """Ask a running pod to end, or with force kill it; does not wait. One that ends meanwhile is fine.
+    """Ask a running pod to stop, or with force kill it; does not wait. It may end meanwhile.
 
-    Raises Conflict when the pod does not get as far as having a PID 1, HostFailure.
+    Raises Conflict when the pod is still without a PID 1, HostFailure.
     """
     pid = supervisor_of(pod)
     if pid is None:
@@ -32,7 +32,7 @@ def stop(pod: Pod, *, force: bool) -> None:
     except ProcessLookupError:
         return
     try:
-        # Number and process belong together from here on; whether it is the pod's is asked now.
+        # The pidfd pins the process; whether it is the pod's is checked only now.
         if holds(pid, pod):
             _signal.pidfd_send_signal(process, _signal.SIGKILL if force else _signal.SIGTERM)
     except ProcessLookupError:
@@ -46,8 +46,8 @@ def stop(pod: Pod, *, force: bool) -> None:
 def supervisor_of(pod: Pod) -> int | None:
     """The PID of a running pod's PID 1, waited for while it starts; None when it has ended or takes longer.
 
-    Where its document is damaged the processes tell: of those that hold the pod's directory it is the PID 1. Raises
-    Corrupt when there is none either.
+    If the document is damaged it is searched for: a PID 1 of a namespace that holds the pod's directory. Raises Corrupt
+    if there is no such process.
     """
     try:
         pid = documents.await_pid(pod)
@@ -65,7 +65,7 @@ def _search(pod: Pod) -> int | None:
 
 
 def _is_first(pid: int) -> bool:
-    """Whether a process is the PID 1 of another PID namespace than this one's."""
+    """Whether a process is the PID 1 of another PID namespace."""
     try:
         status = kernel_text_or(f"/proc/{pid}/status", "")
     except ProcessLookupError:
@@ -83,9 +83,9 @@ def holds(pid: int, pod: Pod) -> bool:
         return False
     for number in numbers:
         try:
-            found = os.stat(f"/proc/{pid}/fd/{number}")
+            held = os.stat(f"/proc/{pid}/fd/{number}")
         except FileNotFoundError:
             continue
-        if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+        if (held.st_dev, held.st_ino) == (wanted.st_dev, wanted.st_ino):
             return True
     return False

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is left of a pod on the host once it has ended: its networks and its control groups. Nothing is mounted."""
+"""The teardown of a pod that has ended: of its networks and its control groups. No mounts are left on the host."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def teardown(host: Host, pod: Pod) -> None:
-    """Take down a pod that has ended; what is gone already is fine. Kills what is left in its control groups.
+    """Take down a pod that has ended, perhaps in part already. Kills the processes left in its control groups.
 
-    Raises PodError when something could not be taken down, after all was tried.
+    Tries all parts, then raises PodError if one failed.
     """
     take_down(host, pod.uuid, pod.dir)
 
 
 def take_down(host: Host, uuid: str, pod: PodDir) -> None:
-    """The same for a pod's directory."""
+    """Take down the pod of a directory, see teardown."""
     failure: PodError | None = None
     try:
         remove_groups(uuid, pod)
@@ -38,7 +38,7 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
 
 
 def remove_groups(uuid: str, pod: PodDir) -> None:
-    """Remove a pod's control groups alone, having killed what is left in them. Raises PodError."""
+    """Remove a pod's control groups alone, and kill the processes left in them. Raises PodError."""
     try:
         cgroups.remove_groups(cgroups.recorded(pod) or cgroups.find_groups(uuid))
     except OSError as err:

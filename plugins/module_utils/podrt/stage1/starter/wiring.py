@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is opened for a pod before it is born: PID 1 sees the host read-only, and only descriptors lead out of that."""
+"""The descriptors opened for a pod before its first process, which has the host read-only and writes by these alone."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _STATUS_BYTES = 16
 def open_apps(
     pod: PodDir, apps: tuple[AppPlan, ...], groups: tuple[Group, ...], log: LogPolicy, *, journal: bool
 ) -> tuple[AppWires, ...]:
-    """Open what the apps' children and their supervision need. Raises OSError.
+    """Open the descriptors for the apps' children and the supervisor. Raises OSError.
 
-    The files of logs and statuses are opened in copies of their mounts, so that nothing is above them.
+    The files of logs and statuses are opened in detached mounts, so that they have no parent directories.
     """
     logs, statuses = (_detached(open_beneath(path, pod.path)) for path in (pod.logs, pod.statuses))
     try:
@@ -57,9 +57,9 @@ def _open_logs(directory: int, app: str, log: LogPolicy) -> tuple[int, ...]:
 
 
 def _open_status(directory: int, name: str) -> int:
-    """A file for how an app ends, empty, with room reserved: the disk may be full when the app ends."""
+    """An empty file for the end of an app, with reserved space: the disk may be full by then."""
     fd = _open_file(directory, name, os.O_TRUNC, _STATUS_MODE)
-    with suppress(OSError):  # a file system that cannot promise it
+    with suppress(OSError):  # a file system that cannot reserve
         syscalls.reserve(fd, _STATUS_BYTES)
     return fd
 
@@ -67,7 +67,7 @@ def _open_status(directory: int, name: str) -> int:
 def _open_file(directory: int, name: str, flags: int, mode: int) -> int:
     flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(name, flags, mode, dir_fd=directory)
-    os.fchmod(fd, mode)  # whatever the umask of the caller
+    os.fchmod(fd, mode)  # regardless of the caller's umask
     return fd
 
 
@@ -89,10 +89,10 @@ def _open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: 
 
 
 def open_console() -> int:
-    """A descriptor of standard output that a slow reader of it cannot hold up.
+    """A descriptor of stdout whose slow reader cannot block the supervisor.
 
-    Opened anew where that can be: O_NONBLOCK belongs to the open file, and that is also of others. What a regular file
-    is asked for it does at once; of the rest the supervisor writes only as much as poll(2) promises.
+    Opened again where possible: O_NONBLOCK belongs to the open file, which others share. Regular files never block; to
+    others the supervisor writes only as much as poll(2) promises.
     """
     mode = os.fstat(1).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
@@ -104,16 +104,16 @@ def open_console() -> int:
 
 
 def open_dir(path: str, name: str = ".") -> int:
-    """A descriptor of a directory of the host, or of one in it, that can be written beneath, and nowhere above path."""
+    """A descriptor of a directory of the host, or of one in it, to write beneath it but never above path."""
     return _detached(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), name)
 
 
-def _detached(found: int, name: str = ".") -> int:
-    """The same for a descriptor, which is closed."""
+def _detached(directory: int, name: str = ".") -> int:
+    """Detach a directory, see open_dir, and close its descriptor."""
     try:
-        return open_detached(found, name)
+        return open_detached(directory, name)
     finally:
-        os.close(found)
+        os.close(directory)
 
 
 def _kill_fd(leaf: str) -> int:
@@ -124,7 +124,7 @@ def _kill_fd(leaf: str) -> int:
 
 
 def _oom_fd(groups: tuple[Group, ...], app: str) -> int:
-    """Counts what the kernel kills for memory in a v1 leaf; v2 kills the whole leaf by itself."""
+    """An eventfd that counts the OOM kills in a v1 leaf, or -1; v2 kills the whole leaf by itself."""
     for group in groups:
         if group.hierarchy.version == 1 and "memory" in group.controllers:
             leaf = group.leaf(app)
@@ -141,7 +141,7 @@ def _oom_fd(groups: tuple[Group, ...], app: str) -> int:
 
 
 def _events_fd(leaf: str) -> int:
-    """What tells in a v2 leaf whether the kernel has killed for memory, -1 where v1 has the controller."""
+    """The file that counts the OOM kills in a v2 leaf, -1 where v1 has the controller."""
     try:
         return os.open(f"{leaf}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -149,27 +149,27 @@ def _events_fd(leaf: str) -> int:
 
 
 def _notify_socket(pod: PodDir, app: str) -> int:
-    """The socket that the app says READY=1 to. Bound through a descriptor: the path would be too long for one."""
+    """The socket to which the app sends READY=1. Bound through a descriptor: its path would be too long."""
     parent, name = os.path.split(pod.app_socket(app))
     directory = open_dir(parent)
     try:
-        found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        receiver = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
         path = f"/proc/self/fd/{directory}/{name}"
-        found.bind(path)
+        receiver.bind(path)
         os.chmod(path, 0o777)
-        return found.detach()
+        return receiver.detach()
     finally:
         os.close(directory)
 
 
 def _journal_stream(app: str) -> int:
-    """A connection to the host's journal under the app's name, -1 where there is none. Source: sd_journal_stream_fd."""
-    found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    """A connection to the host's journal under the app's name, or -1. Source: sd_journal_stream_fd."""
+    stream = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
-        found.connect(_JOURNAL_STDOUT)
-        found.send(f"{app}\n\n{_PRIORITY_INFO}\n0\n0\n0\n0\n".encode())
-        found.setblocking(False)
+        stream.connect(_JOURNAL_STDOUT)
+        stream.send(f"{app}\n\n{_PRIORITY_INFO}\n0\n0\n0\n0\n".encode())
+        stream.setblocking(False)
     except OSError:
-        found.close()
+        stream.close()
         return -1
-    return found.detach()
+    return stream.detach()

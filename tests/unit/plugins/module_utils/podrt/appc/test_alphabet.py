@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Names are checked by hand, since that is what every start does; regular expressions say the same more clearly."""
+"""The checks of names are written by hand, since every start runs them; regular expressions state them more clearly."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 
 
 def made_by(make):
-    """Whether a text can be made into something."""
+    """Whether a type accepts a text."""
 
     def check(text):
         try:
@@ -86,7 +86,7 @@ CHECKS = {
     "network": (made_by(network), r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}"),
     "holder of rules": (made_by(lambda text: rules_of(text, (), (), None)), r"[0-9A-Za-z-]{1,64}"),
 }
-# Valid names, from which one character makes others; and characters that look as if they belonged to an alphabet.
+# Valid names, to be changed by one character; and characters that look as if they belonged to an alphabet.
 NAMES = [
     "a",
     "A",
@@ -116,7 +116,7 @@ ODD = " \n\t/.:-_~[]+@,AZaz09gé\u0130\u212a\u017f\u0660"
 
 
 def changed():
-    """A name with a few characters in the place of others."""
+    """A name with a few characters replaced."""
     edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1), st.sampled_from(ODD)), max_size=3)
 
     def apply(name, wanted):

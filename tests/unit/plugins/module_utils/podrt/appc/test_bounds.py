@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much an image may list, and how long its texts may be."""
+"""The limits of the lists and texts of an image."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_texts_are_no_longer_than_the_kernel_takes(field: str, where: str, longe
 @pytest.mark.finding("a4-F4")
 @pytest.mark.parametrize(("name", "longest"), [("PATH", 4095), ("PATHS", 131_065)])
 def test_a_variable_is_no_longer_than_the_kernel_takes(name: str, longest: int) -> None:
-    """Of PATH, each directory is looked at: it is no longer than a path."""
+    """Every directory of PATH is searched, so it is no longer than a path."""
     App(("/x",), "0", "0", environment=((name, "v" * longest),))
     with pytest.raises(InvalidSpec, match="more than the") as caught:
         App(("/x",), "0", "0", environment=((name, "v" * (longest + 1)),))

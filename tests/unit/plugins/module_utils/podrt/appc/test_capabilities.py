@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Bounding sets."""
+"""The bounding sets of apps."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The capability by which the first process of a pod is closed to its apps."""
+"""The capability that protects the first process of a pod from its apps."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_there_is_none_where_apps_have_all_that_podctl_has() -> None:
 
 @pytest.mark.finding("attack4-F8")
 def test_no_guard_is_a_capability_by_which_more_can_be_had() -> None:
-    """With all of the harmless ones taken, PID 1 does without rather than keep one of these."""
+    """If apps have all harmless ones, PID 1 has no guard rather than one of these."""
     mighty = ("CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_PTRACE", "CAP_BPF", "CAP_MKNOD")
     assert guard_of((APP,), APP | mask_of(mighty)) == 0

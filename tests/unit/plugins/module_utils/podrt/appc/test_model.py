@@ -460,7 +460,7 @@ def test_a_white_list_has_bounds(listed: list[str]) -> None:
 @pytest.mark.finding("http-F7")
 @pytest.mark.timeout(30)
 def test_what_apps_mount_is_found_in_linear_time() -> None:
-    """Half an hour where each volume is searched for from the first one."""
+    """It would take half an hour if each volume were searched for from the first one."""
     names = [ACName(f"v{number}") for number in range(60_000)]
     points = tuple(MountPoint(name, "/x", read_only=name == "v7") for name in names)
     app = RuntimeApp(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What chattr(1) protects, and its removal: by descriptors, in the tree alone, and with a reason where it stays."""
+"""The removal of files that chattr(1) protects: by descriptors, in one directory only, with a reason on failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAP_LINUX_IMMUTABLE = 9
 
 @pytest.fixture
 def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A directory from which everything can be removed afterwards."""
+    """A directory whose content can be removed afterwards."""
     yield tmp_path
     chattr("-R", "-i", "-a", tmp_path)
 

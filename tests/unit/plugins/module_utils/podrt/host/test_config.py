@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Configuration documents: what they say, who wins, what is fatal."""
+"""Configuration documents: their meaning, their precedence, their errors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration that others can write is not used."""
+"""Configuration files that other users can write are not used."""
 
 from __future__ import annotations
 

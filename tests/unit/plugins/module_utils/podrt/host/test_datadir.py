@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Who may walk where in the data directory."""
+"""The access of local users to the data directory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Files with the mode that was asked for; trees removed and summed up, however deep and wherever their links lead."""
+"""Files with the requested mode; directories removed and summed up, of any depth and with links to anywhere."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_path_that_is_held_means_the_same_file(tmp_path: pathlib.Path) -> None
 
 @pytest.fixture(name="few_descriptors")
 def _few_descriptors(no_descriptor_left: None) -> Iterator[None]:
-    """Far fewer descriptors than a deep tree has levels."""
+    """Allow far fewer descriptors than the levels of a deep directory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, os.listdir("/proc/self/fd")))
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + FEW_DESCRIPTORS, hard))
@@ -89,7 +89,7 @@ def _few_descriptors(no_descriptor_left: None) -> Iterator[None]:
 
 
 def make_deep(base: pathlib.Path, depth: int = DEPTH) -> pathlib.Path:
-    """A directory in a directory and so on, a file in each tenth: far beyond what a path can name."""
+    """Nested directories, with a file in each tenth, far deeper than a path can name."""
     base.mkdir()
     at = os.open(base, DIRECTORY)
     for level in range(depth):

@@ -44,7 +44,7 @@ def image(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture(params=["mounted", "layered"])
 def root(image: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[MountedRoot | LayeredRoot]:
-    """The same lookups answer before a start and in it."""
+    """The same lookups have the same results before a start and during it."""
     if request.param == "layered":
         yield LayeredRoot([str(image)])
         return

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Locks are waited for as long as makes sense, and then their holder is named."""
+"""Locks have a timeout, and then the error names their holder."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_cannot_be_the_file_of_a_lock_is_named_with_the_cure(tmp_path: path
     path.symlink_to(path)
     with pytest.raises(Corrupt, match=r"cannot lock .*/lock: too many levels") as caught, FileLock(str(path)):
         pass
-    assert caught.value.hint == f"it is no file: remove {path}"
+    assert caught.value.hint == f"it is not a file: remove {path}"
 
 
 @pytest.mark.finding("attack-F17")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Which machine this interpreter's system calls are those of."""
+"""The name of the machine whose system calls this interpreter makes."""
 
 from __future__ import annotations
 

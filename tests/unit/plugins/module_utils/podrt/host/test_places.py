@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The directories of an installation are the same by whichever way and through whichever door they are named."""
+"""The directories of an installation are the same by any path and any front door."""
 
 from __future__ import annotations
 

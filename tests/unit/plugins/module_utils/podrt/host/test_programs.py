@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Programs end in time, or are ended."""
+"""Programs end in time, or are killed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_filter_whose_source_is_slow_is_waited_for(monkeypatch: pytest.MonkeyP
 
 
 def ended(pid: int) -> bool:
-    """Whether a process has gone, or is only still to be waited for by the first process."""
+    """Whether a process is gone, or a zombie of the first process."""
     end = time.monotonic() + 5
     while time.monotonic() < end:
         try:

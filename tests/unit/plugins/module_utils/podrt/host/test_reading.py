@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The one reader of what others could have written: regular files, bounded, never through a link, never waiting."""
+"""The reader of files that others could have written: regular, bounded, never through a link, never blocking."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_link_on_the_way_is_not_followed_beneath_a_directory(tmp_path: pathlib
     (tmp_path / "pod" / "rkt").symlink_to("../elsewhere")
     path = f"{tmp_path}/pod/rkt/status/web"
     assert reading.read_number(path) == 7
-    with pytest.raises(Corrupt, match="on its way"):
+    with pytest.raises(Corrupt, match="its path leads through"):
         reading.read_number(path, beneath=f"{tmp_path}/pod")
     with pytest.raises(ValueError, match="not beneath"):
         reading.read_bytes(f"{tmp_path}/elsewhere/status/web", beneath=f"{tmp_path}/pod")

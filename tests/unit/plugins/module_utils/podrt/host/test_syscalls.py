@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import 
 
 
 def in_child(work: Callable[[], None]) -> None:
-    """Run work in a process of its own, and fail when it does."""
+    """Run work in a child process, and fail if it fails."""
     pid = os.fork()
     if not pid:
         status = 1

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Where control groups are, whatever a host calls them; and what limits become."""
+"""The directories of control groups, under any names of a host; and the settings of limits."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Whose a UUID is that holds something of the host, and whether it still needs it."""
+"""The owner of a UUID that holds resources of the host, and whether it still needs them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def installations(base: pathlib.Path) -> tuple[Paths, Paths]:
 
 
 def make(paths: Paths, *, copies: bool = True) -> lifecycle.Pod:
-    """A pod that runs as long as the handle is open."""
+    """A pod that counts as running while the handle is open."""
     pod = lifecycle.create(paths)
     pod.move("run")
     holders.record(paths, pod.uuid)
@@ -92,11 +92,11 @@ def test_a_dead_pod_whose_record_is_damaged_is_still_one_that_may_hold_something
         pass
     assert list(holders.dead(one)) == [(one, pod.uuid, "run")], "its link is there"
     holders.forget(one, pod.uuid)
-    assert list(holders.dead(one)) == [], "nothing tells of networks"
+    assert list(holders.dead(one)) == [], "no file records networks"
     pathlib.Path(pod.dir.net_info).write_text("[]")
-    assert list(holders.dead(one)) == [(one, pod.uuid, "run")], "it has had some"
+    assert list(holders.dead(one)) == [(one, pod.uuid, "run")], "it was in networks"
     os.mkfifo(pod.dir.net_confs)
     assert list(holders.dead(one)) == [(one, pod.uuid, "run")]
     os.unlink(pod.dir.net_confs)
     os.mkdir(pod.dir.net_confs)
-    assert list(holders.dead(one)) == [], "it has given everything back"
+    assert list(holders.dead(one)) == [], "it has released everything"

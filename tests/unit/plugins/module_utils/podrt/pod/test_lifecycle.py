@@ -147,7 +147,7 @@ def test_a_lock_that_is_held_says_by_whom(paths: Paths) -> None:
 
 
 def test_who_asks_for_the_state_keeps_nobody_from_the_lock(paths: Paths) -> None:
-    """A look at the lock takes it for a moment: polling must not look like another process that has the pod."""
+    """Reading the state takes the lock for a moment: polling must not look like another process that holds the pod."""
     with create(paths) as pod:
         uuid = pod.uuid
     stop = threading.Event()

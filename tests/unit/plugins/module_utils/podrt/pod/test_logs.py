@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The last lines of an app, however much it has said."""
+"""The last lines of an app, whatever the size of its logs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a pod may be called, and that only a command line guesses what is meant."""
+"""The names of pods; only the command line guesses between names and UUIDs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Where a process of a pod is missing, and whose it is, in both versions of control groups."""
+"""The groups that a stray lacks, and its app, in both versions of control groups."""
 
 from __future__ import annotations
 

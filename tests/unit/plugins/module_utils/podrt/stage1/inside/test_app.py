@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an app inherits of whoever started its pod."""
+"""The state that an app inherits from the process that started its pod."""
 
 from __future__ import annotations
 

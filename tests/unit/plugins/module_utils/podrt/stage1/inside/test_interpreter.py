@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an interpreter does with files that an image has put where its library would be."""
+"""The interpreter ignores files that an image has at the paths of its library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 PODRT = pathlib.Path(__file__).resolve().parents[7] / "plugins" / "module_utils"
 PLANTED = "import posix\nposix.write(1, b'PLANTED\\n')\n"
-# The stdlib and a source of ours as the image has them; the codec of the source's encoding is the image's as well.
+# The stdlib and a source of ours in the image's version; the codec of the source's encoding is the image's as well.
 FILES = {
     "encodings/planted.py": PLANTED,
     "traceback.py": PLANTED,
@@ -75,7 +75,7 @@ def test_no_code_of_an_image_is_read(tmp_path: pathlib.Path, what: str) -> None:
 @pytest.mark.finding("pods-F1")
 @pytest.mark.parametrize("what", [what for what in WHAT if "text raises" not in what])
 def test_left_alone_the_interpreter_reads_it(tmp_path: pathlib.Path, what: str) -> None:
-    """What the test above relies on: that these files would be found."""
+    """The test above relies on it: these files would be found."""
     assert "PLANTED" in run(tmp_path, what, quiet=False).stdout
 
 

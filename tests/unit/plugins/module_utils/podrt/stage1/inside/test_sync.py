@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What starter and PID 1 tell each other."""
+"""The messages between the starter and PID 1."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 
 TYPES = "record"  # which are imported for type checkers alone
 SOURCES = sorted(path for path in pathlib.Path(pod.__file__).parent.glob("[a-z]*.py") if path.stem != TYPES)
 ALLOWED = {"_signal", "marshal", "posix", "select", "sys", "time"}
-# Longer than anything here takes on a machine that is busy with other things.
+# Longer than any step here takes on a busy machine.
 SECONDS = 45
 HOST = Host.here(Paths())
 
 
 def test_it_imports_built_in_modules_alone() -> None:
-    """Each further module costs every pod its memory, for as long as it runs."""
+    """Each further module costs every pod memory for its whole life."""
     nodes = [node for source in SOURCES for node in ast.parse(source.read_text()).body]
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     assert found == ALLOWED
@@ -50,7 +50,7 @@ def test_what_its_interpreter_compiles_is_a_few_lines() -> None:
 
 
 class Lab:
-    """A supervisor in a process of its own, whose children wait for GO as stage1's do."""
+    """A supervisor in a child process, whose children wait for GO like those of stage1."""
 
     def __init__(self, base: pathlib.Path) -> None:
         self.base = base
@@ -67,7 +67,7 @@ class Lab:
         self.pending: tuple[int, ...] = ()
 
     def start(self, scripts: dict[str, str], **more: object) -> int:
-        """Fork what becomes the supervisor; its PID."""
+        """Fork the supervisor. Returns its PID."""
         self.pid = os.fork()
         if self.pid:
             os.close(self.theirs)
@@ -142,7 +142,7 @@ class Lab:
         sync.send(self.ours, frames.GO)
 
     def close(self) -> None:
-        """End what a test has left."""
+        """Kill the processes that a test has left."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -153,7 +153,7 @@ class Lab:
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler of its own for a signal."""
+    """Whether a process has a handler for a signal."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> number - 1 & 1)
 
@@ -275,7 +275,7 @@ def test_who_reads_nothing_holds_up_the_apps_and_not_the_supervisor(lab: Lab, ki
         time.sleep(0.01)
     end = time.monotonic() + SECONDS
     while not rests(pid):
-        assert time.monotonic() < end, "it does not wait, it asks again and again"
+        assert time.monotonic() < end, "it polls without waiting"
     os.kill(pid, signal.SIGTERM)
     assert ended(pid) == 0
     assert lab.recorded() == {"loud": "0", "short": "0"}
@@ -283,7 +283,7 @@ def test_who_reads_nothing_holds_up_the_apps_and_not_the_supervisor(lab: Lab, ki
 
 
 def rests(pid: int) -> bool:
-    """Whether a process uses next to no time, once it has taken in what there was."""
+    """Whether a process uses next to no time, once it has read all its input."""
     used = cpu_of(pid)
     time.sleep(0.5)
     return cpu_of(pid) - used < 10
@@ -309,9 +309,9 @@ def test_a_full_disk_costs_lines_and_not_the_pod(lab: Lab) -> None:
 
 @pytest.mark.slow
 def test_what_writes_on_after_the_end_is_not_waited_for(lab: Lab) -> None:
-    """Without control groups and as PID 1 of nothing it cannot end what an app has left, so it stops reading it.
+    """Without control groups and without being PID 1 it cannot kill an app's other processes, so it stops reading them.
 
-    It would else go on for ever, which is what the limit of every test is for.
+    Otherwise it would go on for ever, until the time limit of the test.
     """
     pid = lab.start(
         {"main": "yes $(printf %01000d 0) & exit 0"}
@@ -466,8 +466,8 @@ def test_apps_that_are_up_in_time_stay(lab: Lab) -> None:
     ("said", "reason", "field"),
     [
         (b"not-executed\0sno such thing\0sexec", "no such thing", "exec"),
-        (b"nonsense", "what its process said cannot be understood: it is of no kind that is known", ""),
-        (b"x" * 61441, "what its process said cannot be understood: it is of no kind that is known", ""),
+        (b"nonsense", "what its process said cannot be understood: its kind is unknown", ""),
+        (b"x" * 61441, "what its process said cannot be understood: its kind is unknown", ""),
         (b"not-executed\0swhy", "what its process said cannot be understood: its fields are not", ""),
     ],
     ids=["a message", "of no kind", "large", "too few fields"],
@@ -517,7 +517,7 @@ def test_one_file_is_emptied_when_it_is_full(lab: Lab) -> None:
 
 @pytest.mark.slow
 def test_each_of_ten_takes_as_little_memory_as_the_design_says(tmp_path: pathlib.Path) -> None:
-    """3.0 MB, of which 2.6 are its own, and a part of what they share. `make bench` has one that is alone."""
+    """3.0 MB, of which 2.6 are its own, the rest its share of common memory. `make bench` measures one alone."""
     with contextlib.ExitStack() as stack:
         labs = [stack.enter_context(a_lab(tmp_path / str(number))) for number in range(10)]
         for one in labs:

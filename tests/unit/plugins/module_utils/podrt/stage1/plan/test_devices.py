@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Device policies, as v1 spells them and as a program that is run here by hand."""
+"""Device policies, in the spelling of v1 and as a program, which is interpreted here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_devices_are_the_built_in_ones_and_those_of_volumes() -> None:
 
 
 def ran(program: bytes, access: int, kind: int, major: int, minor: int) -> int:
-    """What a program answers: the few instructions that programs are made of, interpreted."""
+    """The result of a program, by an interpreter of the few instructions that programs have."""
     context = {0: access << 16 | kind, 4: major, 8: minor}
     code = [struct.unpack_from("=BBhi", program, at) for at in range(0, len(program), 8)]
     held, at = {1: 0}, 0

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Steps that the kernel refuses leave no descriptor open: that of a detached mount keeps the mount."""
+"""Steps that the kernel refuses leave no descriptor open: one of a detached mount would keep the mount."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_step_that_is_refused_leaves_no_mount_behind(
         monkeypatch.setattr(syscalls, "MOUNT_ATTR_RDONLY", NO_ATTRIBUTE)
         monkeypatch.setattr(enclosure, "_HARMLESS", NO_ATTRIBUTE)
     move = syscalls.move_mount
-    # Attached to itself a mount is refused by the kernel too, whatever the target.
+    # The kernel refuses to attach a mount to itself too, whatever the target.
     monkeypatch.setattr(syscalls, "move_mount", lambda tree, *_target: move(tree, tree))
     with pytest.raises(OSError, match=r"Invalid argument|Too many levels|Not a directory"):
         do(root)

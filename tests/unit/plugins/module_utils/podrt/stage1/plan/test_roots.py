@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Paths that stay in an app's root."""
+"""Paths never lead out of an app's root."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The plan of a sandbox, from documents alone."""
+"""The plan of a sandbox, made of documents alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a start looks at before it does anything."""
+"""The checks of a start before it has any effect."""
 
 from __future__ import annotations
 

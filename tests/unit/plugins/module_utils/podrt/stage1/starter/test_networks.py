@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a pod's documents ask of networks, and whom it takes things from."""
+"""The networks that a pod's documents request, and the pods whose leases it takes over."""
 
 from __future__ import annotations
 
