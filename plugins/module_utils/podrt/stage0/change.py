@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Difference(Value):
-    """One thing that is not as it is wanted.
+    """A value that is not the wanted one.
 
-    path: of an option, such as apps[0].environment.LEVEL, or of what none stands for, such as pods.web.state. before
-    and after: text, None where it is not set; secrets are fingerprints.
+    path: of an option, such as apps[0].environment.LEVEL, or of a thing without an option, such as pods.web.state.
+    before and after: text, None where it is not set; secrets are fingerprints.
     reason: playbook, image, drift or runtime. impact: none, live, restart or recreate.
     """
 
@@ -47,7 +47,7 @@ class Difference(Value):
 
 
 class Applied(Value):
-    """What a change came to. differences: None where they are the planned ones. notes: what people should hear."""
+    """The result of a change. differences: None where they are the planned ones. notes: for the user."""
 
     differences: tuple[Difference, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -56,19 +56,19 @@ class Applied(Value):
 class Change(Value):
     """A step of a plan. differences say why; apply does it. subject: what it is done to, such as pod "web".
 
-    A change without differences is bookkeeping: it is applied, and nobody calls it a change.
+    A change without differences is bookkeeping: it is applied, but not reported as a change.
     """
 
     subject: str
     differences: tuple[Difference, ...]
 
     def foresee(self, host: Host) -> None:
-        """Raise what apply would refuse, as far as that is known beforehand. Changes nothing."""
+        """Raise the errors of apply, as far as they are known beforehand. Changes nothing."""
 
     def apply(self, host: Host) -> Applied | None:
-        """Make it so. Re-checks under its lock what was found, and raises Conflict when that has changed.
+        """Apply the change. Checks again under its lock what the plan found; raises Conflict when that has changed.
 
-        Returns what is known better now, if anything is.
+        Returns what only the application could tell, if anything.
         """
         raise TypeError(f"{type(self).__name__} cannot be applied")
 
@@ -76,7 +76,7 @@ class Change(Value):
 class Outcome(Value):
     """What converge did, or would do.
 
-    foreseen: why it would fail, unless something else is done before. notes: what people should hear of it.
+    foreseen: why it would fail, unless another task runs first. notes: for the user.
     """
 
     changes: tuple[Change, ...]
@@ -101,8 +101,8 @@ class Outcome(Value):
 def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
-    Each yield of the plan answers whether the change was applied. Whatever is raised midway becomes a PodError that
-    carries the changes that were made in facts["changes"].
+    Each yield of the plan answers whether the change was applied. An exception midway becomes a PodError that carries
+    the changes that were made in facts["changes"].
     """
     made: list[Change] = []
     foreseen: list[str] = []
@@ -130,9 +130,9 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
 
 @contextlib.contextmanager
 def keeping(changes: list[object], doing: str) -> Iterator[None]:
-    """What is raised within becomes a PodError that carries these changes, which were made before.
+    """Turn an exception within into a PodError that carries these changes, which were made before.
 
-    changes: as Outcome.to_json gives them. doing: what goes on within, such as "cannot look at the pod".
+    changes: as Outcome.to_json gives them. doing: what fails then, such as "cannot look at the pod".
     """
     try:
         yield
@@ -143,7 +143,7 @@ def keeping(changes: list[object], doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def at_stage(stage: str, doing: str) -> Iterator[None]:
-    """What is raised within becomes a PodError that says at which stage it was, unless it does so already."""
+    """Turn an exception within into a PodError with its stage, unless it names one already."""
     try:
         yield
     except Exception as err:
@@ -160,7 +160,7 @@ def _carrying(changes: list[object], doing: str, err: Exception) -> PodError:
 
 
 def _foresee(host: Host, change: Change) -> tuple[str, ...]:
-    """Why a change would fail. What only the description could cure is raised; the rest another task may cure first."""
+    """The failures of a change that another task may prevent; errors of the description are raised."""
     try:
         change.foresee(host)
     except (Conflict, HostFailure, NotFound) as err:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collecting what is left of pods. Source: rkt gc; behaviours D16 to D20."""
+"""Garbage collection of pods. Source: rkt gc; behaviours D16 to D20."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 GRACE_PERIOD = 30 * 60.0
 EXPIRE_PREPARED = 24 * 3600.0
-# Between making a directory or file and finishing it are microseconds.
+# It takes microseconds from making a directory or file to finishing it.
 _HALF_MADE = 60.0
 
 
@@ -46,7 +46,7 @@ class Verdict(Value):
 
 
 def judge(host: Host, policy: GcPolicy, now: float | None = None) -> tuple[Verdict, ...]:
-    """What a collection would do, in its order. Changes nothing. Pods that others work on are left out."""
+    """The verdicts of a collection, in its order. Changes nothing. Pods that other processes work on are left out."""
     clock = host.clock.time() if now is None else now
     found = []
     for pod in walk(host.paths):
@@ -82,12 +82,12 @@ def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None
 
 
 def _settled(policy: GcPolicy) -> float:
-    """After how many seconds what is still half made is nobody's any more."""
+    """The age in seconds at which a half-made pod or name is abandoned."""
     return min(_HALF_MADE, policy.grace_period)
 
 
 def _is_named(host: Host, pod: Pod) -> bool:
-    """Whether the pod is what a name means: it is part of the desired state, and a boot starts it again."""
+    """Whether a name means the pod: it is part of the desired state, and a boot starts it again."""
     name = name_of(pod)
     return bool(name) and lookup.uuid_of_name(host.paths, name) == pod.uuid
 
@@ -95,7 +95,7 @@ def _is_named(host: Host, pod: Pod) -> bool:
 def collect(
     host: Host, policy: GcPolicy, say: Callable[[str], None], tell: Callable[[str], None]
 ) -> list[PodError]:
-    """Do what judge says. say gets progress lines, tell the lines for standard output; failures do not stop others."""
+    """Carry out the verdicts of judge; a failure does not stop the rest. say gets progress, tell standard output."""
     failures: list[PodError] = []
     for verdict in judge(host, policy):
         try:
@@ -120,7 +120,7 @@ def _carry_out(
     tell: Callable[[str], None],
 ) -> None:
     if not pod.lock() or locate(host.paths, pod.uuid) != pod.state_dir:
-        return  # somebody else is at it, or was until now
+        return  # another process works on it, or has moved it
     words = {"mark": "pod", "abort": "failed prepare", "expire": "expired prepared pod"}
     if verdict.action == "keep":
         say(
@@ -146,7 +146,7 @@ def delete(host: Host, pod: Pod) -> None:
 
 
 def _delete(host: Host, pod: Pod) -> None:
-    # One that was rehearsed and not run has groups as well, if that was cut off.
+    # An interrupted rehearsal leaves the groups of a pod that was never run.
     if pod.state_dir in ("run", "exited-garbage") or os.path.lexists(pod.dir.subcgroup):
         call(host, pod, "stage1-gc", pod.uuid)
     try:
@@ -183,7 +183,7 @@ def remove(host: Host, pod: Pod) -> None:
 
 
 def name_of(pod: Pod) -> str:
-    """What a pod was made as, whatever of it is damaged; "" when nothing can tell. It may mean another pod by now."""
+    """The name that a pod was made with, also of a damaged one; "" if unknown. It may mean another pod by now."""
     try:
         return documents.read_runspec(pod.dir).name
     except (OSError, PodError):
@@ -191,7 +191,7 @@ def name_of(pod: Pod) -> str:
 
 
 def named_leftovers(host: Host, name: str) -> Iterator[str]:
-    """UUIDs of the pods that were made under a name, but for those that run."""
+    """The UUIDs of the pods that were made under a name, except running ones."""
     for pod in walk(host.paths):
         try:
             if name_of(pod) == name and pod.state() is not PodState.RUNNING:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would keep the apps of a pod from starting, read from their rendered images: nothing is mounted for it.
+"""Checks of what would keep the apps of a pod from starting, in their rendered images and without a mount.
 
-The lookups are those of a start. What a volume brings, what a pre-start handler makes and what only the app's user may
-not do is left to the rehearsal. Source: behaviours C12 to C16.
+The lookups are those of a start. The files of volumes, the effects of a pre-start handler and the permissions of the
+app's user are left to the rehearsal. Source: behaviours C12 to C16.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from .manifest import SourceImage
 
-# What every app finds there is not the image's.
+# Every app gets these from stage1, not from its image.
 _MADE = (
     "/dev",
     "/proc",
@@ -44,9 +44,9 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def check_apps(host: Host, manifest: PodManifest, images: Sequence[SourceImage]) -> None:
-    """Raise InvalidSpec, with the option's place, for an app that its image does not let start as described.
+    """Raise InvalidSpec, with the option's place, for an app that cannot start from its image as described.
 
-    images: one for each app, in order. One that is not rendered yet says nothing.
+    images: one for each app, in order. One that is not rendered yet is not checked.
     """
     for index, (app, image) in enumerate(zip(manifest.apps, images)):
         layers = _layers(host, image)
@@ -79,7 +79,7 @@ def _check_app(
 
 
 def _where_known(check: Callable[[], None]) -> None:
-    """Check something, unless what is to be checked is not the image's."""
+    """Run a check, unless the path that it looks at is not the image's."""
     try:
         check()
     except Covered:
@@ -95,7 +95,7 @@ def _check_identity(root: LayeredRoot, app: App, where: str, *, docker: bool) ->
 
 
 def _programs(app: App) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What is executed, by option."""
+    """The command lines that are executed, by option."""
     yield "exec", app.exec
     for option, event in (("pre_start", "pre-start"), ("post_stop", "post-stop")):
         handler = app.handler(event)
@@ -128,7 +128,7 @@ def _check_directory(root: LayeredRoot, directory: str, where: str) -> None:
 
 
 def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> None:
-    """A file goes over a file, a directory over a directory; what is missing is made. source: "" is a directory."""
+    """Check that file goes over file, directory over directory; a missing target is made. source: "" is a directory."""
     try:
         is_dir = stat.S_ISDIR(os.stat(source).st_mode) if source else True
         over_dir = stat.S_ISDIR(root.look("/" + target).st_mode)

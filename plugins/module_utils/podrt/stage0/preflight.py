@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be found out before anything running is touched: host ports that somebody else has."""
+"""Checks before anything running is touched: host ports that are taken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANY = "0.0.0.0"
 def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
     """Raise Conflict when a host port of the manifest is taken by another pod or by a process of the host.
 
-    replaced: the UUID of a pod that will have let go of its ports by then.
+    replaced: the UUID of a pod that will have released its ports by then.
     """
     wanted = _forwards(manifest)
     if not wanted:
@@ -56,12 +56,12 @@ def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
 
 
 def is_bound(protocol: str, address: str, port: int) -> bool:
-    """Whether something of the host has a port."""
+    """Whether a process of the host is bound to a port."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     probe = _socket.socket(family, _KINDS[protocol])
     try:
         if protocol == "tcp":
-            # With this only a listening socket is in the way, not a connection that has ended just now.
+            # With this only a listening socket is a conflict, not a connection in TIME_WAIT.
             probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         probe.bind((address, port))
     except OSError as err:
