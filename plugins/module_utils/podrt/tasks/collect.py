@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pod_gc: what has ended, and what nothing needs. In check mode the very same list and bytes, and nothing removed."""
+"""pod_gc: removes ended pods and unneeded images. Check mode reports the very same list and bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Collected(Value):
-    """What went, or would go. pods: UUIDs of those that were removed. failures: why other things did not."""
+    """What was removed, or would be. pods: UUIDs of removed pods. failures: of what could not be removed."""
 
     differences: tuple[Difference, ...]
     pods: tuple[str, ...]
@@ -31,7 +31,7 @@ class _Collected(Value):
 
 
 def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
-    """The result of pod_gc. Raises the first failure, with all others and the changes, once all else has been done."""
+    """The result of pod_gc. Raises the first failure, with all others and the changes, after everything else."""
     policy = gc.GcPolicy(
         float(options.integer("grace_period", int(gc.GRACE_PERIOD))),
         float(options.integer("expire_prepared", int(gc.EXPIRE_PREPARED))),
@@ -61,7 +61,7 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
 def _collect_pods(host: Host, policy: gc.GcPolicy, *, check: bool) -> _Collected:
     verdicts = [verdict for verdict in gc.judge(host, policy) if verdict.action != "keep"]
     sizes = {verdict.uuid: _size(host, verdict) for verdict in verdicts}
-    failures = () if check else tuple(gc.collect(host, policy, _nobody, _nobody))
+    failures = () if check else tuple(gc.collect(host, policy, _drop, _drop))
     if not check:
         verdicts = [verdict for verdict in verdicts if _is_done(host, verdict)]
     return _Collected(
@@ -79,7 +79,7 @@ def _removes(verdict: gc.Verdict) -> bool:
 
 
 def _is_done(host: Host, verdict: gc.Verdict) -> bool:
-    """Whether what was judged has come about: another process may have had the pod, or it could not be removed."""
+    """Whether a verdict was carried out: another process may have held the pod, or its removal failed."""
     return locate(host.paths, verdict.uuid) in ((None,) if _removes(verdict) else (None, "exited-garbage"))
 
 
@@ -109,7 +109,7 @@ def _collect_store(host: Host, older_than: float, gone: tuple[str, ...], *, chec
 
 
 def _failure(done: _Collected) -> PodError:
-    """One error for all that failed. It is of the first one's kind, and carries what was changed all the same."""
+    """One error for all failures, of the first one's kind, with the changes that were made."""
     err = done.failures[0]
     err.message = "; ".join(failure.message for failure in done.failures)
     err.facts["changes"] = _outcome(done).to_json()
@@ -120,5 +120,5 @@ def _outcome(done: _Collected) -> Outcome:
     return Outcome((Change("what nothing needs", done.differences),))
 
 
-def _nobody(_line: str) -> None:
-    """Progress goes nowhere: a task has one result."""
+def _drop(_line: str) -> None:
+    """Drop progress: a task has one result."""

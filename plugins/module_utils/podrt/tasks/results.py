@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The results of tasks: a schema of our own, stable, and without secrets."""
+"""The results of tasks, in a stable schema and without secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TAIL_LINES = 20
 
 
 def outcome_result(outcome: Outcome) -> dict[str, object]:
-    """changed, changes and diff."""
+    """The members changed, changes and diff of a result."""
     return {
         "changed": outcome.changed,
         "changes": outcome.to_json(),
@@ -69,7 +69,7 @@ def pod_result(status: PodStatus) -> dict[str, object]:
 
 
 def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -> None:
-    """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines. If it is still there."""
+    """Add stdout_lines and stderr_lines to each app of a pod_result, if the pod still exists."""
     apps = result["apps"]
     try:
         with open_pod(host.paths, str(result["uuid"])) as pod:
@@ -80,8 +80,8 @@ def add_output(host: Host, result: dict[str, object], lines: int = TAIL_LINES) -
 
 
 def _lines_of(pod: PodDir, app: str, lines: int, result: dict[str, object]) -> dict[str, list[str]]:
-    """The last lines of an app; where they cannot be read there are none, and the result says why, once."""
-    from ..pod.logs import last_lines  # a task that does not wait does without
+    """The last lines of an app; none where they cannot be read, with the reason in the result, once."""
+    from ..pod.logs import last_lines  # only tasks that wait need it
 
     try:
         return last_lines(pod, app, lines)
@@ -121,5 +121,5 @@ def volume_result(volume: VolumeStatus) -> dict[str, object]:
 
 
 def network_details(status: PodStatus) -> list[object]:
-    """What the networks answered, as they answered it."""
+    """The records of the networks, as the plugins wrote them."""
     return [json.loads(net.raw) for net in status.networks]
