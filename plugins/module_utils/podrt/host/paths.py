@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where everything is on a host: every path of the project is a property here.
+"""The paths of everything on a host: each path of the project is a property here.
 
 Paths are plain strings: pathlib would cost every start of podctl 10 ms.
 """
@@ -16,9 +16,9 @@ STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
 class Paths(Value):
     """The directories of an installation. All absolute.
 
-    run and what follows are the host's: installations on one host have them in common. leases: addresses that networks
-    have given out, where CNI's host-local plugin keeps them. units: of systemd, where an administrator's are. systemd:
-    there as long as systemd is PID 1. Source: behaviours E12, sd_booted(3).
+    run and those after it are the host's: installations on one host share them. leases: where CNI's host-local plugin
+    keeps the leases of networks. units: systemd's directory for units of the administrator. systemd: exists as long as
+    systemd is PID 1. Source: behaviours E12, sd_booted(3).
     """
 
     data: str = "/var/lib/pods"
@@ -47,7 +47,7 @@ class Paths(Value):
 
     @property
     def names(self) -> str:
-        """One file a pod name, holding a UUID."""
+        """One file per pod name, holding a UUID."""
         return f"{self.data}/names"
 
     @property
@@ -57,7 +57,7 @@ class Paths(Value):
 
     @property
     def old_leases(self) -> str:
-        """Where 0.1.0 looks for leases: a link to those of the host."""
+        """The directory in which 0.1.0 looks for leases: a link to those of the host."""
         return f"{self.data}/net"
 
     @property
@@ -72,12 +72,12 @@ class Paths(Value):
 
     @property
     def locks(self) -> str:
-        """Locks that belong to no directory of their own."""
+        """Locks that have no directory of theirs."""
         return f"{self.data}/locks"
 
     @property
     def private(self) -> tuple[str, ...]:
-        """What is in the data directory and is root's alone: all but the runtimes."""
+        """The directories in the data directory that only root can read: all but the runtimes."""
         return (
             self.cas,
             self.trees,
@@ -95,9 +95,9 @@ class Paths(Value):
 
     @property
     def holders(self) -> str:
-        """Which pods hold something of the host's networks, and in which data directory each of them is.
+        """One link for each pod that holds resources of the host's networks, to its data directory.
 
-        Installations that share no leases, such as those of tests, are nothing to each other.
+        Installations that share no leases, such as those of tests, do not share these either.
         """
         if self.leases == Paths.leases:
             return f"{self.run}/holders"
@@ -105,16 +105,16 @@ class Paths(Value):
 
     @property
     def localnet(self) -> str:
-        """Marks of bridges of others that have route_localnet because of pods."""
+        """Marks of foreign bridges that have route_localnet because of pods."""
         return f"{self.run}/localnet"
 
     @property
     def pid_files(self) -> str:
-        """One file a named pod that a service manager watches, holding the PID of its supervisor."""
+        """One file per named pod that a service manager watches, holding the PID of its supervisor."""
         return f"{self.run}/pids"
 
     def unread_unit(self, pod_name: str) -> str:
-        """There as long as the unit of a named pod has changed and systemd may not have read it; a boot reads all."""
+        """Present while the unit of a named pod has changed and systemd may not have read it; a boot reads all."""
         return f"{self.pid_files}/{pod_name}.unread"
 
     @property
@@ -135,7 +135,7 @@ class Paths(Value):
         return f"{self.names}/{pod_name}"
 
     def holder(self, uuid: str) -> str:
-        """A link from a pod that holds something of the host's networks to its data directory."""
+        """The link of a pod that holds resources of the host's networks, to its data directory."""
         return f"{self.holders}/{uuid}"
 
     def volume(self, name: str) -> str:
@@ -143,7 +143,7 @@ class Paths(Value):
         return f"{self.volumes}/{name}"
 
     def volume_data(self, name: str) -> str:
-        """What pods mount of a named volume."""
+        """The directory of a named volume that pods mount."""
         return f"{self.volume(name)}/data"
 
     def tree(self, tree_id: str) -> str:
@@ -163,7 +163,7 @@ class PodDir(Value):
 
     @property
     def runspec(self) -> str:
-        """What is not in the appc manifest: networks, hostname, dns."""
+        """The run spec, for what is not in the appc manifest: networks, hostname, dns."""
         return f"{self.path}/runspec"
 
     @property
@@ -178,7 +178,7 @@ class PodDir(Value):
 
     @property
     def stopped(self) -> str:
-        """Present when the pod was stopped because somebody described it so."""
+        """Present when the pod was stopped as described."""
         return f"{self.path}/stopped"
 
     @property
@@ -203,7 +203,7 @@ class PodDir(Value):
 
     @property
     def net_info(self) -> str:
-        """What the networks answered."""
+        """The results of the network plugins."""
         return f"{self.path}/net-info.json"
 
     @property
@@ -218,12 +218,12 @@ class PodDir(Value):
 
     @property
     def stage1_root(self) -> str:
-        """The root that stage1 works in."""
+        """The root directory of stage1."""
         return f"{self.path}/stage1/rootfs"
 
     @property
     def statuses(self) -> str:
-        """One file an app that has ended: its status in decimal."""
+        """One file per app that has ended: its exit status in decimal."""
         return f"{self.stage1_root}/rkt/status"
 
     @property
@@ -238,11 +238,11 @@ class PodDir(Value):
 
     @property
     def logs(self) -> str:
-        """One file an app, APP.log, and its rotated older ones, APP.log.1 and so on."""
+        """One file per app, APP.log, and its rotated older ones, APP.log.1 and so on."""
         return f"{self.path}/logs"
 
     def app_info(self, app: str) -> str:
-        """What is known of an app: manifest, treeStoreID, lower, filter."""
+        """The documents of an app: manifest, treeStoreID, lower, filter."""
         return f"{self.path}/appsinfo/{app}"
 
     def app_manifest(self, app: str) -> str:
@@ -250,11 +250,11 @@ class PodDir(Value):
         return f"{self.app_info(app)}/manifest"
 
     def app_tree_id(self, app: str) -> str:
-        """The ID of the tree that the app's root stands on."""
+        """The ID of the tree of the app's root."""
         return f"{self.app_info(app)}/treeStoreID"
 
     def app_lower(self, app: str) -> str:
-        """The directories of the app's root, topmost first, one a line; the app's overlay lies over them."""
+        """The lower directories of the app's overlay, topmost first, one per line."""
         return f"{self.app_info(app)}/lower"
 
     def app_filter(self, app: str) -> str:
@@ -278,7 +278,7 @@ class PodDir(Value):
         return f"{self.statuses}/{app}"
 
     def app_end(self, app: str) -> str:
-        """What is known of the app's end beside its status, as words: signal, if that is the number of one; oom."""
+        """More about the app's end than its status, as words: signal, if the status is the number of one; oom."""
         return f"{self.statuses}/{app}.end"
 
     def app_log(self, app: str) -> str:
