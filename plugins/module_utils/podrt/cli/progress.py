@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Getting images into the store, with lines that tell how it goes. Source: behaviours B17."""
+"""Fetches of images into the store, with lines of progress. Source: behaviours B17."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _PREFIX = "image"
-# How lines begin that say that little had to be done, or what another line says already.
+# The beginnings of lines about little work, or about what another line reports already.
 _FOR_DEBUG = ("using image from ", "image for ", "fetching image from ")
 
 
 class ToldFetch(images.FetchImage):
-    """Get an image into the store, with a line for each step; debug: also where there was little to do."""
+    """Get an image into the store, with a line for each step; debug: also where there is little to do."""
 
     debug: bool = False
 
     def apply(self, host: Host) -> Applied:
-        """What people should hear has been told as a line already."""
+        """Fetch the image; its notes have been printed as lines already."""
         return super().apply(host).replace(notes=())
 
     def tell(self, line: str) -> None:
-        """A line on standard error, unless it says that little had to be done."""
+        """Print a line on standard error, unless it is about little work."""
         if self.debug or not line.startswith(_FOR_DEBUG):
             say(_PREFIX, line)
 
@@ -46,7 +46,7 @@ class ToldFetch(images.FetchImage):
 def ensure_image(
     call: Call, reference: ImageReference, policy: FetchPolicy, *, names: bool = False
 ) -> StoredImage | None:
-    """Have an image in the store, as new as the policy wants it. With --dry-run None where it would be fetched.
+    """Get an image into the store, as new as the policy wants it. With --dry-run None where it would be fetched.
 
     names: as for images.ensure_image.
     """
@@ -61,7 +61,7 @@ def ensure_image(
 
 
 def _told(changes: Plan[T], debug: bool, dry_run: bool) -> Plan[T]:
-    """The same plan; fetching tells its steps, and a dry run every change."""
+    """The same plan; fetches print their steps, and a dry run prints every change."""
     try:
         change = next(changes)
         while True:

@@ -40,7 +40,7 @@ _NO_FILE = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is a named pi
 
 
 def run(call: Call) -> int:
-    """Prepare a pod and run it in the foreground; its exit status."""
+    """Prepare a pod and run it in the foreground; returns its exit status."""
     pod = _prepared(call)
     if pod is None:
         return 0
@@ -63,9 +63,9 @@ def prepare(call: Call) -> int:
 
 
 def _prepared(call: Call) -> Pod | None:
-    """A pod that is complete but for its last move, locked; None when this is a dry run.
+    """Prepare a pod, complete except for its last move, and locked; None for a dry run.
 
-    No collection may take the images between the last look at them and the pod that refers to them.
+    No collection may remove the images between the last look at them and the pod that refers to them.
     """
     spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file))
     ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
@@ -107,7 +107,7 @@ def _named_pod(host: Host, wanted: Preparation, on_created: Callable[[str], None
 
 
 def _wanted(call: Call, spec: PodSpec) -> Preparation | None:
-    """Everything that the pod is prepared from, its images fetched; None when an image is not here."""
+    """The preparation of the pod, with its images fetched; None when an image is not in the store."""
     if call.options.has("pod-manifest"):
         from ..pod_manifest import read_preparation
 
@@ -130,7 +130,7 @@ def _tell_plan(call: Call, wanted: Preparation | None) -> None:
 
 
 def _images(call: Call, spec: PodSpec) -> tuple[SourceImage, ...] | None:
-    """The images of the apps, fetched where that is needed and wanted; None when one is not here."""
+    """The images of the apps, fetched if needed and not a dry run; None when one is not in the store."""
     stored = [ensure_image(call, app.image, spec.policy) for app in spec.apps]
     found = [SourceImage(image.id, image.manifest) for image in stored if image]
     return tuple(found) if len(found) == len(spec.apps) else None
@@ -150,7 +150,7 @@ def _built(call: Call, spec: PodSpec, images: tuple[SourceImage, ...]) -> Prepar
 
 
 def _uuid_saver(call: Call) -> Callable[[str], None]:
-    """What is done with the UUID of a new pod, before anything else is. Source: behaviours A23, A24."""
+    """The function that saves the UUID of a new pod, before anything else is done. Source: behaviours A23, A24."""
     path = call.options.text("uuid-file-save")
 
     def save(uuid: str) -> None:
@@ -165,9 +165,9 @@ def _uuid_saver(call: Call) -> Callable[[str], None]:
 
 
 def _save_uuid(path: str, uuid: str) -> None:
-    """Write a UUID into a file, which may be in a directory of another user: no link is followed, nothing waited for.
+    """Write a UUID into a file, perhaps in another user's directory: without following links, and without blocking.
 
-    A terminal and /dev/null are fine, since only root can put a device in the place of a file.
+    A terminal and /dev/null are allowed, since only root can put a device in the place of a file.
     """
     try:
         fd = os.open(path, _SAVE, _UUID_FILE_MODE)
@@ -185,7 +185,7 @@ def _save_uuid(path: str, uuid: str) -> None:
             raise _refused(path, "the file has other names as well")
         else:
             os.ftruncate(fd, 0)
-            os.fchmod(fd, _UUID_FILE_MODE)  # whatever the umask says
+            os.fchmod(fd, _UUID_FILE_MODE)  # regardless of the umask
         write_all(fd, uuid.encode())
     finally:
         os.close(fd)
@@ -196,7 +196,7 @@ def _refused(path: str, why: str) -> HostFailure:
 
 
 def _environ(call: Call) -> Pairs:
-    """The caller's variables but for those that are not text, which no manifest can hold."""
+    """The caller's variables, except those that are not text, which no manifest can hold."""
     found = tuple(os.environ.items())
     left_out = values.not_text(found) if call.options.on("inherit-env") else ()
     for name in left_out:

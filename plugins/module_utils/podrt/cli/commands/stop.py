@@ -20,7 +20,7 @@ _NEVER_RAN = (PodState.EMBRYO, PodState.PREPARING, PodState.ABORTED_PREPARE, Pod
 
 
 def stop(call: Call) -> int:
-    """Tell pods to end; does not wait for it."""
+    """Ask pods to end, without waiting for it."""
     failed = 0
     for text in some_arguments(call):
         try:
@@ -53,7 +53,7 @@ def _stop(call: Call, pod: Pod) -> None:
 
 
 def _stop_unit(call: Call, pod: Pod) -> bool:
-    """Have systemd stop a pod that is a unit, so that it knows; whether the pod is one."""
+    """Have systemd stop a pod that is a unit, so that it knows; returns whether the pod is one."""
     if not call.host.runs_systemd:
         return False
     from ...stage0 import start, units
