@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What is known of pods, whatever state they are in and whatever of them is damaged."""
+"""The status of pods in any state, and with any damage."""
 
 from __future__ import annotations
 

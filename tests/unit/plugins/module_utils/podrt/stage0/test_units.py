@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The text of units, and what is known of one that is there."""
+"""The text of units, and the state of an installed one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_unit_written_for_a_link_to_the_data_directory_is_of_that_directory(
 
 
 class TestLoaded:
-    """systemd knows a unit as it is, even if what changed it was killed before it could say so."""
+    """systemd gets to know a changed unit, even if the writer was killed before the reload."""
 
     @pytest.fixture
     def systemd(self, stage0: Stage0Lab) -> FakeSystemd:
@@ -119,7 +119,7 @@ class TestLoaded:
 
     @staticmethod
     def effects(install: Callable[[faults.Faults], None]) -> int:
-        """The number of the effect that has systemd read all units."""
+        """The number of the effect that reloads all units."""
         counted = faults.Faults()
         install(counted)
         return [what for what, _lines in counted.places].index("before systemctl daemon-reload") + 1
