@@ -200,7 +200,7 @@ def entry(command: Command) -> Callable[[Call], int]:
 
 
 def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
-    """The command that words begin with, abbreviated or not, and how many words name it; None if there is none.
+    """The command that words begin with, abbreviated or not, and how many words name it; None if no command matches.
 
     Source: behaviours A1.
     """

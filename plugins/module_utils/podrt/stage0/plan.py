@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class PodOutcome(Value):
-    """The result of a pod's plan. found: the pod that it found, None if there was none. warnings: for the user."""
+    """The result of a pod's plan. found: the pod that it found, None if it did not exist. warnings: for the user."""
 
     found: PodStatus | None = None
     warnings: tuple[str, ...] = ()
