@@ -137,7 +137,7 @@ def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> No
             return
         raise InvalidSpec(f"cannot mount at {target}: {err.strerror}", where=where) from err
     if is_dir != over_dir:
-        kinds = ("a directory", "no directory")
+        kinds = ("a directory", "not a directory")
         raise InvalidSpec(
             f"cannot mount {source or 'the volume'}, which is {kinds[not is_dir]}, at {target}, "
             f"which is {kinds[not over_dir]} in the image",

@@ -167,7 +167,7 @@ def _networks(pod: Pod) -> tuple[NetStatus, ...]:
     except InvalidSpec as err:
         raise Corrupt(f"cannot read the networks of the pod: {err.message}", path=path) from err
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise Corrupt(f"cannot read the networks of the pod: {path} is no list of objects", path=path)
+        raise Corrupt(f"cannot read the networks of the pod: {path} is not a list of objects", path=path)
     return tuple(
         NetStatus(
             str(record.get("netName", "")),

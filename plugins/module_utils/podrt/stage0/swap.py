@@ -156,7 +156,7 @@ def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
         return
     err.facts["apps"] = apps
     if not err.hint and any(app["stdout_lines"] or app["stderr_lines"] for app in apps):
-        err.hint = "facts.apps of the result has what the apps have said"
+        err.hint = "facts.apps of the result has the output of the apps"
 
 
 def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_running: bool) -> None:

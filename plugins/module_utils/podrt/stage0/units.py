@@ -137,7 +137,7 @@ def start(host: Host, name: str) -> None:
     if done.status != 0:
         raise HostFailure(
             f'cannot start pod "{name}": {done.complaint}',
-            f"journalctl -u {unit_name(name)} has the whole story",
+            f"see journalctl -u {unit_name(name)}",
         )
 
 
@@ -173,9 +173,7 @@ def systemctl(host: Host, *words: str, check: bool = True, seconds: float = _PAT
     """Run systemctl. Raises HostFailure with its complaint, or when it takes longer than these seconds."""
     done = _systemctl(host, *words, seconds=seconds)
     if check and done.status != 0:
-        raise HostFailure(
-            f"systemctl {' '.join(words)} failed: {done.complaint}", "systemctl status tells more"
-        )
+        raise HostFailure(f"systemctl {' '.join(words)} failed: {done.complaint}", "see systemctl status")
 
 
 def _systemctl(host: Host, *words: str, seconds: float) -> Completed:
@@ -230,7 +228,7 @@ def _is_ours(host: Host, text: str) -> bool:
 def _check_owner(host: Host, name: str, text: str) -> None:
     if text and not _is_ours(host, text):
         raise Conflict(
-            f"{unit_path(host, name)} is not of a pod in {host.paths.data}",
+            f"{unit_path(host, name)} does not belong to a pod in {host.paths.data}",
             "give the pod another name, or remove the unit",
             where="name",
         )

@@ -191,7 +191,7 @@ def stop_signal(text: str, where: str) -> tuple[str, str]:
 
     if signal_number(text) is None:
         raise InvalidSpec(
-            f'"{text}" is no signal that can end an app', "write SIGQUIT, quit or RTMIN+3", where=where
+            f'"{text}" is not a signal that can end an app', "write SIGQUIT, quit or RTMIN+3", where=where
         )
     name = text.strip().upper()
     return STOP_SIGNAL, name if name.isdigit() or name.startswith("SIG") else f"SIG{name}"

@@ -112,7 +112,7 @@ def _text(element: object, where: str) -> str | None:
     text = element.get("short")
     if isinstance(text, str) and any(held is not None for name, held in element.items() if name != "short"):
         raise InvalidSpec(
-            "a short form says all", "take it out, or the other options", where=f"{where}.short"
+            "a short form excludes other options", "take it out, or the other options", where=f"{where}.short"
         )
     return text if isinstance(text, str) else None
 
@@ -126,7 +126,7 @@ def _port(element: object, where: str) -> object:
     ip, colon, host_ports = rest.rpartition(":")
     host, pod = _range(host_ports), _range(ports)
     if host is None or pod is None or (colon and not ip) or (slash and protocol not in PROTOCOLS):
-        raise InvalidSpec(f'"{text}" is no short form of a port', _PORT_HINT, where=where)
+        raise InvalidSpec(f'"{text}" is not a short form of a port', _PORT_HINT, where=where)
     if not host or len(host) != len(pod):
         reason = f'"{text}" has ranges of different lengths, or one that ends before it begins'
         raise InvalidSpec(reason, _PORT_HINT, where=where)
@@ -156,7 +156,7 @@ def _mount(element: object, where: str, volumes: _Volumes) -> object:
     source, *rest = text.split(":")
     target, mode = rest[0] if rest else "", rest[1:]
     if not source or not target.startswith("/") or mode not in ([], ["ro"], ["rw"]):
-        raise InvalidSpec(f'"{text}" is no short form of a mount', _MOUNT_HINT, where=where)
+        raise InvalidSpec(f'"{text}" is not a short form of a mount', _MOUNT_HINT, where=where)
     if "/" in source and not source.startswith("/"):
         raise InvalidSpec(
             f'"{source}" is not an absolute path', "a path of the host begins with /", where=where

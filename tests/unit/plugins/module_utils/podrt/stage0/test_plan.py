@@ -392,7 +392,7 @@ class TestUnits:
 
     def test_one_of_another_data_directory_is_left_alone(self, lab: Stage0Lab) -> None:
         self.unit(lab).write_text("# Written by stagecraft.pods for /elsewhere: 0\n[Unit]\n")
-        with pytest.raises(Conflict, match="is not of a pod in"):
+        with pytest.raises(Conflict, match="does not belong to a pod in"):
             made(lab)
         assert planned(lab, "absent") == []
         assert (lab.uuids(), self.unit(lab).read_text().count("/elsewhere")) == (set(), 1)

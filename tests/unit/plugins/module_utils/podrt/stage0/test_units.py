@@ -79,7 +79,7 @@ def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path
     here = host(pod.paths.data, unit_dir)
     (unit_dir / "pod-web.service").write_text(units.unit_text(host("/srv/other", unit_dir), SPEC))
     assert not units.is_installed(here, "web")
-    with pytest.raises(Conflict, match="is not of a pod in"):
+    with pytest.raises(Conflict, match="does not belong to a pod in"):
         units.look(here, pod)
     (unit_dir / "pod-web.service").write_text("[Unit]\nDescription=by hand\n")
     with pytest.raises(Conflict):
