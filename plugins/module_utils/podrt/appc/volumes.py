@@ -226,7 +226,7 @@ def app_path(path: str) -> str:
 
 
 def why_unmountable(path: str) -> str:
-    """Why no volume can be mounted at a path of an app, in its one spelling; "" when one can. Pure.
+    """The reason why no volume can be mounted at a path of an app, in its one spelling; "" if one can. Pure.
 
     Below /proc a mount could undo the masks.
     """

@@ -77,7 +77,7 @@ def parse_moment(text: str, now: float) -> float:
 
 
 def format_age(then: float, now: float) -> str:
-    """How long ago something was: "3 minutes ago"."""
+    """The time since a moment: "3 minutes ago"."""
     seconds = int(abs(now - then))
     label = "ago" if then <= now else "from now"
     for limit, sentence, unit in _AGES:

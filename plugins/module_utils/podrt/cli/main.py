@@ -122,7 +122,7 @@ def _perform(command: Command, words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as err:
-        # No caller expected it, but a full disk or a missing privilege is not a bug of podctl.
+        # No function below expected it, but a full disk or a missing privilege is not a bug of podctl.
         if debug:
             raise
         complain(

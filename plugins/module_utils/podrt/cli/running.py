@@ -33,7 +33,7 @@ def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
 
 
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
-    """Run a pod in state run whose lock is held; returns its exit status, or with detach 0 once its apps run."""
+    """Run a pod in state run whose lock is held; returns its exit status, with detach 0 once its apps were started."""
     from ..stage1.starter.run import run
 
     try:

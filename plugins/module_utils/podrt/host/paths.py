@@ -72,7 +72,7 @@ class Paths(Value):
 
     @property
     def locks(self) -> str:
-        """Locks that have no directory of theirs."""
+        """Locks that do not belong to a directory."""
         return f"{self.data}/locks"
 
     @property
@@ -178,7 +178,7 @@ class PodDir(Value):
 
     @property
     def stopped(self) -> str:
-        """Present when the pod was stopped as described."""
+        """Present when a task has stopped the pod."""
         return f"{self.path}/stopped"
 
     @property
@@ -188,7 +188,7 @@ class PodDir(Value):
 
     @property
     def overlay_disabled(self) -> str:
-        """Why the pod's roots are copies although overlays were wanted."""
+        """The reason why the pod's roots are copies although overlays were wanted."""
         return f"{self.path}/overlay-disabled"
 
     @property
@@ -233,7 +233,7 @@ class PodDir(Value):
 
     @property
     def failure(self) -> str:
-        """Why the last entry of stage1 failed, see pod.failure."""
+        """The error of the last entry of stage1 that failed, see pod.failure."""
         return f"{self.stage1_root}/rkt/failure.json"
 
     @property

@@ -74,7 +74,7 @@ class Change(Value):
 
 
 class Outcome(Value):
-    """What converge did, or would do.
+    """The changes that converge made, or would make.
 
     foreseen: why it would fail, unless another task runs first. notes: for the user.
     """

@@ -39,7 +39,7 @@ DEFAULT_SHARES = 1024
 _DEFAULT_REFUSAL = "EPERM"
 _SHOWN = 12
 _LONGEST = 200
-_ANY_ARCH = "arm"  # its whitelist is a superset of the others
+_ANY_ARCH = "arm"  # its whitelist is a superset of all others
 # The calls that a message shows of those that a remove set leaves open.
 _TELLING = (
     *("bpf", "clone3", "fsopen", "init_module", "io_uring_setup", "keyctl", "mount", "mount_setattr"),
@@ -68,7 +68,7 @@ class Beyond(Value):
 
 
 class ConsentRequest(Value):
-    """What the image of an app asks for beyond the defaults."""
+    """The requests of an app's image beyond the defaults."""
 
     app: str
     image: str
@@ -101,7 +101,7 @@ def _removes_nothing(isolator: Isolator) -> bool:
 def weigh(
     asked: Sequence[Isolator], wanted: str, configured: Callable[[], str], insecure: Sequence[str]
 ) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...], str]:
-    """The isolators that an app gets of its image's, what these ask for beyond, and the policy that decided.
+    """The isolators that an app gets of its image's, what they ask for beyond that, and the policy that decided.
 
     asked: those that the operator has not replaced. wanted: the operator's policy, "" for the configured one, which
     is looked up only where something lies beyond. What an insecure option lifts is not a request; it is narrowed all

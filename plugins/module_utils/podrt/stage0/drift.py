@@ -110,7 +110,7 @@ def _runs(host: Host, pod: Pod, pid: int) -> bool:
 
 
 def is_process(pid: int) -> bool:
-    """Whether there is a process with this PID, be it a zombie."""
+    """Whether there is a process with this PID, zombies included."""
     return os.path.exists(f"/proc/{pid}")
 
 

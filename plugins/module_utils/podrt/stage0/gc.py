@@ -30,7 +30,7 @@ _HALF_MADE = 60.0
 
 
 class GcPolicy(Value):
-    """How long things are kept: seconds since an exited pod was marked, and since a pod was prepared."""
+    """The times that pods are kept: seconds since an exited pod was marked, and since a pod was prepared."""
 
     grace_period: float = GRACE_PERIOD
     expire_prepared: float = EXPIRE_PREPARED
@@ -38,7 +38,7 @@ class GcPolicy(Value):
 
 
 class Verdict(Value):
-    """What gc does with a pod: mark, expire, abort (failed prepare), delete, or keep (within grace)."""
+    """The action of gc for a pod: mark, expire, abort (failed prepare), delete, or keep (within grace)."""
 
     uuid: str
     action: str
@@ -95,7 +95,7 @@ def _is_named(host: Host, pod: Pod) -> bool:
 def collect(
     host: Host, policy: GcPolicy, say: Callable[[str], None], tell: Callable[[str], None]
 ) -> list[PodError]:
-    """Carry out the verdicts of judge; a failure does not stop the rest. say gets progress, tell standard output."""
+    """Carry out the verdicts of judge; a failure does not stop the rest. say: for progress. tell: for results."""
     failures: list[PodError] = []
     for verdict in judge(host, policy):
         try:

@@ -75,7 +75,7 @@ class Built(Value):
 
 
 class Preparation(Value):
-    """What a pod is prepared from."""
+    """The input of the preparation of a pod."""
 
     built: Built
     runspec: RunSpec

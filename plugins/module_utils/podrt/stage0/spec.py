@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Conduct(Value):
-    """How a task handles its pod; not part of the pod.
+    """The options for a task that are not part of its pod.
 
     wait_timeout: seconds. tail: how many lines of each app are shown. min_uptime: how many seconds a pod that replaces
     a running one must stay up; an app that cannot find its configuration or its database ends within two.

@@ -59,7 +59,7 @@ class NetStatus(Value):
 class PodStatus(Value):
     """One pod. manifest and runspec are None where they cannot be read; problem then says why.
 
-    called: its name where runspec cannot be read. was_stopped: whether it was stopped as described.
+    called: its name where runspec cannot be read. was_stopped: whether a task has stopped it.
     """
 
     uuid: str

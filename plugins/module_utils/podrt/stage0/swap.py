@@ -34,7 +34,7 @@ _FILES = ("overlay", "sharedVolumes", "logs", "stage1/rootfs/opt/stage2")
 
 
 class StartUp(Value):
-    """How a pod that replaces another one is started. boot: as in start.start.
+    """The start of a pod that replaces another one. boot: as in start.start.
 
     min_uptime: how many seconds it must stay up where the other one runs.
     """

@@ -198,7 +198,7 @@ def _reload(host: Host, name: str) -> None:
 
 
 def _stop_seconds(host: Host, name: str) -> float:
-    """How long the stop of a unit can take: its stop timeout, the same after the kill, and both again for reap."""
+    """The longest time of the stop of a unit: its stop timeout, the same after the kill, and both again for reap."""
     lines = [line for line in _read(host, name).splitlines() if line.startswith(_STOP_LINE)]
     digits = lines[0][len(_STOP_LINE) :] if lines else ""
     return 4 * int(digits) + _PATIENCE if digits.isdigit() else START_SECONDS

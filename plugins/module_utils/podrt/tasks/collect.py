@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Collected(Value):
-    """What was removed, or would be. pods: UUIDs of removed pods. failures: of what could not be removed."""
+    """The removals of a collection or its check. pods: UUIDs of removed pods. failures: of the other removals."""
 
     differences: tuple[Difference, ...]
     pods: tuple[str, ...]

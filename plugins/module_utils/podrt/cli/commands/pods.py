@@ -75,7 +75,7 @@ def status(call: Call) -> int:
 
 
 def _limit(call: Call, flag: str) -> float | None:
-    """How long to wait in seconds: None not at all, below 0 without limit. Source: behaviours A40, A63."""
+    """The seconds to wait: None not at all, below 0 without limit. Source: behaviours A40, A63."""
     if not call.options.has(flag):
         return None
     text = call.options.text(flag)

@@ -89,7 +89,7 @@ def _ports(value: object) -> object:
 
 
 def _port(held: Held) -> Held:
-    """A port without a name that is only made from its number."""
+    """A port, without a name that is made from its number."""
     port, count = held.get("port"), held.get("count")
     if not isinstance(port, int) or not isinstance(count, int):
         return held

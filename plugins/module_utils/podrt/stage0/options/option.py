@@ -28,9 +28,9 @@ NONE, LIVE, RESTART, RECREATE = IMPACTS = ("none", "live", "restart", "recreate"
 
 
 class Kind(Value):
-    """How values of a kind are written.
+    """The form of the values of an option.
 
-    type, elements: in Ansible's argument specification. read: gets a value that is there from options. text: the
+    type, elements: in Ansible's argument specification. read: from options, where the value is set. text: the
     function of texts that turns the texts of a flag into what YAML would have.
     """
 

@@ -43,13 +43,13 @@ def run_spec(options: Fields, rows: Iterable[Option], base: RunSpec) -> RunSpec:
 
 
 def conduct(options: Fields) -> Conduct:
-    """How a task handles its pod. Raises InvalidSpec with the place."""
+    """The options for a task that are not part of its pod. Raises InvalidSpec with the place."""
     found = made(members(_into("conduct"), options), _MAKERS).get("conduct")
     return found if isinstance(found, Conduct) else Conduct()
 
 
 def fetch_policy(options: Fields) -> FetchPolicy:
-    """When to fetch, and which checks are waived. Raises InvalidSpec with the place."""
+    """The policy for fetches. Raises InvalidSpec with the place."""
     found = made(members(FETCH, options), _MAKERS).get("policy")
     return found if isinstance(found, FetchPolicy) else FetchPolicy()
 
