@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What is measured: every function here is a bench and gives its rows."""
+"""The benches: every function here measures something and returns its rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from images import APP, Registry
 from measure import Row, Sample, in_turn, timed, touch_memory
 from rivals import SLEEP, ULIMITS, Ours, Podman
 
-PODS = 10  # that a play converges, and that memory is shared by
+PODS = 10  # converged by a play, and sharing memory
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What benches share. quick: fewer rounds. no_podman, no_collection: why that peer is missing, or ""."""
+    """The state that benches share. quick: fewer rounds. no_podman, no_collection: why that peer is missing, or ""."""
 
     work: pathlib.Path
     ours: Ours
@@ -57,13 +57,13 @@ def task(bench: Bench) -> list[Row]:
 
 
 def _cpu_of(bench: Bench, task: tasks.Task, count: int) -> float:
-    """The CPU time of a task: that of a play with more of them, without the play's own."""
+    """The CPU time of a task: that of a play with several, without that of the play itself."""
     long, short = (tasks.play(bench.work, [task] * number).cpu_ms for number in (count + 1, 1))
     return (long - short) / count
 
 
 def install(bench: Bench) -> list[Row]:
-    """What a host gets before its first pod: the runtime, sent and compiled."""
+    """The installation before the first pod: the runtime, sent and compiled."""
     samples = []
     for number in range(bench.rounds(8)):
         options: dict[str, object] = {"data_dir": str(bench.work / f"installed{number}")}
@@ -122,7 +122,7 @@ def fetch(bench: Bench) -> list[Row]:
 
 
 def memory(bench: Bench) -> list[Row]:
-    """What running pods take beside their apps."""
+    """The memory of running pods beside that of their apps."""
     rows = []
     for count, bound, what in ((1, 6.5, "memory of a pod alone"), (PODS, 3.0, f"memory, each of {PODS}")):
         actions = [lambda count=count: _our_memory(bench, count)]
@@ -135,7 +135,7 @@ def memory(bench: Bench) -> list[Row]:
 
 
 def nth(bench: Bench) -> list[Row]:
-    """podctl run of true while others run, against none; none is measured before and after."""
+    """podctl run of true while other pods run, against no other pods, which is measured before and after."""
     rounds = bench.rounds(16)
 
     def runs() -> list[Sample]:
@@ -151,7 +151,7 @@ def nth(bench: Bench) -> list[Row]:
 
 
 def converge(bench: Bench) -> list[Row]:
-    """Ten pods with a volume each, one task a pod: the first run, and again."""
+    """Ten pods with a volume each, one task per pod: the first run, and a second one."""
     _make_folders(bench)
     missing = bench.no_podman or bench.no_collection
     samples: dict[str, list[Sample]] = {"ours first": [], "ours again": [], "first": [], "again": []}
@@ -191,16 +191,16 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 class Fresh:
-    """Directories that nothing has been in, on a file system where nothing is ever deleted.
+    """Fresh directories, on a file system where nothing is ever deleted.
 
-    Looking for free inodes among those just deleted takes ext4 longer than making the files.
+    ext4 takes longer to find free inodes among those just deleted than to make the files.
     """
 
     def __init__(self, top: pathlib.Path) -> None:
         self._top, self._count = top, 0
 
     def directory(self) -> pathlib.Path:
-        """Another one, with everything before it on the disk and memory at hand."""
+        """Make another one, after a sync, and with free memory at hand."""
         self._count += 1
         path = self._top / str(self._count)
         path.mkdir()
@@ -210,7 +210,7 @@ class Fresh:
 
 
 def _our_fetch(bench: Bench, registry: Registry, fresh: Fresh) -> Sample:
-    """prepare fetches, renders, and makes a pod of it besides."""
+    """Run prepare, which fetches and renders, and also makes a pod."""
     ours = Ours(bench.work / "podctl", fresh.directory())
     return timed(ours.argv("prepare", "--quiet", f"docker://{registry.address}/large"))
 
@@ -245,7 +245,7 @@ def _podman_memory(bench: Bench, count: int) -> Sample:
 
 
 def _added_since(before: dict[str, float]) -> float:
-    time.sleep(0.5)  # what starts pods has ended
+    time.sleep(0.5)  # the processes that start pods have ended
     return sum(pss for pid, pss in rivals.overhead().items() if pid not in before)
 
 
@@ -277,7 +277,7 @@ def _our_pod(bench: Bench, number: int) -> tasks.Task:
         "volumes": [{"name": "data", "source": str(bench.work / f"volume{number}")}],
         "data_dir": str(bench.ours.data),
         "insecure_options": ["image"],
-        # No rival looks whether what it has started stays up.
+        # No rival checks whether a container that it has started stays up.
         "update": {"min_uptime": 0},
     }
     return f"pod {number}", "stagecraft.pods.pod_run", options

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Images: one of busybox for both, and one of five large layers in a registry of this run."""
+"""Images: one of busybox for both, and one of five large layers in this run's own registry."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_root(path: pathlib.Path, prefix: str = "", manifest: dict[str, object]
 
 
 def write_aci(path: pathlib.Path) -> None:
-    """The same root as an image of ours."""
+    """Write the same root as an ACI."""
     manifest: dict[str, object] = {
         "acKind": "ImageManifest",
         "acVersion": "0.8.11",
@@ -74,7 +74,7 @@ class Registry:
         self._wait()
 
     def push(self, name: str) -> list[str]:
-        """Push an image of LAYERS layers; the addresses of their blobs."""
+        """Push an image of LAYERS layers; returns the URLs of their blobs."""
         with concurrent.futures.ThreadPoolExecutor() as pool:  # zlib lets other threads run
             layers = list(pool.map(_layer, range(LAYERS)))
         packed = [self._blob(name, data, f"{_OCI}.layer.v1.tar+gzip") for data, _digest in layers]
@@ -135,7 +135,7 @@ def _arch(arm: str) -> str:
 
 
 def _layer(number: int) -> tuple[bytes, str]:
-    """A layer, compressed, and the digest of what is in it. Files are half words, half noise, always the same."""
+    """A compressed layer, and the digest of its tar. Files are half words, half noise, always the same."""
     chance = random.Random(number)
     words = [chance.randbytes(4).hex()[: chance.randrange(3, 9)].encode() for _other in range(2000)]
     text = b" ".join(chance.choices(words, k=400_000))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A place of its own: the machine's mounts, links, nftables and podman see nothing of a run.
+"""Isolation of a run from the machine's mounts, links, nftables and podman.
 
-The program runs itself again in new mount, network and PID namespaces. When that ends, so has every process in it;
-then the control groups and the directory go.
+The program runs itself again in new mount, network and PID namespaces. When it ends, so does every process in them;
+then the control groups and the directory are removed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 _INSIDE = "PODS_BENCH_DIR"
-_FILESYSTEM_BYTES = 16 << 30  # of which only what is written takes space
+_FILESYSTEM_BYTES = 16 << 30  # sparse: only written blocks take space
 _CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 def leave_interpreter_alone() -> None:
-    """Run on in a copy of the interpreter: pods that shared its pages with us would seem to take less."""
+    """Go on in a copy of the interpreter: pods that shared its pages with this process would seem to take less."""
     if os.readlink("/proc/self/exe").startswith("/memfd:"):
         return
     copy = os.memfd_create("python")
@@ -39,12 +39,12 @@ def work_dir() -> pathlib.Path | None:
 
 
 def group_of(work: pathlib.Path) -> str:
-    """The control group that peers are to work in, below the root of every hierarchy."""
+    """The control group for peers, below the root of every hierarchy."""
     return f"/{work.name}"
 
 
 def run_inside(argv: Sequence[str]) -> int:
-    """Run this program again in namespaces of its own; its exit status."""
+    """Run this program again in its own namespaces; returns its exit status."""
     work = pathlib.Path(tempfile.mkdtemp(prefix="pods-bench-"))
     unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     command = [*unshare, "--propagation", "private", sys.executable, *argv]
@@ -58,7 +58,7 @@ def run_inside(argv: Sequence[str]) -> int:
 
 
 def enter(work: pathlib.Path) -> None:
-    """Become the first process's only child, in a system whose state is the directory's own."""
+    """Become the only child of the first process, in a system with its own state in the directory."""
     _reap_for_a_child()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for path in ("/run", "/dev/shm"):
@@ -75,7 +75,7 @@ def enter(work: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def fresh_filesystem(work: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A new ext4 in a file, past the page cache of the file system that this is in, as far as that can do it."""
+    """Mount a new ext4 in a file, bypassing the page cache of the outer file system where it can."""
     image, top = work / "fresh.ext4", work / "fresh"
     with image.open("wb") as file:
         file.truncate(_FILESYSTEM_BYTES)
@@ -88,7 +88,7 @@ def fresh_filesystem(work: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         subprocess.run(["mount", device, top], check=True)
     finally:
-        subprocess.run(["losetup", "--detach", device], check=True)  # once it is no longer mounted
+        subprocess.run(["losetup", "--detach", device], check=True)  # once it is unmounted
     try:
         yield top
     finally:
@@ -97,7 +97,7 @@ def fresh_filesystem(work: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _reap_for_a_child() -> None:
-    """The first process of a PID namespace only collects the dead; everything else is done by its child."""
+    """Fork a child that does the work, while the first process of the PID namespace only reaps."""
     child = os.fork()
     if child == 0:
         return
@@ -111,7 +111,7 @@ def _reap_for_a_child() -> None:
 
 
 def _remove_groups(work: pathlib.Path) -> None:
-    """Remove the groups of peers, and those that pods of this run have left behind."""
+    """Remove the groups of peers, and the leftovers of pods of this run."""
     uuids = {path.name.replace("-", "\\x2d") for path in work.glob("*/pods/*/*-*-*-*-*")}
     for path, folders, _files in os.walk(_CGROUPS):
         for name in folders:

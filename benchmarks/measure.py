@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What one run measures: samples of ours and of a peer, taken in turn, and the table that they make.
+"""The measurements of a run: samples of ours and of a peer, taken in turn, and the table of them.
 
-A sample has two times. Wall time is what a user waits for; CPU time is that of the program and of all that it started,
-also of what it left behind, and other work on the machine changes it little.
+A sample has two times. Wall time is what a user waits for; CPU time is that of the program and of every process that
+it started, also of those that outlive it, and other work on the machine changes it little.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TOUCHED = 2 << 30
 
 @dataclass(frozen=True)
 class Sample:
-    """What was measured once, in milliseconds or, of memory, in megabytes. cpu_ms: None where it was not measured."""
+    """One measurement, in milliseconds or, of memory, in megabytes. cpu_ms: None where it was not measured."""
 
     value: float
     cpu_ms: float | None = None
@@ -40,8 +40,8 @@ class Sample:
 class Row:
     """A line of the table.
 
-    ours, theirs: samples in unit; theirs is empty where there is no such peer here, and peer says so.
-    bound: what the ratio may be at most or, where absolute, what ours may be; None where nothing is promised.
+    ours, theirs: samples in unit; theirs is empty where the peer is missing, and peer says so.
+    bound: the limit of the ratio or, where absolute, of ours; None where nothing is promised.
     """
 
     what: str
@@ -58,7 +58,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """ok or OVER, with a question mark where samples as scattered as these could have said the other as well."""
+        """ok or OVER, with a question mark where samples as scattered as these could support either."""
         if self.bound is None:
             return ""
         if not (self.ours and (self.theirs or self.absolute)):
@@ -87,7 +87,7 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The lines of a table; columns are as wide as they need to be."""
+    """The lines of a table, with columns as wide as needed."""
     lines = [_HEADS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADS))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines]
@@ -95,7 +95,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def in_turn(rounds: int, *actions: Callable[[], Sample]) -> list[list[Sample]]:
-    """The samples of each action, A B A B; what happens once, and only once, has happened before."""
+    """The samples of each action, A B A B, after one warm-up of each."""
     for action in actions:
         action()
     samples: list[list[Sample]] = [[] for _other in actions]
@@ -106,7 +106,7 @@ def in_turn(rounds: int, *actions: Callable[[], Sample]) -> list[list[Sample]]:
 
 
 def timed(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Sample:
-    """What a program took that succeeded; its CPU time with that of what it leaves to end by itself."""
+    """The times of a program, which must succeed; its CPU time includes processes that it leaves to end."""
     others, cpu = _processes(), _cpu_ms()
     begin = time.perf_counter()
     said(argv, env)
@@ -116,7 +116,7 @@ def timed(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Sample:
 
 
 def said(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
-    """What a program printed that succeeded."""
+    """The output of a program, which must succeed."""
     done = subprocess.run(
         argv,
         stdin=subprocess.DEVNULL,
@@ -132,7 +132,7 @@ def said(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
 
 
 def touch_memory() -> None:
-    """Have the machine's memory in hand: a virtual machine gives free memory back, and the first to need it waits."""
+    """Touch the machine's memory: a virtual machine returns free memory, and the first to need it again waits."""
     free = int(pathlib.Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]) << 10
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
     mmap.mmap(-1, min(_TOUCHED, free // 4), flags=flags).close()
@@ -146,14 +146,14 @@ def _processes() -> set[str]:
 
 
 def _settle(others: set[str]) -> None:
-    """Wait until what was started has ended, or is there to stay."""
+    """Wait until started processes have ended, or only lasting ones are left."""
     end = time.monotonic() + _SETTLE_SECONDS
     while _processes() - others and time.monotonic() < end:
         time.sleep(0.005)
 
 
 def _cpu_ms() -> float:
-    """What children have taken that ended: this program's, and the orphans that the first process has reaped."""
+    """The CPU time of ended children: this program's, and orphans that the first process has reaped."""
     own = resource.getrusage(resource.RUSAGE_CHILDREN)
     fields = pathlib.Path("/proc/1/stat").read_text().rpartition(")")[2].split()
     orphans = sum(map(int, fields[13:15]))  # cutime and cstime; see proc(5)
@@ -172,7 +172,7 @@ def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def _interval(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """Between which numbers the ratio of medians lies, or the median of ours alone: a bootstrap, the same each time."""
+    """The interval of the ratio of medians, or of our median alone: a bootstrap, the same each time."""
     dice = random.Random(0)
 
     def again(samples: Sequence[float]) -> float:
@@ -195,6 +195,6 @@ def _shown(samples: Sequence[Sample], unit: str) -> str:
 
 
 def _shown_cpu(samples: Sequence[Sample]) -> str:
-    """The mean, since a clock that ticks hundred times a second is part of it."""
+    """The mean, since the CPU clock ticks only a hundred times a second."""
     taken = [sample.cpu_ms for sample in samples if sample.cpu_ms is not None]
     return f"{statistics.fmean(taken):.0f} ms" if taken else "-"

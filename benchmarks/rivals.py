@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The two who are compared: podctl as a module installs it, and podman, each with a store of its own."""
+"""The two rivals: podctl as a module installs it, and podman, each with its own store."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from isolation import group_of
 from measure import said
 
 SLEEP = ("/bin/sleep", "3600")
-# Raising these needs CAP_SYS_RESOURCE, which not every machine gives to root.
+# Raising these needs CAP_SYS_RESOURCE, which root does not have on every machine.
 ULIMITS = ("nproc=1024:1024", "nofile=1024:1024")
 
 
 class Ours:
-    """podctl, on a data directory. image: the key of an image of busybox once it is stored."""
+    """podctl, with a data directory. image: the key of an image of busybox once it is stored."""
 
     def __init__(self, program: pathlib.Path, data: pathlib.Path) -> None:
         self.data = data
@@ -35,7 +35,7 @@ class Ours:
         return self.argv("run", *flags, self.image, "--exec=/bin/true")
 
     def start(self) -> str:
-        """Start a pod that sleeps, on the default network; its UUID."""
+        """Start a pod that sleeps, on the default network; returns its UUID."""
         program, *args = SLEEP
         uuid = said(self.argv("prepare", "--quiet", self.image, f"--exec={program}", "--", *args))
         said(self.argv("run-prepared", "--detach", uuid))
@@ -55,7 +55,7 @@ class Ours:
 
 
 class Podman:
-    """podman, on a store of its own. executable: a script that adds the flags, for those who call podman."""
+    """podman, with its own store. executable: a script that adds the flags, for callers of podman."""
 
     def __init__(self, work: pathlib.Path, home: pathlib.Path | None = None) -> None:
         home = home or work
@@ -84,7 +84,7 @@ class Podman:
         return said(self.run("--detach", APP, *SLEEP))
 
     def prepare_store(self) -> None:
-        """Have it make what it makes in a new store before its first image."""
+        """Let it make the files of a new store before its first image."""
         said(self.argv("images", "--quiet"))
 
     def remove_all(self) -> None:
@@ -92,12 +92,12 @@ class Podman:
 
 
 def missing() -> str:
-    """Why there is no podman to measure; "" when there is one."""
+    """Why podman cannot be measured; "" if it can."""
     return "" if shutil.which("podman") else "podman (missing: not installed here)"
 
 
 def overhead(apps: str = "busybox") -> dict[str, float]:
-    """What every process of these namespaces takes that is no app, by its PID: PSS, in MB."""
+    """The PSS in MB of every process of these namespaces that is not an app, by its PID."""
     found: dict[str, float] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the design promises, measured beside its peers in one run: make bench, or run.py [--quick] [BENCH...].
+"""The promises of the design, measured beside its peers in one run: make bench, or run.py [--quick] [BENCH...].
 
-Needs root. Ratios are what counts; the numbers themselves are those of this machine at this time.
+Needs root. Only ratios count; the numbers themselves are those of this machine at this time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> int:
         if os.geteuid() != 0 or not os.path.exists(BUSYBOX):
             print(f"bench: needs root and {BUSYBOX}, of busybox-static", file=sys.stderr)
             return 2
-        tasks.missing_collection()  # while there still is a network
+        tasks.missing_collection()  # while there is still a network
         return isolation.run_inside(sys.argv)
     isolation.enter(work)
     bench = _prepared(work, options)

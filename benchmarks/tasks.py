@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Tasks: plays are written, played on this machine, and say how long each of their tasks took."""
+"""Tasks: plays are written and played on this machine, and report how long each of their tasks took."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from measure import Sample, timed
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = CHECKOUT / ".cache" / "bench"
-# Galaxy's collections as PyPI has them; only containers.podman is taken out.
+# Collections of Galaxy from PyPI; only containers.podman is unpacked.
 ANSIBLE = "ansible==12.3.0"
 _PODMAN = "ansible_collections/containers/podman"
 _DOWNLOAD_SECONDS = 120
-# The one that a host has, where it is new enough: modules and pods run in it.
+# The host's own, where it is new enough: modules and pods run in it.
 _HOST_PYTHONS = ("/usr/bin/python3", sys.executable)
 
 Task = tuple[str, str, dict[str, object]]
@@ -31,7 +31,7 @@ Task = tuple[str, str, dict[str, object]]
 
 @dataclass(frozen=True)
 class Took:
-    """How long a task took. name: what the play calls it."""
+    """The duration of a task. name: of the task in the play."""
 
     name: str
     ms: float
@@ -40,7 +40,7 @@ class Took:
 
 @dataclass(frozen=True)
 class Played:
-    """What every task of a play took, the play's own start left out. cpu_ms: of all of it, its start as well."""
+    """The durations of the tasks of a play, without its start. cpu_ms: of the whole play, with its start."""
 
     took: list[Took]
     cpu_ms: float | None
@@ -97,7 +97,7 @@ def _host_python() -> str:
 
 
 def missing_collection() -> str:
-    """Have containers.podman in the cache; why there is none, or "". Asks PyPI once."""
+    """Get containers.podman into the cache; returns why it is missing, or "". Asks PyPI once."""
     if (CACHE / _PODMAN / "MANIFEST.json").exists():
         return ""
     with tempfile.TemporaryDirectory() as folder:

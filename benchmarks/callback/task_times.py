@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Writes how long each task took: [[name, milliseconds, changed], ...] into the file that TASK_TIMES names."""
+"""Write the duration of each task, [[name, milliseconds, changed], ...], into the file that TASK_TIMES names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ description: For benchmarks.
 
 
 class CallbackModule(CallbackBase):
-    """From the start of a task to its result."""
+    """Measures from the start of a task to its result."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"

@@ -18,7 +18,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On virtual machines, which are slow, only what runs on hosts."""
+    """With virtual machines, which are slow, select only tests that run on hosts."""
     if config.getoption("--hosts") == "vm":
         on_hosts = [
             item

@@ -56,13 +56,13 @@ class Lab:
     def ssh(
         self, host: str, *command: str, check: bool = True, input: str = "", shared: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in a host as its root. input: what it reads. shared: over the connection that Ansible keeps."""
+        """Run a command in a host as root. input: its stdin. shared: over the persistent connection of Ansible."""
         options = shlex.split(self.sharing) if shared else []
         argv = ["ssh", "-F", str(self.config), *options, host, shlex.join(command)]
         return subprocess.run(argv, check=check, text=True, capture_output=True, input=input, timeout=280)
 
     def hang_up(self, *hosts: str) -> None:
-        """Close the connections that are kept."""
+        """Close the persistent connections."""
         for host in hosts:
             argv = ["ssh", "-F", str(self.config), *shlex.split(self.sharing), "-O", "exit", host]
             subprocess.run(argv, check=False, capture_output=True)
@@ -74,7 +74,7 @@ class Lab:
         self.program("start", host)
 
     def lab_command(self, *command: str) -> list[str]:
-        """The command line that runs a program of this machine where hosts reach it, at the address 10.88.0.1."""
+        """The command line that runs a program of this machine where hosts can reach it, at 10.88.0.1."""
         file = CHECKOUT / "tests" / "hosts" / PROGRAMS["light"]
         return [sys.executable, "-B", str(file), "lab", "--", *command]
 
@@ -107,7 +107,7 @@ class Lab:
         )
 
     def destroy(self) -> None:
-        """Take every host and the network away; virtual machines first, they would outlive the lab."""
+        """Remove every host and the network; virtual machines first, since they would outlive the lab."""
         if self.kind == "vm":
             self.program("destroy")
         self.program("destroy", kind="light")
@@ -116,7 +116,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A lab without hosts yet."""
-    # not pytest's own folder for the session: ssh's control sockets want a short path
+    # not pytest's own folder for the session: ssh's control sockets need a short path
     with tempfile.TemporaryDirectory(prefix="lab-") as state:
         made = Lab(pathlib.Path(state), request.config.getoption("--hosts"))
         try:

@@ -5,8 +5,8 @@
 usage: task.py NAME check|run|watched PATH... < OPTIONS       NAME: pod_run or another; OPTIONS: JSON
        task.py - - PATH...        a line [NAME, check or run, OPTIONS] for each, and a line for its result
 
-PATH: where podrt is, and the libraries that it uses. watched: it runs, and a line on standard error tells of every
-program and of every process that it starts.
+PATH: of podrt, and of the libraries that it uses. watched: it runs, and a line on standard error reports every program
+and every process that it starts.
 """
 
 from __future__ import annotations

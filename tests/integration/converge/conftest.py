@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A machine of the test's own, and tasks that run on it as modules run them."""
+"""The test's own machine, and tasks that run on it as modules run them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine imp
 )
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import write_image
 
-# Says what it is, and ends when it is told to.
+# Prints its level, and ends when it is asked to.
 SERVE = "trap 'exit 0' TERM; echo level $LEVEL; while true; do sleep 0.1; done"
 
 
@@ -35,13 +35,13 @@ class Host:
 
     def __init__(self, machine: Machine, image: str) -> None:
         self.machine, self.image = machine, image
-        # What tasks are started by, such as a program that takes privileges away.
+        # The command that starts tasks, such as one that drops privileges.
         self.prefix: tuple[str, ...] = ()
 
     def start(
         self, name: str, mode: str, options: dict[str, Any], flags: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Begin a task. flags: of the interpreter."""
+        """Start a task. flags: of the interpreter."""
         process = self._begin(*flags, *task_words(name, mode))
         if process.stdin is None:
             raise AssertionError
@@ -51,7 +51,7 @@ class Host:
         return process
 
     def serve(self) -> subprocess.Popen[str]:
-        """A process that runs one task after the other: a line for each in, and a line with its result out."""
+        """Start a process that runs one task after the other: a line in for each, and a line out with its result."""
         return self._begin(*task_words("-", "-"))
 
     def _begin(self, *words: str) -> subprocess.Popen[str]:
@@ -66,9 +66,9 @@ class Host:
 
     @staticmethod
     def kill(process: subprocess.Popen[str], *, alone: bool) -> bool:
-        """kill -9 of a task, alone or with every podctl that it has started and that has not let go of it.
+        """kill -9 a task, alone or with every podctl that it has started and that is in its session.
 
-        Whether it was at work then.
+        Returns whether it was still at work.
         """
         with contextlib.suppress(ProcessLookupError):
             if alone:
@@ -81,9 +81,9 @@ class Host:
         return not process.communicate(timeout=60)[0]
 
     def task(self, module: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
-        """The result of a task."""
+        """Run a task and return its result."""
         out, err = self.start(module, "check" if check else "run", options).communicate(timeout=120)
-        self.machine.uuids()  # which remembers the pods that are here now
+        self.machine.uuids()  # records the present pods
         assert not err, err
         result: dict[str, Any] = json.loads(out)
         assert "Traceback" not in out
@@ -95,18 +95,18 @@ class Host:
         """pod_run of a pod that serves until it is stopped; its app can be changed by app={...}."""
         app = {"image": self.image, "name": "app", "exec": "/bin/sh", "args": ["-c", SERVE]}
         app.update({"environment": {"LEVEL": level}}, **options.pop("app", {}))
-        # Whether a pod stays up is looked at where that is what a test is about.
+        # Only tests about min_uptime check whether a pod stays up.
         given = {"update": {"min_uptime": 0}, "insecure_options": ["image"], **options}
         given = {"name": "web", "apps": [app], **given}
         return self.task("pod_run", check=check, **given)
 
     def absent(self) -> dict[str, Any]:
-        """No pod."""
+        """Remove the pod."""
         return self.task("pod_run", name="web", state="absent")
 
 
 def _session(leader: int) -> list[int]:
-    """All processes of a session: a program that a task starts has a process group of its own."""
+    """All processes of a session: a program that a task starts has its own process group."""
     found = []
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -117,7 +117,7 @@ def _session(leader: int) -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    """The children of a process: of nsenter the one that is in the machine."""
+    """The children of a process: of nsenter, the one in the machine."""
     with contextlib.suppress(FileNotFoundError):
         return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
@@ -125,14 +125,14 @@ def _children(pid: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def pods() -> Iterator[set[str]]:
-    """The UUIDs of all pods that tests here have made. Nothing of them is left on this machine in the end."""
+    """The UUIDs of all pods that tests here have made. Checks that nothing of them is left on this machine."""
     made: set[str] = set()
     yield made
     assert cgroups_of(sorted(made)) == []
 
 
 def remove_groups(uuids: Sequence[str], seconds: float = 10.0) -> None:
-    """Remove the groups of pods whose machine has been killed, as soon as the kernel has ended their processes."""
+    """Remove the groups of pods whose machine was killed, as soon as the kernel has ended their processes."""
     end = time.monotonic() + seconds
     while (left := cgroups_of(uuids)) and time.monotonic() < end:
         for directory in (found for group in left for found, _dirs, _files in os.walk(group, topdown=False)):
@@ -143,9 +143,9 @@ def remove_groups(uuids: Sequence[str], seconds: float = 10.0) -> None:
 
 @contextlib.contextmanager
 def new_host(base: pathlib.Path, pods: set[str], image: pathlib.Path) -> Iterator[Host]:
-    """A machine, which is gone afterwards with all that was on it. pods: gets the UUIDs of its pods."""
+    """A machine, which is removed afterwards with everything on it. pods: gets the UUIDs of its pods."""
     with new_machine(base / "machine") as machine:
-        # Fingerprints that two processes make are compared, and nobody installs a runtime here.
+        # Fingerprints of two processes are compared, and no runtime is installed here.
         machine.data.mkdir()
         install.make_key(str(machine.data / "fingerprint.key"))
         uuids: Sequence[str] = ()

@@ -19,7 +19,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
 
 CANARY = "canary-7f3a9c"
 KILLS = 50
-# As long as a task that replaces a pod takes, in seconds.
+# The duration of a task that replaces a pod, in seconds.
 LONGEST = 0.5
 
 
@@ -88,7 +88,7 @@ def test_what_is_added_and_what_is_taken_away_is_noticed(
     host.pod()
     assert path in paths(host.pod(check=True, **options))
     host.pod(**options)
-    gone = {"volumes[0]": "volumes.v"}  # by its name, since it stands nowhere any more
+    gone = {"volumes[0]": "volumes.v"}  # by its name, since the description no longer has it
     assert gone.get(path, path) in paths(host.pod(check=True))
 
 
@@ -183,7 +183,7 @@ def wait_for(what: Any, seconds: float = 30.0) -> None:
 
 
 def of_a_newer_release(host: Host, uuid: str) -> None:
-    """Have the run spec of a pod be as a release to come writes it."""
+    """Make the run spec of a pod one of a future release."""
     path = host.machine.data / "pods" / "run" / uuid / "runspec"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 7, "dns": "something else"}))
 
@@ -238,10 +238,10 @@ def test_a_task_that_ends_is_run_once_and_tells_its_status_and_last_words(host: 
     [
         ({"app": {"exec": "/bin/missing"}}, "/bin/missing", "invalid-spec", "apps[0].exec"),
         ({"app": {"exec": "missing"}}, 'error looking up "missing"', "invalid-spec", "apps[0].exec"),
-        ({"app": {"user": "nobody-there"}}, '"nobody-there" user not found', "invalid-spec", "apps[0].user"),
+        ({"app": {"user": "no-such-user"}}, '"no-such-user" user not found', "invalid-spec", "apps[0].user"),
         (
-            {"app": {"group": "nobody-there"}},
-            '"nobody-there" group not found',
+            {"app": {"group": "no-such-group"}},
+            '"no-such-group" group not found',
             "invalid-spec",
             "apps[0].group",
         ),
@@ -264,7 +264,7 @@ def test_what_would_stop_a_new_pod_is_found_while_the_old_one_runs(
     assert failed["failed"] is True
     assert message in failed["msg"]
     assert (failed["error"], failed["facts"]["where"]) == (kind, where)
-    assert failed["facts"]["stage"] == "prepare"  # what the image and net.d tell, no start has to find out
+    assert failed["facts"]["stage"] == "prepare"  # the image and net.d are checked before any start
     assert "rolled_back" not in failed
     assert failed["changes"] == []
     (pod,) = host.task("pod_info", gather=["pods"])["pods"]
@@ -336,7 +336,7 @@ def test_a_new_pod_that_does_not_stay_up_gives_way_to_the_old_one(
 
 
 def answer(host: Host, number: str) -> str:
-    """What a port of the host answers."""
+    """The answer of a port of the host."""
     return host.machine.run("busybox", "nc", "-w", "2", "127.0.0.1", number, check=False).stdout
 
 
@@ -403,7 +403,7 @@ def test_a_pod_that_ends_at_once_is_told_of(host: Host) -> None:
         warnings = host.pod(app={"args": ["-c", "exit 3"]})["warnings"]
         return any('pod "web" has ended already, with status 3' in line for line in warnings)
 
-    wait_for(warned)  # whether it has ended by then is a matter of milliseconds
+    wait_for(warned)  # whether it has ended by then depends on milliseconds
 
 
 def test_an_image_file_that_was_touched_is_the_same_image(host: Host) -> None:
@@ -438,7 +438,7 @@ def test_an_image_that_changes_is_to_blame_for_what_comes_of_it(host: Host) -> N
         "apps[0].environment.LEVEL": "playbook",
         "apps[0].environment.OF": "image",
     }
-    # Whether the image makes the same root is known once it is there.
+    # Whether the image makes the same root is known once it is fetched.
     assert {"apps[0].environment.LEVEL", "apps[0].image"} < set(paths(foretold))
     (fetched,) = [change for change in done["changes"] if change["path"] == f"images.{host.image}"]
     assert (fetched["before"], fetched["after"]) == (first, done["pod"]["apps"][0]["image_id"])
@@ -471,7 +471,7 @@ def test_tasks_about_one_name_wait_for_each_other(host: Host) -> None:
         ({"app": {"memory": "12X"}}, "apps[0].memory"),
         ({"app": {"environment": {"A": True}}}, "apps[0].environment.A"),
         ({"app": {"name": "Not_Valid"}}, "apps[0].name"),
-        ({"app": {"user": "nobody-there"}}, '"nobody-there" user not found'),
+        ({"app": {"user": "no-such-user"}}, '"no-such-user" user not found'),
         ({"networks": ["nowhere"]}, "networks not found: nowhere"),
         ({"ports": [{"name": "https", "host_port": 1}]}, 'port name "https" could not be found in any apps'),
         ({"ports": [{"name": "http", "host_port": 70000}]}, "ports[0]"),
@@ -568,9 +568,9 @@ def test_gc_leaves_what_runs(host: Host) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_task_killed_at_any_moment_is_made_up_for_by_the_next(host: Host) -> None:
-    """kill -9 at moments all over a task, then converge: always the wanted state, and in the end nothing is left.
+    """kill -9 at moments all over a task, then converge: always the wanted state, and no leftovers in the end.
 
-    Every other time the module alone is killed, while the podctl that it has started goes on, else both are.
+    Every other time only the module is killed, while the podctl that it has started goes on, else both are.
     """
     host.pod()
     host.absent()
@@ -636,7 +636,7 @@ def test_an_image_that_asks_for_the_host_changes_nothing_without_consent(
     assert host.pod(app=evil, image_isolators="narrow")["changed"] is False
     path = "apps[0].caps_retain"
     assert paths(host.pod(check=True, app={**evil, "image_isolators": "accept"})) == [path]
-    # What the operator says of it is consent, and the pod runs on.
+    # The operator's own isolator is consent, and the pod keeps running.
     own = host.pod(app={**evil, "caps_retain": ["CAP_CHOWN"]})
     assert (own["changed"], own["warnings"]) == (False, [])
 
@@ -695,7 +695,7 @@ def test_a_damaged_image_is_foretold_and_mended_while_a_pod_lives_on_it(host: Ho
         assert paths(foretold) == paths(mended)
         assert host.task("pod_image", **options)["changed"] is False
         assert (tree / "stack").read_text().startswith("layers/")
-        assert seen.stat().st_ino == inode, "the pod stands on these files"
+        assert seen.stat().st_ino == inode, "the pod uses these files"
     again = host.pod()
     assert (again["changed"], again["pod"]["uuid"], again["pod"]["state"]) == (False, pod["uuid"], "running")
 

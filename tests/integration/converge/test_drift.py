@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a running pod has lost is seen and mended, and no app is restarted for it."""
+"""The drift of a running pod is found and mended, and no app is restarted for it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pod(host: Host) -> dict[str, Any]:
 
 
 def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, str]]:
-    """By name: the command that breaks something, the option that it is told of, and a word of it."""
+    """By name: the command that breaks something, the path that it is reported at, and a word of the report."""
     hosts = {
         info["name"]: f"veth{pod['uuid'].replace('-', '')[:10]}{n}" for n, info in enumerate(pod["networks"])
     }
@@ -123,13 +123,13 @@ def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, s
 
 
 def replaced_by_another(inside: list[str], link: str) -> str:
-    """What an app does with CAP_NET_ADMIN: an interface of its own has the name of the one that it was given."""
+    """The command of an app with CAP_NET_ADMIN that replaces its interface by another one of that name."""
     ip = " ".join(inside)
     return f"{ip} link del {link}; {ip} link add {link} type veth peer name x0"
 
 
 def renamed(inside: list[str], link: str) -> str:
-    """What an app does with CAP_NET_ADMIN: the interface that it was given stays as it is, but for its name."""
+    """The command of an app with CAP_NET_ADMIN that only renames its interface."""
     ip = " ".join(inside)
     return f"{ip} link set {link} down; {ip} link set {link} name x0; {ip} link set x0 up"
 
@@ -141,7 +141,7 @@ def in_its_place(inside: list[str], link: str) -> str:
 
 
 def write(key: str, value: str) -> list[str]:
-    """The command that sets a switch of the host."""
+    """The command that sets a sysctl of the host."""
     return ["sh", "-c", f"echo {value} > /proc/sys/{key}"]
 
 
@@ -160,7 +160,7 @@ def test_what_the_networks_of_a_pod_have_lost_is_mended_live(host: Host, pod: di
 
 
 def started(process: int) -> int:
-    """When a process has started; what the app starts over and over has not begun before it."""
+    """The start time of a process; what the app starts repeatedly starts later."""
     try:
         return int(pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
     except FileNotFoundError:
@@ -242,7 +242,7 @@ def test_what_an_app_has_made_too_long_to_read_is_told_and_not_waited_for(
         for what in ("addresses", "routes")
     ]
     assert time.monotonic() - begun < 5
-    # The host's side is looked at all the same, and mended.
+    # The host's side is checked all the same, and mended.
     host.machine.run("ip", "link", "del", damage(host, pod)["link"][0][-1])
     done = host.pod(**OPTIONS)
     assert [change["path"] for change in done["changes"]] == ["networks[0]"]
@@ -255,7 +255,7 @@ def test_what_an_app_has_made_too_long_to_read_is_told_and_not_waited_for(
 def test_a_process_that_root_may_not_look_at_hides_nothing(host: Host, pod: dict[str, Any]) -> None:
     ptp = damage(host, pod)["link"][0][-1]
     host.machine.run("ip", "link", "del", ptp)
-    # Without CAP_SYS_PTRACE the processes that have it are closed, as to a security module or in a guest.
+    # Without CAP_SYS_PTRACE, processes that have it cannot be inspected, as with a security module or in a guest.
     host.prefix = ("setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all")
     found = host.pod(check=True, **OPTIONS)
     assert [change["path"] for change in found["changes"]] == ["networks[0]"]

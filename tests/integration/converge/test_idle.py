@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a task that finds nothing to do may cost, with its look at what the pod has: a play has many of these."""
+"""The cost of a task that finds nothing to do, with its check for drift: a play has many of these."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ansible_collections.stagecraft.pods.tests.integration.converge.conftest imp
 from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import CHECKOUT
 from ansible_collections.stagecraft.pods.tests.integration.podctl.test_startup import HEAVY
 
-# What the program of these tests imports, not the task.
+# Imports of the program of these tests, not of the task.
 OF_THE_TEST = {"pathlib", "signal", "urllib", "urllib.parse"}
-# The standard library's that cost milliseconds, and those of the runtime that only do something.
+# Modules of the standard library that cost milliseconds, and modules of the runtime that only changes need.
 FORBIDDEN = (HEAVY - OF_THE_TEST) | {
     "ctypes",
     "podrt.appc.capabilities",
@@ -68,14 +68,14 @@ FORBIDDEN = (HEAVY - OF_THE_TEST) | {
     "podrt.store.stream",
     "podrt.store.tar",
 }
-# Each takes 0.1 ms. Who needs one more at every task takes another one out, or says here why it is worth it: the table
-# of options is five, where one parser of YAML was, since podctl and what is compared read by it too; contexts and
+# Each takes 0.1 ms. Another module for every task replaces one, or is justified here: the table of options is five
+# modules in place of one parser of YAML, since podctl and comparisons use it too; contexts and
 # jsontext are two, which spare each start of podctl 7 ms and more; host.dirs is one, the paths of a pod and of a tree.
 MOST = 85
 
 
 def watched(host: Host, options: dict[str, Any]) -> tuple[dict[str, Any], set[str], list[str]]:
-    """The result of a pod_run, the modules that it imports, and what it starts."""
+    """The result of a pod_run, the modules that it imports, and the programs that it starts."""
     process = host.start("pod_run", "watched", options, flags=("-X", "importtime", "-I", "-S"))
     out, err = process.communicate(timeout=60)
     imported = [line for line in err.splitlines() if line.startswith("import time:")]
@@ -95,10 +95,10 @@ def test_a_task_with_nothing_to_do_imports_little_and_starts_nothing(host: Host)
     options = {"name": "web", "apps": [app], "networks": ["default"], "insecure_options": ["image"]}
     options["update"] = {"min_uptime": 0}
     made, _modules, started = watched(host, options)
-    assert (made["changed"], bool(started)) == (True, True)  # so that it would be seen
+    assert (made["changed"], bool(started)) == (True, True)  # so starts are reported
     again, modules, started = watched(host, options)
     assert (again["changed"], again["pod"]["uuid"]) == (False, made["pod"]["uuid"])
-    # It looks at all that the pod may have lost, and asks no other program for that.
+    # It checks for all drift of the pod, without another program.
     assert again["warnings"] == []
     assert {"podrt.stage0.drift", "podrt.net.drift", "podrt.net.nfsocket", "podrt.pod.strays"} <= modules
     assert started == []

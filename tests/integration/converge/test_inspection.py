@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image does not let start is known from the image, in check mode as in the run, with the option's path."""
+"""What keeps an app from starting is found in its image, in check mode as in the run, with the option's path."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_what_would_stop_an_app_is_known_before_the_old_pod_is_touched(
         ({"exec": "/bin/bad"}, {}, "exec", 'Unable to open "/bin/nosuch"'),
         ({"pre_start": ["/bin/missing"]}, {}, "pre_start", "/bin/missing"),
         ({"post_stop": ["missing"]}, {}, "post_stop", "missing"),
-        ({"user": "nobody-there"}, {}, "user", '"nobody-there" user not found'),
+        ({"user": "no-such-user"}, {}, "user", '"no-such-user" user not found'),
         ({"user": "/nosuch"}, {}, "user", "cannot find the owner of /nosuch"),
-        ({"group": "nobody-there"}, {}, "group", '"nobody-there" group not found'),
+        ({"group": "no-such-group"}, {}, "group", '"no-such-group" group not found'),
         ({"working_dir": "/nowhere"}, {}, "working_dir", 'cannot use the working directory "/nowhere"'),
         ({"working_dir": "/etc/plain"}, {}, "working_dir", "Not a directory"),
         ({}, volume(tmp_path / "file", "/etc"), "mounts", "over a file"),
@@ -107,7 +107,7 @@ def test_an_image_that_is_still_to_be_fetched_says_it_in_the_run_before_the_old_
             tmp_path / "other.aci", "example.com/other", {"exec": ["/bin/sh"], "user": "0", "group": "0"}
         )
     )
-    wanted = {"app": {"image": other, "user": "nobody-there"}}
+    wanted = {"app": {"image": other, "user": "no-such-user"}}
     assert not host.pod(check=True, **wanted).get("failed")
     done = host.pod(**wanted)
     assert (done["error"], done["facts"]["where"]) == ("invalid-spec", "apps[0].user")

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Networks of a pod that converges: what is wrong with them is known before, what has become of them afterwards."""
+"""Networks of a pod that converges: errors are found before a start, and changes after it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_keeps_a_pod_from_its_networks_is_known_before_the_old_one_is_touch
         assert not done.get("changes"), done
         if kind == "invalid-spec":
             assert (foretold["failed"], foretold["msg"]) == (True, done["msg"])
-        else:  # another task may cure it first
+        else:  # another task may fix it first
             assert any(done["msg"].partition(" (")[0] in said for said in foretold["warnings"]), foretold
         again = nets.pod(networks=["red"])
         assert (again["changed"], again["pod"]["pid"]) == (False, old["pid"])
@@ -73,7 +73,7 @@ def test_an_address_that_another_pod_has_is_known_before_the_old_one_is_touched(
         (asked, 'requested IP address "10.79.0.2" is not available'),
         ({"networks": ["small"]}, "no IP addresses available in network: small"),
     ):
-        before = {**nets.machine.snapshot(), "processes": ""}  # of which a pod has others at any time
+        before = {**nets.machine.snapshot(), "processes": ""}  # which change at any time
         foretold = nets.pod(check=True, **options)
         assert {**nets.machine.snapshot(), "processes": ""} == before
         done = nets.pod(**options)
@@ -82,7 +82,7 @@ def test_an_address_that_another_pod_has_is_known_before_the_old_one_is_touched(
         assert word in done["msg"]
         again = nets.pod(networks=["red"])
         assert (again["changed"], again["pod"]["pid"]) == (False, old["pid"])
-    # What the pod that is replaced has is free by then, and so is what a dead one has.
+    # The addresses of the replaced pod are free by then, and so are those of a dead one.
     renewed = {**asked, "hostname": "new", "name": "other"}
     assert nets.pod(check=True, **renewed)["warnings"] == []
     assert nets.pod(**renewed)["pod"]["networks"][0]["ip"] == "10.79.0.2"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Every option on one machine: applied twice it changes nothing, changed it is what the table of options says."""
+"""Every option on one machine: a second run changes nothing, and a change has the impact in the table of options."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Tasks:
         return result
 
     def pod(self, changes: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-        """A pod of these options, which is prepared and not run."""
+        """A pod of these options, which is prepared but not run."""
         options = given(changes, self.images)
         insecure = ["image", *options.pop("insecure_options", [])]
         return self.run("pod_run", check=check, state="prepared", insecure_options=insecure, **options)
@@ -64,7 +64,7 @@ class Tasks:
 
 @pytest.fixture(scope="module")
 def tasks(pods: set[str]) -> Iterator[Tasks]:
-    # In memory, since most of what a preparation takes is waiting for the disk.
+    # In memory, since a preparation mostly waits for the disk.
     with tempfile.TemporaryDirectory(prefix="stagecraft.pods-options-", dir="/dev/shm") as directory:
         base = pathlib.Path(directory)
         images = {

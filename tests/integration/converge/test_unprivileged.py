@@ -15,14 +15,14 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import make_state_dirs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import info, run
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 def as_nobody(options: dict[str, object]) -> dict[str, object]:
-    """What pod_info answers a user without privileges."""
+    """The result of pod_info for a user without privileges."""
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+    os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
     try:
         return run.run_task("pod_info", options, check=False)
     except PodError as err:
@@ -30,7 +30,7 @@ def as_nobody(options: dict[str, object]) -> dict[str, object]:
 
 
 def answer(**options: object) -> dict[str, object]:
-    assert info.SUBSETS  # imported before the privileges go: the checkout may be root's alone
+    assert info.SUBSETS  # imported before privileges are dropped: the checkout may be readable only by root
     with multiprocessing.get_context("fork").Pool(1) as pool:
         return pool.apply(as_nobody, (options,))
 
@@ -48,6 +48,6 @@ def data_dir(tmp_path: pathlib.Path) -> str:
 def test_what_a_user_may_not_read_is_named_with_what_to_do(data_dir: str) -> None:
     found = answer(data_dir=data_dir, gather=["pods"])
     assert found["msg"] == (
-        f"user {NOBODY} may not read {data_dir}/pods/run (set become: true on the play or the task)"
+        f"user {UNPRIVILEGED} may not read {data_dir}/pods/run (set become: true on the play or the task)"
     )
     assert found["error"] == "unsupported"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What earlier releases have left on disk: it is read, and the plays that made it find nothing to do."""
+"""Data directories of earlier releases: they are read, and the plays that made them find nothing to do."""
 
 from __future__ import annotations
 

@@ -49,13 +49,13 @@ def shared_machine(aci: str) -> Iterator[Machine]:
 
 @pytest.fixture
 def machine(shared_machine: Machine) -> Iterator[Machine]:
-    """A machine without pods, which has none at the end either."""
+    """A machine without pods, also at the end."""
     yield shared_machine
     shared_machine.clean()
 
 
 @pytest.fixture
 def bare_machine(aci: str) -> Iterator[Machine]:
-    """A machine that knows nothing of pods."""
+    """A machine without a runtime."""
     with tempfile.TemporaryDirectory(prefix="machine-") as base, new_machine(pathlib.Path(base)) as made:
         yield made

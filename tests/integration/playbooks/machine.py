@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A host for one test, out of this machine: pid, mount and network namespaces of its own, and a data directory.
+"""A host for one test on this machine: its own PID, mount and network namespaces, and a data directory.
 
-Plays run inside, so that links, nftables, mounts, processes and /run are the test's alone, a snapshot of them is exact,
-and all of it is gone when the first process of the namespaces ends.
+Plays run inside, so that only the test has these links, nftables, mounts, processes and /run, a snapshot of them is
+exact, and all of it is gone when the first process of the namespaces ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TASK = pathlib.Path(__file__).parents[1] / "task.py"
 UPLINK = "192.0.2.1"
 SECONDS = 120
 
-# The first process of the namespaces: it reaps, as an init does.
+# The first process of the namespaces reaps, as an init does.
 INIT = f"""
 import os, signal, subprocess
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
@@ -46,7 +46,7 @@ while True:
     signal.sigtimedwait([signal.SIGCHLD], 1)
 """
 
-# What runs beside the first process and this question; threads of the kernel have no command line.
+# The processes beside the first one and this script; kernel threads have no command line.
 LIST_PROCESSES = """
 import json, os
 found = {}
@@ -65,7 +65,7 @@ Task = dict[str, Any]
 
 
 class Play:
-    """What a play answered: its exit status, its text, and the results of its tasks in their order."""
+    """The outcome of a play: its exit status, its output, and the results of its tasks in order."""
 
     def __init__(self, done: subprocess.CompletedProcess[str], results: list[dict[str, Any]]) -> None:
         self.status, self.results = done.returncode, results
@@ -73,7 +73,7 @@ class Play:
 
 
 class Machine:
-    """The namespaces, and where pods live in them."""
+    """The namespaces, and the directories of pods in them."""
 
     def __init__(self, base: pathlib.Path, init: int) -> None:
         self.base, self.init = base, init
@@ -81,7 +81,7 @@ class Machine:
         self.directories = {"data_dir": str(self.data), "config_dir": str(base / "etc")}
 
     def inside(self, *argv: str) -> list[str]:
-        """The command that runs a command inside."""
+        """The command line that runs a command inside."""
         kinds = {"mount": "mnt", "net": "net", "pid": "pid", "ipc": "ipc"}
         spaces = [f"--{kind}=/proc/{self.init}/ns/{name}" for kind, name in kinds.items()]
         return ["nsenter", *spaces, "--", *argv]
@@ -145,24 +145,24 @@ class Machine:
         return result
 
     def processes(self) -> dict[int, str]:
-        """The processes inside, but for the first and this question: {pid: command line}."""
+        """The processes inside, except the first one and this script: {pid: command line}."""
         text = self.run(sys.executable, "-I", "-S", "-c", LIST_PROCESSES).stdout
         return {int(pid): line for pid, line in json.loads(text).items()}
 
     def snapshot(self) -> Mapping[str, object]:
-        """All that a pod could leave behind. Images, rendered trees and the runtime stay, and are not in it."""
+        """Everything that a pod could leave behind, without images, rendered trees and the runtime, which stay."""
         ip, nft = ("ip", "-o"), ("nft", "list", "ruleset")
         inside = ("pods", "names", "net")
         return {
             "links": sorted(self.run(*ip, "link").stdout.splitlines()),
-            # the kernel looks for a second whether anybody else has a link-local address
+            # the kernel spends a second on duplicate address detection
             "addresses": sorted(self.run(*ip, "addr").stdout.replace(" tentative", "").splitlines()),
             "routes": self.run("ip", "route").stdout,
             "nftables": self.run(*nft).stdout,
             "mounts": sorted(
                 line.split(" ", 4)[4] for line in self.run("cat", "/proc/1/mountinfo").stdout.splitlines()
             ),
-            # An app that waits in a loop forks and ends children all the time; groups and files count the pods.
+            # An app that waits in a loop forks children all the time; groups and files show the pods.
             "processes": sorted({*self.processes().values()} - {"sleep 0.1"}),
             "network namespaces": self.run("sh", "-c", "ls /run/netns 2>/dev/null || true").stdout,
             "files": sorted(
@@ -176,7 +176,7 @@ class Machine:
         }
 
     def straight(self, module: str, **options: Any) -> dict[str, Any]:
-        """The result of a task that is run without Ansible, which takes a tenth of the time; it does not fail."""
+        """Run a task without Ansible, in a tenth of the time; returns its result, which is not a failure."""
         words = task_words(module, "run")
         done = self.run(sys.executable, "-B", *words, input=json.dumps({**self.directories, **options}))
         result: dict[str, Any] = json.loads(done.stdout)
@@ -185,7 +185,7 @@ class Machine:
         return result
 
     def clean(self) -> None:
-        """Remove every pod, so that none of their groups is left on this machine."""
+        """Remove every pod, so that no group of theirs is left on this machine."""
         for path in (self.data / "names").glob("*"):
             self.straight("pod_run", name=path.name, state="absent")
         self.straight("pod_gc", grace_period=0, expire_prepared=0)
@@ -193,7 +193,7 @@ class Machine:
         assert cgroups_of(self.uuids()) == []
 
     def uuids(self) -> list[str]:
-        """Every pod that has been here; the list survives them."""
+        """The UUIDs of all pods so far, including removed ones."""
         kept = self.base / "uuids"
         known = set(kept.read_text().split()) if kept.exists() else set()
         known |= {path.name for path in (self.data / "pods").glob("*/*")}
@@ -202,7 +202,7 @@ class Machine:
 
 
 def task_words(name: str, mode: str) -> list[str]:
-    """What Python is called with to run a task without Ansible, on the runtime of the checkout."""
+    """The arguments of Python that run a task without Ansible, with the runtime of the checkout."""
     runtime = CHECKOUT / "plugins" / "module_utils"
     return [str(TASK), name, mode, str(runtime), sysconfig.get_paths()["purelib"]]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A collection that is changed while Ansible runs from it, as by an upgrade in another terminal."""
+"""A collection that changes while Ansible runs from it, as by an upgrade in another terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def collection(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def play(base: pathlib.Path, *tasks: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the tasks of one run of Ansible answer; one that fails does not end it."""
+    """The results of the tasks of one run of Ansible; a failed task does not end it."""
     names = [f"task{number}" for number in range(len(tasks))]
     steps: list[dict[str, Any]] = [
         {"name": name, "register": name, "ignore_errors": True, **task} for name, task in zip(names, tasks)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What users see of a play: check mode, diff, changes, secrets, a pod that does not come up."""
+"""The output of a play: check mode, diff, changes, secrets, a pod that does not come up."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_variables_come_from_files_of_the_controller_or_of_the_host(
         failed = machine.failing("pod_run", **pod(aci, env_file_from=source, **files))
         assert "is not UTF-8" in failed["msg"], failed
         (tmp_path / "app.env").write_text(f"LEVEL={OTHER}\n")
-    # A pod that is to go may have lost its files before.
+    # A pod to remove may have lost its files before.
     assert machine.task("pod_run", **{**missing, "env_file_from": "controller", "state": "absent"})["changed"]
 
 
@@ -131,14 +131,14 @@ def test_a_file_of_variables_may_be_encrypted_by_vault(
     assert plain["changed"] is False
 
 
-# What repr writes in another way than it is, so that who looks for it in a text does not find it.
+# Characters that repr escapes, so that a search for the secret in a text does not find it.
 SPELLINGS = {
     "LINES": f"-----BEGIN\n{CANARY}\n-----END\n",
     "BACKSLASH": f"\\{CANARY}\\n",
     "QUOTES": f"'{CANARY}\"",
     "INVISIBLE": f"\u200b{CANARY}\u200b",
 }
-# Python's syslog(3), which the modules log with, into a file.
+# Python's syslog(3), with which modules log, writing to a file.
 LOGGED = """
 import os, syslog
 def write(_level, message):
@@ -178,7 +178,7 @@ def assert_no_secret(text: str) -> None:
 
 
 def readable_by_all(root: pathlib.Path) -> list[pathlib.Path]:
-    """The files below a directory that somebody but root gets to."""
+    """The files below a directory that users other than root can reach."""
     found = []
     for directory, subdirs, names in os.walk(root):
         subdirs[:] = [name for name in subdirs if os.lstat(f"{directory}/{name}").st_mode & 0o001]
@@ -196,7 +196,7 @@ def test_a_pod_that_does_not_come_up_leaves_the_old_one_running(machine: Machine
     good = pod(aci, ports=[{"name": "http", "host_port": 8080}])
     before = machine.task("pod_run", **good)
     failed = machine.failing("pod_run", **pod(aci, ports=good["ports"], app_exec="/bin/there-is-none"))
-    assert "rolled_back" not in failed  # it was found out before the old pod was touched
+    assert "rolled_back" not in failed  # it was found before the old pod was touched
     assert "there-is-none" in failed["msg"]
     after = machine.task("pod_run", **good)
     assert (after["changed"], after["pod"]["state"]) == (False, "running")
@@ -234,7 +234,7 @@ def test_absent_leaves_nothing(machine: Machine, aci: str) -> None:
 MISTAKES: tuple[tuple[dict[str, Any], str], ...] = (
     ({"app_memory": "many"}, "apps[0].memory"),
     ({"app_environment": {"A": 1}}, "apps[0].environment.A"),
-    ({"app_image": "example.com/nobody"}, "example.com/nobody"),
+    ({"app_image": "example.com/absent"}, "example.com/absent"),
     (
         {"volumes": [{"name": "d", "source": "/is/not"}], "mounts": [{"volume": "d", "target": "/d"}]},
         "/is/not",

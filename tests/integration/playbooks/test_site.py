@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The playbook site and the role, on a machine of the test's own."""
+"""The playbook site and the role, on the test's own machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANARY = "canary-7f3a9c"
 
 
 def play(machine: Machine, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Play the playbook site, without a change to the packages of this machine or to its systemd."""
+    """Play the playbook site, without changing the packages or the systemd of this machine."""
     given = {
         "ansible_become": False,
         "ansible_facts": {"os_family": "Debian", "service_mgr": "none"},

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A host for real pods: a data directory of the test's own, an image made of busybox, and podctl to call."""
+"""A host for real pods: the test's own data directory, an image made of busybox, and podctl to call."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 
 
 class Done:
-    """What podctl answered. lines: of the apps' output, without rkt's prefix, as (app, text)."""
+    """The status and output of podctl. lines: of the apps' output, without rkt's prefix, as (app, text)."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -92,14 +92,14 @@ class Done:
 
 
 def write_leases_place(config: pathlib.Path, leases: pathlib.Path) -> None:
-    """Configure leases of a test's own: tests that run beside each other have networks of one name."""
+    """Configure the test's own leases: concurrent tests have networks of the same name."""
     document = {"rktKind": "paths", "rktVersion": "v1", "leases": str(leases)}
     (config / "paths.d").mkdir(parents=True, exist_ok=True)
     (config / "paths.d" / "leases.json").write_text(json.dumps(document))
 
 
 class PodHost:
-    """Where the pods of a test live."""
+    """The host of a test's pods."""
 
     def __init__(self, base: pathlib.Path, image: str) -> None:
         self.image = image
@@ -123,7 +123,7 @@ class PodHost:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *words: str) -> str:
-        """Call podctl, which succeeds; its standard output without the last newline."""
+        """Call podctl, which must succeed; returns its standard output without the last newline."""
         done = self.podctl(*words)
         assert done.status == 0, f"{words}: {done.status}\n{done.out}\n{done.err}"
         return done.out.rstrip("\n")
@@ -133,7 +133,7 @@ class PodHost:
         return self.podctl("run", *pod_flags, self.image, "--exec=/bin/sh", *flags, "--", "-c", script)
 
     def background(self, *words: str) -> subprocess.Popen[str]:
-        """podctl in the background."""
+        """Start podctl in the background."""
         process = subprocess.Popen(
             [PODCTL, *self.where, *words],
             stdin=subprocess.DEVNULL,
@@ -145,7 +145,7 @@ class PodHost:
         return process
 
     def detached(self, script: str, *flags: str, net: str = "none") -> str:
-        """The UUID of a pod of one app that runs a script in the background."""
+        """Run a pod of one app with a script in the background; returns its UUID."""
         uuid = self.ok("prepare", "--quiet", self.image, "--exec=/bin/sh", *flags, "--", "-c", script)
         self.ok("run-prepared", "--detach", f"--net={net}", uuid)
         return uuid
@@ -165,7 +165,7 @@ class PodHost:
         ]
 
     def close(self) -> None:
-        """Nothing is left of any pod."""
+        """Remove all pods, and check that nothing is left of them."""
         for process in self._started:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -184,11 +184,11 @@ class PodHost:
 
 
 def cgroups_of(uuids: list[str]) -> list[str]:
-    """The cgroups that are left of these pods."""
+    """The remaining cgroups of these pods."""
     if not uuids:
         return []
     names = [name for uuid in uuids for name in (uuid, uuid.replace("-", "\\x2d"))]
-    # os.walk minds no directory that goes meanwhile: others use the hierarchies too
+    # os.walk ignores directories that disappear meanwhile: other processes use the hierarchies too
     found = (
         f"{place}/{child}" for place, children, *_files in os.walk("/sys/fs/cgroup") for child in children
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""An image that gives itself the host: what it gets without the operator's consent, and with it."""
+"""An image that asks for the whole host: what it gets with and without the operator's consent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
 
 CAPS, FILTER = "os/linux/capabilities-retain-set", "os/linux/seccomp-retain-set"
 DEFAULT = "00000000a80425fb"
-# CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE and nothing else.
+# Only CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH and CAP_DAC_OVERRIDE.
 ASKED = f"{1 << 21 | 1 << 2 | 1 << 1:016x}"
 LOOK = "grep -E '^(CapBnd|CapEff|Seccomp):' /proc/self/status"
 ISOLATORS = [
@@ -24,7 +24,7 @@ ISOLATORS = [
 
 @pytest.fixture
 def evil(tmp_path: pathlib.Path) -> str:
-    """What attack-F1 ran: an image that asks for the host, for its app and for the handlers of that."""
+    """The image of attack-F1, which asks for the host for its app and its handlers."""
     look = ["/bin/sh", "-c", LOOK]
     app = {
         "exec": look,
@@ -132,7 +132,7 @@ def test_an_insecure_option_lent_to_prepare_is_no_consent_for_a_run_without_it(
 
 @pytest.fixture
 def two(pods: PodHost, tmp_path: pathlib.Path) -> dict[str, str]:
-    """Two images by name: one that is given keys and has data of its own, and one that names both."""
+    """Two images by name: one that mounts keys and has its own data, and one with mount points of both names."""
     found = {}
     points = {"holder": {"data": "/data"}, "thief": {"keys": "/steal", "holder-data": "/steal2"}}
     scripts = {

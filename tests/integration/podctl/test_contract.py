@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What stage0 hands to stage1, by which runtime it is called, and under which names both speak."""
+"""The contract of stage0 and stage1: the documents, the runtime that is called, and the names of entries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ echo "guarded=$(grep -c ' /proc/sys ' /proc/mounts)"
 echo "filter=$(grep ^Seccomp: /proc/self/status)"
 echo "capabilities=$(grep ^CapBnd: /proc/self/status)"
 """
-# A launch.py that notes how it was called, and is the runtime's own then.
+# A launch.py that records its arguments, then runs the runtime's own.
 NOTING = """
 import json, os, sys
 with open({log!r}, "a") as log:
@@ -42,7 +42,7 @@ os.execv(sys.executable, [sys.executable, "-I", "-S", own, *sys.argv[1:]])
 
 
 def facts(texts: list[str]) -> dict[str, str]:
-    """What an app has seen, the last word of each."""
+    """The facts that an app printed, the last word of each."""
     found = dict(text.partition("=")[::2] for text in texts)
     return {name: value.split()[-1] if value else "" for name, value in found.items()}
 
@@ -106,7 +106,7 @@ def test_the_last_word_on_system_calls_is_that_of_run_prepared(
 
 
 class OldRuntime:
-    """A copy of the runtime that notes how it is called."""
+    """A copy of the runtime that records how it is called."""
 
     def __init__(self, base: pathlib.Path) -> None:
         self.path = base / "old"
@@ -132,7 +132,7 @@ class OldRuntime:
         return done.stdout.strip()
 
     def calls(self) -> list[list[str]]:
-        """The words of the calls since the last one of the test itself."""
+        """The arguments of the calls since the last one by the test itself."""
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
 

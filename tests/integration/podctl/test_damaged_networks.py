@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Pods whose directory something has damaged: what they hold of the host is given back, and nothing else is touched."""
+"""Pods with a damaged directory: their resources of the host are released, and nothing else is touched."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a pod's directory holds, and what waits for it or works on it at the same time."""
+"""The files of a pod's directory, and processes that wait for it or work on it at the same time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def directory(pods: PodHost, state: str, uuid: str) -> pathlib.Path:
 
 
 def files_of(top: pathlib.Path) -> set[str]:
-    """Everything in a pod's directory that is no directory."""
+    """All files in a pod's directory that are not directories."""
     found = (path for path in top.rglob("*") if path.is_symlink() or not path.is_dir())
     return {str(path.relative_to(top)) for path in found}
 
@@ -87,7 +87,7 @@ def test_a_pod_is_these_files_and_no_others(pods: PodHost) -> None:
     for name in ("overlay", "sharedVolumes"):
         assert (top / name).is_dir()
     assert (top / f"overlay/{tree}/work/web").is_dir()
-    # What cat-manifest prints is what the image says; the store and the pod have what it means.
+    # cat-manifest prints the manifest as the image spells it; the store and the pod have the parsed one.
     (stored,) = (path for path in (pods.data / "cas" / "imageManifest").rglob("sha512-*") if path.is_file())
     image = json.loads(stored.read_text())
     for path in ("appsinfo/web/manifest", "stage1/rootfs/opt/stage2/web/manifest"):
@@ -105,7 +105,7 @@ def test_roots_and_statuses_are_where_rkt_has_them(pods: PodHost) -> None:
     inside = pathlib.Path(f"/proc/{pid_of(pods, uuid)}/root")
     root = inside / (stage1 / "opt/stage2/web/rootfs").relative_to("/")
     assert (root / "data/shipped").read_text() == "from the image\n"
-    assert os.listdir(stage1 / "opt/stage2/web/rootfs") == []  # it is mounted in the pod alone
+    assert os.listdir(stage1 / "opt/stage2/web/rootfs") == []  # it is mounted only in the pod
     pods.ok("stop", uuid)
     pods.wait(uuid)
     assert (stage1 / "rkt/status/web").read_text().strip() == "0"
@@ -225,14 +225,14 @@ def test_a_preparation_that_fails_leaves_nothing(pods: PodHost, apps: str) -> No
 
 
 def damage_store(pods: PodHost, key: str) -> None:
-    """Take an image's tree away, and what it could be made from again."""
+    """Remove an image's tree, and everything that it could be rendered from."""
     subprocess.run(["rm", "-r", pods.data / "tree"], check=True)
     for blob in (pods.data / "cas/blob").rglob(key):
         blob.unlink()
 
 
 def aborted(pods: PodHost) -> str:
-    """The UUID of a pod whose preparation was killed: many apps make it long enough to be stopped halfway."""
+    """Kill the preparation of a pod with many apps, which take long enough; returns its UUID."""
     apps = [word for number in range(100) for word in (pods.image, f"--name=app{number}")]
     before = set(left_of_pods(pods))
     process = pods.background("prepare", *apps)
@@ -267,7 +267,7 @@ def test_a_running_pod_whose_pid_is_damaged_can_be_stopped(pods: PodHost, word: 
     else:
         document.write_text("not a number\n" if damage == "no number" else f"{os.getpid()}\n")
     assert pods.ok(*word.split(), uuid) == f'"{uuid}"'
-    assert pods.wait(uuid)[0] == "state=exited"  # nothing is read of the pod before that
+    assert pods.wait(uuid)[0] == "state=exited"  # nothing of the pod is read before that
     assert pods.ok("rm", uuid) == f'"{uuid}"'
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What pods hold of their host: addresses and ports, given back in time, and never given out twice."""
+"""Addresses and ports that pods hold: released in time, and never given out twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.test_networks 
 
 
 def leases(pods: PodHost) -> dict[str, str]:
-    """Who has which address."""
+    """The UUIDs of pods, by their leased addresses."""
     place = pods.base / "leases" / "default"
     files = place.iterdir() if place.is_dir() else ()
     return {file.name: file.read_text().split()[0] for file in files if file.name[0].isdigit()}
@@ -90,7 +90,7 @@ def test_a_named_pod_is_stopped_and_started_any_number_of_times(pods: PodHost) -
 def test_what_a_detached_pod_held_that_ended_by_itself_goes_with_the_next_that_joins(pods: PodHost) -> None:
     first = published(pods)
     kill(pods, first)
-    assert list(leases(pods).values()) == [first], "nobody was there"
+    assert list(leases(pods).values()) == [first], "nothing has released it yet"
     second = pods.detached(WAITS, net="default")
     eventually(lambda: list(leases(pods).values()) == [second])
     eventually(lambda: first not in nft("list", "ruleset"))
@@ -134,7 +134,7 @@ def test_a_flushed_table_comes_back_for_pods_of_every_data_directory(pods: PodHo
 @in_own_network
 def test_leases_of_an_older_release_are_taken_over(pods: PodHost) -> None:
     first = published(pods)
-    # As 0.1.0 leaves it: a directory of its own, here with what a pod left that has gone.
+    # As 0.1.0 leaves it: its own directory, here with a lease of a pod that is gone.
     old = pods.data / "net"
     old.unlink()
     shutil.copytree(pods.base / "leases", old)

@@ -130,7 +130,7 @@ def test_how_an_image_was_found_is_told_to_who_wants_to_know_all(pods: PodHost) 
 
 @pytest.fixture
 def url(pods: PodHost) -> Iterator[str]:
-    """The image on a server that says for how long it stays as it is."""
+    """The URL of the image on a server that sends a maximum age."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -185,7 +185,7 @@ def test_a_default_stage1_that_is_configured_is_not_ignored_without_a_word(pods:
 def test_images_and_trees_are_collected_unless_pods_need_them(pods: PodHost) -> None:
     key = pods.ok("fetch", "--full", pods.image)
     uuid = pods.ok("prepare", key)
-    # Which pod will still need its image is not known, so that of any pod stays, whatever state the pod is in.
+    # Any pod may still need its image, so images of pods in all states stay.
     assert pods.podctl("image", "gc").err == ""
     assert pods.podctl("image", "gc", "--grace-period=0").err == ""
     pods.ok("rm", uuid)
@@ -219,7 +219,7 @@ def test_the_manifest_of_an_image_is_printed(pods: PodHost, how: str) -> None:
 @pytest.mark.finding("rkt-R6")
 @pytest.mark.behaviour("A57")
 def test_the_manifest_is_printed_as_the_image_spells_it(pods: PodHost) -> None:
-    """rkt prints it so: labels in their order, quantities as written, members that mean nothing here."""
+    """As rkt prints it: labels in their order, quantities as written, unknown members."""
     isolators = [
         {"name": "resource/memory", "value": {"request": "26214400", "limit": "64M"}},
         {"name": "resource/cpu", "value": {"limit": "800m", "request": "50m"}},

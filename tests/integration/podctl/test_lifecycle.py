@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Pods that outlive who started them: prepared, run, watched, entered, stopped, collected."""
+"""Pods that outlive the process that started them: prepared, run, watched, entered, stopped, collected."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_named_pod_is_started_again_and_again(pods: PodHost) -> None:
     pid = pathlib.Path("/run/pods/pids/front.pid")
     assert f"pid={pid.read_text().strip()}" in pods.ok("status", "front").splitlines()
     pid.unlink()
-    with contextlib.suppress(OSError):  # others use the directories too
+    with contextlib.suppress(OSError):  # other processes use the directories too
         pid.parent.rmdir()
         pid.parent.parent.rmdir()
     done = pods.podctl("start", "front")

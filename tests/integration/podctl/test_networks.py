@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Pods on a network, where the machine's own network is out of reach."""
+"""Pods on a network, apart from the machine's own network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAITS = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"
 
 
 def end(pods: PodHost) -> None:
-    """Remove every pod here, where its network is."""
+    """Remove every pod, in the namespace of its network."""
     for uuid in pods.uuids():
         pods.podctl("stop", "--force", uuid)
         pods.podctl("status", "--wait=20s", uuid)
@@ -32,7 +32,7 @@ def end(pods: PodHost) -> None:
 
 
 def kernel() -> tuple[str, ...]:
-    """What this network has: links, addresses, routes, rules."""
+    """The state of this network: links, addresses, routes, rules."""
     return (ip("-o", "link"), ip("addr"), ip("route"), nft("list", "ruleset"))
 
 
@@ -74,7 +74,7 @@ def test_a_pods_network_namespace_is_its_processes_and_nothing_else(pods: PodHos
     assert ip("-o", "link") != links
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: holders_of(netns) == [])
-    # The kernel takes the pair of interfaces away with the namespace that one of them was in: nothing kept it.
+    # The kernel removes the veth pair with the namespace of one end, which nothing kept alive.
     eventually(lambda: ip("-o", "link") == links)
     assert named_namespaces() == before
     end(pods)
@@ -136,9 +136,9 @@ def test_a_port_of_another_pod_is_an_error_that_names_it(pods: PodHost) -> None:
 def test_a_connection_that_has_just_ended_is_not_in_the_way_of_a_port(pods: PodHost) -> None:
     with listen(here(), 8080) as server, socket.create_connection(("127.0.0.1", 8080)) as client:
         answering = server.accept()[0]
-        answering.close()  # the side that closes first is the one that waits
+        answering.close()  # the side that closes first is left in TIME_WAIT
         assert client.recv(1) == b""
-    # what is left of the connection holds the port for a minute
+    # the closed connection holds the port for a minute
     with socket.socket() as probe, pytest.raises(OSError, match="in use"):
         probe.bind(("0.0.0.0", 8080))
     done = pods.podctl("run", "--port=http:8080", pods.image, "--exec=/bin/true")

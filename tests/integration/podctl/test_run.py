@@ -129,7 +129,7 @@ def test_an_app_writes_into_its_own_root(pods: PodHost, flags: tuple[str, ...]) 
 
 @pytest.fixture(params=["overlay", "ramfs"])
 def unfit(request: pytest.FixtureRequest, pods: PodHost) -> Iterator[PodHost]:
-    """A data directory where no overlay can be: the one kind refuses the mount, the other what apps do in it."""
+    """A data directory unfit for overlays: one kind refuses the mount, the other the operations of apps in it."""
     pods.data.mkdir()
     if request.param == "overlay":
         for name in ("lower", "upper", "work"):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What podctl may import on its hot paths: start-up is most of what starting a pod costs."""
+"""The imports of podctl on its hot paths: its start-up is most of the cost of starting a pod."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_status_imports_little(pods: PodHost) -> None:
 
 def test_running_imports_little(pods: PodHost) -> None:
     key = pods.ok("fetch", pods.image)
-    pods.sh("true")  # filters and the like are made once
+    pods.sh("true")  # filters and the like are made only once
     for network in ("none", "default"):
         status, modules = imported(*pods.where, "run", f"--net={network}", key, "--exec=/bin/true")
         assert (status, modules & (HEAVY | LIGHTER)) == (0, set())
@@ -42,6 +42,6 @@ def test_run_prepared_imports_little(pods: PodHost) -> None:
     uuid = pods.ok("prepare", pods.image, "--exec=/bin/true")
     status, modules = imported(*pods.where, "run-prepared", "--net=none", uuid)
     assert (status, modules & (HEAVY | LIGHTER)) == (0, set())
-    # The flags are those of run, whose grammar knows references; what fetches and what stores is not needed.
+    # The flags are those of run, whose grammar needs references, but neither fetches nor the store.
     light = {"podrt.image", "podrt.image.policy", "podrt.image.reference"}
     assert not {module for module in modules if module.startswith(("podrt.image", "podrt.store"))} - light

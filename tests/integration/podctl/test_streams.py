@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""podctl where its standard streams are closed, full or gone, and what callers hand it that is no text."""
+"""podctl with standard streams that are closed, full or broken, and with arguments that are not text."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ def test_a_unit_has_one_owner_and_is_kept_as_it_was_written(units: Units) -> Non
     units.module("pod_runtime", data_dir="/srv/other pods")
     other = units.pod("web", data_dir="/srv/other pods")
     assert (other["failed"], other["error"]) == (True, "conflict")
-    assert "is not of a pod in /srv/other pods" in other["msg"]
+    assert "does not belong to a pod in /srv/other pods" in other["msg"]
     assert units.ask("systemctl", "is-active", "pod-web.service") == "active"
     units.absent("web")
     assert units.pod("web", data_dir="/srv/other pods")["pod"]["state"] == "running"

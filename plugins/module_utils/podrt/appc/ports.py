@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ports that an app offers, and ports of the host that lead to them. Source: appc schema/types/port.go."""
+"""Ports of apps, and host ports that are forwarded to them. Source: appc schema/types/port.go."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Port(Value):
     socket_activated: bool = False
 
     def check(self) -> None:
-        """Protocol known, numbers in range."""
+        """Check that the protocol is known and the numbers are in range."""
         if self.protocol not in PROTOCOLS:
             raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="protocol")
         _check_number(self.port, "port")
@@ -37,7 +37,7 @@ class Port(Value):
             _name_of(fields),
             fields.text("protocol"),
             fields.integer("port"),
-            # appc's own writer says 0 for one, and appc's reader takes it so. Source: appc schema/types/port.go.
+            # appc's own writer writes 0 for 1, and its reader accepts that. Source: appc schema/types/port.go.
             fields.integer("count", 1) or 1,
             fields.boolean("socketActivated", False),
         )
@@ -54,10 +54,10 @@ class Port(Value):
 
 
 class ExposedPort(Value):
-    """A port of the host that leads to the app port of that name. host_ip None means every address.
+    """A host port that is forwarded to the app port of that name. host_ip None: every address.
 
-    port: where it leads by number, which no app needs to have named, with its protocol, and count of them from both
-    numbers upwards; appc had only names. None: as the app's port says.
+    port: the target by number, which no app needs to name, with its protocol, and count of them from both numbers
+    upwards; appc had only names. None: that of the app's port.
     """
 
     name: ACName
@@ -68,7 +68,7 @@ class ExposedPort(Value):
     count: int = 1
 
     def check(self) -> None:
-        """The numbers must be ports', the address an address."""
+        """Check that the numbers are ports and the address is an address."""
         _check_number(self.host_port, "hostPort")
         if self.host_ip is not None:
             check_address(self.host_ip, "hostIP")
@@ -95,7 +95,7 @@ class ExposedPort(Value):
         return fields.made(cls, name, host_port, host_ip, port, protocol, count)
 
     def to_json(self) -> dict[str, object]:
-        """The appc object, with where a number leads."""
+        """The appc object, with the target by number."""
         found: dict[str, object] = {"name": str(self.name), "hostPort": self.host_port}
         if self.host_ip is not None:
             found["hostIP"] = self.host_ip
@@ -105,12 +105,12 @@ class ExposedPort(Value):
 
 
 def numbered(port: int, protocol: str, count: int) -> ACName:
-    """What ports go by that have only numbers, as those of docker images do: 80-tcp, 8000-8010-udp."""
+    """The name of ports that have only numbers, as in docker images: 80-tcp, 8000-8010-udp."""
     return ACName(f"{port}-{protocol}" if count == 1 else f"{port}-{port + count - 1}-{protocol}")
 
 
 def check_range(port: int, count: int, where: str) -> None:
-    """Raise InvalidSpec unless so many ports from this one are ports."""
+    """Raise InvalidSpec unless that many ports from this one are in range."""
     if count < 1 or port + count > _NUMBERS[-1] + 1:
         raise InvalidSpec(f"{count} ports from {port} are out of range", "use 1 to 65535", where=where)
 
@@ -140,7 +140,7 @@ def _check_number(number: int, where: str) -> None:
 
 
 def check_address(text: str, where: str, on_argv: str = "") -> None:
-    """Raise InvalidSpec unless this is an IPv4 or IPv6 address. on_argv: what a command line says, but for the text."""
+    """Raise InvalidSpec unless this is an IPv4 or IPv6 address. on_argv: the start of the error for a command line."""
     import _socket
 
     for family in (_socket.AF_INET, _socket.AF_INET6):

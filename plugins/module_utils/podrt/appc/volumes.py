@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 255  # source: limits.h, NAME_MAX
 _DEFAULT_MODE = "0755"
 _IDS = range(2**32 - 1)  # the last number means none to chown(2)
-# What a document has, and what people may write beside.
+# The kinds in documents, and those that users may write.
 KINDS = ("host", "empty")
 ALL_KINDS = ("named", *KINDS)
 
 
 class HostVolume(Value):
-    """A file, directory, device or socket of the host. None means: not said."""
+    """A file, directory, device or socket of the host. None: not set."""
 
     name: ACName
     source: str
@@ -36,7 +36,7 @@ class HostVolume(Value):
     recursive: bool | None = None
 
     def check(self) -> None:
-        """The source must be absolute."""
+        """Check that the source is absolute."""
         if not self.source:
             raise InvalidSpec(
                 "source for host volume cannot be empty", "name a path of the host", where="source"
@@ -68,7 +68,7 @@ class EmptyVolume(Value):
     gid: int = 0
 
     def check(self) -> None:
-        """Mode, uid and gid must be in range."""
+        """Check that mode, uid and gid are in range."""
         if not 0 <= self.mode <= 0o7777:
             raise InvalidSpec(f"mode {self.mode:o} is out of range", where="mode")
         for field, number in (("uid", self.uid), ("gid", self.gid)):
@@ -95,7 +95,7 @@ class EmptyVolume(Value):
 
 
 class NamedVolume(Value):
-    """A volume of a pod that stands for one made by pod_volume, whose name is volume.
+    """A volume of a pod that refers to one made by pod_volume, whose name is volume.
 
     source: the directory that the host has for it, "" in a description. appc has no such kind: to it this is a volume
     of the host, with a member more.
@@ -123,7 +123,7 @@ class NamedVolume(Value):
         return {**held.to_json(), "volume": str(self.volume)}
 
 
-# What only volumes of one kind have.
+# Members that only volumes of one kind have.
 _BELONGS = {
     "source": "host",
     "recursive": "host",
@@ -143,7 +143,7 @@ def volume_of(fields: Fields) -> Volume:
 
 
 def any_volume_of(fields: Fields) -> Volume:
-    """Read a volume as people write it, who may leave out the kind. Raises InvalidSpec with the place."""
+    """Read a volume as users write it, perhaps without its kind. Raises InvalidSpec with the place."""
     meant = "named" if fields.has("volume") else "host" if fields.has("source") else "empty"
     kind = fields.text("kind", meant)
     if kind != "named":
@@ -153,7 +153,7 @@ def any_volume_of(fields: Fields) -> Volume:
 
 
 def _of_kind(fields: Fields, kind: str, known: tuple[str, ...]) -> Volume:
-    """known: the kinds that there are where it stands. The words are those of rkt's --volume."""
+    """Read a volume of this kind. known: the kinds to name in the error, which has the words of rkt's --volume."""
     _name_of(fields)
     if kind not in KINDS:
         shown = ", ".join(f'"{each}"' for each in sorted(known))
@@ -181,7 +181,7 @@ def _refuse_aliens(fields: Fields, kind: str) -> None:
 
 
 class MountPoint(Value):
-    """Where an app expects a volume."""
+    """A path for which an image asks for a volume."""
 
     name: ACName
     path: str
@@ -204,14 +204,14 @@ class MountPoint(Value):
 
 
 class Mount(Value):
-    """A volume at a path of an app. read_only: there alone, whatever the volume says; appc had no such member."""
+    """A volume at a path of an app. read_only: of this mount, whatever the volume's; appc had no such member."""
 
     volume: ACName
     path: str
     read_only: bool = False
 
     def check(self) -> None:
-        """There must be a path."""
+        """Check that there is a path."""
         if not self.path:
             raise InvalidSpec("path must be set", "name a path of the app", where="path")
 
@@ -241,9 +241,9 @@ def app_path(path: str) -> str:
 
 
 def why_unmountable(path: str) -> str:
-    """Why no volume can be at a path of an app, given in its one spelling; "" when one can. Pure.
+    """The reason why no volume can be mounted at a path of an app, in its one spelling; "" if one can. Pure.
 
-    At /proc a mount could undo what is masked.
+    Below /proc a mount could undo the masks.
     """
     if path == "/":
         return "it is the app's root"

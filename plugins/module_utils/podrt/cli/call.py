@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One use of podctl: what was asked, on which host, and the ways to answer."""
+"""One call of podctl: its words, its host, and its output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAM = "podctl"
 
 
 class Call(Value):
-    """What a command gets. prefix: what its lines on standard error begin with. Source: behaviours A6."""
+    """The input of a command. prefix: of its lines on standard error. Source: behaviours A6."""
 
     prefix: str
     words: Words
@@ -33,15 +33,15 @@ class Call(Value):
 
     @property
     def debug(self) -> bool:
-        """Whether everything is to be told."""
+        """Whether --debug is set."""
         return self.options.on("debug")
 
     def say(self, text: str) -> None:
-        """A line for people, on standard error."""
+        """Print a line for people on standard error."""
         say(self.prefix, text)
 
     def debug_line(self, text: str) -> None:
-        """A line for people who asked for all of them."""
+        """Print a line for people, with --debug only."""
         if self.debug:
             self.say(text)
 
@@ -51,40 +51,40 @@ class Call(Value):
 
     @staticmethod
     def tell(text: str) -> None:
-        """A line of the result, on standard output."""
+        """Print a line of the result on standard output."""
         sys.stdout.write(f"{printable(text)}\n")
 
     @staticmethod
     def tell_json(value: object, how: str) -> None:
-        """The result in one of output.FORMATS, on standard output. Raises InvalidSpec."""
+        """Print the result in one of output.FORMATS on standard output. Raises InvalidSpec."""
         from .output import as_json
 
         sys.stdout.write(f"{as_json(value, how)}\n")
 
     def pod_arguments(self) -> tuple[str, ...]:
-        """The UUIDs, or beginnings of UUIDs, or names that the command is about. Raises InvalidSpec, HostFailure."""
+        """The UUIDs, UUID prefixes or names of the pods that the command is about. Raises InvalidSpec, HostFailure."""
         if self.options.has("uuid-file"):
             return (read_uuid_file(self.options.text("uuid-file")),)
         return self.words.arguments
 
 
 def say(prefix: str, text: str) -> None:
-    """A line for people, on standard error; where nobody can read it, the work still goes on."""
+    """Print a line for people on standard error; goes on if it cannot be written."""
     write_error(f"{prefix}: {printable(text)}\n")
 
 
 def write_error(text: str) -> None:
-    """Write to standard error what is no result: lines, which may begin with a tab."""
+    """Write lines, which may begin with a tab, to standard error."""
     try:
         sys.stderr.write(printable(text, keep="\n\t"))
     except BrokenPipeError:
         raise
     except OSError:
-        return  # such as a full disk; of that there is nowhere to tell
+        return  # such as a full disk, which cannot be reported anywhere
 
 
 def complain(prefix: str, err: PodError, *, debug: bool) -> None:
-    """One line for an error and one for its hint; with debug a line for each cause. Source: behaviours A7."""
+    """Print a line for an error and one for its hint, with debug one for each cause. Source: behaviours A7."""
     say(prefix, err.message)
     cause, indent = err.__cause__, "  "
     while debug and cause is not None:
@@ -95,7 +95,7 @@ def complain(prefix: str, err: PodError, *, debug: bool) -> None:
 
 
 def read_uuid_file(path: str) -> str:
-    """The UUID in a file that --uuid-file-save wrote; white space around it is fine. Source: behaviours A41."""
+    """The UUID in a file that --uuid-file-save wrote, perhaps with white space around it. Source: behaviours A41."""
     try:
         text = read_text(path)
     except OSError as err:

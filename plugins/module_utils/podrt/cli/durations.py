@@ -20,11 +20,11 @@ _UNITS = {
     "h": 3600.0,
 }
 _PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
-# A time without an offset is that of the host, as people read it off a clock.
+# A time without an offset is in the host's time zone.
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{3}(?:\d{3})?)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII
 )
-_SPELLED = re.compile("Z$")  # datetime reads it from Python 3.11 on
+_SPELLED = re.compile("Z$")  # datetime accepts it from Python 3.11 on
 _MINUTE, _HOUR, _DAY, _WEEK, _MONTH, _YEAR = 60, 3600, 86400, 604800, 2592000, 31104000
 # (below this many seconds, the sentence, the unit that it counts). Source: go-humanize times.go.
 _AGES = (
@@ -61,7 +61,7 @@ def parse_duration(text: str) -> float:
 
 def parse_moment(text: str, now: float) -> float:
     """Seconds since the epoch of a point in time: RFC 3339, a day, or a duration before now. Raises InvalidSpec."""
-    from datetime import datetime  # no other command wants it
+    from datetime import datetime  # only needed here
 
     if _DATE.fullmatch(text):
         try:
@@ -77,7 +77,7 @@ def parse_moment(text: str, now: float) -> float:
 
 
 def format_age(then: float, now: float) -> str:
-    """How long ago something was: "3 minutes ago"."""
+    """The time since a moment: "3 minutes ago"."""
     seconds = int(abs(now - then))
     label = "ago" if then <= now else "from now"
     for limit, sentence, unit in _AGES:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command lines as values: what flags there are, and what was given. Pure.
+"""Command lines as values: the known flags, and those that were given. Pure.
 
-The rules are those of the flag library that rkt used: --NAME=VALUE or --NAME VALUE; a flag that means something
-without a value takes none from the next word.
+The rules are those of the flag library that rkt used: --NAME=VALUE or --NAME VALUE; a flag that may be without a value
+does not take one from the next word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-# Whom a flag speaks of: the whole pod, the last image before it, or either.
+# The scope of a flag: the whole pod, the last image before it, or either.
 POD, IMAGE, EITHER = "pod", "image", "either"
 HELP = ("-h", "--help")
 
@@ -30,9 +30,9 @@ class UsageError(InvalidSpec):
 class Flag(Value):
     """A flag.
 
-    value: what its value is called in the help, "" for a boolean. bare: what it means without a value, None when it
-    needs one. parse raises InvalidSpec for a value that makes no sense. once: at most one for each image. means: the
-    flag that it is another name of. hidden: not in the help.
+    value: the placeholder of its value in the help, "" for a boolean. bare: its value if none is given, None when it
+    needs one. parse raises InvalidSpec for an invalid value. once: at most one for each image. means: the flag that
+    it is another name of. hidden: not in the help.
     """
 
     name: str
@@ -50,14 +50,14 @@ DRY_RUN = Flag("dry-run", "", "print what would change, and change nothing", bar
 
 
 class Given(Value):
-    """A flag as it was given."""
+    """A flag on a command line."""
 
     name: str
     value: str
 
 
 class FlagValues:
-    """The flags that were given, by name. Where one counts, the last does."""
+    """The flags on a command line, by name. Where only one counts, it is the last."""
 
     def __init__(self, given: Iterable[Given] = ()) -> None:
         self._values: dict[str, tuple[str, ...]] = {}
@@ -95,7 +95,7 @@ class AppWords(Value):
 
 
 class Words(Value):
-    """A command line, read. arguments: what is neither a flag nor an image."""
+    """A parsed command line. arguments: the words that are neither flags nor images."""
 
     given: tuple[Given, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class FlagSet:
         self._flags = {flag.name: flag for flag in flags}
 
     def read(self, words: Sequence[str], at: int) -> tuple[Flag, Given, int]:
-        """The flag at words[at], what it says, and the index behind it. Raises UsageError."""
+        """The flag at words[at], its value, and the index after it. Raises UsageError."""
         word = words[at]
         name, equals, value = word[2:].partition("=")
         if not word.startswith("--"):
@@ -227,7 +227,7 @@ class _ImageWalk:
 
 
 def is_flag(word: str) -> bool:
-    """Whether a word is read as a flag; "-" alone is none, and neither are the separators of images."""
+    """Whether a word is read as a flag, unlike "-" alone and the separators of images."""
     return word.startswith("-") and word not in ("-", "--", "---")
 
 
@@ -259,7 +259,7 @@ def is_text(word: str) -> bool:
 
 
 def check_text(word: str, what: str) -> str:
-    """The word; what a pod is made of is written down as JSON, which is text. Raises InvalidSpec."""
+    """The word if it is text, as the JSON documents of a pod need. Raises InvalidSpec."""
     if not is_text(word):
         raise InvalidSpec(f'"{word}": {what} must be UTF-8')
     return word
@@ -282,7 +282,7 @@ def _invalid(flag: Flag, value: str, reason: str, hint: str = "") -> UsageError:
 
 
 def similar(word: str, names: Iterable[str]) -> str:
-    """The name that was probably meant, "" when none is like the word."""
+    """The name that was probably meant, "" if no name is similar."""
     from difflib import get_close_matches  # only after a mistake
 
     return next(iter(get_close_matches(word, list(names), 1)), "")

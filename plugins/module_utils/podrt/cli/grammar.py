@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the words of `run` and `prepare` to what is wanted. Pure: files and variables are handed in.
+"""The spec of a pod from the words of `run` and `prepare`. Pure: files and variables are passed in.
 
 Source: behaviours A11 to A21.
 """
@@ -34,7 +34,7 @@ _FILES = "set-env-file"
 
 
 class CallerInputs(Value):
-    """What a command line means depends on: the caller's variables, and what is in the files that it names."""
+    """Inputs beside the command line: the caller's variables, and the contents of files that it names."""
 
     environ: Pairs
     read_file: Callable[[str], str]
@@ -59,7 +59,7 @@ def pod_spec(words: Words, around: CallerInputs) -> PodSpec:
 
 
 def _said(rows: Iterable[Option], options: FlagValues) -> dict[str, object]:
-    """The flags as YAML would have them, but for files, whose contents are handed in."""
+    """The flags as YAML would have them, except files, whose contents are passed in."""
     return {
         row.name: texts.of_flag(row, options.all(row.flag.name))
         for row in rows
@@ -69,7 +69,7 @@ def _said(rows: Iterable[Option], options: FlagValues) -> dict[str, object]:
 
 def _app(words: AppWords) -> dict[str, object]:
     reference = parse_reference(words.image, "image")
-    # Here a path may be relative, as it is not in a task.
+    # Here a path may be relative, unlike in a task.
     image = reference.path if isinstance(reference, LocalFile) else words.image
     return {**_said(APP, words.options), "image": image, "args": list(words.args)}
 
@@ -88,7 +88,7 @@ def _pull(options: FlagValues, default: str = "") -> dict[str, object]:
 
 
 def in_flags(err: InvalidSpec) -> InvalidSpec:
-    """The error in rkt's words, and without the field of the specification, since flags have no such fields."""
+    """The error in rkt's words, without the field of the spec, which flags do not have."""
     return InvalidSpec(err.on_argv or err.reason, err.hint)
 
 
@@ -119,7 +119,7 @@ def check_flags(words: Words) -> None:
 
 
 def check_signatures(words: Words) -> None:
-    """Raise Unsupported for a signature: it would be trusted that it has been looked at."""
+    """Raise Unsupported for a signature: the user would take it as verified."""
     if any(app.options.has("signature") for app in words.apps):
         raise Unsupported(
             "--signature: detached signatures are not supported yet", "see --insecure-options=image"
@@ -173,12 +173,12 @@ def _conflicts_with_manifest(words: Words) -> bool:
 
 
 def fetch_policy(options: FlagValues, default: str = "") -> FetchPolicy:
-    """How images are found. Raises InvalidSpec."""
+    """The policy for fetches. Raises InvalidSpec."""
     return reading.fetch_policy(Options({**_said(FETCH, options), **_pull(options, default)}, "", FETCH))
 
 
 def run_spec(options: FlagValues, given: RunSpec) -> RunSpec:
-    """given, with what the flags say in place of what it said. Raises InvalidSpec with rkt's words."""
+    """The run spec, overridden by the flags. Raises InvalidSpec with rkt's words."""
     rows = [row for row in (*POD, *FETCH) if row.flag and options.has(row.flag.name)]
     try:
         return reading.run_spec(Options(_said(rows, options), "", rows), rows, given)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def overview(group: str = "") -> str:
-    """What commands there are. group: only those that begin with this word."""
+    """The list of commands. group: only those that begin with this word."""
     shown = [command for command in COMMANDS if not command.hidden and command.name.startswith(group)]
     width = max(len(command.name) for command in shown)
     lines = [f"  {command.name:{width}}  {command.summary}" for command in shown]
@@ -41,7 +41,7 @@ def usage(command: Command) -> str:
 
 
 def manual(command: Command) -> str:
-    """All about a command."""
+    """The whole help of a command."""
     parts = [f"{command.summary[0].upper()}{command.summary[1:]}.", "", usage(command)]
     if command.flags():
         parts += ["Flags:", *_flag_lines(command.flags()), ""]

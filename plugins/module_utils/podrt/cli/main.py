@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podctl: finds the command, reads its flags, calls it, and says what went wrong. Source: behaviours A1 to A7."""
+"""podctl: finds the command, reads its flags, calls it, and reports errors. Source: behaviours A1 to A7."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FAILURE = 254
 _NO_COMMAND = 2
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
-# A module's own failure keeps its traceback: that is a bug, and not for users to act on.
+# A bug keeps its traceback: users cannot act on it.
 _BUG = 1
 _DEBUG_HINT = "--debug shows where"
 
 
 def main(argv: Sequence[str]) -> NoReturn:
-    """Run podctl and end the process, without the interpreter's slow farewell."""
+    """Run podctl and end the process, without the slow shutdown of the interpreter."""
     _open_standard_streams()
     try:
         status = _written(invoke(argv))
@@ -49,23 +49,23 @@ def main(argv: Sequence[str]) -> NoReturn:
 
 
 def _open_standard_streams() -> None:
-    """Have descriptors 0 to 2 even where the caller closed them: else a file of a pod would get such a number."""
+    """Open descriptors 0 to 2 where the caller closed them: else a file of a pod would get such a number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # takes the lowest number that is free, which is this one
+            # takes the lowest free number, which is this one
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
-        # JSON is UTF-8 whatever the locale says, and half a character is no reason to end without a word.
+        # JSON is UTF-8 in any locale, and half a character is no reason to fail without a message.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _written(status: int) -> int:
-    """The status once the result is out. Raises BrokenPipeError."""
+    """Flush the result and return the status. Raises BrokenPipeError."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -85,7 +85,7 @@ def _flush() -> None:
 
 
 def invoke(argv: Sequence[str]) -> int:
-    """Run podctl; its exit status."""
+    """Run podctl; returns its exit status."""
     before, words = split_command(argv, (flag.name for flag in GLOBAL if flag.bare is not None))
     if not words:
         return _without_command(before)
@@ -122,7 +122,7 @@ def _perform(command: Command, words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as err:
-        # Nobody below expected it, but a full disk or a missing privilege is no bug of ours.
+        # No function below expected it, but a full disk or a missing privilege is not a bug of podctl.
         if debug:
             raise
         complain(
@@ -155,7 +155,7 @@ def host_of(options: FlagValues) -> Host:
 
 
 def _asks_for_help(command: Command, words: Sequence[str]) -> bool:
-    """Whether one of the words is --help; what belongs to an app is its own."""
+    """Whether one of podctl's own words is --help, not one of an app's."""
     own = list(words)
     if command.reads == FIRST_ENDS:
         own = own[: next((at for at, word in enumerate(own) if not word.startswith("-")), len(own))]

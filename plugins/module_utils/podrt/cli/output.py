@@ -23,7 +23,7 @@ FORMATS = ("json", "json-pretty")
 _TAB = 8
 _SHORT_UUID = 8
 _SHORT_ID = len("sha512-") + 12
-# Where a pod in this state has its files.
+# The directories of pods in these states.
 _DIRECTORIES = {
     PodState.PREPARING: "prepare",
     PodState.ABORTED_PREPARE: "prepare",
@@ -54,12 +54,12 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def has_names(pods: Sequence[PodStatus]) -> bool:
-    """Whether a list has a column for names; it is the last, and a host without names has exactly rkt's columns."""
+    """Whether a list has a last column for names; a host without names has exactly rkt's columns."""
     return any(pod.name for pod in pods)
 
 
 def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool, names: bool = False) -> list[list[str]]:
-    """The rows of `podctl list`: one an app, what is said of the pod in the first."""
+    """The rows of `podctl list`: one per app, with the cells of the pod in the first."""
     rows = []
     for pod in pods:
         head = pod.uuid if full else pod.uuid[:_SHORT_UUID]
@@ -141,7 +141,7 @@ def as_json(value: object, how: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """The same JSON for people to see: what is no visible character, which only its texts have, is escaped."""
+    """The same JSON with invisible characters, which only its strings have, escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -151,7 +151,7 @@ def _visible(text: str) -> str:
 
 
 def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
-    """A pod as JSON shows it; what there is nothing to say of is left out. Source: behaviours A37."""
+    """A pod as in JSON, without empty members. Source: behaviours A37."""
     manifest = pod.manifest
     return _said(
         name=pod.uuid,

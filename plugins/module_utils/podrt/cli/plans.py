@@ -67,11 +67,11 @@ class ToldFetch(images.FetchImage):
     """Get an image into the store, with a line for each step."""
 
     def apply(self, host: Host) -> Applied:
-        """What people should hear has been told as a line already."""
+        """Fetch the image; its notes have been printed as lines already."""
         return super().apply(host).replace(notes=())
 
     def tell(self, line: str) -> None:
-        """A line on standard error, unless it says that little had to be done."""
+        """Print a line on standard error, unless it is about little work."""
         if not line.startswith(_FOR_DEBUG):
             say(_PREFIX, line)
 
@@ -88,7 +88,7 @@ class ToldImport(images.NoteImport):
     """Note that an image was fetched again, and tell whether its name meant another one."""
 
     def apply(self, host: Host) -> Applied:
-        """Raises HostFailure, Conflict, Corrupt."""
+        """Record it. Raises HostFailure, Conflict, Corrupt."""
         applied = super().apply(host)
         for note in applied.notes:
             say(_PREFIX, note)
@@ -114,13 +114,14 @@ def ensure_image(
     worded = {images.FetchImage: fetching, images.NoteImport: ToldImport}
     plan = in_words(images.ensure_image(call.host, reference, policy, names=names), worded)
     fetched = False
+    stored: StoredImage | None = None
     try:
         change = next(plan)
         while True:
             fetched = fetched or isinstance(change, images.FetchImage)
             change = plan.send((yield change))
     except StopIteration as stop:
-        stored: StoredImage | None = stop.value
+        stored = stop.value
     if stored and call.debug and not fetched:
         say(_PREFIX, _using(call, reference, policy, stored))
     return stored

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
-    """What a pod is prepared from, out of a manifest. spec: everything that the manifest does not say.
+    """The preparation of a pod from a manifest. spec: everything that is not in the manifest.
 
     Raises InvalidSpec, NotFound, HostFailure.
     """
@@ -67,7 +67,7 @@ def _image(host: Host, app: RuntimeApp) -> Image:
 
 
 def _described(app: RuntimeApp, image: Image) -> Image:
-    """The image as if it said of its app what the pod manifest says."""
+    """The image with the app of the pod manifest."""
     described = app.app or image.manifest.app
     if described is None:
         raise InvalidSpec("no app section in the pod manifest or the image manifest")
@@ -75,7 +75,7 @@ def _described(app: RuntimeApp, image: Image) -> Image:
 
 
 def _app_spec(app: RuntimeApp, volumes: set[ACName]) -> AppSpec:
-    """What the pod manifest says of an app is the operator's word; without an app section the image speaks."""
+    """The spec of an app; the app section of a pod manifest, unlike that of an image, is the operator's consent."""
     mounts = list(app.mounts)
     taken = {app_path(mount.path) for mount in app.mounts}
     for point in app.app.mount_points if app.app else ():

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pods as arguments: by UUID, by the beginning of one, or by name. Source: behaviours A64, D5."""
+"""Pods as arguments: by UUID, UUID prefix or name. Source: behaviours A64, D5."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
     from .call import Call
 
-# A task that converges the pod may wait for a download; who types a command does not wait for that.
+# A task that converges the pod may wait for a download; a user of podctl does not wait for that.
 NAME_SECONDS = 60.0
 
 
 def only_argument(call: Call, what: str) -> str:
-    """The one argument of the command, or what --uuid-file holds. Raises UsageError."""
+    """The one argument of the command, or the UUID in --uuid-file. Raises UsageError."""
     found = call.pod_arguments()
     if len(found) != 1:
         raise UsageError(f"{call.prefix} takes one {what}, not {len(found)}")
@@ -30,7 +30,7 @@ def only_argument(call: Call, what: str) -> str:
 
 
 def some_arguments(call: Call) -> tuple[str, ...]:
-    """At least one argument, or what --uuid-file holds. Raises UsageError."""
+    """At least one argument, or the UUID in --uuid-file. Raises UsageError."""
     found = call.pod_arguments()
     if not found:
         raise UsageError(f"{call.prefix} takes at least one UUID")
@@ -49,10 +49,10 @@ def resolve(call: Call, text: str) -> Pod:
 
 @contextmanager
 def alone_with(call: Call, text: str, name: str) -> Iterator[Pod]:
-    """The pod that an argument means, while no task and no other podctl changes what goes by that name.
+    """The pod that an argument means, with its name locked against tasks and other calls of podctl.
 
-    name: the pod's. A whole UUID needs no such care, and a task that has the name's lock calls podctl with one.
-    Raises NotFound, InvalidSpec, Conflict naming who has the name.
+    name: the pod's. A full UUID needs no lock, and a task that holds the lock of the name calls podctl with one.
+    Raises NotFound, InvalidSpec, Conflict naming the holder of the lock.
     """
     with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
         with resolve(call, text) as pod:
@@ -61,5 +61,5 @@ def alone_with(call: Call, text: str, name: str) -> Iterator[Pod]:
 
 
 def name_meant(call: Call, text: str) -> str:
-    """The name that an argument is, "" where it is a UUID, the beginning of one, or nothing that is known."""
+    """The argument if it is the name of a pod, "" if it is a UUID, a UUID prefix, or unknown."""
     return text if not is_uuid(text) and lookup.uuid_of_name(call.host.paths, text) else ""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The flags of the commands that prepare and run pods: those of options, and what only a command line has.
+"""The flags of the commands that prepare and run pods: those of options, and those of command lines only.
 
 Source: behaviours A.3 and A.4.
 """
@@ -28,7 +28,7 @@ _SHARED = {row.flag.name for row in POD if row.flag} & {row.flag.name for row in
 
 
 def flags(rows: Iterable[Option], scope: str, *, running: bool = False) -> Iterator[Flag]:
-    """The flags of options that have one. scope: of what they speak."""
+    """The flags of options that have one, with this scope."""
     for row in rows:
         flag = row.flag
         if flag and flag.help and flag.running is running:
@@ -41,7 +41,7 @@ def flags(rows: Iterable[Option], scope: str, *, running: bool = False) -> Itera
 
 
 def _judge(row: Option, flag: AsFlag) -> Callable[[str], object]:
-    """Refuse a value that makes no sense, with rkt's words."""
+    """The parser of a flag, which refuses an invalid value with rkt's words."""
 
     def judge(text: str) -> object:
         try:
@@ -55,7 +55,7 @@ def _judge(row: Option, flag: AsFlag) -> Callable[[str], object]:
 
 SIGNATURE = Flag("signature", "FILE", "a detached signature of the image before it", scope=IMAGE, once=True)
 
-# What may follow an image.
+# Flags that may follow an image.
 PER_IMAGE = (
     SIGNATURE,
     *flags(APP, IMAGE),
@@ -68,7 +68,7 @@ FETCHING = (
     Flag("no-store", "", "another name of --pull-policy=update", bare="true"),
 )
 
-# What prepare and run share.
+# Flags that prepare and run share.
 PREPARING = (
     *flags((row for row in POD if row.flag and row.flag.name not in _SHARED), ANY),
     Flag("inherit-env", "", "give the caller's variables to apps that do not set them", bare="true"),
@@ -79,7 +79,7 @@ PREPARING = (
     *PER_IMAGE,
 )
 
-# What run and run-prepared share.
+# Flags that run and run-prepared share.
 RUNNING = (
     *flags(POD, ANY, running=True),
     Flag("interactive", "", "connect the app to this terminal", bare="true"),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pod handed to stage1, whose lines on standard error begin with its own name. Source: behaviours A6, G8."""
+"""Calls of stage1 for a pod, whose lines on standard error begin with "stage1". Source: behaviours A6, G8."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PREFIX = "stage1"
 
 @contextmanager
 def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
-    """What fails within is left in the pod's directory, for stage0 to read: it may have called this."""
+    """Leave an error within in the pod's directory, for stage0 to read if it has called this."""
     try:
         yield
     except (PodError, OSError) as err:
-        from ..pod.failure import leave  # for failures alone
+        from ..pod.failure import leave  # only for failures
 
         known = err if isinstance(err, PodError) else HostFailure.of("the operating system refused", err)
         leave(pod.dir, known, stage)
@@ -32,7 +32,7 @@ def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
 
 
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
-    """Run a pod in state run whose lock is held; its exit status, or with detach 0 once its apps were started."""
+    """Run a pod in state run whose lock is held; returns its exit status, with detach 0 once its apps were started."""
     from ..stage1.starter.run import run
 
     try:
@@ -44,7 +44,7 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
 
 
 def rehearse_pod(call: Call, pod: Pod) -> int:
-    """Find out what would stop a prepared pod, whose lock is held, from starting; 0 when nothing is seen."""
+    """Find out what would keep a prepared pod, whose lock is held, from starting; returns 0 if nothing would."""
     from ..stage1.starter.run import rehearse
 
     try:

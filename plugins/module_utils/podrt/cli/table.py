@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands of podctl and their flags, as data. What a command does is imported when it is called.
+"""The commands of podctl and their flags, as data. The code of a command is imported when it is called.
 
 Source: behaviours A.1, A.2, A.6 to A.10.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .call import Call
 
-# How the words behind a command are read.
+# How the words after a command are read.
 PLAIN, IMAGES, IMAGES_ONLY, FIRST_ENDS = "plain", "images", "images-only", "first-ends"
 
 
@@ -81,9 +81,9 @@ _IMAGE_LIST = (
 
 
 class Command(Value):
-    """A command. name: one or two words. arguments: for the usage line. family: the file in commands/ that has it.
+    """A command. name: one or two words. arguments: for the usage line. family: its file in commands/.
 
-    flags: called when they are needed. reads: how its words are read. root: whether it is refused to others.
+    flags: called when they are needed. reads: how its words are read. root: whether it needs root.
     ours: not one of rkt's, so that rkt's abbreviations stay unique. hidden: not in the help.
     """
 
@@ -99,7 +99,7 @@ class Command(Value):
 
     @property
     def prefix(self) -> str:
-        """What its lines on standard error begin with: its last word."""
+        """The prefix of its lines on standard error: its last word."""
         return self.name.rsplit(" ", 1)[-1]
 
 
@@ -182,7 +182,7 @@ COMMANDS = (
 
 
 def entry(command: Command) -> Callable[[Call], int]:
-    """What a command does; nothing but its own family is imported."""
+    """The function of a command; only its own family is imported."""
     if command.family == "run":
         from .commands.run import ENTRIES
     elif command.family == "start":
@@ -205,7 +205,7 @@ def entry(command: Command) -> Callable[[Call], int]:
 
 
 def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
-    """The command that words begin with, abbreviated or not, and how many words name it; None when none does.
+    """The command that words begin with, abbreviated or not, and how many words name it; None if no command matches.
 
     Source: behaviours A1.
     """

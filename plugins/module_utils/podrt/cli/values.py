@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only a command line says: variables of the caller, annotations, and what enter takes. Pure."""
+"""Values that only command lines have: variables of the caller, annotations, and those of enter. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parse_variable(text: str) -> tuple[str, str]:
 
 
 def valid_variables(variables: Iterable[tuple[str, str]]) -> Pairs:
-    """Those variables of a process that appc knows how to write: a shell's exported functions are none."""
+    """Those variables of a process that are valid in appc, which a shell's exported functions are not."""
     found = []
     for pair in variables:
         try:

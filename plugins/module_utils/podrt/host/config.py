@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration: documents of rkt's kinds in DIR/auth.d, DIR/paths.d and DIR/stage1.d, merged to one value.
 
-DIR/limits.d and DIR/policy.d are of that form too, and ours.
+DIR/limits.d and DIR/policy.d have the same form, but are not rkt's.
 
-Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be said
-twice; between DIRs the later one wins, entry by entry. What others than root and the caller can write is refused.
+Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be set twice;
+between DIRs the later one wins, entry by entry. Files that users other than root and the caller can write are refused.
 Source: behaviours B33 to B37, B56 to B59.
 """
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 VERSION = "v1"
-# Which kinds of document each directory may hold.
 _SECRET = "auth.d"
 _WRITABLE_BY_OTHERS = 0o022
 _OPEN_TO_OTHERS = _WRITABLE_BY_OTHERS | 0o004
+# The kinds of documents in each directory.
 _KINDS = {
     "auth.d": ("auth", "dockerAuth"),
     PATHS_D: ("paths",),
@@ -48,7 +48,7 @@ _KINDS = {
 
 
 class Credentials(Value):
-    """What one domain is told about us. type: basic, oauth or aws; each uses its own fields."""
+    """The credentials for one domain. type: basic, oauth or aws; each uses its own fields."""
 
     type: str
     user: str = ""
@@ -63,7 +63,7 @@ class Credentials(Value):
 
 
 class Config(Value):
-    """What the configuration says. Mappings are pairs, sorted by name; "" is: not said."""
+    """The merged configuration. Mappings are pairs, sorted by name; "": not set."""
 
     auth: tuple[tuple[str, Credentials], ...] = ()
     docker: tuple[tuple[str, tuple[str, str]], ...] = ()
@@ -78,7 +78,7 @@ class Config(Value):
 
     @property
     def unused_stage1(self) -> str:
-        """A sentence about a default stage1 that is configured, "" where none is: pods are run by the runtime's own."""
+        """A warning about a configured default stage1, else "": pods are run by the runtime's own."""
         wanted = f"{self.stage1_name}:{self.stage1_version}" if self.stage1_name else self.stage1_location
         if not wanted:
             return ""
@@ -87,7 +87,7 @@ class Config(Value):
         )
 
     def docker_credentials(self, *names: str) -> tuple[str, str] | None:
-        """User and password for a docker registry by any of its names, None when there are none."""
+        """User and password for a docker registry by any of its names, None if not configured."""
         known = dict(self.docker)
         return next((known[name] for name in names if name in known), None)
 
@@ -101,7 +101,7 @@ class Document(Value):
 
 
 def read_config(paths: Paths) -> Config:
-    """Everything that the configuration directories say. Raises InvalidSpec naming the file, HostFailure."""
+    """The whole configuration of all directories. Raises InvalidSpec naming the file, HostFailure."""
     config = Config()
     for config_dir in paths.config_dirs:
         documents = [found for directory in _KINDS for found in _read_documents(config_dir, directory)]
@@ -110,22 +110,22 @@ def read_config(paths: Paths) -> Config:
 
 
 def configured_paths(paths: Paths) -> Config:
-    """What the configuration says of paths; nothing else is read for it."""
+    """The configured paths; nothing else is read for them."""
     return _of_one_kind(paths, PATHS_D)
 
 
 def unused_stage1(paths: Paths) -> str:
-    """What to say of a default stage1 that is configured, "" where none is; nothing else is read for it."""
+    """A warning about a configured default stage1, else ""; nothing else is read for it."""
     return _of_one_kind(paths, "stage1.d").unused_stage1
 
 
 def configured_limits(paths: Paths) -> Limits:
-    """The bounds that the configuration sets; nothing else is read for it."""
+    """The configured limits; nothing else is read for them."""
     return _of_one_kind(paths, "limits.d").limits
 
 
 def configured_isolators(paths: Paths) -> str:
-    """What is done with isolators of images that ask for more than the defaults; nothing else is read for it."""
+    """The configured policy for isolators of images beyond the defaults; nothing else is read for it."""
     return _of_one_kind(paths, "policy.d").image_isolators or REFUSE
 
 
@@ -137,7 +137,7 @@ def _of_one_kind(paths: Paths, directory: str) -> Config:
 
 
 def merged(config: Config, documents: list[Document]) -> Config:
-    """A configuration with the documents of one directory over it. Pure. Raises InvalidSpec naming the file."""
+    """A configuration, overridden by the documents of one directory. Pure. Raises InvalidSpec naming the file."""
     said = _Said()
     for document in documents:
         with _of_file(document.where):
@@ -151,7 +151,7 @@ def merged(config: Config, documents: list[Document]) -> Config:
 
 
 class _Said:
-    """What the documents of one directory say; nothing twice."""
+    """The settings of the documents of one directory; none may be set twice."""
 
     def __init__(self) -> None:
         self.auth: dict[str, Credentials] = {}
@@ -221,7 +221,7 @@ def _read_documents(config_dir: str, directory: str) -> list[Document]:
 
 
 def _check_mode(path: str) -> None:
-    """Raise InvalidSpec when others can write a file of credentials, or everybody can read it. Raises OSError."""
+    """Raise InvalidSpec for a file of credentials that is group- or world-writable or world-readable; or OSError."""
     mode = stat.S_IMODE(os.lstat(path).st_mode)
     if mode & _OPEN_TO_OTHERS:
         can = "change" if mode & _WRITABLE_BY_OTHERS else "read"

@@ -71,7 +71,7 @@ class PodDir(Value):
 
     @property
     def runspec(self) -> str:
-        """What is not in the appc manifest: networks, hostname, dns."""
+        """The run spec, for what is not in the appc manifest: networks, hostname, dns."""
         return f"{self.path}/runspec"
 
     @property
@@ -86,7 +86,7 @@ class PodDir(Value):
 
     @property
     def stopped(self) -> str:
-        """Present when the pod was stopped because somebody described it so."""
+        """Present when a task has stopped the pod."""
         return f"{self.path}/stopped"
 
     @property
@@ -96,7 +96,7 @@ class PodDir(Value):
 
     @property
     def overlay_disabled(self) -> str:
-        """Why the pod's roots are copies although overlays were wanted."""
+        """The reason why the pod's roots are copies although overlays were wanted."""
         return f"{self.path}/overlay-disabled"
 
     @property
@@ -111,7 +111,7 @@ class PodDir(Value):
 
     @property
     def net_info(self) -> str:
-        """What the networks answered."""
+        """The results of the network plugins."""
         return f"{self.path}/net-info.json"
 
     @property
@@ -131,7 +131,7 @@ class PodDir(Value):
 
     @property
     def stage1_root(self) -> str:
-        """The root that stage1 works in."""
+        """The root directory of stage1."""
         return f"{self.path}/stage1/rootfs"
 
     @property
@@ -141,7 +141,7 @@ class PodDir(Value):
 
     @property
     def statuses(self) -> str:
-        """One file an app that has ended: its status in decimal."""
+        """One file per app that has ended: its exit status in decimal."""
         return f"{self.stage1_files}/status"
 
     @property
@@ -151,7 +151,7 @@ class PodDir(Value):
 
     @property
     def failure(self) -> str:
-        """Why the last entry of stage1 failed, see pod.failure."""
+        """The error of the last entry of stage1 that failed, see pod.failure."""
         return f"{self.stage1_files}/failure.json"
 
     @property
@@ -196,7 +196,7 @@ class PodDir(Value):
 
     @property
     def logs(self) -> str:
-        """One file an app, APP.log, and its rotated older ones, APP.log.1 and so on."""
+        """One file per app, APP.log, and its rotated older ones, APP.log.1 and so on."""
         return f"{self.path}/logs"
 
     @property
@@ -223,11 +223,11 @@ class PodDir(Value):
         return f"{self.app_info(app)}/manifest"
 
     def app_tree_id(self, app: str) -> str:
-        """The ID of the tree that the app's root stands on."""
+        """The ID of the tree of the app's root."""
         return f"{self.app_info(app)}/treeStoreID"
 
     def app_lower(self, app: str) -> str:
-        """The directories of the app's root, topmost first, one a line; the app's overlay lies over them."""
+        """The lower directories of the app's overlay, topmost first, one per line."""
         return f"{self.app_info(app)}/lower"
 
     def app_prefill(self, app: str) -> str:
@@ -260,7 +260,7 @@ class PodDir(Value):
         return f"{self.statuses}/{app}"
 
     def app_end(self, app: str) -> str:
-        """What is known of the app's end beside its status, as words: signal, if that is the number of one; oom."""
+        """More about the app's end than its status, as words: signal, if the status is the number of one; oom."""
         return f"{self.statuses}/{app}.end"
 
     def app_socket(self, app: str) -> str:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where everything is on a host: no path of the project is put together anywhere else.
+"""The paths of everything on a host: no path of the project is put together anywhere else.
 
 Paths are plain strings: pathlib would cost every start of podctl 10 ms.
 """
@@ -31,9 +31,9 @@ def is_unit_name(name: str) -> bool:
 class Paths(Value):
     """The directories of an installation. All absolute.
 
-    run and what follows are the host's: installations on one host have them in common. leases: addresses that networks
-    have given out, where CNI's host-local plugin keeps them. units: of systemd, where an administrator's are. systemd:
-    there as long as systemd is PID 1. Source: behaviours E12, sd_booted(3).
+    run and those after it are the host's: installations on one host share them. leases: where CNI's host-local plugin
+    keeps the leases of networks. units: systemd's directory for units of the administrator. systemd: exists as long as
+    systemd is PID 1. Source: behaviours E12, sd_booted(3).
     """
 
     data: str = "/var/lib/pods"
@@ -137,7 +137,7 @@ class Paths(Value):
 
     @property
     def names(self) -> str:
-        """One file a pod name, holding a UUID."""
+        """One file per pod name, holding a UUID."""
         return f"{self.data}/names"
 
     @property
@@ -147,7 +147,7 @@ class Paths(Value):
 
     @property
     def old_leases(self) -> str:
-        """Where 0.1.0 looks for leases: a link to those of the host."""
+        """The directory in which 0.1.0 looks for leases: a link to those of the host."""
         return f"{self.data}/net"
 
     @property
@@ -167,7 +167,7 @@ class Paths(Value):
 
     @property
     def locks(self) -> str:
-        """Locks that belong to no directory of their own."""
+        """Locks that do not belong to a directory."""
         return f"{self.data}/locks"
 
     def name_lock(self, pod_name: str) -> str:
@@ -180,7 +180,7 @@ class Paths(Value):
 
     @property
     def private(self) -> tuple[str, ...]:
-        """What is in the data directory and is root's alone: all but the runtimes."""
+        """The directories in the data directory that only root can read: all but the runtimes."""
         return (
             self.cas,
             self.trees,
@@ -198,9 +198,9 @@ class Paths(Value):
 
     @property
     def holders(self) -> str:
-        """Which pods hold something of the host's networks, and in which data directory each of them is.
+        """One link for each pod that holds resources of the host's networks, to its data directory.
 
-        Installations that share no leases, such as those of tests, are nothing to each other.
+        Installations that share no leases, such as those of tests, do not share these either.
         """
         if self.leases == Paths.leases:
             return f"{self.run}/holders"
@@ -208,7 +208,7 @@ class Paths(Value):
 
     @property
     def localnet(self) -> str:
-        """Marks of bridges of others that have route_localnet because of pods."""
+        """Marks of foreign bridges that have route_localnet because of pods."""
         return f"{self.run}/localnet"
 
     def localnet_mark(self, namespace: int, link: str) -> str:
@@ -217,7 +217,7 @@ class Paths(Value):
 
     @property
     def pid_files(self) -> str:
-        """One file a named pod that a service manager watches, holding the PID of its supervisor."""
+        """One file per named pod that a service manager watches, holding the PID of its supervisor."""
         return f"{self.run}/pids"
 
     def pid_file(self, pod_name: str) -> str:
@@ -225,7 +225,7 @@ class Paths(Value):
         return f"{self.pid_files}/{pod_name}.pid"
 
     def unread_unit(self, pod_name: str) -> str:
-        """There as long as the unit of a named pod has changed and systemd may not have read it; a boot reads all."""
+        """Present while the unit of a named pod has changed and systemd may not have read it; a boot reads all."""
         return f"{self.pid_files}/{pod_name}.unread"
 
     @property
@@ -239,7 +239,7 @@ class Paths(Value):
         return (f"{self.local_config}/{NET_D}", f"{self.system_config}/plugins/net")
 
     def unit(self, pod_name: str) -> str:
-        """The unit of a named pod."""
+        """The name of the unit of a named pod."""
         return f"{self.units}/{unit_name(pod_name)}"
 
     def enabled_unit(self, pod_name: str) -> str:
@@ -259,7 +259,7 @@ class Paths(Value):
         return f"{self.names}/{pod_name}"
 
     def holder(self, uuid: str) -> str:
-        """A link from a pod that holds something of the host's networks to its data directory."""
+        """The link of a pod that holds resources of the host's networks, to its data directory."""
         return f"{self.holders}/{uuid}"
 
     def volume(self, name: str) -> str:
@@ -271,7 +271,7 @@ class Paths(Value):
         return f"{self.volume(name)}/volume.json"
 
     def volume_data(self, name: str) -> str:
-        """What pods mount of a named volume."""
+        """The directory of a named volume that pods mount."""
         return f"{self.volume(name)}/data"
 
     def tree(self, tree_id: str) -> TreeDir:

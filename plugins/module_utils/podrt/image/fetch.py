@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a reference to an image in the store: which source is asked when, and what is trusted.
+"""Images in the store by reference: which source is asked when, and what is trusted.
 
-Looking up never touches the network, and neither requests nor the unpacking code is imported for it.
+A lookup never touches the network, and imports neither requests nor the unpacking code.
 Source: behaviours B.4 (policies), B16 to B20 (texts), B27 (verification).
 """
 
@@ -37,7 +37,7 @@ _PULL_HINT = "fetch it first, or use the pull policy new"
 
 
 def _no_progress(_line: str) -> None:
-    """For who only asks."""
+    """Drop progress, for a lookup."""
 
 
 def _no_credentials(_registry: str) -> tuple[str, str] | None:
@@ -45,36 +45,36 @@ def _no_credentials(_registry: str) -> tuple[str, str] | None:
 
 
 def lookup(host: Host, reference: ImageReference, policy: FetchPolicy) -> StoredImage | None:
-    """What the store has for a reference, without asking whether its source has something newer.
+    """The stored image of a reference, without asking whether its source has something newer.
 
     A file of this host counts only as long as it has not changed, whatever the policy (B.4). None also when layers
-    or dependencies are missing. Raises InvalidSpec for a key that is ambiguous or none.
+    or dependencies are missing. Raises InvalidSpec for a key that is ambiguous or malformed.
     """
     try:
         if isinstance(reference, LocalFile) and _has_changed(host, reference):
             return None
         found = stored(host, reference)
     except (NotFound, Corrupt):
-        return None  # fetching it again mends it, or says what is wrong
+        return None  # a fetch repairs it, or reports what is wrong
     return found if found and is_whole(host, found) else None
 
 
 def stored(host: Host, reference: ImageReference) -> StoredImage | None:
-    """What the store has for a reference, be it whole and its source there or not: enough to show it.
+    """The stored image of a reference, even if incomplete or without its source: enough to show it.
 
-    Raises InvalidSpec for a key that is ambiguous or none, Corrupt for an image that is damaged.
+    Raises InvalidSpec for a key that is ambiguous or malformed, Corrupt for a damaged image.
     """
     try:
         if isinstance(reference, AppcName):
             return index.find_by_name(host.paths, reference.name, reference.labels)
-        found = stored_id(host, reference)
-        return index.get_image(host.paths, found) if found else None
+        image_id = stored_id(host, reference)
+        return index.get_image(host.paths, image_id) if image_id else None
     except NotFound:
         return None
 
 
 def stored_id(host: Host, reference: ImageReference) -> ImageID | None:
-    """The same by the index alone: enough to remove an image, whatever of it is damaged. Raises InvalidSpec."""
+    """The ID of that image, from the index alone: enough to remove even a damaged image. Raises InvalidSpec."""
     paths = host.paths
     if isinstance(reference, AppcName):
         return next(iter(index.ids_by_name(paths, reference.name, reference.labels)), None)
@@ -109,7 +109,7 @@ def is_current(
 
 
 def is_fresh(host: Host, reference: ArchiveURL) -> bool:
-    """Whether the server of a URL said that its content would not change until now (B18). Reads the store alone."""
+    """Whether the server of a URL said that its content would not change until now (B18). Reads only the store."""
     from . import remote as sources
 
     remote = index.find_remote(host.paths, reference.source)
@@ -124,18 +124,18 @@ def fetch(
     *,
     credentials: AskCredentials = _no_credentials,
 ) -> RenderedImage:
-    """Have an image in the store, with its dependencies, and its tree rendered.
+    """Get an image into the store, with its dependencies, and render its tree.
 
-    progress: called with lines for people. credentials: of a registry, (user, password). Raises NotFound, Untrusted,
-    Unreachable, Corrupt, Unsupported, HostFailure; then nothing of the image is left but layers that were complete.
+    progress: called with lines for the user. credentials: of a registry, (user, password). Raises NotFound, Untrusted,
+    Unreachable, Corrupt, Unsupported, HostFailure; then nothing of the image is left except complete layers.
     """
-    from ..store import workspace  # an idle task fetches nothing
+    from ..store import workspace  # only fetches need it
     from ..store.locks import adding
     from .meaning import Meanings
 
     try:
         meanings = Meanings(host.paths, reference.source)
-        # One that was killed when all was in place is followed by one that has nothing to make, and so no workspace.
+        # A fetch killed after its last step leaves a workspace, and the next one has nothing to do and makes none.
         workspace.sweep(host.paths.workspaces)
         while True:
             known = index.list_ids(host.paths)
@@ -147,7 +147,7 @@ def fetch(
                     if moved:
                         progress(moved)
                     return rendered
-            # A collection took it before it was rendered.
+            # A collection removed it before it was rendered.
     except OSError as err:
         hint = "the store is root's: become root" if isinstance(err, PermissionError) else ""
         raise HostFailure.of(f"cannot fetch {reference}", err, hint) from err
@@ -161,10 +161,10 @@ def _job(host: Host, policy: FetchPolicy, progress: Progress, credentials: AskCr
 
 
 def _complete(host: Host, image: StoredImage, *, is_new: bool) -> RenderedImage:
-    """Render an image; what it depends on must be in the store, since there is no discovery (B20, B51).
+    """Render an image; its dependencies must be in the store, since there is no discovery (B20, B51).
 
-    One that cannot be rendered goes again. One of which this process was interrupted does not: it is whole, and another
-    process may be about to use it.
+    A new one that cannot be rendered is removed, but not on an interrupt: it is complete, and another process may be
+    about to use it.
     """
     try:
         index.touch(host.paths, image.id)
@@ -182,7 +182,7 @@ def _ensure(
     progress: Progress,
     credentials: AskCredentials,
 ) -> StoredImage:
-    """The image alone, from the store or from its source."""
+    """The image without its dependencies, from the store or from its source."""
     found = lookup(host, reference, policy) if _asks_store(reference, policy) else None
     if found:
         progress(_using(reference, found))
@@ -194,7 +194,7 @@ def _ensure(
 
 
 def _fetch_now(job: FetchJob, reference: ImageReference) -> StoredImage:
-    """Another process may have fetched it while this one waited for its turn."""
+    """Fetch an image, unless another process has while this one waited for its turn."""
     from . import remote as sources
 
     found = None if isinstance(reference, LocalFile) else lookup(job.host, reference, job.policy)
@@ -211,7 +211,7 @@ def _fetch_now(job: FetchJob, reference: ImageReference) -> StoredImage:
 
 
 def _has_changed(host: Host, reference: LocalFile) -> bool:
-    """Whether a file is not the one that was read last. Raises NotFound, HostFailure, InvalidSpec."""
+    """Whether a file has changed since it was read last. Raises NotFound, HostFailure, InvalidSpec."""
     from .local import fingerprint
 
     now = fingerprint(reference.path)
@@ -220,7 +220,7 @@ def _has_changed(host: Host, reference: LocalFile) -> bool:
 
 
 def is_whole(host: Host, image: StoredImage) -> bool:
-    """Whether the tree of a stored image can be rendered without asking anyone."""
+    """Whether the tree of a stored image can be rendered from the store."""
     try:
         _check_whole(host, image)
     except NotFound:
@@ -229,12 +229,12 @@ def is_whole(host: Host, image: StoredImage) -> bool:
 
 
 def _check_whole(host: Host, image: StoredImage) -> None:
-    """Raise NotFound unless its tree can be rendered without asking anyone."""
+    """Raise NotFound unless the tree of an image can be rendered from the store."""
     for placed in dependencies.flatten(host.paths, image):
         for layer_id in placed.image.layers:
             if layers.has_layer(host.paths, layer_id):
                 continue
-            # The layer of an ACI is what is in its archive.
+            # The layer of an ACI can be unpacked again from its archive.
             if layer_id != placed.image.id or not os.path.exists(host.paths.blob(placed.image.id)):
                 raise NotFound(
                     f"layers of the image {placed.image.id} are gone", "fetch it again from its source"
@@ -242,17 +242,17 @@ def _check_whole(host: Host, image: StoredImage) -> None:
 
 
 def _asks_store(reference: ImageReference, policy: FetchPolicy) -> bool:
-    """Whether what the store has is good enough (B.4)."""
+    """Whether the stored image will do (B.4)."""
     if isinstance(reference, LocalFile):
         return False
     return policy.pull != "update" or isinstance(reference, (ImageKey, AppcName))
 
 
 def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) -> None:
-    """Raise what a fetch would raise before it asks anyone, for an image that the store has not. Reads only.
+    """Raise the errors of a fetch before its first request, for an image that is not in the store. Reads only.
 
-    Raises NotFound when the policy, or the kind of reference, leaves nowhere to fetch from, or for a file that is
-    not there; Untrusted for what cannot be verified; InvalidSpec.
+    Raises NotFound when the policy, or the kind of reference, leaves no source to fetch from, or for a missing file;
+    Untrusted for what cannot be verified; InvalidSpec.
     """
     if isinstance(reference, ImageKey):
         return _check_whole(host, index.find_by_key(host.paths, reference.prefix))
@@ -286,9 +286,9 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
 
 
 def check_dependencies(host: Host, reference: ImageReference) -> None:
-    """Raise NotFound when an image that is known before it is fetched needs what the store has not. Reads only.
+    """Raise NotFound when an image needs one that is not in the store, as far as that is known. Reads only.
 
-    Of a file the manifest is read. Of a URL that what it gave last is known.
+    Of a file, the manifest is read; of a URL, the image that was fetched last is known.
     """
     if isinstance(reference, LocalFile):
         from ..store import blobs
@@ -296,7 +296,7 @@ def check_dependencies(host: Host, reference: ImageReference) -> None:
         try:
             manifest = blobs.manifest_in(host.paths, reference.path)
         except (OSError, Corrupt):
-            return  # which the fetch will tell
+            return  # the fetch will report it
         if manifest is not None and manifest.dependencies:
             dependencies.check(host.paths, manifest)
     elif isinstance(reference, ArchiveURL):

@@ -102,7 +102,7 @@ def read_records(path: str, *, beneath: str = "") -> tuple[dict[str, object], ..
     except InvalidSpec as err:
         raise _damaged(path, err.message) from err
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise _damaged(path, f"{path} is no list of objects")
+        raise _damaged(path, f"{path} is not a list of objects")
     return tuple(value)
 
 

@@ -36,7 +36,7 @@ def sockets_in_use(forwards: Sequence[PortForward]) -> None:
 
 
 def is_bound(protocol: str, address: str, port: int) -> bool:
-    """Whether something of the host has a port."""
+    """Whether a process of the host is bound to a port."""
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     kind = _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM
     probe = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)

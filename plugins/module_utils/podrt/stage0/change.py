@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Difference(Value):
-    """One thing that is not as it is wanted.
+    """A value that is not the wanted one.
 
-    path: of an option, such as apps[0].environment.LEVEL, or of what none stands for, such as pods.web.state. before
-    and after: text, None where it is not set; secrets are fingerprints.
+    path: of an option, such as apps[0].environment.LEVEL, or of a thing without an option, such as pods.web.state.
+    before and after: text, None where it is not set; secrets are fingerprints.
     reason: playbook, image, drift or runtime. impact: none, live, restart or recreate.
     """
 
@@ -48,7 +48,7 @@ class Difference(Value):
 
 
 class Applied(Value):
-    """What a change came to.
+    """The result of a change.
 
     differences: None if they are the planned ones. notes: for the user. failures: why a change that others do not
     depend on was not made. image: what the plan that asked for one has of it now.
@@ -63,27 +63,27 @@ class Applied(Value):
 class Change(Value):
     """A step of a plan. differences say why; apply does it. subject: what it is done to, such as pod "web".
 
-    A change without differences is bookkeeping: it is applied, and nobody calls it a change.
+    A change without differences is bookkeeping: it is applied, but not reported as a change.
     """
 
     subject: str
     differences: tuple[Difference, ...]
 
     def foresee(self, host: Host) -> None:
-        """Raise what apply would refuse, as far as that is known beforehand. Changes nothing."""
+        """Raise the errors of apply, as far as they are known beforehand. Changes nothing."""
 
     def apply(self, host: Host) -> Applied | None:
-        """Make it so. Re-checks under its lock what was found, and raises Conflict when that has changed.
+        """Apply the change. Checks again under its lock what the plan found; raises Conflict when that has changed.
 
-        Returns what is known better now, if anything is.
+        Returns what only the application could tell, if anything.
         """
         raise TypeError(f"{type(self).__name__} cannot be applied")
 
 
 class Outcome(Value):
-    """What converge did, or would do.
+    """The changes that converge made, or would make.
 
-    obstacles: why it would fail, unless something else is done before. notes: for the user. failures: of changes that
+    obstacles: why it would fail, unless another task runs first. notes: for the user. failures: of changes that
     did not stop the others.
     """
 
@@ -118,8 +118,8 @@ class Outcome(Value):
 def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     """Walk a plan and apply each change as it comes, or check it. Returns the outcome and what the plan returned.
 
-    Each yield of the plan answers what applying the change came to, None where it was not applied. Whatever is raised
-    midway becomes a PodError that carries the changes that were made in facts["changes"].
+    Each yield of the plan answers with the result of the change, None where it was not applied. An exception midway
+    becomes a PodError that carries the changes that were made in facts["changes"].
     """
     made: list[Change] = []
     obstacles: list[PodError] = []
@@ -149,9 +149,9 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
 
 @contextmanager
 def keeping(changes: Changes, doing: str) -> Iterator[None]:
-    """What is raised within becomes a PodError that carries these changes, which were made before.
+    """Turn an exception within into a PodError that carries these changes, which were made before.
 
-    changes: as Outcome.to_json gives them. doing: what goes on within, such as "cannot look at the pod".
+    changes: as Outcome.to_json gives them. doing: what fails then, such as "cannot look at the pod".
     """
     try:
         yield
@@ -162,7 +162,7 @@ def keeping(changes: Changes, doing: str) -> Iterator[None]:
 
 @contextmanager
 def at_stage(stage: str, doing: str) -> Iterator[None]:
-    """What is raised within becomes a PodError that says at which stage it was, unless it does so already."""
+    """Turn an exception within into a PodError with its stage, unless it names one already."""
     try:
         yield
     except Exception as err:
@@ -179,7 +179,7 @@ def _carrying(changes: Changes, doing: str, err: Exception) -> PodError:
 
 
 def _obstacles(host: Host, change: Change) -> tuple[PodError, ...]:
-    """Why a change would fail. What only the description could cure is raised; the rest another task may cure first."""
+    """The failures of a change that another task may prevent; errors of the description are raised."""
     try:
         change.foresee(host)
     except (Conflict, HostFailure, NotFound) as err:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which options of a found pod differ from the wanted one. Pure but for the key of the fingerprints.
+"""The options in which a pod differs from the wanted one. Pure but for the key of the fingerprints.
 
-Both sides are the same types, so this only has to describe two documents and say where they part.
+Both sides have the same types, so this only describes the documents of both and compares them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
     _Part = tuple[str, Optional[str], Optional[str]]
 
-# Of records of two lists with each other; beyond that they are just said to have gone and come.
+# Of the records of two lists with each other; of longer lists all are reported as removed and added.
 _MOST_COMPARISONS = 1_000_000
 
 
 def fingerprint_key(paths: Paths) -> bytes:
-    """The key that fingerprints of secrets are made with: the host's own, which the installation of the runtime made.
+    """The host's key for the fingerprints of secrets, which the installation of the runtime made.
 
-    Nobody else knows it, else weak secrets could be guessed. Where there is none, or who asks may not read it, a
-    random one makes fingerprints that can be compared within one result only.
+    It is secret, else weak secrets could be guessed. Where it is missing, or not readable by the user, a random one
+    makes fingerprints that can be compared within one result only.
     """
     try:
         return hashlib.sha256(b"stagecraft.pods" + read_bytes(paths.fingerprint_key, WORD)).digest()
@@ -50,11 +50,11 @@ def differences(
     spec: PodSpec,
     between: Documents | None = None,
 ) -> tuple[Difference, ...]:
-    """What differs between two pods, sorted by the paths of the options. What means nothing, such as an order, is none.
+    """The differences between two pods, sorted by the paths of the options. An order that means nothing is left out.
 
-    spec: the description that makes the second pod, which says where an app or a volume stands. between: what it makes
-    of the images that the first pod has. What differs from the first pod there is wanted by the playbook, the rest
-    comes of other images. Without it all is the playbook's.
+    spec: the description of the second pod, which has the places of apps and volumes. between: the documents that it
+    makes of the first pod's images. What differs there from the first pod is wanted by the playbook, the rest comes
+    from other images. Without it all is the playbook's.
     """
     if before == after:
         return ()
@@ -70,7 +70,7 @@ def differences(
 
 
 def _parted(before: Node, after: Node, path: str) -> Iterator[_Part]:
-    """Where two nodes part: paths with what is there before and after."""
+    """The paths at which two nodes differ, with the values before and after."""
     if isinstance(before, Records) and isinstance(after, Records):
         yield from _parted_records(before, after, path)
     elif isinstance(before, Invocation) and isinstance(after, Invocation):
@@ -107,7 +107,7 @@ def _parted_records(before: Records, after: Records, path: str) -> Iterator[_Par
 
 
 def _unequal(before: Records, after: Records) -> tuple[list[Record], list[Record]]:
-    """The records of both without those that are the same in both; an image may bring very many."""
+    """The records of each side that the other lacks; an image may bring very many."""
     held: dict[str, list[Record]] = {}
     for record in before.items:
         held.setdefault(record.key, []).append(record)
@@ -127,7 +127,7 @@ def _place(record: Record, path: str) -> str:
 
 
 def _gone(record: Record, path: str) -> str:
-    """The path of what the description does not have: by its name, as apps.web, or where it stood."""
+    """The path of a record that the description lacks: by its name, as apps.web, or by its index."""
     return f"{path}{record.key}" if record.key.startswith("[") else f"{path}.{record.key}"
 
 
@@ -140,7 +140,7 @@ def _have_one_key(before: Record, after: Record) -> bool:
 
 
 def _differ_in_one(before: Record, after: Record) -> bool:
-    """Whether one has taken the place of the other: an app that was only given another name is still that one."""
+    """Whether one replaces the other: an app that only has another name is still the same app."""
     names = {*before.members, *after.members}
     return sum(before.members.get(name) != after.members.get(name) for name in names) == 1 and bool(
         after.place
@@ -148,7 +148,7 @@ def _differ_in_one(before: Record, after: Record) -> bool:
 
 
 def _images(before: Node, after: Node) -> tuple[str | None, str | None]:
-    """Two images: by their IDs where they go by the same name and labels, else by what differs."""
+    """Two images: by their IDs where their names and labels are the same, else by what differs."""
     old, new = (node if isinstance(node, dict) else {} for node in (before, after))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if "id" in names and set(names) <= {"id", BRINGS}:
@@ -157,16 +157,16 @@ def _images(before: Node, after: Node) -> tuple[str | None, str | None]:
 
 
 def _is_moved(before: str | None, after: str | None) -> bool:
-    """Whether an image goes by the same name and labels, and is another one."""
+    """Whether the same name and labels mean another image."""
     return all(text is not None and text.startswith("sha512-") for text in (before, after))
 
 
 def _lifted(parts: tuple[_Part, ...], apps: int) -> Iterator[_Part]:
-    """A variable that all apps had, and that the description no longer has, was the pod's."""
+    """The parts, with a removed variable that all apps had as one of the pod."""
     for path, was, becomes in parts:
-        app, found, name = path.partition(".environment.")
-        if becomes is None and found and app.startswith("apps") and apps > 1:
-            same = [part for part in parts if part[1:] == (was, None) and part[0].endswith(f"{found}{name}")]
+        app, infix, name = path.partition(".environment.")
+        if becomes is None and infix and app.startswith("apps") and apps > 1:
+            same = [part for part in parts if part[1:] == (was, None) and part[0].endswith(f"{infix}{name}")]
             if len(same) == apps:
                 yield f"environment.{name}", was, None
                 continue
@@ -174,7 +174,7 @@ def _lifted(parts: tuple[_Part, ...], apps: int) -> Iterator[_Part]:
 
 
 def _shown(node: Node) -> str | None:
-    """A node as text: itself, or its members; that it is there, when it has too many."""
+    """A node as text: itself or its members, "present" where these are nested."""
     if node is None or isinstance(node, str):
         return node
     if isinstance(node, Invocation):
@@ -190,7 +190,7 @@ def _shown(node: Node) -> str | None:
 
 
 def leaves(pod: Documents, key: bytes) -> dict[str, str]:
-    """Every option of a pod as text, by its path; elements of lists go by their names. key: of fingerprints."""
+    """Every option of a pod as text, by its path, with the elements of lists by their names. key: of fingerprints."""
     return dict(_leaves(described(pod, PodSpec(()), (), key), ""))
 
 
@@ -200,7 +200,7 @@ def _leaves(node: Node, path: str) -> Iterator[tuple[str, str]]:
         last = {key: at for at, key in enumerate(keys)}
         repeated = {key for at, key in enumerate(keys) if last[key] != at}
         for at, record in enumerate(node.items):
-            # A port of an app may be reached through several of the host.
+            # Several host ports may be forwarded to one port of an app.
             alone = record.key not in repeated
             yield from _leaves(record.members, _gone(record, path) if alone else f"{path}[{at}]")
     elif isinstance(node, dict):

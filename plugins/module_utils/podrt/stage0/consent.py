@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image's isolators ask beyond the defaults, which counts only with the operator's consent. Pure.
+"""The isolators of an image beyond the defaults, which apply only with the operator's consent. Pure.
 
-An isolator of an image may narrow what its app may do; what lies beyond the default is taken apart from it. Consent
-is the operator's own isolator of the same family, which takes the place of the image's before anything is judged; the
-policy accept; and an insecure option that lifts the whole family. Source: behaviours C2, C47, ruling 8.
+An isolator of an image may narrow the rights of its app; the part beyond the defaults is split off. Consent is the
+operator's own isolator of the same family, which replaces the image's before anything is judged; the policy accept;
+or an insecure option that lifts the whole family. Source: behaviours C2, C47, ruling 8.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
     from ..appc.isolators import Isolator
 
-    # What of an isolator lies within the defaults, None for nothing, and the names of what lies beyond.
+    # The part of an isolator within the defaults, None for nothing, and the names of the rest.
     Judged = tuple[Union[Isolator, None], tuple[str, ...]]
 
 DEFAULT_SHARES = 1024
 _DEFAULT_REFUSAL = "EPERM"
 _SHOWN = 12
 _LONGEST = 200
-_ANY_ARCH = "arm"  # whose whitelist has what the others have, and more
-# What a set that only removes calls leaves open, as far as a message can show it.
+_ANY_ARCH = "arm"  # its whitelist is a superset of all others
+# The calls that a message shows of those that a remove set leaves open.
 _TELLING = (
     *("bpf", "clone3", "fsopen", "init_module", "io_uring_setup", "keyctl", "mount", "mount_setattr"),
     *("open_by_handle_at", "open_tree", "perf_event_open", "ptrace", "setns", "unshare", "userfaultfd"),
 )
-# Of these nothing lies beyond the default: a limit, or a flag that only takes away.
+# These never go beyond the defaults: a limit, or a flag that only takes rights away.
 _NARROWING = (
     "resource/memory",
     "resource/cpu",
@@ -58,7 +58,7 @@ _NARROWING = (
 
 
 class Beyond(Value):
-    """What an isolator asks beyond the default, by name."""
+    """The names of what an isolator asks for beyond the defaults."""
 
     isolator: str
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ class Beyond(Value):
 
 
 class ConsentRequest(Value):
-    """What the image of an app asks beyond the defaults."""
+    """The requests of an app's image beyond the defaults."""
 
     app: str
     image: str
@@ -79,7 +79,7 @@ class ConsentRequest(Value):
 
 
 def judge(isolators: Sequence[Isolator]) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...]]:
-    """What of an image's isolators lies within the defaults, and what lies beyond."""
+    """The parts of an image's isolators within the defaults, and what they ask for beyond."""
     within: list[Isolator] = []
     beyond: list[Beyond] = []
     for isolator in isolators:
@@ -89,7 +89,7 @@ def judge(isolators: Sequence[Isolator]) -> tuple[tuple[Isolator, ...], tuple[Be
         if names:
             beyond.append(Beyond(isolator.name, names))
     if any(isinstance(isolator, Seccomp) and isolator.mode == "retain" for isolator in within):
-        # What removes calls has become what retains the others; one that removes none says nothing beside it.
+        # A remove set has become a retain set of the other calls; one that removes nothing adds nothing to it.
         within = [isolator for isolator in within if not _removes_nothing(isolator)]
     return tuple(within), tuple(beyond)
 
@@ -99,18 +99,18 @@ def _removes_nothing(isolator: Isolator) -> bool:
 
 
 def weigh(
-    asked: Sequence[Isolator], said: str, configured: Callable[[], str], insecure: Sequence[str]
+    asked: Sequence[Isolator], wanted: str, configured: Callable[[], str], insecure: Sequence[str]
 ) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...], str]:
-    """What an app gets of its image's isolators, what they ask beyond that, and the policy that decided.
+    """The isolators that an app gets of its image's, what they ask for beyond that, and the policy that decided.
 
-    asked: those that the operator has not replaced. said: the operator's policy, "" for the configured one, which is
-    looked up only where something lies beyond. What an insecure option lifts is no request; it is narrowed all the
-    same, since the pod may be run later without the option.
+    asked: those that the operator has not replaced. wanted: the operator's policy, "" for the configured one, which
+    is looked up only where something lies beyond. What an insecure option lifts is not a request; it is narrowed all
+    the same, since the pod may be run later without the option.
     """
     within, beyond = judge(asked)
     if not beyond:
         return tuple(asked), (), REFUSE
-    chosen = said or configured()
+    chosen = wanted or configured()
     if chosen == ACCEPT:
         return tuple(asked), (), ACCEPT
     lifted = {isolator.name for isolator in asked if _is_lifted(isolator, insecure)}
@@ -155,7 +155,7 @@ def _capabilities(isolator: Capabilities) -> Judged:
 
 
 def _retained(isolator: Seccomp) -> Judged:
-    """A call by its own name is allowed with any arguments: more than what the default checks of it."""
+    """Judge a retain set. A call by its own name is allowed with any arguments; the default checks those of some."""
     if EVERYTHING in isolator.names:
         return None, (EVERYTHING,)
     allowed = default_calls(_ANY_ARCH)
@@ -179,7 +179,7 @@ def _retained(isolator: Seccomp) -> Judged:
 
 
 def _removed(isolator: Seccomp) -> Judged:
-    """A set that removes calls leaves all others open, also those that the default refuses."""
+    """Judge a remove set, which leaves all other calls open, also those that the default refuses."""
     if _removes_nothing(isolator):
         return isolator, ()
     removed = {call for item in isolator.names for call in expanded(item, _ANY_ARCH)}

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The documents of a pod as the options of pod_run that describe them, for what differs to be told by. Pure.
+"""The documents of a pod as options of pod_run, by which differences are reported. Pure.
 
-The paths of what differs are those of options (use-N13): the table says which member of the documents is which
-option's, and here is at which place of the description an app, a volume or a variable stands. What comes of images and
-has no option is the image's.
+The paths of differences are those of options (use-N13): the table maps members of the documents to options, this
+module finds the places of apps, volumes and variables in the description. What comes from images and has no option
+is the image's.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 # The isolators and annotations that are options.
 _OPTIONS = {name for row in APP for name in re.findall(r"\[([^]]+)\]", row.document)}
 _SECCOMP = "os/linux/seccomp-"
-# What of an image only the image can say.
+# The member for what only an image can bring.
 BRINGS = "brings"
 
 
 class Invocation(Value):
-    """What an app executes: exec is one path, and args are appended to what is there."""
+    """The command line of an app: the option exec is one path, and args are appended."""
 
     words: tuple[str, ...]
 
 
 class Record(Value):
-    """An element of a list. place: its path in the description, "" when it is not there. key: what it goes by."""
+    """An element of a list. place: its path in the description, "" when it is not there. key: its name or "[index]"."""
 
     key: str
     members: Members
@@ -61,31 +61,31 @@ class Records(Value):
 
 
 def fingerprint(value: str, key: bytes) -> str:
-    """What stands for a secret: equal for equal values on one machine, and of no use for finding the value."""
+    """The fingerprint of a secret: equal for equal values on one machine, and of no use for finding the value."""
     return "fingerprint:" + hashlib.blake2b(value.encode(), key=key, digest_size=8).hexdigest()
 
 
 def described(pod: Documents, spec: PodSpec, apps: tuple[str, ...], key: bytes) -> Members:
     """The options that make a pod's documents.
 
-    spec: the description that says where everything is; apps: the names of its apps, in order. key: of fingerprints.
+    spec: the description, which has the places; apps: the names of its apps, in order. key: of fingerprints.
     """
-    manifest, said = pod[0], options_of(pod)
-    found = {row.name: _node(row, said.get(row.name), _elements(spec, row), row.name) for row in _OF_POD}
-    each = said["apps"]
+    manifest, options = pod[0], options_of(pod)
+    members = {row.name: _node(row, options.get(row.name), _elements(spec, row), row.name) for row in _OF_POD}
+    each = options["apps"]
     names = tuple(str(app.name) for app in manifest.apps)
     records = (
         _app(app, held, spec, _index(at, names, apps), key)
         for at, (app, held) in enumerate(zip(manifest.apps, each if isinstance(each, list) else ()))
     )
-    return {**found, "apps": Records(tuple(records))}
+    return {**members, "apps": Records(tuple(records))}
 
 
 _OF_POD = tuple(row for row in (*POD, *FETCH) if row.document and row.name not in ("apps", "mounts", "name"))
 
 
 def _elements(spec: PodSpec, row: Option) -> tuple[object, ...]:
-    """What a description has of a list: the table knows where by name."""
+    """The elements of a description for an option that is a list: the table knows where by name."""
     found: object = spec
     for step in row.into.split(".") if row.options and isinstance(row.into, str) else ():
         found = getattr(found, step)
@@ -103,7 +103,7 @@ def _node(row: Option, value: object, elements: tuple[object, ...], within: str)
             )
         )
     if row.options and isinstance(value, list):
-        # Documents have what is described first, in its order, then what is added.
+        # Documents have the described elements first, in their order, then the added ones.
         places = [f"{within}[{at}]" for at in range(len(elements))] + [""] * len(value)
         return Records(tuple(_record(row, held, at, places[at]) for at, held in enumerate(value)))
     if row.options and isinstance(value, dict):
@@ -112,7 +112,7 @@ def _node(row: Option, value: object, elements: tuple[object, ...], within: str)
 
 
 def _nothing(row: Option) -> Node:
-    """What stands for an option that is not there: a list and a mapping are empty."""
+    """The node of an option that is not set: empty for a list or a mapping."""
     if row.name == "networks" or (row.options and row.kind.type == "list"):
         return Records()
     return {} if row.kind.type == "dict" and not row.options else None
@@ -131,7 +131,7 @@ def _record(row: Option, held: dict[str, object], at: int, place: str) -> Record
 
 
 def _index(at: int, names: tuple[str, ...], apps: tuple[str, ...]) -> int:
-    """Where an app stands in the description, -1 nowhere: by its name, or in the place of one that the pod has not."""
+    """The index of an app in the description, -1 if absent: by its name, or in place of one that the pod lacks."""
     if names[at] in apps:
         return apps.index(names[at])
     return at if at < len(apps) and apps[at] not in names else -1
@@ -143,21 +143,21 @@ _OF_APP = tuple(
 
 
 def _app(app: RuntimeApp, held: dict[str, object], spec: PodSpec, at: int, key: bytes) -> Record:
-    place, said = (f"apps[{at}]", spec.apps[at]) if at >= 0 else ("", None)
+    place, app_spec = (f"apps[{at}]", spec.apps[at]) if at >= 0 else ("", None)
     members: Members = {
-        row.name: _node(row, held.get(row.name), getattr(said, row.member, ()), f"{place}.{row.name}")
+        row.name: _node(row, held.get(row.name), getattr(app_spec, row.member, ()), f"{place}.{row.name}")
         for row in _OF_APP
     }
     members["image"] = _image(app)
-    members["mounts"] = _mounts(app, held.get("mounts"), spec, place, said)
+    members["mounts"] = _mounts(app, held.get("mounts"), spec, place, app_spec)
     if app.app:
         members["exec"] = Invocation(app.app.exec)
-        members["environment"] = _environment(app.app.environment, spec, place, said, key)
+        members["environment"] = _environment(app.app.environment, spec, place, app_spec, key)
     return Record(str(app.name), members, place)
 
 
 def _image(app: RuntimeApp) -> Members:
-    """What an image is, and what only an image can bring."""
+    """The identity of an image, and what only an image can bring."""
     brought: list[object] = [[name, value] for name, value in app.annotations.pairs if name not in _OPTIONS]
     if app.app:
         brought += [point.to_json() for point in app.app.mount_points]
@@ -176,13 +176,13 @@ def _image(app: RuntimeApp) -> Members:
 
 
 def _environment(
-    pairs: Iterable[tuple[str, str]], spec: PodSpec, place: str, said: AppSpec | None, key: bytes
+    pairs: Iterable[tuple[str, str]], spec: PodSpec, place: str, app_spec: AppSpec | None, key: bytes
 ) -> Records:
     within = f"{place}.environment" if place else "environment"
     options = {
         **{name: "env_file" for name, _value in spec.env_file},
         **{name: "environment" for name, _value in spec.set_env},
-        **{name: within for name, _value in (said.environment if said else ())},
+        **{name: within for name, _value in (app_spec.environment if app_spec else ())},
     }
     return Records(
         tuple(
@@ -192,9 +192,9 @@ def _environment(
     )
 
 
-def _mounts(app: RuntimeApp, held: object, spec: PodSpec, place: str, said: AppSpec | None) -> Records:
+def _mounts(app: RuntimeApp, held: object, spec: PodSpec, place: str, app_spec: AppSpec | None) -> Records:
     places = _places_of_mounts(app, spec.mounts, "mounts")
-    places.update(_places_of_mounts(app, said.mounts if said else (), f"{place}.mounts"))
+    places.update(_places_of_mounts(app, app_spec.mounts if app_spec else (), f"{place}.mounts"))
     listed = held if isinstance(held, list) else []
     return Records(
         tuple(
@@ -205,13 +205,13 @@ def _mounts(app: RuntimeApp, held: object, spec: PodSpec, place: str, said: AppS
 
 
 def _places_of_mounts(app: RuntimeApp, mounts: tuple[Mount, ...], within: str) -> dict[str, str]:
-    """By the path of a mount; a description may name the mount point of an image instead."""
+    """The places of mounts by their paths; a description may name the mount point of an image instead."""
     points = {str(point.name): point.path for point in app.app.mount_points} if app.app else {}
     return {points.get(mount.path, mount.path): f"{within}[{at}]" for at, mount in enumerate(mounts)}
 
 
 def text_of(value: object) -> str:
-    """Lists as JSON: ["echo hi"] is another list than ["echo", "hi"]."""
+    """A value as text, lists as JSON: ["echo hi"] is another list than ["echo", "hi"]."""
     return _json(value) if isinstance(value, (list, tuple)) else str(value)
 
 

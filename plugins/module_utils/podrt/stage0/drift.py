@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a running pod has lost since it started: of its networks, limits and groups. Reading starts no program.
+"""The drift of a running pod: what it has lost of its networks, limits and groups. Reading starts no program.
 
-Each of the three is looked at by itself. One that cannot be looked at is not known to be well, so a warning says so.
+Each of the three is read by itself; a warning reports one that cannot be read.
 """
 
 from __future__ import annotations
@@ -31,29 +31,23 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
     from .status import PodStatus
 
-# Of the isolators that are limits, by the names of their options.
-_OPTIONS = {
-    "resource/memory": "memory",
-    "resource/cpu": "cpu",
-    "os/linux/cpu-shares": "cpu_shares",
-}
-# The module of a runtime that gives back what is lost: of this release, and of those before 0.3.0.
+# The module of a runtime that mends drift: of this release, and of those before 0.3.0.
 _MEND = ("stage1/starter/mend.py", "stage1/mend.py")
 
 
 class Look(Value):
-    """What a look at a running pod has found: what it has lost, and in words what could not be looked at."""
+    """The drift of a running pod, and a warning for each part that could not be read."""
 
     lost: tuple[Difference, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def beside(self, other: Look) -> Look:
-        """This and another one."""
+        """Both looks as one."""
         return Look(self.lost + other.lost, self.warnings + other.warnings)
 
 
 class _Subject(Value):
-    """A running pod that is looked at. can_mend, knows_switches: what its own runtime can do."""
+    """The running pod. can_mend, knows_switches: features of its own runtime."""
 
     host: Host
     pod: Pod
@@ -65,7 +59,7 @@ class _Subject(Value):
 
 
 def look(host: Host, found: PodStatus) -> Look:
-    """Where the kernel no longer has what a running pod was given. impact: live, or restart for an older runtime."""
+    """The drift of a running pod, as the kernel shows it. impact: live, or restart for an older runtime."""
     if found.manifest is None or not found.pid:
         return Look()
     try:
@@ -81,7 +75,7 @@ def look(host: Host, found: PodStatus) -> Look:
                 os.path.isfile(file_of_runtime(runtime, "net/switches.py")),
             )
             seen = _look(subject)
-            # What ends meanwhile has lost everything: what becomes of it is told elsewhere.
+            # A pod that ends meanwhile has lost everything; its end is reported elsewhere.
             return seen if seen == Look() or _runs(host, pod, found.pid) else Look()
     except NotFound:
         return Look()
@@ -111,7 +105,7 @@ def _runs(host: Host, pod: Pod, pid: int) -> bool:
 
 
 def is_process(pid: int) -> bool:
-    """Whether there is a process of this number, be it dead and not yet waited for."""
+    """Whether there is a process with this PID, zombies included."""
     return os.path.exists(f"/proc/{pid}")
 
 
@@ -120,15 +114,22 @@ def _limits(subject: _Subject) -> Look:
     names = [str(app.name) for app in manifest.apps]
     differences = []
     for changed in subject.host.ask(changed_limits, cgroups.recorded(subject.pod.dir), manifest):
-        option = _OPTIONS.get(changed.isolator, "pids_limit")
+        option = _option_of(changed.isolator)
         path = f"apps[{names.index(changed.leaf)}].{option}" if changed.leaf else option
         before = f"{changed.file}={changed.found}"
         differences.append(Difference(path, before, changed.value, "drift", "live"))
     return Look(tuple(differences))
 
 
+def _option_of(isolator: str) -> str:
+    """The name of the option that is an isolator."""
+    from .options.app import APP  # for what has drifted alone
+
+    return next((row.name for row in APP if row.document.startswith(f"app.isolators[{isolator}]")), isolator)
+
+
 def _strays(subject: _Subject) -> Look:
-    """One for each app, and one for what belongs to no app. Which processes, and how many, is another at any time."""
+    """A difference for each app, and one for processes of no app: PIDs and counts change at any time."""
     names = [str(app.name) for app in subject.manifest.apps]
     strays = subject.host.ask(find_strays, subject.pod.dir, subject.pid, names)
     paths = [

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calling the podctl of the runtime that a pod was prepared with, so that an upgrade never changes a living pod.
+"""Calls of the podctl of the runtime that a pod was prepared with, so that an upgrade never changes a running pod.
 
 The entries of stage1 are processes: stage0 and stage1 share the pod's directory and nothing else.
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from ..pod.lifecycle import Pod
 
 
-# How long an entry may take, and how much is shown of what one has printed that leaves no document: of release 0.1.0.
-# A start has an end of its own and says then why; one of release 0.1.0 has none.
+# The most that is shown of the output of an entry that leaves no document: of release 0.1.0. Then the time limits. A
+# start has its own, and reports why it ended; one of release 0.1.0 has no limit.
 _LONGEST = 8192
 _TO_START = START_SECONDS + 30.0
 _SECONDS = {"run-prepared": _TO_START, "rehearse": _TO_START, "stage1-gc": 180.0, "mend": 60.0, "stop": 60.0}
 
 
 def pinned(host: Host, pod: Pod) -> Host:
-    """The host with the runtime of the pod, or with this one where that is gone."""
+    """The host with the runtime of the pod, or with the current one where that is gone."""
     try:
         runtime = read_text_or(pod.dir.runtime, host.runtime, beneath=pod.dir.path)
     except Corrupt:
@@ -38,8 +38,8 @@ def pinned(host: Host, pod: Pod) -> Host:
 
 
 def call(host: Host, pod: Pod, *words: str) -> bytes:
-    """Run a podctl verb in the pod's own runtime; what it printed. Raises the error that it has left (pod.failure)."""
-    from ..pod import failure  # a task that calls nothing does without
+    """Run a podctl verb in the pod's own runtime; returns its output. Raises the error that it left (pod.failure)."""
+    from ..pod import failure  # a task that calls nothing does not need it
 
     argv = (*pinned(host, pod).podctl, *words)
     failure.forget(pod.dir)
@@ -48,9 +48,9 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:
-        said = done.stderr.decode(errors="replace").strip()
+        printed = done.stderr.decode(errors="replace").strip()
         raise left(pod) or HostFailure(
-            said[-_LONGEST:] or f"podctl {words[0]} ended with status {done.status}",
+            printed[-_LONGEST:] or f"podctl {words[0]} ended with status {done.status}",
             uuid=pod.uuid,
             exit_status=done.status,
         )
@@ -58,7 +58,7 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
 
 
 def left(pod: Pod) -> PodError | None:
-    """The error that an entry has left in the pod's directory, wherever that is by now."""
+    """The error that an entry left in the pod's directory, even if that has moved."""
     try:
         pod.state()
     except NotFound:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collecting what is left of pods. Source: rkt gc; behaviours D16 to D20."""
+"""Garbage collection of pods. Source: rkt gc; behaviours D16 to D20."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HALF_MADE = 60.0
 
 
 class GcPolicy(Value):
-    """How long things are kept: seconds since an exited pod was marked, and since a pod was prepared."""
+    """The times that pods are kept: seconds since an exited pod was marked, and since a pod was prepared."""
 
     grace_period: float = GRACE_PERIOD
     expire_prepared: float = EXPIRE_PREPARED
@@ -41,7 +41,7 @@ class GcPolicy(Value):
 
 
 class Verdict(Value):
-    """What gc does with a pod: mark, expire, abort (failed prepare), delete, or keep (within grace)."""
+    """The action of gc for a pod: mark, expire, abort (failed prepare), delete, or keep (within grace)."""
 
     uuid: str
     action: str
@@ -49,7 +49,7 @@ class Verdict(Value):
 
 
 def judge(host: Host, policy: GcPolicy, now: float | None = None) -> tuple[Verdict, ...]:
-    """What a collection would do, in its order. Changes nothing. Pods that others work on are left out."""
+    """The verdicts of a collection, in its order. Changes nothing. Pods that other processes work on are left out."""
     clock = host.clock.time() if now is None else now
     found = []
     for pod in walk(host.paths):
@@ -85,12 +85,12 @@ def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None
 
 
 def _settled(policy: GcPolicy) -> float:
-    """After how many seconds what is still half made is nobody's any more."""
+    """The age in seconds at which a half-made pod or name is abandoned."""
     return min(_HALF_MADE, policy.grace_period)
 
 
 def _is_named(host: Host, pod: Pod) -> bool:
-    """Whether the pod is what a name means: it is part of the desired state, and a boot starts it again."""
+    """Whether a name means the pod: it is part of the desired state, and a boot starts it again."""
     name = name_of(pod)
     return bool(name) and lookup.uuid_of_name(host.paths, name) == pod.uuid
 
@@ -178,7 +178,7 @@ def delete(host: Host, pod: Pod) -> None:
 
 
 def _delete(host: Host, pod: Pod) -> None:
-    # One that was rehearsed and not run has groups as well, if that was cut off.
+    # An interrupted rehearsal leaves the groups of a pod that was never run.
     if pod.state_dir in ("run", "exited-garbage") or os.path.lexists(pod.dir.subcgroup):
         call(host, pod, "stage1-gc", pod.uuid)
     try:
@@ -222,7 +222,7 @@ def _in_use(pod: Pod, how: str) -> Conflict:
 
 
 def name_of(pod: Pod) -> str:
-    """What a pod was made as, whatever of it is damaged; "" when nothing can tell. It may mean another pod by now."""
+    """The name that a pod was made with, also of a damaged one; "" if unknown. It may mean another pod by now."""
     try:
         return documents.read_runspec(pod.dir).name
     except (OSError, PodError):
@@ -230,7 +230,7 @@ def name_of(pod: Pod) -> str:
 
 
 def named_leftovers(host: Host, name: str) -> Iterator[str]:
-    """UUIDs of the pods that were made under a name, but for those that run."""
+    """The UUIDs of the pods that were made under a name, except running ones."""
     for pod in walk(host.paths):
         try:
             if name_of(pod) == name and pod.state() is not PodState.RUNNING:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plans about images: from a reference to an image that is in the store and rendered, or is not there."""
+"""The plans of images: from a reference to an image that is in the store and rendered, or absent."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class FetchImage(Change):
     policy: FetchPolicy
 
     def foresee(self, host: Host) -> None:
-        """Raises Untrusted, and NotFound for what cannot be fetched."""
+        """Raise Untrusted, and NotFound for what cannot be fetched."""
         fetch.check_may_fetch(host, self.reference, self.policy)
         fetch.check_dependencies(host, self.reference)
 
     def apply(self, host: Host) -> Applied:
-        """Raises Unreachable, Untrusted, Corrupt, NotFound. What was the image already is no difference."""
+        """Fetch it; an unchanged image is not a difference. Raises Unreachable, Untrusted, Corrupt, NotFound."""
         notes: list[str] = []
 
         def hear(line: str) -> None:
@@ -55,17 +55,17 @@ class FetchImage(Change):
         return Applied(differences, tuple(notes), image=image)
 
     def tell(self, line: str) -> None:
-        """Progress goes nowhere: a task has one result, which has the notes."""
+        """Drop progress: a task has one result, which has the notes."""
 
 
 class NoteImport(Change):
-    """Note that an image that is in the store was fetched again, so that its name means it."""
+    """Record that an image in the store was fetched again, so that its name means it."""
 
     reference: ImageReference
     image: StoredImage
 
     def apply(self, host: Host) -> Applied:
-        """Raises HostFailure, Conflict, Corrupt."""
+        """Record it. Raises HostFailure, Conflict, Corrupt."""
         from ..image import meaning
 
         try:
@@ -81,7 +81,7 @@ class RenderTree(Change):
     image_id: ImageID
 
     def apply(self, host: Host) -> Applied:
-        """Raises NotFound, Corrupt, HostFailure."""
+        """Render it. Raises NotFound, Corrupt, HostFailure."""
         return Applied(image=trees.render(host.paths, index.get_image(host.paths, self.image_id)))
 
 
@@ -95,7 +95,7 @@ class RemoveImage(Change):
     warning: str = ""
 
     def apply(self, host: Host) -> None:
-        """What is missing already is fine."""
+        """Remove it; a missing image is not an error."""
         from ..store.gc import remove_image
 
         remove_image(host.paths, self.image_id)
@@ -106,8 +106,8 @@ def ensure_image(
 ) -> Plan[StoredImage | None]:
     """Plan: the image is in the store, as new as the policy wants it, and rendered. Returns None when it is not yet.
 
-    names: its name is to mean it, as after a fetch, also where it was there already. To run an image
-    leaves the meaning of its name alone.
+    names: its name shall mean it, as after a fetch, even if it was in the store already. Running an image does not
+    change what its name means.
     """
     subject, stored = f'image "{reference}"', fetch.lookup(host, reference, policy)
     if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
@@ -120,7 +120,7 @@ def ensure_image(
     old = stored or _readable(host, reference)
     is_damaged = stored is None and old is not None and not fetch.is_whole(host, old)
     if old and not is_damaged and isinstance(reference, LocalFile) and local.holds(host, reference.path, old):
-        # The file was touched, and is the same: the store takes note of that.
+        # The file was touched but has not changed: the store records its new times.
         applied = yield FetchImage(subject, (), reference, policy)
         return (applied.image if applied else None) or old
     difference = Difference(f"images.{reference}", None, "present", "playbook")
@@ -148,7 +148,7 @@ def _ensure_tree(host: Host, reference: ImageReference, stored: StoredImage) -> 
 
 
 def _is_outranked(host: Host, reference: ImageReference, image: StoredImage) -> bool:
-    """Whether the name of an image that comes from a source means another, and would not after a fetch."""
+    """Whether the name of an image from a source means another image, which a fetch would change."""
     if isinstance(reference, (AppcName, ImageKey)):
         return False
     try:
@@ -158,7 +158,7 @@ def _is_outranked(host: Host, reference: ImageReference, image: StoredImage) -> 
 
 
 def _readable(host: Host, reference: ImageReference) -> StoredImage | None:
-    """What the store has of a reference, be it whole or not; None for what is damaged, which a fetch heals."""
+    """The stored image of a reference, complete or not; None for a damaged one, which a fetch heals."""
     try:
         return fetch.stored(host, reference)
     except Corrupt:
@@ -187,7 +187,7 @@ def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
 
 
 def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
-    """What the configuration says of registries; it is read when the first one asks for credentials."""
+    """The configured credentials of registries; the configuration is read when the first registry asks for them."""
 
     def ask(registry: str) -> tuple[str, str] | None:
         from ..host.config import read_config
@@ -198,7 +198,7 @@ def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
 
 
 def isolators_policy(host: Host) -> Callable[[], str]:
-    """What the configuration says of images that ask for more than the defaults; it is read when one does."""
+    """The configured policy for images that ask for more than the defaults; read when one does."""
 
     def ask() -> str:
         from ..host.config import configured_isolators

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What would keep the apps of a pod from starting, read from their rendered images: nothing is mounted for it.
+"""Checks of what would keep the apps of a pod from starting, in their rendered images and without a mount.
 
-The lookups are those of a start. What a volume brings, what a pre-start handler makes and what only the app's user may
-not do is left to the rehearsal. Source: behaviours C12 to C16.
+The lookups are those of a start. The files of volumes, the effects of a pre-start handler and the permissions of the
+app's user are left to the rehearsal. Source: behaviours C12 to C16.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
 
-# What every app finds there is not the image's.
+# Every app gets these from stage1, not from its image.
 _MADE = (
     "/dev",
     "/proc",
@@ -43,9 +43,9 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def check_apps(manifest: PodManifest, images: Sequence[Image]) -> None:
-    """Raise InvalidSpec, with the option's place, for an app that its image does not let start as described.
+    """Raise InvalidSpec, with the option's place, for an app that cannot start from its image as described.
 
-    images: one for each app, in order. One that is not rendered yet says nothing.
+    images: one for each app, in order. One that is not rendered yet is not checked.
     """
     for index, (app, image) in enumerate(zip(manifest.apps, images)):
         if isinstance(image, RenderedImage) and app.app is not None:
@@ -72,7 +72,7 @@ def _check_app(
 
 
 def _where_known(check: Callable[[], None]) -> None:
-    """Check something, unless what is to be checked is not the image's."""
+    """Run a check, unless the path that it looks at is not the image's."""
     try:
         check()
     except Covered:
@@ -88,7 +88,7 @@ def _check_identity(root: LayeredRoot, app: App, where: str, *, docker: bool) ->
 
 
 def _programs(app: App) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """What is executed, by option."""
+    """The command lines that are executed, by option."""
     yield "exec", app.exec
     for option, event in (("pre_start", "pre-start"), ("post_stop", "post-stop")):
         handler = app.handler(event)
@@ -121,7 +121,7 @@ def _check_directory(root: LayeredRoot, directory: str, where: str) -> None:
 
 
 def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> None:
-    """A file goes over a file, a directory over a directory; what is missing is made. source: "" is a directory."""
+    """Check that file goes over file, directory over directory; a missing target is made. source: "" is a directory."""
     try:
         is_dir = stat.S_ISDIR(os.stat(source).st_mode) if source else True
         over_dir = stat.S_ISDIR(root.look("/" + target).st_mode)
@@ -130,7 +130,7 @@ def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> No
             return
         raise InvalidSpec(f"cannot mount at {target}: {err.strerror}", where=where) from err
     if is_dir != over_dir:
-        kinds = ("a directory", "no directory")
+        kinds = ("a directory", "not a directory")
         raise InvalidSpec(
             f"cannot mount {source or 'the volume'}, which is {kinds[not is_dir]}, at {target}, "
             f"which is {kinds[not over_dir]} in the image",

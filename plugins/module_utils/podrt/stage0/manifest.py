@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what is wanted and the images' manifests to the complete manifest of a pod. Pure.
+"""The complete manifest of a pod, built from its spec and the manifests of its images. Pure.
 
 Everything is decided here: names, overrides, environment, mounts, the implicit empty volumes. Source: rkt
 stage0/run.go generatePodManifest, common/overlay; behaviours part C.
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 _SHOWN = 100
 MUTABLE = "coreos.com/rkt/stage1/mutable"
-# Members of an app that take the place of the image's.
+# Members of an app spec that override the image's.
 _OVERRIDING = tuple(row.member for row in APP if row.overrides)
 
 
 class UndescribedApp(InvalidSpec):
-    """An app without a name of its own or a program; podctl says "error: " before it. Source: behaviours C3."""
+    """An app without its own name or a program; podctl writes "error: " before it. Source: behaviours C3."""
 
 
 class BeyondDefaults(Untrusted):
@@ -61,8 +61,8 @@ class BeyondDefaults(Untrusted):
 class Preparation(Value):
     """What a pod is prepared from.
 
-    images: one for each app, in order. prefill: what stage1 fills from the image, pairs of app and volume. warnings:
-    what users should hear.
+    images: one for each app, in order. prefill: pairs of app and volume that stage1 fills from its image. warnings: for
+    users.
     """
 
     manifest: PodManifest
@@ -81,9 +81,9 @@ def build_manifest(
 ) -> Preparation:
     """The manifest of a pod, with what else it is prepared from.
 
-    images: one for each app, in order. volume_source: the directory of a named volume. policy: what the host is
-    configured to do where an image asks for more than the defaults and the specification does not say. caller: uid and
-    gid for an app that its image does not describe. Raises InvalidSpec with the place, BeyondDefaults.
+    images: one for each app, in order. volume_source: the directory of a named volume. policy: the configured
+    one for an image that asks for more than the defaults, where the spec has none. caller: uid and gid for an app that
+    its image does not describe. Raises InvalidSpec with the place, BeyondDefaults.
     """
     if not spec.apps:
         raise InvalidSpec("must provide at least one image or specify the pod manifest", where="apps")
@@ -123,12 +123,12 @@ def build_manifest(
 def _consented(
     spec: PodSpec, images: Sequence[Image], policy: Callable[[], str]
 ) -> tuple[list[Image], list[str]]:
-    """The images as far as they count without the operator's consent, and what users should hear of the rest."""
+    """The images with the isolators that apply, and warnings about those that need the operator's consent."""
     every_asked = [_asked(app_spec, image) for app_spec, image in zip(spec.apps, images)]
     if not any(every_asked):
         return list(images), []
     from ..host.policy import NARROW, REFUSE
-    from .consent import ConsentRequest, weigh  # and the sets of system calls: most images ask for nothing
+    from .consent import ConsentRequest, weigh  # with the sets of system calls: most images ask for nothing
 
     found: list[Image] = []
     refused: list[ConsentRequest] = []
@@ -150,7 +150,7 @@ def _consented(
 
 
 def _asked(app_spec: AppSpec, image: Image) -> tuple[Isolator, ...]:
-    """What an image asks for that the operator has not said otherwise."""
+    """The isolators of an image that the operator has not replaced."""
     own = {family(isolator) for isolator in app_spec.isolators}
     app = image.manifest.app
     return tuple(isolator for isolator in app.isolators if family(isolator) not in own) if app else ()
@@ -221,7 +221,7 @@ def _environment(spec: PodSpec, app_spec: AppSpec, base: App) -> Pairs:
 
 
 def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tuple[Isolator, ...]:
-    """The image's isolators but for those of a family that is wanted otherwise; one of a kind, the last wins."""
+    """The image's isolators and the wanted ones, which replace their families; of one name the last wins."""
     families = {family(isolator) for isolator in wanted}
     kept: dict[str, Isolator] = {}
     for isolator in (*(i for i in base if family(i) not in families), *wanted):
@@ -231,14 +231,14 @@ def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tupl
 
 
 class _Declared(Value):
-    """The volumes of a pod's description. explicit: those that apps mount by themselves, and the first such app."""
+    """The volumes of a pod's description. explicit: those that apps mount explicitly, with the first such app."""
 
     names: frozenset[ACName]
     explicit: dict[ACName, str]
 
 
 def _explicit(spec: PodSpec) -> dict[ACName, str]:
-    """The volumes that apps have mounts of their own for, and the first app that does."""
+    """The volumes that apps mount explicitly, each with the first such app."""
     found: dict[ACName, str] = {}
     for index, app in enumerate(spec.apps):
         for mount in app.mounts:
@@ -257,7 +257,7 @@ def _explicit_mounts(
     named = {str(point.name): point.path for point in app.app.mount_points} if app.app else {}
     for place, listed in zip((f"apps[{index}].mounts", "mounts"), wanted):
         for number, mount in enumerate(listed):
-            # A bare name of a mount point stands for that point's path.
+            # The bare name of a mount point means its path.
             path = named.get(mount.path, mount.path)
             clean = _mountable(app, path, f"{place}[{number}].target")
             mounts.setdefault(clean, mount.replace(path=path))
@@ -267,10 +267,10 @@ def _explicit_mounts(
 def _at_mount_points(
     app: RuntimeApp, index: int, mounts: dict[str, Mount], declared: _Declared
 ) -> tuple[list[EmptyVolume], list[str]]:
-    """Add to mounts what is at the mount points that have none: the volume of that name, or an implicit one.
+    """Add mounts for the mount points that have none: of the volume of that name, or of an implicit one.
 
-    A volume that only other apps were given is not had by its name, which an image chooses. Raises InvalidSpec.
-    Source: behaviours C20 and C21.
+    The name of a mount point, which an image chooses, gives no access to a volume that only other apps mount. Raises
+    InvalidSpec. Source: behaviours C20 and C21.
     """
     implicit: list[EmptyVolume] = []
     warnings: list[str] = []
@@ -313,7 +313,7 @@ def _mountable(app: RuntimeApp, path: str, where: str) -> str:
 
 
 def _not_applied(app: RuntimeApp) -> list[str]:
-    """A sentence for each isolator, and each entry of one, that nothing here acts on. Source: behaviours, ruling 5."""
+    """A warning for each isolator, and each entry of one, that has no effect here. Source: behaviours, ruling 5."""
     if app.app is None:
         return []
     names = [isolator.name for isolator in app.app.isolators if isinstance(isolator, Uninterpreted)]
@@ -327,14 +327,14 @@ def _not_applied(app: RuntimeApp) -> list[str]:
 
 
 def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
-    """A sentence for an app that may do more to the host's network than "a network of its own" says.
+    """A warning for an app that can change the host's network although its pod has its own.
 
     The other end of its link names the host's network namespace to it. Source: rtnetlink(7), IFLA_TARGET_NETNSID.
     """
     if app.app is None or run.host_network or run.no_network:
         return []
     if not any(isinstance(isolator, Capabilities) for isolator in app.app.isolators):
-        return []  # it is none of the default
+        return []  # CAP_NET_ADMIN is not a default
     from ..appc.capabilities import bounding_set, mask_of
 
     if not bounding_set(app.app.isolators, insecure=False) & mask_of(("CAP_NET_ADMIN",)):
@@ -348,13 +348,13 @@ def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
 def _unknown_calls(app: App) -> tuple[str, ...]:
     if not any(isinstance(isolator, Seccomp) for isolator in app.isolators):
         return ()
-    from ..seccomp.filters import unknown_items  # and the sets of system calls
+    from ..seccomp.filters import unknown_items  # with the sets of system calls
 
     return unknown_items(app)
 
 
 def _exposed(spec: PodSpec, apps: Sequence[RuntimeApp]) -> tuple[ExposedPort, ...]:
-    """The ports of the host; one that is given by a number goes by the name that an app has for it, if one has."""
+    """The host ports; one that is given by a number gets the name of that port, if exactly one app has it."""
     names: dict[tuple[str, int, int], list[ACName]] = {}
     for app in apps:
         for port in app.app.ports if app.app else ():
@@ -369,7 +369,7 @@ def _exposed(spec: PodSpec, apps: Sequence[RuntimeApp]) -> tuple[ExposedPort, ..
 
 
 def _check_ports(ports: Sequence[ExposedPort], apps: Sequence[RuntimeApp]) -> None:
-    """Every forwarded port is one port of one app, and no host port is taken twice. Source: behaviours C4."""
+    """Check that every forwarded port is one port of one app and no host port is taken twice. Source: behaviours C4."""
     taken: dict[tuple[str, int], list[tuple[str | None, str]]] = {}
     for index, exposed in enumerate(ports):
         where = f"ports[{index}]"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks of a pod: whether it can join them on this host, and whether they are still what it has joined."""
+"""The networks of a pod: whether it can join them on this host, and whether they have changed since it did."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _OPTION = "networks"
 
 
 def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec, replaced: str = "") -> None:
-    """Raise InvalidSpec, NotFound or Conflict for what would keep a pod from its networks, with the option's place.
+    """Raise InvalidSpec, NotFound or Conflict, with the option's place, if a pod cannot join its networks.
 
-    replaced: the UUID of a pod that will have given its addresses back by then.
+    replaced: the UUID of a pod that will have released its addresses by then.
     """
     plan = _plan(host, manifest, runspec)
     if plan is not None:
@@ -46,7 +46,7 @@ def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
 
 
 def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
-    """What users should hear of a pod's networks on this host, as far as it can join them."""
+    """Warnings about a pod's networks on this host; none if it cannot join them."""
     try:
         plan = _plan(host, manifest, runspec)
         return _cautions(host, plan) if plan else ()
@@ -55,7 +55,7 @@ def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, 
 
 
 def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
-    """Raise Conflict where an address that is asked for is taken by a pod that lives, or where none is free."""
+    """Raise Conflict where a requested address is leased to a live pod, or where no address is free."""
     from ..net.reservations import LeaseRequest, foresee, lease_dir
     from ..pod import holders
 
@@ -74,10 +74,10 @@ def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
 
 
 def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Difference, ...]:
-    """Where the networks that a running pod has joined are defined otherwise by now.
+    """The changes in the configuration of the networks that a running pod has joined.
 
-    The configuration is part of what is wanted, hence the playbook's; a restart joins the networks as they are now. A
-    network that is no longer configured is no difference: the pod has it.
+    The configuration is part of the description, so their reason is the playbook; a restart joins the networks as they
+    are now. A network that is no longer configured is not a difference: the pod has it.
     """
     if runspec.host_network or runspec.no_network:
         return ()
@@ -87,7 +87,7 @@ def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Diff
         return ()
     joined = tuple(_joined(pod))
     if not joined:
-        return ()  # it has not come that far
+        return ()  # it has not joined them yet
     before, after = [conf.name for conf in joined], [net.conf.name for net in chosen]
     if before != after:
         return (Difference(_OPTION, ", ".join(before), ", ".join(after), "playbook", "restart"),)
@@ -116,7 +116,7 @@ def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
 
 
 def _joined(pod: PodDir) -> Iterator[NetConf]:
-    """The networks as the pod has joined them, in order."""
+    """The configurations with which the pod joined its networks, in order."""
     for info in read_net_info(pod.net_info):
         with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
             yield read_copy(pod.net_confs, info)
@@ -133,7 +133,7 @@ def _shown(members: dict[str, str], names: list[str]) -> str | None:
 
 
 def _members(conf: NetConf) -> dict[str, str]:
-    """The leaves of a configuration by their path."""
+    """The leaves of a configuration by their paths."""
     leaves: dict[str, str] = {}
 
     def add(value: object, path: str) -> None:

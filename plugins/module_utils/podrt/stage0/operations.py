@@ -136,16 +136,14 @@ def ensure_started(host: Host, name: str) -> Plan[None]:
         yield StartPod(f'pod "{name}"', (difference,), name, pod.uuid, None)
 
 
-def ensure_signalled(host: Host, pod: Pod, *, force: bool) -> Plan[bool]:
-    """Plan: a running pod is asked to stop; whether it runs. Raises Conflict for one that has never run."""
+def ensure_signalled(host: Host, pod: Pod, *, force: bool) -> Plan[None]:
+    """Plan: a running pod is asked to stop. Raises Conflict for one that has never run."""
     state = pod.state()
     if state in _NEVER_RAN:
         raise Conflict(f'pod "{pod.uuid}" is not running')
-    if state is not PodState.RUNNING:
-        return False
-    difference = Difference(f"{_path(host, pod)}.state", state.value, "stopped", "playbook", "restart")
-    yield SignalPod(f'pod "{pod.uuid}"', (difference,), pod.uuid, force)
-    return True
+    if state is PodState.RUNNING:
+        difference = Difference(f"{_path(host, pod)}.state", state.value, "stopped", "playbook", "restart")
+        yield SignalPod(f'pod "{pod.uuid}"', (difference,), pod.uuid, force)
 
 
 def ensure_deleted(host: Host, pod: Pod) -> Plan[None]:

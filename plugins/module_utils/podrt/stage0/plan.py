@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plans: from what is wanted and what is found to changes. Planning reads and never writes.
+"""The plans: from the description and the state of the host to changes. Planning reads and never writes.
 
-ensure_pod reads like the story; every decision is in the pure functions that it calls. Most tasks find nothing to do:
-what only a pod that is changed needs, as pod_changes does, is imported where it is.
+ensure_pod is the outline; every decision is in the pure functions that it calls. Most tasks find nothing to do, so
+modules that only a change needs, such as pod_changes, are imported where they are used.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 
 class PodOutcome(Value):
-    """What a pod's plan left: the pod that it found, None for none, and warnings that users should hear."""
+    """The result of a pod's plan. found: the pod that it found, None if it did not exist. warnings: for the user."""
 
     found: PodStatus | None = None
     warnings: tuple[str, ...] = ()
 
 
 class _Images(Value):
-    """The images of a pod's apps, in order; None where one is still to be fetched."""
+    """The images of a pod's apps, in order; None for one that has yet to be fetched."""
 
     found: tuple[Image | None, ...]
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of the apps whose image is not here yet."""
+        """The numbers of the apps whose image is not in the store yet."""
         return tuple(number for number, image in enumerate(self.found) if image is None)
 
 
@@ -58,9 +58,9 @@ def ensure_pod(
 ) -> Plan[PodOutcome]:
     """Plan: the named pod is as described and in this state (one of spec.STATES but absent).
 
-    A pod that is there is stopped whatever its description is worth now: its images may be refused meanwhile.
-    completes: the pod is a task that ends; one that has ended well is as wanted, and no boot starts it again.
-    min_uptime: how many seconds a pod that takes the place of a running one must stay up; none for a task.
+    An existing pod is stopped even if its description is refused by now, as its images may be. completes: the pod is a
+    task that ends; one that has ended well is as wanted, and no boot starts it again. min_uptime: how many seconds a
+    pod that replaces a running one must stay up; ignored for a task.
     """
     min_uptime = 0.0 if completes else min_uptime
     name = PodName(spec.run.name, "name")
@@ -100,7 +100,7 @@ def _warnings(
     wanted: Preparation | None,
     drift: tuple[Difference, ...],
 ) -> tuple[str, ...]:
-    """What users should hear: of the images always, of the networks where a pod is made."""
+    """Warnings for the user: about the images always, about the networks where a pod is made."""
     if wanted is None:
         return ()
     if found is not None and not drift:
@@ -113,7 +113,7 @@ def _warnings(
 def ensure_state(
     host: Host, name: PodName, state: str, *, completes: bool = False, min_uptime: float = 0.0
 ) -> Plan[PodOutcome]:
-    """Plan: the pod of that name, whatever it is, is started, stopped or restarted. What a handler asks for."""
+    """Plan: the pod of that name, whatever its description, is started, stopped or restarted, as handlers ask for."""
     min_uptime = 0.0 if completes else min_uptime
     found = find_named(host, name)
     if found is None:
@@ -148,7 +148,7 @@ def ensure_absent(host: Host, name: PodName) -> Plan[None]:
 
 
 def find_named(host: Host, name: str) -> PodStatus | None:
-    """The pod that a name means, None when there is none."""
+    """The pod that a name means, None if there is no such pod."""
     uuid = lookup.uuid_of_name(host.paths, name)
     if not uuid:
         return None
@@ -177,9 +177,9 @@ def _preparation(host: Host, spec: PodSpec, images: Sequence[Image | None]) -> P
 def _state_changes(
     host: Host, found: PodStatus, state: str, *, completes: bool, min_uptime: float
 ) -> Plan[tuple[str, ...]]:
-    """What brings a pod that is as described into the wanted state; its unit first, then what runs.
+    """Plan: a pod that is as described gets into the wanted state; its unit first, then the pod.
 
-    The outcome says what of a pod that stays could not be looked at.
+    Returns warnings about parts of an unchanged pod that could not be read.
     """
     name, running = found.name, found.state is PodState.RUNNING
     subject, path, boot = f'pod "{name}"', f"pods.{name}.state", not completes
@@ -192,7 +192,7 @@ def _state_changes(
     redefined = _redefined(host, found) if stays else ()
     lost, unseen = _looked(host, found) if stays and not redefined else ((), ())
     if stays and not redefined and not lost:
-        return unseen  # what most runs find
+        return unseen  # the usual case
     from .pod_changes import MendPod, RestartPod, StartPod, StopPod
 
     if redefined or any(difference.impact == "restart" for difference in lost):
@@ -216,7 +216,7 @@ def _state_changes(
 
 
 def _redefined(host: Host, found: PodStatus) -> tuple[Difference, ...]:
-    """Where the networks of a running pod are defined otherwise than when it joined them."""
+    """The changes in the configuration of a running pod's networks since it joined them."""
     if found.runspec is None:
         return ()
     from .networks import network_differences
@@ -225,7 +225,7 @@ def _redefined(host: Host, found: PodStatus) -> tuple[Difference, ...]:
 
 
 def _looked(host: Host, found: PodStatus) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
-    """What a pod that runs on has lost, and in words what could not be looked at."""
+    """The drift of a pod that keeps running, and a warning for each part that could not be read."""
     from .drift import look
 
     seen = look(host, found)
@@ -233,7 +233,7 @@ def _looked(host: Host, found: PodStatus) -> tuple[tuple[Difference, ...], tuple
 
 
 def _moved(found: PodStatus, *, start: bool, completes: bool) -> tuple[Difference, ...]:
-    """That a pod starts, or stops, beside whatever else becomes of it."""
+    """The difference of a pod that starts or stops, beside its other differences."""
     path, running = f"pods.{found.name}.state", found.state is PodState.RUNNING
     if start and not running:
         expected = found.state is PodState.PREPARED or found.was_stopped
@@ -246,7 +246,7 @@ def _moved(found: PodStatus, *, start: bool, completes: bool) -> tuple[Differenc
 
 
 def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
-    """The unit of a pod that stays, where systemd runs: written as it should be, and enabled if a boot starts it."""
+    """Plan: where systemd runs, the unit of a pod that stays is as described, and enabled if a boot starts the pod."""
     if not host.runs_systemd:
         return
     from . import units
@@ -266,7 +266,7 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
 
 
 def _has_done_its_work(found: PodStatus) -> bool:
-    """Whether a pod has ended well by itself: one that was asked to stop may have done half of it."""
+    """Whether a pod has ended by itself with status 0: one that was asked to stop may have done half its work."""
     ended = found.state in (PodState.EXITED, PodState.EXITED_GARBAGE)
     return ended and found.exit_code == 0 and not found.was_stopped
 
@@ -274,9 +274,9 @@ def _has_done_its_work(found: PodStatus) -> bool:
 def _drift(
     host: Host, spec: PodSpec, found: PodStatus, wanted: Preparation | None, images: _Images
 ) -> tuple[Difference, ...]:
-    """How the found pod is not the wanted one.
+    """The differences between the found pod and the wanted one.
 
-    An image that is still to be fetched counts as the one that the pod has, and as another one.
+    An image that has yet to be fetched counts as the one that the pod has, and as another one.
     """
     name = spec.run.name
     if found.manifest is None or found.runspec is None:
@@ -289,7 +289,7 @@ def _drift(
         after = (wanted.manifest, wanted.runspec)
         below = _other_trees(host, found, before, after, wanted.images)
         if before == after:
-            return below  # what most runs find: nothing more is read for it
+            return below  # the usual case: nothing more is read
         before, after = _alike(host, found, before, after)
         if before == after:
             return below  # such as an image of another name, or converted again
@@ -314,7 +314,7 @@ def _drift(
     try:
         supposedly = _preparation(host, spec, supposed)
     except Untrusted:
-        return unfetched  # the image that comes may ask for less
+        return unfetched  # the new image may ask for less
     after = (supposedly.manifest, spec.run)
     below = _other_trees(host, found, before, after, images.found)
     return (*differences(*_alike(host, found, before, after), key, spec), *below, *unfetched)
@@ -363,7 +363,7 @@ def _id_of(image: Image | None) -> str | None:
 def _between(
     host: Host, spec: PodSpec, recorded: list[Image | None], wanted: Preparation
 ) -> tuple[PodManifest, RunSpec] | None:
-    """The description on the images that the pod has: what differs there, no image is to blame for."""
+    """The documents from the description and the pod's own images: no difference there comes from an image."""
     images = [old or new for old, new in zip(recorded, wanted.images)]
     try:
         return _preparation(host, spec, images).manifest, spec.run

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be done to a named pod. Everything is prepared before anything that runs is touched."""
+"""The changes of a named pod. Everything is prepared before anything that runs is touched."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class CreatePod(Change):
-    """Prepare a pod under a name that is free, and start it if asked. boot: whether it also starts after a boot."""
+    """Prepare a pod under a free name, and start it if asked to. boot: whether it also starts after a boot."""
 
     wanted: Preparation | None
     running: bool
     boot: bool
 
     def foresee(self, host: Host) -> None:
-        """Raises NotFound and Conflict."""
+        """Raise NotFound or Conflict."""
         check_new(host, self.wanted, "")
 
     def apply(self, host: Host) -> None:
-        """What does not come up is removed again."""
+        """Remove the pod again if it does not come up."""
         name = _required(self.wanted).runspec.name
         _check_unchanged(host, name, "")
         uuid = _prepare_new(host, self.wanted, "")
@@ -57,11 +57,11 @@ class ReplacePod(Change):
     min_uptime: float = 0.0
 
     def foresee(self, host: Host) -> None:
-        """Raises NotFound and Conflict."""
+        """Raise NotFound or Conflict."""
         check_new(host, self.wanted, self.old)
 
     def apply(self, host: Host) -> None:
-        """Raises what stopped the new pod from coming up, with rolled_back in its facts."""
+        """Replace it. Raises the failure of the new pod, with rolled_back in its facts."""
         name = _required(self.wanted).runspec.name
         start_up = StartUp(self.boot, self.min_uptime) if self.running else None
         with lookup.expect(host.paths, name, self.old) as old:
@@ -71,23 +71,23 @@ class ReplacePod(Change):
 
 
 class MissingPod(Change):
-    """Nothing can be done to a pod that is not there; in check mode another task may be about to make it."""
+    """Fail on a pod that does not exist; in check mode an earlier task may be about to make it."""
 
     name: str
 
     def foresee(self, host: Host) -> None:
-        """Raises NotFound."""
+        """Raise NotFound."""
         raise NotFound(
             f'there is no pod of the name "{self.name}"', "describe its apps to have one made", name=self.name
         )
 
     def apply(self, host: Host) -> None:
-        """Raises NotFound."""
+        """Raise NotFound."""
         self.foresee(host)
 
 
 class StartPod(Change):
-    """Start a pod that is prepared, or one that has ended: from its documents, as a new pod.
+    """Start a pod that is prepared, or one that has ended, from its documents, as a new pod.
 
     boot: whether its unit starts it after a boot; None leaves that as it is.
     """
@@ -97,12 +97,12 @@ class StartPod(Change):
     boot: bool | None
 
     def foresee(self, host: Host) -> None:
-        """Raises NotFound and Conflict."""
+        """Raise NotFound or Conflict."""
         with open_pod(host.paths, self.uuid) as found:
             _check_documents(host, found)
 
     def apply(self, host: Host) -> None:
-        """The pod's name means the pod that runs afterwards."""
+        """Start it; its name means the new pod afterwards."""
         if start.runs_meanwhile(host, self.name, self.uuid):
             return
         with lookup.expect(host.paths, self.name, self.uuid) as found:
@@ -119,14 +119,14 @@ class StopPod(Change):
     uuid: str
 
     def apply(self, host: Host) -> None:
-        """Waits until it has ended. A mark in its directory says that it was asked to."""
+        """Wait until it has ended. A mark in its directory records that it was asked to stop."""
         with lookup.expect(host.paths, self.name, self.uuid) as pod:
             write_new(pod.dir.stopped, b"")
             try:
                 start.stop(host, pod)
             except BaseException:
                 if pod.state() is PodState.RUNNING:
-                    remove_tree(pod.dir.stopped)  # what becomes of the pod now is of its own doing
+                    remove_tree(pod.dir.stopped)  # if it ends now, it does so by itself
                 raise
 
 
@@ -139,12 +139,12 @@ class RestartPod(Change):
     min_uptime: float = 0.0
 
     def foresee(self, host: Host) -> None:
-        """Raises NotFound and Conflict."""
+        """Raise NotFound or Conflict."""
         with open_pod(host.paths, self.uuid) as found:
             _check_documents(host, found)
 
     def apply(self, host: Host) -> None:
-        """A new pod is prepared before the old one is stopped."""
+        """Prepare a new pod before the old one is stopped."""
         with lookup.expect(host.paths, self.name, self.uuid) as old:
             _check_documents(host, old)
             with reprepare(host, old) as fresh:
@@ -154,19 +154,19 @@ class RestartPod(Change):
 
 
 class MendPod(Change):
-    """Give a running pod back what it has lost of its networks, limits and control groups. Its apps go on."""
+    """Restore what a running pod has lost of its networks, limits and control groups. Its apps keep running."""
 
     name: str
     uuid: str
 
     def apply(self, host: Host) -> None:
-        """Done by the pod's own runtime, which knows how it was made."""
+        """Call the pod's own runtime, which knows how the pod was made."""
         with open_pod(host.paths, self.uuid) as pod:
             call(host, pod, "mend", pod.uuid)
 
 
 class RemovePod(Change):
-    """Stop a pod and delete everything that is left of it, and of the pods that had its name before.
+    """Stop a pod and delete everything of it, and of the pods that had its name before.
 
     uuid: "" when the name means no pod. leftovers: UUIDs of pods that had the name and do not run.
     """
@@ -176,7 +176,7 @@ class RemovePod(Change):
     leftovers: tuple[str, ...]
 
     def apply(self, host: Host) -> None:
-        """Its network, cgroups, mounts, files, unit and name."""
+        """Remove its network, cgroups, mounts, files, unit and name."""
         _check_unchanged(host, self.name, self.uuid)
         units.remove(host, self.name)
         if self.uuid:
@@ -185,21 +185,21 @@ class RemovePod(Change):
                     start.stop(host, pod)
                     gc.remove(host, pod)
             except NotFound:
-                if locate(host.paths, self.uuid):  # it is not the pod that was not found
+                if locate(host.paths, self.uuid):  # something else was not found
                     raise
         for uuid in self.leftovers:
             clear(host, uuid)
 
 
 class SettleUnit(Change):
-    """Make the unit of a pod what it is to be. enabled: whether it starts the pod after a boot."""
+    """Bring the unit of a pod up to date. enabled: whether it starts the pod after a boot."""
 
     name: str
     uuid: str
     enabled: bool
 
     def apply(self, host: Host) -> None:
-        """Write it, load it, enable or disable it; what runs is not touched."""
+        """Write it, load it, enable or disable it, without touching the pod."""
         with lookup.expect(host.paths, self.name, self.uuid) as pod:
             units.install(host, pod, boot=self.enabled)
 
@@ -211,7 +211,7 @@ def _required(wanted: Preparation | None) -> Preparation:
 
 
 def _check_unchanged(host: Host, name: str, uuid: str) -> None:
-    """Raise Conflict when a name means a pod that the plan has not seen. uuid: the one that it has seen, or ""."""
+    """Raise Conflict when a name means a pod that the plan has not seen. uuid: the pod that it has seen, or ""."""
     found = lookup.uuid_of_name(host.paths, name)
     if found not in (None, uuid):
         raise Conflict(
@@ -223,12 +223,12 @@ def _check_unchanged(host: Host, name: str, uuid: str) -> None:
 
 
 def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
-    """Whether sources of volumes are there, apps can start, networks be joined and ports published, once that is known.
+    """Check the sources of volumes, the apps, the networks and the host ports of a pod to be made, once it is known.
 
     Raises InvalidSpec, NotFound, Conflict.
     """
     if wanted is not None:
-        from .inspection import check_apps  # for a pod that is made, as most tasks make none
+        from .inspection import check_apps  # only for a pod that is made: most tasks make none
         from .preflight import check_ports
 
         check_sources(host, wanted.manifest)

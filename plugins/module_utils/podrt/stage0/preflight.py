@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be found out before anything running is touched: host ports that somebody else has."""
+"""Checks before anything running is touched: host ports that are taken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANY = "0.0.0.0"
 def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
     """Raise Conflict when a host port of the manifest is taken by another pod or by a process of the host.
 
-    replaced: the UUID of a pod that will have let go of its ports by then.
+    replaced: the UUID of a pod that will have released its ports by then.
     """
     wanted = _forwards(manifest)
     if not wanted:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing a pod's directory: everything that stage1 needs, complete before anything runs.
+"""Preparation of a pod's directory: everything that stage1 needs, complete before anything runs.
 
 Source: rkt stage0/run.go Prepare; behaviours C1, D3, D6.
 """
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 
 def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:
-    """A new pod with all its documents, locked, in prepare; finish it with commit or move it to run.
+    """Make a new pod with all its documents, locked, in prepare; finish it with commit or move it to run.
 
-    on_created is called with the UUID as soon as the directory exists. Whatever fails leaves nothing but a pod that
-    the next gc removes. Raises the families of what it calls.
+    on_created is called with the UUID as soon as the directory exists. A failure leaves nothing but a pod that the
+    next gc removes. Raises the errors of what it calls.
     """
     check_sources(host, wanted.manifest)
     with adding(host.paths):
@@ -55,7 +55,7 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
 
 
 def commit(pod: Pod) -> None:
-    """From prepare to prepared: everything is on disk, and the lock is let go. What fails leaves nothing."""
+    """Move a pod from prepare to prepared, synced to disk, and release its lock. A failure leaves nothing."""
     from ..host.syscalls import syncfs  # ctypes: a task with nothing to do does not need it
 
     try:
@@ -68,7 +68,7 @@ def commit(pod: Pod) -> None:
 
 
 def give_name(host: Host, name: str, uuid: str) -> None:
-    """Let a name mean a pod that has just been prepared. Where that fails, nothing is left of the pod."""
+    """Let a name mean a pod that has just been prepared. A failure leaves nothing of the pod."""
     try:
         lookup.set_name(host.paths, name, uuid)
     except BaseException:
@@ -79,7 +79,7 @@ def give_name(host: Host, name: str, uuid: str) -> None:
 
 
 def informed(pod: PodDir) -> tuple[str, ...]:
-    """What users should hear of how a pod was prepared. Source: behaviours A22."""
+    """Notes for the user about how a pod was prepared. Source: behaviours A22."""
     reason = read_text_or(pod.overlay_disabled, "", beneath=pod.path)
     return (f'disabling overlay support: "{reason}"',) if reason else ()
 
@@ -113,9 +113,9 @@ def _no_source(source: str, where: str) -> NotFound:
 
 
 def reprepare(host: Host, old: Pod) -> Pod:
-    """A new prepared pod from the documents of an old one; nothing is fetched.
+    """Prepare a new pod from the documents of an old one; nothing is fetched.
 
-    What the old pod's roots and empty volumes held stays with the old pod. Raises Corrupt, NotFound, HostFailure.
+    The contents of the old pod's roots and empty volumes stay with the old pod. Raises Corrupt, NotFound, HostFailure.
     """
     with adding(host.paths):
         pod = create(host.paths)
@@ -192,7 +192,7 @@ def write_filter(host: Host, pod: Pod, app: RuntimeApp, *, insecure: bool) -> No
 
 
 def _prepare_root(host: Host, pod: Pod, app: str) -> None:
-    """Make the place of the app's root, its manifest beside it; copy the tree where no overlay will show it."""
+    """Make the directory of the app's root, with its manifest beside it; copy the tree where overlay is not used."""
     make_dirs(pod.dir.app_root(app), 0o755)
     os.link(pod.dir.app_manifest(app), pod.dir.app_stage2_manifest(app))
     if not os.path.exists(pod.dir.overlay_prepared):
@@ -204,8 +204,8 @@ def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
     make_dirs(new.dir.app_info(app))
     for place in (PodDir.app_manifest, PodDir.app_tree_id, PodDir.app_lower, PodDir.app_prefill):
         try:
-            given = read_bytes(place(old.dir, app), beneath=old.dir.path)
-            write_new(place(new.dir, app), given)
+            content = read_bytes(place(old.dir, app), beneath=old.dir.path)
+            write_new(place(new.dir, app), content)
         except FileNotFoundError:
             if place is not PodDir.app_prefill:
                 raise

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What pods need of the store. Where that is in doubt, they need everything.
+"""The trees and images that pods need. Where that is in doubt, they need everything.
 
-A pod's files are read through its descriptor: it may be moved to its next state at any moment, and whoever looked
-where it was would find nothing and let its tree go.
+A pod's files are read through its descriptor: it may be moved to its next state at any moment, and a reader of its old
+path would find nothing and give up its tree.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def in_use(host: Host, gone: Collection[str] = ()) -> Used:
-    """The trees and the images of all pods, whatever their state, but for the UUIDs that are as good as gone.
+    """The trees and the images of all pods, whatever their state, except the UUIDs that are about to go.
 
-    Exact while nobody adds to the store (store.locks.collecting). Source: behaviours A56.
+    Exact while no process adds to the store (store.locks.collecting). Source: behaviours A56.
     """
     paths = host.paths
     used: set[TreeID] = set()
@@ -47,23 +47,23 @@ def in_use(host: Host, gone: Collection[str] = ()) -> Used:
 
 
 def held(pod: Pod) -> PodDir:
-    """The pod's directory, wherever it is by now; for as long as the pod is open."""
+    """The pod's directory, even if it has moved; valid as long as the pod is open."""
     return PodDir(f"/proc/self/fd/{pod.fd}")
 
 
 def _trees_of(pod: Pod) -> set[TreeID]:
-    """The trees that its apps stand on; an app that is not prepared yet has none. Raises OSError, Corrupt."""
-    found = set()
+    """The trees of its apps; an app that is not prepared yet has none. Raises OSError, Corrupt."""
+    used = set()
     for app in entries(held(pod).app_infos):
         try:
-            found.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app), beneath=held(pod).path)))
+            used.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app), beneath=held(pod).path)))
         except FileNotFoundError:
             continue
-    return found
+    return used
 
 
 def _images_of(pod: Pod) -> set[str]:
-    """The images that its manifest names. Those of a manifest that is damaged are known by their trees."""
+    """The images that its manifest names. Those of a damaged manifest are known by their trees."""
     try:
         return {str(app.image.id) for app in documents.read_manifest(held(pod)).apps}
     except (FileNotFoundError, PodError):

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a description a pod has already, although the documents spell it otherwise.
+"""Wanted documents that a pod has already, although in other words.
 
-An image that was tagged, annotated or converted again has another ID, and may be the same files: what counts is the
-root that it makes and what runs in it, which the manifest of the pod says.
+An image that was tagged, annotated or converted again has another ID, but perhaps the same files: what counts is the
+root that it makes and the command line, which is in the manifest of the pod.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def _as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Do
 def other_trees(
     paths: Paths, pod: Pod, found: PodManifest, wanted: PodManifest, images: Sequence[Image | None]
 ) -> tuple[Difference, ...]:
-    """Where an app stands on another root than its image makes now, since an image below that one has changed.
+    """The apps on another root than their image makes now, since a dependency of the image has changed.
 
-    images: of the wanted apps, None where it is not known yet. Of an image that lies upon no other, and of an image
-    that the pod does not have, the ID says all that there is to say. Reads the store and the pod.
+    images: of the wanted apps, None where it is not known yet. For an image without dependencies, and for one that the
+    pod does not have, the ID is enough. Reads the store and the pod.
     """
     by_name = {app.name: app for app in found.apps}
     differences: list[Difference] = []
@@ -89,13 +89,13 @@ def other_trees(
             if trees.makes_same(paths, tree, image.id):
                 continue
         except (OSError, Corrupt, NotFound):
-            continue  # what is not there is told where it is needed
+            continue  # what is missing is reported where it is needed
         differences.append(Difference(f"apps[{number}].tree", str(tree), str(now), "image", "recreate"))
     return tuple(differences)
 
 
 def _tree_of(pod: Pod, app: str) -> trees.TreeID:
-    """The tree that an app of a pod stands on. Raises OSError, Corrupt."""
+    """The tree of an app of a pod. Raises OSError, Corrupt."""
     return trees.TreeID.parse(read_text(pod.dir.app_tree_id(app), beneath=pod.dir.path))
 
 
@@ -106,7 +106,7 @@ def _app_as_found(paths: Paths, pod: Pod, found: RuntimeApp | None, wanted: Runt
 
 
 def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) -> bool:
-    """Whether the image that is wanted makes the root that the pod's app stands on."""
+    """Whether the wanted image makes the root of the pod's app."""
     if found.image.id == wanted.image.id:
         return True
     try:
@@ -116,7 +116,7 @@ def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) ->
 
 
 def _log_as_found(found: LogPolicy, wanted: LogPolicy) -> LogPolicy:
-    """Release 0.1.0 read 10M as 10,000,000 bytes: a pod of that time has what its play says."""
+    """The wanted policy, with the size of a pod of release 0.1.0, which read 10M as 10,000,000 bytes."""
     if any(found.max_bytes * 1024**power == wanted.max_bytes * 1000**power for power in _SUFFIXES):
         return wanted.replace(max_bytes=found.max_bytes)
     return wanted

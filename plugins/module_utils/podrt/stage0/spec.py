@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What somebody wants to run: the one type that YAML and argv both become."""
+"""The wanted pod: the one type that YAML and argv both become."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Conduct(Value):
-    """How a task goes about its pod: no part of the pod.
+    """The options for a task that are not part of its pod.
 
-    wait_timeout: seconds. tail: how many lines of each app are shown. min_uptime: how many seconds a pod that takes the
-    place of a running one must stay up; an app that cannot find its configuration or its database ends within two.
+    wait_timeout: seconds. tail: how many lines of each app are shown. min_uptime: how many seconds a pod that replaces
+    a running one must stay up; an app that cannot find its configuration or its database ends within two.
     """
 
     state: str = "started"
@@ -39,11 +39,11 @@ class Conduct(Value):
 
 
 class AppSpec(Value):
-    """An image and what is to be different from what it says. None and "" mean: as the image says.
+    """An image, and what overrides its manifest. None and "": as in the image.
 
-    exec replaces the image's whole exec vector; args are appended to what is then there. environment: the strongest
+    exec replaces the image's whole exec vector; args are appended to the result. environment: the strongest
     source of a variable. supplementary_gids, user_annotations, user_labels replace the image's. image_isolators: one of
-    consent.POLICIES, "" as the pod says.
+    consent.POLICIES, "" for the pod's.
     """
 
     image: ImageReference
@@ -66,15 +66,15 @@ class AppSpec(Value):
     image_isolators: str = ""
 
     def check(self) -> None:
-        """Capabilities are retained or removed."""
+        """Check that capabilities are either retained or removed."""
         check_sets(self.isolators, "caps_retain")
 
 
 class PodSpec(Value):
     """A pod: its apps and everything that they share.
 
-    mounts hold for every app. Environment, weakest first: inherited (only names that are not set otherwise), the
-    image's, env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" as the host is configured.
+    mounts: of every app. Environment, weakest first: inherited (only names that are not set otherwise), the image's,
+    env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" for the host's configuration.
     isolators: of the pod as a whole. Source: behaviours, ruling 1.
     """
 
@@ -92,7 +92,7 @@ class PodSpec(Value):
     isolators: tuple[Isolator, ...] = ()
 
     def check(self) -> None:
-        """Volumes are unique, mounts name one, and ports need a network of the pod's own."""
+        """Check that volumes are unique, that mounts name one, and that a pod with ports has its own network."""
         names = [volume.name for volume in self.volumes]
         repeated = first_repeated(names)
         if repeated:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starting and stopping pods that shall outlive whoever asks for it."""
+"""Start and stop of pods that outlive the process that asks for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     """Start a prepared pod: as a unit where systemd is PID 1 and the pod has a name, detached elsewhere.
 
     boot: whether its unit starts it after a boot; None leaves that as it is. Returns once its apps have been started,
-    also when they have ended by then. Raises what stage1 says.
+    even if they have ended by then. Raises the errors of stage1.
     """
     runspec = documents.read_runspec(pod.dir)
     if not (runspec.name and host.runs_systemd):
@@ -44,7 +44,7 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     try:
         units.start(host, runspec.name)
     except HostFailure as err:
-        # A service whose process has ended before it was looked for counts as failed; its apps did run.
+        # To systemd, a service whose process ended before it looked for it has failed; its apps did run.
         if not _has_run(pod):
             raise left(pod) or err from None
     if pod.state() is PodState.PREPARED:
@@ -56,10 +56,10 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
 
 
 def start_again(host: Host, name: str, seen: str = "") -> Pod:
-    """The pod of that name ready to be run: itself when it is prepared, else a new one from its documents.
+    """Get the pod of that name ready to run: itself when it is prepared, else a new one from its documents.
 
-    What `podctl start` does before it runs the pod. seen: the UUID that the name meant to a plan. Raises NotFound, and
-    Conflict when the pod runs or is another one than was seen.
+    `podctl start` calls this before it runs the pod. seen: the UUID that the name meant to a plan. Raises NotFound, and
+    Conflict when the pod runs or is not the one that was seen.
     """
     with lookup.lock_start(host.paths, name) as lock, _meant(host, name, seen) as pod:
         ready = _ready(host, name, pod)
@@ -72,7 +72,7 @@ def _meant(host: Host, name: str, seen: str) -> Pod:
 
 
 def runs_meanwhile(host: Host, name: str, seen: str) -> bool:
-    """Whether a pod that a plan has seen runs by now: itself, or what its unit has made of its documents."""
+    """Whether a pod that a plan has seen runs by now: itself, or the pod that its unit made from its documents."""
     try:
         with lookup.by_name(host.paths, name) as now, open_pod(host.paths, seen) as before:
             return now.state() is PodState.RUNNING and (
@@ -110,7 +110,7 @@ def retire(host: Host, pod: Pod) -> None:
 
 
 def stop(host: Host, pod: Pod) -> None:
-    """Stop a running pod and wait until it has ended; kill it when it does not end in its time.
+    """Stop a running pod and wait until it has ended; kill it when it does not end in time.
 
     Returns at once when it does not run. Raises PodError, of stage "stop".
     """
@@ -128,7 +128,7 @@ def _stop(host: Host, pod: Pod) -> None:
             call(host, pod, "stop", pod.uuid)
     except PodError:
         if pod.state() is PodState.RUNNING:
-            raise  # else it has ended, as it was to, whatever was wrong with the way
+            raise  # else it has ended, although the call failed
     if not wait(host, pod, outline.stop_timeout + _KILL_SECONDS):
         call(host, pod, "stop", "--force", pod.uuid)
         if not wait(host, pod, _KILL_SECONDS):
@@ -138,7 +138,7 @@ def _stop(host: Host, pod: Pod) -> None:
 
 
 def wait(host: Host, pod: Pod, timeout: float | None) -> bool:
-    """Wait until a pod has ended; whether it did within timeout seconds. None waits for ever."""
+    """Wait until a pod has ended; returns whether it did within timeout seconds. None: without limit."""
     clock = host.clock
     end = None if timeout is None else clock.monotonic() + timeout
     while pod.state() is PodState.RUNNING:
@@ -149,12 +149,12 @@ def wait(host: Host, pod: Pod, timeout: float | None) -> bool:
 
 
 def _has_run(pod: Pod) -> bool:
-    """Whether all apps of a pod were started, and it has ended."""
+    """Whether a pod has ended after all its apps were started."""
     return pod.state() is PodState.EXITED and documents.has_started(pod.dir)
 
 
 def is_unit(host: Host, pod: Pod, name: str) -> bool:
-    """Whether the unit of that name, which the pod was made as, runs this very pod."""
+    """Whether the unit of that name, with which the pod was made, runs this very pod."""
     if not (name and host.runs_systemd and units.is_installed(host, name)):
         return False
     return lookup.uuid_of_name(host.paths, name) == pod.uuid and _unit_pid(host, name) == _own_pid(pod)
@@ -175,7 +175,7 @@ def _unit_pid(host: Host, name: str) -> int | None:
 
 
 def write_pid_file(host: Host, name: str, pid: int) -> None:
-    """Tell the service manager which process is the pod's. Source: systemd.service(5), PIDFile=."""
+    """Write the pod's PID for the service manager. Source: systemd.service(5), PIDFile=."""
     make_dirs(host.paths.pid_files, 0o755)
     path = host.paths.pid_file(name)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of pods, read without a lock and without failing for one bad pod."""
+"""The status of pods, read without a lock and without failing for one damaged pod."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NetStatus(Value):
 class PodStatus(Value):
     """One pod. manifest and runspec are None where they cannot be read; problem then says why.
 
-    called: its name where runspec cannot be read. was_stopped: whether it has ended because it was described so.
+    called: its name where runspec cannot be read. was_stopped: whether a task has stopped it.
     """
 
     uuid: str
@@ -79,12 +79,12 @@ class PodStatus(Value):
 
     @property
     def name(self) -> str:
-        """What Ansible calls the pod, "" when nothing."""
+        """The name of the pod, "" if it has none."""
         return self.runspec.name if self.runspec else self.called
 
     @property
     def exit_code(self) -> int | None:
-        """The status of a pod that has ended: of the first app that failed, 0 when none did, None when unknown."""
+        """The exit status of a pod: of the first app that failed, 0 if no app did, None if unknown."""
         codes = [app.exit_code for app in self.apps]
         if None in codes:
             return next((code for code in codes if code), None)
@@ -92,18 +92,18 @@ class PodStatus(Value):
 
 
 def list_pods(host: Host, state_dirs: tuple[str, ...] = LISTED) -> tuple[PodStatus, ...]:
-    """Every pod in these directories, sorted by UUID."""
-    found = []
+    """The status of every pod in these directories, sorted by UUID."""
+    statuses = []
     for pod in walk(host.paths, state_dirs):
         try:
-            found.append(read_status(pod))
+            statuses.append(read_status(pod))
         except PodError:
-            continue  # gone while we looked
-    return tuple(status for status in found if status.state not in (PodState.EMBRYO, PodState.GARBAGE))
+            continue  # removed meanwhile
+    return tuple(status for status in statuses if status.state not in (PodState.EMBRYO, PodState.GARBAGE))
 
 
 def read_status(pod: Pod) -> PodStatus:
-    """What is known of a pod now; each document that cannot be read is a problem. Raises NotFound when it has gone."""
+    """The status of a pod; each document that cannot be read is a problem. Raises NotFound when the pod is gone."""
     state = pod.state()
     problems: list[str] = []
     manifest = _read(problems, "pod manifest", state, lambda: documents.read_manifest(pod.dir))
@@ -127,7 +127,7 @@ def read_status(pod: Pod) -> PodStatus:
 
 
 def _read(problems: list[str], what: str, state: PodState, read: Callable[[], T]) -> T | None:
-    """What a document says; None where it cannot be read, which is told in problems."""
+    """The content of a document; None where it cannot be read, with the reason added to problems."""
     try:
         return read()
     except PodError as err:

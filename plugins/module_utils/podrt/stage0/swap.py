@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Letting one pod take the place of another, and going back when it does not come up.
+"""Replacement of a pod by another one, and rollback when that does not come up.
 
-The old pod keeps its files until the new one runs. Going back is a new pod from the old one's documents, on the very
-files that the old one had: its roots, its empty volumes, its logs.
+The old pod keeps its files until the new one runs. A rollback makes a new pod from the old one's documents, on the
+very files that the old one had: its roots, its empty volumes, its logs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LOOK_SECONDS = 0.05
 
 
 class StartUp(Value):
-    """How a pod is started that takes another's place. boot: as start.start has it.
+    """The start of a pod that replaces another one. boot: as in start.start.
 
     min_uptime: how many seconds it must stay up where the other one runs.
     """
@@ -42,9 +42,9 @@ class StartUp(Value):
 
 
 def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) -> None:
-    """Stop a pod, and let a prepared one have its name and run, without start_up not. The old one is removed.
+    """Stop a pod, give its name to a prepared one, start that if start_up is given, and remove the old one.
 
-    Raises what stopped the new pod from coming up, after the old one was brought back, with rolled_back in its facts.
+    Raises the failure of the new pod, after the rollback to the old one, with rolled_back in its facts.
     """
     was_running = old.state() is PodState.RUNNING
     if start_up and was_running:
@@ -65,13 +65,13 @@ def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) ->
 
 
 def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
-    """Wait whether a pod that was started stays up: no app fails, and at least one still runs after these seconds.
+    """Check that a pod that was started stays up: no app fails, and at least one still runs after these seconds.
 
-    Raises AppFailed as soon as that is not so. 0 seconds ask for nothing.
+    Raises AppFailed as soon as that is not so. 0 seconds: no check.
     """
     end = host.clock.monotonic() + seconds
     while seconds > 0:
-        runs = pod.state() is PodState.RUNNING  # looks first, since a start moves the pod
+        runs = pod.state() is PodState.RUNNING  # first, since a start moves the pod
         apps = tuple(app.name for app in documents.read_manifest(pod.dir).apps)
         failed = failure.app_failure(pod.dir, name, apps)
         if failed:
@@ -85,7 +85,7 @@ def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
 
 
 def _ended_early(pod: Pod, name: str, apps: tuple[str, ...], seconds: float) -> AppFailed:
-    """Why a pod that has ended without an app that failed is not up. The first app is as good as any for its lines."""
+    """The error for a pod that has ended without a failed app, with the lines of its first app."""
     if any(documents.read_ending(pod.dir, app) is None for app in apps):
         return AppFailed(f'pod "{name}" was killed within {seconds:g} seconds of its start', stage="run")
     return AppFailed(
@@ -99,7 +99,7 @@ def _ended_early(pod: Pod, name: str, apps: tuple[str, ...], seconds: float) -> 
 
 
 def rehearse(host: Host, uuid: str) -> None:
-    """Find out what would stop a prepared pod from starting, without starting it. What fails is removed."""
+    """Find out what would keep a prepared pod from starting, without starting it. Removes it on failure."""
     try:
         with at_stage("rehearse", f'cannot rehearse pod "{uuid}"'), open_pod(host.paths, uuid) as pod:
             call(host, pod, "rehearse", uuid)
@@ -121,7 +121,7 @@ def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
 
 
 def clear(host: Host, uuid: str) -> None:
-    """Remove a pod whatever became of it. The next gc does what cannot be done now, or is at it already."""
+    """Remove a pod in any state. What cannot be removed now is left to the next gc, or to one that runs already."""
     try:
         with open_pod(host.paths, uuid) as pod:
             start.stop(host, pod)
@@ -131,14 +131,14 @@ def clear(host: Host, uuid: str) -> None:
 
 
 def clear_others(host: Host, name: str, kept: str) -> None:
-    """Remove what is left of the pods that had a name before."""
+    """Remove the leftovers of the pods that had a name before."""
     for uuid in gc.named_leftovers(host, name):
         if uuid != kept:
             clear(host, uuid)
 
 
 def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
-    """Put what the apps of a pod have said, and how they ended, into the facts of an error: the pod will be gone."""
+    """Put the last lines and exit codes of a pod's apps into the facts of an error, before the pod is removed."""
     err.facts.setdefault("stage", "start")
     try:
         with open_pod(host.paths, uuid) as pod:
@@ -154,15 +154,15 @@ def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
         return
     err.facts["apps"] = apps
     if not err.hint and any(app["stdout_lines"] or app["stderr_lines"] for app in apps):
-        err.hint = "facts.apps of the result has what the apps have said"
+        err.hint = "facts.apps of the result has the output of the apps"
 
 
 def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_running: bool) -> None:
-    """Bring the old pod back after a failure; what came of it goes into the facts of err."""
+    """Roll back to the old pod after a failure, with the result in the facts of err."""
     tell_last_words(host, new, err)
     err.facts["rolled_back"] = False
     try:
-        # As long as the name means the new one: it is found by it if this process is killed, and its unit stops it.
+        # While the name means the new one: it is found by that if this process is killed, and its unit stops it.
         _end(host, new)
         lookup.set_name(host.paths, name, old.uuid)
         clear(host, new)
@@ -183,9 +183,9 @@ def _end(host: Host, uuid: str) -> None:
 
 
 def _again(host: Host, name: str, old: Pod) -> str:
-    """Run a pod that was stopped, as a new one on the same files; its UUID.
+    """Run a pod that was stopped, as a new one on the same files; returns its UUID.
 
-    The name means it once it has them: with a part of them it could not start.
+    The name means it once it has all of them: with only some it could not start.
     """
     with reprepare(host, old) as prepared:
         fresh = prepared.uuid

@@ -3,8 +3,8 @@
 """Named pods as systemd units, where PID 1 is systemd.
 
 A unit starts its pod through `podctl start NAME`, which makes a new pod from the documents of the last one when that
-has ended, so that a reboot brings the pod up again without asking anybody. It calls the runtime that the pod was
-prepared with, and is enabled as long as the pod is to run after a boot.
+has ended, so that a reboot brings the pod up again by itself. It calls the runtime that the pod was prepared with, and
+is enabled as long as the pod is to run after a boot.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _MODE = 0o644
 _MARGIN = 10
 _STOP_LINE = "TimeoutStopSec="
-# What systemd itself takes beside what a unit may: for a reload of all units on a slow host.
+# Seconds for systemd itself beside those of a unit: for a reload of all units on a slow host.
 _PATIENCE = 60.0
 _HEAD = "# Written by stagecraft.pods for {data}: {digest}\n# Changes are lost when the pod is converged.\n"
 _BODY = """\
@@ -61,7 +61,7 @@ WantedBy=multi-user.target
 
 
 class UnitStatus(Value):
-    """What a pod's unit is. text: absent, as described, not loaded, outdated (an older release wrote it) or edited."""
+    """The state of a unit. text: absent, as described, not loaded, outdated (an older release wrote it) or edited."""
 
     text: str
     enabled: bool
@@ -74,7 +74,7 @@ class UnitStatus(Value):
 
 
 def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
-    """The unit of a named pod; host: with the runtime that shall start it. Pure."""
+    """The text of the unit of a named pod; host: with the runtime that shall start it. Pure."""
     body = _BODY.format(
         name=runspec.name,
         pid_file=host.paths.pid_file(runspec.name),
@@ -86,17 +86,17 @@ def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
 
 
 def look(host: Host, pod: Pod) -> UnitStatus:
-    """What the unit of a pod is. Raises Conflict when it is that of another pod of the name."""
+    """The state of the unit of a pod. Raises Conflict when it belongs to another pod of that name."""
     outline = documents.read_outline(pod.dir)
-    found = _read(host, outline.name)
-    if not found:
+    text = _read(host, outline.name)
+    if not text:
         return UnitStatus("absent", False)
-    _check_owner(host, outline.name, found)
-    if found != unit_text(pinned(host, pod), outline):
-        text = _how_changed(found)
+    _check_owner(host, outline.name, text)
+    if text != unit_text(pinned(host, pod), outline):
+        state = _how_changed(text)
     else:
-        text = "not loaded" if _is_unread(host, outline.name) else "as described"
-    return UnitStatus(text, _is_enabled(host, outline.name))
+        state = "not loaded" if _is_unread(host, outline.name) else "as described"
+    return UnitStatus(state, _is_enabled(host, outline.name))
 
 
 def started_runtimes(host: Host) -> set[str]:
@@ -122,15 +122,15 @@ def is_installed(host: Host, name: str) -> bool:
 
 
 def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
-    """Write and load the unit of a pod; nothing is done where it is there already.
+    """Write and load the unit of a pod, unless it is as described already.
 
     boot: whether it starts the pod after a boot; None leaves that as it is. Raises Conflict, HostFailure.
     """
     runspec = documents.read_runspec(pod.dir)
-    found = _read(host, runspec.name)
-    _check_owner(host, runspec.name, found)
+    old = _read(host, runspec.name)
+    _check_owner(host, runspec.name, old)
     text = unit_text(pinned(host, pod), runspec)
-    if found != text or _is_unread(host, runspec.name):
+    if old != text or _is_unread(host, runspec.name):
         _mark_unread(host, runspec.name)
         write_atomically(host.paths.unit(runspec.name), text.encode(), _MODE)
         _reload(host, runspec.name)
@@ -139,33 +139,33 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
 
 
 def start(host: Host, name: str) -> None:
-    """Start the pod through its unit. Raises HostFailure; why the pod failed is in its directory, see pod.failure."""
+    """Start the pod through its unit. Raises HostFailure; the error of the pod is in its directory, see pod.failure."""
     systemctl(host, "reset-failed", unit_name(name), check=False)
     done = _systemctl(host, "start", unit_name(name), seconds=START_SECONDS + _PATIENCE)
     if done.status != 0:
         raise HostFailure(
             f'cannot start pod "{name}": {done.complaint}',
-            f"journalctl -u {unit_name(name)} has the whole story",
+            f"see journalctl -u {unit_name(name)}",
         )
 
 
 def stop(host: Host, name: str, *, wait: bool = True) -> None:
-    """Stop the pod through its unit, and wait for it unless told otherwise."""
+    """Stop the pod through its unit."""
     how = () if wait else ("--no-block",)
     systemctl(host, "stop", *how, unit_name(name), seconds=_stop_seconds(host, name))
 
 
 def is_own_process(name: str) -> bool:
-    """Whether this process belongs to the unit of a named pod: it was started to start or to tidy up that pod.
+    """Whether this process belongs to the unit of a named pod, which runs it to start the pod or to clean up.
 
-    The group tells and not the environment, which whatever a service starts inherits. Source: systemd.service(5).
+    The control group decides, not the environment, which all children of a service inherit. Source: systemd.service(5).
     """
     groups = kernel_text_or("/proc/self/cgroup", "").splitlines()
     return any(unit_name(name) in group.split("/") for group in groups)
 
 
 def remove(host: Host, name: str) -> None:
-    """Stop and disable the unit of a pod of this data directory and remove its file; what is missing is fine."""
+    """Stop, disable and remove the unit of a pod of this data directory; a missing one is not an error."""
     if is_installed(host, name):
         seconds = _stop_seconds(host, name)
         systemctl(host, "--quiet", "disable", "--now", unit_name(name), check=False, seconds=seconds)
@@ -181,9 +181,7 @@ def systemctl(host: Host, *words: str, check: bool = True, seconds: float = _PAT
     """Run systemctl. Raises HostFailure with its complaint, or when it takes longer than these seconds."""
     done = _systemctl(host, *words, seconds=seconds)
     if check and done.status != 0:
-        raise HostFailure(
-            f"systemctl {' '.join(words)} failed: {done.complaint}", "systemctl status tells more"
-        )
+        raise HostFailure(f"systemctl {' '.join(words)} failed: {done.complaint}", "see systemctl status")
 
 
 def _systemctl(host: Host, *words: str, seconds: float) -> Completed:
@@ -191,7 +189,7 @@ def _systemctl(host: Host, *words: str, seconds: float) -> Completed:
 
 
 def _mark_unread(host: Host, name: str) -> None:
-    """Say that systemd is about to know less of a unit than is in its file, should this process not live to tell it."""
+    """Record that systemd must reload a unit, in case this process is killed before it asks for that."""
     make_dirs(host.paths.pid_files, OPEN_DIR)
     write_new(host.paths.unread_unit(name), b"")
 
@@ -208,14 +206,14 @@ def _reload(host: Host, name: str) -> None:
 
 
 def _stop_seconds(host: Host, name: str) -> float:
-    """How long the stop of a unit can take: its time to end, as much after the kill, and the same for reap."""
+    """The longest time of the stop of a unit: its stop timeout, the same after the kill, and both again for reap."""
     lines = [line for line in _read(host, name).splitlines() if line.startswith(_STOP_LINE)]
     digits = lines[0][len(_STOP_LINE) :] if lines else ""
     return 4 * int(digits) + _PATIENCE if digits.isdigit() else START_SECONDS
 
 
 def _read(host: Host, name: str) -> str:
-    """The text of a unit, "" when there is none."""
+    """The text of a unit, "" if it does not exist."""
     try:
         text = read_trusted(host.paths.unit(name)).decode(errors="replace").strip()
     except FileNotFoundError:
@@ -230,7 +228,7 @@ def _owner(text: str) -> str:
 
 
 def _is_ours(host: Host, text: str) -> bool:
-    """Whether a unit was written for this data directory, by whatever way that was reached then."""
+    """Whether a unit was written for this data directory, perhaps under another path to it."""
     owner = _owner(text)
     return owner == host.paths.data or os.path.realpath(owner) == host.paths.data
 
@@ -238,14 +236,14 @@ def _is_ours(host: Host, text: str) -> bool:
 def _check_owner(host: Host, name: str, text: str) -> None:
     if text and not _is_ours(host, text):
         raise Conflict(
-            f"{host.paths.unit(name)} is not of a pod in {host.paths.data}",
+            f"{host.paths.unit(name)} does not belong to a pod in {host.paths.data}",
             "give the pod another name, or remove the unit",
             where="name",
         )
 
 
 def _how_changed(text: str) -> str:
-    """Whether a unit that is not as it would be written now is as it was written once. Pure."""
+    """Whether a unit that differs from the current text is outdated or edited. Pure."""
     lines = text.split("\n", 2)
     return "outdated" if len(lines) == 3 and lines[0].endswith(": " + _digest(lines[2])) else "edited"
 

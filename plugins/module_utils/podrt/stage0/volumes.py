@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Named volumes: directories that outlive pods.
 
-volumes/NAME/data holds what the apps see, volumes/NAME/volume.json what was asked for: when the directory differs from
-that, somebody else has changed it.
+volumes/NAME/data is the directory that apps mount, volumes/NAME/volume.json has the attributes asked for: where the
+directory differs from these, something else has changed it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LOST = "its directory data is missing"
 
 
 class VolumeSpec(Value):
-    """What a volume shall be. mode, uid and gid: of its directory; None leaves what is there."""
+    """The wanted attributes of a volume. mode, uid and gid: of its directory; None leaves the present one."""
 
     name: ACName
     mode: int | None = None
@@ -46,9 +46,9 @@ class VolumeSpec(Value):
 
 
 class VolumeStatus(Value):
-    """What a volume is. bytes: what its data occupies, None when it was not counted.
+    """The state of a volume. bytes: the disk usage of its data, None when it was not counted.
 
-    asked: what was asked for when it was last changed; None where that cannot be read, and problem then says why.
+    asked: the spec of its last change; None where that cannot be read, and problem then says why.
     """
 
     name: str
@@ -64,7 +64,7 @@ class VolumeStatus(Value):
 
 
 def read_volume(host: Host, name: str) -> VolumeStatus | None:
-    """What a volume is, None when there is none. Raises HostFailure."""
+    """The state of a volume, None if it does not exist. Raises HostFailure."""
     path = host.paths.volume_data(name)
     try:
         os.lstat(host.paths.volume(name))
@@ -98,7 +98,7 @@ def list_volumes(host: Host, *, count: bool = False) -> tuple[VolumeStatus, ...]
 
 
 def _counted(status: VolumeStatus) -> VolumeStatus:
-    """The same with its bytes, or with why they cannot be told: an app may move directories at the same time."""
+    """The same with its bytes, or why they cannot be counted: an app may move directories at the same time."""
     try:
         return status.replace(bytes=disk_usage(status.path))
     except OSError as err:
@@ -109,7 +109,7 @@ def _counted(status: VolumeStatus) -> VolumeStatus:
 def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:
     """Plan: the volume exists with these attributes. Data is never touched.
 
-    Raises Conflict where it is lost: an empty directory in its place would be taken for it.
+    Raises Conflict where the data is lost: an empty directory in its place would be taken for it.
     """
     found = read_volume(host, spec.name)
     subject, path = f'volume "{spec.name}"', f"volumes.{spec.name}"
@@ -130,7 +130,7 @@ def ensure_volume(host: Host, spec: VolumeSpec) -> Plan[None]:
 
 
 def _drift(found: VolumeStatus, spec: VolumeSpec) -> tuple[Difference, ...]:
-    """How a volume is not the wanted one."""
+    """The differences between a volume and the wanted one."""
     path = f"volumes.{spec.name}"
     differences = []
     asked = found.asked
@@ -153,7 +153,7 @@ def _drift(found: VolumeStatus, spec: VolumeSpec) -> tuple[Difference, ...]:
 
 
 def ensure_no_volume(host: Host, name: ACName, *, purge_data: bool) -> Plan[None]:
-    """Plan: the volume is gone. Raises Conflict when a pod uses it or when its data would be lost unasked."""
+    """Plan: the volume is gone. Raises Conflict when a pod uses it, or when it holds data without purge_data."""
     found = read_volume(host, name)
     if found is None:
         return
@@ -174,7 +174,7 @@ class CreateVolume(Change):
     spec: VolumeSpec
 
     def apply(self, host: Host) -> None:
-        """Make it aside and rename it in, so that it is there whole or not at all."""
+        """Make it aside and rename it into place, so that it is complete or absent."""
         spec = self.spec
         paths, aside = host.paths, _aside(spec.name)
         try:
@@ -197,7 +197,7 @@ class AdjustVolume(Change):
     spec: VolumeSpec
 
     def apply(self, host: Host) -> None:
-        """Owner, then mode, then the document."""
+        """Set the owner, then the mode, then write the document."""
         try:
             _set_attributes(host.paths.volume_data(self.spec.name), self.spec)
             write_atomically(host.paths.volume_document(self.spec.name), _document(self.spec))
@@ -211,7 +211,7 @@ class RemoveVolume(Change):
     name: ACName
 
     def apply(self, host: Host) -> None:
-        """Rename it out of sight first, so that a crash leaves no half volume."""
+        """Rename it aside first, so that a crash leaves no half volume."""
         _check_unused(host, self.name, host.paths.volume_data(self.name))
         aside = host.paths.volume(_aside(self.name))
         try:
@@ -229,7 +229,7 @@ class RemoveVolume(Change):
 
 
 def sweep(host: Host, name: str = "") -> list[PodError]:
-    """Remove what is left of volumes whose making or removal was cut off, of one alone if it is named.
+    """Remove the leftovers of interrupted creations and removals of volumes, or of the named volume only.
 
     Returns the errors of what cannot be removed. Does nothing while another process makes or removes a volume.
     """
@@ -238,14 +238,14 @@ def sweep(host: Host, name: str = "") -> list[PodError]:
         try:
             remove_tree(path)
         except FileNotFoundError:
-            continue  # another process is at it as well
+            continue  # another process removes it as well
         except OSError as err:
             failures.append(HostFailure.of(f"cannot remove {path}, which is left of a volume", err))
     return failures
 
 
 def _left(host: Host, name: str) -> list[str]:
-    """What is aside while no process works on it. None will: each takes a name of its own."""
+    """The paths aside that no process works on, now or later: each takes its own name."""
     place = host.paths.volumes
     begin = f".{name}." if name else "."
     found = [entry for entry in entries(place) if entry.startswith(begin)]
@@ -276,8 +276,8 @@ def _aside(name: str) -> str:
 
 
 def _at_work(host: Host) -> FileLock:
-    """Held while something of a volume is aside that is not yet left behind. Raises OSError."""
-    make_dirs(host.paths.volumes)  # or the lock would be a file in its place
+    """The lock of a process that has a volume aside: what is there is not a leftover. Raises OSError."""
+    make_dirs(host.paths.volumes)  # else the lock would be a file in its place
     return FileLock(host.paths.volumes, shared=True)
 
 
@@ -294,7 +294,7 @@ def _document(spec: VolumeSpec) -> bytes:
 
 
 def _read_document(host: Host, name: str) -> VolumeSpec:
-    """What volume.json says was asked for. Raises OSError, InvalidSpec, Corrupt."""
+    """The spec in volume.json. Raises OSError, InvalidSpec, Corrupt."""
     data = read_bytes(host.paths.volume_document(name), beneath=host.paths.volumes)
     fields = Fields(parse_json(data, "its volume.json"), "volume.json")
     fields.check_format(_FORMAT)
@@ -326,7 +326,7 @@ def _holds_data(path: str) -> bool:
     try:
         return bool(entries(path))
     except NotADirectoryError:
-        return True  # somebody has put something else there
+        return True  # something else was put there
     except OSError as err:
         raise HostFailure.of(f"cannot look whether {path} holds data", err) from err
 
@@ -356,7 +356,7 @@ def _users(host: Host) -> _Users:
     unread: list[str] = []
     for pod in walk(
         host.paths, ("prepare", "prepared", "run")
-    ):  # in the order of the life: none moves past us
+    ):  # in the order of its life, so that none is missed
         try:
             manifest, name = documents.read_manifest(held(pod)), documents.read_runspec(held(pod)).name
         except (OSError, PodError):

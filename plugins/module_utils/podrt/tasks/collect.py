@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""pod_gc: what has ended, and what nothing needs. In check mode the very same list and bytes, and nothing removed."""
+"""pod_gc: removes ended pods and unneeded images. Check mode reports the very same list and bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Collected(Value):
-    """What went, or would go. pods: UUIDs of those that were removed. failures: why other things did not."""
+    """The removals of a collection or its check. pods: UUIDs of removed pods. failures: of the other removals."""
 
     differences: tuple[Difference, ...]
     pods: tuple[str, ...]
@@ -29,7 +29,7 @@ class _Collected(Value):
 
 
 def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
-    """The result of pod_gc. Raises the first failure, with all others and the changes, once all else has been done."""
+    """The result of pod_gc. Raises the first failure, with all others and the changes, after everything else."""
     policy = gc.GcPolicy(
         float(options.integer("grace_period", int(gc.GRACE_PERIOD))),
         float(options.integer("expire_prepared", int(gc.EXPIRE_PREPARED))),
@@ -84,7 +84,7 @@ def _collect_store(host: Host, older_than: float, gone: tuple[str, ...], *, chec
 
 
 def _failure(done: _Collected) -> PodError:
-    """One error for all that failed. It is of the first one's kind, and carries what was changed all the same."""
+    """One error for all failures, of the first one's kind, with the changes that were made."""
     err = done.failures[0]
     err.message = "; ".join(failure.message for failure in done.failures)
     err.facts["changes"] = _outcome(done).to_json()

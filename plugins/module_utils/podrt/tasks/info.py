@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on a host: pods, images, volumes and runtimes. Reads only."""
+"""pod_info: the pods, images, volumes and runtimes of a host. Reads only."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ SUBSETS = ("pods", "images", "volumes", "runtime")
 
 
 def gather(host: Host, options: Fields) -> dict[str, object]:
-    """The subsets that were asked for; all where none was."""
+    """The result of pod_info: the requested subsets, all by default."""
     wanted = options.strings("gather") or SUBSETS
     for subset in wanted:
         if subset not in SUBSETS:
             raise InvalidSpec(
                 f'unknown subset "{subset}"', f"use some of {', '.join(SUBSETS)}", where="gather"
             )
-    found: dict[str, object] = {}
+    result: dict[str, object] = {}
     if "pods" in wanted:
-        found["pods"] = _pods(host, options)
+        result["pods"] = _pods(host, options)
     if "images" in wanted:
-        found["images"] = [image_result(image) for image in index.list_images(host.paths)]
+        result["images"] = [image_result(image) for image in index.list_images(host.paths)]
     if "volumes" in wanted:
-        found["volumes"] = [
+        result["volumes"] = [
             volume_result(volume) for volume in list_volumes(host, count=options.boolean("sizes", False))
         ]
     if "runtime" in wanted:
-        found["runtime"] = _runtime(host)
-    return found
+        result["runtime"] = _runtime(host)
+    return result
 
 
 def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
@@ -63,7 +63,7 @@ def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
 
 
 def _wanted(host: Host, options: Fields) -> tuple[PodStatus, ...]:
-    """All pods; or the one of a UUID; or the one that a name means, and if asked those that had the name before it."""
+    """All pods, or that of a UUID, or that of a name, with history also those that had the name before."""
     name, pods = options.optional_text("name"), list_pods(host, LISTED)
     if not name:
         return pods

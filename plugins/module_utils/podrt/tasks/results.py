@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The results of tasks: a schema of our own, stable, and without secrets."""
+"""The results of tasks, in a stable schema and without secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ TAIL_LINES = 20
 
 
 def outcome_result(outcome: Outcome) -> OutcomeResult:
-    """changed, changes and diff."""
+    """The members changed, changes and diff of a result."""
     return {
         "changed": outcome.changed,
         "changes": outcome.to_json(),
@@ -103,7 +103,7 @@ def pod_result(status: PodStatus) -> PodResult:
 
 
 def add_output(host: Host, result: PodResult, lines: int = TAIL_LINES) -> None:
-    """Put the last lines of each app of a pod_result into it: stdout_lines and stderr_lines. If it is still there."""
+    """Add stdout_lines and stderr_lines to each app of a pod_result, if the pod still exists."""
     try:
         with open_pod(host.paths, result["uuid"]) as pod:
             for app in result["apps"]:
@@ -114,8 +114,8 @@ def add_output(host: Host, result: PodResult, lines: int = TAIL_LINES) -> None:
 
 
 def _lines_of(pod: PodDir, app: str, lines: int, result: PodResult) -> dict[str, list[str]]:
-    """The last lines of an app; where they cannot be read there are none, and the result says why, once."""
-    from ..pod.logs import last_lines  # a task that does not wait does without
+    """The last lines of an app; none where they cannot be read, with the reason in the result, once."""
+    from ..pod.logs import last_lines  # only tasks that wait need it
 
     try:
         return last_lines(pod, app, lines)
@@ -155,5 +155,5 @@ def volume_result(volume: VolumeStatus) -> dict[str, object]:
 
 
 def network_details(status: PodStatus) -> list[object]:
-    """What the networks answered, as they answered it."""
+    """The records of the networks, as the plugins wrote them."""
     return [net.to_json() for net in status.networks]

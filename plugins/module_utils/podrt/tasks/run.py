@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tasks, one function each: plain options in, a plain result out. Knows nothing of who asks.
+"""The tasks, one function each: plain options in, a plain result out, whatever the caller.
 
 Each is plan, converge, result; check mode is converge without apply and nothing else.
 """
@@ -43,7 +43,7 @@ _BECOME = "set become: true on the play or the task"
 
 
 def run_task(name: str, options: dict[str, object], *, check: bool) -> dict[str, object]:
-    """Run one of TASKS. Raises PodError; a result that failed has failed=True and msg."""
+    """Run one of TASKS. Raises PodError; the result of a failure has failed=True and msg."""
     fields = Fields(options, "")
     host = Host.here(_paths(fields))
     if name != "pod_info" and os.geteuid() != 0:
@@ -92,7 +92,7 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     waits = conduct.wait and conduct.state in ("started", "restarted")
     with lookup.lock_name(host.paths, name) as lock:
         converged = _converge_pod(host, name, conduct, options, check=False)
-        # Opened while the name still means what was converged: another task may have it next.
+        # Opened while the name still means the converged pod: another task may take it next.
         pod = lookup.by_name(host.paths, name) if waits else None
         lock.remove()
     if not pod:
@@ -133,7 +133,7 @@ def _pod_spec(options: Fields) -> PodSpec:
 
 
 def _with_files(options: Fields) -> Fields:
-    """Options with the content of the files of variables that are this host's. Raises InvalidSpec, HostFailure."""
+    """The options, with the content of the host's environment files. Raises InvalidSpec, HostFailure."""
     if options.text("env_file_from", "") != "host":
         return options
     files = [_with_content(*item) for item in options.items("env_file")]
@@ -170,23 +170,23 @@ def _list(value: object) -> list[object]:
 
 
 def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
-    """What became of a pod otherwise than one might think from its description."""
+    """Warnings about a pod that is not quite as its description suggests."""
     from ..host.config import unused_stage1
     from ..stage0.prepare import informed
 
     with open_pod(host.paths, found.uuid) as pod:
-        said = informed(pod.dir)
-    said += tuple(filter(None, (unused_stage1(host.paths),)))
+        warnings = informed(pod.dir)
+    warnings += tuple(filter(None, (unused_stage1(host.paths),)))
     if found.state is PodState.EXITED and not found.was_stopped and not completes:
-        said += (
+        warnings += (
             f'pod "{found.name}" has ended already, with status {found.exit_code}; '
             "wait: true is for pods that do their work and end",
         )
-    return said
+    return warnings
 
 
 def _ended(host: Host, pod: Pod, conduct: Conduct, changes: Changes) -> dict[str, object]:
-    """Wait for a pod that is a task of its own: it as it is then, with the last lines of its apps, and rc."""
+    """Wait for a pod that does its work and ends; its result then, with the last lines of its apps, and rc."""
     from ..stage0.start import wait
 
     limit = conduct.wait_timeout
@@ -202,7 +202,7 @@ def _ended(host: Host, pod: Pod, conduct: Conduct, changes: Changes) -> dict[str
 
 
 def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object]:
-    """Why a pod that has ended counts as failed."""
+    """The result for a pod that has failed."""
     from ..pod.failure import app_failure
 
     with open_pod(host.paths, found.uuid) as pod:
@@ -286,7 +286,7 @@ TASKS: dict[str, Task] = {
 def failure(err: Exception) -> dict[str, object]:
     """The result of a task that failed: msg, error (the kind), hint, facts and the changes made so far.
 
-    exception: the traceback of what no code expects.
+    exception: the traceback of a bug.
     """
     found = known("the operating system refused" if isinstance(err, OSError) else "the task failed", err)
     facts = dict(found.facts)
@@ -305,6 +305,6 @@ def failure(err: Exception) -> dict[str, object]:
 
 
 def _traceback(err: Exception) -> str:
-    import traceback  # for bugs alone
+    import traceback  # only for bugs
 
     return "".join(traceback.format_exception(type(err), err, err.__traceback__))

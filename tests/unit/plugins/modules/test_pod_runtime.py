@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""pod_runtime on directories of a test: what goes with the command, and check mode, which tells the same."""
+"""pod_runtime on directories of a test: what it removes with the command, and the same report in check mode."""
 
 from __future__ import annotations
 

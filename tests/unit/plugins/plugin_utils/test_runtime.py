@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the controller packs: the runtime, and the libraries in the versions that it has."""
+"""The archive that the controller packs: the runtime, and the libraries in the installed versions."""
 
 from __future__ import annotations
 

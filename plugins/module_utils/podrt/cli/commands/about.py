@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...host.config import Config, Credentials
     from ..call import Call
 
-# That of galaxy.yml; a test holds them together.
+# The version in galaxy.yml; a test compares them.
 VERSION = "0.2.0"
 
 
@@ -32,7 +32,7 @@ def version(call: Call) -> int:
 
 
 def config(call: Call) -> int:
-    """Print what the configuration comes to."""
+    """Print the merged configuration."""
     from ...host.config import read_config
 
     found = read_config(call.host.paths)
@@ -82,13 +82,13 @@ def _docker(found: Config, shown: Callable[[str], str]) -> list[dict[str, object
 
 
 def _paths(found: Config) -> dict[str, object]:
-    """What the documents say, not what --dir says; "" where they say nothing. Source: rkt rkt.go getConfig."""
+    """The paths in the documents, without --dir; "" where not set. Source: rkt rkt.go getConfig."""
     ours = {"leases": found.leases} if found.leases else {}
     return _document("paths", data=found.data_dir, **{"stage1-images": found.stage1_images}, **ours)
 
 
 def _limits(found: Config) -> list[dict[str, object]]:
-    """The bounds that are not the defaults, if there are any."""
+    """The limits that are not the defaults, if there are any."""
     said = {
         member: getattr(found.limits, field)
         for field, member in MEMBERS.items()
@@ -104,7 +104,7 @@ def _stage1(found: Config) -> dict[str, object]:
 
 
 def _policy(found: Config) -> list[dict[str, object]]:
-    """What rkt had not is shown where it was said."""
+    """The policy, which rkt did not have, is shown only where it is set."""
     return [_document("policy", imageIsolators=found.image_isolators)] if found.image_isolators else []
 
 

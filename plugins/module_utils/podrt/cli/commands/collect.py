@@ -20,7 +20,7 @@ _MOVED = {"mark": "pod", "abort": "failed prepare", "expire": "expired prepared 
 
 
 def gc(call: Call) -> int:
-    """Mark pods that have ended, and delete those whose time is over."""
+    """Mark pods that have ended, and delete those whose grace period is over."""
     options = call.options
     policy = collection.GcPolicy(
         grace_period=_seconds(call, "grace-period", collection.GRACE_PERIOD),
@@ -56,7 +56,7 @@ def rm(call: Call) -> int:
         try:
             with resolve(call, text) as found:
                 name = collection.name_of(found)
-            # Removing it takes its name away as well.
+            # Its removal drops its name as well.
             with alone_with(call, text, name) if name else resolve(call, text) as pod:
                 carry_out(call, ensure_deleted(call.host, pod))
                 if not call.options.on("dry-run"):

@@ -30,7 +30,7 @@ _GIDS = "supplementary-gids"
 
 
 def enter(call: Call) -> int:
-    """Run a command in the namespaces and the root of an app; its exit status."""
+    """Run a command in the namespaces and the root of an app; returns its exit status."""
     if not call.words.arguments:
         raise UsageError("enter takes a UUID")
     text, *argv = call.words.arguments

@@ -131,7 +131,7 @@ def image_rm(call: Call) -> int:
 
 
 def image_gc(call: Call) -> int:
-    """Remove trees that no pod stands on and images that nobody has used for a while. Source: behaviours A56."""
+    """Remove trees that no pod uses and images that have not been used for a while. Source: behaviours A56."""
     from ...stage0.references import in_use
     from ...store.gc import collect
 

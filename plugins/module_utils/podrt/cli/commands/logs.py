@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podctl logs: what apps have said, merged by time; what they said to standard error goes there."""
+"""podctl logs: the output of apps, merged by time; their standard error goes to standard error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..call import Call
 
 _POLL_SECONDS = 0.1
-_MOST_NEWS = 16 << 20  # bytes at one look; the rest comes with the next
+_MOST_NEWS = 16 << 20  # bytes at one look; the rest is read at the next
 _LONGEST_TAIL = 64 << 20
 _COUNT = re.compile(r"[0-9]{1,18}")
 _STREAMS = {"stdout": 1, "stderr": 2}
@@ -57,27 +57,27 @@ def logs(call: Call) -> int:
 
 
 class Style(Value):
-    """What stands before a line: the name of its app, its time."""
+    """The prefix of lines. named: the name of the app; timed: the time."""
 
     named: bool
     timed: bool
 
 
 class Window(Value):
-    """The times of the lines that are wanted, as they are in the log; "" for no end."""
+    """The range of times to show, spelled as in the log; "" for no bound."""
 
     since: str = ""
     until: str = ""
 
     def holds(self, line: LogLine) -> bool:
-        """Whether a line is of this time."""
+        """Whether a line is in this range."""
         return self.since <= line.time and (not self.until or line.time <= self.until)
 
 
 class Follower:
-    """What is added to the log of an app after this was made, also when the newest file begins again meanwhile.
+    """The lines added to the log of an app after this was made, across rotations.
 
-    A file is known by how it begins: its lines are copied, or it gets another name, when the next one is begun.
+    A file is identified by its head: a rotation copies its lines, or renames it.
     """
 
     def __init__(self, pod: PodDir, app: str) -> None:
@@ -99,7 +99,7 @@ class Follower:
         return found
 
     def _read(self, path: str, start: int, end: int) -> bytes:
-        """A part of a log; nothing where it has been rotated away or replaced meanwhile."""
+        """A part of a log; empty where it has been rotated away or replaced meanwhile."""
         try:
             fd = open_regular(path, beneath=self._pod.path)
         except (FileNotFoundError, Corrupt):
@@ -115,7 +115,7 @@ class Follower:
             try:
                 size = os.lstat(path).st_size
             except FileNotFoundError:
-                continue  # rotated away while we looked
+                continue  # rotated away meanwhile
             head = log_head(self._pod, path)
             if head:
                 found.append((path, head, size))
@@ -123,7 +123,7 @@ class Follower:
 
 
 def _kept(pod: PodDir, names: list[str], count: int | None, window: Window) -> Iterable[LogLine]:
-    """The lines of these apps and this time in the order of time: all, or the last ones."""
+    """The lines of these apps and this range, in order of time: all, or the last ones."""
     if count is None or window != Window():
         most = _longest_file(pod)
         merged = heapq.merge(*(read_log(pod, name, most) for name in names), key=_time)
@@ -135,7 +135,7 @@ def _kept(pod: PodDir, names: list[str], count: int | None, window: Window) -> I
 
 
 def _longest_file(pod: PodDir) -> int:
-    """How large a file of a log can be: a line is written whole."""
+    """The largest size of a log file: a line is written whole."""
     try:
         policy = documents.read_runspec(pod).log.held()
     except (OSError, PodError):
@@ -159,7 +159,7 @@ def _window(call: Call) -> Window:
 
 
 def _logged(text: str) -> str:
-    """A point in time as it stands in logs, "" for "". Raises InvalidSpec."""
+    """A point in time as logs spell it, "" for "". Raises InvalidSpec."""
     if not text:
         return ""
     moment = parse_moment(text, time.time())
@@ -177,7 +177,7 @@ def _apps(call: Call, pod: Pod) -> list[str]:
 
 
 def _in_order(lines: Iterable[LogLine]) -> list[LogLine]:
-    """By time; lines of one time stay as they were. RFC 3339 times in UTC sort as text."""
+    """The lines sorted by time, stably. RFC 3339 times in UTC sort as text."""
     return sorted(lines, key=_time)
 
 
@@ -195,9 +195,9 @@ def _print(lines: Iterable[LogLine], style: Style) -> None:
 
 
 def for_terminal(text: str) -> str:
-    """What an app has said as a terminal may have it: without colours, the rest escaped, but for tabs.
+    """A line of an app, safe for a terminal: without colours, the rest escaped except tabs.
 
-    Source: journalctl(1), which leaves out as much.
+    Source: journalctl(1), which leaves out the same.
     """
     return printable(_COLOUR.sub("", text.rstrip("\r")), keep="\t")
 

@@ -47,7 +47,7 @@ def list_command(call: Call) -> int:
 
 
 def _make_dirs(call: Call) -> None:
-    """The directories of the life cycle are there after any command that looks at pods. Source: behaviours D1."""
+    """Make the directories of the life cycle, as any command that looks at pods does. Source: behaviours D1."""
     try:
         make_state_dirs(call.host.paths)
     except OSError as err:
@@ -56,7 +56,7 @@ def _make_dirs(call: Call) -> None:
 
 
 def status(call: Call) -> int:
-    """Tell how a pod is, if asked after it has ended or is ready."""
+    """Print the status of a pod, with --wait or --wait-ready after it has ended or is ready."""
     wait, wait_ready = _limit(call, "wait"), _limit(call, "wait-ready")
     with resolve(call, only_argument(call, "UUID")) as pod:
         if wait_ready is not None:
@@ -75,7 +75,7 @@ def status(call: Call) -> int:
 
 
 def _limit(call: Call, flag: str) -> float | None:
-    """How long to wait in seconds: None not at all, below 0 for ever. Source: behaviours A40, A63."""
+    """The seconds to wait: None not at all, below 0 without limit. Source: behaviours A40, A63."""
     if not call.options.has(flag):
         return None
     text = call.options.text(flag)
@@ -110,7 +110,7 @@ def _has_ended(pod: Pod) -> bool:
 
 
 def _is_ready(pod: Pod) -> bool:
-    """Whether every app has been started, or there is nothing left to wait for."""
+    """Whether every app has been started. Raises HostFailure when the pod has ended."""
     if _has_ended(pod):
         raise HostFailure(f'error waiting for pod to be ready: pod "{pod.uuid}" has ended', uuid=pod.uuid)
     return pod.state() is PodState.RUNNING and documents.has_started(pod.dir)

@@ -39,7 +39,7 @@ _NO_FILE = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is a named pi
 
 
 def run(call: Call) -> int:
-    """Prepare a pod and run it in the foreground; its exit status."""
+    """Prepare a pod and run it in the foreground; returns its exit status."""
     pod = _prepared(call, "running")
     if pod is None:
         return 0
@@ -118,7 +118,7 @@ def _built(call: Call, spec: PodSpec, images: tuple[StoredImage, ...]) -> Prepar
 
 
 def _uuid_saver(call: Call) -> Callable[[str], None]:
-    """What is done with the UUID of a new pod, before anything else is. Source: behaviours A23, A24."""
+    """The function that saves the UUID of a new pod, before anything else is done. Source: behaviours A23, A24."""
     path = call.options.text("uuid-file-save")
 
     def save(uuid: str) -> None:
@@ -133,9 +133,9 @@ def _uuid_saver(call: Call) -> Callable[[str], None]:
 
 
 def _save_uuid(path: str, uuid: str) -> None:
-    """Write a UUID into a file, which may be in a directory of another user: no link is followed, nothing waited for.
+    """Write a UUID into a file, perhaps in another user's directory: without following links, and without blocking.
 
-    A terminal and /dev/null are fine, since only root can put a device in the place of a file.
+    A terminal and /dev/null are allowed, since only root can put a device in the place of a file.
     """
     try:
         fd = os.open(path, _SAVE, _UUID_FILE_MODE)
@@ -153,7 +153,7 @@ def _save_uuid(path: str, uuid: str) -> None:
             raise _refused(path, "the file has other names as well")
         else:
             os.ftruncate(fd, 0)
-            os.fchmod(fd, _UUID_FILE_MODE)  # whatever the umask says
+            os.fchmod(fd, _UUID_FILE_MODE)  # regardless of the umask
         write_all(fd, uuid.encode())
     finally:
         os.close(fd)
@@ -164,7 +164,7 @@ def _refused(path: str, why: str) -> HostFailure:
 
 
 def _environ(call: Call) -> Pairs:
-    """The caller's variables but for those that are not text, which no manifest can hold."""
+    """The caller's variables, except those that are not text, which no manifest can hold."""
     found = tuple(os.environ.items())
     left_out = values.not_text(found) if call.options.on("inherit-env") else ()
     for name in left_out:

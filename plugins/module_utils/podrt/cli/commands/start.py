@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podctl run-prepared, start, reap and stage1-gc: from a prepared pod to a running one, and what comes after.
+"""podctl run-prepared, start, reap and stage1-gc: from a prepared pod to a running one, and the cleanup after it.
 
 Source: behaviours A25 to A28, D18.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def run_prepared(call: Call) -> int:
-    """Run a pod that is prepared; its exit status, or with --detach 0 once its apps have been started."""
+    """Run a prepared pod; returns its exit status, or with --detach 0 once its apps have been started."""
     interactive, detach = call.options.on("interactive"), call.options.on("detach")
     if interactive and detach:
         raise UsageError("--interactive and --detach exclude each other")
@@ -52,7 +52,7 @@ def run_prepared(call: Call) -> int:
 
 
 def _unit_of(call: Call, pod: Pod) -> str:
-    """The name of a pod that its unit would start, "" where nothing but this would."""
+    """The name of a pod whose unit would start it, "" for a pod without a unit."""
     if not call.host.runs_systemd:
         return ""
     from ...stage0 import units
@@ -74,7 +74,7 @@ def _start_unit(call: Call, name: str) -> int:
 
 
 def rehearse(call: Call) -> int:
-    """Find out what would stop a prepared pod from starting, while another one runs in its place."""
+    """Find out what would keep a prepared pod from starting, while another one runs in its place."""
     with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "rehearse"):
         _claim(pod)
         return rehearse_pod(call, pod)
@@ -83,7 +83,7 @@ def rehearse(call: Call) -> int:
 def start(call: Call) -> int:
     """Start the pod of a name, a new one from its documents when it has ended, and return when its apps run.
 
-    Where systemd is PID 1 the pod's unit does it, whatever asks.
+    Where systemd is PID 1, it is always started by its unit.
     """
     from ...stage0.units import is_own_process
 
@@ -117,7 +117,7 @@ def _start_by_plan(call: Call, name: str) -> int:
 
 
 def _start_here(call: Call, name: str) -> int:
-    """For units: the file with the PID is there before this ends."""
+    """Start a pod by this process, for units: the file with the PID is there before it ends."""
     from ...stage0.start import start_again, write_pid_file
 
     with start_again(call.host, name) as pod, leaving_failure(pod, "start"):
@@ -159,7 +159,7 @@ def _reap(call: Call, text: str) -> None:
 
 
 def stage1_gc(call: Call) -> int:
-    """Take down the network and the cgroups of a pod. What calls this holds the pod's lock, and this ends with it."""
+    """Take down the network and the cgroups of a pod. The caller holds the pod's lock, and this ends with it."""
     from ...host.syscalls import PR_SET_PDEATHSIG, prctl
     from ...stage1.starter.teardown import teardown
 
@@ -170,7 +170,7 @@ def stage1_gc(call: Call) -> int:
 
 
 def mend(call: Call) -> int:
-    """Give a running pod back what it has lost of its networks and limits."""
+    """Restore what a running pod has lost of its networks and limits."""
     from ...stage1.starter.mend import mend as mend_pod
 
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
@@ -179,16 +179,16 @@ def mend(call: Call) -> int:
 
 
 def _claim(pod: Pod) -> None:
-    """Take the lock of a prepared pod. Raises Conflict when it is not prepared or somebody else starts it."""
+    """Take the lock of a prepared pod. Raises Conflict when it is not prepared or another process starts it."""
     pod.detach()
     if pod.state() is not PodState.PREPARED or not pod.lock():
         raise Conflict(f'pod "{pod.uuid}" is not prepared', "podctl status tells how it is", uuid=pod.uuid)
 
 
 def _apply_flags(call: Call, pod: Pod) -> None:
-    """Write what the flags say into the documents of a pod whose lock is held; without flags these stay as they are.
+    """Write the flags into the documents of a pod whose lock is held; without flags these stay as they are.
 
-    A crash on the way leaves filters that nobody asked for any more, and never lacks one that the run spec promises.
+    A crash midway may leave filters that are not needed any more, but never lacks one that the run spec promises.
     """
     if not call.words.given:
         return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def stop(call: Call) -> int:
-    """Tell pods to end; does not wait for it."""
+    """Ask pods to end, without waiting for it."""
     failed = 0
     for text in some_arguments(call):
         try:
@@ -37,9 +37,9 @@ def stop(call: Call) -> int:
 
 def _stop(call: Call, pod: Pod) -> None:
     plan = ensure_signalled(call.host, pod, force=call.options.on("force"))
-    _outcome, runs = carry_out(call, in_words(plan, {SignalPod: SignalHere}))
+    outcome, _left = carry_out(call, in_words(plan, {SignalPod: SignalHere}))
     if not call.options.on("dry-run"):
-        call.tell(f'"{pod.uuid}"' if runs else f'pod "{pod.uuid}" is already stopped')
+        call.tell(f'"{pod.uuid}"' if outcome.changes else f'pod "{pod.uuid}" is already stopped')
 
 
 class SignalHere(SignalPod):

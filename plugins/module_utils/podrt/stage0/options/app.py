@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of options, those of an app: each is said here, once. See pod for those of the pod."""
+"""The table of options, those of an app. Each is defined once, here; those of the pod are in pod."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _CAPABILITIES = "CAP_X,..."
 def isolator(
     name: str, kind: Kind, of: str, flag: AsFlag | str, *, within: str = "app", check: Check | None = None
 ) -> Option:
-    """An option that is an isolator. of: its name, and behind a dot the member of its value that the option is.
+    """An option that is an isolator. of: its name, and after a dot the member of its value that the option is.
 
-    flag: or why there is none.
+    flag: or why it has none.
     """
     of, _dot, member = of.partition(".")
     return Option(
@@ -62,7 +62,7 @@ def isolator(
 
 
 OF_YAML = "argv has rkt's grammar"
-# What an element of a list is as one text, see short.
+# The element of a list as one text, see short.
 SHORT = Option("short", TEXT, no_flag=OF_YAML)
 MOUNT = (
     SHORT,
@@ -96,18 +96,18 @@ IMAGE_ISOLATORS = Option(
     flag=AsFlag(
         "image-isolators",
         "|".join(POLICIES),
-        "what of an image's isolators that lies beyond the defaults; before the first image, of all images",
+        "what becomes of an image's isolators beyond the defaults; before the first image, of all images",
     ),
 )
 PIDS_LIMIT = "resource/pids.limit"
 PIDS_FLAG = AsFlag(
     "pids-limit",
     "N",
-    "how many processes and threads there may be, -1 for any; before the first image, of all apps together",
+    "the limit of processes and threads, -1 for none; before the first image, of all apps together",
 )
 _SECCOMP = (
     Option("mode", TEXT, choices=MODES, required=True, flag=AsFlag("mode")),
-    Option("syscalls", WORDS, document="set", required=True, no_flag="they stand in the value as they are"),
+    Option("syscalls", WORDS, document="set", required=True, no_flag="they are in the value as they are"),
     Option("errno", TEXT, flag=AsFlag("errno")),
 )
 _PORT = (
@@ -130,9 +130,9 @@ APP = (
         parsers.program,
         "first",
         overrides=True,
-        flag=AsFlag("exec", "PATH", "run this instead of what the image says", once=True),
+        flag=AsFlag("exec", "PATH", "run this instead of the image's program", once=True),
     ),
-    Option("args", ARGUMENTS, "args", "app.exec", back="rest", default=(), no_flag="they stand behind --"),
+    Option("args", ARGUMENTS, "args", "app.exec", back="rest", default=(), no_flag="they follow --"),
     Option(
         "working_dir",
         TEXT,
@@ -166,7 +166,7 @@ APP = (
         parsers.gids,
         "as_set",
         overrides=True,
-        flag=AsFlag("supplementary-gids", "GID,...", "further groups, by number"),
+        flag=AsFlag("supplementary-gids", "GID,...", "supplementary groups, by number"),
     ),
     Option(
         "environment",
@@ -176,7 +176,7 @@ APP = (
         back="pairs",
         secret=True,
         overrides=True,
-        flag=AsFlag("environment", "KEY=VALUE", "a variable of this app alone"),
+        flag=AsFlag("environment", "KEY=VALUE", "a variable of this app only"),
     ),
     MOUNTS,
     isolator(
@@ -198,7 +198,10 @@ APP = (
         WHOLE,
         "os/linux/oom-score-adj",
         AsFlag(
-            "oom-score-adj", "N", "how soon it dies for memory: -1000 to 1000", also=("oom-score-adjust",)
+            "oom-score-adj",
+            "N",
+            "how soon the OOM killer picks it: -1000 to 1000",
+            also=("oom-score-adjust",),
         ),
     ),
     isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG),
@@ -218,7 +221,7 @@ APP = (
         AsFlag(
             "caps-retain",
             _CAPABILITIES,
-            "the capabilities that the app may have",
+            "the capabilities to retain",
             "last_words",
             also=("cap-retain",),
         ),
@@ -231,7 +234,7 @@ APP = (
         AsFlag(
             "caps-remove",
             _CAPABILITIES,
-            "the capabilities to take from the usual ones",
+            "the capabilities to remove from the default ones",
             "last_words",
             also=("cap-remove",),
         ),
@@ -323,6 +326,6 @@ APP = (
 
 
 def app_spec(options: Fields) -> AppSpec:
-    """An app as options say it. Raises InvalidSpec with the place."""
+    """The spec of an app from its options. Raises InvalidSpec with the place."""
     options.text("image")
     return options.made(AppSpec, **members(APP, options))

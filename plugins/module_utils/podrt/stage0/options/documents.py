@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the documents of a pod have as options would say it, by the table. Pure.
+"""The documents of a pod as options, by the table. Pure.
 
-What is at its default may be missing; what comes of images and has no option is left out.
+An option at its default may be missing; what comes from images and has no option is left out.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def options_of(pod: Documents) -> Held:
-    """The options that describe a pod, as YAML would have them."""
+    """The options that describe a pod, as in YAML."""
     manifest, runspec = pod
-    return _said((*POD, *FETCH), {"pod": manifest.to_json(), "run": runspec.to_json()})
+    return _options((*POD, *FETCH), {"pod": manifest.to_json(), "run": runspec.to_json()})
 
 
-def _said(rows: Iterable[Option], held: Held) -> Held:
-    found: Held = {}
+def _options(rows: Iterable[Option], held: Held) -> Held:
+    options: Held = {}
     for row in rows:
         value = _of_form(row, held) if row.options else _at(held, row.document or row.name)
         if row.back:
@@ -41,21 +41,21 @@ def _said(rows: Iterable[Option], held: Held) -> Held:
         if value is None and row.document and not isinstance(row.default, tuple):
             value = row.default
         if value is not None:
-            found[row.name] = value
-    return found
+            options[row.name] = value
+    return options
 
 
 def _of_form(row: Option, held: Held) -> object:
     if row.kind.type == "dict" and row.parse is None:
-        return _said(row.options, held)
+        return _options(row.options, held)
     value = _at(held, row.document) if row.document else None
     if isinstance(value, list) and row.kind.type == "list":
-        return [_said(row.options, element) for element in value if isinstance(element, dict)]
+        return [_options(row.options, element) for element in value if isinstance(element, dict)]
     return value
 
 
 def _at(held: object, path: str) -> object:
-    """What is at a path, where [NAME] is the element of a list that goes by it; one that has a value is that."""
+    """The value at a path, where [NAME] is the element of a list with that name, or its value if it has one."""
     for name, member in re.findall(r"\[([^]]+)\]|([^.[]+)", path):
         if name and isinstance(held, list):
             held = next((each.get("value", each) for each in held if each["name"] == name), None)
@@ -89,7 +89,7 @@ def _ports(value: object) -> object:
 
 
 def _port(held: Held) -> Held:
-    """Without a name that only says the number."""
+    """A port, without a name that is made from its number."""
     port, count = held.get("port"), held.get("count")
     if not isinstance(port, int) or not isinstance(count, int):
         return held
@@ -114,8 +114,8 @@ def _networks(value: object) -> object:
 
 
 def _network(name: str, args: dict[str, str]) -> str:
-    said = ";".join(f"{key}={value}" for key, value in args.items())
-    return f"{name}:{said}" if said else name
+    text = ";".join(f"{key}={value}" for key, value in args.items())
+    return f"{name}:{text}" if text else name
 
 
 def _dns(value: object) -> object:
@@ -145,7 +145,7 @@ def _seccomp(isolators: object) -> object:
     return None
 
 
-# By the name that rows have: from what a document has to what an option says.
+# By the name in the rows: from the value in a document to that of the option.
 _BACK: dict[str, Callable[[object], object]] = {
     "as_set": _as_set,
     "dns": _dns,

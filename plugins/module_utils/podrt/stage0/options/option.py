@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a row of the table of options is, and how options are read by it. Pure.
+"""The rows of the table of options, and how options are read by them. Pure.
 
-YAML and argv both come here as the same mapping: argv is taken apart into it before, see texts.
+YAML and argv both come here as the same mapping: argv is parsed into it before, see texts.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 else:
     from ...value import dataclass_transform
 
-# What a change of an option means to a pod that runs.
+# The impact of a change of an option on a running pod.
 NONE, RECREATE = "none", "recreate"
 
 
 class Kind(Value):
-    """How values of a kind are written.
+    """The form of the values of an option.
 
-    type, elements: in Ansible's argument specification. read: takes one that is there out of options. text: which of
-    texts says what YAML would have in place of those that a flag was given.
+    type, elements: in Ansible's argument specification. read: from options, where the value is set. text: the
+    function of texts that turns the texts of a flag into what YAML would have.
     """
 
     type: str
@@ -41,9 +41,9 @@ class Kind(Value):
 
 @dataclass_transform(frozen_default=True)
 class Row:
-    """A Value that nothing compares or checks: every start makes 160 of them, which costs 0.3 ms less so.
+    """A Value without comparison and checks: every start makes 160 of them, which saves 0.3 ms.
 
-    What is not given is as the class has it.
+    Members that are not passed have the defaults of the class.
     """
 
     _fields: tuple[str, ...] = ()
@@ -56,12 +56,12 @@ class Row:
 
 
 class AsFlag(Row):
-    """How podctl is told of an option; in an element of a list, as one of the keys in the value of the list's flag.
+    """The flag of podctl for an option; in an element of a list, a key in the value of the list's flag.
 
-    value, help: for people. text: which of texts, where it is not that of the kind. bare: what it means without a
-    value. also: other names. once: at most one for each image. late: it is judged with all others, not by itself.
-    running: it belongs to what runs a pod and not to what prepares one. unknown, wrong: rkt's words for a value that is
-    none of the choices, and before every complaint, with the value as {}.
+    value, help: for people. text: the function of texts, where it is not that of the kind. bare: the value of the flag
+    without one. also: other names. once: at most one for each image. late: it is checked with all others, not by
+    itself. running: it is a flag of commands that run a pod, not of those that prepare one. unknown, wrong: rkt's
+    words for a value that is not among the choices, and before every complaint, with the value as {}.
     """
 
     name: str
@@ -78,16 +78,16 @@ class AsFlag(Row):
 
 
 class Option(Row):
-    """An option, said once.
+    """An option, defined once.
 
-    into: the member of the spec that it becomes, such as run.hostname, with [] behind one that has several options;
-    two where a value is parted. document: where documents have it: below pod, the manifest, or run, the run spec; of
-    an app and an element of a list below that; [NAME] is an element that goes by a name. parse: from the value and its
-    place, or from the element of a list, to the member. back: which of documents makes of what is there what an option
-    says, where that is not the same. key: what an element of the list goes by, the first of these that it has; nothing
-    where its place counts. default, required, choices, secret: as users see them. impact: of a change on a pod that
-    runs. overrides: whether it takes the place of what the app of the image has under the same name. flag: of podctl,
-    or no_flag: why there is none. options: those of an element of the list, or of the option itself.
+    into: the member of the spec that it becomes, such as run.hostname, with [] after one that has several options; two
+    where a value is split. document: its place in documents: below pod, the manifest, or run, the run spec; of an app
+    and an element of a list below that; [NAME] is the element with that name. parse: from the value and its place, or
+    from the element of a list, to the member. back: the function of documents that turns the value there into that of
+    the option, where they differ. key: the names of an element of the list, of which the first that it has counts;
+    empty where its place counts. default, required, choices, secret: as users see them. impact: of a change on a
+    running pod. overrides: whether it overrides the member of that name of the image's app. flag: of podctl, or
+    no_flag: why it has none. options: those of an element of the list, or of the option itself.
     """
 
     name: str
@@ -109,27 +109,27 @@ class Option(Row):
 
     @property
     def member(self) -> str:
-        """The member of its spec by its own name."""
+        """The name of the member in its spec."""
         return str(self.into).rpartition(".")[2].rstrip("[]")
 
 
 class Options(Fields):
-    """What a task or a command line says of some rows; what it does not say is as their defaults are.
+    """The options of a task or a command line for some rows, with the defaults of those that are not set.
 
-    Members go by the names that they have in documents, so that one parser reads both.
+    Members have the names of documents, so that one parser reads both.
     """
 
     def __init__(self, value: object, where: str, rows: Sequence[Option]) -> None:
-        """Raises InvalidSpec when value is no object."""
+        """Raise InvalidSpec when value is not an object."""
         super().__init__(value, where, {row.document or row.name: row.name for row in rows})
         for row in rows:
             if row.default is not None and fold(row.name) not in self._by_name:
-                given = row.default
-                self._by_name[fold(row.name)] = list(given) if isinstance(given, tuple) else given
+                default = row.default
+                self._by_name[fold(row.name)] = list(default) if isinstance(default, tuple) else default
 
 
 def value_of(row: Option, options: Fields) -> object:
-    """What options say of a row, None for nothing. Raises InvalidSpec with the place."""
+    """The parsed value of the option of a row, None if it is not set. Raises InvalidSpec with the place."""
     if not options.has(row.name):
         return None
     where = options.where_of(row.name)
@@ -156,16 +156,16 @@ def _check_choice(row: Option, value: str, where: str) -> None:
 
 
 def members(rows: Iterable[Option], options: Fields) -> Tree:
-    """The members of a spec that options say, by name and nested. Raises InvalidSpec with the place."""
-    found: Tree = {}
+    """The members of a spec that options set, by name and nested. Raises InvalidSpec with the place."""
+    tree: Tree = {}
     for row in rows:
         value = value_of(row, options)
         if isinstance(value, Options):
-            _merge(found, members(row.options, value))
+            _merge(tree, members(row.options, value))
         elif value is not None and row.into:
             for into, part in _parts(row, value):
-                _put(found, into, part)
-    return found
+                _put(tree, into, part)
+    return tree
 
 
 def _parts(row: Option, value: object) -> Iterator[tuple[str, object]]:
@@ -198,12 +198,12 @@ def _merge(tree: Tree, more: Tree) -> None:
 
 
 def made(tree: Tree, makers: Mapping[str, Callable[..., object]], within: str = "") -> Tree:
-    """The members with what is nested made into values. makers: by the path of the member. Raises InvalidSpec."""
-    found: Tree = {}
+    """The members, with nested ones made into values. makers: by the path of the member. Raises InvalidSpec."""
+    result: Tree = {}
     for name, value in tree.items():
         path = f"{within}{name}"
-        found[name] = makers[path](**made(value, makers, f"{path}.")) if isinstance(value, dict) else value
-    return found
+        result[name] = makers[path](**made(value, makers, f"{path}.")) if isinstance(value, dict) else value
+    return result
 
 
 TEXT = Kind("str", "", Fields.text, "last")
@@ -211,7 +211,7 @@ PATH = Kind("path", "", Fields.text, "last")
 WHOLE = Kind("int", "", Fields.integer, "whole")
 NUMBER = Kind("float", "", Fields.number, "last")
 TRUTH = Kind("bool", "", Fields.boolean, "truth")
-# A number of YAML has lost its spelling, and Ansible would make a text of it: raw leaves it to be refused here.
+# A number in YAML has lost its spelling, and Ansible would make it a string: raw lets it be refused here.
 SPELLED = Kind("raw", "", Fields.text, "last")
 WORDS = Kind("list", "str", Fields.strings, "words")
 ARGUMENTS = Kind("list", "raw", Fields.strings, "words")

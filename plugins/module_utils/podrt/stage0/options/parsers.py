@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the values of options become, and which are refused, each with its place. Pure.
+"""The parsers of the values of options, which refuse wrong ones with their place. Pure.
 
-A long form has its parser where its type is: Port.of, any_volume_of and their like read documents as well.
+The parser of a long form is beside its type: Port.of, any_volume_of and the like read documents as well.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ _LONGEST_UPTIME = 3600
 
 
 def image(text: str, where: str) -> ImageReference:
-    """An image. A task has no directory of its own that a path could start from."""
+    """A reference to an image, without relative paths: a task has no working directory of the user's."""
     return parse_reference(text, where, relative=False)
 
 
 def app_name(text: str, where: str) -> ACName | None:
-    """The name of an app; "" is none."""
+    """The name of an app, None for ""."""
     return ACName(text, where) if text else None
 
 
 def program(text: str, _where: str) -> tuple[str, ...] | None:
-    """What is executed, exactly one path; "" is none."""
+    """The program to execute, exactly one path; None for ""."""
     return (text,) if text else None
 
 
 def absolute(path: str, where: str) -> str:
-    """A path of an app; "" is none."""
+    """An absolute path of an app, or ""."""
     if path and not path.startswith("/"):
         raise InvalidSpec(f'"{path}" is not an absolute path', "begin it with /", where=where)
     return path
 
 
 def gids(numbers: tuple[int, ...], where: str) -> tuple[int, ...]:
-    """Numbers of groups."""
+    """GIDs in range."""
     check_gids(numbers, where)
     return numbers
 
 
 def variables(fields: Fields, name: str) -> Pairs:
-    """Variables, in their order. What YAML has made a number or a boolean of is refused: nothing is guessed."""
+    """Variables, in their order. A value that YAML reads as a number or a boolean is refused, not guessed."""
     value, where = fields.raw(name), fields.where_of(name)
     if isinstance(value, list):
         value = _of_list(value, where)
@@ -81,18 +81,18 @@ def variables(fields: Fields, name: str) -> Pairs:
 
 def variable_files(fields: Fields, name: str) -> Pairs:
     """The variables of files that have been read: a path, as short, and the content of each."""
-    found = []
+    files = []
     for at, (element, where) in enumerate(fields.items(name)):
         form = Fields({"short": element} if isinstance(element, str) else element, where)
         path = form.text("short", f"{name}[{at}]")
         if not form.has("content"):
             raise InvalidSpec(f'the file "{path}" has not been read', f"see {name}_from", where=where)
-        found.append((path, form.text("content")))
-    return variables_of_files(found, fields.where_of(name))
+        files.append((path, form.text("content")))
+    return variables_of_files(files, fields.where_of(name))
 
 
 def variables_of_files(files: Iterable[tuple[str, str]], where: str = "") -> Pairs:
-    """The variables of files, names with contents: a NAME=VALUE a line, but for blank ones and comments with # or ;."""
+    """The variables of files, names with contents: NAME=VALUE lines, blank lines, and comments with # or ;."""
     found: dict[str, str] = {}
     for file, text in files:
         for number, line in enumerate(map(str.strip, text.split("\n")), 1):
@@ -116,7 +116,7 @@ def _add_line(found: dict[str, str], line: str, what: str, number: int, where: s
 
 
 def _of_list(items: list[object], where: str) -> dict[str, str]:
-    """NAME=VALUE each, as other tools have it."""
+    """Variables from a list of NAME=VALUE, as other tools have it."""
     found: dict[str, str] = {}
     for at, item in enumerate(items):
         place = f"{where}[{at}]"
@@ -132,7 +132,7 @@ def _of_list(items: list[object], where: str) -> dict[str, str]:
 
 
 def isolator(name: str, member: str, check: Check | None) -> Callable[[object, str], Isolator]:
-    """An option that is an isolator, or a member of its value. check: what is asked of people, not of documents."""
+    """An option that is an isolator, or a member of its value. check: for values of users, not of documents."""
 
     def parse(value: object, where: str) -> Isolator:
         if check:
@@ -145,7 +145,7 @@ def isolator(name: str, member: str, check: Check | None) -> Callable[[object, s
 
 
 def ulimits(value: object, where: str) -> Isolator | None:
-    """Resource limits by name; that there are none is no isolator."""
+    """Resource limits by name; an empty mapping makes no isolator."""
     held = (
         {name: limit for name, limit in value.items() if limit is not None}
         if isinstance(value, dict)
@@ -170,7 +170,7 @@ def seccomp(form: Fields) -> Isolator:
 
 
 def check_capabilities(names: object, where: str) -> None:
-    """The first process of a pod refuses a name that no kernel has; here the option can be named."""
+    """Raise InvalidSpec for an unknown capability: stage1 would refuse it too, but without naming the option."""
     from ...appc.capabilities import mask_of
 
     for index, name in enumerate(names if isinstance(names, tuple) else ()):
@@ -181,24 +181,24 @@ def check_capabilities(names: object, where: str) -> None:
 
 
 def handler(event: str) -> Callable[[tuple[str, ...], str], EventHandler | None]:
-    """A command at an event of an app's life; an empty list is none."""
+    """The parser of a handler for an event of an app's life; an empty list makes none."""
     return lambda argv, _where: EventHandler(event, argv) if argv else None
 
 
 def stop_signal(text: str, where: str) -> tuple[str, str]:
-    """The annotation that names the signal which an app is stopped with, in one spelling."""
+    """The annotation with the stop signal of an app, in one spelling."""
     from ...appc.signals import signal_number
 
     if signal_number(text) is None:
         raise InvalidSpec(
-            f'"{text}" is no signal that can end an app', "write SIGQUIT, quit or RTMIN+3", where=where
+            f'"{text}" is not a signal that can end an app', "write SIGQUIT, quit or RTMIN+3", where=where
         )
     name = text.strip().upper()
     return STOP_SIGNAL, name if name.isdigit() or name.startswith("SIG") else f"SIG{name}"
 
 
 def networks(words: tuple[str, ...], where: str) -> tuple[NetworkRequest, ...]:
-    """Networks with arguments, these in one order, since theirs means nothing and a document keeps none."""
+    """Networks with sorted arguments: their order means nothing, and documents do not keep it."""
     try:
         return tuple(_network(name, args) for name, args in parse_requests(",".join(words)))
     except InvalidSpec as err:
@@ -220,23 +220,23 @@ def insecure(words: tuple[str, ...], where: str) -> tuple[tuple[str, ...], tuple
 
 
 def absent(value: bool, _where: str) -> bool:
-    """The opposite, of what is there unless it is taken away."""
+    """The opposite, for an option that turns off a feature."""
     return not value
 
 
 def size(text: str, where: str) -> int | None:
-    """A number of bytes; "" is none."""
+    """A number of bytes, None for ""."""
     return parse_size(text, where) if text else None
 
 
 def wait_seconds(number: int, where: str) -> int:
-    """A number of seconds, or of lines."""
+    """A number of seconds or lines, in range."""
     check_range(number, 0, LONGEST_WAIT, where)
     return number
 
 
 def uptime(seconds: float, where: str) -> float:
-    """How many seconds a pod must stay up."""
+    """How many seconds a pod must stay up, in range."""
     if not 0 <= seconds <= _LONGEST_UPTIME:
         hint = f"use 0, which asks for nothing, to {_LONGEST_UPTIME}"
         raise InvalidSpec(f"{seconds:g} is out of range", hint, where=where)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of options: each is said here, once; those of an app are in app.
+"""The table of options. Each is defined once, here; those of an app are in app.
 
 The argument specifications, the check of the documentation, podctl's flags, the way from YAML and argv to a spec and
-the paths of changes are functions over it. What a value means, and which are refused, is in parsers.
+the paths of changes are functions over it. The meaning of values, and which are refused, is in parsers.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ POD = (
         flag=AsFlag(
             "port",
             "NAME:[HOSTIP:]HOSTPORT",
-            "a port of the host that leads to an app's",
+            "a host port to forward to a port of an app",
             "ports",
         ),
         options=_EXPOSED_PORT,
@@ -243,7 +243,7 @@ POD = (
         flag=AsFlag(
             "ipc",
             "|".join(IPC_MODES),
-            "whose System V IPC and message queues the pod sees",
+            "the pod's System V IPC and message queues: its own or the host's",
             "ipc",
             late=True,
             running=True,
@@ -261,7 +261,7 @@ POD = (
         "opposite",
         default=False,
         flag=AsFlag(
-            "no-overlay", "", "copy the images' files instead of laying an overlay over them", bare="true"
+            "no-overlay", "", "copy the images' files instead of mounting an overlay over them", bare="true"
         ),
     ),
     Option(
@@ -273,7 +273,7 @@ POD = (
         no_flag="rkt left it to systemd",
     ),
     Option("log", FORM, "run.log", "run.log", options=_LOG, no_flag=_LOGS),
-    Option("labels", PAIRS, "user_labels", "pod.userLabels", no_flag="rkt had labels of apps alone"),
+    Option("labels", PAIRS, "user_labels", "pod.userLabels", no_flag="rkt had labels of apps only"),
     Option("update", FORM, "conduct", options=_UPDATE, impact=NONE, no_flag=_OF_TASKS),
     Option(
         "wait",
@@ -341,7 +341,7 @@ HOST = (
 
 
 def impact_of(path: str) -> str:
-    """What a change of the option at a path, such as apps[0].memory, means to a pod that runs."""
+    """The impact of a change of the option at a path, such as apps[0].memory, on a running pod."""
     import re  # for what has changed alone
 
     rows, impact = {row.name: row for row in (*POD, *FETCH, *HOST)}, RECREATE

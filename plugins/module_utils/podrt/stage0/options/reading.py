@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From options to specs, by the table: YAML, argv and JSON all come through here. Pure."""
+"""Specs from options, by the table: of YAML, argv and JSON alike. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...fields import Fields
     from .option import Option
 
-# What nested members become.
+# The types of nested members.
 _MAKERS: dict[str, Callable[..., object]] = {
     "conduct": Conduct,
     "policy": FetchPolicy,
@@ -29,27 +29,27 @@ _MAKERS: dict[str, Callable[..., object]] = {
 
 
 def pod_spec(options: Fields) -> PodSpec:
-    """A pod as options in their long forms say it. Raises InvalidSpec with the place."""
-    found = made(members((*POD, *FETCH), options), _MAKERS)
-    found.pop("conduct", None)
+    """The spec of a pod from options in their long forms. Raises InvalidSpec with the place."""
+    nested = made(members((*POD, *FETCH), options), _MAKERS)
+    nested.pop("conduct", None)
     make: Callable[..., PodSpec] = PodSpec
-    return make(**{"apps": (), **found})  # whether there has to be one is the front doors' to say
+    return make(**{"apps": (), **nested})  # the callers check whether apps are required
 
 
-def run_spec(options: Fields, rows: Iterable[Option], given: RunSpec) -> RunSpec:
-    """given, with what options say in place of what it said. rows: those that are said. Raises InvalidSpec."""
-    said = members(rows, options).get("run")
-    return given.replace(**made(said, _MAKERS, "run.")) if isinstance(said, dict) else given
+def run_spec(options: Fields, rows: Iterable[Option], base: RunSpec) -> RunSpec:
+    """The base, overridden by options. rows: of the options that are set. Raises InvalidSpec."""
+    tree = members(rows, options).get("run")
+    return base.replace(**made(tree, _MAKERS, "run.")) if isinstance(tree, dict) else base
 
 
 def conduct(options: Fields) -> Conduct:
-    """How a task goes about its pod. Raises InvalidSpec with the place."""
+    """The options for a task that are not part of its pod. Raises InvalidSpec with the place."""
     found = made(members(_into("conduct"), options), _MAKERS).get("conduct")
     return found if isinstance(found, Conduct) else Conduct()
 
 
 def fetch_policy(options: Fields) -> FetchPolicy:
-    """What may be fetched, and what is let through unchecked. Raises InvalidSpec with the place."""
+    """The policy for fetches. Raises InvalidSpec with the place."""
     found = made(members(FETCH, options), _MAKERS).get("policy")
     return found if isinstance(found, FetchPolicy) else FetchPolicy()
 

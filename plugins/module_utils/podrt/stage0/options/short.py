@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Short forms, which people have in their fingers: each becomes the long form that it stands for. Pure.
+"""Short forms of mounts, ports and users, which users know from other tools, as long forms. Pure.
 
-In YAML alone: argv has rkt's grammar. Ansible's side writes an element of a list that is a text as {short: text}.
+In YAML only: argv has rkt's grammar. The action plugin writes a list element that is a string as {short: string}.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def spread(options: Fields) -> Fields:
 def _app(app: object, where: str, volumes: _Volumes) -> object:
     if not isinstance(app, dict):
         return app
-    found = {**app, "mounts": _mounts(app.get("mounts"), f"{where}.mounts", volumes)}
+    form = {**app, "mounts": _mounts(app.get("mounts"), f"{where}.mounts", volumes)}
     user = app.get("user")
-    # The path of a file is a user too, and may have a colon.
+    # A user may be the path of a file, which may have a colon.
     if isinstance(user, str) and ":" in user and "/" not in user:
-        found.update(_user(user, app.get("group"), f"{where}.user"))
-    return found
+        form.update(_user(user, app.get("group"), f"{where}.user"))
+    return form
 
 
 def _user(text: str, group: object, where: str) -> Form:
@@ -58,9 +58,9 @@ def _user(text: str, group: object, where: str) -> Form:
 
 
 class _Volumes:
-    """The volumes of a pod: those that are declared, and those that short forms of mounts speak of.
+    """The volumes of a pod: the declared ones, and those in short forms of mounts.
 
-    sources: what all of these have in front, so that no path of the host takes the name of a named volume.
+    sources: of all short forms, so that no path of the host takes the name of a named volume.
     """
 
     def __init__(self, forms: list[object], sources: Iterable[str]) -> None:
@@ -70,7 +70,7 @@ class _Volumes:
         self._by_source: dict[str, str] = {}
 
     def of_source(self, path: str) -> str:
-        """The name of the volume that is a path of the host."""
+        """The name of the volume for a path of the host."""
         clean = "/" + os.path.normpath(path).lstrip("/")
         if clean not in self._by_source:
             name = base = acname_from(clean) if clean.strip("/") else ACName("root")
@@ -82,7 +82,7 @@ class _Volumes:
         return self._by_source[clean]
 
     def of_name(self, name: str, where: str) -> str:
-        """The name of a volume that is declared, or else made by pod_volume."""
+        """The name of a declared volume, or else of one made by pod_volume."""
         if name not in self._names:
             self._declare(ACName(name, where), {"kind": "named", "volume": name})
         return name
@@ -93,7 +93,7 @@ class _Volumes:
 
 
 def _sources(mounting: Iterable[object]) -> Iterator[str]:
-    """What short forms of mounts have in front."""
+    """The sources in short forms of mounts."""
     for mounts in mounting:
         for element in _listed(mounts):
             text = element.get("short") if isinstance(element, dict) else element
@@ -112,7 +112,7 @@ def _text(element: object, where: str) -> str | None:
     text = element.get("short")
     if isinstance(text, str) and any(held is not None for name, held in element.items() if name != "short"):
         raise InvalidSpec(
-            "a short form says all", "take it out, or the other options", where=f"{where}.short"
+            "a short form excludes other options", "take it out, or the other options", where=f"{where}.short"
         )
     return text if isinstance(text, str) else None
 
@@ -126,7 +126,7 @@ def _port(element: object, where: str) -> object:
     ip, colon, host_ports = rest.rpartition(":")
     host, pod = _range(host_ports), _range(ports)
     if host is None or pod is None or (colon and not ip) or (slash and protocol not in PROTOCOLS):
-        raise InvalidSpec(f'"{text}" is no short form of a port', _PORT_HINT, where=where)
+        raise InvalidSpec(f'"{text}" is not a short form of a port', _PORT_HINT, where=where)
     if not host or len(host) != len(pod):
         reason = f'"{text}" has ranges of different lengths, or one that ends before it begins'
         raise InvalidSpec(reason, _PORT_HINT, where=where)
@@ -137,7 +137,7 @@ def _port(element: object, where: str) -> object:
 
 
 def _range(text: str) -> range | None:
-    """Numbers such as 80 or 8000-8010; None for what is none."""
+    """Numbers such as 80 or 8000-8010; None if it is not that."""
     first, dash, last = text.partition("-")
     ends = (first, last if dash else first)
     if not all(end.isascii() and end.isdigit() and len(end) <= _MOST_DIGITS for end in ends):
@@ -156,7 +156,7 @@ def _mount(element: object, where: str, volumes: _Volumes) -> object:
     source, *rest = text.split(":")
     target, mode = rest[0] if rest else "", rest[1:]
     if not source or not target.startswith("/") or mode not in ([], ["ro"], ["rw"]):
-        raise InvalidSpec(f'"{text}" is no short form of a mount', _MOUNT_HINT, where=where)
+        raise InvalidSpec(f'"{text}" is not a short form of a mount', _MOUNT_HINT, where=where)
     if "/" in source and not source.startswith("/"):
         raise InvalidSpec(
             f'"{source}" is not an absolute path', "a path of the host begins with /", where=where

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the texts of flags say as YAML would say it: texts in, lists, mappings and numbers out. Pure.
+"""The texts of flags as YAML would have them: texts in, lists, mappings and numbers out. Pure.
 
-What the values mean is not judged here but by the one parser behind both. Source: behaviours A10 to A19, C38, C39.
+The meaning of values is not checked here but by the one parser behind both. Source: behaviours A10 to A19, C38, C39.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 HOST = "host"
 
 
-def of_flag(row: Option, given: Sequence[str]) -> object:
-    """What YAML would have in place of the texts of an option's flag. Raises InvalidSpec with rkt's words."""
+def of_flag(row: Option, texts: Sequence[str]) -> object:
+    """The value of an option from the texts of its flag, as in YAML. Raises InvalidSpec with rkt's words."""
     parse = globals()[(row.flag and row.flag.text) or row.kind.text]
-    return parse(given, row.options) if row.options else parse(given)
+    return parse(texts, row.options) if row.options else parse(texts)
 
 
 def parse_bool(text: str) -> bool:
@@ -42,35 +42,35 @@ def parse_whole(text: str) -> int:
     return int(text)
 
 
-def last(given: Sequence[str]) -> str:
-    """Where one counts, the last does."""
-    return given[-1]
+def last(texts: Sequence[str]) -> str:
+    """The last text, where only one counts."""
+    return texts[-1]
 
 
-def whole(given: Sequence[str]) -> int:
+def whole(texts: Sequence[str]) -> int:
     """A whole number. Raises InvalidSpec."""
-    return parse_whole(given[-1])
+    return parse_whole(texts[-1])
 
 
-def truth(given: Sequence[str]) -> bool:
+def truth(texts: Sequence[str]) -> bool:
     """A boolean. Raises InvalidSpec."""
-    return parse_bool(given[-1])
+    return parse_bool(texts[-1])
 
 
-def words(given: Iterable[str]) -> list[str]:
+def words(texts: Iterable[str]) -> list[str]:
     """Words joined by commas, of all texts."""
-    return [word for text in given for word in text.split(",") if word]
+    return [word for text in texts for word in text.split(",") if word]
 
 
-def last_words(given: Sequence[str]) -> list[str]:
-    """Words joined by commas, of the last text alone."""
-    return [word.strip() for word in given[-1].split(",") if word.strip()]
+def last_words(texts: Sequence[str]) -> list[str]:
+    """Words joined by commas, of the last text only."""
+    return [word.strip() for word in texts[-1].split(",") if word.strip()]
 
 
-def wholes(given: Iterable[str]) -> list[int]:
+def wholes(texts: Iterable[str]) -> list[int]:
     """Whole numbers joined by commas, of all texts. Raises InvalidSpec with rkt's words."""
     try:
-        return [parse_whole(word) for text in given for word in text.split(",")]
+        return [parse_whole(word) for text in texts for word in text.split(",")]
     except InvalidSpec as err:
         raise InvalidSpec("--supplementary-gids must be integers") from err
 
@@ -83,30 +83,30 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def pairs(given: Iterable[str]) -> dict[str, str]:
+def pairs(texts: Iterable[str]) -> dict[str, str]:
     """KEY=VALUE each; of a key that comes twice the last counts. Raises InvalidSpec."""
-    return dict(map(pair, given))
+    return dict(map(pair, texts))
 
 
-def unique_pairs(given: Iterable[str]) -> dict[str, str]:
-    """KEY=VALUE each, in which every key comes once. Raises InvalidSpec."""
+def unique_pairs(texts: Iterable[str]) -> dict[str, str]:
+    """KEY=VALUE each, with unique keys. Raises InvalidSpec."""
     found: dict[str, str] = {}
-    for key, value in map(pair, given):
+    for key, value in map(pair, texts):
         if key in found:
             raise InvalidSpec(f'key "{key}" already set')
         found[key] = value
     return found
 
 
-def volumes(given: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
+def volumes(texts: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
     """NAME,KEY=VALUE... each, with the keys of these rows; values are literal. Raises InvalidSpec with rkt's words."""
-    found = (_keyed(_items(f"name={text}".split(",")), rows, "volume") for text in given)
+    found = (_keyed(_items(f"name={text}".split(",")), rows, "volume") for text in texts)
     return [{"kind": "", **volume} for volume in found]
 
 
-def mounts(given: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
+def mounts(texts: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
     """KEY=VALUE,... each, which may hold URL escapes. Raises InvalidSpec with rkt's words."""
-    found = (_items(text.split(","), loose=True) for text in given)
+    found = (_items(text.split(","), loose=True) for text in texts)
     return [
         _keyed([(_decoded(key), _decoded(value)) for key, value in each], rows, "mount") for each in found
     ]
@@ -142,9 +142,9 @@ def _keyed(items: Iterable[tuple[str, str]], rows: Sequence[Option], what: str) 
     return found
 
 
-def ports(given: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
+def ports(texts: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
     """NAME:[HOSTIP:]HOSTPORT each; an IPv6 address may stand in brackets. Raises InvalidSpec with rkt's words."""
-    return [_port(text) for text in given]
+    return [_port(text) for text in texts]
 
 
 def _port(text: str) -> dict[str, object]:
@@ -158,21 +158,21 @@ def _port(text: str) -> dict[str, object]:
     return {**found, "host_ip": address.strip("[]")} if address else found
 
 
-def networks(given: Iterable[str]) -> list[str]:
+def networks(texts: Iterable[str]) -> list[str]:
     """NAME[:K=V],... each; an empty one is the default network."""
-    return [text or "default" for text in given]
+    return [text or "default" for text in texts]
 
 
-def hosts_entries(given: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
+def hosts_entries(texts: Iterable[str], _rows: Sequence[Option]) -> list[dict[str, object]]:
     """IP=NAME,... each, the names of an address together. Raises InvalidSpec with rkt's words."""
     found: dict[str, list[str]] = {}
-    for address, name in _hosts(given):
+    for address, name in _hosts(texts):
         found.setdefault(address, []).append(name)
     return [{"ip": address, "names": names} for address, names in found.items()]
 
 
-def _hosts(given: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for item in words(given):
+def _hosts(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for item in words(texts):
         address, equals, name = item.partition("=")
         if item != HOST and not (equals and name):
             raise InvalidSpec("Did not understand --hosts-entry", "write IP=NAME, or host")
@@ -180,16 +180,16 @@ def _hosts(given: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield address, name
 
 
-def names_host(given: Iterable[str]) -> bool:
+def names_host(texts: Iterable[str]) -> bool:
     """Whether the word host is among the entries."""
-    return HOST in words(given)
+    return HOST in words(texts)
 
 
-def seccomp(given: Sequence[str], _rows: Sequence[Option]) -> dict[str, object]:
+def seccomp(texts: Sequence[str], _rows: Sequence[Option]) -> dict[str, object]:
     """mode=retain|remove[,errno=E],CALL... Raises InvalidSpec with rkt's words."""
     found: dict[str, str] = {}
     calls: list[str] = []
-    for word in filter(None, given[-1].split(",")):
+    for word in filter(None, texts[-1].split(",")):
         key, equals, value = word.partition("=")
         if not equals:
             calls.append(word)
@@ -200,14 +200,14 @@ def seccomp(given: Sequence[str], _rows: Sequence[Option]) -> dict[str, object]:
     return {"mode": "", **found, "syscalls": calls}
 
 
-def truth_of_rootfs(given: Sequence[str]) -> bool:
+def truth_of_rootfs(texts: Sequence[str]) -> bool:
     """A boolean. Raises InvalidSpec with rkt's words."""
     try:
-        return truth(given)
+        return truth(texts)
     except InvalidSpec as err:
         raise InvalidSpec("--readonly-rootfs must be set with a boolean") from err
 
 
-def ipc(given: Sequence[str]) -> str:
+def ipc(texts: Sequence[str]) -> str:
     """A mode; an empty one is auto."""
-    return given[-1] or "auto"
+    return texts[-1] or "auto"

@@ -21,5 +21,5 @@ def lab(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> Iterator[P
 
 @pytest.fixture
 def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands that are for root alone are called in a directory of the test's own."""
+    """Call commands that need root in the test's own directory."""
     monkeypatch.setattr("os.geteuid", lambda: 0)

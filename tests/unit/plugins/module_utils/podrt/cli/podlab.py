@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A data directory with pods that nobody runs, and podctl called in this process."""
+"""A data directory with pods that no process runs, and podctl called in this process."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ ID = "sha512-" + "ab" * 32
 
 
 class Answer:
-    """What podctl answered."""
+    """The status and output of podctl."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
 
 
 class PodLab:
-    """Pods in a directory of the test's own."""
+    """Pods in the test's own directory."""
 
     def __init__(self, base: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
         self.paths = Paths(data=f"{base}/data", local_config=f"{base}/etc", system_config=f"{base}/lib")
@@ -59,7 +59,7 @@ class PodLab:
         return Answer(status, found.out, found.err)
 
     def make(self, state_dir: str, *apps: str, name: str = "", locked: bool = False) -> Pod:
-        """A pod in one of the directories of the life cycle; one that runs has a PID."""
+        """Make a pod in one of the directories of the life cycle; a running one has a PID."""
         pod = create(self.paths)
         image = RuntimeImage(ImageID(ID), ACIdentifier("example.com/a"))
         runtime_apps = tuple(
@@ -83,7 +83,7 @@ class PodLab:
         return pod.dir
 
     def close(self) -> None:
-        """Let go of every lock."""
+        """Release every lock."""
         for pod in self._pods:
             pod.close()
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Each document, damaged in each way: it concerns its own pod or image, and every command goes on."""
+"""Each document, damaged in each way: only its own pod or image is affected, and every command goes on."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ SETS = [
         [DAMAGES[name] for name in DAMAGES if name not in FEW], id="all others", marks=pytest.mark.slow
     ),
 ]
-# Those by themselves; the ones that are not among the few are for the full run.
+# Each by itself; the ones that are not among the few are for the full run.
 EACH = [
     pytest.param(how, id=name, marks=() if name in FEW else pytest.mark.slow) for name, how in DAMAGES.items()
 ]
@@ -98,7 +98,7 @@ def aci(name: str) -> bytes:
 
 
 def damage(path: pathlib.Path, how: Damage) -> None:
-    """Put something else in the place of a document."""
+    """Replace a document by something else."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if how is not _cut and path.exists():
         path.unlink()
@@ -253,7 +253,7 @@ def test_a_damaged_document_of_an_image_hides_no_other_and_fetching_heals_it(
 
 
 def newer(pod: Pod) -> None:
-    """Have the pod's run spec be of a format to come."""
+    """Give the pod's run spec a future format."""
     held = json.loads(pathlib.Path(pod.dir.runspec).read_text())
     held.update(format=7, dns="something else", stopTimeout=3)
     pathlib.Path(pod.dir.runspec).write_text(json.dumps(held))

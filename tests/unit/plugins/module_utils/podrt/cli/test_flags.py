@@ -49,7 +49,7 @@ def read(*words: str) -> tuple[tuple[AppWords, ...], dict[str, tuple[str, ...]]]
         pytest.param(
             ("a", "--", "-u", "--net", "--", "x"),
             (AppWords("a", args=("-u", "--net", "--", "x")),),
-            id="everything behind -- is literal",
+            id="everything after -- is literal",
         ),
         pytest.param(
             ("a", "--", "1", "---", "b", "--", "2"),
@@ -57,7 +57,7 @@ def read(*words: str) -> tuple[tuple[AppWords, ...], dict[str, tuple[str, ...]]]
             id="--- ends the arguments",
         ),
         pytest.param(("a", "---", "b"), (AppWords("a"), AppWords("b")), id="a stray --- is ignored"),
-        pytest.param(("a", "--"), (AppWords("a"),), id="no arguments behind --"),
+        pytest.param(("a", "--"), (AppWords("a"),), id="no arguments after --"),
         pytest.param(
             ("a", "--exec", "/x", "--debug", "b", "--exec=/y z"),
             (AppWords("a", (Given("exec", "/x"),)), AppWords("b", (Given("exec", "/y z"),))),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""podctl as a program: which command is meant, help, and how errors are told."""
+"""podctl as a program: which command is meant, help, and how errors are reported."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def test_json_shows_no_character_that_cannot_be_seen_and_says_the_same(how):
 
 @pytest.mark.finding("http-F7")
 def test_a_pod_with_very_many_mounts_is_shown_in_linear_time() -> None:
-    """With a search for each of them it is minutes."""
+    """With a search for each mount it would take minutes."""
     began = time.process_time()
     names = [ACName(f"v{number}") for number in range(30_000)]
     app = App(("/x",), "0", "0", mount_points=tuple(MountPoint(name, f"/{name}", True) for name in names))

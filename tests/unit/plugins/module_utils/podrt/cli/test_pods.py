@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""list, status, stop, rm, gc, cat-manifest, logs and what they refuse, on pods that nobody runs."""
+"""list, status, stop, rm, gc, cat-manifest, logs and what they refuse, on pods that no process runs."""
 
 from __future__ import annotations
 

@@ -42,12 +42,12 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.c
     write,
 )
 
-# The title of a terminal, a forged row, a bell, C1, DEL, the other direction, a line separator, half a character.
+# A terminal title, a forged row, a bell, C1, DEL, a change of direction, a line separator, half a character.
 EVIL = "1\x1b]0;pwn\x07\nFAKE\tROW\x9b31m\x7f\u202e\u2066\u2028\u2029\x85\udcff"
 
 
 def is_clean(text: str) -> bool:
-    """Whether a terminal shows these lines as they are; tabs and newlines are what tables are made of."""
+    """Whether a terminal shows these lines as they are; tables are made of tabs and newlines."""
     return all(character.isprintable() or character in "\n\t" for character in text)
 
 

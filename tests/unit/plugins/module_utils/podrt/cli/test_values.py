@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the values of flags say, and what is refused with which words."""
+"""The meaning of the values of flags, and the words for those that are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLAGS = {flag.name: flag for flag in RUN}
 
 
 def judged(flag: str, text: str) -> object:
-    """What a flag makes of its value; of a list the element."""
+    """The parsed value of a flag; of a list the element."""
     parse = FLAGS[flag].parse
     assert parse
     found = parse(text)

@@ -14,7 +14,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
     make_store,
 )
 
-# Syncing costs nothing there, and the code under test syncs whatever it does.
+# Syncs cost nothing there, and the code under test syncs everything.
 _MEMORY = pathlib.Path("/dev/shm")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a kernel answers that has nothing but what a test gives it, and a clock that waits for nothing."""
+"""A kernel that knows only what a test gives it, and a clock that does not wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.drift
 
 
 class FakeKernel:
-    """What host.ask is in these tests. answers: by question. asked: the questions, in order."""
+    """host.ask in these tests. answers: by question. asked: the questions, in order."""
 
     def __init__(self) -> None:
         self.asked: list[Callable[..., Any]] = []
@@ -42,9 +42,9 @@ class FakeKernel:
 
 
 class FakeClock:
-    """What host.clock is in these tests: it goes on when something waits, and by then due things happen.
+    """host.clock in these tests: it advances when something waits, and due events happen then.
 
-    passed: the seconds that have been waited for so far.
+    passed: the seconds waited so far.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class FakeClock:
         self._due: list[tuple[float, Callable[[], object]]] = []
 
     def time(self) -> float:
-        """Files are as old as they are, and what has been waited for in addition."""
+        """The real time, as files have it, plus the seconds waited."""
         return time.time() + self.passed
 
     def monotonic(self) -> float:
@@ -66,5 +66,5 @@ class FakeClock:
         self.passed = end
 
     def after(self, seconds: float, happens: Callable[[], object]) -> None:
-        """Something that happens in so many seconds."""
+        """Schedule an event in that many seconds."""
         self._due = sorted([*self._due, (self.passed + seconds, happens)], key=lambda due: due[0])

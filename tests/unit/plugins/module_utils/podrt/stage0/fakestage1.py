@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""In place of the processes that run pods stands what does to directories what the entries of stage1 do.
+"""A fake of the entries of stage1, which has their effects on directories without starting processes.
 
-A pod that "runs" is one whose lock is held here. Needs neither root nor the kernel's help.
+A pod "runs" while its lock is held here. Needs neither root nor features of the kernel.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import (
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import Pod
 
-# No process has these.
+# No process has these PIDs.
 _FIRST_PID = 1 << 22
 _STAGES = {"run-prepared": "start", "rehearse": "rehearse", "stop": "stop", "stage1-gc": "gc", "mend": "run"}
 
 
 class FakeStage1:
-    """What host.programs is in these tests.
+    """host.programs in these tests.
 
-    calls: verbs and UUIDs, in order. failing: verbs that fail, with what they print. leaving: verbs that fail once,
-    with the error and stage that they leave in the pod's directory. late: verbs that fail once when all is done, having
-    taken too long. ending: how the app of the next pod that is run ends at once: its status, and words beside it. deaf:
-    pods that end only by force. immortal: pods that not even that ends. holding: pods that have links, groups and rules
-    of the host. wrong: what must not happen, as it happened. tell_end: hears of each pod whose PID 1 has died.
+    calls: verbs and UUIDs, in order. failing: verbs that fail, with their output. leaving: verbs that fail once, with
+    the error and stage that they leave in the pod's directory. late: verbs that fail once after all their work, since
+    they took too long. ending: the immediate end of the app of the next pod that is run: its status, and words beside
+    it. deaf: pods that end only by force. immortal: pods that do not end even by force. holding: pods that hold links,
+    groups and rules of the host. wrong: events that must not happen. tell_end: called with each pod whose PID 1 died.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -62,7 +62,7 @@ class FakeStage1:
         return self.call(verb, uuid, force="--force" in argv)
 
     def call(self, verb: str, uuid: str, *, force: bool = False) -> Completed:
-        """What an entry does and leaves."""
+        """Have the effects of an entry."""
         self.calls.append((verb, uuid))
         try:
             self._enter(verb, uuid, force=force)
@@ -83,20 +83,20 @@ class FakeStage1:
 
     @property
     def running(self) -> set[str]:
-        """The pods that run."""
+        """The running pods."""
         return set(self._held)
 
     @property
     def descriptors(self) -> set[int]:
-        """What the pods that run have open."""
+        """The open descriptors of the running pods."""
         return {pod.fd for pod in self._held.values()}
 
     def pid_of(self, uuid: str) -> int:
-        """The first process of a pod that runs or has run."""
+        """The PID of a pod that runs or has run."""
         return self._pids.setdefault(uuid, _FIRST_PID + len(self._pids))
 
     def _enter(self, verb: str, uuid: str, *, force: bool) -> None:
-        """What a verb does; one that fails does nothing, but for a start, which fails halfway."""
+        """Have the effects of a verb; a failing one has none, except a start, which fails halfway."""
         fails = verb in self.failing or verb in self.leaving
         if verb == "run-prepared":
             self.run(uuid, fails=fails)
@@ -106,7 +106,7 @@ class FakeStage1:
             self._take_down(uuid)
 
     def run(self, uuid: str, *, fails: bool = False) -> None:
-        """The pod runs from now on, or has come as far as where what it needs of the host is made."""
+        """Run the pod, or fail after it has acquired the resources of the host."""
         pod = lifecycle.open_pod(self.paths, uuid)
         if not pod.lock():
             pod.close()
@@ -129,14 +129,14 @@ class FakeStage1:
             self.end(uuid)
 
     def adopt(self, uuid: str) -> None:
-        """The pod runs: so it was when this copy of its directory was made."""
+        """Run the pod, as it did when this copy of its directory was made."""
         pod = lifecycle.open_pod(self.paths, uuid)
         if not pod.lock():
             raise AssertionError(uuid)
         self._held[uuid] = pod
 
     def finish(self, uuid: str, status: int = 0) -> None:
-        """Its apps have ended, all with one status."""
+        """End its apps, all with one status."""
         if uuid in self._held:
             pod = self._held[uuid]
             for app in self._apps[pod.uuid]:
@@ -144,20 +144,20 @@ class FakeStage1:
             self.end(uuid)
 
     def fail_app(self, uuid: str, status: int, words: str = "") -> None:
-        """Its first app has ended so, and the others are about to."""
+        """End its first app with this status; the others are about to end."""
         pod = self._held[uuid]
         app = self._apps[uuid][0]
         pathlib.Path(pod.dir.app_end(app)).write_text(words)
         pathlib.Path(pod.dir.app_status(app)).write_text(str(status))
 
     def end(self, uuid: str) -> None:
-        """Its PID 1 has died, if it had not yet, and has told of nothing."""
+        """Kill its PID 1, which then records nothing, if it has not ended yet."""
         if uuid in self._held:
             self._held.pop(uuid).close()
             self.tell_end(uuid)
 
     def close(self) -> None:
-        """No pod runs any more."""
+        """End all pods."""
         for uuid in list(self._held):
             self.end(uuid)
 
@@ -167,7 +167,7 @@ class FakeStage1:
         self.holding.discard(uuid)
 
     def _check_complete(self, pod: Pod) -> None:
-        """Raise NotFound unless all is there that a start needs."""
+        """Raise NotFound unless everything that a start needs is there."""
         for app in self._apps[pod.uuid]:
             for path in (pod.dir.app_lower(app), pod.dir.app_stage2_manifest(app), pod.dir.app_root(app)):
                 if not os.path.exists(path):
@@ -181,7 +181,7 @@ class FakeStage1:
                 self.wrong.append(f"two pods of one name run: {other.uuid} and {pod.uuid}")
 
     def _leave_traces(self, pod: Pod) -> None:
-        """All apps have started, and each has written to its root and said something."""
+        """Record the start of all apps, each with a file in its root and a line in its log."""
         os.makedirs(pod.dir.statuses, exist_ok=True)
         os.makedirs(pod.dir.logs, exist_ok=True)
         os.symlink("ready", pod.dir.supervisor_status)

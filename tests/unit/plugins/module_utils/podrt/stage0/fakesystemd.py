@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A service manager that knows as much of systemd as the units of pods need.
+"""A service manager with as much of systemd as the units of pods need.
 
 Source: systemctl(1), systemd.service(5).
 """
@@ -26,7 +26,7 @@ _DONE = Completed(0, b"", b"")
 class FakeSystemd:
     """PID 1 of a host.
 
-    calls: the words of each systemctl. failing: verbs that fail, with what they print. loaded: units as they were last
+    calls: the words of each systemctl. failing: verbs that fail, with their output. loaded: units as they were last
     read. active: units whose pod runs, with the pod.
     """
 
@@ -60,7 +60,7 @@ class FakeSystemd:
         return _DONE
 
     def seen(self) -> dict[str, tuple[bool, bool, bool]]:
-        """Each unit that there is: whether it is active, enabled, and loaded as it is."""
+        """Each unit: whether it is active, enabled, and loaded as it is on disk."""
         return {
             path.name: (
                 path.name in self.active,
@@ -71,7 +71,7 @@ class FakeSystemd:
         }
 
     def save(self) -> Callable[[], None]:
-        """What brings back all that it knows now."""
+        """The function that restores its present state."""
         loaded, active = dict(self.loaded), dict(self.active)
 
         def restore() -> None:
@@ -87,7 +87,7 @@ class FakeSystemd:
         self.loaded = {path.name: path.read_text() for path in self._units.glob("*.service")}
 
     def start(self, unit: str) -> Completed:
-        """Run what ExecStart= says, as it was when the unit was last read."""
+        """Run ExecStart= as it was when the unit was last read."""
         if unit in self.active:
             return _DONE
         if unit not in self.loaded and (self._units / unit).exists():
@@ -103,7 +103,7 @@ class FakeSystemd:
         return Completed(1, b"", f"Job for {unit} failed. See journalctl.\n".encode())
 
     def _run(self, unit: str, name: str) -> bool:
-        """Do what podctl start does; whether a process is left that is the pod's."""
+        """Have the effects of podctl start; returns whether a process of the pod is left."""
         try:
             with start.start_again(self.host, name) as pod:
                 uuid = pod.uuid
@@ -117,7 +117,7 @@ class FakeSystemd:
         return True
 
     def stop(self, unit: str) -> None:
-        """Tell it to end; what does not is killed when its time is over."""
+        """Ask it to end, and kill it after its stop timeout."""
         uuid = self.active.get(unit)
         if uuid:
             if uuid in self.stage1.deaf:
@@ -126,7 +126,7 @@ class FakeSystemd:
                 self.stage1.finish(uuid)
 
     def boot(self) -> None:
-        """The host loses its power, and comes up again."""
+        """Cut the power of the host, and boot it again."""
         self.active.clear()
         self.stage1.close()
         self.stage1.holding.clear()
@@ -145,7 +145,7 @@ class FakeSystemd:
         self.reload()
 
     def _ended(self, uuid: str) -> None:
-        """The first process of a pod has died: ExecStopPost=."""
+        """Run ExecStopPost= after the first process of a pod has died."""
         for unit, active in list(self.active.items()):
             if active == uuid:
                 del self.active[unit]

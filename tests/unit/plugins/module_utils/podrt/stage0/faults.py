@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Faults at any effect of stage0: at what it does to files, and before and after each call of another program.
+"""Faults at any effect of stage0: at each operation on files, and before and after each call of another program.
 
-What the interpreter is about to do to files it tells its audit hooks (PEP 578), so that none of the code under test
-needs to know of this. What a fake does stands for another process, and has no faults.
+The interpreter reports operations on files to its audit hooks (PEP 578), so that the code under test does not know of
+this. The effects of a fake are those of another process, and have no faults.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _EFFECTS = frozenset(
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
-# What an effect is, and the lines of the runtime that it comes from, the outermost first.
+# The kind of an effect, and the lines of the runtime that it comes from, the outermost first.
 Place = tuple[str, tuple[str, ...]]
 
 
 class Killed(BaseException):
-    """The process has been killed: nothing has an effect any more."""
+    """The process was killed: nothing has an effect any more."""
 
 
 class Faults:
-    """Counts effects, and lets the one of a number fail.
+    """Counts effects, and lets the one with a number fail.
 
-    at: the number, from 1; 0 is none, and then the places of all are taken down. how: it alone; all from then on; or
-    the process is killed there.
+    at: the number, from 1; with 0 no effect fails, and the places of all are recorded. how: only it fails; all from
+    then on fail; or the process is killed there.
     """
 
     def __init__(self, at: int = 0, how: str = ONCE) -> None:
@@ -57,7 +57,7 @@ class Faults:
         self.places: list[Place] = []
 
     def effect(self, what: str, err: Exception) -> None:
-        """Something is about to have an effect. Raises err in place of it where it shall fail."""
+        """Count an effect that is about to happen. Raises err in its place where it shall fail."""
         self.count += 1
         if not self.at:
             self.places.append((what, _lines()))
@@ -66,7 +66,7 @@ class Faults:
 
 
 class Door:
-    """Programs that are started by what is under test. Each fails before it has begun, or when all is done."""
+    """The programs that the code under test starts. Each fails before it begins, or after all its work."""
 
     def __init__(self, programs: Callable[..., Completed]) -> None:
         self.programs = programs
@@ -82,7 +82,7 @@ class Door:
 
 
 class Elsewhere:
-    """A clock. What happens while something waits has no faults either."""
+    """A clock. Events during a wait have no faults either."""
 
     def __init__(self, clock: Any) -> None:
         self.time, self.monotonic, self._clock = clock.time, clock.monotonic, clock
@@ -94,7 +94,7 @@ class Elsewhere:
 
 @contextlib.contextmanager
 def watched(faults: Faults | None) -> Iterator[None]:
-    """These faults are at work, or none."""
+    """Have these faults at work, or none."""
     before = _active[:]
     _active[:] = [faults] if faults else []
     try:
@@ -106,9 +106,9 @@ def watched(faults: Faults | None) -> Iterator[None]:
 def attempt(
     do: Callable[[], object], trouble: Faults, kept: Callable[[], set[int]]
 ) -> PodError | OSError | Killed | None:
-    """Do something with these faults, in a process that ends then; what it fails with.
+    """Do something with these faults, as a process that ends then; returns its error.
 
-    kept: the descriptors that others have open by then. All others are closed: locks go with their process.
+    kept: the descriptors that other processes have open then. The rest is closed: locks end with their process.
     """
     before = _descriptors()
     failed: PodError | OSError | Killed | None = None
@@ -118,7 +118,7 @@ def attempt(
         except (PodError, OSError, Killed) as err:
             failed = err
     error: BaseException | None = failed
-    while error:  # what is held by the frames that it has come through is closed by what has opened it
+    while error:  # descriptors held by the frames of the traceback are closed by their owners
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
     for fd in _descriptors() - before - kept():
@@ -128,9 +128,9 @@ def attempt(
 
 
 def numbers_of_places(places: Sequence[Place], depth: int) -> list[int]:
-    """The numbers of effects, one for each kind of it at each place: those of a loop are all the same.
+    """The numbers of effects, one for each kind at each place: those in a loop count as one.
 
-    depth: how many lines, from the outermost one on, make another place.
+    depth: how many lines, from the outermost one on, make a place.
     """
     first: dict[Place, int] = {}
     for number, (what, lines) in enumerate(places, 1):

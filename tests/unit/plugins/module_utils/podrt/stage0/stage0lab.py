@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A host of a test's own: its directories, a store with images, and pods that nothing but a fake runs."""
+"""A test's own host: its directories, a store with images, and pods that only a fake runs."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Stage0Lab:
         self.lower.mkdir()
 
     def programs(self, argv: Sequence[str], **_limits: object) -> Completed:
-        """What host.programs is: podctl of some runtime, or systemctl."""
+        """host.programs: podctl of some runtime, or systemctl."""
         if argv[0] != "systemctl":
             return self.stage1(argv)
         if self.systemd is None:
@@ -90,19 +90,19 @@ class Stage0Lab:
         return self.systemd(argv)
 
     def boot(self) -> FakeSystemd:
-        """From now on PID 1 is systemd."""
+        """Make systemd PID 1."""
         self.systemd = FakeSystemd(self.host, self.stage1)
         return self.systemd
 
     def spec(self, **options: Any) -> PodSpec:
-        """What pod_run makes of these options, beside the least that it needs; app: of its one app."""
+        """The spec that pod_run makes of these options and the required ones; app: of its one app."""
         image = str(self.store / "web.aci") if self.store else "sha512-ab"
         app = {"name": "web", "image": image, **options.pop("app", {})}
         least = {"name": "web", "apps": [app], "networks": ["none"], "insecure_options": ["image"]}
         return pod_spec(Fields({**least, **options}, ""))
 
     def make(self, name: str, state_dir: str = "prepared", *, means: bool = True, args: str = "/x") -> str:
-        """A pod in one of the directories of the life cycle; what is in run does not run unless it is started."""
+        """Make a pod in one of the directories of the life cycle; one in run does not run unless it is started."""
         with lifecycle.create(self.paths) as pod:
             documents.write_manifest(pod.dir, manifest(args))
             documents.write_runspec(pod.dir, RunSpec(name=name))
@@ -113,7 +113,7 @@ class Stage0Lab:
         return pod.uuid
 
     def running(self, name: str, *, means: bool = True, args: str = "/x") -> str:
-        """A pod that runs."""
+        """Make a running pod."""
         uuid = self.make(name, means=means, args=args)
         self.stage1.run(uuid)
         return uuid
@@ -129,18 +129,18 @@ class Stage0Lab:
         return {pod.uuid for pod in lifecycle.walk(self.paths)}
 
     def names(self) -> dict[str, str]:
-        """Every name of a pod, with the pod."""
+        """Every name, with its pod."""
         found = {name: self.meant(name) for name in entries(self.paths.names)}
         return {name: uuid for name, uuid in found.items() if uuid}
 
     def documents(self, uuid: str) -> tuple[str, ...]:
-        """What a pod is, and whether it was asked to stop."""
+        """The documents of a pod, and whether it was asked to stop."""
         with lifecycle.open_pod(self.paths, uuid) as pod:
             texts = [pathlib.Path(path).read_text() for path in (pod.dir.manifest, pod.dir.runspec)]
             return (*texts, "stopped" if os.path.exists(pod.dir.stopped) else "")
 
     def files(self, *, store: bool = False) -> list[pathlib.Path]:
-        """Every file, but for units and the locks of the store. store: also what is in that."""
+        """Every file, except units and the locks of the store. store: also the files of the store."""
         return [
             pathlib.Path(directory, leaf)
             for part in self._parts(store=store)
@@ -151,7 +151,7 @@ class Stage0Lab:
         ]
 
     def settle(self) -> None:
-        """What was about to happen has happened, and nothing goes wrong any more by itself."""
+        """Let due events happen, and end all faults of the fakes."""
         self.clock.sleep(60)
         self.stage1.failing.clear()
         self.stage1.leaving.clear()
@@ -159,7 +159,7 @@ class Stage0Lab:
         self.stage1.ending = None
 
     def save(self, *, store: bool = False) -> Callable[[], None]:
-        """What brings back all that there is now. store: also what is in that."""
+        """The function that restores the present state. store: also that of the store."""
         saved = pathlib.Path(tempfile.mkdtemp(dir=self.base))
         parts = self._parts(store=store)
         for part in parts:
@@ -181,13 +181,13 @@ class Stage0Lab:
 
     @staticmethod
     def _parts(*, store: bool) -> tuple[str, ...]:
-        """Where files are that tasks write."""
+        """The directories of files that tasks write."""
         parts = ("data/pods", "data/names", "data/locks", "data/filters", "run", "units")
         return (*parts, "data/cas", "data/tree") if store else parts
 
 
 def make_store(base: pathlib.Path) -> pathlib.Path:
-    """A directory with the image files web.aci and other.aci, and below data/ a store that has both."""
+    """Make a directory with the image files web.aci and other.aci, and below data/ a store with both."""
     host = Host(_paths(base), "amd64", f"{base}/runtime", "/usr/bin/python3")
     for name in ("web", "other"):
         file = base / f"{name}.aci"
@@ -199,7 +199,7 @@ def make_store(base: pathlib.Path) -> pathlib.Path:
 
 
 def archive(name: str, **app: Any) -> bytes:
-    """An image of one program, which belongs to the user of the test: to keep owners is root's. app: what it runs."""
+    """An image of one program, owned by the user of the test: only root can set owners. app: what it runs."""
     labels = {"os": "linux", "arch": _ARCHES.get(os.uname().machine, os.uname().machine)}
     document = {
         "acKind": "ImageManifest",
@@ -242,7 +242,7 @@ def _paths(base: pathlib.Path) -> Paths:
 
 
 def _replace(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Make a directory what another is, by links: files here are replaced and not written again."""
+    """Make a directory equal to another one, by hard links: files here are replaced, never written in place."""
     if target.exists():
         shutil.rmtree(target)
     if source.exists():

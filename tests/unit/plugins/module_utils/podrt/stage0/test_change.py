@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Whatever goes wrong in the middle of a plan, what was done before is told."""
+"""Whatever fails in the middle of a plan, the changes made before are reported."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ KINDS = {
 
 
 class Works(Change):
-    """Something that can be done."""
+    """A change that succeeds."""
 
     def apply(self, host: Host) -> None:
-        """Done."""
+        """Do nothing."""
 
 
 class Fails(Change):
-    """Something that cannot."""
+    """A change that fails."""
 
     error: Exception
 

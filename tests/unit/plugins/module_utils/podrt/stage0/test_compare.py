@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What differs between two pods, and who is to blame."""
+"""The differences between two pods, and their reasons."""
 
 from __future__ import annotations
 

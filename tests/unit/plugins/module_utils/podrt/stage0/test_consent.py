@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an image's isolators ask beyond the defaults, what becomes of it, and that the documentation says so."""
+"""What an image's isolators ask for beyond the defaults, what becomes of it, and its documentation."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_set_that_removes_becomes_the_default_without_it(
 
 
 def calls_of(*isolators: Isolator) -> set[str]:
-    """What a filter allows; a call with harmless arguments counts less than one with any."""
+    """The calls that a filter allows; a call with checked arguments counts less than one with any."""
     found = profile_of(App(("/run",), "0", "0", isolators=isolators), "aarch64")
     assert found and found.action == "allow"
     return {*found.names, *found.checked} if not set(found.names) & set(CHECKED) else {"any arguments"}

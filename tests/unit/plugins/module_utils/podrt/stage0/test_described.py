@@ -65,7 +65,7 @@ def image(name: str) -> Image:
 
 
 def test_every_option_has_a_case_or_says_which_pod_is_meant() -> None:
-    """An option without one, such as a new one, fails here."""
+    """An option without a case, such as a new one, fails here."""
     for path, row in cases.options():
         assert bool(cases.cases_of(path)) != (row.name in cases.WHICH and "." not in path), path
 
@@ -81,7 +81,7 @@ def test_an_option_that_is_changed_is_one_change_of_its_path(path: str) -> None:
 @pytest.mark.finding("use-N13")
 @pytest.mark.parametrize("path", [path for path in CASES if is_part(path)])
 def test_what_is_changed_back_is_a_change_of_the_same_option(path: str) -> None:
-    """What the description no longer has goes by its name."""
+    """An element that the description no longer has is named by its name."""
     before, after = CASES[path]
     (difference,) = found(after, before)
     assert difference.path == GONE.get(path, path)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an entry of stage1 says arrives as it was: by its document, and of one that leaves none as it was printed."""
+"""The error of an entry of stage1 arrives unchanged: by its document, or without one as it was printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import f
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.entry import call
 
 STAGES = {"rehearse": "rehearse", "run-prepared": "start", "stop": "stop", "stage1-gc": "gc"}
-# In place of a runtime's podctl: does what a test has written into its file.
+# In place of a runtime's podctl: runs what a test has written into its file.
 ENTRY = "import sys; sys.path[:0] = {path!r}; exec(open({script!r}).read())\n"
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Whatever fails on the way, and wherever a task is killed: the next one makes up for it, and what was healthy runs."""
+"""Whatever fails midway, and wherever a task is killed: the next task recovers, and healthy pods keep running."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import ImageReference
 
 WEB = PodName("web")
-# A part of the old pod's description that the new one's has otherwise.
+# A part of the old pod's description that differs in the new one's.
 OTHER: dict[str, Any] = {"app": {"environment": {"LEVEL": "debug"}}, "stop_timeout": 7}
 
 
@@ -62,17 +62,17 @@ def ended(lab: Stage0Lab) -> None:
 
 
 def no_start(lab: Stage0Lab) -> None:
-    """The next pod that is started does not come up."""
+    """Let the next start of a pod fail."""
     lab.stage1.leaving["run-prepared"] = of_kind("not-found", "no such user"), "start"
 
 
 def starts_late(lab: Stage0Lab) -> None:
-    """The next start takes longer than it may. The pod runs all the same."""
+    """Let the next start time out; the pod runs all the same."""
     lab.stage1.late.add("run-prepared")
 
 
 def fails_soon(lab: Stage0Lab) -> None:
-    """An app of the next pod fails; its pod ends for that, some time later."""
+    """Let an app of the next pod fail, which ends its pod some time later."""
     before = lab.stage1.running
 
     def fail() -> None:
@@ -84,7 +84,7 @@ def fails_soon(lab: Stage0Lab) -> None:
 
 
 def new_image(lab: Stage0Lab, **app: Any) -> None:
-    """An image file that no store has."""
+    """Make an image file that no store has."""
     (lab.base / "new.aci").write_bytes(archive("new", **app))
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What is collected, when, and that what is wanted or in use never is."""
+"""What is collected and when, and that what is wanted or in use never is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def collected(lab: Stage0Lab, policy: gc.GcPolicy = DEFAULT) -> list[str]:
     return steps
 
 
-# directory, seconds since something was done to it, policy, what becomes of it where no name means it
+# directory, seconds since its last change, policy, the verdict where no name means it
 VERDICTS = [
     ("embryo", 59, DEFAULT, []),
     ("embryo", 61, DEFAULT, ["abort"]),
@@ -90,7 +90,7 @@ def test_what_is_due_is_judged_by_place_and_age(
     uuid = stage0.make("web", state_dir, means=False)
     stage0.clock.passed += age
     assert judged(stage0, policy) == expected
-    assert stage0.uuids() == {uuid}  # nothing was done
+    assert stage0.uuids() == {uuid}  # nothing was changed
 
 
 @pytest.mark.parametrize("state_dir", ["prepared", "run"])
@@ -235,7 +235,7 @@ class TestRemove:
 
 
 class TestNames:
-    """What is left of names by what was killed."""
+    """The leftovers of names after a kill."""
 
     def test_a_name_of_a_pod_that_exists_nowhere_goes(self, stage0: Stage0Lab) -> None:
         kept = stage0.make("web")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Plans about images: what is there is left alone, what is missing is fetched or rendered, and damage is healed."""
+"""Plans of images: stored ones are left alone, missing ones are fetched or rendered, damage is healed."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_an_image_is_removed_once(lab: Stage0Lab) -> None:
 
 @pytest.mark.finding("http-F14")
 def test_an_image_that_is_removed_while_it_is_looked_at_is_not_there(lab: Stage0Lab) -> None:
-    """Between the look into the store and the question for its tree."""
+    """It is removed between the lookups of the image and of its tree."""
     _outcome, stored = fetched(lab)
     assert looked_at(lab, stored) == stored
     index.remove_image(lab.host.paths, stored.id)

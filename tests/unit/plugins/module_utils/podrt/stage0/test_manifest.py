@@ -351,7 +351,7 @@ def test_a_host_port_may_be_taken_once_on_each_address() -> None:
 
 
 def test_a_port_that_is_given_by_its_number_goes_by_the_name_that_one_app_has_for_it() -> None:
-    """So that it is the same pod whichever way its task says it."""
+    """So that it is the same pod, however its task describes it."""
     given = ExposedPort(ACName("80-tcp"), 1, "10.0.0.1", port=80)
     spec = PodSpec((AppSpec(REFERENCE),), ports=(given,))
     assert built(spec).manifest.ports == (ExposedPort(ACName("http"), 1, "10.0.0.1"),)
@@ -443,13 +443,13 @@ def test_a_system_call_that_nobody_knows_is_said_so() -> None:
         "openat2",
         "opennat",
         "@systemd/mounts",
-        "@nobody/x",
+        "@unknown/x",
     )
     filtered = BASE.replace(isolators=(Seccomp("retain", names),), mount_points=())
-    # The image asks for the mount family, which is nothing to refuse here.
+    # The image asks for the mount family, which is not refused here.
     trusting = PodSpec((AppSpec(REFERENCE),), image_isolators="accept")
     found = built(trusting, image(filtered)).warnings
-    assert [warning.split('"')[3] for warning in found] == ["opennat", "@systemd/mounts", "@nobody/x"]
+    assert [warning.split('"')[3] for warning in found] == ["opennat", "@systemd/mounts", "@unknown/x"]
     everything = BASE.replace(isolators=(Seccomp("retain", ("@appc.io/all",)),), mount_points=())
     assert built(trusting, image(everything)).warnings == ()
 
@@ -474,7 +474,7 @@ def test_a_limit_of_processes_that_holds_anyway_leaves_no_trace(
     app: tuple[Pids, ...],
     pod: tuple[Pids, ...],
 ) -> None:
-    """A pod of a release without the option is the pod that its play describes."""
+    """A pod of a release without the option is as its play describes it."""
     source = image(BASE.replace(isolators=image_says, mount_points=()))
     found = built(PodSpec((AppSpec(REFERENCE, isolators=app_says),), isolators=pod_says), source).manifest
     assert found.apps[0].app

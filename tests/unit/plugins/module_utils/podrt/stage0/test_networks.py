@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What would keep a pod from its networks is found before anything that runs is touched."""
+"""What would keep a pod from its networks is found before anything running is touched."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What plans come to: from what is wanted and what is found exactly the changes, and nothing is touched for it."""
+"""Plans: exactly the changes from the found state to the wanted one, without touching anything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OTHER: dict[str, Any] = {"app": {"environment": {"LEVEL": "debug"}}}
 
 
 def made(lab: Stage0Lab, state: str = "started", **options: Any) -> str:
-    """A pod, as a task makes it."""
+    """Make a pod as a task does."""
     converge(lab.host, plan.ensure_pod(lab.host, lab.spec(**options), state), apply=True)
     return str(lab.meant("web"))
 
@@ -50,7 +50,7 @@ def ended(status: int) -> Callable[[Stage0Lab], None]:
 
 
 def stopped(lab: Stage0Lab) -> None:
-    """A pod that was asked to stop, and did so well."""
+    """Make a pod that was asked to stop, and ended with status 0."""
     made(lab)
     made(lab, "stopped")
 
@@ -66,7 +66,7 @@ FOUND: dict[str, Callable[[Stage0Lab], object]] = {
 }
 STATES = ("started", "stopped", "prepared", "restarted", "absent")
 
-# What is found, and what becomes of it where it is as described: for each of STATES.
+# The found state of a pod that is as described, and the changes for each of STATES.
 AS_DESCRIBED = {
     "none": (
         "create nothing > running: playbook, none",
@@ -105,7 +105,7 @@ AS_DESCRIBED = {
     ),
 }
 AS_DESCRIBED["failed"] = AS_DESCRIBED["killed"] = AS_DESCRIBED["ended well"]
-# The same where it is otherwise than described.
+# The same for a pod that differs from its description.
 _REPLACED = "replace nothing > fingerprint: playbook, recreate"
 OTHERWISE = {
     "none": AS_DESCRIBED["none"],
@@ -139,7 +139,7 @@ OTHERWISE = {
     ),
 }
 OTHERWISE["failed"] = OTHERWISE["killed"] = OTHERWISE["ended well"]
-# What is otherwise for a task, which does its work and ends: it is as wanted when it has ended well by itself.
+# The exceptions for a task, which does its work and ends: it is as wanted when it has ended well by itself.
 TASKS = {
     ("ended well", "started", True): "",
     ("ended well", "started", False): f"{_REPLACED}; exited > running: playbook, none",
@@ -148,7 +148,7 @@ TASKS = {
 
 
 def shown(change: Change) -> str:
-    """A change: what it does, and for each difference what it makes of what, why, and what that costs."""
+    """A change: its type, and for each difference the values, reason and impact."""
     verb = type(change).__name__.replace("Pod", "").lower()
     told = [
         f"{difference.before or 'nothing'} > {(difference.after or 'nothing').partition(':')[0]}: "
@@ -165,12 +165,12 @@ def plan_of(lab: Stage0Lab, state: str, *, completes: bool = False, **options: A
 
 
 def planned(lab: Stage0Lab, state: str, *, completes: bool = False, **options: Any) -> list[Change]:
-    """What a plan comes to, with nothing applied."""
+    """The changes of a plan, with nothing applied."""
     return list(plan_of(lab, state, completes=completes, **options))
 
 
 def snapshot(lab: Stage0Lab) -> list[tuple[str, int, int]]:
-    """Every file and directory, with the times at which something was done to it."""
+    """Every file and directory, with the times of its changes."""
     return [
         (path, os.lstat(path).st_mtime_ns, os.lstat(path).st_ctime_ns)
         for directory, names, leaves in os.walk(lab.base)
@@ -254,7 +254,7 @@ def test_a_pod_that_cannot_be_read_is_made_again(lab: Stage0Lab, document: str) 
 
 
 class TestImages:
-    """What is not in the store yet."""
+    """Images that are not in the store yet."""
 
     @pytest.fixture(autouse=True)
     def _new_image(self, lab: Stage0Lab) -> None:
@@ -392,7 +392,7 @@ class TestUnits:
 
     def test_one_of_another_data_directory_is_left_alone(self, lab: Stage0Lab) -> None:
         self.unit(lab).write_text("# Written by stagecraft.pods for /elsewhere: 0\n[Unit]\n")
-        with pytest.raises(Conflict, match="is not of a pod in"):
+        with pytest.raises(Conflict, match="does not belong to a pod in"):
             made(lab)
         assert planned(lab, "absent") == []
         assert (lab.uuids(), self.unit(lab).read_text().count("/elsewhere")) == (set(), 1)
@@ -407,14 +407,14 @@ class TestUnits:
 
 
 class TestDrift:
-    """What a running pod has lost."""
+    """The drift of a running pod."""
 
     LIMIT = ChangedLimit("/sys/x", "pids.max", "max", "9", "resource/pids", "")
     STRAY = Stray(1, "web", ("/sys/x",))
 
     @staticmethod
     def joined(lab: Stage0Lab, **changed: object) -> None:
-        """A running pod has joined a network, which is defined so by now."""
+        """Make a running pod that has joined a network, which is now configured like this."""
         conf = {"name": "lan", "type": "ptp", "ipam": {"type": "host-local", "subnet": "198.18.0.0/24"}}
         place = pathlib.Path(lab.paths.local_config, "net.d", "lan.conf")
         place.parent.mkdir(parents=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What plans do to pods: to those that they have seen, and to no others."""
+"""Changes of pods: only of those that their plan has seen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
     preparation,
 )
 
-# Begins with a name that is a name of a pod as well.
+# Its beginning is the name of a pod as well.
 PREFIXED = "db0a2f3c-0000-4000-8000-000000000001"
 
 
@@ -66,7 +66,7 @@ def test_below_the_command_line_a_name_is_a_name(stage0: Stage0Lab, verb: Callab
 
 
 def changes_of(name: str, uuid: str) -> dict[str, Change]:
-    """Every change of a pod that exists, as a plan makes it that has seen this UUID."""
+    """Every change of an existing pod, from a plan that has seen this UUID."""
     return {
         "replace": ReplacePod("pod", (), preparation(name), uuid, True, True),
         "start": StartPod("pod", (), name, uuid, True),

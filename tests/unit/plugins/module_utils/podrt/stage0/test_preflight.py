@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Host ports that are taken are found out before anything is touched, and those that will be free are none of them."""
+"""Taken host ports are detected before anything is touched; ports that will be free by then do not count."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_long_ranges_are_looked_up_and_the_lowest_port_is_named(stage0: Stage0La
     before = time.process_time()
     with pytest.raises(Conflict, match=r"host port tcp 0\.0\.0\.0:29998 is in use by pod"):
         check_ports(stage0.host, ranged(29_998))
-    assert time.process_time() - before < 5  # to compare each with each took half a minute
+    assert time.process_time() - before < 5  # comparing each with each took half a minute
 
 
 def test_a_port_of_a_process_of_the_host_is_taken(stage0: Stage0Lab) -> None:

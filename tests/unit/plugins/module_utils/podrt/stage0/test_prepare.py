@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A pod that is prepared has all that a start needs; one that could not be prepared leaves nothing."""
+"""A prepared pod has everything that a start needs; a failed preparation leaves nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
 
 
 def wanted(lab: Stage0Lab, **options: object) -> Preparation:
-    """What a plan prepares a new pod from."""
+    """The preparation of a new pod, as a plan makes it."""
     [change] = plan.ensure_pod(lab.host, lab.spec(**options), "prepared")
     assert isinstance(change, CreatePod)
     assert change.wanted is not None
@@ -145,7 +145,7 @@ def test_whoever_makes_a_pod_hears_its_uuid_before_all_else(lab: Stage0Lab) -> N
 
 
 def failing_anywhere(lab: Stage0Lab, make: Callable[[], lifecycle.Pod]) -> int:
-    """Let each effect of making a pod fail, and see that nothing is left of it; how many effects there were."""
+    """Let each effect of making a pod fail, and check that nothing is left of it; returns the number of effects."""
     for number in itertools.count(1):
         trouble = faults.Faults(number)
         try:
@@ -233,7 +233,7 @@ class TestAgain:
 
 
 class TestSources:
-    """Directories of the host that apps mount."""
+    """Sources of host volumes."""
 
     def test_one_that_is_missing_is_told_by_its_place(self, lab: Stage0Lab) -> None:
         volume = {"name": "data", "kind": "host", "source": f"{lab.base}/missing"}
@@ -249,7 +249,7 @@ class TestSources:
 
 
 class TestDiscard:
-    """A pod that is given up."""
+    """A discarded pod."""
 
     def test_one_that_was_moved_meanwhile_is_found(self, stage0: Stage0Lab) -> None:
         pod = lifecycle.create(stage0.paths)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What pods need of the store, also while they move and where their documents are damaged."""
+"""The trees and images that pods need, also while they move and where their documents are damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _host(tmp_path: pathlib.Path) -> Host:
 
 
 def put_tree(host: Host, tree: str, image: str) -> None:
-    """A tree as far as this is concerned, and its image."""
+    """Write as much of a tree and its image as is needed here."""
     write(f"{host.paths.tree(tree).path}/image", image)
     write(f"{host.paths.cas}/index/{image}", "{}")
 
@@ -52,7 +52,7 @@ def test_every_pod_that_exists_keeps_its_tree_and_its_image(host: Host, state: s
 
 
 def test_a_pod_that_moves_meanwhile_keeps_its_tree(host: Host) -> None:
-    """Each pod goes through its states while another thread asks: at no moment may its tree be free to go."""
+    """Each pod goes through its states while another thread asks: its tree must be in use at every moment."""
     put_tree(host, TREE, IMAGE)
     for _number in range(40):
         uuid = add_pod(host.paths, "prepare", IMAGE, TREE)
@@ -90,7 +90,7 @@ def test_a_pod_whose_manifest_is_damaged_keeps_its_tree_and_the_image_of_that(
 
 @pytest.mark.parametrize("text", ["", "something else"])
 def test_everything_is_kept_where_a_pod_does_not_say_what_it_needs(host: Host, text: str) -> None:
-    """As after a power cut: the file is there and its content is not."""
+    """As after a power cut: the file exists without its content."""
     put_tree(host, TREE, OTHER)
     pod = host.paths.pod("run", add_pod(host.paths, "run", IMAGE, TREE))
     pathlib.Path(pod.app_tree_id("web")).write_text(text)

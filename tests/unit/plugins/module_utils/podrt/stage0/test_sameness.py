@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What of a description a pod has already, although it is spelled otherwise."""
+"""Wanted documents that a pod has already, although in other words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.samen
     ],
 )
 def test_a_size_as_0_1_0_read_it_is_no_difference(tmp_path, found, wanted, same):
-    """There 10M were ten million bytes, and the pod has what its play says."""
+    """There 10M was ten million bytes, and the pod is as its play describes it."""
     before, after = (RunSpec(log=LogPolicy(max_bytes=size)) for size in (found, wanted))
     paths = Paths(data=str(tmp_path))
     with create(paths) as pod:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Pods are started and stopped by what they are, a unit or not, and nothing waits longer than it may."""
+"""Pods are started and stopped by their unit if they have one, and no wait exceeds its limit."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class TestStop:
         stopped(stage0, uuid)
         assert stage0.stage1.calls == [("stop", uuid), ("stop", uuid)]
         assert stage0.stage1.running == set()
-        assert 25 <= stage0.clock.passed - before < 26  # 10 of its own, and 15
+        assert 25 <= stage0.clock.passed - before < 26  # its own 10, and 15
 
     def test_one_that_takes_its_time_is_waited_for(self, stage0: Stage0Lab) -> None:
         uuid = stage0.running("web")

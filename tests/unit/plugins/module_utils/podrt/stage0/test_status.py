@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What is known of pods, whatever state they are in and whatever of them is damaged."""
+"""The status of pods in any state, and with any damage."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_a_pod_ends_as_the_first_app_that_failed(codes: tuple[int | None, ...], 
         ("runspec", b"\xff", "cannot read the run spec of a pod", "web"),
         ("runspec", b'{"format": 99, "name": "web"}', "newer release", "web"),
         ("pid", b"many", "pid", "web"),
-        ("net-info.json", b"3", "is no list of objects", "web"),
-        ("net-info.json", b"[3]", "is no list of objects", "web"),
+        ("net-info.json", b"3", "is not a list of objects", "web"),
+        ("net-info.json", b"[3]", "is not a list of objects", "web"),
         ("net-info.json", b"", "cannot read the networks of the pod", "web"),
         ("stage1/rootfs/rkt/status/web", b"x", "status", "web"),
     ],

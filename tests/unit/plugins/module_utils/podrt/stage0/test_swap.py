@@ -53,10 +53,10 @@ FACTS = {"where": "apps[0].exec", "errno": 13, "app": "web", "exit_code": 3}
 
 
 class Before(Change):
-    """What was done before."""
+    """A change that was made before."""
 
     def apply(self, host: object) -> None:
-        """Done."""
+        """Do nothing."""
 
 
 class BringUp(Change):
@@ -79,7 +79,7 @@ def removed(lab: Stage0Lab) -> Change:
     return RemovePod("", (), "web", uuid, ())
 
 
-# place: what is done, the entry that fails, the stage that the result names, whether the old pod had been stopped
+# place: the change, the entry that fails, the stage in the result, whether the old pod had been stopped
 PLACES: dict[str, tuple[Callable[[Stage0Lab], Change], str, str, bool]] = {
     "first start": (lambda lab: BringUp("", (), lab.make("web")), "run-prepared", "start", False),
     "start": (lambda lab: StartPod("", (), "web", lab.make("web"), True), "run-prepared", "start", False),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The text of units, and what is known of one that is there."""
+"""The text of units, and the state of an installed one."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path
     here = host(pod.paths.data, unit_dir)
     (unit_dir / "pod-web.service").write_text(units.unit_text(host("/srv/other", unit_dir), SPEC))
     assert not units.is_installed(here, "web")
-    with pytest.raises(Conflict, match="is not of a pod in"):
+    with pytest.raises(Conflict, match="does not belong to a pod in"):
         units.look(here, pod)
     (unit_dir / "pod-web.service").write_text("[Unit]\nDescription=by hand\n")
     with pytest.raises(Conflict):
@@ -101,7 +101,7 @@ def test_a_unit_written_for_a_link_to_the_data_directory_is_of_that_directory(
 
 
 class TestLoaded:
-    """systemd knows a unit as it is, even if what changed it was killed before it could say so."""
+    """systemd gets to know a changed unit, even if the writer was killed before the reload."""
 
     @pytest.fixture
     def systemd(self, stage0: Stage0Lab) -> FakeSystemd:
@@ -119,7 +119,7 @@ class TestLoaded:
 
     @staticmethod
     def effects(install: Callable[[faults.Faults], None]) -> int:
-        """The number of the effect that has systemd read all units."""
+        """The number of the effect that reloads all units."""
         counted = faults.Faults()
         install(counted)
         return [what for what, _lines in counted.places].index("before systemctl daemon-reload") + 1

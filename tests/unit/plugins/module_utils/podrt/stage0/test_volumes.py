@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Named volumes: what differs and who did it, and what can be done about one that is damaged."""
+"""Named volumes: their differences and the reasons, and what can be done about a damaged one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_somebody_did_by_hand_is_drift_and_what_the_playbook_says_anew_is_n
 
 
 def test_what_was_asked_for_is_remembered_also_when_it_is_so_already(host: Host) -> None:
-    """The playbook follows what somebody did by hand; when that is undone later, it is drift."""
+    """The playbook follows a change made by hand; when that is undone later, it is drift."""
     ensure(host, WORK)
     data = host.paths.volume_data("work")
     os.chmod(data, 0o700)
@@ -129,7 +129,7 @@ def test_a_damaged_volume_is_put_right_with_its_data(host: Host, text: str | Non
 @pytest.mark.finding("attack4-F9")
 @pytest.mark.parametrize("apply", [False, True], ids=["check", "run"])
 def test_no_empty_directory_takes_the_place_of_data_that_is_lost(host: Host, apply: bool) -> None:
-    """Such as a mount point whose disk was not brought back: a database would begin from nothing."""
+    """Such as a mount point whose disk is not mounted: a database would start from scratch."""
     ensure(host, WORK)
     data = host.paths.volume_data("work")
     shutil.rmtree(data)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""One task, tried again and again from the same beginning, with a fault at another place each time."""
+"""One task, tried repeatedly from the same state, with a fault at another place each time."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
 Plan = Generator[Change, bool, Any]
 Step = Callable[[Stage0Lab], object]
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-# What may be left of pods by whatever was killed, until they are collected.
+# The states of leftovers after a kill, until they are collected.
 _LITTER = ("embryo", "aborted prepare", "garbage", "exited garbage", "exited")
-# What of that a process that lives on leaves: a pod that could not be deleted, and no new one.
+# The leftovers of a process that lives on: a pod that could not be deleted, and no new one.
 _REMAINS = ("garbage", "exited garbage", "exited")
 
 
 def nothing(_lab: Stage0Lab) -> None:
-    """No trouble."""
+    """Cause no trouble."""
 
 
 class Scenario(NamedTuple):
-    """found: makes what is there. wanted: the plan of a task. trouble: what goes wrong anyway in the first task.
+    """A task on a state. found: makes the state. wanted: the plan of the task.
 
-    store: whether the task has to do with images.
+    trouble: an extra failure of the first task. store: whether the task concerns images.
     """
 
     found: tuple[Step, ...]
@@ -46,7 +46,7 @@ class Scenario(NamedTuple):
 
 
 class Trials:
-    """A scenario, as often as it takes."""
+    """The trials of a scenario."""
 
     def __init__(self, lab: Stage0Lab, scenario: Scenario) -> None:
         self.lab, self.scenario = lab, scenario
@@ -67,9 +67,9 @@ class Trials:
         self.clean = self._collected()
 
     def problems(self, depth: int, *hows: str) -> list[str]:
-        """What is not as it should be after a fault at each place, and one more task.
+        """The problems after a fault at each place, and one more task.
 
-        depth: what is a place, see faults.numbers_of_places. hows: the ways in which places fail, in turn.
+        depth: of a place, see faults.numbers_of_places. hows: the ways in which places fail, in turn.
         """
         return [
             f"{problem}, when it {how} at effect {number}: {self.places[number - 1]}"
@@ -101,7 +101,7 @@ class Trials:
         lab.stage1.wrong.clear()
 
     def _of_first(self, error: BaseException | None, how: str) -> Iterator[str]:
-        """What is not as it should be right after the task that has failed."""
+        """The problems right after the task that has failed."""
         if isinstance(error, PodError) and error.kind == "bug":
             yield f"that is taken for a bug: {error!r}"
         if how != faults.ONCE:
@@ -111,7 +111,7 @@ class Trials:
         if not self._runs or "web" not in self.wanted["running"]:
             return
         rolled_back = error.facts.get("rolled_back", True) if isinstance(error, PodError) else True
-        # Where there was trouble anyway, two things have gone wrong, and that it is told is all that can be asked for.
+        # With extra trouble two things have failed, and a report of that is all that can be asked for.
         if not self._one_runs() and (rolled_back or self.scenario.trouble is nothing):
             yield f"nothing runs, and rolled_back is {rolled_back}: {error!r}"
 
@@ -124,7 +124,7 @@ class Trials:
         return self.lab.meant("web") in self.lab.stage1.running
 
     def _try(self, trouble: faults.Faults) -> BaseException | None:
-        """Do what is wanted, in a process that ends then; what it fails with."""
+        """Run the task, as a process that ends then; returns its error."""
         lab = self.lab
         return faults.attempt(
             lambda: converge(lab.host, self.scenario.wanted(lab), apply=True),
@@ -133,7 +133,7 @@ class Trials:
         )
 
     def _collected(self) -> dict[str, object]:
-        """What is left by a collection that waits for nothing."""
+        """The leftovers after a collection without grace periods."""
         lab = self.lab
         lab.clock.passed += 3600
         done, _left = converge(lab.host, gc.ensure_collected(lab.host, gc.GcPolicy(0, 0)), apply=True)
@@ -150,7 +150,7 @@ class Trials:
 
 
 def _picture(lab: Stage0Lab) -> dict[str, Any]:
-    """What a user sees: what names mean, and what runs."""
+    """The state that users see: the pods of names, and the running pods."""
     names = lab.names()
     running = sorted(name for name, uuid in names.items() if uuid in lab.stage1.running)
     return {
@@ -162,7 +162,7 @@ def _picture(lab: Stage0Lab) -> dict[str, Any]:
 
 
 def _others(lab: Stage0Lab) -> list[str]:
-    """The states of the pods that no name means."""
+    """The states of the pods without a name."""
     return sorted(lab.state(uuid) for uuid in lab.uuids() - set(lab.names().values()))
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""pod_gc tells of everything that it frees, as much in check mode, and also when some of it cannot go."""
+"""pod_gc reports everything that it frees, the same in check mode, and also when some of it cannot be removed."""
 
 from __future__ import annotations
 

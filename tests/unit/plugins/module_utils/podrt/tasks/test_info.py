@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Which pods pod_info tells of."""
+"""The pods that pod_info reports."""
 
 from __future__ import annotations
 

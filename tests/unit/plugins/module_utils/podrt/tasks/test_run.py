@@ -38,7 +38,7 @@ def test_a_task_waits_for_its_own_pod_when_the_name_means_another_one_meanwhile(
 
     @contextmanager
     def taken_over_at_once(paths: Paths, name: PodName) -> Iterator[FileLock]:
-        """The lock on a name; the next to have it gives the name to another pod, and ours ends."""
+        """The lock of a name, whose next holder gives the name to another pod, and this pod ends."""
         with take(paths, name) as lock:
             yield lock
         lookup.set_name(paths, name, other)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A change of every option: what unit tests compare, and what a machine is put into."""
+"""A change of every option, for unit tests that compare pods and for a test on a machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.optio
 )
 
 Changes = dict[str, Any]
-# Options that say which pod is meant, where and as what; there is nothing to change by them.
+# Options that identify the pod, or say where and in which state it is; they change nothing in it.
 WHICH = {"name", "state", "data_dir", "config_dir", "runtime"}
 # The names of the two images.
 IMAGE, OTHER = "IMAGE", "OTHER"
@@ -156,7 +156,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "pull": ({}, {"pull": "never"}),
     "insecure_options": ({}, {"insecure_options": ["paths"]}),
 }
-# What the description no longer has goes by its name.
+# An element that the description no longer has is named by its name.
 GONE = {
     "apps[1]": "apps.other",
     "apps[0].mounts[1]": "apps[0].mounts./m",
@@ -169,7 +169,7 @@ GONE = {
 
 
 def given(changes: Changes, images: dict[str, str], count: int = 1) -> dict[str, Any]:
-    """Changes as options of a pod. images: for IMAGE and OTHER. count: of apps that are alike."""
+    """Changes as options of a pod. images: for IMAGE and OTHER. count: of equal apps."""
     said = copy.deepcopy(changes)
     first = {"image": IMAGE, "name": "web", **said.pop("app", {})}
     apps = [first, *said.pop("more", [{**first, "name": f"app-{at}"} for at in range(1, count)])]
@@ -177,7 +177,7 @@ def given(changes: Changes, images: dict[str, str], count: int = 1) -> dict[str,
 
 
 def options(rows: Sequence[Option] = (*POD, *FETCH, *HOST), within: str = "") -> Iterator[tuple[str, Option]]:
-    """The path of every option, elements of lists as the first one, but for groups and what stands for others."""
+    """The path of every option, elements of lists as the first one, except groups and short forms."""
     for row in rows:
         path = f"{within}{row.name}"
         if row.name not in ("apps", "update", "log", "short", "content"):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the options of a task to specs, and what is refused on the way, each with its place and a cure."""
+"""From the options of a task to specs, and the options that are refused, each with its place and a hint."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_no_new_privileges_keeps_programs_from_gaining_privileges_when_it_is_tru
     assert found == NoNewPrivileges(keeps)
 
 
-# What YAML has made of 010, true, 1.10, 0644: nobody can tell how it was written.
+# The values that YAML makes of 010, true, 1.10, 0644: their spelling is lost.
 @pytest.mark.parametrize(
     ("changes", "where", "cure"),
     [
@@ -220,7 +220,7 @@ def test_what_makes_no_sense_is_refused_with_its_place_and_a_cure(
     found = refusal(**changes)
     assert found.where == where
     assert found.hint
-    str(found).encode()  # people are shown it
+    str(found).encode()  # it is shown to users
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_name_that_is_derived_is_cut_and_stays_one_of_its_kind() -> None:
     assert (one[:100], acname_from("Short_One")) == (two[:100], "short-one")
 
 
-# --- documents: what was accepted can be written down and is read back as the same ---
+# --- documents: an accepted spec can be written, and is read back as the same ---
 
 BASE = App(
     exec=("/bin/web",),
@@ -260,7 +260,7 @@ SOURCE = Image(
 
 
 def survives(spec: PodSpec) -> bool:
-    """Whether both documents of the pod are what they were once they have been on disk."""
+    """Whether both documents of the pod are the same after a round trip over the disk."""
     run = parse_json(canonical_json(spec.run.to_json()), "runspec")
     built = build_manifest(
         spec, (SOURCE,) * len(spec.apps), "/volumes/{}/data".format, lambda: "refuse"
@@ -288,7 +288,7 @@ ODD = st.sampled_from(
 
 
 def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The usual, and now and then anything at all."""
+    """Usual values, and now and then any value."""
     return st.integers(0, 49).flatmap(lambda number: usual if number else ODD | JUNK)
 
 

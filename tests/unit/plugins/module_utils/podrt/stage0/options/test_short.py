@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A short form is the same value as the long form that it stands for."""
+"""A short form is the same value as its long form."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ HTML = "/usr/share/nginx/html"
             ),
         ),
         (
-            # A named volume keeps its name, whatever a path of the host would be called.
+            # A named volume keeps its name, even if a path of the host would get it.
             mounted("//srv/x:/x", "srv-x:/y"),
             mounted(
                 {"volume": "srv-x-2", "target": "/x"},

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Each option is said once: what is made of the table, and what is written by hand beside it, says the same."""
+"""Each option is defined once: what is generated from the table agrees with what is written by hand."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ ALL = dict(walk((*POD, *FETCH, *HOST)))
 
 @pytest.mark.parametrize("name", SPECS)
 def test_the_argument_specifications_are_those_of_the_table(name: str) -> None:
-    """If they are not: make options."""
+    """If they differ: make options."""
     assert argspec(SPECS[name]) == getattr(generated, name)
 
 
 def rule_of(documented: dict[str, Any]) -> dict[str, Any]:
-    """What a documentation says of an option, as an argument specification."""
+    """The documentation of an option, as an argument specification."""
     rule = {key: documented[key] for key in ("type", "elements", "choices", "default") if key in documented}
     if documented.get("required"):
         rule["required"] = True
@@ -60,7 +60,7 @@ def rule_of(documented: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_secrets(spec: dict[str, Any]) -> dict[str, Any]:
-    """An argument specification as far as a documentation can say it."""
+    """An argument specification, as far as documentation can express it."""
     found = {}
     for name, rule in spec.items():
         told = {key: value for key, value in rule.items() if key != "no_log"}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The same pod as YAML, as argv and as JSON documents is the same PodSpec, but for defaults that differ on purpose."""
+"""The same pod as YAML, as argv and as JSON documents is the same PodSpec, except defaults that differ on purpose."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "hostname": st.sampled_from(["web", "a.b", "my_host"]),
     "ipc": st.sampled_from(["auto", "private", "parent"]),
     "image_isolators": POLICY,
-    "pids_limit": st.just(78),  # no default, which is left out: those of apps make it
+    "pids_limit": st.just(78),  # not the default, which documents leave out: that depends on the apps
     "no_overlay": st.booleans(),
     "stop_timeout": st.integers(0, 1000),
     "log": st.fixed_dictionaries(
@@ -233,7 +233,7 @@ def spec_of(options: dict[str, Any]) -> PodSpec:
 
 
 def with_flags(options: dict[str, Any], rows: tuple[Option, ...]) -> dict[str, Any]:
-    """The options that podctl has flags for. That there is no pair at all is no flag."""
+    """The options that podctl has flags for. An empty mapping makes no flag."""
     known = {row.name: row for row in rows}
     found = {
         name: value
@@ -242,7 +242,7 @@ def with_flags(options: dict[str, Any], rows: tuple[Option, ...]) -> dict[str, A
     }
     for name in {"apps", "mounts"} & found.keys() | {"apps"} & options.keys():
         found[name] = [with_flags(each, known[name].options) for each in options[name]]
-    # Ports that are given by their numbers have none.
+    # Ports that are given by their numbers have no flag.
     found["ports"] = [port for port in found.get("ports", []) if "port" not in port]
     return found if found["ports"] else {name: held for name, held in found.items() if name != "ports"}
 
@@ -255,7 +255,7 @@ def flags_of(options: dict[str, Any], rows: tuple[Option, ...]) -> Iterator[str]
 
 
 def written(row: Option, value: Any) -> list[str]:
-    """The values of the flag of an option. A path is read as if it were what is there."""
+    """The values of the flag of an option. A path is read as if it were the content of the file."""
     if row.name == "volumes":
         return [",".join([each["name"], *keyed(row, each, skipped="name")]) for each in value]
     if row.name == "mounts":
@@ -308,7 +308,7 @@ def test_argv_says_what_yaml_says(pod: dict[str, Any]) -> None:
 
 
 def written_out(app: AppSpec, spec: PodSpec) -> AppSpec:
-    """An app with what documents have in any case: what the image says, and what the pod says of all apps."""
+    """An app with all that documents have: the members of the image, and those that the pod has for all apps."""
     image = IMAGE.manifest.app
     assert image
     paths = {mount.path for mount in app.mounts}
@@ -336,7 +336,7 @@ def in_rows_order(app: AppSpec) -> AppSpec:
 @settings(max_examples=100)
 def test_documents_say_what_yaml_says(pod: dict[str, Any]) -> None:
     for app in pod["apps"][1:]:
-        app["ports"] = [{"name": "other", "port": 7}]  # the port http is the first app's alone
+        app["ports"] = [{"name": "other", "port": 7}]  # only the first app has the port http
     pod["apps"][0].pop("ports", None)
     for mounting in (pod, *pod["apps"]):
         mounting["mounts"] = [
