@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether processes of the host leave ports free to be published. Effects: a socket is bound and closed again."""
+"""Check that no process of the host has a port to be published. Effects: a socket is bound and closed again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _is_bound(forward: PortForward) -> bool:
     probe = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
     try:
         if forward.protocol == "tcp":
-            # With this only a listening socket is in the way, not a connection that has ended just now.
+            # With this only a listening socket is in the way, not a connection in TIME_WAIT.
             probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         probe.bind((forward.host_ip or "0.0.0.0", forward.host_port))
     except OSError as err:
@@ -51,7 +51,7 @@ def _is_bound(forward: PortForward) -> bool:
 
 
 def _listener(forward: PortForward) -> str:
-    """The process that has the port, as "nginx (pid 71)"; "" when it cannot be told. Source: proc_net(5)."""
+    """The process that has the port, as "nginx (pid 71)"; "" when it is unknown. Source: proc_net(5)."""
     inodes = set(_inodes(forward))
     if not inodes:
         return ""
