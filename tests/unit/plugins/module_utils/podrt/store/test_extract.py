@@ -232,7 +232,7 @@ def test_a_hard_link_does_not_go_through_a_link(unpack, entry, tmp_path):
 
 
 def test_an_entry_beneath_a_file_is_corrupt(unpack, entry):
-    with pytest.raises(Corrupt, match="no directory"):
+    with pytest.raises(Corrupt, match="not a directory"):
         unpack(entry("f", b"x"), entry("f/g", b"y"))
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images in the store, their trees, and what is left when nobody needs them."""
+"""Images in the store, their trees, and the removal of those that are no longer needed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _open_paths():
 
 
 def may_open(path: str) -> bool:
-    """Whether a user who is nobody in particular can open a file."""
+    """Whether a user without any privilege can open a file."""
     child = os.fork()
     if child == 0:
         os.setgroups([])
@@ -246,7 +246,7 @@ def test_spellings_of_a_path_on_a_white_list_are_one(paths, make_aci, entry, tmp
 def test_no_damaged_stack_shows_more_than_a_tree(paths, make_aci, entry, stack):
     tree = trees.render(paths, load(paths, make_aci({"name": "a"}, entry("f", b"x"))).id)
     pathlib.Path(f"{paths.tree(tree)}/stack").write_text(stack)
-    with pytest.raises(Corrupt, match="names what is no root of a tree or layer"):
+    with pytest.raises(Corrupt, match="names something that is not the root of a tree or layer"):
         trees.lower_dirs(paths, tree)
 
 
