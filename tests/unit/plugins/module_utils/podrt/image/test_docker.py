@@ -232,7 +232,7 @@ def test_a_registry_that_is_asked_too_often_says_so(host, registry):
         before = len(registry.asked())
         with pytest.raises(Unreachable, match="429") as caught:
             ask()
-        assert "limits how often" in caught.value.hint
+        assert "limits requests" in caught.value.hint
         assert len(registry.asked()) - before == 1, "one more would be asking too often"
 
 

@@ -393,7 +393,7 @@ def test_a_registry_may_want_a_login(host, web):
 @pytest.mark.finding("attack-F6")
 def test_a_challenge_has_a_largest_size(host, web):
     reference = registry(web, token="secret", challenge=f"Bearer realm=REALM, x={'-' * 8192}")
-    with pytest.raises(Unreachable, match="says in more than 8192 bytes how to log in"):
+    with pytest.raises(Unreachable, match="sends a challenge of more than 8192 bytes"):
         fetch(host, reference)
 
 
