@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What tasks say of an image and of the configuration: warnings once, and bounds with the setting that raises them."""
+"""Messages of tasks about images and the configuration: warnings once, and bounds with the setting that raises them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the documents of a registry say, also when they say nonsense."""
+"""The documents of a registry, including nonsensical ones."""
 
 from __future__ import annotations
 

@@ -19,14 +19,14 @@ MakeTar = Callable[..., bytes]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Unpacking keeps owners and makes devices: without root there is nothing to test."""
+    """Skip tests without root: unpacking keeps owners and makes devices."""
     for item in items:
         if os.geteuid() and item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
 def member(name: str, content: bytes | None = None, **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    """A file with content, or without one what type= says (a directory)."""
+    """A file if there is content, else of the kind in type= (by default a directory)."""
     info = tarfile.TarInfo(name)
     info.type = tarfile.REGTYPE if content is not None else tarfile.DIRTYPE
     info.mode = 0o644 if content is not None else 0o755
