@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A network of its own for a test: a host, pods and an outside, none of which this machine can see.
+"""A separate network for a test: a host, pods and an outside, none of which this machine can see.
 
 The whole test runs in a child that left the machine's network and mount namespaces, so its nftables, links and
 switches are the test's alone:
@@ -56,7 +56,7 @@ TIMEOUT = 2.0
 
 
 def in_own_network(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test in a child that has network and mount namespaces of its own; its failure is the test's."""
+    """Run a test in a child that has its own network and mount namespaces; its failure is the test's."""
 
     @functools.wraps(test)
     def wrapper(*args: object, **kwargs: object) -> None:
@@ -98,7 +98,7 @@ def nft(*args: str, stdin: str = "") -> str:
 
 
 def new_netns() -> int:
-    """A descriptor that is all that keeps a network namespace alive."""
+    """The only descriptor that keeps a new network namespace alive."""
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     unshare(CLONE_NEWNET)
     fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -145,7 +145,7 @@ class Pod:
         detach(self.lab.paths, self.uuid, self.conf_dir, self.info_path, links=links)
 
     def die(self) -> None:
-        """As when the last process of the pod ends."""
+        """End the network namespace, as the last process of a pod does."""
         os.close(self.netns)
         self.netns = -1
 
@@ -185,7 +185,7 @@ class NetLab:
             ip("addr", "add", f"{OUTSIDE_IP}/24", "dev", "far0")
             ip("link", "set", "far0", "up")
             ip("link", "set", "lo", "up")
-        # The kernel tells of the carrier a little later, and snapshots are compared.
+        # The kernel reports the carrier a little later, and snapshots are compared.
         end = time.monotonic() + TIMEOUT
         while "state UP" not in ip("-o", "link", "show", "up0") and time.monotonic() < end:
             time.sleep(0.01)
@@ -203,7 +203,7 @@ class NetLab:
             for found in pathlib.Path(self.paths.leases).rglob("*")
             if found.is_file() and found.name != "lock"
         )
-        # the kernel looks for a second whether anybody else has a link-local address
+        # the kernel checks for a second whether another host has the link-local address
         addresses = ip("addr").replace(" tentative", "")
         return (ip("-o", "link"), addresses, ip("route"), nft("list", "ruleset"), *leases)
 
@@ -229,7 +229,7 @@ def here() -> int:
 
 
 def switch(key: str, value: str = "") -> str:
-    """A file below /proc/sys/net, as this network namespace has it; written first when there is a value."""
+    """The content of a file below /proc/sys/net in this network namespace; it is written first if there is a value."""
     path = pathlib.Path("/proc/sys/net") / key
     if value:
         path.write_text(value)
@@ -244,7 +244,7 @@ def is_up(link: str) -> bool:
 
 
 def at_every_call(work: Callable[[], object], look: Callable[[], None]) -> None:
-    """Do a piece of work, and look at the kernel before and after every call of a function in it."""
+    """Do some work, and check the kernel's state before and after every call of a function in it."""
     failed: list[BaseException] = []
 
     def on_event(*_args: object) -> None:
@@ -263,14 +263,14 @@ def at_every_call(work: Callable[[], object], look: Callable[[], None]) -> None:
 
 
 def send_frame(netns: int, link: str, frame: bytes) -> None:
-    """Send a frame as it is, as any app may with CAP_NET_RAW."""
+    """Send a raw frame, as any app may with CAP_NET_RAW."""
     with inside(netns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind((link, 0))
         raw.send(frame)
 
 
 def checksum(data: bytes) -> bytes:
-    """That of the internet. Source: RFC 1071."""
+    """The internet checksum. Source: RFC 1071."""
     words = struct.unpack(f">{len(data) // 2}H", data)
     total = sum(words)
     while total >> 16:
@@ -298,7 +298,7 @@ def mac_of(link: str) -> bytes:
 
 
 def source_seen(client: int, server: socket.socket, address: str, port: int) -> str:
-    """The address that a server sees when a client in a network namespace speaks to address:port. Raises OSError."""
+    """The address that a server sees when a client in a network namespace connects to address:port. Raises OSError."""
     with inside(client), contextlib.ExitStack() as stack:
         out = stack.enter_context(socket.socket(server.family, server.type))
         out.settimeout(TIMEOUT)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What the kernel is asked by hand it answers as it does nft and ip."""
+"""The kernel answers our own netlink messages as it answers nft and ip."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ V6 = """{"name": "six", "type": "ptp", "ipam": {"type": "host-local", "ranges": 
 
 
 def client(netns: int, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-    """A client that keeps its port, as syslog's and SIP's do."""
+    """A client that keeps its port, as those of syslog and SIP do."""
     with inside(netns):
         made = socket.socket(family, socket.SOCK_DGRAM)
     made.settimeout(0.3)
@@ -130,7 +130,7 @@ def lab_pod(lab: NetLab):  # type: ignore[no-untyped-def]
 def test_what_leads_to_an_ipv6_address_ends_and_nothing_else_does(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
     lab.conf("10-six.conf", V6)
-    # Something has to ask for IPv6 to be tracked.
+    # IPv6 is tracked only if a rule asks for it.
     nft(
         "-f",
         "-",

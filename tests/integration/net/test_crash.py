@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Killed at any moment, started many at a time: nothing leaks, nothing is given out twice."""
+"""Starts that are killed at any moment, or are many at a time, leak nothing and get nothing twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORWARD = PortForward("tcp", None, 8080, 80)
 
 
 def events_of(work: Callable[[], object]) -> int:
-    """How many calls of Python and C functions a piece of work makes."""
+    """The number of calls of Python and C functions in some work."""
     seen = [0]
 
     def count(*_args: object) -> None:
@@ -44,7 +44,7 @@ def events_of(work: Callable[[], object]) -> int:
 
 
 def killed_after(events: int, work: Callable[[], object]) -> None:
-    """Do a piece of work in a child that gets SIGKILL after so many calls."""
+    """Do some work in a child that gets SIGKILL after a number of calls."""
     pid = os.fork()
     if not pid:
         left = [events]
@@ -145,7 +145,7 @@ def test_pods_that_come_and_go_at_once_do_not_lose_the_table(tmp_path: pathlib.P
     in_parallel([*works, come])
     with listen(
         stays.netns, 80
-    ) as server:  # the port still leads to the pod, whatever the others have taken down
+    ) as server:  # the port still leads to the pod, whatever the others have removed
         assert source_seen(here(), server, "127.0.0.1", FORWARD.host_port)
     stays.detach()
     assert lab.snapshot() == before

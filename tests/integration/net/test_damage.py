@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""A pod is taken out of its networks whatever has become of its record, and nothing else is touched for it."""
+"""A pod is taken out of its networks whatever state its record is in, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def loop(place: pathlib.Path) -> None:
 
 
 def link(place: pathlib.Path) -> None:
-    """To a directory of somebody else."""
+    """Replace it by a link to a foreign directory."""
     shutil.rmtree(place)
     place.symlink_to(victim(place))
 
@@ -101,7 +101,7 @@ def test_a_pod_whose_record_is_damaged_gives_everything_back(
     pod.detach()
     assert (lab.snapshot(), leases(lab)) == (before, [])
     assert {path.name: path.read_text() for path in kept.iterdir()} == {"keep": "kept", "10-br.conf": "kept"}
-    # It holds nothing any more, and says so.
+    # It records that it holds nothing any more.
     assert os.listdir(pod.conf_dir) == []
     assert not os.path.islink(pod.conf_dir)
     assert not holders.may_hold(lab.paths, pod.uuid, PodDir(str(pod.directory)))

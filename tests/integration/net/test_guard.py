@@ -55,7 +55,7 @@ def address6(pod: Pod) -> str:
 
 
 def macs(pod: Pod, link: str = "eth0") -> bytes:
-    """What a frame from a pod to the host begins with."""
+    """The MAC addresses of a frame from a pod to the host."""
     with inside(pod.netns):
         source = mac_of(link)
     host_if = next(info.host_if for info in pod.infos if info.if_name == link)
@@ -63,7 +63,7 @@ def macs(pod: Pod, link: str = "eth0") -> bytes:
 
 
 def hears(target: Pod, address: str, sender: Pod, source: str, link: str = "eth0") -> bool:
-    """Whether a pod gets what another sends with a source address."""
+    """Whether a pod receives a packet that another sends with a source address."""
     with listen(target.netns, 5353, address, socket.SOCK_DGRAM) as service:
         service.settimeout(0.3)
         send_frame(sender.netns, link, datagram(macs(sender, link), source, address, 5353))
@@ -75,14 +75,14 @@ def hears(target: Pod, address: str, sender: Pod, source: str, link: str = "eth0
 
 
 def drift_of(pod: Pod) -> tuple[tuple[int, str], ...]:
-    """What is missing of a pod's rules. Its own side is looked at nowhere: no process is in it."""
+    """The missing rules of a pod. Its own side is not checked: no process is in it."""
     infos, joined = read_joined(pod.uuid, pod.info_path, pod.conf_dir)
     found = find_drift(os.getpid(), joined, infos, ())
     return tuple(sentence for sentence in found.sentences if sentence[0] == -1)
 
 
 def guards() -> dict[str, set[str]]:
-    """What nft lists of the guard's sets, by owner."""
+    """The guard's sets as nft lists them, by owner."""
     found: dict[str, set[str]] = {}
     for item in json.loads(nft("-j", "list", "table", *GUARD_TABLE.split()))["nftables"]:
         for element in item.get("set", {}).get("elem", ()):
@@ -106,7 +106,7 @@ def test_a_pod_sends_with_its_own_addresses_only(tmp_path: pathlib.Path) -> None
         assert not hears(target, targets, evil, victims)
         assert not hears(target, targets, evil, elsewhere)
         assert not hears(target, targets, evil, targets)
-    # What was sent is what arrives where nothing keeps it off.
+    # The same packets arrive where nothing drops them.
     nft(*FLUSH)
     assert hears(target, target.address, evil, pods[1].address)
     assert hears(target, address6(target), evil, address6(pods[1]))
@@ -128,7 +128,7 @@ def test_a_pod_without_ipv6_sends_none(tmp_path: pathlib.Path) -> None:
 def test_a_pod_of_several_networks_answers_by_either_of_them(tmp_path: pathlib.Path) -> None:
     lab = lab_with(tmp_path)
     both, other = lab.pod().attach("dual,second,br"), lab.pod().attach("dual")
-    for info in both.infos:  # its way back is that of its default route, eth0
+    for info in both.infos:  # its replies take the default route, eth0
         with listen(both.netns, 80, info.ip) as server:
             assert source_seen(other.netns, server, info.ip, 80) == other.address
     assert hears(other, other.address, both, "10.6.0.2")

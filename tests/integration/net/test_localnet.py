@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What listens on 127.0.0.1 of the host is not for the neighbours of pods, nor once these have gone (CVE-2020-8558)."""
+"""Neighbours of pods never reach services on 127.0.0.1 of the host, even after the pods (CVE-2020-8558)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NEIGHBOUR = "10.7.0.200"
 
 
 def lab_with(tmp_path: pathlib.Path, *, own_bridge: bool = True) -> NetLab:
-    """A host; with a bridge of its own that has a neighbour of its own, which is no pod."""
+    """A host; with its own bridge, on which is a neighbour that is not a pod."""
     lab = NetLab(tmp_path)
     lab.conf("10-br.conf", BRIDGE)
     if own_bridge:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Ports of the host that something has already, and leases of the dead."""
+"""Ports of the host that are in use already, and leases of dead pods."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALL = """{"name": "small", "type": "ptp",
 
 
 def dead(*uuids: str) -> Neighbours:
-    """Neighbours of which these are known to have ended."""
+    """Neighbours that know these pods to have ended."""
     return Neighbours(is_live=lambda uuid: uuid not in uuids)
 
 
@@ -173,7 +173,7 @@ def test_a_table_that_somebody_has_flushed_comes_back_for_all_pods(
 
 
 def elements(ruleset: str) -> set[str]:
-    """What is in the sets and maps of a ruleset."""
+    """The elements of the sets and maps of a ruleset."""
     return {
         word.strip("\t ,{}")
         for line in ruleset.splitlines()
@@ -220,7 +220,7 @@ def test_ports_lead_to_the_first_network_with_masquerading_else_to_the_last(
     pod = lab.pod().attach(",".join(f"n{number}" for number in reversed(range(len(masqs)))), TCP)
     addresses = [f"10.9.{number}.2" for number in range(len(masqs))]
     assert [info.ip for info in pod.infos] == addresses
-    # one server on each address of the pod: the one that answers is where the port leads
+    # one server on each address of the pod: the port leads to the one that answers
     servers = [listen(pod.netns, 80, address) for address in addresses]
     assert source_seen(here(), servers[chosen], "127.0.0.1", 8080) == f"10.9.{chosen}.1"
     for server in servers:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What a pod says as a router counts neither for the host nor for its neighbours (CVE-2020-13401, CVE-2020-10749)."""
+"""Neither the host nor neighbours accept a pod as a router (CVE-2020-13401, CVE-2020-10749)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ NETS = {
     "plain": """{"name": "plain", "type": "bridge", "bridge": "cni8",
                  "ipam": {"type": "host-local", "subnet": "10.8.0.0/24"}}""",
 }
-# What is believed, and the prefix of those that ask it.
+# The switches for what a link accepts from routers.
 ROUTERS = ("ipv6/conf/{}/accept_ra", "ipv6/conf/{}/accept_redirects", "ipv4/conf/{}/accept_redirects")
 SOURCE, EVERYONE = "fe80::bad", "ff02::1"
 
 
 def advertisement() -> bytes:
-    """A router that wants to be the way out, and to give addresses. Source: RFC 4861, 4.2 and 4.6.2."""
+    """An advertisement of a default route and of a prefix for addresses. Source: RFC 4861, 4.2 and 4.6.2."""
     prefix = struct.pack(">BBBBIII", 3, 4, 64, 0xC0, 3600, 3600, 0)
     prefix += socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
     body = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
@@ -55,7 +55,7 @@ def route() -> str:
 
 
 def believed(sender: Pod, listener: int, *, seconds: float = 0.5) -> bool:
-    """Whether an advertisement of a pod comes to be a route of somebody else."""
+    """Whether an advertisement of a pod becomes a route of another host or pod."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         send_frame(sender.netns, "eth0", advertisement())
@@ -85,7 +85,7 @@ def test_a_pod_cannot_give_the_host_a_route_or_an_address(tmp_path: pathlib.Path
     pod = lab_with(tmp_path).pod().attach(net)
     link = {"br": "cni7", "plain": "cni8"}.get(net, pod.infos[0].host_if)
     assert not believed(pod, here())
-    # The same is believed where it is asked for, so what is sent here is what an attack would send.
+    # The same advertisement is accepted where it is asked for, so it is what an attack would send.
     switch(f"ipv6/conf/{link}/accept_ra", "1")
     assert believed(pod, here(), seconds=TIMEOUT)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The messages that we write by hand make what pyroute2 makes of the same wishes."""
+"""Our own netlink messages have the same effect as those of pyroute2."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def by_pyroute2(netns: int) -> None:
 
 VOLATILE = (
     *("ifindex", "link_index", "link_netnsid", "valid_life_time", "operstate", "netns-immutable"),
-    "tentative",  # while the kernel looks for a second whether an address is taken
+    "tentative",  # while the kernel checks for a second whether an address is taken
 )
 TIMERS = ("_timer", "bridge_id", "root_id")
 
 
 def settled(value: object) -> object:
-    """What ip tells, without what differs from one second or namespace to the next."""
+    """The output of ip, without parts that differ from one second or namespace to the next."""
     if isinstance(value, list):
         return [settled(item) for item in value]
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real registry on this machine, whose access log says what was asked of it."""
+"""A real registry on this machine, whose access log shows the requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 class Registry:
-    """A registry that runs. address: HOST:PORT. root: where it keeps its blobs."""
+    """A running registry. address: HOST:PORT. root: the directory of its blobs."""
 
     def __init__(self, address: str, root: pathlib.Path, log: pathlib.Path) -> None:
         self.address = address
@@ -38,7 +38,7 @@ class Registry:
         self._log = log
 
     def requests(self) -> list[str]:
-        """What has been asked for, such as "GET manifests/latest"; all is in the log once a marker is."""
+        """The requests so far, such as "GET manifests/latest"; the log is complete once it has a marker."""
         marker = f"/v2/marker{time.monotonic_ns()}/"
         with (
             contextlib.suppress(OSError),
@@ -55,13 +55,13 @@ class Registry:
         ]
 
     def during(self, action: Callable[[], object]) -> list[str]:
-        """What was asked for while an action ran."""
+        """The requests while an action ran."""
         before = len(self.requests())
         action()
         return self.requests()[before:]
 
     def blob_path(self, digest: str) -> pathlib.Path:
-        """The file that a blob is in."""
+        """The file of a blob."""
         digits = digest.partition(":")[2]
         return self.root / "docker/registry/v2/blobs/sha256" / digits[:2] / digits / "data"
 

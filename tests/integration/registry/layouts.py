@@ -44,7 +44,7 @@ class Layout:
         (path / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
     def blob(self, data: bytes, kind: str) -> dict[str, object]:
-        """Add a blob; its descriptor."""
+        """Add a blob; return its descriptor."""
         digest = hashlib.sha256(data).hexdigest()
         (self.path / "blobs/sha256" / digest).write_bytes(data)
         return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
@@ -52,7 +52,7 @@ class Layout:
     def image(
         self, *layers: bytes, arch: str = "amd64", variant: str = "", pack: str = "gzip", **config: object
     ) -> dict[str, object]:
-        """Add an image; the descriptor of its manifest."""
+        """Add an image; return the descriptor of its manifest."""
         packed = [self._pack(data, pack) for data in layers]
         diff_ids = [f"sha256:{hashlib.sha256(data).hexdigest()}" for data in layers]
         document: dict[str, object] = {
@@ -74,7 +74,7 @@ class Layout:
         return {**found, "platform": platform}
 
     def index(self, *images: dict[str, object]) -> dict[str, object]:
-        """Add an index of images; its descriptor."""
+        """Add an index of images; return its descriptor."""
         data = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": list(images)}
         return self.blob(json.dumps(data).encode(), f"{OCI}.index.v1+json")
 

@@ -45,7 +45,7 @@ def fetch(host, reference, policy=NEW):
 
 @pytest.fixture(name="push")
 def _push(registry, layout):
-    """Push an image under a name of its own; its reference."""
+    """Push an image under its own name; return its reference."""
 
     def push(*archives, name="", top=None, **options):
         name = name or f"test{next(_numbers)}/image"
@@ -248,7 +248,7 @@ def test_what_gc_took_is_fetched_again(host, push):
     assert fetch(host, reference).id == image.id
 
 
-# Many at once, and what is killed or lies.
+# Many at once, killed fetches, and registries that lie.
 
 CHILD = """
 import sys

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Registries that are slow, or send a client elsewhere: other fetches go on, and this machine asks itself nothing."""
+"""Registries that are slow, or redirect: other fetches go on, and no request goes to this machine."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _good():
 
 @pytest.fixture(name="slow")
 def _slow():
-    """A registry whose blobs wait until they are let go, and drip meanwhile as slowly as is just allowed."""
+    """A registry whose blobs wait until they are released, and meanwhile come as slowly as is just allowed."""
     with serving() as web:
         registry = FakeRegistry(web)
         registry.let_go = threading.Event()
@@ -67,7 +67,7 @@ def _slow():
 
 @pytest.fixture(name="host")
 def _limited(host, tmp_path):
-    """No progress means none for a second."""
+    """Count a second without bytes as no progress."""
     config = tmp_path / "etc"
     (config / "limits.d").mkdir(parents=True)
     limits = {"rktKind": "limits", "rktVersion": "v1", "rateSeconds": 2, "bytesPerSecond": 1}
@@ -76,7 +76,7 @@ def _limited(host, tmp_path):
 
 
 def drips(registry, digest):
-    """One blob comes a few bytes at a time, whoever asks."""
+    """Send one blob a few bytes at a time, to every client."""
     handler = registry.web.server.RequestHandlerClass
     usual = handler.do_GET
 
@@ -100,7 +100,7 @@ def drips(registry, digest):
 
 
 class Fetch:
-    """A process that fetches; lines: what it has told."""
+    """A process that fetches. lines: its output so far."""
 
     def __init__(self, host, reference):
         paths = host.paths
@@ -124,7 +124,7 @@ class Fetch:
             self.lines.append(line)
 
     def until(self, pattern, within=SOON):
-        """Wait for a line, and give it."""
+        """Wait for a line, and return it."""
         end = time.monotonic() + within
         while time.monotonic() < end:
             for line in tuple(self.lines):
@@ -161,7 +161,7 @@ def _spawn(host):
 
 
 def slow_and_good(slow, good):
-    """The same layer in both registries: one of them will never give it."""
+    """The same layer in both registries, one of which never sends it."""
     base = archive(base=os.urandom(2000))
     slow.image(base)
     good.image(base, archive(top=b"x"))
@@ -180,7 +180,7 @@ def test_a_registry_that_announces_a_popular_layer_stops_no_other_fetch(host, sl
     assert image.layers[-1] == digest_of(base)
     assert held.process.poll() is None
     slow.let_go.set()
-    held.result()  # it finds the layer in place, and has an image of its own
+    held.result()  # it finds the layer in place, and makes its own image
     assert len(index.list_images(host.paths)) == 2
     assert os.listdir(f"{host.paths.cas}/tmp") == []
 
@@ -257,7 +257,7 @@ def test_one_who_waits_goes_on_alone_when_the_other_makes_no_progress(host, slow
     assert os.listdir(f"{host.paths.cas}/tmp") == []
 
 
-# A network namespace with an address that is no one's but a test's: a registry that is not on this machine.
+# A network namespace with an address that only the test has: a registry that is not on this machine.
 
 ELSEWHERE = "198.51.100.7"
 NETNS = """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What is compared of an image: the root that it makes and what runs in it, not what it is called."""
+"""Images are compared by their roots and the programs that run there, not by their names."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_change_of_the_play_shows_no_change_of_an_image_that_is_the_same(
 
 
 def aci(path: pathlib.Path, content: bytes = b"program", **manifest: object) -> str:
-    """Write an ACI; its path."""
+    """Write an ACI; return its path."""
     labels = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
     app = {"exec": ["/bin/x"], "user": "0", "group": "0"}
     full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/x", "labels": labels}
@@ -135,7 +135,7 @@ def test_it_is_the_same_for_acis(pod: Pod, tmp_path: pathlib.Path) -> None:
 
 
 def based(path: pathlib.Path, **more: object) -> str:
-    """An ACI without files of its own that lies upon example.com/base."""
+    """An ACI without its own files that depends on example.com/base."""
     return aci(path, b"own", dependencies=[{"imageName": "example.com/base"}], name="example.com/app", **more)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What tasks say of an image and of the configuration: warnings once, and bounds with the setting that raises them."""
+"""Messages of tasks about images and the configuration: warnings once, and bounds with the setting that raises them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_is_not_done_of_an_image_is_said_when_it_is_fetched(
     pod = {"name": "web", "state": "prepared", "apps": [{"image": image, "name": "app"}]}
     options = pod if module == "pod_run" else {"name": image}
     assert task(module, **options)["warnings"] == [
-        f"{image}: the port no/tcp is left out: it is no port",
+        f"{image}: the port no/tcp is left out: it is not a port",
         f"{image}: the health check of the image is not run in this release",
     ]
     assert task(module, **options)["warnings"] == []

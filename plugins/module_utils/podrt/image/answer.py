@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a server answered, and the error for a status that was not asked for."""
+"""The answer of a server, and the error for an unexpected status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOO_MANY, SERVERS_FAULT = 429, 500
 
 
 class Answer(Value):
-    """What a server said. url: the last of the redirects. headers: by lower-case name. body: of a document alone."""
+    """The answer of a server. url: after all redirects. headers: by lower-case name. body: of documents only."""
 
     url: str
     status: int
@@ -20,14 +20,14 @@ class Answer(Value):
     body: bytes = b""
 
     def header(self, name: str) -> str:
-        """A header, empty when there is none."""
+        """A header, empty when it is missing."""
         return dict(self.headers).get(name, "")
 
 
 def bad_status(url: str, status: int, hint: str = "") -> Unreachable:
-    """The error for a status that was not asked for (B19). hint: for one that asks for other credentials."""
+    """The error for an unexpected status (B19). hint: for 401 and 403."""
     if status == TOO_MANY:
-        hint = "it limits how often it is asked: wait, or log in with a dockerAuth document in auth.d"
+        hint = "the server limits requests: wait, or log in with a dockerAuth document in auth.d"
     elif status not in (401, 403):
         hint = "try again later" if status >= SERVERS_FAULT else ""
     return Unreachable(

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a docker image's configuration says, as an appc image manifest. Pure.
+"""The configuration of a docker image, converted to an appc image manifest. Pure.
 
 Source: docker2aci (behaviours B40 to B45), OCI image specification config.md. The links /dev/stdin, /dev/stdout,
-/dev/stderr and /dev/fd of B45 are made by stage1 in each pod, so that layers stay as they came.
+/dev/stderr and /dev/fd of B45 are made by stage1 in each pod, so that layers stay unchanged.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ ANNOTATION = "appc.io/docker/"
 
 
 class DockerConfig(Value):
-    """The parts of an image configuration that mean something here. diff_ids: bottom layer first.
+    """The parts of an image configuration that are used here. diff_ids: bottom layer first.
 
-    notes: what else it says, which is left out, as sentences.
+    notes: a sentence for each part that was left out.
     """
 
     architecture: str
@@ -56,8 +56,8 @@ class DockerConfig(Value):
     def from_json(cls, value: object, where: str = "") -> DockerConfig:
         """Read an image configuration, of docker or OCI.
 
-        What is odd is left out with a word, but for what decides safety: the platform, the layers, and the user, since
-        without one it would be root. Raises InvalidSpec with the place.
+        Odd values are left out with a note, except those that safety depends on: the platform, the layers, and the
+        user, since the default is root. Raises InvalidSpec with the place.
         """
         fields = Fields(value, where)
         config = Fields(fields.raw("config") or {}, fields.where_of("config"))
@@ -86,7 +86,7 @@ class DockerConfig(Value):
 def image_manifest(
     reference: DockerReference, config: DockerConfig, manifest_digest: str, config_digest: str
 ) -> ImageManifest:
-    """The manifest of a converted image, which reads back as it is. Depends on its arguments alone. Raises Corrupt."""
+    """The manifest of a converted image, checked by reading it back. Depends on its arguments alone. Raises Corrupt."""
     labels = {"os": config.os, "arch": arch_label(config.architecture, config.variant)}
     if reference.tag:
         labels["version"] = reference.tag
@@ -103,7 +103,7 @@ def image_manifest(
 
 
 def arch_label(architecture: str, variant: str) -> str:
-    """The appc name of docker's architecture; what is not known stays as it is."""
+    """The appc name of docker's architecture; an unknown one stays as it is."""
     if architecture == "arm":
         return "armv6l" if variant in ("v5", "v6") else "armv7l"
     known = (found.name for found in ARCHITECTURES if found.docker[0][0] == architecture)
@@ -124,24 +124,24 @@ def _app(config: DockerConfig) -> App:
 
 
 def _mount_points(volumes: tuple[str, ...]) -> tuple[MountPoint, ...]:
-    """/var/tmp is the mount point volume-var-tmp; one whose name is taken gets a number (B43)."""
-    found: dict[str, MountPoint] = {}
+    """The mount points of volumes: volume-var-tmp for /var/tmp, and with a number if the name is taken (B43)."""
+    mount_points: dict[str, MountPoint] = {}
     counts: dict[str, int] = {}
     for path in volumes:
         base = acname_from(f"volume/{path}")
         name, count = base, counts.get(base, 0)
-        while name in found:
+        while name in mount_points:
             count += 1
             name = acname_from(f"{base}-{count}")
         counts[base] = count
-        found[name] = MountPoint(name, path)
-    return tuple(found.values())
+        mount_points[name] = MountPoint(name, path)
+    return tuple(mount_points.values())
 
 
 def _annotations(
     reference: DockerReference, config: DockerConfig, manifest_digest: str, config_digest: str
 ) -> Labels:
-    found = {
+    annotations = {
         "author": config.author,
         "created": config.created,
         f"{ANNOTATION}originalname": reference.name,
@@ -155,7 +155,7 @@ def _annotations(
         STOP_SIGNAL: config.stop_signal,
         LAYERS_ANNOTATION: ",".join(config.diff_ids),
     }
-    return Labels(tuple(sorted((name, value) for name, value in found.items() if value)))
+    return Labels(tuple(sorted((name, value) for name, value in annotations.items() if value)))
 
 
 def _json_list(words: tuple[str, ...]) -> str:

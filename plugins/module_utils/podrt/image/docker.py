@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A repository in a docker registry: manifests, configuration, layers, and the tokens that they cost.
+"""A repository in a docker registry: manifests, configuration, layers, and the tokens that they require.
 
 Source: OCI distribution specification; docker registry "Token Authentication Specification"; behaviours B39.
 """
@@ -40,13 +40,13 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 _ACCEPT = ", ".join((*_MANIFESTS, *_INDEXES))
-# How many indexes may stand between a tag and a manifest.
+# How many indexes may come between a tag and a manifest.
 _MOST_INDEXES = 3
 _OK, _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 200, 401, 404, 429
 
 
 class DockerImage(Value):
-    """An image of one platform. asked_digest: of what the tag stood for, which may be an index. Bottom layer first."""
+    """An image of one platform. asked_digest: of the tag's manifest or index. layers: bottom layer first."""
 
     asked_digest: str
     digest: str
@@ -74,11 +74,11 @@ class Repository:
 
     @property
     def registry(self) -> str:
-        """Where it is."""
+        """The registry that it is in."""
         return self._reference.registry
 
     def current_digest(self) -> str:
-        """The digest that the reference stands for now: one HEAD, and a GET where that is no use.
+        """The current digest of the reference, by one HEAD, or by a GET where that does not tell.
 
         Raises Unreachable, NotFound.
         """
@@ -86,11 +86,11 @@ class Repository:
         if reference.digest:
             return reference.digest
         answer = self._ask("HEAD", f"manifests/{reference.tag}", {"Accept": _ACCEPT})
-        found = answer.header("docker-content-digest") if answer.status == _OK else ""
+        digest = answer.header("docker-content-digest") if answer.status == _OK else ""
         if answer.status == _TOO_MANY:
             raise self._refusal("the manifest", answer)
-        # Some registries refuse HEAD, and some do not say the digest: GET shows it.
-        return found if manifests.DIGEST.fullmatch(found) else self._manifest(reference.tag)[0]
+        # Some registries refuse HEAD, and some omit the digest: GET shows it.
+        return digest if manifests.DIGEST.fullmatch(digest) else self._manifest(reference.tag)[0]
 
     def image(self, arch: str) -> DockerImage:
         """Read the manifest and the configuration for a platform; arch in appc's spelling.
@@ -109,7 +109,7 @@ class Repository:
         )
 
     def _manifest_for(self, arch: str) -> tuple[str, str, Fields, bool]:
-        """The digest of what the reference stands for, the manifest for a platform, and whether an index says so."""
+        """The digest of the reference, the manifest for a platform, and whether that is certain to be for it."""
         reference, certain = self._reference, True
         asked_digest, fields = self._manifest(reference.digest or reference.tag)
         digest = asked_digest
@@ -121,9 +121,9 @@ class Repository:
         return asked_digest, digest, fields, certain
 
     def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
-        """Stream a layer as it is sent; its digest is the caller's to check. Raises Unreachable, NotFound.
+        """Stream a layer as it is sent; the caller checks its digest. Raises Unreachable, NotFound.
 
-        pulse: called whenever bytes have come. A token that runs out on the way is renewed.
+        pulse: called whenever bytes arrive. A token that expires on the way is renewed.
         """
         url = f"{self._base}/blobs/{layer.digest}"
 
@@ -138,7 +138,7 @@ class Repository:
         yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse, by_digest=True)
 
     def _manifest(self, name: str, what: str = "") -> tuple[str, Fields]:
-        """A manifest or an index by tag or digest, and its digest. what: of the image, for one that is missing."""
+        """The digest and content of a manifest or an index, by tag or digest. what: a part of the image, for errors."""
         answer = self._get(what, f"manifests/{name}", {"Accept": _ACCEPT})
         digest = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         if manifests.DIGEST.fullmatch(name) and name != digest:
@@ -147,9 +147,9 @@ class Repository:
 
     def _config(self, digest: str) -> DockerConfig:
         answer = self._get(f"the configuration {digest}", f"blobs/{digest}", {})
-        found = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
-        if found != digest:
-            raise Untrusted(f"the configuration {digest} of {self._reference} has another digest: {found}")
+        actual = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
+        if actual != digest:
+            raise Untrusted(f"the configuration {digest} of {self._reference} has another digest: {actual}")
         return manifests.read_config(answer.body, str(self._reference))
 
     def _get(self, what: str, path: str, headers: dict[str, str]) -> Answer:
@@ -159,7 +159,7 @@ class Repository:
         return answer
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> Answer:
-        """What the registry answers once it knows us, whatever the status is."""
+        """The registry's answer after authentication, whatever the status is."""
         answer = self._try_schemes(method, path, headers)
         if answer.status == _UNAUTHORIZED:
             self._authenticate(answer)
@@ -167,7 +167,7 @@ class Repository:
         return answer
 
     def _refusal(self, what: str, answer: Answer) -> Unreachable | NotFound:
-        """The error for a status; what: which part of the image it is about, "" for the image as such."""
+        """The error for a status. what: the part of the image that was requested, "" for the image itself."""
         if answer.status != _NOT_FOUND:
             return self._bad_status(answer)
         if what:
@@ -180,7 +180,7 @@ class Repository:
         )
 
     def _is_own(self, answer: Answer) -> bool:
-        """Whether it is the registry that answered, not a server that it redirects to."""
+        """Whether the registry itself answered, not a server that it redirects to."""
         return origin_of(answer.url) == origin_of(self._base)
 
     def _bad_status(self, answer: Answer) -> Unreachable:
@@ -193,7 +193,7 @@ class Repository:
         return f"check the name, and the dockerAuth document for {self._reference.registry} in auth.d"
 
     def _try_schemes(self, method: str, path: str, headers: dict[str, str]) -> Answer:
-        """The first request finds out whether the registry speaks TLS, where plain HTTP is allowed at all."""
+        """Send a request; the first one finds out whether the registry speaks TLS, if plain HTTP is allowed at all."""
         if self._base:
             return self._send(method, f"{self._base}/{path}", headers)
         failures: list[Unreachable] = []
@@ -207,9 +207,9 @@ class Repository:
             if answer.status != 400:
                 self._base = base
                 return answer
-            # This is how a server of Go tells a plain request that it wants TLS.
+            # This is how Go's server answers a plain request when it expects TLS.
             failures.append(bad_status(f"{base}/{path}", 400))
-        # Trying TLS as well says little of a server without it, unless it has shown a certificate.
+        # The failure with TLS says little about a server without it, unless it has presented a certificate.
         raise next((err for err in failures if isinstance(err, BadCertificate)), failures[0])
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
@@ -220,22 +220,22 @@ class Repository:
         return {**headers, "Authorization": self._authorization} if self._authorization else headers
 
     def _authenticate(self, answer: Answer) -> None:
-        """Answer a challenge with what the configuration has for this registry; a token goes before a password.
+        """Answer a challenge with the configured credentials for this registry; a token is preferred to a password.
 
-        Raises Unreachable for one of a server that the registry redirects to, which would choose where they go.
+        Raises Unreachable for a challenge of a server that the registry redirects to, which could choose where they go.
         """
         if not self._is_own(answer):
             raise self._bad_status(answer)
         header = answer.header("www-authenticate")
         if len(header) > MAX_HEADER:
             raise Unreachable(
-                f"the registry {self._reference.registry} says in more than {MAX_HEADER} bytes how to log in",
-                "it is the registry that has to be set right",
+                f"the registry {self._reference.registry} sends a challenge of more than {MAX_HEADER} bytes",
+                "have the administrator of the registry correct it",
             )
-        offered = {found.scheme: found for found in parse_challenges(header)}
+        offered = {challenge.scheme: challenge for challenge in parse_challenges(header)}
         login = self._credentials(self._reference.registry)
         if login:
-            # Who asks in clear text may be anyone, and so may be whom it names: neither password nor token goes out.
+            # A challenge in clear text may be forged, and so may its realm: neither password nor token goes out.
             refuse_clear_text(answer.url)
         if "bearer" in offered:
             self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
@@ -249,7 +249,7 @@ class Repository:
         if origin_of(realm) is None:
             raise Unreachable(
                 f"the registry {self._reference.registry} wants a token, but does not say from where",
-                "it is the registry that has to be set right",
+                "have the administrator of the registry correct it",
             )
         refuse_plain_http(realm, self._policy)
         scope = challenge.parameter("scope") or f"repository:{self._reference.repository}:pull"

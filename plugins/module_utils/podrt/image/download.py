@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layers of a docker image, some at a time: read, checked, decompressed and unpacked in one pass each."""
+"""Download the layers of a docker image, several at a time: read, check, decompress and unpack each in one pass."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _MOST_AT_ONCE = 4
 
 
 def ensure_layers(job: FetchJob, repository: Repository, wanted: Sequence[LayerBlob]) -> None:
-    """Have every layer in the store, each downloaded once however many processes ask its registry at the same time.
+    """Put every layer into the store; each is downloaded once, however many processes want it at the same time.
 
-    The caller has claimed them. Raises the first error; layers that were complete by then stay, for the next try.
+    The caller has claimed them. Raises the first error; layers that were complete by then stay for the next try.
     """
     paths = job.host.paths
     unique = {layer.diff_id: layer for layer in wanted if not layers.has_layer(paths, layer.diff_id)}
     if not unique:
         return
-    # The last to end decides how long it takes, so the largest begin.
+    # The last one to end decides how long it takes, so the largest go first, from the end.
     waiting = sorted(unique.values(), key=lambda layer: layer.size)
     work = _Work(job, repository, waiting)
     writer = threading.Thread(target=work.write, daemon=True)
@@ -58,7 +58,7 @@ def ensure_layers(job: FetchJob, repository: Repository, wanted: Sequence[LayerB
 
 
 def _at_once() -> int:
-    """As many as there are processors: decompressing is what takes the time. Two hide a slow network."""
+    """The number of readers: one for each processor, since decompressing takes the time; two to hide a slow network."""
     return max(2, min(os.cpu_count() or 1, _MOST_AT_ONCE))
 
 
@@ -67,7 +67,7 @@ class _Stopped(Exception):
 
 
 class _Unpacked:
-    """A layer on its way from a reader to the writer; close gives up its turn and its workspace."""
+    """A layer on its way from a reader to the writer; close releases its turn and its workspace."""
 
     def __init__(
         self, layer_id: str, turn: Turn, workspace: Workspace, extraction: Extraction, held: ExitStack
@@ -80,11 +80,11 @@ class _Unpacked:
 
 
 class _Work:
-    """What the threads share. waiting: its last is the next. unpacked: ended by None.
+    """The shared state of the threads. waiting: the last one is next. unpacked: ended by None.
 
-    A reader goes on with its next layer while the writer syncs what is there, many layers by one syncfs. The writer
-    waits for no turn, so two processes cannot block each other. A turn is for the bytes of one registry: what another
-    one announces under the same diff ID is no reason to wait.
+    A reader goes on with its next layer while the writer syncs unpacked ones, many layers by one syncfs. The writer
+    waits for no turn, so two processes cannot block each other. A turn is for the bytes of one registry: a layer that
+    another one announces under the same diff ID is no reason to wait.
     """
 
     def __init__(self, job: FetchJob, repository: Repository, waiting: list[LayerBlob]) -> None:
@@ -104,7 +104,7 @@ class _Work:
         self._allowance = Allowance.configured(self._paths)
 
     def read(self) -> None:
-        """Take layers until there are none left or one has failed."""
+        """Take layers until all are taken or one has failed."""
         try:
             while not self.stop.is_set():
                 self._unpack(self._waiting.pop())
@@ -114,7 +114,7 @@ class _Work:
             self._fail(err)
 
     def write(self) -> None:
-        """Put unpacked layers in place, as many at once as there are."""
+        """Put unpacked layers in place, all that are ready at once."""
         more = True
         while more:
             batch = [self.unpacked.get()]
@@ -131,7 +131,7 @@ class _Work:
                 return
             self._job.progress(f"Downloading layer {layer.digest}: {layer.size / 1e6:.1f} MB")
             workspace = held.enter_context(Workspace(self._paths))
-            chunks = self._repository.layer(layer, self._going_on(turn))
+            chunks = self._repository.layer(layer, self._pulse_of(turn))
             sent = stream.exactly(chunks, layer.digest, layer.size)
             plain = stream.read_ahead(stream.metered(sent, self._allowance))
             extraction = layers.unpack_layer(workspace, layer.diff_id, plain, self._allowance)
@@ -156,8 +156,8 @@ class _Work:
         self.errors.append(err)
         self.stop.set()
 
-    def _going_on(self, turn: Turn) -> Callable[[], None]:
-        """What is called whenever bytes have come. It raises _Stopped when they are wanted no longer."""
+    def _pulse_of(self, turn: Turn) -> Callable[[], None]:
+        """The function to call whenever bytes arrive. It raises _Stopped when they are no longer wanted."""
 
         def pulse() -> None:
             if self.stop.is_set():

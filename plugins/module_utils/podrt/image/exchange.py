@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One request and its answer on the wire: each step has a limit in time, and what comes before the content one in size.
+"""One request and its answer on the wire: each step has a limit in time, headers and framing have one in size.
 
-A socket's own timeout starts again with every byte, so a server that sends one now and then would never meet it.
+A socket's own timeout starts again with every byte, so a server that sends one now and then would never reach it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONNECT_SECONDS = 15.0
 
 
 class Exchange:
-    """What the steps of one request share; redirects belong to it. pulse: called whenever bytes have come."""
+    """The shared state of the steps of one request and its redirects. pulse: called whenever bytes arrive."""
 
     def __init__(self, url: str, meter: BlobMeter | DocumentMeter, pulse: Callable[[], None]) -> None:
         self.url = url
@@ -37,32 +37,32 @@ class Exchange:
         self._framing = 0
 
     def limit(self, sock: socket.socket, longest: float | None = None) -> None:
-        """Give the next step of a socket as long as it may take. Raises Unreachable when that is over."""
+        """Set the timeout of the next step of a socket. Raises Unreachable when no time is left."""
         allowed = self._meter.allowed(time.monotonic())
         if allowed <= 0:
             raise self.too_slow()
         sock.settimeout(allowed if longest is None else min(allowed, longest))
 
     def received(self, count: int, waited: float) -> None:
-        """Take note of bytes from the server. Raises Unreachable when they are too many for what they say."""
+        """Count bytes from the server. Raises Unreachable when headers or framing are too large."""
         self._meter.received(count, waited)
         self._framing += count
         if self._in_headers and self._framing > MAX_HEADERS:
             raise self._too_large("the headers are too large")
         if self._framing > MAX_FRAMING:
-            raise self._too_large("what frames the content is too large")
+            raise self._too_large("the framing of the content is too large")
         self._pulse()
 
     def waited(self, since: float) -> None:
-        """Take note of a step that brought nothing. since: when it began."""
+        """Count the time of a step that brought no bytes. since: when it began."""
         self._meter.received(0, time.monotonic() - since)
 
     def begin_headers(self) -> None:
-        """Another answer begins: the first, or that to a redirect."""
+        """Expect the headers of an answer: the first, or one after a redirect."""
         self._in_headers, self._framing = True, 0
 
     def begin_content(self) -> None:
-        """The headers are complete, or content has been handed on."""
+        """Count framing from here: the headers are complete, or content has been passed on."""
         self._in_headers, self._framing = False, 0
 
     def _too_large(self, what: str) -> Unreachable:
@@ -83,9 +83,9 @@ class Exchange:
 
 
 class Gate:
-    """Where connections may lead: the first is to the host that was named to us, and decides for all others.
+    """The limits on where connections lead: the first is to the host that the user named, and decides for all others.
 
-    A name is resolved once and the connection made to what was looked at, so its meaning cannot change in between.
+    A name is resolved once and the connection made to the checked address, so its meaning cannot change in between.
     """
 
     def __init__(self) -> None:
@@ -97,8 +97,8 @@ class Gate:
     def check(self, url: str, addresses: Sequence[str]) -> None:
         """Raise Untrusted when the first host must not lead to one of these addresses of another.
 
-        Of a host that is both here and elsewhere, what it leads to counts as chosen elsewhere: by its nearer addresses
-        nothing is asked but itself, at its own port.
+        A first host with addresses both here and elsewhere counts as elsewhere: its nearer addresses are used only for
+        the host itself, at its own port.
         """
         place = place_of(url)
         if not self._zone:
@@ -111,16 +111,16 @@ class Gate:
             if address not in own and not may_lead(self._zone, zone):
                 raise refuse_lead(url, address, zone)
         if place and place == self._place and addresses:
-            # A name that was this machine for a moment, and no connection was made, is not believed a second time.
+            # A name that meant this machine for a moment, without a connection, is not trusted a second time.
             self._zone = outermost((*self._seen, *addresses))
             self._seen |= frozenset(addresses)
 
     def connect(self, exchange: Exchange, host: str, port: int) -> socket.socket:
-        """A connection to one of the addresses of a host, before the time is over. Raises Untrusted, OSError."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        self.check(exchange.url, [str(address[0]) for *_other, address in found])
+        """Connect to one of the addresses of a host, in the time that is left. Raises Untrusted, OSError."""
+        candidates = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        self.check(exchange.url, [str(address[0]) for *_other, address in candidates])
         failure: OSError | None = None
-        for family, kind, protocol, _name, address in found:
+        for family, kind, protocol, _name, address in candidates:
             sock, began = socket.socket(family, kind, protocol), time.monotonic()
             try:
                 exchange.limit(sock, CONNECT_SECONDS)
@@ -141,7 +141,7 @@ class Gate:
 
 
 class Metered(io.RawIOBase):
-    """What a socket receives, under the limits of an exchange."""
+    """The input of a socket, under the limits of an exchange."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         super().__init__()
@@ -150,11 +150,11 @@ class Metered(io.RawIOBase):
         self._exchange = exchange
 
     def readable(self) -> bool:
-        """It is there for that."""
+        """Always True, as io.BufferedReader requires."""
         return True
 
     def readinto(self, buffer: Buffer) -> int | None:
-        """Receive what there is. Raises Unreachable, OSError."""
+        """Receive the bytes that are available. Raises Unreachable, OSError."""
         self._exchange.limit(self._sock)
         before = time.monotonic()
         try:
@@ -166,7 +166,7 @@ class Metered(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Let go of the socket as well."""
+        """Close the stream of the socket as well."""
         try:
             self._raw.close()
         finally:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What holds for every request: where it may lead, what it may carry there, and how slow or large an answer may be.
+"""The rules for every request: where it may lead, what it may carry there, and how slow or large an answer may be.
 
-Decisions alone; image.transport carries them out. Source: behaviours B21; RFC 9110 sections 10.2.2 and 15.4.
+Decisions only; image.transport carries them out. Source: behaviours B21; RFC 9110 sections 10.2.2 and 15.4.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from .policy import FetchPolicy
 
 MAX_REDIRECTS = 10
-# What the OCI distribution specification has registries take at least.
+# The size that registries must accept by the OCI distribution specification.
 MAX_DOCUMENT = 4 << 20
 MAX_HEADERS = 128 << 10
-# What may be received without a byte of content: sizes of chunks, their extensions, trailers.
+# The bytes that may come without a byte of content: sizes of chunks, their extensions, trailers.
 MAX_FRAMING = 4 << 20
 LOOPBACK, LINK_LOCAL, ELSEWHERE = "loopback", "link-local", "elsewhere"
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "::1")
-# Where clouds tell a machine about itself, secrets included, if not at a link-local address.
+# The metadata services of clouds, which give out secrets, at addresses that are not link-local.
 _METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
 # 64:ff9b::/96. Source: RFC 6052, 2.1.
 _NAT64 = 0x64FF9B << 64
@@ -42,7 +42,7 @@ _PROGRESS = 1_000_000
 
 
 class DocumentMeter:
-    """How long a request for a document may still take. Times are of one monotonic clock, in seconds."""
+    """The time that a request for a document may still take. Times are of one monotonic clock, in seconds."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._end = now + limits.document_seconds
@@ -54,19 +54,19 @@ class DocumentMeter:
         return self._end - now
 
     def received(self, count: int, waited: float) -> None:
-        """Take note of bytes; a document has no rate."""
+        """Ignore bytes; a document has no minimum rate."""
 
 
 class BlobMeter:
-    """How long the next bytes of a blob may take: there is no end in time, but a least rate over a sliding window.
+    """The time that the next bytes of a blob may take: there is no deadline, but a minimum rate over a sliding window.
 
-    Only time spent waiting for the server counts, so a slow disk on this side is not held against it. One download has
-    one meter, however many connections it takes. progress: so many bytes show that it is worth to go on.
+    Only time spent waiting for the server counts, not a slow disk on this side. One download has one meter, however
+    many connections it takes. progress: the number of bytes that makes it worth resuming.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._window = float(limits.rate_seconds)
-        self._kept = self._window * (1 + 1 / _SAMPLES)  # a sample stands for what came just after it, too
+        self._kept = self._window * (1 + 1 / _SAMPLES)  # a sample includes bytes that came just after it
         self._least = limits.bytes_per_second * limits.rate_seconds
         self.progress = min(self._least, _PROGRESS)
         self._waited = 0.0
@@ -87,7 +87,7 @@ class BlobMeter:
         return self._window - self._waited
 
     def received(self, count: int, waited: float) -> None:
-        """Take note of bytes that came after so many seconds of waiting."""
+        """Count bytes, and the seconds of waiting for them."""
         self._waited += waited
         self._sum += count
         samples = self._samples
@@ -100,10 +100,10 @@ class BlobMeter:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL or of an authority, without user, port and brackets; "" where that is open to dispute."""
+    """The host of a URL or of an authority, without user, port and brackets; "" when it is ambiguous."""
     from urllib.parse import urlsplit
 
-    if "\\" in url:  # some take it for a slash, some for a letter of the user
+    if "\\" in url:  # some parsers take it for a slash, some for a character of the user
         return ""
     try:
         return urlsplit(url if "://" in url else f"//{url}").hostname or ""
@@ -112,13 +112,13 @@ def host_of(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL, or an authority such as host:port, is by its text on this machine."""
+    """Whether a URL, or an authority such as host:port, names this machine, by its text alone."""
     host = host_of(url)
     return host in _LOCAL_NAMES or (host.startswith("127.") and host.replace(".", "").isdigit())
 
 
 def address_of(host: str) -> str:
-    """The address that a host of a URL is by its text, in any spelling that resolvers take; else the host itself."""
+    """The address that the host of a URL is literally, in any spelling that resolvers accept; else the host itself."""
     import unicodedata
     from urllib.parse import unquote
 
@@ -132,27 +132,27 @@ def address_of(host: str) -> str:
 
 
 def zone_of(address: str) -> str:
-    """LOOPBACK, LINK_LOCAL or ELSEWHERE, for an address as getaddrinfo gives it; a name is ELSEWHERE.
+    """LOOPBACK, LINK_LOCAL or ELSEWHERE, for an address as getaddrinfo returns it; a name is ELSEWHERE.
 
-    An IPv4 address within an IPv6 one counts as itself. An unspecified address means this machine to connect(2).
+    An IPv4 address within an IPv6 one counts as IPv4. For connect(2) an unspecified address means this machine.
     """
     import ipaddress
 
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return ELSEWHERE
-    if isinstance(found, ipaddress.IPv6Address):
-        found = _within(found)
-    if found.is_loopback or found.is_unspecified or found in ipaddress.ip_network("0.0.0.0/8"):
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = _within(parsed)
+    if parsed.is_loopback or parsed.is_unspecified or parsed in ipaddress.ip_network("0.0.0.0/8"):
         return LOOPBACK
-    if found.is_link_local or found.is_multicast or str(found) in _METADATA:
+    if parsed.is_link_local or parsed.is_multicast or str(parsed) in _METADATA:
         return LINK_LOCAL
     return ELSEWHERE
 
 
 def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The IPv4 address that an IPv6 one stands for: mapped, compatible, or by NAT64 or 6to4; else itself."""
+    """The IPv4 address within an IPv6 one: mapped, compatible, or of NAT64 or 6to4; else the address itself."""
     import ipaddress
 
     low, high = int(address) & 0xFFFFFFFF, int(address) >> 32
@@ -162,21 +162,21 @@ def _within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress
 
 
 def outermost(addresses: Sequence[str]) -> str:
-    """The zone of a host by all of its addresses: the one that is farthest from this machine."""
+    """The zone of a host with these addresses: the one farthest from this machine."""
     zones = [zone_of(address) for address in addresses]
     return next((zone for zone in (ELSEWHERE, LINK_LOCAL, LOOPBACK) if zone in zones), ELSEWHERE)
 
 
 def may_lead(first: str, target: str) -> bool:
-    """Whether a host of one zone may have us connect to another of its choice.
+    """Whether a host of one zone may lead us to a host of another.
 
-    Private networks are no zone: a public name in front of a store on the local network is common.
+    Private networks are not a zone: a public name in front of a store on the local network is common.
     """
     return target in (ELSEWHERE, first) or first == LOOPBACK
 
 
 def refuse_lead(url: str, address: str, zone: str) -> Untrusted:
-    """The error for a server that leads to a place that it must not choose."""
+    """The error for a server that leads to an address that it must not choose."""
     where = "this machine" if zone == LOOPBACK else "a link-local address"
     return Untrusted(
         f"refusing to fetch {shown(url)}: a host elsewhere led to {where} ({address})",
@@ -186,7 +186,7 @@ def refuse_lead(url: str, address: str, zone: str) -> Untrusted:
 
 
 def refuse_plain_http(url: str, policy: FetchPolicy) -> None:
-    """Raise unless a URL is safe to ask: TLS, this machine, or waived by "http"."""
+    """Raise InvalidSpec unless a URL is safe to fetch: TLS, this machine, or waived by "http"."""
     if url.startswith("https://") or is_loopback(url) or policy.waives("http"):
         return
     raise InvalidSpec(
@@ -195,15 +195,15 @@ def refuse_plain_http(url: str, policy: FetchPolicy) -> None:
 
 
 def refuse_clear_text(url: str) -> None:
-    """No option makes credentials travel in clear text, except on this machine (B21)."""
+    """Raise Unreachable for credentials in clear text, except on this machine; no option allows it (B21)."""
     if not url.startswith("https://") and not is_loopback(url):
         raise Unreachable(f"refusing to send credentials to {shown(url)} over plain http", "use https")
 
 
 def redirect_target(url: str, status: int, location: str) -> str | None:
-    """The URL that an answer redirects to, or None when it is no redirect. location: as it was sent, in latin-1.
+    """The URL that an answer redirects to, or None without a redirect. location: as it was sent, in latin-1.
 
-    Raises Unreachable for a target that is no plain http or https URL.
+    Raises Unreachable for a target that is not a plain http or https URL.
     """
     if status not in _REDIRECTS or not location:
         return None
@@ -226,7 +226,7 @@ def redirect_target(url: str, status: int, location: str) -> str | None:
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of a URL; None unless they are beyond dispute."""
+    """Scheme, host and port of a URL; None when they are ambiguous."""
     from urllib.parse import urlsplit
 
     host = host_of(url)
@@ -241,12 +241,12 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
 
 
 def place_of(url: str) -> tuple[str, int] | None:
-    """Host and port of a URL, where the ports of http and https are the same: of some hosts, both are tried."""
+    """Host and port of a URL; the default ports of http and https count as one, since both may be tried."""
     origin = origin_of(url)
     return origin and (origin[1], 0 if origin[2] in _PORTS.values() else origin[2])
 
 
 def carried(headers: Mapping[str, str], url: str, target: str) -> dict[str, str]:
-    """The headers that go along with a redirect: credentials are for one origin alone."""
+    """The headers to send after a redirect: credentials are for one origin alone."""
     same = origin_of(url) == origin_of(target)
     return {name: value for name, value in headers.items() if same or name.lower() != "authorization"}

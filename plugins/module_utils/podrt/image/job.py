@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all steps of one fetch share."""
+"""The context that all steps of one fetch share."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def silent() -> None:
-    """For work that no other process waits for."""
+    """Do nothing: the pulse of work that no other process waits for."""
 
 
 class FetchJob(Value):
-    """One fetch. progress: called with lines for people. pulse: called whenever it has come further."""
+    """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress."""
 
     host: Host
     policy: FetchPolicy
@@ -33,7 +33,7 @@ class FetchJob(Value):
     pulse: Callable[[], None] = silent
 
     def turn(self, key: str, what: str) -> Turn:
-        """The turn for work that others may do at the same time; the same key is the same bytes of the same server."""
+        """The turn for work that other processes may want too; the same key means the same bytes of the same server."""
         return locks.turn(
             self.host.paths, key, what, patience=self.limits.rate_seconds / 2, tell=self.progress
         )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An image that is a file of this host: whether it is the one that was read before."""
+"""Images in files of this host, and whether a file is the one that was read before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(path: str) -> str:
-    """What changes when a file does. Raises NotFound, HostFailure."""
+    """A text that changes when a file does. Raises NotFound, HostFailure."""
     try:
         info = os.stat(path)
     except FileNotFoundError as err:
@@ -29,7 +29,7 @@ def fingerprint(path: str) -> str:
 
 
 def holds(host: Host, path: str, image: StoredImage) -> bool:
-    """Whether a file of this host holds this very image: it is read to its end, as far as an image may grow.
+    """Whether a file of this host holds exactly this image: reads it to its end, up to the bounds of an image.
 
     Raises HostFailure.
     """

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the documents of a registry say: indexes, manifests and the layers that they name. Pure.
+"""The documents of a registry: indexes, manifests and the layers that they name. Pure.
 
-They are the registry's, so whatever is wrong with them is Corrupt and names the image. Source: OCI image specification.
+They are the registry's, so any error in them is Corrupt and names the image. Source: OCI image specification.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_LAYER = 1 << 50
-# How many manifests an index, and how many layers a manifest may name.
+# How many manifests an index may name, and how many layers a manifest.
 _MOST_ENTRIES = 1000
-# A type of another kind is not refused: old tools called a configuration application/octet-stream, or nothing.
+# Types without this prefix are not refused: old tools called a configuration application/octet-stream, or nothing.
 _VENDOR = "application/vnd."
 _CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
@@ -34,7 +34,7 @@ _LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.roo
 
 
 class LayerBlob(Value):
-    """A layer as the registry has it. digest and size of what is sent; diff_id of what is in it."""
+    """A layer in the registry. digest, size: of the bytes that are sent. diff_id: of the uncompressed archive."""
 
     digest: str
     size: int
@@ -42,21 +42,21 @@ class LayerBlob(Value):
 
 
 def read_manifest(data: bytes, what: str) -> Fields:
-    """A manifest or an index of the image that what names. Raises Corrupt."""
+    """Read a manifest or an index. what: the image, for errors. Raises Corrupt."""
     with _as_sent(f"the manifest of {what}"):
         return Fields(parse_json(data, "it"), "manifest")
 
 
 def read_config(data: bytes, what: str) -> DockerConfig:
-    """The configuration of the image that what names. Raises Corrupt."""
+    """Read a configuration. what: the image, for errors. Raises Corrupt."""
     with _as_sent(f"the configuration of {what}"):
         return DockerConfig.from_json(parse_json(data, "it"))
 
 
 def choose(index: Fields, arch: str, what: str) -> tuple[str, bool]:
-    """The digest of what fits a platform best in an index, and whether the index says that it does.
+    """The digest of the entry of an index that fits a platform best, and whether the index states its platform.
 
-    It may be an index again. The only entry that does not say what it is for leaves that to its configuration.
+    The entry may be another index. If only one entry has no platform, its configuration is left to decide.
     Raises Corrupt, NotFound.
     """
     with _as_sent(f"the manifest of {what}"):
@@ -66,12 +66,12 @@ def choose(index: Fields, arch: str, what: str) -> tuple[str, bool]:
             if isinstance(value, dict)
         ]
         offered = _offered(entries)
-        unsaid = [entry for entry in entries if _may_be_image(entry) and not entry.has("platform")]
+        unstated = [entry for entry in entries if _may_be_image(entry) and not entry.has("platform")]
         for wanted in _platforms(arch):
             if wanted in offered:
                 return _digest(offered[wanted]), True
-        if len(unsaid) == 1:
-            return _digest(unsaid[0]), False
+        if len(unstated) == 1:
+            return _digest(unstated[0]), False
     raise _not_made_for(arch, what, ["/".join(filter(None, key)) for key in offered])
 
 
@@ -105,7 +105,7 @@ def check_platform(config: DockerConfig, arch: str, what: str) -> None:
     if config.os != "linux":
         raise _not_made_for(arch, what, [])
     if config.architecture not in [architecture for architecture, _variant in _platforms(arch)]:
-        raise _not_made_for(arch, what, [config.architecture or "what it does not say"])
+        raise _not_made_for(arch, what, [config.architecture or "an unnamed architecture"])
 
 
 def config_digest(manifest: Fields, what: str) -> str:
@@ -156,7 +156,7 @@ def _check_layer_type(fields: Fields, number: int, what: str) -> None:
 
 
 def _may_be_image(fields: Fields) -> bool:
-    """Whether an entry of an index can be for an app: attestations, signatures and other artifacts cannot."""
+    """Whether an entry of an index can be an image, not an attestation, a signature or another artifact."""
     annotations = fields.raw("annotations")
     attests = isinstance(annotations, dict) and "vnd.docker.reference.type" in annotations
     return not attests and not fields.has("artifactType")
@@ -170,9 +170,9 @@ def _layer(fields: Fields, diff_id: str) -> LayerBlob:
 
 
 def _offered(entries: list[Fields]) -> dict[tuple[str, str], Fields]:
-    """The entries by (architecture, variant) of what is for linux; the first of a kind counts.
+    """The entries for linux by (architecture, variant); the first of a kind counts.
 
-    One that does not say its platform in a way that can be read is for none, and no reason to refuse the others.
+    One whose platform cannot be read is skipped, and no reason to refuse the others.
     """
     offered: dict[tuple[str, str], Fields] = {}
     for fields in entries:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a name means: the image that was imported last of those that call themselves so (B10).
+"""The meaning of a name: of the images with that name, the one that was imported last (B10).
 
-A name is what an image says of itself, so that any fetch may give it to another image.
+An image names itself, so any fetch may give a name to another image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DOCKER = "cimd:docker:"
 
 
 class Meanings:
-    """What every name meant, and what a source gave, before something was fetched from it."""
+    """The meaning of every name, and the image that a source gave, before a fetch from it."""
 
     def __init__(self, paths: Paths, source: str) -> None:
         self._paths = paths
@@ -29,7 +29,7 @@ class Meanings:
         self._given = index.find_remote(paths, source)
 
     def has_moved(self, image: StoredImage) -> Note | None:
-        """What people should hear, when the name of an image that was fetched meant another, from another source."""
+        """The warning if the name of a fetched image meant another before, which came from another source."""
         name = image.manifest.name
         before, now = self._names.get(name), index.meanings(self._paths).get(name)
         if before is None or before == image.id or now != image.id or self._gave(before):
@@ -48,7 +48,7 @@ class Meanings:
 
 
 def renew(paths: Paths, source: str, image: StoredImage) -> Note | None:
-    """Note that an image that is there was imported again (B11), so that its name means it. Raises OSError, Corrupt."""
+    """Note that a stored image was imported again (B11), so that its name means it. Raises OSError, Corrupt."""
     meanings = Meanings(paths, source)
     with locks.adding(paths):
         index.note_import(paths, image.id)
@@ -56,7 +56,7 @@ def renew(paths: Paths, source: str, image: StoredImage) -> Note | None:
 
 
 def _origin(source: str) -> str:
-    """A source; of a docker reference its repository alone."""
+    """A source; for a docker reference its repository alone."""
     if not source.startswith(_DOCKER):
         return source
     place, slash, last = source.partition("@")[0].rpartition("/")

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Members of a docker configuration that may be odd: what cannot be used is left out, and a sentence says so.
+"""Members of a docker configuration that may be odd: unusable ones are left out, with a note.
 
-One odd value is no reason to refuse an image that docker runs. null is what is absent, as in Go. Pure.
+One odd value is no reason to refuse an image that docker runs. null means absent, as in Go. Pure.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SHOWN = 60
 
 
 class Oddities:
-    """Reads members one after the other and remembers what it has left out."""
+    """A reader of members that keeps a note for each one that it leaves out."""
 
     def __init__(self) -> None:
         self._notes: list[Note] = []
 
     def notes(self, config: Fields) -> tuple[Note, ...]:
-        """Everything that was left out, and what of the image is not done here."""
+        """The notes on what was left out, and on features of the image that are not supported."""
         health = config.raw("Healthcheck")
         test = health.get("Test", health.get("test")) if isinstance(health, dict) else None
         if isinstance(test, list) and test and test[0] not in ("", "NONE", None):
@@ -37,7 +37,7 @@ class Oddities:
         return tuple(map(Note, few(self._notes)))
 
     def text(self, fields: Fields, name: str) -> str:
-        """A text, empty when it is absent or none."""
+        """A text, empty when it is absent or not valid."""
         try:
             return fields.text(name, "")
         except InvalidSpec as err:
@@ -45,7 +45,7 @@ class Oddities:
             return ""
 
     def command(self, config: Fields) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Entrypoint and Cmd. An entrypoint of one empty word is none. When one is odd neither is taken."""
+        """Entrypoint and Cmd. An entrypoint of one empty word counts as empty. When one is odd, both are left out."""
         try:
             entrypoint, cmd = _words(config, "Entrypoint"), _words(config, "Cmd")
             entrypoint = () if entrypoint == ("",) else entrypoint
@@ -56,7 +56,7 @@ class Oddities:
         return entrypoint, () if cmd == ("",) and not entrypoint else cmd
 
     def directory(self, config: Fields, name: str) -> str:
-        """An absolute path, empty when it is absent or none."""
+        """An absolute path, empty when it is absent or not valid."""
         text = self.text(config, name)
         path = f"/{text.lstrip('/')}" if text else ""
         try:
@@ -67,43 +67,43 @@ class Oddities:
         return path
 
     def environment(self, config: Fields) -> tuple[tuple[str, str], ...]:
-        """Variables in order; a name that comes twice keeps its place and takes its last value."""
-        found: dict[str, str] = {}
+        """Variables in order; a repeated name keeps its place and takes its last value."""
+        variables: dict[str, str] = {}
         for entry, where in self._elements(config, "Env"):
             try:
                 name, equals, value = checked_text(entry, where, "-", secret=True).partition("=")
                 if equals:
                     check_environment(((name, value),), where)
-                    found[name] = value
+                    variables[name] = value
             except InvalidSpec as err:
                 self._leave_out(f'the variable "{_shown(str(entry).partition("=")[0])}"', err)
-        return tuple(found.items())
+        return tuple(variables.items())
 
     def ports(self, config: Fields) -> tuple[Port, ...]:
-        """80/tcp is the port 80-tcp, 80-89/udp ten ports; without a protocol it is TCP (B42). Sorted by name."""
-        found: dict[str, Port] = {}
+        """Ports, sorted by name: 80/tcp is the port 80-tcp, 80-89/udp ten ports; the default is TCP (B42)."""
+        ports: dict[str, Port] = {}
         for text in self._keys(config, "ExposedPorts"):
             try:
                 port = _port(text)
-                found[port.name] = port
+                ports[port.name] = port
             except InvalidSpec as err:
                 self._leave_out(f"the port {_shown(text)}", err)
-        return tuple(found[name] for name in sorted(found))
+        return tuple(ports[name] for name in sorted(ports))
 
     def volumes(self, config: Fields) -> tuple[str, ...]:
-        """Paths, sorted."""
-        found = []
+        """The paths of volumes, sorted."""
+        paths = []
         for path in self._keys(config, "Volumes"):
             if os.path.normpath(f"/{path.lstrip('/')}") == "/":
                 self._notes.append(
                     Note(f'the volume "{_shown(path)}" is left out: it would hide the whole root')
                 )
             else:
-                found.append(path)
-        return tuple(found)
+                paths.append(path)
+        return tuple(paths)
 
     def stop_signal(self, config: Fields) -> str:
-        """As the image says it, if it is one; docker takes a number too."""
+        """The stop signal as in the image, empty when it is not valid; docker takes a number too."""
         value = config.raw("StopSignal")
         text = (
             str(value)
@@ -118,7 +118,7 @@ class Oddities:
         return text.strip()
 
     def _elements(self, fields: Fields, name: str) -> tuple[tuple[object, str], ...]:
-        """What is in a list; null is nothing."""
+        """The elements of a list, without null."""
         try:
             return tuple((element, where) for element, where in fields.items(name) if element is not None)
         except InvalidSpec as err:
@@ -131,22 +131,22 @@ class Oddities:
         if value is None:
             return ()
         if not isinstance(value, dict):
-            self._notes.append(Note(f"{name} is left out: it is no object"))
+            self._notes.append(Note(f"{name} is left out: it is not an object"))
             return ()
-        found = []
+        keys = []
         for key in value:
             try:
-                found.append(checked_text(key, where, "a key as"))
+                keys.append(checked_text(key, where, "a key as"))
             except InvalidSpec as err:
                 self._leave_out(f"an entry of {name}", err)
-        return tuple(sorted(found))
+        return tuple(sorted(keys))
 
     def _leave_out(self, what: str, err: InvalidSpec) -> None:
         self._notes.append(Note(f"{what} is left out: {err.reason}"))
 
 
 def _words(config: Fields, name: str) -> tuple[str, ...]:
-    """A list of words, or as in docker one word that stands alone; null in it is an empty one."""
+    """A list of words, or as in docker a single word; null in a list is an empty word."""
     value = config.raw(name)
     if isinstance(value, str):
         return (checked_text(value, config.where_of(name), f"{name}:"),)
@@ -156,10 +156,10 @@ def _words(config: Fields, name: str) -> tuple[str, ...]:
 
 
 def _port(text: str) -> Port:
-    """Raises InvalidSpec, for protocols too that pods do not forward, such as sctp."""
+    """Read a port or a range. Raises InvalidSpec, also for protocols that pods do not forward, such as sctp."""
     match = _PORT.fullmatch(text) if text.isascii() else None
     if not match:
-        raise InvalidSpec("it is no port")
+        raise InvalidSpec("it is not a port")
     protocol = (match[3] or "tcp").lower()
     if protocol not in PROTOCOLS:
         raise InvalidSpec("a pod knows tcp and udp")

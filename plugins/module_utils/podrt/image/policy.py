@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When the network is asked for an image, and which checks are waived. Source: behaviours A10, B.4."""
+"""When images are fetched from the network, and which checks are waived. Source: behaviours A10, B.4."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ INSECURE_OPTIONS = ("none", "image", "tls", "ondisk", "http", "pubkey", *_RUN, "
 
 
 class FetchPolicy(Value):
-    """pull: one of PULLS. insecure: the checks that are waived, as parse_insecure gives them."""
+    """The policy of a fetch. pull: one of PULLS. insecure: the waived checks, as parse_insecure returns them."""
 
     pull: str = "new"
     insecure: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """The words must be known."""
+        """Raise InvalidSpec for an unknown word."""
         if self.pull not in PULLS:
             raise InvalidSpec(f'unknown pull policy "{self.pull}"', "use never, new or update", where="pull")
         for option in self.insecure:
@@ -38,7 +38,7 @@ class FetchPolicy(Value):
 
 
 def parse_insecure(text: str, where: str = "") -> tuple[str, ...]:
-    """The checks that a comma list such as "image,TLS" or "all-fetch" waives, groups spelled out, sorted.
+    """The checks that a comma-separated list such as "image,TLS" or "all-fetch" waives, groups expanded, sorted.
 
     Raises InvalidSpec for an unknown or a repeated word.
     """
@@ -59,4 +59,4 @@ def _check_option(word: str, where: str) -> None:
 
 
 class Note(str):
-    """A line of the progress of a fetch that people should hear, wherever the other lines go."""
+    """A line of the progress of a fetch that the user should see, wherever the other lines go."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How images are asked for: by name, docker reference, URL, file or key. Source: behaviours B1 to B7, B38."""
+"""References to images: by name, docker reference, URL, file or key. Source: behaviours B1 to B7, B38."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class AppcName(Value):
 
     @property
     def source(self) -> str:
-        """What it is remembered by; the order of labels does not count."""
+        """The name of its record in the store; the order of labels does not matter."""
         labels = "&".join(f"{escape(name)}={escape(value)}" for name, value in self.labels.pairs)
         return f"cimd:appc:v=0:{self.name}" + (f"?{labels}" if labels else "")
 
     def check(self) -> None:
-        """What its text could not say is refused."""
+        """Raise InvalidSpec for labels that its text could not express."""
         for name, value in self.labels.pairs:
             if "," in value or (name == "version" and ":" in value):
                 raise InvalidSpec(f'"{value}" is not a valid value of label {name}', where="image")
@@ -61,7 +61,7 @@ class DockerReference(Value):
     digest: str = ""
 
     def check(self) -> None:
-        """Each part has its alphabet."""
+        """Raise InvalidSpec for a part that is not valid, and unless there is either a tag or a digest."""
         for part, is_valid, what in (
             (self.registry, _is_registry(self.registry), "registry"),
             (self.repository, _is_repository(self.repository), "repository"),
@@ -83,12 +83,12 @@ class DockerReference(Value):
 
     @property
     def source(self) -> str:
-        """What it is remembered by."""
+        """The name of its record in the store."""
         return f"cimd:docker:v=0:{self.name}"
 
 
 class ArchiveURL(Value):
-    """An ACI at an http:// or https:// URL. str is for people: it leaves out the query, which may hold a secret."""
+    """An ACI at an http:// or https:// URL. str is for messages: it omits the query, which may hold a secret."""
 
     url: str
 
@@ -96,7 +96,7 @@ class ArchiveURL(Value):
         return shown(self.url)
 
     def check(self) -> None:
-        """No user and no password: whatever is in a URL is shown and written down in many places."""
+        """Raise InvalidSpec for a backslash, a user or a password: URLs are shown and recorded in many places."""
         if "\\" in self.url:
             raise InvalidSpec(
                 f"the URL {shown(self.url)} holds a backslash",
@@ -112,7 +112,7 @@ class ArchiveURL(Value):
 
     @property
     def source(self) -> str:
-        """What it is remembered by; of a query only a digest, since it may hold a secret."""
+        """The name of its record in the store; with only a digest of the query, which may hold a secret."""
         path, mark, query = self.url.partition("?")
         if not mark:
             return f"cimd:aci-archive:v=0:{escape(path)}"
@@ -131,7 +131,7 @@ class LocalFile(Value):
 
     @property
     def source(self) -> str:
-        """What it is remembered by."""
+        """The name of its record in the store."""
         return f"cimd:aci-archive:v=0:{escape(f'file://{self.path}')}"
 
 
@@ -145,18 +145,18 @@ class ImageKey(Value):
 
     @property
     def source(self) -> str:
-        """What it is remembered by."""
+        """The name of its record in the store."""
         return self.prefix
 
 
 def parse_reference(
     text: str, where: str = "", *, keys: bool = True, relative: bool = True
 ) -> ImageReference:
-    """What a text such as docker://busybox or example.com/app:1.0 asks for. Raises InvalidSpec naming where.
+    """Read a reference such as docker://busybox or example.com/app:1.0. Raises InvalidSpec naming where.
 
-    keys: whether a text that begins with sha512- is a key, as it is but for fetch (B1). relative: whether a file may
-    be named by a relative path; then it is looked whether there is one (B2). Who has no directory of his own to start
-    from, such as a task, says False, so that a name means the same everywhere.
+    keys: whether a text that begins with sha512- is a key, as everywhere but in fetch (B1). relative: whether a file
+    may be named by a relative path; then the file system is searched for it (B2). Callers without a working directory
+    of the user, such as a task, pass False, so that a name means the same everywhere.
     """
     try:
         return _parse(text, keys, relative)
@@ -167,7 +167,7 @@ def parse_reference(
 
 
 def parse_appc_name(text: str) -> AppcName:
-    """NAME[:VERSION][,label=value]... (B5). Raises InvalidSpec."""
+    """Read NAME[:VERSION][,label=value]... (B5). Raises InvalidSpec."""
     head, *pairs = text.split(",")
     name, colon, version = head.partition(":")
     labels: dict[str, str] = {"version": version} if colon else {}
@@ -184,7 +184,7 @@ def parse_appc_name(text: str) -> AppcName:
 
 
 def parse_docker(text: str) -> DockerReference:
-    """[REGISTRY/]NAME[:TAG][@sha256:DIGEST] (B38). Raises InvalidSpec."""
+    """Read [REGISTRY/]NAME[:TAG][@sha256:DIGEST] (B38). Raises InvalidSpec."""
     rest, _at, digest = text.partition("@")
     first, slash, path = rest.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
@@ -198,7 +198,7 @@ def parse_docker(text: str) -> DockerReference:
     if registry == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"
     if _at and not digest.startswith(_DIGEST):
-        # What stands before it may be a password, and is not shown.
+        # The text before it may be a password, and is not shown.
         raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write NAME@sha256:DIGEST")
     return DockerReference(registry, repository, "" if digest else tag, digest)
 
@@ -210,7 +210,7 @@ def names_of_registry(registry: str) -> tuple[str, ...]:
 
 
 def as_docker(text: str) -> str:
-    """How a text such as docker.io/library/nginx:1.27 is written here, "" when it names no docker image."""
+    """The docker:// form of a text such as docker.io/library/nginx:1.27, "" when it is not a docker reference."""
     try:
         parse_docker(text)
     except InvalidSpec:
@@ -243,7 +243,7 @@ def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
 
 
 def _is_registry(text: str) -> bool:
-    """A name or, in brackets, an IPv6 address; a port may follow."""
+    """Whether this is a name or, in brackets, an IPv6 address; a port may follow."""
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")
         is_host = bool(bracket) and is_made_of(host, _IPV6)
@@ -258,7 +258,7 @@ def _is_repository(text: str) -> bool:
 
 
 def _is_component(text: str) -> bool:
-    """Letters and digits that are joined by a dot, by one or two underscores, or by dashes."""
+    """Whether this is letters and digits, joined by a dot, by one or two underscores, or by dashes."""
     joints = "".join(" " if letter in LOWER_ALNUM else letter for letter in text).split(" ")
     return is_joined(text, LOWER_ALNUM, "._-") and all(
         joint in ("", ".", "_", "__") or is_made_of(joint, "-") for joint in joints
@@ -275,7 +275,7 @@ def _is_digest(text: str) -> bool:
 
 
 def _named_or_file(text: str, relative: bool) -> ImageReference:
-    """The order of rkt: an existing file, a colon for a name, then what looks like a path (B2)."""
+    """Read a name or a path in rkt's order: an existing file, a colon for a name, then a text like a path (B2)."""
     if relative and os.path.isfile(text):
         return LocalFile(os.path.abspath(text))
     if ":" in text or ("./" not in text and not text.endswith(".aci")):
@@ -293,7 +293,7 @@ def _named_or_file(text: str, relative: bool) -> ImageReference:
 
 
 def _archive(text: str, scheme: str) -> ImageReference:
-    """A URL whose path ends in .aci; a file's URL is the file."""
+    """Read a URL whose path ends in .aci; a file:// URL gives a LocalFile."""
     path = text.split("#", 1)[0].split("?", 1)[0]
     authority, slash, _path = path.partition("://")[2].partition("/")
     if not path.endswith(".aci") or not slash or (scheme != "file" and not authority):
@@ -306,7 +306,7 @@ def _archive(text: str, scheme: str) -> ImageReference:
 
 
 def _parse_cimd(text: str) -> ImageReference:
-    """cimd:TYPE:v=0:REST (B4)."""
+    """Read cimd:TYPE:v=0:REST (B4)."""
     parts = text.split(":", 3)
     if len(parts) < 4 or parts[2] != "v=0":
         raise InvalidSpec(f'invalid image string "{_quoted(text)}"', "write cimd:TYPE:v=0:REST")
@@ -327,21 +327,21 @@ def _parse_cimd(text: str) -> ImageReference:
 
 
 def shown(url: str) -> str:
-    """A URL as it may be shown: without a query, which may hold a signature, and without a password."""
+    """A URL that is safe to show: without a query, which may hold a signature, and without a password."""
     scheme, separator, rest = _before(url, "?#").partition("://")
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def without_secrets(text: str) -> str:
-    """A text that may have URLs in it, without users, passwords and queries."""
+    """A text without the users, passwords and queries of the URLs in it."""
     import re  # for errors alone
 
     return re.sub(r"[?#]\S*", "", re.sub(r"[^\s/]*@", "", text))
 
 
 def _quoted(text: str) -> str:
-    """What was given for an image, as an error may show it: a template may have put a password there."""
+    """The text of a reference that is safe to show in an error: a template may have put a password there."""
     if "://" in text:
         return shown(text)
     return f"...@{text.rpartition('@')[2]}" if "@" in text else text
@@ -359,13 +359,13 @@ def _before(text: str, ends: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Percent-encoding as in the query of a URL. urllib would cost every start 5 ms."""
+    """A text, percent-encoded as in the query of a URL. Importing urllib would cost each start 5 ms."""
     kept = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
     return "".join(chr(byte) if byte in kept else f"%{byte:02X}" for byte in text.encode())
 
 
 def unescape(text: str) -> str:
-    """A text without its percent-encoding. Raises InvalidSpec for a % without two hex digits, and for no UTF-8."""
+    """A text without its percent-encoding. Raises InvalidSpec for a % without two hex digits, or if not UTF-8."""
     if "%" not in text:
         return text
     import re  # as urllib does
@@ -374,8 +374,8 @@ def unescape(text: str) -> str:
     if re.search("%(?![0-9A-Fa-f]{2})", text):
         raise InvalidSpec(f'invalid URL escape in "{text}"', "write %25 for a percent sign")
     try:
-        found = unquote(text, errors="strict")
-        found.encode()  # fails for half of a surrogate pair
+        plain = unquote(text, errors="strict")
+        plain.encode()  # fails for half of a surrogate pair
     except UnicodeError:
         raise InvalidSpec(f'invalid URL escape in "{text}"', "it must be UTF-8") from None
-    return found
+    return plain

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What each kind of source gives: a docker registry, a URL, a file. The callers have the source's turn.
+"""Fetch images from each kind of source: a docker registry, a URL, a file. The callers hold the source's turn.
 
 Source: behaviours B17 to B19, B38, B39.
 """
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 _OK, _NOT_MODIFIED = 200, 304
 _WITH_CONTENT = (_OK, _NOT_MODIFIED)
 _MAX_AGE = re.compile(r"max-age=([0-9]{1,9})")
-# How often a download that cannot go on begins again.
+# How often a download that cannot be resumed starts again.
 _RESTARTS = 2
-# How the record of a source says that its ETag is none, but a time of last modification.
+# The prefix of an ETag in the record of a source that is really a time of last modification.
 _MODIFIED = "last-modified: "
 
 
 def is_current(job: FetchJob, reference: ArchiveURL | DockerReference, remote: Remote) -> bool:
-    """Whether a source still gives what it gave. It is asked nothing for a digest or within max-age.
+    """Whether a source still gives the same image. It is not asked for a digest or within max-age.
 
-    Otherwise by HEAD, or by a GET whose content is not read, where HEAD is refused.
+    Otherwise it is asked by HEAD, or where that is refused by a GET whose content is not read.
     """
     transport = job.transport()
     if isinstance(reference, DockerReference):
@@ -60,12 +60,12 @@ def is_current(job: FetchJob, reference: ArchiveURL | DockerReference, remote: R
 
 
 def is_fresh(remote: Remote) -> bool:
-    """Whether the source said that its content would not change for so long (B18)."""
+    """Whether the max-age that the source gave is not over yet (B18)."""
     return remote.max_age > 0 and remote.download_time + remote.max_age > time.time()
 
 
 def fetch_docker(job: FetchJob, reference: DockerReference, stored: StoredImage | None) -> StoredImage:
-    """Have a docker image; stored: what the store has for the reference. Only layers that are missing are sent."""
+    """Fetch a docker image; only missing layers are sent. stored: the image of the reference in the store."""
     paths = job.host.paths
     repository = Repository(job.transport(), reference, job.policy, job.credentials)
     known = index.find_remote(paths, reference.source)
@@ -80,18 +80,18 @@ def fetch_docker(job: FetchJob, reference: DockerReference, stored: StoredImage 
     topmost_first = tuple(layer.diff_id for layer in reversed(image.layers))
     with claims.claimed(paths, topmost_first):
         download.ensure_layers(job, repository, image.layers)
-        found = blobs.import_manifest(paths, manifest, topmost_first, latest=reference.tag == "latest")
+        imported = blobs.import_manifest(paths, manifest, topmost_first, latest=reference.tag == "latest")
     index.put_remote(
         paths,
         index.Remote(
-            reference.source, found.id, download_time=time.time(), manifest_digest=image.asked_digest
+            reference.source, imported.id, download_time=time.time(), manifest_digest=image.asked_digest
         ),
     )
-    return found
+    return imported
 
 
 def fetch_url(job: FetchJob, reference: ArchiveURL, stored: StoredImage | None) -> StoredImage:
-    """Have the ACI of a URL; stored: what the store has for it. Asked under the conditions that HTTP caches know."""
+    """Fetch the ACI of a URL, by a conditional request as HTTP caches do. stored: the image of the URL in the store."""
     paths = job.host.paths
     known = index.find_remote(paths, reference.source) if stored else None
     if stored and known and is_fresh(known):
@@ -110,7 +110,7 @@ def fetch_url(job: FetchJob, reference: ArchiveURL, stored: StoredImage | None) 
 def _download(
     job: FetchJob, reference: ArchiveURL, stored: StoredImage | None, known: Remote | None
 ) -> StoredImage:
-    """The ACI of a URL, from its first byte. Raises CannotResume."""
+    """Download the ACI of a URL from its first byte. Raises CannotResume."""
     paths = job.host.paths
     answers: list[Answer] = []
     headers = _conditional(known)
@@ -120,19 +120,19 @@ def _download(
         index.put_remote(paths, _renewed(known, answers[0]))
         return stored
     job.progress("Downloading ACI")
-    found = blobs.import_archive(paths, _chain(first, chunks), str(reference))
-    _warn_of_name(job, found)
+    image = blobs.import_archive(paths, _chain(first, chunks), str(reference))
+    _warn_of_name(job, image)
     index.put_remote(
         paths,
         index.Remote(
             source=reference.source,
-            image_id=found.id,
+            image_id=image.id,
             etag=_validator(answers[0]),
             max_age=_max_age(answers[0].header("cache-control")),
             download_time=time.time(),
         ),
     )
-    return found
+    return image
 
 
 def fetch_file(job: FetchJob, reference: LocalFile) -> StoredImage:
@@ -140,22 +140,22 @@ def fetch_file(job: FetchJob, reference: LocalFile) -> StoredImage:
     before = fingerprint(reference.path)
     job.progress(f"using image from file {reference.path}")
     try:
-        found = blobs.import_archive(job.host.paths, stream.file_chunks(reference.path), reference.path)
+        image = blobs.import_archive(job.host.paths, stream.file_chunks(reference.path), reference.path)
     except FileNotFoundError as err:
         raise NotFound(
             f"cannot open the image file {reference.path}: no such file", "check the path"
         ) from err
     except OSError as err:
         raise HostFailure.of(f"cannot read the image file {reference.path}", err) from err
-    _warn_of_name(job, found)
+    _warn_of_name(job, image)
     index.put_remote(
-        job.host.paths, index.Remote(reference.source, found.id, etag=before, download_time=time.time())
+        job.host.paths, index.Remote(reference.source, image.id, etag=before, download_time=time.time())
     )
-    return found
+    return image
 
 
 def _warn_of_name(job: FetchJob, image: StoredImage) -> None:
-    """Say so when the name that an image gives itself means something else where an image is named."""
+    """Warn when the name that an image gives itself is read as another kind of reference."""
     name = str(image.manifest.name)
     try:
         is_name = isinstance(parse_reference(name, relative=False), AppcName)
@@ -178,7 +178,7 @@ def _conditional(remote: Remote | None) -> dict[str, str]:
 
 
 def _validator(answer: Answer) -> str:
-    """What tells the content of a URL from another of its contents; empty when the server says nothing."""
+    """The validator of the content of a URL: its ETag or time of last modification; empty without either."""
     modified = answer.header("last-modified")
     return answer.header("etag") or (f"{_MODIFIED}{modified}" if modified else "")
 
@@ -202,17 +202,19 @@ def _refusal(answer: Answer) -> Unreachable:
 
 
 def _renewed(known: Remote, answer: Answer) -> Remote:
-    """What is known of a source that says that its content is the same: from now on, and for as long as it says."""
-    said = answer.header("cache-control")
-    return known.replace(download_time=time.time(), max_age=_max_age(said) if said else known.max_age)
+    """The record of a source whose content is unchanged: downloaded now, with the max-age of the answer, if any."""
+    cache_control = answer.header("cache-control")
+    return known.replace(
+        download_time=time.time(), max_age=_max_age(cache_control) if cache_control else known.max_age
+    )
 
 
 def _max_age(cache_control: str) -> int:
     text = cache_control.lower()
     if "no-store" in text or "no-cache" in text:
         return 0
-    found = _MAX_AGE.search(text)
-    return int(found[1]) if found else 0
+    match = _MAX_AGE.search(text)
+    return int(match[1]) if match else 0
 
 
 def _chain(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:

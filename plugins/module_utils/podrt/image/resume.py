@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a body that comes over several connections is put together: each part belongs to the first, up to its end.
+"""Put together a body that comes over several connections: each part must continue the first, up to its end.
 
-Decisions alone; image.transport asks. Source: RFC 9110 sections 8.8.2.2, 13.1.5, 14.4 and 15.3.7.
+Decisions only; image.transport sends the requests. Source: RFC 9110 sections 8.8.2.2, 13.1.5, 14.4 and 15.3.7.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
     from .answer import Answer
 
-# How long to wait before each try to take up a broken connection.
+# How long to wait before each try to resume after a broken connection.
 _PAUSES = (0.1, 0.5, 2.0, 5.0)
 _OK, _PARTIAL = 200, 206
 _LONGEST_NUMBER = 18
 
 
 class CannotResume(Unreachable):
-    """The server has nothing to go on with, or what it has may be of another version."""
+    """The server cannot send the rest, or the rest may be of another version."""
 
 
 class Download:
-    """How far a body has come, and how it goes on.
+    """The state of a body that is being received, and how it is resumed.
 
-    url: what is asked. progress: in bytes, from try to try. by_digest: the caller knows the digest of the whole, so
-    parts of different versions cannot pass; without it a part is taken only with a validator that vouches for it.
+    url: that of the requests. progress: bytes after which tries are counted from zero. by_digest: the caller knows the
+    digest of the whole, so parts of different versions cannot pass; without it a part needs a strong validator.
     """
 
     def __init__(self, url: str, progress: int, *, by_digest: bool) -> None:
@@ -47,7 +47,7 @@ class Download:
         self._refused = False
 
     def asking(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """The headers that ask for what is left. Raises CannotResume when nothing vouches for that."""
+        """The headers that ask for the rest. Raises CannotResume when there is no validator for that."""
         if not self._seen or self._first is None:
             return headers
         validator = _strong_validator(self._first)
@@ -56,7 +56,7 @@ class Download:
         return {**headers, "Range": f"bytes={self._seen}-", **({"If-Range": validator} if validator else {})}
 
     def begins(self, answer: Answer, accept: Callable[[Answer], bool]) -> bool:
-        """Whether an answer goes on from here; if not, it is to be asked again. Raises what accept raises."""
+        """Whether an answer continues the body; if not, the request is to be repeated. Raises errors of accept too."""
         if answer.status == 401 and self._refused:
             raise bad_status(self._url, answer.status)
         self._refused = answer.status == 401
@@ -70,7 +70,7 @@ class Download:
         return True
 
     def has(self, chunk: bytes) -> None:
-        """Take note of what came; with progress, the tries are counted from here."""
+        """Count received bytes; after enough progress, tries are counted from zero."""
         self._seen += len(chunk)
         self._refused = False
         if self._seen >= self._goal:
@@ -78,7 +78,7 @@ class Download:
             self._tries = 0
 
     def check_end(self) -> None:
-        """Raise Unreachable at the end of a connection that did not bring all that was announced."""
+        """Raise Unreachable at the end of a connection unless the body has its announced size."""
         if self._whole is not None and self._seen != self._whole:
             raise Unreachable(
                 f"cannot fetch {shown(self._url)}: {self._seen} bytes came of the {self._whole} that were announced",
@@ -87,14 +87,14 @@ class Download:
             )
 
     def pause(self) -> float | None:
-        """How long to wait before the next try, None when there is to be none."""
+        """The seconds to wait before the next try, None to give up."""
         if not self._seen or self._tries == len(_PAUSES):
             return None
         self._tries += 1
         return _PAUSES[self._tries - 1]
 
     def _check_part(self, answer: Answer) -> None:
-        """Raise CannotResume unless an answer is the rest of what the first one began."""
+        """Raise CannotResume unless an answer is the rest of the first one."""
         start, whole = _content_range(answer)
         if answer.status != _PARTIAL or start != self._seen:
             raise self._cannot("it does not go on where it ended")
@@ -114,7 +114,7 @@ class Download:
 
 
 def _same_version(first: Answer, part: Answer) -> bool:
-    """Whether the validators of two answers say the same. An ETag must be repeated; a time alone need not be."""
+    """Whether two answers have the same validators. An ETag must be repeated; a time alone need not be."""
     etag, modified = part.header("etag"), part.header("last-modified")
     if etag != first.header("etag"):
         return False
@@ -122,12 +122,12 @@ def _same_version(first: Answer, part: Answer) -> bool:
 
 
 def _strong_validator(answer: Answer) -> str:
-    """What If-Range may say: what vouches for every byte. A weak ETag does not, nor does the second just past."""
+    """The value of If-Range, which must be a strong validator: not a weak ETag, nor a time in the answer's second."""
     etag, modified = answer.header("etag"), answer.header("last-modified")
     if etag:
         return "" if etag.startswith("W/") else etag
-    changed, said = _seconds(modified), _seconds(answer.header("date"))
-    return modified if changed is not None and said is not None and said > changed else ""
+    changed, sent = _seconds(modified), _seconds(answer.header("date"))
+    return modified if changed is not None and sent is not None and sent > changed else ""
 
 
 def _seconds(date: str) -> float | None:
@@ -140,16 +140,16 @@ def _seconds(date: str) -> float | None:
 
 
 def _length(answer: Answer) -> int | None:
-    """How many bytes an answer announces; None when it does not say, or sends them in chunks."""
+    """The size that an answer announces; None when it has none, or is chunked."""
     if answer.status != _OK or answer.header("transfer-encoding"):
         return None
     return _number(answer.header("content-length"))
 
 
 def _content_range(answer: Answer) -> tuple[int | None, int | None]:
-    """Where a part begins, and how long the whole is, as far as it says."""
-    unit, _space, said = answer.header("content-range").partition(" ")
-    place, _slash, whole = said.partition("/")
+    """The start of a part and the size of the whole, None where the answer omits them."""
+    unit, _space, span = answer.header("content-range").partition(" ")
+    place, _slash, whole = span.partition("/")
     return (_number(place.partition("-")[0]) if unit == "bytes" else None), _number(whole)
 
 

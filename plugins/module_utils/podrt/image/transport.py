@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP, and nothing above it: the only file that knows requests. What is allowed stands in image.http_policy.
+"""HTTP, and nothing above it: the only module that uses requests. The rules are in image.http_policy.
 
 requests is imported when the first request is made, since that takes 100 ms. Source: behaviours B18, B19, B21.
 """
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 
 USER_AGENT = "rkt/1.30.0 (podctl)"
 _CHUNK = 256 * 1024
-# How OpenSSL, in its versions, calls an answer that is no TLS.
+# The names that versions of OpenSSL have for an answer that is not TLS.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "record layer failure")
-# How urllib3 begins what it says of a connection.
+# The beginning of urllib3's messages about a connection.
 _OBJECT = re.compile(r"^(?:.*>: |\w+\(host=.*?, port=\w+\): )")
-# What the host trusts, which its administrator may have added to; else requests brings certificates of its own.
+# The host's trust store, which its administrator may have added to; requests has its own certificates otherwise.
 _ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -58,10 +58,10 @@ _ROOTS = (
 
 
 class Transport:
-    """One session for one source, with connections that are used again. Threads may share it.
+    """One session for one source, with connections that are reused. Threads may share it.
 
-    The first host that is asked is the one that was named to us; what others it leads to is image.http_policy's.
-    pulse: called whenever bytes have come. Raises Unreachable, and Untrusted for where a server must not lead.
+    The first host is the one that the user named; image.http_policy decides which others it may lead to.
+    pulse: called whenever bytes arrive. Raises Unreachable, and Untrusted for a host that must not be led to.
     """
 
     def __init__(self, policy: FetchPolicy, limits: Limits, pulse: Callable[[], None] = lambda: None) -> None:
@@ -73,7 +73,7 @@ class Transport:
         self._session: requests.Session | None = None
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Fetch a document of bounded size and time, whatever the status is. It must be sent as it is."""
+        """Fetch a document of bounded size and time, whatever the status is. It must be sent without an encoding."""
         exchange = self._document(url)
         with self._send("GET", url, headers, exchange) as response:
             answer = _answer(response, exchange)
@@ -105,10 +105,10 @@ class Transport:
     ) -> Iterator[bytes]:
         """A body of any size, as it is sent.
 
-        headers: those to send now. by_digest: the caller checks the digest of the whole. accept sees status and headers
-        before any byte, may raise, and says whether it takes them; if not, it is asked again. A connection that breaks
-        is taken up again where it broke, if the server can, else CannotResume is raised, see image.resume; how often is
-        counted from where there was progress. All connections share one least rate.
+        headers: returns those to send now. by_digest: the caller checks the digest of the whole. accept sees status and
+        headers before any byte, may raise, and returns whether to read the body; if not, the request is repeated. After
+        a broken connection the body is resumed, if the server can, else CannotResume is raised, see image.resume; the
+        number of tries is counted from the last progress. All connections share one minimum rate.
         """
         meter = BlobMeter(self._limits)
         download = Download(url, meter.progress, by_digest=by_digest)
@@ -149,7 +149,7 @@ class Transport:
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], exchange: Exchange
     ) -> requests.Response:
-        """Ask, and follow redirects without reading what they say beside their headers."""
+        """Send a request, and follow redirects without reading their bodies."""
         for _redirect in range(MAX_REDIRECTS + 1):
             response = self._send_once(method, url, headers, exchange)
             location = response.headers.get("location", "")
@@ -200,7 +200,7 @@ class BadCertificate(Unreachable):
 
 
 class WithoutTls(Unreachable):
-    """The server answers a request for TLS with something else."""
+    """The server answers a TLS handshake with something else."""
 
 
 def basic(user: str, password: str) -> str:
@@ -211,7 +211,7 @@ def basic(user: str, password: str) -> str:
 
 
 def _session(policy: FetchPolicy, gate: Gate, current: threading.local) -> requests.Session:
-    """A session whose connections keep to the limits of the exchange that current has in their thread."""
+    """A session whose connections keep to the limits of the current exchange of their thread."""
     try:
         import requests
     except ImportError as err:
@@ -222,11 +222,11 @@ def _session(policy: FetchPolicy, gate: Gate, current: threading.local) -> reque
 
     class Session(requests.Session):
         def get_redirect_target(self, _response: requests.Response) -> None:
-            """None: even where it is not to follow a redirect, requests would read its body."""
+            """Return None: requests would read the body of a redirect even if it is not to follow it."""
 
     session = Session()
     session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
-    # Without this, requests would send what a .netrc has for the host.
+    # Without this, requests would send the credentials that a .netrc has for the host.
     session.auth = _as_it_is
     session.verify = next((path for path in _ROOTS if os.path.isfile(path)), True)
     adapter = _adapter(gate, current)
@@ -240,7 +240,7 @@ def _session(policy: FetchPolicy, gate: Gate, current: threading.local) -> reque
 
 
 def _adapter(gate: Gate, current: threading.local) -> requests.adapters.HTTPAdapter:
-    """What makes connections for a session; a proxy's are made the same way."""
+    """The maker of a session's connections, those to a proxy included."""
     import requests
     from urllib3 import connectionpool
 
@@ -278,13 +278,13 @@ def _connections(gate: Gate, current: threading.local) -> tuple[type, type]:
             self.fp = io.BufferedReader(Metered(self.fp.detach(), sock, exchange))
 
         def begin(self) -> None:
-            """Read the headers; cookies are not kept, and reading them may take long."""
+            """Read the headers; drop cookies, which are not kept and may take long to parse."""
             super().begin()
             del self.msg["Set-Cookie"], self.msg["Set-Cookie2"]
             self._exchange.begin_content()
 
     class Bound:
-        """What both kinds have in common."""
+        """The common part of both kinds."""
 
         exchange: Exchange
 
@@ -336,7 +336,7 @@ def _chunks(response: requests.Response, exchange: Exchange) -> Iterator[bytes]:
         urllib3.exceptions.HTTPError,
         http.client.HTTPException,
         OSError,
-        ValueError,  # a chunk of less than no bytes
+        ValueError,  # a chunk of a negative size
         OverflowError,
     ) as err:
         raise _failure(err, exchange) from _Raised.of(err)
@@ -348,19 +348,19 @@ def _answer(response: requests.Response, exchange: Exchange) -> Answer:
 
 
 class _Raised(Exception):
-    """Stands for an exception of requests in the chain of causes: what, and where, but not its text.
+    """A substitute for an exception of requests in the chain of causes: its type, reason and place, but not its text.
 
-    That may hold passwords of a proxy and queries, and --debug would show it.
+    The text may hold passwords of a proxy and queries, and --debug would show it.
     """
 
     @classmethod
     def of(cls, err: Exception) -> _Raised:
-        """What stands for an exception."""
+        """The substitute for an exception."""
         return cls(f"{type(err).__name__}: {_reason(err)}").with_traceback(err.__traceback__)
 
 
 def _failure(err: Exception, exchange: Exchange) -> Unreachable:
-    """What went wrong, as people call it."""
+    """The error for an exception, in the user's terms."""
     import requests
 
     if exchange.is_over:
@@ -387,13 +387,13 @@ def _tls_failure(url: str, reason: str) -> Unreachable:
         return _broken(url, reason)
     return BadCertificate(
         f"cannot fetch {shown(url)}: {reason}",
-        "check its certificate, or have the host trust who signed it",
+        "check its certificate, or add its issuer to the host's trust store",
         url=shown(url),
     )
 
 
 def _reason(err: Exception) -> str:
-    """The innermost reason; the outer ones wrap it in representations of objects. Without any secret."""
+    """The innermost reason, without any secret; the outer ones wrap it in representations of objects."""
     inner = err
     while True:
         deeper = getattr(inner, "reason", None) or next(
@@ -405,12 +405,12 @@ def _reason(err: Exception) -> str:
     if _is_about_a_url(err) or _is_about_a_url(inner):
         return "the URL, or the one of a proxy that http_proxy or https_proxy names, cannot be asked"
     if isinstance(inner, (ValueError, TypeError, OverflowError)) and not isinstance(inner, OSError):
-        return "what frames the content makes no sense"
+        return "the framing of the content is not valid"
     return without_secrets(_OBJECT.sub("", str(inner)))
 
 
 def _is_about_a_url(err: Exception) -> bool:
-    """Whether an exception has a whole URL for its text, of which it is not said where a password ends."""
+    """Whether the text of an exception is a whole URL, in which the end of a password cannot be found."""
     import requests
     from urllib3 import exceptions
 
@@ -429,4 +429,4 @@ def _is_about_a_url(err: Exception) -> bool:
 
 
 class _NoUrl(Exception):
-    """What was raised while a request was made, before it was sent: requests trusts that a proxy has a host."""
+    """An error while a request was made, before it was sent: requests trusts that a proxy has a host."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IPv4 and IPv6 addresses and subnets as values; the module ipaddress would cost every start 2 ms."""
+"""IPv4 and IPv6 addresses and subnets as values; importing ipaddress would cost each start 2 ms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Subnet(Value):
 
     @classmethod
     def around(cls, address: Address, prefix: int) -> Subnet:
-        """The subnet of that prefix length that an address is in."""
+        """The subnet of a prefix length that holds an address."""
         host_bits = address.bits - prefix
         return cls(address.bits, address.number >> host_bits << host_bits, prefix)
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Joins a pod to its networks, in order, and takes it out again.
+"""Join a pod to its networks, in order, and take it out again.
 
-Whatever attach leaves on a host can be found by the pod's UUID alone, so that detach works after a crash at any
-point: leases hold it, the host's interfaces are named after it, elements of the nftables table have it as comment.
-Order of attach: copies of the configurations, leases, net-info.json, links, nftables, lo; detach goes back.
+Everything that attach leaves on a host can be found by the pod's UUID alone, so detach works after a crash at any
+point: leases hold it, the host's interfaces are named after it, nftables elements have it as their comment.
+Order of attach: copies of the configurations, leases, net-info.json, links, nftables, lo; detach goes in reverse.
 Source: behaviours E.2, E29.
 """
 
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 class JoiningPod(Value):
     """A pod that joins networks or leaves them. conf_dir, info_path: where its record is.
 
-    neighbours: which pods are dead, so that what they had can be taken over. sysctls: the names of those that the pod
-    has as it asked for them.
+    neighbours: tells which pods are dead, so that their leases and ports can be taken over. sysctls: the names of those
+    that the pod asked for.
     """
 
     paths: Paths
@@ -66,8 +66,8 @@ class JoiningPod(Value):
     sysctls: frozenset[str] = frozenset()
 
 
-class _Joint(Value):
-    """A network that the pod joins, and where."""
+class _Membership(Value):
+    """A network that the pod joins, and its place there."""
 
     attachment: Attachment
     place: Place
@@ -78,7 +78,7 @@ class _Joint(Value):
 
     def address(self) -> Assigned | None:
         """The first IPv4 address."""
-        return next((found for found in self.place.addresses if found.is_v4), None)
+        return next((assigned for assigned in self.place.addresses if assigned.is_v4), None)
 
 
 def attach(
@@ -91,22 +91,22 @@ def attach(
 ) -> tuple[NetInfo, ...]:
     """Join a pod to networks as eth0, eth1 and so on, publish its ports, and bring lo up.
 
-    netns_fd: the pod's network namespace. report gets warnings. later gets what the pod need not wait for, and what is
-    done at once without it.
-    On failure everything is undone. Raises PodError of any family; the process must have one thread only.
+    netns_fd: the pod's network namespace. report receives warnings. later receives work that the pod need not wait for;
+    without it, that work is done at once.
+    On failure everything is undone. Raises PodError of any family; the process must be single-threaded.
     """
     sockets_in_use(plan.forwards)
     try:
         copies = _copy_confs(pod, plan)
-        joints = tuple(_joint(pod, attachment) for attachment in plan.attachments)
-        infos = tuple(_info(joint, copy) for joint, copy in zip(joints, copies))
+        memberships = tuple(_membership(pod, attachment) for attachment in plan.attachments)
+        infos = tuple(_info(membership, copy) for membership, copy in zip(memberships, copies))
         write_net_info(pod.info_path, infos)
         with entered(netns_fd):
             new_links_ignore_routers(pod.sysctls)
         with open_wires(netns_fd) as wires:
-            for joint in joints:
-                _link(pod, joint, wires)
-            made = _publish(pod, joints, infos, plan, later)
+            for membership in memberships:
+                _link(pod, membership, wires)
+            made = _publish(pod, memberships, infos, plan, later)
             loopback_up(wires.pod)
         if made and report:
             _put_off(lambda: _report_drops(report), later)
@@ -120,12 +120,12 @@ def attach(
 
 
 def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str, *, links: bool = True) -> None:
-    """Take a pod out of its networks: what attach made or meant to make, in reverse; nothing there is fine.
+    """Take a pod out of its networks: undo all that attach did or began, in reverse; nothing to undo is fine.
 
-    What the record cannot tell, since it is damaged, is looked for everywhere by the UUID. info_path stays: it tells
-    what the networks were until the pod's directory goes. links: False leaves the links of a pod whose last process has
-    ended to the kernel, which takes them down by itself and later, but for the ports of bridges. Everything is tried;
-    then the first error is raised. Raises PodError.
+    Where the record is damaged, everything is searched for the UUID. info_path stays: it describes the networks until
+    the pod's directory is removed. links: False removes only ports of bridges and leaves the other links to the kernel,
+    which removes them some time after the pod's last process has ended. Everything is tried; then the first error is
+    raised. Raises PodError.
     """
     pod = JoiningPod(paths, uuid, conf_dir, info_path)
     copies = _copies(pod)
@@ -156,11 +156,11 @@ def loopback_only(netns_fd: int) -> None:
         raise HostFailure.of("networking: cannot bring lo up in the pod", err) from err
 
 
-def _joint(pod: JoiningPod, attachment: Attachment) -> _Joint:
+def _membership(pod: JoiningPod, attachment: Attachment) -> _Membership:
     conf = attachment.conf
     place = Place(pod.uuid, attachment.index)
     if conf.ipam.type != "host-local":
-        return _Joint(attachment, place.replace(addresses=conf.ipam.static))
+        return _Membership(attachment, place.replace(addresses=conf.ipam.static))
     request = LeaseRequest(pod.uuid, place.if_name, conf.name, attachment.wanted)
     lease = reserve(lease_dir(pod.paths, conf), conf.ipam.range_sets, request, pod.neighbours.is_live)
     for dead in lease.reclaimed:
@@ -168,12 +168,12 @@ def _joint(pod: JoiningPod, attachment: Attachment) -> _Joint:
         remove_links(dead)
     if lease.reclaimed:
         forget_addresses({found.address for found in lease.addresses})
-    return _Joint(attachment, place.replace(addresses=lease.addresses))
+    return _Membership(attachment, place.replace(addresses=lease.addresses))
 
 
 def _copy_confs(pod: JoiningPod, plan: NetworkPlan) -> tuple[str, ...]:
-    """Keep what the networks were, under the names of their files, as far as these differ."""
-    remove_tree(pod.conf_dir)  # were it a link, the copies would be made elsewhere
+    """Copy the configurations, under the names of their files where these differ."""
+    remove_tree(pod.conf_dir)  # through a link, the copies would be made elsewhere
     make_dirs(pod.conf_dir)
     copies: list[str] = []
     for attachment in plan.attachments:
@@ -186,55 +186,61 @@ def _copy_confs(pod: JoiningPod, plan: NetworkPlan) -> tuple[str, ...]:
     return tuple(copies)
 
 
-def _info(joint: _Joint, copy: str) -> NetInfo:
-    found = joint.address()
+def _info(membership: _Membership, copy: str) -> NetInfo:
+    assigned = membership.address()
     return NetInfo(
-        net_name=joint.conf.name,
+        net_name=membership.conf.name,
         conf_path=copy,
-        plugin_path=joint.conf.type,
-        if_name=joint.place.if_name,
-        ip=str(found.address) if found else "",
-        mask=str(found.subnet.mask) if found else "",
-        args=joint.attachment.chosen.args_text,
-        host_if=joint.place.host_if,
-        gateway=str(found.gateway) if found and found.gateway else "",
-        ip6=tuple(f"{more.address}/{more.prefix}" for more in joint.place.addresses if not more.is_v4),
-        ip_masq=joint.conf.ip_masq,
-        dns=joint.conf.dns,
-        addresses=tuple(str(more.address) for more in joint.place.addresses),
+        plugin_path=membership.conf.type,
+        if_name=membership.place.if_name,
+        ip=str(assigned.address) if assigned else "",
+        mask=str(assigned.subnet.mask) if assigned else "",
+        args=membership.attachment.chosen.args_text,
+        host_if=membership.place.host_if,
+        gateway=str(assigned.gateway) if assigned and assigned.gateway else "",
+        ip6=tuple(f"{more.address}/{more.prefix}" for more in membership.place.addresses if not more.is_v4),
+        ip_masq=membership.conf.ip_masq,
+        dns=membership.conf.dns,
+        addresses=tuple(str(more.address) for more in membership.place.addresses),
     )
 
 
-def _link(pod: JoiningPod, joint: _Joint, wires: LinkSockets) -> None:
-    bridge = bridge_of(joint.conf)
+def _link(pod: JoiningPod, membership: _Membership, wires: LinkSockets) -> None:
+    bridge = bridge_of(membership.conf)
     try:
         with bridge_lock(pod.paths, bridge) if bridge else nullcontext():
-            for step in steps_of(joint.conf, joint.place):
+            for step in steps_of(membership.conf, membership.place):
                 apply_step(step, wires)
     except OSError as err:
-        raise HostFailure.of(f'networking: error adding network "{joint.conf.name}"', err) from err
+        raise HostFailure.of(f'networking: error adding network "{membership.conf.name}"', err) from err
 
 
 def _publish(
     pod: JoiningPod,
-    joints: Sequence[_Joint],
+    memberships: Sequence[_Membership],
     infos: Sequence[NetInfo],
     plan: NetworkPlan,
     later: list[Callable[[], None]] | None,
 ) -> bool:
-    """Add the pod's rules; whether the table was made for them."""
+    """Add the pod's rules; return whether the table had to be made."""
     sources = [
-        (found, joint.conf.ip_masq) for joint in joints for found in joint.place.addresses if found.is_v4
+        (assigned, membership.conf.ip_masq)
+        for membership in memberships
+        for assigned in membership.place.addresses
+        if assigned.is_v4
     ]
-    joint = joints[plan.target] if plan.forwards else None
-    found = joint.address() if joint else None
-    target = found.address if found else None
+    membership = memberships[plan.target] if plan.forwards else None
+    assigned = membership.address() if membership else None
+    target = assigned.address if assigned else None
     rules = rules_of(
-        pod.uuid, [(found.address, found.subnet, masq) for found, masq in sources], plan.forwards, target
+        pod.uuid,
+        [(assigned.address, assigned.subnet, masq) for assigned, masq in sources],
+        plan.forwards,
+        target,
     ).guarded(pod.uuid, infos)
     made = add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
-    if joint and any(forward.on_loopback for forward in plan.forwards):
-        let_in(pod.paths, gateway_link(joint.conf, joint.place))
+    if membership and any(forward.on_loopback for forward in plan.forwards):
+        let_in(pod.paths, gateway_link(membership.conf, membership.place))
     if target is not None:
         _put_off(lambda: forget_ports(plan.forwards, target), later)
     return made
@@ -253,7 +259,7 @@ def _put_off(work: Callable[[], None], later: list[Callable[[], None]] | None) -
 
 
 def _undo(pod: JoiningPod) -> None:
-    """As detach, but the error that led here is the one to tell."""
+    """Detach, suppressing errors: the one that led here is raised."""
     with suppress(PodError):
         detach(pod.paths, pod.uuid, pod.conf_dir, pod.info_path)
     with suppress(FileNotFoundError):
@@ -271,25 +277,27 @@ def _collected(failed: list[PodError]) -> Iterator[None]:
 
 
 def _lease_dirs(pod: JoiningPod, copies: _Copies) -> tuple[str, ...]:
-    """Where the pod may have leases: its networks as the copies of their configurations tell, any where they do not."""
-    found = {lease_dir(pod.paths, conf): None for conf in copies.confs}
+    """The directories that may hold leases of the pod: of the copied configurations, or all if a copy is missing."""
+    directories = {lease_dir(pod.paths, conf): None for conf in copies.confs}
     if not copies.whole:
-        found.update({f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)})
+        directories.update({f"{pod.paths.leases}/{name}": None for name in entries(pod.paths.leases)})
         with suppress(PodError, OSError):
-            found.update({lease_dir(pod.paths, conf): None for conf in load_confs(pod.paths.config_dirs)})
-    return tuple(found)
+            directories.update(
+                {lease_dir(pod.paths, conf): None for conf in load_confs(pod.paths.config_dirs)}
+            )
+    return tuple(directories)
 
 
 def _addresses(pod: JoiningPod, directories: Sequence[str]) -> set[Address]:
-    """The addresses that the pod has, by its leases and by its record."""
+    """The pod's addresses, from its leases and its record."""
     texts = [text for directory in directories for text in leases_of(directory, pod.uuid)]
     for info in _infos(pod):
         texts += [*filter(None, (info.ip,)), *(text.partition("/")[0] for text in info.ip6)]
-    found = set()
+    addresses = set()
     for text in texts:
         with suppress(InvalidSpec):
-            found.add(Address.parse(text))
-    return found
+            addresses.add(Address.parse(text))
+    return addresses
 
 
 def _infos(pod: JoiningPod) -> tuple[NetInfo, ...]:
@@ -300,7 +308,7 @@ def _infos(pod: JoiningPod) -> tuple[NetInfo, ...]:
 
 
 def _remove_idle_bridges(paths: Paths, copies: _Copies) -> None:
-    """Remove bridges that the pod was the last on, as the copies tell; where they do not, any that has no port."""
+    """Remove the bridges of the copied configurations that have no port; all such bridges if a copy is missing."""
     named = filter(None, map(bridge_of, copies.confs))
     for name in dict.fromkeys(named if copies.whole else our_bridges()):
         with bridge_lock(paths, name):
@@ -308,7 +316,7 @@ def _remove_idle_bridges(paths: Paths, copies: _Copies) -> None:
 
 
 class _Copies(Value):
-    """What the copies of the configurations tell. whole: whether all that there were are there, and can be read."""
+    """The copied configurations. whole: whether all of them are there and can be read."""
 
     confs: tuple[NetConf, ...]
     whole: bool
@@ -317,7 +325,7 @@ class _Copies(Value):
 def _copies(pod: JoiningPod) -> _Copies:
     names, confs = entries_if_any(pod.conf_dir), []
     for name in names:
-        # A copy that a crash cut short is no configuration; what it would have led to was not done yet.
+        # A copy that a crash truncated is not valid, and nothing was done for it yet.
         with suppress(InvalidSpec, Corrupt, OSError):
             raw = read_bytes(f"{pod.conf_dir}/{name}", beneath=os.path.dirname(pod.conf_dir))
             confs.append(NetConf.parse(raw, name, pod.conf_dir))
@@ -325,7 +333,7 @@ def _copies(pod: JoiningPod) -> _Copies:
 
 
 def _forget_copies(conf_dir: str) -> None:
-    """Leave an empty directory, which says that nothing is held any more, whatever was in its place."""
+    """Leave an empty directory, the sign that nothing is held any more, whatever was in its place."""
     if os.path.islink(conf_dir) or not os.path.isdir(conf_dir):
         remove_tree(conf_dir)
         with suppress(FileNotFoundError):  # the pod's directory has gone as well

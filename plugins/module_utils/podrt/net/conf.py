@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network configurations: which there are, and which of them a pod asked for. Source: behaviours E.1, E.2."""
+"""Network configurations: those that exist, and those that a pod asks for. Source: behaviours E.1, E.2."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _BUILT_IN = (
 
 
 class NetConf(Value):
-    """One network. own: what only its type knows. mtu 0: the kernel's. flaw: why the rest could not be read.
+    """One network. own: the members of its type. mtu 0: the kernel's default. flaw: why the rest could not be read.
 
-    accept_ra, accept_redirects: whether routers on the network may tell a pod its addresses and routes; no member of
-    CNI. What they tell the host never counts.
-    Where it came from: directory "" is built in; raw is the document as it was read, for copies and plugins.
+    accept_ra, accept_redirects: whether a pod accepts router advertisements and redirects from the network; not members
+    of CNI. The host never accepts them.
+    Origin: directory "" is built in; raw is the document as it was read, for copies and plugins.
     """
 
     name: str
@@ -78,7 +78,7 @@ class NetConf(Value):
 
     @classmethod
     def read(cls, raw: bytes, file_name: str, directory: str = "") -> NetConf:
-        """The same, but what is wrong beside its name and type is kept: a pod on another network need not mind it."""
+        """Read it, but keep an error beyond name and type as its flaw, which pods on other networks can ignore."""
         where = f"{directory}/{file_name}" if directory else file_name
         members = parse_json(raw, where)
         fields = Fields(members, where)
@@ -100,17 +100,17 @@ class NetConf(Value):
 
     @property
     def meaning(self) -> NetConf:
-        """The network without where it came from: equal for two files that say the same in other words."""
+        """The network without its origin: equal for two files of the same meaning."""
         return self.replace(file_name="", directory="", raw="")
 
     @property
     def is_built_in(self) -> bool:
-        """Whether all of it is done here, and no plugin is called."""
+        """Whether it needs no external plugin."""
         return self.type in TYPES and self.ipam.type in IPAM_TYPES
 
 
 class ChosenNet(Value):
-    """A network that a pod joins, and the arguments that it gives to the network's plugins.
+    """A network that a pod joins, and the arguments for the network's plugins.
 
     where: the option that asks for it, such as networks[0], or "".
     """
@@ -121,17 +121,17 @@ class ChosenNet(Value):
 
     @property
     def args_text(self) -> str:
-        """The arguments as CNI_ARGS has them: K=V;K2=V2."""
+        """The arguments in the form of CNI_ARGS: K=V;K2=V2."""
         return ";".join(f"{key}={value}" for key, value in self.args)
 
 
 def load_confs(
     config_dirs: Sequence[str], report: Callable[[str], None] | None = None
 ) -> tuple[NetConf, ...]:
-    """Every known network: the built-in ones, and those of DIR/net.d/*.conf, later directories over earlier ones.
+    """Every known network: the built-in ones, and those of DIR/net.d/*.conf; later directories override earlier ones.
 
-    report gets a sentence for each file that is ignored or that replaces another network.
-    Raises InvalidSpec for a file that makes no sense, OSError for one that cannot be read.
+    report receives a warning for each file that is ignored or that replaces another network.
+    Raises InvalidSpec for a file that is not valid, OSError for one that cannot be read.
     """
     known = {conf.name: conf for conf in (NetConf.parse(raw.encode(), name) for name, raw in _BUILT_IN)}
     for config_dir in config_dirs:
@@ -148,9 +148,9 @@ def choose(
 ) -> tuple[ChosenNet, ...]:
     """The networks that a pod joins, in the order of its interfaces eth0, eth1 and so on.
 
-    requests: names with arguments, as parse_requests gives them; "none" and "host" choose nothing, "all" everything.
+    requests: names with arguments, as parse_requests returns them; "none" and "host" choose nothing, "all" everything.
     option: the one that lists them, for errors. Raises NotFound with every name that has no configuration, InvalidSpec
-    for a network whose configuration makes no sense.
+    for a network whose configuration is not valid.
     """
     args = dict(requests)
     places = {name: f"{option}[{index}]" if option else "" for index, name in enumerate(args)}
@@ -176,25 +176,25 @@ def choose(
 
 
 def parse_requests(text: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-    """Read the value of --net: NAME[:K=V[;K2=V2]] joined by commas; several --net are joined by commas before.
+    """Read the value of --net: NAME[:K=V[;K2=V2]] separated by commas; the caller joins several --net by commas.
 
     An empty text is the default network. Raises InvalidSpec. Source: behaviours E1.
     """
     if not text:
         return ((DEFAULT, ()),)
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    requests: dict[str, tuple[tuple[str, str], ...]] = {}
     for item in text.split(","):
         name, *rest = item.split(":")
         if not name:
             raise InvalidSpec("netname must not be empty")
-        if name in found:
+        if name in requests:
             raise InvalidSpec(f'found duplicate netname "{name}"')
         if len(rest) == 1 and name in (ALL, HOST):
             raise InvalidSpec(f'arguments are not supported by special netname "{name}"')
         if len(rest) > 1:
             raise InvalidSpec(f'network "{name}" provided with invalid arguments: [{" ".join(rest)}]')
-        found[name] = _parse_args(name, rest[0]) if rest else ()
-    return tuple(found.items())
+        requests[name] = _parse_args(name, rest[0]) if rest else ()
+    return tuple(requests.items())
 
 
 def _parse_args(name: str, text: str) -> tuple[tuple[str, str], ...]:
@@ -232,7 +232,7 @@ def _read_dir(directory: str) -> list[NetConf]:
 
 
 def _read_file(directory: str, name: str) -> NetConf:
-    """A network; that others can write its file is kept as its flaw, since a pod on another need not mind it."""
+    """A network; a file that other users can write is kept as its flaw, which pods on other networks can ignore."""
     path = os.path.join(directory, name)
     conf = NetConf.read(read_trusted(path), name, directory)
     try:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connections that the kernel tracks, made to forget what has become untrue. By hand, as rtmsg: 1 to 4 ms.
+"""Remove stale entries from the kernel's connection tracking. By hand, as rtmsg: 1 to 4 ms.
 
-A packet of a connection that is tracked goes where the first one went, whatever the rules say by now: a client that
-keeps its UDP port would speak to a pod that has ended, or to none, for as long as it goes on speaking.
+A packet of a tracked connection goes where the first one went, whatever the rules are now: a client that keeps its UDP
+port would talk to a pod that has ended, or to none, for as long as it sends.
 Source: linux/netfilter/nfnetlink_conntrack.h; net/netfilter/nf_conntrack_netlink.c.
 """
 
@@ -35,12 +35,12 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _SOURCES, _TARGETS = (1, 3), (2, 4)  # IPv4 and IPv6
 _PROTO_NUMBER, _PROTO_TARGET_PORT = 1, 3
 _PROTOCOLS = {6: "tcp", 17: "udp"}
-# No connection tracking in this kernel, or none that can be asked.
+# The kernel has no connection tracking, or no access to it.
 _ABSENT = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
 
 
 class Flow(Value):
-    """One direction of a connection. protocol: "" for one that has no ports."""
+    """One direction of a connection. protocol: "" for one without ports."""
 
     source: Address
     target: Address
@@ -49,7 +49,7 @@ class Flow(Value):
 
 
 class Connection(Value):
-    """A tracked connection: how its first packet came, how its answers go. key: what names it to the kernel."""
+    """A tracked connection: the flow of its first packet, and that of replies. key: attributes that identify it."""
 
     there: Flow
     back: Flow
@@ -58,21 +58,21 @@ class Connection(Value):
 
 
 def forget_addresses(addresses: Collection[Address]) -> None:
-    """End what is tracked from or to these addresses, through published ports as well. Raises OSError."""
+    """Forget connections from or to these addresses, through published ports as well. Raises OSError."""
     if addresses:
         _forget(
-            lambda found: any(
+            lambda connection: any(
                 address in addresses
-                for flow in (found.there, found.back)
+                for flow in (connection.there, connection.back)
                 for address in (flow.source, flow.target)
             )
         )
 
 
 def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
-    """End what is tracked to published ports of this host and leads elsewhere than to the pod. Raises OSError.
+    """Forget connections to published ports of this host that lead elsewhere than to the pod. Raises OSError.
 
-    To a pod that had the port before, or to none: clients that kept asking while no pod ran.
+    They lead to a pod that had the port before, or to none: clients may have kept sending while no pod ran.
     """
     wanted = {(forward.protocol, forward.host_port): forward.host_ip for forward in forwards}
     if not wanted:
@@ -80,10 +80,10 @@ def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
     with RouteSocket() as host:
         local = {address for _index, address, _prefix in host.addresses()}
 
-    def leads_elsewhere(found: Connection) -> bool:
-        there = found.there
+    def leads_elsewhere(connection: Connection) -> bool:
+        there = connection.there
         host_ip = wanted.get((there.protocol, there.target_port), "")
-        if host_ip == "" or found.back.source == target:
+        if host_ip == "" or connection.back.source == target:
             return False
         return there.target in local if host_ip is None else str(there.target) == host_ip
 
@@ -91,23 +91,23 @@ def forget_ports(forwards: Sequence[PortForward], target: Address) -> None:
 
 
 def connections(netfilter: RouteSocket) -> Iterator[Connection]:
-    """Every connection that is tracked.
+    """Every tracked connection.
 
-    Asked for all and chosen from here: the kernel's own choice by IPv6 address gives all but what was meant.
+    All are dumped and filtered here: the kernel's own filter by IPv6 address returns all but the matches.
     """
     dump = NetlinkRequest(_GET, _DUMP, _NFGENMSG.pack(0, 0, 0), "list the tracked connections")
     for body in netfilter.ask(dump):
-        found = _parse(body)
-        if found:
-            yield found
+        connection = _parse(body)
+        if connection:
+            yield connection
 
 
 def _forget(is_meant: Callable[[Connection], bool]) -> None:
     try:
         with RouteSocket(NETLINK_NETFILTER) as netfilter:
-            for found in list(connections(netfilter)):
-                if is_meant(found):
-                    body = _NFGENMSG.pack(found.family, 0, 0) + found.key
+            for connection in list(connections(netfilter)):
+                if is_meant(connection):
+                    body = _NFGENMSG.pack(connection.family, 0, 0) + connection.key
                     with suppress(FileNotFoundError):  # it has ended by itself
                         netfilter.send([NetlinkRequest(_DELETE, 0, body, "end a tracked connection")])
     except OSError as err:
@@ -116,12 +116,12 @@ def _forget(is_meant: Callable[[Connection], bool]) -> None:
 
 
 def _parse(body: bytes) -> Connection | None:
-    found = dict(attributes(body[_NFGENMSG.size :]))
-    there, back = (_flow(found.get(kind, b"")) for kind in (_TUPLE_ORIG, _TUPLE_REPLY))
+    parts = dict(attributes(body[_NFGENMSG.size :]))
+    there, back = (_flow(parts.get(kind, b"")) for kind in (_TUPLE_ORIG, _TUPLE_REPLY))
     if there is None or back is None:
         return None
-    key = attribute(_TUPLE_ORIG | _NESTED, found[_TUPLE_ORIG])
-    key += b"".join(attribute(kind, found[kind]) for kind in (_ID, _ZONE) if kind in found)
+    key = attribute(_TUPLE_ORIG | _NESTED, parts[_TUPLE_ORIG])
+    key += b"".join(attribute(kind, parts[kind]) for kind in (_ID, _ZONE) if kind in parts)
     return Connection(there, back, body[0], key)
 
 

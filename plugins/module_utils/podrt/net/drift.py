@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a running pod's networks has gone since it joined them: links, addresses, routes, switches, nftables.
+"""Drift of a running pod's networks: links, addresses, routes, switches and nftables rules that have gone.
 
-Reading costs some netlink messages and files of /proc, no program and no namespace; mending does the steps that are
-missing and no others. What an app can make long is read up to a bound.
+Reading costs some netlink messages and files of /proc, no program and no namespace; mending does only the missing
+steps. Files that an app can make long are read up to a bound.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-# What the runtimes of pods do not know that have no podrt/net/switches.py; such a pod is left as it was joined.
+# Steps that runtimes without podrt/net/switches.py do not know; pods of these are left as they were joined.
 LATER = (BringUp, IgnoreRouters)
-# Of a file that an app can make longer, some 8000 routes: reading them takes 40 ms.
+# The bound on a file that an app can make longer: some 8000 routes, which take 40 ms.
 _MOST_BYTES = 1 << 20
 
 
@@ -61,7 +61,7 @@ class Joined(Value):
 
     @property
     def steps(self) -> tuple[NetStep, ...]:
-        """What made it."""
+        """The steps that made it."""
         return steps_of(self.conf, self.place)
 
     @property
@@ -71,10 +71,10 @@ class Joined(Value):
 
 
 class Drift(Value):
-    """What is missing. steps: with the network that they are of. rules: all of the pod, None when none is missing.
+    """What is missing. steps: each network's. rules: all rules of the pod, None when none is missing.
 
-    localnet: the network that 127.0.0.1 of the host shall lead to and does not. unseen: what of the pod could not be
-    looked at, in words.
+    localnet: the network that 127.0.0.1 of the host should lead to and does not. unseen: a sentence for each part of
+    the pod that could not be read.
     """
 
     steps: tuple[tuple[Joined, tuple[NetStep, ...]], ...] = ()
@@ -84,7 +84,7 @@ class Drift(Value):
 
     @property
     def sentences(self) -> tuple[tuple[int, str], ...]:
-        """What is missing, in words, each with the number of its network, -1 for nftables."""
+        """The missing things in words, each with the number of its network, -1 for nftables."""
         found = {joined.place.index: [_word(step) for step in steps] for joined, steps in self.steps}
         if self.localnet:
             key = localnet_key(self.localnet.gateway_link)
@@ -94,9 +94,9 @@ class Drift(Value):
 
 
 def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo, ...], tuple[Joined, ...]]:
-    """The networks of a pod from its record: net-info.json, and with the copies of their configurations.
+    """The networks of a pod from its record: as in net-info.json, and with the copies of their configurations.
 
-    Raises Corrupt, InvalidSpec; none where the pod has not come that far.
+    Empty where the pod has not come that far. Raises Corrupt, InvalidSpec.
     """
     infos = read_net_info(info_path)
     try:
@@ -124,7 +124,7 @@ def find_drift(
     *,
     unknown: tuple[type, ...] = (),
 ) -> Drift:
-    """Compare what a pod has joined with what the kernel has. Raises HostFailure, InvalidSpec.
+    """Compare the networks that a pod joined with the kernel's state. Raises HostFailure, InvalidSpec.
 
     pid: its PID 1. unknown: kinds of steps that the pod's runtime does not know, see LATER.
     """
@@ -151,9 +151,9 @@ def find_drift(
 
 
 class _Seen:
-    """What the kernel has: of the host by netlink, of the pod by /proc.
+    """The kernel's state: the host's by netlink, the pod's by /proc.
 
-    The host is asked for single interfaces: it may have those of a thousand pods, and routes by the hundred thousand.
+    The host's interfaces are queried one by one: it may have those of a thousand pods, and 100,000 routes.
     """
 
     def __init__(self, host: RouteSocket, pid: int) -> None:
@@ -199,7 +199,7 @@ class _Seen:
 
 
 class _Inside:
-    """What the pod's own network namespace has, by files of /proc, which its apps can make as long as they like."""
+    """The state of the pod's network namespace, from files of /proc that its apps can make arbitrarily long."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -216,9 +216,9 @@ class _Inside:
         }
 
     def has_link(self, name: str, index: int) -> bool:
-        """Whether there is an interface of that name, and this is its index as far as that can be seen.
+        """Whether an interface of that name exists, and has this index as far as that can be seen.
 
-        An app may give the one that it was given another name, and its name to another one.
+        An app may rename the interface that it was given, and give its name to another one.
         """
         if self._links is not None and name not in self._links:
             return False
@@ -226,7 +226,7 @@ class _Inside:
         return named == index and self._numbers.get(index, name) == name
 
     def has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
-        """Whether a step of the pod's side is done, as far as it can be seen from outside."""
+        """Whether a step on the pod's side is done, as far as that can be seen from outside."""
         if isinstance(step, AddAddress):
             addresses = self._addresses[step.address.bits]
             return addresses is None or step.address in addresses
@@ -236,7 +236,7 @@ class _Inside:
         return True
 
     def _read(self, name: str, what: str, parse: Callable[[list[str]], Iterator[T]]) -> Collection[T] | None:
-        """What a file tells, None when it is too long to be read."""
+        """The parsed lines of a file, None when it is too long to be read."""
         text = kernel_text_within(f"/proc/{self._pid}/net/{name}", _MOST_BYTES)
         if text is None:
             self.unseen.append(f"it has too many {what} to be looked at")
@@ -258,10 +258,10 @@ def _is_shut(network: Joined, missing: Sequence[NetStep]) -> bool:
 
 def _missing(joined: Joined, seen: _Seen, unknown: tuple[type, ...]) -> tuple[NetStep, ...]:
     steps = tuple(step for step in joined.steps if not isinstance(step, unknown))
-    found = tuple(step for step in steps if not seen.has(step))
-    if any(isinstance(step, MakeVeth) for step in found):
-        return steps  # all that hung on the link went with it
-    return found
+    missing = tuple(step for step in steps if not seen.has(step))
+    if any(isinstance(step, MakeVeth) for step in missing):
+        return steps  # everything on the link went with it
+    return missing
 
 
 def _addresses(info: NetInfo, conf: NetConf) -> tuple[Assigned, ...]:
@@ -272,11 +272,11 @@ def _addresses(info: NetInfo, conf: NetConf) -> tuple[Assigned, ...]:
         mask = Address.parse(info.mask, "mask")
         texts.insert(0, f"{info.ip}/{bin(mask.number).count('1')}")
     spans = [span for ranges in conf.ipam.range_sets for span in ranges]
-    found = []
+    assigned = []
     for address, prefix in (parse_prefixed(text) for text in texts):
         gateway = next((span.gateway for span in spans if span.subnet.holds(address)), None)
-        found.append(Assigned(address, prefix, gateway))
-    return tuple(found)
+        assigned.append(Assigned(address, prefix, gateway))
+    return tuple(assigned)
 
 
 def _links_in(lines: list[str]) -> Iterator[str]:
@@ -289,7 +289,7 @@ def _numbers_in(lines: list[str]) -> Iterator[tuple[int, str]]:
 
 
 def _addresses4_in(lines: list[str]) -> Iterator[Address]:
-    """Source: proc_pid_net(5); fib_trie names each address before the line that calls it local."""
+    """The local addresses in fib_trie, which are on the line before that of LOCAL. Source: proc_pid_net(5)."""
     last = ""
     for line in lines:
         if "|--" in line:

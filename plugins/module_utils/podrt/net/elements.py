@@ -20,7 +20,7 @@ GUARD_SETS = (LINKS, OWN, OWN6)
 
 
 class Element(Value):
-    """An element of a set or map. key: its parts. value: what a map gives, "" in a set. owner: a pod's UUID."""
+    """An element of a set or map. key: its parts. value: that of a map, "" in a set. owner: a pod's UUID."""
 
     container: str
     key: tuple[str, ...]
@@ -29,7 +29,7 @@ class Element(Value):
 
     @property
     def table(self) -> str:
-        """The table that has its container: family and name."""
+        """The table of its container: family and name."""
         return GUARD_TABLE if self.container in GUARD_SETS else TABLE
 
     @property

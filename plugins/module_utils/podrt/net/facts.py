@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads what of this host's network bears on pods: two netlink dumps, and switches of the host's own bridges."""
+"""The facts of a host's network that matter to pods: two netlink dumps, and switches of the host's own bridges."""
 
 from __future__ import annotations
 

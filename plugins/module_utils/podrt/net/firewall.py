@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our nftables tables: makes them, adds and removes what belongs to a pod, asks who holds a port.
+"""Make our nftables tables, add and remove the elements of a pod, and find the holders of ports.
 
-Adding takes the lock shared, but for ports; removing takes it alone, because whoever removes the last element removes
-the tables.
+Adding takes the lock shared, except for ports; removing takes it exclusively, because the tables are removed with
+their last element.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ _TRIES = 3
 def add_rules(
     paths: Paths, uuid: str, rules: PodRules, forwards: Sequence[PortForward], neighbours: Neighbours
 ) -> bool:
-    """Add what belongs to a pod, in one transaction; whether something but elements had to be made.
+    """Add the rules of a pod, in one transaction; return whether more than elements had to be made.
 
-    What dead pods hold of its ports goes. Where a table has gone or was not made by an earlier release, what every
-    other pod that runs has is made again. Raises Conflict when a port or address is another's, HostFailure when nft
-    refuses, Unsupported without nft.
+    Dead pods that hold one of its ports lose their elements. Where a table has gone, or an earlier release did not make
+    it, the rules of all running pods are made again. Raises Conflict when another pod has a port or address,
+    HostFailure when nft refuses, Unsupported without nft.
     """
     if not rules.elements:
         return False
-    # A port of every address and one of a single address are in two maps, so that the kernel sees no clash: whoever
-    # asks for ports looks, and is alone meanwhile.
+    # Ports on every address and ports on one address are in two maps, so the kernel sees no clash: the check is made
+    # here, under the exclusive lock.
     with _locked(paths, shared=not forwards):
         outdated = _claim(uuid, forwards, neighbours) if forwards else ""
         if _has_tables():
             done = _nft(outdated + rules.additions)
-            if _MISSING not in done.complaint_text:  # as where the chain of its subnet is still to be made
+            if _MISSING not in done.complaint_text:  # such as the chain of its subnet
                 _require(done)
                 return False
         _require(_nft(outdated + rules.beside(neighbours.rules()).everything))
@@ -65,9 +65,9 @@ def add_rules(
 
 
 def remove_rules(paths: Paths, uuid: str) -> None:
-    """Remove what belongs to a pod; with the last element of all go the tables. Nothing there is fine.
+    """Remove the rules of a pod, and with the last element the tables; nothing to remove is fine.
 
-    The rule that guards 127.0.0.1 of the host goes with the table, so no link needs it any more by then.
+    The rule that guards 127.0.0.1 of the host goes with the table, so by then no link may need it.
     Raises HostFailure when nft refuses, Unsupported without nft, OSError.
     """
     with _locked(paths):
@@ -80,13 +80,13 @@ def remove_rules(paths: Paths, uuid: str) -> None:
             done = _nft(commands) if commands else None
             if done is None or done.status == 0:
                 return
-            # Something else, such as nft flush ruleset, came in between: look again.
+            # Something else, such as nft flush ruleset, came in between: read again.
             if _MISSING not in done.complaint_text or attempt == _TRIES - 1:
                 _require(done)
 
 
 def read_table() -> TableState | None:
-    """What the kernel's table holds, None when there is none. Raises HostFailure, Unsupported."""
+    """The content of the kernel's table, None without one. Raises HostFailure, Unsupported."""
     done = _Done(programs.run([programs.find("nft"), "-j", "list", "table", *TABLE.split()]))
     if done.status and _MISSING in done.complaint_text:
         return None
@@ -95,7 +95,7 @@ def read_table() -> TableState | None:
 
 
 def _read_tables() -> TableState | None:
-    """The same with what the guard's table holds, None when there is neither.
+    """The content of the table and of the guard's, None when there is neither.
 
     Raises HostFailure, Unsupported, OSError.
     """
@@ -103,12 +103,12 @@ def _read_tables() -> TableState | None:
     with NetfilterSocket() as netfilter:
         if state is None and not netfilter.has_guard():
             return None
-        found = state or TableState()
-        return found.replace(elements=(*found.elements, *netfilter.guards()))
+        content = state or TableState()
+        return content.replace(elements=(*content.elements, *netfilter.guards()))
 
 
 def foreign_drops() -> tuple[str, ...]:
-    """A sentence for each chain of others that drops what is forwarded, so that pods may not get out.
+    """A warning for each foreign chain that drops forwarded packets, which may cut pods off.
 
     Raises HostFailure.
     """
@@ -125,7 +125,7 @@ def foreign_drops() -> tuple[str, ...]:
 
 
 def _has_tables() -> bool:
-    """Whether our tables are likely there, also where that cannot be told: nft then says why."""
+    """Whether our tables are there; True when that cannot be read, since nft then says why."""
     try:
         with NetfilterSocket() as netfilter:
             return netfilter.has_guard()
@@ -134,7 +134,7 @@ def _has_tables() -> bool:
 
 
 def _claim(uuid: str, forwards: Sequence[PortForward], neighbours: Neighbours) -> str:
-    """The commands that remove what dead pods have that hold one of these ports. Raises Conflict for a living one."""
+    """The commands that remove the elements of dead pods that hold these ports. Raises Conflict for a live one."""
     state = read_table() or TableState()
     dead: dict[str, None] = {}
     for forward in forwards:
@@ -151,7 +151,7 @@ def _claim(uuid: str, forwards: Sequence[PortForward], neighbours: Neighbours) -
 
 
 class _Done:
-    """What nft left."""
+    """The result of a run of nft."""
 
     def __init__(self, completed: programs.Completed) -> None:
         self.status = completed.status
@@ -174,7 +174,7 @@ def _require(done: _Done) -> None:
 
 @contextmanager
 def _locked(paths: Paths, *, shared: bool = False) -> Iterator[None]:
-    """Hold the lock, also by an nft that outlives this process: whoever cleans up after a kill must see what it did."""
+    """Hold the lock, also in an nft that outlives this process: cleaning up after a kill must see its changes."""
     with host_lock(paths, "net-firewall", shared=shared) as fds:
         for fd in fds:
             os.set_inheritable(fd, True)

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The nftables table that drops what comes with a source address that its sender does not have. Pure.
+"""The nftables table that drops packets of pods with spoofed source addresses. Pure.
 
     set links  the host's ends of networks of type ptp
     set own    such an end . IPv4 address of its pod
-    set own6   the same of IPv6
+    set own6   the same for IPv6
 
-A pod may send with any of its addresses on any of its links: an answer may take another way than the question. On a
-bridge, whose ports the host does not tell apart, nothing is looked at. route_localnet has the kernel accept 127.0.0.0/8
-from links of pods, as the source too. The table is one of its own for both families, which pods of releases
-before it neither fill nor flush.
+A pod may send from any of its addresses on any of its links: a reply may take another way than the request. Bridges,
+whose ports the host cannot tell apart, are not checked. With route_localnet the kernel accepts 127.0.0.0/8 from links
+of pods, also as the source. The table is separate and for both families; pods of releases before it neither fill nor
+flush it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .info import NetInfo
 
-# Neighbour discovery begins at the unspecified address, and goes on with link-local ones, which lead no further.
+# Neighbour discovery uses the unspecified address and then link-local ones, which are not routed.
 GUARD = f"""\
 add table {GUARD_TABLE}
 add set {GUARD_TABLE} {LINKS} {{ type ifname; }}
@@ -42,18 +42,18 @@ add rule {GUARD_TABLE} early meta nfproto ipv6 iifname . ip6 saddr != @{OWN6} dr
 
 
 def guards_of(uuid: str, infos: Sequence[NetInfo]) -> tuple[Element, ...]:
-    """What keeps a pod to its addresses; nothing for a pod of a release that did not record all of these.
+    """The elements that keep a pod to its addresses; none for a pod of a release that did not record all of these.
 
     Raises InvalidSpec.
     """
     addresses = [Address.parse(text, "addresses") for info in infos for text in info.addresses]
-    found: list[Element] = []
+    elements: list[Element] = []
     for link in (info.host_if for info in infos if info.plugin_path == "ptp" and info.addresses):
         if not is_made_of(link, ALNUM):
             raise InvalidSpec(f'"{link}" is not the name of a link of pods', where="hostIf")
-        found.append(Element(LINKS, (link,), "", uuid))
-        found += [
+        elements.append(Element(LINKS, (link,), "", uuid))
+        elements += [
             Element(OWN if address.bits == V4_BITS else OWN6, (link, str(address)), "", uuid)
             for address in addresses
         ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(elements))

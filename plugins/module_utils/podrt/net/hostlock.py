@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks of what all installations on a host share: the nftables table, and bridges."""
+"""Locks on what all installations on a host share: the nftables table, and bridges."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def bridge_lock(paths: Paths, name: str) -> AbstractContextManager[tuple[int, ...]]:
-    """Held while ports join a bridge or leave it, and while its switches change."""
+    """The lock that is held while ports join or leave a bridge, and while its switches change."""
     return host_lock(paths, f"net-bridge-{name}")
 
 
 @contextmanager
 def host_lock(paths: Paths, name: str, *, shared: bool = False) -> Iterator[tuple[int, ...]]:
-    """Hold a lock of the host; its descriptors. Pods that 0.1.0 has made lock in their data directory, so that as well.
+    """Hold a lock of the host, and that in the data directory, which pods of 0.1.0 use; yields their descriptors.
 
     Raises Conflict naming the holder, OSError.
     """

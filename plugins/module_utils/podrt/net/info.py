@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod's networks came to, and the file that remembers it: net-info.json. Source: behaviours E7."""
+"""The interfaces that a pod has got, and the file that records them: net-info.json. Source: behaviours E7."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NetInfo(Value):
 
     ip, mask and gateway: dotted; "" where there is no IPv4 address. ip6: ADDRESS/PREFIX each. plugin_path: the
     plugin's file, or its type when it is built in. host_if: the interface of the host that leads to the pod.
-    addresses: all that it has, of both families; none in records of releases before the guard, see guard.
+    addresses: all of both families; empty in records of releases before the guard, see guard.
     """
 
     net_name: str
@@ -111,7 +111,7 @@ def _damaged(path: str, why: str) -> Corrupt:
 
 
 def write_net_info(path: str, infos: Sequence[NetInfo]) -> None:
-    """Replace the file at once. Not synced: a power cut takes the interfaces with it."""
+    """Replace the file atomically. Not synced: a power cut takes the interfaces with it."""
     aside = f"{path}.tmp"
     write_new(aside, dumps([info.to_json() for info in infos]).encode() + b"\n", PRIVATE_FILE)
     os.rename(aside, path)

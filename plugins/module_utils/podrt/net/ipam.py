@@ -12,7 +12,7 @@ from .ranges import AddressRange, Assigned
 
 
 class NetDns(Value):
-    """What a network says about names."""
+    """The DNS settings of a network."""
 
     nameservers: tuple[str, ...] = ()
     domain: str = ""
@@ -33,7 +33,7 @@ class NetDns(Value):
         )
 
     def to_json(self) -> dict[str, object]:
-        """CNI's dns object, what is empty left out."""
+        """CNI's dns object without empty members."""
         members = {
             "nameservers": list(self.nameservers),
             "domain": self.domain,
@@ -44,10 +44,10 @@ class NetDns(Value):
 
 
 class Ipam(Value):
-    """Where addresses come from.
+    """The source of a network's addresses.
 
-    type: "" for none, host-local, static, or one that an external plugin knows. range_sets: each gives one address.
-    data_dir: where leases are kept instead of the usual place; "" for that.
+    type: "" for none, host-local, static, or that of an external plugin. range_sets: each gives one address.
+    data_dir: the directory of leases; "" for the default.
     """
 
     type: str = ""
@@ -58,7 +58,7 @@ class Ipam(Value):
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Ipam:
-        """Read CNI's ipam object; absent is none. Raises InvalidSpec with the place."""
+        """Read CNI's ipam object; absent is empty. Raises InvalidSpec with the place."""
         if value is None:
             return cls()
         fields = Fields(value, where)

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The types of networks: what each says in its configuration beside what all of them say. Pure.
+"""The types of networks, with the members of a configuration that are specific to each. Pure.
 
-A type that is built in is a row of TYPES here and a row of plan's builders. Source: behaviours E16, E17.
+A built-in type is a row of TYPES here and a row of plan's builders. Source: behaviours E16, E17.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LONGEST_LINK = 15
 
 
 class Ptp(Value):
-    """A pair of interfaces between the pod and the host; there is nothing more to say."""
+    """A veth pair between the pod and the host; it has no members."""
 
 
 class Bridge(Value):
-    """A bridge of the host that pods are ports of. default_gateway: the pod's way out goes by it as well."""
+    """A bridge of the host that pods are ports of. default_gateway: it is the pod's default route as well."""
 
     name: str = "cni0"
     gateway: bool = False
@@ -58,7 +58,7 @@ class Bridge(Value):
 
 
 class Foreign(Value):
-    """A type that is not built in. members: the whole configuration, in one spelling."""
+    """A type that is not built in. members: the whole configuration, as canonical JSON."""
 
     members: str
 
@@ -67,7 +67,7 @@ TYPES: dict[str, Callable[[Fields], NetType]] = {"ptp": lambda _fields: Ptp(), "
 
 
 def net_type(kind: str, fields: Fields, members: dict[str, object]) -> NetType:
-    """What a configuration says that only its type knows. Raises InvalidSpec with the place."""
+    """The members of a configuration that are specific to its type. Raises InvalidSpec with the place."""
     if kind in TYPES:
         return TYPES[kind](fields)
     return Foreign(canonical_json(members).decode())

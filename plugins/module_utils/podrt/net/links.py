@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does the steps of a plan over netlink; finds and removes what they left on the host."""
+"""Do the steps of a plan over netlink; find and remove the links that they left on the host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _EEXIST = 17
 
 
 class LinkSockets(Value):
-    """Sockets into the host's and into a pod's network, and the pod's network namespace itself."""
+    """Sockets in the host's and in a pod's network namespace, and the latter itself."""
 
     host: RouteSocket
     pod: RouteSocket
@@ -58,7 +58,7 @@ class LinkSockets(Value):
 
 @contextmanager
 def open_wires(netns_fd: int) -> Iterator[LinkSockets]:
-    """Open both sockets. The process must have one thread only. Raises OSError."""
+    """Open both sockets. The process must be single-threaded. Raises OSError."""
     with RouteSocket() as host, open_in(netns_fd) as pod:
         yield LinkSockets(host, pod, netns_fd)
 
@@ -104,10 +104,10 @@ def host_links_of(uuid: str) -> tuple[str, ...]:
 
 
 def remove_links(uuid: str, *, ports_only: bool = False) -> None:
-    """Remove the host's interfaces of a pod, or the ports of bridges among them, and so those inside. Raises OSError.
+    """Remove the host's interfaces of a pod, or only the ports of bridges among them, and so their peers.
 
-    Costs some 30 ms for each that still exists; those of a dead network namespace are gone or go by themselves, but a
-    bridge has them as ports until then.
+    Costs some 30 ms for each that still exists; the kernel removes those of a dead network namespace, but until then a
+    bridge has them as ports. Raises OSError.
     """
     names = host_links_of(uuid)
     if not names:
@@ -131,7 +131,7 @@ def our_bridges() -> tuple[str, ...]:
 
 
 def remove_idle_bridge(name: str) -> None:
-    """Remove a bridge that attach made and that has no port any more. The caller holds the bridge's lock."""
+    """Remove a bridge that attach made and that has no port left. The caller holds the bridge's lock."""
     with RouteSocket() as host:
         bridge = host.find(name)
         if bridge is None or bridge.alias != OUR_BRIDGE:
@@ -153,23 +153,23 @@ def _add_route(step: AddRoute, socket: RouteSocket) -> None:
     try:
         socket.send([new_route(socket.index(step.link), step.dst, step.gateway)])
     except OSError as err:
-        # Of two networks that both are the way out, the first wins. Source: CNI pkg/ipam ConfigureIface.
+        # Of two networks with a default route, the first wins. Source: CNI pkg/ipam ConfigureIface.
         if err.errno != _EEXIST or step.side == HOST_SIDE:
             raise
 
 
 def _ensure_bridge(step: EnsureBridge, host: RouteSocket) -> None:
-    found = host.find(step.name)
-    if found is None:
-        # In one system call, so that a kill cannot leave a bridge that nobody knows to be ours.
+    link = host.find(step.name)
+    if link is None:
+        # In one system call, so that a kill cannot leave a bridge without our alias.
         host.send([new_bridge(step.name, step.mac, step.mtu), set_alias(step.name, OUR_BRIDGE)])
-    elif found.kind != "bridge":
+    elif link.kind != "bridge":
         raise not_a_bridge(step.name)
 
 
 def _ignore_routers(name: str, host: RouteSocket) -> None:
-    found = host.find(name)
-    if found is not None and may_change(found):
+    link = host.find(name)
+    if link is not None and may_change(link):
         ignore_routers(name)
 
 

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The switch route_localnet of links, by which ports that are published on 127.0.0.1 of the host lead to pods.
+"""The switch route_localnet of links, with which ports published on 127.0.0.1 of the host lead to pods.
 
-It also lets what is on such a link speak to what listens on 127.0.0.1 of the host, but for a rule of our nftables table
-(CVE-2020-8558). So the switch goes on after that rule, and off before it. No record says which links have it: those of
-a pod are named after it; a bridge has it while a port of any pod leads out of it. A bridge of others that had it
-before keeps it: where it was switched on here, a file /run/pods/localnet/NAMESPACE-LINK says so.
+It also lets hosts on such a link reach services on 127.0.0.1 of this host, which a rule of our nftables table prevents
+(CVE-2020-8558). So the switch goes on after that rule, and off before it. No record lists the links that have it: those
+of a pod are named after it; a bridge has it while a port of any pod leads to it. A foreign bridge that had it before
+keeps it: one where it was switched on here has a file /run/pods/localnet/NAMESPACE-LINK.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def let_in(paths: Paths, name: str) -> None:
-    """Have 127.0.0.1 of the host lead out of a link. Raises OSError, HostFailure."""
+    """Let 127.0.0.1 of the host reach a link. Raises OSError, HostFailure."""
     with RouteSocket() as host:
         link = host.find(name)
     if link is None or link.kind != "bridge":
@@ -44,7 +44,7 @@ def let_in(paths: Paths, name: str) -> None:
 
 
 def shut_out(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
-    """Undo that for a pod, and for bridges that no port of another pod leads out of. others: where theirs lead.
+    """Undo let_in for the links of a pod and for bridges that no other pod needs. others: targets of other pods' ports.
 
     Raises OSError, HostFailure.
     """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes again what has gone of a running pod's networks, and nothing else."""
+"""Restore the missing parts of a running pod's networks, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from .rules import PortForward
     from .steps import NetStep
 
-# An app that may change its network can have put something in the way of what is missing.
+# An app that may change its network can have put something in the place of a missing part.
 _HINT = "restart the pod: its networks are then made from the start"
 
 
 def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortForward]) -> None:
-    """Do the steps that are missing. Raises PodError; the process must have one thread only.
+    """Do the missing steps. Raises PodError; the process must be single-threaded.
 
-    127.0.0.1 of the host is open to a link only once the rules are there that guard it.
+    127.0.0.1 of the host is opened to a link only once the rules that guard it are there.
     """
     try:
         with open_wires(netns_fd) as wires:
@@ -52,12 +52,12 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
 def _mend(joined: Joined, steps: Sequence[NetStep], wires: LinkSockets) -> None:
     place = joined.place
     if any(isinstance(step, MakeVeth) for step in steps):
-        # In the place of either end there may be something else; that in the pod, an app has made.
+        # Another link may have the name of either end; an app can have made the one in the pod.
         for socket, name in ((wires.host, place.host_if), (wires.pod, place.if_name)):
             if socket.find(name) is not None:
                 socket.send([del_link(name)])
     elif wires.host.find(place.host_if) is not None:
-        # Of a link that is down no route can be made.
+        # A link that is down takes no routes.
         wires.pod.send([set_up(wires.pod.index(place.if_name))])
     routes: list[NetStep] = []
     for step in steps:
@@ -71,7 +71,7 @@ def _mend(joined: Joined, steps: Sequence[NetStep], wires: LinkSockets) -> None:
 
 
 def _remove(step: AddAddress, wires: LinkSockets) -> bool:
-    """Remove an address that is there and does not count, since an app has taken its route; routes go with it."""
+    """Remove an address that an app has made unusable by deleting its local route; other routes go with it."""
     try:
         wires.pod.send([del_address(wires.pod.index(step.link), step.address, step.prefix)])
     except OSError as err:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the other pods of a host are to one that joins networks. Networks know no pods, so stage1 tells."""
+"""The other pods of a host as a pod that joins networks sees them; stage1 provides them, since net knows no pods."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def _nothing() -> tuple[PodRules, ...]:
 
 
 class Neighbours(Value):
-    """Other pods; by default all live, so that nothing is taken from any.
+    """Other pods; by default all are live, so that nothing is taken from them.
 
-    is_live: whether a pod still needs what it holds, as one that is known nowhere may: it is another engine's.
-    rules: those of every pod that runs.
+    is_live: whether a pod still needs what it holds; an unknown one may, since it is another engine's.
+    rules: those of every running pod.
     """
 
     is_live: Callable[[str], bool] = _always
     rules: Callable[[], Iterable[PodRules]] = _nothing
 
 
-# For a pod that has none to mind.
+# For a pod without neighbours to respect.
 ALONE = Neighbours()

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pod's networks come to, decided before anything is touched: whatever can be wrong with them is wrong here.
+"""The plan of a pod's networks, made and checked before anything is touched.
 
-network_plan looks at what is asked for alone, compare_with_host at the host beside it; both are pure. What only making
-it can show, such as the address that is free, is left to attach. Source: behaviours E.1 to E.3, E22.
+network_plan checks the request alone, compare_with_host the request against the host; both are pure. What only the
+attempt can show, such as which address is free, is left to attach. Source: behaviours E.1 to E.3, E22.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .addresses import Subnet
     from .rules import PortForward
 
-_NOBODY = "0" * 32
+_NO_POD = "0" * 32
 _IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
 _LOOPBACK = 127
 
@@ -43,7 +43,7 @@ class Attachment(Value):
 
     @property
     def likely(self) -> tuple[Assigned, ...]:
-        """The addresses that the pod would get were all free: subnets and gateways are those that it will get."""
+        """The addresses that the pod would get if all were free; their subnets and gateways are certain."""
         ipam = self.conf.ipam
         if ipam.type != "host-local":
             return ipam.static
@@ -52,7 +52,7 @@ class Attachment(Value):
 
 
 class NetworkPlan(Value):
-    """The networks that a pod joins, in order, and what is published. target: the attachment that forwards lead to."""
+    """The networks that a pod joins, in order, and its host ports. target: the attachment that these lead to."""
 
     attachments: tuple[Attachment, ...] = ()
     forwards: tuple[PortForward, ...] = ()
@@ -60,9 +60,9 @@ class NetworkPlan(Value):
 
 
 class HostFacts(Value):
-    """What of a host's network bears on pods. links: names with kinds. addresses: link, address, prefix length.
+    """The facts of a host's network that matter to pods. links: names, kinds. addresses: link, address, prefix length.
 
-    believing: bridges of the host's own that take addresses and routes from router advertisements.
+    believing: the host's own bridges that take addresses and routes from router advertisements.
     """
 
     links: tuple[tuple[str, str], ...] = ()
@@ -75,14 +75,14 @@ def network_plan(
 ) -> NetworkPlan:
     """Plan the networks of a pod.
 
-    Raises NotFound for a type that is not built in, InvalidSpec with the option's place or the file's for all else.
+    Raises NotFound for a type that is not built in, InvalidSpec naming the option or the file for any other error.
     """
     attachments = tuple(_attachment(net, index, plugin_dirs) for index, net in enumerate(chosen))
     return NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
 
 
 def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
-    """What users should hear of a plan on this host. Raises Conflict for what would fail there."""
+    """The warnings about a plan on this host. Raises Conflict for a plan that would fail there."""
     kinds = dict(facts.links)
     for attachment in plan.attachments:
         bridge = bridge_of(attachment.conf)
@@ -103,8 +103,8 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
 def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attachment:
     try:
         _require_known(net.conf, plugin_dirs)
-        found = Attachment(net, index, _wanted_address(net))
-        steps_of(net.conf, _sample(found))  # says what the configuration lacks
+        attachment = Attachment(net, index, _wanted_address(net))
+        steps_of(net.conf, _sample(attachment))  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
             raise
@@ -113,11 +113,11 @@ def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attac
         if net.where:
             err.facts["where"] = net.where
         raise
-    return found
+    return attachment
 
 
 def _sample(attachment: Attachment) -> Place:
-    return Place(_NOBODY, attachment.index, attachment.likely)
+    return Place(_NO_POD, attachment.index, attachment.likely)
 
 
 def _require_known(conf: NetConf, plugin_dirs: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ def _require_known(conf: NetConf, plugin_dirs: Sequence[str]) -> None:
 
 
 def _wanted_address(net: ChosenNet) -> Address | None:
-    """Source: behaviours E14; containernetworking/cni pkg/types/args.go."""
+    """The address asked for by IP=. Source: behaviours E14; containernetworking/cni pkg/types/args.go."""
     args = dict(net.args)
     unknown = [f"{key}={value}" for key, value in net.args if key not in ("IP", "IgnoreUnknown")]
     if unknown and args.get("IgnoreUnknown") not in _IGNORE_UNKNOWN:
@@ -152,12 +152,12 @@ def _wanted_address(net: ChosenNet) -> Address | None:
 
 
 def _target(attachments: Sequence[Attachment]) -> int:
-    """Where published ports lead: the first network with ipMasq, else the last. Source: behaviours E22."""
+    """The network that host ports lead to, its index: the first with ipMasq, else the last. Source: behaviours E22."""
     masked = [attachment for attachment in attachments if attachment.conf.ip_masq]
-    found = next(iter([*masked, *attachments[-1:]]), None)
-    if found is None or not any(assigned.is_v4 for assigned in found.likely):
+    target = next(iter([*masked, *attachments[-1:]]), None)
+    if target is None or not any(assigned.is_v4 for assigned in target.likely):
         raise InvalidSpec("the pod has no network with an IPv4 address to publish ports to", where="ports")
-    return found.index
+    return target.index
 
 
 def _subnets(attachment: Attachment) -> tuple[Subnet, ...]:
@@ -165,7 +165,7 @@ def _subnets(attachment: Attachment) -> tuple[Subnet, ...]:
 
 
 def _overlaps(plan: NetworkPlan) -> tuple[str, ...]:
-    """A sentence for each two networks of the pod whose subnets share addresses."""
+    """A warning for each two networks of the pod whose subnets overlap."""
     pairs = [
         (one, other)
         for one in plan.attachments
@@ -174,15 +174,15 @@ def _overlaps(plan: NetworkPlan) -> tuple[str, ...]:
     ]
     return tuple(
         f'the networks "{one.conf.name}" and "{other.conf.name}" have addresses in common: '
-        "what lies there is reached by one of them only"
+        "only one of them leads to these"
         for one, other in pairs
     )
 
 
 def _host_overlaps(plan: NetworkPlan, facts: HostFacts, kinds: dict[str, str]) -> tuple[str, ...]:
-    """A sentence for each address of the host that lies in the subnet of a network."""
+    """A warning for each address of the host that lies in the subnet of a network."""
     bridges = {bridge_of(attachment.conf) for attachment in plan.attachments}
-    found = [
+    overlaps = [
         (attachment.conf.name, subnet, link, address)
         for link, address, _prefix in facts.addresses
         if link not in bridges and kinds.get(link) not in ("veth", "bridge")
@@ -192,13 +192,13 @@ def _host_overlaps(plan: NetworkPlan, facts: HostFacts, kinds: dict[str, str]) -
     ]
     return tuple(
         f'the subnet {subnet} of network "{name}" holds an address of this host, {address} of {link}: '
-        "what else lies there is out of reach for one side"
-        for name, subnet, link, address in found
+        "either the host or the pod cannot reach the others there"
+        for name, subnet, link, address in overlaps
     )
 
 
 def _believing(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
-    """A sentence for each bridge on which a pod can tell the host where its way out is."""
+    """A warning for each bridge on which a pod can give the host a default route."""
     bridges = dict.fromkeys(bridge_of(attachment.conf) for attachment in plan.attachments)
     return tuple(
         f"the bridge {bridge} of this host believes router advertisements, so a pod on it can become the host's "
@@ -209,7 +209,7 @@ def _believing(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
 
 
 def _absent(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
-    """A sentence for each port that is published on an address which the host does not have."""
+    """A warning for each port that is published on an address that the host does not have."""
     here = {str(address) for _link, address, _prefix in facts.addresses}
     asked = dict.fromkeys(forward.host_ip for forward in plan.forwards if forward.host_ip)
     return tuple(

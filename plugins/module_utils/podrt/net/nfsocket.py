@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks the kernel's nftables for single things, by hand: a question costs microseconds and no program.
+"""Query the kernel's nftables for single objects, by hand: a query costs microseconds and no program.
 
 Source: linux/netfilter/nf_tables.h, nfnetlink.h.
 """
@@ -39,7 +39,7 @@ _USERDATA, _COMMENT = 6, 0
 
 
 class Chain(Value):
-    """A chain. drops_forwarded: whether what is forwarded is dropped unless a rule accepts it."""
+    """A chain. drops_forwarded: whether forwarded packets are dropped unless a rule accepts them."""
 
     family: str
     table: str
@@ -68,7 +68,7 @@ class NetfilterSocket(RouteSocket):
         return any(element.owner.encode() in body and _held(element) in body for body in answers)
 
     def has_guard(self) -> bool:
-        """Whether the table is there that is made last, see guard. Raises OSError."""
+        """Whether the guard's table is there, which is made last, see guard. Raises OSError."""
         try:
             self.ask(
                 NetlinkRequest(_GETTABLE, 0, _in_table(GUARD_TABLE), f"look for the table {GUARD_TABLE}")
@@ -97,13 +97,13 @@ class NetfilterSocket(RouteSocket):
     def chains(self) -> Iterator[Chain]:
         """The chains of every table. Raises OSError."""
         for body in self.ask(NetlinkRequest(_GETCHAIN, NLM_F_DUMP, _OF_ANY_FAMILY, "list the chains")):
-            found = dict(attributes(body[_NFGENMSG.size :]))
-            hook = dict(attributes(found.get(_CHAIN_HOOK, b"")))
+            members = dict(attributes(body[_NFGENMSG.size :]))
+            hook = dict(attributes(members.get(_CHAIN_HOOK, b"")))
             yield Chain(
                 _FAMILIES.get(body[0], str(body[0])),
-                _text(found.get(_CHAIN_TABLE, b"")),
-                _text(found.get(_CHAIN_NAME, b"")),
-                hook.get(_HOOK_NUMBER) == _FORWARD and found.get(_CHAIN_POLICY) == _DROP,
+                _text(members.get(_CHAIN_TABLE, b"")),
+                _text(members.get(_CHAIN_NAME, b"")),
+                hook.get(_HOOK_NUMBER) == _FORWARD and members.get(_CHAIN_POLICY) == _DROP,
             )
 
 
@@ -150,16 +150,16 @@ def _held(element: Element) -> bytes:
 
 
 def _packed(part: str) -> bytes:
-    """A part of a key or of a value: each has a multiple of four bytes."""
+    """A part of a key or value, padded to a multiple of four bytes."""
     if part in _PROTOCOLS:
-        found = bytes((_PROTOCOLS[part],))
+        packed = bytes((_PROTOCOLS[part],))
     elif part.isdigit():
-        found = int(part).to_bytes(2, "big")
+        packed = int(part).to_bytes(2, "big")
     elif is_made_of(part, ALNUM):
-        found = part.encode().ljust(_LONGEST_LINK, b"\0")
+        packed = part.encode().ljust(_LONGEST_LINK, b"\0")
     else:
-        found = Address.parse(part).packed
-    return found.ljust(_PART, b"\0")
+        packed = Address.parse(part).packed
+    return packed.ljust(_PART, b"\0")
 
 
 def _text(data: bytes) -> str:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a network configuration and addresses to the steps that join a pod to it. Pure.
+"""The steps that join a pod to a network, from its configuration and the pod's addresses. Pure.
 
 A type of network is a row of _BUILDERS. Source: behaviours E16, E17.
 """
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 _HOST_IF_PREFIX = "veth"
 _UUID_DIGITS = 10
 _INDEX_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-# The last resort of a bridge that has no address to make its MAC address from: locally administered.
+# For a bridge without an address to derive its MAC address from: locally administered.
 _BRIDGE_MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
-# The kernel's own link-local address is tentative for a second, and until then no neighbour is asked for.
+# The kernel's own link-local address is tentative for a second, and until then cannot be used to find neighbours.
 _LINK_LOCAL = Address(V6_BITS, 0xFE80 << 112 | 1)
 _LINK_LOCAL_PREFIX = 64
 
@@ -52,7 +52,7 @@ class Place(Value):
     addresses: tuple[Assigned, ...] = ()
 
     def check(self) -> None:
-        """Names of interfaces have room for so many networks."""
+        """Raise InvalidSpec for more networks than the names of interfaces have room for."""
         if self.index >= len(_INDEX_DIGITS):
             raise InvalidSpec(f"a pod can join {len(_INDEX_DIGITS)} networks at most", where="networks")
 
@@ -63,7 +63,7 @@ class Place(Value):
 
     @property
     def host_if(self) -> str:
-        """The interface on the host; that of a pod can be found without any record."""
+        """The interface on the host, named so that it can be found without any record."""
         return host_if_prefix(self.uuid) + _INDEX_DIGITS[self.index]
 
     @property
@@ -74,12 +74,12 @@ class Place(Value):
 
 
 def host_if_prefix(uuid: str) -> str:
-    """What the names of all the host's interfaces of a pod begin with; one character follows."""
+    """The prefix of the names of a pod's interfaces on the host; one character follows."""
     return _HOST_IF_PREFIX + _hex_of(uuid)[:_UUID_DIGITS]
 
 
 def steps_of(conf: NetConf, place: Place) -> tuple[NetStep, ...]:
-    """What joins a pod to a network, in order. Raises InvalidSpec when the configuration lacks something."""
+    """The steps that join a pod to a network, in order. Raises InvalidSpec for an incomplete configuration."""
     if not place.addresses:
         raise InvalidSpec(
             f'network "{conf.name}" gives no address', "add an ipam section", where=conf.file_name
@@ -93,7 +93,7 @@ def gateway_link(conf: NetConf, place: Place) -> str:
 
 
 def bridge_of(conf: NetConf) -> str:
-    """The bridge of the host that a network's pods are ports of, "" without."""
+    """The bridge of the host that a network's pods are ports of, "" without one."""
     return conf.own.name if isinstance(conf.own, Bridge) else ""
 
 
@@ -105,7 +105,7 @@ def not_a_bridge(name: str) -> Conflict:
 
 
 def has_address(step: EnsureBridgeAddress, held: Iterable[tuple[Address, int]]) -> bool:
-    """Whether a bridge with these addresses has the one of a step. Raises Conflict for another one of its subnet."""
+    """Whether a bridge with these addresses has the one of a step. Raises Conflict for another one in its subnet."""
     wanted = f"{step.address}/{step.prefix}"
     for address, prefix in held:
         if (address, prefix) == (step.address, step.prefix):
@@ -158,7 +158,7 @@ _BUILDERS: dict[str, Builder] = {"ptp": _ptp, "bridge": _bridge}
 
 
 def _veth(conf: NetConf, place: Place, bridge: Bridge | None = None) -> Iterator[NetStep]:
-    """The pair of interfaces. What the pod's end heeds is otherwise told by the defaults of the pod's namespace."""
+    """The pair of interfaces. Other switches of the pod's end come from the defaults of the pod's namespace."""
     name, hairpin = (bridge.name, bridge.hairpin) if bridge else ("", False)
     yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, name, hairpin)
     yield IgnoreRouters(place.host_if)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether processes of the host leave ports free to be published. Effects: a socket is bound and closed again."""
+"""Check that no process of the host has a port to be published. Effects: a socket is bound and closed again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_bound(protocol: str, address: str, port: int) -> bool:
     probe = _socket.socket(family, kind | _socket.SOCK_CLOEXEC)
     try:
         if protocol == "tcp":
-            # With this only a listening socket is in the way, not a connection that has ended just now.
+            # With this only a listening socket is in the way, not a connection in TIME_WAIT.
             probe.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         probe.bind((address, port))
     except OSError as err:
@@ -53,7 +53,7 @@ def is_bound(protocol: str, address: str, port: int) -> bool:
 
 
 def _listener(forward: PortForward) -> str:
-    """The process that has the port, as "nginx (pid 71)"; "" when it cannot be told. Source: proc_net(5)."""
+    """The process that has the port, as "nginx (pid 71)"; "" when it is unknown. Source: proc_net(5)."""
     inodes = set(_inodes(forward))
     if not inodes:
         return ""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which address a pod gets: pure choice over whatever knows who holds what. Source: behaviours E13, E14."""
+"""The choice of a pod's address, given the ranges and the reservations. Pure. Source: behaviours E13, E14."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..fields import Fields
 
     class Reservations(Protocol):
-        """Who holds which address of one network."""
+        """The reserved addresses of one network."""
 
         def is_taken(self, address: Address) -> bool:
             """Whether a pod holds the address."""
@@ -31,7 +31,7 @@ class AddressRange(Value):
     gateway: Address
 
     def check(self) -> None:
-        """Start, end and gateway are in the subnet and in order."""
+        """Raise InvalidSpec unless start, end and gateway are in the subnet and in order."""
         for name, address in (("rangeStart", self.start), ("rangeEnd", self.end), ("gateway", self.gateway)):
             if not self.subnet.holds(address):
                 raise InvalidSpec(f"{name} {address} not in network: {self.subnet}", where=f"ipam.{name}")
@@ -49,7 +49,7 @@ class AddressRange(Value):
                 f"network {subnet} is too small to allocate from", where=fields.where_of("subnet")
             )
         first = Address(subnet.bits, subnet.number + 1)
-        # The highest address of an IPv6 subnet is no broadcast address, but host-local leaves it out too.
+        # The highest address of an IPv6 subnet is not a broadcast address, but host-local leaves it out too.
         last = Address(subnet.bits, subnet.last.number - 1)
 
         def field(name: str, default: Address) -> Address:
@@ -59,7 +59,7 @@ class AddressRange(Value):
 
 
 class Assigned(Value):
-    """An address that an interface gets, the prefix length of its subnet, and the way out if there is one."""
+    """An address that an interface gets, the prefix length of its subnet, and the gateway if there is one."""
 
     address: Address
     prefix: int
@@ -81,7 +81,7 @@ def choose_address(
 ) -> Assigned:
     """The address asked for, or else the lowest free one of the ranges.
 
-    Raises InvalidSpec when the request makes no sense, Conflict when it is taken or nothing is free.
+    Raises InvalidSpec for a request that no range fits, Conflict when it is taken or nothing is free.
     """
     if requested is not None:
         return _requested(ranges, held, requested, net_name)
@@ -98,7 +98,7 @@ def choose_address(
 
 
 def fitting_range(ranges: Sequence[AddressRange], wanted: Address) -> AddressRange:
-    """The range whose subnet an address is in. Raises InvalidSpec when none is, or it is the gateway's."""
+    """The range whose subnet holds an address. Raises InvalidSpec without one, or for that of the gateway."""
     span = next((span for span in ranges if span.subnet.holds(wanted)), None)
     if span is None:
         subnets = ", ".join(str(span.subnet) for span in ranges)

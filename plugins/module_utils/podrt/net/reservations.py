@@ -7,7 +7,7 @@ The leases are the host's: all data directories use them, and so do other engine
     LEASES/NETWORK/lock         flock'ed during every change
     LEASES/NETWORK/172.16.28.2  container id, CR LF, interface name
 
-A lease is there with its content or not at all, so an empty file is what a crash of something else left: free.
+A lease appears with its content or not at all, so an empty file was left by a crash of another engine: free.
 Source: behaviours E12 to E15; containernetworking/plugins host-local backend/disk.
 """
 
@@ -38,7 +38,7 @@ _LINE_END = "\r\n"
 
 
 class LeaseRequest(Value):
-    """Who wants an address: the pod, its interface, the network, and the address itself if it must be that one."""
+    """A request for an address: the pod, its interface, the network, and the address if it must be a certain one."""
 
     uuid: str
     if_name: str
@@ -47,7 +47,7 @@ class LeaseRequest(Value):
 
 
 class Lease(Value):
-    """What a pod got, and the dead pods whose leases it took over."""
+    """The addresses that a pod got, and the dead pods whose leases it took over."""
 
     addresses: tuple[Assigned, ...]
     reclaimed: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class _Leases:
             return False
 
     def holder(self, address: Address) -> str:
-        """The container id, "" when the address is free, and its path when something else is in its place."""
+        """The container id, "" when the address is free, its path when something else is in its place."""
         try:
             return holder_of(read_lease(self._path(address)))
         except Corrupt:
@@ -82,7 +82,7 @@ class _Leases:
 
 
 class _LiveLeases:
-    """Leases as seen by somebody who may take over those of dead pods."""
+    """The leases without those of dead pods, which may be taken over."""
 
     def __init__(self, leases: _Leases, is_live: Callable[[str], bool]) -> None:
         self._leases = leases
@@ -94,7 +94,7 @@ class _LiveLeases:
 
 
 def lease_dir(paths: Paths, conf: NetConf) -> str:
-    """Where the leases of a network are."""
+    """The directory of the leases of a network."""
     return f"{conf.ipam.data_dir or paths.leases}/{conf.name}"
 
 
@@ -107,7 +107,7 @@ def reserve(
     """Lease one address of each range set to a pod.
 
     is_live: whether a pod still needs its leases. Without it, or while an address is free, nothing is taken over.
-    Raises Conflict, InvalidSpec (ranges.choose_address), OSError. Safe against other processes: under the lock.
+    Raises Conflict, InvalidSpec (ranges.choose_address), OSError. Safe against other processes: takes the lock.
     """
     make_dirs(directory, OPEN_DIR)
     assigned, reclaimed = [], []
@@ -115,12 +115,12 @@ def reserve(
         leases = _Leases(directory)
         for ranges in range_sets:
             wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
-            found = _choose(ranges, leases, request.replace(wanted=wanted), is_live)
-            holder = leases.holder(found.address)
+            chosen = _choose(ranges, leases, request.replace(wanted=wanted), is_live)
+            holder = leases.holder(chosen.address)
             if holder:
                 reclaimed.append(holder)
-            leases.take(found.address, request)
-            assigned.append(found)
+            leases.take(chosen.address, request)
+            assigned.append(chosen)
     return Lease(tuple(assigned), tuple(dict.fromkeys(reclaimed)))
 
 
@@ -130,7 +130,7 @@ def foresee(
     request: LeaseRequest,
     is_live: Callable[[str], bool],
 ) -> None:
-    """Raise what reserve would raise now. Reads without the lock and changes nothing: another may still be faster."""
+    """Raise what reserve would raise now. Takes no lock and changes nothing: another process may still be faster."""
     leases = _Leases(directory)
     for ranges in range_sets:
         wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
@@ -138,7 +138,7 @@ def foresee(
 
 
 def release(directory: str, uuid: str) -> tuple[str, ...]:
-    """Give back every lease of a pod on a network; the addresses that it had. Raises OSError."""
+    """Release every lease of a pod on a network; return the addresses. Raises OSError."""
     if not os.path.isdir(directory):
         return ()
     with FileLock(f"{directory}/{LOCK}"):
@@ -152,21 +152,21 @@ def release(directory: str, uuid: str) -> tuple[str, ...]:
 
 def leases_of(directory: str, uuid: str) -> tuple[str, ...]:
     """The addresses that a pod holds on a network."""
-    found = []
+    addresses = []
     for name in filter(is_lease, entries(directory)):
         with suppress(Corrupt):
             if holder_of(read_lease(f"{directory}/{name}")) == uuid:
-                found.append(name)
-    return tuple(found)
+                addresses.append(name)
+    return tuple(addresses)
 
 
 def is_lease(name: str) -> bool:
-    """Whether a file in the directory of a network is a lease, and not a lock or what host-local keeps beside it."""
+    """Whether a file in the directory of a network is a lease, not a lock or another file of host-local."""
     return name[0].isdigit() or ":" in name
 
 
 def read_lease(path: str) -> bytes:
-    """The content of a lease, nothing where the address is free."""
+    """The content of a lease, empty when the address is free."""
     try:
         return read_bytes(path, WORD)
     except FileNotFoundError:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The netlink messages of the start path, by hand: importing pyroute2 costs 150 ms, a whole ptp by these costs 3.
+"""The netlink messages of the start path, by hand: importing pyroute2 costs 150 ms, a whole ptp with these costs 3.
 
-Pure: what a message is. rtsocket sends them. Source: rtnetlink(7), linux/if_link.h, linux/rtnetlink.h, linux/veth.h;
-the tests prove that pyroute2 makes the same of the same wishes.
+Pure; rtsocket sends them. Source: rtnetlink(7), linux/if_link.h, linux/rtnetlink.h, linux/veth.h; the tests prove that
+pyroute2 makes the same messages.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ class VethEnds(Value):
 
 
 def new_veth(ends: VethEnds, netns_fd: int) -> NetlinkRequest:
-    """Make a veth pair whose peer is born in another network namespace. Both are down.
+    """Make a veth pair whose peer is created in another network namespace. Both are down.
 
-    Fixed MAC addresses keep udev's MACAddressPolicy from changing the host's end under living ARP entries.
+    Fixed MAC addresses keep udev's MACAddressPolicy from changing the host's end while ARP entries refer to it.
     """
     peer = (
         _ifinfo()
@@ -124,7 +124,7 @@ def new_veth(ends: VethEnds, netns_fd: int) -> NetlinkRequest:
 
 
 def new_bridge(name: str, mac: bytes, mtu: int = 0) -> NetlinkRequest:
-    """Make a bridge, down. A fixed MAC address keeps it from changing with its ports."""
+    """Make a bridge, down. Its MAC address is fixed, so it does not change with the bridge's ports."""
     body = (
         _ifinfo()
         + _text(IFLA_IFNAME, name)
@@ -136,13 +136,13 @@ def new_bridge(name: str, mac: bytes, mtu: int = 0) -> NetlinkRequest:
 
 
 def set_alias(name: str, alias: str) -> NetlinkRequest:
-    """Give an interface an alias, which people see in ip link."""
+    """Give an interface an alias, which ip link shows."""
     body = _ifinfo() + _text(IFLA_IFNAME, name) + _text(IFLA_IFALIAS, alias)
     return NetlinkRequest(RTM_SETLINK, 0, body, f"give the interface {name} an alias")
 
 
 def set_hairpin(index: int) -> NetlinkRequest:
-    """Let a port of a bridge send packets back to where they came from."""
+    """Let a port of a bridge send packets back out the way they came in."""
     mode = attribute(_IFLA_PROTINFO | _NLA_F_NESTED, attribute(_IFLA_BRPORT_MODE, b"\1"))
     return NetlinkRequest(
         RTM_SETLINK,
@@ -175,14 +175,14 @@ def dump_links() -> NetlinkRequest:
 
 
 def dump_addresses(index: int = 0) -> NetlinkRequest:
-    """Ask for every address, or for those of one interface: a kernel before 4.20 tells of all then, too."""
+    """Ask for every address, or for those of one interface; a kernel before 4.20 lists all in either case."""
     return NetlinkRequest(
         RTM_GETADDR, NLM_F_DUMP, _IFADDR.pack(_AF_UNSPEC, 0, 0, 0, index), "list the addresses"
     )
 
 
 def dump_routes(index: int = 0) -> NetlinkRequest:
-    """Ask for every route, or for those of one interface, with the same reservation."""
+    """Ask for every route, or for those of one interface, with the same exception."""
     body = _RTMSG.pack(_AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
     if index:
         body += attribute(_RTA_OIF, _U32.pack(index))
@@ -190,7 +190,7 @@ def dump_routes(index: int = 0) -> NetlinkRequest:
 
 
 def get_route(address: Address) -> NetlinkRequest:
-    """Ask which way leads to an address."""
+    """Ask for the route to an address."""
     body = _RTMSG.pack(address.family, address.bits, 0, 0, 0, 0, 0, 0, 0) + attribute(
         _RTA_DST, address.packed
     )
@@ -199,14 +199,14 @@ def get_route(address: Address) -> NetlinkRequest:
 
 def route_of(body: bytes) -> tuple[int, int, bytes]:
     """The index of the interface, the prefix length and the destination in the answer about a route."""
-    found = dict(attributes(body[_RTMSG.size :]))
+    members = dict(attributes(body[_RTMSG.size :]))
     family, prefix = body[0], body[1]
-    dst = found.get(_RTA_DST, bytes(4 if family == _AF_INET else 16))
-    return number_of(found.get(_RTA_OIF, bytes(4))), prefix, dst
+    dst = members.get(_RTA_DST, bytes(4 if family == _AF_INET else 16))
+    return number_of(members.get(_RTA_OIF, bytes(4))), prefix, dst
 
 
 def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool = True) -> NetlinkRequest:
-    """Add an address, without waiting for duplicates; prefix_route False adds no route to its subnet."""
+    """Add an address, without duplicate address detection; prefix_route False adds no route to its subnet."""
     flags = _IFA_F_NODAD if address.bits != V4_BITS else 0
     if not prefix_route:
         flags |= _IFA_F_NOPREFIXROUTE
@@ -261,7 +261,7 @@ def link_index(body: bytes) -> int:
 
 
 def link_is_up(body: bytes) -> bool:
-    """Whether the interface in an answer is up, be it connected or not."""
+    """Whether the interface in an answer is up, connected or not."""
     return bool(_IFINFO.unpack_from(body)[3] & _IFF_UP)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A socket to the kernel's network configuration, or to its netfilter, of one network namespace. Source: netlink(7)."""
+"""A netlink socket for the network configuration, or the netfilter, of one network namespace. Source: netlink(7)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ OUR_BRIDGE = "made by stagecraft.pods"
 class Link(Value):
     """An interface as the kernel describes it. kind: "" for a device. master: the index of its bridge, or 0.
 
-    peer: the index of the other end of a veth, in whichever namespace that is; 0 for none.
+    peer: the index of the other end of a veth, in the namespace of that end; 0 for none.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Link(Value):
 
 
 class RouteSocket:
-    """A netlink socket. It stays in the network namespace that it was opened in."""
+    """A netlink socket, which stays in the network namespace that it was opened in."""
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
         """Open it in the network namespace of this process. Raises OSError."""
@@ -102,7 +102,7 @@ class RouteSocket:
         self._socket.close()
 
     def send(self, messages: Sequence[NetlinkRequest]) -> None:
-        """Have requests done in order, in one go. Raises OSError for the first that failed; later ones are tried."""
+        """Send requests, in order and at once. Raises OSError for the first that failed; later ones are tried."""
         if not messages:
             return
         first = self._sequence + 1
@@ -126,7 +126,7 @@ class RouteSocket:
         raise OSError(4, f"cannot {message.attempt}: it changes all the time")
 
     def find(self, name: str) -> Link | None:
-        """An interface by name, None when there is none."""
+        """An interface by name, None without one."""
         try:
             return _link(self.ask(get_link(name))[0])
         except OSError as err:
@@ -145,22 +145,22 @@ class RouteSocket:
     def addresses(self, index: int = 0) -> Iterator[tuple[int, Address, int]]:
         """Every address, or those of one interface: its index, the address, its prefix length. Raises OSError."""
         for body in self._of_one(dump_addresses(index), index):
-            found = dict(attributes(body[IFADDR_BYTES:]))
-            packed = found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b""))
+            members = dict(attributes(body[IFADDR_BYTES:]))
+            packed = members.get(IFA_LOCAL, members.get(IFA_ADDRESS, b""))
             if index in (0, address_index(body)):
                 yield address_index(body), Address.unpacked(packed), address_prefix(body)
 
     def routes(self, index: int = 0) -> Iterator[tuple[int, Subnet]]:
-        """Every route, or those of one interface: its index, and where the route leads. Raises OSError."""
+        """Every route, or those of one interface: its index, and the destination. Raises OSError."""
         for body in self._of_one(dump_routes(index), index):
-            found, prefix, dst = route_of(body)
-            if index in (0, found):
-                yield found, Subnet.around(Address.unpacked(dst), prefix)
+            link, prefix, dst = route_of(body)
+            if index in (0, link):
+                yield link, Subnet.around(Address.unpacked(dst), prefix)
 
     def _of_one(self, message: NetlinkRequest, index: int) -> list[bytes]:
-        """Ask for what may be of one interface: with this switch the kernel leaves out what is of others.
+        """Ask about one interface, with the switch that has the kernel leave out the others.
 
-        A kernel before 4.20 lacks it, and tells of all.
+        A kernel before 4.20 lacks it, and lists all.
         """
         if index:
             with suppress(OSError):
@@ -206,9 +206,9 @@ def open_in(netns_fd: int) -> RouteSocket:
 
 @contextmanager
 def entered(netns_fd: int) -> Iterator[None]:
-    """Be in another network namespace, which /proc/sys/net then shows as well, and in the own one again at the end.
+    """Enter another network namespace, which /proc/sys/net then shows as well, and return at the end.
 
-    netns_fd: such as /proc/PID/ns/net. The process must have one thread only. Raises OSError.
+    netns_fd: such as /proc/PID/ns/net. The process must be single-threaded. Raises OSError.
     """
     from ..host.syscalls import CLONE_NEWNET, setns
 
@@ -227,23 +227,23 @@ def _failure(body: bytes, message: NetlinkRequest) -> OSError | None:
     number = -_ERRNO.unpack_from(body)[0]
     if not number:
         return None
-    # After the error number comes the header of the request, then what the kernel has to say about it.
-    said = dict(attributes(body[_ERRNO.size + _HEADER.size :])).get(_NLMSGERR_ATTR_MSG, b"")
-    detail = f" ({said.rstrip(bytes(1)).decode(errors='replace')})" if said else ""
+    # After the error number comes the header of the request, then the kernel's message.
+    reason = dict(attributes(body[_ERRNO.size + _HEADER.size :])).get(_NLMSGERR_ATTR_MSG, b"")
+    detail = f" ({reason.rstrip(bytes(1)).decode(errors='replace')})" if reason else ""
     return OSError(number, f"cannot {message.attempt}: {os.strerror(number)}{detail}")
 
 
 def _link(body: bytes) -> Link:
-    found = dict(attributes(body[IFINFO_BYTES:]))
-    info = dict(attributes(found.get(IFLA_LINKINFO, b"")))
+    members = dict(attributes(body[IFINFO_BYTES:]))
+    info = dict(attributes(members.get(IFLA_LINKINFO, b"")))
     return Link(
-        _string(found.get(IFLA_IFNAME, b"")),
+        _string(members.get(IFLA_IFNAME, b"")),
         link_index(body),
         _string(info.get(IFLA_INFO_KIND, b"")),
-        _string(found.get(IFLA_IFALIAS, b"")),
-        number_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
+        _string(members.get(IFLA_IFALIAS, b"")),
+        number_of(members[IFLA_MASTER]) if IFLA_MASTER in members else 0,
         link_is_up(body),
-        number_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
+        number_of(members[IFLA_LINK]) if IFLA_LINK in members else 0,
     )
 
 

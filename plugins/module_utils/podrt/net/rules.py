@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What our nftables tables say: texts for nft -f, and what nft -j tells of it. Pure.
+"""The content of our nftables tables: as commands for nft -f, and as nft -j lists it. Pure.
 
     map sources      pod address -> the chain of its subnet          masquerade, hairpin
     map forwards     protocol . host port -> pod address . pod port
     map forwards_at  host address . protocol . host port -> the same, for ports published on one address
     set forwarded    addresses of pods with ports on 127.0.0.1       masquerade for 127.0.0.1
 
-A second table, see guard, keeps pods from sending with addresses that are not theirs. A pod adds elements only, each
-with its UUID as the comment, so the cost of a packet does not grow with the number of pods, and what belongs to a pod
-can be found without any record. One transaction makes or refreshes everything else.
+A second table, see guard, keeps pods from spoofing source addresses. A pod only adds elements, each with its UUID as
+the comment, so the cost of a packet does not grow with the number of pods, and the elements of a pod can be found
+without any record. One transaction makes or refreshes everything else.
 Source: behaviours E20, E22, E23; nft(8).
 """
 
@@ -34,7 +34,7 @@ _ANY = "0.0.0.0"
 _PROTOCOLS = ("tcp", "udp")
 
 # Chains are flushed and filled again in the transaction that makes them, so that it can run any number of times.
-# The early chain: route_localnet lets pods speak to what listens on 127.0.0.1 of the host (CVE-2020-8558).
+# The early chain: route_localnet lets pods reach services on 127.0.0.1 of the host (CVE-2020-8558).
 _SKELETON = """\
 add table {table}
 add map {table} sources {{ type ipv4_addr : verdict; }}
@@ -71,7 +71,7 @@ class PortForward(Value):
     pod_port: int
 
     def check(self) -> None:
-        """The protocol is known, the ports are ports."""
+        """Raise InvalidSpec for an unknown protocol or a number that is not a port."""
         if self.protocol not in _PROTOCOLS:
             raise InvalidSpec(f'unknown protocol "{self.protocol}"', "use tcp or udp", where="ports")
         for port in (self.host_port, self.pod_port):
@@ -88,14 +88,14 @@ class PortForward(Value):
 
 
 class SubnetChain(Value):
-    """What happens to packets of a subnet's pods on their way out. masquerade: behind the host's address."""
+    """The chain for packets that leave a subnet's pods. masquerade: whether they are masqueraded."""
 
     subnet: Subnet
     masquerade: bool
 
     @property
     def name(self) -> str:
-        """The chain's name, told by the subnet."""
+        """The chain's name, derived from the subnet."""
         kind = "masq" if self.masquerade else "net"
         return f"{kind}_{str(self.subnet).replace('.', '_').replace('/', '_')}"
 
@@ -103,8 +103,8 @@ class SubnetChain(Value):
     def definition(self) -> str:
         """The commands that make or refresh it.
 
-        The first rule is for a pod that comes back to its own subnet by a published port: without another source
-        the answer would not pass here again, and its port would never be translated back.
+        The first rule is for a pod that reaches its own subnet through a host port: without another source the reply
+        would not pass here again, and its port would never be translated back.
         """
         chain = f"{TABLE} {self.name}"
         rules = [
@@ -119,13 +119,13 @@ class SubnetChain(Value):
 
 
 class PodRules(Value):
-    """Everything that the table says for one pod."""
+    """All chains and elements for one pod."""
 
     chains: tuple[SubnetChain, ...] = ()
     elements: tuple[Element, ...] = ()
 
     def beside(self, others: Iterable[PodRules]) -> PodRules:
-        """These and those of other pods."""
+        """These rules and those of other pods."""
         every = (self, *others)
         return PodRules(
             tuple(dict.fromkeys(chain for rules in every for chain in rules.chains)),
@@ -133,22 +133,22 @@ class PodRules(Value):
         )
 
     def guarded(self, uuid: str, infos: Sequence[NetInfo]) -> PodRules:
-        """These, and what keeps the pod to its addresses."""
+        """These rules, and the elements that keep the pod to its addresses."""
         return self.replace(elements=(*self.elements, *guards_of(uuid, infos)))
 
     @property
     def additions(self) -> str:
-        """The commands for tables that have all else."""
+        """The commands for tables that have everything else."""
         return "".join(element.addition for element in self.elements)
 
     @property
     def everything(self) -> str:
-        """The commands for any tables or none."""
+        """The commands for tables in any state, or missing."""
         return SKELETON + "".join(chain.definition for chain in self.chains) + self.additions
 
 
 class TableState(Value):
-    """What the kernel's tables hold."""
+    """The content of the kernel's tables."""
 
     elements: tuple[Element, ...] = ()
     chains: tuple[str, ...] = ()
@@ -159,9 +159,9 @@ class TableState(Value):
 
 
 def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
-    """The host's ports that lead to ports of apps, one by one. Raises InvalidSpec for a port that no app has."""
+    """The host ports that are forwarded to ports of apps, one by one. Raises InvalidSpec for a port that no app has."""
     known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
-    found = []
+    forwards = []
     for index, exposed in enumerate(manifest.ports):
         port = known.get(exposed.name)
         if exposed.port is not None:
@@ -172,11 +172,11 @@ def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
             raise InvalidSpec(f'port name "{exposed.name}" could not be found in any apps', where="ports")
         host_ip = None if exposed.host_ip == _ANY else exposed.host_ip
         _check_family(host_ip, f"ports[{index}].host_ip")
-        found += [
+        forwards += [
             PortForward(protocol, host_ip, exposed.host_port + number, first + number)
             for number in range(count)
         ]
-    return tuple(found)
+    return tuple(forwards)
 
 
 def _check_family(host_ip: str | None, where: str) -> None:
@@ -189,7 +189,7 @@ def _check_family(host_ip: str | None, where: str) -> None:
 
 
 def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:
-    """The rules of a pod as its net-info.json has it: of each network the first IPv4 address. Raises InvalidSpec."""
+    """The rules of a pod from its net-info.json, with the first IPv4 address of each network. Raises InvalidSpec."""
     sources = []
     for info in infos:
         if info.ip:
@@ -227,10 +227,10 @@ def rules_of(
 
 
 def removal_of(state: TableState, uuid: str) -> str:
-    """The commands that remove what a pod has, and what is then of no use to anyone; "" when there is nothing to do."""
+    """The commands that remove a pod's elements, and what is then unused; "" when there is nothing to do."""
     staying = tuple(element for element in state.elements if element.owner != uuid)
     if not staying:
-        # Of tables of earlier releases there is one; what is not there cannot be deleted.
+        # Earlier releases have one table only; a missing one cannot be deleted, so add it before.
         return "".join(f"add table {table}\ndelete table {table}\n" for table in (TABLE, GUARD_TABLE))
     used = {element.value for element in staying if element.container == SOURCES}
     idle = [
@@ -241,7 +241,7 @@ def removal_of(state: TableState, uuid: str) -> str:
 
 
 def forward_targets(state: TableState, uuid: str) -> tuple[Address, ...]:
-    """The addresses that ports lead to which other pods have on 127.0.0.1 of the host."""
+    """The addresses that other pods' ports on 127.0.0.1 of the host lead to."""
     return tuple(
         Address.parse(element.key[0])
         for element in state.elements
@@ -263,7 +263,7 @@ def holders_of(state: TableState, forward: PortForward, uuid: str = "") -> tuple
 
 
 def parse_table(value: object) -> TableState:
-    """Read what nft -j list table gives. Raises Corrupt when it is nothing that we wrote."""
+    """Read the output of nft -j list table. Raises Corrupt for content that is not ours."""
     elements: list[Element] = []
     chains: list[str] = []
     try:
@@ -273,10 +273,11 @@ def parse_table(value: object) -> TableState:
                     chains.append(str(_dict(held)["name"]))
                 elif kind in ("set", "map"):
                     elements += [
-                        _parse_element(str(_dict(held)["name"]), found) for found in _members(held, "elem")
+                        _parse_element(str(_dict(held)["name"]), element)
+                        for element in _members(held, "elem")
                     ]
     except (KeyError, IndexError, TypeError, ValueError) as err:
-        raise Corrupt(f"the nftables table {TABLE} holds what nobody here wrote: {err}") from err
+        raise Corrupt(f"the nftables table {TABLE} holds foreign content: {err}") from err
     return TableState(tuple(elements), tuple(chains))
 
 
@@ -298,9 +299,9 @@ def _v4(text: str) -> str:
 
 
 def _parse_element(container: str, value: object) -> Element:
-    entry, given = (value[0], value[1]) if isinstance(value, list) else (value, None)
+    entry, mapped = (value[0], value[1]) if isinstance(value, list) else (value, None)
     held = _dict(_dict(entry)["elem"]) if isinstance(entry, dict) and "elem" in entry else {"val": entry}
-    return Element(container, _parts(held["val"]), _value(given), str(held.get("comment", "")))
+    return Element(container, _parts(held["val"]), _value(mapped), str(held.get("comment", "")))
 
 
 def _parts(value: object) -> tuple[str, ...]:
@@ -309,20 +310,20 @@ def _parts(value: object) -> tuple[str, ...]:
     return (str(value),)
 
 
-def _value(given: object) -> str:
-    if given is None:
+def _value(value: object) -> str:
+    if value is None:
         return ""
-    if isinstance(given, dict) and "jump" in given:
-        return f"jump {_dict(given['jump'])['target']}"
-    return " . ".join(_parts(given))
+    if isinstance(value, dict) and "jump" in value:
+        return f"jump {_dict(value['jump'])['target']}"
+    return " . ".join(_parts(value))
 
 
 def _members(value: object, name: str) -> Iterator[object]:
-    found: Iterable[object] = ()
+    members: Iterable[object] = ()
     held = _dict(value).get(name)
     if isinstance(held, list):
-        found = held
-    yield from found
+        members = held
+    yield from members
 
 
 def _dict(value: object) -> dict[str, object]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to links, addresses and routes, one Value each. Pure; links.py does them."""
+"""The steps on links, addresses and routes, one Value each. Pure; links.py does them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POD_SIDE = "pod"
 
 
 class MakeVeth(Value):
-    """A veth pair, down, one end on the host, the other in the pod. bridge: what the host's end is a port of, or ""."""
+    """A veth pair, down, one end on the host, the other in the pod. bridge: that of the host's end, or ""."""
 
     host_if: str
     pod_if: str
@@ -27,7 +27,7 @@ class MakeVeth(Value):
 
 
 class EnsureBridge(Value):
-    """A bridge of the host, made when it is missing, and then down."""
+    """A bridge of the host, made (down) when it is missing."""
 
     name: str
     mac: bytes
@@ -62,13 +62,13 @@ class AddRoute(Value):
 
 
 class IgnoreRouters(Value):
-    """Neither router advertisements nor redirects count on a link of the host. A bridge of others stays as it is."""
+    """A link of the host ignores router advertisements and redirects. A foreign bridge stays as it is."""
 
     link: str
 
 
 class BringUp(Value):
-    """An interface is up: the last of what is done to it, after the switches that count from then on."""
+    """An interface is up: its last step, after the switches that apply from then on."""
 
     side: str
     link: str

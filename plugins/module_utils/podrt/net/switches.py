@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Switches of the kernel's networking, as files below /proc/sys: of the network namespace that this process is in.
+"""Switches of the kernel's networking, as files below /proc/sys, in the network namespace of this process.
 
-Who sends a router advertisement or a redirect on a link is believed by default, and a pod with CAP_NET_RAW, which is
-a default capability, can send both (CVE-2020-13401, CVE-2020-10749). So they count neither on the links that are made
-here nor, by default, in pods. Source: the kernel's Documentation/networking/ip-sysctl.rst.
+The kernel accepts router advertisements and redirects by default, and a pod with CAP_NET_RAW, which is a default
+capability, can send both (CVE-2020-13401, CVE-2020-10749). So links that are made here ignore them, and so do pods by
+default. Source: the kernel's Documentation/networking/ip-sysctl.rst.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ROUTERS = (
     "net/ipv6/conf/{}/accept_redirects",
     "net/ipv4/conf/{}/accept_redirects",
 )
-# Of IPv4 redirects "all" counts beside the link; "default" is what links have that are made later.
+# For IPv4 redirects "all" applies beside the link's own; links that are made later start with "default".
 _EVERY_LINK = ("all", "default")
 
 
@@ -41,7 +41,7 @@ def set_sysctl(key: str, value: str) -> None:
 
 
 def switch_off(key: str) -> None:
-    """Set a switch to 0; one that is not there, as of a link without IPv6 or one that has gone, is off.
+    """Set a switch to 0; a missing one, as of a link without IPv6 or one that has gone, is off.
 
     Raises HostFailure.
     """
@@ -55,23 +55,23 @@ def switch_off(key: str) -> None:
 
 
 def is_off(key: str) -> bool:
-    """Whether a switch is 0, or is not there. Raises OSError."""
+    """Whether a switch is 0 or missing. Raises OSError."""
     return kernel_text_or(f"/proc/sys/{key}", "0") == "0"
 
 
 def ignore_routers(link: str) -> None:
-    """What routers and redirects say counts no longer on a link. Raises HostFailure."""
+    """Make a link ignore router advertisements and redirects. Raises HostFailure."""
     for key in _keys_of(link):
         switch_off(key)
 
 
 def ignores_routers(link: str) -> bool:
-    """Whether that is so. Raises OSError."""
+    """Whether a link ignores router advertisements and redirects. Raises OSError."""
     return all(map(is_off, _keys_of(link)))
 
 
 def new_links_ignore_routers(asked: Collection[str]) -> None:
-    """The same for all links to come, but for the sysctls that are asked for, by name. Raises HostFailure."""
+    """Make all later links ignore them, except for the sysctls asked for, by name. Raises HostFailure."""
     for link in _EVERY_LINK:
         for key in _keys_of(link):
             if key.replace("/", ".") not in asked:
@@ -88,7 +88,7 @@ def believes_routers(link: str) -> bool:
 
 
 def may_change(link: Link) -> bool:
-    """Whether the switches of a link of the host are ours: a bridge of others may be the host's way out."""
+    """Whether the switches of a link of the host are ours: a foreign bridge may be the host's default route."""
     return link.kind != "bridge" or link.alias == OUR_BRIDGE
 
 

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases of 0.1.0, which kept them in each data directory, taken over into those of the host.
+"""Move the leases of 0.1.0, which kept them in each data directory, to those of the host.
 
-Where they were is a link afterwards: pods that run, or start again, with that runtime then use the host's as well.
+A link takes their place, so that pods that run, or start again, with that runtime use the host's as well.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _TRIES = 5
 
 
 def share_leases(paths: Paths) -> tuple[str, ...]:
-    """Have this data directory use the leases of the host; the UUIDs of pods whose leases were taken over.
+    """Make this data directory use the host's leases; return the UUIDs of pods whose leases were moved.
 
-    Can be cut off at any point and done again. Raises OSError, HostFailure.
+    Can be interrupted at any point and repeated. Raises OSError, HostFailure.
     """
     old = paths.old_leases
-    found: dict[str, None] = {}
+    uuids: dict[str, None] = {}
     if old == paths.leases:
         return ()
     for _try in range(_TRIES):
         leads_to = _link(old)
         if leads_to == paths.leases:
-            return tuple(found)
+            return tuple(uuids)
         if leads_to:
             os.unlink(old)  # the configuration names another place than it did
         else:
-            found.update(dict.fromkeys(_move(old, paths.leases)))
+            uuids.update(dict.fromkeys(_move(old, paths.leases)))
         # A start by 0.1.0 may have been faster and made the directory again.
         with suppress(FileExistsError):
             os.symlink(paths.leases, old)
@@ -56,8 +56,8 @@ def _link(path: str) -> str:
 
 
 def _move(old: str, new: str) -> list[str]:
-    """Move every lease; whose they are."""
-    found: list[str] = []
+    """Move every lease; return the UUIDs of their pods."""
+    uuids: list[str] = []
     for network in entries(old):
         source, target = f"{old}/{network}", f"{new}/{network}"
         if not os.path.isdir(source):
@@ -65,7 +65,7 @@ def _move(old: str, new: str) -> list[str]:
             continue
         make_dirs(target, OPEN_DIR)
         with FileLock(f"{source}/{LOCK}"), FileLock(f"{target}/{LOCK}"):
-            found += [_move_lease(source, target, name) for name in filter(is_lease, entries(source))]
+            uuids += [_move_lease(source, target, name) for name in filter(is_lease, entries(source))]
             remove_tree(source)
     with suppress(FileNotFoundError):
         try:
@@ -73,15 +73,15 @@ def _move(old: str, new: str) -> list[str]:
         except OSError as err:
             if err.errno != errno.ENOTEMPTY:
                 raise
-    return list(filter(None, found))
+    return list(filter(None, uuids))
 
 
 def _move_lease(source: str, target: str, name: str) -> str:
-    """One that another pod has in the host's as well stays that one's: nothing tells here which of them is right."""
+    """Move one lease, unless the host has one for the address: which of them is right cannot be known here."""
     try:
         lease, taken = read_lease(f"{source}/{name}"), read_lease(f"{target}/{name}")
     except Corrupt:
-        return ""  # no lease of any release: it goes with its directory, or stays where it is
+        return ""  # not a lease of any release: it goes with its directory, or stays where it is
     if lease and not taken:
         write_new(f"{target}/{ASIDE}", lease, PRIVATE_FILE)
         os.rename(f"{target}/{ASIDE}", f"{target}/{name}")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compiled filters on disk: the program as the kernel takes it, and beside it the digest of its bytes.
 
-A damaged program could allow what it was made to refuse, and nothing would tell.
+A damaged program could allow calls that it was made to refuse, without any error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def write(path: str, program: bytes) -> None:
 
 
 def replace(path: str, program: bytes) -> None:
-    """Write them where others look for them. A crash between the two leaves a program that is not intact."""
+    """Replace a program and its digest in place. A crash between the two leaves a program that is not intact."""
     write_atomically(path, program)
     write_atomically(path + _DIGEST, _digest_of(program))
 
@@ -38,7 +38,7 @@ def remove(path: str) -> None:
 
 
 def intact(path: str) -> bytes | None:
-    """A program that is what was written; None when it is missing, damaged or without a digest. Raises OSError."""
+    """A program that matches its digest; None when it is missing, damaged or without a digest. Raises OSError."""
     try:
         program = read_bytes(path)
         digest = read_text_or(path + _DIGEST, "")
@@ -48,7 +48,7 @@ def intact(path: str) -> bytes | None:
 
 
 def read(pod: PodDir, app: str) -> bytes:
-    """The program of an app, b"" when it has none. Pods of 0.1.0 have no digests. Raises Corrupt, OSError."""
+    """The program of an app, b"" without one. Pods of 0.1.0 have no digests. Raises Corrupt, OSError."""
     path = pod.app_filter(app)
     try:
         program = read_bytes(path, beneath=pod.path)

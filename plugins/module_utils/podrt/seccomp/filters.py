@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The seccomp filter of an app: from its isolators to a compiled program, kept by the hash of what it is made from.
+"""The seccomp filter of an app: from its isolators to a compiled program, cached by the hash of its inputs.
 
-Compiling takes 30 ms and libseccomp; loading what was compiled takes neither, so it is done when a pod is prepared.
+Compiling takes 30 ms and libseccomp; loading the program takes neither, so compiling is done when a pod is prepared.
 Source: seccomp(2), libseccomp, behaviours C49 to C53 and ruling 6.
 """
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _VERSION = 4
 _KILL, _ENOSYS = "kill", "ENOSYS"
-# Calls that a set of calls allows with harmless arguments only; one that is named by itself is allowed as it is.
+# Calls that a set allows with harmless arguments only; one that is named individually is allowed with any.
 CHECKED = ("clone", "personality", "prlimit64", *SOCKETS)
 _OURS = "pods"
 # Every namespace flag of clone(2) but CLONE_NEWTIME. Source: docker's default profile.
@@ -66,8 +66,9 @@ _ARM_ONLY = (
 class Profile(Value):
     """A filter before it is compiled.
 
-    default and action: "allow", "kill" or the name of an errno; names get action, all others default. checked: those
-    of CHECKED that are allowed with harmless arguments only. clone3 answers ENOSYS, so that libc falls back to clone.
+    default and action: "allow", "kill" or the name of an errno; names get action, all other calls default. checked:
+    those of CHECKED that are allowed with harmless arguments only. clone3 fails with ENOSYS, so that libc falls back
+    to clone.
     """
 
     default: str
@@ -77,13 +78,13 @@ class Profile(Value):
 
 
 def profile_of(app: App, arch: str) -> Profile | None:
-    """The filter that an app's isolators ask for, None for none at all. Pure. Raises InvalidSpec."""
-    given = [isolator for isolator in app.isolators if isinstance(isolator, Seccomp)]
-    if len(given) > 1:
+    """The filter that an app's isolators ask for, None for no filter. Pure. Raises InvalidSpec."""
+    isolators = [isolator for isolator in app.isolators if isinstance(isolator, Seccomp)]
+    if len(isolators) > 1:
         raise InvalidSpec("at most one seccomp isolator is allowed", where="isolators")
-    if not given or (given[0].mode == "remove" and given[0].names == (NOTHING,)):
+    if not isolators or (isolators[0].mode == "remove" and isolators[0].names == (NOTHING,)):
         return _default_profile(arch)
-    isolator = given[0]
+    isolator = isolators[0]
     if isolator.mode == "retain" and EVERYTHING in isolator.names:
         return None
     refusal = isolator.errno or _KILL
@@ -99,18 +100,18 @@ def profile_of(app: App, arch: str) -> Profile | None:
 
 def default_calls(arch: str) -> frozenset[str]:
     """The calls that the default filter allows, those of CHECKED included. Pure."""
-    found = _default_profile(arch)
-    return frozenset((*found.names, *found.checked))
+    profile = _default_profile(arch)
+    return frozenset((*profile.names, *profile.checked))
 
 
 def unknown_items(app: App) -> tuple[str, ...]:
-    """The calls and sets of an app's isolators that nothing is known of, and that so mean nothing. Pure."""
+    """The unknown calls and sets of an app's isolators, which have no effect. Pure."""
     items = [name for isolator in app.isolators if isinstance(isolator, Seccomp) for name in isolator.names]
     return tuple(item for item in items if item not in (EVERYTHING, NOTHING) and not _is_known(item))
 
 
 def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> bytes | None:
-    """The compiled filter of an app, None when it has none. Compiles at most once for the same profile.
+    """The compiled filter of an app, None without one. Compiles the same profile at most once.
 
     Raises InvalidSpec, Unsupported when libseccomp is missing, HostFailure.
     """
@@ -131,12 +132,12 @@ def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> byte
 
 
 def _default_profile(arch: str) -> Profile:
-    """What rkt allowed by default, and what a libc of today needs; a refused call answers EPERM, it does not kill."""
+    """The calls that rkt allowed by default and those that a current libc needs; a refused one fails with EPERM."""
     return _whitelist("EPERM", (DEFAULT_SET,), arch)
 
 
 def _whitelist(refusal: str, items: tuple[str, ...], arch: str) -> Profile:
-    """These calls and what every program needs to start and end; nothing but harmless arguments by way of a set."""
+    """A filter of these calls, those that sets name with harmless arguments only, and those that all programs need."""
     named = {item for item in items if not item.startswith("@")}
     from_sets = {name for item in items if item.startswith("@") for name in expanded(item, arch)} - named
     checked = tuple(name for name in CHECKED if name in from_sets)
@@ -145,7 +146,7 @@ def _whitelist(refusal: str, items: tuple[str, ...], arch: str) -> Profile:
 
 
 def expanded(item: str, arch: str) -> tuple[str, ...]:
-    """The calls that an item of a set means; a wildcard that is not known means none. Source: behaviours C49."""
+    """The calls of an item, which is a call or a set; an unknown set has none. Source: behaviours C49."""
     if not item.startswith("@"):
         return (item,)
     scope, _sep, name = item[1:].partition("/")
@@ -188,8 +189,8 @@ def _library() -> ModuleType:
             "install libseccomp, as role pod_host does, or set insecure_options: [seccomp]",
             library="libseccomp",
         ) from err
-    found: ModuleType = pyseccomp
-    return found
+    library: ModuleType = pyseccomp
+    return library
 
 
 def _compiled(profile: Profile, arch: str) -> bytes:
@@ -215,20 +216,20 @@ def _compiled(profile: Profile, arch: str) -> bytes:
 
 
 def _harmless(library: ModuleType, name: str) -> tuple[tuple[object, ...], ...]:
-    """The arguments that a checked call is allowed with, as rules; those of sockets are looked at by the guard."""
+    """The arguments that a checked call is allowed with, as rules; the guard checks those of sockets."""
     check = library.Arg
     if name == "clone":
         return ((check(0, library.MASKED_EQ, _CLONE_NAMESPACES, 0),),)
     if name == "personality":
         return tuple((check(0, library.EQ, persona),) for persona in _PERSONALITIES)
     if name == "prlimit64":
-        # Its own limits, or only to look: PID 1 has the user of an app that is root. An int to the kernel.
+        # Its own limits, or only a query: PID 1 has the user of an app that is root. The kernel takes an int.
         return ((check(0, library.MASKED_EQ, _INT, 0),), (check(2, library.EQ, 0),))
     return ((),)
 
 
 def _add(program: SyscallFilter, action: int, name: str, *arguments: object) -> None:
-    """Add a rule; a call that this machine does not have, or that is what the default does, needs none."""
+    """Add a rule, unless this machine does not have the call, or the rule does the same as the default."""
     try:
         program.add_rule(action, name, *arguments)
     except (OSError, RuntimeError, ValueError):

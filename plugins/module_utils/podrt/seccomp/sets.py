@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-# What docker's profile refused in 2017.
+# The calls that docker's profile refused in 2017.
 DOCKER_BLACKLIST = tuple(
     [
         "acct",
@@ -60,7 +60,7 @@ DOCKER_BLACKLIST = tuple(
     ]
 )
 
-# What docker's profile allowed in 2017, but for syslog, which reads the kernel log of the host.
+# The calls that docker's profile allowed in 2017, except syslog, which reads the kernel log of the host.
 DOCKER_WHITELIST = tuple(
     [
         "accept",
@@ -374,8 +374,8 @@ DOCKER_WHITELIST = tuple(
     ]
 )
 
-# What docker's profile of today allows beside it; a modern libc cannot do without. pidfd_getfd is not: docker wants
-# CAP_SYS_PTRACE for it.
+# The further calls that docker's current profile allows; a modern libc needs them. pidfd_getfd is not among them:
+# docker requires CAP_SYS_PTRACE for it.
 NEWER = tuple(
     [
         "cachestat",
@@ -426,10 +426,10 @@ NEWER = tuple(
     ]
 )
 
-# What a filter that allows must always allow. Source: behaviours C50.
+# The calls that every whitelist must contain. Source: behaviours C50.
 ALWAYS = ("execve", "exit", "exit_group", "getrlimit", "rt_sigreturn", "sigreturn")
 
-# What stage1 itself calls between loading the filter and executing the app.
+# The calls of stage1 itself between loading the filter and executing the app.
 OURS = ("write", "close", "rt_sigprocmask", "rt_sigaction", "futex", "brk", "mmap", "munmap")
 
 # The groups of systemd-analyze syscall-filter that rkt names.

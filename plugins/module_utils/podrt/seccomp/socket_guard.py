@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The beginning of a filter: which families of sockets may be made. Pure.
+"""The beginning of a filter: the families of sockets that may be created. Pure.
 
-libseccomp cannot say it: on x86 it takes a rule about socket(2) for one about socketcall(2), whose arguments lie in
-memory where no filter sees them. So there socketcall(2) makes no sockets at all; socket(2) is as old as Linux 4.3.
-Only where it is the machine's own, as on i386, ppc64le and s390x, is it let through: a C library may know nothing else.
+libseccomp cannot express this: on x86 it also takes a rule about socket(2) for one about socketcall(2), whose arguments
+are in memory that filters cannot read. So there socketcall(2) creates no sockets at all; socket(2) is as old as Linux
+4.3. It is let through only where it is native, as on i386, ppc64le and s390x: a C library may know nothing else.
 
-AF_VSOCK leads to the hypervisor and to other guests whatever the network namespace says, AF_ALG to the ciphers of the
-kernel; the others have been taken out of the kernel, with their bugs. By a netlink socket of the audit subsystem an app
-could write logins of its invention into the host's audit log; it is told that the kernel has no audit, as libaudit
-understands it. Source: seccomp(2), socketcall(2), netlink(7), linux/socket.h, asm/unistd.h, docker's default profile.
+AF_VSOCK leads to the hypervisor and other guests whatever the network namespace is, AF_ALG to the ciphers of the
+kernel; the others have been removed from the kernel, with their bugs. With a netlink socket of the audit subsystem an
+app could write forged logins into the host's audit log; it gets the error by which libaudit recognizes a kernel without
+audit. Source: seccomp(2), socketcall(2), netlink(7), linux/socket.h, asm/unistd.h, docker's default profile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..host.machine import Architecture
 
-    # An instruction: code, operand, and where to go on for yes and for no. A text is the label of what follows.
+    # An instruction: code, operand, the labels to jump to for yes and for no. A text is the label of the next one.
     Line = Union[str, tuple[int, int, str, str]]
 
 SOCKETS = ("socket", "socketcall", "socketpair")
@@ -44,9 +44,9 @@ _NEXT = ""
 
 
 def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
-    """Instructions before a filter that refuse what a socket may not be, and else go on to the filter.
+    """Instructions before a filter that refuse certain sockets, and otherwise go on to the filter.
 
-    checked: the names of calls to look at, others are passed over. refusal: what the kernel is told, a SECCOMP_RET_.
+    checked: the names of the calls to check, others are ignored. refusal: the SECCOMP_RET_ value of refused calls.
     """
     calls = tuple(name for name in SOCKETS if name in checked)
     own = named(arch)
@@ -62,7 +62,7 @@ def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
         *((_EQUAL, number, "refuse", _NEXT) for name, number in _MAKING.items() if name in calls),
         (_GO, 0, "end", ""),
         "family",
-        (_LOAD, _ARGUMENT, _NEXT, _NEXT),  # an int to the kernel, whatever stands above it
+        (_LOAD, _ARGUMENT, _NEXT, _NEXT),  # the kernel takes an int, whatever the upper bits are
         (_AT_LEAST, _FIRST_UNKNOWN_FAMILY, "refuse", _NEXT),
         *((_EQUAL, family, "refuse", _NEXT) for family in REFUSED_FAMILIES),
         (_EQUAL, _AF_NETLINK, _NEXT, "passed"),
@@ -80,7 +80,7 @@ def guard(checked: tuple[str, ...], arch: str, refusal: int) -> bytes:
 
 
 def _calls_of(machine: Architecture, calls: tuple[str, ...]) -> list[Line]:
-    """Where the calls of one architecture lead; those of another are passed over."""
+    """The jumps for the calls of one architecture; those of another skip them."""
     other = f"not {machine.audit}"
     lines: list[Line] = [
         (_LOAD, _ARCH, _NEXT, _NEXT),
@@ -98,7 +98,7 @@ def _calls_of(machine: Architecture, calls: tuple[str, ...]) -> list[Line]:
 
 
 def _assembled(lines: list[Line]) -> bytes:
-    """The bytes of struct sock_filter; jumps lead forward, by the number of instructions that they pass over."""
+    """The bytes of struct sock_filter; jumps lead forward, by the number of instructions that they skip."""
     places: dict[str, int] = {}
     instructions: list[tuple[int, int, str, str]] = []
     for line in lines:

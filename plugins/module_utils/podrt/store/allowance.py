@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one image may still take while it is unpacked: bytes, entries, and how far what was sent may swell.
+"""The bounds on one image while it is unpacked: bytes, entries, and the ratio of decompression.
 
 An archive of some megabytes can hold a full disk's worth of zeros or of empty files. Threads that unpack layers of
 one image share an allowance.
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
 
-# A ratio says something only of what is large: a small file may well be all zeros.
+# A ratio means something only for large content: a small file may well be all zeros.
 _RATIO_COUNTS_FROM = 100 * 10**6
 
 
 class Allowance:
-    """The bounds of one image (host.limits.Limits) and what of them is used up."""
+    """The bounds of one image (host.limits.Limits) and how much of them is used up."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
@@ -36,7 +36,7 @@ class Allowance:
 
     @classmethod
     def configured(cls, paths: Paths) -> Allowance:
-        """As the configuration says. Raises InvalidSpec naming the file, HostFailure."""
+        """An allowance with the configured limits. Raises InvalidSpec naming the file, HostFailure."""
         return cls(configured_limits(paths))
 
     def take_entries(self, count: int) -> None:
@@ -47,12 +47,12 @@ class Allowance:
                 raise _too_much(f"has more than {self._limits.unpacked_entries} entries", "unpacked_entries")
 
     def count_sent(self, count: int) -> None:
-        """Count what came, before it is decompressed."""
+        """Count received bytes, before they are decompressed."""
         with self._counting:
             self._sent += count
 
     def take_bytes(self, count: int) -> None:
-        """Count what has been decompressed, all archives together. Raises Corrupt."""
+        """Count decompressed bytes, of all archives together. Raises Corrupt."""
         with self._counting:
             self._bytes += count
             if self._bytes > self._limits.unpacked_bytes:
@@ -62,14 +62,14 @@ class Allowance:
             self.check_ratio(self._sent, self._bytes)
 
     def check_ratio(self, sent: int, plain: int) -> None:
-        """Raise Corrupt when what was sent swells too far, be it one archive or all of the image."""
+        """Raise Corrupt when the ratio of decompressed to received bytes, of an archive or an image, is too large."""
         if plain > _RATIO_COUNTS_FROM and plain > self._limits.unpacked_ratio * sent:
             raise _too_much(
                 f"swells to more than {self._limits.unpacked_ratio} times what was sent", "unpacked_ratio"
             )
 
     def of_stream(self) -> Meter:
-        """What counts one archive of the image."""
+        """A meter for one archive of the image."""
         return Meter(self)
 
 
@@ -82,14 +82,14 @@ class Meter:
         self._plain = 0
 
     def sent(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same stream; what passes is what was sent."""
+        """The same stream, counted as received."""
         for chunk in chunks:
             self._sent += len(chunk)
             self._allowance.count_sent(len(chunk))
             yield chunk
 
     def plain(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same stream; what passes is what was sent, decompressed. Raises Corrupt."""
+        """The same stream, counted as decompressed. Raises Corrupt."""
         for chunk in chunks:
             self._plain += len(chunk)
             self._allowance.take_bytes(len(chunk))
@@ -98,6 +98,4 @@ class Meter:
 
 
 def _too_much(what: str, field: str) -> Corrupt:
-    return Corrupt(
-        f"refusing to unpack the image: it {what}", f"if it is to be trusted, raise {setting_of(field)}"
-    )
+    return Corrupt(f"refusing to unpack the image: it {what}", f"if you trust it, raise {setting_of(field)}")

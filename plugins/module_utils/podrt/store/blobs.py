@@ -33,9 +33,9 @@ _MAX_MANIFEST = 4 << 20
 
 
 def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: bool = False) -> StoredImage:
-    """Put an ACI into the store and unpack it; what names it in errors. chunks: as it is stored or sent.
+    """Put an ACI into the store and unpack it. chunks: as it is stored or sent. what: its name in errors.
 
-    Raises Corrupt, HostFailure and what the stream raises; then nothing is left.
+    Raises Corrupt, HostFailure and the errors of the stream; then nothing is left.
     """
     digest = hashlib.sha512()
     with Workspace(paths) as workspace:
@@ -44,7 +44,7 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
         root = workspace.make_root()
         manifest, extraction = _unpack(_kept(plain, workspace.blob), root, what, allowance)
         if manifest.annotations.get(LAYERS_ANNOTATION) is not None:
-            # With the ID of the image that it stands for, and none of its files.
+            # It has the ID of that image, and none of its files.
             raise Corrupt(
                 f"{what} is the record of a docker image, and not an image",
                 "fetch the image by its docker reference",
@@ -61,9 +61,9 @@ def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: 
 def import_manifest(
     paths: Paths, manifest: ImageManifest, layer_ids: tuple[str, ...], *, latest: bool
 ) -> StoredImage:
-    """Put an image into the store whose layers are in place, topmost first.
+    """Put an image whose layers are in place, topmost first, into the store.
 
-    Its archive holds the manifest and an empty root, byte for byte the same on every host, and so is its ID.
+    Its archive holds the manifest and an empty root; it is byte for byte the same on every host, and so is its ID.
     Raises Corrupt for a manifest that could not be read back.
     """
     data = archive_of(manifest)
@@ -71,8 +71,8 @@ def import_manifest(
     with Workspace(paths) as workspace, adding(paths):
         files.write_atomically(workspace.blob, data)  # synced, before it gets its final name
         size = _put_blob(paths, image_id, workspace.blob)
-        found = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
-        size += sum(layer.size for layer in found if layer)
+        placed = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
+        size += sum(layer.size for layer in placed if layer)
         return index.put_image(paths, image_id, manifest, layer_ids, size, latest=latest)
 
 
@@ -84,15 +84,15 @@ def archive_of(manifest: ImageManifest) -> bytes:
 
 
 def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
-    """The manifest as its image has it, in its order and spelling; the store's own is a rewritten one.
+    """The manifest as it is in the archive, in its order and spelling; the store's copy is rewritten.
 
     Raises NotFound when the archive is not in the store, Corrupt, HostFailure.
     """
     path, what = paths.blob(image_id), f"the manifest of image {image_id}"
     try:
-        found = _manifest_document(stream.stored_chunks(path, Allowance.configured(paths)), what)
-        if found is not None:
-            return parse_json(found, what)
+        data = _manifest_document(stream.stored_chunks(path, Allowance.configured(paths)), what)
+        if data is not None:
+            return parse_json(data, what)
     except FileNotFoundError:
         raise NotFound(
             f"the archive of image {image_id} is not in the store", "fetch the image again"
@@ -107,10 +107,10 @@ def manifest_as_sent(paths: Paths, image_id: ImageID) -> object:
 
 
 def manifest_in(paths: Paths, path: str) -> ImageManifest | None:
-    """The manifest of an ACI in a file, which is read no further than that; None for none. Raises OSError, Corrupt."""
+    """The manifest of an ACI in a file, None without one; reads no further. Raises OSError, Corrupt."""
     chunks = stream.metered(stream.file_chunks(path), Allowance.configured(paths))
-    found = _manifest_document(chunks, f"the manifest of {path}")
-    return None if found is None else _manifest(found, path)
+    data = _manifest_document(chunks, f"the manifest of {path}")
+    return None if data is None else _manifest(data, path)
 
 
 def _manifest_document(chunks: Iterator[bytes], what: str) -> bytes | None:
@@ -122,7 +122,7 @@ def _manifest_document(chunks: Iterator[bytes], what: str) -> bytes | None:
 
 
 def restore_layer(paths: Paths, image_id: ImageID) -> None:
-    """Unpack the stored archive of an ACI again. Raises Corrupt when it is not what its ID says, or NotFound."""
+    """Unpack the stored archive of an ACI again. Raises Corrupt when it does not match its ID, or NotFound."""
     if not os.path.exists(paths.blob(image_id)):
         raise NotFound(f"the archive of image {image_id} is not in the store", "fetch the image again")
     with layers.lock_layer(paths, image_id), Workspace(paths) as workspace:
@@ -140,14 +140,14 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
 
 
 def lock_image(paths: Paths, image_id: ImageID) -> FileLock:
-    """Held by whoever puts the archive of an image in place or removes it."""
+    """The lock for putting the archive of an image in place, or removing it."""
     return FileLock(paths.image_lock(image_id), timeout=layers.LOCK_SECONDS)
 
 
 def _unpack(
     chunks: Iterator[bytes], root: str, what: str, allowance: Allowance
 ) -> tuple[ImageManifest, extract.Extraction]:
-    """Unpack the rootfs of an ACI; its manifest may stand anywhere in the archive."""
+    """Unpack the rootfs of an ACI; its manifest may be anywhere in the archive."""
     manifest: ImageManifest | None = None
     has_root = False
     reader = tar.TarReader(chunks)
@@ -192,7 +192,7 @@ def _manifest(data: bytes, what: str) -> ImageManifest:
 
 
 def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
-    """The same stream; it is also written to a file."""
+    """The same stream, also written to a file."""
     with open(path, "wb", buffering=0) as file:
         for chunk in chunks:
             with _writing():
@@ -204,7 +204,7 @@ def _kept(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _writing() -> Iterator[None]:
-    """A full disk is the store's trouble and not that of the file that is read meanwhile."""
+    """Blame errors on the store, such as a full disk, and not on the file that is read meanwhile."""
     try:
         yield
     except OSError as err:

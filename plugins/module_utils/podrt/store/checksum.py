@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One number for all that a directory holds: names, kinds, owners, modes, times, extended attributes and content.
+"""The checksum of a directory: names, kinds, owners, modes, times, extended attributes and content.
 
-Of extended attributes those count that an image can bring; a security module's labels are the host's own.
+Only extended attributes that an image can bring count; a security module's labels are the host's own.
 
 Source: behaviours B50.
 """
@@ -17,31 +17,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# How many files with several names are remembered at a time, some 60 MB of them.
+# How many files with several names are remembered at a time, in some 60 MB.
 _MOST_REMEMBERED = 1 << 18
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Contents:
-    """The digests of files that have several names, so that one is read once: those asked for last are kept."""
+    """The digests of files that have several names, so that each is read once: the last used are kept."""
 
     def __init__(self) -> None:
         self._by_inode: dict[tuple[int, int], bytes] = {}
 
     def digest(self, fd: int, info: os.stat_result) -> bytes:
-        """The sha256 of what an open file holds."""
+        """The sha256 of an open file's content."""
         if info.st_nlink == 1:
             return _digest(fd)
         inode = info.st_dev, info.st_ino
-        found = self._by_inode.pop(inode, None) or _digest(fd)
-        self._by_inode[inode] = found
+        content = self._by_inode.pop(inode, None) or _digest(fd)
+        self._by_inode[inode] = content
         if len(self._by_inode) > _MOST_REMEMBERED:
             del self._by_inode[next(iter(self._by_inode))]
-        return found
+        return content
 
 
 def same_files(one: str, other: str) -> bool:
-    """Whether two directories hold the same but for the times of directories, which an archive may not tell."""
+    """Whether two directories hold the same, except for times of directories, which an archive may not have."""
     return _of_walk(one, {}, dir_times=False) == _of_walk(other, {}, dir_times=False)
 
 
@@ -55,14 +55,14 @@ def checksum(root: str, digests: Mapping[str, bytes] | None = None) -> str:
 
 
 def _of_walk(root: str, digests: Mapping[str, bytes], *, dir_times: bool) -> str:
-    found = hashlib.sha512()
+    total = hashlib.sha512()
     fd = os.open(root, _DIRECTORY)
     try:
-        found.update(_line("", os.fstat(fd), _xattrs(fd), b"", timed=dir_times))
-        _walk(fd, "", digests, _Contents(), found, dir_times=dir_times)
+        total.update(_line("", os.fstat(fd), _xattrs(fd), b"", timed=dir_times))
+        _walk(fd, "", digests, _Contents(), total, dir_times=dir_times)
     finally:
         os.close(fd)
-    return found.hexdigest()
+    return total.hexdigest()
 
 
 def _walk(
@@ -70,7 +70,7 @@ def _walk(
     path: str,
     digests: Mapping[str, bytes],
     contents: _Contents,
-    found: hashlib._Hash,
+    total: hashlib._Hash,
     *,
     dir_times: bool,
 ) -> None:
@@ -80,18 +80,18 @@ def _walk(
         if stat.S_ISDIR(info.st_mode):
             inner = os.open(name, _DIRECTORY, dir_fd=fd)
             try:
-                found.update(_line(child, info, _xattrs(inner), b"", timed=dir_times))
-                _walk(inner, child, digests, contents, found, dir_times=dir_times)
+                total.update(_line(child, info, _xattrs(inner), b"", timed=dir_times))
+                _walk(inner, child, digests, contents, total, dir_times=dir_times)
             finally:
                 os.close(inner)
         else:
             known = digests.get(child) if stat.S_ISREG(info.st_mode) else None
             content, xattrs = (known, b"") if known else _content(fd, name, info, contents)
-            found.update(_line(child, info, xattrs, content))
+            total.update(_line(child, info, xattrs, content))
 
 
 def _content(fd: int, name: str, info: os.stat_result, contents: _Contents) -> tuple[bytes, bytes]:
-    """What a file holds, and its extended attributes."""
+    """The content of a file or its digest, and its extended attributes."""
     if stat.S_ISLNK(info.st_mode):
         return os.fsencode(os.readlink(name, dir_fd=fd)), b""
     if not stat.S_ISREG(info.st_mode):
@@ -104,19 +104,19 @@ def _content(fd: int, name: str, info: os.stat_result, contents: _Contents) -> t
 
 
 def _digest(fd: int) -> bytes:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     while True:
         block = os.read(fd, 1 << 20)
         if not block:
-            return found.digest()
-        found.update(block)
+            return digest.digest()
+        digest.update(block)
 
 
 def _xattrs(fd: int) -> bytes:
-    found = b""
+    joined = b""
     for name in sorted(filter(_is_of_image, os.listxattr(fd))):
-        found += os.fsencode(name) + b"=" + os.getxattr(fd, name) + b"\0"
-    return found
+        joined += os.fsencode(name) + b"=" + os.getxattr(fd, name) + b"\0"
+    return joined
 
 
 def _is_of_image(name: str) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What fetches in progress count on: layers that no image names yet, and that no collection may take.
+"""Claims of fetches in progress: layers that no image names yet, and that garbage collection must keep.
 
-A claim is the file `layers` in a workspace, so that it goes with the process that made it. It is written while the
-store is locked for adding: a collection has either ended before its layers are looked for, or sees it.
+A claim is the file `layers` in a workspace, so it ends with the process that made it. It is written while the store is
+locked for adding: a collection either has ended before the layers are looked up, or sees the claim.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def claimed(paths: Paths, layer_ids: Iterable[str]) -> Iterator[None]:
-    """Keep layers, those that are there and those that come, from collections. Raises OSError, Conflict."""
+    """Keep layers, present or to come, from being collected. Raises OSError, Conflict."""
     names = sorted({layers.layer_name(layer_id) for layer_id in layer_ids})
     with workspace.Workspace(paths) as place:
         with locks.adding(paths):

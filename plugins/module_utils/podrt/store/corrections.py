@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attributes of directories that an archive did not describe.
+"""The attributes of directories that an archive did not describe.
 
 A layer may bring var/lib/app/file without an entry for var/lib. Unpacked over the layers below, var/lib would keep
-its owner and mode; as a layer of its own, it gets a directory of root's that would hide them. A thin layer on top of
-the stack puts that right.
+its owner and mode; unpacked as a separate layer, it is a directory of root's that would hide them. A thin layer on top
+of the stack corrects that.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     _Shown = tuple[tuple[int, str], ...]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Of an image, all layers together; each takes some tens of microseconds.
+# For all layers of an image; each directory takes some tens of microseconds.
 _MOST_IMPLIED = 500_000
 
 
 def find(roots: tuple[str, ...], stack: tuple[Layer, ...]) -> dict[str, str]:
-    """Directory to the directory whose attributes it must have, for each that would otherwise lose its own.
+    """Directory to the directory whose attributes it must get, for each that would otherwise lose its own.
 
     roots: the layers' directories, topmost first. Keys are relative to a root, parents included; values absolute.
     Raises Corrupt.
@@ -50,7 +50,7 @@ def find(roots: tuple[str, ...], stack: tuple[Layer, ...]) -> dict[str, str]:
 
 
 def apply(corrected: dict[str, str], root: str) -> None:
-    """Make the corrected directories in a new root, which only holds them."""
+    """Make the corrected directories in a new root, which holds only them."""
     for path in sorted(corrected):
         os.makedirs(f"{root}/{path}", mode=IMPLIED_MODE, exist_ok=True)
     for path in sorted(corrected, reverse=True):
@@ -61,7 +61,7 @@ def apply(corrected: dict[str, str], root: str) -> None:
 
 
 def _with_parents(paths: Iterable[str]) -> set[str]:
-    """Directories, and those above them: a new layer lies over them too."""
+    """Directories, and those above them: the new layer covers these too."""
     found: set[str] = set()
     for path in paths:
         above = path
@@ -72,9 +72,9 @@ def _with_parents(paths: Iterable[str]) -> set[str]:
 
 
 def _described(roots: tuple[str, ...], implied: list[frozenset[str]]) -> dict[str, str]:
-    """The topmost directory that an entry described, for each implied path and those above; none where there is none.
+    """The topmost directory that an entry described, if any, for each implied path and those above.
 
-    Each directory of a layer is listed once, and not at all where what is above it hides it from an app.
+    Each directory of a layer is listed once, and not at all where a layer above hides it from an app.
     """
     inner = _by_parent(_with_parents(path for names in implied for path in names))
     found: dict[str, str] = {}
@@ -101,7 +101,7 @@ def _by_parent(paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _children(shown: _Shown, names: set[str]) -> dict[str, _Shown]:
-    """Where the directories of these names are that an app sees, of a directory in several layers."""
+    """The places of the subdirectories of these names that an app sees in a directory of several layers."""
     found: dict[str, list[tuple[int, str]]] = {}
     covered: set[str] = set()
     for layer, place in shown:
@@ -117,7 +117,7 @@ def _children(shown: _Shown, names: set[str]) -> dict[str, _Shown]:
 
 
 def _until_hidden(places: Iterable[tuple[int, str]]) -> _Shown:
-    """The places of one directory, topmost first, as far down as one hides those below it."""
+    """The places of one directory, topmost first, down to one that hides those below it."""
     found = []
     for layer, place in places:
         found.append((layer, place))

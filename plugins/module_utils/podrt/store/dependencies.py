@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The images that an image lies upon, in the order in which they are stacked.
+"""The images that an image depends on, in the order in which they are stacked.
 
 Source: rkt acirenderer, behaviours B51.
 """
@@ -24,14 +24,14 @@ _MOST_NAMED = 5
 
 
 class Placed(Value):
-    """An image in a stack, and the white lists of paths of itself and of all that depend on it."""
+    """An image in a stack, and the path whitelists of itself and of all that depend on it."""
 
     image: StoredImage
     whitelists: tuple[tuple[str, ...], ...]
 
 
 class _Walk(Value):
-    """What a walk has found: the stack, why the store lacks what, and the images that depend on themselves."""
+    """The result of a walk: the stack, why a dependency is missing, and the images that depend on themselves."""
 
     stack: tuple[Placed, ...]
     missing: tuple[NotFound, ...]
@@ -42,7 +42,7 @@ def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
     """An image and its dependencies, topmost first: depth first, later dependencies over earlier ones.
 
     An image that is reached twice counts where it is topmost. Raises NotFound for a dependency that is not in the
-    store, or that nothing there may satisfy, and InvalidSpec for a circle.
+    store, or that no image there may satisfy, and InvalidSpec for a cycle.
     """
     walk = _walk(View(paths), image)
     for circular in walk.circular:
@@ -61,12 +61,12 @@ def check(paths: Paths, manifest: ImageManifest) -> None:
 
 
 def present(view: View, image: StoredImage) -> tuple[StoredImage, ...]:
-    """An image and what it lies upon, as far as that is in the store."""
+    """An image and its dependencies, as far as these are in the store."""
     return tuple(placed.image for placed in _walk(view, image).stack)
 
 
 def dependents(paths: Paths, image_ids: Collection[ImageID]) -> tuple[StoredImage, ...]:
-    """The other images of the store that lie upon one of these, directly or not."""
+    """The other images of the store that depend on one of these, directly or not."""
     view = View(paths)
     return tuple(
         image
@@ -78,19 +78,19 @@ def dependents(paths: Paths, image_ids: Collection[ImageID]) -> tuple[StoredImag
 
 
 def warning_of_removal(paths: Paths, image_ids: Collection[ImageID]) -> str:
-    """What people should hear when these images are removed; empty for nothing."""
-    found = dependents(paths, image_ids)
-    if not found:
+    """The warning about a removal of these images, "" for none."""
+    images = dependents(paths, image_ids)
+    if not images:
         return ""
-    names = [f"{image.manifest.full_name} ({image.id})" for image in found]
+    names = [f"{image.manifest.full_name} ({image.id})" for image in images]
     return f"other images depend on what is removed, and need it for new pods: {some_of(names, _MOST_NAMED)}"
 
 
 def _find(view: View, name: str, dependency: Dependency) -> StoredImage:
-    """The image in the store that fits a dependency of an image of that name. Raises NotFound.
+    """The image in the store that satisfies a dependency of an image of that name. Raises NotFound.
 
-    What an image says of others is the word of who made it: an ID must be a whole one and of the image that is named,
-    so that none reaches by guessing what was fetched for another. Docker images are built upon by none.
+    Dependencies are not trusted: an ID must be whole and of the image that is named, so that no image gets at the
+    content of another by guessing. No image may depend on a docker image.
     """
     needed, wanted_id = dependency.image_name, dependency.image_id
     if wanted_id and not _is_whole(wanted_id):
@@ -98,25 +98,25 @@ def _find(view: View, name: str, dependency: Dependency) -> StoredImage:
             f"the image {name} needs {needed}, by an ID that is cut, {wanted_id}",
             "build it again, with all 64 digits of the ID that it needs",
         )
-    found = _look_up(view, dependency)
-    if found is None:
+    image = _look_up(view, dependency)
+    if image is None:
         raise NotFound(
             f"the image {name} needs {needed}, which is not in the store",
             "fetch the image that it needs first",
         )
-    if found.manifest.name != needed:
+    if image.manifest.name != needed:
         raise NotFound(
-            f"the image {name} needs {needed}, but the image of the ID that it gives, {found.id}, calls itself "
-            f"{found.manifest.name}",
+            f"the image {name} needs {needed}, but the image of the ID that it gives, {image.id}, calls itself "
+            f"{image.manifest.name}",
             "build it again, with the name and the ID of one image",
         )
-    if found.manifest.of_docker_origin:
+    if image.manifest.of_docker_origin:
         raise NotFound(
-            f"the image {name} needs {needed}, but {found.id} of that name was converted from a docker image, "
-            "which none may depend on",
+            f"the image {name} needs {needed}, but {image.id} of that name was converted from a docker image, "
+            "which no image may depend on",
             "fetch an ACI of that name, or build the image upon an ACI",
         )
-    return found
+    return image
 
 
 def _is_whole(image_hash: ImageHash) -> bool:
@@ -140,7 +140,7 @@ def _walk(view: View, image: StoredImage) -> _Walk:
     found: dict[str, Placed] = {}
     missing: list[NotFound] = []
     circular: list[StoredImage] = []
-    # The way from the top image down: each with the dependencies that are still to be followed, the last of them first.
+    # The path from the top image down: each image with the dependencies still to be followed, the last one first.
     way = [_place(image, (), found)]
     while way:
         at, waiting = way[-1]
@@ -166,5 +166,5 @@ def _place(
     own = image.manifest.path_whitelist
     placed = Placed(image, (*whitelists, own) if own else whitelists)
     found[image.id] = placed
-    # The last of the same ones counts, since it is stacked topmost.
+    # Of equal ones the last counts, since it is stacked topmost.
     return placed, list(reversed(dict.fromkeys(reversed(image.manifest.dependencies))))

@@ -31,8 +31,8 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITY_SIZES = (12, 20, 24)
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_NOTE_OF_AUFS = ".wh..wh."
-# Memory for digests, some 200,000 of them: more would be cheaper to have than to compute, but no name is bounded.
+_AUFS_PREFIX = ".wh..wh."
+# Memory for digests, some 200,000 of them: more would be worth keeping, but the length of names is not bounded.
 _MOST_REMEMBERED = 64 << 20
 _COST_OF_DIGEST = 256
 _DAMAGE = frozenset(
@@ -50,7 +50,7 @@ _NODES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO:
 
 
 class _Destination:
-    """Where an entry belongs. path: the real one, through no link. parent: the descriptor of its directory."""
+    """The place of an entry. path: the real one, through no link. parent: the descriptor of its directory."""
 
     __slots__ = ("leaf", "parent", "path")
 
@@ -61,11 +61,11 @@ class _Destination:
 
 
 class Extraction:
-    """A root directory being filled; a context manager, which at the end gives directories their times.
+    """A root directory being filled; a context manager that sets the times of directories at the end.
 
-    digests: sha256 of the content of files without extended attributes, by path, as far as memory is given to them.
-    implied: directories that no entry described, complete at the end. size: bytes of content. Paths are relative to
-    the root and go through no link. allowance: what the image may take.
+    digests: sha256 of the content of files without extended attributes, by path, up to a bound of memory. implied:
+    directories that no entry described, complete at the end. size: bytes of content. Paths are relative to the root
+    and go through no link. allowance: the bounds of the image.
     """
 
     def __init__(self, root: str, allowance: Allowance | None = None, *, whiteouts: bool = False) -> None:
@@ -91,7 +91,7 @@ class Extraction:
             self._walker.__exit__(kind, err, trace)
 
     def add(self, entry: TarEntry, path: str, reader: TarReader) -> None:
-        """Make what an entry describes at a clean path (see clean). Raises Corrupt and HostFailure."""
+        """Extract an entry at a clean path (see clean). Raises Corrupt and HostFailure."""
         self._allowance.take_entries(1)
         try:
             self._add(entry, path, reader)
@@ -105,7 +105,7 @@ class Extraction:
     def _add(self, entry: TarEntry, path: str, reader: TarReader) -> None:
         directory, _slash, leaf = path.rpartition("/")
         hides = self._whiteouts and leaf.startswith(_WHITEOUT)
-        if hides and leaf.startswith(_NOTE_OF_AUFS) and leaf != _OPAQUE:
+        if hides and leaf.startswith(_AUFS_PREFIX) and leaf != _OPAQUE:
             return
         place = self._place(path, directory, leaf)
         if hides:
@@ -113,7 +113,7 @@ class Extraction:
         elif entry.kind == tar.DIRECTORY:
             self._directory(entry, place)
         elif not leaf:
-            raise Corrupt("the archive replaces the root by something that is no directory")
+            raise Corrupt("the archive replaces the root by something that is not a directory")
         elif entry.kind == tar.FILE:
             self._file(entry, place, reader)
         elif entry.kind == tar.LINK:
@@ -122,7 +122,7 @@ class Extraction:
             self._special(entry, place)
 
     def _place(self, path: str, directory: str, leaf: str) -> _Destination:
-        """Where an entry belongs, its directories made where they are missing. Raises Corrupt naming the entry."""
+        """The place of an entry; makes missing directories. Raises Corrupt naming the entry."""
         try:
             where, parent = self._walker.directory(directory)
         except Corrupt as err:
@@ -130,7 +130,7 @@ class Extraction:
         return _Destination(where, parent, leaf)
 
     def _file(self, entry: TarEntry, place: _Destination, reader: TarReader) -> None:
-        fd = self._anew(place, lambda leaf, at: os.open(leaf, _NEW_FILE, 0o600, dir_fd=at))
+        fd = self._make_new(place, lambda leaf, at: os.open(leaf, _NEW_FILE, 0o600, dir_fd=at))
         try:
             digest = hashlib.sha256()
             for block in reader.blocks():
@@ -162,12 +162,12 @@ class Extraction:
             os.mkdir(place.leaf, 0o700, dir_fd=place.parent)
             return
         except FileExistsError:
-            found = os.lstat(place.leaf, dir_fd=place.parent)
-        if stat.S_ISDIR(found.st_mode):
+            info = os.lstat(place.leaf, dir_fd=place.parent)
+        if stat.S_ISDIR(info.st_mode):
             return
         self._remove(place)
         os.mkdir(place.leaf, 0o700, dir_fd=place.parent)
-        if is_whiteout(found):
+        if is_whiteout(info):
             self._hide_lower(place.path)
 
     def _link(self, entry: TarEntry, place: _Destination) -> None:
@@ -175,14 +175,14 @@ class Extraction:
         directory, _slash, leaf = target.rpartition("/")
         try:
             where, source = self._walker.directory(directory, make=False)
-            found = os.lstat(leaf or ".", dir_fd=source)
-            if stat.S_ISDIR(found.st_mode):
+            info = os.lstat(leaf or ".", dir_fd=source)
+            if stat.S_ISDIR(info.st_mode):
                 raise Corrupt(f'"{place.path}" is a hard link to a directory')
-            if is_whiteout(found):
+            if is_whiteout(info):
                 raise FileNotFoundError(target)
             known = _Destination(where, source, leaf)
             if known.path != place.path:
-                self._anew(place, lambda name, at: _link_at(known, name, at))
+                self._make_new(place, lambda name, at: _link_at(known, name, at))
                 self._remember(place.path, self.digests.get(known.path, b""))
         except FileNotFoundError as err:
             raise Corrupt(
@@ -191,20 +191,20 @@ class Extraction:
 
     def _special(self, entry: TarEntry, place: _Destination) -> None:
         if entry.kind == tar.SYMLINK:
-            self._anew(place, lambda leaf, at: _symlink_at(entry.link, leaf, at))
+            self._make_new(place, lambda leaf, at: _symlink_at(entry.link, leaf, at))
         else:
             if entry.kind == tar.CHARACTER and entry.device == (0, 0):
                 raise Corrupt(f'"{place.path}" is the character device 0:0, by which layers hide names')
             mode, device = _NODES[entry.kind] | 0o600, os.makedev(*entry.device)
-            self._anew(place, lambda leaf, at: _node_at(leaf, mode, device, at))
+            self._make_new(place, lambda leaf, at: _node_at(leaf, mode, device, at))
         leaf, parent = place.leaf, place.parent
         os.chown(leaf, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         if entry.kind != tar.SYMLINK:
             os.chmod(leaf, entry.mode, dir_fd=parent)
         os.utime(leaf, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
-    def _anew(self, place: _Destination, make: Callable[[str, int], int]) -> int:
-        """Make something at a place, removing what an earlier entry put there."""
+    def _make_new(self, place: _Destination, make: Callable[[str, int], int]) -> int:
+        """Make something at a place, removing an earlier entry."""
         try:
             return make(place.leaf, place.parent)
         except FileExistsError:
@@ -212,7 +212,7 @@ class Extraction:
             return make(place.leaf, place.parent)
 
     def _whiteout(self, place: _Destination) -> None:
-        """Hide a name of the layers below, or with .wh..wh..opq all of this directory's."""
+        """Hide a name of the layers below, or with .wh..wh..opq all names in this directory."""
         if place.leaf == _OPAQUE:
             set_opaque(place.parent)
             return
@@ -222,7 +222,7 @@ class Extraction:
         try:
             make_whiteout(name, place.parent)
         except FileExistsError:
-            # The layer brings the name anew; only a directory would otherwise be merged with the one below.
+            # The layer has the name itself; only a directory would otherwise be merged with the one below.
             if stat.S_ISDIR(os.lstat(name, dir_fd=place.parent).st_mode):
                 self._hide_lower(place.path[: -len(place.leaf)] + name)
 
@@ -230,28 +230,28 @@ class Extraction:
         set_opaque(self._walker.directory(path)[1])
 
     def _remove(self, place: _Destination) -> None:
-        found = os.lstat(place.leaf, dir_fd=place.parent)
-        if not stat.S_ISDIR(found.st_mode):
+        info = os.lstat(place.leaf, dir_fd=place.parent)
+        if not stat.S_ISDIR(info.st_mode):
             os.unlink(place.leaf, dir_fd=place.parent)
             return
         remove_tree(f"/proc/self/fd/{place.parent}/{place.leaf}")
         self._walker.forget(place.path)
 
     def _remember(self, path: str, digest: bytes) -> None:
-        """Keep a digest; what is not kept is read again when it is wanted."""
+        """Keep a digest while there is memory; other files are read again for theirs."""
         self.digests.pop(path, None)
         self._remembered += len(path) + _COST_OF_DIGEST
         if self._remembered <= _MOST_REMEMBERED:
             self.digests[path] = digest
 
     def _set_times(self) -> None:
-        """Give directories their times, which every change in them moved; the last that was said of one counts."""
+        """Set the times of directories, which every change in them moved; the last entry of a directory counts."""
         for path, mtime in self._times:
             self._set_time(path, mtime)
         self.implied = {path for path in self._walker.implied if not path or self._set_time(path, 0)}
 
     def _set_time(self, path: str, mtime: int) -> bool:
-        """Give a directory its time; whether it is still there."""
+        """Set the time of a directory; return whether it is still there."""
         try:
             where, fd = self._walker.directory(path, make=False)
             if where != path:
@@ -267,7 +267,7 @@ class Extraction:
 def clean(name: str) -> str:
     """The name of an entry as a path relative to the root: "" is the root. Raises Corrupt for one that escapes.
 
-    An absolute name is one beneath the root, as docker has it.
+    An absolute name is beneath the root, as in docker.
     """
     path = name.lstrip("/")
     if path.startswith("./"):
@@ -283,7 +283,7 @@ def clean(name: str) -> str:
 
 
 def _set_xattrs(fd: int, entry: TarEntry) -> None:
-    """Capabilities and user.*; others would speak to this host's kernel, not to the app."""
+    """Set capabilities and user.*; other attributes concern this host's kernel, not the app."""
     for name, value in entry.xattrs:
         if name != "security.capability" and (
             not name.startswith("user.") or name.startswith("user.overlay.")
@@ -291,7 +291,7 @@ def _set_xattrs(fd: int, entry: TarEntry) -> None:
             continue
         if name == "security.capability" and len(value) not in _CAPABILITY_SIZES:
             raise Corrupt(
-                f'"{entry.name}" in the archive has a {name} of {len(value)} bytes, which is none',
+                f'"{entry.name}" in the archive has a {name} of {len(value)} bytes, which is not valid',
                 "make the archive again",
             )
         try:
@@ -306,9 +306,9 @@ def _set_xattrs(fd: int, entry: TarEntry) -> None:
 
 
 def _has_room(fd: int) -> bool:
-    """Whether the file system is not full: attributes have a bound of their own, and one errno for both."""
-    found = os.fstatvfs(fd)
-    return found.f_bavail > 0 and (found.f_favail > 0 or found.f_files == 0)
+    """Whether the file system is not full: attributes have a separate bound, with the same errno."""
+    usage = os.fstatvfs(fd)
+    return usage.f_bavail > 0 and (usage.f_favail > 0 or usage.f_files == 0)
 
 
 def _link_at(target: _Destination, name: str, directory: int) -> int:
@@ -327,7 +327,7 @@ def _node_at(name: str, mode: int, device: int, directory: int) -> int:
 
 
 def hint_of(err: OSError) -> str:
-    """What to do about what the kernel refused while an image was unpacked."""
+    """The hint for an error of the kernel while an image was unpacked."""
     if err.errno in (errno.EPERM, errno.EACCES):
         return "images are unpacked with their owners and devices: become root"
     return cure_of(err)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which images, trees, layers and leftovers nothing needs any more, and their removal.
+"""Find and remove images, trees, layers and leftovers that are no longer needed.
 
-Source: behaviours A56, B47. A plan is exact: what a dry run shows is what a run removes, unless somebody began to use
-it in between.
+Source: behaviours A56, B47. A plan is exact: a run removes what a dry run shows, unless it has come into use in
+between.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IMAGE, TREE, LAYER, LEFTOVER = "images", "trees", "layers", "leftovers"
 
 
 class Item(Value):
-    """One thing that may go. kind: one of the constants above. bytes: what its removal frees.
+    """One thing to remove. kind: one of the constants above. bytes: the space that its removal frees.
 
     name: an image's or a tree's ID, the name of a layer's directory, the path of a leftover in the data directory.
     """
@@ -39,7 +39,7 @@ class Item(Value):
 
 
 class Removals(Value):
-    """What may go, or has gone, in the order of its removal."""
+    """The things to remove, or removed, in the order of removal."""
 
     items: tuple[Item, ...]
 
@@ -60,7 +60,7 @@ class Removals(Value):
 
     @property
     def bytes(self) -> int:
-        """What its removal frees."""
+        """The space that the removal frees."""
         return sum(item.bytes for item in self.items)
 
     def _names(self, kind: str) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Removals(Value):
 
 
 class Incomplete(HostFailure):
-    """Not everything could be removed. removed: what was."""
+    """Not everything could be removed. removed: the things that were."""
 
     def __init__(self, removed: Removals, reasons: Iterable[str]) -> None:
         super().__init__("; ".join(reasons), "what is left goes with the next collection")
@@ -78,27 +78,27 @@ class Incomplete(HostFailure):
 def unreferenced(
     paths: Paths, used_trees: Collection[str], used_images: Collection[str], older_than: float
 ) -> Removals:
-    """Find what may go; reads only.
+    """Find what may be removed; reads only.
 
-    used_trees: of pods that exist. used_images: to be kept whatever their age. older_than: seconds since the epoch;
-    images that were used after it stay, and so do those that a kept image depends on.
+    used_trees: those of existing pods. used_images: to be kept whatever their age. older_than: seconds since the epoch;
+    images that were used later stay, and so do those that a kept image depends on.
     """
     images = _removable_images(paths, used_images, older_than)
     kept = _kept_layers(paths, set(images), set(used_trees))
-    found = [(TREE, str(tree)) for tree in trees.list_trees(paths) if tree not in used_trees]
-    found += [(IMAGE, str(image_id)) for image_id in images]
-    found += [
+    things = [(TREE, str(tree)) for tree in trees.list_trees(paths) if tree not in used_trees]
+    things += [(IMAGE, str(image_id)) for image_id in images]
+    things += [
         (LAYER, name) for name in layers.list_layers(paths) if name not in kept or not _is_layer(paths, name)
     ]
-    found += [(LEFTOVER, path[len(paths.data) + 1 :]) for path in _leftovers(paths)]
-    return Removals(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in found))
+    things += [(LEFTOVER, path[len(paths.data) + 1 :]) for path in _leftovers(paths)]
+    return Removals(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in things))
 
 
 def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Removals:
-    """Remove what may go; what was removed. Raises Conflict, OSError, and Incomplete once all else has been done.
+    """Remove what is no longer needed and return it. Raises Conflict, OSError, and Incomplete once all else is done.
 
-    used: gives used_trees and used_images. It is called when nobody adds to the store any more, so that whoever holds
-    locks.adding while a pod is prepared cannot lose what the pod is about to refer to.
+    used: returns used_trees and used_images. It is called when no process adds to the store any more, so a process that
+    holds locks.adding while it prepares a pod cannot lose what the pod is about to refer to.
     """
     removed: list[Item] = []
     reasons: list[str] = []
@@ -119,7 +119,7 @@ def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Remova
 
 
 def remove_image(paths: Paths, image_id: ImageID) -> None:
-    """Remove one image, while nobody adds to the store. Raises Conflict, OSError."""
+    """Remove one image, while no process adds to the store. Raises Conflict, OSError."""
     with locks.collecting(paths):
         index.remove_image(paths, image_id)
 
@@ -143,12 +143,12 @@ def _size(paths: Paths, kind: str, name: str) -> int:
 
 
 def _is_layer(paths: Paths, name: str) -> bool:
-    """Whether it is a directory: anything else in its place is of no use, though an image may refer to it."""
+    """Whether it is a directory: anything else in its place is useless, though an image may refer to it."""
     return files.is_real_dir(paths.layer(name).path)
 
 
 def _leftovers(paths: Paths) -> Iterator[str]:
-    """What killed processes left: files that no image has, and directories that nobody works in."""
+    """The leftovers of killed processes: files that no image has, and directories that no process works in."""
     yield from index.orphans(paths)
     place = paths.layers
     if os.path.lexists(place) and not os.path.isdir(place):
@@ -157,7 +157,7 @@ def _leftovers(paths: Paths) -> Iterator[str]:
 
 
 def _removable_images(paths: Paths, used_images: Collection[str], older_than: float) -> tuple[ImageID, ...]:
-    """The images that may go; what is damaged is of use to nobody, but may be looked at for as long as others stay."""
+    """The images to remove; damaged ones are useless, but stay as long as others, so that they can be examined."""
     needed: set[str] = set(used_images)
     view = index.View(paths)
     for image in index.list_images(paths):
@@ -174,19 +174,19 @@ def _used_since(paths: Paths, image_id: ImageID, then: float) -> bool:
     try:
         return index.time_of_use(paths, image_id) > then
     except FileNotFoundError:
-        return True  # gone while we looked
+        return True  # removed meanwhile
 
 
 def _kept_layers(paths: Paths, removed: set[ImageID], used_trees: set[str]) -> set[str]:
-    """The names of layers that an image that stays, a tree in use or a fetch in progress counts on."""
+    """The names of the layers that a kept image, a tree in use or a fetch in progress needs."""
     kept = claims.claimed_names(paths)
     counted_on: list[Iterable[str] | None] = []
     for image_id in index.list_ids(paths):
         if image_id not in removed:
-            found = index.layers_of(paths, image_id)
-            counted_on.append(None if found is None else map(layers.layer_name, found))
+            layer_ids = index.layers_of(paths, image_id)
+            counted_on.append(None if layer_ids is None else map(layers.layer_name, layer_ids))
     counted_on += [trees.layer_names(paths, tree) for tree in trees.list_trees(paths) if tree in used_trees]
     for names in counted_on:
-        # Where one does not tell, it may count on any.
+        # One that cannot be read may need any.
         kept.update(layers.list_layers(paths) if names is None else names)
     return kept

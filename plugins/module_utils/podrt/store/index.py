@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What images are in the store, and which source each came from.
+"""The images in the store, and the sources that they came from.
 
     cas/index/IMAGE-ID             one small document an image (_Entry); its mtime is when the image was last used
     cas/imageManifest/sha512/XX/IMAGE-ID
     cas/blob/sha512/XX/IMAGE-ID    the uncompressed archive that the ID is the hash of
     cas/remote/SOURCE              one document a source (Remote), with %2F for / in its name
 
-No database: every document is replaced by rename, so that readers need no lock, and an image is there once its
-index document is. Source: behaviours B8 to B11, B18, B46, B47.
+No database: every document is replaced by rename, so readers need no lock, and an image is in the store once its index
+document is. Source: behaviours B8 to B11, B18, B46, B47.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..host.paths import Paths
 
-_FORMAT = 1  # which is not written
+_FORMAT = 1  # not written to documents
 _KEY_DIGITS = 64
 _LONGEST_NAME = 200
 _KINDS = ("index", "imageManifest", "blob")
@@ -40,8 +40,8 @@ _KINDS = ("index", "imageManifest", "blob")
 class StoredImage(Image):
     """An image in the store.
 
-    import_time, last_used: seconds since the epoch. latest: asked for without a version. size: bytes of the stored
-    archive and of the layers. layers: what its own root consists of, topmost first (layers.Layer.id).
+    import_time, last_used: seconds since the epoch. latest: requested without a version. size: bytes of the stored
+    archive and of the layers. layers: those of its own root, topmost first (layers.Layer.id).
     """
 
     import_time: float
@@ -52,9 +52,9 @@ class StoredImage(Image):
 
 
 class Remote(Value):
-    """Which image a source gave when it was last asked. source: str of its reference. times in seconds.
+    """The image that a source gave when it was last asked. source: that of its reference. Times are in seconds.
 
-    etag: what the source said names this content. manifest_digest: of a docker manifest.
+    etag: the source's validator of this content. manifest_digest: of a docker manifest.
     """
 
     source: str
@@ -89,7 +89,7 @@ def link_manifest(paths: Paths, image: Image, place: str) -> None:
 
 
 def manifest_document(manifest: ImageManifest) -> bytes:
-    """What is stored of a manifest. Raises Corrupt for one that could not be read back."""
+    """The stored form of a manifest. Raises Corrupt for one that could not be read back."""
     try:
         data = canonical_json(manifest.to_json())
         if ImageManifest.from_json(parse_json(data, "it")) == manifest:
@@ -100,23 +100,23 @@ def manifest_document(manifest: ImageManifest) -> bytes:
 
 
 def list_ids(paths: Paths) -> tuple[ImageID, ...]:
-    """The IDs of all images, also of those whose documents are damaged."""
-    found = []
+    """The IDs of all images, including those whose documents are damaged."""
+    image_ids = []
     for name in files.entries(paths.index):
         with suppress(InvalidSpec):
             image_id = ImageID(name)
-            if image_id == name:  # and not one of which an ID is the beginning
-                found.append(image_id)
-    return tuple(found)
+            if image_id == name:  # not a longer name that begins with an ID
+                image_ids.append(image_id)
+    return tuple(image_ids)
 
 
 def list_images(paths: Paths) -> tuple[StoredImage, ...]:
     """Every image that can be read, the first imported first."""
-    found = []
+    images = []
     for image_id in list_ids(paths):
         with suppress(NotFound, Corrupt):
-            found.append(get_image(paths, image_id))
-    return tuple(sorted(found, key=lambda image: (image.import_time, image.id)))
+            images.append(get_image(paths, image_id))
+    return tuple(sorted(images, key=lambda image: (image.import_time, image.id)))
 
 
 def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
@@ -149,9 +149,9 @@ def has_image(paths: Paths, image_id: ImageID) -> bool:
 
 
 def layers_of(paths: Paths, image_id: ImageID) -> tuple[str, ...] | None:
-    """The layers of an image by the index alone; none when it has gone, None when its document does not tell.
+    """The layers of an image by the index alone; () when it has gone, None when its document cannot be read.
 
-    It may be of a newer release, or damaged.
+    The document may be of a newer release, or damaged.
     """
     try:
         return _read_entry(paths, image_id).layers
@@ -167,7 +167,7 @@ def find_by_key(paths: Paths, prefix_text: str) -> StoredImage:
 
 
 def id_by_key(paths: Paths, prefix_text: str) -> ImageID:
-    """The same by the index alone: what is enough to remove an image. Raises InvalidSpec and NotFound."""
+    """The ID that begins with a text, by the index alone, as for a removal. Raises InvalidSpec and NotFound."""
     return _of_key(list_ids(paths), prefix_text)
 
 
@@ -177,25 +177,26 @@ def _of_key(image_ids: tuple[ImageID, ...], prefix_text: str) -> ImageID:
     prefix = prefix_text[: len(KEY_PREFIX) + _KEY_DIGITS]
     if len(prefix) < len(KEY_PREFIX) + 2:
         raise InvalidSpec("image ID too short", "give at least two digits")
-    found = [image_id for image_id in image_ids if image_id.startswith(prefix)]
-    if not found:
+    matches = [image_id for image_id in image_ids if image_id.startswith(prefix)]
+    if not matches:
         raise NotFound("no image IDs found", f"no image in the store begins with {prefix}")
-    if len(found) > 1:
-        raise InvalidSpec(f'ambiguous image ID: "{prefix_text}"', "give more digits: " + ", ".join(found[:5]))
-    return found[0]
+    if len(matches) > 1:
+        raise InvalidSpec(
+            f'ambiguous image ID: "{prefix_text}"', "give more digits: " + ", ".join(matches[:5])
+        )
+    return matches[0]
 
 
 def find_by_name(paths: Paths, name: str, labels: Labels) -> StoredImage | None:
     """The image of a name that has all these labels; among several the newest import (B10).
 
-    When no version is asked for, one that was fetched as the latest goes before one that was not. One that is
-    damaged is passed over.
+    When no version is requested, one that was fetched as the latest precedes others. Damaged ones are skipped.
     """
     return View(paths).find_by_name(name, labels)
 
 
 def ids_by_name(paths: Paths, name: str, labels: Labels) -> tuple[ImageID, ...]:
-    """The same by the index alone, the best first: what is enough to remove an image."""
+    """The images of a name that have all these labels, by the index alone, the best first."""
     return _best(_entries(paths), name, labels)
 
 
@@ -208,7 +209,7 @@ def meanings(paths: Paths) -> dict[str, ImageID]:
 
 
 def is_outranked(paths: Paths, image_id: ImageID) -> bool:
-    """Whether a name, with or without the labels of an image, means another that it would not mean after note_import.
+    """Whether note_import would make a name, with or without the labels of an image, mean it instead of another.
 
     Raises FileNotFoundError, Corrupt.
     """
@@ -223,7 +224,7 @@ def is_outranked(paths: Paths, image_id: ImageID) -> bool:
 
 
 class View:
-    """The index as it was when something was first asked of it: it is read once, however many images are asked for."""
+    """The index as of the first query: it is read once, however many images are looked up."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -257,30 +258,30 @@ class View:
 def _best(entries: Iterable[_Entry], name: str, labels: Labels) -> tuple[ImageID, ...]:
     wanted = set(labels.pairs)
     any_version = labels.get("version") is None
-    found = [entry for entry in entries if entry.name == name and wanted <= set(entry.labels)]
-    found.sort(key=lambda entry: (any_version and entry.latest, entry.import_time), reverse=True)
-    return tuple(entry.id for entry in found)
+    matches = [entry for entry in entries if entry.name == name and wanted <= set(entry.labels)]
+    matches.sort(key=lambda entry: (any_version and entry.latest, entry.import_time), reverse=True)
+    return tuple(entry.id for entry in matches)
 
 
 def find_remote(paths: Paths, source: str) -> Remote | None:
-    """What is remembered of a source, or None; what cannot be read is forgotten."""
+    """The record of a source, None when it is missing or cannot be read."""
     try:
-        found = _read_remote(_remote_path(paths, source))
+        remote = _read_remote(_remote_path(paths, source))
     except (FileNotFoundError, InvalidSpec, Corrupt):
         return None
     # Two sources can share the name of a record, since long names are cut.
-    return found if found.source == source else None
+    return remote if remote.source == source else None
 
 
 def sources_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
     """The sources that gave an image when they were last asked."""
-    found = []
+    sources = []
     for path in _remote_paths(paths):
         with suppress(FileNotFoundError, InvalidSpec, Corrupt):
             remote = _read_remote(path)
             if remote.image_id == image_id:
-                found.append(remote.source)
-    return tuple(found)
+                sources.append(remote.source)
+    return tuple(sources)
 
 
 def _read_remote(path: str) -> Remote:
@@ -297,7 +298,7 @@ def _read_remote(path: str) -> Remote:
 
 
 def put_remote(paths: Paths, remote: Remote) -> None:
-    """Remember what a source gave, in place of what it gave before."""
+    """Record the image that a source gave, in place of an earlier one."""
     document: dict[str, object] = {
         "source": remote.source,
         "imageID": str(remote.image_id),
@@ -320,7 +321,7 @@ def put_image(
     *,
     latest: bool,
 ) -> StoredImage:
-    """Make an image known, whose archive and layers are in place; or note that it was imported again (B11).
+    """Add an image whose archive and layers are in place to the index; or note that it was imported again (B11).
 
     Raises Corrupt for a manifest that could not be read back; then nothing is written.
     """
@@ -336,7 +337,7 @@ def put_image(
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:
-    """Note that what is in the store was imported again now. The caller holds locks.adding.
+    """Note that a stored image was imported again now. The caller holds locks.adding.
 
     Raises FileNotFoundError, Corrupt.
     """
@@ -367,19 +368,19 @@ def touch(paths: Paths, image_id: ImageID) -> None:
 
 
 def time_of_use(paths: Paths, image_id: ImageID) -> float:
-    """When an image was last used. Raises FileNotFoundError."""
+    """The time of the last use of an image. Raises FileNotFoundError."""
     return os.lstat(paths.index_entry(image_id)).st_mtime
 
 
 def places_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
-    """The files of an image alone, in the order in which they are removed."""
+    """The files that only this image has, in the order in which they are removed."""
     return (paths.index_entry(image_id), paths.image_manifest(image_id), paths.blob(image_id))
 
 
 def remove_image(paths: Paths, image_id: ImageID) -> None:
-    """Forget an image and what is remembered of its sources, and remove its archive, be it damaged or not.
+    """Remove an image, damaged or not: its documents, its archive and the records of its sources.
 
-    The caller holds a lock of the store (see gc.remove_image). Layers and the tree stay until gc, since a pod may use
+    The caller holds the lock of the store (see gc.remove_image). Layers and the tree stay until gc, since a pod may use
     them (B47).
     """
     for path in places_of(paths, image_id):
@@ -391,7 +392,7 @@ def remove_image(paths: Paths, image_id: ImageID) -> None:
 
 
 def orphans(paths: Paths) -> tuple[str, ...]:
-    """Files of the store that no image has: what killed processes left, records of sources that mean nothing now."""
+    """The files of the store that no image has: leftovers of killed processes, records of sources of no image."""
     known = set(list_ids(paths))
     held = [path for kind in _KINDS for path in files.files_below(paths.blobs(kind))]
     nameless = [path for path in held if os.path.basename(path) not in known]
@@ -399,10 +400,10 @@ def orphans(paths: Paths) -> tuple[str, ...]:
 
 
 def _means(paths: Paths, path: str, known: set[ImageID]) -> bool:
-    """Whether the record of a source is in its place, not still beside it, and names an image that is there."""
+    """Whether the record of a source is in its final place, and names an image that is in the store."""
     try:
-        found = _read_remote(path)
-        return found.image_id in known and path == _remote_path(paths, found.source)
+        remote = _read_remote(path)
+        return remote.image_id in known and path == _remote_path(paths, remote.source)
     except (OSError, InvalidSpec, Corrupt):
         return False
 

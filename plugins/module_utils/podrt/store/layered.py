@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The root of an image read from its layers, as the kernel would show it were they mounted over one another.
+"""The root of an image read from its layers, as the kernel would show it if they were mounted as an overlay.
 
-Only the store writes there. Every component is looked at before it is used and no link is left to the kernel, so
-that none leads out. Source: kernel Documentation/filesystems/overlayfs.rst.
+Only the store writes there. Every component is checked before it is used and no link is left to the kernel, so none
+leads outside. Source: kernel Documentation/filesystems/overlayfs.rst.
 """
 
 from __future__ import annotations
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LINKS = 40
-# What the links of one path may say together, and all that are followed in one root: the kernel has no such bounds,
-# but walks faster. No honest image comes near.
+# The total length of the links on one path, and of all that are followed in one root: the kernel has no such bounds,
+# but walks faster. No honest image comes near them.
 _MOST_LINKED, _MOST_LINKED_IN_ALL = 2 * 4096, 256 * 1024
 _LONGEST = 1 << 20
 
 
 class Covered(Exception):
-    """The path leads to where something else is mounted: what is there, the image does not say."""
+    """The path leads into a mount, whose content is not the image's."""
 
 
 class LayeredRoot:
-    """The root of an app that is not mounted, as host.execution.AppRoot wants one.
+    """The root of an app that is not mounted, with the interface of host.execution.AppRoot.
 
-    layers: directories, topmost first. covered: clean absolute paths over which something is mounted. directory: where
-    relative paths begin.
+    layers: directories, topmost first. covered: clean absolute paths of mounts. directory: the start of relative paths.
     """
 
     def __init__(self, layers: Sequence[str], covered: Sequence[str] = (), directory: str = "/") -> None:
@@ -41,25 +40,25 @@ class LayeredRoot:
         self._covered = frozenset(covered)
         self._directory = directory
         self._linked = 0
-        # What is in the layers does not change: by clean absolute path, what is shown there.
+        # The layers do not change: state and places by clean absolute path.
         self._known: dict[str, tuple[os.stat_result | None, list[str]]] = {}
 
     def owner(self, path: str) -> os.stat_result:
-        """The state of what is at a path, a final link not followed. Raises OSError, Covered."""
+        """The state of the file at a path, as by lstat. Raises OSError, Covered."""
         return self._find(path, follow=False)[0]
 
     def look(self, path: str) -> os.stat_result:
-        """The state of what is at a path, links followed. Raises OSError, Covered."""
+        """The state of the file at a path, as by stat. Raises OSError, Covered."""
         return self._find(path, follow=True)[0]
 
     def may_execute(self, path: str) -> bool:
-        """Whether anybody may. Raises OSError, Covered."""
+        """Whether any user may execute it. Raises OSError, Covered."""
         return bool(self.look(path).st_mode & 0o111)
 
     def open(self, path: str) -> int:
-        """A descriptor to read the regular file at a path. Raises OSError, Covered.
+        """Open the regular file at a path for reading. Raises OSError, Covered.
 
-        Looked at before: a device that an image has is one of this host's, and opening some does something already.
+        The kind is checked before: a device in an image is a device of this host, and opening some has effects.
         """
         info, place = self._find(path, follow=True)
         if not stat.S_ISREG(info.st_mode):
@@ -74,7 +73,7 @@ class LayeredRoot:
             return file.read(_LONGEST) or b""
 
     def _find(self, path: str, *, follow: bool) -> tuple[os.stat_result, str]:
-        """The state of what is at a path, and where it lies. Each directory on the way is one in several layers."""
+        """The state of the file at a path, and its place. Each directory on the way is one in several layers."""
         todo = _parts(os.path.join(self._directory, path))
         # The directories that lead there: clean path, places.
         done: list[tuple[str, list[str]]] = [("", self._layers)]
@@ -104,7 +103,7 @@ class LayeredRoot:
         return os.lstat(place), place
 
     def _count_links(self, path: str, links: int, linked: int, size: int) -> None:
-        """Raise OSError where too many links are followed, or links that say too much. linked, size: characters."""
+        """Raise OSError for too many links, or too long ones. linked, size: characters."""
         self._linked += size
         if links > _LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
@@ -118,17 +117,17 @@ class LayeredRoot:
         if shown is not None:
             return shown, places
         if any(covered.startswith(f"{path}/") for covered in self._covered):
-            raise Covered(path)  # what is mounted deeper makes it
+            raise Covered(path)  # a mount below it creates it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _parts(path: str) -> list[str]:
-    """The components, the first one last. A dot stays: what it follows must be a directory, as before a last slash."""
+    """The components, the first one last. A dot stays, also for a last slash: before it must be a directory."""
     return [part for part in reversed((f"{path}." if path.endswith("/") else path).split("/")) if part]
 
 
 def _shown(directories: Sequence[str], name: str) -> tuple[os.stat_result | None, list[str]]:
-    """What has a name in a directory of several layers: its state, and where it is, a directory in each layer."""
+    """The file of a name in a directory of several layers: its state, and its place, a directory's in each layer."""
     places: list[str] = []
     shown: os.stat_result | None = None
     for directory in directories:

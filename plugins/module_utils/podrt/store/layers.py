@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Layers: the content of one ACI, or of one layer of a docker image, unpacked once and shared by all who use it.
+"""Layers: the content of one ACI, or of one layer of a docker image, unpacked once and shared by all trees.
 
-    tree/layers/NAME/rootfs/    what the layer brings, with whiteouts as overlayfs has them
-    tree/layers/NAME/rendered   what is known of it (Layer); a layer without this file is not there
+    tree/layers/NAME/rootfs/    the layer's files, with the whiteouts of overlayfs
+    tree/layers/NAME/rendered   the layer's record (Layer); a layer without this file does not count
 
 NAME is the first 24 digits of the layer's ID, so that the names of 80 layers fit the page that mount(2) takes;
-the whole ID is in `rendered` and compared. A layer comes into place by rename, after syncfs, under its own lock.
+the whole ID is in `rendered` and compared. A layer is put in place by rename, after syncfs, under its own lock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .extract import Extraction
     from .workspace import Workspace
 
-# A layer may be large and the disk slow; its owner is named when the wait ends.
+# A layer may be large and the disk slow; the holder is named when the wait ends.
 LOCK_SECONDS = 1800.0
 _NAME_DIGITS = 24
 
@@ -39,7 +39,7 @@ class Layer(Value):
     """A layer in place.
 
     id: "sha256:" + the digest of the docker layer's uncompressed archive (its diff ID), or an ImageID. size: bytes
-    of its files. hash: its checksum. implied: directories that only names of other entries spoke of.
+    of its files. hash: its checksum. implied: directories that occur only in the names of other entries.
     """
 
     id: str
@@ -59,26 +59,26 @@ def layer_root(layer_id: str) -> str:
 
 
 def find_layer(paths: Paths, layer_id: str) -> Layer | None:
-    """A layer that is in place, or None: what is damaged counts as absent, so that it is made again from its bytes.
+    """A layer that is in place, or None: a damaged one counts as absent, so that it is made again.
 
-    Raises Corrupt when another one has its name.
+    Raises Corrupt when another layer has its name.
     """
     place = _directory(paths, layer_id)
     try:
-        found = _read(reading.read_bytes(place.rendered), layer_id)
+        layer = _read(reading.read_bytes(place.rendered), layer_id)
     except (FileNotFoundError, NotADirectoryError, Corrupt):
         return None
     if not files.is_real_dir(place.path) or not files.is_real_dir(place.root):
         return None
-    if found.id != layer_id:
+    if layer.id != layer_id:
         raise Corrupt(
-            f"the layers {found.id} and {layer_id} have the same name", "remove one of their images"
+            f"the layers {layer.id} and {layer_id} have the same name", "remove one of their images"
         )
-    return found
+    return layer
 
 
 def hides_lower(paths: Paths, layer_id: str) -> bool:
-    """Whether the root of a layer in place hides all that is in the layers below."""
+    """Whether the root of a layer in place hides all layers below."""
     from .overlay import is_opaque
 
     fd = os.open(_directory(paths, layer_id).root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -89,12 +89,12 @@ def hides_lower(paths: Paths, layer_id: str) -> bool:
 
 
 def has_layer(paths: Paths, layer_id: str) -> bool:
-    """Whether a layer is in place. Raises Corrupt when another one has its name."""
+    """Whether a layer is in place. Raises Corrupt when another layer has its name."""
     return find_layer(paths, layer_id) is not None
 
 
 def lock_layer(paths: Paths, layer_id: str) -> FileLock:
-    """Held by a process that puts a layer in place. No server is waited for meanwhile."""
+    """The lock for putting a layer in place. It is not held while a server is waited for."""
     return FileLock(paths.layer_lock(layer_name(layer_id)), timeout=LOCK_SECONDS)
 
 
@@ -103,8 +103,8 @@ def unpack_layer(
 ) -> Extraction:
     """Unpack the archive of a docker layer in a workspace.
 
-    allowance: what the image may still take. Raises Untrusted when the archive has another diff ID, Corrupt, and
-    what the stream raises.
+    allowance: the bounds of the image. Raises Untrusted when the archive has another diff ID, Corrupt, and the errors
+    of the stream.
     """
     import hashlib
 
@@ -115,14 +115,14 @@ def unpack_layer(
     with extract.Extraction(workspace.make_root(), allowance, whiteouts=True) as extraction:
         for entry in reader:
             extraction.add(entry, extract.clean(entry.name), reader)
-    found = f"sha256:{digest.hexdigest()}"
-    if found != layer_id:
-        raise Untrusted(f"the layer {layer_id} has another diff ID: {found}")
+    diff_id = f"sha256:{digest.hexdigest()}"
+    if diff_id != layer_id:
+        raise Untrusted(f"the layer {layer_id} has another diff ID: {diff_id}")
     return extraction
 
 
 def seal(workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:
-    """Make a layer of the files in a workspace's rootfs; place comes after a sync."""
+    """Make a layer of the files in a workspace's rootfs; to be synced, then placed."""
     from .checksum import checksum
 
     made = workspace.layer
@@ -137,7 +137,7 @@ def seal(workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:
 def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
     """Rename a sealed and synced layer into the store. The caller holds its lock.
 
-    Of one that is there with a damaged record the same files stay: pods may stand on them.
+    If a layer with the same files and a damaged record is there, its files stay: pods may use them.
     """
     target = _directory(paths, layer_id)
     files.clear_way(paths.layers)
@@ -151,7 +151,7 @@ def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
 
 
 def has_same_files(place: TreeDir, made: TreeDir) -> bool:
-    """Whether the rootfs in one directory is there and holds what that in the other does."""
+    """Whether the rootfs of a directory is there, with the same files as the rootfs of another."""
     from .checksum import same_files
 
     if not files.is_real_dir(place.path) or not files.is_real_dir(place.root):
@@ -163,7 +163,7 @@ def has_same_files(place: TreeDir, made: TreeDir) -> bool:
 
 
 def _renew_record(target: TreeDir, made: TreeDir, layer_id: str) -> None:
-    """Write what is known of a layer beside its files, whose directories may have other times."""
+    """Write the record of a layer beside its files, whose directories may have other times."""
     from .checksum import checksum
 
     layer = _read(reading.read_bytes(made.rendered), layer_id)
@@ -172,7 +172,7 @@ def _renew_record(target: TreeDir, made: TreeDir, layer_id: str) -> None:
 
 
 def place_first(paths: Paths, workspace: Workspace, layer_id: str) -> None:
-    """Place a sealed and synced layer, unless another process was first: they hold the same."""
+    """Place a sealed and synced layer, unless another process was first: both are the same."""
     with lock_layer(paths, layer_id):
         if not find_layer(paths, layer_id):
             place(paths, workspace, layer_id)
@@ -187,7 +187,7 @@ def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id:
 
 
 def remove_rendered(place: TreeDir) -> None:
-    """Remove a layer or a tree, or what is in its place: the record first, so that half of one is none."""
+    """Remove a layer or a tree, or anything in its place: the record first, so that a partial one does not count."""
     if files.is_real_dir(place.path):
         files.remove_tree(place.rendered)
     files.remove_tree(place.path)
@@ -204,7 +204,7 @@ def list_layers(paths: Paths) -> tuple[str, ...]:
 
 
 def _record(layer: Layer) -> bytes:
-    """What is kept of a layer; names that are no UTF-8 are kept as digits."""
+    """The record of a layer as bytes; names that are not UTF-8 are in hex."""
     implied, raw = [], []
     for path in layer.implied:
         try:

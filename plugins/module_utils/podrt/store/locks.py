@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The store as a whole: many may add to it, one alone may collect what nothing refers to.
+"""The lock of the whole store: many processes may add to it, one alone may collect garbage.
 
-Neither is held while a server is waited for: what a fetch in progress counts on, it claims (store.claims).
+It is not held while a server is waited for: a fetch in progress claims the layers that it needs (store.claims).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _SECONDS = 1800.0
 
 
 def adding(paths: Paths) -> FileLock:
-    """Held while something that is in the store already is being referred to. Raises OSError."""
+    """The shared lock, held while a reference to something in the store is made. Raises OSError."""
     datadir.ensure(paths)
     return FileLock(paths.store_lock, shared=True, timeout=_SECONDS)
 
 
 def collecting(paths: Paths) -> FileLock:
-    """Held while things are found that nothing refers to, and removed. Raises OSError."""
+    """The exclusive lock, held while garbage is found and removed. Raises OSError."""
     datadir.ensure(paths)
     return FileLock(paths.store_lock, timeout=_SECONDS)
 
 
 def turn(paths: Paths, key: str, what: str, *, patience: float, tell: Callable[[str], None]) -> Turn:
-    """For work that processes may want at the same time, by a key of any form. See Turn."""
+    """A turn for work that several processes may want at the same time, by a key of any form. See Turn."""
     import hashlib
 
     from ..host.turns import Turn
@@ -44,7 +44,7 @@ def turn(paths: Paths, key: str, what: str, *, patience: float, tell: Callable[[
 
 
 def sweep(paths: Paths) -> None:
-    """Remove the files of locks that are not held, but the store's own; a process that waits for one makes it again."""
+    """Remove the files of idle locks, except the store's own; a process that waits for one makes it again."""
     for directory in (paths.image_locks, paths.tree_locks):
         for name in files.entries(directory):
             if f"{directory}/{name}" != paths.store_lock:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lay directories over one another by copying, with the meaning that overlayfs has: whiteouts, opaque directories.
+"""Merge layers by copying, with the semantics of overlayfs: whiteouts, opaque directories.
 
-Both sides are ours and nobody else writes there; still every step goes by descriptors and follows no link.
+Only the store writes to either side; still every step uses descriptors and follows no link.
 Source: kernel Documentation/filesystems/overlayfs.rst.
 """
 
@@ -24,9 +24,9 @@ _OPAQUE = "trusted.overlay.opaque"
 
 
 class Layering:
-    """Copies one layer after the other, the lowest first, into one directory; a context manager.
+    """A copy of layers, one after the other, the lowest first, into one directory; a context manager.
 
-    share: make hard links to files instead of copies. keep: which paths (absolute, as the app sees them) come along.
+    share: make hard links to files instead of copies. keep: whether a path (absolute, as the app sees it) is copied.
     """
 
     def __init__(self, target: str, *, share: bool = False) -> None:
@@ -44,7 +44,7 @@ class Layering:
         os.close(self._root)
 
     def lay(self, source: str, keep: Callable[[str], bool] | None = None) -> None:
-        """Lay a directory over what is there. Raises OSError."""
+        """Copy a layer over those that are there. Raises OSError."""
         self._keep = keep or _everything
         self._links.clear()
         fd = os.open(source, _DIRECTORY)
@@ -54,7 +54,7 @@ class Layering:
             os.close(fd)
 
     def _merge(self, source: int, target: int, path: str) -> None:
-        """Lay a directory over a directory, its own attributes last: each change inside moves its times."""
+        """Copy a directory over a directory, its own attributes last: each change inside moves its times."""
         if is_opaque(source):
             for name in os.listdir(target):
                 _remove(target, name)
@@ -101,7 +101,7 @@ class Layering:
 
 
 def is_opaque(fd: int | str) -> bool:
-    """Whether a directory, by a descriptor or its path, hides all that is in its place in the layers below."""
+    """Whether a directory, by descriptor or path, is opaque: hides that of the same path in the layers below."""
     try:
         return os.getxattr(fd, _OPAQUE) == b"y"
     except OSError as err:
@@ -111,12 +111,12 @@ def is_opaque(fd: int | str) -> bool:
 
 
 def set_opaque(fd: int) -> None:
-    """Make a directory hide all that is in its place in the layers below."""
+    """Make a directory opaque, so that it hides that of the same path in the layers below."""
     os.setxattr(fd, _OPAQUE, b"y")
 
 
 def is_whiteout(info: os.stat_result) -> bool:
-    """Whether this hides a name of the layers below."""
+    """Whether this is a whiteout, which hides a name of the layers below."""
     return stat.S_ISCHR(info.st_mode) and info.st_rdev == 0
 
 
@@ -154,18 +154,18 @@ def _copy(source: int, target: int, name: str, info: os.stat_result) -> None:
 
 
 def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> None:
-    given = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    source_fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     try:
-        made = os.open(
+        target_fd = os.open(
             name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target
         )
         try:
-            _copy_content(given, made, info.st_size)
-            _copy_attributes(given, made)
+            _copy_content(source_fd, target_fd, info.st_size)
+            _copy_attributes(source_fd, target_fd)
         finally:
-            os.close(made)
+            os.close(target_fd)
     finally:
-        os.close(given)
+        os.close(source_fd)
 
 
 def _copy_content(source: int, target: int, size: int) -> None:
@@ -177,7 +177,7 @@ def _copy_content(source: int, target: int, size: int) -> None:
 
 
 def _copy_attributes(source: int, target: int) -> None:
-    """Owner, extended attributes, mode, time: in this order, since each may clear what comes after."""
+    """Copy owner, extended attributes, mode, time: in this order, since each may clear the later ones."""
     info = os.fstat(source)
     os.fchown(target, info.st_uid, info.st_gid)
     for name in os.listxattr(source):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .allowance import Allowance
 
     class Decompressor(Protocol):
-        """What bz2, lzma and _Gzip have in common."""
+        """The interface that bz2, lzma and _Gzip have in common."""
 
         @property
         def eof(self) -> bool:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
         @property
         def unused_data(self) -> bytes:
-            """What came after the end of the member."""
+            """The input after the end of the member."""
 
         def decompress(self, data: bytes, max_length: int = -1) -> bytes:
             """At most max_length bytes of output."""
@@ -52,7 +52,7 @@ _MAGIC = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
-    # A frame to skip, with which pzstd begins. Source: RFC 8878, 3.1.2.
+    # A skippable frame, with which pzstd begins. Source: RFC 8878, 3.1.2.
     *((bytes((0x50 + number,)) + b"\x2a\x4d\x18", "zstd") for number in range(16)),
 )
 # Honest writers of many members (eStargz, bgzip) put at least a block of tar into each. One costs 30 us.
@@ -67,7 +67,7 @@ def file_chunks(path: str) -> Iterator[bytes]:
 
 
 def stored_chunks(path: str, allowance: Allowance) -> Iterator[bytes]:
-    """The content of a file of the store, which may be damaged: a regular one, as far as the image may grow.
+    """The content of a file of the store, which may be damaged: of a regular file, up to the bounds of the image.
 
     Raises FileNotFoundError, Corrupt, OSError.
     """
@@ -89,7 +89,7 @@ def _chunks(file: FileIO) -> Iterator[bytes]:
 
 
 def hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
-    """The same stream; digest has seen all that passed."""
+    """The same stream, fed to digest."""
     for chunk in chunks:
         digest.update(chunk)
         yield chunk
@@ -98,33 +98,33 @@ def hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
 def exactly(chunks: Iterator[bytes], digest: str, size: int = -1) -> Iterator[bytes]:
     """The same stream, which must have this sha256: digest and, when it is known, this size.
 
-    Raises Untrusted at the end, or as soon as there is too much of it.
+    Raises Untrusted at the end, or as soon as it is too long.
     """
     import hashlib
 
-    seen, found = 0, hashlib.sha256()
+    seen, hasher = 0, hashlib.sha256()
     for chunk in chunks:
         seen += len(chunk)
         if 0 <= size < seen:
             break
-        found.update(chunk)
+        hasher.update(chunk)
         yield chunk
     if 0 <= size != seen:
         raise Untrusted(f"the content of {digest} has another size than the {size} bytes that were announced")
-    if f"sha256:{found.hexdigest()}" != digest:
-        raise Untrusted(f"the content of {digest} has another digest: sha256:{found.hexdigest()}")
+    if f"sha256:{hasher.hexdigest()}" != digest:
+        raise Untrusted(f"the content of {digest} has another digest: sha256:{hasher.hexdigest()}")
 
 
 def metered(chunks: Iterator[bytes], allowance: Allowance) -> Iterator[bytes]:
-    """The plain stream of an archive, as far as the image may grow. Raises Corrupt."""
+    """The plain stream of an archive, up to the bounds of the image. Raises Corrupt."""
     meter = allowance.of_stream()
     return meter.plain(decompressed(meter.sent(chunks)))
 
 
 def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The plain stream of a gzip, bzip2, xz, zstd or plain one, told by its first bytes. Raises Corrupt.
+    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt.
 
-    What begins with the header of a tar is plain, whatever the name in it begins with.
+    A stream that begins with a tar header is plain, whatever the name in that begins with.
     """
     head = b""
     for chunk in chunks:
@@ -148,12 +148,12 @@ def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
     thread.start()
     try:
         while True:
-            found = waiting.get()
-            if found is None:
+            block = waiting.get()
+            if block is None:
                 return
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+            if isinstance(block, BaseException):
+                raise block
+            yield block
     finally:
         stop.set()
         while thread.is_alive():
@@ -211,13 +211,13 @@ def _members(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
 
 
 def _check_members(members: int, size: int, kind: str) -> None:
-    """Raise Corrupt for a stream that is chopped to be slow: time goes with the number of members."""
+    """Raise Corrupt for a stream that is chopped to be slow: each member costs time."""
     if members > _MEMBERS_THAT_ARE_FEW and size < members * _SMALLEST_MEMBER:
         raise Corrupt(f"the {kind} data is chopped into {members} members for {size} bytes")
 
 
 def _outputs(inner: Decompressor, data: bytes, kind: str) -> Iterator[bytes]:
-    """All that one piece of input gives, in pieces of bounded size."""
+    """The whole output for one piece of input, in pieces of bounded size."""
     try:
         plain = inner.decompress(data, _OUTPUT)
         while plain:
@@ -230,7 +230,7 @@ def _outputs(inner: Decompressor, data: bytes, kind: str) -> Iterator[bytes]:
 
 
 def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """By the module zstandard, or else by the program zstd. Raises Unsupported when there is neither."""
+    """Decompress with the module zstandard, or else the program zstd. Raises Unsupported without either."""
     import importlib
 
     try:
@@ -267,17 +267,17 @@ def _unzstd_by_program(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _File:
-    """A stream with the face of a file that is read."""
+    """A stream with the interface of a file that is read."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
 
     def read(self, size: int) -> bytes:
-        """Up to size bytes, none at the end."""
-        found = self._rest or next(self._chunks, b"")
-        self._rest = found[size:]
-        return found[:size]
+        """Up to size bytes, b"" at the end."""
+        data = self._rest or next(self._chunks, b"")
+        self._rest = data[size:]
+        return data[:size]
 
 
 def _codec_errors() -> tuple[type[Exception], ...]:
@@ -300,7 +300,7 @@ def _decompressor(kind: str) -> Decompressor:
 
 
 class _Gzip:
-    """zlib, or isal where it is installed, with the face of BZ2Decompressor."""
+    """zlib, or isal where it is installed, with the interface of BZ2Decompressor."""
 
     def __init__(self) -> None:
         self._inner = _inflater()
@@ -314,7 +314,7 @@ class _Gzip:
 
     @property
     def unused_data(self) -> bytes:
-        """What came after the end of the member."""
+        """The input after the end of the member."""
         return self._inner.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
@@ -330,7 +330,7 @@ def _inflater() -> zlib._Decompress:
     import zlib
 
     try:
-        found: zlib._Decompress = importlib.import_module("isal.isal_zlib").decompressobj(31)
+        inflater: zlib._Decompress = importlib.import_module("isal.isal_zlib").decompressobj(31)
     except ImportError:
         return zlib.decompressobj(31)
-    return found
+    return inflater

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A tar stream as entries: ustar, pax and GNU long names, base-256 numbers.
 
-Three times as fast as tarfile, and nothing in it is believed: sizes are bounded and every oddity is Corrupt.
+Three times as fast as tarfile, and nothing in the stream is trusted: sizes are bounded and every oddity is Corrupt.
 Source: POSIX pax(1), GNU tar manual "Basic Tar Format", pax keys as docker writes them (SCHILY.xattr.).
 """
 
@@ -19,7 +19,7 @@ MAX_NAME = 4096
 MAX_HEADER_DATA = 1 << 20
 MAX_SIZE = 1 << 40
 _MAX_TIME = 10**9 << 56
-_MAX_ID = (1 << 32) - 2  # the last one means "leave it" to chown(2)
+_MAX_ID = (1 << 32) - 2  # the last one means "unchanged" to chown(2)
 _MAX_MAJOR = (1 << 12) - 1
 _MAX_MINOR = (1 << 20) - 1
 
@@ -42,7 +42,7 @@ _KEYS = frozenset(("path", "linkpath", "mtime", *_NUMBERS))
 
 
 class TarEntry:
-    """One member of an archive. kind is one of the constants above; mtime in nanoseconds; link is a target."""
+    """One member of an archive. kind is one of the constants above; mtime in nanoseconds; link is the target."""
 
     __slots__ = ("device", "gid", "kind", "link", "mode", "mtime", "name", "size", "uid", "xattrs")
 
@@ -60,8 +60,8 @@ class TarEntry:
 class TarReader:
     """Iterate over the entries of a stream of bytes; read the data of the current one with blocks().
 
-    Raises Corrupt. The stream is read to its end, so that whoever hashes it on the way has seen all of it.
-    marked: whether the end of the archive has been read, and not only of the stream: else it may have been cut.
+    Raises Corrupt. The stream is read to its end, so that a hash of it is complete.
+    marked: whether the end of the archive was read, not only that of the stream: else it may be truncated.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -96,7 +96,7 @@ class TarReader:
             pass
 
     def blocks(self) -> Iterator[memoryview]:
-        """What is unread of the current entry's data, in pieces."""
+        """The unread data of the current entry, in pieces."""
         while self._left:
             have = len(self._data) - self._at
             if not have:
@@ -136,7 +136,7 @@ class TarReader:
             raise Corrupt("the archive is truncated")
 
     def _refill(self) -> bool:
-        """Have the next chunk; whether there is one."""
+        """Take the next chunk; return whether there is one."""
         for chunk in self._chunks:
             if chunk:
                 self._data, self._at = chunk, 0
@@ -144,7 +144,7 @@ class TarReader:
         return False
 
     def _header(self) -> bytes | None:
-        """The next header, None at the end of the archive: a block of zeros, of which POSIX wants two."""
+        """The next header, None at the end of the archive: a block of zeros, of which POSIX requires two."""
         header = self._data[self._at : self._at + BLOCK]
         self._at += len(header)
         while len(header) < BLOCK:
@@ -174,15 +174,15 @@ class TarReader:
         elif kind == ord("K"):
             extra["linkpath"] = data.split(b"\0", 1)[0]
         elif kind == ord("g"):
-            found = {key: value for key, value in _pax_records(data).items() if key in _KEYS}
-            self._defaults.update(found)
-            extra.update(found)
+            records = {key: value for key, value in _pax_records(data).items() if key in _KEYS}
+            self._defaults.update(records)
+            extra.update(records)
         else:
             extra.update(_pax_records(data))
 
 
 def header_of(entry: TarEntry) -> bytes:
-    """The ustar header of an entry with a short name. Used to write small archives, byte for byte the same."""
+    """The ustar header of an entry with a short name, for small archives that are byte for byte the same."""
     fields = (
         entry.name.encode().ljust(100, b"\0"),
         b"%07o\0%07o\0%07o\0" % (entry.mode, entry.uid, entry.gid),
@@ -197,7 +197,7 @@ def header_of(entry: TarEntry) -> bytes:
 
 
 def padded(data: bytes) -> bytes:
-    """Data filled up with zeros to whole blocks."""
+    """Data padded with zeros to whole blocks."""
     return data + bytes(-len(data) % BLOCK)
 
 
@@ -225,19 +225,19 @@ def _number(header: bytes, start: int, end: int) -> int:
         return value if field[0] != 0xFF else value - (1 << (8 * len(field) - 1))
     digits = field.split(b"\0", 1)[0].strip()
     if digits.strip(b"01234567"):
-        raise Corrupt("the archive is damaged: a number in a tar header is none")
+        raise Corrupt("the archive is damaged: a number in a tar header is not valid")
     return int(digits or b"0", 8)
 
 
 def _entry(header: bytes, extra: dict[str, bytes]) -> TarEntry | None:
-    """The entry of a header with what extended headers say of it; None for kinds that carry no file."""
+    """The entry of a header and its extended headers; None for kinds that carry no file."""
     code = header[156]
     kind = FILE if code in _FILES else chr(code)
     name = _text(header[:100])
     if header[257:263] == b"ustar\0" and header[345]:
         name = f"{_text(header[345:500])}/{name}"
     if kind == "S" or _SPARSE in extra:
-        # tar writes a name of its own in place of the file's, which the pax header has.
+        # tar replaces the file's name, which is in the pax header.
         name = _decoded(extra.get(_SPARSE) or extra.get("path") or b"") or name
         raise Corrupt(
             f'"{name}" is a sparse file, which no image may hold', "make the archive without --sparse (-S)"
@@ -262,7 +262,7 @@ def _entry(header: bytes, extra: dict[str, bytes]) -> TarEntry | None:
 
 
 def _check_entry(entry: TarEntry) -> None:
-    """Raise Corrupt for what no file can be."""
+    """Raise Corrupt for values that no file can have."""
     if len(entry.name) > MAX_NAME or len(entry.link) > MAX_NAME:
         raise Corrupt(f'the name "{entry.name[:60]}..." in the archive is too long')
     major, minor = entry.device
@@ -285,7 +285,7 @@ def _decoded(name: bytes) -> str:
 
 
 def _apply(extra: dict[str, bytes], entry: TarEntry) -> None:
-    """Put into an entry what extended headers say."""
+    """Apply extended headers to an entry."""
     if "path" in extra:
         entry.name = _decoded(extra["path"])
     if "linkpath" in extra:
@@ -302,12 +302,12 @@ def _apply(extra: dict[str, bytes], entry: TarEntry) -> None:
 
 def _decimal(digits: bytes, what: str) -> int:
     if not 0 < len(digits) <= _MOST_DIGITS or digits.strip(b"0123456789"):
-        raise Corrupt(f"the archive is damaged: the pax header {what} is no number")
+        raise Corrupt(f"the archive is damaged: the pax header {what} is not a number")
     return int(digits)
 
 
 def _nanoseconds(text: bytes) -> int:
-    """Seconds with a fraction and a sign; digits beyond nanoseconds are cut off."""
+    """Nanoseconds from seconds with a fraction and a sign; further digits are cut off."""
     whole, point, fraction = text.partition(b".")
     sign = -1 if whole.startswith(b"-") else 1
     seconds = _decimal(whole[1:] if sign < 0 else whole, "mtime")
@@ -316,8 +316,8 @@ def _nanoseconds(text: bytes) -> int:
 
 
 def _pax_records(data: bytes) -> dict[str, bytes]:
-    """The records "LENGTH KEY=VALUE newline" of a pax header that mean something here."""
-    found: dict[str, bytes] = {}
+    """The records "LENGTH KEY=VALUE newline" of a pax header that matter here."""
+    records: dict[str, bytes] = {}
     at = 0
     while at < len(data) and data[at]:
         space = data.find(b" ", at, at + _MOST_DIGITS)
@@ -328,9 +328,9 @@ def _pax_records(data: bytes) -> dict[str, bytes]:
         at = end
         name = key.decode("utf-8", "replace")
         if name.startswith(_SPARSE):
-            found[_SPARSE] = value if name == f"{_SPARSE}name" else found.get(_SPARSE, b"")
+            records[_SPARSE] = value if name == f"{_SPARSE}name" else records.get(_SPARSE, b"")
         elif name in _KEYS or name.startswith(_XATTR):
             if b"\0" in (key if name.startswith(_XATTR) else value):
                 raise Corrupt(f"the archive is damaged: the pax header {name} holds a NUL character")
-            found[name] = value
-    return found
+            records[name] = value
+    return records

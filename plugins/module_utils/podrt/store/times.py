@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The times that directories of an archive get when all is in them; what memory is not given for waits in a file."""
+"""The times of an archive's directories, which are set when these are complete; in a file beyond a bound of memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 1 << 20
 class Times:
     """Pairs of a path and a time in nanoseconds, in the order in which they were added.
 
-    aside: where the file is made, once it is needed; it has no name from then on.
+    aside: the path at which the file is made, once it is needed; it is unlinked at once.
     """
 
     def __init__(self, aside: str) -> None:
@@ -39,7 +39,7 @@ class Times:
         yield from self._held
 
     def close(self) -> None:
-        """Give up the file."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

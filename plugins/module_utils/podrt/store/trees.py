@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rendered trees: what an app sees as its root, as a stack of directories for overlayfs.
+"""Rendered trees: the roots of apps, as stacks of directories for overlayfs.
 
     tree/deps-sha512-.../stack      the directories, topmost first, relative to tree/
-    tree/deps-sha512-.../rootfs/    only where the layers alone do not do: see _stack
+    tree/deps-sha512-.../rootfs/    only where the layers alone are not enough: see _stack
     tree/deps-sha512-.../{manifest,image,hash,rendered}
 
-A tree is made aside, synced and renamed into place under its own lock. Source: rkt store/treestore/tree.go,
+A tree is made in a workspace, synced and renamed into place under its own lock. Source: rkt store/treestore/tree.go,
 behaviours B49 to B51.
 """
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 _PREFIX = "deps-sha512-"
-# What is written of a tree; the last says that it is complete.
-# mount(2) takes one page; the rest is for the upper and the work directory of a pod.
+# The documents of a tree; the last one marks it as complete.
+# mount(2) takes one page of options; the rest is for the upper and the work directory of a pod.
 _LONGEST_STACK = 3500
 
 
 class _Names(dict[str, "_Names"]):
-    """The names in a directory, with those in each of them."""
+    """The names in a directory, each with the names in it."""
 
 
 class TreeID(str):
@@ -47,7 +47,7 @@ class TreeID(str):
 
     @classmethod
     def parse(cls, text: str) -> TreeID:
-        """Read what a document says. Raises Corrupt."""
+        """Read the ID in a document. Raises Corrupt."""
         if not text.startswith(_PREFIX):
             raise Corrupt(f'"{text}" is not the ID of a tree')
         return cls(text)
@@ -61,7 +61,7 @@ class RenderedImage(StoredImage):
 
 
 def tree_id(image_ids: Sequence[ImageID]) -> TreeID:
-    """Name the rendered tree of an image and its dependencies.
+    """The name of the rendered tree of an image and its dependencies.
 
     image_ids: flattened, topmost first (dependencies.flatten). Differs when any of them differs.
     Source: rkt store/treestore/tree.go GetID.
@@ -75,7 +75,7 @@ def tree_of(paths: Paths, image_id: ImageID) -> TreeID:
 
 
 def is_rendered(paths: Paths, tree: TreeID) -> bool:
-    """Whether a tree is in place with all its directories. What is damaged is not, so that it is made again."""
+    """Whether a tree is in place with all its directories. A damaged one is not, so that it is made again."""
     return bool(_lower_in_place(paths, tree))
 
 
@@ -93,7 +93,7 @@ def _lower_in_place(paths: Paths, tree: TreeID) -> tuple[str, ...]:
 
 
 def _is_whole(names: list[str], ids: tuple[str, ...], tree: TreeID) -> bool:
-    """Whether a stack is one that _stack makes of these layers: a list that was cut would show another root."""
+    """Whether a stack is one that _stack makes of these layers: a truncated list would show another root."""
     own, roots = [f"{tree}/{ROOT}"], [layers.layer_root(layer_id) for layer_id in ids]
     return names == own or (bool(roots) and names in (roots, own + roots))
 
@@ -108,7 +108,7 @@ def lower_dirs(paths: Paths, tree: TreeID) -> tuple[str, ...]:
 
 
 def makes_same(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
-    """Whether an image makes the files of a tree, whatever images either is of, and rendered or not.
+    """Whether an image has the same files as a tree, even if the tree is of another image; neither need be rendered.
 
     Raises NotFound when the image or a dependency is not in the store, Corrupt.
     """
@@ -122,7 +122,7 @@ def makes_same(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
         return _read_stack(paths, tree) == _read_stack(paths, now) or _content(paths, tree) == _content(
             paths, now
         )
-    # Layers that are the same make the same files, unless less of them is taken.
+    # The same layers make the same files, unless a whitelist takes less of them.
     return not any(placed.whitelists for placed in stack) and _checksums(
         paths, _layer_ids(paths, tree), tree
     ) == _checksums(paths, _ids_of(paths, stack), now)
@@ -133,16 +133,16 @@ def _is_there(paths: Paths, tree: TreeID) -> bool:
 
 
 def _content(paths: Paths, tree: TreeID) -> tuple[str, ...]:
-    """What a tree consists of: the checksums of its layers, or one of it as a whole where it has files of its own."""
+    """The checksums of a tree's layers, or one of it as a whole when it has its own files."""
     if any(not name.startswith(f"{LAYERS}/") for name in _read_stack(paths, tree)):
         return (reading.read_text_or(paths.tree(tree).hash, tree),)
     return _checksums(paths, _layer_ids(paths, tree), tree)
 
 
 def _checksums(paths: Paths, layer_ids: tuple[str, ...], tree: TreeID) -> tuple[str, ...]:
-    """The checksums of the layers of a tree; its own name for each that is gone, which no other has."""
-    found = (layers.find_layer(paths, layer_id) for layer_id in layer_ids)
-    return tuple(layer.hash if layer else tree for layer in found)
+    """The checksums of the layers of a tree; for each missing one the tree's name, which equals nothing else."""
+    placed = (layers.find_layer(paths, layer_id) for layer_id in layer_ids)
+    return tuple(layer.hash if layer else tree for layer in placed)
 
 
 def find(paths: Paths, image: StoredImage) -> RenderedImage | None:
@@ -168,7 +168,7 @@ def _found(paths: Paths, image: StoredImage, tree: TreeID) -> RenderedImage | No
 
 
 def render(paths: Paths, image: StoredImage) -> RenderedImage:
-    """Make the tree of an image, unless it is there; what a killed process left half-made is removed.
+    """Make the tree of an image, unless it is there; a half-made one of a killed process is removed.
 
     Raises NotFound when a dependency or a docker layer is not in the store, Corrupt, HostFailure.
     """
@@ -184,7 +184,7 @@ def render(paths: Paths, image: StoredImage) -> RenderedImage:
 
 
 def _render(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
-    from .locks import adding  # a task that makes none does without
+    from .locks import adding  # not needed by a task that makes no tree
 
     try:
         with adding(paths), _lock(paths, tree):
@@ -197,7 +197,7 @@ def _render(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
 
 
 def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
-    """Copy a rendered tree as one into an existing directory: owners, modes, attributes, links, devices, times.
+    """Copy a rendered tree, merged, into an existing directory: owners, modes, attributes, links, devices, times.
 
     Raises NotFound, HostFailure.
     """
@@ -218,17 +218,17 @@ def remove_tree(paths: Paths, tree: TreeID) -> None:
 
 
 def list_trees(paths: Paths) -> tuple[TreeID, ...]:
-    """Every tree, also half-made ones."""
+    """Every tree, including half-made ones."""
     return tuple(TreeID(name) for name in files.entries(paths.trees) if name.startswith(_PREFIX))
 
 
 def image_of(paths: Paths, tree: TreeID) -> str:
-    """The ID of the image that a tree is of; empty when it is not rendered."""
+    """The ID of the image of a tree; empty when the tree is not rendered."""
     return reading.read_text_or(paths.tree(tree).image, "")
 
 
 def layer_names(paths: Paths, tree: TreeID) -> tuple[str, ...] | None:
-    """The names of the directories of the layers that a tree stands on; None when nothing says it."""
+    """The names of the directories of a tree's layers; None when its stack cannot be read."""
     try:
         stack = _read_stack(paths, tree)
     except (NotFound, Corrupt):
@@ -257,7 +257,7 @@ def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
     if not all(map(_is_root, names)):
         # An empty name would be the directory of all trees.
         raise Corrupt(
-            f"cannot read {path}: it names what is no root of a tree or layer",
+            f"cannot read {path}: it names something that is not the root of a tree or layer",
             "fetch its image again",
             path=path,
         )
@@ -265,7 +265,7 @@ def _read_stack(paths: Paths, tree: TreeID) -> list[str]:
 
 
 def _is_root(name: str) -> bool:
-    """Whether this is the root of a layer, or that of a tree, as stacks name them."""
+    """Whether this is the name of the root of a layer or a tree, as in stacks."""
     *place, last = name.split("/")
     owner = place[-1] if place else ""
     where = place == [LAYERS, owner] or (place == [owner] and owner.startswith(_PREFIX))
@@ -281,7 +281,7 @@ def _layer_ids_in(place: TreeDir) -> tuple[str, ...]:
 
 
 def _ensure_layers(paths: Paths, placed: Placed) -> None:
-    """Make the layer of an ACI from the stored archive. Those of docker images come only from their registry."""
+    """Make the layer of an ACI from the stored archive. Layers of docker images come only from their registry."""
     from .blobs import restore_layer
 
     image = placed.image
@@ -321,7 +321,7 @@ def _put_in_place(paths: Paths, workspace: Workspace, made: TreeDir, tree: TreeI
         files.remove_tree(place.path)
         files.rename_synced(made.path, place.path)
         return
-    # Pods may stand on the files that are there; what is written of them is put beside them, the last first.
+    # Pods may use the files that are there, so only the documents beside them are replaced, `rendered` first.
     for path in reversed(place.documents):
         files.remove_tree(path)
     files.write_atomically(made.hash, _hash(paths, _layer_ids_in(made), place).encode())
@@ -330,11 +330,10 @@ def _put_in_place(paths: Paths, workspace: Workspace, made: TreeDir, tree: TreeI
 
 
 def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: TreeDir) -> tuple[str, ...]:
-    """The directories of a tree, making those of its own in made.
+    """The directories of a tree; makes its own root in made, if it needs one.
 
-    A white list of paths, or more layers than mount(2) takes names of, need a flat copy; its files are hard links.
-    Where a layer has directories that only names of its entries spoke of, a layer on top gives them the
-    attributes that they have below.
+    A path whitelist, or more names of layers than mount(2) takes, needs a flat copy, whose files are hard links.
+    Where a layer has implied directories, a layer on top gives them the attributes that they have below.
     """
     ids = _ids_of(paths, stack)
     roots = tuple(layers.layer_root(layer_id) for layer_id in ids)
@@ -355,16 +354,16 @@ def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: TreeDir)
 
 
 def _ids_of(paths: Paths, stack: tuple[Placed, ...]) -> tuple[str, ...]:
-    """The layers of a stack, topmost first; one that comes twice counts where it is topmost.
+    """The layers of a stack, topmost first; a repeated one counts where it is topmost.
 
-    What is below a layer that hides all below it does not count: overlayfs heeds that only inside of a root.
+    Layers below one with an opaque root do not count: overlayfs heeds opaqueness only inside of a root.
     """
-    found = []
+    ids = []
     for layer_id in dict.fromkeys(layer_id for placed in stack for layer_id in placed.image.layers):
-        found.append(layer_id)
+        ids.append(layer_id)
         if layers.hides_lower(paths, layer_id):
             break
-    return tuple(found)
+    return tuple(ids)
 
 
 def _new_root(made: TreeDir) -> str:
@@ -394,7 +393,7 @@ def _flatten(paths: Paths, stack: tuple[Placed, ...], root: str) -> None:
 
 
 def _kept_by(whitelists: tuple[tuple[str, ...], ...]) -> Callable[[str], bool] | None:
-    """Whether a path is on every white list, or a directory above one that is."""
+    """A function that tells whether a path, or one below it, is on every whitelist; None without whitelists."""
     if not whitelists:
         return None
     lists = [_as_tree(paths) for paths in whitelists]
@@ -402,7 +401,7 @@ def _kept_by(whitelists: tuple[tuple[str, ...], ...]) -> Callable[[str], bool] |
 
 
 def _as_tree(paths: tuple[str, ...]) -> _Names:
-    """Paths by their components: a list of long ones would be quadratic otherwise."""
+    """Paths by their components: a flat list of long ones would take quadratic time."""
     top = _Names()
     for path in paths:
         at = top
@@ -420,7 +419,7 @@ def _has(listed: _Names, path: str) -> bool:
 
 
 def _cleaned(path: str) -> str:
-    """An absolute path in the one spelling that paths of a tree have."""
+    """An absolute path, normalized as the paths of a tree are."""
     return "/" + os.path.normpath(path).lstrip("/")
 
 
@@ -430,10 +429,10 @@ def _hash(paths: Paths, layer_ids: tuple[str, ...], place: TreeDir) -> str:
 
     from .checksum import checksum
 
-    found = hashlib.sha512()
+    digest = hashlib.sha512()
     for layer_id in layer_ids:
         layer = layers.find_layer(paths, layer_id)
-        found.update(f"{layer_id} {layer.hash if layer else ''}\n".encode())
+        digest.update(f"{layer_id} {layer.hash if layer else ''}\n".encode())
     if os.path.isdir(place.root):
-        found.update(checksum(place.root).encode())
-    return found.hexdigest()
+        digest.update(checksum(place.root).encode())
+    return digest.hexdigest()

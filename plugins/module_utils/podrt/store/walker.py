@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The directories that an archive names, found beneath a root and through no link that leaves it.
 
-Every name is walked from a descriptor of the root, one component at a time; descriptors of directories are kept,
+Every path is walked from a descriptor of the root, one component at a time; descriptors of directories are kept,
 since entries of one directory come together. Source: behaviours B52.
 """
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from .allowance import Allowance
 
 IMPLIED_MODE = 0o755
-# The checksum of a tree takes a descriptor a level.
+# The checksum of a tree takes a descriptor for each level.
 MAX_DEPTH = 128
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT_DIRS = 96
-# Of directories that only names speak of, as JSON: they go into the record of the layer, which has to be read again.
+# For implied directories, as JSON: they go into the record of the layer, which must be readable again.
 _MOST_IMPLIED = DOCUMENT - (1 << 20)
 _MAX_LINKS = 40
 
@@ -31,9 +31,9 @@ _MAX_LINKS = 40
 class RootWalker:
     """The directories beneath a root, a context manager that owns their descriptors.
 
-    Paths are relative to the root, which is "". implied: directories that were made because something was in them;
-    among them are some that have been removed since. allowance: counts them. What directory() gives out is
-    the caller's own until give_back(), whatever is closed or removed meanwhile.
+    Paths are relative to the root, which is "". implied: directories that were made because something was in them,
+    including some that have been removed since. allowance: counts them. Descriptors from directory() stay open until
+    give_back(), whatever is closed or removed meanwhile.
     """
 
     def __init__(self, root: str, allowance: Allowance) -> None:
@@ -55,13 +55,13 @@ class RootWalker:
         os.close(self._root)
 
     def directory(self, path: str, *, make: bool = True) -> tuple[str, int]:
-        """Where the directory that a path leads to really is, through no link, and its descriptor.
+        """The real path of the directory that a path leads to, and its descriptor.
 
-        make: whether it is made when it is missing, else FileNotFoundError. Raises Corrupt for what leads outside or
-        through something that is no directory, OSError.
+        make: whether to make it when it is missing, else FileNotFoundError. Raises Corrupt for a path that leads
+        outside or through something that is not a directory, OSError.
         """
-        found = self._kept.get(path)
-        where, fd = (path, found) if found is not None else self._walk(path, make)
+        kept = self._kept.get(path)
+        where, fd = (path, kept) if kept is not None else self._walk(path, make)
         self._lent.append(os.dup(fd))
         return where, self._lent[-1]
 
@@ -76,27 +76,27 @@ class RootWalker:
         self._close([kept for kept in self._kept if kept == path or kept.startswith(below)])
 
     def _walk(self, path: str, make: bool) -> tuple[str, int]:
-        """Open one component after the other; a link is replaced by what it says, seen from inside the root."""
+        """Open one component after the other; a link is replaced by its target, as seen from inside the root."""
         rest = path.split("/")[::-1] if path else []
         at, fd, links, below_link, link = "", self._root, 0, len(rest), ""
         while rest:
             name = rest.pop()
             child = f"{at}/{name}" if at else name
             of_link = len(rest) >= below_link
-            found = self._kept.get(child)
-            if found is None:
-                found = self._open_linked(child, fd, link) if of_link else self._open(child, fd, make)
-            if found is None:
+            child_fd = self._kept.get(child)
+            if child_fd is None:
+                child_fd = self._open_linked(child, fd, link) if of_link else self._open(child, fd, make)
+            if child_fd is None:
                 links, below_link, link = links + 1, min(below_link, len(rest)), child
                 rest += _link_target(child, fd, links)[::-1]
                 at, fd = "", self._root
                 continue
-            self._keep(child, found)
-            at, fd = child, found
+            self._keep(child, child_fd)
+            at, fd = child, child_fd
         return at, fd
 
     def _open(self, path: str, parent: int, make: bool) -> int | None:
-        """Open a directory, or make it; None when a link, or what is no directory, stands in its place."""
+        """Open a directory, or make it; None when a link or another file is in its place."""
         name = path.rpartition("/")[2]
         hides_lower = False
         try:
@@ -141,7 +141,7 @@ class RootWalker:
             ) from err
 
     def _keep(self, path: str, fd: int) -> None:
-        """Keep a descriptor, in place of the oldest when there are too many; the walk needs only the one it is at."""
+        """Keep a descriptor, and close the oldest if there are too many; the walk needs only the current one."""
         self._kept[path] = fd
         if len(self._kept) > _KEPT_DIRS:
             self._close([next(iter(self._kept))])
@@ -152,27 +152,27 @@ class RootWalker:
 
 
 def _size_as_json(path: str) -> int:
-    """At least what a path takes in a document."""
+    """An upper bound of the size of a path in a JSON document."""
     escaped = not path.isprintable() or '"' in path or "\\" in path
     return len(os.fsencode(path)) * (6 if escaped else 1) + 3
 
 
 def _link_target(path: str, parent: int, links: int) -> list[str]:
-    """Where a link leads, as components from the root. Raises Corrupt when that is outside or nowhere."""
+    """The target of a link, as components from the root. Raises Corrupt when it is outside, or this is not a link."""
     try:
         target = os.readlink(path.rpartition("/")[2], dir_fd=parent)
     except OSError as err:
-        raise Corrupt(f'the archive has entries beneath "{path}", which is no directory') from err
-    found = [] if target.startswith("/") else path.split("/")[:-1]
+        raise Corrupt(f'the archive has entries beneath "{path}", which is not a directory') from err
+    parts = [] if target.startswith("/") else path.split("/")[:-1]
     for component in target.split("/"):
-        if component == ".." and not found:
+        if component == ".." and not parts:
             raise Corrupt(
                 f'the archive has entries beneath "{path}", a link that leads out of it: "{target}"'
             )
         if component == "..":
-            found.pop()
+            parts.pop()
         elif component not in ("", "."):
-            found.append(component)
+            parts.append(component)
     if links > _MAX_LINKS:
         raise Corrupt(f'the archive has entries beneath "{path}", a link in a circle of links')
-    return found
+    return parts

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A directory to make something in, before it is renamed into the store.
 
-Its owner holds a lock on it. What a killed process left is not locked, so that whoever comes next removes it.
+Its owner holds a lock on it. One that a killed process left is not locked, so the next process removes it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Workspace:
-    """A new directory in cas/tmp; a context manager that removes it with all that was not moved away.
+    """A new directory in cas/tmp; a context manager that removes it with everything that was not moved away.
 
-    path: the directory. sync() makes all that was written to this file system durable.
+    path: the directory. sync() makes everything written to this file system durable.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -73,12 +73,12 @@ class Workspace:
         return claim_in(self.path)
 
     def make_root(self) -> str:
-        """The directory rootfs in it, readable by every app that will have it as its root."""
+        """Make the directory rootfs in it, readable by every app that will have it as its root."""
         files.make_dirs(self.root, files.OPEN_DIR)
         return self.root
 
     def sync(self) -> None:
-        """syncfs(2): one call whatever the number of files."""
+        """Call syncfs(2) once, whatever the number of files."""
         from ..host.syscalls import syncfs
 
         syncfs(self._fd)
@@ -113,7 +113,7 @@ def in_use(parent: str) -> list[str]:
 
 
 def sweep(parent: str) -> None:
-    """Remove what killed processes left."""
+    """Remove the directories that killed processes left."""
     for path in _children(parent):
         _take(path, files.remove_tree)
 
@@ -123,7 +123,7 @@ def _children(parent: str) -> list[str]:
 
 
 def _take(path: str, then: Callable[[str], None]) -> bool:
-    """Do something with a directory that nobody has locked, holding its lock; whether there was one."""
+    """Lock a directory and pass it to then, unless a process has locked it; return whether it was done."""
     try:
         fd = os.open(path, _DIRECTORY)
     except OSError:
@@ -138,4 +138,4 @@ def _take(path: str, then: Callable[[str], None]) -> bool:
 
 
 def _nothing(_path: str) -> None:
-    """For who only asks."""
+    """Do nothing with a directory, for a query alone."""

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The frames of a zstd stream, looked at on their way to what decompresses them.
+"""Check the frames of a zstd stream on their way to the decompressor.
 
-The program zstd decides by each frame's magic and reads gzip, xz and lz4 too, xz with as much memory as it asks for.
+The program zstd goes by each frame's magic and reads gzip, xz and lz4 too, xz with as much memory as it asks for.
 Source: RFC 8878, section 3.1.
 """
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-# What zstd takes at most unless it is told otherwise; more is for archives of whole disks.
+# The default maximum of zstd; more is for archives of whole disks.
 MAX_WINDOW = 128 << 20
 _MAGIC = 0xFD2FB528
 _SKIPPABLE = 0x184D2A50
@@ -24,9 +24,9 @@ _CHECKSUM = 4
 
 
 def checked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same stream; raises Corrupt instead of handing on what is no zstd frame, or wants too much memory.
+    """The same stream; raises Corrupt for anything but a zstd frame, and for a frame that needs too much memory.
 
-    What is cut is for the decompressor to complain of.
+    Truncation is left to the decompressor.
     """
     walk = _frames()
     skip, need = next(walk, (0, 4))  # which does not end
@@ -47,7 +47,7 @@ def checked(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _frames() -> Generator[tuple[int, int], bytes, None]:
-    """Walk frame after frame: yields how many bytes to skip and how many to be sent after them. Raises Corrupt."""
+    """Walk the frames: yields how many bytes to skip, and how many to send after that. Raises Corrupt."""
     skip = 0
     while True:
         magic = int.from_bytes((yield skip, 4), "little")
@@ -72,13 +72,13 @@ def _frames() -> Generator[tuple[int, int], bytes, None]:
 
 
 def _header_size(descriptor: int) -> int:
-    """How many bytes of a frame's header follow its descriptor: window, number of a dictionary, size of the content."""
+    """The size of a frame's header after the descriptor: window, dictionary ID, content size."""
     single = descriptor >> 5 & 1
     return (1 - single) + (0, 1, 2, 4)[descriptor & 3] + (single, 2, 4, 8)[descriptor >> 6]
 
 
 def _check_window(descriptor: int, header: bytes) -> None:
-    """Raise Corrupt for a frame that wants more memory than decompressing may take."""
+    """Raise Corrupt for a frame that needs more memory than decompression may take."""
     if descriptor >> 5 & 1:
         size = header[(0, 1, 2, 4)[descriptor & 3] :]
         window = int.from_bytes(size, "little") + (256 if len(size) == 2 else 0)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A web server on this machine that says what a test wants."""
+"""A web server on this machine that answers as a test wants."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _web() -> Iterator[Web]:
 
 @pytest.fixture(name="host")
 def _host(tmp_path: pathlib.Path) -> Host:
-    # A configuration of its own, which is empty: what this machine is configured for is no matter here.
+    # A separate, empty configuration: that of this machine must not matter.
     paths = Paths(
         data=str(tmp_path / "data"), local_config=str(tmp_path / "etc"), system_config=str(tmp_path / "lib")
     )

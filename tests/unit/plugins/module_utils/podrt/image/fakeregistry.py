@@ -27,7 +27,7 @@ EMPTY = bytes(1024)
 
 
 def digest_of(data: bytes) -> str:
-    """As registries write it."""
+    """The digest of some bytes as registries write it."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
@@ -45,7 +45,7 @@ def archive(**files: bytes) -> bytes:
 class FakeRegistry:
     """Manifests by tag or digest, and blobs.
 
-    habit: sees (method, path, headers) first, and answers what it wants to. said: headers of a manifest's answer.
+    habit: sees (method, path, headers) first, and may answer instead. said: headers of a manifest's answer.
     """
 
     def __init__(self, web: Web) -> None:
@@ -61,16 +61,16 @@ class FakeRegistry:
         self.reference = f"docker://{web.authority}/app"
 
     def asked(self) -> list[str]:
-        """What has been asked for, such as "HEAD manifests/latest"."""
+        """The requests so far, such as "HEAD manifests/latest"."""
         return [f"{method} {'/'.join(path.split('/')[-2:])}" for method, path, _headers in self.web.asked]
 
     def blob(self, data: bytes, kind: str = OCI_LAYER) -> dict[str, object]:
-        """Add a blob; its descriptor."""
+        """Add a blob; return its descriptor."""
         self.blobs[digest_of(data)] = data
         return {"mediaType": kind, "digest": digest_of(data), "size": len(data)}
 
     def manifest(self, tag: str = "latest", **members: object) -> dict[str, object]:
-        """Add a manifest of any form under a tag and its digest; its descriptor."""
+        """Add a manifest of any form under a tag and its digest; return its descriptor."""
         data = json.dumps({"schemaVersion": 2, **members}).encode()
         self.manifests[tag] = self.manifests[digest_of(data)] = data
         return {"mediaType": OCI, "digest": digest_of(data), "size": len(data)}
@@ -78,7 +78,7 @@ class FakeRegistry:
     def image(
         self, *layers: bytes, tag: str = "latest", kinds: tuple[str, ...] = (), **members: object
     ) -> dict[str, object]:
-        """Add an image of layers that are sent as they are; the descriptor of its manifest."""
+        """Add an image of layers that are sent unchanged; return the descriptor of its manifest."""
         described = {
             "architecture": "amd64",
             "os": "linux",

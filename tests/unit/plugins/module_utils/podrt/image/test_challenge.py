@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What servers write into WWW-Authenticate."""
+"""The contents of WWW-Authenticate."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_challenges_are_told_apart(header, wanted):
     ],
 )
 def test_a_header_of_any_form_is_read_in_linear_time(header):
-    """Any of these takes minutes when each character is looked at again for all those after it."""
+    """Each of these takes minutes if all the rest is read again for every character."""
     parse_challenges(header)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a docker configuration becomes."""
+"""The conversion of a docker configuration."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ SAFETY = {
 @pytest.mark.parametrize("member", MEMBERS + OUTER)
 @pytest.mark.parametrize("value", ODD, ids=lambda value: ascii(value)[:20])
 def test_one_odd_value_refuses_no_image(member, value):
-    """It is left out, and a sentence says so; whatever else the image says is kept."""
+    """It is left out with a note, and everything else in the image is kept."""
     document = {
         "architecture": "amd64",
         "os": "linux",
@@ -271,7 +271,7 @@ def test_a_health_check_is_told_not_to_be_run(check, told):
 
 
 def test_an_image_without_a_stop_signal_has_the_manifest_that_it_had_in_0_1_0():
-    """Same content, same ID: what is new leaves no trace where an image does not say it."""
+    """Same content, same ID: a new member leaves no trace in an image that does not have it."""
     names = [name for name, _value in convert(Cmd=["/x"]).annotations.pairs]
     assert names == ["appc.io/docker/cmd", "appc.io/docker/imageid", "appc.io/docker/manifesthash",
                      "appc.io/docker/originalname", "appc.io/docker/registryurl", "appc.io/docker/repository",

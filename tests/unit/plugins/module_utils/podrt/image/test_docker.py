@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What registries in the field answer: each is understood, or refused in words that say what it is."""
+"""The answers of registries in the field: each is understood, or refused with a message that says what it is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fetch(host, text, policy=NEW, **options):
     return fetching.fetch(host, parse_reference(text), policy, lambda _line: None, **options)
 
 
-# What registries say to HEAD, and what they leave out.
+# Answers of registries to HEAD, and what they leave out.
 
 
 @pytest.mark.finding("case-03")
@@ -99,7 +99,7 @@ def test_headers_of_a_manifest_may_be_missing_or_odd(host, registry, said):
 @pytest.mark.behaviour("B18")
 @pytest.mark.parametrize("status", [403, 405, 501])
 def test_a_web_server_that_refuses_head_is_asked_by_get(host, web, aci, status):
-    """As a signed URL of an object store does, which is for one method."""
+    """As an object store refuses a signed URL, which is for one method."""
 
     def answer(method, _path, headers):
         if method == "HEAD":
@@ -130,7 +130,7 @@ def test_a_relative_redirect_to_a_blob_is_followed_and_told_no_secret(host, regi
 
 @pytest.fixture(name="elsewhere")
 def _elsewhere():
-    """A server that wants credentials, and names itself for them."""
+    """A server that wants credentials, and names itself as the realm."""
     with serving() as other:
         other.answer = lambda _method, path, _headers: (
             (200, {}, b'{"token": "t"}')
@@ -141,7 +141,7 @@ def _elsewhere():
 
 
 def redirecting(registry, elsewhere, part):
-    """A habit: the registry wants its own token, and one kind of request is for the other server."""
+    """A habit: the registry wants its own token, and redirects one kind of request to the other server."""
 
     def habit(_method, path, headers):
         if path.startswith("/token"):
@@ -157,7 +157,7 @@ def redirecting(registry, elsewhere, part):
 @pytest.mark.parametrize("challenge", ['Bearer realm="REALM"', 'Basic realm="r"'])
 @pytest.mark.parametrize("part", ["manifest", "manifest at once", "configuration", "layer", "index"])
 def test_only_the_registry_itself_gets_its_credentials(host, registry, elsewhere, part, challenge):
-    """Whatever it redirects to: neither the password nor a token, however that server asks for them."""
+    """A server that it redirects to gets neither the password nor a token, however that asks for them."""
     elsewhere.challenge = challenge
     of_image = registry.image(archive(f=b"1"))
     form = json.loads(registry.manifests["latest"])
@@ -197,7 +197,7 @@ def test_a_question_whether_an_image_is_current_gives_no_credentials_away(host, 
 @pytest.mark.finding("attack-F12")
 @pytest.mark.usefixtures("no_pauses")
 def test_the_rest_of_a_layer_gives_no_credentials_away(host, registry, elsewhere):
-    """The first part comes from the registry, and the rest of it is elsewhere."""
+    """The first part comes from the registry, and the rest from elsewhere."""
     elsewhere.challenge = 'Bearer realm="REALM"'
     registry.image(archive(f=os.urandom(1_000_000)))
     breaking = Breaking(registry, 400_000)
@@ -232,11 +232,11 @@ def test_a_registry_that_is_asked_too_often_says_so(host, registry):
         before = len(registry.asked())
         with pytest.raises(Unreachable, match="429") as caught:
             ask()
-        assert "limits how often" in caught.value.hint
+        assert "limits requests" in caught.value.hint
         assert len(registry.asked()) - before == 1, "one more would be asking too often"
 
 
-# What is missing, and where.
+# Missing parts, by name.
 
 
 def missing(registry, what):
@@ -268,7 +268,7 @@ def test_an_image_that_is_missing_is_not_called_incomplete(host, registry):
     assert caught.value.hint == "check name and tag"
 
 
-# What is no image.
+# Artifacts that are not images.
 
 HELM = "application/vnd.cncf.helm.config.v1+json"
 CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
@@ -371,7 +371,7 @@ def test_the_image_is_found_among_what_else_an_index_names(host, registry, other
     assert fetch(host, registry.reference).manifest.labels.get("arch") == "amd64"
 
 
-# Names that are written as for docker.
+# Names written as docker takes them.
 
 
 @pytest.mark.finding("case-20")
@@ -433,7 +433,7 @@ class Breaking:
 
 @pytest.fixture(name="no_pauses")
 def _no_pauses(monkeypatch):
-    """As many tries as ever, without the seconds between them."""
+    """The usual number of tries, without the seconds between them."""
     monkeypatch.setattr(resume, "_PAUSES", (0.0,) * len(resume._PAUSES))
 
 
@@ -513,7 +513,7 @@ def test_a_refusal_names_the_credentials_that_would_be_used(host, registry, stat
 
 @pytest.mark.finding("use-N16")
 def test_a_registry_of_plain_http_gives_the_word_to_write(host, web, monkeypatch):
-    """Its name is not one of this machine by its text, so TLS it is."""
+    """Its name is not one of this machine by its text, so TLS is required."""
     FakeRegistry(web).image(EMPTY)
     name = f"0x7f000001:{web.server.server_port}"
     with pytest.raises(Unreachable, match="does not speak TLS, but perhaps plain http") as caught:

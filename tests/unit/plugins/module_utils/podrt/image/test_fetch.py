@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which source is asked when, for files, URLs, names and keys. Docker: tests/integration/registry."""
+"""When a source is asked, for files, URLs, names and keys. Docker: tests/integration/registry."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_dependency_must_be_in_the_store(host, tmp_path, aci):
     (tmp_path / "base.aci").write_bytes(aci("base"))
     with pytest.raises(NotFound, match="top needs base"):
         fetch(host, str(tmp_path / "top.aci"))
-    assert index.list_images(host.paths) == ()  # nothing is left of what cannot be used
+    assert index.list_images(host.paths) == ()  # nothing unusable is left
     fetch(host, str(tmp_path / "base.aci"))
     assert fetch(host, str(tmp_path / "top.aci")).id == fetch(host, "top").id
 
@@ -209,7 +209,7 @@ def test_a_time_of_last_modification_does_where_there_is_no_etag(host, web, aci)
     assert fetching.is_current(host, parse_reference(url), UPDATE, image)
     assert fetch(host, url, UPDATE).id == image.id
     assert [method for method, _other, _other in web.asked] == ["GET", "HEAD", "GET"]
-    web.answer = lambda *_other: (200, {"Last-Modified": time}, body)  # a server that minds no condition
+    web.answer = lambda *_other: (200, {"Last-Modified": time}, body)  # a server that ignores conditions
     assert fetching.is_current(host, parse_reference(url), UPDATE, image)
     web.answer = lambda *_other: (200, {"Last-Modified": time.replace("2025", "2026")}, aci(content=b"new"))
     assert not fetching.is_current(host, parse_reference(url), UPDATE, image)
@@ -393,7 +393,7 @@ def test_a_registry_may_want_a_login(host, web):
 @pytest.mark.finding("attack-F6")
 def test_a_challenge_has_a_largest_size(host, web):
     reference = registry(web, token="secret", challenge=f"Bearer realm=REALM, x={'-' * 8192}")
-    with pytest.raises(Unreachable, match="says in more than 8192 bytes how to log in"):
+    with pytest.raises(Unreachable, match="sends a challenge of more than 8192 bytes"):
         fetch(host, reference)
 
 
@@ -486,7 +486,7 @@ def test_a_file_is_compared_no_further_than_an_image_may_grow(host, tmp_path, ac
     ("failure", "stays"), [(KeyboardInterrupt(), True), (OSError(28, "no space"), False)]
 )
 def test_an_interrupted_fetch_leaves_the_image_to_others(host, tmp_path, aci, monkeypatch, failure, stays):
-    """Another process may be about to use it; what cannot be rendered is of no use to any."""
+    """Another process may be about to use it; an image that cannot be rendered is of no use."""
 
     (tmp_path / "a.aci").write_bytes(aci())
 

@@ -18,17 +18,17 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import resume, transport
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 
-# In this time each of these servers is given up; the tests allow for a busy machine.
+# The time within which each of these servers is given up; it allows for a busy machine.
 SOON = 8.0
 IMPATIENT = Limits(document_seconds=1, bytes_per_second=1000, rate_seconds=1)
-# For servers that never get further: a test need not wait for whole seconds, which a document of limits is made of.
+# For servers that never get further: a test need not wait for whole seconds, the unit of the configured limits.
 HASTY = Limits(document_seconds=0.2, bytes_per_second=1000, rate_seconds=0.2)
 PATIENT = Limits(document_seconds=30)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class Hostile:
-    """A server that answers each connection with one function. sent: how many bytes it got rid of."""
+    """A server that answers each connection with one function. sent: how many bytes it could send."""
 
     def __init__(self) -> None:
         self.answer: Callable[[Hostile, socket.socket], None] = lambda *_other: None
@@ -116,7 +116,7 @@ def blob(url, pace=PATIENT):
 
 @contextlib.contextmanager
 def soon_and_small():
-    """What is done within costs little time and little memory."""
+    """Check that the body of the context costs little time and little memory."""
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     yield
     assert time.monotonic() - began < SOON
@@ -205,7 +205,7 @@ def test_time_that_is_spent_on_this_side_is_not_the_servers(hostile):
 
 
 class Stingy:
-    """A server that takes up a download wherever it is asked to, and breaks it after so many bytes."""
+    """A server that resumes a download at any point, and breaks it after so many bytes."""
 
     def __init__(self, web, body, part, holds=0.0):
         self.web, self.body, self.part, self.holds = web, body, part, holds
@@ -242,7 +242,7 @@ def test_a_download_may_break_often_as_long_as_there_is_progress(web, monkeypatc
 
 @pytest.mark.finding("attack-F5")
 def test_new_connections_do_not_make_a_server_faster(web, monkeypatch):
-    """Each of them would be fast enough for itself, and there are as many tries as it likes."""
+    """Each of them would be fast enough, and the number of tries is not bounded."""
     monkeypatch.setattr(resume, "_PAUSES", (0.0,) * 1000)
     Stingy(web, bytes(100_000), 1, holds=0.4)
     with soon_and_small(), pytest.raises(Unreachable, match="the server is too slow"):
@@ -340,7 +340,7 @@ def test_what_a_server_on_this_machine_leads_to_is_its_own_affair(hostile, web):
     "place", ["127.0.0.1", "localhost", "127.1", "2130706433", "0.0.0.0", "[::ffff:127.0.0.1]"]
 )
 def test_one_elsewhere_leads_to_nothing_on_this_machine(web, place):
-    """The gate is told that the first host was elsewhere: other machines are for the integration tests."""
+    """The gate takes the first host to be elsewhere: other machines are for the integration tests."""
     session = transport.Transport(FetchPolicy(insecure=("http",)), PATIENT)
     session._gate.check("http://registry.example.com/", ["192.0.2.1"])
     with pytest.raises(Untrusted, match="led to this machine"):
@@ -384,7 +384,7 @@ def test_a_tunnel_of_a_proxy_that_drips_is_given_up(hostile, monkeypatch, head):
 @pytest.mark.parametrize("ask", [document, blob])
 @pytest.mark.parametrize("size", [b"-5", b"-80000000000000000000", b"-1", b"-0x1", b"zz"], ids=repr)
 def test_a_chunk_of_less_than_nothing_is_an_error(hostile, ask, size):
-    """http-F14: it was called a bug of ours."""
+    """http-F14: it was reported as a bug of ours."""
 
     def answer(hostile, conn):
         hostile.say(conn, OK + CHUNKED + size + b"\r\nhello\r\n0\r\n\r\n")

@@ -119,7 +119,7 @@ HERE_TOO = ["192.0.2.1", "127.0.0.1", "::1", "169.254.169.254"]
         ("https://a.test/v2/", "http://{}/v2/", True),
         ("https://a.test/v2/", "https://{}/v2/", True),
         ("https://a.test/v2/", "http://{}:2375/", True),
-        ("https://me@a.test/v2/", "https://me@a.test/v2/", True),  # whose place is open to dispute
+        ("https://me@a.test/v2/", "https://me@a.test/v2/", True),  # whose place is ambiguous
     ],
 )
 @pytest.mark.parametrize("address", HERE_TOO)
@@ -144,7 +144,7 @@ def test_a_host_that_changes_its_address_is_not_exempt():
 
 @pytest.mark.finding("a4-F9")
 def test_a_name_that_was_this_machine_for_a_moment_is_elsewhere_for_good():
-    """The first address was refused a connection, and the answer that leads here came from the second."""
+    """The first address refused the connection, and the answer that leads here came from the second."""
     gate = Gate()
     gate.check("https://a.test:8080/v2/", ["127.0.0.1"])
     gate.check("http://a.test:8080/v2/", ["192.0.2.1"])
@@ -247,7 +247,7 @@ def test_a_document_has_one_end():
 
 
 def survives(meter, gaps):
-    """Whether a meter lets bytes come that need these (seconds, count)."""
+    """Whether a meter allows bytes that arrive as (seconds, count)."""
     for seconds, count in gaps:
         if seconds > meter.allowed(0.0):
             return False
@@ -316,5 +316,5 @@ def test_no_window_is_ever_slower_than_the_least_rate(gaps):
     ],
 )
 def test_an_address_that_is_written_in_a_url_is_known_in_every_spelling(host, zone):
-    """A proxy resolves it, so there is nothing else to look at."""
+    """A proxy resolves it, so there is nothing else to check."""
     assert http_policy.zone_of(http_policy.address_of(host)) == zone

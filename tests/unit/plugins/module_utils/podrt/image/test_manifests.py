@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the documents of a registry say, also when they say nonsense."""
+"""The documents of a registry, including nonsensical ones."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_not_found_and_what_there_is_is_said():
     [
         ({"architecture": "arm64"}, "arm64"),
         ({"architecture": "amd64", "os": "windows"}, "no linux at all"),
-        ({}, "what it does not say"),
+        ({}, "an unnamed architecture"),
     ],
 )
 def test_a_configuration_for_another_platform_is_refused(config, offered):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A download whose connection breaks: what may be taken for the rest of it."""
+"""A download whose connection breaks: the answers that are accepted as its rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fetch(host, url, lines=None):
 
 
 class Resumed:
-    """A server whose answer breaks in the middle, so many times, and whose answer for the rest is the test's."""
+    """A server whose answer breaks in the middle, a number of times; the test decides on its answer for the rest."""
 
     def __init__(self, web, body, head, rest, *, breaks=100):
         self.web, self.body, self.head, self.rest, self.breaks = web, body, head, rest, breaks
@@ -40,7 +40,7 @@ class Resumed:
         return 200, self.head, self.body
 
     def whole(self):
-        """How often it was asked from the first byte."""
+        """How often the body was requested from its first byte."""
         return sum("range" not in headers for _method, _path, headers in self.web.asked)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP: whom it trusts, whom it tells what, and what it makes of URLs."""
+"""HTTP: trust, headers that are sent, and the reading of URLs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_credentials_are_for_one_host_and_those_of_a_netrc_for_none(web, tmp_pat
 
 @pytest.fixture(name="tls")
 def _tls(web, tmp_path):
-    """The server speaks TLS; the certificate that it shows."""
+    """Make the server speak TLS; return its certificate."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl")
     key, certificate = f"{tmp_path}/key.pem", f"{tmp_path}/certificate.pem"
@@ -113,7 +113,7 @@ def _tls(web, tmp_path):
 
 @pytest.mark.behaviour("B21")
 def test_the_roots_that_the_host_trusts_count(web, tls, monkeypatch):
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # these are minded still
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # these are still honoured
         monkeypatch.delenv(name, raising=False)
     web.answer = lambda *_other: (200, {}, b"hello")
     monkeypatch.setattr(transport, "_ROOTS", ("/nonexistent", tls))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that can be wrong with the networks of a pod, before anything is touched."""
+"""Errors in the networks of a pod are found before anything is touched."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_joined_is_told_with_its_option(
 
 
 def forwarded(*ports: dict[str, object]) -> tuple[str, ...]:
-    """Where ports of the host lead, of a pod whose app has http and a range."""
+    """The host ports of a pod whose app has http and a range."""
     named = [
         {"name": "http", "protocol": "tcp", "port": 80},
         {"name": "many", "protocol": "udp", "port": 9000, "count": 3},

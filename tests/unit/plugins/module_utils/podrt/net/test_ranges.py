@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges i
 
 
 class Held:
-    """A fake of the leases of a network."""
+    """Fake leases of a network."""
 
     def __init__(self, *taken: str) -> None:
         self.taken = taken

@@ -37,10 +37,10 @@ def test_a_lease_is_a_file_as_host_local_writes_it(tmp_path: pathlib.Path) -> No
 
 @pytest.mark.behaviour("E12")
 def test_leases_of_other_plugins_are_respected(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "10.0.0.2").write_text("somebody")
+    (tmp_path / "10.0.0.2").write_text("another-engine")
     (tmp_path / "last_reserved_ip.0").write_text("10.0.0.2")
     assert take(tmp_path, "uuid-1") == "10.0.0.3"
-    assert leases_of(str(tmp_path), "somebody") == ("10.0.0.2",)
+    assert leases_of(str(tmp_path), "another-engine") == ("10.0.0.2",)
 
 
 def test_an_empty_lease_is_what_a_crash_left(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The bytes of netlink messages. That they do what pyroute2's do is proved by tests/integration/net/test_rtmsg.py."""
+"""The bytes of netlink messages. tests/integration/net/test_rtmsg.py proves that they do the same as pyroute2's."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Leases that 0.1.0 has kept in its data directory become the host's."""
+"""Leases that 0.1.0 kept in its data directory become the host's."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_leases_of_an_older_release_are_moved_and_its_pods_find_them_where_they_
         pathlib.Path(paths.data, "net", leaf).touch()
     assert set(takeover.share_leases(paths)) == {OLD, OTHER}
     assert set(leases_of(f"{paths.leases}/lan", OLD)) == {"10.9.8.2", "fd00::2"}
-    # What 0.1.0 does with its own path.
+    # The steps of 0.1.0 on its own path.
     assert leases_of(f"{paths.data}/net/dmz", OTHER) == ("10.9.9.2",)
     assert release(f"{paths.data}/net/dmz", OTHER) == ("10.9.9.2",)
     assert leases_of(f"{paths.leases}/dmz", OTHER) == ()

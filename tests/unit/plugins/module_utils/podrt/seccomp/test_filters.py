@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""From isolators to seccomp profiles, and to programs that the kernel takes."""
+"""From isolators to seccomp profiles, and to programs that the kernel accepts."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_
     [
         ("435, 0, 0", errno.ENOSYS),  # clone3
         ("56, 0x10000000, 0, 0, 0, 0", errno.EPERM),  # clone of a user namespace
-        ("135, 0x20", errno.EPERM),  # personality that is not known
+        ("135, 0x20", errno.EPERM),  # an unknown personality
         ("135, 0xffffffff", 0),
         ("425, 1, 0", errno.EPERM),  # io_uring_setup
         ("165, 0, 0, 0, 0, 0", errno.EPERM),  # mount
@@ -139,7 +139,7 @@ X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_
         ("302, 1, 7, 1, 0", errno.EPERM),  # prlimit64 of another process, from nowhere
         ("302, 0x700000001, 7, 1, 0", errno.EPERM),
         ("302, 0, 7, 1, 0", errno.EFAULT),  # of itself
-        ("302, 1, 7, 0, 0", 0),  # only to look
+        ("302, 1, 7, 0, 0", 0),  # only a query
     ],
     ids=str,
 )
@@ -168,7 +168,7 @@ def pointed(call, family):
 
 
 def answer_of(program: bytes, call: str) -> int:
-    """What a call answers under a filter, as an errno; 0 for one that succeeds."""
+    """The result of a call under a filter, as an errno; 0 for one that succeeds."""
     return under(program, f"{CALLS}answer = {call}\nraise SystemExit(max(-answer, 0))")
 
 

@@ -20,7 +20,7 @@ MakeTar = Callable[..., bytes]
 
 
 def member(name: str, content: bytes | None = None, **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    """A file with content, or without one what type= says (a directory)."""
+    """A file if there is content, else of the kind in type= (by default a directory)."""
     info = tarfile.TarInfo(name)
     info.type = tarfile.REGTYPE if content is not None else tarfile.DIRTYPE
     info.mode = 0o644 if content is not None else 0o755

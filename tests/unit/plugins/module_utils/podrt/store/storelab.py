@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Images in a store, and pods that stand on them."""
+"""Images in a store, and pods that use them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(paths: Paths, data: bytes, **options: bool) -> index.StoredImage:
 
 
 def add_docker(paths: Paths, *archives: bytes, name: str = "example.com/docker") -> index.StoredImage:
-    """An image of docker layers, the lowest first."""
+    """Add an image of docker layers, the lowest first."""
     ids = []
     for data in archives:
         layer_id = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -59,12 +59,12 @@ def flat(paths: Paths, tree: trees.TreeID, tmp_path: pathlib.Path) -> pathlib.Pa
 
 
 def names(root: pathlib.Path) -> list[str]:
-    """All that is in a directory."""
+    """The names of everything in a directory."""
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
 def add_pod(paths: Paths, state_dir: str, image: ImageID, tree: str, *, name: str = "") -> str:
-    """A pod of one app that nobody runs, on a tree; its UUID."""
+    """Add a pod of one app, not running, on a tree; return its UUID."""
     app = RuntimeApp(
         ACName("web"), RuntimeImage(image, ACIdentifier("example.com/a")), App(("/x",), "0", "0")
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What an image may swell to counts all its layers."""
+"""The bounds of an image count all its layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LARGE = 60 * 10**6
 
 
 def through(allowance: Allowance, sent: int, plain: int) -> None:
-    """An archive of some size that becomes another one, in some pieces."""
+    """Pass an archive of one size that decompresses to another, in some pieces."""
     meter = allowance.of_stream()
     for _chunk in meter.sent(iter([bytes(sent)])):
         pass
@@ -26,7 +26,7 @@ def through(allowance: Allowance, sent: int, plain: int) -> None:
 
 @pytest.mark.finding("attack-F9")
 def test_many_layers_may_not_swell_further_than_one():
-    """Each is of a size where a ratio says nothing yet."""
+    """Each is of a size at which the ratio is not checked yet."""
     allowance = Allowance()
     through(allowance, 100, _LARGE)
     with pytest.raises(Corrupt, match="swells to more than 200 times what was sent"):

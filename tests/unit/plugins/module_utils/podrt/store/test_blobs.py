@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The stored archive of an image may be damaged, and then is neither waited for nor read without an end."""
+"""The stored archive of an image may be damaged; reading it then neither blocks nor goes on without end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _READERS: dict[str, Callable[[Paths, index.ImageID], object]] = {
 
 
 def _sparse(path: str) -> None:
-    """A file larger than any image may be, which takes no room."""
+    """A sparse file larger than any image may be."""
     with open(path, "wb") as file:
         file.write(b"x" * 512)
         file.truncate(1 << 40)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The number of a directory does not depend on how it is found out, and finding it out costs what the files hold."""
+"""The checksum of a directory does not depend on how it is computed, and costs no more than its files hold."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def linked(root: pathlib.Path, files: int, names: int) -> None:
-    """Files with several names each, whose names lie between one another."""
+    """Make files with several names each, which alternate in sorted order."""
     root.mkdir()
     for number in range(files):
         file = root / f"0-{number}"
@@ -69,7 +69,7 @@ def test_what_is_remembered_is_bounded_and_changes_no_number(tmp_path, reads, mo
 def test_an_archive_is_unpacked_summed_and_synced_while_nothing_is_locked(
     paths, make_aci, entry, reads, monkeypatch
 ):
-    """The file has an attribute, so that its digest is found out by reading it."""
+    """The file has an attribute, so its digest is computed by reading it."""
     held: list[str] = []
     adding, lock_layer = locks.adding, layers.lock_layer
     monkeypatch.setattr(blobs, "adding", lambda paths: held.append("store") or adding(paths))

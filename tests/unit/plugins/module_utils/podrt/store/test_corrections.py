@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which directories get the attributes that they have in a layer below."""
+"""The directories that get the attributes that they have in a layer below."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMPLIED = (0o755, 0, 0)
 
 
 def grow(chance: random.Random, place: pathlib.Path, path: str = "", depth: int = 0) -> list[str]:
-    """A layer of anything that a layer can have; the directories that no entry described."""
+    """Fill a layer with anything that a layer can have; return the directories that no entry described."""
     implied = []
     for name in NAMES:
         kind = chance.choice(
@@ -46,7 +46,7 @@ def grow(chance: random.Random, place: pathlib.Path, path: str = "", depth: int 
 
 
 def look(root: str, path: str) -> tuple[bool, bool]:
-    """Whether a layer has a directory, and whether it hides what is there in those below; component by component."""
+    """Whether a layer has a directory, and whether it hides those below; component by component."""
     at, hides = root, corrections.is_opaque(root)
     for component in filter(None, path.split("/")):
         at = f"{at}/{component}"

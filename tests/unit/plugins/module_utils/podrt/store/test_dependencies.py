@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What images lie upon, also where there is much of it, or where it leads back."""
+"""The dependencies of images, even if they are many, or circular."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.root
 
 
 def put(paths: Paths, number: int, *below: int) -> index.StoredImage:
-    """An image without files, of a number, that lies upon others."""
+    """Put a numbered image without files into the store, which depends on others."""
     needs = tuple(Dependency(ACIdentifier(f"i{other}"), _id(other)) for other in below)
     manifest = ImageManifest(ACIdentifier(f"i{number}"), dependencies=needs)
     return index.put_image(paths, _id(number), manifest, (), 0, latest=False)
@@ -101,7 +101,7 @@ def test_what_was_a_docker_image_is_no_dependency(paths, make_aci, by_id):
 
 
 def test_what_many_images_share_is_looked_at_once(paths):
-    """Two ways at each of thirty levels are a billion ways in all."""
+    """Two paths at each of thirty levels are a billion paths in all."""
     levels = 30
     put(paths, levels)
     for number in reversed(range(levels)):
@@ -174,7 +174,7 @@ def test_one_that_is_in_the_store_already_is_damaged_and_can_be_removed(paths, m
 
 @pytest.mark.finding("attack-F5")
 def test_a_walk_reads_each_document_of_the_index_once(paths, monkeypatch):
-    """Also where each image names all below it by name and by ID, and twice."""
+    """Even if each image names all below it by name and by ID, and twice."""
     count = 20
     for number in range(count):
         top = put(paths, number, *range(number), *range(number))

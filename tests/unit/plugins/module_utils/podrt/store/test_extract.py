@@ -153,7 +153,7 @@ def test_a_link_inside_the_root_is_followed(unpack, entry):
 
 
 def test_what_a_link_led_to_may_be_replaced(unpack, entry):
-    """The times of directories are set at the end, where they are and not where they were called to be."""
+    """The times of directories are set at the end, at their real paths and not at those in the archive."""
     root, extraction = unpack(
         entry("usr/lib", mtime=1000),
         entry("lib", b"", linkname="usr/lib", **SYMLINK),
@@ -210,7 +210,7 @@ def test_a_hard_link_into_the_directory_that_it_replaces_is_corrupt(unpack, entr
 
 
 def test_hard_links_lead_to_the_right_file_among_more_directories_than_descriptors(unpack, entry):
-    """The directory of the target is opened when that of the link is, however many are kept open."""
+    """The directory of the target is opened beside that of the link, however many are kept open."""
     files = [entry(f"d{number}/f", str(number).encode()) for number in range(300)]
     links = [entry(f"l{number % 97}/{number}", b"", linkname=f"d{number}/f", **LINK) for number in range(300)]
     root, _other = unpack(*files, *links)
@@ -232,7 +232,7 @@ def test_a_hard_link_does_not_go_through_a_link(unpack, entry, tmp_path):
 
 
 def test_an_entry_beneath_a_file_is_corrupt(unpack, entry):
-    with pytest.raises(Corrupt, match="no directory"):
+    with pytest.raises(Corrupt, match="not a directory"):
         unpack(entry("f", b"x"), entry("f/g", b"y"))
 
 
@@ -363,7 +363,7 @@ def test_in_an_aci_such_names_mean_nothing(unpack, entry):
 
 @pytest.mark.finding("case-14")
 def test_an_entry_beneath_a_link_to_nothing_is_named_with_the_link(unpack, entry):
-    """As kaniko wrote: the layer makes a link of what was a directory, and hides a name in it."""
+    """As kaniko did: the layer replaces a directory by a link, and has a whiteout in it."""
     with pytest.raises(Corrupt) as caught:
         unpack(entry("a", linkname="b", **SYMLINK), entry("a/.wh.f", b""), whiteouts=True)
     assert caught.value.message.startswith('cannot extract "a/.wh.f": the link "a" leads to "b"')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""What is left when nobody needs it, and what killed processes leave."""
+"""The removal of things that are no longer needed, and of leftovers of killed processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.root
 FUTURE = time.time() + 10**6
 
 
-def nobody() -> tuple[tuple[str, ...], tuple[str, ...]]:
+def no_pod() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (), ()
 
 
@@ -89,8 +89,8 @@ def test_everything_that_goes_is_told_with_its_bytes(paths, make_aci, entry):
     ]
     assert all(item.bytes > 0 for item in plan.items)
     assert plan.bytes == sum(item.bytes for item in plan.items)
-    assert gc.collect(paths, nobody, FUTURE) == plan
-    assert gc.collect(paths, nobody, FUTURE).items == ()
+    assert gc.collect(paths, no_pod, FUTURE) == plan
+    assert gc.collect(paths, no_pod, FUTURE).items == ()
 
 
 def plant(paths, text: str) -> str:
@@ -113,12 +113,12 @@ def test_what_killed_processes_left_is_told_and_removed_and_nothing_else(paths, 
         plant(paths, "cas/remote/docker:%2F%2Fdamaged"),
         plant(paths, "cas/tmp/dead/blob").removesuffix("/blob"),
     ]
-    # A record that was whole when its process was killed, and is not in its place.
+    # A complete record whose process was killed before it was in place.
     whole = pathlib.Path(paths.cas, "remote", "docker:%2F%2Fkept").read_bytes()
     left.append("cas/remote/docker:%2F%2Fkept.0123456789ab.tmp")
     pathlib.Path(paths.data, left[-1]).write_bytes(whole)
     with Workspace(paths):
-        pass  # which sweeps the dead one
+        pass  # which sweeps the abandoned one
     plant(paths, "cas/tmp/dead/blob")
     assert index.list_ids(paths) == (kept.id,)
     plan = gc.unreferenced(paths, (), {kept.id}, FUTURE)
@@ -140,10 +140,10 @@ def test_files_of_locks_do_not_pile_up(paths, make_aci):
     trees.render(paths, image)
     with locks.turn(paths, "docker://x", "x", patience=1, tell=print):
         assert len(os.listdir(f"{paths.cas}/imagelocks")) > 2
-        gc.collect(paths, nobody, FUTURE)
+        gc.collect(paths, no_pod, FUTURE)
         (kept,) = set(os.listdir(f"{paths.cas}/imagelocks")) - {"store"}
         assert kept.startswith("turn-"), "it is held"
-    gc.collect(paths, nobody, FUTURE)
+    gc.collect(paths, no_pod, FUTURE)
     assert os.listdir(f"{paths.cas}/imagelocks") == ["store"]
     assert os.listdir(f"{paths.cas}/treestorelocks") == []
 
@@ -156,7 +156,7 @@ def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(pa
         set_immutable(place, True)
     try:
         with changing_no_attribute(), pytest.raises(gc.Incomplete) as caught:
-            gc.collect(paths, nobody, FUTURE)
+            gc.collect(paths, no_pod, FUTURE)
     finally:
         for place in busy:
             set_immutable(place, False)
@@ -168,7 +168,7 @@ def test_what_cannot_be_removed_does_not_keep_the_rest_and_all_of_it_is_named(pa
 
 @contextlib.contextmanager
 def changing_no_attribute() -> Iterator[None]:
-    """Without the capability to do so, so that what is immutable stays."""
+    """Drop the capability to change attributes, so that immutable files stay."""
     effective, permitted, inheritable = syscalls.capget()
     syscalls.capset(effective & ~(1 << NAMES.index("CAP_LINUX_IMMUTABLE")), permitted, inheritable)
     try:
@@ -209,6 +209,6 @@ def test_an_image_is_removed_while_nobody_adds_to_the_store(paths, make_aci):
 def test_no_layer_goes_while_an_image_does_not_tell_what_it_is_made_of(paths, make_aci, entry, document):
     image = load(paths, make_aci({"name": "a"}, entry("f", b"1")))
     (pathlib.Path(paths.cas) / "index" / image.id).write_bytes(document)
-    plan = gc.unreferenced(paths, *nobody(), older_than=0.0)
+    plan = gc.unreferenced(paths, *no_pod(), older_than=0.0)
     assert gc.LAYER not in {item.kind for item in plan.items}
     assert layers.list_layers(paths)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Trees and layers that are damaged: they count as absent, and are made again, beneath pods that stand on them."""
+"""Trees and layers that are damaged: they count as absent, and are made again, beneath the pods that use them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_damaged_tree_is_made_again(
     tree = trees.render(paths, image).tree
     place = pathlib.Path(paths.tree(tree).path) / what
     DAMAGES[how](place)
-    # That it is complete is said by a name alone, whatever goes by it.
+    # A name alone marks it as complete, whatever kind of file has it.
     assert trees.is_rendered(paths, tree) is (what == "rendered" and how != "gone")
     assert trees.render(paths, image).tree == tree
     assert trees.is_rendered(paths, tree) or what == "rendered"
@@ -86,7 +86,7 @@ def test_a_stack_that_was_cut_is_not_whole(paths: Paths, make_tar, entry, tmp_pa
 
 @pytest.mark.parametrize(
     ("what", "how"),
-    # An empty directory in place of the files is one all the same: only to verify a tree tells.
+    # An empty directory in place of the files counts as well: only verifying the tree detects it.
     [
         (what, how)
         for what in ("rendered", "rootfs", "")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Which images are there, by their keys, their names and their sources; and documents that are damaged."""
+"""Images in the store, by their keys, their names and their sources; and damaged documents."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_name_finds_the_latest_then_the_newest_with_all_labels(paths, make_aci
 
 @pytest.fixture(name="damaged", params=["index", "manifest"])
 def _damaged(request, paths, make_aci):
-    """Two images, the second of which has a document that ends too early: (good, bad)."""
+    """Two images, the second with a truncated document: (good, bad)."""
     good = load(paths, make_aci({"name": "example.com/a"}))
     bad = load(paths, make_aci({"name": "example.com/b"}), latest=True)
     place = f"{paths.cas}/index/{bad.id}" if request.param == "index" else paths.image_manifest(bad.id)

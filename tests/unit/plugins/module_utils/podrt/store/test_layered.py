@@ -32,7 +32,7 @@ def path_of(chance: random.Random, depth: int = 4) -> str:
 
 
 def grow(chance: random.Random, layer: pathlib.Path, depth: int = 0) -> None:
-    """A layer of anything that a layer can have."""
+    """Fill a layer with anything that a layer can have."""
     for name in NAMES:
         place, kind = (
             layer / name,
@@ -52,7 +52,7 @@ def grow(chance: random.Random, layer: pathlib.Path, depth: int = 0) -> None:
 
 
 def told(look: object, path: str) -> object:
-    """What a lookup gives: the kind of a file with its size, or the number of the error."""
+    """The result of a lookup: the kind of a file with its size, or the number of the error."""
     try:
         found = look(path)  # type: ignore[operator]
     except OSError as err:
@@ -113,7 +113,7 @@ def test_a_file_is_read_through_links_and_a_pipe_is_not_waited_for(tmp_path: pat
 @pytest.mark.finding("http-F2")
 @pytest.mark.parametrize("kind", ["layers", "root"])
 def test_what_is_no_file_is_not_even_opened(tmp_path: pathlib.Path, kind: str) -> None:
-    """Opening a device of an image, which is one of the host's, may do something; here a pipe's writer tells of it."""
+    """Opening a device of an image, which is one of the host's, may have effects; here a pipe's writer detects it."""
     os.mkfifo(tmp_path / "passwd")
     fd = os.open(tmp_path, os.O_PATH)
     root = LayeredRoot([str(tmp_path)]) if kind == "layers" else MountedRoot(fd)
@@ -137,7 +137,7 @@ def test_what_is_no_file_is_not_even_opened(tmp_path: pathlib.Path, kind: str) -
 
 
 def chained(image: pathlib.Path, links: int, length: int) -> None:
-    """Links l0, l1 ... that each take a long way to the next one, the last to none."""
+    """Make links l0, l1 ... that each lead to the next one by a long path, the last to nothing."""
     (image / "a").mkdir(parents=True)
     for number in range(links):
         after = f"l{number + 1}" if number + 1 < links else "none"
@@ -146,7 +146,7 @@ def chained(image: pathlib.Path, links: int, length: int) -> None:
 
 @pytest.mark.finding("a4-F4")
 def test_long_links_of_many_directories_cost_no_time(tmp_path: pathlib.Path) -> None:
-    """Also where each directory of PATH is another link, to a chain that each of them follows."""
+    """Even if each directory of PATH is another link to the same chain of links."""
     chained(tmp_path, 39, 4000)
     for number in range(400):
         (tmp_path / f"p{number}").symlink_to("l0")
@@ -184,7 +184,7 @@ def test_links_of_all_lookups_count_together_and_short_ones_are_followed_on(tmp_
 
 @pytest.mark.finding("a4-F4")
 def test_of_a_long_path_the_first_directories_are_searched(tmp_path: pathlib.Path) -> None:
-    """Each counts once, however often it comes."""
+    """Each counts once, however often it is repeated."""
     for number in (127, 128):
         (tmp_path / f"d{number}").mkdir()
         (tmp_path / f"d{number}" / f"prog{number}").touch(mode=0o755)

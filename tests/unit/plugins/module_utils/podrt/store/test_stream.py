@@ -137,7 +137,7 @@ def test_data_that_is_chopped_into_members_is_corrupt(pack, content):
 
 
 def test_many_members_with_something_in_them_are_read():
-    """eStargz has one a file, and each holds at least a header."""
+    """eStargz has one for each file, and each holds at least a header."""
     members = itertools.repeat(gzip.compress(bytes(512)), 10_100)
     assert sum(map(len, stream.decompressed(members))) == 512 * 10_100
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tar streams, also damaged and hostile ones."""
+"""Tar streams, including damaged and hostile ones."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ END = bytes(1024)
 
 
 def broken(data: bytes, error: str) -> Iterator[bytes]:
-    """A stream that gives so much and then fails, as damaged compressed data does."""
+    """A stream that fails after some output, as damaged compressed data does."""
     yield data
     raise Corrupt(error)
 
@@ -235,7 +235,7 @@ GNU_PLACE = "./GNUSparseFile.123/big.img"
     ids=["1.0", "0.1", "0.0"],
 )
 def test_a_sparse_file_is_refused_by_its_own_name(records):
-    """tar names the entry after a place of its own, ./GNUSparseFile.N/."""
+    """tar names the entry ./GNUSparseFile.N/NAME."""
     data = extended(*records) + tar.header_of(tar.TarEntry(GNU_PLACE, tar.FILE))
     with pytest.raises(Corrupt, match=r'^"big\.img" is a sparse file'):
         read(data)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images in the store, their trees, and what is left when nobody needs them."""
+"""Images in the store, their trees, and the removal of those that are no longer needed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _open_paths():
 
 
 def may_open(path: str) -> bool:
-    """Whether a user who is nobody in particular can open a file."""
+    """Whether a user without any privilege can open a file."""
     child = os.fork()
     if child == 0:
         os.setgroups([])
@@ -160,7 +160,7 @@ def test_what_is_no_image_is_refused_and_nothing_is_left(paths, make_aci, make_t
 
 
 def test_an_archive_that_was_cut_between_two_entries_is_not_taken_for_a_whole_one(paths, make_aci, entry):
-    """The compressed data says that it has not ended, where the entries could have."""
+    """The compressed data has not ended, though the entries could have."""
     data = make_aci({"name": "a"}, entry("f", b"x" * 512), entry("g", b"y" * 512))
     packer = zlib.compressobj(wbits=31)
     cut = packer.compress(data[: data.index(b"rootfs/g")]) + packer.flush(zlib.Z_SYNC_FLUSH)
@@ -250,7 +250,7 @@ def test_spellings_of_a_path_on_a_white_list_are_one(paths, make_aci, entry, tmp
 def test_no_damaged_stack_shows_more_than_a_tree(paths, make_aci, entry, stack):
     tree = trees.render(paths, load(paths, make_aci({"name": "a"}, entry("f", b"x")))).tree
     pathlib.Path(f"{paths.tree(tree).path}/stack").write_text(stack)
-    with pytest.raises(Corrupt, match="names what is no root of a tree or layer"):
+    with pytest.raises(Corrupt, match="names something that is not the root of a tree or layer"):
         trees.lower_dirs(paths, tree)
 
 
@@ -294,7 +294,7 @@ def test_docker_layers_are_stacked_and_shared(paths, make_tar, entry, tmp_path):
 
 
 def test_a_layer_may_hide_all_that_is_below_its_root(paths, make_tar, entry, tmp_path):
-    """overlayfs does not look at the root of a layer for that, so what is below must not be in the stack."""
+    """overlayfs does not check the root of a layer for that, so the layers below must not be in the stack."""
     lower = make_tar(entry("gone", b"x"), entry("d"), entry("d/gone", b"x"))
     upper = make_tar(entry(".wh..wh..opq", b""), entry("d"), entry("d/kept", b"x"))
     image = add_docker(paths, lower, upper, make_tar(entry("top", b"x")))
@@ -334,7 +334,7 @@ def test_a_directory_that_a_layer_removed_below_does_not_come_back(paths, make_t
 
 
 def test_lists_of_layers_are_read_whatever_their_number(paths):
-    """2000 layers, 144 kB of IDs: more than a word, which is what a file of a few bytes may have."""
+    """2000 layers, 144 kB of IDs: more than the bound on files of a few bytes."""
     ids = tuple(f"sha256:{number:064x}" for number in range(2000))
     wanted = {f"{number:024d}" for number in range(2000)}
     tree = trees.tree_id([ImageID("sha512-" + "ab" * 32)])
@@ -348,7 +348,7 @@ def test_lists_of_layers_are_read_whatever_their_number(paths):
         pathlib.Path(f"{paths.tree(tree).path}/{name}").write_text(text)
     assert set(trees.layer_names(paths, tree)) == wanted
     assert len(trees.lower_dirs(paths, tree)) == 2000
-    assert is_as_made(paths, tree) is False  # after reading them all: none is there
+    assert is_as_made(paths, tree) is False  # after reading them all: no layer exists
     claimed = [f"sha256:{name}" + "0" * 40 for name in wanted]
     with claims.claimed(paths, claimed):
         assert claims.claimed_names(paths) == wanted

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is taken for zstd data, and how much memory it may have."""
+"""The data that is accepted as zstd, and its bound of memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_frames_of_every_kind_pass(flags: tuple[str, ...], size: int) -> None:
 @pytest.mark.parametrize("first", [SKIPPED, packed(data=b"x")], ids=["skipped", "a frame"])
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bytes], ids=["gzip", "xz", "nothing"])
 def test_what_follows_a_frame_is_a_frame(first: bytes, pack: object) -> None:
-    """The program by itself reads gzip and xz there, and takes what memory an xz asks for."""
+    """The program by itself reads gzip and xz there, and takes as much memory as an xz asks for."""
     assert callable(pack)
     data = first + pack(PLAIN)
     for size in (1, 1000):
