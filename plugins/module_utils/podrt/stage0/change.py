@@ -119,30 +119,63 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     Each yield of the plan answers whether the change was applied. Whatever is raised midway becomes a PodError that
     carries the changes that were made in facts["changes"].
     """
-    made: list[Change] = []
-    obstacles: list[PodError] = []
-    notes: list[str] = []
-    failures: list[PodError] = []
-    subject = ""
+    way = _Way(host, apply)
     try:
-        change = next(plan)
-        while True:
-            subject = change.subject
-            if apply:
-                applied = change.apply(host) or Applied()
-                notes += applied.notes
-                failures += applied.failures
-                known_now = applied.differences
-                made.append(change if known_now is None else change.replace(differences=known_now))
-            else:
-                obstacles += _obstacles(host, change)
-                made.append(change)
-            change = plan.send(apply)
-    except StopIteration as stop:
-        return Outcome(tuple(made), tuple(obstacles), tuple(notes), tuple(failures)), stop.value
+        result = way.through(plan)
     except Exception as err:
-        failure = _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err)
+        failure = _carrying(way.outcome().to_json(), f"cannot converge {way.subject}".rstrip(), err)
         raise failure from failure.__cause__
+    return way.outcome(), result
+
+
+def walk(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
+    """The same, and whatever is raised stays what it is: for who has no result that would carry the changes."""
+    way = _Way(host, apply)
+    result = way.through(plan)
+    return way.outcome(), result
+
+
+class _Way:
+    """The way through a plan, as far as it has been gone."""
+
+    def __init__(self, host: Host, apply: bool) -> None:
+        self.subject = ""
+        self._host, self._apply = host, apply
+        self._made: list[Change] = []
+        self._obstacles: list[PodError] = []
+        self._notes: list[str] = []
+        self._failures: list[PodError] = []
+
+    def outcome(self) -> Outcome:
+        """What has been done, or found, until now."""
+        return Outcome(tuple(self._made), tuple(self._obstacles), tuple(self._notes), tuple(self._failures))
+
+    def through(self, plan: Plan[T]) -> T:
+        """To its end; what it returned. What a change raises is raised where the plan yielded it."""
+        try:
+            change = next(plan)
+            while True:
+                self.subject = change.subject
+                try:
+                    self._take(change)
+                except Exception as err:
+                    change = plan.throw(err)
+                else:
+                    change = plan.send(self._apply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _take(self, change: Change) -> None:
+        if not self._apply:
+            self._obstacles += _obstacles(self._host, change)
+            self._made.append(change)
+            return
+        applied = change.apply(self._host) or Applied()
+        self._notes += applied.notes
+        self._failures += applied.failures
+        known_now = applied.differences
+        self._made.append(change if known_now is None else change.replace(differences=known_now))
 
 
 @contextlib.contextmanager
