@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -19,12 +18,11 @@ RUNTIME = str(CHECKOUT / "plugins" / "module_utils")
 
 
 def tree(base: pathlib.Path) -> dict[str, tuple[int, int, int]]:
-    """All that is below a directory, but for directories that are empty and for locks."""
+    """All that is below a directory, directories and locks too: what was there for a moment shows as well."""
     found = {}
     for path in base.rglob("*"):
         info = path.lstat()
-        if not path.is_dir() and not path.name.endswith(".lock") and path.parent.name != "locks":
-            found[str(path.relative_to(base))] = (info.st_mode, info.st_size, info.st_mtime_ns)
+        found[str(path.relative_to(base))] = (info.st_mode, info.st_size, info.st_mtime_ns)
     return found
 
 
@@ -53,8 +51,7 @@ def foretold(pods: PodHost, task: str, **options: object) -> list[str]:
 
 def line_of(change: dict[str, str]) -> str:
     before, after = (change[key] if change[key] is not None else "absent" for key in ("before", "after"))
-    impact = f" ({change['impact']})" if change["impact"] != "none" else ""
-    return f"{change['path']}: {before} -> {after}{impact}"
+    return f"{change['path']}: {before} -> {after}"
 
 
 def named(pods: PodHost, state: str = "running") -> str:
@@ -65,52 +62,113 @@ def named(pods: PodHost, state: str = "running") -> str:
     return uuid
 
 
-def test_fetch_and_run_foretell_images_and_pods(pods: PodHost) -> None:
-    image = f"images.{pods.image}: absent -> present"
-    assert dry(pods, "fetch", pods.image) == [image]
-    assert dry(pods, "fetch", pods.image) == foretold(
-        pods, "pod_image", name=pods.image, insecure_options=["image"]
-    )
-    assert dry(pods, "run", "--net=none", pods.image) == [image, "pods: absent -> running"]
-    assert dry(pods, "prepare", "--pod-name=web", pods.image) == [image, "pods.web: absent -> prepared"]
+@pytest.mark.behaviour("A53")
+def test_fetch_foretells_the_image_that_it_gets(pods: PodHost) -> None:
+    task = {"name": pods.image, "insecure_options": ["image"]}
+    line = f"images.{pods.image}: absent -> present"
+    assert dry(pods, "fetch", pods.image) == [line] == foretold(pods, "pod_image", **task)
+    assert not (pods.data / "cas" / "index").exists()
     pods.ok("fetch", pods.image)
-    assert dry(pods, "fetch", pods.image) == []
-    words = ("--net=none", "--pod-name=web", pods.image, "--exec=/bin/sleep", "--", "1000")
-    app = {"image": pods.image, "exec": "/bin/sleep", "args": ["1000"]}
+    assert len(pods.ok("image", "list", "--no-legend").splitlines()) == 1
+    assert dry(pods, "fetch", pods.image) == [] == foretold(pods, "pod_image", **task)
+
+
+@pytest.mark.parametrize("fetched", [False, True])
+def test_run_foretells_images_and_a_pod(pods: PodHost, fetched: bool) -> None:
+    if fetched:
+        pods.ok("fetch", pods.image)
+    app = {"image": pods.image, "exec": "/bin/true", "environment": {"TOKEN": "hunter2"}}
     task = {"name": "web", "networks": ["none"], "apps": [app], "insecure_options": ["image"]}
-    assert dry(pods, "run", *words) == ["pods.web: absent -> running"] == foretold(pods, "pod_run", **task)
+    words = ("--net=none", "--pod-name=web", pods.image, "--exec=/bin/true", "--environment=TOKEN=hunter2")
+    lines = dry(pods, "run", *words)
+    image = [] if fetched else [f"images.{pods.image}: absent -> present"]
+    assert lines == [*image, "pods.web: absent -> running"] == foretold(pods, "pod_run", **task)
     assert pods.uuids() == []
+    assert dry(pods, "run", *words[:1], *words[2:]) == [*image, "pods: absent -> running"]
+    pods.ok("run", *words)
+    assert pods.state("web") == "exited"
+    assert len(pods.ok("image", "list", "--no-legend").splitlines()) == 1
 
 
-def test_start_stop_and_rm_foretell_what_becomes_of_a_pod(pods: PodHost) -> None:
+def test_prepare_foretells_images_and_a_pod(pods: PodHost) -> None:
+    app = {"image": pods.image}
+    task = {"name": "web", "state": "prepared", "apps": [app], "insecure_options": ["image"]}
+    lines = dry(pods, "prepare", "--pod-name=web", pods.image)
+    image = f"images.{pods.image}: absent -> present"
+    assert lines == [image, "pods.web: absent -> prepared"] == foretold(pods, "pod_run", **task)
+    pods.ok("prepare", "--pod-name=web", pods.image)
+    assert pods.state("web") == "prepared"
+
+
+def test_start_foretells_what_then_runs(pods: PodHost) -> None:
     uuid = named(pods, "prepared")
+    task = {"name": "web", "state": "started"}
     assert dry(pods, "start", "web") == ["pods.web.state: prepared -> running"]
-    assert foretold(pods, "pod_run", name="web", state="started") == dry(pods, "start", "web")
-    assert dry(pods, "rm", uuid[:8]) == ["pods.web: prepared -> absent"]
-    assert foretold(pods, "pod_run", name="web", state="absent") == dry(pods, "rm", "web")
-    pods.ok("run-prepared", "--net=none", "--detach", uuid)
-    assert dry(pods, "stop", "web") == ["pods.web.state: running -> stopped (restart)"]
-    assert foretold(pods, "pod_run", name="web", state="stopped") == dry(pods, "stop", uuid)
+    assert dry(pods, "start", "web") == foretold(pods, "pod_run", **task)
+    pods.ok("start", "web")
     assert pods.state(uuid) == "running"
     pods.ok("stop", "--force", "web")
-    pods.ok("status", "--wait=30s", uuid)
-    assert dry(pods, "stop", "web") == []
+    pods.wait(uuid)
     assert dry(pods, "start", "web") == ["pods.web.state: exited -> running"]
+    assert dry(pods, "start", "web") == foretold(pods, "pod_run", **task)
     pods.ok("start", "web")
-    assert dry(pods, "stop", "web") == ["pods.web.state: running -> stopped (restart)"]
+    assert (pods.state("web"), pods.state(uuid)) == ("running", "exited garbage")
 
 
-def test_gc_and_image_rm_foretell_what_goes(pods: PodHost) -> None:
+@pytest.mark.behaviour("A42")
+def test_stop_foretells_what_then_ends(pods: PodHost) -> None:
+    uuid = named(pods)
+    task = {"name": "web", "state": "stopped"}
+    assert dry(pods, "stop", "web") == ["pods.web.state: running -> stopped"]
+    assert dry(pods, "stop", uuid) == foretold(pods, "pod_run", **task)
+    assert pods.state(uuid) == "running"
+    assert pods.ok("stop", "--force", "web") == f'"{uuid}"'
+    assert "state=exited" in pods.wait(uuid)
+    assert dry(pods, "stop", "web") == [] == foretold(pods, "pod_run", **task)
+
+
+@pytest.mark.behaviour("A43")
+@pytest.mark.parametrize("state", ["prepared", "exited"])
+def test_rm_foretells_what_then_goes(pods: PodHost, state: str) -> None:
+    uuid = named(pods, "prepared" if state == "prepared" else "running")
+    if state == "exited":
+        pods.ok("stop", "--force", uuid)
+        pods.wait(uuid)
+    line = f"pods.web: {state} -> absent"
+    assert dry(pods, "rm", uuid[:8]) == [line] == foretold(pods, "pod_run", name="web", state="absent")
+    assert dry(pods, "rm", "web") == [line]
+    assert pods.ok("rm", "web") == f'"{uuid}"'
+    assert pods.uuids() == []
+    assert foretold(pods, "pod_run", name="web", state="absent") == []
+
+
+@pytest.mark.behaviour("A44")
+def test_gc_foretells_what_then_goes(pods: PodHost) -> None:
     pods.ok("run", "--net=none", pods.image, "--exec=/bin/true")
     (uuid,) = pods.uuids()
-    assert dry(pods, "gc") == [f"pods.{uuid}: exited -> exited garbage"] == foretold(pods, "pod_gc")
     at_once = {"grace_period": 0, "expire_prepared": 0}
     everything = dry(pods, "gc", "--grace-period=0s")
     assert everything == [f"pods.{uuid}: exited -> absent"] == foretold(pods, "pod_gc", **at_once)
+    assert dry(pods, "gc") == [f"pods.{uuid}: exited -> exited garbage"] == foretold(pods, "pod_gc")
+    pods.ok("gc")
+    assert pods.state(uuid) == "exited garbage"
+    assert dry(pods, "gc") == [] == foretold(pods, "pod_gc")
+    left = [f"pods.{uuid}: exited garbage -> absent"]
+    assert dry(pods, "gc", "--grace-period=0s") == left == foretold(pods, "pod_gc", **at_once)
+    assert pods.ok("gc", "--grace-period=0s") == f'Garbage collecting pod "{uuid}"'
+    assert pods.uuids() == []
+
+
+@pytest.mark.behaviour("A55")
+def test_image_rm_foretells_what_then_goes(pods: PodHost) -> None:
     image_id = pods.ok("fetch", "--full", pods.image)
-    (line,) = dry(pods, "image", "rm", image_id)
-    assert line.startswith(f"images.{image_id}: {image_id}") and line.endswith(" -> absent")
-    assert pods.ok("image", "list", "--no-legend")
+    for text in (pods.image, image_id, "example.com/busybox:1.0"):
+        lines = dry(pods, "image", "rm", text)
+        assert lines == [f"images.{text}: {image_id} -> absent"]
+        assert lines == foretold(pods, "pod_image", name=text, state="absent")
+    assert dry(pods, "image", "rm", pods.image, image_id) == dry(pods, "image", "rm", pods.image)
+    pods.ok("image", "rm", pods.image)
+    assert pods.ok("image", "list", "--no-legend") == ""
 
 
 def on_a_running_pod(pods: PodHost) -> tuple[str, ...]:
@@ -153,10 +211,3 @@ def test_what_would_fail_fails_with_the_same_words_and_status(
     real = pods.podctl(*(word for word in words if word != "--dry-run"))
     assert foreseen.status == real.status != 0
     assert foreseen.err.splitlines()[0] == real.err.splitlines()[0]
-
-
-@pytest.fixture(autouse=True)
-def _quiet_umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import sys
 
-from ..errors import HostFailure, InvalidSpec, printable
-from ..host.reading import read_text
+from ..errors import printable
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -36,6 +35,11 @@ class Call(Value):
         """Whether --debug is set."""
         return self.options.on("debug")
 
+    @property
+    def dry_run(self) -> bool:
+        """Whether what would change is to be printed, and nothing to be changed."""
+        return self.options.on("dry-run")
+
     def say(self, text: str) -> None:
         """Print a line for people on standard error."""
         say(self.prefix, text)
@@ -60,12 +64,6 @@ class Call(Value):
         from .output import as_json
 
         sys.stdout.write(f"{as_json(value, how)}\n")
-
-    def pod_arguments(self) -> tuple[str, ...]:
-        """The UUIDs, UUID prefixes or names of the pods that the command is about. Raises InvalidSpec, HostFailure."""
-        if self.options.has("uuid-file"):
-            return (read_uuid_file(self.options.text("uuid-file")),)
-        return self.words.arguments
 
 
 def say(prefix: str, text: str) -> None:
@@ -92,16 +90,3 @@ def complain(prefix: str, err: PodError, *, debug: bool) -> None:
         cause, indent = cause.__cause__, indent + "  "
     if err.hint:
         say(prefix, f"hint: {err.hint}")
-
-
-def read_uuid_file(path: str) -> str:
-    """The UUID in a file that --uuid-file-save wrote, perhaps with white space around it. Source: behaviours A41."""
-    try:
-        text = read_text(path)
-    except OSError as err:
-        failure = HostFailure.of("unable to read UUID from file", err)
-        failure.exit_code = 1
-        raise failure from err
-    if not text:
-        raise InvalidSpec(f"no UUID in file {path}")
-    return text

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from ..errors import known
 from ..image import fetch
 from ..image.reference import AppcName, ArchiveURL, ImageKey, LocalFile
 from ..stage0 import images
-from ..stage0.change import Applied, converge
+from ..stage0.change import Applied, walk
 from .call import Call, say
 
 TYPE_CHECKING = False
@@ -31,24 +32,20 @@ _FOR_DEBUG = ("using image from ", "image for ", "fetching image from ")
 
 def carry_out(call: Call, plan: Plan[T]) -> tuple[Outcome, T]:
     """Apply a plan; with --dry-run print the changes that it would make instead, and raise what would stop it."""
-    dry_run = call.options.on("dry-run")
-    outcome, result = converge(call.host, plan, apply=not dry_run)
-    if dry_run:
-        for difference in outcome.differences:
-            call.tell(_line(difference))
-        for err in outcome.obstacles[1:]:
-            call.complain(err)
-        for err in outcome.obstacles[:1]:
+    outcome, result = walk(call.host, plan, apply=not call.dry_run)
+    if call.dry_run:
+        # Apps of one image have it fetched once.
+        for line in dict.fromkeys(map(_line, outcome.differences)):
+            call.tell(line)
+        for err in outcome.obstacles:
             raise err
     return outcome, result
 
 
 def _line(difference: Difference) -> str:
-    before, after = (
-        value if value is not None else "absent" for value in (difference.before, difference.after)
-    )
-    impact = f" ({difference.impact})" if difference.impact != "none" else ""
-    return f"{difference.path}: {before} -> {after}{impact}"
+    sides = (difference.before, difference.after)
+    before, after = ("absent" if side is None else side for side in sides)
+    return f"{difference.path}: {before} -> {after}"
 
 
 def in_words(plan: Plan[T], worded: Worded) -> Plan[T]:
@@ -98,12 +95,19 @@ class ToldImport(images.NoteImport):
 class ToldRemoval(images.RemoveImage):
     """Remove an image, and tell of it."""
 
+    def foresee(self, host: Host) -> None:
+        """Raises nothing; what depends on the image is told beforehand as well."""
+        self._warn()
+
     def apply(self, host: Host) -> None:
         """With the warning of what depends on it."""
-        if self.warning:
-            say("rm", f"warning: {self.warning}")
+        self._warn()
         super().apply(host)
         Call.tell(f'successfully removed aci for image: "{self.image_id}"')
+
+    def _warn(self) -> None:
+        if self.warning:
+            say("rm", f"warning: {self.warning}")
 
 
 def ensure_image(
@@ -113,15 +117,17 @@ def ensure_image(
     fetching = ToldFetchInFull if call.debug else ToldFetch
     worded = {images.FetchImage: fetching, images.NoteImport: ToldImport}
     plan = in_words(images.ensure_image(call.host, reference, policy, names=names), worded)
-    fetched = False
+    fetched, subject = False, ""
     stored: StoredImage | None = None
     try:
         change = next(plan)
         while True:
-            fetched = fetched or isinstance(change, images.FetchImage)
+            fetched, subject = fetched or isinstance(change, images.FetchImage), change.subject
             change = plan.send((yield change))
     except StopIteration as stop:
         stored = stop.value
+    except OSError as err:
+        raise known(f"cannot converge {subject}".rstrip(), err) from err
     if stored and call.debug and not fetched:
         say(_PREFIX, _using(call, reference, policy, stored))
     return stored

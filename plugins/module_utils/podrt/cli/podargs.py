@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from ..contexts import contextmanager
-from ..errors import InvalidSpec, NotFound
+from ..errors import HostFailure, InvalidSpec, NotFound
+from ..host.reading import read_text
 from ..pod import lookup
 from ..pod.names import is_uuid
 from .flags import UsageError
@@ -23,7 +24,7 @@ NAME_SECONDS = 60.0
 
 def only_argument(call: Call, what: str) -> str:
     """The one argument of the command, or the UUID in --uuid-file. Raises UsageError."""
-    found = call.pod_arguments()
+    found = _arguments(call)
     if len(found) != 1:
         raise UsageError(f"{call.prefix} takes one {what}, not {len(found)}")
     return found[0]
@@ -31,10 +32,30 @@ def only_argument(call: Call, what: str) -> str:
 
 def some_arguments(call: Call) -> tuple[str, ...]:
     """At least one argument, or the UUID in --uuid-file. Raises UsageError."""
-    found = call.pod_arguments()
+    found = _arguments(call)
     if not found:
         raise UsageError(f"{call.prefix} takes at least one UUID")
     return found
+
+
+def _arguments(call: Call) -> tuple[str, ...]:
+    """The UUIDs, or beginnings of UUIDs, or names that the command is about. Raises InvalidSpec, HostFailure."""
+    if call.options.has("uuid-file"):
+        return (_read_uuid_file(call.options.text("uuid-file")),)
+    return call.words.arguments
+
+
+def _read_uuid_file(path: str) -> str:
+    """The UUID in a file that --uuid-file-save wrote; white space around it is fine. Source: behaviours A41."""
+    try:
+        text = read_text(path)
+    except OSError as err:
+        failure = HostFailure.of("unable to read UUID from file", err)
+        failure.exit_code = 1
+        raise failure from err
+    if not text:
+        raise InvalidSpec(f"no UUID in file {path}")
+    return text
 
 
 def resolve(call: Call, text: str) -> Pod:
@@ -51,9 +72,14 @@ def resolve(call: Call, text: str) -> Pod:
 def alone_with(call: Call, text: str, name: str) -> Iterator[Pod]:
     """The pod that an argument means, with its name locked against tasks and other calls of podctl.
 
-    name: the pod's. A full UUID needs no lock, and a task that holds the lock of the name calls podctl with one.
+    name: the pod's. Without one, or in a dry run, no lock is taken. A full UUID needs no lock either, and a task that
+    holds the lock of the name calls podctl with one.
     Raises NotFound, InvalidSpec, Conflict naming the holder of the lock.
     """
+    if not name or call.dry_run:
+        with resolve(call, text) as pod:
+            yield pod
+        return
     with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
         with resolve(call, text) as pod:
             yield pod

@@ -121,30 +121,64 @@ def converge(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
     Each yield of the plan answers with the result of the change, None where it was not applied. An exception midway
     becomes a PodError that carries the changes that were made in facts["changes"].
     """
-    made: list[Change] = []
-    obstacles: list[PodError] = []
-    notes: list[str] = []
-    failures: list[PodError] = []
-    subject = ""
+    progress = _Progress(host, apply)
     try:
-        change = next(plan)
-        while True:
-            subject, applied = change.subject, None
-            if apply:
-                applied = change.apply(host) or Applied()
-                notes += applied.notes
-                failures += applied.failures
-                known_now = applied.differences
-                made.append(change if known_now is None else change.replace(differences=known_now))
-            else:
-                obstacles += _obstacles(host, change)
-                made.append(change)
-            change = plan.send(applied)
-    except StopIteration as stop:
-        return Outcome(tuple(made), tuple(obstacles), tuple(notes), tuple(failures)), stop.value
+        result = progress.through(plan)
     except Exception as err:
-        failure = _carrying(Outcome(tuple(made)).to_json(), f"cannot converge {subject}".rstrip(), err)
+        failure = _carrying(progress.outcome().to_json(), f"cannot converge {progress.subject}".rstrip(), err)
         raise failure from failure.__cause__
+    return progress.outcome(), result
+
+
+def walk(host: Host, plan: Plan[T], *, apply: bool) -> tuple[Outcome, T]:
+    """The same, but exceptions pass unchanged: for a caller that has no result to carry the changes."""
+    progress = _Progress(host, apply)
+    result = progress.through(plan)
+    return progress.outcome(), result
+
+
+class _Progress:
+    """The progress of a walk through a plan."""
+
+    def __init__(self, host: Host, apply: bool) -> None:
+        self.subject = ""
+        self._host, self._apply = host, apply
+        self._made: list[Change] = []
+        self._obstacles: list[PodError] = []
+        self._notes: list[str] = []
+        self._failures: list[PodError] = []
+
+    def outcome(self) -> Outcome:
+        """The outcome so far."""
+        return Outcome(tuple(self._made), tuple(self._obstacles), tuple(self._notes), tuple(self._failures))
+
+    def through(self, plan: Plan[T]) -> T:
+        """Walk the plan to its end; returns its result. An exception of a change is raised at the yield of the plan."""
+        try:
+            change = next(plan)
+            while True:
+                self.subject = change.subject
+                try:
+                    applied = self._take(change)
+                except Exception as err:
+                    change = plan.throw(err)
+                else:
+                    change = plan.send(applied)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    def _take(self, change: Change) -> Applied | None:
+        if not self._apply:
+            self._obstacles += _obstacles(self._host, change)
+            self._made.append(change)
+            return None
+        applied = change.apply(self._host) or Applied()
+        self._notes += applied.notes
+        self._failures += applied.failures
+        known_now = applied.differences
+        self._made.append(change if known_now is None else change.replace(differences=known_now))
+        return applied
 
 
 @contextmanager

@@ -154,15 +154,21 @@ def ensure_collected(host: Host, policy: GcPolicy, *, measure: bool = False) -> 
     """
     for verdict in judge(host, policy):
         kept = verdict.action == "keep"
-        differences = () if kept else (_difference(verdict),)
+        differences = () if kept else (_difference(verdict, policy),)
         size = _size(host, verdict) if measure and not kept else 0
         yield CollectPod(f'pod "{verdict.uuid}"', differences, verdict, policy, size)
     yield SweepLeftovers("leftovers of pods", (), policy)
 
 
-def _difference(verdict: Verdict) -> Difference:
-    after = PodState.EXITED_GARBAGE.value if verdict.action == "mark" else None
-    return Difference(f"pods.{verdict.uuid}", verdict.state.value, after, "drift")
+def _difference(verdict: Verdict, policy: GcPolicy) -> Difference:
+    left = (
+        PodState.EXITED_GARBAGE
+        if verdict.action == "mark"
+        else PodState.GARBAGE
+        if policy.mark_only
+        else None
+    )
+    return Difference(f"pods.{verdict.uuid}", verdict.state.value, left.value if left else None, "drift")
 
 
 def _size(host: Host, verdict: Verdict) -> int:

@@ -13,7 +13,7 @@ from ..pod.lifecycle import PodState, open_pod
 from ..store.index import list_ids
 from ..store.locks import adding
 from .change import Change, Difference
-from .prepare import prepare
+from .prepare import check_sources, prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,21 +34,26 @@ class ImageGone(Conflict):
 class PreparePod(Change):
     """Prepare a new pod and hand it over, complete but for its last move, locked.
 
-    wanted: None while an image is not in the store. on_created: called with the UUID before anything else is written.
-    hand_over: owns the pod from then on.
+    wanted: None while an image is not in the store. runs: whether it is to run at once. on_created: called with the
+    UUID before anything else is written. hand_over: owns the pod from then on.
     """
 
     wanted: Preparation | None
+    runs: bool
     on_created: Callable[[str], None]
     hand_over: Callable[[Pod], None]
 
     def foresee(self, host: Host) -> None:
         """Raises InvalidSpec, NotFound and Conflict."""
-        if self.wanted is not None:
+        if self.wanted is None:
+            return
+        _check_free(host, self.wanted.runspec.name)
+        if self.runs:
             from .pod_changes import check_new
 
-            _check_free(host, self.wanted.runspec.name)
             check_new(host, self.wanted, "")
+        else:
+            check_sources(host, self.wanted.manifest)
 
     def apply(self, host: Host) -> None:
         """Raises ImageGone, Conflict when the pod's name means another one, and what prepare raises."""
@@ -74,6 +79,30 @@ class PreparePod(Change):
             return prepare(host, wanted, self.on_created)
 
 
+class StartAgain(Change):
+    """Start the pod of a name, a new one from its documents if it has ended; that one is then left to gc.
+
+    hand_over: owns the pod, which is prepared, from then on, and runs it.
+    """
+
+    name: str
+    uuid: str
+    hand_over: Callable[[Pod], None]
+
+    def foresee(self, host: Host) -> None:
+        """Raises InvalidSpec, NotFound and Conflict."""
+        from .pod_changes import check_documents
+
+        with open_pod(host.paths, self.uuid) as pod:
+            check_documents(host, pod)
+
+    def apply(self, host: Host) -> None:
+        """Raises NotFound, Conflict, Corrupt, HostFailure."""
+        from .start import start_again
+
+        self.hand_over(start_again(host, self.name, self.uuid))
+
+
 class SignalPod(Change):
     """Have a running pod stop, and do not wait for it. force: kill it."""
 
@@ -83,7 +112,7 @@ class SignalPod(Change):
     def apply(self, host: Host) -> None:
         """A pod that is a unit is stopped by systemd, so that this knows. Raises PodError."""
         with open_pod(host.paths, self.uuid) as pod:
-            if not _stop_unit(host, pod) or self.force:
+            if not _is_stopped_by_systemd(host, pod) or self.force:
                 self.signal(host, pod)
 
     def signal(self, host: Host, pod: Pod) -> None:
@@ -116,24 +145,26 @@ class DeletePod(Change):
 def ensure_new_pod(
     wanted: Preparation | None,
     name: str,
-    state: str,
     on_created: Callable[[str], None],
     hand_over: Callable[[Pod], None],
+    *,
+    runs: bool,
 ) -> Plan[None]:
-    """Plan: a new pod. state: what hand_over brings it to, "running" or "prepared". The others are of PreparePod."""
-    difference = Difference(f"pods.{name}" if name else "pods", None, state)
-    yield PreparePod(f'pod "{name}"' if name else "a new pod", (difference,), wanted, on_created, hand_over)
+    """Plan: there is a new pod. name: "" for none. The others are of PreparePod."""
+    difference = Difference(f"pods.{name}" if name else "pods", None, "running" if runs else "prepared")
+    subject = f'pod "{name}"' if name else "a new pod"
+    yield PreparePod(subject, (difference,), wanted, runs, on_created, hand_over)
 
 
-def ensure_started(host: Host, name: str) -> Plan[None]:
-    """Plan: the pod of a name runs, a new one from its documents if it has ended. Raises NotFound, Conflict."""
-    from .pod_changes import StartPod
+def ensure_started(host: Host, name: str, hand_over: Callable[[Pod], None]) -> Plan[None]:
+    """Plan: the pod of a name runs. hand_over: of StartAgain. Raises NotFound, and Conflict when it runs already."""
     from .start import check_startable
 
     with lookup.by_name(host.paths, name) as pod:
         check_startable(pod, name)
-        difference = Difference(f"pods.{name}.state", pod.state().value, "running")
-        yield StartPod(f'pod "{name}"', (difference,), name, pod.uuid, None)
+        before, uuid = pod.state().value, pod.uuid
+    difference = Difference(f"pods.{name}.state", before, "running")
+    yield StartAgain(f'pod "{name}"', (difference,), name, uuid, hand_over)
 
 
 def ensure_signalled(host: Host, pod: Pod, *, force: bool) -> Plan[None]:
@@ -165,15 +196,10 @@ def _check_free(host: Host, name: str) -> None:
         raise Conflict(f'there is a pod of the name "{name}" already', f"podctl rm {name} removes it")
 
 
-def _stop_unit(host: Host, pod: Pod) -> bool:
-    """Have systemd stop a pod that is a unit; whether the pod is one."""
+def _is_stopped_by_systemd(host: Host, pod: Pod) -> bool:
     if not host.runs_systemd:
         return False
-    from . import start, units
     from .gc import name_of
+    from .start import stop_unit
 
-    name = name_of(pod)
-    if not start.is_unit(host, pod, name):
-        return False
-    units.stop(host, name, wait=False)
-    return True
+    return stop_unit(host, pod, name_of(pod), wait=False)

@@ -87,26 +87,23 @@ class MissingPod(Change):
 
 
 class StartPod(Change):
-    """Start a pod that is prepared, or one that has ended, from its documents, as a new pod.
-
-    boot: whether its unit starts it after a boot; None leaves that as it is.
-    """
+    """Start a pod that is prepared, or one that has ended, from its documents, as a new pod."""
 
     name: str
     uuid: str
-    boot: bool | None
+    boot: bool
 
     def foresee(self, host: Host) -> None:
         """Raise NotFound or Conflict."""
         with open_pod(host.paths, self.uuid) as found:
-            _check_documents(host, found)
+            check_documents(host, found)
 
     def apply(self, host: Host) -> None:
         """Start it; its name means the new pod afterwards."""
         if start.runs_meanwhile(host, self.name, self.uuid):
             return
         with lookup.expect(host.paths, self.name, self.uuid) as found:
-            _check_documents(host, found)
+            check_documents(host, found)
         with start.start_again(host, self.name, self.uuid) as pod:
             start.start(host, pod, boot=self.boot)
             clear_others(host, self.name, pod.uuid)
@@ -141,12 +138,12 @@ class RestartPod(Change):
     def foresee(self, host: Host) -> None:
         """Raise NotFound or Conflict."""
         with open_pod(host.paths, self.uuid) as found:
-            _check_documents(host, found)
+            check_documents(host, found)
 
     def apply(self, host: Host) -> None:
         """Prepare a new pod before the old one is stopped."""
         with lookup.expect(host.paths, self.name, self.uuid) as old:
-            _check_documents(host, old)
+            check_documents(host, old)
             with reprepare(host, old) as fresh:
                 new = fresh.uuid
             swap(host, self.name, old, new, StartUp(self.boot, self.min_uptime))
@@ -237,7 +234,8 @@ def check_new(host: Host, wanted: Preparation | None, replaced: str) -> None:
         check_ports(host, wanted.manifest, replaced)
 
 
-def _check_documents(host: Host, pod: Pod) -> None:
+def check_documents(host: Host, pod: Pod) -> None:
+    """The same of a pod that is there, by its documents, but for its apps. Raises InvalidSpec, NotFound, Conflict."""
     from .preflight import check_ports
 
     manifest = documents.read_manifest(pod.dir)

@@ -122,9 +122,7 @@ def stop(host: Host, pod: Pod) -> None:
 def _stop(host: Host, pod: Pod) -> None:
     outline = documents.read_outline(pod.dir)
     try:
-        if is_unit(host, pod, outline.name):
-            units.stop(host, outline.name)
-        else:
+        if not stop_unit(host, pod, outline.name):
             call(host, pod, "stop", pod.uuid)
     except PodError:
         if pod.state() is PodState.RUNNING:
@@ -158,6 +156,14 @@ def is_unit(host: Host, pod: Pod, name: str) -> bool:
     if not (name and host.runs_systemd and units.is_installed(host, name)):
         return False
     return lookup.uuid_of_name(host.paths, name) == pod.uuid and _unit_pid(host, name) == _own_pid(pod)
+
+
+def stop_unit(host: Host, pod: Pod, name: str, *, wait: bool = True) -> bool:
+    """Have systemd stop a running pod that is a unit, so that it knows of it; whether the pod is one."""
+    if not is_unit(host, pod, name):
+        return False
+    units.stop(host, name, wait=wait)
+    return True
 
 
 def _own_pid(pod: Pod) -> int | None:

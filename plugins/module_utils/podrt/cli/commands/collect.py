@@ -57,9 +57,9 @@ def rm(call: Call) -> int:
             with resolve(call, text) as found:
                 name = collection.name_of(found)
             # Its removal drops its name as well.
-            with alone_with(call, text, name) if name else resolve(call, text) as pod:
+            with alone_with(call, text, name) as pod:
                 carry_out(call, ensure_deleted(call.host, pod))
-                if not call.options.on("dry-run"):
+                if not call.dry_run:
                     call.tell(f'"{pod.uuid}"')
         except PodError as err:
             call.complain(err)

@@ -41,13 +41,14 @@ def fetch(call: Call) -> int:
         raise InvalidSpec("must provide at least one image")
     check_signatures(call.words)
     policy = fetch_policy(call.options, default="update")
-    for app in call.words.apps:
-        reference = parse_reference(app.image, keys=False)
+    images = [app.image for app in call.words.apps]
+    for image in dict.fromkeys(images) if call.dry_run else images:
+        reference = parse_reference(image, keys=False)
         _outcome, stored = carry_out(call, ensure_image(call, reference, policy, names=True))
-        if call.options.on("dry-run"):
+        if call.dry_run:
             continue
         if stored is None:
-            raise NotFound(f'image "{app.image}" is gone already')
+            raise NotFound(f'image "{image}" is gone already')
         call.tell(stored.id[: _FULL if call.options.on("full") else _SHORT])
     return 0
 
@@ -120,12 +121,11 @@ def image_rm(call: Call) -> int:
     found: dict[ImageID, str] = {}
     for text in call.words.arguments:
         try:
-            found.setdefault(_find_id(call, text), text)
+            found.setdefault(_find_id(call, text), str(parse_reference(text)))
         except PodError as err:
             call.complain(err)
-
     carry_out(call, in_words(ensure_removed(call.host, found), {RemoveImage: ToldRemoval}))
-    if found and not call.options.on("dry-run"):
+    if found and not call.dry_run:
         call.say(f"{len(found)} image(s) successfully removed")
     return 0
 

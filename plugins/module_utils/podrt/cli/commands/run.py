@@ -40,7 +40,7 @@ _NO_FILE = {errno.ELOOP: "it is a symbolic link", errno.ENXIO: "it is a named pi
 
 def run(call: Call) -> int:
     """Prepare a pod and run it in the foreground; returns its exit status."""
-    pod = _prepared(call, "running")
+    pod = _prepared(call, runs=True)
     if pod is None:
         return 0
     try:
@@ -53,7 +53,7 @@ def run(call: Call) -> int:
 
 def prepare(call: Call) -> int:
     """Prepare a pod and print its UUID."""
-    pod = _prepared(call, "prepared")
+    pod = _prepared(call, runs=False)
     if pod is None:
         return 0
     commit(pod)
@@ -61,7 +61,7 @@ def prepare(call: Call) -> int:
     return 0
 
 
-def _prepared(call: Call, state: str) -> Pod | None:
+def _prepared(call: Call, *, runs: bool) -> Pod | None:
     """A pod that is complete but for its last move, locked; None when this is a dry run."""
     spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file))
     ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
@@ -70,9 +70,11 @@ def _prepared(call: Call, state: str) -> Pod | None:
     made: list[Pod] = []
     while True:
         try:
-            carry_out(call, _plan(call, spec, state, made.append))
+            carry_out(call, _plan(call, spec, made.append, runs=runs))
         except ImageGone:
             continue
+        except InvalidSpec as err:
+            raise (in_flags(err) if call.dry_run else err) from err
         for pod in made:
             for line in informed(pod.dir):
                 call.say(line)
@@ -80,7 +82,7 @@ def _prepared(call: Call, state: str) -> Pod | None:
         return None
 
 
-def _plan(call: Call, spec: PodSpec, state: str, hand_over: Callable[[Pod], None]) -> Plan[None]:
+def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: bool) -> Plan[None]:
     """Plan: the images are in the store, and there is a new pod of them."""
     if call.options.has("pod-manifest"):
         from ..pod_manifest import read_preparation
@@ -93,7 +95,7 @@ def _plan(call: Call, spec: PodSpec, state: str, hand_over: Callable[[Pod], None
         check_ports(call.host, wanted.manifest)
         for warning in () if call.options.on("quiet") else wanted.warnings:
             call.say(warning)
-    yield from ensure_new_pod(wanted, spec.run.name, state, _uuid_saver(call), hand_over)
+    yield from ensure_new_pod(wanted, spec.run.name, _uuid_saver(call), hand_over, runs=runs)
 
 
 def _images(call: Call, spec: PodSpec) -> Plan[tuple[StoredImage, ...]]:

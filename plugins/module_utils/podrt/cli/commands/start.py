@@ -24,7 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...host.host import Host
     from ...pod.lifecycle import Pod
     from ..call import Call
 
@@ -42,7 +41,12 @@ def run_prepared(call: Call) -> int:
         name = _unit_of(call, pod)
         if name and detach:
             pod.close()
-            return _start_unit(call, name)
+            from ...stage0.start import start as start_pod
+            from ...stage0.start import start_again
+
+            with start_again(call.host, name) as ready:
+                start_pod(call.host, ready, boot=None)
+            return 0
         if name:
             raise Conflict(
                 f'pod "{pod.uuid}" is the unit of "{name}"', "use --detach, or podctl start", uuid=pod.uuid
@@ -64,15 +68,6 @@ def _unit_of(call: Call, pod: Pod) -> str:
     return name if units.is_installed(call.host, name) else ""
 
 
-def _start_unit(call: Call, name: str) -> int:
-    from ...stage0.start import start as start_pod
-    from ...stage0.start import start_again
-
-    with start_again(call.host, name) as pod:
-        start_pod(call.host, pod, boot=None)
-    return 0
-
-
 def rehearse(call: Call) -> int:
     """Find out what would keep a prepared pod from starting, while another one runs in its place."""
     with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "rehearse"):
@@ -88,39 +83,47 @@ def start(call: Call) -> int:
     from ...stage0.units import is_own_process
 
     name = only_argument(call, "NAME")
+    if call.dry_run:
+        _made_ready(call, name)
+        return 0
     if is_own_process(name):
-        return _start_here(call, name)
+        from ...stage0.start import start_again
+
+        with start_again(call.host, name) as pod:
+            return _start_here(call, name, pod)
     with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
-        status = _start_by_plan(call, name)
+        status = 0
+        for pod in _made_ready(call, name):
+            with pod:
+                status = _start(call, name, pod)
         lock.remove()
         return status
 
 
-def _start_by_plan(call: Call, name: str) -> int:
+def _made_ready(call: Call, name: str) -> list[Pod]:
+    """The pod of a name, which may be run now; none when this is a dry run."""
     from ...stage0.operations import ensure_started
-    from ...stage0.pod_changes import StartPod
-    from ..plans import carry_out, in_words
+    from ..plans import carry_out
 
-    status = 0
-
-    class StartHere(StartPod):
-        """Start a pod by this very process, which tells in full how it goes."""
-
-        def apply(self, host: Host) -> None:
-            """Raises PodError for what is found before the pod is handed to stage1, which tells itself of the rest."""
-            nonlocal status
-            status = _start_here(call, self.name)
-
-    plan = ensure_started(call.host, name)
-    carry_out(call, plan if call.host.runs_systemd else in_words(plan, {StartPod: StartHere}))
-    return status
+    made: list[Pod] = []
+    carry_out(call, ensure_started(call.host, name, made.append))
+    return made
 
 
-def _start_here(call: Call, name: str) -> int:
+def _start(call: Call, name: str, pod: Pod) -> int:
+    if not call.host.runs_systemd:
+        return _start_here(call, name, pod)
+    from ...stage0.start import start as start_by_unit
+
+    start_by_unit(call.host, pod, boot=None)
+    return 0
+
+
+def _start_here(call: Call, name: str, pod: Pod) -> int:
     """Start a pod by this process, for units: the file with the PID is there before it ends."""
-    from ...stage0.start import start_again, write_pid_file
+    from ...stage0.start import write_pid_file
 
-    with start_again(call.host, name) as pod, leaving_failure(pod, "start"):
+    with leaving_failure(pod, "start"):
         _claim(pod)
         pod.move("run")
         status = run_pod(call, pod, detach=True)

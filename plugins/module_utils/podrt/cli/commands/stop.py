@@ -7,7 +7,7 @@ from __future__ import annotations
 from ...errors import HostFailure, PodError
 from ...stage0.operations import SignalPod, ensure_signalled
 from ..plans import carry_out, in_words
-from ..podargs import alone_with, name_meant, resolve, some_arguments
+from ..podargs import alone_with, name_meant, some_arguments
 from ..running import leaving_failure
 
 TYPE_CHECKING = False
@@ -24,8 +24,7 @@ def stop(call: Call) -> int:
     failed = 0
     for text in some_arguments(call):
         try:
-            name = name_meant(call, text)
-            with alone_with(call, text, name) if name else resolve(call, text) as pod:
+            with alone_with(call, text, name_meant(call, text)) as pod:
                 _stop(call, pod)
         except PodError as err:
             call.complain(err)
@@ -38,7 +37,7 @@ def stop(call: Call) -> int:
 def _stop(call: Call, pod: Pod) -> None:
     plan = ensure_signalled(call.host, pod, force=call.options.on("force"))
     outcome, _left = carry_out(call, in_words(plan, {SignalPod: SignalHere}))
-    if not call.options.on("dry-run"):
+    if not call.dry_run:
         call.tell(f'"{pod.uuid}"' if outcome.changes else f'pod "{pod.uuid}" is already stopped')
 
 
