@@ -102,7 +102,7 @@ changes:
       description: The image that differs, such as C(images.registry.example.com/team/worker:1.4).
       type: str
     before:
-      description: The value before, null if there was none.
+      description: The value before, null if absent.
       type: str
     after:
       description: The value after, null if it is removed.

@@ -127,7 +127,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pod:
-  description: The pod, null when there is none, such as in check mode before it is created.
+  description: The pod, null if it does not exist, such as in check mode before it is created.
   returned: success, and failure of the pod with O(wait=true)
   type: dict
   contains:
@@ -227,7 +227,7 @@ changes:
           C(pods.NAME.state), C(pods.NAME.unit) or C(images.NAME).
       type: str
     before:
-      description: The value before, null if there was none. Values that may be secret are fingerprints.
+      description: The value before, null if absent. Values that may be secret are fingerprints.
       type: str
     after:
       description: The value after, null if it is removed.

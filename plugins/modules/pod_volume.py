@@ -74,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 volume:
-  description: The volume, null when there is none.
+  description: The volume, null if it does not exist.
   returned: success
   type: dict
   contains:
@@ -123,7 +123,7 @@ changes:
       description: The field that differs, such as C(volumes.work.mode).
       type: str
     before:
-      description: The value before, null if there was none.
+      description: The value before, null if absent.
       type: str
     after:
       description: The value after, null if it is removed.

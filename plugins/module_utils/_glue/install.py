@@ -66,7 +66,7 @@ def is_installed(path: str) -> bool:
 
 
 def libraries_of(path: str) -> str | None:
-    """The hash of the libraries that an installed runtime uses, None when there are none."""
+    """The hash of the libraries that an installed runtime uses, None if it has no libraries."""
     try:
         return os.path.basename(os.readlink(os.path.join(path, _LIB)))
     except OSError:

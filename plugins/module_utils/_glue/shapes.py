@@ -81,5 +81,5 @@ def _check(value: object, kind: str, rule: Mapping[str, Any], where: str) -> Non
 def _described(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    kinds = {str: "a text", list: _LIST, dict: _DICT}
+    kinds = {str: "a string", list: _LIST, dict: _DICT}
     return next((name for kind, name in kinds.items() if isinstance(value, kind)), "a number")
