@@ -86,8 +86,8 @@ changes:
           C(images.ID), C(layers.NAME) or C(leftovers.PATH).
       type: str
     before:
-      description: The value before; in the store, the bytes that were freed. Values that may be secret are
-      fingerprints. type: str
+      description: The value before; in the store, the bytes that were freed. Values that may be secret are fingerprints.
+      type: str
     after:
       description: The value after.
       type: str
