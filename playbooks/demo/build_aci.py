@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Make an ACI out of one static program: build_aci.py OUTPUT PROGRAM MANIFEST, where MANIFEST is JSON.
+"""Build an ACI from one static program: build_aci.py OUTPUT PROGRAM MANIFEST, where MANIFEST is JSON.
 
-An ACI is a tar with a manifest and a rootfs. The labels os and arch are added. Equal input makes an equal file,
+An ACI is a tar file with a manifest and a rootfs. The labels os and arch are added. Equal input makes an equal file,
 so the image has the same ID everywhere.
 """
 
@@ -22,12 +22,12 @@ ARCHES = {"x86_64": "amd64", "aarch64": "aarch64"}
 
 
 def labelled(manifest):
-    """The manifest with what this machine is."""
+    """The manifest with the labels of this machine."""
     machine = os.uname().machine
     labels = {"os": "linux", "arch": ARCHES.get(machine, machine)}
-    found = json.loads(manifest)
-    found["labels"] = [{"name": name, "value": value} for name, value in labels.items()]
-    return json.dumps(found, sort_keys=True)
+    labelled_manifest = json.loads(manifest)
+    labelled_manifest["labels"] = [{"name": name, "value": value} for name, value in labels.items()]
+    return json.dumps(labelled_manifest, sort_keys=True)
 
 
 def entry(name, kind, mode, size=0, link=""):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action behind every module of the collection: where a host lacks the runtime, install it and try again."""
+"""The action plugin of every module of the collection: install the runtime where it is missing, and run again."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _CHANGED = (
     "the collection stagecraft.pods has been changed since Ansible was started, and this host lacks the runtime that "
     "it had then; run Ansible again"
 )
-# What follows in the message for a file that is not found is about an option that only copy has.
+# Ansible's message for a missing file goes on with a hint about an option that only copy has.
 _OF_COPY = " on the Ansible Controller."
 
 
 class ActionModule(ActionBase):
-    """Run the module; on runtime_missing run pod_runtime with the whole runtime, then the module again."""
+    """Run the module; if it returns runtime_missing, install the runtime with pod_runtime and run the module again."""
 
     TRANSFERS_FILES = False
 
     def run(self, tmp: object = None, task_vars: Options | None = None) -> Options:
         """Run the task."""
         name = self._task.resolved_action or self._task.action
-        self._supports_async = name != _INSTALLER  # which this action talks to twice
+        self._supports_async = name != _INSTALLER  # this action may run it twice
         super().run(tmp, task_vars)
         args = self._with_files(dict(self._task.args))
         self._own = kept_hash(constants.DEFAULT_LOCAL_TMP)
@@ -53,20 +53,22 @@ class ActionModule(ActionBase):
                 else self._module(name, args, task_vars)
             )
         if self._task.async_val and not self._task.check_mode:
-            found = self._install({"runtime": wanted, **_directories(args)}, task_vars)
-            return found if found.get("failed") else self._module(name, args, task_vars, wrap_async=True)
+            installed = self._install({"runtime": wanted, **_directories(args)}, task_vars)
+            if installed.get("failed"):
+                return installed
+            return self._module(name, args, task_vars, wrap_async=True)
         result = self._module(name, args, task_vars)
         if result.get("runtime_missing"):
-            found = self._install({"runtime": wanted, **_directories(args)}, task_vars)
-            if found.get("failed"):
-                return found
-            result = self._module(name, {**args, "runtime": found["path"]}, task_vars)
+            installed = self._install({"runtime": wanted, **_directories(args)}, task_vars)
+            if installed.get("failed"):
+                return installed
+            result = self._module(name, {**args, "runtime": installed["path"]}, task_vars)
         return result
 
     def _with_files(self, args: Options) -> Options:
-        """Options with the contents of the files of variables that are this controller's.
+        """The options, with the contents of the environment files of the controller.
 
-        A pod that is to go needs none, and its files may have gone before it.
+        The removal of a pod needs none, and its files may no longer exist.
         """
         files, source = args.get("env_file"), args.get("env_file_from") or "controller"
         if not isinstance(files, list) or source != "controller" or args.get("state") == "absent":
@@ -82,36 +84,37 @@ class ActionModule(ActionBase):
         except UnicodeDecodeError:
             raise AnsibleActionFail(f"env_file[{at}]: {path} is not UTF-8 (name a file of text)") from None
         except (AnsibleError, OSError) as err:
-            reason = str(err).partition(_OF_COPY)[0]  # and not once more as the cause, which Ansible shows
+            reason = str(err).partition(_OF_COPY)[0]
             hint = "with env_file_from: host it is a file of the host"
+            # Ansible would show the cause, and so the reason again.
             raise AnsibleActionFail(f"env_file[{at}]: cannot read {path}: {reason} ({hint})") from None
 
     def _text_of(self, path: str) -> str:
-        """The content of a file of the controller, decrypted where it is a vault."""
-        found = self._loader.get_real_file(path)
+        """The content of a file of the controller, decrypted if it is encrypted with Ansible Vault."""
+        decrypted = self._loader.get_real_file(path)
         try:
-            with open(found, encoding="utf-8") as file:
+            with open(decrypted, encoding="utf-8") as file:
                 return file.read()
         finally:
-            self._loader.cleanup_tmp_file(found)
+            self._loader.cleanup_tmp_file(decrypted)
 
     def _module(
         self, name: str, args: Options, task_vars: Options | None, wrap_async: bool = False
     ) -> Options:
-        found: Options = self._execute_module(
+        result: Options = self._execute_module(
             module_name=name,
             module_args=args,
             task_vars=task_vars,
             wrap_async=wrap_async and not self._connection.has_native_async,
         )
-        return found
+        return result
 
     def _install(self, args: Options, task_vars: Options | None) -> Options:
-        """Ask whether the runtime is there; bring it if not. In check mode it is only unpacked, for this task."""
+        """Install the runtime if the host lacks it. In check mode it is only unpacked, for this task."""
         args = {"libraries": _libraries(), **args}
-        found = self._module(_INSTALLER, args, task_vars)
-        if not found.get("archive_missing"):
-            return found
+        result = self._module(_INSTALLER, args, task_vars)
+        if not result.get("archive_missing"):
+            return result
         if not self._connection._shell.tmpdir:
             self._make_tmp_path()
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "runtime.tar.gz")
@@ -129,7 +132,7 @@ class ActionModule(ActionBase):
 
 
 def _libraries() -> str | None:
-    """The hash of this controller's libraries; None where some are missing, which matters only to a host without."""
+    """The hash of the controller's libraries, None if some are missing, which matters only to hosts without them."""
     try:
         return libraries_hash()
     except LibraryMissing:

@@ -11,13 +11,13 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 attributes:
   check_mode:
-    description: Can run in check mode and tell what would change, without changing anything.
+    description: Can run in check mode and report what would change, without changing anything.
     support: full
   diff_mode:
-    description: Tells in diff mode what was and what becomes; values that may be secret are shown as fingerprints.
+    description: Shows the values before and after in diff mode; values that may be secret are shown as fingerprints.
     support: full
   idempotent:
-    description: Run again with the same options, it changes nothing.
+    description: A second run with the same options changes nothing.
     support: full
   platform:
     description: The operating system of the host.
@@ -33,10 +33,10 @@ attributes:
     INFO = r"""
 attributes:
   check_mode:
-    description: Can run in check mode, where it does what it always does, since it changes nothing.
+    description: Runs in check mode as always, since it changes nothing.
     support: full
   diff_mode:
-    description: There is nothing to tell in diff mode, since it changes nothing.
+    description: Has nothing to show in diff mode, since it changes nothing.
     support: N/A
   idempotent:
     description: Changes nothing.

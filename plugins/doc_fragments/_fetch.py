@@ -12,20 +12,20 @@ class ModuleDocFragment:
 options:
   pull:
     description:
-      - When to ask the network for an image.
-      - V(new) asks only if the image is not in the store.
-      - V(update) asks whether there is a newer one, which costs a single request when there is not.
-      - V(never) never asks, and fails if the image is not in the store.
+      - When to fetch an image over the network.
+      - V(new) fetches only if the image is not in the store.
+      - V(update) checks whether there is a newer one, which costs a single request when there is not.
+      - V(never) does not use the network, and fails if the image is not in the store.
     type: str
     choices: [never, new, update]
     default: new
   insecure_options:
     description:
-      - What to let through unchecked. Nothing is trusted silently.
+      - The checks to skip. Nothing is trusted silently.
       - V(image) accepts images without a signature, which docker images never have.
-      - V(tls) does not check certificates.
-      - V(http) talks plain HTTP to other hosts than the loopback.
-      - V(capabilities), V(paths) and V(seccomp) lift these restrictions from the apps of a pod.
+      - V(tls) skips the check of certificates.
+      - V(http) allows plain HTTP to hosts other than the loopback.
+      - V(capabilities), V(paths) and V(seccomp) lift the respective restriction from the apps of a pod.
     type: list
     elements: str
     choices: [image, tls, http, capabilities, paths, seccomp]

@@ -12,14 +12,14 @@ class ModuleDocFragment:
 options:
   pull:
     description:
-      - Taken so that it can be a default of the action group C(stagecraft.pods.pods). It means nothing to this module.
+      - Accepted so that it can be a default of the action group C(stagecraft.pods.pods). This module ignores it.
     version_added: 0.2.0
     type: str
     choices: [never, new, update]
     default: new
   insecure_options:
     description:
-      - Taken so that it can be a default of the action group C(stagecraft.pods.pods). It means nothing to this module.
+      - Accepted so that it can be a default of the action group C(stagecraft.pods.pods). This module ignores it.
     version_added: 0.2.0
     type: list
     elements: str

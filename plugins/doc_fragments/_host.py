@@ -12,17 +12,17 @@ class ModuleDocFragment:
 options:
   data_dir:
     description:
-      - Directory that holds images, pods and volumes on the host, an absolute path.
+      - The directory of images, pods and volumes on the host, an absolute path.
     type: path
     default: /var/lib/pods
   config_dir:
     description:
-      - Directory of the host's configuration, with its C(net.d) and C(auth.d), an absolute path.
+      - The directory of the host's configuration, with C(net.d), C(auth.d) and others, an absolute path.
     type: path
     default: /etc/pods
   runtime:
     description:
-      - The runtime to use, a content hash or a directory on the host. The collection sets it and installs it.
+      - The runtime to use, a content hash or a directory on the host. The collection sets it, and installs the runtime.
       - There is no need to set it.
     type: str
 """

@@ -12,26 +12,26 @@ class ModuleDocFragment:
 options:
   name:
     description:
-      - The name of the pod. Letters, digits, dots, dashes and underscores, at most 200, beginning with a letter or a
-        digit. Not a UUID.
+      - The name of the pod, at most 200 letters, digits, dots, dashes and underscores, beginning with a letter or a
+        digit. It must not be a UUID.
     type: str
     required: true
   state:
     description:
       - V(started) means that the pod runs.
-      - V(stopped) means that it exists and does not run.
-      - V(prepared) means that it exists, ready to be started. A pod that runs as described is left running.
-      - V(restarted) means that it runs and was started by this task.
-      - Without O(apps), V(started), V(stopped) and V(restarted) are for a pod that is there, as from a handler. What else
-        the task says of the pod is not looked at then.
-      - V(absent) means that there is no pod of this name and nothing left over from one.
+      - V(stopped) means that the pod exists and does not run.
+      - V(prepared) means that the pod exists, ready to be started. A pod that runs as described is left running.
+      - V(restarted) means that the pod runs and was started by this task.
+      - Without O(apps), V(started), V(stopped) and V(restarted) apply to an existing pod, as in a handler, and all
+        other options of the pod are ignored.
+      - V(absent) means that there is no pod of this name and no remains of one.
     type: str
     choices: [started, stopped, prepared, absent, restarted]
     default: started
   apps:
     description:
-      - The apps of the pod. Without them a pod is not described, and only one that is there can be started, stopped,
-        restarted or removed by its name. Required with O(state=prepared).
+      - The apps of the pod. Without them the task only starts, stops, restarts or removes an existing pod by its name.
+        Required with O(state=prepared).
     type: list
     elements: dict
     suboptions:
@@ -42,46 +42,46 @@ options:
         required: true
       name:
         description:
-          - The name of the app. Without it, the last component of the image's name.
+          - The name of the app. The default is the last component of the image's name.
         type: str
       exec:
         description:
-          - The program to run instead of what the image says. Exactly one path, with no arguments.
+          - The program to run instead of the image's, exactly one path without arguments.
         type: str
       args:
         description:
-          - Arguments, appended to what the image or O(apps[].exec) says.
-          - Every one must be a string. What YAML takes for a number or a boolean must be quoted.
+          - Arguments, appended to the command of the image or to O(apps[].exec).
+          - Each must be a string. Quote anything that YAML reads as a number or a boolean.
         type: list
         elements: raw
         default: []
       working_dir:
         description:
-          - The directory to start in, absolute.
+          - The working directory, an absolute path.
         type: str
       user:
         description:
-          - The user, a name in the image, a number, or the path of a file in the image whose owner it shall be.
+          - The user, as a name in the image, a number, or the path of a file in the image, whose owner is taken.
           - V(1000:1000), in quotes, is the user and the group.
         type: str
       group:
         description:
-          - The group, as O(apps[].user).
+          - The group, in the same forms as O(apps[].user).
         type: str
       supplementary_gids:
         description:
-          - Numbers of more groups, instead of those of the image.
+          - The numbers of supplementary groups, instead of the image's.
         type: list
         elements: int
       environment:
         description:
-          - Variables, a dictionary of names and values, or a list of elements such as V(LEVEL=debug). They win over those of
-            the image and over O(environment).
-          - Every value must be a string. What YAML takes for a number or a boolean must be quoted.
+          - Variables, as a dictionary of names and values or a list of elements such as V(LEVEL=debug). They override
+            those of the image and of O(environment).
+          - Every value must be a string. Quote anything that YAML reads as a number or a boolean.
         type: raw
       mounts:
         description:
-          - Volumes at paths of the app. Mount points of the image that are not mentioned get the volume of
+          - The mounts of the app, volumes at its paths. Mount points of the image that are not listed get the volume of
             their name, or an empty one.
         type: list
         elements: dict
@@ -89,10 +89,10 @@ options:
         suboptions:
           short:
             description:
-              - All in one, V(pages:/usr/share/nginx/html) or V(/srv/site:/usr/share/nginx/html:ro). An element of the list that
-                is a text is this option.
-              - What stands first is the name of a volume in O(volumes), or else of one made by
-                M(stagecraft.pods.pod_volume), or a path of the host; the volume need not be declared then. V(ro) is
+              - The short form, such as V(pages:/usr/share/nginx/html) or V(/srv/site:/usr/share/nginx/html:ro). An
+                element of the list that is a string is this option.
+              - The first part is the name of a volume in O(volumes), else that of a volume made by
+                M(stagecraft.pods.pod_volume), or a path of the host; neither of these needs to be declared. V(ro) is
                 O(apps[].mounts[].read_only=true).
             version_added: 0.3.0
             type: str
@@ -102,41 +102,43 @@ options:
             type: str
           target:
             description:
-              - The path inside of the app.
+              - The path in the app.
             type: path
           read_only:
             description:
-              - V(true) makes this mount alone read-only. Else it is what the volume says.
+              - V(true) makes this mount read-only, whatever the volume says. The default is the setting of the volume.
             version_added: 0.3.0
             type: bool
       memory:
         description:
-          - The most memory, such as V(128M) or V(64Mi). V(128m), which other tools read as mebibytes, is refused.
+          - The memory limit, such as V(128M) or V(64Mi). V(128m), which other tools read as mebibytes, is refused.
         type: str
       cpu:
         description:
-          - The most CPU time, in cores, such as V(2) or V(750m).
+          - The CPU time limit, in cores, such as V(2) or V(750m).
         type: str
       cpu_shares:
         description:
-          - The weight against other apps when CPU time is scarce, from 2 to 262144.
+          - The weight relative to other apps when CPU time is scarce, from 2 to 262144.
         type: int
       oom_score_adj:
         description:
-          - How soon the kernel ends the app when memory is scarce, from -1000 to 1000.
+          - The OOM score adjustment, from -1000 to 1000. The kernel kills apps with a higher one first when memory is
+            scarce.
         type: int
       pids_limit:
         description:
-          - How many processes and threads the app may have at a time. V(-1) is no limit. The default is 2048.
+          - The maximal number of processes and threads of the app. V(-1) means no limit. The default is 2048.
         version_added: 0.2.0
         type: int
       ulimits:
         description:
-          - "Limits of each process of the app, such as C({nofile: 1024, nproc: {soft: 64, hard: 128}}). A number is both the soft
-            and the hard limit, V(-1) is none."
-          - They are called V(cpu), V(fsize), V(data), V(stack), V(core), V(rss), V(nproc), V(nofile), V(memlock), V(as),
-            V(locks), V(sigpending), V(msgqueue), V(nice), V(rtprio) and V(rttime), and mean what C(getrlimit(2\)) says.
-            Those that are not given are as the pod was started with. A command of O(apps[].post_stop) has none of them.
+          - "Limits of each process of the app, such as C({nofile: 1024, nproc: {soft: 64, hard: 128}}). A number is
+            both the soft and the hard limit. V(-1) means no limit."
+          - Their names are V(cpu), V(fsize), V(data), V(stack), V(core), V(rss), V(nproc), V(nofile), V(memlock),
+            V(as), V(locks), V(sigpending), V(msgqueue), V(nice), V(rtprio) and V(rttime), as in C(getrlimit(2\)). The
+            others are inherited from the process that starts the pod. A command of O(apps[].post_stop) has none of
+            them.
         version_added: 0.3.0
         type: dict
       caps_retain:
@@ -146,39 +148,40 @@ options:
         elements: str
       caps_remove:
         description:
-          - Capabilities to take from the default ones.
+          - Capabilities to remove from the default set.
         type: list
         elements: str
       seccomp:
         description:
-          - The filter of system calls, instead of the default one.
+          - The system call filter, instead of the default one.
         type: dict
         suboptions:
           mode:
             description:
-              - Whether to allow these calls only, or all but these.
+              - Whether to allow only these calls, or all except these.
             type: str
             choices: [retain, remove]
             required: true
           syscalls:
             description:
-              - Names of system calls, and sets of them such as V(@docker/default-whitelist).
+              - The names of system calls, or of sets such as V(@docker/default-whitelist).
             type: list
             elements: str
             required: true
           errno:
             description:
-              - What a refused call answers, such as V(EPERM). Without it, the process is killed.
+              - The error of a refused call, such as V(EPERM). Without it, the process is killed.
             type: str
       no_new_privileges:
         description:
           - Whether to keep programs of the app from gaining privileges, as set-user-ID programs do.
-          - An app that is not root and has a filter of system calls never gains any, whatever this says.
-          - In a pod where an app has V(CAP_SYS_PTRACE), nor does any other with a filter that has no V(CAP_SYS_ADMIN).
+          - An app that is not root and has a system call filter never gains any, regardless of this option.
+          - The same holds for every app with a filter and without V(CAP_SYS_ADMIN), in a pod where any app has
+            V(CAP_SYS_PTRACE).
         type: bool
       image_isolators:
         description:
-          - As O(image_isolators), for this app.
+          - The same as O(image_isolators), for this app only.
         version_added: 0.2.0
         type: str
         choices: [refuse, narrow, accept]
@@ -189,7 +192,7 @@ options:
         default: false
       ports:
         description:
-          - Ports of the app, instead of those of the image.
+          - The ports of the app, instead of the image's.
         type: list
         elements: dict
         default: []
@@ -201,47 +204,48 @@ options:
             required: true
           port:
             description:
-              - Its number.
+              - The number of the port.
             type: int
             required: true
           protocol:
             description:
-              - Its protocol.
+              - The protocol of the port.
             type: str
             choices: [tcp, udp]
             default: tcp
           count:
             description:
-              - How many ports it stands for, from its number upwards.
+              - The number of consecutive ports, from O(apps[].ports[].port) upwards.
             type: int
             default: 1
       pre_start:
         description:
-          - A command, as a list, to run as root in the app before it starts. If it fails, the app does not start.
+          - A command, as a list, to run as root in the app's root before the app starts. If it fails, the app does not
+            start.
           - Every element must be a string, as in O(apps[].args).
         type: list
         elements: raw
         default: []
       post_stop:
         description:
-          - A command, as a list, to run as root in the app after it has ended.
+          - A command, as a list, to run as root in the app's root after the app has ended.
           - Every element must be a string, as in O(apps[].args).
         type: list
         elements: raw
         default: []
       stop_signal:
         description:
-          - The signal that asks the app to end, such as V(SIGQUIT), V(quit) or a number, instead of the one of the image. Without
-            both it is V(SIGTERM), for all processes of the app.
+          - The signal that stops the app, such as V(SIGQUIT), V(quit) or a number, instead of the image's. If neither
+            is set, it is V(SIGTERM), sent to all processes of the app.
         version_added: 0.3.0
         type: str
       user_annotations:
         description:
-          - Annotations, instead of those of the image. Every value must be a string.
+          - Annotations, instead of the image's. Every value must be a string.
         type: dict
       user_labels:
         description:
-          - Labels, instead of those of the image. Every value must be a string.
+          - Labels, instead of the image's. Every value must be a string.
         type: dict
   volumes:
     description:
@@ -259,8 +263,8 @@ options:
         description:
           - V(named) is a volume made by M(stagecraft.pods.pod_volume).
           - V(host) is a file, directory, device or socket of the host.
-          - V(empty) is a new directory that goes when the pod does.
-          - Without it, O(volumes[].volume) makes it V(named), O(volumes[].source) makes it V(host), and else it is V(empty).
+          - V(empty) is a new directory that is removed with the pod.
+          - The default is V(named) with O(volumes[].volume), V(host) with O(volumes[].source), else V(empty).
         type: str
         choices: [named, host, empty]
       volume:
@@ -273,16 +277,16 @@ options:
         type: path
       read_only:
         description:
-          - Whether it can be written to. Without it, as the mount point of the image says.
+          - Whether the volume is read-only. The default is the setting of the image's mount point.
         type: bool
       recursive:
         description:
-          - Whether what is mounted below a V(host) volume is there as well. The default is true.
+          - Whether mounts below the source of a V(host) volume are included. The default is true.
         type: bool
       mode:
         description:
-          - The mode of an V(empty) volume, three or four octal digits in quotes, since without them it is a number to YAML,
-            which is refused. The default is V(0755).
+          - The mode of an V(empty) volume, three or four octal digits in quotes. Unquoted, YAML reads a number, which
+            is refused. The default is V(0755).
         type: raw
       uid:
         description:
@@ -294,17 +298,17 @@ options:
         type: int
   mounts:
     description:
-      - Volumes at paths of every app.
+      - The mounts of every app.
     type: list
     elements: dict
     default: []
     suboptions:
       short:
         description:
-          - All in one, V(pages:/usr/share/nginx/html) or V(/srv/site:/usr/share/nginx/html:ro). An element of the list that
-            is a text is this option.
-          - What stands first is the name of a volume in O(volumes), or else of one made by
-            M(stagecraft.pods.pod_volume), or a path of the host; the volume need not be declared then. V(ro) is
+          - The short form, such as V(pages:/usr/share/nginx/html) or V(/srv/site:/usr/share/nginx/html:ro). An element
+            of the list that is a string is this option.
+          - The first part is the name of a volume in O(volumes), else that of a volume made by
+            M(stagecraft.pods.pod_volume), or a path of the host; neither of these needs to be declared. V(ro) is
             O(mounts[].read_only=true).
         version_added: 0.3.0
         type: str
@@ -314,35 +318,35 @@ options:
         type: str
       target:
         description:
-          - The path inside of the app.
+          - The path in the app.
         type: path
       read_only:
         description:
-          - V(true) makes this mount alone read-only. Else it is what the volume says.
+          - V(true) makes this mount read-only, whatever the volume says. The default is the setting of the volume.
         version_added: 0.3.0
         type: bool
   ports:
     description:
-      - Ports of the host that lead to ports of the apps.
+      - Host ports that are forwarded to ports of the apps.
     type: list
     elements: dict
     default: []
     suboptions:
       short:
         description:
-          - All in one, V(8080:80), V(127.0.0.1:53:53/udp) or V(8000-8010:8000-8010), the port of the host first. An element
-            of the list that is a text is this option. Write it in quotes.
+          - The short form, such as V(8080:80), V(127.0.0.1:53:53/udp) or V(8000-8010:8000-8010), the host port first.
+            An element of the list that is a string is this option. Write it in quotes.
         version_added: 0.3.0
         type: str
       name:
         description:
-          - The name of a port of an app. Ports of docker images are named like V(80-tcp). If it stands for several, so does
+          - The name of a port of an app. Ports of docker images are named like V(80-tcp). If it is a range, so is
             O(ports[].host_port).
-          - Instead of it, O(ports[].port) gives a number.
+          - Use O(ports[].port) instead to give a number.
         type: str
       port:
         description:
-          - The number of a port, which no app needs to have named.
+          - The number of a port in the pod, which no app needs to declare.
         version_added: 0.3.0
         type: int
       protocol:
@@ -353,41 +357,43 @@ options:
         choices: [tcp, udp]
       count:
         description:
-          - How many ports, from O(ports[].port) and from O(ports[].host_port) upwards. The default is 1.
+          - The number of consecutive ports, from O(ports[].port) and O(ports[].host_port) upwards. The default is 1.
         version_added: 0.3.0
         type: int
       host_port:
         description:
-          - The port of the host.
+          - The host port.
         type: int
       host_ip:
         description:
-          - The only address of the host to listen on. Without it, all of them.
+          - The address of the host to listen on. The default is all of them.
         type: str
   environment:
     description:
-      - Variables of every app, as O(apps[].environment). They win over those of the images.
+      - Variables of every app, in the same forms as O(apps[].environment). They override those of the images.
     type: raw
   env_file:
     description:
-      - Files with variables of every app, C(NAME=VALUE) a line. Lines that begin with C(#) or C(;) are comments. They win
-        over those of the images, O(environment) wins over them. A name may come once in all files.
+      - Files with variables of every app, one C(NAME=VALUE) per line. Lines that begin with C(#) or C(;) are comments.
+        The variables override those of the images, and O(environment) overrides them. A name may occur only once in all
+        files.
     version_added: 0.3.0
     type: list
     elements: dict
     suboptions:
       short:
         description:
-          - The path of a file. An element of the list that is a text is this option.
+          - The path of a file. An element of the list that is a string is this option.
         type: str
       content:
         description:
-          - What stands in such a file, in place of one.
+          - The content of such a file, instead of its path.
         type: str
   env_file_from:
     description:
-      - Whose files O(env_file) names. Those of the V(controller) are looked for as O(ansible.builtin.copy#module:src) is, and may be
-        encrypted by vault. Those of the V(host) have absolute paths.
+      - Where the files of O(env_file) are. On the V(controller) they are found as for
+        O(ansible.builtin.copy#module:src), and may be encrypted with Ansible Vault. On the V(host) their paths are
+        absolute.
     version_added: 0.3.0
     type: str
     choices: [controller, host]
@@ -395,18 +401,18 @@ options:
   networks:
     description:
       - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9).
-      - V(host) shares the network of the host, V(none) leaves a loopback interface only.
+      - V(host) shares the network of the host. V(none) is a loopback interface only.
     type: list
     elements: str
     default: [default]
   hostname:
     description:
-      - The host name in the pod, at most 64 letters, digits, dashes, dots and underscores. Without it, C(rkt-) and the
-        UUID.
+      - The host name of the pod, at most 64 letters, digits, dashes, dots and underscores. The default is C(rkt-) and
+        the UUID.
     type: str
   dns:
     description:
-      - Addresses of name servers. V(host) takes the host's resolv.conf, V(none) writes none.
+      - Addresses of name servers. V(host) uses the host's C(/etc/resolv.conf). V(none) generates no file.
     type: list
     elements: str
     default: []
@@ -428,7 +434,7 @@ options:
     type: str
   hosts_entries:
     description:
-      - Entries of C(/etc/hosts), which then replaces that of the images.
+      - Entries of C(/etc/hosts), which then replaces the images' file.
     type: list
     elements: dict
     default: []
@@ -440,7 +446,7 @@ options:
         required: true
       names:
         description:
-          - Its names.
+          - The host names.
         type: list
         elements: str
         required: true
@@ -451,51 +457,51 @@ options:
     default: false
   ipc:
     description:
-      - Whether the pod has an IPC namespace of its own, as V(auto) and V(private) say, or shares that of the host, V(parent).
+      - The IPC namespace. V(auto) and V(private) give the pod its own, V(parent) shares the host's.
     type: str
     choices: [auto, private, parent]
     default: auto
   image_isolators:
     description:
-      - What becomes of isolators of images that ask for more than the defaults allow, such as further capabilities. See
+      - How to treat isolators of images that ask for more than the defaults, such as further capabilities. See
         R(hardening, ansible_collections.stagecraft.pods.docsite.hardening).
       - V(refuse) fails the task before anything is run.
-      - V(narrow) takes what lies within the defaults, and warns of the rest.
-      - V(accept) takes them as they are.
+      - V(narrow) applies what lies within the defaults, and warns about the rest.
+      - V(accept) applies them as they are.
       - An app's own option of the same kind, such as O(apps[].caps_retain), replaces the image's isolator in any case.
-      - Without it, as the host is configured in C(policy.d) of its configuration, and else V(refuse).
+      - The default is the setting in C(policy.d) of the host's configuration, else V(refuse).
     version_added: 0.2.0
     type: str
     choices: [refuse, narrow, accept]
   pids_limit:
     description:
-      - How many processes and threads all apps together may have at a time. V(-1) is no limit.
-      - The default is 4096, or what O(apps[].pids_limit) gives to one of them if that is more.
+      - The maximal number of processes and threads of all apps together. V(-1) means no limit.
+      - The default is 4096, or the largest O(apps[].pids_limit) if that is more.
     version_added: 0.2.0
     type: int
   no_overlay:
     description:
-      - Copy the images' files instead of stacking file systems.
+      - Whether to copy the images' files instead of using overlayfs.
     type: bool
     default: false
   stop_timeout:
     description:
-      - How many seconds the apps have between being asked to end and being killed.
+      - The seconds between the stop signal and the kill of apps that still run.
     type: int
     default: 10
   log:
     description:
-      - How much is kept of what each app prints.
+      - The bounds of the log of each app.
     type: dict
     suboptions:
       max_size:
         description:
-          - The size at which a file is rotated, V(4m) by default. As in docker V(10m), V(10M) and V(10MiB) are ten
+          - The size at which a file is rotated. The default is V(4m). As in docker, V(10m), V(10M) and V(10MiB) are ten
             mebibytes.
         type: str
       max_files:
         description:
-          - How many files are kept. The default is 3.
+          - The number of files to keep. The default is 3.
         type: int
   labels:
     description:
@@ -503,31 +509,32 @@ options:
     type: dict
   update:
     description:
-      - What it takes that a pod may replace one that runs. It is no part of the pod, and no change of it by itself.
+      - The conditions for replacing a running pod. They are not part of the pod, and a change of them alone is not a
+        change.
     version_added: 0.2.0
     type: dict
     suboptions:
       min_uptime:
         description:
-          - How many seconds the new pod must stay up, where one that runs is replaced or restarted. It is up when no app
-            has failed and at least one still runs after that time. Otherwise the old pod runs again, and the task fails
-            with RV(rolled_back=true).
-          - It asks for nothing when a pod is first started, nor with O(wait=true), where the status decides. V(0) does
-            not wait. The default is 2.
+          - The seconds that the new pod must stay up when a running pod is replaced or restarted. It has stayed up when
+            no app has failed and at least one still runs after that time. Otherwise the old pod is started again, and
+            the task fails with RV(rolled_back=true).
+          - It does not apply to the first start of a pod, nor with O(wait=true), where the exit status decides. V(0)
+            does not wait. The default is 2.
         type: float
   wait:
     description:
-      - Whether to wait until all apps have ended. The task fails if one of them does.
+      - Whether to wait until all apps have ended. The task fails if one of them fails.
     type: bool
     default: false
   wait_timeout:
     description:
-      - How many seconds to wait. After that the task fails, and the pod goes on.
+      - The seconds to wait. After that the task fails, and the pod keeps running.
     type: int
     default: 300
   tail:
     description:
-      - How many of the last lines of each app to return with O(wait=true).
+      - The number of last lines of each app's output to return with O(wait=true).
     type: int
     default: 20
 """

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_gc
-short_description: Collect what is left of pods, and images that nothing needs
+short_description: Collect ended pods, and images that nothing needs
 version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Removes pods that have ended, failed preparations, prepared pods that nobody has started, and, if asked, images, rendered
-    trees and layers that no pod needs.
-  - Pods that a name means are part of what you want, and stay.
-  - In check mode it tells exactly what it would remove, and how many bytes that would free.
+  - Removes pods that have ended, failed preparations, prepared pods that were never started, and, if asked, images,
+    rendered trees and layers that no pod needs.
+  - The current pod of a name is part of the desired state, and is kept.
+  - In check mode it reports exactly what it would remove, and how many bytes that would free.
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
@@ -24,7 +24,7 @@ extends_documentation_fragment:
 options:
   grace_period:
     description:
-      - How many seconds a pod is kept after it was found to have ended.
+      - How many seconds a pod is kept after garbage collection first sees it ended.
     type: int
     default: 1800
   expire_prepared:
@@ -34,7 +34,7 @@ options:
     default: 86400
   images:
     description:
-      - Whether to remove images that no pod uses as well, with their trees and layers.
+      - Whether to also remove images that no pod uses, with their trees and layers.
     type: bool
     default: false
   image_grace_period:
@@ -47,10 +47,10 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Remove what has ended more than half an hour ago
+- name: Remove pods that ended more than half an hour ago
   stagecraft.pods.pod_gc:
 
-- name: Remove everything that nothing needs, now
+- name: Remove everything that is not needed, without a grace period
   stagecraft.pods.pod_gc:
     grace_period: 0
     expire_prepared: 0
@@ -70,45 +70,45 @@ images:
   type: list
   elements: str
 bytes:
-  description: How many bytes that freed, or would free.
+  description: The bytes that were freed, or would be.
   returned: success
   type: int
 changes:
   description:
-    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+    - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
   returned: always
   type: list
   elements: dict
   contains:
     path:
       description:
-        - What was changed, a pod or with O(images) something in the store, such as C(pods.UUID), C(trees.ID),
+        - What was changed, a pod or, with O(images), something in the store, such as C(pods.UUID), C(trees.ID),
           C(images.ID), C(layers.NAME) or C(leftovers.PATH).
       type: str
     before:
-      description: What it was; of what was freed in the store, its bytes. Values that may be secret are fingerprints.
+      description: The value before; in the store, the bytes that were freed. Values that may be secret are fingerprints.
       type: str
     after:
-      description: What it becomes.
+      description: The value after.
       type: str
     reason:
-      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      description: The source of the change, one of V(playbook), V(image), V(drift) and V(runtime).
       type: str
     impact:
-      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      description: The effect on running pods, one of V(none), V(live), V(restart) and V(recreate).
       type: str
 error:
   description: The kind of an error, such as V(not-found) or V(invalid-spec).
   returned: failure
   type: str
 hint:
-  description: What to do about an error, empty when nobody knows.
+  description: What to do about the error, empty when unknown.
   returned: failure
   type: str
 facts:
   description:
-    - What an error is about, for programs. What is in it depends on the error.
-    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+    - Details of the error, for programs. Its members depend on the error.
+    - C(where) is the invalid option, C(path) and C(errno) are those of a system call that failed.
   returned: failure
   type: dict
   sample:

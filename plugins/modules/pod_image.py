@@ -8,14 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_image
-short_description: Keep images on a host
+short_description: Manage images on a host
 version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Makes sure that an image is in the store of the host and rendered, so that pods start from it without a download, or
-    that it is not there.
-  - The same content has the same ID on every host, also when it was converted from a docker image.
+  - Ensures that an image is in the host's store and rendered, so that pods start without a download, or that it is
+    absent.
+  - The same content has the same ID on every host, even if it was converted from a docker image.
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
@@ -24,42 +24,42 @@ options:
   name:
     description:
       - The image. C(docker://REGISTRY/REPOSITORY:TAG), or with C(@sha256:DIGEST) instead of the tag; the URL of an ACI,
-        C(https://...aci); the path of an ACI on the host; or the name or the ID of an image that is in the store.
+        C(https://...aci); the path of an ACI on the host; or the name or the ID of an image in the store.
     type: str
     required: true
   state:
     description:
-      - V(present) fetches what is missing.
+      - V(present) fetches the image if it is missing.
       - V(absent) removes the image from the store. Pods that were prepared from it keep working.
     type: str
     choices: [present, absent]
     default: present
 notes:
-  - In check mode an image is not fetched. With O(pull=update) the registry is asked for the digest, so that the prediction is
-    right.
+  - In check mode no image is fetched. With O(pull=update) the registry is asked for the digest, so that the prediction
+    is correct.
 seealso:
   - module: stagecraft.pods.pod_run
   - module: stagecraft.pods.pod_gc
 """
 
 EXAMPLES = r"""
-- name: An image from a registry, which carries no signature
+- name: Fetch an unsigned image from a registry
   stagecraft.pods.pod_image:
     name: docker://registry.example.com/team/worker:1.4
     insecure_options: [image]
 
-- name: The newest image of a tag; only what has changed is downloaded
+- name: Update to the newest image of a tag; only changed layers are downloaded
   stagecraft.pods.pod_image:
     name: docker://registry.example.com/team/worker:stable
     pull: update
     insecure_options: [image]
 
-- name: An image that was copied to the host
+- name: Import an image that was copied to the host
   stagecraft.pods.pod_image:
     name: /srv/images/web.aci
     insecure_options: [image]
 
-- name: An image that is not needed any more
+- name: Remove an image
   stagecraft.pods.pod_image:
     name: docker://registry.example.com/team/worker:1.3
     state: absent
@@ -83,7 +83,7 @@ image:
       description: Its labels.
       type: dict
     size:
-      description: The bytes that it occupies.
+      description: The bytes that it occupies on disk.
       type: int
     import_time:
       description: When it was imported into the store, in seconds since 1970.
@@ -93,38 +93,38 @@ image:
       type: float
 changes:
   description:
-    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+    - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
   returned: always
   type: list
   elements: dict
   contains:
     path:
-      description: What differs, such as C(images.registry.example.com/team/worker:1.4).
+      description: The image that differs, such as C(images.registry.example.com/team/worker:1.4).
       type: str
     before:
-      description: What it was, null for what was not there.
+      description: The value before, null if absent.
       type: str
     after:
-      description: What it becomes, null for what goes.
+      description: The value after, null if it is removed.
       type: str
     reason:
-      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      description: The source of the change, one of V(playbook), V(image), V(drift) and V(runtime).
       type: str
     impact:
-      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      description: The effect on running pods, one of V(none), V(live), V(restart) and V(recreate).
       type: str
 error:
   description: The kind of an error, such as V(not-found) or V(invalid-spec).
   returned: failure
   type: str
 hint:
-  description: What to do about an error, empty when nobody knows.
+  description: What to do about the error, empty when unknown.
   returned: failure
   type: str
 facts:
   description:
-    - What an error is about, for programs. What is in it depends on the error.
-    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+    - Details of the error, for programs. Its members depend on the error.
+    - C(where) is the invalid option, C(path) and C(errno) are those of a system call that failed.
   returned: failure
   type: dict
   sample:

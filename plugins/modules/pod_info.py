@@ -8,12 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_info
-short_description: Tell what pods, images and volumes a host has
+short_description: List the pods, images and volumes of a host
 version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Tells what is on a host. Changes nothing.
+  - Returns the pods, images, volumes and runtimes of a host. Changes nothing.
 extends_documentation_fragment:
   - stagecraft.pods._attributes.info
   - stagecraft.pods._host
@@ -21,30 +21,30 @@ extends_documentation_fragment:
 options:
   gather:
     description:
-      - What to tell of. Everything without this option.
+      - What to return. The default is everything.
     type: list
     elements: str
     choices: [pods, images, volumes, runtime]
   name:
     description:
-      - Tell of the pod of this name or UUID only.
-      - A name means one pod, whether that runs or not, or none. What pods had the name before it is told with O(history).
+      - Return only the pod of this name or UUID.
+      - A name means at most one pod, whether that runs or not. O(history) adds the earlier pods of the name.
     type: str
   history:
     description:
-      - Whether to tell, after the pod that O(name) means, of those that had the name before it and have not been
-        collected yet, the newest first.
+      - Whether to return, after the pod that O(name) means, the earlier pods of that name that have not been collected
+        yet, the newest first.
     type: bool
     default: false
     version_added: 0.2.0
   tail:
     description:
-      - How many of the last lines of each app to show.
+      - The number of last lines of each app's output to return.
     type: int
     default: 0
   sizes:
     description:
-      - Whether to count the bytes in volumes, which takes a while.
+      - Whether to measure the size of volumes, which takes a while.
     type: bool
     default: false
 seealso:
@@ -52,17 +52,17 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Everything
+- name: Return everything
   stagecraft.pods.pod_info:
-  register: found
+  register: host
 
-- name: What a pod has said last
+- name: Return the last output of a pod
   stagecraft.pods.pod_info:
     gather: [pods]
     name: web
     tail: 50
 
-- name: Why the pod before this one has ended
+- name: Return the output of the earlier pods of the name as well
   stagecraft.pods.pod_info:
     gather: [pods]
     name: web
@@ -73,7 +73,7 @@ EXAMPLES = r"""
 RETURN = r"""
 pods:
   description:
-    - The pods, each as RV(stagecraft.pods.pod_run#module:pod) shows it. With O(tail), apps have C(stdout_lines) and
+    - The pods, each in the form of RV(stagecraft.pods.pod_run#module:pod). With O(tail), apps have C(stdout_lines) and
       C(stderr_lines).
   returned: when asked for
   type: list
@@ -81,21 +81,21 @@ pods:
   contains:
     spec:
       description:
-        - Every option of the pod by its path, as C(changes) of M(stagecraft.pods.pod_run) has them, such as
-          C(apps.web.memory). Elements of lists go by their names, values of variables are fingerprints. It is empty where
-          the pod cannot be read.
+        - Every option of the pod by its path, as in C(changes) of M(stagecraft.pods.pod_run), such as
+          C(apps.web.memory). Elements of lists are identified by name, and values of variables are fingerprints. It is
+          empty if the pod cannot be read.
       type: dict
     network_details:
-      description: What the networks answered, each as it answered.
+      description: The unmodified results of joining the networks.
       type: list
       elements: dict
 images:
-  description: The images in the store, each as RV(stagecraft.pods.pod_image#module:image) shows it.
+  description: The images in the store, each in the form of RV(stagecraft.pods.pod_image#module:image).
   returned: when asked for
   type: list
   elements: dict
 volumes:
-  description: The named volumes, each as RV(stagecraft.pods.pod_volume#module:volume) shows it.
+  description: The named volumes, each in the form of RV(stagecraft.pods.pod_volume#module:volume).
   returned: when asked for
   type: list
   elements: dict
@@ -105,18 +105,18 @@ runtime:
   type: dict
   contains:
     current:
-      description: The directory of the runtime that has answered.
+      description: The directory of the runtime that ran this task.
       type: str
     installed:
-      description: The directories of all that are installed.
+      description: The directories of all installed runtimes.
       type: list
       elements: str
     in_use:
-      description: The directories of those that pods were prepared with, or that their units start.
+      description: The directories of the runtimes that pods were prepared with, or that their units start.
       type: list
       elements: str
     python:
-      description: The interpreter that has answered.
+      description: The Python interpreter that ran this task.
       type: str
     arch:
       description: The architecture of the host as appc spells it.
@@ -127,13 +127,13 @@ error:
   returned: failure
   type: str
 hint:
-  description: What to do about an error, empty when nobody knows.
+  description: What to do about the error, empty when unknown.
   returned: failure
   type: str
 facts:
   description:
-    - What an error is about, for programs. What is in it depends on the error.
-    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+    - Details of the error, for programs. Its members depend on the error.
+    - C(where) is the invalid option, C(path) and C(errno) are those of a system call that failed.
   returned: failure
   type: dict
   sample:

@@ -13,20 +13,19 @@ version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Makes sure that a pod of a name is as described, with its apps, volumes, networks and environment, and that it is in the
-    wanted state, or that there is none.
-  - A pod that is as described is left alone. One that is not is replaced. Everything is prepared before the old pod is
-    stopped, and if the new one does not come up or does not stay up, see O(update), the old one is started again.
-  - Where systemd runs, a pod is the unit C(pod-NAME.service), which starts it at boot. Elsewhere it runs on its own.
+  - Ensures that the pod of a name is as described, with its apps, volumes, networks and environment, and in the wanted
+    state, or that it is absent.
+  - A pod that is as described is left alone. One that differs is replaced. The new pod is fully prepared before the old
+    one is stopped, and if it does not come up or stay up, see O(update), the old one is started again.
+  - Where systemd runs, a pod is the unit C(pod-NAME.service), which starts it at boot. Elsewhere it runs detached.
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
   - stagecraft.pods._fetch
   - stagecraft.pods._pod
 notes:
-  - In check mode, what depends on an image that is not in the store yet is only known as far as the description goes.
-  - A pod with O(wait=true) that has ended with status 0 is as wanted, and is not run again. Use O(state=restarted) to run it
-    again.
+  - In check mode, for an image that is not in the store yet, only changes to the description can be predicted.
+  - A pod with O(wait=true) that has ended with status 0 is not run again. Use O(state=restarted) to run it again.
 seealso:
   - module: stagecraft.pods.pod_image
   - module: stagecraft.pods.pod_volume
@@ -34,7 +33,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: A pod of two apps that share a volume
+- name: Run a pod of two apps that share a volume
   stagecraft.pods.pod_run:
     name: reduce
     apps:
@@ -55,7 +54,7 @@ EXAMPLES = r"""
         volume: work
     insecure_options: [image]
 
-- name: A server that the host's port 8080 leads to
+- name: Run a server on port 8080 of the host
   stagecraft.pods.pod_run:
     name: web
     apps:
@@ -63,7 +62,7 @@ EXAMPLES = r"""
     ports: ["8080:80"]
     insecure_options: [image]
 
-- name: The same in long forms, with pages that a named volume holds
+- name: Run the same in long forms, with the pages in a named volume
   stagecraft.pods.pod_run:
     name: web
     apps:
@@ -81,7 +80,7 @@ EXAMPLES = r"""
         host_port: 8080
     insecure_options: [image]
 
-- name: Run a task to its end and show what it printed
+- name: Run a task to completion and return its output
   stagecraft.pods.pod_run:
     name: migrate
     apps:
@@ -91,7 +90,7 @@ EXAMPLES = r"""
     insecure_options: [image]
   register: migration
 
-- name: Have a pod ready, to be started later
+- name: Prepare a pod, to be started later
   stagecraft.pods.pod_run:
     name: spare
     apps:
@@ -99,7 +98,7 @@ EXAMPLES = r"""
     state: prepared
     insecure_options: [image]
 
-- name: A pod that exists and does not run
+- name: Stop a pod
   stagecraft.pods.pod_run:
     name: web
     apps:
@@ -115,12 +114,12 @@ EXAMPLES = r"""
     state: restarted
     insecure_options: [image]
 
-- name: No pod, and nothing left of it
+- name: Remove a pod
   stagecraft.pods.pod_run:
     name: web
     state: absent
 
-- name: Restart it, as a handler does when its configuration has changed
+- name: Restart an existing pod by name, as in a handler
   stagecraft.pods.pod_run:
     name: web
     state: restarted
@@ -128,30 +127,30 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pod:
-  description: The pod, null when there is none, such as in check mode before it is made.
-  returned: success, and when the pod of a task with O(wait=true) fails
+  description: The pod, null if it does not exist, such as in check mode before it is created.
+  returned: success, and failure of the pod with O(wait=true)
   type: dict
   contains:
     name:
       description: The name of the pod.
       type: str
     uuid:
-      description: Its UUID. A pod that was replaced has a new one.
+      description: Its UUID. A replaced pod has a new one.
       type: str
     state:
-      description: What it is doing, as C(podctl list) names it, such as V(running), V(prepared) or V(exited).
+      description: Its state as in C(podctl list), such as V(running), V(prepared) or V(exited).
       type: str
     pid:
-      description: The process of the host that is the first one of the pod, null when it does not run.
+      description: The PID of the pod's first process as seen from the host, null when the pod does not run.
       type: int
     created_at:
       description: When it was prepared, in seconds since 1970.
       type: float
     started_at:
-      description: When it was started, in seconds since 1970, null when it was not.
+      description: When it was started, in seconds since 1970, null if it was not.
       type: float
     exit_code:
-      description: What it ended with, 0 when no app failed, null when it has not ended or was killed.
+      description: Its exit status, 0 if no app failed, null if it has not ended or was killed.
       type: int
     apps:
       description: Its apps.
@@ -168,21 +167,21 @@ pod:
           description: The ID of its image.
           type: str
         state:
-          description: What it is doing, such as V(running) or V(exited).
+          description: Its state, such as V(running) or V(exited).
           type: str
         exit_code:
-          description: What it ended with, null when it has not ended.
+          description: Its exit status, null if it has not ended.
           type: int
         finished_at:
-          description: When it ended, in seconds since 1970, null when it has not ended.
+          description: When it ended, in seconds since 1970, null if it has not ended.
           type: float
         stdout_lines:
-          description: The last O(tail) lines of what it printed, those to standard output.
+          description: Of the last O(tail) lines of its output, those on standard output.
           returned: when O(wait=true), and not in check mode
           type: list
           elements: str
         stderr_lines:
-          description: The last O(tail) lines of what it printed, those to standard error.
+          description: Of the last O(tail) lines of its output, those on standard error.
           returned: when O(wait=true), and not in check mode
           type: list
           elements: str
@@ -204,63 +203,64 @@ pod:
       description: Its labels.
       type: dict
     problem:
-      description: Why it cannot be read, empty when it can.
+      description: Why the pod cannot be read, empty if it can.
       type: str
 rc:
-  description: What the pod ended with, null when it has not ended in time or was killed.
+  description: The exit status of the pod, null if it has not ended in time or was killed.
   returned: when O(wait=true) with O(state=started) or O(state=restarted), and not in check mode
   type: int
 rolled_back:
-  description: Whether the old pod runs again after the new one has failed.
-  returned: failure after the old pod was stopped to be replaced
+  description: Whether the old pod runs again after the failure of the new one.
+  returned: failure after the old pod was stopped for its replacement
   type: bool
 changes:
   description:
-    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+    - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
   returned: always
   type: list
   elements: dict
   contains:
     path:
       description:
-        - The option that differs, such as C(apps[0].environment.LEVEL). What the task no longer has goes by its name, such as
-          C(apps.NAME); what no option stands for is C(pods.NAME), C(pods.NAME.state), C(pods.NAME.unit) or C(images.NAME).
+        - The option that differs, such as C(apps[0].environment.LEVEL). Entries that the task no longer has are
+          identified by name, such as C(apps.NAME). Changes that belong to no option are C(pods.NAME),
+          C(pods.NAME.state), C(pods.NAME.unit) or C(images.NAME).
       type: str
     before:
-      description: What it was, null for what was not there. Values that may be secret are fingerprints.
+      description: The value before, null if absent. Values that may be secret are fingerprints.
       type: str
     after:
-      description: What it becomes, null for what goes.
+      description: The value after, null if it is removed.
       type: str
     reason:
-      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      description: The source of the change, one of V(playbook), V(image), V(drift) and V(runtime).
       type: str
     impact:
-      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      description: The effect on the running pod, one of V(none), V(live), V(restart) and V(recreate).
       type: str
 error:
   description:
-    - The kind of an error. V(invalid-spec), the task asks for something that makes no sense, also what only the image could
-      tell, such as a program that it does not have. V(not-found), something that was named does not exist. V(conflict),
-      something else holds what is needed. V(untrusted), content is refused. V(unreachable), a remote did not give what was
-      asked of it. V(unsupported), the host lacks something. V(corrupt), something on disk is damaged. V(host-failure), the
-      operating system refused, or a program hung.
-    - V(app-failed), an app has ended as it should not, with O(wait=true) or after a replacement. V(timeout), with
-      O(wait=true) alone. V(bug), a mistake of this collection.
+    - The kind of the error. V(invalid-spec), an option is not valid, or does not fit the image, such as a program that
+      the image does not have. V(not-found), a named object does not exist. V(conflict), a needed resource is in use.
+      V(untrusted), content is refused. V(unreachable), a remote did not deliver what was requested. V(unsupported), the
+      host lacks something. V(corrupt), something on disk is damaged. V(host-failure), the operating system refused an
+      operation, or a program hung.
+    - V(app-failed), an app failed, with O(wait=true) or after a replacement. V(timeout), only with O(wait=true).
+      V(bug), a bug of this collection.
   returned: failure
   type: str
 hint:
-  description: What to do about an error, empty when nobody knows.
-  returned: failure, but for V(timeout) of RV(error)
+  description: What to do about the error, empty when unknown.
+  returned: failure, except with V(timeout) as RV(error)
   type: str
 facts:
   description:
-    - What an error is about, for programs. What is in it depends on the error.
-    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
-    - C(stage) is what was being done with a pod, one of V(prepare), V(rehearse), V(start), V(run), V(stop) and V(gc).
-    - C(app) is the app that it is about, with its C(exit_code) or the C(signal) that ended it, C(oom) when it has used more
-      memory than it may, and its C(last_lines). C(apps) has the last lines of every app of a pod that was removed.
-  returned: failure, but for V(timeout) of RV(error)
+    - Details of the error, for programs. Its members depend on the error.
+    - C(where) is the invalid option, C(path) and C(errno) are those of a system call that failed.
+    - C(stage) is the operation on the pod, one of V(prepare), V(rehearse), V(start), V(run), V(stop) and V(gc).
+    - C(app) is the app that failed, with its C(exit_code) or the C(signal) that ended it, C(oom) if it exceeded its
+      memory limit, and its C(last_lines). C(apps) has the last lines of every app of a pod that was removed.
+  returned: failure, except with V(timeout) as RV(error)
   type: dict
   sample:
     where: apps[0].memory

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_runtime
-short_description: Install the runtime of pods on a host
+short_description: Install the pod runtime on a host
 version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Installs the runtime that the other modules use, with the Python libraries that it needs, below C(runtime/) and
-    C(libraries/) of the data directory, each under its own hash. Nothing is downloaded, everything comes from the
+  - Installs the runtime that the other modules use and the Python libraries that it needs, below C(runtime/) and
+    C(libraries/) of the data directory, each under its own hash. Nothing is downloaded; everything comes from the
     controller.
-  - It also brings the controller's versions of these libraries to a host that has others, such as after a security fix in
-    one of them. Other modules leave the libraries as they are.
-  - There is no need to use it, since the other modules install what is missing. Use it to have C(podctl) on the host, to
-    have the runtime there before the first pod, and to remove it.
+  - It also updates these libraries to the controller's versions on a host that has others, such as after a security
+    fix. Other modules leave the libraries as they are.
+  - It is optional, since the other modules install the runtime where it is missing. Use it to install C(podctl), to
+    install the runtime before the first pod, and to remove it.
   - Pods keep the runtime that they were prepared with. With O(podctl), every runtime that no pod, no unit of a pod and no running task
     uses is removed.
-  - With the first runtime it makes C(fingerprint.key) in the data directory, the key of the fingerprints that stand for
-    secrets in results of this host. It stays.
+  - With the first runtime it creates C(fingerprint.key) in the data directory, the key of the fingerprints of secrets
+    in the results of this host. This module never removes it.
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
@@ -32,32 +32,34 @@ options:
   state:
     description:
       - V(present) installs the runtime of this version of the collection.
-      - V(absent) removes every runtime and C(podctl), and fails as long as there is a pod; RV(pods) has the pods then.
+      - V(absent) removes every runtime and C(podctl). It fails as long as there are pods, which RV(pods) then lists.
     type: str
     choices: [present, absent]
     default: present
   podctl:
     description:
-      - Where to write the command C(podctl), an absolute path. Without it, no command is written.
-      - The command knows O(data_dir) and O(config_dir); C(podctl --dir=DIRECTORY) still takes another one.
+      - Where to install the command C(podctl), an absolute path. Without it, the command is not installed.
+      - O(data_dir) and O(config_dir) become the defaults of the command; C(podctl --dir=DIRECTORY) overrides the
+        former.
     type: path
   make_config_dirs:
     description:
-      - Whether to make the directories of the host's configuration, O(config_dir) with C(net.d), C(auth.d), C(paths.d),
-        C(stage1.d), C(limits.d), C(policy.d) and C(trustedkeys), for root to write and, but for C(auth.d), for all to read.
-      - With O(state=absent) they stay. They may hold what nobody else has.
+      - Whether to create the directories of the host's configuration, O(config_dir) with C(net.d), C(auth.d),
+        C(paths.d), C(stage1.d), C(limits.d), C(policy.d) and C(trustedkeys), writable by root only and, except
+        C(auth.d), readable by all users.
+      - With O(state=absent) they are kept, since they may hold the only copy of their content.
     type: bool
     default: false
   libraries:
     description:
-      - The hash of the versions of the Python libraries that the controller brings. The collection sets it.
-      - Where the runtime uses other versions on the host, it gets these. No pod changes with them.
+      - The hash of the versions of the controller's Python libraries. The collection sets it.
+      - If the runtime uses other versions on the host, it is switched to these. This changes no pod.
       - There is no need to set it.
     version_added: 0.2.0
     type: str
   archive:
     description:
-      - The runtime as the controller has packed it. The collection sets it.
+      - The archive of the runtime, packed by the controller. The collection sets it.
       - There is no need to set it.
     type: path
 seealso:
@@ -65,12 +67,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the runtime and the command podctl on the host
+- name: Install the runtime and the command podctl
   stagecraft.pods.pod_runtime:
     podctl: /usr/local/bin/podctl
     make_config_dirs: true
 
-- name: Take the runtime and the command away again
+- name: Remove the runtime and the command podctl
   stagecraft.pods.pod_runtime:
     state: absent
     podctl: /usr/local/bin/podctl
@@ -84,41 +86,41 @@ path:
   sample: /var/lib/pods/runtime/0a2f3c4d5e6f708192a3b4c5d6e7f809
 pods:
   description: The UUIDs of the pods that need the runtime.
-  returned: when O(state=absent) fails for that
+  returned: when O(state=absent) fails because of them
   type: list
   elements: str
 changes:
-  description: What was changed, or would be in check mode.
+  description: The changes that were made, or would be in check mode.
   returned: always
   type: list
   elements: dict
   contains:
     path:
-      description: What it is that changed.
+      description: What changed.
       type: str
     before:
-      description: What was there.
+      description: The value before.
       type: str
     after:
-      description: What is there now.
+      description: The value after.
       type: str
     reason:
-      description: Why it changed.
+      description: The source of the change.
       type: str
     impact:
-      description: What the change means to what runs.
+      description: The effect on running pods.
       type: str
 error:
-  description: The kind of an error.
+  description: The kind of the error.
   returned: failure of the task or of a pod
   type: str
   sample: invalid-spec
 hint:
-  description: What to do about an error.
+  description: What to do about the error.
   returned: failure of the task or of a pod
   type: str
 facts:
-  description: C(where) is the option that is wrong.
+  description: C(where) is the invalid option.
   returned: failure caused by an option
   type: dict
   sample:
@@ -138,7 +140,7 @@ if TYPE_CHECKING:
 
     Change = dict[str, "str | None"]
 
-# Beneath config_dir; credentials are nobody else's.
+# Modes of the directories below config_dir. Only root may read credentials.
 _CONFIG_DIRS = {
     "": 0o755,
     "net.d": 0o755,
@@ -159,7 +161,7 @@ def _change(path: str, before: str | None, after: str | None) -> Change:
 
 
 def _bring(module: Module, path: str) -> tuple[str, list[Change]]:
-    """Install the runtime at path; in check mode unpack it beside the archive. Returns where it is and the change."""
+    """Install the runtime at path, or in check mode unpack it beside the archive. Returns its directory and changes."""
     params, there, before = module.params, install.is_installed(path), install.libraries_of(path)
     if there and params["libraries"] in (None, before):
         return path, []
@@ -196,26 +198,26 @@ def _present(module: Module) -> tuple[Change, list[Change]]:
 
 
 def _make_config_dirs(module: Module) -> Iterator[Change]:
-    """Make what is missing of the directories, and give root what is somebody else's."""
+    """Create the configuration directories, and correct their owners and modes. Yields the changes."""
     for name, mode in _CONFIG_DIRS.items():
         path = os.path.join(module.params["config_dir"], name).rstrip("/")
-        found, wanted = _ownership(path), f"directory of 0:0, {mode:04o}"
-        if found == wanted:
+        current, wanted = _ownership(path), f"directory of 0:0, {mode:04o}"
+        if current == wanted:
             continue
         if not module.check_mode:
             os.makedirs(path, exist_ok=True)
             os.chown(path, 0, 0)
             os.chmod(path, mode)
-        yield _change(path, found, wanted)
+        yield _change(path, current, wanted)
 
 
 def _ownership(path: str) -> str | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return None
-    kind = "directory" if stat.S_ISDIR(found.st_mode) else "file"
-    return f"{kind} of {found.st_uid}:{found.st_gid}, {stat.S_IMODE(found.st_mode):04o}"
+    kind = "directory" if stat.S_ISDIR(status.st_mode) else "file"
+    return f"{kind} of {status.st_uid}:{status.st_gid}, {stat.S_IMODE(status.st_mode):04o}"
 
 
 def _prune(module: Module, kept: str | None) -> list[Change]:

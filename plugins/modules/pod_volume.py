@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_volume
-short_description: Keep volumes that outlive pods
+short_description: Manage volumes that outlive pods
 version_added: 0.1.0
 author:
   - the stagecraft.pods authors (@stagecraft)
 description:
-  - Makes sure that a named volume exists with the wanted owner and mode, or that it does not exist.
-  - Data in a volume is only ever deleted with O(state=absent) and O(purge_data=true).
+  - Ensures that a named volume exists with the wanted owner and mode, or that it does not exist.
+  - Data in a volume is deleted only with O(state=absent) and O(purge_data=true).
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
@@ -22,7 +22,7 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The name of the volume. Lower-case letters and digits, joined by dashes, at most 200.
+      - The name of the volume, at most 200 lower-case letters and digits, joined by dashes.
     type: str
     required: true
   state:
@@ -33,8 +33,8 @@ options:
     default: present
   mode:
     description:
-      - The mode of the directory, three or four octal digits in quotes, since without them it is a number to YAML, which is
-        refused. A new volume has V(0755); without this option an existing one keeps what it has.
+      - The mode of the directory, three or four octal digits in quotes. Unquoted, YAML reads a number, which is
+        refused. Without this option, a new volume has V(0755), and an existing one keeps its mode.
     type: raw
   uid:
     description:
@@ -46,7 +46,7 @@ options:
     type: int
   labels:
     description:
-      - Anything that you want to remember of the volume. Every value must be a string.
+      - Arbitrary labels of the volume. Every value must be a string.
     type: dict
     default: {}
   purge_data:
@@ -59,13 +59,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: A volume for a user inside of the pods
+- name: Create a volume for a user of the pods
   stagecraft.pods.pod_volume:
     name: work
     mode: "0750"
     uid: 100
 
-- name: Delete a volume and all that is in it
+- name: Delete a volume and all its data
   stagecraft.pods.pod_volume:
     name: work
     state: absent
@@ -74,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 volume:
-  description: The volume, null when there is none.
+  description: The volume, null if it does not exist.
   returned: success
   type: dict
   contains:
@@ -99,22 +99,22 @@ volume:
       description: Its labels.
       type: dict
     used_by:
-      description: The pods that mount it, by name or UUID. Only M(stagecraft.pods.pod_info) fills it.
+      description: The pods that mount it, by name or UUID. Only M(stagecraft.pods.pod_info) fills it in.
       type: list
       elements: str
     bytes:
       description:
-        - The bytes that its data occupies. Only M(stagecraft.pods.pod_info) fills it, on request; V(null) with a
-          RV(volume.problem) when they cannot be counted, such as while an app moves directories.
+        - The bytes that its data occupies. Only M(stagecraft.pods.pod_info) fills it in, on request. It is V(null),
+          with a RV(volume.problem), if the size cannot be measured, such as while an app moves directories.
       type: int
     problem:
       description:
-        - Why its record or its directory cannot be read, empty when all is well. O(state=present) makes them anew,
-          O(state=absent) removes what is left.
+        - Why its record or its directory cannot be read, empty if they can. O(state=present) creates them again,
+          O(state=absent) removes the rest.
       type: str
 changes:
   description:
-    - Everything that was changed, or that would be in check mode. It is empty if and only if C(changed) is false.
+    - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
   returned: always
   type: list
   elements: dict
@@ -123,29 +123,29 @@ changes:
       description: The field that differs, such as C(volumes.work.mode).
       type: str
     before:
-      description: What it was, null for what was not there.
+      description: The value before, null if absent.
       type: str
     after:
-      description: What it becomes, null for what goes.
+      description: The value after, null if it is removed.
       type: str
     reason:
-      description: Who wants the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      description: The source of the change, one of V(playbook), V(image), V(drift) and V(runtime).
       type: str
     impact:
-      description: What it means to what runs, one of V(none), V(live), V(restart) and V(recreate).
+      description: The effect on running pods, one of V(none), V(live), V(restart) and V(recreate).
       type: str
 error:
   description: The kind of an error, such as V(not-found) or V(invalid-spec).
   returned: failure
   type: str
 hint:
-  description: What to do about an error, empty when nobody knows.
+  description: What to do about the error, empty when unknown.
   returned: failure
   type: str
 facts:
   description:
-    - What an error is about, for programs. What is in it depends on the error.
-    - C(where) is the option that is wrong, C(path) and C(errno) what the operating system has refused.
+    - Details of the error, for programs. Its members depend on the error.
+    - C(where) is the invalid option, C(path) and C(errno) are those of a system call that failed.
   returned: failure
   type: dict
   sample:

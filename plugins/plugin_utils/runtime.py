@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runtime as the controller has it: what it consists of, its content hash, and the archive that carries it."""
+"""The runtime on the controller: its files, its content hash, and the archive that is sent to hosts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 _PLUGINS = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PODRT = os.path.join(_PLUGINS, "module_utils", "podrt")
-# The libraries that travel beside the runtime, all pure Python, as ranges of versions.
+# The libraries that are sent with the runtime, all pure Python, as ranges of versions.
 REQUIREMENTS = os.path.join(os.path.dirname(_PLUGINS), "requirements", "runtime.txt")
-# In the archive: a line a library, "NAME VERSION MINIMUM", the oldest Python that it runs on. _glue.install reads it.
+# In the archive: one line per library, "NAME VERSION MINIMUM", the oldest Python for it. Read by _glue.install.
 PYTHONS = "pythons"
 _OLDEST, _NEWEST = 9, 40
 _KEPT = "stagecraft.pods.runtime"
 # To a third in 25 ms. The best that there is would save a sixth of that, and take ten times as long.
 _QUICKLY = 1
-_MTIME = 1767225600  # files in the archive have one time, so that equal content makes equal archives
+_MTIME = 1767225600  # of all files in the archive, so that equal content makes equal archives
 
 
 class LibraryMissing(Exception):
@@ -37,15 +37,15 @@ class LibraryMissing(Exception):
 
 
 def sources() -> list[tuple[str, str]]:
-    """Pairs of a name in the archive and a path: every file of podrt, sorted."""
-    found = []
+    """Every file of podrt, as sorted pairs of the name in the archive and the path."""
+    files = []
     for directory, subdirs, names in os.walk(PODRT):
         subdirs[:] = sorted(name for name in subdirs if name != "__pycache__")
         for name in sorted(names):
             if name.endswith(".py"):
                 path = os.path.join(directory, name)
-                found.append((os.path.join("podrt", os.path.relpath(path, PODRT)), path))
-    return sorted(found)
+                files.append((os.path.join("podrt", os.path.relpath(path, PODRT)), path))
+    return sorted(files)
 
 
 def runtime_hash() -> str:
@@ -54,30 +54,30 @@ def runtime_hash() -> str:
 
 
 def kept_hash(directory: str) -> str:
-    """The same, told once for all tasks of a run of Ansible, which takes four milliseconds for two hundred files.
+    """The same, computed once per run of Ansible, since two hundred files take four milliseconds.
 
-    directory: the temporary one of the run, where Ansible keeps the modules that it has packed, also once for all.
+    directory: the temporary directory of the run, where Ansible also keeps the modules that it has packed.
     """
     path = os.path.join(directory, _KEPT)
     with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
         return file.read()
-    found = runtime_hash()
-    with contextlib.suppress(OSError):  # the next task tells it again
+    computed = runtime_hash()
+    with contextlib.suppress(OSError):  # the next task computes it again
         with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=directory, delete=False) as aside:
-            aside.write(found)
+            aside.write(computed)
         os.replace(aside.name, path)
-    return found
+    return computed
 
 
 def libraries_hash() -> str:
-    """The hash of the versions of the libraries that the controller has. 32 hex digits. Raises LibraryMissing."""
-    versions = "".join(f"{found.metadata['Name']}=={found.version}\n" for found in libraries())
+    """The hash of the versions of the controller's libraries. 32 hex digits. Raises LibraryMissing."""
+    versions = "".join(f"{library.metadata['Name']}=={library.version}\n" for library in libraries())
     return hashlib.sha256(versions.encode()).hexdigest()[:32]
 
 
 def requirements() -> list[Requirement]:
     """The libraries that hosts need, sorted by name."""
-    from packaging.requirements import Requirement  # ansible-core brings it
+    from packaging.requirements import Requirement  # a dependency of ansible-core
 
     with open(REQUIREMENTS, encoding="utf-8") as file:
         lines = [line.partition("#")[0].strip() for line in file]
@@ -85,16 +85,16 @@ def requirements() -> list[Requirement]:
 
 
 def libraries() -> list[metadata.Distribution]:
-    """The libraries as the controller has them, sorted by name. Raises LibraryMissing."""
+    """The installed libraries of the controller, sorted by name. Raises LibraryMissing."""
     return [_installed(wanted) for wanted in requirements()]
 
 
 def write_archive(path: str) -> str:
-    """Write the archive: podrt/, lib/ and PYTHONS, compressed. Returns the content hash of the runtime that is in it.
+    """Write the archive: podrt/, lib/ and PYTHONS, compressed. Returns the content hash of its runtime.
 
-    Raises LibraryMissing naming what the controller lacks.
+    Raises LibraryMissing, which names a library that the controller lacks.
     """
-    found = libraries()
+    installed = libraries()
     own = [(name, _content(source)) for name, source in sources()]
     with (
         open(path, "wb") as file,
@@ -103,21 +103,21 @@ def write_archive(path: str) -> str:
     ):
         for name, data in own:
             _add(archive, name, data)
-        for library in found:
+        for library in installed:
             for name, source in _library_files(library):
                 _add(archive, os.path.join("lib", name), _content(source))
-        _add(archive, PYTHONS, "".join(map(_oldest_python, found)).encode())
+        _add(archive, PYTHONS, "".join(map(_oldest_python, installed)).encode())
     return _hash_of(own)
 
 
 def _installed(wanted: Requirement) -> metadata.Distribution:
     try:
-        found = metadata.distribution(wanted.name)
+        library = metadata.distribution(wanted.name)
     except metadata.PackageNotFoundError:
         raise LibraryMissing(_complaint(wanted, "it is not installed")) from None
-    if not wanted.specifier.contains(found.version, prereleases=True):
-        raise LibraryMissing(_complaint(wanted, f"version {found.version} is installed"))
-    return found
+    if not wanted.specifier.contains(library.version, prereleases=True):
+        raise LibraryMissing(_complaint(wanted, f"version {library.version} is installed"))
+    return library
 
 
 def _library_files(library: metadata.Distribution) -> Iterator[tuple[str, str]]:

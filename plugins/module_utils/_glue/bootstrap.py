@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the runtime on the host, so that a module need not carry it.
+"""Find the runtime on the host, so that modules need not contain it. PRIVATE to this collection.
 
-A task compiles what it carries, each time; what is installed is compiled once. PRIVATE to this collection.
+The code that a task brings is compiled each time; the installed runtime is compiled once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def load_tasks(runtime: str | None, data_dir: str) -> ModuleType:
 
     runtime: a content hash, or the absolute path of an unpacked runtime. Raises RuntimeMissing.
     """
-    directory = os.path.join(data_dir, "runtime", runtime or "none")  # an absolute runtime stands alone
+    directory = os.path.join(data_dir, "runtime", runtime or "none")  # or runtime alone, if absolute
     _hold(directory)
     if not os.path.isfile(os.path.join(directory, "podrt", "launch.py")):
         raise RuntimeMissing(directory)
@@ -36,7 +36,7 @@ def load_tasks(runtime: str | None, data_dir: str) -> ModuleType:
 
 
 def _hold(directory: str) -> None:
-    """Keep a runtime from being removed as unused while this task uses it: the lock goes with the process."""
+    """Hold a shared lock on a runtime until this process ends, so that it is not removed as unused."""
     try:
         fcntl.flock(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_SH)
     except OSError as err:

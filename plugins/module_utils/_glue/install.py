@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installing the runtime: the controller's archive, compiled once. PRIVATE.
+"""Install the runtime from the controller's archive, and compile it once. PRIVATE.
 
     DATA/runtime/HASH/podrt          the runtime's own files; HASH is their content's
-    DATA/runtime/HASH/lib            a link to the libraries that it uses
-    DATA/libraries/HASH              the libraries; HASH is that of their versions
+    DATA/runtime/HASH/lib            a symbolic link to the libraries that it uses
+    DATA/libraries/HASH              the libraries; HASH is that of their names and versions
 
-So another version of a library changes no runtime, and with it no pod. What is installed or removed is so by one
-rename; HASH.new and HASH.old are what a crash has left. All of it happens under the lock of DATA/runtime.
+So another version of a library changes no runtime, and therefore no pod. One rename installs or removes a directory;
+HASH.new and HASH.old are leftovers of a crash. Everything happens under the lock of DATA/runtime.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ PODCTL_MODE = 0o755
 KEY_MODE = 0o600
 KEY_BYTES = 32
 UNITS = "/etc/systemd/system"
-DATA_DIR, CONFIG_DIR = "/var/lib/pods", "/etc/pods"  # what podctl takes unless it is told
+DATA_DIR, CONFIG_DIR = "/var/lib/pods", "/etc/pods"  # the defaults of podctl
 _ENTRY = os.path.join("podrt", "launch.py")
 _LIB = "lib"
 _PYTHONS = "pythons"  # as plugin_utils.runtime writes it
 _STARTED = re.compile(r"/runtime/([^/]+)/podrt/launch[.]py")
 
-# A shell starts in 1 ms; Python finds its compiled files only beside a module that it imports, not a script.
+# A shell starts in 1 ms; Python uses compiled files only for modules that it imports, not for a script.
 _LAUNCHER = """\
 #!/bin/sh
-# Written by stagecraft.pods. Python would die of a directory.
+# Written by stagecraft.pods. Python cannot start with a directory as a standard file.
 for fd in 0 1 2; do
   [ -d "/proc/self/fd/$fd" ] && {{ echo "podctl: a standard file is a directory" >&2; exit 254; }}
 done
@@ -52,21 +52,21 @@ exec {words} "$@"
 
 
 class InstallError(Exception):
-    """Why the runtime cannot be installed, and what to do."""
+    """The runtime cannot be installed; the message has the reason and the hint."""
 
 
 def runtime_dir(data_dir: str, wanted: str) -> str:
-    """Where the runtime of that content hash is, or would be."""
+    """The directory of the runtime of a content hash, whether it exists or not."""
     return os.path.join(data_dir, "runtime", wanted)
 
 
 def is_installed(path: str) -> bool:
-    """Whether a whole runtime is there: a directory gets its name only when it is complete."""
+    """Whether a complete runtime is at path: a directory gets its name only when it is complete."""
     return os.path.isfile(os.path.join(path, _ENTRY)) and os.path.isdir(os.path.join(path, _LIB))
 
 
 def libraries_of(path: str) -> str | None:
-    """The hash of the libraries that an installed runtime uses, None when there are none."""
+    """The hash of the libraries that an installed runtime uses, None if it has no libraries."""
     try:
         return os.path.basename(os.readlink(os.path.join(path, _LIB)))
     except OSError:
@@ -74,9 +74,9 @@ def libraries_of(path: str) -> str | None:
 
 
 def install(archive: str, path: str, libraries: str) -> None:
-    """Install what is missing of the archive, and make the host's key.
+    """Install the missing parts of the archive, and create the host's fingerprint key.
 
-    path: a runtime_dir. libraries: the hash of the archive's libraries, which the runtime uses from now on.
+    path: a runtime_dir. libraries: the hash of the archive's libraries, which the runtime is switched to.
     """
     parent, data_dir = os.path.dirname(path), os.path.dirname(os.path.dirname(path))
     home = os.path.join(data_dir, "libraries", libraries)
@@ -120,7 +120,7 @@ def _sync(directory: str) -> None:
 
 
 def _link_libraries(path: str, home: str) -> None:
-    """Let a runtime use the libraries at home; relative, so that a data directory can be moved."""
+    """Link a runtime to the libraries at home, by a relative path, so that a data directory can be moved."""
     aside = os.path.join(path, _LIB + ".new")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(aside)
@@ -130,7 +130,7 @@ def _link_libraries(path: str, home: str) -> None:
 
 
 def make_key(path: str) -> None:
-    """Write the key of this host's fingerprints, once: another one would make equal secrets look changed.
+    """Create the key of this host's fingerprints, once: with another key, equal secrets would look changed.
 
     The caller holds the lock of the installation.
     """
@@ -147,14 +147,14 @@ def make_key(path: str) -> None:
 
 
 def unpack(archive: str, directory: str) -> None:
-    """Unpack and compile the archive into a new directory, and bundle the runtime's own modules.
+    """Unpack the archive into a new directory, compile it, and bundle the runtime's own modules.
 
-    Raises InstallError when this Python is too old for it.
+    Raises InstallError when this Python is too old, or the archive holds a path that leads out of it.
     """
     _require(MINIMUM, "the runtime")
     root = os.path.realpath(directory)
-    with tarfile.open(archive) as held:
-        for entry in held:
+    with tarfile.open(archive) as opened:
+        for entry in opened:
             target = os.path.realpath(os.path.join(root, entry.name))
             if not entry.isfile() or not target.startswith(root + os.sep):
                 raise InstallError(
@@ -162,11 +162,11 @@ def unpack(archive: str, directory: str) -> None:
                 )
             os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
             with open(target, "wb") as file:
-                file.write(_content(held, entry))
+                file.write(_content(opened, entry))
     _check_pythons(read(os.path.join(root, _PYTHONS)) or "")
     os.makedirs(os.path.join(root, _LIB), mode=0o755, exist_ok=True)
-    # Content has its own directory and never changes: nothing has to be checked at each import. A library may have
-    # files for other Pythons than this one, the runtime has none.
+    # The content of a hash never changes, so imports need not check it. A library may have files that this Python
+    # cannot compile; the runtime has none.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(os.path.join(root, _LIB), quiet=2, invalidation_mode=mode, stripdir=root)
     sys.path.insert(0, root)
@@ -194,14 +194,15 @@ def _require(minimum: tuple[int, ...], what: str) -> None:
 
 
 def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    held = archive.extractfile(entry)
-    return held.read() if held else b""
+    file = archive.extractfile(entry)
+    return file.read() if file else b""
 
 
 def launcher_text(path: str, data_dir: str, config_dir: str) -> str:
-    """The podctl that people call, for the runtime at path and these directories.
+    """The script podctl, for the runtime at path and these directories.
 
-    What is podctl's own default is left out, so that the host's configuration still counts. A later flag wins.
+    Directories that are podctl's defaults are left out, so that the host's configuration still applies. The last flag
+    wins.
     """
     words = [os.path.realpath(sys.executable), "-I", "-S", os.path.join(path, _ENTRY)]
     words += [f"--dir={data_dir}"] if os.path.normpath(data_dir) != DATA_DIR else []
@@ -223,7 +224,7 @@ def write_launcher(podctl: str, text: str) -> None:
 
 
 def read(path: str) -> str | None:
-    """The content of a text file, None when there is none."""
+    """The content of a text file, None if it does not exist."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -233,30 +234,30 @@ def read(path: str) -> str | None:
 
 def users(data_dir: str) -> dict[str, list[str]]:
     """{directory of a runtime: UUIDs of the pods that were prepared with it}."""
-    found: dict[str, list[str]] = {}
+    by_runtime: dict[str, list[str]] = {}
     pods = os.path.join(data_dir, "pods")
     for state in sorted(os.listdir(pods)) if os.path.isdir(pods) else ():
         for uuid in sorted(os.listdir(os.path.join(pods, state))):
             runtime = read(os.path.join(pods, state, uuid, "runtime"))
             if runtime:
-                found.setdefault(runtime.strip(), []).append(uuid)
-    return found
+                by_runtime.setdefault(runtime.strip(), []).append(uuid)
+    return by_runtime
 
 
 def started_by_units(units: str = UNITS) -> set[str]:
-    """The content hashes of the runtimes that units of pods start, whether their pods are there or not."""
-    found: set[str] = set()
+    """The content hashes of the runtimes in units of pods, whether their pods exist or not."""
+    hashes: set[str] = set()
     for path in glob.glob(os.path.join(glob.escape(units), "pod-*.service")):
         lines = (read(path) or "").splitlines()
-        found.update(*(_STARTED.findall(line) for line in lines if line.startswith("ExecStart=")))
-    return found
+        hashes.update(*(_STARTED.findall(line) for line in lines if line.startswith("ExecStart=")))
+    return hashes
 
 
 def unused(data_dir: str, kept: str | None, units: str = UNITS) -> list[str]:
-    """The installed runtimes that no pod, unit or process uses, but for kept, and the libraries that only these use."""
+    """The installed runtimes, except kept, that no pod, unit or process uses, and the libraries that only they use."""
     directory = os.path.join(data_dir, "runtime")
     started, all_paths = started_by_units(units), _members(directory)
-    # Pods have noted where the runtime really is; the data directory may be reached through a link.
+    # Pods record the real path of their runtime; the data directory may be reached through a link.
     in_use = {os.path.realpath(path) for path in (*users(data_dir), *filter(None, [kept]))}
     gone = [
         path
@@ -271,7 +272,7 @@ def unused(data_dir: str, kept: str | None, units: str = UNITS) -> list[str]:
 
 
 def prune(data_dir: str, kept: str | None) -> list[str]:
-    """Remove what is unused, and what a crash has left of earlier removals. Returns the paths of what was unused."""
+    """Remove what is unused, and leftovers of earlier removals. Returns the paths that were unused."""
     directory = os.path.join(data_dir, "runtime")
     if not os.path.isdir(directory):
         return []
@@ -291,7 +292,7 @@ def _members(directory: str) -> list[str]:
 
 
 def _is_held(path: str) -> bool:
-    """Whether a task or a podctl runs from a runtime: each holds a shared lock on its directory."""
+    """Whether a task or podctl runs from a runtime: each holds a shared lock on its directory."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

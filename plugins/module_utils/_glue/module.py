@@ -23,14 +23,14 @@ REDACTED = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 class Module(AnsibleModule):
-    """A module that logs its options as they may be shown, and does not guess what they mean.
+    """A module that logs its options redacted, and refuses those of the wrong type.
 
-    AnsibleModule looks for secrets in the text of an option, where repr has escaped line breaks, quotes and
-    backslashes; what is not found is logged in clear.
+    AnsibleModule searches the repr of an option for secrets. It misses those whose line breaks, quotes or backslashes
+    repr has escaped, and logs them in clear text.
     """
 
     def _set_internal_properties(self, *args: object) -> None:
-        """The last that AnsibleModule does with the options as the task gives them; then it converts them."""
+        """Check the shapes of the options: this is AnsibleModule's last step before it converts them."""
         super()._set_internal_properties(*args)
         name_short_forms(self.params, self.argument_spec)
         try:
@@ -46,15 +46,15 @@ class Module(AnsibleModule):
 
 
 def _printable(value: object) -> str:
-    """A value for a log, which takes neither half a surrogate pair nor, in one entry, a second line."""
+    """A value for a log entry, which holds no lone surrogate and only one line."""
     return str(value).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
 
 
 def run_module(task: str, argument_spec: Options, **options: object) -> None:
-    """Run one task of podrt.tasks.run as a module. Exits."""
+    """Run one task of podrt.tasks.run as a module. Does not return."""
     module = Module(argument_spec=argument_spec, supports_check_mode=True, **options)
-    # Results never hold what was given in secret; masking every place where the same text occurs would only mangle
-    # them ("1" is a common value of a variable).
+    # Results never hold secrets; masking every occurrence of the same text would only mangle them, since "1" is a
+    # common value of a variable.
     module.no_log_values.clear()
     invocation = {"module_args": redacted(module.params, argument_spec)}
     params = module.params
@@ -82,7 +82,7 @@ def run_module(task: str, argument_spec: Options, **options: object) -> None:
 
 
 def refuse_relative(module: AnsibleModule, *names: str) -> None:
-    """Fail on an option that should be an absolute path and is not, before anything is made below it."""
+    """Fail if one of these options is not an absolute path, before anything is created below it."""
     for name in names:
         path = module.params[name]
         if path is not None and not os.path.isabs(path):
@@ -90,7 +90,7 @@ def refuse_relative(module: AnsibleModule, *names: str) -> None:
 
 
 def refuse(module: AnsibleModule, message: str, hint: str, where: str) -> None:
-    """Fail as the runtime does on an option that makes no sense. Exits."""
+    """Fail as the runtime does for an invalid option. Does not return."""
     module.fail_json(
         msg=f"{message} ({hint})" if hint else message,
         error="invalid-spec",
@@ -103,14 +103,14 @@ def refuse(module: AnsibleModule, message: str, hint: str, where: str) -> None:
 
 def _run(tasks: ModuleType, task: str, params: Options, check: bool) -> Options:
     try:
-        found: Options = tasks.run_task(task, params, check=check)
+        result: Options = tasks.run_task(task, params, check=check)
     except Exception as err:
-        found = tasks.failure(err)
-    return found
+        result = tasks.failure(err)
+    return result
 
 
 def redacted(params: Options, argument_spec: Options) -> Options:
-    """The options as they may be shown: what is secret is not, at any depth and in whatever shape."""
+    """The options with every secret masked, at any depth and of any shape."""
     shown: Options = {}
     for name, value in params.items():
         spec = argument_spec.get(name, {})

@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether options are lists, dictionaries and texts where these are meant, and short forms of dictionaries. PRIVATE.
+"""Check that options are lists, dictionaries and strings where they should be; expand short forms. PRIVATE.
 
-AnsibleModule splits a text at its commas where a list is meant, takes one apart where a dictionary is, and writes lists
-and booleans as text: exec: [/bin/sh, -c] would be one path with brackets. Nothing of this is ever wanted, so it is
-refused before the conversion. The rules are those of the types in the argument specification; raw is left to
-the runtime.
+AnsibleModule splits a string at its commas for a list, parses one for a dictionary, and converts lists and booleans to
+strings: exec: [/bin/sh, -c] would be one path with brackets. None of this is ever intended, so it is refused before the
+conversion. The rules follow the types of the argument specification; raw is left to the runtime.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ _HINTS = {
     _DICT: "write {key: value}, or a line for each key",
     _EITHER: 'quote a short form: "..."',  # 8080:53 is a number to YAML
 }
-# The option that stands for all others of its dictionary.
+# The option that holds the short form of its dictionary.
 SHORT = "short"
-# What each type takes, and what is no such thing although Ansible would make one of it.
+# By type: the expected shape, and the Python types that Ansible would convert to it.
 _REFUSED: dict[str, tuple[str, tuple[type, ...]]] = {
     "list": (_LIST, (str, int, float, dict)),
     "dict": (_DICT, (str, int, float, list)),
@@ -37,7 +36,7 @@ _REFUSED: dict[str, tuple[str, tuple[type, ...]]] = {
 
 
 class Misshapen(Exception):
-    """An option of another shape than its type. where: its path, such as apps[0].exec."""
+    """An option has the wrong shape for its type. where: its path, such as apps[0].exec."""
 
     def __init__(self, where: str, expected: str, value: object) -> None:
         found = _described(value)
@@ -47,7 +46,7 @@ class Misshapen(Exception):
 
 
 def name_short_forms(options: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
-    """Write a text as {short: text} where a list has dictionaries with short forms, in place."""
+    """Replace strings by {short: string}, in place, in lists of dictionaries that have a short form."""
     for name, rule in spec.items():
         inner, value = rule.get("options"), options.get(name)
         elements = value if isinstance(value, list) else [value]
@@ -59,7 +58,7 @@ def name_short_forms(options: Mapping[str, Any], spec: Mapping[str, Any]) -> Non
 
 
 def check_shapes(options: Mapping[str, object], spec: Mapping[str, Any], within: str = "") -> None:
-    """Raise Misshapen for the first option that is of another shape than its type. No value is in the message."""
+    """Raise Misshapen for the first option with the wrong shape for its type. The message holds no value."""
     for name, rule in spec.items():
         value = options.get(name)
         if value is not None:
@@ -82,5 +81,5 @@ def _check(value: object, kind: str, rule: Mapping[str, Any], where: str) -> Non
 def _described(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    kinds = {str: "a text", list: _LIST, dict: _DICT}
-    return next((said for kind, said in kinds.items() if isinstance(value, kind)), "a number")
+    kinds = {str: "a string", list: _LIST, dict: _DICT}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "a number")
