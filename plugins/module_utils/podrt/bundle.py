@@ -32,7 +32,7 @@ _HEAD = 4
 _FIRST_FD = 3
 # Imported modules stay, and the garbage collector would cost a start 1 ms by checking them again and again.
 _MANY = 20_000
-# The bytes before the code in a compiled file: these flags and a hash, which nobody checks. Source: PEP 552.
+# The bytes before the code in a compiled file: these flags and a hash, which is not checked. Source: PEP 552.
 _UNCHECKED_HASH = b"\1\0\0\0"
 _HASH = 8
 

@@ -166,12 +166,12 @@ class PodDir(Value):
 
     @property
     def resolv_conf(self) -> str:
-        """The generated resolv.conf; there is none when nobody gives one."""
+        """The generated resolv.conf; it is missing if no settings are given."""
         return f"{self.etc}/resolv.conf"
 
     @property
     def hosts(self) -> str:
-        """The generated hosts file; there is none when the image's own or the host's is used."""
+        """The generated hosts file; it is missing if the image's own or the host's is used."""
         return f"{self.etc}/hosts"
 
     @property

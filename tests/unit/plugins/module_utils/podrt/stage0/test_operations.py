@@ -26,7 +26,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
 )
 
 
-def nobody(_uuid: str) -> None:
+def ignore(_uuid: str) -> None:
     """Who hears of a UUID, and does nothing."""
 
 
@@ -94,7 +94,7 @@ class TestStop:
 class TestNewPod:
     @staticmethod
     def plan(lab: Stage0Lab, made: list[Pod], *, runs: bool, name: str = "web") -> Generator[Any, bool, None]:
-        return operations.ensure_new_pod(preparation(name), name, nobody, made.append, runs=runs)
+        return operations.ensure_new_pod(preparation(name), name, ignore, made.append, runs=runs)
 
     def test_an_image_that_has_gone_meanwhile_has_a_type_of_its_own(self, stage0: Stage0Lab) -> None:
         made: list[Pod] = []
