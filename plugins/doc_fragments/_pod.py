@@ -391,9 +391,8 @@ options:
         type: str
   env_file_from:
     description:
-      - Where the files of O(env_file) are. On the V(controller) they are found as for
-        O(ansible.builtin.copy#module:src), and may be encrypted with Ansible Vault. On the V(host) their paths are
-        absolute.
+      - Where the files of O(env_file) are. On the V(controller) they are found like C(src) of M(ansible.builtin.copy),
+        and may be encrypted with Ansible Vault. On the V(host) their paths are absolute.
     version_added: 0.3.0
     type: str
     choices: [controller, host]

@@ -86,7 +86,7 @@ changes:
           C(images.ID), C(layers.NAME) or C(leftovers.PATH).
       type: str
     before:
-      description: The value before; in the store, the bytes that were freed. Values that may be secret are fingerprints.
+      description: The value before; in the store, the bytes freed. Values that may be secret are fingerprints.
       type: str
     after:
       description: The value after.
