@@ -29,7 +29,7 @@ class Oddities:
         self._notes: list[Note] = []
 
     def notes(self, config: Fields) -> tuple[Note, ...]:
-        """The notes on what was left out, and on features of the image that are not supported."""
+        """The notes on members that were left out, and on features of the image that are not supported."""
         health = config.raw("Healthcheck")
         test = health.get("Test", health.get("test")) if isinstance(health, dict) else None
         if isinstance(test, list) and test and test[0] not in ("", "NONE", None):

@@ -41,9 +41,9 @@ _MODIFIED = "last-modified: "
 
 
 def is_current(job: FetchJob, reference: ArchiveURL | DockerReference, remote: Remote) -> bool:
-    """Whether a source still gives the same image. It is not asked for a digest or within max-age.
+    """Whether a source still gives the same image. No request is made for a reference by digest, or within max-age.
 
-    Otherwise it is asked by HEAD, or where that is refused by a GET whose content is not read.
+    The request is a HEAD, or where that is refused a GET whose content is not read.
     """
     transport = job.transport()
     if isinstance(reference, DockerReference):

@@ -122,7 +122,7 @@ def _same_version(first: Answer, part: Answer) -> bool:
 
 
 def _strong_validator(answer: Answer) -> str:
-    """The value of If-Range, which must be a strong validator: not a weak ETag, nor a time in the answer's second."""
+    """The value of If-Range, a strong validator: no weak ETag, and no time within the second of the answer."""
     etag, modified = answer.header("etag"), answer.header("last-modified")
     if etag:
         return "" if etag.startswith("W/") else etag

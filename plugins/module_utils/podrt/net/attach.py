@@ -120,7 +120,7 @@ def attach(
 
 
 def detach(paths: Paths, uuid: str, conf_dir: str, info_path: str, *, links: bool = True) -> None:
-    """Take a pod out of its networks: undo all that attach did or began, in reverse; nothing to undo is fine.
+    """Take a pod out of its networks: undo all that attach did or began, if anything, in reverse.
 
     Where the record is damaged, everything is searched for the UUID. info_path stays: it describes the networks until
     the pod's directory is removed. links: False removes only ports of bridges and leaves the other links to the kernel,

@@ -71,7 +71,7 @@ class Joined(Value):
 
 
 class Drift(Value):
-    """What is missing. steps: each network's. rules: all rules of the pod, None when none is missing.
+    """The missing parts of a pod's networks. steps: each network's. rules: all rules, None when none is missing.
 
     localnet: the network that 127.0.0.1 of the host should lead to and does not. unseen: a sentence for each part of
     the pod that could not be read.

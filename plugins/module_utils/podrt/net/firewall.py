@@ -65,7 +65,7 @@ def add_rules(
 
 
 def remove_rules(paths: Paths, uuid: str) -> None:
-    """Remove the rules of a pod, and with the last element the tables; nothing to remove is fine.
+    """Remove the rules of a pod, if any, and with the last element the tables.
 
     The rule that guards 127.0.0.1 of the host goes with the table, so by then no link may need it.
     Raises HostFailure when nft refuses, Unsupported without nft, OSError.

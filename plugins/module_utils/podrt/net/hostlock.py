@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks on what all installations on a host share: the nftables table, and bridges."""
+"""Locks on the resources that all installations on a host share: the nftables table, and bridges."""
 
 from __future__ import annotations
 

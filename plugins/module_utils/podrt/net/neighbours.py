@@ -24,7 +24,7 @@ def _nothing() -> tuple[PodRules, ...]:
 class Neighbours(Value):
     """Other pods; by default all are live, so that nothing is taken from them.
 
-    is_live: whether a pod still needs what it holds; an unknown one may, since it is another engine's.
+    is_live: whether a pod still needs its leases and ports; an unknown one may, since it is another engine's.
     rules: those of every running pod.
     """
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of a pod's networks, made and checked before anything is touched.
 
-network_plan checks the request alone, compare_with_host the request against the host; both are pure. What only the
-attempt can show, such as which address is free, is left to attach. Source: behaviours E.1 to E.3, E22.
+network_plan checks the request alone, compare_with_host the request against the host; both are pure. Facts that
+only the attempt shows, such as which address is free, are left to attach. Source: behaviours E.1 to E.3, E22.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def foresee(
     request: LeaseRequest,
     is_live: Callable[[str], bool],
 ) -> None:
-    """Raise what reserve would raise now. Takes no lock and changes nothing: another process may still be faster."""
+    """Raise the errors of reserve. Takes no lock and changes nothing: another process may still be faster."""
     leases = _Leases(directory)
     for ranges in range_sets:
         wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None

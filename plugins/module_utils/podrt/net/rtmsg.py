@@ -80,7 +80,7 @@ _RTMSG = Struct("=BBBBBBBBI")
 
 
 class NetlinkRequest(Value):
-    """A request: its type, its flags beside REQUEST and ACK, its body, and what it attempts, for errors."""
+    """A request: its type, its flags beside REQUEST and ACK, its body, and its purpose, for errors."""
 
     kind: int
     flags: int

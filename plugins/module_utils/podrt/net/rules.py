@@ -227,7 +227,7 @@ def rules_of(
 
 
 def removal_of(state: TableState, uuid: str) -> str:
-    """The commands that remove a pod's elements, and what is then unused; "" when there is nothing to do."""
+    """The commands that remove a pod's elements, and chains or tables that are then unused; "" for nothing to do."""
     staying = tuple(element for element in state.elements if element.owner != uuid)
     if not staying:
         # Earlier releases have one table only; a missing one cannot be deleted, so add it before.

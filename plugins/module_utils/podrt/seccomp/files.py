@@ -32,7 +32,7 @@ def replace(path: str, program: bytes) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a program and its digest; what is missing is fine. Raises OSError."""
+    """Remove a program and its digest, if they are there. Raises OSError."""
     remove_tree(path)
     remove_tree(path + _DIGEST)
 

@@ -3,8 +3,8 @@
 """The beginning of a filter: the families of sockets that may be created. Pure.
 
 libseccomp cannot express this: on x86 it also takes a rule about socket(2) for one about socketcall(2), whose arguments
-are in memory that filters cannot read. So there socketcall(2) creates no sockets at all; socket(2) is as old as Linux
-4.3. It is let through only where it is native, as on i386, ppc64le and s390x: a C library may know nothing else.
+are in memory that filters cannot read. So there socketcall(2) may create no sockets at all (socket(2) is as old as
+Linux 4.3), unless it is native, as on i386, ppc64le and s390x: a C library may know nothing else.
 
 AF_VSOCK leads to the hypervisor and other guests whatever the network namespace is, AF_ALG to the ciphers of the
 kernel; the others have been removed from the kernel, with their bugs. With a netlink socket of the audit subsystem an

@@ -98,7 +98,7 @@ def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Remova
     """Remove what is no longer needed and return it. Raises Conflict, OSError, and Incomplete once all else is done.
 
     used: returns used_trees and used_images. It is called when no process adds to the store any more, so a process that
-    holds locks.adding while it prepares a pod cannot lose what the pod is about to refer to.
+    holds locks.adding while it prepares a pod cannot lose the images and trees that the pod is about to use.
     """
     removed: list[Item] = []
     reasons: list[str] = []

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The images in the store, and the sources that they came from.
 
-    cas/index/IMAGE-ID             one small document an image (_Entry); its mtime is when the image was last used
+    cas/index/IMAGE-ID             one small document per image (_Entry); its mtime is when the image was last used
     cas/imageManifest/sha512/XX/IMAGE-ID
     cas/blob/sha512/XX/IMAGE-ID    the uncompressed archive that the ID is the hash of
-    cas/remote/SOURCE              one document a source (Remote), with %2F for / in its name
+    cas/remote/SOURCE              one document per source (Remote), with %2F for / in its name
 
 No database: every document is replaced by rename, so readers need no lock, and an image is in the store once its index
 document is. Source: behaviours B8 to B11, B18, B46, B47.

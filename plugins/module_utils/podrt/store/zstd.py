@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Check the frames of a zstd stream on their way to the decompressor.
 
-The program zstd goes by each frame's magic and reads gzip, xz and lz4 too, xz with as much memory as it asks for.
+The program zstd detects formats by the magic of each frame, so it also reads gzip, lz4, and xz without a memory limit.
 Source: RFC 8878, section 3.1.
 """
 
