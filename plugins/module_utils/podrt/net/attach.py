@@ -31,8 +31,8 @@ from .conntrack import forget_addresses, forget_ports
 from .firewall import add_rules, foreign_drops, remove_rules
 from .hostlock import bridge_lock
 from .info import NetInfo, read_net_info, write_net_info
-from .links import apply_step, loopback_up, open_wires, our_bridges, remove_idle_bridge, remove_links
-from .localnet import let_in
+from .links import apply_step, loopback_up, open_link_sockets, our_bridges, remove_idle_bridge, remove_links
+from .localnet import open_loopback
 from .neighbours import ALONE, Neighbours
 from .plan import Place, bridge_of, gateway_link, steps_of
 from .ports import sockets_in_use
@@ -103,7 +103,7 @@ def attach(
         write_net_info(pod.info_path, infos)
         with entered(netns_fd):
             new_links_ignore_routers(pod.sysctls)
-        with open_wires(netns_fd) as wires:
+        with open_link_sockets(netns_fd) as wires:
             for membership in memberships:
                 _link(pod, membership, wires)
             made = _publish(pod, memberships, infos, plan, later)
@@ -240,7 +240,7 @@ def _publish(
     ).guarded(pod.uuid, infos)
     made = add_rules(pod.paths, pod.uuid, rules, plan.forwards, pod.neighbours)
     if membership and any(forward.on_loopback for forward in plan.forwards):
-        let_in(pod.paths, gateway_link(membership.conf, membership.place))
+        open_loopback(pod.paths, gateway_link(membership.conf, membership.place))
     if target is not None:
         _put_off(lambda: forget_ports(plan.forwards, target), later)
     return made

@@ -16,7 +16,7 @@ from ..fields import parse_json
 from ..host import programs
 from .elements import TABLE
 from .hostlock import host_lock
-from .localnet import shut_out
+from .localnet import close_loopback
 from .nfsocket import NetfilterSocket
 from .rules import (
     PodRules,
@@ -73,7 +73,7 @@ def remove_rules(paths: Paths, uuid: str) -> None:
     with _locked(paths):
         for attempt in range(_TRIES):
             state = _read_tables()
-            shut_out(paths, uuid, forward_targets(state or TableState(), uuid))
+            close_loopback(paths, uuid, forward_targets(state or TableState(), uuid))
             if state is None:
                 return
             commands = removal_of(state, uuid)

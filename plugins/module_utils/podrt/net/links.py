@@ -57,7 +57,7 @@ class LinkSockets(Value):
 
 
 @contextmanager
-def open_wires(netns_fd: int) -> Iterator[LinkSockets]:
+def open_link_sockets(netns_fd: int) -> Iterator[LinkSockets]:
     """Open both sockets. The process must be single-threaded. Raises OSError."""
     with RouteSocket() as host, open_in(netns_fd) as pod:
         yield LinkSockets(host, pod, netns_fd)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .rtsocket import Link
 
 
-def let_in(paths: Paths, name: str) -> None:
+def open_loopback(paths: Paths, name: str) -> None:
     """Let 127.0.0.1 of the host reach a link. Raises OSError, HostFailure."""
     with RouteSocket() as host:
         link = host.find(name)
@@ -43,8 +43,8 @@ def let_in(paths: Paths, name: str) -> None:
         set_sysctl(localnet_key(name), "1")
 
 
-def shut_out(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
-    """Undo let_in for the links of a pod and for bridges that no other pod needs. others: targets of other pods' ports.
+def close_loopback(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
+    """Undo open_loopback for the links of a pod and for bridges that no other pod needs. others: targets of their ports.
 
     Raises OSError, HostFailure.
     """
@@ -53,10 +53,10 @@ def shut_out(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
             if is_link_of(uuid, link.name):
                 switch_off(localnet_key(link.name))
             elif link.kind == "bridge" and not is_off(localnet_key(link.name)):
-                _shut_out(paths, host, link, others)
+                _close_bridge(paths, host, link, others)
 
 
-def _shut_out(paths: Paths, host: RouteSocket, bridge: Link, others: Sequence[Address]) -> None:
+def _close_bridge(paths: Paths, host: RouteSocket, bridge: Link, others: Sequence[Address]) -> None:
     mark = _mark(paths, bridge.name)
     if bridge.alias != OUR_BRIDGE and not os.path.lexists(mark):
         return

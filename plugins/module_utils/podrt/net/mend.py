@@ -10,8 +10,8 @@ import errno
 from ..errors import HostFailure
 from .firewall import add_rules
 from .hostlock import bridge_lock
-from .links import apply_step, open_wires
-from .localnet import let_in
+from .links import apply_step, open_link_sockets
+from .localnet import open_loopback
 from .plan import bridge_of
 from .rtmsg import del_address, del_link, set_up
 from .steps import POD_SIDE, AddAddress, AddRoute, MakeVeth
@@ -36,7 +36,7 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
     127.0.0.1 of the host is opened to a link only once the rules that guard it are there.
     """
     try:
-        with open_wires(netns_fd) as wires:
+        with open_link_sockets(netns_fd) as wires:
             for joined, steps in drift.steps:
                 bridge = bridge_of(joined.conf)
                 with bridge_lock(pod.paths, bridge) if bridge else contextlib.nullcontext():
@@ -44,7 +44,7 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
         if drift.rules is not None:
             add_rules(pod.paths, pod.uuid, drift.rules, forwards, pod.neighbours)
         if drift.localnet is not None:
-            let_in(pod.paths, drift.localnet.gateway_link)
+            open_loopback(pod.paths, drift.localnet.gateway_link)
     except OSError as err:
         raise HostFailure.of("networking: cannot mend the networks of the pod", err, _HINT) from err
 

@@ -98,7 +98,7 @@ def _removes_nothing(isolator: Isolator) -> bool:
     return isinstance(isolator, Seccomp) and isolator.mode == "remove" and isolator.names == (NOTHING,)
 
 
-def weigh(
+def apply_policy(
     asked: Sequence[Isolator], wanted: str, configured: Callable[[], str], insecure: Sequence[str]
 ) -> tuple[tuple[Isolator, ...], tuple[Beyond, ...], str]:
     """The isolators that an app gets of its image's, what they ask for beyond that, and the policy that decided.

@@ -35,15 +35,15 @@ if TYPE_CHECKING:
 _MEND = ("stage1/starter/mend.py", "stage1/mend.py")
 
 
-class Look(Value):
+class DriftReport(Value):
     """The drift of a running pod, and a warning for each part that could not be read."""
 
     lost: tuple[Difference, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def beside(self, other: Look) -> Look:
+    def beside(self, other: DriftReport) -> DriftReport:
         """Both looks as one."""
-        return Look(self.lost + other.lost, self.warnings + other.warnings)
+        return DriftReport(self.lost + other.lost, self.warnings + other.warnings)
 
 
 class _Subject(Value):
@@ -58,10 +58,10 @@ class _Subject(Value):
     knows_switches: bool
 
 
-def look(host: Host, found: PodStatus) -> Look:
+def look(host: Host, found: PodStatus) -> DriftReport:
     """The drift of a running pod, as the kernel shows it. impact: live, or restart for an older runtime."""
     if found.manifest is None or not found.pid:
-        return Look()
+        return DriftReport()
     try:
         with open_pod(host.paths, found.uuid) as pod:
             runtime = pinned(host, pod).runtime
@@ -76,16 +76,16 @@ def look(host: Host, found: PodStatus) -> Look:
             )
             seen = _look(subject)
             # A pod that ends meanwhile has lost everything; its end is reported elsewhere.
-            return seen if seen == Look() or _runs(host, pod, found.pid) else Look()
+            return seen if seen == DriftReport() or _runs(host, pod, found.pid) else DriftReport()
     except NotFound:
-        return Look()
+        return DriftReport()
 
 
-def _look(subject: _Subject) -> Look:
+def _look(subject: _Subject) -> DriftReport:
     looks = {"networks": _networks}
     if subject.can_mend:
         looks = {"limits": _limits, "processes": _strays, **looks}
-    seen = Look()
+    seen = DriftReport()
     for what, look_at in looks.items():
         try:
             seen = seen.beside(look_at(subject))
@@ -95,8 +95,8 @@ def _look(subject: _Subject) -> Look:
     return seen
 
 
-def _unseen(subject: _Subject, what: str, reason: str) -> Look:
-    return Look((), (f'cannot tell what pod "{subject.found.name}" has lost of its {what}: {reason}',))
+def _unseen(subject: _Subject, what: str, reason: str) -> DriftReport:
+    return DriftReport((), (f'cannot tell what pod "{subject.found.name}" has lost of its {what}: {reason}',))
 
 
 def _runs(host: Host, pod: Pod, pid: int) -> bool:
@@ -109,7 +109,7 @@ def is_process(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")
 
 
-def _limits(subject: _Subject) -> Look:
+def _limits(subject: _Subject) -> DriftReport:
     manifest = subject.manifest
     names = [str(app.name) for app in manifest.apps]
     differences = []
@@ -118,7 +118,7 @@ def _limits(subject: _Subject) -> Look:
         path = f"apps[{names.index(changed.leaf)}].{option}" if changed.leaf else option
         before = f"{changed.file}={changed.found}"
         differences.append(Difference(path, before, changed.value, "drift", "live"))
-    return Look(tuple(differences))
+    return DriftReport(tuple(differences))
 
 
 def _option_of(isolator: str) -> str:
@@ -128,7 +128,7 @@ def _option_of(isolator: str) -> str:
     return next((row.name for row in APP if row.document.startswith(f"app.isolators[{isolator}]")), isolator)
 
 
-def _strays(subject: _Subject) -> Look:
+def _strays(subject: _Subject) -> DriftReport:
     """A difference for each app, and one for processes of no app: PIDs and counts change at any time."""
     names = [str(app.name) for app in subject.manifest.apps]
     strays = subject.host.ask(find_strays, subject.pod.dir, subject.pid, names)
@@ -137,20 +137,20 @@ def _strays(subject: _Subject) -> Look:
         for leaf in dict.fromkeys(stray.leaf for stray in strays)
     ]
     before = "processes outside of its control group"
-    return Look(tuple(Difference(path, before, "inside", "drift", "live") for path in paths))
+    return DriftReport(tuple(Difference(path, before, "inside", "drift", "live") for path in paths))
 
 
-def _networks(subject: _Subject) -> Look:
+def _networks(subject: _Subject) -> DriftReport:
     pod, runspec = subject.pod, subject.found.runspec
     if runspec is None or runspec.host_network or runspec.no_network:
-        return Look()
+        return DriftReport()
     infos, joined = read_joined(pod.uuid, pod.dir.net_info, pod.dir.net_confs)
     if not joined:  # it has a PID, and so has joined them
         raise Corrupt("the record of its networks is missing", "restart the pod")
     unknown = () if subject.knows_switches else LATER
     forwards = forwards_of(subject.manifest)
     drift = subject.host.ask(find_drift, subject.pid, joined, infos, forwards, unknown=unknown)
-    seen = Look(
+    seen = DriftReport(
         tuple(_network_differences(subject, [request.name for request in runspec.networks], joined, drift))
     )
     for sentence in drift.unseen:

@@ -128,14 +128,17 @@ def _consented(
     if not any(every_asked):
         return list(images), []
     from ..host.policy import NARROW, REFUSE
-    from .consent import ConsentRequest, weigh  # with the sets of system calls: most images ask for nothing
+    from .consent import (  # with the sets of system calls: most images ask for nothing
+        ConsentRequest,
+        apply_policy,
+    )
 
     found: list[Image] = []
     refused: list[ConsentRequest] = []
     warnings: list[str] = []
     for app_spec, image, asked in zip(spec.apps, images, every_asked):
         said = app_spec.image_isolators or spec.image_isolators
-        within, beyond, chosen = weigh(asked, said, policy, spec.run.insecure)
+        within, beyond, chosen = apply_policy(asked, said, policy, spec.run.insecure)
         request = ConsentRequest(
             app_spec.name or app_name_of(image.manifest.name), image.manifest.name, beyond
         )

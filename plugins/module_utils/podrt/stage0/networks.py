@@ -45,7 +45,7 @@ def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
     return compare_with_host(plan, host.ask(host_facts))
 
 
-def cautions(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
+def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
     """Warnings about a pod's networks on this host; none if it cannot join them."""
     try:
         plan = _plan(host, manifest, runspec)

@@ -105,9 +105,9 @@ def _warnings(
         return ()
     if found is not None and not drift:
         return wanted.warnings
-    from .networks import cautions
+    from .networks import warnings_of_networks
 
-    return wanted.warnings + cautions(host, wanted.manifest, spec.run)
+    return wanted.warnings + warnings_of_networks(host, wanted.manifest, spec.run)
 
 
 def ensure_state(

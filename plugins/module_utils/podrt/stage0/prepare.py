@@ -78,7 +78,7 @@ def give_name(host: Host, name: str, uuid: str) -> None:
         raise
 
 
-def informed(pod: PodDir) -> tuple[str, ...]:
+def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
     """Notes for the user about how a pod was prepared. Source: behaviours A22."""
     reason = read_text_or(pod.overlay_disabled, "", beneath=pod.path)
     return (f'disabling overlay support: "{reason}"',) if reason else ()

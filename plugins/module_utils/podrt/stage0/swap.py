@@ -115,7 +115,7 @@ def bring_up(host: Host, uuid: str, *, boot: bool) -> None:
             start.start(host, pod, boot=boot)
     except Exception as err:
         reason = known(f'cannot start pod "{uuid}"', err)
-        tell_last_words(host, uuid, reason)
+        add_last_lines(host, uuid, reason)
         clear(host, uuid)
         raise reason from reason.__cause__
 
@@ -137,7 +137,7 @@ def clear_others(host: Host, name: str, kept: str) -> None:
             clear(host, uuid)
 
 
-def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
+def add_last_lines(host: Host, uuid: str, err: PodError) -> None:
     """Put the last lines and exit codes of a pod's apps into the facts of an error, before the pod is removed."""
     err.facts.setdefault("stage", "start")
     try:
@@ -159,7 +159,7 @@ def tell_last_words(host: Host, uuid: str, err: PodError) -> None:
 
 def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_running: bool) -> None:
     """Roll back to the old pod after a failure, with the result in the facts of err."""
-    tell_last_words(host, new, err)
+    add_last_lines(host, new, err)
     err.facts["rolled_back"] = False
     try:
         # While the name means the new one: it is found by that if this process is killed, and its unit stops it.

@@ -16,7 +16,7 @@ from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
 from ...stage0.operations import ImageGone, ensure_new_pod
 from ...stage0.preflight import check_ports
-from ...stage0.prepare import commit, informed
+from ...stage0.prepare import commit, notes_of_preparation
 from .. import values
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec
 from ..plans import carry_out, ensure_image
@@ -76,7 +76,7 @@ def _prepared(call: Call, *, runs: bool) -> Pod | None:
         except InvalidSpec as err:
             raise (in_flags(err) if call.dry_run else err) from err
         for pod in made:
-            for line in informed(pod.dir):
+            for line in notes_of_preparation(pod.dir):
                 call.say(line)
             return pod
         return None

@@ -46,12 +46,12 @@ class SignalHere(SignalPod):
 
     def signal(self, host: Host, pod: Pod) -> None:
         """Raises PodError, which is left in the pod's directory as well."""
-        from ...stage1.starter.farewell import give_back_at_end
+        from ...stage1.starter.farewell import release_at_end
         from ...stage1.starter.stop import stop as stop_pod
 
         with leaving_failure(pod, "stop"):
             stop_pod(pod, force=self.force)
-        give_back_at_end(host, pod)
+        release_at_end(host, pod)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"stop": stop}

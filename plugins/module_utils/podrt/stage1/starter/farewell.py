@@ -36,7 +36,7 @@ def give_back(host: Host, uuid: str, pod: PodDir, lock_fd: int) -> None:
         _leave(host, uuid, pod)
 
 
-def give_back_at_end(host: Host, pod: Pod) -> None:
+def release_at_end(host: Host, pod: Pod) -> None:
     """Do the same for a pod that was asked to stop, once it has ended. Returns at once."""
     if not holders.may_hold(host.paths, pod.uuid, pod.dir):
         return

@@ -61,7 +61,7 @@ def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -
         raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
 
 
-def look_at_machine(pod: PodDir, tty: str = "") -> SeenHost:
+def seen_host(pod: PodDir, tty: str = "") -> SeenHost:
     """The parts of the host that apps see."""
     sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
     return SeenHost(

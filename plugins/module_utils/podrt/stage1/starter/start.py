@@ -42,7 +42,7 @@ from ..pid1 import frames
 from ..plan.devices import apply_devices, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
-from .inputs import look_at_machine, read_inputs, write_files, write_resolv
+from .inputs import read_inputs, seen_host, write_files, write_resolv
 from .teardown import take_down
 from .wiring import open_apps, open_console
 
@@ -246,7 +246,7 @@ def _decide(known: _Known) -> SandboxPlan:
     """Make the plan, write its files and set up its groups."""
     request, groups = known.request, known.groups
     inputs = read_inputs(request.pod, known.manifest, groups)
-    machine = look_at_machine(request.pod, request.terminal.path if request.terminal else "")
+    machine = seen_host(request.pod, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
     if plan.unguarded:
         warn(

@@ -53,7 +53,9 @@ def lease(lab: Stage0Lab, address: str, uuid: str) -> None:
 def test_networks_that_a_pod_can_join_are_no_matter(stage0: Stage0Lab) -> None:
     define(stage0)
     check(stage0)
-    assert networks.cautions(stage0.host, manifest(), RunSpec("web", (NetworkRequest("lan"),))) == ()
+    assert (
+        networks.warnings_of_networks(stage0.host, manifest(), RunSpec("web", (NetworkRequest("lan"),))) == ()
+    )
 
 
 @pytest.mark.parametrize("name", ["host", "none"])
@@ -101,7 +103,7 @@ def test_an_address_of_the_host_in_a_network_is_a_caution(stage0: Stage0Lab) -> 
     other = ("eth0", Address.parse("198.18.0.2"), 24)
     stage0.kernel.answers[host_facts] = HostFacts((("eth0", ""),), (other,))
     spec = RunSpec("web", (NetworkRequest("lan"),))
-    [caution] = networks.cautions(stage0.host, manifest(), spec)
+    [caution] = networks.warnings_of_networks(stage0.host, manifest(), spec)
     assert "eth0" in caution
     check(stage0)
 
@@ -109,7 +111,9 @@ def test_an_address_of_the_host_in_a_network_is_a_caution(stage0: Stage0Lab) -> 
 def test_what_cannot_be_asked_is_told_where_it_matters(stage0: Stage0Lab) -> None:
     define(stage0)
     stage0.kernel.answers[host_facts] = HostFailure("no netlink")
-    assert networks.cautions(stage0.host, manifest(), RunSpec("web", (NetworkRequest("lan"),))) == ()
+    assert (
+        networks.warnings_of_networks(stage0.host, manifest(), RunSpec("web", (NetworkRequest("lan"),))) == ()
+    )
     with pytest.raises(HostFailure, match="no netlink"):
         check(stage0)
 

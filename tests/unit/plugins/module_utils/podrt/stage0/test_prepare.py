@@ -116,11 +116,13 @@ def test_where_no_overlay_can_be_used_the_root_is_a_copy_and_users_hear_of_it(la
     lab.kernel.answers[why_no_overlay] = "nfs in /srv: not supported"
     with prepared(lab) as pod:
         assert os.path.isfile(f"{pod.dir.app_root('web')}/bin/web")
-        assert prepare.informed(pod.dir) == ('disabling overlay support: "nfs in /srv: not supported"',)
+        assert prepare.notes_of_preparation(pod.dir) == (
+            'disabling overlay support: "nfs in /srv: not supported"',
+        )
         assert not os.path.exists(pod.dir.overlay_prepared)
     lab.kernel.answers[why_no_overlay] = ""
     with prepared(lab) as pod:
-        assert prepare.informed(pod.dir) == ()
+        assert prepare.notes_of_preparation(pod.dir) == ()
         assert os.path.exists(pod.dir.overlay_prepared)
 
 
