@@ -44,7 +44,7 @@ def open_loopback(paths: Paths, name: str) -> None:
 
 
 def close_loopback(paths: Paths, uuid: str, others: Sequence[Address]) -> None:
-    """Undo open_loopback for the links of a pod and for bridges that no other pod needs. others: targets of their ports.
+    """Undo open_loopback for a pod's links and for bridges that no other pod needs. others: targets of their ports.
 
     Raises OSError, HostFailure.
     """
