@@ -39,7 +39,8 @@ FOLLOWED = pathlib.Path(__file__).with_name("followed.py")
 PAGE = CHECKOUT / "docs" / "devel" / "architecture.md"
 RUNTIME = CHECKOUT / "plugins" / "module_utils"
 NOT_ON_THE_WAY = {"appc", "host"}
-NO_SHAPES = {"text", "bytes", "mapping"}
+# TreeDir is the path of the image's tree, with names for the files in it.
+NO_SHAPES = {"text", "bytes", "mapping", "TreeDir"}
 VOLUME = "marked-volume"
 IMAGE = "example.com/marked"
 # What a way may cost: hand-overs, calls, hand-overs with appc and host, shapes.
