@@ -136,6 +136,7 @@ def _enter_flags() -> Sequence[Flag]:
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
 COMMANDS = (
     Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
+    Command("completion", "SHELL", "print a completion script for a shell", "about"),
     Command("config", "", "print the configuration", "about", lambda: (_PRETTY, _SECRETS)),
     Command(
         "enter",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podctl version and podctl config. Source: behaviours A49, A50."""
+"""podctl version, config and completion. Source: behaviours A49 to A51."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 from ...appc.names import AC_VERSION
 from ...host.limits import MEMBERS, Limits
+from ..flags import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,16 @@ def config(call: Call) -> int:
     documents = [*_auth(found, shown), *_docker(found, shown), *of_us]
     how = "json-pretty" if call.options.on("pretty-print", default=True) else "json"
     call.tell_json({"stage0": documents}, how)
+    return 0
+
+
+def completion(call: Call) -> int:
+    """Print the completion script of a shell."""
+    from ..completion import bash
+
+    if call.words.arguments != ("bash",):
+        raise UsageError("completion takes the name of a shell: bash")
+    sys.stdout.write(bash())
     return 0
 
 
@@ -108,4 +119,4 @@ def _policy(found: Config) -> list[dict[str, object]]:
     return [_document("policy", imageIsolators=found.image_isolators)] if found.image_isolators else []
 
 
-ENTRIES: dict[str, Callable[[Call], int]] = {"version": version, "config": config}
+ENTRIES: dict[str, Callable[[Call], int]] = {"version": version, "config": config, "completion": completion}
