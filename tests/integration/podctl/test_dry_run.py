@@ -8,11 +8,16 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
 
-from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import CHECKOUT, PodHost
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
+    CHECKOUT,
+    PodHost,
+    eventually,
+)
 
 RUNTIME = str(CHECKOUT / "plugins" / "module_utils")
 
@@ -32,6 +37,22 @@ def dry(pods: PodHost, *words: str) -> list[str]:
     count = 2 if words[0] == "image" else 1
     lines = pods.ok(*words[:count], "--dry-run", *words[count:]).splitlines()
     assert tree(pods.base) == before
+    return lines
+
+
+def ended(pods: PodHost, uuid: str) -> list[str]:
+    """The status of a pod that has ended and has given back its networks, which goes on in the background."""
+    lines = pods.wait(uuid)
+    place = pods.data / "pods" / "run" / uuid
+    eventually(lambda: not list((pods.base / "leases").rglob("*.*.*.*")) and not list(place.glob("net/*")))
+    seen: list[dict[str, tuple[int, int, int]]] = []
+
+    def is_still() -> bool:
+        time.sleep(0.3)
+        seen.append(tree(pods.base))
+        return len(seen) > 1 and seen[-1] == seen[-2]
+
+    eventually(is_still)
     return lines
 
 
@@ -108,7 +129,7 @@ def test_start_foretells_what_then_runs(pods: PodHost) -> None:
     pods.ok("start", "web")
     assert pods.state(uuid) == "running"
     pods.ok("stop", "--force", "web")
-    pods.wait(uuid)
+    ended(pods, uuid)
     assert dry(pods, "start", "web") == ["pods.web.state: exited -> running"]
     assert dry(pods, "start", "web") == foretold(pods, "pod_run", **task)
     pods.ok("start", "web")
@@ -123,7 +144,7 @@ def test_stop_foretells_what_then_ends(pods: PodHost) -> None:
     assert dry(pods, "stop", uuid) == foretold(pods, "pod_run", **task)
     assert pods.state(uuid) == "running"
     assert pods.ok("stop", "--force", "web") == f'"{uuid}"'
-    assert "state=exited" in pods.wait(uuid)
+    assert "state=exited" in ended(pods, uuid)
     assert dry(pods, "stop", "web") == [] == foretold(pods, "pod_run", **task)
 
 
@@ -133,7 +154,7 @@ def test_rm_foretells_what_then_goes(pods: PodHost, state: str) -> None:
     uuid = named(pods, "prepared" if state == "prepared" else "running")
     if state == "exited":
         pods.ok("stop", "--force", uuid)
-        pods.wait(uuid)
+        ended(pods, uuid)
     line = f"pods.web: {state} -> absent"
     assert dry(pods, "rm", uuid[:8]) == [line] == foretold(pods, "pod_run", name="web", state="absent")
     assert dry(pods, "rm", "web") == [line]
