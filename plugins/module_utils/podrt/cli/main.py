@@ -13,11 +13,11 @@ from ..host.host import Host
 from ..host.places import find_paths
 from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, FlagValues, UsageError, similar, split_command
-from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, entry, find_command
+from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, find_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from .flags import Words
@@ -131,6 +131,29 @@ def _perform(command: Command, words: Sequence[str]) -> int:
             debug=False,
         )
         return FAILURE
+
+
+def entry(command: Command) -> Callable[[Call], int]:
+    """The function of a command; only its own family is imported."""
+    if command.family == "run":
+        from .commands.run import ENTRIES
+    elif command.family == "start":
+        from .commands.start import ENTRIES
+    elif command.family == "pods":
+        from .commands.pods import ENTRIES
+    elif command.family == "stop":
+        from .commands.stop import ENTRIES
+    elif command.family == "collect":
+        from .commands.collect import ENTRIES
+    elif command.family == "enter":
+        from .commands.enter import ENTRIES
+    elif command.family == "logs":
+        from .commands.logs import ENTRIES
+    elif command.family == "images":
+        from .commands.images import ENTRIES
+    else:
+        from .commands.about import ENTRIES
+    return ENTRIES[command.name]
 
 
 def _read(command: Command, words: Sequence[str]) -> Words:

@@ -14,7 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .call import Call
 
 # How the words after a command are read.
 PLAIN, IMAGES, IMAGES_ONLY, FIRST_ENDS = "plain", "images", "images-only", "first-ends"
@@ -180,29 +179,6 @@ COMMANDS = (
     ),
     Command("version", "", "print versions", "about"),
 )
-
-
-def entry(command: Command) -> Callable[[Call], int]:
-    """The function of a command; only its own family is imported."""
-    if command.family == "run":
-        from .commands.run import ENTRIES
-    elif command.family == "start":
-        from .commands.start import ENTRIES
-    elif command.family == "pods":
-        from .commands.pods import ENTRIES
-    elif command.family == "stop":
-        from .commands.stop import ENTRIES
-    elif command.family == "collect":
-        from .commands.collect import ENTRIES
-    elif command.family == "enter":
-        from .commands.enter import ENTRIES
-    elif command.family == "logs":
-        from .commands.logs import ENTRIES
-    elif command.family == "images":
-        from .commands.images import ENTRIES
-    else:
-        from .commands.about import ENTRIES
-    return ENTRIES[command.name]
 
 
 def find_command(words: Sequence[str]) -> tuple[Command | None, int]:

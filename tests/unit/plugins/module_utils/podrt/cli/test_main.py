@@ -14,10 +14,9 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagValues, Given
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.help import manual
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.main import host_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.main import entry, host_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import (
     COMMANDS,
-    entry,
     find_command,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.cli.podlab import PodLab, write
