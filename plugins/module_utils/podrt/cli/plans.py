@@ -49,12 +49,12 @@ def _line(difference: Difference) -> str:
 
 
 def in_words(plan: Plan[T], worded: Worded) -> Plan[T]:
-    """The same plan with changes that do the same and tell of it. worded: by the classes that they replace."""
+    """The same plan with changes that do the same and report it. worded: by the classes that they replace."""
     try:
         change = next(plan)
         while True:
-            kind: Callable[..., Change] = worded.get(type(change), type(change))
-            change = plan.send((yield kind(*change.row())))
+            kind: Callable[..., Change] | None = worded.get(type(change))
+            change = plan.send((yield kind(*change.row()) if kind else change))
     except StopIteration as stop:
         value: T = stop.value
         return value

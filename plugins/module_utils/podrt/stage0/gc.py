@@ -65,7 +65,7 @@ def judge(host: Host, policy: GcPolicy, now: float | None = None) -> tuple[Verdi
 def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None:
     state = pod.state()
     age = now - os.stat(pod.dir.path).st_ctime
-    named = _is_named(host, pod)
+    named = bool(current_name(host, pod))
     if state is PodState.EXITED:
         if named:
             return None
@@ -87,12 +87,6 @@ def _judge(host: Host, pod: Pod, policy: GcPolicy, now: float) -> Verdict | None
 def _settled(policy: GcPolicy) -> float:
     """The age in seconds at which a half-made pod or name is abandoned."""
     return min(_HALF_MADE, policy.grace_period)
-
-
-def _is_named(host: Host, pod: Pod) -> bool:
-    """Whether a name means the pod: it is part of the desired state, and a boot starts it again."""
-    name = name_of(pod)
-    return bool(name) and lookup.uuid_of_name(host.paths, name) == pod.uuid
 
 
 class CollectPod(Change):
@@ -233,6 +227,12 @@ def name_of(pod: Pod) -> str:
         return documents.read_runspec(pod.dir).name
     except (OSError, PodError):
         return documents.read_outline(pod.dir).name or lookup.name_of(pod.paths, pod.uuid)
+
+
+def current_name(host: Host, pod: Pod) -> str:
+    """The name that means a pod, "" for none. Such a pod is part of the desired state, and a boot starts it again."""
+    name = name_of(pod)
+    return name if name and lookup.uuid_of_name(host.paths, name) == pod.uuid else ""
 
 
 def named_leftovers(host: Host, name: str) -> Iterator[str]:

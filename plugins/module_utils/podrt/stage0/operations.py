@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans for a command line, which speaks of one pod by its UUID: make one, start, stop and remove it.
+"""Plans for the command line, which addresses one pod by its UUID: make one, start, stop and remove it.
 
-What only one of them needs is imported there: podctl run pays for each import.
+Imports that only one of them needs are in its functions: podctl run pays for each import.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from ..errors import Conflict
 from ..pod import lookup
 from ..pod.lifecycle import PodState, open_pod
-from ..store.index import list_ids
+from ..store.index import has_image
 from ..store.locks import adding
 from .change import Change, Difference
 from .prepare import check_sources, prepare
@@ -71,10 +71,9 @@ class PreparePod(Change):
             lock.remove()
 
     def _prepared(self, host: Host, wanted: Preparation) -> Pod:
-        """No collection may take the images between the last look at them and the pod that refers to them."""
+        """Prepare it. No collection may remove the images between the last look at them and the pod with them."""
         with adding(host.paths):
-            known = list_ids(host.paths)
-            if not all(image.id in known for image in wanted.images):
+            if not all(has_image(host.paths, image.id) for image in wanted.images):
                 raise ImageGone("an image has gone while the pod was being prepared", "try again")
             return prepare(host, wanted, self.on_created)
 
@@ -183,12 +182,10 @@ def ensure_deleted(host: Host, pod: Pod) -> Plan[None]:
 
 
 def _path(host: Host, pod: Pod) -> str:
-    """What a pod goes by in differences: its name where this means it, as in those of tasks, else its UUID."""
-    from .gc import name_of
+    """The path of a pod in differences: by the name that means it, as in those of tasks, else by its UUID."""
+    from .gc import current_name
 
-    name = name_of(pod)
-    means_it = name and lookup.uuid_of_name(host.paths, name) == pod.uuid
-    return f"pods.{name if means_it else pod.uuid}"
+    return f"pods.{current_name(host, pod) or pod.uuid}"
 
 
 def _check_free(host: Host, name: str) -> None:

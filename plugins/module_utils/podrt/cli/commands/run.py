@@ -75,11 +75,11 @@ def _prepared(call: Call, *, runs: bool) -> Pod | None:
             continue
         except InvalidSpec as err:
             raise (in_flags(err) if call.dry_run else err) from err
-        for pod in made:
-            for line in notes_of_preparation(pod.dir):
-                call.say(line)
-            return pod
-        return None
+        break
+    for pod in made:
+        for line in notes_of_preparation(pod.dir):
+            call.say(line)
+    return made[0] if made else None
 
 
 def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: bool) -> Plan[None]:

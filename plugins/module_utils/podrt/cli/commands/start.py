@@ -41,12 +41,10 @@ def run_prepared(call: Call) -> int:
         name = _unit_of(call, pod)
         if name and detach:
             pod.close()
-            from ...stage0.start import start as start_pod
             from ...stage0.start import start_again
 
             with start_again(call.host, name) as ready:
-                start_pod(call.host, ready, boot=None)
-            return 0
+                return _start(call, name, ready)
         if name:
             raise Conflict(
                 f'pod "{pod.uuid}" is the unit of "{name}"', "use --detach, or podctl start", uuid=pod.uuid
@@ -60,12 +58,10 @@ def _unit_of(call: Call, pod: Pod) -> str:
     if not call.host.runs_systemd:
         return ""
     from ...stage0 import units
-    from ...stage0.gc import name_of
+    from ...stage0.gc import current_name
 
-    name = name_of(pod)
-    if not name or lookup.uuid_of_name(call.host.paths, name) != pod.uuid:
-        return ""
-    return name if units.is_installed(call.host, name) else ""
+    name = current_name(call.host, pod)
+    return name if name and units.is_installed(call.host, name) else ""
 
 
 def rehearse(call: Call) -> int:
@@ -84,7 +80,7 @@ def start(call: Call) -> int:
 
     name = only_argument(call, "NAME")
     if call.dry_run:
-        _made_ready(call, name)
+        _ready(call, name)
         return 0
     if is_own_process(name):
         from ...stage0.start import start_again
@@ -93,15 +89,15 @@ def start(call: Call) -> int:
             return _start_here(call, name, pod)
     with lookup.lock_name(call.host.paths, name, NAME_SECONDS) as lock:
         status = 0
-        for pod in _made_ready(call, name):
+        for pod in _ready(call, name):
             with pod:
                 status = _start(call, name, pod)
         lock.remove()
         return status
 
 
-def _made_ready(call: Call, name: str) -> list[Pod]:
-    """The pod of a name, which may be run now; none when this is a dry run."""
+def _ready(call: Call, name: str) -> list[Pod]:
+    """The pod of a name, ready to be run; none in a dry run."""
     from ...stage0.operations import ensure_started
     from ..plans import carry_out
 
