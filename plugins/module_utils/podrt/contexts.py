@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a start needs of contextlib, without its imports: they bring functools and collections, which cost it 4 ms."""
+"""The parts of contextlib that a start needs, without its imports of functools and collections, which cost 4 ms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
 
     class suppress:
-        """Nothing happens of what raises one of these."""
+        """Suppress exceptions of these classes."""
 
         def __init__(self, *kinds):
             self._kinds = kinds
@@ -24,7 +24,7 @@ else:
             return kind is not None and issubclass(kind, self._kinds)
 
     class nullcontext:
-        """Nothing before, nothing after."""
+        """Do nothing on entry and on exit."""
 
         def __enter__(self):
             return None
@@ -33,7 +33,7 @@ else:
             return None
 
     class _Scope:
-        """What a generator does before its yield and behind it. Source: contextlib._GeneratorContextManager."""
+        """A generator as a context: the code around its yield. Source: contextlib._GeneratorContextManager."""
 
         def __init__(self, steps):
             self._steps = steps
@@ -59,7 +59,7 @@ else:
             raise RuntimeError("a context yields again after an error")
 
     def contextmanager(steps_of):
-        """A function that makes contexts of one that makes generators with one yield."""
+        """Turn a function that returns generators with one yield into one that returns contexts."""
 
         def scope(*args, **kwargs):
             return _Scope(steps_of(*args, **kwargs))

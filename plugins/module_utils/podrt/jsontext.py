@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""JSON as a start reads and writes it: by what json itself goes by, which is written in C, without json's imports.
+"""JSON as a start reads and writes it: by the C functions that json itself uses, without json's other imports.
 
-These bring regular expressions and enumerations, and cost a start 4 ms. What is wrong with a text json says.
+Those bring regular expressions and enumerations, and cost a start 4 ms. Errors in a text are reported by json.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SPACE = " \t\n\r"
 
 
 class _Reading:
-    """What json.JSONDecoder tells its scanner. Source: json/decoder.py."""
+    """The attributes of json.JSONDecoder that its scanner reads. Source: json/decoder.py."""
 
     strict = True
     object_hook = object_pairs_hook = None
@@ -29,7 +29,7 @@ _scan = make_scanner(_Reading)  # type: ignore[arg-type]  # anything with these 
 
 
 def loads(data: str | bytes) -> object:
-    """json.loads. Raises what that raises."""
+    """Like json.loads, with its errors."""
     try:
         text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
         value, end = _scan(text, len(text) - len(text.lstrip(_SPACE)))
@@ -51,7 +51,7 @@ def dumps(
     separators: tuple[str, str] = (", ", ": "),
     ensure_ascii: bool = True,
 ) -> str:
-    """json.dumps. Raises what that raises."""
+    """Like json.dumps, with its errors."""
     encode = encode_basestring_ascii if ensure_ascii else encode_basestring
     between, behind = separators
     write = make_encoder({}, _refuse, encode, None, behind, between, sort_keys, False, True)

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories that are made elsewhere, locked, and renamed: where things are in the one of a pod, a tree or a layer.
+"""The paths within the directory of a pod, a tree or a layer, which is created elsewhere, locked and renamed.
 
-Their names are those of docs/devel/on-disk-format.md.
+The names are those of docs/devel/on-disk-format.md.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ LAYERS, ROOT = "layers", "rootfs"
 
 
 class TreeDir(Value):
-    """A tree, or a layer, which has but root and rendered."""
+    """A tree; or a layer, which has only root and rendered."""
 
     path: str
 
     @property
     def root(self) -> str:
-        """What apps see; a tree has one of its own only where its layers alone do not do."""
+        """The files; a tree has its own only where its layers alone are not enough."""
         return f"{self.path}/{ROOT}"
 
     @property
     def rendered(self) -> str:
-        """There when all is there. Of a layer, what is known of it."""
+        """Present when the directory is complete. Of a layer, its description."""
         return f"{self.path}/rendered"
 
     @property
     def stack(self) -> str:
-        """The directories of the tree, topmost first, relative to the directory of all trees, one a line."""
+        """The directories of the tree, topmost first, relative to the directory of all trees, one per line."""
         return f"{self.path}/stack"
 
     @property
     def layers(self) -> str:
-        """The IDs of its layers, topmost first, one a line."""
+        """The IDs of its layers, topmost first, one per line."""
         return f"{self.path}/layers"
 
     @property
     def manifest(self) -> str:
-        """The manifest of the image that the tree is of."""
+        """The manifest of the image of the tree."""
         return f"{self.path}/manifest"
 
     @property
@@ -55,7 +55,7 @@ class TreeDir(Value):
 
     @property
     def documents(self) -> tuple[str, ...]:
-        """What is written of a tree, beside its root, in that order."""
+        """The files of a tree beside its root, in the order of their writing."""
         return (self.stack, self.layers, self.manifest, self.image, self.hash, self.rendered)
 
 

@@ -12,19 +12,19 @@ from ..value import Value
 
 # A 32-bit Python on a 64-bit kernel, such as that of Raspberry Pi OS, makes 32-bit system calls.
 _NARROW = {"x86_64": "i686", "aarch64": "armv7l"}
-# Names that a 64-bit kernel shows to a 32-bit process, and what processors of a kind are called. Source:
+# Names that a 64-bit kernel shows to a 32-bit process, and other names of the same kind of processor. Source:
 # personality(2), PER_LINUX32.
 _OTHER_NAMES = {"armv8l": "armv7l", "i386": "i686", "i486": "i686", "i586": "i686"}
 
 
 class Architecture(Value):
-    """What the project knows of an architecture.
+    """An architecture that pods run on.
 
-    machine: as uname -m says. name: as appc does. docker: architecture and variant of images that run on it, the best
-    first. also: the names of others whose programs its kernels run as well.
+    machine: the name of uname -m. name: the name of appc. docker: architecture and variant of images that run on it,
+    the best first. also: the names of other architectures whose programs its kernels run.
 
-    The rest is of the kernel: AUDIT_ARCH, and numbers of system calls that the C library does not wrap or that filters
-    look at; those that are the same everywhere are where they are called. socketcall: -1 for none.
+    The rest is from the kernel: AUDIT_ARCH, and numbers of system calls that the C library does not wrap or that
+    filters check; numbers that are the same everywhere are defined where they are used. socketcall: -1 for none.
     Source: linux/audit.h, asm/unistd.h.
     """
 
@@ -116,7 +116,7 @@ ARCHITECTURES = (
         socketpair=360,
         socketcall=102,
     ),
-    # Its numbers are the kernel's generic ones, as those of aarch64 are.
+    # It uses the generic numbers of the kernel, as aarch64 does.
     _AARCH64.replace(machine="riscv64", name="riscv64", docker=(("riscv64", ""),), audit=0xC00000F3, also=()),
 )
 
@@ -129,7 +129,7 @@ def machine() -> str:
 
 
 def architecture() -> Architecture:
-    """That of this machine. Raises Unsupported on one that no pod runs on."""
+    """The architecture of this machine. Raises Unsupported if pods do not run on it."""
     here = machine()
     for found in ARCHITECTURES:
         if found.machine == here:
@@ -139,5 +139,5 @@ def architecture() -> Architecture:
 
 
 def named(name: str) -> Architecture | None:
-    """The one that appc calls so, None when pods run on none of the name. Pure."""
+    """The architecture of a name of appc, None if pods do not run on it. Pure."""
     return next((found for found in ARCHITECTURES if found.name == name), None)

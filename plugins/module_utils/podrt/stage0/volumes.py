@@ -332,10 +332,10 @@ def _holds_data(path: str) -> bool:
 
 
 class _Users(Value):
-    """Who mounts what, as pairs with a pod's name or UUID.
+    """The pods that mount volumes, as pairs with a pod's name or UUID.
 
-    named: names of volumes. placed: where volumes of the host really are: pods of releases up to 0.2.0 have no more of
-    a named one, and any pod may mount a part of one. unread: pods that run and whose manifests cannot be read.
+    named: by the names of volumes. placed: by the real paths of volumes of the host: pods of releases up to 0.2.0 have
+    only the path of a named one, and any pod may mount a part of one. unread: running pods with unreadable manifests.
     """
 
     named: tuple[tuple[str, str], ...]

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the supervisor's interpreter executes first: it takes the other modules here from the plan, and runs the pod.
+"""The first code of the supervisor's interpreter: it loads the other modules here from the plan, and runs the pod.
 
-Modules come with the plan, since to look for files would take time, and memory as long as the process runs. What is
-needless goes first, and the modules have its memory, each loaded by itself.
+Modules come with the plan, since to look for files would take time, and memory for the life of the process. Needless
+modules go first, so that their memory is used again; the others are loaded one by one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from .record import SupervisorPlan
 
 _PACKAGE = "pid1"
-# As the plan was written, see inside.program.
+# The bytes of a length in the plan, see inside.program.
 _SIZE = 4
-# Imported before nothing can be any more.
+# Imported before the importers are removed.
 _BUILT_IN = (_signal, marshal, posix, select, sys, time)
-# What the interpreter has brought along and the supervisor does without: what imports from files, and what codecs are
-# looked up by that are written in C. A traceback is shown all the same, without lines of source.
+# Modules that the interpreter has loaded and the supervisor does not need: the importer of files, and the lookup of
+# codecs, which are in C. Tracebacks are still shown, without lines of source.
 _NEEDLESS = (
     *("_frozen_importlib_external", "zipimport", "encodings.aliases"),
     *("encodings.utf_8", "encodings", "codecs", "io", "abc"),
@@ -35,7 +35,7 @@ _NEEDLESS = (
 
 
 def begin(fd: int) -> None:
-    """Supervise the pod that the plan in a file tells of, and end with its status."""
+    """Supervise the pod of the plan in a file, and exit with its status."""
     _forget_files()
     module, plan = _load(fd)
     posix.close(fd)
@@ -43,7 +43,7 @@ def begin(fd: int) -> None:
 
 
 def _forget_files() -> None:
-    """From now on nothing is imported from files."""
+    """Remove the importers, and the modules that are not needed."""
     for found in (sys.path, sys.meta_path, sys.path_hooks, sys.path_importer_cache):
         found.clear()
     for name in _NEEDLESS:
@@ -52,7 +52,7 @@ def _forget_files() -> None:
 
 
 def _load(fd: int) -> tuple[ModuleType, SupervisorPlan]:
-    """The last module of the plan, which needs all the others, and the plan itself."""
+    """Load the modules. Returns the last one, which imports all the others, and the plan."""
     at = _SIZE + _size(fd, 0)  # behind this code
     end = at + _SIZE + _size(fd, at)
     programs, plan = marshal.loads(posix.pread(fd, end - at - _SIZE, at + _SIZE))
