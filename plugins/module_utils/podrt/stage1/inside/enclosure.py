@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The part of the host that PID 1 of a pod keeps: its apps' roots, and read-only the files of its interpreter, each at
-its old path. And the privileges that it keeps.
+its old path, beside the file that it executes. And the privileges that it keeps.
 
 An app with CAP_SYS_PTRACE can use all rights of PID 1, and every app can read /proc/1/mountinfo. So PID 1 has its own
 root, a tmpfs with bind mounts of a few paths, and the capabilities of its apps and of its own work only.
@@ -16,7 +16,7 @@ from ...appc.capabilities import guard_of, mask_of
 from ...host import syscalls
 from ...host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE
 from ..plan import roots
-from .program import python, runtime
+from .program import SUPERVISOR, python, runtime, supervisor_file
 from .rights import bound_capabilities, permitted_capabilities
 
 TYPE_CHECKING = False
@@ -57,6 +57,7 @@ def leave_host(app_roots: tuple[str, ...]) -> None:
     for path in _SYSTEM:
         if os.path.islink(path):
             roots.make_link(top, path, os.readlink(path))
+    _write(top, SUPERVISOR, supervisor_file())
     os.chdir(top)
     syscalls.pivot_root(".", ".")
     syscalls.umount(".", syscalls.MNT_DETACH)
@@ -111,6 +112,14 @@ def _harmless_copy(path: str) -> int:
         os.close(tree)
         raise
     return tree
+
+
+def _write(top: int, name: str, data: bytes) -> None:
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444, dir_fd=top)
+    try:
+        os.write(file, data)
+    finally:
+        os.close(file)
 
 
 def _attach(top: int, path: str, tree: int) -> None:

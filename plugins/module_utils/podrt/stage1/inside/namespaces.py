@@ -26,7 +26,7 @@ from . import sync
 from .app import Resolved
 from .children import fork_child, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
-from .program import ENVIRONMENT, sealed, supervisor_plan
+from .program import SUPERVISOR_ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import misdescribed, rehearse
 from .rights import leave_keyring
 
@@ -230,7 +230,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
         kept += record["logs"]
     _keep_only(kept)
-    os.execve(how.argv[0], (*how.argv, str(plan_fd)), ENVIRONMENT)
+    os.execve(how.argv[0], (*how.argv, str(plan_fd)), SUPERVISOR_ENVIRONMENT)
 
 
 def _keep_only(fds: list[int]) -> None:

@@ -32,21 +32,34 @@ _SIZE = 4
 # The module that loads the others, and these in the order of their imports.
 _LOADER = "load"
 _MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "starter", "handlers", "pod")
-# As short as possible: the memory that the interpreter needs to compile it is kept for the life of the pod.
+# The first code of the supervisor, which executes the loader.
 _SUPERVISE = f"""import marshal, posix, sys
 module = sys.modules['__future__'] = type(sys)('__future__')
 module.annotations = None
-at, fd = {_SIZE}, int(sys.argv[2])
+at, fd = {_SIZE}, int(sys.argv[1])
 exec(marshal.loads(posix.pread(fd, int.from_bytes(posix.pread(fd, at, 0), 'little'), at)))"""
+# The path of that code in the root of PID 1.
+SUPERVISOR = "supervisor.pyc"
 # The bytes before the code in a compiled file. Source: PEP 552.
 _COMPILED_HEAD = 16
 # Without any variable of the caller. Source: PEP 538.
 ENVIRONMENT = {"LC_CTYPE": "C.UTF-8"}
+# UTF-8 by -X, since a locale is a file that would be mapped for the life of the pod. Source: PEP 540.
+SUPERVISOR_ENVIRONMENT = {"LC_ALL": "C"}
 
 
 def supervisor_argv(host: Host) -> tuple[str, ...]:
     """The argv that starts the supervisor, without the last word: the descriptor of its plan."""
-    return (host.python, "-I", "-S", "-c", _SUPERVISE, "supervisor")
+    return (host.python, "-I", "-S", "-X", "utf8", f"/{SUPERVISOR}")
+
+
+def supervisor_file() -> bytes:
+    """The compiled file that is executed as the supervisor.
+
+    The interpreter would compile a text as well, but what it needs for that is 600 kB of each pod's memory.
+    """
+    code = marshal.dumps(compile(_SUPERVISE, SUPERVISOR, "exec", dont_inherit=True))
+    return importer.MAGIC_NUMBER + bytes(_COMPILED_HEAD - len(importer.MAGIC_NUMBER)) + code
 
 
 def supervisor_programs() -> tuple[tuple[str, bytes], ...]:

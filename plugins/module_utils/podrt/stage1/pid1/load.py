@@ -70,4 +70,4 @@ def _size(fd: int, at: int) -> int:
 
 
 if __name__ == "__main__":
-    begin(int(sys.argv[2]))
+    begin(int(sys.argv[1]))
