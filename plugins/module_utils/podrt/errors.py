@@ -50,7 +50,7 @@ def few(sentences: Sequence[str], most: int = 10) -> list[str]:
     return [*sentences[:most], f"and {rest} more of this kind"] if rest > 0 else list(sentences)
 
 
-def some_of(texts: Sequence[str], most: int) -> str:
+def first_of(texts: Sequence[str], most: int) -> str:
     """The first of some texts, separated by commas, and the number of the others."""
     rest = len(texts) - most
     return ", ".join(texts[:most]) + (f" and {rest} more" if rest > 0 else "")
@@ -70,7 +70,7 @@ def reason_of(err: OSError) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
-def cure_of(err: OSError) -> str:
+def hint_for_errno(err: OSError) -> str:
     """The hint for a reason of the kernel, "" if it depends on the attempt."""
     return _CURES.get(err.errno or 0, "")
 
@@ -165,7 +165,7 @@ class HostFailure(PodError):
         text = f"{doing}: {path}: {reason}" if path and path not in doing else f"{doing}: {reason}"
         return cls(
             text,
-            hint or cure_of(err),
+            hint or hint_for_errno(err),
             path=path,
             errno=err.errno or 0,
             error=os.strerror(err.errno) if err.errno else "",

@@ -55,7 +55,7 @@ class HostVolume(Value):
     def to_json(self) -> dict[str, object]:
         """The appc object."""
         found: dict[str, object] = {"name": str(self.name), "kind": "host", "source": self.source}
-        return _with_said(found, readOnly=self.read_only, recursive=self.recursive)
+        return _with_given(found, readOnly=self.read_only, recursive=self.recursive)
 
 
 class EmptyVolume(Value):
@@ -91,7 +91,7 @@ class EmptyVolume(Value):
             "uid": self.uid,
             "gid": self.gid,
         }
-        return _with_said(found, readOnly=self.read_only)
+        return _with_given(found, readOnly=self.read_only)
 
 
 class NamedVolume(Value):
@@ -263,6 +263,6 @@ def parse_mode(text: str, where: str = "") -> int:
     return int(text, 8)
 
 
-def _with_said(found: dict[str, object], **maybe: bool | None) -> dict[str, object]:
+def _with_given(found: dict[str, object], **maybe: bool | None) -> dict[str, object]:
     found.update({name: value for name, value in maybe.items() if value is not None})
     return found

@@ -8,7 +8,7 @@ import io
 import os
 import sys
 
-from ..errors import HostFailure, InvalidSpec, PodError, cure_of, reason_of
+from ..errors import HostFailure, InvalidSpec, PodError, hint_for_errno, reason_of
 from ..host.host import Host
 from ..host.places import find_paths
 from .call import PROGRAM, Call, complain, say, write_error
@@ -127,7 +127,7 @@ def _perform(command: Command, words: Sequence[str]) -> int:
             raise
         complain(
             command.prefix,
-            HostFailure.of("the operating system refused", err, cure_of(err) or _DEBUG_HINT),
+            HostFailure.of("the operating system refused", err, hint_for_errno(err) or _DEBUG_HINT),
             debug=False,
         )
         return FAILURE

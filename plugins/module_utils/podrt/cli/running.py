@@ -19,15 +19,15 @@ _PREFIX = "stage1"
 
 
 @contextmanager
-def leaving_failure(pod: Pod, stage: str) -> Iterator[None]:
+def recording_failure(pod: Pod, stage: str) -> Iterator[None]:
     """Leave an error within in the pod's directory, for stage0 to read if it has called this."""
     try:
         yield
     except (PodError, OSError) as err:
-        from ..pod.failure import leave  # only for failures
+        from ..pod.failure import record_failure  # only for failures
 
         known = err if isinstance(err, PodError) else HostFailure.of("the operating system refused", err)
-        leave(pod.dir, known, stage)
+        record_failure(pod.dir, known, stage)
         raise
 
 
@@ -36,7 +36,7 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
     from ..stage1.starter.run import run
 
     try:
-        with leaving_failure(pod, "start"):
+        with recording_failure(pod, "start"):
             return run(call.host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
@@ -48,7 +48,7 @@ def rehearse_pod(call: Call, pod: Pod) -> int:
     from ..stage1.starter.run import rehearse
 
     try:
-        with leaving_failure(pod, "rehearse"):
+        with recording_failure(pod, "rehearse"):
             rehearse(call.host, pod.uuid, pod.fd)
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)

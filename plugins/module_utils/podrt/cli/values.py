@@ -54,7 +54,7 @@ def parse_annotation(text: str) -> tuple[str, str]:
 
 def parse_gids(text: str) -> tuple[int, ...]:
     """--supplementary-gids 1,2. Raises InvalidSpec with rkt's words."""
-    found = tuple(texts.wholes((text,)))
+    found = tuple(texts.integers((text,)))
     check_gids(found, "")
     return found
 

@@ -19,9 +19,9 @@ from ..errors import HostFailure, InvalidSpec
 from ..fields import Fields, checked_text, parse_json
 from ..value import Value
 from .files import entries
-from .limits import MEMBERS, Limits, limits_said
+from .limits import MEMBERS, Limits, limits_of_fields
 from .paths import PATHS_D
-from .policy import REFUSE, policy_said
+from .policy import REFUSE, policy_of_fields
 from .reading import check_kept, read_trusted
 
 TYPE_CHECKING = False
@@ -290,12 +290,12 @@ def _read_stage1(fields: Fields, said: _Said) -> None:
 
 
 def _read_limits(fields: Fields, said: _Said) -> None:
-    for field, bound in limits_said(fields).items():
+    for field, bound in limits_of_fields(fields).items():
         _put(said.limits, field, bound, f'"{MEMBERS[field]}"')
 
 
 def _read_policy(fields: Fields, said: _Said) -> None:
-    policy = policy_said(fields)
+    policy = policy_of_fields(fields)
     if policy:
         said.say("image_isolators", policy, "policy for isolators of images")
 

@@ -71,7 +71,7 @@ def _open_or_make(above: int, name: str, mode: int | None) -> int:
 
 
 @contextmanager
-def held(path: str, base: str) -> Iterator[str]:
+def path_beneath(path: str, base: str) -> Iterator[str]:
     """A path to the same file through a descriptor of its directory, see open_beneath."""
     fd = open_beneath(os.path.dirname(path), base)
     try:
@@ -159,7 +159,7 @@ def is_real_dir(path: str) -> bool:
         return False
 
 
-def clear_way(path: str) -> None:
+def unlink_unless_directory(path: str) -> None:
     """Remove a file in the place of a directory, unless it is a directory or a link to one."""
     if os.path.lexists(path) and not os.path.isdir(path):
         os.unlink(path)

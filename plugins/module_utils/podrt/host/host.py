@@ -49,7 +49,7 @@ if TYPE_CHECKING:
             """Wait."""
 
 
-def to_its_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
+def run_to_end(argv: Sequence[str], *, seconds: float, called: str) -> Completed:
     """Run a program with programs.run."""
     from .programs import run  # most tasks start no program
 
@@ -74,7 +74,7 @@ class Host(Value):
     arch: str
     runtime: str
     python: str
-    programs: Programs = to_its_end
+    programs: Programs = run_to_end
     ask: Ask = directly
     clock: Clock = time
 

@@ -47,7 +47,7 @@ MEMBERS = {
 }
 
 
-def limits_said(fields: Fields) -> dict[str, int]:
+def limits_of_fields(fields: Fields) -> dict[str, int]:
     """The fields of Limits that a document sets. Raises InvalidSpec."""
     limits = {}
     for field, member in MEMBERS.items():

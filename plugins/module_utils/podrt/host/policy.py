@@ -15,7 +15,7 @@ REFUSE, NARROW, ACCEPT = POLICIES = ("refuse", "narrow", "accept")
 MEMBER = "imageIsolators"
 
 
-def policy_said(fields: Fields) -> str:
+def policy_of_fields(fields: Fields) -> str:
     """The policy of a document, or "". Raises InvalidSpec."""
     value = fields.raw(MEMBER) or ""
     if value not in ("", *POLICIES):

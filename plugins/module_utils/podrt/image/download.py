@@ -132,7 +132,7 @@ class _Work:
             self._job.progress(f"Downloading layer {layer.digest}: {layer.size / 1e6:.1f} MB")
             workspace = held.enter_context(Workspace(self._paths))
             chunks = self._repository.layer(layer, self._pulse_of(turn))
-            sent = stream.exactly(chunks, layer.digest, layer.size)
+            sent = stream.verified_chunks(chunks, layer.digest, layer.size)
             plain = stream.read_ahead(stream.metered(sent, self._allowance))
             extraction = layers.unpack_layer(workspace, layer.diff_id, plain, self._allowance)
             self.unpacked.put(_Unpacked(layer.diff_id, turn, workspace, extraction, held.pop_all()))

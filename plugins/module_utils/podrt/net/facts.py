@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..errors import HostFailure
 from .network_plan import HostFacts
 from .rtsocket import RouteSocket
-from .switches import believes_routers, may_change
+from .switches import accepts_ra, may_change
 
 
 def host_facts() -> HostFacts:
@@ -19,7 +19,7 @@ def host_facts() -> HostFacts:
             addresses = tuple(
                 (names.get(index, ""), address, prefix) for index, address, prefix in host.addresses()
             )
-        believing = tuple(link.name for link in links if not may_change(link) and believes_routers(link.name))
+        believing = tuple(link.name for link in links if not may_change(link) and accepts_ra(link.name))
     except OSError as err:
         raise HostFailure.of("cannot read the host's links and addresses", err) from err
     return HostFacts(tuple((link.name, link.kind) for link in links), addresses, believing)

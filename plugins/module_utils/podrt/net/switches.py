@@ -78,7 +78,7 @@ def new_links_ignore_routers(asked: Collection[str]) -> None:
                 switch_off(key)
 
 
-def believes_routers(link: str) -> bool:
+def accepts_ra(link: str) -> bool:
     """Whether a link takes addresses and routes from router advertisements. Raises OSError."""
     conf = f"/proc/sys/net/ipv6/conf/{link}"
     heeded = kernel_text_or(f"{conf}/accept_ra", "0")

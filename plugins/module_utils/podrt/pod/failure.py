@@ -13,7 +13,7 @@ import os
 
 from ..errors import AppFailed, Corrupt, InvalidSpec, of_kind
 from ..fields import Fields, canonical_json, parse_json
-from ..host.files import held, write_atomically
+from ..host.files import path_beneath, write_atomically
 from ..host.reading import read_bytes
 from . import documents
 from .logs import last_lines
@@ -40,7 +40,7 @@ _MEMBERS = {
 }
 
 
-def leave(pod: PodDir, err: PodError, stage: str) -> None:
+def record_failure(pod: PodDir, err: PodError, stage: str) -> None:
     """Record why an entry of stage1 failed. If that fails too, its printed error has to do.
 
     stage: the failed one of prepare, rehearse, start, run, stop or gc.
@@ -61,15 +61,18 @@ def leave(pod: PodDir, err: PodError, stage: str) -> None:
     }
     with contextlib.suppress(OSError, Corrupt):
         # The pod's directory may be on its way out: no parents are created.
-        with held(os.path.dirname(pod.failure), pod.path) as path, contextlib.suppress(FileExistsError):
+        with (
+            path_beneath(os.path.dirname(pod.failure), pod.path) as path,
+            contextlib.suppress(FileExistsError),
+        ):
             os.mkdir(path, _DIR)
-        with held(pod.failure, pod.path) as path:
+        with path_beneath(pod.failure, pod.path) as path:
             write_atomically(path, canonical_json(document), _FILE)
 
 
 def forget(pod: PodDir) -> None:
     """Remove the document of an earlier entry, before the next is called."""
-    with contextlib.suppress(OSError, Corrupt), held(pod.failure, pod.path) as path:
+    with contextlib.suppress(OSError, Corrupt), path_beneath(pod.failure, pod.path) as path:
         os.unlink(path)
 
 

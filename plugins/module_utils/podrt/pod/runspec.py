@@ -48,7 +48,7 @@ class Dns(Value):
     domain: str = ""
 
     @classmethod
-    def said(
+    def from_options(
         cls,
         nameservers: tuple[str, ...] = (),
         search: tuple[str, ...] = (),
@@ -98,7 +98,7 @@ class HostsFile(Value):
     entries: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
-    def said(
+    def from_options(
         cls, entries: tuple[tuple[str, tuple[str, ...]], ...] = (), from_host: bool = False
     ) -> HostsFile:
         """Read the form of users and documents. Raises InvalidSpec."""
@@ -263,10 +263,14 @@ def _dns(fields: Fields) -> Dns:
     mode = fields.text("mode")
     _check_known(mode, DNS_MODES, fields.where_of("mode"))
     servers = (mode,) if mode in ("host", "none") else fields.strings("nameservers")
-    return Dns.said(servers, fields.strings("search"), fields.strings("options"), fields.text("domain", ""))
+    return Dns.from_options(
+        servers, fields.strings("search"), fields.strings("options"), fields.text("domain", "")
+    )
 
 
 def _hosts(fields: Fields) -> HostsFile:
     mode = fields.text("mode")
     _check_known(mode, HOSTS_MODES, fields.where_of("mode"))
-    return HostsFile.said(tuple(hosts_entry_of(each) for each in fields.each("entries")), mode == "host")
+    return HostsFile.from_options(
+        tuple(hosts_entry_of(each) for each in fields.each("entries")), mode == "host"
+    )

@@ -182,7 +182,7 @@ class _Progress:
 
 
 @contextmanager
-def keeping(changes: Changes, doing: str) -> Iterator[None]:
+def naming_changes(changes: Changes, doing: str) -> Iterator[None]:
     """Turn an exception within into a PodError that carries these changes, which were made before.
 
     changes: as Outcome.to_json gives them. doing: what fails then, such as "cannot look at the pod".

@@ -189,7 +189,7 @@ def _shown(node: Node) -> str | None:
     return ", ".join(f"{name}={value}" for name, value in held.items() if value is not None) or None
 
 
-def leaves(pod: Documents, key: bytes) -> dict[str, str]:
+def options_by_path(pod: Documents, key: bytes) -> dict[str, str]:
     """Every option of a pod as text, by its path, with the elements of lists by their names. key: of fingerprints."""
     return dict(_leaves(described(pod, PodSpec(()), (), key), ""))
 

@@ -19,7 +19,7 @@ from ..appc.isolators import (
     Seccomp,
     Sysctl,
 )
-from ..errors import some_of
+from ..errors import first_of
 from ..host.policy import ACCEPT, REFUSE
 from ..pod.limits import PIDS_OF_APP
 from ..seccomp.filters import CHECKED, DEFAULT_SET, EVERYTHING, NOTHING, default_calls, expanded
@@ -64,7 +64,7 @@ class Beyond(Value):
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.isolator}: {some_of(self.names, _SHOWN)}"
+        return f"{self.isolator}: {first_of(self.names, _SHOWN)}"
 
 
 class ConsentRequest(Value):

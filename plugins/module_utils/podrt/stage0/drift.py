@@ -58,7 +58,7 @@ class _Subject(Value):
     knows_switches: bool
 
 
-def look(host: Host, found: PodStatus) -> DriftReport:
+def find_pod_drift(host: Host, found: PodStatus) -> DriftReport:
     """The drift of a running pod, as the kernel shows it. impact: live, or restart for an older runtime."""
     if found.manifest is None or not found.pid:
         return DriftReport()

@@ -49,7 +49,7 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:
         printed = done.stderr.decode(errors="replace").strip()
-        raise left(pod) or HostFailure(
+        raise left_error(pod) or HostFailure(
             printed[-_LONGEST:] or f"podctl {words[0]} ended with status {done.status}",
             uuid=pod.uuid,
             exit_status=done.status,
@@ -57,7 +57,7 @@ def call(host: Host, pod: Pod, *words: str) -> bytes:
     return done.stdout
 
 
-def left(pod: Pod) -> PodError | None:
+def left_error(pod: Pod) -> PodError | None:
     """The error that an entry left in the pod's directory, even if that has moved."""
     try:
         pod.state()

@@ -226,9 +226,9 @@ def _redefined(host: Host, found: PodStatus) -> tuple[Difference, ...]:
 
 def _looked(host: Host, found: PodStatus) -> tuple[tuple[Difference, ...], tuple[str, ...]]:
     """The drift of a pod that keeps running, and a warning for each part that could not be read."""
-    from .drift import look
+    from .drift import find_pod_drift
 
-    seen = look(host, found)
+    seen = find_pod_drift(host, found)
     return seen.lost, seen.warnings
 
 
@@ -252,7 +252,7 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
     from . import units
 
     with open_pod(host.paths, found.uuid) as pod:
-        unit = units.look(host, pod)
+        unit = units.read_unit_status(host, pod)
     wanted = units.UnitStatus("as described", boot)
     if unit == wanted or (unit.text == "absent" and (not boot or found.state is PodState.PREPARED)):
         return
@@ -332,10 +332,10 @@ def _other_trees(
 
 
 def _alike(host: Host, found: PodStatus, before: Documents, after: Documents) -> tuple[Documents, Documents]:
-    from .sameness import alike
+    from .sameness import normalized
 
     with open_pod(host.paths, found.uuid) as pod:
-        return alike(host.paths, pod, before, after)
+        return normalized(host.paths, pod, before, after)
 
 
 def _recorded(host: Host, spec: PodSpec, found: PodStatus) -> list[Image | None]:

@@ -13,7 +13,7 @@ from .change import Change, at_stage
 from .entry import call
 from .networks import check_networks
 from .prepare import check_sources, commit, give_name, prepare, reprepare
-from .swap import StartUp, bring_up, clear, clear_others, swap
+from .swap import StartUp, bring_up, clear, remove_others, swap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class CreatePod(Change):
         give_name(host, name, uuid)
         if self.running:
             bring_up(host, uuid, boot=self.boot)
-        clear_others(host, name, uuid)
+        remove_others(host, name, uuid)
 
 
 class ReplacePod(Change):
@@ -67,7 +67,7 @@ class ReplacePod(Change):
         with lookup.expect(host.paths, name, self.old) as old:
             new = _prepare_new(host, self.wanted, self.old)
             swap(host, name, old, new, start_up)
-        clear_others(host, name, new)
+        remove_others(host, name, new)
 
 
 class MissingPod(Change):
@@ -106,7 +106,7 @@ class StartPod(Change):
             check_documents(host, found)
         with start.start_again(host, self.name, self.uuid) as pod:
             start.start(host, pod, boot=self.boot)
-            clear_others(host, self.name, pod.uuid)
+            remove_others(host, self.name, pod.uuid)
 
 
 class StopPod(Change):
@@ -147,7 +147,7 @@ class RestartPod(Change):
             with reprepare(host, old) as fresh:
                 new = fresh.uuid
             swap(host, self.name, old, new, StartUp(self.boot, self.min_uptime))
-        clear_others(host, self.name, new)
+        remove_others(host, self.name, new)
 
 
 class MendPod(Change):

@@ -46,7 +46,7 @@ def in_use(host: Host, gone: Collection[str] = ()) -> Used:
     return frozenset(used), frozenset(named)
 
 
-def held(pod: Pod) -> PodDir:
+def held_directory(pod: Pod) -> PodDir:
     """The pod's directory, even if it has moved; valid as long as the pod is open."""
     return PodDir(f"/proc/self/fd/{pod.fd}")
 
@@ -54,9 +54,13 @@ def held(pod: Pod) -> PodDir:
 def _trees_of(pod: Pod) -> set[TreeID]:
     """The trees of its apps; an app that is not prepared yet has none. Raises OSError, Corrupt."""
     used = set()
-    for app in entries(held(pod).app_infos):
+    for app in entries(held_directory(pod).app_infos):
         try:
-            used.add(trees.TreeID.parse(read_text(held(pod).app_tree_id(app), beneath=held(pod).path)))
+            used.add(
+                trees.TreeID.parse(
+                    read_text(held_directory(pod).app_tree_id(app), beneath=held_directory(pod).path)
+                )
+            )
         except FileNotFoundError:
             continue
     return used
@@ -65,6 +69,6 @@ def _trees_of(pod: Pod) -> set[TreeID]:
 def _images_of(pod: Pod) -> set[str]:
     """The images that its manifest names. Those of a damaged manifest are known by their trees."""
     try:
-        return {str(app.image.id) for app in documents.read_manifest(held(pod)).apps}
+        return {str(app.image.id) for app in documents.read_manifest(held_directory(pod)).apps}
     except (FileNotFoundError, PodError):
         return set()

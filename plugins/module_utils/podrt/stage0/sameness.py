@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _SUFFIXES = range(1, 6)  # k to P
 
 
-def alike(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> tuple[Documents, Documents]:
+def normalized(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> tuple[Documents, Documents]:
     """The found and the wanted documents, in one spelling where both mean the same. Reads the store and the pod."""
     as_now = with_names(paths, found[0], wanted[0])
     return (as_now, found[1]), _as_found(paths, pod, found, wanted)
@@ -86,7 +86,7 @@ def other_trees(
             continue
         try:
             tree, now = _tree_of(pod, app.name), trees.tree_of(paths, image.id)
-            if trees.makes_same(paths, tree, image.id):
+            if trees.gives_same_tree(paths, tree, image.id):
                 continue
         except (OSError, Corrupt, NotFound):
             continue  # what is missing is reported where it is needed
@@ -110,7 +110,7 @@ def _same_root(paths: Paths, pod: Pod, found: RuntimeApp, wanted: RuntimeApp) ->
     if found.image.id == wanted.image.id:
         return True
     try:
-        return trees.makes_same(paths, _tree_of(pod, found.name), ImageID(wanted.image.id))
+        return trees.gives_same_tree(paths, _tree_of(pod, found.name), ImageID(wanted.image.id))
     except (OSError, Corrupt, NotFound):
         return False
 

@@ -14,7 +14,7 @@ from ..pod import documents, failure, lookup
 from ..pod.lifecycle import PodState, open_pod
 from . import units
 from .change import at_stage
-from .entry import call, left
+from .entry import call, left_error
 from .prepare import give_name, reprepare
 
 TYPE_CHECKING = False
@@ -46,7 +46,7 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     except HostFailure as err:
         # To systemd, a service whose process ended before it looked for it has failed; its apps did run.
         if not _has_run(pod):
-            raise left(pod) or err from None
+            raise left_error(pod) or err from None
     if pod.state() is PodState.PREPARED:
         raise Conflict(
             f'{unit_name(runspec.name)} runs, and not as pod "{pod.uuid}"',

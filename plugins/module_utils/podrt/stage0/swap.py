@@ -130,7 +130,7 @@ def clear(host: Host, uuid: str) -> None:
         return
 
 
-def clear_others(host: Host, name: str, kept: str) -> None:
+def remove_others(host: Host, name: str, kept: str) -> None:
     """Remove the leftovers of the pods that had a name before."""
     for uuid in gc.named_leftovers(host, name):
         if uuid != kept:

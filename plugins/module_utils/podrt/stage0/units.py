@@ -85,7 +85,7 @@ def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
     return _HEAD.format(data=host.paths.data, digest=_digest(body)) + body
 
 
-def look(host: Host, pod: Pod) -> UnitStatus:
+def read_unit_status(host: Host, pod: Pod) -> UnitStatus:
     """The state of the unit of a pod. Raises Conflict when it belongs to another pod of that name."""
     outline = documents.read_outline(pod.dir)
     text = _read(host, outline.name)

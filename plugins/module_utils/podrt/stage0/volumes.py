@@ -23,7 +23,7 @@ from ..pod import documents
 from ..pod.lifecycle import PodState, walk
 from ..value import Value
 from .change import Change, Difference
-from .references import held
+from .references import held_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -358,7 +358,10 @@ def _users(host: Host) -> _Users:
         host.paths, ("prepare", "prepared", "run")
     ):  # in the order of its life, so that none is missed
         try:
-            manifest, name = documents.read_manifest(held(pod)), documents.read_runspec(held(pod)).name
+            manifest, name = (
+                documents.read_manifest(held_directory(pod)),
+                documents.read_runspec(held_directory(pod)).name,
+            )
         except (OSError, PodError):
             if pod.state() is PodState.RUNNING:
                 unread.append(pod.uuid)

@@ -8,7 +8,7 @@ Source: rkt acirenderer, behaviours B51.
 from __future__ import annotations
 
 from ..appc.names import ImageID
-from ..errors import Corrupt, InvalidSpec, NotFound, some_of
+from ..errors import Corrupt, InvalidSpec, NotFound, first_of
 from ..value import Value
 from .index import StoredImage, View, list_images
 
@@ -83,7 +83,7 @@ def warning_of_removal(paths: Paths, image_ids: Collection[ImageID]) -> str:
     if not images:
         return ""
     names = [f"{image.manifest.full_name} ({image.id})" for image in images]
-    return f"other images depend on what is removed, and need it for new pods: {some_of(names, _MOST_NAMED)}"
+    return f"other images depend on what is removed, and need it for new pods: {first_of(names, _MOST_NAMED)}"
 
 
 def _find(view: View, name: str, dependency: Dependency) -> StoredImage:

@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 
-from ..errors import Corrupt, HostFailure, cure_of, reason_of
+from ..errors import Corrupt, HostFailure, hint_for_errno, reason_of
 from ..host.files import remove_tree
 from . import tar
 from .allowance import Allowance
@@ -330,4 +330,4 @@ def hint_of(err: OSError) -> str:
     """The hint for an error of the kernel while an image was unpacked."""
     if err.errno in (errno.EPERM, errno.EACCES):
         return "images are unpacked with their owners and devices: become root"
-    return cure_of(err)
+    return hint_for_errno(err)

@@ -140,7 +140,7 @@ def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
     If a layer with the same files and a damaged record is there, its files stay: pods may use them.
     """
     target = _directory(paths, layer_id)
-    files.clear_way(paths.layers)
+    files.unlink_unless_directory(paths.layers)
     files.make_dirs(paths.layers)
     made = workspace.layer
     if has_same_files(target, made):

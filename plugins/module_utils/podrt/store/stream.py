@@ -95,7 +95,7 @@ def hashed(chunks: Iterator[bytes], digest: hashlib._Hash) -> Iterator[bytes]:
         yield chunk
 
 
-def exactly(chunks: Iterator[bytes], digest: str, size: int = -1) -> Iterator[bytes]:
+def verified_chunks(chunks: Iterator[bytes], digest: str, size: int = -1) -> Iterator[bytes]:
     """The same stream, which must have this sha256: digest and, when it is known, this size.
 
     Raises Untrusted at the end, or as soon as it is too long.

@@ -107,7 +107,7 @@ def lower_dirs(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     return tuple(f"{paths.trees}/{name}" for name in _read_stack(paths, tree))
 
 
-def makes_same(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
+def gives_same_tree(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
     """Whether an image has the same files as a tree, even if the tree is of another image; neither need be rendered.
 
     Raises NotFound when the image or a dependency is not in the store, Corrupt.

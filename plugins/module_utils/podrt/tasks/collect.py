@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..errors import PodError
 from ..stage0 import gc
-from ..stage0.change import Change, Difference, Outcome, converge, keeping
+from ..stage0.change import Change, Difference, Outcome, converge, naming_changes
 from ..stage0.references import in_use
 from ..store import gc as store_gc
 from ..value import Value
@@ -37,7 +37,7 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     done = _collect_pods(host, policy, check=check)
     if options.boolean("images", False):
         older_than = host.clock.time() - options.integer("image_grace_period", 86400)
-        with keeping(_outcome(done).to_json(), "cannot collect images"):
+        with naming_changes(_outcome(done).to_json(), "cannot collect images"):
             stored = _collect_store(host, older_than, done.pods if check else (), check=check)
         done = _Collected(
             done.differences + stored.differences,

@@ -79,7 +79,7 @@ def _spec(status: PodStatus, key: bytes) -> dict[str, str]:
     """Every option of the pod by its path; values of environment variables as fingerprints."""
     if status.manifest is None or status.runspec is None:
         return {}
-    return compare.leaves((status.manifest, status.runspec), key)
+    return compare.options_by_path((status.manifest, status.runspec), key)
 
 
 def _runtime(host: Host) -> dict[str, object]:

@@ -21,7 +21,7 @@ from ..pod import lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.names import PodName
 from ..stage0 import images, plan
-from ..stage0.change import converge, keeping
+from ..stage0.change import converge, naming_changes
 from ..stage0.options import reading
 from ..stage0.status import read_status
 from ..value import Value
@@ -85,7 +85,7 @@ class _Converged(Value):
 
 
 def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
-    conduct = reading.conduct(options)
+    conduct = reading.read_conduct(options)
     name = PodName(options.text("name"), "name")
     if check:
         return _converge_pod(host, name, conduct, options, check=True).to_json()
@@ -98,7 +98,7 @@ def _pod_run(host: Host, options: Fields, check: bool) -> dict[str, object]:
     if not pod:
         return converged.to_json()
     changes = converged.outcome.to_json()
-    with pod, keeping(changes, f'cannot wait for pod "{name}"'):
+    with pod, naming_changes(changes, f'cannot wait for pod "{name}"'):
         return {**converged.to_json(), **_ended(host, pod, conduct, changes)}
 
 
@@ -113,7 +113,7 @@ def _converge_pod(host: Host, name: PodName, conduct: Conduct, options: Fields, 
     else:
         wanted = plan.ensure_state(host, name, state, completes=completes, min_uptime=uptime)
     planned, left = converge(host, wanted, apply=not check)
-    with keeping(planned.to_json(), f'cannot look at pod "{name}"'):
+    with naming_changes(planned.to_json(), f'cannot look at pod "{name}"'):
         applied = planned.changes and not check
         found = plan.find_named(host, name) if applied else left.found
         more = planned.foreseen
@@ -226,7 +226,7 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
         return {**outcome_result(outcome), "warnings": warnings, "image": None}
     wanted = images.ensure_image(host, reference, policy, names=True)
     outcome, _left = converge(host, wanted, apply=not check)
-    with keeping(outcome.to_json(), f'cannot look at image "{reference}"'):
+    with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
         stored = fetch.lookup(host, reference, policy)
     return {
         **outcome_result(outcome),
@@ -252,7 +252,7 @@ def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
         dict(options.pairs("labels")),
     )
     outcome, _left = converge(host, volumes.ensure_volume(host, spec), apply=not check)
-    with keeping(outcome.to_json(), f'cannot look at volume "{name}"'):
+    with naming_changes(outcome.to_json(), f'cannot look at volume "{name}"'):
         found = volumes.read_volume(host, name)
     return {**outcome_result(outcome), "volume": volume_result(found) if found else None}
 

@@ -11,14 +11,14 @@ import _signal
 
 from ...errors import Conflict, InvalidSpec, PodError
 from ...fields import canonical_json
-from ...host.files import held, write_atomically
+from ...host.files import path_beneath, write_atomically
 from ...pod import documents, lookup
 from ...pod.lifecycle import PodState, open_pod
 from ...pod.names import is_uuid
 from ...seccomp import files as filter_files
 from ..flags import UsageError
 from ..podargs import NAME_SECONDS, only_argument, resolve
-from ..running import leaving_failure, rehearse_pod, run_pod
+from ..running import recording_failure, rehearse_pod, run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run_prepared(call: Call) -> int:
     interactive, detach = call.options.on("interactive"), call.options.on("detach")
     if interactive and detach:
         raise UsageError("--interactive and --detach exclude each other")
-    with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "start"):
+    with resolve(call, only_argument(call, "UUID")) as pod, recording_failure(pod, "start"):
         _claim(pod)
         if interactive and len(documents.read_manifest(pod.dir).apps) > 1:
             raise InvalidSpec("interactive option only supports pods with one app")
@@ -66,7 +66,7 @@ def _unit_of(call: Call, pod: Pod) -> str:
 
 def rehearse(call: Call) -> int:
     """Find out what would keep a prepared pod from starting, while another one runs in its place."""
-    with resolve(call, only_argument(call, "UUID")) as pod, leaving_failure(pod, "rehearse"):
+    with resolve(call, only_argument(call, "UUID")) as pod, recording_failure(pod, "rehearse"):
         _claim(pod)
         return rehearse_pod(call, pod)
 
@@ -119,7 +119,7 @@ def _start_here(call: Call, name: str, pod: Pod) -> int:
     """Start a pod by this process, for units: the file with the PID is there before it ends."""
     from ...stage0.start import write_pid_file
 
-    with leaving_failure(pod, "start"):
+    with recording_failure(pod, "start"):
         _claim(pod)
         pod.move("run")
         status = run_pod(call, pod, detach=True)
@@ -163,7 +163,7 @@ def stage1_gc(call: Call) -> int:
     from ...stage1.starter.teardown import teardown
 
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
-    with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, leaving_failure(pod, "gc"):
+    with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, recording_failure(pod, "gc"):
         teardown(call.host, pod)
     return 0
 
@@ -203,7 +203,7 @@ def _apply_flags(call: Call, pod: Pod) -> None:
     write_atomically(pod.dir.runspec, canonical_json(wanted.to_json()))
     if not secure:
         for app in documents.read_manifest(pod.dir).apps:
-            with held(pod.dir.app_filter(app.name), pod.dir.path) as path:
+            with path_beneath(pod.dir.app_filter(app.name), pod.dir.path) as path:
                 filter_files.remove(path)
 
 
@@ -213,7 +213,7 @@ def _write_filters(call: Call, pod: Pod) -> None:
     for app in documents.read_manifest(pod.dir).apps:
         compiled = app.app and compile_filter(call.host.paths, app.app, insecure=False, arch=call.host.arch)
         if compiled:
-            with held(pod.dir.app_filter(app.name), pod.dir.path) as path:
+            with path_beneath(pod.dir.app_filter(app.name), pod.dir.path) as path:
                 filter_files.replace(path, compiled)
 
 

@@ -8,7 +8,7 @@ from ...errors import HostFailure, PodError
 from ...stage0.operations import SignalPod, ensure_signalled
 from ..plans import carry_out, in_words
 from ..podargs import alone_with, name_meant, some_arguments
-from ..running import leaving_failure
+from ..running import recording_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SignalHere(SignalPod):
         from ...stage1.starter.farewell import release_at_end
         from ...stage1.starter.stop import stop as stop_pod
 
-        with leaving_failure(pod, "stop"):
+        with recording_failure(pod, "stop"):
             stop_pod(pod, force=self.force)
         release_at_end(host, pod)
 

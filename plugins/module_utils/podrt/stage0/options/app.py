@@ -14,16 +14,16 @@ from ..spec import AppSpec
 from . import parsers
 from .option import (
     ARGUMENTS,
+    BOOLEAN,
     FORM,
     FORMS,
+    INTEGER,
+    INTEGERS,
     NONE,
     PAIRS,
     PATH,
     TEXT,
-    TRUTH,
     VARIABLES,
-    WHOLE,
-    WHOLES,
     WORDS,
     AsFlag,
     Option,
@@ -68,7 +68,7 @@ MOUNT = (
     SHORT,
     Option("volume", TEXT, flag=AsFlag("volume")),
     Option("target", PATH, "path", "path", flag=AsFlag("target")),
-    Option("read_only", TRUTH, document="readOnly", no_flag=OF_YAML),
+    Option("read_only", BOOLEAN, document="readOnly", no_flag=OF_YAML),
 )
 # Of the pod and of an app.
 MOUNTS = Option(
@@ -112,9 +112,9 @@ _SECCOMP = (
 )
 _PORT = (
     Option("name", TEXT, required=True, no_flag=_IMAGES_ONLY),
-    Option("port", WHOLE, required=True, no_flag=_IMAGES_ONLY),
+    Option("port", INTEGER, required=True, no_flag=_IMAGES_ONLY),
     Option("protocol", TEXT, choices=PROTOCOLS, default=PROTOCOLS[0], no_flag=_IMAGES_ONLY),
-    Option("count", WHOLE, default=Port.count, no_flag=_IMAGES_ONLY),
+    Option("count", INTEGER, default=Port.count, no_flag=_IMAGES_ONLY),
 )
 
 APP = (
@@ -160,7 +160,7 @@ APP = (
     ),
     Option(
         "supplementary_gids",
-        WHOLES,
+        INTEGERS,
         "supplementary_gids",
         "app.supplementaryGIDs",
         parsers.gids,
@@ -189,13 +189,13 @@ APP = (
     isolator("cpu", TEXT, "resource/cpu.limit", AsFlag("cpu", "QUANTITY", "the CPU limit: 500m, 2")),
     isolator(
         "cpu_shares",
-        WHOLE,
+        INTEGER,
         "os/linux/cpu-shares",
         AsFlag("cpu-shares", "N", "the weight of its share of CPU: 2 to 262144"),
     ),
     isolator(
         "oom_score_adj",
-        WHOLE,
+        INTEGER,
         "os/linux/oom-score-adj",
         AsFlag(
             "oom-score-adj",
@@ -204,7 +204,7 @@ APP = (
             also=("oom-score-adjust",),
         ),
     ),
-    isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG),
+    isolator("pids_limit", INTEGER, PIDS_LIMIT, PIDS_FLAG),
     Option(
         "ulimits",
         FORM,
@@ -256,11 +256,11 @@ APP = (
         ),
         options=_SECCOMP,
     ),
-    isolator("no_new_privileges", TRUTH, "os/linux/no-new-privileges", _IMAGES_ONLY),
+    isolator("no_new_privileges", BOOLEAN, "os/linux/no-new-privileges", _IMAGES_ONLY),
     IMAGE_ISOLATORS,
     Option(
         "readonly_rootfs",
-        TRUTH,
+        BOOLEAN,
         "read_only_root_fs",
         "readOnlyRootFS",
         default=False,

@@ -208,14 +208,14 @@ def made(tree: Tree, makers: Mapping[str, Callable[..., object]], within: str = 
 
 TEXT = Kind("str", "", Fields.text, "last")
 PATH = Kind("path", "", Fields.text, "last")
-WHOLE = Kind("int", "", Fields.integer, "whole")
+INTEGER = Kind("int", "", Fields.integer, "integer")
 NUMBER = Kind("float", "", Fields.number, "last")
-TRUTH = Kind("bool", "", Fields.boolean, "truth")
+BOOLEAN = Kind("bool", "", Fields.boolean, "boolean")
 # A number in YAML has lost its spelling, and Ansible would make it a string: raw lets it be refused here.
 SPELLED = Kind("raw", "", Fields.text, "last")
 WORDS = Kind("list", "str", Fields.strings, "words")
 ARGUMENTS = Kind("list", "raw", Fields.strings, "words")
-WHOLES = Kind("list", "int", Fields.integers, "wholes")
+INTEGERS = Kind("list", "int", Fields.integers, "integers")
 PAIRS = Kind("dict", "", Fields.pairs, "pairs")
 VARIABLES = Kind("raw", "", parsers.variables, "pairs")
 # A dictionary of options, or of names that its parser knows; and a list of the former.

@@ -17,8 +17,10 @@ from ..spec import STATES, Conduct
 from . import parsers
 from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, PIDS_FLAG, PIDS_LIMIT, SHORT, app_spec, isolator
 from .option import (
+    BOOLEAN,
     FORM,
     FORMS,
+    INTEGER,
     NONE,
     NUMBER,
     PAIRS,
@@ -26,9 +28,7 @@ from .option import (
     RECREATE,
     SPELLED,
     TEXT,
-    TRUTH,
     VARIABLES,
-    WHOLE,
     WORDS,
     AsFlag,
     Kind,
@@ -43,19 +43,19 @@ _VOLUME = (
     Option("kind", TEXT, choices=ALL_KINDS, flag=AsFlag("kind")),
     Option("volume", TEXT, flag=AsFlag("volume")),
     Option("source", PATH, flag=AsFlag("source")),
-    Option("read_only", TRUTH, document="readOnly", flag=AsFlag("readOnly")),
-    Option("recursive", TRUTH, flag=AsFlag("recursive")),
+    Option("read_only", BOOLEAN, document="readOnly", flag=AsFlag("readOnly")),
+    Option("recursive", BOOLEAN, flag=AsFlag("recursive")),
     Option("mode", SPELLED, flag=AsFlag("mode")),
-    Option("uid", WHOLE, flag=AsFlag("uid")),
-    Option("gid", WHOLE, flag=AsFlag("gid")),
+    Option("uid", INTEGER, flag=AsFlag("uid")),
+    Option("gid", INTEGER, flag=AsFlag("gid")),
 )
 _EXPOSED_PORT = (
     SHORT,
     Option("name", TEXT, flag=AsFlag("NAME")),
-    Option("port", WHOLE, no_flag=OF_YAML),
+    Option("port", INTEGER, no_flag=OF_YAML),
     Option("protocol", TEXT, choices=PROTOCOLS, no_flag=OF_YAML),
-    Option("count", WHOLE, no_flag=OF_YAML),
-    Option("host_port", WHOLE, document="hostPort", flag=AsFlag("HOSTPORT")),
+    Option("count", INTEGER, no_flag=OF_YAML),
+    Option("host_port", INTEGER, document="hostPort", flag=AsFlag("HOSTPORT")),
     Option("host_ip", TEXT, document="hostIP", flag=AsFlag("HOSTIP")),
 )
 _ENV_FILE = (SHORT, Option("content", TEXT, no_flag="podctl reads the file"))
@@ -65,7 +65,7 @@ _HOSTS_ENTRY = (
 )
 _LOG = (
     Option("max_size", TEXT, "run.log.max_bytes", "run.log.maxBytes", parsers.size, "text", no_flag=_LOGS),
-    Option("max_files", WHOLE, "run.log.max_files", "run.log.maxFiles", no_flag=_LOGS),
+    Option("max_files", INTEGER, "run.log.max_files", "run.log.maxFiles", no_flag=_LOGS),
 )
 _UPDATE = (
     Option("min_uptime", NUMBER, "conduct.min_uptime", parse=parsers.uptime, impact=NONE, no_flag=_OF_TASKS),
@@ -226,7 +226,7 @@ POD = (
     ),
     Option(
         "hosts_from_host",
-        TRUTH,
+        BOOLEAN,
         "run.hosts.from_host",
         "run.hosts.mode",
         back="is_host",
@@ -251,10 +251,10 @@ POD = (
         ),
     ),
     IMAGE_ISOLATORS,
-    isolator("pids_limit", WHOLE, PIDS_LIMIT, PIDS_FLAG, within="pod"),
+    isolator("pids_limit", INTEGER, PIDS_LIMIT, PIDS_FLAG, within="pod"),
     Option(
         "no_overlay",
-        TRUTH,
+        BOOLEAN,
         "run.overlay",
         "run.overlay",
         parsers.absent,
@@ -266,7 +266,7 @@ POD = (
     ),
     Option(
         "stop_timeout",
-        WHOLE,
+        INTEGER,
         "run.stop_timeout",
         "run.stopTimeout",
         default=RunSpec.stop_timeout,
@@ -277,7 +277,7 @@ POD = (
     Option("update", FORM, "conduct", options=_UPDATE, impact=NONE, no_flag=_OF_TASKS),
     Option(
         "wait",
-        TRUTH,
+        BOOLEAN,
         "conduct.wait",
         default=Conduct.wait,
         impact=NONE,
@@ -285,7 +285,7 @@ POD = (
     ),
     Option(
         "wait_timeout",
-        WHOLE,
+        INTEGER,
         "conduct.wait_timeout",
         parse=parsers.wait_seconds,
         default=Conduct.wait_timeout,
@@ -294,7 +294,7 @@ POD = (
     ),
     Option(
         "tail",
-        WHOLE,
+        INTEGER,
         "conduct.tail",
         parse=parsers.wait_seconds,
         default=Conduct.tail,

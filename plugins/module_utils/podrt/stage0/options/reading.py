@@ -22,8 +22,8 @@ _MAKERS: dict[str, Callable[..., object]] = {
     "conduct": Conduct,
     "policy": FetchPolicy,
     "run": RunSpec,
-    "run.dns": Dns.said,
-    "run.hosts": HostsFile.said,
+    "run.dns": Dns.from_options,
+    "run.hosts": HostsFile.from_options,
     "run.log": LogPolicy,
 }
 
@@ -42,7 +42,7 @@ def run_spec(options: Fields, rows: Iterable[Option], base: RunSpec) -> RunSpec:
     return base.replace(**made(tree, _MAKERS, "run.")) if isinstance(tree, dict) else base
 
 
-def conduct(options: Fields) -> Conduct:
+def read_conduct(options: Fields) -> Conduct:
     """The options for a task that are not part of its pod. Raises InvalidSpec with the place."""
     found = made(members(_into("conduct"), options), _MAKERS).get("conduct")
     return found if isinstance(found, Conduct) else Conduct()

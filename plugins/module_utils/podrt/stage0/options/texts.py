@@ -47,12 +47,12 @@ def last(texts: Sequence[str]) -> str:
     return texts[-1]
 
 
-def whole(texts: Sequence[str]) -> int:
+def integer(texts: Sequence[str]) -> int:
     """A whole number. Raises InvalidSpec."""
     return parse_whole(texts[-1])
 
 
-def truth(texts: Sequence[str]) -> bool:
+def boolean(texts: Sequence[str]) -> bool:
     """A boolean. Raises InvalidSpec."""
     return parse_bool(texts[-1])
 
@@ -67,7 +67,7 @@ def last_words(texts: Sequence[str]) -> list[str]:
     return [word.strip() for word in texts[-1].split(",") if word.strip()]
 
 
-def wholes(texts: Iterable[str]) -> list[int]:
+def integers(texts: Iterable[str]) -> list[int]:
     """Whole numbers joined by commas, of all texts. Raises InvalidSpec with rkt's words."""
     try:
         return [parse_whole(word) for text in texts for word in text.split(",")]
@@ -203,7 +203,7 @@ def seccomp(texts: Sequence[str], _rows: Sequence[Option]) -> dict[str, object]:
 def truth_of_rootfs(texts: Sequence[str]) -> bool:
     """A boolean. Raises InvalidSpec with rkt's words."""
     try:
-        return truth(texts)
+        return boolean(texts)
     except InvalidSpec as err:
         raise InvalidSpec("--readonly-rootfs must be set with a boolean") from err
 

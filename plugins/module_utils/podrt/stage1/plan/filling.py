@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 
-from ...errors import Corrupt, printable, some_of
+from ...errors import Corrupt, first_of, printable
 from ...host import syscalls
 from ..telling import warn
 from . import roots
@@ -64,12 +64,12 @@ class Filling:
         if self._empty:
             warn(
                 f"volumes of app {self._app} stay empty, since another is at the same directory of the image: "
-                f"{some_of(self._empty, _SHOWN)}"
+                f"{first_of(self._empty, _SHOWN)}"
             )
         if self._devices:
             warn(
                 f"device nodes of the image are left out of the volumes of app {self._app}: "
-                f"{some_of(self._devices, _SHOWN)}"
+                f"{first_of(self._devices, _SHOWN)}"
             )
 
 

@@ -24,7 +24,7 @@ from ..inside.command import EnteredCommand
 from ..inside.program import execute_module
 from ..inside.rights import permitted_capabilities
 from ..plan.sandbox import AppInput, is_traced, launch_of
-from .given import protect_given
+from .given import protect_passed
 from .inputs import is_docker, read_filter
 from .stop import holds
 
@@ -70,7 +70,7 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
-    protect_given(_passed())
+    protect_passed(_passed())
     try:
         # Even if the PID is used again from now on, the kernel joins no namespace of another process.
         fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))

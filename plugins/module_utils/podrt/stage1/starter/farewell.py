@@ -86,11 +86,11 @@ def _in_background(*fds: int) -> bool:
 
 
 def _leave(host: Host, uuid: str, pod: PodDir) -> None:
-    from .networks import leave
+    from .networks import leave_networks
 
     try:
         with suppress(PodError, OSError):  # the next call that plans networks tries again
             # The links go with the network namespace, which the kernel takes down by itself.
-            leave(host.paths, uuid, pod, links=False)
+            leave_networks(host.paths, uuid, pod, links=False)
     finally:
         os._exit(0)

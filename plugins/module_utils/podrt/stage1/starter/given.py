@@ -17,7 +17,7 @@ from ...errors import HostFailure, InvalidSpec
 _STDIO = 3
 
 
-def protect_given(passed: int = 0) -> None:
+def protect_passed(passed: int = 0) -> None:
     """Replace regular files among the standard files and the passed ones by read-only copies of their mounts.
 
     Files opened for writing stay as they are, except standard input. Raises InvalidSpec for a directory, HostFailure.

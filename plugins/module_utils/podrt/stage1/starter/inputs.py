@@ -8,7 +8,7 @@ import os
 
 from ...appc.image import STOP_SIGNAL
 from ...errors import Corrupt, HostFailure, Unsupported
-from ...host.files import held, make_dirs_beneath, write_new
+from ...host.files import make_dirs_beneath, path_beneath, write_new
 from ...host.machine import architecture
 from ...host.reading import DOCUMENT, read_text, read_text_or
 from ...net.resolv import hosts_file, resolv_conf
@@ -121,7 +121,7 @@ def write_resolv(pod: PodDir, text: str) -> None:
 
 
 def _write(pod: PodDir, path: str, data: bytes) -> None:
-    with held(path, pod.path) as safe:
+    with path_beneath(path, pod.path) as safe:
         write_new(safe, data, _FILE)
 
 

@@ -115,7 +115,7 @@ def neighbours(paths: Paths, uuid: str) -> Neighbours:
     )
 
 
-def leave(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
+def leave_networks(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
     """Remove a pod that has ended from its networks, if it may be in any; see detach for links. Raises PodError.
 
     Copies of the configurations are the first files that joining writes, and the last that leaving removes. The pod's

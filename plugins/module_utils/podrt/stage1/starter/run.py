@@ -42,11 +42,11 @@ def run(
     terminal = None
     if interactive:
         from ..inside.terminal import Terminal, standard_terminals
-        from .given import protect_given  # other pods get no files of the caller
+        from .given import protect_passed  # other pods get no files of the caller
 
         terminals = standard_terminals()
         terminal = Terminal(terminals) if terminals else None
-        protect_given()
+        protect_passed()
     request = StartRequest(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
     if detach:
         start(request)

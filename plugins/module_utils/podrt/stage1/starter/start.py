@@ -25,7 +25,7 @@ from ...appc.capabilities import NAMES
 from ...contexts import contextmanager, suppress
 from ...errors import HostFailure, InvalidSpec, NotFound, PodError
 from ...host import syscalls
-from ...host.files import held, write_new
+from ...host.files import path_beneath, write_new
 from ...host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ...pod import cgroups
 from ...pod.documents import read_manifest, read_runspec
@@ -400,7 +400,7 @@ def _await_apps(known: _Known, child: Pid1) -> None:
         # On failure, such as with a full disk, the pod runs all the same.
         with (
             suppress(OSError, PodError),
-            held(request.pod.supervisor_status, request.pod.path) as path,
+            path_beneath(request.pod.supervisor_status, request.pod.path) as path,
         ):
             os.symlink("ready", path)
         with suppress(PodError):  # a pod that has ended already

@@ -30,9 +30,9 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
     except PodError as err:
         failure = err
     if holders.may_hold(host.paths, uuid, pod):
-        from .networks import leave
+        from .networks import leave_networks
 
-        leave(host.paths, uuid, pod)
+        leave_networks(host.paths, uuid, pod)
     if failure:
         raise failure
 

@@ -16,9 +16,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.files import (
     disk_usage,
-    held,
     make_dirs,
     make_dirs_beneath,
+    path_beneath,
     remove_tree,
     write_atomically,
     write_new,
@@ -59,7 +59,7 @@ def test_nothing_is_written_or_removed_beneath_a_directory_through_a_link(
     base.mkdir()
     (base / "link").symlink_to(victim)
     (base / "file").touch()
-    with pytest.raises(Corrupt), held(f"{base}/{place}/kept", str(base)) as path:
+    with pytest.raises(Corrupt), path_beneath(f"{base}/{place}/kept", str(base)) as path:
         os.unlink(path)
     with pytest.raises(Corrupt):
         make_dirs_beneath(f"{base}/{place}/new", str(base))
@@ -69,12 +69,12 @@ def test_nothing_is_written_or_removed_beneath_a_directory_through_a_link(
 def test_a_path_that_is_held_means_the_same_file(tmp_path: pathlib.Path) -> None:
     make_dirs_beneath(f"{tmp_path}/a/b", str(tmp_path))
     for name in ("top", "a/b/deep"):
-        with held(f"{tmp_path}/{name}", str(tmp_path)) as path:
+        with path_beneath(f"{tmp_path}/{name}", str(tmp_path)) as path:
             write_atomically(path, name.encode())
         assert (tmp_path / name).read_text() == name
-    with pytest.raises(FileNotFoundError), held(f"{tmp_path}/none/file", str(tmp_path)):
+    with pytest.raises(FileNotFoundError), path_beneath(f"{tmp_path}/none/file", str(tmp_path)):
         pass
-    with pytest.raises(ValueError, match="is not beneath"), held("/etc/passwd", str(tmp_path)):
+    with pytest.raises(ValueError, match="is not beneath"), path_beneath("/etc/passwd", str(tmp_path)):
         pass
 
 

@@ -68,13 +68,13 @@ class FakeStage1:
             self._enter(verb, uuid, force=force)
         except PodError as err:
             with lifecycle.open_pod(self.paths, uuid) as pod:
-                failure.leave(pod.dir, err, _STAGES[verb])
+                failure.record_failure(pod.dir, err, _STAGES[verb])
             return Completed(254, b"", b"stage1: for people\n")
         if verb in self.failing:
             return Completed(1, b"", f"stage1: {self.failing[verb]}\n".encode())
         if verb in self.leaving:
             with lifecycle.open_pod(self.paths, uuid) as pod:
-                failure.leave(pod.dir, *self.leaving.pop(verb))
+                failure.record_failure(pod.dir, *self.leaving.pop(verb))
             return Completed(254, b"", b"stage1: for people\n")
         if verb in self.late:
             self.late.discard(verb)

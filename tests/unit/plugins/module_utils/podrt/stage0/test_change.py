@@ -23,7 +23,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.chang
     Change,
     Difference,
     converge,
-    keeping,
+    naming_changes,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run import failure
 
@@ -91,7 +91,7 @@ def test_whatever_is_raised_carries_the_changes_that_were_made(
 def test_what_fails_after_the_changes_carries_them_too() -> None:
     with (
         pytest.raises(PodError, match="cannot look at it: no space") as caught,
-        keeping([DONE.to_json()], "cannot look at it"),
+        naming_changes([DONE.to_json()], "cannot look at it"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert failure(caught.value)["changes"] == [DONE.to_json()]

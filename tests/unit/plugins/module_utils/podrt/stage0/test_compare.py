@@ -29,7 +29,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec 
     RunSpec,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Difference
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.compare import differences, leaves
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.compare import (
+    differences,
+    options_by_path,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import AppSpec, PodSpec
 
 KEY = b"k" * 32
@@ -204,7 +207,7 @@ def test_very_many_ports_of_an_image_are_compared_in_linear_time(same: bool) -> 
 
 
 def test_a_pod_is_shown_by_the_paths_of_options() -> None:
-    shown = leaves(pod(mounts=(Mount(A, "/a"),), ports=(port(80), port(81))), KEY)
+    shown = options_by_path(pod(mounts=(Mount(A, "/a"),), ports=(port(80), port(81))), KEY)
     assert shown["apps.web.user"] == APP.user
     assert shown["apps.web.exec"] == '["/bin/web"]'
     assert (shown["apps.web.mounts./a.volume"], shown["ports[1].host_port"]) == ("a", "81")

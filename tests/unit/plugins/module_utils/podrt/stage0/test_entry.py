@@ -57,7 +57,7 @@ def runtime(tmp_path: pathlib.Path) -> Iterator[Runtime]:
 def test_each_family_arrives_as_it_was(runtime: Runtime, kind: str, verb: str) -> None:
     facts = {"where": "apps[0].exec", "errno": 13, "app": "web", "exit_code": 3}
     error = of_kind(kind, 'cannot do it: "why"', "do: that", **facts)
-    failure.leave(runtime.pod.dir, error, STAGES[verb])
+    failure.record_failure(runtime.pod.dir, error, STAGES[verb])
     document = pathlib.Path(runtime.pod.dir.failure)
     left = document.read_text()
     document.unlink()
@@ -69,7 +69,7 @@ def test_each_family_arrives_as_it_was(runtime: Runtime, kind: str, verb: str) -
 
 
 def test_what_an_earlier_entry_has_left_is_not_taken_for_this_ones(runtime: Runtime) -> None:
-    failure.leave(runtime.pod.dir, of_kind("not-found", "earlier"), "rehearse")
+    failure.record_failure(runtime.pod.dir, of_kind("not-found", "earlier"), "rehearse")
     found = runtime.failing("sys.exit(9)", "rehearse")
     assert (found.kind, found.message) == ("host-failure", "podctl rehearse ended with status 9")
 
@@ -92,7 +92,7 @@ def test_a_damaged_document_is_none(runtime: Runtime, damage: bytes) -> None:
 
 
 def test_a_kind_of_a_later_release_is_a_failure_of_the_host(runtime: Runtime) -> None:
-    failure.leave(runtime.pod.dir, of_kind("not-found", "why"), "start")
+    failure.record_failure(runtime.pod.dir, of_kind("not-found", "why"), "start")
     path = pathlib.Path(runtime.pod.dir.failure)
     path.write_text(
         path.read_text().replace('"format":1', '"format":7,"new":[]').replace("not-found", "novel")
@@ -104,12 +104,12 @@ def test_a_kind_of_a_later_release_is_a_failure_of_the_host(runtime: Runtime) ->
 
 def test_nothing_is_made_where_the_directory_of_a_pod_has_gone(tmp_path: pathlib.Path) -> None:
     pod = Paths(data=str(tmp_path)).pod("run", "u")
-    failure.leave(pod, of_kind("not-found", "why"), "stop")
+    failure.record_failure(pod, of_kind("not-found", "why"), "stop")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_odd_characters_do_not_keep_a_document_from_being_read(runtime: Runtime) -> None:
-    failure.leave(runtime.pod.dir, of_kind("corrupt", "a\0b\udce4c", "h\0", path="\0"), "start")
+    failure.record_failure(runtime.pod.dir, of_kind("corrupt", "a\0b\udce4c", "h\0", path="\0"), "start")
     found = failure.read(runtime.pod.dir)
     assert found is not None
     assert (found.kind, found.message, found.hint) == ("corrupt", "a\ufffdb?c", "h\ufffd")

@@ -17,8 +17,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycle import create
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import LogPolicy, RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.sameness import (
-    alike,
     named_by_place,
+    normalized,
 )
 
 
@@ -40,7 +40,7 @@ def test_a_size_as_0_1_0_read_it_is_no_difference(tmp_path, found, wanted, same)
     before, after = (RunSpec(log=LogPolicy(max_bytes=size)) for size in (found, wanted))
     paths = Paths(data=str(tmp_path))
     with create(paths) as pod:
-        compared = alike(paths, pod, (PodManifest(()), before), (PodManifest(()), after))
+        compared = normalized(paths, pod, (PodManifest(()), before), (PodManifest(()), after))
     assert compared == ((PodManifest(()), before), (PodManifest(()), before if same else after))
 
 
@@ -63,7 +63,7 @@ NEW = NamedVolume(ACName("data"), ACName("work"), source="/var/lib/pods/volumes/
 def test_a_pod_of_0_2_0_has_named_volumes_by_their_place(tmp_path, found, wanted, named):
     before, after = (PodManifest((), volumes=(volume,)) for volume in (found, wanted))
     with create(Paths(data=str(tmp_path))) as pod:
-        compared = alike(Paths(), pod, (before, RunSpec()), (after, RunSpec()))
+        compared = normalized(Paths(), pod, (before, RunSpec()), (after, RunSpec()))
     assert compared == ((before.replace(volumes=(named,)), RunSpec()), (after, RunSpec()))
 
 
@@ -72,4 +72,4 @@ def test_what_is_no_name_of_a_volume_stays_a_place(tmp_path):
     before, after = (PodManifest((), volumes=(each,)) for each in (volume, NEW))
     assert named_by_place(Paths(), volume) == "Work"
     with create(Paths(data=str(tmp_path))) as pod:
-        assert alike(Paths(), pod, (before, RunSpec()), (after, RunSpec()))[0][0] == before
+        assert normalized(Paths(), pod, (before, RunSpec()), (after, RunSpec()))[0][0] == before

@@ -63,16 +63,16 @@ def test_a_unit_starts_its_pod_from_its_own_directories(data: str, unit_dir: pat
 
 def test_a_unit_is_absent_as_described_edited_or_outdated(unit_dir: pathlib.Path, pod: lifecycle.Pod) -> None:
     here = host(pod.paths.data, unit_dir)
-    assert str(units.look(here, pod)) == "absent"
+    assert str(units.read_unit_status(here, pod)) == "absent"
     text, file = units.unit_text(here, SPEC), unit_dir / "pod-web.service"
     file.write_text(text)
-    assert str(units.look(here, pod)) == "disabled"
+    assert str(units.read_unit_status(here, pod)) == "disabled"
     (unit_dir / "multi-user.target.wants" / "pod-web.service").symlink_to(file)
-    assert str(units.look(here, pod)) == "enabled"
+    assert str(units.read_unit_status(here, pod)) == "enabled"
     file.write_text(text + "Nice=1\n")
-    assert str(units.look(here, pod)) == "enabled, edited"
+    assert str(units.read_unit_status(here, pod)) == "enabled, edited"
     file.write_text(units.unit_text(here, SPEC.replace(stop_timeout=8)))
-    assert str(units.look(here, pod)) == "enabled, outdated"
+    assert str(units.read_unit_status(here, pod)) == "enabled, outdated"
 
 
 def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path, pod: lifecycle.Pod) -> None:
@@ -80,7 +80,7 @@ def test_a_unit_of_another_data_directory_is_nobody_elses(unit_dir: pathlib.Path
     (unit_dir / "pod-web.service").write_text(units.unit_text(host("/srv/other", unit_dir), SPEC))
     assert not units.is_installed(here, "web")
     with pytest.raises(Conflict, match="does not belong to a pod in"):
-        units.look(here, pod)
+        units.read_unit_status(here, pod)
     (unit_dir / "pod-web.service").write_text("[Unit]\nDescription=by hand\n")
     with pytest.raises(Conflict):
         units.install(here, pod, boot=True)
@@ -96,7 +96,7 @@ def test_a_unit_written_for_a_link_to_the_data_directory_is_of_that_directory(
     (unit_dir / "pod-web.service").write_text(units.unit_text(older, SPEC))
     here = host(pod.paths.data, unit_dir)
     assert units.is_installed(here, "web")
-    assert units.look(here, pod).text == "outdated"
+    assert units.read_unit_status(here, pod).text == "outdated"
     assert not units.is_installed(host(str(tmp_path / "other"), unit_dir), "web")
 
 
@@ -141,11 +141,11 @@ class TestLoaded:
         assert "TimeoutStopSec=87" in path.read_text()
         assert systemd.loaded["pod-web.service"] != path.read_text()
         with lifecycle.open_pod(stage0.paths, longer) as pod:
-            assert str(units.look(stage0.host, pod)) == "disabled, not loaded"
+            assert str(units.read_unit_status(stage0.host, pod)) == "disabled, not loaded"
         self.install(stage0, longer, faults.Faults())
         assert systemd.loaded["pod-web.service"] == path.read_text()
         with lifecycle.open_pod(stage0.paths, longer) as pod:
-            assert str(units.look(stage0.host, pod)) == "disabled"
+            assert str(units.read_unit_status(stage0.host, pod)) == "disabled"
 
     def test_a_unit_that_is_gone_is_forgotten_when_it_is_next_removed(
         self, stage0: Stage0Lab, systemd: FakeSystemd

@@ -195,7 +195,7 @@ def digest(data: bytes) -> str:
 
 
 def test_content_with_its_digest_and_size_passes():
-    assert b"".join(stream.exactly(pieces(PLAIN), digest(PLAIN), len(PLAIN))) == PLAIN
+    assert b"".join(stream.verified_chunks(pieces(PLAIN), digest(PLAIN), len(PLAIN))) == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_content_with_its_digest_and_size_passes():
 def test_other_content_is_untrusted_and_the_digest_is_named(given, size):
     wanted = digest(b"wanted")
     with pytest.raises(Untrusted, match=wanted):
-        list(stream.exactly(iter([given]), wanted, size))
+        list(stream.verified_chunks(iter([given]), wanted, size))
 
 
 def test_reading_ahead_changes_nothing():

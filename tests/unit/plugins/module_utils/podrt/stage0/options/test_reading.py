@@ -40,8 +40,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.optio
     variables_of_files,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.reading import (
-    conduct,
     pod_spec,
+    read_conduct,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
 
@@ -400,14 +400,14 @@ def test_any_options_are_a_spec_that_survives_or_an_error_with_a_sentence(found:
     + [({"update": {"min_uptime": value}}, float(value)) for value in (0, 0.5, 30, 3600)],
 )
 def test_how_long_a_new_pod_must_stay_up(given: dict[str, Any], seconds: float) -> None:
-    assert conduct(Fields(options(**given), "")).min_uptime == seconds
+    assert read_conduct(Fields(options(**given), "")).min_uptime == seconds
     assert spec_of(**given) == spec_of()
 
 
 @pytest.mark.parametrize("value", [-1, 3601, float("nan"), float("inf"), "2", True, [2]])
 def test_how_long_a_new_pod_cannot_have_to_stay_up(value: object) -> None:
     with pytest.raises(InvalidSpec) as caught:
-        conduct(Fields(options(update={"min_uptime": value}), ""))
+        read_conduct(Fields(options(update={"min_uptime": value}), ""))
     assert caught.value.where == "update.min_uptime"
 
 
