@@ -101,7 +101,7 @@ def _fetched(job: FetchJob, source: Source) -> RenderedImage | None:
     """Fetch an image, unless another process has while this one waited for its turn."""
     from .verify import verifier_of
 
-    verifier = verifier_of(job.policy)
+    verifier = verifier_of(source, job.policy)
     _check_may_fetch(source, job.policy, verifier)
     with job.turn(source.reference.source, str(source.reference)) as turn:
         found = None if source.is_at_hand else lookup_of(source)
@@ -141,7 +141,8 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
     """
     from .verify import verifier_of
 
-    _check_may_fetch(source_of(host, reference), policy, verifier_of(policy))
+    source = source_of(host, reference)
+    _check_may_fetch(source, policy, verifier_of(source, policy))
 
 
 def _check_may_fetch(source: Source, policy: FetchPolicy, verifier: Verifier) -> None:

@@ -65,7 +65,7 @@ class Deciding(Verifier):
 def _deciding(monkeypatch):
     def deciding(refuses=""):
         verifier = Deciding(refuses)
-        monkeypatch.setattr(verify, "verifier_of", lambda _policy: verifier)
+        monkeypatch.setattr(verify, "verifier_of", lambda *_given: verifier)
         return verifier
 
     return deciding
@@ -188,7 +188,7 @@ def _told(host, text, tell, monkeypatch):
         def verify(self, *_given):
             tell(b"verified")
 
-    monkeypatch.setattr(verify, "verifier_of", lambda _policy: Telling())
+    monkeypatch.setattr(verify, "verifier_of", lambda *_given: Telling())
     fetch(host, text)
 
 
@@ -198,5 +198,5 @@ def test_of_what_is_not_verified_the_error_says_which_word_would_trust_it(host, 
         fetching.check_may_fetch(host, parse_reference(text), policy)
     source = find.source_of(host, parse_reference(text))
     with pytest.raises(Untrusted) as again:
-        verify.verifier_of(policy).verify(None, source, None)
+        verify.verifier_of(source, policy).verify(None, source, None)
     assert str(again.value) == str(caught.value)

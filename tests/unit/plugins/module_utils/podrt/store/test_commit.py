@@ -83,20 +83,18 @@ def test_who_commits_or_uses_it_meanwhile_keeps_it_or_finds_it_gone(paths, make_
     if not child:
         _fail_slowly(paths, data, writing)
     os.close(writing)
-    try:
-        os.read(reading, 1)  # the other one renders it
-        [image_id] = index.list_ids(paths)
-        seen = index.get_image(paths, image_id)
-        if how == "uses":
-            assert commit.use(paths, seen) is None
-            assert index.list_ids(paths) == ()
-        else:
-            assert trees.is_rendered(paths, committed(paths, data).tree)
-            assert index.list_ids(paths) == (image_id,)
-            assert index.sources_of(paths, image_id) == (SOURCE,)
-    finally:
-        os.close(reading)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    os.read(reading, 1)  # the other one renders it
+    os.close(reading)
+    [image_id] = index.list_ids(paths)
+    seen = index.get_image(paths, image_id)
+    found = commit.use(paths, seen) if how == "uses" else committed(paths, data)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    if how == "uses":
+        assert (found, index.list_ids(paths)) == (None, ())
+        return
+    assert trees.is_rendered(paths, found.tree)
+    assert index.list_ids(paths) == (image_id,)
+    assert index.sources_of(paths, image_id) == (SOURCE,)
 
 
 def _fail_slowly(paths, data, writing):
