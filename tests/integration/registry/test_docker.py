@@ -23,6 +23,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, index, layers, trees
@@ -204,7 +205,7 @@ def test_update_of_a_changed_image_sends_the_new_layer_alone(host, push, registr
     asked = registry.during(lambda: fetch(host, reference, UPDATE))
     assert [line.split()[0] for line in asked] == ["HEAD", "GET", "GET", "GET"]
     assert sum("blobs/" in line for line in asked) == 2, "the configuration and one layer"
-    found = fetching.lookup(host, parse_reference(reference), NEW)
+    found = find.lookup(host, parse_reference(reference))
     assert found.id != first.id
     assert (root_of(host, found) / "f").read_bytes() == b"new"
 
@@ -241,10 +242,10 @@ def test_what_gc_took_is_fetched_again(host, push):
     reference = push(layer(("f", b"5")))
     image = fetch(host, reference)
     layers.remove_layer(host.paths, layers.layer_name(image.layers[0]))
-    assert fetching.lookup(host, parse_reference(reference), NEW) is None
+    assert find.lookup(host, parse_reference(reference)) is None
     assert fetch(host, reference).id == image.id
     gc.collect(host.paths, lambda: ((), ()), 10**12)
-    assert fetching.lookup(host, parse_reference(reference), NEW) is None
+    assert find.lookup(host, parse_reference(reference)) is None
     assert fetch(host, reference).id == image.id
 
 
@@ -255,7 +256,8 @@ import sys
 sys.path[:0] = sys.argv[1].split(":")
 from podrt.host.host import Host
 from podrt.host.paths import Paths
-from podrt.image.fetch import FetchPolicy, fetch
+from podrt.image.fetch import fetch
+from podrt.image.policy import FetchPolicy
 from podrt.image.reference import parse_reference
 print(fetch(Host.here(Paths(data=sys.argv[2])), parse_reference(sys.argv[3]), FetchPolicy("new", ("image",)), len).id)
 """

@@ -18,6 +18,7 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, index, layers, trees
@@ -41,7 +42,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from podrt.host.host import Host
 from podrt.host.paths import Paths
-from podrt.image.fetch import FetchPolicy, fetch
+from podrt.image.fetch import fetch
+from podrt.image.policy import FetchPolicy
 from podrt.image.reference import parse_reference
 host = Host.here(Paths(data=sys.argv[2], local_config=sys.argv[3])).replace(arch="amd64")
 reference, policy = parse_reference(sys.argv[4]), FetchPolicy("new", ("image",))
@@ -203,7 +205,7 @@ def test_a_collection_does_not_wait_for_a_slow_fetch_and_leaves_what_it_counts_o
     held.result()
     asked = [line for line in slow.asked() if digest_of(base) in line]
     assert asked == [], "it was there all the time"
-    image = fetching.lookup(host, parse_reference(slow.reference), NEW)
+    image = find.lookup(host, parse_reference(slow.reference))
     assert is_as_made(host.paths, trees.tree_of(host.paths, image.id))
     gc.collect(host.paths, lambda: ((), ()), FUTURE)
     assert layers.list_layers(host.paths) == ()
@@ -261,12 +263,13 @@ def test_one_who_waits_goes_on_alone_when_the_other_makes_no_progress(host, slow
 
 ELSEWHERE = "198.51.100.7"
 NETNS = """
-import contextlib, http.server, json, sys, threading
+import contextlib, http.server, json, os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from podrt.errors import PodError
 from podrt.host.host import Host
 from podrt.host.paths import Paths
-from podrt.image.fetch import FetchPolicy, fetch
+from podrt.image.fetch import fetch
+from podrt.image.policy import FetchPolicy
 from podrt.image.reference import parse_reference
 where, how, seen = sys.argv[3], sys.argv[4], []
 
@@ -291,11 +294,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 for address, port in (("ELSEWHERE", 5000), ("0.0.0.0", 80), ("169.254.1.1", 81)):
     server = http.server.ThreadingHTTPServer((address, port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-host = Host.here(Paths(data=sys.argv[2]))
+paths = Paths(data=sys.argv[2], local_config=sys.argv[2] + "-etc", system_config=sys.argv[2] + "-lib")
+host = Host.here(paths)
+if how == "login":
+    os.makedirs(f"{paths.local_config}/auth.d", 0o700)
+    login = {"rktKind": "dockerAuth", "rktVersion": "v1", "registries": ["ELSEWHERE:5000"]}
+    login["credentials"] = {"user": "user", "password": "secret"}
+    with open(f"{paths.local_config}/auth.d/login.json", "x", opener=lambda *to: os.open(*to, 0o600)) as file:
+        json.dump(login, file)
 policy = FetchPolicy("new", ("image", "http"))
-login = {"credentials": lambda _registry: ("user", "secret")} if how == "login" else {}
 try:
-    fetch(host, parse_reference("docker://ELSEWHERE:5000/app"), policy, print, **login)
+    fetch(host, parse_reference("docker://ELSEWHERE:5000/app"), policy, print)
 except PodError as err:
     print(json.dumps([type(err).__name__, str(err), seen]))
 """

@@ -9,8 +9,7 @@ import os
 import sys
 
 from ..errors import HostFailure, InvalidSpec, PodError, hint_for_errno, reason_of
-from ..host.host import Host
-from ..host.places import find_paths
+from ..host.host import Host, find_paths
 from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, FlagValues, UsageError, similar, split_command
 from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, find_command

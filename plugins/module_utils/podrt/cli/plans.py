@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from ..errors import known
 from ..image import fetch
-from ..image.reference import AppcName, ArchiveURL, ImageKey, LocalFile
 from ..stage0 import images
 from ..stage0.change import Applied, walk
 from .call import Call, say
@@ -129,16 +128,5 @@ def ensure_image(
     except OSError as err:
         raise known(f"cannot converge {subject}".rstrip(), err) from err
     if stored and call.debug and not fetched:
-        say(_PREFIX, _using(call, reference, policy, stored))
+        say(_PREFIX, fetch.line_of_use(call.host, reference, policy, stored))
     return stored
-
-
-def _using(call: Call, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> str:
-    if isinstance(reference, ArchiveURL) and policy.pull == "update" and fetch.is_fresh(call.host, reference):
-        return f"image for {reference} isn't expired, not fetching."
-    if isinstance(reference, ImageKey):
-        return f"using image from the store with hash {stored.id}"
-    if isinstance(reference, LocalFile):
-        return f"using image from file {reference}"
-    kind = "image name" if isinstance(reference, AppcName) else "url"
-    return f"using image from local store for {kind} {reference}"

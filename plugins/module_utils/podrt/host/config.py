@@ -91,6 +91,11 @@ class Config(Value):
         known = dict(self.docker)
         return next((known[name] for name in names if name in known), None)
 
+    def domain_credentials(self, *names: str) -> Credentials | None:
+        """The credentials for a host by any of its names, None if not configured."""
+        known = dict(self.auth)
+        return next((known[name] for name in names if name in known), None)
+
 
 class Document(Value):
     """One file of the configuration. where: its path, for errors."""

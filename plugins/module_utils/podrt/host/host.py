@@ -10,7 +10,7 @@ import time
 
 from ..value import Value
 from .machine import architecture
-from .paths import Paths
+from .paths import PATHS_D, Paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import ParamSpec
 
+    from .config import Config
     from .programs import Completed
 
     P = ParamSpec("P")
@@ -85,6 +86,13 @@ class Host(Value):
         return cls(paths, architecture().name, runtime, os.path.realpath(sys.executable))
 
     @property
+    def config(self) -> Config:
+        """The configuration, read when it is asked for. Raises InvalidSpec naming the file, HostFailure."""
+        from .config import read_config
+
+        return read_config(self.paths)
+
+    @property
     def runs_systemd(self) -> bool:
         """Whether PID 1 is systemd. Source: sd_booted(3)."""
         return os.path.isdir(self.paths.systemd)
@@ -100,6 +108,37 @@ class Host(Value):
             f"--system-config={paths.system_config}",
             *((f"--user-config={paths.user_config}",) if paths.user_config else ()),
         )
+
+
+def find_paths(
+    data: str = "", local_config: str = "", system_config: str = "", user_config: str = ""
+) -> Paths:
+    """The directories of an installation, in the same way for podctl and tasks; "": as configured, or the default.
+
+    Every path is resolved once: the same directory by another path is still the same installation, the same owner of a
+    unit, and the same source of a volume. Raises InvalidSpec naming the file of the configuration, HostFailure.
+    Source: behaviours A.2, B58.
+    """
+    default = Paths()
+    paths = Paths(
+        local_config=os.path.realpath(local_config or default.local_config),
+        system_config=os.path.realpath(system_config or default.system_config),
+        user_config=os.path.realpath(user_config) if user_config else "",
+    )
+    config = _configured(paths)
+    return paths.replace(
+        data=os.path.realpath(data or (config and config.data_dir) or default.data),
+        leases=os.path.realpath((config and config.leases) or default.leases),
+    )
+
+
+def _configured(paths: Paths) -> Config | None:
+    """The paths of the configuration, None if it has none: then its readers are not even imported."""
+    if not any(os.path.isdir(f"{place}/{PATHS_D}") for place in paths.config_dirs):
+        return None
+    from .config import configured_paths
+
+    return configured_paths(paths)
 
 
 def file_of_runtime(runtime: str, name: str) -> str:

@@ -17,19 +17,20 @@ from .answer import bad_status
 from .challenge import MAX_HEADER, parse_challenges
 from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
 from .reference import escape
-from .transport import BadCertificate, basic
+from .transport import BadCertificate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from .answer import Answer
     from .challenge import Challenge
     from .convert import DockerConfig
+    from .credentials import AskCredentials
     from .manifests import LayerBlob
     from .policy import FetchPolicy
     from .reference import DockerReference
-    from .transport import AskCredentials, Transport
+    from .transport import Transport
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -54,9 +55,17 @@ class DockerImage(Value):
     config: DockerConfig
     layers: tuple[LayerBlob, ...]
 
+    @property
+    def layer_ids(self) -> tuple[str, ...]:
+        """The diff IDs, topmost first."""
+        return tuple(layer.diff_id for layer in reversed(self.layers))
+
 
 class Repository:
-    """One repository, and the token for reading it. Threads may share it."""
+    """One repository, and the token for reading it. Threads may share it.
+
+    credentials: asked for the headers of the registry when that asks who we are; tokens are asked for with them, too.
+    """
 
     def __init__(
         self,
@@ -233,18 +242,18 @@ class Repository:
                 "have the administrator of the registry correct it",
             )
         offered = {challenge.scheme: challenge for challenge in parse_challenges(header)}
-        login = self._credentials(self._reference.registry)
+        login = self._credentials("GET", str(self._reference))
         if login:
             # A challenge in clear text may be forged, and so may its realm: neither password nor token goes out.
             refuse_clear_text(answer.url)
         if "bearer" in offered:
             self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
         elif "basic" in offered and login:
-            self._authorization = basic(*login)
+            self._authorization = login["Authorization"]
         else:
             raise self._bad_status(answer)
 
-    def _token(self, challenge: Challenge, login: tuple[str, str] | None) -> str:
+    def _token(self, challenge: Challenge, login: Mapping[str, str]) -> str:
         realm = challenge.parameter("realm")
         if origin_of(realm) is None:
             raise Unreachable(
@@ -257,7 +266,7 @@ class Repository:
         url = f"{realm}{'&' if '?' in realm else '?'}{query}"
         if login:
             refuse_clear_text(realm)
-        answer = self._transport.get(url, {"Authorization": basic(*login)} if login else {})
+        answer = self._transport.get(url, login)
         if answer.status != _OK:
             raise bad_status(url, answer.status, self._login_hint())
         try:

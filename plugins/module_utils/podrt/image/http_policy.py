@@ -31,7 +31,7 @@ MAX_FRAMING = 4 << 20
 LOOPBACK, LINK_LOCAL, ELSEWHERE = "loopback", "link-local", "elsewhere"
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_PORTS = {"http": 80, "https": 443}
+USUAL_PORTS = {"http": 80, "https": 443}
 _LOCAL_NAMES = ("localhost", "::1")
 # The metadata services of clouds, which give out secrets, at addresses that are not link-local.
 _METADATA = ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
@@ -235,15 +235,15 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in _PORTS or not host or "@" in parts.netloc or not url.isprintable():
+    if parts.scheme not in USUAL_PORTS or not host or "@" in parts.netloc or not url.isprintable():
         return None
-    return parts.scheme, host, port or _PORTS[parts.scheme]
+    return parts.scheme, host, port or USUAL_PORTS[parts.scheme]
 
 
 def place_of(url: str) -> tuple[str, int] | None:
     """Host and port of a URL; the default ports of http and https count as one, since both may be tried."""
     origin = origin_of(url)
-    return origin and (origin[1], 0 if origin[2] in _PORTS.values() else origin[2])
+    return origin and (origin[1], 0 if origin[2] in USUAL_PORTS.values() else origin[2])
 
 
 def carried(headers: Mapping[str, str], url: str, target: str) -> dict[str, str]:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..host.limits import Limits
     from ..host.turns import Turn
+    from .credentials import AskCredentials
     from .policy import FetchPolicy
-    from .transport import AskCredentials, Transport
+    from .transport import Transport
 
 
 def silent() -> None:
@@ -23,7 +24,10 @@ def silent() -> None:
 
 
 class FetchJob(Value):
-    """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress."""
+    """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress.
+
+    credentials: the headers for a method and a URL.
+    """
 
     host: Host
     policy: FetchPolicy

@@ -95,6 +95,11 @@ class ArchiveURL(Value):
     def __str__(self) -> str:
         return shown(self.url)
 
+    @property
+    def domain(self) -> str:
+        """Its host, with the port where it has one."""
+        return _authority(self.url)
+
     def check(self) -> None:
         """Raise InvalidSpec for a backslash, a user or a password: URLs are shown and recorded in many places."""
         if "\\" in self.url:
@@ -103,10 +108,10 @@ class ArchiveURL(Value):
                 "write it as %5C, or as a slash",
                 where="image",
             )
-        if "@" in _authority(self.url):
+        if "@" in self.domain:
             raise InvalidSpec(
                 f"the URL {shown(self.url)} holds a user or a password",
-                "take it out; a registry's credentials belong in auth.d",
+                "take it out; credentials belong in auth.d",
                 where="image",
             )
 

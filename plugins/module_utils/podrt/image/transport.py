@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from ..host.limits import Limits
     from .policy import FetchPolicy
 
-    AskCredentials = Callable[[str], "tuple[str, str] | None"]
-
 USER_AGENT = "rkt/1.30.0 (podctl)"
 _CHUNK = 256 * 1024
 # The names that versions of OpenSSL have for an answer that is not TLS.
@@ -201,13 +199,6 @@ class BadCertificate(Unreachable):
 
 class WithoutTls(Unreachable):
     """The server answers a TLS handshake with something else."""
-
-
-def basic(user: str, password: str) -> str:
-    """The value of an Authorization header."""
-    import base64
-
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _session(policy: FetchPolicy, gate: Gate, current: threading.local) -> requests.Session:

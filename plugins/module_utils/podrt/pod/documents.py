@@ -13,6 +13,7 @@ from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..fields import NewerFormat, canonical_json, parse_json
 from ..host.files import write_new
+from ..host.host import podctl_of
 from ..host.reading import DOCUMENT, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState
@@ -22,6 +23,7 @@ from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.dirs import PodDir
+    from ..host.host import Host
     from .lifecycle import Pod
 
 _READY = "ready"
@@ -172,3 +174,12 @@ def time_of(path: str) -> float | None:
         return os.lstat(path).st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def pinned(host: Host, pod: Pod) -> Host:
+    """The host with the runtime of the pod, or with the current one where that is gone."""
+    try:
+        runtime = read_text_or(pod.dir.runtime, host.runtime, beneath=pod.dir.path)
+    except Corrupt:
+        return host
+    return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)

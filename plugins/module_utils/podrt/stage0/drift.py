@@ -13,13 +13,12 @@ from ..errors import Corrupt, NotFound, PodError, reason_of
 from ..host.host import file_of_runtime
 from ..net.drift import LATER, find_drift, read_joined
 from ..net.rules import forwards_of
-from ..pod import cgroups
+from ..pod import cgroups, documents
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import changed_limits
 from ..pod.strays import find_strays
 from ..value import Value
 from .change import Difference
-from .entry import pinned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def find_pod_drift(host: Host, found: PodStatus) -> DriftReport:
         return DriftReport()
     try:
         with open_pod(host.paths, found.uuid) as pod:
-            runtime = pinned(host, pod).runtime
+            runtime = documents.pinned(host, pod).runtime
             subject = _Subject(
                 host,
                 pod,

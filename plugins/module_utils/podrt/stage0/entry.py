@@ -7,11 +7,8 @@ The entries of stage1 are processes: stage0 and stage1 share the pod's directory
 
 from __future__ import annotations
 
-import os
-
-from ..errors import Corrupt, HostFailure, NotFound
-from ..host.host import podctl_of
-from ..host.reading import read_text_or
+from ..errors import HostFailure, NotFound
+from ..pod.documents import pinned
 from ..pod.runspec import START_SECONDS
 
 TYPE_CHECKING = False
@@ -26,15 +23,6 @@ if TYPE_CHECKING:
 _LONGEST = 8192
 _TO_START = START_SECONDS + 30.0
 _SECONDS = {"run-prepared": _TO_START, "rehearse": _TO_START, "stage1-gc": 180.0, "mend": 60.0, "stop": 60.0}
-
-
-def pinned(host: Host, pod: Pod) -> Host:
-    """The host with the runtime of the pod, or with the current one where that is gone."""
-    try:
-        runtime = read_text_or(pod.dir.runtime, host.runtime, beneath=pod.dir.path)
-    except Corrupt:
-        return host
-    return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)
 
 
 def call(host: Host, pod: Pod, *words: str) -> bytes:

@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 from ..errors import Corrupt, HostFailure, NotFound
-from ..image import fetch, local
+from ..image import find
 from ..image.policy import Note
-from ..image.reference import AppcName, ImageKey, LocalFile, names_of_registry
 from ..store import index, trees
 from .change import Applied, Change, Difference
 
@@ -33,11 +32,15 @@ class FetchImage(Change):
 
     def foresee(self, host: Host) -> None:
         """Raise Untrusted, and NotFound for what cannot be fetched."""
+        from ..image import fetch  # only a change needs it
+
         fetch.check_may_fetch(host, self.reference, self.policy)
         fetch.check_dependencies(host, self.reference)
 
     def apply(self, host: Host) -> Applied:
         """Fetch it; an unchanged image is not a difference. Raises Unreachable, Untrusted, Corrupt, NotFound."""
+        from ..image import fetch
+
         notes: list[str] = []
 
         def hear(line: str) -> None:
@@ -45,7 +48,7 @@ class FetchImage(Change):
                 notes.append(f"{self.reference}: {line}")
             self.tell(line)
 
-        image = fetch.fetch(host, self.reference, self.policy, hear, credentials=credentials(host))
+        image = fetch.fetch(host, self.reference, self.policy, hear)
         image_id = str(image.id)
         differences = tuple(
             difference.replace(after=image_id) if difference.before else difference
@@ -109,7 +112,7 @@ def ensure_image(
     names: its name shall mean it, as after a fetch, even if it was in the store already. Running an image does not
     change what its name means.
     """
-    subject, stored = f'image "{reference}"', fetch.lookup(host, reference, policy)
+    subject, stored = f'image "{reference}"', find.lookup(host, reference)
     if stored and (policy.pull != "update" or _is_current(host, reference, policy, stored)):
         ready = yield from _ensure_tree(host, reference, stored)
         if ready:
@@ -118,15 +121,15 @@ def ensure_image(
             return ready
         stored = None
     old = stored or _readable(host, reference)
-    is_damaged = stored is None and old is not None and not fetch.is_whole(host, old)
-    if old and not is_damaged and isinstance(reference, LocalFile) and local.holds(host, reference.path, old):
+    is_damaged = stored is None and old is not None and not find.is_whole(host, old)
+    if old and not is_damaged and find.source_of(host, reference).gives(old):
         # The file was touched but has not changed: the store records its new times.
         applied = yield FetchImage(subject, (), reference, policy)
         return (applied.image if applied else None) or old
     difference = Difference(f"images.{reference}", None, "present", "playbook")
     if old and not is_damaged:
         difference = difference.replace(before=str(old.id), after=UNKNOWN_ID, reason="image")
-    elif is_damaged or fetch.stored_id(host, reference):
+    elif is_damaged or find.stored_id(host, reference):
         difference = difference.replace(before="damaged", after=UNKNOWN_ID, reason="drift")
     applied = yield FetchImage(subject, (difference,), reference, policy)
     return applied.image if applied else None
@@ -149,10 +152,8 @@ def _ensure_tree(host: Host, reference: ImageReference, stored: StoredImage) -> 
 
 def _is_outranked(host: Host, reference: ImageReference, image: StoredImage) -> bool:
     """Whether the name of an image from a source means another image, which a fetch would change."""
-    if isinstance(reference, (AppcName, ImageKey)):
-        return False
     try:
-        return index.is_outranked(host.paths, image.id)
+        return find.source_of(host, reference).gives_names and index.is_outranked(host.paths, image.id)
     except (FileNotFoundError, Corrupt):
         return False  # it has been removed meanwhile
 
@@ -160,14 +161,14 @@ def _is_outranked(host: Host, reference: ImageReference, image: StoredImage) -> 
 def _readable(host: Host, reference: ImageReference) -> StoredImage | None:
     """The stored image of a reference, complete or not; None for a damaged one, which a fetch heals."""
     try:
-        return fetch.stored(host, reference)
+        return find.stored(host, reference)
     except Corrupt:
         return None
 
 
 def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
     """Plan: the store does not have the image. Running pods keep working."""
-    image_id = fetch.stored_id(host, reference)
+    image_id = find.stored_id(host, reference)
     if image_id:
         yield from ensure_removed(host, {image_id: str(reference)})
 
@@ -186,17 +187,6 @@ def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
         warning = ""
 
 
-def credentials(host: Host) -> Callable[[str], tuple[str, str] | None]:
-    """The configured credentials of registries; the configuration is read when the first registry asks for them."""
-
-    def ask(registry: str) -> tuple[str, str] | None:
-        from ..host.config import read_config
-
-        return read_config(host.paths).docker_credentials(*names_of_registry(registry))
-
-    return ask
-
-
 def isolators_policy(host: Host) -> Callable[[], str]:
     """The configured policy for images that ask for more than the defaults; read when one does."""
 
@@ -209,4 +199,6 @@ def isolators_policy(host: Host) -> Callable[[], str]:
 
 
 def _is_current(host: Host, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> bool:
-    return fetch.is_current(host, reference, policy, stored, credentials=credentials(host))
+    from ..image import fetch
+
+    return fetch.is_current(host, reference, policy, stored)

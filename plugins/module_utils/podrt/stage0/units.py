@@ -21,7 +21,6 @@ from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
 from ..value import Value
-from .entry import pinned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def read_unit_status(host: Host, pod: Pod) -> UnitStatus:
     if not text:
         return UnitStatus("absent", False)
     _check_owner(host, outline.name, text)
-    if text != unit_text(pinned(host, pod), outline):
+    if text != unit_text(documents.pinned(host, pod), outline):
         state = _how_changed(text)
     else:
         state = "not loaded" if _is_unread(host, outline.name) else "as described"
@@ -129,7 +128,7 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
     runspec = documents.read_runspec(pod.dir)
     old = _read(host, runspec.name)
     _check_owner(host, runspec.name, old)
-    text = unit_text(pinned(host, pod), runspec)
+    text = unit_text(documents.pinned(host, pod), runspec)
     if old != text or _is_unread(host, runspec.name):
         _mark_unread(host, runspec.name)
         write_atomically(host.paths.unit(runspec.name), text.encode(), _MODE)

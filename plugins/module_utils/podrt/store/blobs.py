@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Archives on their way into the store: read once, hashed, kept and unpacked in the same pass.
 
+What has been received counts once store.commit has put it into the index.
+
 Source: appc spec "App Container Image"; behaviours B8, B11.
 """
 
@@ -17,9 +19,9 @@ from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound
 from ..fields import parse_json
 from ..host import files
 from ..host.locks import FileLock
+from ..value import Value
 from . import extract, index, layers, stream, tar
 from .allowance import Allowance
-from .locks import adding
 from .workspace import Workspace
 
 TYPE_CHECKING = False
@@ -27,53 +29,73 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..host.paths import Paths
-    from .index import StoredImage
 
 _MAX_MANIFEST = 4 << 20
 
 
-def import_archive(paths: Paths, chunks: Iterator[bytes], what: str, *, latest: bool = False) -> StoredImage:
-    """Put an ACI into the store and unpack it. chunks: as it is stored or sent. what: its name in errors.
+class Incoming(Value):
+    """An image in a workspace, whole and synced, of which the index of the store does not know.
 
-    Raises Corrupt, HostFailure and the errors of the stream; then nothing is left.
+    id: of what it holds. layers: topmost first; that of an ACI is in the workspace, those of a docker image are in
+    place. sent: the digests of what was sent, "sha256:" and 64 digits each: the file of an ACI, the manifests of a
+    docker image. workspace: its blob is the archive; with keep_sent the file is there, too. latest: see StoredImage.
     """
-    digest = hashlib.sha512()
-    with Workspace(paths) as workspace:
-        allowance = Allowance.configured(paths)
-        plain = stream.hashed(stream.read_ahead(stream.metered(chunks, allowance)), digest)
-        root = workspace.make_root()
-        manifest, extraction = _unpack(_kept(plain, workspace.blob), root, what, allowance)
-        if manifest.annotations.get(LAYERS_ANNOTATION) is not None:
-            # It has the ID of that image, and none of its files.
-            raise Corrupt(
-                f"{what} is the record of a docker image, and not an image",
-                "fetch the image by its docker reference",
-            )
-        image_id = ImageID.of_digest(digest.hexdigest())
-        layer = layers.seal(workspace, extraction, image_id)
-        workspace.sync()
-        with adding(paths):
-            layers.place_first(paths, workspace, image_id)
-            size = _put_blob(paths, image_id, workspace.blob) + layer.size
-            return index.put_image(paths, image_id, manifest, (image_id,), size, latest=latest)
+
+    id: ImageID
+    manifest: ImageManifest
+    layers: tuple[str, ...]
+    sent: tuple[str, ...]
+    workspace: Workspace
+    latest: bool = False
+
+    @property
+    def has_own_layer(self) -> bool:
+        """Whether its layer is in the workspace, and not in place."""
+        return self.layers == (self.id,)
 
 
-def import_manifest(
-    paths: Paths, manifest: ImageManifest, layer_ids: tuple[str, ...], *, latest: bool
-) -> StoredImage:
-    """Put an image whose layers are in place, topmost first, into the store.
+def receive_archive(
+    paths: Paths, workspace: Workspace, chunks: Iterator[bytes], what: str, *, keep_sent: bool = False
+) -> Incoming:
+    """Unpack an ACI in a workspace. chunks: as it is stored or sent. what: its name in errors.
 
-    Its archive holds the manifest and an empty root; it is byte for byte the same on every host, and so is its ID.
-    Raises Corrupt for a manifest that could not be read back.
+    Raises Corrupt, HostFailure and the errors of the stream.
+    """
+    sent, digest = hashlib.sha256(), hashlib.sha512()
+    allowance = Allowance.configured(paths)
+    as_sent = stream.hashed(_kept(chunks, workspace.sent) if keep_sent else chunks, sent)
+    plain = stream.hashed(stream.read_ahead(stream.metered(as_sent, allowance)), digest)
+    root = workspace.make_root()
+    manifest, extraction = _unpack(_kept(plain, workspace.blob), root, what, allowance)
+    if manifest.annotations.get(LAYERS_ANNOTATION) is not None:
+        # It has the ID of that image, and none of its files.
+        raise Corrupt(
+            f"{what} is the record of a docker image, and not an image",
+            "fetch the image by its docker reference",
+        )
+    image_id = ImageID.of_digest(digest.hexdigest())
+    layers.seal(workspace, extraction, image_id)
+    workspace.sync()
+    return Incoming(image_id, manifest, (image_id,), (f"sha256:{sent.hexdigest()}",), workspace)
+
+
+def receive_manifest(
+    workspace: Workspace,
+    manifest: ImageManifest,
+    layer_ids: tuple[str, ...],
+    sent: tuple[str, ...],
+    *,
+    latest: bool,
+) -> Incoming:
+    """Make the archive of an image whose layers are in place, topmost first.
+
+    It holds the manifest and an empty root; it is byte for byte the same on every host, and so is its ID. Raises
+    Corrupt for a manifest that could not be read back.
     """
     data = archive_of(manifest)
+    files.write_atomically(workspace.blob, data)  # synced, before it gets its final name
     image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
-    with Workspace(paths) as workspace, adding(paths):
-        files.write_atomically(workspace.blob, data)  # synced, before it gets its final name
-        size = _put_blob(paths, image_id, workspace.blob)
-        placed = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(layer_ids))
-        size += sum(layer.size for layer in placed if layer)
-        return index.put_image(paths, image_id, manifest, layer_ids, size, latest=latest)
+    return Incoming(image_id, manifest, layer_ids, sent, workspace, latest)
 
 
 def archive_of(manifest: ImageManifest) -> bytes:
@@ -140,7 +162,7 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
 
 
 def lock_image(paths: Paths, image_id: ImageID) -> FileLock:
-    """The lock for putting the archive of an image in place, or removing it."""
+    """The lock for putting an image into the index, and for using one that another process may take back."""
     return FileLock(paths.image_lock(image_id), timeout=layers.LOCK_SECONDS)
 
 
@@ -211,11 +233,11 @@ def _writing() -> Iterator[None]:
         raise HostFailure.of("cannot keep the archive of the image", err, extract.hint_of(err)) from err
 
 
-def _put_blob(paths: Paths, image_id: ImageID, source: str) -> int:
+def put_blob(paths: Paths, image_id: ImageID, source: str) -> int:
+    """Move the archive of an image into its place; return its size. The caller holds lock_image."""
     size = os.stat(source).st_size
     place = paths.blob(image_id)
     files.make_dirs(os.path.dirname(place))
-    with lock_image(paths, image_id):
-        os.chmod(source, files.PRIVATE_FILE)
-        files.rename_synced(source, place)
+    os.chmod(source, files.PRIVATE_FILE)
+    files.rename_synced(source, place)
     return size

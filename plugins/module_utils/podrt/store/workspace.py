@@ -68,6 +68,11 @@ class Workspace:
         return f"{self.path}/blob"
 
     @property
+    def sent(self) -> str:
+        """Where an archive is kept as it was sent."""
+        return f"{self.path}/sent"
+
+    @property
     def claim(self) -> str:
         """The names of the layers that are counted on, one a line."""
         return claim_in(self.path)

@@ -12,10 +12,9 @@ import os
 from ..appc.names import ACName
 from ..errors import AppFailed, Bug, HostFailure, InvalidSpec, Unsupported, known, printable
 from ..fields import Fields
-from ..host.host import Host
-from ..host.places import find_paths
+from ..host.host import Host, find_paths
 from ..host.reading import read_given
-from ..image import fetch
+from ..image import find
 from ..image.reference import parse_reference
 from ..pod import lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -227,7 +226,7 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
     wanted = images.ensure_image(host, reference, policy, names=True)
     outcome, _left = converge(host, wanted, apply=not check)
     with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
-        stored = fetch.lookup(host, reference, policy)
+        stored = find.lookup(host, reference)
     return {
         **outcome_result(outcome),
         "warnings": [*outcome.notes, *outcome.foreseen],

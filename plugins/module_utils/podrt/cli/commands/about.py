@@ -34,9 +34,7 @@ def version(call: Call) -> int:
 
 def config(call: Call) -> int:
     """Print the merged configuration."""
-    from ...host.config import read_config
-
-    found = read_config(call.host.paths)
+    found = call.host.config
     shown = _as_it_is if call.options.on("show-secrets") or not sys.stdout.isatty() else _hidden
     of_us = (_paths(found), _stage1(found), *_policy(found), *_limits(found))
     documents = [*_auth(found, shown), *_docker(found, shown), *of_us]

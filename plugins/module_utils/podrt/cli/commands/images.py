@@ -8,7 +8,7 @@ import sys
 import time
 
 from ...errors import InvalidSpec, NotFound, PodError
-from ...image import fetch as fetching
+from ...image import find
 from ...image.reference import AppcName, ImageKey, parse_reference
 from ...store import index
 from ..durations import format_age, format_time, parse_duration
@@ -162,7 +162,7 @@ def _find_id(call: Call, text: str) -> ImageID:
     reference = parse_reference(text)
     if isinstance(reference, ImageKey):
         return index.id_by_key(call.host.paths, reference.prefix)
-    found = fetching.stored_id(call.host, reference)
+    found = find.stored_id(call.host, reference)
     if found is None:
         raise _not_stored(reference, text)
     return found
@@ -173,7 +173,7 @@ def _find(call: Call, text: str) -> StoredImage:
     reference = parse_reference(text)
     if isinstance(reference, ImageKey):
         return index.find_by_key(call.host.paths, reference.prefix)
-    stored = fetching.stored(call.host, reference)
+    stored = find.stored(call.host, reference)
     if stored is None:
         raise _not_stored(reference, text)
     return stored

@@ -89,6 +89,20 @@ def _host(tmp_path: pathlib.Path) -> Host:
     return Host.here(paths)
 
 
+def log_in(host: Host, registry: str, user: str = "me", password: str = "pw") -> None:
+    """Configure credentials for a registry."""
+    configure(host, "dockerAuth", registries=[registry], credentials={"user": user, "password": password})
+
+
+def configure(host: Host, kind: str, **members: object) -> None:
+    """Add a document of credentials to a host's configuration."""
+    place = pathlib.Path(host.paths.local_config, "auth.d")
+    place.mkdir(parents=True, exist_ok=True)
+    document = place / f"{len(list(place.iterdir()))}.json"
+    document.touch(0o600)
+    document.write_text(json.dumps({"rktKind": kind, "rktVersion": "v1", **members}))
+
+
 @pytest.fixture(name="aci")
 def _aci() -> Callable[..., bytes]:
     def aci(name: str = "example.com/app", content: bytes = b"x", **manifest: object) -> bytes:

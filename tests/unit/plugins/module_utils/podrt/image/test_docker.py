@@ -21,7 +21,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import serving
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
+    log_in,
+    serving,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.fakeregistry import (
     DOCKER,
     DOCKER_CONFIG,
@@ -56,8 +59,8 @@ def _amd64(host):
     return host.replace(arch="amd64")
 
 
-def fetch(host, text, policy=NEW, **options):
-    return fetching.fetch(host, parse_reference(text), policy, lambda _line: None, **options)
+def fetch(host, text, policy=NEW):
+    return fetching.fetch(host, parse_reference(text), policy, lambda _line: None)
 
 
 # Answers of registries to HEAD, and what they leave out.
@@ -158,6 +161,7 @@ def redirecting(registry, elsewhere, part):
 @pytest.mark.parametrize("part", ["manifest", "manifest at once", "configuration", "layer", "index"])
 def test_only_the_registry_itself_gets_its_credentials(host, registry, elsewhere, part, challenge):
     """A server that it redirects to gets neither the password nor a token, however that asks for them."""
+    log_in(host, registry.web.authority)
     elsewhere.challenge = challenge
     of_image = registry.image(archive(f=b"1"))
     form = json.loads(registry.manifests["latest"])
@@ -174,7 +178,7 @@ def test_only_the_registry_itself_gets_its_credentials(host, registry, elsewhere
     if part == "manifest at once":
         registry.habit = lambda *_other: (302, {"Location": f"{elsewhere.url}/x"}, b"")
     with pytest.raises(Unreachable, match=f"{elsewhere.url}/x: bad HTTP status code: 401") as caught:
-        fetch(host, registry.reference, credentials=lambda _name: ("me", "pw"))
+        fetch(host, registry.reference)
     assert "credentials are for the registry alone" in caught.value.hint
     assert {path for _method, path, _headers in elsewhere.asked} == {"/x"}
     assert not any("authorization" in headers for *_other, headers in elsewhere.asked)
@@ -184,12 +188,11 @@ def test_only_the_registry_itself_gets_its_credentials(host, registry, elsewhere
 def test_a_question_whether_an_image_is_current_gives_no_credentials_away(host, registry, elsewhere):
     registry.image(EMPTY)
     image = fetch(host, registry.reference)
+    log_in(host, registry.web.authority)
     elsewhere.challenge = 'Bearer realm="REALM"'
     registry.habit = redirecting(registry, elsewhere, "/manifests/")
     with pytest.raises(Unreachable, match="401"):
-        fetching.is_current(
-            host, parse_reference(registry.reference), UPDATE, image, credentials=lambda _name: ("me", "pw")
-        )
+        fetching.is_current(host, parse_reference(registry.reference), UPDATE, image)
     assert [(method, path) for method, path, _headers in elsewhere.asked] == [("HEAD", "/x"), ("GET", "/x")]
     assert not any("authorization" in headers for *_other, headers in elsewhere.asked)
 
@@ -198,6 +201,7 @@ def test_a_question_whether_an_image_is_current_gives_no_credentials_away(host, 
 @pytest.mark.usefixtures("no_pauses")
 def test_the_rest_of_a_layer_gives_no_credentials_away(host, registry, elsewhere):
     """The first part comes from the registry, and the rest from elsewhere."""
+    log_in(host, registry.web.authority)
     elsewhere.challenge = 'Bearer realm="REALM"'
     registry.image(archive(f=os.urandom(1_000_000)))
     breaking = Breaking(registry, 400_000)
@@ -207,16 +211,18 @@ def test_the_rest_of_a_layer_gives_no_credentials_away(host, registry, elsewhere
         else breaking.answer(method, path, headers)
     )
     with pytest.raises(Unreachable, match="401"):
-        fetch(host, registry.reference, credentials=lambda _name: ("me", "pw"))
+        fetch(host, registry.reference)
     assert {path for _method, path, _headers in elsewhere.asked} == {"/x"}
 
 
 @pytest.mark.finding("attack-F12")
 def test_a_url_and_what_it_redirects_to_get_no_credentials(host, web, elsewhere):
+    """Those of a registry are for registries, even if it is at the same address."""
+    log_in(host, web.authority)
     elsewhere.challenge = 'Bearer realm="REALM"'
     web.answer = lambda *_other: (302, {"Location": f"{elsewhere.url}/x"}, b"")
     with pytest.raises(Unreachable, match=f"{elsewhere.url}/x: bad HTTP status code: 401"):
-        fetch(host, f"{web.url}/a.aci", credentials=lambda _name: ("me", "pw"))
+        fetch(host, f"{web.url}/a.aci")
     assert [path for _method, path, _headers in elsewhere.asked] == ["/x"]
     assert not any("authorization" in headers for *_other, headers in (*web.asked, *elsewhere.asked))
 
@@ -508,7 +514,7 @@ def test_a_refusal_names_the_credentials_that_would_be_used(host, registry, stat
     assert f"the dockerAuth document for {registry.web.authority} in auth.d" in caught.value.hint
     with pytest.raises(Unreachable) as caught:
         fetch(host, f"{registry.web.url}/a.aci")
-    assert "a URL is asked without credentials" in caught.value.hint
+    assert f"the auth document for {registry.web.authority} in auth.d" in caught.value.hint
 
 
 @pytest.mark.finding("use-N16")

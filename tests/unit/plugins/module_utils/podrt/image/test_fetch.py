@@ -28,11 +28,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import local
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.meaning import Meanings
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy, Note
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.sources.file import fingerprint
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers, trees
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import log_in
 
 pytestmark = pytest.mark.root
 NEW = FetchPolicy("new", ("image",))
@@ -40,9 +42,9 @@ UPDATE = FetchPolicy("update", ("image",))
 NEVER = FetchPolicy("never", ("image",))
 
 
-def fetch(host, text, policy=NEW, lines=None, **options):
+def fetch(host, text, policy=NEW, lines=None):
     lines = [] if lines is None else lines
-    return fetching.fetch(host, parse_reference(text), policy, lines.append, **options)
+    return fetching.fetch(host, parse_reference(text), policy, lines.append)
 
 
 @pytest.mark.behaviour("B17")
@@ -53,9 +55,9 @@ def test_a_file_is_read_every_time_and_its_content_is_its_id(host, tmp_path, aci
     image = fetch(host, str(file), NEVER, lines)
     assert image.id == f"sha512-{hashlib.sha512(aci()).hexdigest()[:64]}"
     assert lines == [f"using image from file {file}"]
-    assert fetching.lookup(host, parse_reference(str(file)), NEW) is not None
+    assert find.lookup(host, parse_reference(str(file))) is not None
     file.write_bytes(aci(content=b"other"))
-    assert fetching.lookup(host, parse_reference(str(file)), NEW) is None
+    assert find.lookup(host, parse_reference(str(file))) is None
     assert fetch(host, str(file)).id != image.id
 
 
@@ -80,7 +82,7 @@ def test_what_cannot_be_verified_is_untrusted(host, text, tmp_path):
 
 @pytest.mark.parametrize("policy", [FetchPolicy(), NEW, NEVER], ids=str)
 def test_a_file_that_is_missing_is_said_to_be_before_anything_else(host, policy, tmp_path):
-    assert fetching.lookup(host, parse_reference(f"{tmp_path}/nope"), policy) is None
+    assert find.lookup(host, parse_reference(f"{tmp_path}/nope")) is None
     with pytest.raises(NotFound, match="no such file"):
         fetching.check_may_fetch(host, parse_reference(f"{tmp_path}/nope"), policy)
     with pytest.raises(NotFound, match="no such file"):
@@ -138,17 +140,17 @@ def test_what_is_stored_is_found_though_it_cannot_be_used_any_more(host, tmp_pat
     top = without_base(host, tmp_path, aci)
     (tmp_path / "top.aci").unlink()
     reference = parse_reference({"key": top.id, "name": "top", "file": f"{tmp_path}/top.aci"}[how])
-    assert fetching.stored(host, reference).id == fetching.stored_id(host, reference) == top.id
+    assert find.stored(host, reference).id == find.stored_id(host, reference) == top.id
     if how != "file":
-        assert fetching.lookup(host, reference, NEW) is None
+        assert find.lookup(host, reference) is None
         with pytest.raises(NotFound, match="top needs base"):
             fetching.check_may_fetch(host, reference, NEW)
 
 
 def test_nothing_stored_is_none(host, tmp_path):
     for text in ("top", "sha512-00ff", f"{tmp_path}/nope", "docker://example.com/x"):
-        assert fetching.stored(host, parse_reference(text)) is None
-        assert fetching.stored_id(host, parse_reference(text)) is None
+        assert find.stored(host, parse_reference(text)) is None
+        assert find.stored_id(host, parse_reference(text)) is None
 
 
 def test_an_image_whose_manifest_is_damaged_is_known_by_its_id_and_mended_by_a_fetch(host, tmp_path, aci):
@@ -157,20 +159,20 @@ def test_an_image_whose_manifest_is_damaged_is_known_by_its_id_and_mended_by_a_f
     image = fetch(host, str(file))
     pathlib.Path(host.paths.image_manifest(image.id)).write_text("{")
     for text in (image.id, str(file), "example.com/app"):
-        assert fetching.stored_id(host, parse_reference(text)) == image.id
-        assert fetching.lookup(host, parse_reference(text), NEW) is None
+        assert find.stored_id(host, parse_reference(text)) == image.id
+        assert find.lookup(host, parse_reference(text)) is None
     with pytest.raises(Corrupt):
-        fetching.stored(host, parse_reference(image.id))
-    assert fetch(host, str(file)) and fetching.stored(host, parse_reference(image.id)).id == image.id
+        find.stored(host, parse_reference(image.id))
+    assert fetch(host, str(file)) and find.stored(host, parse_reference(image.id)).id == image.id
 
 
 def test_an_aci_whose_layer_and_archive_are_gone_is_fetched_again(host, tmp_path, aci):
     (tmp_path / "a.aci").write_bytes(aci())
     image = fetch(host, str(tmp_path / "a.aci"))
     shutil.rmtree(host.paths.layer(layers.layer_name(image.id)).path)
-    assert fetching.lookup(host, parse_reference("example.com/app"), NEW)
+    assert find.lookup(host, parse_reference("example.com/app"))
     os.unlink(host.paths.blob(image.id))
-    assert fetching.lookup(host, parse_reference("example.com/app"), NEW) is None
+    assert find.lookup(host, parse_reference("example.com/app")) is None
     assert fetch(host, str(tmp_path / "a.aci")).id == image.id
 
 
@@ -377,7 +379,9 @@ def registry(web, token="", login="", challenge="", config=()):
 @pytest.mark.behaviour("B39")
 def test_a_registry_may_want_a_token(host, web):
     reference = registry(web, token="secret")
-    assert fetch(host, reference, credentials=lambda name: ("me", "pw") if name == web.authority else None)
+    log_in(host, "other.example.com", "other", "secret")
+    log_in(host, web.authority)
+    assert fetch(host, reference)
     tokens = [(path, headers["authorization"]) for _other, path, headers in web.asked if "/token" in path]
     assert tokens == [("/token?service=s&scope=repository%3Aapp%3Apull", "Basic bWU6cHc=")]
 
@@ -387,7 +391,8 @@ def test_a_registry_may_want_a_login(host, web):
     reference = registry(web, login="me:pw")
     with pytest.raises(Unreachable, match="bad HTTP status code: 401"):
         fetch(host, reference)
-    assert fetch(host, reference, credentials=lambda _name: ("me", "pw"))
+    log_in(host, web.authority)
+    assert fetch(host, reference)
 
 
 @pytest.mark.finding("attack-F6")
@@ -400,7 +405,8 @@ def test_a_challenge_has_a_largest_size(host, web):
 @pytest.mark.behaviour("B39")
 def test_of_several_challenges_that_for_a_token_is_met(host, web):
     reference = registry(web, token="secret", challenge='Basic realm="r", Bearer realm=REALM, service=s')
-    assert fetch(host, reference, credentials=lambda _name: ("me", "pw"))
+    log_in(host, web.authority)
+    assert fetch(host, reference)
     assert any("/token" in path for _other, path, _other in web.asked)
 
 
@@ -474,11 +480,11 @@ def test_a_file_is_compared_no_further_than_an_image_may_grow(host, tmp_path, ac
     file = tmp_path / "a.aci"
     file.write_bytes(aci())
     image = fetch(host, str(file))
-    assert local.holds(host, str(file), image)
+    assert find.source_of(host, parse_reference(str(file))).gives(image)
     (tmp_path / "etc/limits.d").mkdir(parents=True)
     bound = '{"rktKind": "limits", "rktVersion": "v1", "unpackedBytes": 100}'
     (tmp_path / "etc/limits.d/l.json").write_text(bound)
-    assert not local.holds(host, str(file), image)
+    assert not find.source_of(host, parse_reference(str(file))).gives(image)
 
 
 @pytest.mark.finding("a4-F7")
@@ -504,11 +510,11 @@ def test_a_file_that_was_replaced_in_place_is_read_again_whatever_its_times_say(
     path = tmp_path / "a.aci"
     path.write_bytes(b"AAAA")
     os.utime(path, ns=(5, 5))
-    before = local.fingerprint(str(path))
+    before = fingerprint(str(path))
     time.sleep(0.02)
     path.write_bytes(b"BBBB")
     os.utime(path, ns=(5, 5))
-    assert local.fingerprint(str(path)) != before
+    assert fingerprint(str(path)) != before
 
 
 def name_of(host, image):

@@ -17,7 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     NotFound,
     Untrusted,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import images
@@ -61,7 +61,7 @@ def fetched(lab: Stage0Lab, name: str = "web.aci", policy: FetchPolicy = TRUSTIN
 
 
 def image_id(lab: Stage0Lab, name: str = "web.aci") -> Any:
-    stored = fetch.stored(lab.host, parse_reference(str((lab.store or lab.base) / name)))
+    stored = find.stored(lab.host, parse_reference(str((lab.store or lab.base) / name)))
     assert stored
     return stored.id
 

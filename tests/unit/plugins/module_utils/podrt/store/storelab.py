@@ -26,16 +26,32 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycl
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
     blobs,
+    commit,
     index,
     layers,
+    locks,
     trees,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
 
 
-def load(paths: Paths, data: bytes, **options: bool) -> index.StoredImage:
+def load(paths: Paths, data: bytes, what: str = "the archive", *, latest: bool = False) -> index.StoredImage:
     """Import an ACI."""
-    return blobs.import_archive(paths, iter([data]), "the archive", **options)
+    with Workspace(paths) as workspace:
+        incoming = blobs.receive_archive(paths, workspace, iter([data]), what)
+        return entered(paths, incoming.replace(latest=latest))
+
+
+def load_manifest(paths: Paths, manifest: ImageManifest, *layer_ids: str) -> index.StoredImage:
+    """Import an image whose layers are in place, topmost first."""
+    with Workspace(paths) as workspace:
+        return entered(paths, blobs.receive_manifest(workspace, manifest, layer_ids, (), latest=False))
+
+
+def entered(paths: Paths, incoming: blobs.Incoming) -> index.StoredImage:
+    """Put an image into the index that need not be rendered."""
+    with locks.adding(paths), blobs.lock_image(paths, incoming.id):
+        return commit.enter(paths, incoming)
 
 
 def add_docker(paths: Paths, *archives: bytes, name: str = "example.com/docker") -> index.StoredImage:
@@ -47,7 +63,7 @@ def add_docker(paths: Paths, *archives: bytes, name: str = "example.com/docker")
             extraction = layers.unpack_layer(workspace, layer_id, iter([data]))
             layers.commit(paths, workspace, extraction, layer_id)
         ids.insert(0, layer_id)
-    return blobs.import_manifest(paths, ImageManifest(ACIdentifier(name)), tuple(ids), latest=False)
+    return load_manifest(paths, ImageManifest(ACIdentifier(name)), *ids)
 
 
 def flat(paths: Paths, tree: trees.TreeID, tmp_path: pathlib.Path) -> pathlib.Path:

@@ -20,7 +20,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import blobs, index, layers
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import load
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
+    load,
+    load_manifest,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(20)]
 
@@ -82,10 +85,10 @@ def test_nothing_but_a_registry_gives_a_docker_image(paths):
     manifest = ImageManifest(
         ACIdentifier("reg.example.com/app"), annotations=Labels(((LAYERS_ANNOTATION, "sha256:" + "ab" * 32),))
     )
-    stored = blobs.import_manifest(paths, manifest, (), latest=False)
+    stored = load_manifest(paths, manifest)
     before = pathlib.Path(paths.cas, "index").stat().st_mtime_ns
     with pytest.raises(Corrupt, match="is the record of a docker image, and not an image") as caught:
-        blobs.import_archive(paths, iter([blobs.archive_of(manifest)]), "twin.aci")
+        load(paths, blobs.archive_of(manifest), "twin.aci")
     assert caught.value.hint == "fetch the image by its docker reference"
     assert index.get_image(paths, stored.id).layers == ()
     assert pathlib.Path(paths.cas, "index").stat().st_mtime_ns == before

@@ -12,6 +12,8 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
     blobs,
     checksum,
+    commit,
+    index,
     layers,
     locks,
     workspace,
@@ -72,7 +74,7 @@ def test_an_archive_is_unpacked_summed_and_synced_while_nothing_is_locked(
     """The file has an attribute, so its digest is computed by reading it."""
     held: list[str] = []
     adding, lock_layer = locks.adding, layers.lock_layer
-    monkeypatch.setattr(blobs, "adding", lambda paths: held.append("store") or adding(paths))
+    monkeypatch.setattr(commit, "adding", lambda paths: held.append("store") or adding(paths))
     monkeypatch.setattr(layers, "lock_layer", lambda *args: held.append("layer") or lock_layer(*args))
     seen: list[tuple[str, list[str]]] = []
     seal, sync = layers.seal, workspace.Workspace.sync
@@ -86,8 +88,10 @@ def test_an_archive_is_unpacked_summed_and_synced_while_nothing_is_locked(
     for info, _content in links:
         info.type, info.linkname = b"1", "file"
     data = make_aci({"name": "a"}, (file, content), *links)
-    image = blobs.import_archive(paths, iter([data]), "the archive")
-    assert seen == [("seal", []), ("sync", [])]
+    with workspace.Workspace(paths) as place:
+        incoming = blobs.receive_archive(paths, place, iter([data]), "the archive")
+        image = commit.commit(paths, incoming, index.Remote("source", incoming.id))
+    assert seen[:2] == [("seal", []), ("sync", [])]  # and its tree is synced once it is in place
     assert held == ["store", "layer"]
     assert len(reads) == 1
     assert is_layer_as_made(paths, image.id)

@@ -25,8 +25,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     NotFound,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import blobs, gc, index, trees
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import load
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, index, trees
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import (
+    load,
+    load_manifest,
+)
 
 pytestmark = pytest.mark.root
 FUTURE = time.time() + 10**6
@@ -123,7 +126,7 @@ def test_a_manifest_that_could_not_be_read_back_is_refused_before_anything_is_wr
     """Such as of a docker image with "Volumes": {"": {}}."""
     app = App(("/x",), "0", "0", mount_points=(mount_point,))
     with pytest.raises(Corrupt, match=r"example\.com/a"):
-        blobs.import_manifest(paths, ImageManifest(ACIdentifier("example.com/a"), app=app), (), latest=False)
+        load_manifest(paths, ImageManifest(ACIdentifier("example.com/a"), app=app))
     assert not os.path.exists(paths.cas) or os.listdir(f"{paths.cas}/tmp") == []
     assert (index.list_ids(paths), index.orphans(paths)) == ((), ())
 
@@ -179,7 +182,7 @@ def test_an_archive_is_on_disk_before_it_has_its_name(paths: Paths, monkeypatch:
         real(fd)
 
     monkeypatch.setattr(os, "fsync", note)
-    stored = blobs.import_manifest(paths, ImageManifest(ACIdentifier("example.com/a")), (), latest=False)
+    stored = load_manifest(paths, ImageManifest(ACIdentifier("example.com/a")))
     assert os.stat(paths.blob(stored.id)).st_ino in synced
 
 

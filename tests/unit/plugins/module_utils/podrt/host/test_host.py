@@ -13,8 +13,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import m
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagValues, Given
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import find_paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.places import find_paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import run
 
 

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The headers that say who asks, for every source: by method and URL, from the configuration.
+
+A docker:// URL names a registry, and has those of kind dockerAuth; an http or https URL has those of kind auth.
+Source: behaviours B35 to B37; RFC 7617, RFC 6750. Signatures of AWS are not made.
+"""
+
+from __future__ import annotations
+
+from .http_policy import USUAL_PORTS, origin_of, refuse_clear_text
+from .reference import names_of_registry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..host.config import Config, Credentials
+    from ..host.host import Host
+
+    AskCredentials = Callable[[str, str], dict[str, str]]
+
+_DOCKER = "docker://"
+
+
+def credentials_of(host: Host) -> AskCredentials:
+    """The headers for a method and a URL; the configuration is read when they are first asked for.
+
+    The function raises InvalidSpec and HostFailure for a configuration that cannot be read, and Unreachable for
+    credentials that would go out in clear text.
+    """
+    read: list[Config] = []
+
+    def ask(method: str, url: str) -> dict[str, str]:
+        if not read:
+            read.append(host.config)
+        return headers_for(read[0], method, url)
+
+    return ask
+
+
+def headers_for(config: Config, _method: str, url: str) -> dict[str, str]:
+    """The headers for a method and a URL, {} where the configuration has none. Raises Unreachable."""
+    if url.startswith(_DOCKER):
+        registry = url[len(_DOCKER) :].partition("/")[0]
+        login = config.docker_credentials(*names_of_registry(registry))
+        return {"Authorization": basic(*login)} if login else {}
+    found = config.domain_credentials(*_domains(url))
+    headers = _of_kind(found) if found else {}
+    if headers:
+        refuse_clear_text(url)
+    return headers
+
+
+def _of_kind(found: Credentials) -> dict[str, str]:
+    if found.type == "basic":
+        return {"Authorization": basic(found.user, found.password)}
+    return {"Authorization": f"Bearer {found.token}"} if found.type == "oauth" else {}
+
+
+def _domains(url: str) -> tuple[str, ...]:
+    """The names of a URL's host in auth documents: with its port, and without where that is the usual one."""
+    origin = origin_of(url)
+    if origin is None:
+        return ()
+    scheme, host, port = origin
+    name = f"[{host}]" if ":" in host else host
+    return (f"{name}:{port}", name) if port == USUAL_PORTS[scheme] else (f"{name}:{port}",)
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header."""
+    import base64
+
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images in docker registries. Source: behaviours B38, B39."""
+
+from __future__ import annotations
+
+from ...contexts import contextmanager
+from ...errors import NotFound, Untrusted
+from ..reference import DockerReference
+from .source import ABSENT, PULL_HINT, Received, Source, Verifier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...store.index import Remote, StoredImage
+    from ..docker import DockerImage, Repository
+    from ..job import FetchJob
+
+
+class DockerSource(Source):
+    """A registry."""
+
+    reference: DockerReference
+
+    has_remote = True
+
+    def is_current(self, job: FetchJob, remote: Remote) -> bool:
+        """By a HEAD, or where that is refused a GET; of a reference by digest by no request."""
+        return self._repository(job).current_digest() == remote.manifest_digest
+
+    @contextmanager
+    def receive(
+        self, job: FetchJob, stored: StoredImage | None, verifier: Verifier
+    ) -> Iterator[Received | None]:
+        """Read what describes it, then its layers, of which only missing ones are sent."""
+        from ...store import claims
+
+        repository = self._repository(job)
+        known = self.remote
+        if stored and known and repository.current_digest() == known.manifest_digest:
+            job.progress(self.using(stored))
+            yield None
+            return
+        job.progress(f"remote fetching from URL {self.reference}")
+        image = repository.image(self.host.arch)
+        with claims.claimed(self.host.paths, image.layer_ids):
+            yield from self._received(job, repository, image, verifier)
+
+    def _received(
+        self, job: FetchJob, repository: Repository, image: DockerImage, verifier: Verifier
+    ) -> Iterator[Received]:
+        import time
+
+        from ...store import blobs, index
+        from ...store.workspace import Workspace
+        from .. import convert, download
+
+        manifest = convert.image_manifest(self.reference, image.config, image.digest, image.config_digest)
+        sent = tuple(dict.fromkeys((image.asked_digest, image.digest)))
+        for note in image.config.notes:
+            job.progress(note)
+        verifier.announced(job, self, sent)
+        download.ensure_layers(job, repository, image.layers)
+        with Workspace(self.host.paths) as workspace:
+            incoming = blobs.receive_manifest(
+                workspace, manifest, image.layer_ids, sent, latest=self.reference.tag == "latest"
+            )
+            remote = index.Remote(
+                self.reference.source,
+                incoming.id,
+                download_time=time.time(),
+                manifest_digest=image.asked_digest,
+            )
+            yield Received(incoming, remote)
+
+    def _repository(self, job: FetchJob) -> Repository:
+        from ..docker import Repository
+
+        return Repository(job.transport(), self.reference, job.policy, job.credentials)
+
+    def absent(self) -> NotFound:
+        """The error for an image that was never fetched."""
+        return NotFound(f"unable to fetch docker image from URL {self.reference}: {ABSENT}", PULL_HINT)
+
+    def unverified(self) -> Untrusted:
+        """The error for an image of a registry."""
+        return Untrusted(
+            "signature verification for docker images is not supported (try --insecure-options=image)",
+            "say insecure_options: image, if the registry is to be trusted",
+        )
