@@ -68,6 +68,11 @@ class Workspace:
         return f"{self.path}/blob"
 
     @property
+    def signature(self) -> str:
+        """Where a signature of an archive is kept."""
+        return f"{self.path}/signature"
+
+    @property
     def claim(self) -> str:
         """The names of the layers that are counted on, one a line."""
         return claim_in(self.path)
