@@ -50,7 +50,9 @@ def pod_trust(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
 
 def _absent(host: Host, prefix: str, fingerprint: str, *, check: bool) -> dict[str, object]:
     outcome, _left = converge(host, trust.ensure_no_key(host, prefix, fingerprint), apply=not check)
-    return {**outcome_result(outcome), "trust": None, "fingerprints": _fingerprints(host, prefix, outcome)}
+    with keeping(outcome.to_json(), "cannot look at the trusted keys"):
+        fingerprints = _fingerprints(host, prefix)
+    return {**outcome_result(outcome), "trust": None, "fingerprints": fingerprints}
 
 
 def _prefix(options: Fields) -> str:
@@ -111,7 +113,7 @@ def _read(host: Host, options: Fields, source: str) -> KeySource:
 def _result(host: Host, prefix: str, key: PublicKey, outcome: Outcome) -> dict[str, object]:
     with keeping(outcome.to_json(), f"cannot look at key {key.fingerprint}"):
         stored = trust.trusted_at(host, prefix, key.fingerprint)
-        fingerprints = _fingerprints(host, prefix, outcome)
+        fingerprints = _fingerprints(host, prefix)
     return {
         **outcome_result(outcome),
         "trust": _shown(prefix, stored.key, stored) if stored and stored.key else None,
@@ -119,9 +121,8 @@ def _result(host: Host, prefix: str, key: PublicKey, outcome: Outcome) -> dict[s
     }
 
 
-def _fingerprints(host: Host, prefix: str, outcome: Outcome) -> list[str]:
-    with keeping(outcome.to_json(), "cannot look at the trusted keys"):
-        return sorted(key.key.fingerprint for key in trusted_for(host.paths, prefix))
+def _fingerprints(host: Host, prefix: str) -> list[str]:
+    return sorted(key.key.fingerprint for key in trusted_for(host.paths, prefix))
 
 
 def _shown(prefix: str, key: PublicKey, stored: StoredKey) -> dict[str, object]:

@@ -57,9 +57,13 @@ class Gpg:
 
     def fingerprints(self) -> list[str]:
         """Those of all primary keys."""
-        lines = [line.split(":") for line in self("--list-keys", "--with-colons").decode().splitlines()]
-        pairs = zip(lines, lines[1:])
-        return [after[9].lower() for line, after in pairs if line[0] == "pub" and after[0] == "fpr"]
+        lines = self("--list-keys", "--with-colons").decode().splitlines()
+        return [self.parts(line.split(":")[4])[0] for line in lines if line.startswith("pub:")]
+
+    def parts(self, name: str) -> list[str]:
+        """The fingerprints of a key and of its subkeys."""
+        lines = self("--list-keys", "--with-colons", name).decode().splitlines()
+        return [line.split(":")[9].lower() for line in lines if line.startswith("fp")]
 
     def export(self, *fingerprints: str, armor: bool = True) -> bytes:
         """The public keys."""

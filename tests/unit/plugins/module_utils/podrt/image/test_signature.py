@@ -121,7 +121,7 @@ def test_an_unknown_signer_is_named_with_the_keys_that_are_trusted(
 
 
 def test_a_key_of_another_prefix_does_not_count(paths: Paths, gpg: Gpg, good: str, archive: str) -> None:
-    for prefix in ("example.com/teams", "example.com/team/app/x", "example.com/te"):
+    for prefix in ("example.com/teams", "example.com/team/app/x", "example.com/tea"):
         trust(paths, gpg, good, prefix)
     assert "unknown entity" in refusal(paths, archive, gpg.sign(good, DATA)).message
 
