@@ -83,7 +83,7 @@ def verify(paths: Paths, name: str, archive: str, signature: bytes) -> Signer:
     trusted = keystore.trusted_for(paths, name)
     packet, key, part = _matched(name, trusted, _signatures(name, signature))
     if part.weakness:
-        raise _refused(name, packet, f"its key {grouped(key.key.fingerprint)} is too weak: {part.weakness}")
+        raise _too_weak(name, packet, part)
     if packet.weakness:
         raise _refused(name, packet, packet.weakness)
     lines = _asked(paths, key.key, packet, archive)
@@ -160,10 +160,17 @@ def _judge(name: str, lines: Sequence[str], packet: SignaturePacket, key: Truste
         raise _refused(name, packet, "gpg finds no good signature in it")
     # FINGERPRINT DATE SECONDS EXPIRES VERSION RESERVED KEY-ALGORITHM HASH-ALGORITHM CLASS PRIMARY-FINGERPRINT
     valid = told["VALIDSIG"][0]
-    if len(valid) < 10 or valid[9].lower() != key.key.fingerprint:
+    part = next((part for part in key.key.parts if part.fingerprint == valid[0].lower()), None)
+    if part is None or len(valid) < 10 or valid[9].lower() != key.key.fingerprint:
         raise _refused(name, packet, "gpg finds that it is of another key")
+    if part.weakness:  # a signature may name several parts, of which gpg has taken this one
+        raise _too_weak(name, packet, part)
     if valid[7] not in map(str, HASHES) or valid[8] != "00":
         raise _refused(name, packet, "gpg finds that it is of a weak digest, or not of a file")
+
+
+def _too_weak(name: str, packet: SignaturePacket, part: KeyPart) -> Untrusted:
+    return _refused(name, packet, f"its key {grouped(part.fingerprint)} is too weak: {part.weakness}")
 
 
 def _refused(name: str, packet: SignaturePacket, reason: str) -> Untrusted:

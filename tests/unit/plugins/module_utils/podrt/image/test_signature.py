@@ -237,6 +237,12 @@ def test_gpg_is_asked_for_the_digest_as_well(paths: Paths, gpg: Gpg, good: str, 
             signature._judge(NAME, [*lines, more], sent, key)
     with pytest.raises(Untrusted, match="another key"):
         signature._judge(NAME, [*lines[:2], lines[2][:-40] + "0" * 40], sent, key)
+    weak = openpgp.KeyPart("1" * 40, "RSA of 1024 bits")
+    by_subkey = [*lines[:2], lines[2].replace(f"VALIDSIG {good.upper()}", f"VALIDSIG {weak.fingerprint}")]
+    with pytest.raises(Untrusted, match="another key"):
+        signature._judge(NAME, by_subkey, sent, key)
+    with pytest.raises(Untrusted, match="RSA of 1024 bits"):
+        signature._judge(NAME, by_subkey, sent, key.replace(key=key.key.replace(subkeys=(weak,))))
 
 
 def test_a_key_that_has_expired_signs_nothing_any_more(paths: Paths, gpg: Gpg, archive: str) -> None:
