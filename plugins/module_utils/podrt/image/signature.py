@@ -75,8 +75,8 @@ class Signer(Value):
 def verify(paths: Paths, name: str, archive: str, signature: bytes) -> Signer:
     """Find the trusted key that has signed an image, or raise Untrusted.
 
-    name: of the image, from its manifest. archive: the path of the file as it was sent; it is opened once, so the
-    caller must have it where no other user can write. signature: the content of the signature file, armoured or not.
+    name: of the image, from its manifest. archive: the path of the file as it was sent, a regular file that no other
+    user can write, since gpg opens it by this path. signature: the content of the signature file, armoured or not.
 
     Raises Corrupt and InvalidSpec for the files of keys, Unsupported without gpg, HostFailure.
     """
