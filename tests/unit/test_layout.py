@@ -26,7 +26,7 @@ HOMES = {
     "pyroute2": "",
     "requests": "image/transport.py",
     "urllib3": "image/transport.py",
-    "gnupg": "image/keystore.py",
+    "gnupg": "image/signature.py",
     "pyseccomp": "seccomp/filters.py",
     "ctypes": "host/syscalls.py",
     "subprocess": "host/programs.py",
@@ -361,6 +361,7 @@ OBJECTS = {
         "tasks/info.py",
         "tasks/results.py",
         "tasks/run.py",
+        "tasks/trust.py",
     },
     "fields of any type: Value is the type of them all": {
         "value.py",

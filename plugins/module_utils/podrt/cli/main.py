@@ -150,6 +150,8 @@ def entry(command: Command) -> Callable[[Call], int]:
         from .commands.logs import ENTRIES
     elif command.family == "images":
         from .commands.images import ENTRIES
+    elif command.family == "trust":
+        from .commands.trust import ENTRIES
     else:
         from .commands.about import ENTRIES
     return ENTRIES[command.name]

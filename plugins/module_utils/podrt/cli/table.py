@@ -77,6 +77,13 @@ _IMAGE_LIST = (
     Flag("sort", "FIELD,...", "what to sort by"),
     Flag("order", "asc|desc", "which way to sort"),
 )
+_TRUST = (
+    Flag("prefix", "PREFIX", "trust the keys for images of this name and below it"),
+    Flag("root", "", "trust the keys for all images", bare="true"),
+    Flag("insecure-allow-http", "", "allow keys to come over plain http", bare="true"),
+    Flag("skip-fingerprint-review", "", "trust the keys without asking", bare="true"),
+    DRY_RUN,
+)
 
 
 class Command(Value):
@@ -177,6 +184,7 @@ COMMANDS = (
         "stop",
         lambda: (_UUID_FILE, Flag("force", "", "kill at once", bare="true"), DRY_RUN),
     ),
+    Command("trust", "[KEY ...]", "trust the keys of files or URLs to sign images", "trust", lambda: _TRUST),
     Command("version", "", "print versions", "about"),
 )
 

@@ -14,6 +14,7 @@ from .dirs import LAYERS, PodDir, TreeDir
 _AT_BOOT = "multi-user.target.wants"
 # Beneath a configuration directory.
 NET_D, PATHS_D = "net.d", "paths.d"
+TRUSTED_KEYS = "trustedkeys"
 
 STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
 
@@ -232,6 +233,20 @@ class Paths(Value):
     def config_dirs(self) -> tuple[str, ...]:
         """Configuration directories, lowest priority first."""
         return tuple(path for path in (self.system_config, self.local_config, self.user_config) if path)
+
+    @property
+    def trust_dirs(self) -> tuple[str, ...]:
+        """The configuration directories that have trusted keys, lowest priority first. Source: behaviours B30."""
+        return (self.system_config, self.local_config)
+
+    def trusted_keys(self, config_dir: str, prefix: str) -> str:
+        """The directory of the keys for a prefix of image names, in a configuration directory; "" for root keys."""
+        below = f"prefix.d/{prefix}" if prefix else "root.d"
+        return f"{config_dir}/{TRUSTED_KEYS}/{below}"
+
+    def trusted_key(self, config_dir: str, prefix: str, fingerprint: str) -> str:
+        """The file of one of them: a key, or empty where the key is not to be trusted."""
+        return f"{self.trusted_keys(config_dir, prefix)}/{fingerprint}"
 
     @property
     def plugin_dirs(self) -> tuple[str, ...]:

@@ -73,6 +73,11 @@ class Workspace:
         return f"{self.path}/sent"
 
     @property
+    def signature(self) -> str:
+        """Where a signature of an archive is kept."""
+        return f"{self.path}/signature"
+
+    @property
     def claim(self) -> str:
         """The names of the layers that are counted on, one a line."""
         return claim_in(self.path)

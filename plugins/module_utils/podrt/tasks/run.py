@@ -273,12 +273,19 @@ def _pod_gc(host: Host, options: Fields, check: bool) -> dict[str, object]:
     return collect(host, options, check=check)
 
 
+def _pod_trust(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .trust import pod_trust
+
+    return pod_trust(host, options, check=check)
+
+
 TASKS: dict[str, Task] = {
     "pod_run": _pod_run,
     "pod_image": _pod_image,
     "pod_volume": _pod_volume,
     "pod_info": _pod_info,
     "pod_gc": _pod_gc,
+    "pod_trust": _pod_trust,
 }
 
 

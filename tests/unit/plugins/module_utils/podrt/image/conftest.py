@@ -9,6 +9,9 @@ import http.server
 import io
 import json
 import pathlib
+import shutil
+import ssl
+import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -78,6 +81,25 @@ def serving() -> Iterator[Web]:
 def _web() -> Iterator[Web]:
     with serving() as web:
         yield web
+
+
+@pytest.fixture(name="tls")
+def _tls(web: Web, tmp_path: pathlib.Path) -> str:
+    """Make the server speak TLS; return its certificate."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    key, certificate = f"{tmp_path}/key.pem", f"{tmp_path}/certificate.pem"
+    words = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
+    subprocess.run(
+        ["openssl", *words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    web.server.socket = context.wrap_socket(web.server.socket, server_side=True)
+    web.url = web.url.replace("http://127.0.0.1", "https://localhost")
+    return certificate
 
 
 @pytest.fixture(name="host")

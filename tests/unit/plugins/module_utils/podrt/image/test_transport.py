@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
-import ssl
-import subprocess
 import sys
 
 import pytest
@@ -90,25 +87,6 @@ def test_credentials_are_for_one_host_and_those_of_a_netrc_for_none(web, tmp_pat
     web.asked.clear()
     open_transport().get(f"{web.url}/0", {})
     assert [headers.get("authorization") for _other, _other, headers in web.asked] == [None, None, None]
-
-
-@pytest.fixture(name="tls")
-def _tls(web, tmp_path):
-    """Make the server speak TLS; return its certificate."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl")
-    key, certificate = f"{tmp_path}/key.pem", f"{tmp_path}/certificate.pem"
-    words = (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
-    )
-    subprocess.run(
-        ["openssl", *words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    web.server.socket = context.wrap_socket(web.server.socket, server_side=True)
-    web.url = web.url.replace("http://127.0.0.1", "https://localhost")
-    return certificate
 
 
 @pytest.mark.behaviour("B21")

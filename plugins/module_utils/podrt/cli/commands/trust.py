@@ -1,0 +1,146 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl trust. Source: behaviours A60 to A62."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ...errors import InvalidSpec, NotFound, PodError, Unsupported, printable
+from ...image.keysource import discover_keys, read_source
+from ...image.keystore import Prefix
+from ...image.openpgp import grouped
+from ...image.policy import FetchPolicy, parse_insecure
+from ...image.reference import shown
+from ...stage0.trust import ensure_key
+from ..call import write_error
+from ..flags import UsageError
+from ..plans import carry_out
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...image.keysource import KeySource
+    from ..call import Call
+
+_QUESTION = "Are you sure you want to trust this key (yes/no)?"
+_ANSWERS = {"yes": True, "no": False}
+
+
+def trust(call: Call) -> int:
+    """Trust keys for a prefix of image names, or for all."""
+    prefix = _prefix(call)
+    policy = _policy(call)
+    locations = call.words.arguments or discover_keys(call.host, prefix, policy)
+    for location in locations:
+        source = _source(call, location, policy)
+        _show(prefix, source)
+        reviewed = not (call.options.on("skip-fingerprint-review") or call.dry_run or _vouched(call, source))
+        if reviewed and not _review(call, prefix):
+            call.say(f'not trusting "{source.location}"')
+            continue
+        if not call.dry_run:
+            how = "after" if reviewed else "without"
+            call.tell(f'Trusting "{source.location}" for prefix "{prefix}" {how} fingerprint review.')
+        _outcome, path = carry_out(call, ensure_key(call.host, prefix, source.key))
+        if not call.dry_run:
+            call.tell(
+                f'Added key for prefix "{prefix}" at "{path}"' if prefix else f'Added root key at "{path}"'
+            )
+    return 0
+
+
+def _prefix(call: Call) -> str:
+    """The prefix of the keys, "" for root keys. Raises InvalidSpec, and UsageError where neither is given."""
+    options, prefix = call.options, call.options.text("prefix")
+    if prefix and options.on("root"):
+        raise InvalidSpec("--root and --prefix usage mutually exclusive")
+    if prefix:
+        try:
+            return Prefix(prefix)
+        except InvalidSpec as err:
+            raise InvalidSpec(err.on_argv or err.message, err.hint) from err
+    if not options.on("root") and call.words.arguments:
+        raise InvalidSpec(
+            "aborting due to implicit unbounded trust (root domain)",
+            "--prefix=PREFIX trusts a key for images of that name and below it, --root for all images",
+        )
+    if not call.words.arguments:
+        raise UsageError("trust takes a key, a prefix, or both")
+    return ""
+
+
+def _policy(call: Call) -> FetchPolicy:
+    """How keys are downloaded. Raises InvalidSpec where images need no signatures. Source: behaviours A60."""
+    insecure = parse_insecure(call.options.text("insecure-options"))
+    if "image" in insecure:
+        raise InvalidSpec(
+            "could not get the keystore",
+            "--insecure-options=image switches signatures off: leave it out to trust a key",
+        )
+    plain = ("http",) if call.options.on("insecure-allow-http") else ()
+    return FetchPolicy(insecure=(*plain, *(("tls",) if "tls" in insecure else ())))
+
+
+def _source(call: Call, location: str, policy: FetchPolicy) -> KeySource:
+    """The keys of a KEY. Source: behaviours A62."""
+    asked = shown(location) if "://" in location else location
+    if location.startswith("http://") and not policy.waives("http"):
+        raise InvalidSpec(
+            f"error accessing the key {asked}: --insecure-allow-http required for http URLs",
+            "anything that is sent over plain http can be replaced on its way: compare the fingerprint",
+        )
+    try:
+        return read_source(call.host, location, policy)
+    except InvalidSpec as err:
+        raise InvalidSpec(f"error accessing the key {asked}: {err.reason}", err.hint) from err
+    except NotFound as err:
+        raise NotFound(f"error accessing the key {asked}: {err.message}", err.hint) from err
+
+
+def _vouched(call: Call, source: KeySource) -> bool:
+    return call.options.on("trust-keys-from-https") and source.vouched
+
+
+def _show(prefix: str, source: KeySource) -> None:
+    """Print what there is to review. Source: behaviours A61."""
+    write_error(f'pubkey: prefix: "{printable(prefix)}"\nkey: "{printable(source.location)}"\n')
+    for key in source.keys:
+        _tell(f"gpg key fingerprint is: {grouped(key.fingerprint)}")
+        for subkey in key.subkeys:
+            _tell(f"    Subkey fingerprint: {grouped(subkey.fingerprint)}")
+        for identity in key.identities:
+            _tell(f"\t{printable(identity)}")
+    if len(source.keys) > 1:
+        write_error("pubkey: only the first of these keys is trusted\n")
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _review(call: Call, prefix: str) -> bool:
+    """Ask the user. Raises Unsupported where no user can answer. Source: behaviours A61."""
+    if not (os.isatty(0) and os.isatty(2)):
+        call.say(f'To trust the key for "{prefix}", do one of the following:')
+        call.say(" - run podctl trust from a terminal")
+        call.say(" - compare the fingerprint, and run podctl trust with --skip-fingerprint-review")
+        raise Unsupported(
+            "error reviewing key: unable to ask user to review fingerprint due to lack of tty",
+            "in plays the module pod_trust does it, with the fingerprint that you expect",
+        )
+    while True:
+        _tell(_QUESTION)
+        sys.stdout.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise PodError("error reviewing key: error reading input: EOF", "answer yes or no")
+        answer = _ANSWERS.get(line.rstrip("\n"))
+        if answer is not None:
+            return answer
+        _tell("Please enter 'yes' or 'no'")
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {"trust": trust}

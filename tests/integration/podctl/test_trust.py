@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""podctl trust on a terminal: it shows a key, asks, and does as it is told."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import select
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import signature
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import grouped
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PODCTL
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
+
+QUESTION = "Are you sure you want to trust this key (yes/no)?"
+SECONDS = 60
+
+
+@pytest.fixture(name="gpg", scope="module")
+def _gpg() -> Iterator[Gpg]:
+    with keys() as gpg:
+        yield gpg
+
+
+def on_a_terminal(argv: list[str], answers: list[str]) -> tuple[int, str]:
+    """Run a program on a terminal and answer its questions; its status, and what the terminal shows."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown, end = "", time.monotonic() + SECONDS
+    waiting = list(answers)
+    try:
+        while time.monotonic() < end:
+            if not select.select([ours], [], [], 0.1)[0]:
+                continue
+            try:
+                shown += os.read(ours, 65536).decode()
+            except OSError:  # the program has ended
+                break
+            asked = shown.count(QUESTION)
+            while waiting and asked > len(answers) - len(waiting):
+                os.write(ours, waiting.pop(0).encode())
+        return process.wait(SECONDS), shown.replace("\r\n", "\n")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+@pytest.mark.behaviour("A61")
+@pytest.mark.parametrize(
+    ("answers", "trusted"),
+    [
+        (["yes\n"], True),
+        (["no\n"], False),
+        (["y\n", "\n", "yes\n"], True),
+        (["YES\n", "no\n"], False),
+        (["\x04"], None),
+    ],
+)
+def test_only_yes_trusts_a_key(
+    gpg: Gpg, tmp_path: pathlib.Path, answers: list[str], trusted: bool | None
+) -> None:
+    made = gpg.make(f"Team {answers}")
+    key, prefix = tmp_path / "key.asc", "example.com/team"
+    key.write_bytes(gpg.export(made))
+    paths = Paths(data=f"{tmp_path}/data", local_config=f"{tmp_path}/etc", system_config=f"{tmp_path}/lib")
+    where = [
+        f"--dir={paths.data}",
+        f"--local-config={paths.local_config}",
+        f"--system-config={paths.system_config}",
+    ]
+    status, shown = on_a_terminal([PODCTL, *where, "trust", f"--prefix={prefix}", str(key)], answers)
+    path = f"{paths.local_config}/trustedkeys/prefix.d/{prefix}/{made}"
+    assert f"gpg key fingerprint is: {grouped(made)}\n" in shown
+    assert "Team [" in shown
+    assert shown.count("Please enter 'yes' or 'no'") == len(answers) - 1
+    assert (status, os.path.exists(path)) == (254 if trusted is None else 0, trusted is True)
+    if trusted is None:
+        assert "trust: error reviewing key: error reading input: EOF" in shown
+    elif trusted:
+        assert f'Trusting "{key}" for prefix "{prefix}" after fingerprint review.\n' in shown
+        assert f'Added key for prefix "{prefix}" at "{path}"\n' in shown
+        archive = tmp_path / "app.aci"
+        archive.write_bytes(b"an archive")
+        found = signature.verify(paths, f"{prefix}/app", str(archive), gpg.sign(made, b"an archive"))
+        assert found.fingerprint == made
+    else:
+        assert f'trust: not trusting "{key}"\n' in shown
