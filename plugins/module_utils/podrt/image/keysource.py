@@ -23,7 +23,7 @@ _SCHEMES = ("http", "https")
 _OK = 200
 
 
-class KeySource(Value):
+class OfferedKeys(Value):
     """The keys of a file or of a URL. location: as it may be shown. vouched: whether TLS vouches for the server."""
 
     location: str
@@ -36,11 +36,11 @@ class KeySource(Value):
         return self.keys[0]
 
 
-def read_source(host: Host, location: str, policy: FetchPolicy) -> KeySource:
+def read_source(host: Host, location: str, policy: FetchPolicy) -> OfferedKeys:
     """The keys of a path or a URL. Raises InvalidSpec, NotFound, HostFailure, Unreachable, Untrusted."""
     scheme, colon, _rest = location.partition("://")
     if not colon:
-        return KeySource(location, read_keys(_read_file(location), location))
+        return OfferedKeys(location, read_keys(_read_file(location), location))
     if scheme not in _SCHEMES:
         raise InvalidSpec(
             f'cannot get a key from "{shown(location)}": only local files and http or https URLs are supported',
@@ -55,7 +55,7 @@ def read_source(host: Host, location: str, policy: FetchPolicy) -> KeySource:
     vouched = (
         location.startswith("https://") and answer.url.startswith("https://") and not policy.waives("tls")
     )
-    return KeySource(shown(location), read_keys(answer.body, shown(location)), vouched)
+    return OfferedKeys(shown(location), read_keys(answer.body, shown(location)), vouched)
 
 
 def discover_keys(host: Host, prefix: str, policy: FetchPolicy) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..fields import Fields
     from ..host.host import Host
-    from ..image.keysource import KeySource
+    from ..image.keysource import OfferedKeys
     from ..image.keystore import StoredKey
     from ..image.openpgp import PublicKey
     from ..stage0.change import Outcome
@@ -95,14 +95,14 @@ def _key(host: Host, options: Fields, source: str, fingerprint: str) -> PublicKe
     return found.key
 
 
-def _read(host: Host, options: Fields, source: str) -> KeySource:
-    from ..image.keysource import KeySource, read_source
+def _read(host: Host, options: Fields, source: str) -> OfferedKeys:
+    from ..image.keysource import OfferedKeys, read_source
     from ..image.openpgp import read_keys
     from ..stage0.options.reading import fetch_policy
 
     value = options.text(source)
     if source == "key":
-        return KeySource("the option key", read_keys(value.encode(), "the option key"))
+        return OfferedKeys("the option key", read_keys(value.encode(), "the option key"))
     if source == "src" and not os.path.isabs(value):
         raise InvalidSpec(f'"{value}" is not an absolute path', "begin it with /", where="src")
     if source == "url" and not value.startswith(("https://", "http://")):

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...image.keysource import KeySource
+    from ...image.keysource import OfferedKeys
     from ..call import Call
 
 _QUESTION = "Are you sure you want to trust this key (yes/no)?"
@@ -84,7 +84,7 @@ def _policy(call: Call) -> FetchPolicy:
     return FetchPolicy(insecure=(*plain, *(("tls",) if "tls" in insecure else ())))
 
 
-def _source(call: Call, location: str, policy: FetchPolicy) -> KeySource:
+def _source(call: Call, location: str, policy: FetchPolicy) -> OfferedKeys:
     """The keys of a KEY. Source: behaviours A62."""
     asked = shown(location) if "://" in location else location
     if location.startswith("http://") and not policy.waives("http"):
@@ -100,11 +100,11 @@ def _source(call: Call, location: str, policy: FetchPolicy) -> KeySource:
         raise NotFound(f"error accessing the key {asked}: {err.message}", err.hint) from err
 
 
-def _vouched(call: Call, source: KeySource) -> bool:
+def _vouched(call: Call, source: OfferedKeys) -> bool:
     return call.options.on("trust-keys-from-https") and source.vouched
 
 
-def _show(prefix: str, source: KeySource) -> None:
+def _show(prefix: str, source: OfferedKeys) -> None:
     """Print what there is to review. Source: behaviours A61."""
     write_error(f'pubkey: prefix: "{printable(prefix)}"\nkey: "{printable(source.location)}"\n')
     for key in source.keys:
