@@ -148,12 +148,20 @@ def entry(command: Command) -> Callable[[Call], int]:
         from .commands.enter import ENTRIES
     elif command.family == "logs":
         from .commands.logs import ENTRIES
-    elif command.family == "images":
-        from .commands.images import ENTRIES
-    elif command.family == "trust":
-        from .commands.trust import ENTRIES
-    else:
+    elif command.family == "about":
         from .commands.about import ENTRIES
+    else:
+        return _entry_of_images(command)
+    return ENTRIES[command.name]
+
+
+def _entry_of_images(command: Command) -> Callable[[Call], int]:
+    if command.family == "images":
+        from .commands.images import ENTRIES
+    elif command.family == "image_files":
+        from .commands.image_files import ENTRIES
+    else:
+        from .commands.trust import ENTRIES
     return ENTRIES[command.name]
 
 

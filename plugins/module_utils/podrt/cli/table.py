@@ -77,6 +77,8 @@ _IMAGE_LIST = (
     Flag("sort", "FIELD,...", "what to sort by"),
     Flag("order", "asc|desc", "which way to sort"),
 )
+_OVERWRITE = Flag("overwrite", "", "replace what is there", bare="true")
+_ROOTFS_ONLY = Flag("rootfs-only", "", "the files alone, without a manifest beside them", bare="true")
 _TRUST = (
     Flag("prefix", "PREFIX", "trust the keys for images of this name and below it"),
     Flag("root", "", "trust the keys for all images", bare="true"),
@@ -156,9 +158,40 @@ COMMANDS = (
     Command("fetch", "IMAGE ...", "get images into the store", "images", _fetch_flags, reads=IMAGES_ONLY),
     Command("gc", "", "remove what is left of pods", "collect", lambda: _GC, root=True),
     Command("image cat-manifest", "IMAGE", "print the manifest of an image", "images", lambda: (_PRETTY,)),
+    Command(
+        "image export",
+        "IMAGE FILE",
+        "write an image into a file, as an ACI",
+        "image_files",
+        lambda: (_OVERWRITE,),
+        root=True,
+    ),
+    Command(
+        "image extract",
+        "IMAGE DIRECTORY",
+        "write the files of an image into a directory, without those of its dependencies",
+        "image_files",
+        lambda: (_OVERWRITE, _ROOTFS_ONLY),
+        root=True,
+    ),
     Command("image gc", "", "remove images and trees that nothing needs", "images", lambda: (_IMAGE_GRACE,)),
     Command("image list", "", "list the images in the store", "images", lambda: _IMAGE_LIST),
+    Command(
+        "image render",
+        "IMAGE DIRECTORY",
+        "write the files of an image into a directory, as an app sees them",
+        "image_files",
+        lambda: (_OVERWRITE, _ROOTFS_ONLY),
+        root=True,
+    ),
     Command("image rm", "IMAGE ...", "remove images from the store", "images", lambda: (DRY_RUN,)),
+    Command(
+        "image verify",
+        "IMAGE ...",
+        "check that images are stored as they came, and mend what is not",
+        "image_files",
+        root=True,
+    ),
     Command("list", "", "list pods", "pods", lambda: _LIST),
     Command("logs", "UUID", "print what apps have said", "logs", lambda: _LOGS, ours=True),
     Command(

@@ -93,6 +93,14 @@ def has_layer(paths: Paths, layer_id: str) -> bool:
     return find_layer(paths, layer_id) is not None
 
 
+def is_as_made(paths: Paths, layer_id: str) -> bool:
+    """Whether the files of a layer have the checksum of its record. Reads all of them. Raises OSError, Corrupt."""
+    from .checksum import checksum
+
+    layer = find_layer(paths, layer_id)
+    return layer is not None and checksum(_directory(paths, layer_id).root) == layer.hash
+
+
 def lock_layer(paths: Paths, layer_id: str) -> FileLock:
     """The lock for putting a layer in place. It is not held while a server is waited for."""
     return FileLock(paths.layer_lock(layer_name(layer_id)), timeout=LOCK_SECONDS)

@@ -85,7 +85,7 @@ def _lower_in_place(paths: Paths, tree: TreeID) -> tuple[str, ...]:
         return ()
     try:
         names = _read_stack(paths, tree)
-        whole = _is_whole(names, _layer_ids(paths, tree), tree)
+        whole = _is_whole(names, layer_ids(paths, tree), tree)
     except (NotFound, Corrupt, NotADirectoryError):
         return ()
     lower = tuple(f"{paths.trees}/{name}" for name in names)
@@ -124,7 +124,7 @@ def gives_same_tree(paths: Paths, tree: TreeID, image_id: ImageID) -> bool:
         )
     # The same layers make the same files, unless a whitelist takes less of them.
     return not any(placed.whitelists for placed in stack) and _checksums(
-        paths, _layer_ids(paths, tree), tree
+        paths, layer_ids(paths, tree), tree
     ) == _checksums(paths, _ids_of(paths, stack), now)
 
 
@@ -136,12 +136,12 @@ def _content(paths: Paths, tree: TreeID) -> tuple[str, ...]:
     """The checksums of a tree's layers, or one of it as a whole when it has its own files."""
     if any(not name.startswith(f"{LAYERS}/") for name in _read_stack(paths, tree)):
         return (reading.read_text_or(paths.tree(tree).hash, tree),)
-    return _checksums(paths, _layer_ids(paths, tree), tree)
+    return _checksums(paths, layer_ids(paths, tree), tree)
 
 
-def _checksums(paths: Paths, layer_ids: tuple[str, ...], tree: TreeID) -> tuple[str, ...]:
+def _checksums(paths: Paths, ids: tuple[str, ...], tree: TreeID) -> tuple[str, ...]:
     """The checksums of the layers of a tree; for each missing one the tree's name, which equals nothing else."""
-    placed = (layers.find_layer(paths, layer_id) for layer_id in layer_ids)
+    placed = (layers.find_layer(paths, layer_id) for layer_id in ids)
     return tuple(layer.hash if layer else tree for layer in placed)
 
 
@@ -211,6 +211,15 @@ def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
         raise HostFailure.of(f"cannot copy the tree {tree} to {target}", err) from err
 
 
+def is_as_made(paths: Paths, tree: TreeID) -> bool:
+    """Whether the files of a tree itself have the checksum of its record; those of its layers are checked apart.
+
+    Reads all of them. Raises OSError, Corrupt.
+    """
+    place = paths.tree(tree)
+    return reading.read_text_or(place.hash, "") == _hash(paths, layer_ids(paths, tree), place)
+
+
 def remove_tree(paths: Paths, tree: TreeID) -> None:
     """Remove a tree, but not the layers that it shares with others."""
     with _lock(paths, tree):
@@ -272,7 +281,8 @@ def _is_root(name: str) -> bool:
     return where and last == ROOT and owner.replace("-", "").isalnum()
 
 
-def _layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+def layer_ids(paths: Paths, tree: TreeID) -> tuple[str, ...]:
+    """The IDs of the layers of a rendered tree, topmost first."""
     return _layer_ids_in(paths.tree(tree))
 
 
@@ -423,14 +433,14 @@ def _cleaned(path: str) -> str:
     return "/" + os.path.normpath(path).lstrip("/")
 
 
-def _hash(paths: Paths, layer_ids: tuple[str, ...], place: TreeDir) -> str:
+def _hash(paths: Paths, ids: tuple[str, ...], place: TreeDir) -> str:
     """The checksum of a tree: of its layers' checksums and of its own directory, if it has one."""
     import hashlib
 
     from .checksum import checksum
 
     digest = hashlib.sha512()
-    for layer_id in layer_ids:
+    for layer_id in ids:
         layer = layers.find_layer(paths, layer_id)
         digest.update(f"{layer_id} {layer.hash if layer else ''}\n".encode())
     if os.path.isdir(place.root):

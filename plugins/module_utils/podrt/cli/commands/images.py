@@ -8,19 +8,18 @@ import sys
 import time
 
 from ...errors import InvalidSpec, NotFound, PodError
-from ...image import find
-from ...image.reference import AppcName, ImageKey, parse_reference
+from ...image.reference import parse_reference
 from ...store import index
 from ..durations import format_age, format_time, parse_duration
 from ..flags import UsageError
 from ..output import format_size, table
+from ..stored import find_id, find_image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...appc.names import ImageID
-    from ...image.reference import ImageReference
     from ...store.index import StoredImage
     from ..call import Call
 
@@ -121,7 +120,7 @@ def image_rm(call: Call) -> int:
     found: dict[ImageID, str] = {}
     for text in call.words.arguments:
         try:
-            found.setdefault(_find_id(call, text), str(parse_reference(text)))
+            found.setdefault(find_id(call, text), str(parse_reference(text)))
         except PodError as err:
             call.complain(err)
     carry_out(call, in_words(ensure_removed(call.host, found), {RemoveImage: ToldRemoval}))
@@ -151,38 +150,10 @@ def image_cat_manifest(call: Call) -> int:
         raise UsageError("image cat-manifest takes one image")
     from ...store.blobs import manifest_as_sent
 
-    image = _find(call, call.words.arguments[0])
+    image = find_image(call, call.words.arguments[0])
     pretty = call.options.on("pretty-print", default=True)
     call.tell_json(manifest_as_sent(call.host.paths, image.id), "json-pretty" if pretty else "json")
     return 0
-
-
-def _find_id(call: Call, text: str) -> ImageID:
-    """The ID of an image in the store, which may be damaged. Raises NotFound with rkt's words."""
-    reference = parse_reference(text)
-    if isinstance(reference, ImageKey):
-        return index.id_by_key(call.host.paths, reference.prefix)
-    found = find.stored_id(call.host, reference)
-    if found is None:
-        raise _not_stored(reference, text)
-    return found
-
-
-def _find(call: Call, text: str) -> StoredImage:
-    """The image in the store that a key or a name means. Raises NotFound with rkt's words, Corrupt."""
-    reference = parse_reference(text)
-    if isinstance(reference, ImageKey):
-        return index.find_by_key(call.host.paths, reference.prefix)
-    stored = find.stored(call.host, reference)
-    if stored is None:
-        raise _not_stored(reference, text)
-    return stored
-
-
-def _not_stored(reference: ImageReference, text: str) -> NotFound:
-    name, pairs = (reference.name, reference.labels.pairs) if isinstance(reference, AppcName) else (text, ())
-    labels = ", ".join(f'"{label}":"{value}"' for label, value in pairs)
-    return NotFound(f'cannot find aci satisfying name: "{name}" and labels: [{labels}] in the local store')
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

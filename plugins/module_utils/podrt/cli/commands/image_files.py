@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""podctl image export, extract, render and verify: the files of images. Source: behaviours A57, A58."""
+
+from __future__ import annotations
+
+import os
+
+from ...contexts import contextmanager, suppress
+from ...errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError
+from ...host import files
+from ...host.dirs import TreeDir
+from ...stage0.rebuild import rebuild
+from ...store import export, trees, verification
+from ..call import Call
+from ..flags import UsageError
+from ..grammar import fetch_policy
+from ..stored import find_image
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...store.index import StoredImage
+    from ...store.trees import TreeID
+    from ...store.verification import Damage
+
+_FILE_MODE = 0o644
+_DIR_MODE = 0o755
+
+
+def image_export(call: Call) -> int:
+    """Write an image into a file."""
+    image, place = _arguments(call)
+    if os.path.lexists(place) and not call.options.on("overwrite"):
+        raise Conflict("output ACI file exists (try --overwrite)", path=place)
+    if os.path.isdir(place):
+        raise InvalidSpec(f"{place} is a directory", "name a file")
+    with _aside(place) as aside:
+        target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            export.write_archive(call.host.paths, image, target)
+            os.fsync(target)
+        finally:
+            os.close(target)
+        files.rename_synced(aside, place)
+    return 0
+
+
+def image_extract(call: Call) -> int:
+    """Write the image's own files into a directory."""
+    image, place = _arguments(call)
+    _fill(call, image, place, lambda root: export.extract(call.host.paths, image, root))
+    return 0
+
+
+def image_render(call: Call) -> int:
+    """Write the files that an app of the image sees into a directory."""
+    image, place = _arguments(call)
+    _check_place(call, place)
+    tree = trees.render(call.host.paths, image).tree
+    if not fetch_policy(call.options).waives("ondisk"):
+        damage = verification.find_damage(call.host.paths, tree)
+        if damage:
+            call.say(f"warning: tree cache is in a bad state: {damage}. Rebuilding...")
+            rebuild(call.host, image, tree, damage)
+    _fill(call, image, place, lambda root: trees.copy_tree(call.host.paths, tree, root))
+    return 0
+
+
+def image_verify(call: Call) -> int:
+    """Compare images with what they were when they came, and make again what can be made again."""
+    if not call.words.arguments:
+        raise UsageError("image verify takes at least one image")
+    status = 0
+    for text in call.words.arguments:
+        try:
+            _verify(call, text)
+        except PodError as err:
+            call.complain(err)
+            status = err.exit_code
+    return status
+
+
+def _verify(call: Call, text: str) -> None:
+    paths, image = call.host.paths, find_image(call, text)
+    verification.check_archive(paths, image.id)
+    tree = trees.tree_of(paths, image.id)
+    if not trees.is_rendered(paths, tree):
+        call.tell(f'image "{text}" not rendered; no verification needed')
+        return
+    damage = verification.find_damage(paths, tree)
+    if damage:
+        _rebuild(call, text, image, tree, damage)
+    call.tell(f'successfully verified checksum for image: "{text}" ("{image.id}")')
+
+
+def _rebuild(call: Call, text: str, image: StoredImage, tree: TreeID, damage: Damage) -> None:
+    call.say(f"tree cache verification failed for image {text}: {damage};  rebuilding...")
+    rebuild(call.host, image, tree, damage)
+
+
+def _arguments(call: Call) -> tuple[StoredImage, str]:
+    """The image, and the absolute path to write to."""
+    if len(call.words.arguments) != 2:
+        raise UsageError(f"image {call.prefix} takes an image and a path")
+    text, place = call.words.arguments
+    if not place:
+        raise InvalidSpec("the path to write to is empty", "name a path that does not exist")
+    return find_image(call, text), os.path.abspath(place)
+
+
+def _check_place(call: Call, place: str) -> None:
+    if place == "/":
+        raise InvalidSpec("cannot write an image to /", "name a directory that does not exist")
+    if os.path.lexists(place) and not call.options.on("overwrite"):
+        raise Conflict("output directory exists (try --overwrite)", path=place)
+
+
+def _fill(call: Call, image: StoredImage, place: str, write: Callable[[str], None]) -> None:
+    """Make a directory with the files of an image, and its manifest beside them unless they are wanted alone.
+
+    It appears at once and whole. With --overwrite the old one is removed after that.
+    """
+    _check_place(call, place)
+    with _aside(place) as aside, _aside(place) as old:
+        os.mkdir(aside, _DIR_MODE)
+        root = aside
+        if not call.options.on("rootfs-only"):
+            files.write_new(TreeDir(aside).manifest, export.manifest_of(image), _FILE_MODE)
+            root = TreeDir(aside).root
+            os.mkdir(root, _DIR_MODE)
+        write(root)
+        if os.path.lexists(place):
+            os.rename(place, old)
+        files.rename_synced(aside, place)
+
+
+@contextmanager
+def _aside(place: str) -> Iterator[str]:
+    """A new path beside one that is to appear whole; what is still there at the end is removed."""
+    path = f"{place}.{os.urandom(6).hex()}.tmp"
+    try:
+        yield path
+    except FileNotFoundError as err:
+        raise NotFound(f"cannot write {place}: no such file or directory", "make its directory") from err
+    except OSError as err:
+        raise HostFailure.of(f"cannot write {place}", err) from err
+    finally:
+        with suppress(OSError):
+            files.remove_tree(path)
+
+
+ENTRIES: dict[str, Callable[[Call], int]] = {
+    "image export": image_export,
+    "image extract": image_extract,
+    "image render": image_render,
+    "image verify": image_verify,
+}
