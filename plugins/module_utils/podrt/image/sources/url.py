@@ -14,6 +14,7 @@ from .source import Received, Source, Verifier
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from ...errors import Unreachable
     from ...store.index import Remote, StoredImage
@@ -64,20 +65,17 @@ class UrlSource(Source):
         if found:
             dependencies.flatten(self.host.paths, found)
 
-    @contextmanager
     def receive(
         self, job: FetchJob, stored: StoredImage | None, verifier: Verifier
-    ) -> Iterator[Received | None]:
+    ) -> AbstractContextManager[Received | None]:
         """Download it from its first byte, again if the connection breaks and cannot be resumed."""
         known = self.remote if stored else None
         if known and _is_fresh(known):
             job.progress(self.not_expired())
-            yield None
-            return
+            return _nothing()
         job.progress(f'remote fetching from URL "{self.reference}"')
         job.progress(f"fetching image from {self.reference}")
-        with self._downloaded(job, known, verifier) as received:
-            yield received
+        return self._downloaded(job, known, verifier)
 
     @contextmanager
     def _downloaded(
@@ -149,6 +147,12 @@ class UrlSource(Source):
         if origin_of(answer.url) != origin_of(self.reference.url):
             hint = f"the host {domain} redirects there, and credentials are for the host alone"
         return bad_status(answer.url, answer.status, hint)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    """The context of an image that need not be received."""
+    yield None
 
 
 def _is_fresh(remote: Remote) -> bool:
