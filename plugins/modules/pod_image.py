@@ -25,6 +25,8 @@ options:
     description:
       - The image. C(docker://REGISTRY/REPOSITORY:TAG), or with C(@sha256:DIGEST) instead of the tag; the URL of an ACI,
         C(https://...aci); the path of an ACI on the host; or the name or the ID of an image in the store.
+      - C(docker-archive:FILE), C(oci-archive:FILE) or C(oci:DIRECTORY), an image that docker, podman, buildah or skopeo saved
+        on the host, with C(:NAME) or C(:@0), its place, where there are several. Since 0.4.0.
     type: str
     required: true
   state:

@@ -78,11 +78,15 @@ class Layout:
         data = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": list(images)}
         return self.blob(json.dumps(data).encode(), f"{OCI}.index.v1+json")
 
-    def push(self, top: dict[str, object], target: str) -> None:
-        """Push an image or an index to HOST:PORT/NAME:TAG, byte for byte."""
+    def write_index(self, top: dict[str, object]) -> None:
+        """Make an image or an index the only one of the layout, named "it"."""
         named = {**top, "annotations": {"org.opencontainers.image.ref.name": "it"}}
         named.pop("platform", None)
         (self.path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+
+    def push(self, top: dict[str, object], target: str) -> None:
+        """Push an image or an index to HOST:PORT/NAME:TAG, byte for byte."""
+        self.write_index(top)
         subprocess.run(
             [
                 *("skopeo", "copy", "-q", "--all", "--preserve-digests", "--dest-tls-verify=false"),

@@ -67,6 +67,8 @@ class Repository:
     credentials: asked for the headers of the registry when that asks who we are; tokens are asked for with them, too.
     """
 
+    verb = "Downloading"
+
     def __init__(
         self,
         transport: Transport,

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Download the layers of a docker image, several at a time: read, check, decompress and unpack each in one pass."""
+"""Get the layers of a docker image, several at a time: read, check, decompress and unpack each in one pass."""
 
 from __future__ import annotations
 
@@ -15,18 +15,31 @@ from ..store.workspace import Workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import Protocol
 
     from ..host.turns import Turn
     from ..store.extract import Extraction
-    from .docker import Repository
     from .job import FetchJob
     from .manifests import LayerBlob
+
+    class Origin(Protocol):
+        """Where layers come from. verb: what is done to get one, for a line of progress."""
+
+        verb: str
+
+        @property
+        def registry(self) -> str:
+            """Whose bytes they are."""
+
+        def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
+            """Stream a layer as it is sent."""
+
 
 _MOST_AT_ONCE = 4
 
 
-def ensure_layers(job: FetchJob, repository: Repository, wanted: Sequence[LayerBlob]) -> None:
+def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) -> None:
     """Put every layer into the store; each is downloaded once, however many processes want it at the same time.
 
     The caller has claimed them. Raises the first error; layers that were complete by then stay for the next try.
@@ -37,7 +50,7 @@ def ensure_layers(job: FetchJob, repository: Repository, wanted: Sequence[LayerB
         return
     # The last one to end decides how long it takes, so the largest go first, from the end.
     waiting = sorted(unique.values(), key=lambda layer: layer.size)
-    work = _Work(job, repository, waiting)
+    work = _Work(job, origin, waiting)
     writer = threading.Thread(target=work.write, daemon=True)
     readers = [
         threading.Thread(target=work.read, daemon=True) for _reader in range(min(_at_once(), len(waiting)))
@@ -87,7 +100,7 @@ class _Work:
     another one announces under the same diff ID is no reason to wait.
     """
 
-    def __init__(self, job: FetchJob, repository: Repository, waiting: list[LayerBlob]) -> None:
+    def __init__(self, job: FetchJob, origin: Origin, waiting: list[LayerBlob]) -> None:
         self.stop = threading.Event()
         self.errors: list[BaseException] = []
         self.unpacked: queue.SimpleQueue[_Unpacked | None] = queue.SimpleQueue()
@@ -99,7 +112,7 @@ class _Work:
 
         self._job = job.replace(progress=say)
         self._paths = job.host.paths
-        self._repository = repository
+        self._origin = origin
         self._waiting = waiting
         self._allowance = Allowance.configured(self._paths)
 
@@ -125,13 +138,13 @@ class _Work:
 
     def _unpack(self, layer: LayerBlob) -> None:
         with ExitStack() as held:
-            key = f"blob {self._repository.registry} {layer.digest}"
+            key = f"blob {self._origin.registry} {layer.digest}"
             turn = held.enter_context(self._job.turn(key, f"layer {layer.digest}"))
             if layers.find_layer(self._paths, layer.diff_id):
                 return
-            self._job.progress(f"Downloading layer {layer.digest}: {layer.size / 1e6:.1f} MB")
+            self._job.progress(f"{self._origin.verb} layer {layer.digest}: {layer.size / 1e6:.1f} MB")
             workspace = held.enter_context(Workspace(self._paths))
-            chunks = self._repository.layer(layer, self._pulse_of(turn))
+            chunks = self._origin.layer(layer, self._pulse_of(turn))
             sent = stream.verified_chunks(chunks, layer.digest, layer.size)
             plain = stream.read_ahead(stream.metered(sent, self._allowance))
             extraction = layers.unpack_layer(workspace, layer.diff_id, plain, self._allowance)

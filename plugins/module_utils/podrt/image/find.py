@@ -11,7 +11,7 @@ import os
 
 from ..errors import Corrupt, NotFound
 from ..store import dependencies, layers
-from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile
+from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile, SavedImage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,4 +110,17 @@ def _docker() -> type[Source]:
     return DockerSource
 
 
-_KINDS = {AppcName: _name, ImageKey: _key, LocalFile: _file, ArchiveURL: _url, DockerReference: _docker}
+def _saved() -> type[Source]:
+    from .sources.saved import SavedSource
+
+    return SavedSource
+
+
+_KINDS = {
+    AppcName: _name,
+    ImageKey: _key,
+    LocalFile: _file,
+    ArchiveURL: _url,
+    DockerReference: _docker,
+    SavedImage: _saved,
+}

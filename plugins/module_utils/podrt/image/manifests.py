@@ -43,13 +43,13 @@ class LayerBlob(Value):
 
 def read_manifest(data: bytes, what: str) -> Fields:
     """Read a manifest or an index. what: the image, for errors. Raises Corrupt."""
-    with _as_sent(f"the manifest of {what}"):
+    with as_sent(f"the manifest of {what}"):
         return Fields(parse_json(data, "it"), "manifest")
 
 
 def read_config(data: bytes, what: str) -> DockerConfig:
     """Read a configuration. what: the image, for errors. Raises Corrupt."""
-    with _as_sent(f"the configuration of {what}"):
+    with as_sent(f"the configuration of {what}"):
         return DockerConfig.from_json(parse_json(data, "it"))
 
 
@@ -59,14 +59,14 @@ def choose(index: Fields, arch: str, what: str) -> tuple[str, bool]:
     The entry may be another index. If only one entry has no platform, its configuration is left to decide.
     Raises Corrupt, NotFound.
     """
-    with _as_sent(f"the manifest of {what}"):
+    with as_sent(f"the manifest of {what}"):
         entries = [
             Fields(value, where)
             for value, where in _entries(index, "manifests", what)
             if isinstance(value, dict)
         ]
         offered = _offered(entries)
-        unstated = [entry for entry in entries if _may_be_image(entry) and not entry.has("platform")]
+        unstated = [entry for entry in entries if may_be_image(entry) and not entry.has("platform")]
         for wanted in _platforms(arch):
             if wanted in offered:
                 return _digest(offered[wanted]), True
@@ -110,13 +110,13 @@ def check_platform(config: DockerConfig, arch: str, what: str) -> None:
 
 def config_digest(manifest: Fields, what: str) -> str:
     """The digest of the configuration that a manifest names. Raises Corrupt."""
-    with _as_sent(f"the manifest of {what}"):
+    with as_sent(f"the manifest of {what}"):
         return _digest(Fields(manifest.raw("config"), manifest.where_of("config")))
 
 
 def layers_of(manifest: Fields, config: DockerConfig, what: str) -> tuple[LayerBlob, ...]:
     """The layers of an image, bottom layer first. Raises Corrupt, Unsupported."""
-    with _as_sent(f"the manifest of {what}"):
+    with as_sent(f"the manifest of {what}"):
         blobs = [Fields(value, where) for value, where in _entries(manifest, "layers", what)]
         for number, fields in enumerate(blobs, start=1):
             _check_layer_type(fields, number, what)
@@ -125,6 +125,31 @@ def layers_of(manifest: Fields, config: DockerConfig, what: str) -> tuple[LayerB
                 f"{what} has {len(blobs)} layers, but its configuration names {len(config.diff_ids)}"
             )
         return tuple(_layer(fields, diff_id) for fields, diff_id in zip(blobs, config.diff_ids))
+
+
+def may_be_image(fields: Fields) -> bool:
+    """Whether an entry of an index can be an image, not an attestation, a signature or another artifact."""
+    annotations = fields.raw("annotations")
+    attests = isinstance(annotations, dict) and "vnd.docker.reference.type" in annotations
+    return not attests and not fields.has("artifactType")
+
+
+def checkable(digest: str) -> str:
+    """The digest, if content can be checked by it. Raises Corrupt."""
+    if not DIGEST.fullmatch(digest):
+        raise Corrupt(
+            f'"{digest[:80]}" is not a digest that can be checked', "push the image with sha256 digests"
+        )
+    return digest
+
+
+@contextlib.contextmanager
+def as_sent(what: str) -> Iterator[None]:
+    """Raise Corrupt for an InvalidSpec about a document of an image. what: the document."""
+    try:
+        yield
+    except InvalidSpec as err:
+        raise Corrupt(f"{what} is not valid: {err}", "push the image again") from err
 
 
 def _entries(fields: Fields, name: str, what: str) -> list[tuple[object, str]]:
@@ -155,18 +180,11 @@ def _check_layer_type(fields: Fields, number: int, what: str) -> None:
         )
 
 
-def _may_be_image(fields: Fields) -> bool:
-    """Whether an entry of an index can be an image, not an attestation, a signature or another artifact."""
-    annotations = fields.raw("annotations")
-    attests = isinstance(annotations, dict) and "vnd.docker.reference.type" in annotations
-    return not attests and not fields.has("artifactType")
-
-
 def _layer(fields: Fields, diff_id: str) -> LayerBlob:
     size = fields.integer("size")
     if not 0 <= size <= _LARGEST_LAYER:
         raise InvalidSpec("a layer cannot be of that size", where=fields.where_of("size"))
-    return LayerBlob(_digest(fields), size, _checkable(diff_id))
+    return LayerBlob(_digest(fields), size, checkable(diff_id))
 
 
 def _offered(entries: list[Fields]) -> dict[tuple[str, str], Fields]:
@@ -196,20 +214,4 @@ def _not_made_for(arch: str, what: str, offered: list[str]) -> NotFound:
 
 
 def _digest(fields: Fields) -> str:
-    return _checkable(fields.text("digest"))
-
-
-def _checkable(digest: str) -> str:
-    if not DIGEST.fullmatch(digest):
-        raise Corrupt(
-            f'"{digest[:80]}" is not a digest that can be checked', "push the image with sha256 digests"
-        )
-    return digest
-
-
-@contextlib.contextmanager
-def _as_sent(what: str) -> Iterator[None]:
-    try:
-        yield
-    except InvalidSpec as err:
-        raise Corrupt(f"{what} is not valid: {err}", "push the image again") from err
+    return checkable(fields.text("digest"))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""References to images: by name, docker reference, URL, file or key. Source: behaviours B1 to B7, B38."""
+"""References to images: by name, docker reference, URL, file, key or archive. Source: behaviours B1 to B7, B38."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    ImageReference = Union["AppcName", "DockerReference", "ArchiveURL", "LocalFile", "ImageKey"]
+    ImageReference = Union["AppcName", "DockerReference", "ArchiveURL", "LocalFile", "SavedImage", "ImageKey"]
 
 DOCKER_HUB = "registry-1.docker.io"
 # Other names of that registry.
 _HUB_ALIASES = ("docker.io", "index.docker.io")
+# The document of an OCI layout that changes with its images.
+INDEX = "index.json"
+SAVED_FORMS = ("docker-archive", "oci-archive", "oci")
+_MOST_PLACE_DIGITS = 4
 _SCHEME = ALNUM + "+.-"
 _LONGEST_TAG = 128
 _DIGEST, _DIGEST_DIGITS = "sha256:", 64
@@ -140,6 +144,50 @@ class LocalFile(Value):
         return f"cimd:aci-archive:v=0:{escape(f'file://{self.path}')}"
 
 
+class SavedImage(Value):
+    """An image that docker, podman, buildah or skopeo saved to a file or a directory of this host.
+
+    form: one of SAVED_FORMS. path: absolute. choice: which one of several images, a name in the archive or "@" and its
+    place, which begins at 0; "" for the only one.
+    """
+
+    form: str
+    path: str
+    choice: str = ""
+
+    def check(self) -> None:
+        """Raise InvalidSpec for a form, a path or a choice that its text could not express."""
+        if self.form not in SAVED_FORMS:
+            raise InvalidSpec(f'"{self.form}" is not a form of a saved image', where="image")
+        is_ambiguous = not self.choice and bool(_place_at_end(self.path))
+        if not os.path.isabs(self.path) or ":" in self.path or is_ambiguous:
+            raise InvalidSpec(
+                f'"{self.path}" cannot be the path of a saved image',
+                "give an absolute path without a colon; after one that ends in @ and digits, write :@0",
+                where="image",
+            )
+        if self.choice.startswith("@") and not _place_at_end(self.choice):
+            raise InvalidSpec(
+                f'"{self.choice}" is not the place of an image',
+                "write @0 for the first one, @1 for the second",
+                where="image",
+            )
+
+    def __str__(self) -> str:
+        return f"{self.form}:{self.path}" + (f":{self.choice}" if self.choice else "")
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the path is one of a directory."""
+        return self.form == "oci"
+
+    @property
+    def source(self) -> str:
+        """The name of its record in the store."""
+        choice = f"?{escape(self.choice)}" if self.choice else ""
+        return f"cimd:{self.form}:v=0:{escape(self.path)}{choice}"
+
+
 class ImageKey(Value):
     """An image in the store by the beginning of its ID."""
 
@@ -208,6 +256,25 @@ def parse_docker(text: str) -> DockerReference:
     return DockerReference(registry, repository, "" if digest else tag, digest)
 
 
+def parse_saved(text: str, *, relative: bool = False) -> SavedImage:
+    """Read FORM:PATH[:NAME], FORM:PATH:@PLACE or FORM:PATH@PLACE. Raises InvalidSpec.
+
+    NAME may be REPOSITORY:TAG. relative: as in parse_reference, except that no file is searched for.
+    """
+    form, _colon, rest = text.partition(":")
+    path, colon, choice = rest.partition(":")
+    if not colon:
+        choice = _place_at_end(path)
+        path = path[: len(path) - len(choice)]
+    if not path or (colon and not choice):
+        raise InvalidSpec(f'invalid image string "{_quoted(text)}"', f"write {form}:PATH or {form}:PATH:NAME")
+    if not relative and not os.path.isabs(path):
+        raise InvalidSpec(
+            f'invalid image string "{_quoted(text)}"', "give the absolute path of a file of the host"
+        )
+    return SavedImage(form, os.path.abspath("/" + path.lstrip("/") if path[0] == "/" else path), choice)
+
+
 def names_of_registry(registry: str) -> tuple[str, ...]:
     """What a registry may be called: docker.io means that of Docker Hub, as everywhere."""
     names = (DOCKER_HUB, *_HUB_ALIASES)
@@ -242,9 +309,18 @@ def _parse(text: str, keys: bool, relative: bool) -> ImageReference:
         return _archive(text, scheme)
     if scheme == "docker":
         return parse_docker(rest[2:] if rest.startswith("//") else rest)
+    if scheme in SAVED_FORMS:
+        return parse_saved(text, relative=relative)
     if scheme == "cimd":
         return _parse_cimd(text)
     return _named_or_file(text, relative)
+
+
+def _place_at_end(text: str) -> str:
+    """The "@" and the digits at the end of a text, "" without them."""
+    digits = text.rpartition("@")[2]
+    is_place = digits != text and is_made_of(digits, DIGITS) and len(digits) <= _MOST_PLACE_DIGITS
+    return f"@{digits}" if is_place else ""
 
 
 def _is_registry(text: str) -> bool:

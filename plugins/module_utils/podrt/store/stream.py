@@ -121,19 +121,23 @@ def metered(chunks: Iterator[bytes], allowance: Allowance) -> Iterator[bytes]:
     return meter.plain(decompressed(meter.sent(chunks)))
 
 
-def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt.
+def compression(head: bytes) -> str:
+    """How a stream is compressed, by its first bytes: gzip, bzip2, xz or zstd, "" for a plain one.
 
     A stream that begins with a tar header is plain, whatever the name in that begins with.
     """
+    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+    return "" if kind and tar.is_header(head[: tar.BLOCK]) else kind
+
+
+def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt."""
     head = b""
     for chunk in chunks:
         head += chunk
         if len(head) >= tar.BLOCK:
             break
-    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
-    if kind and tar.is_header(head[: tar.BLOCK]):
-        kind = ""
+    kind = compression(head)
     whole = _chain(head, chunks)
     if not kind:
         return whole

@@ -16,10 +16,12 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
     DockerReference,
     ImageKey,
     LocalFile,
+    SavedImage,
     escape,
     names_of_registry,
     parse_docker,
     parse_reference,
+    parse_saved,
     unescape,
 )
 
@@ -198,3 +200,76 @@ def test_docker_hub_is_known_by_all_its_names() -> None:
     assert set(hub) == {"registry-1.docker.io", "docker.io", "index.docker.io"}
     assert {names_of_registry(name) for name in hub} == {hub}
     assert {parse_docker(f"{name}/nginx").registry for name in hub} == {hub[0]}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("docker-archive:/a.tar", SavedImage("docker-archive", "/a.tar")),
+        ("docker-archive:/a.tar:app", SavedImage("docker-archive", "/a.tar", "app")),
+        ("docker-archive:/a.tar:h:5000/app:1", SavedImage("docker-archive", "/a.tar", "h:5000/app:1")),
+        ("oci-archive:/a.tar:@1", SavedImage("oci-archive", "/a.tar", "@1")),
+        ("oci:/srv/layout:latest", SavedImage("oci", "/srv/layout", "latest")),
+        ("oci:/srv/a@1:@0", SavedImage("oci", "/srv/a@1", "@0")),
+        ("oci:/srv/a@1.5", SavedImage("oci", "/srv/a@1.5")),
+        ("oci:/srv/a@", SavedImage("oci", "/srv/a@")),
+        ("oci:/srv/a@123456", SavedImage("oci", "/srv/a@123456")),
+    ],
+)
+def test_a_saved_image_is_read_and_its_text_means_the_same(text, wanted):
+    found = parse_saved(text)
+    assert found == wanted
+    assert str(found) == text
+    assert parse_saved(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("oci:///srv//a/../b", "oci:/srv/b"),
+        ("oci:/srv/layout/", "oci:/srv/layout"),
+        ("docker-archive:/a.tar@12", "docker-archive:/a.tar:@12"),
+    ],
+)
+def test_other_spellings_of_a_saved_image_mean_the_same(text, plain):
+    assert str(parse_saved(text)) == plain
+
+
+def test_a_relative_path_of_a_saved_image_is_for_callers_that_have_a_directory():
+    with pytest.raises(InvalidSpec, match="invalid image string"):
+        parse_saved("oci:layout:x")
+    assert parse_saved("oci:layout:x", relative=True) == SavedImage("oci", os.path.abspath("layout"), "x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "oci:",
+        "oci",
+        "oci::x",
+        "oci:/a:",
+        "oci:/a:@",
+        "oci:/a:@x",
+        "oci:/a:@-1",
+        "oci:/a:@12345",
+        "oci:@1",
+        "zip:/a",
+    ],
+)
+def test_a_saved_image_that_is_not_valid_is_refused(text):
+    with pytest.raises(InvalidSpec):
+        parse_saved(text)
+
+
+@pytest.mark.parametrize(
+    "fields", [("tar", "/a"), ("oci", "a"), ("oci", ""), ("oci", "/a:b"), ("oci", "/a@1"), ("oci", "/a", "@")]
+)
+def test_a_saved_image_has_a_text_or_is_not_made(fields):
+    with pytest.raises(InvalidSpec):
+        SavedImage(*fields)
+
+
+def test_each_saved_image_has_its_own_source():
+    texts = ["oci:/a", "oci:/a:x", "oci:/a:@0", "oci:/a%3Fx", "oci-archive:/a", "docker-archive:/a"]
+    assert len({parse_saved(text).source for text in texts}) == len(texts)
+    assert parse_saved("oci:/a b:x").source == "cimd:oci:v=0:%2Fa%20b?x"
