@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pathlib
 import select
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import signature
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import grouped
-from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PODCTL
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PODCTL, PodHost
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
 
 QUESTION = "Are you sure you want to trust this key (yes/no)?"
@@ -94,3 +95,21 @@ def test_only_yes_trusts_a_key(
         assert found.fingerprint == made
     else:
         assert f'trust: not trusting "{key}"\n' in shown
+
+
+@pytest.mark.behaviour("B24", "B27")
+def test_a_signed_image_runs_once_its_key_is_trusted(pods: PodHost, gpg: Gpg) -> None:
+    fingerprint = gpg.make("Team <team@example.com>")
+    pods.base.mkdir(exist_ok=True)
+    key = pods.base / "team.asc"
+    key.write_bytes(gpg.export(fingerprint))
+    image = pathlib.Path(shutil.copy(pods.image, pods.base / "signed.aci"))  # the other one is shared
+    pathlib.Path(f"{image}.asc").write_bytes(gpg.sign(fingerprint, image.read_bytes()))
+    strict = "--insecure-options=none"
+    done = pods.podctl(strict, "run", "--net=none", str(image), "--exec=/bin/true")
+    assert done.status == 254 and "it has no signature that is trusted" in done.err
+    pods.ok(strict, "trust", "--prefix=example.com", "--skip-fingerprint-review", str(key))
+    done = pods.podctl(strict, "fetch", str(image))
+    assert done.status == 0
+    assert "image: signature verified:\nimage:   Team <team@example.com>\n" in done.err
+    assert pods.podctl(strict, "run", "--net=none", str(image), "--exec=/bin/true").status == 0

@@ -142,18 +142,23 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
     from .verify import verifier_of
 
     source = source_of(host, reference)
-    _check_may_fetch(source, policy, verifier_of(source, policy))
+    verifier = verifier_of(source, policy)
+    if _check_may_fetch(source, policy, verifier):
+        verifier.predict(source)
 
 
-def _check_may_fetch(source: Source, policy: FetchPolicy, verifier: Verifier) -> None:
+def _check_may_fetch(source: Source, policy: FetchPolicy, verifier: Verifier) -> bool:
+    """Whether it would be fetched, not taken from the store."""
     if not source.is_at_hand:
         found = None if source.has_remote else source.stored()
         if found:
-            return check_whole(source.host, found)
+            check_whole(source.host, found)
+            return False
         if policy.pull == "never":
             raise source.absent()
     source.foresee()
-    return verifier.foresee(source)
+    verifier.foresee(source)
+    return True
 
 
 def check_dependencies(host: Host, reference: ImageReference) -> None:

@@ -98,6 +98,17 @@ def trusted_for(paths: Paths, name: str) -> tuple[TrustedKey, ...]:
     return tuple(found.values())
 
 
+def is_empty(paths: Paths) -> bool:
+    """Whether no key is trusted, for no name. Looks for the directories alone. Raises HostFailure."""
+    try:
+        return not any(
+            files.entries(os.path.dirname(paths.trusted_keys(config_dir, "")))
+            for config_dir in paths.trust_dirs
+        )
+    except OSError as err:
+        raise HostFailure.of("cannot read the trusted keys", err) from err
+
+
 def entry_of(paths: Paths, config_dir: str, prefix: str, fingerprint: str) -> StoredKey | None:
     """What a configuration directory has of a key for exactly this prefix. Raises what trusted_for raises."""
     path = paths.trusted_key(config_dir, prefix, fingerprint)

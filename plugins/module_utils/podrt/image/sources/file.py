@@ -8,9 +8,9 @@ import os
 import stat
 
 from ...contexts import contextmanager
-from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound
+from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound, reason_of
 from ..reference import LocalFile
-from .source import Received, Source, Verifier
+from .source import SIGNATURE_SUFFIX, Received, Source, Verifier, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,24 @@ class FileSource(Source):
     reference: LocalFile
 
     is_at_hand = True
+    has_signature = True
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.reference.path
+
+    def signature(self, _job: FetchJob | None = None) -> bytes:
+        """The file beside it, with .asc behind its name."""
+        from ...host.reading import read_given
+        from ..openpgp import MOST_SIGNATURES
+
+        path = f"{self.reference.path}{SIGNATURE_SUFFIX}"
+        try:
+            return read_given(path, MOST_SIGNATURES)
+        except (OSError, Corrupt) as err:
+            reason = reason_of(err) if isinstance(err, OSError) else err.message
+            raise unsigned(self.reference, f"error opening signature file {path}: {reason}") from err
 
     def has_changed(self) -> bool:
         """Whether it is not the file that was read last."""

@@ -28,6 +28,8 @@ ABSENT = (
     "was disabled"
 )
 PULL_HINT = "fetch it first, or use the pull policy new"
+# Behind the path or the URL of an image: its detached signature (B24).
+SIGNATURE_SUFFIX = ".asc"
 
 
 class Received(Value):
@@ -46,6 +48,7 @@ class Source(Value):
 
     is_at_hand: it is read without the network, so whatever the pull policy says, and before the store is asked.
     has_remote: it is fetched as the pull policy says. gives_names: the name of an image means what was fetched last.
+    has_signature: there may be a detached signature of its images.
     """
 
     host: Host
@@ -54,11 +57,17 @@ class Source(Value):
     is_at_hand = False
     has_remote = False
     gives_names = True
+    has_signature = False
 
     @property
     def remote(self) -> Remote | None:
         """The record of what it gave last."""
         return index.find_remote(self.host.paths, self.reference.source)
+
+    @property
+    def path(self) -> str:
+        """The file of this host that is the image as it would be sent, "" for what is no such file."""
+        return ""
 
     def stored(self) -> StoredImage | None:
         """Its image in the store, complete or not, whether the source is still there or not.
@@ -111,6 +120,13 @@ class Source(Value):
         """
         raise self.absent()
 
+    def signature(self, _job: FetchJob | None = None) -> bytes | None:
+        """The detached signature of the image (B24); None where the server wants to be asked again later (B25).
+
+        job: not needed for what is at hand. Raises Untrusted without a signature, Unreachable, HostFailure.
+        """
+        raise self.unverified()
+
     def using(self, _image: StoredImage) -> str:
         """The line for an image that is taken from the store (B17)."""
         return f"using image from local store for url {self.reference}"
@@ -127,7 +143,7 @@ class Source(Value):
         """The error for an image that cannot be verified (B27)."""
         return Untrusted(
             f"cannot verify {self.reference}: it has no signature that is trusted (try --insecure-options=image)",
-            "say insecure_options: image, if its source is to be trusted",
+            "trust its maker's key with the module pod_trust, or say insecure_options: image, if its source is trusted",
         )
 
 
@@ -142,6 +158,9 @@ class Verifier:
     def foresee(self, _source: Source) -> None:
         """Refuse before the first request, in check mode as well. Reads only."""
 
+    def predict(self, _source: Source) -> None:
+        """Refuse what verify would, as far as that is known without a request: for check mode. Reads only."""
+
     def announced(self, _job: FetchJob, _source: Source, _digests: tuple[str, ...]) -> None:
         """Refuse before content is sent. digests: those that it is then checked against, of docker manifests.
 
@@ -150,3 +169,11 @@ class Verifier:
 
     def verify(self, _job: FetchJob, _source: Source, _received: Received) -> None:
         """Refuse an image that is whole, in its workspace."""
+
+
+def unsigned(reference: ImageReference, why: str) -> Untrusted:
+    """The error for an image without a signature that can be read."""
+    return Untrusted(
+        f"cannot verify {reference}: {why} (try --insecure-options=image)",
+        "put its signature there, or say insecure_options: image, if its source is to be trusted",
+    )

@@ -8,8 +8,8 @@ import time
 
 from ...contexts import contextmanager
 from ...errors import Corrupt
-from ..reference import ArchiveURL
-from .source import Received, Source, Verifier
+from ..reference import ArchiveURL, shown
+from .source import SIGNATURE_SUFFIX, Received, Source, Verifier, unsigned
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..answer import Answer
     from ..job import FetchJob
 
-_OK, _NOT_MODIFIED = 200, 304
+_OK, _ACCEPTED, _NOT_MODIFIED = 200, 202, 304
 _WITH_CONTENT = (_OK, _NOT_MODIFIED)
 # How often a download that cannot be resumed starts again.
 _RESTARTS = 2
@@ -36,6 +36,23 @@ class UrlSource(Source):
     reference: ArchiveURL
 
     has_remote = True
+    has_signature = True
+
+    def signature(self, job: FetchJob | None = None) -> bytes | None:
+        """The content of its URL with .asc behind it."""
+        from ..openpgp import MOST_SIGNATURES
+
+        if job is None:
+            raise self.unverified()
+        url = f"{self.reference.url}{SIGNATURE_SUFFIX}"
+        job.progress("Downloading signature")
+        answer = job.transport().get(url, job.credentials("GET", url))
+        if answer.status == _ACCEPTED:
+            return None
+        if answer.status == _OK and len(answer.body) <= MOST_SIGNATURES:
+            return answer.body
+        why = f"bad HTTP status code: {answer.status}" if answer.status != _OK else "it is too large"
+        raise unsigned(self.reference, f"error downloading the signature file {shown(url)}: {why}")
 
     def is_fresh(self) -> bool:
         """Whether the max-age that the server gave is not over yet."""
@@ -106,6 +123,8 @@ class UrlSource(Source):
         url = self.reference.url
         answers: list[Answer] = []
         conditional = _conditional(known)
+        if known is None:
+            verifier.announced(job, self, ())
         chunks = job.transport().stream(
             url,
             lambda: {**conditional, **job.credentials("GET", url)},
@@ -115,7 +134,8 @@ class UrlSource(Source):
         if known and answers[0].status == _NOT_MODIFIED:
             index.put_remote(self.host.paths, _renewed(known, answers[0]))
             return None
-        verifier.announced(job, self, ())
+        if known:
+            verifier.announced(job, self, ())
         job.progress("Downloading ACI")
         incoming = blobs.receive_archive(
             self.host.paths,

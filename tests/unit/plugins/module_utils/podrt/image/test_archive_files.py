@@ -206,7 +206,11 @@ def test_an_archive_that_is_cut_is_refused(opening, size):
         (b"", Corrupt, "it is not a tar archive"),
         (b"x" * 5000, Corrupt, "it is not a tar archive"),
         (ENTRY_AND_MARK[:100], Corrupt, "it is not a tar archive"),
-        (gzip.compress(ENTRY_AND_MARK), Unsupported, r"the archive as a whole is compressed \(gzip\)"),
+        (
+            gzip.compress(ENTRY_AND_MARK, mtime=0),
+            Unsupported,
+            r"the archive as a whole is compressed \(gzip\)",
+        ),
         (tar_of(("../x", b"")), Corrupt, "leads out of it"),
         (tar_of(("a/../../x", b"")), Corrupt, "leads out of it"),
         (tar_of(("a/" * 3000, b"")), Corrupt, "cannot read it: "),

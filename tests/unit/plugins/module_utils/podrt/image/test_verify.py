@@ -196,7 +196,7 @@ def test_of_what_is_not_verified_the_error_says_which_word_would_trust_it(host, 
     policy = FetchPolicy("new", ())
     with pytest.raises(Untrusted, match="--insecure-options=image") as caught:
         fetching.check_may_fetch(host, parse_reference(text), policy)
-    source = find.source_of(host, parse_reference(text))
     with pytest.raises(Untrusted) as again:
-        verify.verifier_of(source, policy).verify(None, source, None)
+        fetching.fetch(host, parse_reference(text), policy, lambda _line: None)
     assert str(again.value) == str(caught.value)
+    assert index.list_ids(host.paths) == ()
