@@ -122,7 +122,9 @@ def test_an_expired_key_is_refused(host, gpg, offer, aci):
     assert "expired" in refused(host, text)
 
 
-@pytest.mark.parametrize("signature", [b"", b"no signature", b"x" * (1 << 20) + b"more"])
+@pytest.mark.parametrize(
+    "signature", [b"", b"no signature", b"x" * (1 << 20) + b"more"], ids=["empty", "text", "large"]
+)
 def test_what_is_no_signature_is_refused(host, offer, aci, signature):
     assert refused(host, offer(aci(NAME), signature)).startswith("cannot verify ")
 
