@@ -158,29 +158,41 @@ class PodHost:
         return self.ok("status", "--wait=20s", uuid).splitlines()
 
     def uuids(self) -> list[str]:
-        return [
-            line.split("\t")[0]
-            for line in self.ok("list", "--full", "--no-legend").splitlines()
-            if line[:1] != "\t"
-        ]
+        return [line.split("\t")[0] for line in self.lines()]
+
+    def lines(self) -> list[str]:
+        """The first line of every pod: UUID, app, image, state and more, between tabs."""
+        lines = self.ok("list", "--full", "--no-legend").splitlines()
+        return [line for line in lines if line[:1] != "\t"]
 
     def close(self) -> None:
         """Remove all pods, and check that nothing is left of them."""
         for process in self._started:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        uuids = self.uuids()
-        for uuid in uuids:
-            if self.podctl("stop", "--force", uuid).out == f'"{uuid}"\n':
-                self.podctl("status", "--wait=20s", uuid)
-            self.podctl("rm", uuid)
+        uuids = self._remove_all()
         for process in self._started:
             process.wait(SECONDS)
             for stream in (process.stdout, process.stderr):
                 if stream:
                     stream.close()
-        assert self.uuids() == []
+        if uuids or self._started:
+            assert self.uuids() == []
         assert cgroups_of(uuids) == []
+
+    def _remove_all(self) -> list[str]:
+        """Remove the pods and return their UUIDs, by few calls: each starts an interpreter."""
+        lines = self.lines()
+        uuids = [line.split("\t")[0] for line in lines]
+        may_run = [uuid for uuid, line in zip(uuids, lines) if "exited" not in line.split("\t")]
+        if may_run:
+            stopped = self.podctl("stop", "--force", *may_run).out.splitlines()
+            for uuid in may_run:
+                if f'"{uuid}"' in stopped:
+                    self.podctl("status", "--wait=20s", uuid)
+        if uuids:
+            self.podctl("rm", *uuids)
+        return uuids
 
 
 def cgroups_of(uuids: list[str]) -> list[str]:
