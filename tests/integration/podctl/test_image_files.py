@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -13,6 +14,8 @@ import tarfile
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.commands import image_files
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PodHost, image_manifest
 
 NAME = "example.com/top"
@@ -111,6 +114,27 @@ def test_a_directory_is_replaced_only_if_asked_to(
     assert done.status == 254 and "cannot write an image to /" in done.err
     done = pods.podctl("image", command, key, str(tmp_path / "none/out"))
     assert done.status == 254 and "no such file or directory" in done.err
+
+
+@pytest.mark.behaviour("A57")
+def test_what_is_replaced_stays_if_the_new_one_cannot_take_its_place(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / "old").write_text("old")
+
+    def fails(*_given: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def fill(aside: str) -> None:
+        pathlib.Path(aside, "new").write_text("new")
+
+    monkeypatch.setattr(image_files.files, "rename_synced", fails)
+    with pytest.raises(HostFailure, match="cannot write"):
+        image_files._appear(str(place), fill)
+    assert os.listdir(place) == ["old"]
+    assert os.listdir(tmp_path) == ["out"]
 
 
 @pytest.mark.behaviour("A58", "B50")

@@ -7,39 +7,38 @@ from __future__ import annotations
 from ..errors import NotFound
 from ..image import find
 from ..image.reference import AppcName, ImageKey, parse_reference
-from ..store import index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from ..appc.names import ImageID
+    from ..host.host import Host
     from ..image.reference import ImageReference
     from ..store.index import StoredImage
     from .call import Call
 
+    T = TypeVar("T")
+
 
 def find_id(call: Call, text: str) -> ImageID:
     """The ID of an image in the store, which may be damaged. Raises NotFound with rkt's words."""
-    reference = parse_reference(text)
-    if isinstance(reference, ImageKey):
-        return index.id_by_key(call.host.paths, reference.prefix)
-    found = find.stored_id(call.host, reference)
-    if found is None:
-        raise _not_stored(reference, text)
-    return found
+    return _found(call, text, find.stored_id)
 
 
 def find_image(call: Call, text: str) -> StoredImage:
     """The image in the store that a key or a name means. Raises NotFound with rkt's words, Corrupt."""
+    return _found(call, text, find.stored)
+
+
+def _found(call: Call, text: str, look: Callable[[Host, ImageReference], T | None]) -> T:
     reference = parse_reference(text)
+    found = look(call.host, reference)
+    if found is not None:
+        return found
     if isinstance(reference, ImageKey):
-        return index.find_by_key(call.host.paths, reference.prefix)
-    stored = find.stored(call.host, reference)
-    if stored is None:
-        raise _not_stored(reference, text)
-    return stored
-
-
-def _not_stored(reference: ImageReference, text: str) -> NotFound:
+        raise find.source_of(call.host, reference).absent()
     name, pairs = (reference.name, reference.labels.pairs) if isinstance(reference, AppcName) else (text, ())
     labels = ", ".join(f'"{label}":"{value}"' for label, value in pairs)
-    return NotFound(f'cannot find aci satisfying name: "{name}" and labels: [{labels}] in the local store')
+    raise NotFound(f'cannot find aci satisfying name: "{name}" and labels: [{labels}] in the local store')

@@ -242,7 +242,11 @@ class Paths(Value):
     def trusted_keys(self, config_dir: str, prefix: str) -> str:
         """The directory of the keys for a prefix of image names, in a configuration directory; "" for root keys."""
         below = f"prefix.d/{prefix}" if prefix else "root.d"
-        return f"{config_dir}/{TRUSTED_KEYS}/{below}"
+        return f"{self.trusted(config_dir)}/{below}"
+
+    def trusted(self, config_dir: str) -> str:
+        """The directory of all trusted keys in a configuration directory."""
+        return f"{config_dir}/{TRUSTED_KEYS}"
 
     def trusted_key(self, config_dir: str, prefix: str, fingerprint: str) -> str:
         """The file of one of them: a key, or empty where the key is not to be trusted."""

@@ -21,7 +21,7 @@ from ..store import stream
 from ..value import Value
 from . import archive_files, manifests
 from .archive_files import DirectoryFiles, TarFiles
-from .manifests import LayerBlob
+from .manifests import DockerImage, LayerBlob
 from .reference import INDEX, DockerReference, parse_docker
 
 TYPE_CHECKING = False
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from .archive_files import ArchiveFiles
-    from .convert import DockerConfig
     from .reference import SavedImage
 
     class Catalogue(Protocol):
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
         def candidates(self) -> tuple[Candidate, ...]:
             """The images that the archive has. Raises NotFound, Corrupt."""
 
-        def content(self, chosen: Sequence[Candidate], arch: str) -> SavedContent:
+        def content(self, chosen: Sequence[Candidate], arch: str) -> DockerImage:
             """One image of candidates that differ by platform alone."""
 
 
@@ -64,27 +63,6 @@ class Candidate(Value):
 
     def __str__(self) -> str:
         return " ".join((f"@{self.place}", *self.names)) if self.names else f"@{self.place} (without a name)"
-
-
-class SavedContent(Value):
-    """An image of one platform, as image.docker has it of a registry.
-
-    reference: its name in the archive, or one after the name of the file. asked_digest: of the entry of index.json,
-    else of the configuration. digest: of the manifest, "" in docker's format, which has none. layers: bottom layer
-    first; digest and size are those of the bytes in the archive.
-    """
-
-    reference: DockerReference
-    asked_digest: str
-    digest: str
-    config_digest: str
-    config: DockerConfig
-    layers: tuple[LayerBlob, ...]
-
-    @property
-    def layer_ids(self) -> tuple[str, ...]:
-        """The diff IDs, topmost first."""
-        return tuple(layer.diff_id for layer in reversed(self.layers))
 
 
 @contextlib.contextmanager
@@ -118,7 +96,7 @@ class SavedArchive:
         """What stands for the registry of its layers."""
         return self._files.what
 
-    def image(self, arch: str) -> SavedContent:
+    def image(self, arch: str) -> DockerImage:
         """The image of the reference for a platform; arch in appc's spelling.
 
         Raises NotFound, InvalidSpec if the reference leaves several images to choose from, Untrusted for a wrong
@@ -233,7 +211,7 @@ class _DockerCatalogue:
                 for place, entry in enumerate(self._entries)
             )
 
-    def content(self, chosen: Sequence[Candidate], arch: str) -> SavedContent:
+    def content(self, chosen: Sequence[Candidate], arch: str) -> DockerImage:
         """The image of a candidate: docker's format does not state platforms."""
         what, entry = self._files.what, self._entries[chosen[0].place]
         with manifests.as_sent(f"{_MANIFEST} of {what}"):
@@ -252,7 +230,7 @@ class _DockerCatalogue:
             )
         layers = tuple(map(self._layer, paths, map(manifests.checkable, config.diff_ids)))
         reference = _named(chosen[0].names, self._reference, config_digest)
-        return SavedContent(reference, config_digest, "", config_digest, config, layers)
+        return DockerImage(reference, config_digest, "", config_digest, config, layers)
 
     def _layer(self, path: str, diff_id: str) -> LayerBlob:
         """A layer: the digest of a plain one is its diff ID, that of a compressed one in its name, or else computed."""
@@ -309,7 +287,7 @@ class _OciCatalogue:
                         found.append(_candidate(place, entry))
         return tuple(found)
 
-    def content(self, chosen: Sequence[Candidate], arch: str) -> SavedContent:
+    def content(self, chosen: Sequence[Candidate], arch: str) -> DockerImage:
         """The image of candidates that differ by platform alone."""
         what, asked_digest, certain = self._files.what, chosen[0].key, True
         if len(chosen) > 1:
@@ -333,7 +311,7 @@ class _OciCatalogue:
             self._check_size(layer)
         names = next(one.names for one in chosen if len(chosen) == 1 or one.key == asked_digest)
         reference = _named(names, self._reference, digest)
-        return SavedContent(reference, asked_digest, digest, config_digest, config, layers)
+        return DockerImage(reference, asked_digest, digest, config_digest, config, layers)
 
     def _manifest(self, digest: str) -> Fields:
         return manifests.read_manifest(self._document("manifest", digest), self._files.what)

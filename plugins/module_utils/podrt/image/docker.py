@@ -11,11 +11,11 @@ import hashlib
 
 from ..errors import InvalidSpec, NotFound, Unreachable, Untrusted
 from ..fields import Fields, parse_json
-from ..value import Value
 from . import manifests
 from .answer import bad_status
 from .challenge import MAX_HEADER, parse_challenges
 from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
+from .manifests import DockerImage
 from .reference import escape
 from .transport import BadCertificate
 
@@ -44,21 +44,6 @@ _ACCEPT = ", ".join((*_MANIFESTS, *_INDEXES))
 # How many indexes may come between a tag and a manifest.
 _MOST_INDEXES = 3
 _OK, _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 200, 401, 404, 429
-
-
-class DockerImage(Value):
-    """An image of one platform. asked_digest: of the tag's manifest or index. layers: bottom layer first."""
-
-    asked_digest: str
-    digest: str
-    config_digest: str
-    config: DockerConfig
-    layers: tuple[LayerBlob, ...]
-
-    @property
-    def layer_ids(self) -> tuple[str, ...]:
-        """The diff IDs, topmost first."""
-        return tuple(layer.diff_id for layer in reversed(self.layers))
 
 
 class Repository:
@@ -115,9 +100,8 @@ class Repository:
         config = self._config(config_digest)
         if not certain:
             manifests.check_platform(config, arch, what)
-        return DockerImage(
-            asked_digest, digest, config_digest, config, manifests.layers_of(fields, config, what)
-        )
+        layers = manifests.layers_of(fields, config, what)
+        return DockerImage(self._reference, asked_digest, digest, config_digest, config, layers)
 
     def _manifest_for(self, arch: str) -> tuple[str, str, Fields, bool]:
         """The digest of the reference, the manifest for a platform, and whether that is certain to be for it."""

@@ -10,7 +10,6 @@ Source: behaviours B30 to B32.
 from __future__ import annotations
 
 import os
-import stat
 
 from ..appc.names import ACIdentifier
 from ..contexts import suppress
@@ -101,10 +100,7 @@ def trusted_for(paths: Paths, name: str) -> tuple[TrustedKey, ...]:
 def is_empty(paths: Paths) -> bool:
     """Whether no key is trusted, for no name. Looks for the directories alone. Raises HostFailure."""
     try:
-        return not any(
-            files.entries(os.path.dirname(paths.trusted_keys(config_dir, "")))
-            for config_dir in paths.trust_dirs
-        )
+        return not any(files.entries(paths.trusted(config_dir)) for config_dir in paths.trust_dirs)
     except OSError as err:
         raise HostFailure.of("cannot read the trusted keys", err) from err
 
@@ -182,15 +178,8 @@ def _names(place: str, config_dir: str) -> list[str]:
         name
         for name in entries_beneath(place, config_dir)
         if not (name.endswith(_ASIDE) and is_fingerprint(name.partition(".")[0]))
-        and not _is_dir(f"{place}/{name}")
+        and not files.is_real_dir(f"{place}/{name}")
     ]
-
-
-def _is_dir(path: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False
 
 
 def _read(path: str, config_dir: str, name: str) -> StoredKey:

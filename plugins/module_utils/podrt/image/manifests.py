@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .reference import DockerReference
+
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LARGEST_LAYER = 1 << 50
 # How many manifests an index may name, and how many layers a manifest.
@@ -39,6 +41,31 @@ class LayerBlob(Value):
     digest: str
     size: int
     diff_id: str
+
+
+class DockerImage(Value):
+    """An image of one platform, of a registry or saved. reference: the name that it gets.
+
+    asked_digest: of what the reference names, a manifest or an index; else of the configuration. digest: of its
+    manifest, "" for one without. layers: bottom layer first.
+    """
+
+    reference: DockerReference
+    asked_digest: str
+    digest: str
+    config_digest: str
+    config: DockerConfig
+    layers: tuple[LayerBlob, ...]
+
+    @property
+    def layer_ids(self) -> tuple[str, ...]:
+        """The diff IDs, topmost first."""
+        return tuple(layer.diff_id for layer in reversed(self.layers))
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The digests of what describes it: of the asked index or manifest, and of the chosen one."""
+        return tuple(dict.fromkeys(filter(None, (self.asked_digest, self.digest))))
 
 
 def read_manifest(data: bytes, what: str) -> Fields:

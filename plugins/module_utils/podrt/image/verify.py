@@ -54,7 +54,7 @@ class Detached(Verifier):
 
     def verify(self, job: FetchJob, source: Source, received: Received) -> None:
         """Refuse an image whose signature is not by a trusted key."""
-        signature = self._signature or source.signature(job)
+        signature = source.signature(job) if self._signature is None else self._signature
         if signature is None:
             raise unsigned(source.reference, "the server defers its signature again")
         incoming = received.incoming

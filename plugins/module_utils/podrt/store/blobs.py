@@ -143,6 +143,16 @@ def _manifest_document(chunks: Iterator[bytes], what: str) -> bytes | None:
     return None
 
 
+def archive_chunks(paths: Paths, image_id: ImageID, allowance: Allowance) -> Iterator[bytes]:
+    """The stored archive of an image. Raises FileNotFoundError, OSError; at its end Corrupt unless it has the ID."""
+    digest = hashlib.sha512()
+    yield from stream.hashed(stream.stored_chunks(paths.blob(image_id), allowance), digest)
+    if ImageID.of_digest(digest.hexdigest()) != image_id:
+        raise Corrupt(
+            f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again"
+        )
+
+
 def restore_layer(paths: Paths, image_id: ImageID) -> None:
     """Unpack the stored archive of an ACI again. Raises Corrupt when it does not match its ID, or NotFound."""
     if not os.path.exists(paths.blob(image_id)):
@@ -150,14 +160,11 @@ def restore_layer(paths: Paths, image_id: ImageID) -> None:
     with layers.lock_layer(paths, image_id), Workspace(paths) as workspace:
         if layers.has_layer(paths, image_id):
             return
-        digest = hashlib.sha512()
         allowance = Allowance.configured(paths)
-        chunks = stream.hashed(stream.stored_chunks(paths.blob(image_id), allowance), digest)
+        chunks = archive_chunks(paths, image_id, allowance)
         _manifest_again, extraction = _unpack(chunks, workspace.make_root(), f"image {image_id}", allowance)
-        if ImageID.of_digest(digest.hexdigest()) != image_id:
-            raise Corrupt(
-                f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again"
-            )
+        for _rest in chunks:
+            pass  # the digest is of all
         layers.commit(paths, workspace, extraction, image_id)
 
 

@@ -9,11 +9,10 @@ import os
 import tarfile
 
 from ..appc.image import LAYERS_ANNOTATION
-from ..errors import HostFailure, NotFound
+from ..errors import HostFailure
 from ..host import files
-from . import index, layers, stream, verification
-from .allowance import Allowance
-from .blobs import restore_layer
+from . import index, layers, trees, verification
+from .locks import adding
 from .workspace import Workspace
 
 TYPE_CHECKING = False
@@ -29,12 +28,11 @@ def write_archive(paths: Paths, image: StoredImage, target: int) -> None:
     """Write an image as an uncompressed ACI into an open file.
 
     An ACI comes out as it was sent, byte for byte; a docker image as one root with all its layers. Raises Corrupt for
-    a damaged one, NotFound, HostFailure.
+    a damaged one, of which something may have been written, NotFound, HostFailure.
     """
     try:
         if image.layers == (image.id,):
-            verification.check_archive(paths, image.id)
-            for chunk in stream.stored_chunks(paths.blob(image.id), Allowance.configured(paths)):
+            for chunk in verification.checked_archive(paths, image.id):
                 files.write_all(target, chunk)
             return
         with Workspace(paths) as workspace:
@@ -66,15 +64,9 @@ def manifest_of(image: StoredImage) -> bytes:
 def _copy_own(paths: Paths, image: StoredImage, target: str) -> None:
     from .overlay import Layering
 
-    with Layering(target) as layering:
+    with adding(paths), Layering(target) as layering:
+        trees.ensure_layers(paths, image)
         for layer_id in reversed(image.layers):
-            if not layers.has_layer(paths, layer_id):
-                if layer_id != image.id:
-                    raise NotFound(
-                        f"the layer {layer_id} of image {image.manifest.full_name} is not in the store",
-                        "fetch the image again",
-                    )
-                restore_layer(paths, image.id)
             layering.lay(f"{paths.trees}/{layers.layer_root(layer_id)}")
 
 

@@ -190,7 +190,7 @@ def _render(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
         with adding(paths), _lock(paths, tree):
             if not is_rendered(paths, tree):
                 for placed in stack:
-                    _ensure_layers(paths, placed)
+                    ensure_layers(paths, placed.image)
                 _make(paths, tree, stack)
     except OSError as err:
         raise HostFailure.of(f"cannot render the tree of image {stack[0].image.id}", err) from err
@@ -290,11 +290,13 @@ def _layer_ids_in(place: TreeDir) -> tuple[str, ...]:
     return tuple(reading.read_text_or(place.layers, "", reading.DOCUMENT).split())
 
 
-def _ensure_layers(paths: Paths, placed: Placed) -> None:
-    """Make the layer of an ACI from the stored archive. Layers of docker images come only from their registry."""
+def ensure_layers(paths: Paths, image: StoredImage) -> None:
+    """Make the layer of an ACI from the stored archive. The caller holds locks.adding.
+
+    Raises NotFound for layers of docker images, which come only from their registry; Corrupt, OSError.
+    """
     from .blobs import restore_layer
 
-    image = placed.image
     for layer_id in image.layers:
         if layers.has_layer(paths, layer_id):
             continue

@@ -8,16 +8,16 @@ Source: behaviours A58, B50.
 
 from __future__ import annotations
 
-import hashlib
-
-from ..appc.names import ImageID
-from ..errors import Corrupt, HostFailure, NotFound
+from ..errors import HostFailure, NotFound
 from ..value import Value
-from . import layers, stream, trees
+from . import blobs, layers, trees
 from .allowance import Allowance
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..appc.names import ImageID
     from ..host.paths import Paths
     from .trees import TreeID
 
@@ -38,20 +38,21 @@ class Damage(Value):
 
 def check_archive(paths: Paths, image_id: ImageID) -> None:
     """Raise Corrupt unless the stored archive of an image has its ID. Raises NotFound, HostFailure."""
-    digest = hashlib.sha512()
     try:
-        for chunk in stream.stored_chunks(paths.blob(image_id), Allowance.configured(paths)):
-            digest.update(chunk)
+        for _chunk in checked_archive(paths, image_id):
+            pass
+    except OSError as err:
+        raise HostFailure.of(f"cannot read the archive of image {image_id}", err) from err
+
+
+def checked_archive(paths: Paths, image_id: ImageID) -> Iterator[bytes]:
+    """The stored archive of an image. Raises NotFound, OSError; at its end Corrupt unless it has the ID."""
+    try:
+        yield from blobs.archive_chunks(paths, image_id, Allowance.configured(paths))
     except FileNotFoundError:
         raise NotFound(
             f"the archive of image {image_id} is not in the store", "fetch the image again"
         ) from None
-    except OSError as err:
-        raise HostFailure.of(f"cannot read the archive of image {image_id}", err) from err
-    if ImageID.of_digest(digest.hexdigest()) != image_id:
-        raise Corrupt(
-            f"the stored archive of image {image_id} is damaged", "remove the image and fetch it again"
-        )
 
 
 def find_damage(paths: Paths, tree: TreeID) -> Damage:

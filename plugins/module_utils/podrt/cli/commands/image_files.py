@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ...store.index import StoredImage
-    from ...store.trees import TreeID
-    from ...store.verification import Damage
 
 _FILE_MODE = 0o644
 _DIR_MODE = 0o755
@@ -50,6 +48,7 @@ def image_export(call: Call) -> int:
 def image_extract(call: Call) -> int:
     """Write the image's own files into a directory."""
     image, place = _arguments(call)
+    _check_place(call, place)
     _fill(call, image, place, lambda root: export.extract(call.host.paths, image, root))
     return 0
 
@@ -91,13 +90,9 @@ def _verify(call: Call, text: str) -> None:
         return
     damage = verification.find_damage(paths, tree)
     if damage:
-        _rebuild(call, text, image, tree, damage)
+        call.say(f"tree cache verification failed for image {text}: {damage};  rebuilding...")
+        rebuild(call.host, image, tree, damage)
     call.tell(f'successfully verified checksum for image: "{text}" ("{image.id}")')
-
-
-def _rebuild(call: Call, text: str, image: StoredImage, tree: TreeID, damage: Damage) -> None:
-    call.say(f"tree cache verification failed for image {text}: {damage};  rebuilding...")
-    rebuild(call.host, image, tree, damage)
 
 
 def _arguments(call: Call) -> tuple[StoredImage, str]:
@@ -118,22 +113,33 @@ def _check_place(call: Call, place: str) -> None:
 
 
 def _fill(call: Call, image: StoredImage, place: str, write: Callable[[str], None]) -> None:
-    """Make a directory with the files of an image, and its manifest beside them unless they are wanted alone.
+    """Make a directory with the files of an image, and its manifest beside them unless they are wanted alone."""
 
-    It appears at once and whole. With --overwrite the old one is removed after that.
-    """
-    _check_place(call, place)
+    def fill(aside: str) -> None:
+        if call.options.on("rootfs-only"):
+            return write(aside)
+        made = TreeDir(aside)
+        files.write_new(made.manifest, export.manifest_of(image), _FILE_MODE)
+        os.mkdir(made.root, _DIR_MODE)
+        return write(made.root)
+
+    _appear(place, fill)
+
+
+def _appear(place: str, fill: Callable[[str], None]) -> None:
+    """Make a directory that appears at once and whole. One that is there is removed after that, or stays."""
     with _aside(place) as aside, _aside(place) as old:
         os.mkdir(aside, _DIR_MODE)
-        root = aside
-        if not call.options.on("rootfs-only"):
-            files.write_new(TreeDir(aside).manifest, export.manifest_of(image), _FILE_MODE)
-            root = TreeDir(aside).root
-            os.mkdir(root, _DIR_MODE)
-        write(root)
-        if os.path.lexists(place):
+        fill(aside)
+        replaces = os.path.lexists(place)
+        if replaces:
             os.rename(place, old)
-        files.rename_synced(aside, place)
+        try:
+            files.rename_synced(aside, place)
+        except OSError:
+            if replaces and not os.path.lexists(place):
+                os.rename(old, place)
+            raise
 
 
 @contextmanager

@@ -13,9 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ...store.blobs import Incoming
     from ...store.index import Remote, StoredImage
-    from ..docker import DockerImage, Repository
+    from ..docker import Repository
     from ..job import FetchJob
+    from ..manifests import DockerImage
 
 
 class DockerSource(Source):
@@ -34,7 +36,7 @@ class DockerSource(Source):
         self, job: FetchJob, stored: StoredImage | None, verifier: Verifier
     ) -> Iterator[Received | None]:
         """Read what describes it, then its layers, of which only missing ones are sent."""
-        from ...store import claims
+        from .layered import received
 
         repository = self._repository(job)
         known = self.remote
@@ -44,35 +46,23 @@ class DockerSource(Source):
             return
         job.progress(f"remote fetching from URL {self.reference}")
         image = repository.image(self.host.arch)
-        with claims.claimed(self.host.paths, image.layer_ids):
-            yield from self._received(job, repository, image, verifier)
 
-    def _received(
-        self, job: FetchJob, repository: Repository, image: DockerImage, verifier: Verifier
-    ) -> Iterator[Received]:
+        def recorded(incoming: Incoming) -> Received:
+            return Received(incoming, self._record(incoming, image))
+
+        yield from received(job, self, verifier, repository, image, recorded)
+
+    def _record(self, incoming: Incoming, image: DockerImage) -> Remote:
         import time
 
-        from ...store import blobs, index
-        from ...store.workspace import Workspace
-        from .. import convert, download
+        from ...store.index import Remote
 
-        manifest = convert.image_manifest(self.reference, image.config, image.digest, image.config_digest)
-        sent = tuple(dict.fromkeys((image.asked_digest, image.digest)))
-        for note in image.config.notes:
-            job.progress(note)
-        verifier.announced(job, self, sent)
-        download.ensure_layers(job, repository, image.layers)
-        with Workspace(self.host.paths) as workspace:
-            incoming = blobs.receive_manifest(
-                workspace, manifest, image.layer_ids, sent, latest=self.reference.tag == "latest"
-            )
-            remote = index.Remote(
-                self.reference.source,
-                incoming.id,
-                download_time=time.time(),
-                manifest_digest=image.asked_digest,
-            )
-            yield Received(incoming, remote)
+        return Remote(
+            self.reference.source,
+            incoming.id,
+            download_time=time.time(),
+            manifest_digest=image.asked_digest,
+        )
 
     def _repository(self, job: FetchJob) -> Repository:
         from ..docker import Repository

@@ -37,12 +37,14 @@ class FileSource(Source):
 
     def signature(self, _job: FetchJob | None = None) -> bytes:
         """The file beside it, with .asc behind its name."""
-        from ...host.reading import read_given
+        from ...host.reading import read_bytes
         from ..openpgp import MOST_SIGNATURES
 
         path = f"{self.reference.path}{SIGNATURE_SUFFIX}"
         try:
-            return read_given(path, MOST_SIGNATURES)
+            return read_bytes(
+                os.path.realpath(path), MOST_SIGNATURES
+            )  # it is never waited for, if it is a pipe
         except (OSError, Corrupt) as err:
             reason = reason_of(err) if isinstance(err, OSError) else err.message
             raise unsigned(self.reference, f"error opening signature file {path}: {reason}") from err

@@ -13,10 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ...appc.image import ImageManifest
+    from ...store.blobs import Incoming
     from ...store.index import StoredImage
-    from ...store.workspace import Workspace
-    from ..archives import SavedContent
     from ..job import FetchJob
 
 
@@ -40,9 +38,10 @@ class SavedSource(Source):
         from ...appc.names import ImageID
         from ...store import blobs
         from ..archives import opened
+        from .layered import manifest_of
 
         with opened(self.reference) as archive:
-            data = blobs.archive_of(_manifest_of(archive.image(self.host.arch)))
+            data = blobs.archive_of(manifest_of(archive.image(self.host.arch)))
         return ImageID.of_digest(hashlib.sha512(data).hexdigest()) == image.id
 
     def foresee(self) -> None:
@@ -57,34 +56,19 @@ class SavedSource(Source):
         self, job: FetchJob, _stored: StoredImage | None, verifier: Verifier
     ) -> Iterator[Received | None]:
         """Read what describes it, then its layers, of which only missing ones are unpacked."""
-        from ...store import claims
-        from ...store.workspace import Workspace
         from ..archives import opened
-        from ..download import ensure_layers
+        from . import layered
+        from .arrival import received
 
         before = self._fingerprint()
         job.progress(self._line())
         with opened(self.reference) as archive:
-            content = archive.image(self.host.arch)
-            for note in content.config.notes:
-                job.progress(note)
-            with claims.claimed(self.host.paths, content.layer_ids), Workspace(self.host.paths) as workspace:
-                verifier.announced(job, self, _digests_of(content))
-                ensure_layers(job, archive, content.layers)
-                yield self._received(workspace, content, before)
+            image = archive.image(self.host.arch)
 
-    def _received(self, workspace: Workspace, content: SavedContent, etag: str) -> Received:
-        from ...store import blobs
-        from .arrival import received
+            def recorded(incoming: Incoming) -> Received:
+                return received(self.reference, incoming, etag=before)
 
-        incoming = blobs.receive_manifest(
-            workspace,
-            _manifest_of(content),
-            content.layer_ids,
-            _digests_of(content),
-            latest=content.reference.tag == "latest",
-        )
-        return received(self.reference, incoming, etag=etag)
+            yield from layered.received(job, self, verifier, archive, image, recorded)
 
     def _fingerprint(self) -> str:
         path = self.reference.path
@@ -96,14 +80,3 @@ class SavedSource(Source):
     def using(self, _image: StoredImage) -> str:
         """The line for an archive, whether it is read again or not."""
         return self._line()
-
-
-def _manifest_of(content: SavedContent) -> ImageManifest:
-    from ..convert import image_manifest
-
-    return image_manifest(content.reference, content.config, content.digest, content.config_digest)
-
-
-def _digests_of(content: SavedContent) -> tuple[str, ...]:
-    """The digests of what describes it, as those of a docker image: the asked index or manifest, and the chosen one."""
-    return tuple(dict.fromkeys(filter(None, (content.asked_digest, content.digest))))

@@ -129,6 +129,19 @@ def test_what_is_no_signature_is_refused(host, offer, aci, signature):
     assert refused(host, offer(aci(NAME), signature)).startswith("cannot verify ")
 
 
+def test_a_pipe_in_the_place_of_a_signature_is_not_waited_for(host, tmp_path, aci):
+    (tmp_path / "app.aci").write_bytes(aci(NAME))
+    os.mkfifo(tmp_path / "app.aci.asc")
+    assert "error opening signature file" in refused(host, str(tmp_path / "app.aci"))
+
+
+def test_an_empty_signature_is_not_asked_for_twice(host, web, aci):
+    replies = {"/app.aci": aci(NAME), "/app.aci.asc": b""}
+    web.answer = lambda _method, path, _headers: (200, {}, replies[path])
+    refused(host, f"{web.url}/app.aci")
+    assert [path for _method, path, _headers in web.asked] == ["/app.aci.asc", "/app.aci"]
+
+
 def test_a_waived_check_asks_for_no_signature(host, web, offer, aci):
     text = offer(aci(NAME), None)
     fetching.fetch(host, parse_reference(text), FetchPolicy("new", ("image",)), lambda _line: None)
