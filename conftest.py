@@ -32,11 +32,23 @@ def link_checkout() -> None:
                 link.symlink_to(CHECKOUT, target_is_directory=True)
 
 
+_LONGEST_IN_NAME = 1000
+
 link_checkout()
 sys.path.insert(0, str(COLLECTIONS))
 # ansible-core does not install on Python 3.9, but its module_utils run there: `make venv` links those of .venv.
 if importlib.util.find_spec("ansible") is None:
     sys.path.append(str(CHECKOUT / ".cache" / "module_utils"))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long values by their length: the name of a test is in the environment of every program that it starts.
+
+    A variable of more than 128 KiB would make execve(2) fail, of whichever test begins a fixture.
+    """
+    if isinstance(val, (bytes, str)) and len(val) > _LONGEST_IN_NAME:
+        return f"{argname} of {len(val)}"
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
