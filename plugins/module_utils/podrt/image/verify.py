@@ -64,8 +64,13 @@ class Detached(Verifier):
             job.progress(f"  {identity}")
 
 
-def verifier_of(_source: Source, policy: FetchPolicy) -> Verifier:
-    """The verifier for a fetch from a source under this policy."""
+def verifier_of(source: Source, policy: FetchPolicy) -> Verifier:
+    """The verifier for a fetch from a source under this policy. What the host rejects no option accepts."""
+    decided = source.image_policy()
+    if decided:
+        from .decided import verifier_by
+
+        return verifier_by(decided, policy)
     return Verifier() if policy.waives("image") else Detached()
 
 

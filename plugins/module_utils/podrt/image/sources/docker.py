@@ -7,6 +7,7 @@ from __future__ import annotations
 from ...contexts import contextmanager
 from ...errors import NotFound, Untrusted
 from ..reference import DockerReference
+from ..simplesigning import canonical_name, full_name
 from .source import ABSENT, PULL_HINT, Received, Source, Verifier
 
 TYPE_CHECKING = False
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..docker import Repository
     from ..job import FetchJob
     from ..manifests import DockerImage
+    from ..policies import ImagePolicy
 
 
 class DockerSource(Source):
@@ -52,6 +54,16 @@ class DockerSource(Source):
 
         yield from received(job, self, verifier, repository, image, recorded)
 
+    def image_policy(self) -> ImagePolicy | None:
+        """That of the most specific prefix."""
+        from ..policies import policy_for
+
+        return policy_for(self.host.paths, self.reference)
+
+    def digests(self, job: FetchJob) -> tuple[str, ...]:
+        """Those of the index and of the manifest that it has now."""
+        return self._repository(job).image(self.host.arch).sent
+
     def _record(self, incoming: Incoming, image: DockerImage) -> Remote:
         import time
 
@@ -76,6 +88,9 @@ class DockerSource(Source):
     def unverified(self) -> Untrusted:
         """The error for an image of a registry."""
         return Untrusted(
-            "signature verification for docker images is not supported (try --insecure-options=image)",
-            "say insecure_options: image, if the registry is to be trusted",
+            "signature verification for docker images is not supported without a policy for their names (try "
+            "--insecure-options=image)",
+            "write one with the module pod_trust or podctl trust --policy, such as accept for the prefix "
+            f"{canonical_name(self.reference).rpartition('/')[0]}; or say insecure_options: image",
+            image=full_name(self.reference),
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ...store.blobs import Incoming
     from ...store.index import Remote, StoredImage
     from ..job import FetchJob
+    from ..policies import ImagePolicy
     from ..policy import Note
     from ..reference import ImageReference
 
@@ -126,6 +127,14 @@ class Source(Value):
         job: not needed for what is at hand. Raises Untrusted without a signature, Unreachable, HostFailure.
         """
         raise self.unverified()
+
+    def image_policy(self) -> ImagePolicy | None:
+        """The policy of this host for its image, None where it has none. Raises InvalidSpec, HostFailure."""
+        return None
+
+    def digests(self, _job: FetchJob) -> tuple[str, ...]:
+        """What a verifier would be told by announced; sends requests, and writes nothing."""
+        return ()
 
     def using(self, _image: StoredImage) -> str:
         """The line for an image that is taken from the store (B17)."""

@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verifiers of docker images for which this host has a policy."""
+
+from __future__ import annotations
+
+from ..errors import Untrusted
+from .policies import ACCEPT, REJECT
+from .reference import DockerReference
+from .sources.source import Verifier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .job import FetchJob
+    from .policies import ImagePolicy
+    from .policy import FetchPolicy
+    from .sources.source import Source
+
+
+class Rejecting(Verifier):
+    """Nothing counts."""
+
+    def __init__(self, policy: ImagePolicy) -> None:
+        self._policy = policy
+
+    def foresee(self, source: Source) -> None:
+        """Refuse every image."""
+        raise Untrusted(
+            f"cannot fetch {source.reference}: the policy for {self._policy.prefix or 'all images'} rejects it",
+            "the policy is in trust.d, and the module pod_trust or podctl trust changes it; insecure_options do not",
+            prefix=self._policy.prefix,
+        )
+
+
+class ByPolicy(Verifier):
+    """An image needs a signature by a key of its policy, of the very manifest that comes."""
+
+    def __init__(self, policy: ImagePolicy, fetch_policy: FetchPolicy) -> None:
+        self._policy = policy
+        self._fetch_policy = fetch_policy
+        self._signer = ""
+
+    def predict(self, source: Source) -> None:
+        """Ask the registry for what it has now, and for its signatures."""
+        from ..host.config import configured_limits
+        from .credentials import credentials_of
+        from .job import FetchJob
+
+        host = source.host
+        job = FetchJob(host, self._fetch_policy, _silent, credentials_of(host), configured_limits(host.paths))
+        self._verify(job, source, source.digests(job))
+
+    def announced(self, job: FetchJob, source: Source, digests: tuple[str, ...]) -> None:
+        """Verify it before a layer is downloaded: all that comes is checked by these digests."""
+        self._verify(job, source, digests)
+        job.progress(f"signature verified: by the key {self._signer}")
+
+    def _verify(self, job: FetchJob, source: Source, digests: tuple[str, ...]) -> None:
+        from .signedimage import signer_of
+
+        reference = source.reference
+        if not isinstance(reference, DockerReference):
+            raise source.unverified()
+        self._signer = signer_of(job, reference, self._policy, digests)
+
+
+def verifier_by(policy: ImagePolicy, fetch_policy: FetchPolicy) -> Verifier:
+    """The verifier for an image under its policy. insecure_options waive a signature, and never what is rejected."""
+    if policy.policy == REJECT:
+        return Rejecting(policy)
+    if policy.policy == ACCEPT or fetch_policy.waives("image"):
+        return Verifier()
+    return ByPolicy(policy, fetch_policy)
+
+
+def _silent(_line: str) -> None:
+    """Drop progress, for a check."""
