@@ -119,8 +119,8 @@ def _taken(
     with source.receive(job, found, verifier) as received:
         if received is None:
             return use(job.host.paths, found) if found else None
-        verifier.verify(job, source, received)
-        rendered = commit(job.host.paths, received.incoming, received.remote)
+        signer = verifier.verify(job, source, received)
+        rendered = commit(job.host.paths, received.incoming, received.remote, signer)
     for note in received.notes:
         job.progress(note)
     return rendered
@@ -142,7 +142,9 @@ def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) 
     from .verify import verifier_of
 
     source = source_of(host, reference)
-    _check_may_fetch(source, policy, verifier_of(source, policy))
+    verifier = verifier_of(source, policy)
+    _check_may_fetch(source, policy, verifier)
+    verifier.rehearse(source)
 
 
 def _check_may_fetch(source: Source, policy: FetchPolicy, verifier: Verifier) -> None:

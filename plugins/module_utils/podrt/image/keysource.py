@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import HostFailure, InvalidSpec, NotFound, Unsupported
+from ..errors import HostFailure, InvalidSpec, NotFound
 from ..host.config import configured_limits
 from ..host.reading import read_given
 from ..value import Value
@@ -59,12 +59,14 @@ def read_source(host: Host, location: str, policy: FetchPolicy) -> OfferedKeys:
 
 
 def discover_keys(host: Host, prefix: str, policy: FetchPolicy) -> tuple[str, ...]:
-    """The URLs of the keys that the meta tags of a prefix name. Raises Unsupported, until discovery is joined here."""
-    del host, policy
-    raise Unsupported(
-        f'cannot discover the keys for prefix "{prefix}": discovery is not available',
-        "name the key: its file, or its URL",
-    )
+    """The URLs of the keys that the meta tags of a prefix name (B14). Raises NotFound, Unreachable, InvalidSpec."""
+    from . import discovery
+    from .credentials import credentials_of
+    from .transport import Transport
+
+    ask, transport = credentials_of(host), Transport(policy, configured_limits(host.paths))
+    pages = discovery.page_asker(transport, lambda url: ask("GET", url))
+    return discovery.discover_keys(pages, prefix, http=policy.waives("http"))
 
 
 def _read_file(path: str) -> bytes:

@@ -20,10 +20,14 @@ INSECURE_OPTIONS = ("none", "image", "tls", "ondisk", "http", "pubkey", *_RUN, "
 
 
 class FetchPolicy(Value):
-    """The policy of a fetch. pull: one of PULLS. insecure: the waived checks, as parse_insecure returns them."""
+    """The policy of a fetch. pull: one of PULLS. insecure: the waived checks, as parse_insecure returns them.
+
+    signature: the path or the URL of the detached signature, "" for where the source has it.
+    """
 
     pull: str = "new"
     insecure: tuple[str, ...] = ()
+    signature: str = ""
 
     def check(self) -> None:
         """Raise InvalidSpec for an unknown word."""

@@ -20,11 +20,17 @@ class NoKeys(Verifier):
         """Refuse every image."""
         raise source.unverified()
 
-    def verify(self, _job: FetchJob, source: Source, _received: Received) -> None:
+    def verify(self, _job: FetchJob, source: Source, _received: Received) -> str:
         """Refuse every image."""
         raise source.unverified()
 
 
-def verifier_of(_source: Source, policy: FetchPolicy) -> Verifier:
+def verifier_of(source: Source, policy: FetchPolicy) -> Verifier:
     """The verifier for a fetch from a source under this policy."""
-    return Verifier() if policy.waives("image") else NoKeys()
+    if policy.waives("image"):
+        return Verifier()
+    if not source.is_signable:
+        return NoKeys()
+    from .signed import Signed
+
+    return Signed(policy.signature)

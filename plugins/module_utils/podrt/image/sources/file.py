@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ...appc.image import ImageManifest
     from ...store.blobs import Incoming
     from ...store.index import StoredImage
     from ...store.workspace import Workspace
@@ -28,6 +29,7 @@ class FileSource(Source):
     reference: LocalFile
 
     is_at_hand = True
+    is_signable = True
 
     def has_changed(self) -> bool:
         """Whether it is not the file that was read last."""
@@ -59,14 +61,33 @@ class FileSource(Source):
 
     def check_dependencies(self) -> None:
         """Those that its manifest names."""
-        from ...store import blobs, dependencies
+        from ...store import dependencies
 
-        try:
-            manifest = blobs.manifest_in(self.host.paths, self.reference.path)
-        except (OSError, Corrupt):
-            return  # the fetch will report it
+        manifest = self._manifest()
         if manifest is not None and manifest.dependencies:
             dependencies.check(self.host.paths, manifest)
+
+    def signature_place(self) -> str:
+        """The file beside it."""
+        return f"{self.reference.path}.asc"
+
+    def archive_at_hand(self) -> str:
+        """The file."""
+        return self.reference.path
+
+    def known_name(self) -> str:
+        """The name in its manifest."""
+        manifest = self._manifest()
+        return "" if manifest is None else str(manifest.name)
+
+    def _manifest(self) -> ImageManifest | None:
+        """Its manifest, None for a file that a fetch will refuse."""
+        from ...store import blobs
+
+        try:
+            return blobs.manifest_in(self.host.paths, self.reference.path)
+        except (OSError, Corrupt):
+            return None
 
     @contextmanager
     def receive(

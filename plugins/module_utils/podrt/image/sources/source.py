@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from ...appc.image import ImageManifest
     from ...appc.names import ImageID
     from ...host.host import Host
     from ...store.blobs import Incoming
@@ -46,6 +47,7 @@ class Source(Value):
 
     is_at_hand: it is read without the network, so whatever the pull policy says, and before the store is asked.
     has_remote: it is fetched as the pull policy says. gives_names: the name of an image means what was fetched last.
+    is_signable: its images may have detached signatures.
     """
 
     host: Host
@@ -54,6 +56,7 @@ class Source(Value):
     is_at_hand = False
     has_remote = False
     gives_names = True
+    is_signable = False
 
     @property
     def remote(self) -> Remote | None:
@@ -111,6 +114,21 @@ class Source(Value):
         """
         raise self.absent()
 
+    def signature_place(self) -> str:
+        """The path or the URL of the detached signature of its image; "" for one that has none (B24)."""
+        return ""
+
+    def archive_at_hand(self) -> str:
+        """The path of its archive, "" where that is not at hand."""
+        return ""
+
+    def known_name(self) -> str:
+        """The name of its image, "" where that is not known before it has come. Reads no more than a manifest."""
+        return ""
+
+    def check_manifest(self, _manifest: ImageManifest) -> None:
+        """Raise Untrusted for the manifest of a verified image that is not the one that was asked for (B28)."""
+
     def using(self, _image: StoredImage) -> str:
         """The line for an image that is taken from the store (B17)."""
         return f"using image from local store for url {self.reference}"
@@ -142,11 +160,15 @@ class Verifier:
     def foresee(self, _source: Source) -> None:
         """Refuse before the first request, in check mode as well. Reads only."""
 
+    def rehearse(self, _source: Source) -> None:
+        """Refuse what verify would, as far as that is known of what is at hand: for check mode alone. Reads only."""
+
     def announced(self, _job: FetchJob, _source: Source, _digests: tuple[str, ...]) -> None:
         """Refuse before content is sent. digests: those that it is then checked against, of docker manifests.
 
         It may send requests, such as for a signature.
         """
 
-    def verify(self, _job: FetchJob, _source: Source, _received: Received) -> None:
-        """Refuse an image that is whole, in its workspace."""
+    def verify(self, _job: FetchJob, _source: Source, _received: Received) -> str:
+        """Refuse an image that is whole, in its workspace. The fingerprint of the key that has signed it, or ""."""
+        return ""

@@ -35,6 +35,7 @@ class UrlSource(Source):
     reference: ArchiveURL
 
     has_remote = True
+    is_signable = True
 
     def is_fresh(self) -> bool:
         """Whether the max-age that the server gave is not over yet."""
@@ -63,6 +64,11 @@ class UrlSource(Source):
             return
         if found:
             dependencies.flatten(self.host.paths, found)
+
+    def signature_place(self) -> str:
+        """The URL with .asc at the end of its path."""
+        path, mark, query = self.reference.url.partition("#")[0].partition("?")
+        return f"{path}.asc{mark}{query}"
 
     @contextmanager
     def receive(
@@ -108,6 +114,8 @@ class UrlSource(Source):
         url = self.reference.url
         answers: list[Answer] = []
         conditional = _conditional(known)
+        if not conditional:  # otherwise nothing may have to be sent
+            verifier.announced(job, self, ())
         chunks = job.transport().stream(
             url,
             lambda: {**conditional, **job.credentials("GET", url)},
@@ -117,7 +125,8 @@ class UrlSource(Source):
         if known and answers[0].status == _NOT_MODIFIED:
             index.put_remote(self.host.paths, _renewed(known, answers[0]))
             return None
-        verifier.announced(job, self, ())
+        if conditional:
+            verifier.announced(job, self, ())
         job.progress("Downloading ACI")
         incoming = blobs.receive_archive(
             self.host.paths,

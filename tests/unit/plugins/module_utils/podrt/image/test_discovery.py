@@ -22,11 +22,18 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import machine
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.limits import Limits
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import discovery, transport
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import (
+    discovery,
+    keysource,
+    transport,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.discovery import ImageEndpoint
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_appc_name
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import serving
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
+    configure,
+    serving,
+)
 
 FULL = "https://s.example/{os}/{arch}/{name}-{version}.{ext}"
 
@@ -382,3 +389,21 @@ def test_a_real_server_of_an_unknown_authority_is_not_asked(site, monkeypatch):
     secure.answer = lambda *_other: (200, {}, keys(f"{address} https://h/a.gpg").encode())
     unsafe = ask_with(lambda _url: {}, "tls")
     assert discovery.discover_keys(unsafe, f"{address}/app") == ("https://h/a.gpg",)
+
+
+@pytest.mark.behaviour("B14", "B37")
+def test_the_keys_of_a_prefix_are_found_with_the_credentials_and_the_policy_of_the_host(site, host):
+    address, plain, secure = site
+    configure(host, "auth", domains=[address], type="oauth", credentials={"token": "t"})
+    page = keys(f"{address} https://{address}/a.gpg")
+    secure.answer = lambda _method, _path, headers: (
+        (200, {}, page.encode()) if headers.get("authorization") == "Bearer t" else (401, {}, b"")
+    )
+    found = keysource.discover_keys(host, f"{address}/app", FetchPolicy())
+    assert (found, plain.asked) == ((f"https://{address}/a.gpg",), [])
+    secure.answer = lambda *_other: (404, {}, b"")
+    plain.answer = lambda *_other: (200, {}, page.encode())
+    with pytest.raises(NotFound, match="no public keys discovered"):
+        keysource.discover_keys(host, f"{address}/app", FetchPolicy())
+    assert plain.asked == []
+    assert keysource.discover_keys(host, f"{address}/app", FetchPolicy(insecure=("http",))) == found

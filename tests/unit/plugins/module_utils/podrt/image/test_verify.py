@@ -54,6 +54,7 @@ class Deciding(Verifier):
         place = pathlib.Path(received.incoming.workspace.sent)
         self.sent = place.read_bytes() if place.exists() else b""
         self._decide("verify")
+        return ""
 
     def _decide(self, question):
         self.asked.append(question)
@@ -187,16 +188,18 @@ def _told(host, text, tell, monkeypatch):
     class Telling(Verifier):
         def verify(self, *_given):
             tell(b"verified")
+            return ""
 
     monkeypatch.setattr(verify, "verifier_of", lambda *_given: Telling())
     fetch(host, text)
 
 
-def test_of_what_is_not_verified_the_error_says_which_word_would_trust_it(host, text):
-    policy = FetchPolicy("new", ())
+def test_of_what_is_not_verified_the_error_says_which_word_would_trust_it(host, web):
+    policy, reference = FetchPolicy("new", ()), parse_reference(give_by("docker", web, None, b""))
     with pytest.raises(Untrusted, match="--insecure-options=image") as caught:
-        fetching.check_may_fetch(host, parse_reference(text), policy)
-    source = find.source_of(host, parse_reference(text))
+        fetching.check_may_fetch(host, reference, policy)
+    source = find.source_of(host, reference)
     with pytest.raises(Untrusted) as again:
         verify.verifier_of(source, policy).verify(None, source, None)
     assert str(again.value) == str(caught.value)
+    assert web.asked == []

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verifier of ACIs: a trusted key has signed the file that was sent. Source: behaviours B24 to B28."""
+
+from __future__ import annotations
+
+from ..errors import HostFailure, PodError, Unreachable, Untrusted, printable
+from ..host.reading import read_given
+from . import keystore, signature
+from .answer import bad_status
+from .openpgp import MOST_SIGNATURES
+from .reference import shown
+from .sources.source import Verifier
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .job import FetchJob
+    from .sources.source import Received, Source
+
+_SCHEMES = ("http://", "https://")
+_OK, _DEFERRED = 200, 202
+# The server does not have it, and does not have it elsewhere.
+_MISSING = (404, 410)
+
+
+class Signed(Verifier):
+    """A detached signature decides. It comes before the image, unless its server asks for the image first (B25, B26).
+
+    given: its path or URL, "" for where the source has it.
+    """
+
+    keeps_sent = True
+
+    def __init__(self, given: str) -> None:
+        self._given = given
+        self._signature: bytes | None = None
+        self._place = ""
+
+    def foresee(self, source: Source) -> None:
+        """Refuse an image whose signature should be in a file and is not."""
+        place = self._place_of(source)
+        if not _is_url(place):
+            _read(source, place)
+
+    def rehearse(self, source: Source) -> None:
+        """Verify an archive that is at hand with its signature."""
+        archive, place = source.archive_at_hand(), self._place_of(source)
+        name = source.known_name() if archive and not _is_url(place) else ""
+        if name:
+            signature.foresee(source.host.paths, name, archive, _read(source, place))
+
+    def announced(self, job: FetchJob, source: Source, _digests: tuple[str, ...]) -> None:
+        """Get the signature, and refuse one by a key that is not trusted for the image, where its name is known."""
+        self._place = self._place_of(source)
+        if not _is_url(self._place):
+            self._signature = _read(source, self._place)
+        else:
+            self._signature = _download(job, source, self._place)
+            if self._signature is None:
+                job.progress("server requested deferring the signature download")
+        name = source.known_name()
+        if name and self._signature is not None and not source.is_at_hand:
+            signature.check_signer(source.host.paths, name, self._signature)
+
+    def verify(self, job: FetchJob, source: Source, received: Received) -> str:
+        """Ask for a deferred signature again; then verify, and tell whose signature it is."""
+        found = self._signature
+        if found is None:
+            found = _download(job, source, self._place)
+        if found is None:
+            raise Unreachable(
+                f"error downloading the signature file: the server has deferred {shown(self._place)} twice, and "
+                "the image has come already",
+                "try again later",
+                url=shown(self._place),
+                status=_DEFERRED,
+            )
+        incoming = received.incoming
+        name, sent = str(incoming.manifest.name), incoming.workspace.sent
+        signer = signature.verify(source.host.paths, name, sent, found)
+        source.check_manifest(incoming.manifest)
+        job.progress("signature verified:")
+        for identity in signer.identities:
+            job.progress(f"  {printable(identity)}")
+        return signer.fingerprint
+
+    def _place_of(self, source: Source) -> str:
+        return self._given or source.signature_place()
+
+
+def _is_url(place: str) -> bool:
+    return place.lower().startswith(_SCHEMES)
+
+
+def _read(source: Source, path: str) -> bytes:
+    """The content of a signature file. Raises Untrusted if it does not exist, HostFailure, Corrupt."""
+    try:
+        return read_given(path, MOST_SIGNATURES)
+    except FileNotFoundError as err:
+        raise _missing(source, f"error opening signature file {path}: no such file") from err
+    except OSError as err:
+        raise HostFailure.of(f"error opening signature file {path}", err) from err
+
+
+def _download(job: FetchJob, source: Source, url: str) -> bytes | None:
+    """The signature at a URL, None if its server defers it. Raises Untrusted if it has none, Unreachable."""
+    job.progress("Downloading signature")
+    try:
+        answer = job.transport().get(url, job.credentials("GET", url), MOST_SIGNATURES)
+    except PodError as err:
+        err.message = f"error downloading the signature file: {err.message}"
+        raise
+    if answer.status == _DEFERRED:
+        return None
+    if answer.status == _OK:
+        return answer.body
+    bad = bad_status(answer.url, answer.status, "check the auth document for its host in auth.d")
+    message = f"error downloading the signature file: {bad.message}"
+    if answer.status in _MISSING:
+        raise _missing(source, message, answer.status)
+    raise Unreachable(message, bad.hint, **bad.facts)
+
+
+def _missing(source: Source, message: str, status: int = 0) -> Untrusted:
+    """The error for an image without a signature, whose hint has the keys that could make one."""
+    name = source.known_name()
+    keys = f"{signature.trusted_text(name, keystore.trusted_for(source.host.paths, name))}; " if name else ""
+    return Untrusted(
+        f"cannot verify {source.reference}: {message}",
+        f"{keys}put the signature there, or say insecure_options: image (--insecure-options=image), "
+        "if the source of the image is to be trusted",
+        **({"image": name} if name else {}),
+        **({"status": status} if status else {}),
+    )
