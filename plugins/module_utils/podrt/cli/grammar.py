@@ -119,10 +119,13 @@ def check_flags(words: Words) -> None:
         raise InvalidSpec("must provide at least one image or specify the pod manifest")
 
 
-def with_signature(policy: FetchPolicy, words: AppWords) -> FetchPolicy:
+def policy_of_image(policy: FetchPolicy, options: FlagValues, words: AppWords) -> FetchPolicy:
     """The policy for the image of these words, which may be followed by its signature."""
     place = words.options.text("signature")
-    return policy.replace(signature=place if not place or "://" in place else os.path.abspath(place))
+    return policy.replace(
+        signature=place if not place or "://" in place else os.path.abspath(place),
+        finds_keys=options.on("trust-keys-from-https"),
+    )
 
 
 def _check_stage1(options: FlagValues) -> None:

@@ -78,7 +78,7 @@ def _job(host: Host, policy: FetchPolicy, progress: Progress) -> FetchJob:
     from .credentials import credentials_of
     from .job import FetchJob
 
-    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths))
+    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [])
 
 
 def _rendered(job: FetchJob, source: Source) -> RenderedImage:
@@ -120,7 +120,8 @@ def _taken(
         if received is None:
             return use(job.host.paths, found) if found else None
         signer = verifier.verify(job, source, received)
-        rendered = commit(job.host.paths, received.incoming, received.remote, signer)
+        remotes = (received.remote, *received.others)
+        rendered = commit(job.host.paths, received.incoming, remotes, signer)
     for note in received.notes:
         job.progress(note)
     return rendered

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 from ..errors import HostFailure, PodError, Unreachable, Untrusted, printable
 from ..host.reading import read_given
-from . import keystore, signature
+from . import keysource, keystore, signature
 from .answer import bad_status
 from .openpgp import MOST_SIGNATURES
-from .reference import shown
+from .reference import as_docker, shown
 from .sources.source import Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .job import FetchJob
+    from .policy import FetchPolicy
     from .sources.source import Received, Source
+    from .transport import Transport
 
 _SCHEMES = ("http://", "https://")
 _OK, _DEFERRED = 200, 202
@@ -26,21 +28,25 @@ _MISSING = (404, 410)
 class Signed(Verifier):
     """A detached signature decides. It comes before the image, unless its server asks for the image first (B25, B26).
 
-    given: its path or URL, "" for where the source has it.
+    policy: says where it is, see FetchPolicy, and whether keys may be discovered.
     """
 
     keeps_sent = True
 
-    def __init__(self, given: str) -> None:
-        self._given = given
+    def __init__(self, policy: FetchPolicy) -> None:
+        self._policy = policy
+        self._given = policy.signature
         self._signature: bytes | None = None
         self._place = ""
 
     def foresee(self, source: Source) -> None:
-        """Refuse an image whose signature should be in a file and is not."""
+        """Refuse an image whose signature should be in a file and is not, or that no key may sign."""
         place = self._place_of(source)
-        if not _is_url(place):
+        if place and not _is_url(place):
             _read(source, place)
+        name = "" if source.is_at_hand or self._policy.finds_keys else source.known_name()
+        if name and not keystore.trusted_for(source.host.paths, name):
+            raise _without_keys(source, name)
 
     def rehearse(self, source: Source) -> None:
         """Verify an archive that is at hand with its signature."""
@@ -52,21 +58,23 @@ class Signed(Verifier):
     def announced(self, job: FetchJob, source: Source, _digests: tuple[str, ...]) -> None:
         """Get the signature, and refuse one by a key that is not trusted for the image, where its name is known."""
         self._place = self._place_of(source)
+        name = "" if source.is_at_hand else source.known_name()
+        if name and self._policy.finds_keys:
+            keysource.trust_discovered(job.host, name, self._policy, job.progress)
         if not _is_url(self._place):
             self._signature = _read(source, self._place)
         else:
-            self._signature = _download(job, source, self._place)
+            self._signature = self._downloaded(job, source)
             if self._signature is None:
                 job.progress("server requested deferring the signature download")
-        name = source.known_name()
-        if name and self._signature is not None and not source.is_at_hand:
+        if name and self._signature is not None:
             signature.check_signer(source.host.paths, name, self._signature)
 
     def verify(self, job: FetchJob, source: Source, received: Received) -> str:
         """Ask for a deferred signature again; then verify, and tell whose signature it is."""
         found = self._signature
         if found is None:
-            found = _download(job, source, self._place)
+            found = self._downloaded(job, source)
         if found is None:
             raise Unreachable(
                 f"error downloading the signature file: the server has deferred {shown(self._place)} twice, and "
@@ -83,6 +91,10 @@ class Signed(Verifier):
         for identity in signer.identities:
             job.progress(f"  {printable(identity)}")
         return signer.fingerprint
+
+    def _downloaded(self, job: FetchJob, source: Source) -> bytes | None:
+        transport = job.transport_of_its_own() if self._given else job.transport()
+        return _download(job, transport, source, self._place)
 
     def _place_of(self, source: Source) -> str:
         return self._given or source.signature_place()
@@ -102,11 +114,11 @@ def _read(source: Source, path: str) -> bytes:
         raise HostFailure.of(f"error opening signature file {path}", err) from err
 
 
-def _download(job: FetchJob, source: Source, url: str) -> bytes | None:
+def _download(job: FetchJob, transport: Transport, source: Source, url: str) -> bytes | None:
     """The signature at a URL, None if its server defers it. Raises Untrusted if it has none, Unreachable."""
     job.progress("Downloading signature")
     try:
-        answer = job.transport().get(url, job.credentials("GET", url), MOST_SIGNATURES)
+        answer = transport.get(url, job.credentials("GET", url), MOST_SIGNATURES)
     except PodError as err:
         err.message = f"error downloading the signature file: {err.message}"
         raise
@@ -119,6 +131,17 @@ def _download(job: FetchJob, source: Source, url: str) -> bytes | None:
     if answer.status in _MISSING:
         raise _missing(source, message, answer.status)
     raise Unreachable(message, bad.hint, **bad.facts)
+
+
+def _without_keys(source: Source, name: str) -> Untrusted:
+    written = as_docker(str(source.reference))
+    return Untrusted(
+        f"cannot verify {name}: no key is trusted for it",
+        (f"for an image of a docker registry write {written}; " if written else "")
+        + f"podctl trust --prefix={name} finds its keys and asks, the module pod_trust has those that you name; or say "
+        "insecure_options: image (--insecure-options=image), if the source of the image is to be trusted",
+        image=name,
+    )
 
 
 def _missing(source: Source, message: str, status: int = 0) -> Untrusted:

@@ -33,4 +33,4 @@ def verifier_of(source: Source, policy: FetchPolicy) -> Verifier:
         return NoKeys()
     from .signed import Signed
 
-    return Signed(policy.signature)
+    return Signed(policy)

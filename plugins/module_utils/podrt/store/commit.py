@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from .trees import RenderedImage
 
 
-def commit(paths: Paths, incoming: Incoming, remote: Remote, signer: str = "") -> RenderedImage:
-    """Put an image and the record of its source into the store, and render it. signer: see StoredImage.
+def commit(paths: Paths, incoming: Incoming, remotes: tuple[Remote, ...], signer: str = "") -> RenderedImage:
+    """Put an image and the records of its sources into the store, and render it. signer: see StoredImage.
 
     One that cannot be rendered goes again if it is new, but not on an interrupt: it is complete. Raises NotFound for a
     dependency that is not in the store, Corrupt, HostFailure, OSError.
     """
     with adding(paths), blobs.lock_image(paths, incoming.id), _taking_back(paths, incoming.id):
         stored = enter(paths, incoming, signer)
-        index.put_remote(paths, remote)
+        for remote in remotes:
+            index.put_remote(paths, remote)
         return trees.render(paths, stored)
 
 

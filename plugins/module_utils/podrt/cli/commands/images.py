@@ -34,7 +34,7 @@ _HEADERS = {"id": "ID", "name": "NAME", "size": "SIZE", "importtime": "IMPORT TI
 
 def fetch(call: Call) -> int:
     """Get images into the store and print their keys."""
-    from ..grammar import fetch_policy, with_signature
+    from ..grammar import fetch_policy, policy_of_image
     from ..plans import carry_out, ensure_image
 
     if not call.words.apps:
@@ -47,7 +47,7 @@ def fetch(call: Call) -> int:
             continue
         foreseen.add(image)
         reference = parse_reference(image, keys=False)
-        wanted = ensure_image(call, reference, with_signature(policy, app), names=True)
+        wanted = ensure_image(call, reference, policy_of_image(policy, call.options, app), names=True)
         _outcome, stored = carry_out(call, wanted)
         if call.dry_run:
             continue

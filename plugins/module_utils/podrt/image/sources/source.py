@@ -34,19 +34,21 @@ PULL_HINT = "fetch it first, or use the pull policy new"
 class Received(Value):
     """What a source has sent: neither verified yet nor in the index.
 
-    remote: the record of the source, to be written with it. notes: what the user should hear once it counts.
+    remote: the record of the source, to be written with it; others: those of what else it stands for. notes: what the
+    user should hear once it counts.
     """
 
     incoming: Incoming
     remote: Remote
     notes: tuple[Note, ...] = ()
+    others: tuple[Remote, ...] = ()
 
 
 class Source(Value):
     """Where the image of a reference comes from. This one is the store and nothing else.
 
     is_at_hand: it is read without the network, so whatever the pull policy says, and before the store is asked.
-    has_remote: it is fetched as the pull policy says. gives_names: the name of an image means what was fetched last.
+    gives_names: the name of an image means what was fetched last.
     is_signable: its images may have detached signatures.
     """
 
@@ -54,9 +56,13 @@ class Source(Value):
     reference: ImageReference
 
     is_at_hand = False
-    has_remote = False
     gives_names = True
     is_signable = False
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether it is fetched as the pull policy says."""
+        return False
 
     @property
     def remote(self) -> Remote | None:

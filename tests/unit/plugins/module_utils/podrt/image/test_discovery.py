@@ -396,14 +396,19 @@ def test_the_keys_of_a_prefix_are_found_with_the_credentials_and_the_policy_of_t
     address, plain, secure = site
     configure(host, "auth", domains=[address], type="oauth", credentials={"token": "t"})
     page = keys(f"{address} https://{address}/a.gpg")
+
+    def of_host(*insecure):
+        policy = FetchPolicy(insecure=insecure)
+        return keysource.discover_keys(host, f"{address}/app", policy, keysource.session(host, policy))
+
     secure.answer = lambda _method, _path, headers: (
         (200, {}, page.encode()) if headers.get("authorization") == "Bearer t" else (401, {}, b"")
     )
-    found = keysource.discover_keys(host, f"{address}/app", FetchPolicy())
+    found = of_host()
     assert (found, plain.asked) == ((f"https://{address}/a.gpg",), [])
     secure.answer = lambda *_other: (404, {}, b"")
     plain.answer = lambda *_other: (200, {}, page.encode())
     with pytest.raises(NotFound, match="no public keys discovered"):
-        keysource.discover_keys(host, f"{address}/app", FetchPolicy())
+        of_host()
     assert plain.asked == []
-    assert keysource.discover_keys(host, f"{address}/app", FetchPolicy(insecure=("http",))) == found
+    assert of_host("http") == found
