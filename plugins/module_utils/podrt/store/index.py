@@ -41,7 +41,8 @@ class StoredImage(Image):
     """An image in the store.
 
     import_time, last_used: seconds since the epoch. latest: requested without a version. size: bytes of the stored
-    archive and of the layers. layers: those of its own root, topmost first (layers.Layer.id).
+    archive and of the layers. layers: those of its own root, topmost first (layers.Layer.id). signer: the fingerprint
+    of the key that has signed it, as a fetch has verified, "" for none.
     """
 
     import_time: float
@@ -49,6 +50,7 @@ class StoredImage(Image):
     latest: bool
     size: int
     layers: tuple[str, ...]
+    signer: str
 
 
 class Remote(Value):
@@ -73,6 +75,7 @@ class _Entry(Value):
     latest: bool
     size: int
     layers: tuple[str, ...]
+    signer: str
 
 
 def link_manifest(paths: Paths, image: Image, place: str) -> None:
@@ -139,7 +142,14 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
 
 def _stored(entry: _Entry, manifest: ImageManifest, last_used: float) -> StoredImage:
     return StoredImage(
-        entry.id, manifest, entry.import_time, last_used, entry.latest, entry.size, entry.layers
+        entry.id,
+        manifest,
+        entry.import_time,
+        last_used,
+        entry.latest,
+        entry.size,
+        entry.layers,
+        entry.signer,
     )
 
 
@@ -314,26 +324,36 @@ def put_remote(paths: Paths, remote: Remote) -> None:
 
 def put_image(
     paths: Paths,
-    image_id: ImageID,
-    manifest: ImageManifest,
+    image: Image,
     layers: tuple[str, ...],
     size: int,
     *,
     latest: bool,
+    signer: str = "",
 ) -> StoredImage:
     """Add an image whose archive and layers are in place to the index; or note that it was imported again (B11).
 
+    signer: see StoredImage; without one it stays, since the ID is that of the content that was signed.
     Raises Corrupt for a manifest that could not be read back; then nothing is written.
     """
+    image_id, manifest = image.id, image.manifest
     data = manifest_document(manifest)
     path = paths.image_manifest(image_id)
     files.make_dirs(os.path.dirname(path))
     files.write_atomically(path, data)
     files.make_dirs(paths.index)
     labels = manifest.labels.pairs
-    entry = _Entry(image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers)
+    known = signer or _signer(paths, image_id)
+    entry = _Entry(image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers, known)
     _write_entry(paths, entry)
     return _stored(entry, manifest, time_of_use(paths, image_id))
+
+
+def _signer(paths: Paths, image_id: ImageID) -> str:
+    try:
+        return _read_entry(paths, image_id).signer
+    except (FileNotFoundError, Corrupt):
+        return ""
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:
@@ -357,6 +377,7 @@ def _write_entry(paths: Paths, entry: _Entry) -> None:
         "latest": entry.latest,
         "size": entry.size,
         "layers": list(entry.layers),
+        **({"signer": entry.signer} if entry.signer else {}),
     }
     files.write_atomically(paths.index_entry(entry.id), canonical_json(document))
 
@@ -432,6 +453,7 @@ def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
             latest=fields.boolean("latest"),
             size=fields.integer("size"),
             layers=fields.strings("layers"),
+            signer=fields.text("signer", ""),
         )
     except InvalidSpec as err:
         raise Corrupt(
