@@ -36,11 +36,20 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  signature:
+    description:
+      - The path of the detached signature of an ACI on the host, if it is not beside the image.
+      - Without this option it is the file or the URL of the image with C(.asc) after it, and for a name what discovery
+        says.
+      - It needs a key that is trusted for the name of the image, see M(stagecraft.pods.pod_trust).
+    type: path
+    version_added: 0.5.0
 notes:
-  - In check mode no image is fetched. With O(pull=update) the registry is asked for the digest, so that the prediction
+  - In check mode no image is fetched, but the signature of a file is verified. With O(pull=update) the registry is asked for the digest, so that the prediction
     is correct.
 seealso:
   - module: stagecraft.pods.pod_run
+  - module: stagecraft.pods.pod_trust
   - module: stagecraft.pods.pod_gc
 """
 
@@ -60,6 +69,15 @@ EXAMPLES = r"""
   stagecraft.pods.pod_image:
     name: /srv/images/web.aci
     insecure_options: [image]
+
+- name: Fetch an image that a trusted key has signed, with the signature beside it
+  stagecraft.pods.pod_image:
+    name: https://example.com/images/web-1.4.aci
+
+- name: Import one whose signature is elsewhere on the host
+  stagecraft.pods.pod_image:
+    name: /srv/images/web.aci
+    signature: /srv/signatures/web.asc
 
 - name: Remove an image
   stagecraft.pods.pod_image:
@@ -143,6 +161,7 @@ def main() -> None:
         {
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "signature": {"type": "path"},
             **FETCH,
             **HOST,
         },

@@ -425,6 +425,8 @@ def test_nothing_is_asked_of_what_is_an_object_by_its_type() -> None:
 
 # Names that no code calls by name, but Python, or a program that is the text of an argument.
 ENTRIES = {"main", "read_plan", "__all__", "_BUILT_IN"}
+# Names of parts of issue 10 that fetching does not call yet.
+TO_BE_JOINED: set[str] = set()
 
 
 def names_of(statement: ast.stmt) -> list[str]:
@@ -464,4 +466,5 @@ def test_every_name_of_a_module_is_used() -> None:
                 for name in names_of(statement)
                 if name not in elsewhere | ENTRIES and here[name] <= own.get(name, 0)
             ]
-    assert unused == []
+    assert [name for name in unused if name.split(": ")[1] not in TO_BE_JOINED] == []
+    assert sorted(name.split(": ")[1] for name in unused) == sorted(TO_BE_JOINED)

@@ -7,6 +7,8 @@ Source: behaviours A11 to A21.
 
 from __future__ import annotations
 
+import os
+
 from ..errors import InvalidSpec, Unsupported
 from ..image.policy import FetchPolicy
 from ..image.reference import LocalFile, parse_reference
@@ -106,7 +108,6 @@ def check_flags(words: Words) -> None:
     options = words.options
     if options.on("store-only") and options.on("no-store"):
         raise InvalidSpec("both --store-only and --no-store specified")
-    check_signatures(words)
     _check_stage1(options)
     _check_private_users(options)
     _check_networks(options)
@@ -118,12 +119,13 @@ def check_flags(words: Words) -> None:
         raise InvalidSpec("must provide at least one image or specify the pod manifest")
 
 
-def check_signatures(words: Words) -> None:
-    """Raise Unsupported for a signature: the user would take it as verified."""
-    if any(app.options.has("signature") for app in words.apps):
-        raise Unsupported(
-            "--signature: detached signatures are not supported yet", "see --insecure-options=image"
-        )
+def policy_of_image(policy: FetchPolicy, options: FlagValues, words: AppWords) -> FetchPolicy:
+    """The policy for the image of these words, which may be followed by its signature."""
+    place = words.options.text("signature")
+    return policy.replace(
+        signature=place if not place or "://" in place else os.path.abspath(place),
+        finds_keys=options.on("trust-keys-from-https"),
+    )
 
 
 def _check_stage1(options: FlagValues) -> None:

@@ -11,10 +11,18 @@ from .sources.source import Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..store.index import StoredImage
     from .job import FetchJob
     from .policies import ImagePolicy
     from .policy import FetchPolicy
-    from .sources.source import Source
+    from .sources.source import Received, Source
+
+
+class Accepting(Verifier):
+    """Everything counts."""
+
+    def __init__(self, policy: ImagePolicy) -> None:
+        self.decided_by = _text_of(policy)
 
 
 class Rejecting(Verifier):
@@ -39,6 +47,7 @@ class ByPolicy(Verifier):
         self._policy = policy
         self._fetch_policy = fetch_policy
         self._signer = ""
+        self.decided_by = _text_of(policy)
 
     def predict(self, source: Source) -> None:
         """Ask the registry for what it has now, and for its signatures."""
@@ -47,13 +56,25 @@ class ByPolicy(Verifier):
         from .job import FetchJob
 
         host = source.host
-        job = FetchJob(host, self._fetch_policy, _silent, credentials_of(host), configured_limits(host.paths))
+        job = FetchJob(
+            host, self._fetch_policy, _silent, credentials_of(host), configured_limits(host.paths), []
+        )
         self._verify(job, source, source.digests(job))
+
+    def knows(self, image: StoredImage) -> bool:
+        """An image that came when another policy decided, or none, is verified now."""
+        return image.signer in self._policy.keys.fingerprints
 
     def announced(self, job: FetchJob, source: Source, digests: tuple[str, ...]) -> None:
         """Verify it before a layer is downloaded: all that comes is checked by these digests."""
         self._verify(job, source, digests)
         job.progress(f"signature verified: by the key {self._signer}")
+
+    def verify(self, _job: FetchJob, source: Source, _received: Received) -> str:
+        """The key, which was found before."""
+        if not self._signer:
+            raise source.unverified()
+        return self._signer
 
     def _verify(self, job: FetchJob, source: Source, digests: tuple[str, ...]) -> None:
         from .signedimage import signer_of
@@ -68,9 +89,16 @@ def verifier_by(policy: ImagePolicy, fetch_policy: FetchPolicy) -> Verifier:
     """The verifier for an image under its policy. insecure_options waive a signature, and never what is rejected."""
     if policy.policy == REJECT:
         return Rejecting(policy)
-    if policy.policy == ACCEPT or fetch_policy.waives("image"):
+    if policy.policy == ACCEPT:
+        return Accepting(policy)
+    if fetch_policy.waives("image"):
         return Verifier()
     return ByPolicy(policy, fetch_policy)
+
+
+def _text_of(policy: ImagePolicy) -> str:
+    """A policy as the index has it, such as "accept docker.io/library"."""
+    return f"{policy.policy} {policy.prefix}".rstrip()
 
 
 def _silent(_line: str) -> None:

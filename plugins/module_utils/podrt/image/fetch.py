@@ -78,7 +78,7 @@ def _job(host: Host, policy: FetchPolicy, progress: Progress) -> FetchJob:
     from .credentials import credentials_of
     from .job import FetchJob
 
-    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths))
+    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [])
 
 
 def _rendered(job: FetchJob, source: Source) -> RenderedImage:
@@ -115,12 +115,14 @@ def _taken(
 ) -> RenderedImage | None:
     """Receive, verify, commit."""
     from ..store.commit import commit, use
+    from ..store.index import Trust
 
     with source.receive(job, found, verifier) as received:
         if received is None:
             return use(job.host.paths, found) if found else None
-        verifier.verify(job, source, received)
-        rendered = commit(job.host.paths, received.incoming, received.remote)
+        signer = verifier.verify(job, source, received)
+        remotes = (received.remote, *received.others)
+        rendered = commit(job.host.paths, received.incoming, remotes, Trust(signer, verifier.decided_by))
     for note in received.notes:
         job.progress(note)
     return rendered

@@ -26,7 +26,7 @@ def silent() -> None:
 class FetchJob(Value):
     """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress.
 
-    credentials: the headers for a method and a URL.
+    credentials: the headers for a method and a URL. sessions: the one that was made, kept by transport.
     """
 
     host: Host
@@ -34,6 +34,7 @@ class FetchJob(Value):
     progress: Callable[[str], None]
     credentials: AskCredentials
     limits: Limits
+    sessions: list[Transport]
     pulse: Callable[[], None] = silent
 
     def turn(self, key: str, what: str) -> Turn:
@@ -43,7 +44,13 @@ class FetchJob(Value):
         )
 
     def transport(self) -> Transport:
-        """A session for the source of this fetch."""
+        """The session of this fetch: the first host decides to which others all of it may lead."""
+        if not self.sessions:
+            self.sessions.append(self.transport_of_its_own())
+        return self.sessions[0]
+
+    def transport_of_its_own(self) -> Transport:
+        """A session for another host that the user has named."""
         from .transport import Transport
 
         return Transport(self.policy, self.limits, self.pulse)

@@ -4,20 +4,25 @@
 
 from __future__ import annotations
 
-from ..errors import HostFailure, InvalidSpec, NotFound, Unsupported
+from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host.config import configured_limits
 from ..host.reading import read_given
 from ..value import Value
+from . import keystore
 from .answer import bad_status
+from .credentials import credentials_of
 from .http_policy import refuse_plain_http
 from .openpgp import MOST_KEYS, read_keys
 from .reference import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..host.host import Host
     from .openpgp import PublicKey
     from .policy import FetchPolicy
+    from .transport import Transport
 
 _SCHEMES = ("http", "https")
 _OK = 200
@@ -36,8 +41,20 @@ class OfferedKeys(Value):
         return self.keys[0]
 
 
-def read_source(host: Host, location: str, policy: FetchPolicy) -> OfferedKeys:
-    """The keys of a path or a URL. Raises InvalidSpec, NotFound, HostFailure, Unreachable, Untrusted."""
+def session(host: Host, policy: FetchPolicy) -> Transport:
+    """A session for the pages of a prefix and for the keys to which they lead."""
+    from .transport import Transport  # requests
+
+    return Transport(policy, configured_limits(host.paths))
+
+
+def read_source(
+    host: Host, location: str, policy: FetchPolicy, transport: Transport | None = None
+) -> OfferedKeys:
+    """The keys of a path or a URL. transport: that of the page that led there, None without one.
+
+    Raises InvalidSpec, NotFound, HostFailure, Unreachable, Untrusted.
+    """
     scheme, colon, _rest = location.partition("://")
     if not colon:
         return OfferedKeys(location, read_keys(_read_file(location), location))
@@ -47,24 +64,60 @@ def read_source(host: Host, location: str, policy: FetchPolicy) -> OfferedKeys:
             "download it, then name the file",
         )
     refuse_plain_http(location, policy)
-    from .transport import Transport  # requests
-
-    answer = Transport(policy, configured_limits(host.paths)).get(location, {})
+    is_secure = location.startswith("https://")
+    headers = credentials_of(host)("GET", location) if is_secure else {}
+    answer = (transport or session(host, policy)).get(location, headers)
     if answer.status != _OK:
-        raise bad_status(answer.url, answer.status, "a key is asked for without credentials")
-    vouched = (
-        location.startswith("https://") and answer.url.startswith("https://") and not policy.waives("tls")
-    )
+        raise bad_status(answer.url, answer.status, "check the auth document for its host in auth.d")
+    vouched = is_secure and answer.url.startswith("https://") and not policy.waives("tls")
     return OfferedKeys(shown(location), read_keys(answer.body, shown(location)), vouched)
 
 
-def discover_keys(host: Host, prefix: str, policy: FetchPolicy) -> tuple[str, ...]:
-    """The URLs of the keys that the meta tags of a prefix name. Raises Unsupported, until discovery is joined here."""
-    del host, policy
-    raise Unsupported(
-        f'cannot discover the keys for prefix "{prefix}": discovery is not available',
-        "name the key: its file, or its URL",
-    )
+def discover_keys(host: Host, prefix: str, policy: FetchPolicy, transport: Transport) -> tuple[str, ...]:
+    """The URLs of the keys that the meta tags of a prefix name (B14). Raises NotFound, Unreachable, InvalidSpec."""
+    from . import discovery
+
+    ask = credentials_of(host)
+    pages = discovery.page_asker(transport, lambda url: ask("GET", url))
+    return discovery.discover_keys(pages, prefix, http=policy.waives("http"))
+
+
+def trust_discovered(host: Host, name: str, policy: FetchPolicy, tell: Callable[[str], None]) -> None:
+    """Trust the keys that discovery finds for the name of an image (B29).
+
+    TLS must vouch for them, unless "pubkey" is waived (A10). What fails is told: without a key the image is refused.
+    """
+    if keystore.trusted_for(host.paths, name):
+        return tell(f'keys already exist for prefix "{name}", not fetching again')
+    lax = policy.waives("pubkey")
+    if policy.waives("tls") and not lax:
+        return tell(
+            "skipping automatic key discovery because TLS checking has been disabled by --insecure-options"
+        )
+    try:
+        if not lax:
+            policy = policy.replace(insecure=tuple(check for check in policy.insecure if check != "http"))
+        prefix, transport = keystore.Prefix(name), session(host, policy)
+        for location in discover_keys(host, prefix, policy, transport):
+            offered = read_source(host, location, policy, transport)
+            if lax or offered.vouched:
+                _trust(host, prefix, offered, tell)
+            else:
+                tell(
+                    f'not trusting "{offered.location}" for prefix "{prefix}": no certificate vouches for it'
+                )
+    except PodError as err:
+        tell(f"cannot trust discovered keys: {err.message}")
+
+
+def _trust(host: Host, prefix: str, offered: OfferedKeys, tell: Callable[[str], None]) -> None:
+    from .signature import problem_of
+
+    problem = problem_of(offered.key)
+    if problem:
+        return tell(f'not trusting "{offered.location}" for prefix "{prefix}": {problem}')
+    keystore.store(host.paths, prefix, offered.key)
+    return tell(f'Trusting "{offered.location}" for prefix "{prefix}" without fingerprint review.')
 
 
 def _read_file(path: str) -> bytes:

@@ -20,10 +20,16 @@ INSECURE_OPTIONS = ("none", "image", "tls", "ondisk", "http", "pubkey", *_RUN, "
 
 
 class FetchPolicy(Value):
-    """The policy of a fetch. pull: one of PULLS. insecure: the waived checks, as parse_insecure returns them."""
+    """The policy of a fetch. pull: one of PULLS. insecure: the waived checks, as parse_insecure returns them.
+
+    signature: the path or the URL of the detached signature, "" for where the source has it. finds_keys: whether keys
+    are trusted that discovery finds for the name of an image, and that TLS vouches for (B29).
+    """
 
     pull: str = "new"
     insecure: tuple[str, ...] = ()
+    signature: str = ""
+    finds_keys: bool = False
 
     def check(self) -> None:
         """Raise InvalidSpec for an unknown word."""

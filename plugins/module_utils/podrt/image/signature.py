@@ -17,7 +17,7 @@ from ..contexts import contextmanager, suppress
 from ..errors import HostFailure, Unsupported, Untrusted, first_of
 from ..host.files import write_new
 from ..host.reading import open_regular
-from ..store.workspace import Workspace
+from ..store.workspace import Workspace, signature_in
 from ..value import Value
 from . import keystore
 from .openpgp import HASHES, NotOpenPgp, grouped, read_signatures
@@ -25,11 +25,14 @@ from .openpgp import HASHES, NotOpenPgp, grouped, read_signatures
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from ..host.paths import Paths
     from .keystore import TrustedKey
     from .openpgp import KeyPart, PublicKey, SignaturePacket
+
+    Matched = tuple[SignaturePacket, TrustedKey]
 
 # Reading an archive takes a fraction of this even from a slow disk.
 _SECONDS, _BYTES_PER_SECOND = 60.0, 5_000_000
@@ -80,15 +83,25 @@ def verify(paths: Paths, name: str, archive: str, signature: bytes) -> Signer:
 
     Raises Corrupt and InvalidSpec for the files of keys, Unsupported without gpg, HostFailure.
     """
-    trusted = keystore.trusted_for(paths, name)
-    packet, key, part = _matched(name, trusted, _signatures(name, signature))
+    return _verdict(name, archive, check_signer(paths, name, signature), lambda: _workspace(paths))
+
+
+def foresee(paths: Paths, name: str, archive: str, signature: bytes) -> Signer:
+    """As verify, but leaves nothing in the data directory, as check mode needs it."""
+    import tempfile
+
+    matched = check_signer(paths, name, signature)
+    return _verdict(name, archive, matched, lambda: tempfile.TemporaryDirectory(prefix="podrt-gpg-"))
+
+
+def check_signer(paths: Paths, name: str, signature: bytes) -> Matched:
+    """The first signature that names a key that is trusted for an image, which it may not be of. Raises as verify."""
+    packet, key, part = _matched(name, keystore.trusted_for(paths, name), _signatures(name, signature))
     if part.weakness:
         raise _too_weak(name, packet, part)
     if packet.weakness:
         raise _refused(name, packet, packet.weakness)
-    lines = _asked(paths, key.key, packet, archive)
-    _judge(name, lines, packet, key)
-    return Signer(key.key.fingerprint, key.key.identities, key.prefix)
+    return packet, key
 
 
 def problem_of(key: PublicKey) -> str | None:
@@ -114,6 +127,20 @@ def problem_of(key: PublicKey) -> str | None:
     return _PROBLEMS.get(found["trust"], "")
 
 
+def _verdict(
+    name: str, archive: str, matched: Matched, home: Callable[[], AbstractContextManager[str]]
+) -> Signer:
+    packet, key = matched
+    _judge(name, _asked(key.key, packet, archive, home), packet, key)
+    return Signer(key.key.fingerprint, key.key.identities, key.prefix)
+
+
+@contextmanager
+def _workspace(paths: Paths) -> Iterator[str]:
+    with Workspace(paths) as workspace:
+        yield workspace.path
+
+
 def _signatures(name: str, signature: bytes) -> tuple[SignaturePacket, ...]:
     try:
         return read_signatures(signature, "the signature")
@@ -133,7 +160,7 @@ def _matched(
     signers = [signer.upper() for packet in signatures for signer in packet.signers]
     made = f"it needs the key {first_of(signers, 4)}" if signers else "it does not say of which key it is"
     raise Untrusted(
-        f"cannot verify {name}: openpgp: signature made by unknown entity: {made}, and {_trusted_text(name, trusted)}",
+        f"cannot verify {name}: openpgp: signature made by unknown entity: {made}, and {trusted_text(name, trusted)}",
         f"if you trust that key: podctl trust --prefix={name} KEY, or the module pod_trust",
         image=name,
         signers=[signer.lower() for signer in signers],
@@ -141,7 +168,8 @@ def _matched(
     )
 
 
-def _trusted_text(name: str, trusted: Sequence[TrustedKey]) -> str:
+def trusted_text(name: str, trusted: Sequence[TrustedKey]) -> str:
+    """The keys that are trusted for an image, in words."""
     if not trusted:
         return f"no key is trusted for {name}"
     return f"for {name} are trusted {first_of([grouped(key.key.fingerprint) for key in trusted], 4)}"
@@ -186,15 +214,20 @@ def _refused(name: str, packet: SignaturePacket, reason: str) -> Untrusted:
 # --- gpg ---
 
 
-def _asked(paths: Paths, key: PublicKey, packet: SignaturePacket, archive: str) -> list[str]:
-    """The status lines of gpg for one signature of a file, by a keyring of one key. Raises HostFailure, Unsupported."""
+def _asked(
+    key: PublicKey, packet: SignaturePacket, archive: str, home: Callable[[], AbstractContextManager[str]]
+) -> list[str]:
+    """The status lines of gpg for one signature of a file, by a keyring of one key. home: makes its directory.
+
+    Raises HostFailure, Unsupported.
+    """
     try:
         seconds = _SECONDS + _size(archive) / _BYTES_PER_SECOND
-        with Workspace(paths) as workspace, _keyring(workspace.path, seconds) as gpg:
+        with home() as place, _keyring(place, seconds) as gpg:
             _import(gpg, key)
-            write_new(workspace.signature, packet.raw)
+            write_new(signature_in(place), packet.raw)
             # Not by its parameter for the data, which would put the signature into /tmp.
-            result = gpg.verify_file(io.BytesIO(), extra_args=[workspace.signature, os.path.abspath(archive)])
+            result = gpg.verify_file(io.BytesIO(), extra_args=[signature_in(place), os.path.abspath(archive)])
     except OSError as err:
         raise HostFailure.of(f"cannot verify the signature of {archive}", err) from err
     # Not the members of the result: they are of the last signature, and "valid" for keys that have expired.

@@ -55,10 +55,10 @@ def signer_of(
     manifest that it leads to. Raises Untrusted with the reasons and the keys that would be needed, Unreachable,
     Unsupported, HostFailure.
     """
-    return _Search(job, reference, policy, digests).signer()
+    return _SignatureSearch(job, reference, policy, digests).signer()
 
 
-class _Search:
+class _SignatureSearch:
     """The signatures of one image. reasons: why those so far are not good."""
 
     def __init__(
@@ -161,9 +161,7 @@ class _Search:
     def _beside_transport(self) -> Transport:
         """The session for the directory, whose host the policy names."""
         if not self._sessions:
-            from .transport import Transport
-
-            self._sessions.append(Transport(self._job.policy, self._job.limits, self._job.pulse))
+            self._sessions.append(self._job.transport_of_its_own())
         return self._sessions[0]
 
     def _by_extension(self, digest: str) -> Iterator[bytes]:

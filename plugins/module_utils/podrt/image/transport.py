@@ -70,8 +70,11 @@ class Transport:
         self._current = threading.local()
         self._session: requests.Session | None = None
 
-    def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Fetch a document of bounded size and time, whatever the status is. It must be sent without an encoding."""
+    def get(self, url: str, headers: Mapping[str, str], most: int = MAX_DOCUMENT) -> Answer:
+        """Fetch a document of bounded time and at most so many bytes, whatever the status is.
+
+        It must be sent without an encoding.
+        """
         exchange = self._document(url)
         with self._send("GET", url, headers, exchange) as response:
             answer = _answer(response, exchange)
@@ -80,8 +83,8 @@ class Transport:
             body = bytearray()
             for chunk in _chunks(response, exchange):
                 body += chunk
-                if len(body) > MAX_DOCUMENT:
-                    raise _broken(url, f"the answer is larger than {MAX_DOCUMENT} bytes")
+                if len(body) > most:
+                    raise _broken(url, f"the answer is larger than {most} bytes")
             return answer.replace(body=bytes(body))
 
     def head(self, url: str, headers: Mapping[str, str]) -> Answer:

@@ -8,8 +8,10 @@ has brought itself, and no process uses an image that another one is about to ta
 
 from __future__ import annotations
 
+from ..appc.image import Image
 from ..contexts import contextmanager
 from . import blobs, index, layers, trees
+from .index import NO_TRUST
 from .locks import adding
 
 TYPE_CHECKING = False
@@ -19,19 +21,22 @@ if TYPE_CHECKING:
     from ..appc.names import ImageID
     from ..host.paths import Paths
     from .blobs import Incoming
-    from .index import Remote, StoredImage
+    from .index import Remote, StoredImage, Trust
     from .trees import RenderedImage
 
 
-def commit(paths: Paths, incoming: Incoming, remote: Remote) -> RenderedImage:
-    """Put an image and the record of its source into the store, and render it.
+def commit(
+    paths: Paths, incoming: Incoming, remotes: tuple[Remote, ...], trust: Trust = NO_TRUST
+) -> RenderedImage:
+    """Put an image and the records of its sources into the store, and render it. trust: why it may count.
 
     One that cannot be rendered goes again if it is new, but not on an interrupt: it is complete. Raises NotFound for a
     dependency that is not in the store, Corrupt, HostFailure, OSError.
     """
     with adding(paths), blobs.lock_image(paths, incoming.id), _taking_back(paths, incoming.id):
-        stored = enter(paths, incoming)
-        index.put_remote(paths, remote)
+        stored = enter(paths, incoming, trust)
+        for remote in remotes:
+            index.put_remote(paths, remote)
         return trees.render(paths, stored)
 
 
@@ -44,7 +49,7 @@ def use(paths: Paths, image: StoredImage) -> RenderedImage | None:
         return trees.render(paths, image)
 
 
-def enter(paths: Paths, incoming: Incoming) -> StoredImage:
+def enter(paths: Paths, incoming: Incoming, trust: Trust = NO_TRUST) -> StoredImage:
     """Put an image in place, the index last, so that it counts once all else is there. The caller holds both locks.
 
     Raises Corrupt, OSError.
@@ -55,7 +60,12 @@ def enter(paths: Paths, incoming: Incoming) -> StoredImage:
     placed = (layers.find_layer(paths, layer_id) for layer_id in dict.fromkeys(incoming.layers))
     size += sum(layer.size for layer in placed if layer)
     return index.put_image(
-        paths, incoming.id, incoming.manifest, incoming.layers, size, latest=incoming.latest
+        paths,
+        Image(incoming.id, incoming.manifest),
+        incoming.layers,
+        size,
+        latest=incoming.latest,
+        trust=trust,
     )
 
 

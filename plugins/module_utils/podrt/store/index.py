@@ -41,7 +41,9 @@ class StoredImage(Image):
     """An image in the store.
 
     import_time, last_used: seconds since the epoch. latest: requested without a version. size: bytes of the stored
-    archive and of the layers. layers: those of its own root, topmost first (layers.Layer.id).
+    archive and of the layers. layers: those of its own root, topmost first (layers.Layer.id). signer: the fingerprint
+    of the key that has signed it, as a fetch has verified, "" for none. policy: of the host, by which a docker image
+    was accepted or verified, "" without one.
     """
 
     import_time: float
@@ -49,6 +51,18 @@ class StoredImage(Image):
     latest: bool
     size: int
     layers: tuple[str, ...]
+    signer: str
+    policy: str
+
+
+class Trust(Value):
+    """Why an image may count, see StoredImage."""
+
+    signer: str = ""
+    policy: str = ""
+
+
+NO_TRUST = Trust()
 
 
 class Remote(Value):
@@ -73,6 +87,8 @@ class _Entry(Value):
     latest: bool
     size: int
     layers: tuple[str, ...]
+    signer: str
+    policy: str
 
 
 def link_manifest(paths: Paths, image: Image, place: str) -> None:
@@ -139,7 +155,15 @@ def get_image(paths: Paths, image_id: ImageID) -> StoredImage:
 
 def _stored(entry: _Entry, manifest: ImageManifest, last_used: float) -> StoredImage:
     return StoredImage(
-        entry.id, manifest, entry.import_time, last_used, entry.latest, entry.size, entry.layers
+        entry.id,
+        manifest,
+        entry.import_time,
+        last_used,
+        entry.latest,
+        entry.size,
+        entry.layers,
+        entry.signer,
+        entry.policy,
     )
 
 
@@ -314,26 +338,39 @@ def put_remote(paths: Paths, remote: Remote) -> None:
 
 def put_image(
     paths: Paths,
-    image_id: ImageID,
-    manifest: ImageManifest,
+    image: Image,
     layers: tuple[str, ...],
     size: int,
     *,
     latest: bool,
+    trust: Trust = NO_TRUST,
 ) -> StoredImage:
     """Add an image whose archive and layers are in place to the index; or note that it was imported again (B11).
 
+    trust: without a signer or a policy that of before stays, since the ID is that of the content that was signed.
     Raises Corrupt for a manifest that could not be read back; then nothing is written.
     """
+    image_id, manifest = image.id, image.manifest
     data = manifest_document(manifest)
     path = paths.image_manifest(image_id)
     files.make_dirs(os.path.dirname(path))
     files.write_atomically(path, data)
     files.make_dirs(paths.index)
     labels = manifest.labels.pairs
-    entry = _Entry(image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers)
+    signer, policy = _trust(paths, image_id, trust)
+    entry = _Entry(
+        image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers, signer, policy
+    )
     _write_entry(paths, entry)
     return _stored(entry, manifest, time_of_use(paths, image_id))
+
+
+def _trust(paths: Paths, image_id: ImageID, trust: Trust) -> tuple[str, str]:
+    try:
+        entry = _read_entry(paths, image_id)
+    except (FileNotFoundError, Corrupt):
+        return trust.signer, trust.policy
+    return trust.signer or entry.signer, trust.policy or entry.policy
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:
@@ -357,6 +394,8 @@ def _write_entry(paths: Paths, entry: _Entry) -> None:
         "latest": entry.latest,
         "size": entry.size,
         "layers": list(entry.layers),
+        **({"signer": entry.signer} if entry.signer else {}),
+        **({"policy": entry.policy} if entry.policy else {}),
     }
     files.write_atomically(paths.index_entry(entry.id), canonical_json(document))
 
@@ -432,6 +471,8 @@ def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
             latest=fields.boolean("latest"),
             size=fields.integer("size"),
             layers=fields.strings("layers"),
+            signer=fields.text("signer", ""),
+            policy=fields.text("policy", ""),
         )
     except InvalidSpec as err:
         raise Corrupt(

@@ -162,6 +162,8 @@ def _found(paths: Paths, image: StoredImage, tree: TreeID) -> RenderedImage | No
         latest=image.latest,
         size=image.size,
         layers=image.layers,
+        signer=image.signer,
+        policy=image.policy,
         tree=tree,
         lower=lower,
     )

@@ -75,7 +75,7 @@ class Workspace:
     @property
     def signature(self) -> str:
         """Where a signature of an archive is kept."""
-        return f"{self.path}/signature"
+        return signature_in(self.path)
 
     @property
     def claim(self) -> str:
@@ -110,6 +110,11 @@ class Workspace:
 def claim_in(path: str) -> str:
     """The claim in the directory of a workspace."""
     return f"{path}/layers"
+
+
+def signature_in(path: str) -> str:
+    """The signature in the directory of a workspace, or of what stands for one."""
+    return f"{path}/signature"
 
 
 def abandoned(parent: str) -> list[str]:

@@ -213,7 +213,7 @@ def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object
 
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
-    policy = reading.fetch_policy(options)
+    policy = reading.fetch_policy(options).replace(signature=_absolute(options, "signature"))
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
         outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)

@@ -33,17 +33,21 @@ _HEADERS = {"id": "ID", "name": "NAME", "size": "SIZE", "importtime": "IMPORT TI
 
 def fetch(call: Call) -> int:
     """Get images into the store and print their keys."""
-    from ..grammar import check_signatures, fetch_policy
+    from ..grammar import fetch_policy, policy_of_image
     from ..plans import carry_out, ensure_image
 
     if not call.words.apps:
         raise InvalidSpec("must provide at least one image")
-    check_signatures(call.words)
     policy = fetch_policy(call.options, default="update")
-    images = [app.image for app in call.words.apps]
-    for image in dict.fromkeys(images) if call.dry_run else images:
+    foreseen: set[str] = set()
+    for app in call.words.apps:
+        image = app.image
+        if call.dry_run and image in foreseen:
+            continue
+        foreseen.add(image)
         reference = parse_reference(image, keys=False)
-        _outcome, stored = carry_out(call, ensure_image(call, reference, policy, names=True))
+        wanted = ensure_image(call, reference, policy_of_image(policy, call.options, app), names=True)
+        _outcome, stored = carry_out(call, wanted)
         if call.dry_run:
             continue
         if stored is None:

@@ -18,7 +18,7 @@ from ...stage0.operations import ImageGone, ensure_new_pod
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import commit, notes_of_preparation
 from .. import values
-from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec
+from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image
 from ..plans import carry_out, ensure_image
 from ..running import run_pod
 
@@ -101,8 +101,9 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
 def _images(call: Call, spec: PodSpec) -> Plan[tuple[StoredImage, ...]]:
     """The images of the apps, fetched where that is needed and wanted; () when one is not here."""
     stored = []
-    for app in spec.apps:
-        stored.append((yield from ensure_image(call, app.image, spec.policy)))
+    for app, words in zip(spec.apps, call.words.apps):
+        policy = policy_of_image(spec.policy, call.options, words)
+        stored.append((yield from ensure_image(call, app.image, policy)))
     found = tuple(image for image in stored if image)
     return found if len(found) == len(spec.apps) else ()
 

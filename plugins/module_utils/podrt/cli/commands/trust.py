@@ -8,7 +8,7 @@ import os
 import sys
 
 from ...errors import InvalidSpec, NotFound, PodError, Unsupported, printable
-from ...image.keysource import discover_keys, read_source
+from ...image.keysource import discover_keys, read_source, session
 from ...image.keystore import Prefix
 from ...image.openpgp import grouped
 from ...image.policy import FetchPolicy, parse_insecure
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...image.keysource import OfferedKeys
+    from ...image.transport import Transport
     from ..call import Call
 
 _QUESTION = "Are you sure you want to trust this key (yes/no)?"
@@ -33,9 +34,12 @@ def trust(call: Call) -> int:
     """Trust keys for a prefix of image names, or for all."""
     prefix = _prefix(call)
     policy = _policy(call)
-    locations = call.words.arguments or discover_keys(call.host, prefix, policy)
+    transport = None if call.words.arguments else session(call.host, policy)
+    locations = (
+        discover_keys(call.host, prefix, policy, transport) if transport else tuple(call.words.arguments)
+    )
     for location in locations:
-        source = _source(call, location, policy)
+        source = _source(call, location, policy, transport)
         _show(prefix, source)
         reviewed = not (call.options.on("skip-fingerprint-review") or call.dry_run or _vouched(call, source))
         if reviewed and not _review(call, prefix):
@@ -84,7 +88,7 @@ def _policy(call: Call) -> FetchPolicy:
     return FetchPolicy(insecure=(*plain, *(("tls",) if "tls" in insecure else ())))
 
 
-def _source(call: Call, location: str, policy: FetchPolicy) -> OfferedKeys:
+def _source(call: Call, location: str, policy: FetchPolicy, transport: Transport | None) -> OfferedKeys:
     """The keys of a KEY. Source: behaviours A62."""
     asked = shown(location) if "://" in location else location
     if location.startswith("http://") and not policy.waives("http"):
@@ -93,7 +97,7 @@ def _source(call: Call, location: str, policy: FetchPolicy) -> OfferedKeys:
             "anything that is sent over plain http can be replaced on its way: compare the fingerprint",
         )
     try:
-        return read_source(call.host, location, policy)
+        return read_source(call.host, location, policy, transport)
     except InvalidSpec as err:
         raise InvalidSpec(f"error accessing the key {asked}: {err.reason}", err.hint) from err
     except NotFound as err:

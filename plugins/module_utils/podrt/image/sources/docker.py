@@ -42,7 +42,8 @@ class DockerSource(Source):
 
         repository = self._repository(job)
         known = self.remote
-        if stored and known and repository.current_digest() == known.manifest_digest:
+        is_known = stored and known and verifier.knows(stored)
+        if stored and known and is_known and repository.current_digest() == known.manifest_digest:
             job.progress(self.using(stored))
             yield None
             return

@@ -8,14 +8,15 @@ import os
 import stat
 
 from ...contexts import contextmanager
-from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound, reason_of
+from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound
 from ..reference import LocalFile
-from .source import SIGNATURE_SUFFIX, Received, Source, Verifier, unsigned
+from .source import Received, Source, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ...appc.image import ImageManifest
     from ...store.blobs import Incoming
     from ...store.index import StoredImage
     from ...store.workspace import Workspace
@@ -28,26 +29,7 @@ class FileSource(Source):
     reference: LocalFile
 
     is_at_hand = True
-    has_signature = True
-
-    @property
-    def path(self) -> str:
-        """The file."""
-        return self.reference.path
-
-    def signature(self, _job: FetchJob | None = None) -> bytes:
-        """The file beside it, with .asc behind its name."""
-        from ...host.reading import read_bytes
-        from ..openpgp import MOST_SIGNATURES
-
-        path = f"{self.reference.path}{SIGNATURE_SUFFIX}"
-        try:
-            return read_bytes(
-                os.path.realpath(path), MOST_SIGNATURES
-            )  # it is never waited for, if it is a pipe
-        except (OSError, Corrupt) as err:
-            reason = reason_of(err) if isinstance(err, OSError) else err.message
-            raise unsigned(self.reference, f"error opening signature file {path}: {reason}") from err
+    is_signable = True
 
     def has_changed(self) -> bool:
         """Whether it is not the file that was read last."""
@@ -79,14 +61,33 @@ class FileSource(Source):
 
     def check_dependencies(self) -> None:
         """Those that its manifest names."""
-        from ...store import blobs, dependencies
+        from ...store import dependencies
 
-        try:
-            manifest = blobs.manifest_in(self.host.paths, self.reference.path)
-        except (OSError, Corrupt):
-            return  # the fetch will report it
+        manifest = self._manifest()
         if manifest is not None and manifest.dependencies:
             dependencies.check(self.host.paths, manifest)
+
+    def signature_place(self) -> str:
+        """The file beside it."""
+        return f"{self.reference.path}.asc"
+
+    def archive_at_hand(self) -> str:
+        """The file."""
+        return self.reference.path
+
+    def known_name(self) -> str:
+        """The name in its manifest."""
+        manifest = self._manifest()
+        return "" if manifest is None else str(manifest.name)
+
+    def _manifest(self) -> ImageManifest | None:
+        """Its manifest, None for a file that a fetch will refuse."""
+        from ...store import blobs
+
+        try:
+            return blobs.manifest_in(self.host.paths, self.reference.path)
+        except (OSError, Corrupt):
+            return None
 
     @contextmanager
     def receive(

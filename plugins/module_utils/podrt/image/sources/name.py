@@ -1,18 +1,23 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images by name and labels. There is no discovery, so they come from the store (B16)."""
+"""Images by name and labels: from the store, or where meta discovery finds them. Source: behaviours B.4, B16, B28."""
 
 from __future__ import annotations
 
-from ...errors import NotFound
+from ...contexts import contextmanager
+from ...errors import NotFound, Untrusted
 from ...store import index
-from ..reference import AppcName, as_docker
-from .source import ABSENT, PULL_HINT, Source
+from ..reference import DOCKER_HUB, AppcName, as_docker, names_of_registry
+from .source import ABSENT, PULL_HINT, Received, Source, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...appc.image import ImageManifest
     from ...appc.names import ImageID
-    from ...store.index import StoredImage
+    from ...store.index import Remote, StoredImage
+    from ..job import FetchJob
 
 
 class NameSource(Source):
@@ -21,6 +26,13 @@ class NameSource(Source):
     reference: AppcName
 
     gives_names = False
+    is_signable = True
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether its first part is a host that can be asked; Docker Hub is a registry."""
+        host = self.reference.name.partition("/")[0]
+        return "." in host and host not in names_of_registry(DOCKER_HUB)
 
     def stored(self) -> StoredImage | None:
         """The best image of the name that is not damaged."""
@@ -33,12 +45,59 @@ class NameSource(Source):
         )
 
     def foresee(self) -> None:
-        """Raise NotFound: a name says not where to fetch from."""
+        """Raise NotFound for a name that says not where to fetch from."""
+        if self.has_remote:
+            return
+        hint = "discovery asks the host that a name begins with: fetch the image by its URL or from a file"
         written = as_docker(str(self.reference))
-        hint = "discovery by name is not available: fetch the image by its URL or from a file"
         if written:
-            hint += f"; for an image of a docker registry write {written}"
+            hint = f"for an image of a docker registry write {written}; {hint}"
         raise NotFound(f'image name "{self.reference}": {ABSENT}', hint)
+
+    def is_current(self, job: FetchJob, remote: Remote) -> bool:
+        """Whether the first place that discovery finds still gives it."""
+        from .endpoint import is_current
+
+        return is_current(job, self.reference, remote.image_id)
+
+    @contextmanager
+    def receive(
+        self, job: FetchJob, stored: StoredImage | None, verifier: Verifier
+    ) -> Iterator[Received | None]:
+        """From the first place that does not refuse it."""
+        from .endpoint import receive
+
+        with receive(job, self.reference, stored, verifier) as received:
+            yield received
+
+    def known_name(self) -> str:
+        """The name that was asked for."""
+        return str(self.reference.name)
+
+    def check_manifest(self, manifest: ImageManifest) -> None:
+        """It must have the name and the labels, and none of another host. Raises Untrusted."""
+        from ..discovery import labels_asked
+
+        if manifest.name != self.reference.name:
+            raise Untrusted(
+                f'error when reading the app name: "{self.reference.name}" expected but "{manifest.name}" found',
+                "ask the owner of the image: discovery leads to another one",
+                image=str(self.reference.name),
+            )
+        for label, value in labels_asked(self.reference, self.host.arch).pairs:
+            given = manifest.labels.get(label)
+            if given == value or (given is None and self.reference.labels.get(label) is None):
+                continue
+            reason = (
+                f'requested label "{label}" not provided by the image manifest'
+                if given is None
+                else f'requested value for label "{label}": "{value}" differs from fetched aci label value: "{given}"'
+            )
+            raise Untrusted(
+                reason,
+                "ask for the labels that it has, or its owner for the right image",
+                image=str(self.reference.name),
+            )
 
     def using(self, _image: StoredImage) -> str:
         """The line for an image of that name."""

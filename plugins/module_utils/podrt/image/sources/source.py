@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from ...appc.image import ImageManifest
     from ...appc.names import ImageID
     from ...host.host import Host
     from ...store.blobs import Incoming
@@ -29,46 +30,45 @@ ABSENT = (
     "was disabled"
 )
 PULL_HINT = "fetch it first, or use the pull policy new"
-# Behind the path or the URL of an image: its detached signature (B24).
-SIGNATURE_SUFFIX = ".asc"
 
 
 class Received(Value):
     """What a source has sent: neither verified yet nor in the index.
 
-    remote: the record of the source, to be written with it. notes: what the user should hear once it counts.
+    remote: the record of the source, to be written with it; others: those of what else it stands for. notes: what the
+    user should hear once it counts.
     """
 
     incoming: Incoming
     remote: Remote
     notes: tuple[Note, ...] = ()
+    others: tuple[Remote, ...] = ()
 
 
 class Source(Value):
     """Where the image of a reference comes from. This one is the store and nothing else.
 
     is_at_hand: it is read without the network, so whatever the pull policy says, and before the store is asked.
-    has_remote: it is fetched as the pull policy says. gives_names: the name of an image means what was fetched last.
-    has_signature: there may be a detached signature of its images.
+    gives_names: the name of an image means what was fetched last.
+    is_signable: its images may have detached signatures.
     """
 
     host: Host
     reference: ImageReference
 
     is_at_hand = False
-    has_remote = False
     gives_names = True
-    has_signature = False
+    is_signable = False
+
+    @property
+    def has_remote(self) -> bool:
+        """Whether it is fetched as the pull policy says."""
+        return False
 
     @property
     def remote(self) -> Remote | None:
         """The record of what it gave last."""
         return index.find_remote(self.host.paths, self.reference.source)
-
-    @property
-    def path(self) -> str:
-        """The file of this host that is the image as it would be sent, "" for what is no such file."""
-        return ""
 
     def stored(self) -> StoredImage | None:
         """Its image in the store, complete or not, whether the source is still there or not.
@@ -121,12 +121,20 @@ class Source(Value):
         """
         raise self.absent()
 
-    def signature(self, _job: FetchJob | None = None) -> bytes | None:
-        """The detached signature of the image (B24); None where the server wants to be asked again later (B25).
+    def signature_place(self) -> str:
+        """The path or the URL of the detached signature of its image; "" for one that has none (B24)."""
+        return ""
 
-        job: not needed for what is at hand. Raises Untrusted without a signature, Unreachable, HostFailure.
-        """
-        raise self.unverified()
+    def archive_at_hand(self) -> str:
+        """The path of its archive, "" where that is not at hand."""
+        return ""
+
+    def known_name(self) -> str:
+        """The name of its image, "" where that is not known before it has come. Reads no more than a manifest."""
+        return ""
+
+    def check_manifest(self, _manifest: ImageManifest) -> None:
+        """Raise Untrusted for the manifest of a verified image that is not the one that was asked for (B28)."""
 
     def image_policy(self) -> ImagePolicy | None:
         """The policy of this host for its image, None where it has none. Raises InvalidSpec, HostFailure."""
@@ -152,23 +160,30 @@ class Source(Value):
         """The error for an image that cannot be verified (B27)."""
         return Untrusted(
             f"cannot verify {self.reference}: it has no signature that is trusted (try --insecure-options=image)",
-            "trust its maker's key with the module pod_trust, or say insecure_options: image, if its source is trusted",
+            "say insecure_options: image, if its source is to be trusted",
         )
 
 
 class Verifier:
     """The decision about the images of one fetch; this one trusts all. keeps_sent: see blobs.receive_archive.
 
+    decided_by: the policy of the host that decides, as the index has it, "" without one.
+
     Every method raises Untrusted to refuse; then nothing of the image is in the index.
     """
 
     keeps_sent = False
+    decided_by = ""
 
     def foresee(self, _source: Source) -> None:
         """Refuse before the first request, in check mode as well. Reads only."""
 
     def predict(self, _source: Source) -> None:
-        """Refuse what verify would, as far as that is known without a request: for check mode. Reads only."""
+        """Refuse what verify would, as far as that is known of what is at hand: for check mode alone. Reads only."""
+
+    def knows(self, _image: StoredImage) -> bool:
+        """Whether a stored image that the source still gives need not be decided about again."""
+        return True
 
     def announced(self, _job: FetchJob, _source: Source, _digests: tuple[str, ...]) -> None:
         """Refuse before content is sent. digests: those that it is then checked against, of docker manifests.
@@ -176,13 +191,6 @@ class Verifier:
         It may send requests, such as for a signature.
         """
 
-    def verify(self, _job: FetchJob, _source: Source, _received: Received) -> None:
-        """Refuse an image that is whole, in its workspace."""
-
-
-def unsigned(reference: ImageReference, why: str) -> Untrusted:
-    """The error for an image without a signature that can be read."""
-    return Untrusted(
-        f"cannot verify {reference}: {why} (try --insecure-options=image)",
-        "put its signature there, or say insecure_options: image, if its source is to be trusted",
-    )
+    def verify(self, _job: FetchJob, _source: Source, _received: Received) -> str:
+        """Refuse an image that is whole, in its workspace. The fingerprint of the key that has signed it, or ""."""
+        return ""

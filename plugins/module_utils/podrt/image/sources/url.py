@@ -8,8 +8,8 @@ import time
 
 from ...contexts import contextmanager
 from ...errors import Corrupt
-from ..reference import ArchiveURL, shown
-from .source import SIGNATURE_SUFFIX, Received, Source, Verifier, unsigned
+from ..reference import ArchiveURL
+from .source import Received, Source, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..answer import Answer
     from ..job import FetchJob
 
-_OK, _ACCEPTED, _NOT_MODIFIED = 200, 202, 304
+_OK, _NOT_MODIFIED = 200, 304
 _WITH_CONTENT = (_OK, _NOT_MODIFIED)
 # How often a download that cannot be resumed starts again.
 _RESTARTS = 2
@@ -36,23 +36,7 @@ class UrlSource(Source):
     reference: ArchiveURL
 
     has_remote = True
-    has_signature = True
-
-    def signature(self, job: FetchJob | None = None) -> bytes | None:
-        """The content of its URL with .asc behind it."""
-        from ..openpgp import MOST_SIGNATURES
-
-        if job is None:
-            raise self.unverified()
-        url = f"{self.reference.url}{SIGNATURE_SUFFIX}"
-        job.progress("Downloading signature")
-        answer = job.transport().get(url, job.credentials("GET", url))
-        if answer.status == _ACCEPTED:
-            return None
-        if answer.status == _OK and len(answer.body) <= MOST_SIGNATURES:
-            return answer.body
-        why = f"bad HTTP status code: {answer.status}" if answer.status != _OK else "it is too large"
-        raise unsigned(self.reference, f"error downloading the signature file {shown(url)}: {why}")
+    is_signable = True
 
     def is_fresh(self) -> bool:
         """Whether the max-age that the server gave is not over yet."""
@@ -81,6 +65,11 @@ class UrlSource(Source):
             return
         if found:
             dependencies.flatten(self.host.paths, found)
+
+    def signature_place(self) -> str:
+        """The URL with .asc at the end of its path."""
+        path, mark, query = self.reference.url.partition("#")[0].partition("?")
+        return f"{path}.asc{mark}{query}"
 
     def receive(
         self, job: FetchJob, stored: StoredImage | None, verifier: Verifier
@@ -123,7 +112,7 @@ class UrlSource(Source):
         url = self.reference.url
         answers: list[Answer] = []
         conditional = _conditional(known)
-        if known is None:
+        if not conditional:  # otherwise nothing may have to be sent
             verifier.announced(job, self, ())
         chunks = job.transport().stream(
             url,
@@ -134,7 +123,7 @@ class UrlSource(Source):
         if known and answers[0].status == _NOT_MODIFIED:
             index.put_remote(self.host.paths, _renewed(known, answers[0]))
             return None
-        if known:
+        if conditional:
             verifier.announced(job, self, ())
         job.progress("Downloading ACI")
         incoming = blobs.receive_archive(

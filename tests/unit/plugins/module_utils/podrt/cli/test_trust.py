@@ -10,7 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.machine import architecture
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import grouped
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.blobs import archive_of
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.cli.podlab import (
     Answer,
     PodLab,
@@ -77,9 +80,10 @@ def test_without_signatures_there_is_no_keystore(lab: PodLab, file: str) -> None
 
 
 @pytest.mark.behaviour("A60", "B29")
-def test_without_a_key_the_prefix_would_be_asked(lab: PodLab) -> None:
-    answer = lab.podctl("trust", "--prefix=example.com")
-    assert 'cannot discover the keys for prefix "example.com"' in error(answer)
+def test_without_a_key_the_prefix_is_asked(lab: PodLab) -> None:
+    answer = lab.podctl("trust", "--prefix=127.1.2.3/team")
+    assert 'discovery failed for "127.1.2.3/team": no page of its host can be read' in error(answer)
+    assert "https://127.1.2.3/team?ac-discovery=1" in answer.err
 
 
 @pytest.mark.behaviour("A61", "B32")
@@ -201,3 +205,30 @@ def test_one_key_that_is_refused_does_not_hide_the_others_that_came_before(
     answer = lab.podctl("trust", "--root", SKIP, file, str(weak))
     assert "is too weak: RSA of 1024 bits" in error(answer)
     assert len(stored(lab)) == 1
+
+
+@pytest.mark.behaviour("A53", "B24", "B27")
+def test_fetch_takes_a_signature_for_each_image(
+    lab: PodLab, gpg: Gpg, good: str, file: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.podctl("trust", PREFIX, SKIP, file)
+    for name in ("a", "b"):
+        app = {"exec": ["/bin/true"], "user": "0", "group": "0"}
+        said = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": f"example.com/team/{name}"}
+        labels = [{"name": "os", "value": "linux"}, {"name": "arch", "value": architecture().name}]
+        said.update(app=app, labels=labels)
+        data = archive_of(ImageManifest.from_json(said))
+        (tmp_path / f"{name}.aci").write_bytes(data)
+        (tmp_path / f"{name}.sig").write_bytes(gpg.sign(good, data))
+    first, second = f"{tmp_path}/a.aci", f"{tmp_path}/b.aci"
+    unsigned = error(lab.podctl("fetch", first))
+    assert f"error opening signature file {first}.asc: no such file" in unsigned
+    assert f"for example.com/team/a are trusted {grouped(good)}" in unsigned
+    monkeypatch.chdir(tmp_path)
+    swapped = error(lab.podctl("fetch", "--dry-run", first, "--signature=b.sig", second, "--signature=a.sig"))
+    assert "cannot verify example.com/team/a: the signature by the key" in swapped
+    assert "does not belong to this file" in error(lab.podctl("prepare", first, "--signature=b.sig"))
+    answer = lab.podctl("fetch", first, "--signature=a.sig", second, "--signature=b.sig")
+    assert answer.status == 0 and len(answer.out.splitlines()) == 2
+    assert answer.err.count("image: signature verified:\nimage:   Team <team@example.com>\n") == 2
+    assert lab.podctl("prepare", first, "--signature=a.sig").status == 0

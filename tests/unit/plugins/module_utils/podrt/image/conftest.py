@@ -28,7 +28,7 @@ Reply = tuple[int, dict[str, str], bytes]
 class Web:
     """A server. answer: (method, path, headers) to a Reply. asked: every request."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_other: (404, {}, b"")
         self.breaks_after = 0
@@ -57,16 +57,16 @@ class Web:
             def log_message(self, *_other: object) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer((address, port), Handler)
         self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.authority = f"127.0.0.1:{self.server.server_port}"
+        self.url = f"http://{address}:{self.server.server_port}"
+        self.authority = f"{address}:{self.server.server_port}"
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Web]:
-    """A server while the context lasts."""
-    web = Web()
+def serving(address: str = "127.0.0.1", port: int = 0) -> Iterator[Web]:
+    """A server while the context lasts. port: 0 for any."""
+    web = Web(address, port)
     thread = threading.Thread(target=web.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -15,6 +15,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     PodError,
     Unreachable,
     Unsupported,
+    Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import resume
@@ -396,16 +397,17 @@ def test_the_image_is_found_among_what_else_an_index_names(host, registry, other
     ],
 )
 def test_a_name_as_for_docker_is_refused_with_the_way_to_write_it(host, text):
-    with pytest.raises((NotFound, InvalidSpec)) as caught:
-        fetching.check_may_fetch(host, parse_reference(text, relative=False), NEW)
-    assert f"docker://{text}" in caught.value.hint
+    """At once, unless discovery could find it, see test_endpoint.py; then no key is trusted for it."""
+    with pytest.raises((NotFound, InvalidSpec, Untrusted)) as caught:
+        fetching.check_may_fetch(host, parse_reference(text, relative=False), FetchPolicy())
+    assert f"for an image of a docker registry write docker://{text}" in caught.value.hint
 
 
 @pytest.mark.finding("case-20")
 @pytest.mark.parametrize("text", ["example.com/app:1.0,os=linux,arch=amd64", "Not/A:Name:At,All"])
 def test_a_name_that_docker_would_not_take_either_gets_no_such_advice(host, text):
     with pytest.raises(PodError) as caught:
-        fetching.check_may_fetch(host, parse_reference(text, relative=False), NEW)
+        fetching.check_may_fetch(host, parse_reference(text, relative=False), FetchPolicy())
     assert "docker://" not in caught.value.hint
 
 

@@ -16,12 +16,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     InvalidSpec,
     NotFound,
     Unreachable,
-    Unsupported,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import transport
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.keysource import (
-    discover_keys,
     read_source,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
@@ -95,8 +93,3 @@ def test_tls_vouches_for_a_server_unless_it_is_not_checked(
     web.answer = lambda *_other: (200, {}, gpg.export(good))
     assert read_source(host, f"{web.url}/key", SAFE).vouched
     assert not read_source(host, f"{web.url}/key", FetchPolicy(insecure=("tls",))).vouched
-
-
-def test_discovery_is_still_to_come(host: Host) -> None:
-    with pytest.raises(Unsupported, match=r'cannot discover the keys for prefix "example\.com"'):
-        discover_keys(host, "example.com", SAFE)

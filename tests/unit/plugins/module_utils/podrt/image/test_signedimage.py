@@ -112,6 +112,13 @@ def top(registry: FakeRegistry, tag: str = "latest") -> str:
     return digest_of(registry.manifests[tag])
 
 
+def trust_of(host: Host, registry: FakeRegistry) -> tuple[str, str]:
+    """The signer and the policy that the index has of the image."""
+    image = find.stored(host, parse_reference(registry.reference))
+    assert image
+    return image.signer, image.policy
+
+
 def attach(registry: FakeRegistry, digest: str, *signed: tuple[bytes, bytes]) -> None:
     """Attach payloads with their signatures to a manifest, as cosign does."""
     layers = [
@@ -144,7 +151,7 @@ def test_an_accepted_prefix_needs_no_option(host: Host, registry: FakeRegistry) 
     decide(host, registry, "accept")
     fetching.check_may_fetch(host, parse_reference(registry.reference), STRICT)
     fetch(host, registry.reference)
-    assert find.stored(host, parse_reference(registry.reference))
+    assert trust_of(host, registry) == ("", f"accept {registry.web.authority}")
 
 
 @pytest.mark.parametrize("insecure", [(), ("image",)])
@@ -159,6 +166,22 @@ def test_what_is_rejected_no_option_accepts(
 def test_an_option_waives_a_signature(host: Host, registry: FakeRegistry, other: CosignKey) -> None:
     trust(host, registry, other)
     fetch(host, registry.reference, FetchPolicy("new", ("image",)))
+    assert trust_of(host, registry) == ("", "")
+
+
+def test_an_image_that_came_unverified_is_verified_by_the_next_fetch(
+    host: Host, registry: FakeRegistry, key: CosignKey
+) -> None:
+    fetch(host, registry.reference, FetchPolicy("update", ("image",)))
+    trust(host, registry, key)
+    with pytest.raises(Untrusted):
+        fetch(host, registry.reference)
+    attach(registry, top(registry), sign(registry, key, top(registry)))
+    fetch(host, registry.reference)
+    assert trust_of(host, registry) == (key.fingerprint, f"signed {registry.web.authority}")
+    before = len(registry.web.asked)
+    fetch(host, registry.reference)
+    assert registry.asked()[before:] == ["HEAD manifests/latest"]
 
 
 def test_a_policy_that_cannot_be_read_accepts_nothing(host: Host, registry: FakeRegistry) -> None:
@@ -180,6 +203,7 @@ def test_an_attached_signature_is_good(host: Host, registry: FakeRegistry, key: 
     fetching.check_may_fetch(host, parse_reference(registry.reference), STRICT)
     assert find.stored(host, parse_reference(registry.reference)) is None
     assert f"signature verified: by the key {key.fingerprint}" in fetch(host, registry.reference)
+    assert trust_of(host, registry) == (key.fingerprint, f"signed {registry.web.authority}")
 
 
 def test_one_good_signature_among_others_is_enough(

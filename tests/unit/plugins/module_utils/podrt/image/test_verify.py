@@ -54,6 +54,7 @@ class Deciding(Verifier):
         place = pathlib.Path(received.incoming.workspace.sent)
         self.sent = place.read_bytes() if place.exists() else b""
         self._decide("verify")
+        return ""
 
     def _decide(self, question):
         self.asked.append(question)
@@ -187,16 +188,18 @@ def _told(host, text, tell, monkeypatch):
     class Telling(Verifier):
         def verify(self, *_given):
             tell(b"verified")
+            return ""
 
     monkeypatch.setattr(verify, "verifier_of", lambda *_given: Telling())
     fetch(host, text)
 
 
-def test_of_what_is_not_verified_the_error_says_which_word_would_trust_it(host, text):
-    policy = FetchPolicy("new", ())
+def test_of_what_is_not_verified_the_error_says_which_word_would_trust_it(host, web):
+    policy, reference = FetchPolicy("new", ()), parse_reference(give_by("docker", web, None, b""))
     with pytest.raises(Untrusted, match="--insecure-options=image") as caught:
-        fetching.check_may_fetch(host, parse_reference(text), policy)
+        fetching.check_may_fetch(host, reference, policy)
     with pytest.raises(Untrusted) as again:
-        fetching.fetch(host, parse_reference(text), policy, lambda _line: None)
+        fetching.fetch(host, reference, policy, lambda _line: None)
     assert str(again.value) == str(caught.value)
     assert index.list_ids(host.paths) == ()
+    assert web.asked == []

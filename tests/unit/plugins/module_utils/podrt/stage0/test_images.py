@@ -116,7 +116,8 @@ def test_one_that_is_damaged_is_fetched_again(lab: Stage0Lab, part: str) -> None
         ("new.aci", FetchPolicy(), Untrusted),
         ("sha512-" + "0" * 128, TRUSTING, NotFound),
         ("http://127.0.0.1:1/x.aci", FetchPolicy(pull="never", insecure=("image",)), NotFound),
-        ("example.com/absent", TRUSTING, NotFound),
+        ("absent", TRUSTING, NotFound),
+        ("example.com/absent", FetchPolicy(), Untrusted),
     ],
 )
 def test_what_cannot_be_fetched_is_foretold(

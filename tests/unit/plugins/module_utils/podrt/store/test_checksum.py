@@ -90,7 +90,7 @@ def test_an_archive_is_unpacked_summed_and_synced_while_nothing_is_locked(
     data = make_aci({"name": "a"}, (file, content), *links)
     with workspace.Workspace(paths) as place:
         incoming = blobs.receive_archive(paths, place, iter([data]), "the archive")
-        image = commit.commit(paths, incoming, index.Remote("source", incoming.id))
+        image = commit.commit(paths, incoming, (index.Remote("source", incoming.id),))
     assert seen[:2] == [("seal", []), ("sync", [])]  # and its tree is synced once it is in place
     assert held == ["store", "layer"]
     assert len(reads) == 1

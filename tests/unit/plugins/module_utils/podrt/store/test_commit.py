@@ -27,7 +27,7 @@ SOURCE = "https://example.com/a.aci"
 def committed(paths, data):
     with Workspace(paths) as workspace:
         incoming = blobs.receive_archive(paths, workspace, iter([data]), "the archive")
-        return commit.commit(paths, incoming, index.Remote(SOURCE, incoming.id))
+        return commit.commit(paths, incoming, (index.Remote(SOURCE, incoming.id),))
 
 
 def test_an_image_counts_with_its_source_and_its_tree(paths, make_aci, entry):

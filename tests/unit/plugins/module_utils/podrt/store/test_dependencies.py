@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
     Dependency,
+    Image,
     ImageManifest,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import ACIdentifier, ImageID
@@ -39,7 +40,7 @@ def put(paths: Paths, number: int, *below: int) -> index.StoredImage:
     """Put a numbered image without files into the store, which depends on others."""
     needs = tuple(Dependency(ACIdentifier(f"i{other}"), _id(other)) for other in below)
     manifest = ImageManifest(ACIdentifier(f"i{number}"), dependencies=needs)
-    return index.put_image(paths, _id(number), manifest, (), 0, latest=False)
+    return index.put_image(paths, Image(_id(number), manifest), (), 0, latest=False)
 
 
 def _id(number: int) -> ImageID:

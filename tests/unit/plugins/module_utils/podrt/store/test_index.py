@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
     ACIdentifier,
@@ -49,7 +49,7 @@ FUTURE = time.time() + 10**6
 def test_keys_that_name_no_image(paths, prefix, error, message):
     manifest = ImageManifest(ACIdentifier("example.com/a"))
     for digits in ("ab" * 32, "ab" * 31 + "cd"):
-        index.put_image(paths, ImageID(f"sha512-{digits}"), manifest, (), 0, latest=False)
+        index.put_image(paths, Image(ImageID(f"sha512-{digits}"), manifest), (), 0, latest=False)
     with pytest.raises(error, match=message):
         index.find_by_key(paths, prefix)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
     InvalidSpec,
     PodError,
@@ -19,6 +20,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import grouped
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.blobs import archive_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import run
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import serving
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
@@ -157,3 +159,27 @@ def test_a_damaged_file_beside_it_is_told_with_what_was_done(host: Host, gpg: Gp
     with pytest.raises(PodError, match="cannot use the trusted key") as caught:
         task(host, prefix=TEAM, key=gpg.export(good).decode())
     assert [change["after"] for change in run.failure(caught.value)["changes"]] == ["trusted"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.root
+@pytest.mark.behaviour("B24", "B27")
+def test_a_task_fetches_what_a_trusted_key_has_signed(
+    host: Host, gpg: Gpg, good: str, tmp_path: pathlib.Path
+) -> None:
+    task(host, prefix=TEAM, key=gpg.export(good).decode())
+    said = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": f"{TEAM}/web"}
+    archive = archive_of(ImageManifest.from_json(said))
+    image, signature = tmp_path / "web.aci", tmp_path / "elsewhere.asc"
+    image.write_bytes(archive)
+    signature.write_bytes(gpg.sign(good, b"another"))
+    options = Fields({"name": str(image), "signature": str(signature), "insecure_options": []}, "")
+    for check in (True, False):
+        with pytest.raises(Untrusted, match="it does not belong to this file"):
+            run.TASKS["pod_image"](host, options, check)
+    assert not pathlib.Path(host.paths.index).exists()
+    signature.write_bytes(gpg.sign(good, archive))
+    results: list[Any] = [run.TASKS["pod_image"](host, options, check) for check in (True, False, False)]
+    assert [result["changed"] for result in results] == [True, True, False]
+    with pytest.raises(InvalidSpec, match="not an absolute path") as caught:
+        run.TASKS["pod_image"](host, options.replaced(signature="web.asc"), False)
+    assert caught.value.where == "signature"
