@@ -28,6 +28,14 @@ _SCHEMES = ("http", "https")
 _OK = 200
 
 
+class OfferedFile(Value):
+    """A file that should hold keys, see OfferedKeys."""
+
+    location: str
+    data: bytes
+    vouched: bool = False
+
+
 class OfferedKeys(Value):
     """The keys of a file or of a URL. location: as it may be shown. vouched: whether TLS vouches for the server."""
 
@@ -55,9 +63,17 @@ def read_source(
 
     Raises InvalidSpec, NotFound, HostFailure, Unreachable, Untrusted.
     """
+    file = read_file(host, location, policy, transport)
+    return OfferedKeys(file.location, read_keys(file.data, file.location), file.vouched)
+
+
+def read_file(
+    host: Host, location: str, policy: FetchPolicy, transport: Transport | None = None
+) -> OfferedFile:
+    """What a path or a URL has, whatever kind of keys that is; see read_source."""
     scheme, colon, _rest = location.partition("://")
     if not colon:
-        return OfferedKeys(location, read_keys(_read_file(location), location))
+        return OfferedFile(location, _read_local(location))
     if scheme not in _SCHEMES:
         raise InvalidSpec(
             f'cannot get a key from "{shown(location)}": only local files and http or https URLs are supported',
@@ -70,7 +86,7 @@ def read_source(
     if answer.status != _OK:
         raise bad_status(answer.url, answer.status, "check the auth document for its host in auth.d")
     vouched = is_secure and answer.url.startswith("https://") and not policy.waives("tls")
-    return OfferedKeys(shown(location), read_keys(answer.body, shown(location)), vouched)
+    return OfferedFile(shown(location), answer.body, vouched)
 
 
 def discover_keys(host: Host, prefix: str, policy: FetchPolicy, transport: Transport) -> tuple[str, ...]:
@@ -120,7 +136,7 @@ def _trust(host: Host, prefix: str, offered: OfferedKeys, tell: Callable[[str], 
     return tell(f'Trusting "{offered.location}" for prefix "{prefix}" without fingerprint review.')
 
 
-def _read_file(path: str) -> bytes:
+def _read_local(path: str) -> bytes:
     try:
         return read_given(path, MOST_KEYS)
     except FileNotFoundError as err:

@@ -8,11 +8,13 @@ import os
 import sys
 
 from ...errors import InvalidSpec, NotFound, PodError, Unsupported, printable
-from ...image.keysource import discover_keys, read_source, session
+from ...image import policies
+from ...image.keysource import discover_keys, read_file, read_source, session
 from ...image.keystore import Prefix
 from ...image.openpgp import grouped
 from ...image.policy import FetchPolicy, parse_insecure
 from ...image.reference import shown
+from ...stage0.image_policies import ensure_no_policy, ensure_policy
 from ...stage0.trust import ensure_key
 from ..call import write_error
 from ..flags import UsageError
@@ -21,17 +23,23 @@ from ..plans import carry_out
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
-    from ...image.keysource import OfferedKeys
+    from ...image.keysource import OfferedFile, OfferedKeys
+    from ...image.openpgp import PublicKey
     from ...image.transport import Transport
     from ..call import Call
+
+    T = TypeVar("T")
 
 _QUESTION = "Are you sure you want to trust this key (yes/no)?"
 _ANSWERS = {"yes": True, "no": False}
 
 
 def trust(call: Call) -> int:
-    """Trust keys for a prefix of image names, or for all."""
+    """Trust keys for a prefix of image names, or for all; or write the policy for docker images of a prefix."""
+    if call.options.has("policy"):
+        return _decide(call)
     prefix = _prefix(call)
     policy = _policy(call)
     transport = None if call.words.arguments else session(call.host, policy)
@@ -54,6 +62,58 @@ def trust(call: Call) -> int:
                 f'Added key for prefix "{prefix}" at "{path}"' if prefix else f'Added root key at "{path}"'
             )
     return 0
+
+
+def _decide(call: Call) -> int:
+    """Write or remove a policy. The keys of signed are reviewed as others are."""
+    prefix, kind = _docker_prefix(call), call.options.text("policy")
+    if kind == policies.NONE:
+        carry_out(call, ensure_no_policy(call.host, prefix))
+        return 0
+    keys, location = policies.Keys(), ""
+    if call.words.arguments:
+        keys, location, vouched = _docker_keys(call)
+        reviewed = not (call.options.on("skip-fingerprint-review") or call.dry_run or vouched)
+        if reviewed and not _review(call, prefix):
+            call.say(f'not trusting "{location}"')
+            return 0
+    wanted = policies.ImagePolicy(prefix, kind, keys, call.options.text("lookaside"))
+    _outcome, path = carry_out(call, ensure_policy(call.host, wanted))
+    if not call.dry_run:
+        call.tell(f'The policy for {prefix or "all docker images"} is "{kind}", at "{path}"')
+    return 0
+
+
+def _docker_prefix(call: Call) -> str:
+    """The prefix of a policy, "" for all images. Raises InvalidSpec."""
+    prefix = call.options.text("prefix")
+    if bool(prefix) == call.options.on("root"):
+        raise InvalidSpec(
+            "--root and --prefix usage mutually exclusive"
+            if prefix
+            else "a policy has no bounds without --prefix",
+            "--prefix=docker.io/library is for the images of that name and below it, --root for all docker images",
+        )
+    return policies.parse_prefix(prefix) if prefix else ""
+
+
+def _docker_keys(call: Call) -> tuple[policies.Keys, str, bool]:
+    """The keys of the only argument, its name, and whether it needs no review."""
+    if len(call.words.arguments) != 1:
+        raise UsageError("trust with a policy takes one file or URL of keys")
+    location, policy = call.words.arguments[0], _policy(call)
+
+    def read() -> tuple[policies.Keys, OfferedFile]:
+        file = read_file(call.host, location, policy)
+        return policies.keys_of(file.data, file.location), file
+
+    keys, file = _accessed(location, policy, read)
+    write_error(f'key: "{printable(file.location)}"\n')
+    for key in keys.openpgp:
+        _show_key(key)
+    for verifying in keys.cosign:
+        _tell(f"{verifying.algorithm} key fingerprint is: sha256:{verifying.fingerprint}")
+    return keys, file.location, _vouched(call, file)
 
 
 def _prefix(call: Call) -> str:
@@ -89,7 +149,12 @@ def _policy(call: Call) -> FetchPolicy:
 
 
 def _source(call: Call, location: str, policy: FetchPolicy, transport: Transport | None) -> OfferedKeys:
-    """The keys of a KEY. Source: behaviours A62."""
+    """The keys of a KEY."""
+    return _accessed(location, policy, lambda: read_source(call.host, location, policy, transport))
+
+
+def _accessed(location: str, policy: FetchPolicy, read: Callable[[], T]) -> T:
+    """What is read of a KEY, whose name is in errors. Source: behaviours A62."""
     asked = shown(location) if "://" in location else location
     if location.startswith("http://") and not policy.waives("http"):
         raise InvalidSpec(
@@ -97,14 +162,14 @@ def _source(call: Call, location: str, policy: FetchPolicy, transport: Transport
             "anything that is sent over plain http can be replaced on its way: compare the fingerprint",
         )
     try:
-        return read_source(call.host, location, policy, transport)
+        return read()
     except InvalidSpec as err:
         raise InvalidSpec(f"error accessing the key {asked}: {err.reason}", err.hint) from err
     except NotFound as err:
         raise NotFound(f"error accessing the key {asked}: {err.message}", err.hint) from err
 
 
-def _vouched(call: Call, source: OfferedKeys) -> bool:
+def _vouched(call: Call, source: OfferedKeys | OfferedFile) -> bool:
     return call.options.on("trust-keys-from-https") and source.vouched
 
 
@@ -112,13 +177,17 @@ def _show(prefix: str, source: OfferedKeys) -> None:
     """Print what there is to review. Source: behaviours A61."""
     write_error(f'pubkey: prefix: "{printable(prefix)}"\nkey: "{printable(source.location)}"\n')
     for key in source.keys:
-        _tell(f"gpg key fingerprint is: {grouped(key.fingerprint)}")
-        for subkey in key.subkeys:
-            _tell(f"    Subkey fingerprint: {grouped(subkey.fingerprint)}")
-        for identity in key.identities:
-            _tell(f"\t{printable(identity)}")
+        _show_key(key)
     if len(source.keys) > 1:
         write_error("pubkey: only the first of these keys is trusted\n")
+
+
+def _show_key(key: PublicKey) -> None:
+    _tell(f"gpg key fingerprint is: {grouped(key.fingerprint)}")
+    for subkey in key.subkeys:
+        _tell(f"    Subkey fingerprint: {grouped(subkey.fingerprint)}")
+    for identity in key.identities:
+        _tell(f"\t{printable(identity)}")
 
 
 def _tell(line: str) -> None:
