@@ -35,7 +35,7 @@ class FetchImage(Change):
         from ..image import fetch  # only a change needs it
 
         fetch.check_may_fetch(host, self.reference, self.policy)
-        fetch.check_dependencies(host, self.reference)
+        fetch.check_dependencies(host, self.reference, self.policy)
 
     def apply(self, host: Host) -> Applied:
         """Fetch it; an unchanged image is not a difference. Raises Unreachable, Untrusted, Corrupt, NotFound."""
