@@ -408,6 +408,9 @@ def _parse_cimd(text: str) -> ImageReference:
         pairs = [pair.partition("=") for pair in query.split("&") if pair]
         labels = {ACIdentifier(unescape(key)): unescape(value) for key, _equals, value in pairs}
         return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
+    if kind in SAVED_FORMS:
+        path, _mark, choice = rest.partition("?")
+        return SavedImage(kind, unescape(path), unescape(choice))
     raise InvalidSpec(
         f'invalid image string "{_quoted(text)}"', "use cimd:docker, cimd:appc or cimd:aci-archive"
     )

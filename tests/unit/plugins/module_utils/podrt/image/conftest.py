@@ -133,23 +133,25 @@ def configure(host: Host, kind: str, **members: object) -> None:
     document.write_text(json.dumps({"rktKind": kind, "rktVersion": "v1", **members}))
 
 
+def make_aci(name: str = "example.com/app", content: bytes = b"x", **manifest: object) -> bytes:
+    """An ACI with one file."""
+    full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, **manifest}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for path, data in (
+            ("manifest", json.dumps(full).encode()),
+            ("rootfs", None),
+            ("rootfs/f", content),
+        ):
+            info = tarfile.TarInfo(path)
+            info.type, info.size = (tarfile.DIRTYPE, 0) if data is None else (tarfile.REGTYPE, len(data))
+            archive.addfile(info, io.BytesIO(data or b""))
+    return out.getvalue()
+
+
 @pytest.fixture(name="aci")
 def _aci() -> Callable[..., bytes]:
-    def aci(name: str = "example.com/app", content: bytes = b"x", **manifest: object) -> bytes:
-        full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, **manifest}
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as archive:
-            for path, data in (
-                ("manifest", json.dumps(full).encode()),
-                ("rootfs", None),
-                ("rootfs/f", content),
-            ):
-                info = tarfile.TarInfo(path)
-                info.type, info.size = (tarfile.DIRTYPE, 0) if data is None else (tarfile.REGTYPE, len(data))
-                archive.addfile(info, io.BytesIO(data or b""))
-        return out.getvalue()
-
-    return aci
+    return make_aci
 
 
 @pytest.fixture(name="gpg", scope="module")
