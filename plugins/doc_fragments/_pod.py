@@ -468,7 +468,8 @@ options:
       - V(narrow) applies what lies within the defaults, and warns about the rest.
       - V(accept) applies them as they are.
       - An app's own option of the same kind, such as O(apps[].caps_retain), replaces the image's isolator in any case.
-      - The default is the setting in C(policy.d) of the host's configuration, else V(refuse).
+      - The default is the setting in C(policy.d) of the host's configuration. Without it, it is V(accept) for an image with a
+        signature by a key that is trusted for it, else V(refuse).
     version_added: 0.2.0
     type: str
     choices: [refuse, narrow, accept]

@@ -111,6 +111,16 @@ image:
     last_used:
       description: When it was last used, in seconds since 1970.
       type: float
+    signer:
+      description: The fingerprint of the key that has signed it, as its fetch has verified, null for none.
+      version_added: 0.5.0
+      type: str
+    policy:
+      description:
+        - The policy of M(stagecraft.pods.pod_trust) that let a docker image in, as C(accept PREFIX) or C(signed PREFIX), null
+          for none.
+      version_added: 0.5.0
+      type: str
 changes:
   description:
     - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.

@@ -49,6 +49,7 @@ options:
     default: false
 seealso:
   - module: stagecraft.pods.pod_run
+  - module: stagecraft.pods.pod_image_info
 """
 
 EXAMPLES = r"""
@@ -90,7 +91,9 @@ pods:
       type: list
       elements: dict
 images:
-  description: The images in the store, each in the form of RV(stagecraft.pods.pod_image#module:image).
+  description:
+    - The images in the store, each in the form of RV(stagecraft.pods.pod_image#module:image), with the C(sources) of
+      M(stagecraft.pods.pod_image_info).
   returned: when asked for
   type: list
   elements: dict

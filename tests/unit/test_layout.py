@@ -361,6 +361,7 @@ OBJECTS = {
         "store/blobs.py",
         "store/index.py",
         "tasks/collect.py",
+        "tasks/image_info.py",
         "tasks/info.py",
         "tasks/results.py",
         "tasks/run.py",

@@ -10,6 +10,7 @@ import pathlib
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PodHost, write_image
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import keys
 
 CAPS, FILTER = "os/linux/capabilities-retain-set", "os/linux/seccomp-retain-set"
 DEFAULT = "00000000a80425fb"
@@ -97,6 +98,31 @@ def test_a_host_can_have_rkts_meaning(pods: PodHost, evil: str) -> None:
     done = pods.podctl("run", "--net=none", evil)
     assert done.status == 254
     assert f'{policy}: "imageIsolators" must be one of refuse, narrow, accept' in done.err
+
+
+@pytest.mark.behaviour("C2", "B27")
+def test_the_signature_of_a_trusted_key_is_consent(pods: PodHost, evil: str) -> None:
+    """As long as the key is trusted, and unless the operator says otherwise."""
+    with keys() as gpg:
+        fingerprint = gpg.make("Team <team@example.com>")
+        key = pods.base / "team.asc"
+        pods.base.mkdir(exist_ok=True)
+        key.write_bytes(gpg.export(fingerprint))
+        pathlib.Path(f"{evil}.asc").write_bytes(gpg.sign(fingerprint, pathlib.Path(evil).read_bytes()))
+    pods.ok(
+        "--insecure-options=none", "trust", "--prefix=example.com/evil", "--skip-fingerprint-review", str(key)
+    )
+    image = pods.ok("--insecure-options=none", "fetch", "--full", evil).strip()
+    assert pods.podctl("run", "--net=none", image).texts == confinement(ASKED, "0")
+    assert pods.podctl("run", "--net=none", "--image-isolators=refuse", image).status == 254
+    policy = pods.base / "etc" / "policy.d" / "strict.json"
+    policy.parent.mkdir(parents=True)
+    policy.write_text(json.dumps({"rktKind": "policy", "rktVersion": "v1", "imageIsolators": "refuse"}))
+    assert pods.podctl("run", "--net=none", image).status == 254
+    policy.unlink()
+    for trusted in (pods.base / "etc" / "trustedkeys").rglob(fingerprint):
+        trusted.unlink()
+    assert pods.podctl("run", "--net=none", image).status == 254
 
 
 @pytest.mark.finding("attack-F1")

@@ -135,15 +135,15 @@ def test_it_is_the_same_for_acis(pod: Pod, tmp_path: pathlib.Path) -> None:
 
 
 def based(path: pathlib.Path, **more: object) -> str:
-    """An ACI without its own files that depends on example.com/base."""
-    return aci(path, b"own", dependencies=[{"imageName": "example.com/base"}], name="example.com/app", **more)
+    """An ACI without its own files that depends on base."""
+    return aci(path, b"own", dependencies=[{"imageName": "base"}], name="example.com/app", **more)
 
 
 def base(path: pathlib.Path, *files: tuple[str, bytes | None], note: str = "1") -> str:
-    """An ACI of the name example.com/base."""
+    """An ACI of the name base."""
     noted = [{"name": "created", "value": f"2026-01-0{note}T00:00:00Z"}]
     labels = [{"name": "os", "value": "linux"}, {"name": "arch", "value": "amd64"}]
-    head = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/base", "labels": labels}
+    head = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "base", "labels": labels}
     document = json.dumps({**head, "annotations": noted}).encode()
     path.write_bytes(layer(("manifest", document), ("rootfs", None), *files))
     return str(path)
@@ -222,18 +222,18 @@ def test_check_mode_knows_that_the_image_of_a_file_lacks_a_dependency(
     pod: Pod, fetch: Pod, tmp_path: pathlib.Path
 ) -> None:
     lower, image = base(tmp_path / "base.aci"), based(tmp_path / "app.aci")
-    lacks = "this would fail now: the image example.com/app needs example.com/base, which is not in the store"
+    lacks = "this would fail now: the image example.com/app needs base, which is not in the store"
     for _state in ("new", "known"):
         (warning,) = fetch(image, check=True)["warnings"]
         assert warning.startswith(lacks)
         assert any(line.startswith(lacks) for line in pod(image, check=True)["warnings"])
-        with pytest.raises(NotFound, match=r"needs example\.com/base"):
+        with pytest.raises(NotFound, match=r"needs base"):
             fetch(image)
         fetch(lower)
         assert fetch(image, check=True)["warnings"] == []
         pod(image)
         for check in (True, False):
-            (warning,) = fetch("example.com/base", state="absent", check=check)["warnings"]
+            (warning,) = fetch("base", state="absent", check=check)["warnings"]
             assert (
                 "other images depend on what is removed" in warning
                 and ": example.com/app (sha512-" in warning

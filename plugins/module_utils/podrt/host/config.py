@@ -22,7 +22,7 @@ from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_of_fields
 from .paths import PATHS_D, TRUST_D
-from .policy import REFUSE, policy_of_fields
+from .policy import policy_of_fields
 from .reading import check_kept, read_trusted
 
 TYPE_CHECKING = False
@@ -133,8 +133,8 @@ def configured_limits(paths: Paths) -> Limits:
 
 
 def configured_isolators(paths: Paths) -> str:
-    """The configured policy for isolators of images beyond the defaults; nothing else is read for it."""
-    return _of_one_kind(paths, "policy.d").image_isolators or REFUSE
+    """The configured policy for isolators of images beyond the defaults, "" for none; nothing else is read for it."""
+    return _of_one_kind(paths, "policy.d").image_isolators
 
 
 def _of_one_kind(paths: Paths, directory: str) -> Config:

@@ -51,14 +51,9 @@ class ByPolicy(Verifier):
 
     def predict(self, source: Source) -> None:
         """Ask the registry for what it has now, and for its signatures."""
-        from ..host.config import configured_limits
-        from .credentials import credentials_of
-        from .job import FetchJob
+        from .job import new_job
 
-        host = source.host
-        job = FetchJob(
-            host, self._fetch_policy, _silent, credentials_of(host), configured_limits(host.paths), []
-        )
+        job = new_job(source.host, self._fetch_policy, _silent)
         self._verify(job, source, source.digests(job))
 
     def knows(self, image: StoredImage) -> bool:

@@ -9,13 +9,15 @@ Source: behaviours B.4 (policies), B16 to B20 (texts), B27 (verification).
 
 from __future__ import annotations
 
-from ..errors import HostFailure
+from ..errors import HostFailure, NotFound
 from .find import check_whole, lookup_of, source_of
+from .reference import is_discoverable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..appc.image import ImageManifest
     from ..host.host import Host
     from ..store.index import StoredImage
     from ..store.trees import RenderedImage
@@ -41,7 +43,9 @@ def is_current(host: Host, reference: ImageReference, policy: FetchPolicy, found
     remote = source.remote
     if remote is None or remote.image_id != found.id:
         return False
-    return source.is_current(_job(host, policy, _no_progress), remote)
+    from .job import new_job
+
+    return source.is_current(new_job(host, policy, _no_progress), remote)
 
 
 def line_of_use(host: Host, reference: ImageReference, policy: FetchPolicy, image: StoredImage) -> str:
@@ -57,13 +61,14 @@ def fetch(host: Host, reference: ImageReference, policy: FetchPolicy, progress: 
     HostFailure; then nothing of the image is left except complete layers.
     """
     from ..store import workspace  # only fetches need it
+    from .job import new_job
     from .meaning import Meanings
 
     try:
         meanings = Meanings(host.paths, reference.source)
         # A fetch killed after its last step leaves a workspace, and the next one has nothing to do and makes none.
         workspace.sweep(host.paths.workspaces)
-        rendered = _rendered(_job(host, policy, progress), source_of(host, reference))
+        rendered = _rendered(new_job(host, policy, progress), source_of(host, reference))
         moved = meanings.has_moved(rendered)
         if moved:
             progress(moved)
@@ -71,14 +76,6 @@ def fetch(host: Host, reference: ImageReference, policy: FetchPolicy, progress: 
     except OSError as err:
         hint = "the store is root's: become root" if isinstance(err, PermissionError) else ""
         raise HostFailure.of(f"cannot fetch {reference}", err, hint) from err
-
-
-def _job(host: Host, policy: FetchPolicy, progress: Progress) -> FetchJob:
-    from ..host.config import configured_limits
-    from .credentials import credentials_of
-    from .job import FetchJob
-
-    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [])
 
 
 def _rendered(job: FetchJob, source: Source) -> RenderedImage:
@@ -113,7 +110,7 @@ def _fetched(job: FetchJob, source: Source) -> RenderedImage | None:
 def _taken(
     job: FetchJob, source: Source, found: StoredImage | None, verifier: Verifier
 ) -> RenderedImage | None:
-    """Receive, verify, commit."""
+    """Receive, verify, fetch what it needs, commit."""
     from ..store.commit import commit, use
     from ..store.index import Trust
 
@@ -121,11 +118,27 @@ def _taken(
         if received is None:
             return use(job.host.paths, found) if found else None
         signer = verifier.verify(job, source, received)
+        _fetch_needed(job, received.incoming.manifest)
         remotes = (received.remote, *received.others)
         rendered = commit(job.host.paths, received.incoming, remotes, Trust(signer, verifier.decided_by))
     for note in received.notes:
         job.progress(note)
     return rendered
+
+
+def _fetch_needed(job: FetchJob, manifest: ImageManifest) -> None:
+    """Fetch the dependencies that are missing. They have no turns: two images may need each other's."""
+    if not manifest.dependencies:
+        return
+    from .needed import missing, needed_by, policy_of
+    from .verify import verifier_of
+
+    job = job.replace(policy=policy_of(job.policy))
+    for source in missing(job.host, manifest):
+        verifier = verifier_of(source, job.policy)
+        with needed_by(manifest), job.needed.holding(str(source.reference)):
+            _check_may_fetch(source, job.policy, verifier)
+            _taken(job, source, None, verifier)
 
 
 def _store_will_do(source: Source, policy: FetchPolicy) -> bool:
@@ -163,9 +176,14 @@ def _check_may_fetch(source: Source, policy: FetchPolicy, verifier: Verifier) ->
     return True
 
 
-def check_dependencies(host: Host, reference: ImageReference) -> None:
-    """Raise NotFound when an image needs one that is not in the store, as far as that is known. Reads only.
+def check_dependencies(host: Host, reference: ImageReference, policy: FetchPolicy) -> None:
+    """Raise NotFound when an image needs one that is not in the store and cannot be discovered. Reads only.
 
     Of a file, the manifest is read; of a URL, the image that was fetched last is known.
     """
-    source_of(host, reference).check_dependencies()
+    try:
+        source_of(host, reference).check_dependencies()
+    except NotFound as err:
+        needs = err.facts.get("needs")
+        if policy.pull == "never" or not isinstance(needs, str) or not is_discoverable(needs):
+            raise

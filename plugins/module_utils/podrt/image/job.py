@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from ..contexts import contextmanager
+from ..errors import Corrupt, InvalidSpec
 from ..store import locks
 from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..host.host import Host
     from ..host.limits import Limits
@@ -23,10 +25,52 @@ def silent() -> None:
     """Do nothing: the pulse of work that no other process waits for."""
 
 
+# Bounds of a chain of images that name one another, each on a server's word.
+_DEEPEST, _MOST = 16, 64
+
+
+class Needed:
+    """The dependencies that a fetch is bringing, outermost first, and how many there have been."""
+
+    def __init__(self) -> None:
+        self._way: list[str] = []
+        self._count = 0
+
+    @contextmanager
+    def holding(self, name: str) -> Iterator[None]:
+        """While a dependency of this name is fetched.
+
+        Raises InvalidSpec for one on the way to itself, Corrupt for too many.
+        """
+        if name in self._way:
+            raise InvalidSpec(f"the image {name} depends on itself", "one of its dependencies is wrong")
+        self._count += 1
+        if len(self._way) >= _DEEPEST or self._count > _MOST:
+            raise Corrupt(
+                f"the image {name} is one too many of those that images need: {_MOST} are fetched at most, and "
+                f"{_DEEPEST} that need one another",
+                "build the image upon fewer others",
+            )
+        self._way.append(name)
+        try:
+            yield
+        finally:
+            self._way.pop()
+
+
+def new_job(host: Host, policy: FetchPolicy, progress: Callable[[str], None]) -> FetchJob:
+    """A fetch that has not begun. Raises InvalidSpec and HostFailure for the configuration."""
+    from ..host.config import configured_limits
+    from .credentials import credentials_of
+
+    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [], Needed())
+
+
 class FetchJob(Value):
     """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress.
 
-    credentials: the headers for a method and a URL. sessions: the one that was made, kept by transport.
+    credentials: the headers for a method and a URL. sessions: the one that was made, kept by transport. needed: what it
+    fetches besides.
     """
 
     host: Host
@@ -35,6 +79,7 @@ class FetchJob(Value):
     credentials: AskCredentials
     limits: Limits
     sessions: list[Transport]
+    needed: Needed
     pulse: Callable[[], None] = silent
 
     def turn(self, key: str, what: str) -> Turn:

@@ -281,6 +281,12 @@ def names_of_registry(registry: str) -> tuple[str, ...]:
     return names if registry in names else (registry,)
 
 
+def is_discoverable(name: str) -> bool:
+    """Whether the first part of an image name is a host that discovery can ask; Docker Hub is a registry."""
+    host = name.partition("/")[0]
+    return "." in host and host not in names_of_registry(DOCKER_HUB)
+
+
 def as_docker(text: str) -> str:
     """The docker:// form of a text such as docker.io/library/nginx:1.27, "" when it is not a docker reference."""
     try:
@@ -402,6 +408,9 @@ def _parse_cimd(text: str) -> ImageReference:
         pairs = [pair.partition("=") for pair in query.split("&") if pair]
         labels = {ACIdentifier(unescape(key)): unescape(value) for key, _equals, value in pairs}
         return AppcName(ACIdentifier(name), Labels(tuple(sorted(labels.items()))))
+    if kind in SAVED_FORMS:
+        path, _mark, choice = rest.partition("?")
+        return SavedImage(kind, unescape(path), unescape(choice))
     raise InvalidSpec(
         f'invalid image string "{_quoted(text)}"', "use cimd:docker, cimd:appc or cimd:aci-archive"
     )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ..errors import Corrupt, HostFailure, NotFound
+from ..host.policy import ACCEPT, REFUSE
 from ..image import find
 from ..image.policy import Note
 from ..store import index, trees
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..appc.image import Image
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..image.policy import FetchPolicy
@@ -35,7 +37,7 @@ class FetchImage(Change):
         from ..image import fetch  # only a change needs it
 
         fetch.check_may_fetch(host, self.reference, self.policy)
-        fetch.check_dependencies(host, self.reference)
+        fetch.check_dependencies(host, self.reference, self.policy)
 
     def apply(self, host: Host) -> Applied:
         """Fetch it; an unchanged image is not a difference. Raises Unreachable, Untrusted, Corrupt, NotFound."""
@@ -187,15 +189,29 @@ def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
         warning = ""
 
 
-def isolators_policy(host: Host) -> Callable[[], str]:
-    """The configured policy for images that ask for more than the defaults; read when one does."""
+def isolators_policy(host: Host) -> Callable[[Image], str]:
+    """The policy for an image that asks for more than the defaults; read when one does.
 
-    def ask() -> str:
+    It is the configured one. Without it a signature is consent, as long as its key is trusted for the image.
+    """
+
+    def ask(image: Image) -> str:
         from ..host.config import configured_isolators
 
-        return configured_isolators(host.paths)
+        return configured_isolators(host.paths) or (ACCEPT if _has_trusted_signer(host, image) else REFUSE)
 
     return ask
+
+
+def _has_trusted_signer(host: Host, image: Image) -> bool:
+    from ..image.keystore import trusted_for
+
+    try:
+        signer = index.get_image(host.paths, image.id).signer
+    except (NotFound, Corrupt):
+        return False
+    trusted = trusted_for(host.paths, image.manifest.name) if signer else ()
+    return signer in [key.key.fingerprint for key in trusted]
 
 
 def _is_current(host: Host, reference: ImageReference, policy: FetchPolicy, stored: StoredImage) -> bool:

@@ -76,13 +76,13 @@ def build_manifest(
     spec: PodSpec,
     images: Sequence[Image],
     volume_source: Callable[[str], str],
-    policy: Callable[[], str],
+    policy: Callable[[Image], str],
     caller: tuple[int, int] = (0, 0),
 ) -> Preparation:
     """The manifest of a pod, with what else it is prepared from.
 
-    images: one for each app, in order. volume_source: the directory of a named volume. policy: the configured
-    one for an image that asks for more than the defaults, where the spec has none. caller: uid and gid for an app that
+    images: one for each app, in order. volume_source: the directory of a named volume. policy: the host's
+    for an image that asks for more than the defaults, where the spec has none. caller: uid and gid for an app that
     its image does not describe. Raises InvalidSpec with the place, BeyondDefaults.
     """
     if not spec.apps:
@@ -121,7 +121,7 @@ def build_manifest(
 
 
 def _consented(
-    spec: PodSpec, images: Sequence[Image], policy: Callable[[], str]
+    spec: PodSpec, images: Sequence[Image], policy: Callable[[Image], str]
 ) -> tuple[list[Image], list[str]]:
     """The images with the isolators that apply, and warnings about those that need the operator's consent."""
     every_asked = [_asked(app_spec, image) for app_spec, image in zip(spec.apps, images)]
@@ -138,7 +138,7 @@ def _consented(
     warnings: list[str] = []
     for app_spec, image, asked in zip(spec.apps, images, every_asked):
         said = app_spec.image_isolators or spec.image_isolators
-        within, beyond, chosen = apply_policy(asked, said, policy, spec.run.insecure)
+        within, beyond, chosen = apply_policy(asked, said, _asking(policy, image), spec.run.insecure)
         request = ConsentRequest(
             app_spec.name or app_name_of(image.manifest.name), image.manifest.name, beyond
         )
@@ -150,6 +150,10 @@ def _consented(
     if refused:
         raise BeyondDefaults(refused)
     return found, warnings
+
+
+def _asking(policy: Callable[[Image], str], image: Image) -> Callable[[], str]:
+    return lambda: policy(image)
 
 
 def _asked(app_spec: AppSpec, image: Image) -> tuple[Isolator, ...]:

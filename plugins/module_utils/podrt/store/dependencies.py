@@ -105,6 +105,7 @@ def _find(view: View, name: str, dependency: Dependency) -> StoredImage:
         raise NotFound(
             f"the image {name} needs {needed}, which is not in the store",
             "fetch the image that it needs first",
+            needs=str(needed),
         )
     if image.manifest.name != needed:
         raise NotFound(

@@ -299,13 +299,16 @@ def find_remote(paths: Paths, source: str) -> Remote | None:
 
 def sources_of(paths: Paths, image_id: ImageID) -> tuple[str, ...]:
     """The sources that gave an image when they were last asked."""
-    sources = []
+    return tuple(remote.source for remote in list_remotes(paths) if remote.image_id == image_id)
+
+
+def list_remotes(paths: Paths) -> tuple[Remote, ...]:
+    """The records of all sources, as far as they can be read."""
+    remotes = []
     for path in _remote_paths(paths):
         with suppress(FileNotFoundError, InvalidSpec, Corrupt):
-            remote = _read_remote(path)
-            if remote.image_id == image_id:
-                sources.append(remote.source)
-    return tuple(sources)
+            remotes.append(_read_remote(path))
+    return tuple(remotes)
 
 
 def _read_remote(path: str) -> Remote:

@@ -18,7 +18,8 @@ from ..stage0 import compare, units
 from ..stage0.status import LISTED, list_pods
 from ..stage0.volumes import list_volumes
 from ..store import index
-from .results import add_output, image_result, network_details, pod_result, volume_result
+from .image_info import provenance
+from .results import add_output, network_details, pod_result, volume_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def gather(host: Host, options: Fields) -> dict[str, object]:
     if "pods" in wanted:
         result["pods"] = _pods(host, options)
     if "images" in wanted:
-        result["images"] = [image_result(image) for image in index.list_images(host.paths)]
+        result["images"] = _images(host)
     if "volumes" in wanted:
         result["volumes"] = [
             volume_result(volume) for volume in list_volumes(host, count=options.boolean("sizes", False))
@@ -49,6 +50,11 @@ def gather(host: Host, options: Fields) -> dict[str, object]:
     if "runtime" in wanted:
         result["runtime"] = _runtime(host)
     return result
+
+
+def _images(host: Host) -> list[dict[str, object]]:
+    remotes = index.list_remotes(host.paths)
+    return [provenance(image, remotes) for image in index.list_images(host.paths)]
 
 
 def _pods(host: Host, options: Fields) -> list[dict[str, object]]:

@@ -267,6 +267,12 @@ def _pod_info(host: Host, options: Fields, _check: bool) -> dict[str, object]:
         ) from err
 
 
+def _pod_image_info(host: Host, options: Fields, _check: bool) -> dict[str, object]:
+    from .image_info import gather_images
+
+    return {"changed": False, **gather_images(host, options)}
+
+
 def _pod_gc(host: Host, options: Fields, check: bool) -> dict[str, object]:
     from .collect import collect
 
@@ -287,6 +293,7 @@ TASKS: dict[str, Task] = {
     "pod_run": _pod_run,
     "pod_image": _pod_image,
     "pod_volume": _pod_volume,
+    "pod_image_info": _pod_image_info,
     "pod_info": _pod_info,
     "pod_gc": _pod_gc,
     "pod_trust": _pod_trust,

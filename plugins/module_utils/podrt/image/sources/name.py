@@ -7,7 +7,7 @@ from __future__ import annotations
 from ...contexts import contextmanager
 from ...errors import NotFound, Untrusted
 from ...store import index
-from ..reference import DOCKER_HUB, AppcName, as_docker, names_of_registry
+from ..reference import AppcName, as_docker, is_discoverable
 from .source import ABSENT, PULL_HINT, Received, Source, Verifier
 
 TYPE_CHECKING = False
@@ -30,9 +30,8 @@ class NameSource(Source):
 
     @property
     def has_remote(self) -> bool:
-        """Whether its first part is a host that can be asked; Docker Hub is a registry."""
-        host = self.reference.name.partition("/")[0]
-        return "." in host and host not in names_of_registry(DOCKER_HUB)
+        """Whether discovery can ask the host that it begins with."""
+        return is_discoverable(self.reference.name)
 
     def stored(self) -> StoredImage | None:
         """The best image of the name that is not damaged."""

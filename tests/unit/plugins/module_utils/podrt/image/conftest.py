@@ -9,6 +9,7 @@ import http.server
 import io
 import json
 import pathlib
+import random
 import shutil
 import ssl
 import subprocess
@@ -20,6 +21,13 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import keystore, transport
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import read_keys
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.sitelab import (
+    Site,
+    make_authority,
+)
 
 # status, headers, body, and how many bytes of it are sent before the connection breaks
 Reply = tuple[int, dict[str, str], bytes]
@@ -125,20 +133,56 @@ def configure(host: Host, kind: str, **members: object) -> None:
     document.write_text(json.dumps({"rktKind": kind, "rktVersion": "v1", **members}))
 
 
+def make_aci(name: str = "example.com/app", content: bytes = b"x", **manifest: object) -> bytes:
+    """An ACI with one file."""
+    full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, **manifest}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for path, data in (
+            ("manifest", json.dumps(full).encode()),
+            ("rootfs", None),
+            ("rootfs/f", content),
+        ):
+            info = tarfile.TarInfo(path)
+            info.type, info.size = (tarfile.DIRTYPE, 0) if data is None else (tarfile.REGTYPE, len(data))
+            archive.addfile(info, io.BytesIO(data or b""))
+    return out.getvalue()
+
+
 @pytest.fixture(name="aci")
 def _aci() -> Callable[..., bytes]:
-    def aci(name: str = "example.com/app", content: bytes = b"x", **manifest: object) -> bytes:
-        full = {"acKind": "ImageManifest", "acVersion": "0.8.11", "name": name, **manifest}
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w") as archive:
-            for path, data in (
-                ("manifest", json.dumps(full).encode()),
-                ("rootfs", None),
-                ("rootfs/f", content),
-            ):
-                info = tarfile.TarInfo(path)
-                info.type, info.size = (tarfile.DIRTYPE, 0) if data is None else (tarfile.REGTYPE, len(data))
-                archive.addfile(info, io.BytesIO(data or b""))
-        return out.getvalue()
+    return make_aci
 
-    return aci
+
+@pytest.fixture(name="gpg", scope="module")
+def _gpg() -> Iterator[Gpg]:
+    with keys() as gpg:
+        yield gpg
+
+
+@pytest.fixture(name="good", scope="module")
+def _good(gpg: Gpg) -> str:
+    return gpg.make("Team <team@example.com>")
+
+
+@pytest.fixture(name="site")
+def _site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, gpg: Gpg, good: str) -> Iterator[Site]:
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    address = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.{random.randrange(2, 255)}"
+    (tmp_path / "authority").mkdir()
+    ca, certificate, key = make_authority(tmp_path / "authority", address)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(transport, "_ROOTS", (ca,))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving(address, 80) as plain, serving(address, 443) as secure:
+        secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
+        yield Site(address, plain, secure, gpg, good)
+
+
+@pytest.fixture(name="trusting")
+def _trusting(host: Host, site: Site, gpg: Gpg, good: str) -> Host:
+    keystore.store(host.paths, site.address, read_keys(gpg.export(good), "a test")[0])
+    return host

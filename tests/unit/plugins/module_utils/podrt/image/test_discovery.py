@@ -7,7 +7,6 @@ from __future__ import annotations
 import random
 import shutil
 import ssl
-import subprocess
 
 import pytest
 from hypothesis import given
@@ -33,6 +32,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
     configure,
     serving,
+)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.sitelab import (
+    make_authority,
 )
 
 FULL = "https://s.example/{os}/{arch}/{name}-{version}.{ext}"
@@ -296,22 +298,6 @@ def test_a_name_of_too_many_parts_costs_no_request():
 
 
 # --- a real server ---
-
-
-def make_authority(folder, address):
-    """A certificate authority, and a server's key and certificate of it."""
-    ca, ca_key = f"{folder}/ca.pem", f"{folder}/ca.key"
-    key, request, certificate = f"{folder}/key.pem", f"{folder}/request", f"{folder}/certificate.pem"
-    (folder / "extensions").write_text(f"subjectAltName=IP:{address}\n")
-    new = "-newkey rsa:2048 -nodes -subj /CN=test"
-    for words in (
-        f"req -x509 {new} -days 2 -keyout {ca_key} -out {ca}",
-        f"req {new} -keyout {key} -out {request}",
-        f"x509 -req -in {request} -CA {ca} -CAkey {ca_key} -CAcreateserial -days 2 -out {certificate} "
-        f"-extfile {folder}/extensions",
-    ):
-        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
-    return ca, certificate, key
 
 
 @pytest.fixture(name="site")

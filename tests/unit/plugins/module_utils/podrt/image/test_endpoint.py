@@ -5,10 +5,7 @@
 from __future__ import annotations
 
 import pathlib
-import random
-import shutil
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,110 +17,21 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.machine import architecture
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find, keystore, transport
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find, keystore
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import read_keys
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
-    Reply,
-    Web,
     configure,
-    serving,
 )
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.test_discovery import (
-    make_authority,
-)
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.sitelab import Site
 
 pytestmark = pytest.mark.root
 NEW, UPDATE, UNSIGNED = FetchPolicy(), FetchPolicy("update"), FetchPolicy("update", ("image",))
-OS_ARCH = {"os": "linux", "arch": architecture().name}
 Aci = Callable[..., bytes]
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
-
-
-@pytest.fixture(name="good", scope="module")
-def _good(gpg: Gpg) -> str:
-    return gpg.make("Team <team@example.com>")
-
-
-class Site:
-    """A host with servers at the ports of http and https. pages: by path, what is answered there."""
-
-    def __init__(self, address: str, plain: Web, secure: Web, gpg: Gpg, good: str) -> None:
-        self.address = address
-        self.name = f"{address}/team/app"
-        self.plain = plain
-        self.secure = secure
-        self.pages: dict[str, Reply] = {}
-        self._gpg = gpg
-        self._good = good
-        secure.answer = self._answer
-        self.template(f"https://{address}/{{name}}-{{version}}.{{ext}}")
-
-    def template(self, *templates: str) -> None:
-        """Have the page of the host name these templates."""
-        tags = "".join(f'<meta name="ac-discovery" content="{self.address} {text}">' for text in templates)
-        tags += f'<meta name="ac-discovery-pubkeys" content="{self.address} https://{self.address}/team.gpg">'
-        self.pages["/?ac-discovery=1"] = (200, {}, tags.encode())
-
-    def put(self, image: bytes, path: str = "", signed: bool = True) -> None:
-        """Offer an image, and its signature."""
-        place = path or f"/{self.name}-1.0"
-        self.pages[f"{place}.aci"] = (200, {"ETag": f'"{hash(image)}"'}, image)
-        if signed:
-            self.pages[f"{place}.aci.asc"] = (200, {}, self._gpg.sign(self._good, image))
-
-    def image(self, aci: Aci, content: bytes = b"x", **labels: str) -> bytes:
-        """An image of the name that is asked for."""
-        said = {**OS_ARCH, "version": "1.0", **labels}
-        return aci(
-            self.name,
-            content,
-            labels=[{"name": name, "value": value} for name, value in said.items() if value],
-        )
-
-    @property
-    def asked(self) -> list[str]:
-        """The paths of the requests over https, without those of pages."""
-        return [path for _method, path, _headers in self.secure.asked if "ac-discovery" not in path]
-
-    def _answer(self, _method: str, path: str, headers: dict[str, str]) -> Reply:
-        status, given, body = self.pages.get(path.replace("//", "/"), (404, {}, b""))
-        if given.get("ETag") and headers.get("if-none-match") == given["ETag"]:
-            return 304, {}, b""
-        return status, given, body
-
-
-@pytest.fixture(name="site")
-def _site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, gpg: Gpg, good: str) -> Iterator[Site]:
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl")
-    address = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.{random.randrange(2, 255)}"
-    (tmp_path / "authority").mkdir()
-    ca, certificate, key = make_authority(tmp_path / "authority", address)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(transport, "_ROOTS", (ca,))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with serving(address, 80) as plain, serving(address, 443) as secure:
-        secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
-        yield Site(address, plain, secure, gpg, good)
-
-
-@pytest.fixture(name="trusting")
-def _trusting(host: Host, site: Site, gpg: Gpg, good: str) -> Host:
-    keystore.store(host.paths, site.address, read_keys(gpg.export(good), "a test")[0])
-    return host
 
 
 def fetch(host: Host, text: str, policy: FetchPolicy = NEW) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,20 +23,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.keysou
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import Web
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg
 
 SAFE = FetchPolicy()
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
-
-
-@pytest.fixture(name="good", scope="module")
-def _good(gpg: Gpg) -> str:
-    return gpg.make("Team <team@example.com>")
 
 
 @pytest.mark.behaviour("A60")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,16 +18,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import keystore
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.keystore import Prefix, trusted_for
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import PublicKey, read_keys
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg
 
 Keys = dict[str, PublicKey]
 NAME = "example.com/team/app"
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
 
 
 @pytest.fixture(name="some", scope="module")

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -20,22 +19,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpg
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import (
     Gpg,
-    keys,
     packet,
 )
 
 PHOTO, THIRD_PARTY = 17, b"another"
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
-
-
-@pytest.fixture(name="good", scope="module")
-def _good(gpg: Gpg) -> str:
-    return gpg.make("Team <team@example.com>")
 
 
 def tags(data: bytes) -> list[int]:

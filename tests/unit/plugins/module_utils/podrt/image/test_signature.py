@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -28,24 +27,12 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.signat
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import (
     THEN,
     Gpg,
-    keys,
     packet,
 )
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[6]
 NAME = "example.com/team/app"
 DATA = b"an archive\n" * 100_000
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
-
-
-@pytest.fixture(name="good", scope="module")
-def _good(gpg: Gpg) -> str:
-    return gpg.make("Team <team@example.com>")
 
 
 @pytest.fixture(name="archive")

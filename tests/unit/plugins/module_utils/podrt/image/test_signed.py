@@ -7,7 +7,7 @@ from __future__ import annotations
 import gzip
 import pathlib
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -32,23 +32,11 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import (
     THEN,
     Gpg,
-    keys,
 )
 
 pytestmark = pytest.mark.root
 SIGNED = FetchPolicy("update")
 Aci = Callable[..., bytes]
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
-
-
-@pytest.fixture(name="good", scope="module")
-def _good(gpg: Gpg) -> str:
-    return gpg.make("Team <team@example.com>")
 
 
 @pytest.fixture(name="trusting")

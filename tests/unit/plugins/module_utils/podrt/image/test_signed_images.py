@@ -22,23 +22,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import (
     THEN,
-    keys,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.behaviour("B24", "B27")]
 NAME = "example.com/team/app"
 STRICT = FetchPolicy("new", ())
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg():
-    with keys() as gpg:
-        yield gpg
-
-
-@pytest.fixture(name="good", scope="module")
-def _good(gpg):
-    return gpg.make("Team <team@example.com>")
 
 
 @pytest.fixture(name="host")

@@ -212,7 +212,7 @@ def built(
         run=RunSpec(insecure=insecure),
         image_isolators=pod,
     )
-    return build_manifest(spec, (image(*isolators),), str, lambda: configured)
+    return build_manifest(spec, (image(*isolators),), str, lambda _image: configured)
 
 
 def isolators_of(found: Preparation) -> tuple[Isolator, ...]:
@@ -328,7 +328,7 @@ def test_two_sets_that_remove_are_no_set_that_retains(policy: str, first: int) -
     asked = image(*((nothing, some) if first == 0 else (some, nothing)))
     spec = PodSpec((AppSpec(parse_reference("example.com/a")),), image_isolators=policy)
     try:
-        built = build_manifest(spec, (asked,), str, lambda: policy)
+        built = build_manifest(spec, (asked,), str, lambda _image: policy)
     except BeyondDefaults:
         assert policy == "refuse"
         return

@@ -53,7 +53,7 @@ def found(before: dict[str, Any], after: dict[str, Any], count: int = 1) -> list
     for changes in (before, after):
         spec = pod_spec(Fields(cases.given(changes, IMAGES, count), ""))
         images = [image(str(app.image).rpartition(":")[2] or str(app.image)) for app in spec.apps]
-        built = build_manifest(spec, images, "/volumes/{}/data".format, lambda: "refuse")
+        built = build_manifest(spec, images, "/volumes/{}/data".format, lambda _image: "refuse")
         made.append((spec, (built.manifest, spec.run)))
     return list(differences(made[0][1], made[1][1], KEY, made[1][0]))
 

@@ -67,7 +67,9 @@ def image(app: App | None = BASE, *, docker: bool = False) -> Image:
 
 
 def built(spec: PodSpec, *images: Image) -> Preparation:
-    return build_manifest(spec, images or (image(),), "/volumes/{}/data".format, lambda: "refuse", (7, 8))
+    return build_manifest(
+        spec, images or (image(),), "/volumes/{}/data".format, lambda _image: "refuse", (7, 8)
+    )
 
 
 def app_of(spec: PodSpec, *images: Image) -> RuntimeApp:

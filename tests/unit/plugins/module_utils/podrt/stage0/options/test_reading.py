@@ -263,7 +263,7 @@ def survives(spec: PodSpec) -> bool:
     """Whether both documents of the pod are the same after a round trip over the disk."""
     run = parse_json(canonical_json(spec.run.to_json()), "runspec")
     built = build_manifest(
-        spec, (SOURCE,) * len(spec.apps), "/volumes/{}/data".format, lambda: "refuse"
+        spec, (SOURCE,) * len(spec.apps), "/volumes/{}/data".format, lambda _image: "refuse"
     ).manifest
     pod = parse_json(canonical_json(built.to_json()), "pod")
     return (RunSpec.from_json(run), PodManifest.from_json(pod)) == (spec.run, built)

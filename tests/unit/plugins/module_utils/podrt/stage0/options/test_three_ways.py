@@ -345,7 +345,7 @@ def test_documents_say_what_yaml_says(pod: dict[str, Any]) -> None:
         ]
     spec = spec_of({"name": "web", **pod})
     built = build_manifest(
-        spec, (IMAGE,) * len(spec.apps), "/volumes/{}/data".format, lambda: "refuse"
+        spec, (IMAGE,) * len(spec.apps), "/volumes/{}/data".format, lambda _image: "refuse"
     ).manifest
     manifest = PodManifest.from_json(json.loads(json.dumps(built.to_json())))
     runspec = RunSpec.from_json(json.loads(json.dumps(spec.run.to_json())))
