@@ -7,7 +7,6 @@ from __future__ import annotations
 from ...contexts import contextmanager
 from ...errors import NotFound, Untrusted
 from ..reference import DockerReference
-from ..simplesigning import canonical_name, full_name
 from .source import ABSENT, PULL_HINT, Received, Source, Verifier
 
 TYPE_CHECKING = False
@@ -87,10 +86,12 @@ class DockerSource(Source):
         return NotFound(f"unable to fetch docker image from URL {self.reference}: {ABSENT}", PULL_HINT)
 
     def unverified(self) -> Untrusted:
-        """The error for an image of a registry."""
+        """The error for an image of a registry, which no policy decides about."""
+        from ..simplesigning import canonical_name, full_name
+
         return Untrusted(
-            "signature verification for docker images is not supported without a policy for their names (try "
-            "--insecure-options=image)",
+            "signature verification for docker images is not supported (try --insecure-options=image) without a policy "
+            "for their names",
             "write one with the module pod_trust or podctl trust --policy, such as accept for the prefix "
             f"{canonical_name(self.reference).rpartition('/')[0]}; or say insecure_options: image",
             image=full_name(self.reference),
