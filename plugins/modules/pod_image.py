@@ -45,8 +45,9 @@ options:
     type: path
     version_added: 0.5.0
 notes:
-  - In check mode no image is fetched, but the signature of a file is verified. With O(pull=update) the registry is asked for the digest, so that the prediction
-    is correct.
+  - In check mode no image is fetched, but the signature of a file is verified, and that of a docker image for which the
+    host has the policy C(signed). With O(pull=update) the registry is asked for the digest, so that the prediction is
+    correct.
 seealso:
   - module: stagecraft.pods.pod_run
   - module: stagecraft.pods.pod_trust

@@ -20,7 +20,7 @@ from ..host.paths import TRUST_D
 from ..value import Value
 from .openpgp import read_keys
 from .publickeys import is_pem, read_pem
-from .reference import names_of_registry, parse_docker
+from .reference import names_of_registry, parse_docker, shown
 from .simplesigning import HUB, canonical_name
 
 TYPE_CHECKING = False
@@ -80,12 +80,14 @@ class ImagePolicy(Value):
                 "write the policy signed with the key that signs the images",
                 where="key",
             )
-        if self.lookaside and not (self.keys.openpgp and self.lookaside.startswith(_LOOKASIDES)):
+        is_place = self.lookaside.startswith(_LOOKASIDES) and not set(self.lookaside) & set("?#@")
+        if self.lookaside and not (self.keys.openpgp and is_place):
             raise InvalidSpec(
-                f'"{self.lookaside}" is not a place of signatures'
+                f'"{shown(self.lookaside)}" is not a place of signatures'
                 if self.keys.openpgp
                 else "a place of signatures beside the registry is for the policy signed with a key of OpenPGP",
-                "write the URL of a directory, https:// or file:///, as lookaside of registries.d has it",
+                "write the URL of a directory, https:// or file:///, as lookaside of registries.d has it, without a "
+                "query and a password; credentials belong in auth.d",
                 where="lookaside",
             )
 

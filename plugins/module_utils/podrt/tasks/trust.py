@@ -27,6 +27,10 @@ _SOURCES = ("key", "src", "url")
 
 def pod_trust(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     """Converge one key. Raises PodError."""
+    if options.text("lookaside", ""):
+        raise InvalidSpec(
+            "a place of signatures is of a policy for docker images", "add policy: signed", where="lookaside"
+        )
     prefix = _prefix(options)
     source = source_given(options)
     expected = options.text("fingerprint", "")

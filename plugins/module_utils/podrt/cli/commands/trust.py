@@ -40,6 +40,8 @@ def trust(call: Call) -> int:
     """Trust keys for a prefix of image names, or for all; or write the policy for docker images of a prefix."""
     if call.options.has("policy"):
         return _decide(call)
+    if call.options.has("lookaside"):
+        raise InvalidSpec("--lookaside is of a policy for docker images", "add --policy=signed")
     prefix = _prefix(call)
     policy = _policy(call)
     transport = None if call.words.arguments else session(call.host, policy)

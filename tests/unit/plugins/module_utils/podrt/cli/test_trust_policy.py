@@ -71,6 +71,7 @@ def test_a_key_of_openpgp_has_a_place_of_signatures(lab: PodLab, tmp_path: pathl
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--prefix=example.com", "--lookaside=https://example.com", "x"), "add --policy=signed"),
         (("--policy=accept",), "a policy has no bounds without --prefix"),
         (("--policy=accept", "--root", LIBRARY), "--root and --prefix usage mutually exclusive"),
         (("--policy=maybe", LIBRARY), 'unknown policy "maybe"'),

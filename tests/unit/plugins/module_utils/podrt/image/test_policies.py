@@ -203,7 +203,15 @@ def test_keys_are_of_openpgp_or_of_cosign(host: Host, pem: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["http:/x", "file://host/x", "/srv/signatures", "ftp://example.com", "file:signatures"]
+    "place",
+    [
+        "http:/x",
+        "file://host/x",
+        "/srv/signatures",
+        "ftp://example.com",
+        "file:signatures",
+        "https://example.com?x=secret",
+    ],
 )
 def test_a_place_of_signatures_is_a_url(pem: bytes, place: str) -> None:
     with keys() as gpg:
@@ -212,6 +220,14 @@ def test_a_place_of_signatures_is_a_url(pem: bytes, place: str) -> None:
         ImagePolicy("example.com", "signed", key, place)
     with pytest.raises(InvalidSpec, match="signed with a key of OpenPGP"):
         ImagePolicy("example.com", "signed", keys_of(pem, "it"), place)
+
+
+def test_a_password_in_the_place_of_signatures_is_refused_and_not_shown() -> None:
+    with keys() as gpg:
+        key = keys_of(gpg.export(gpg.make("Team <team@example.com>")), "it")
+    with pytest.raises(InvalidSpec, match="is not a place of signatures") as caught:
+        ImagePolicy("example.com", "signed", key, "https://me:secret@example.com/x")
+    assert "secret" not in f"{caught.value}{caught.value.hint}"
 
 
 @pytest.mark.parametrize("policy", ["accept", "reject", "none"])

@@ -29,6 +29,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
     Web,
+    log_in,
     serving,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.cosignlab import (
@@ -102,6 +103,7 @@ def refused(host: Host, reference: str, policy: FetchPolicy = STRICT) -> str:
     with pytest.raises(Untrusted) as caught:
         fetch(host, reference, policy)
     assert find.stored(host, parsed) is None
+    assert not list(pathlib.Path(host.paths.data).rglob("cas/tmp/*"))
     with pytest.raises(Untrusted) as foretold:
         fetching.check_may_fetch(host, parsed, policy)
     assert foretold.value.message == caught.value.message
@@ -363,6 +365,27 @@ def test_a_registry_that_fails_is_no_registry_without_signatures(
     with pytest.raises(Unreachable, match="503"):
         fetch(host, registry.reference)
     assert find.stored(host, parse_reference(registry.reference)) is None
+
+
+def test_signatures_are_asked_for_with_the_credentials_of_the_registry(
+    host: Host, registry: FakeRegistry, key: CosignKey
+) -> None:
+    trust(host, registry, key)
+    digest = top(registry)
+    attach(registry, digest, sign(registry, key, digest))
+
+    def habit(_method: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes] | None:
+        if path.startswith("/token"):
+            return (200, {}, b'{"token": "t"}') if "authorization" in headers else (401, {}, b"")
+        if headers.get("authorization") != "Bearer t":
+            return 401, {"WWW-Authenticate": f'Bearer realm="{registry.web.url}/token",service="s"'}, b""
+        return None
+
+    registry.habit = habit
+    with pytest.raises(Unreachable, match="401"):
+        fetch(host, registry.reference)
+    log_in(host, registry.web.authority)
+    fetch(host, registry.reference)
 
 
 # --- OpenPGP ---

@@ -197,6 +197,7 @@ def test_a_key_that_signs_no_more_is_not_stored(host: Host, gpg: Gpg) -> None:
     ("options", "where"),
     [
         ({"policy": "accept"}, "prefix"),
+        ({"prefix": TEAM, "key": "x", "lookaside": "https://example.com"}, "lookaside"),
         ({"policy": "accept", "prefix": LIBRARY, "root": True}, "prefix"),
         ({"policy": "accept", "prefix": "nginx"}, "prefix"),
         ({"policy": "maybe", "prefix": LIBRARY}, "policy"),
