@@ -120,9 +120,9 @@ def test_the_role_trusts_what_it_is_told(bare_machine: Machine, tmp_path: pathli
     ended = [{**entry, "state": "absent"} for entry in trust]
     assert changed(play(bare_machine, pod_host_trust=ended)) == 1
     assert list(place.iterdir()) == []
-    refused = play(bare_machine, pod_host_trust=[{"prefix": "docker.io", "polcy": "accept"}])
+    refused = play(bare_machine, pod_host_trust=[{"prefix": "docker.io", "rule": "accept"}])
     assert refused.returncode != 0
-    assert "polcy" in refused.stdout
+    assert "rule" in refused.stdout
 
 
 def test_check_mode_of_absent_says_what_the_run_does(bare_machine: Machine, aci: str) -> None:
