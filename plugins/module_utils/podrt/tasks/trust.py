@@ -17,9 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..fields import Fields
     from ..host.host import Host
-    from ..image.keysource import OfferedKeys
     from ..image.keystore import StoredKey
-    from ..image.openpgp import PublicKey
+    from ..image.openpgp import OfferedKeys, PublicKey
     from ..stage0.change import Outcome
 
 _SOURCES = ("key", "src", "url")
@@ -96,8 +95,8 @@ def _key(host: Host, options: Fields, source: str, fingerprint: str) -> PublicKe
 
 
 def _read(host: Host, options: Fields, source: str) -> OfferedKeys:
-    from ..image.keysource import OfferedKeys, read_source
-    from ..image.openpgp import read_keys
+    from ..image.keysource import read_source
+    from ..image.openpgp import OfferedKeys, read_keys
     from ..stage0.options.reading import fetch_policy
 
     value = options.text(source)
