@@ -471,9 +471,14 @@ def _pair(value: object, where: str) -> tuple[str, str]:
 
 
 def _remote_path(paths: Paths, source: str) -> str:
+    return paths.remote(record_name(source))
+
+
+def record_name(source: str) -> str:
+    """The name of the file that has the record of a source."""
     name = source.replace("%", "%25").replace("/", "%2F")
     if len(name) > _LONGEST_NAME:
         import hashlib
 
         name = f"{name[:100]}%{hashlib.sha256(source.encode()).hexdigest()}"
-    return paths.remote(name)
+    return name
