@@ -42,13 +42,32 @@ options:
       - How many seconds an unused image is kept after its last use.
     type: int
     default: 86400
+  max_images:
+    description:
+      - With O(images), how many images may stay. Those that were used longest ago go first, whatever
+        O(image_grace_period) is.
+      - Images that a pod needs, that are pinned, or that one of these depends on, stay in any case.
+    type: int
+    version_added: 0.5.0
+  max_bytes:
+    description:
+      - With O(images), the bytes that images may occupy together, such as V(10g), in the same way as O(max_images). Layers
+        that images share count once.
+    type: str
+    version_added: 0.5.0
 seealso:
   - module: stagecraft.pods.pod_info
+  - module: stagecraft.pods.pod_image
 """
 
 EXAMPLES = r"""
 - name: Remove pods that ended more than half an hour ago
   stagecraft.pods.pod_gc:
+
+- name: Keep the store below 20 GB as far as pods and pins let it
+  stagecraft.pods.pod_gc:
+    images: true
+    max_bytes: 20g
 
 - name: Remove everything that is not needed, without a grace period
   stagecraft.pods.pod_gc:
@@ -127,6 +146,8 @@ def main() -> None:
             "expire_prepared": {"type": "int", "default": 86400},
             "images": {"type": "bool", "default": False},
             "image_grace_period": {"type": "int", "default": 86400},
+            "max_images": {"type": "int"},
+            "max_bytes": {"type": "str"},
             **FETCH,
             **HOST,
         },

@@ -44,6 +44,12 @@ options:
       - It needs a key that is trusted for the name of the image, see M(stagecraft.pods.pod_trust).
     type: path
     version_added: 0.5.0
+  pinned:
+    description:
+      - Whether M(stagecraft.pods.pod_gc) and C(podctl image gc) leave the image alone, whether a pod needs it or not.
+      - Without this option a pin stays as it is. A pin goes with its image, and moves to the image that an update brings.
+    type: bool
+    version_added: 0.5.0
 notes:
   - In check mode no image is fetched, but the signature of a file is verified, and that of a docker image for which the
     host has the policy C(signed). With O(pull=update) the registry is asked for the digest, so that the prediction is
@@ -79,6 +85,12 @@ EXAMPLES = r"""
   stagecraft.pods.pod_image:
     name: /srv/images/web.aci
     signature: /srv/signatures/web.asc
+
+- name: Have an image ready for pods that come later
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.4
+    pinned: true
+    insecure_options: [image]
 
 - name: Remove an image
   stagecraft.pods.pod_image:
@@ -173,6 +185,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "signature": {"type": "path"},
+            "pinned": {"type": "bool"},
             **FETCH,
             **HOST,
         },

@@ -80,6 +80,9 @@ images:
     in_use:
       description: Whether a pod that has not been collected needs it.
       type: bool
+    pinned:
+      description: Whether a collection leaves it alone, see O(stagecraft.pods.pod_image#module:pinned).
+      type: bool
     manifest:
       description: The manifest of the image. That of a docker image is converted.
       type: dict

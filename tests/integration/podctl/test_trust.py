@@ -97,6 +97,25 @@ def test_only_yes_trusts_a_key(
         assert f'trust: not trusting "{key}"\n' in shown
 
 
+@pytest.mark.behaviour("B29")
+def test_on_a_terminal_a_fetch_looks_for_keys(tmp_path: pathlib.Path) -> None:
+    """Elsewhere it is refused before anything is asked for; here the host of the name is asked, which is away."""
+    paths = Paths(data=f"{tmp_path}/data", local_config=f"{tmp_path}/etc", system_config=f"{tmp_path}/lib")
+    argv = [
+        PODCTL,
+        f"--dir={paths.data}",
+        f"--local-config={paths.local_config}",
+        f"--system-config={paths.system_config}",
+        "fetch",
+        "127.0.0.254/team/app",
+    ]
+    elsewhere = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (elsewhere.returncode, "no key is trusted for it" in elsewhere.stderr) == (254, True)
+    status, shown = on_a_terminal(argv, [])
+    assert status == 254
+    assert "no page of its host can be read" in shown and "no key is trusted for it" not in shown
+
+
 @pytest.mark.behaviour("B24", "B27")
 def test_a_signed_image_runs_once_its_key_is_trusted(pods: PodHost, gpg: Gpg) -> None:
     fingerprint = gpg.make("Team <team@example.com>")

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ..image.openpgp import OfferedKeys
     from ..pod.runspec import RunSpec
     from ..stage0.manifest import BeyondDefaults
     from ..stage0.options.option import Option
@@ -125,7 +126,15 @@ def policy_of_image(policy: FetchPolicy, options: FlagValues, words: AppWords) -
     return policy.replace(
         signature=place if not place or "://" in place else os.path.abspath(place),
         finds_keys=options.on("trust-keys-from-https"),
+        review=_review if os.isatty(0) and os.isatty(2) else None,
     )
+
+
+def _review(prefix: str, source: OfferedKeys) -> bool:
+    """Ask the user whether the keys of an image are trusted (B29)."""
+    from .keyreview import review
+
+    return review(prefix, source)
 
 
 def _check_stage1(options: FlagValues) -> None:

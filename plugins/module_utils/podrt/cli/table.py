@@ -61,6 +61,11 @@ _GC = (
     DRY_RUN,
 )
 _IMAGE_GRACE = Flag("grace-period", "DURATION", "keep images that were used this long ago (24h)")
+_IMAGE_GC = (
+    _IMAGE_GRACE,
+    Flag("max-images", "N", "keep at most so many, those used longest ago go first"),
+    Flag("max-bytes", "SIZE", "the same by the bytes that they occupy, such as 10g"),
+)
 _LOGS = (
     Flag("app", "APP", "the output of this app alone"),
     Flag("follow", "", "go on until the pod has ended", bare="true"),
@@ -176,7 +181,7 @@ COMMANDS = (
         lambda: (_OVERWRITE, _ROOTFS_ONLY),
         root=True,
     ),
-    Command("image gc", "", "remove images and trees that nothing needs", "images", lambda: (_IMAGE_GRACE,)),
+    Command("image gc", "", "remove images and trees that nothing needs", "images", lambda: _IMAGE_GC),
     Command("image list", "", "list the images in the store", "images", lambda: _IMAGE_LIST),
     Command(
         "image render",

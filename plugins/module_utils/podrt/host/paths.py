@@ -82,6 +82,15 @@ class Paths(Value):
         return f"{self.remotes}/{name}"
 
     @property
+    def pins(self) -> str:
+        """The images that stay whether pods need them or not."""
+        return f"{self.cas}/pins"
+
+    def pin(self, name: str) -> str:
+        """The image that a source means, which stays."""
+        return f"{self.pins}/{name}"
+
+    @property
     def image_locks(self) -> str:
         """Locks of images and layers, turns of fetches, and the lock of the whole store."""
         return f"{self.cas}/imagelocks"

@@ -112,7 +112,7 @@ def _taken(
 ) -> RenderedImage | None:
     """Receive, verify, fetch what it needs, commit."""
     from ..store.commit import commit, use
-    from ..store.index import Trust
+    from ..store.trust import Trust
 
     with source.receive(job, found, verifier) as received:
         if received is None:

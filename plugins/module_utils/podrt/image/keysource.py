@@ -12,7 +12,7 @@ from . import keystore
 from .answer import bad_status
 from .credentials import credentials_of
 from .http_policy import refuse_plain_http
-from .openpgp import MOST_KEYS, read_keys
+from .openpgp import MOST_KEYS, OfferedKeys, read_keys
 from .reference import shown
 
 TYPE_CHECKING = False
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..host.host import Host
-    from .openpgp import PublicKey
     from .policy import FetchPolicy
     from .transport import Transport
 
@@ -34,19 +33,6 @@ class OfferedFile(Value):
     location: str
     data: bytes
     vouched: bool = False
-
-
-class OfferedKeys(Value):
-    """The keys of a file or of a URL. location: as it may be shown. vouched: whether TLS vouches for the server."""
-
-    location: str
-    keys: tuple[PublicKey, ...]
-    vouched: bool = False
-
-    @property
-    def key(self) -> PublicKey:
-        """The first key, which is the one that is stored. Source: behaviours A62."""
-        return self.keys[0]
 
 
 def session(host: Host, policy: FetchPolicy) -> Transport:
@@ -101,7 +87,8 @@ def discover_keys(host: Host, prefix: str, policy: FetchPolicy, transport: Trans
 def trust_discovered(host: Host, name: str, policy: FetchPolicy, tell: Callable[[str], None]) -> None:
     """Trust the keys that discovery finds for the name of an image (B29).
 
-    TLS must vouch for them, unless "pubkey" is waived (A10). What fails is told: without a key the image is refused.
+    TLS must vouch for them, unless "pubkey" is waived (A10), or the user. What fails is told: without a key the image
+    is refused.
     """
     if keystore.trusted_for(host.paths, name):
         return tell(f'keys already exist for prefix "{name}", not fetching again')
@@ -115,25 +102,35 @@ def trust_discovered(host: Host, name: str, policy: FetchPolicy, tell: Callable[
             policy = policy.replace(insecure=tuple(check for check in policy.insecure if check != "http"))
         prefix, transport = keystore.Prefix(name), session(host, policy)
         for location in discover_keys(host, prefix, policy, transport):
-            offered = read_source(host, location, policy, transport)
-            if lax or offered.vouched:
-                _trust(host, prefix, offered, tell)
-            else:
-                tell(
-                    f'not trusting "{offered.location}" for prefix "{prefix}": no certificate vouches for it'
-                )
+            _consider(host, prefix, read_source(host, location, policy, transport), policy, tell)
     except PodError as err:
         tell(f"cannot trust discovered keys: {err.message}")
 
 
-def _trust(host: Host, prefix: str, offered: OfferedKeys, tell: Callable[[str], None]) -> None:
+def _consider(
+    host: Host, prefix: str, offered: OfferedKeys, policy: FetchPolicy, tell: Callable[[str], None]
+) -> None:
+    """Trust a key, or tell why not."""
+    unasked = policy.finds_keys and (policy.waives("pubkey") or offered.vouched)
+    why = _problem(prefix, offered, policy, unasked=unasked)
+    if why is not None:
+        return tell(f'not trusting "{offered.location}" for prefix "{prefix}": {why}')
+    keystore.store(host.paths, prefix, offered.key)
+    how = "without" if unasked else "after"
+    return tell(f'Trusting "{offered.location}" for prefix "{prefix}" {how} fingerprint review.')
+
+
+def _problem(prefix: str, offered: OfferedKeys, policy: FetchPolicy, *, unasked: bool) -> str | None:
     from .signature import problem_of
 
     problem = problem_of(offered.key)
     if problem:
-        return tell(f'not trusting "{offered.location}" for prefix "{prefix}": {problem}')
-    keystore.store(host.paths, prefix, offered.key)
-    return tell(f'Trusting "{offered.location}" for prefix "{prefix}" without fingerprint review.')
+        return problem
+    if unasked:
+        return None
+    if policy.review is None:
+        return "no certificate vouches for it"
+    return None if policy.review(prefix, offered) else "the review has not accepted it"
 
 
 def _read_local(path: str) -> bytes:

@@ -88,6 +88,19 @@ class PublicKey(Value):
         return _armored(self.packets, _KEY_BLOCK)
 
 
+class OfferedKeys(Value):
+    """The keys of a file or of a URL. location: as it may be shown. vouched: whether TLS vouches for the server."""
+
+    location: str
+    keys: tuple[PublicKey, ...]
+    vouched: bool = False
+
+    @property
+    def key(self) -> PublicKey:
+        """The first key, which is the one that is stored. Source: behaviours A62."""
+        return self.keys[0]
+
+
 class SignaturePacket(Value):
     """A signature packet. signers: the key IDs that it names. hash: the number of its digest. kind: its type."""
 

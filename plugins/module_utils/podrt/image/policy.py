@@ -7,6 +7,15 @@ from __future__ import annotations
 from ..errors import InvalidSpec
 from ..value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .openpgp import OfferedKeys
+
+    # Whether the first of these keys may sign the images of a prefix.
+    Review = Callable[[str, OfferedKeys], bool]
+
 PULLS = ("never", "new", "update")
 _FETCH = ("image", "tls", "http", "pubkey")
 _RUN = ("capabilities", "paths", "seccomp")
@@ -23,13 +32,15 @@ class FetchPolicy(Value):
     """The policy of a fetch. pull: one of PULLS. insecure: the waived checks, as parse_insecure returns them.
 
     signature: the path or the URL of the detached signature, "" for where the source has it. finds_keys: whether keys
-    are trusted that discovery finds for the name of an image, and that TLS vouches for (B29).
+    are trusted that discovery finds for the name of an image, and that TLS vouches for (B29). review: asks the user
+    about the others, None where no user can answer.
     """
 
     pull: str = "new"
     insecure: tuple[str, ...] = ()
     signature: str = ""
     finds_keys: bool = False
+    review: Review | None = None
 
     def check(self) -> None:
         """Raise InvalidSpec for an unknown word."""
@@ -37,6 +48,11 @@ class FetchPolicy(Value):
             raise InvalidSpec(f'unknown pull policy "{self.pull}"', "use never, new or update", where="pull")
         for option in self.insecure:
             _check_option(option, "insecure_options")
+
+    @property
+    def may_find_keys(self) -> bool:
+        """Whether discovery may lead to keys that are trusted."""
+        return self.finds_keys or self.review is not None
 
     def waives(self, check: str) -> bool:
         """Whether a check is waived: image, tls, http or pubkey."""

@@ -46,10 +46,10 @@ class Signed(Verifier):
         place = self._place_of(source)
         if place and not _is_url(place):
             _read(source, place)
-        name = "" if source.is_at_hand or self._policy.finds_keys else source.known_name()
+        name = "" if source.is_at_hand or self._policy.may_find_keys else source.known_name()
         if name and not keystore.trusted_for(source.host.paths, name):
             raise _without_keys(source, name)
-        if not self._policy.finds_keys and keystore.is_empty(source.host.paths):
+        if not self._policy.may_find_keys and keystore.is_empty(source.host.paths):
             raise _without_any_key(source)
 
     def predict(self, source: Source) -> None:
@@ -63,7 +63,7 @@ class Signed(Verifier):
         """Get the signature, and refuse one by a key that is not trusted for the image, where its name is known."""
         self._place = self._place_of(source)
         name = "" if source.is_at_hand else source.known_name()
-        if name and self._policy.finds_keys:
+        if name and self._policy.may_find_keys:
             keysource.trust_discovered(job.host, name, self._policy, job.progress)
         if not _is_url(self._place):
             self._signature = _read(source, self._place)

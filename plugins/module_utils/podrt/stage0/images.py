@@ -169,10 +169,12 @@ def _readable(host: Host, reference: ImageReference) -> StoredImage | None:
 
 
 def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
-    """Plan: the store does not have the image. Running pods keep working."""
+    """Plan: the store does not have the image, and no pin that waits for it. Running pods keep working."""
     image_id = find.stored_id(host, reference)
     if image_id:
         yield from ensure_removed(host, {image_id: str(reference)})
+    else:
+        yield from ensure_pin(host, reference, None, wanted=False)
 
 
 def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
@@ -187,6 +189,47 @@ def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
         difference = Difference(f"images.{shown}", str(image_id), None)
         yield RemoveImage(f'image "{shown}"', (difference,), image_id, warning)
         warning = ""
+
+
+class PinImage(Change):
+    """Pin what a reference means, or end that. image_id: None for no pin."""
+
+    source: str
+    image_id: ImageID | None
+
+    def apply(self, host: Host) -> None:
+        """Raises HostFailure."""
+        from ..store import pins
+
+        try:
+            if self.image_id:
+                pins.pin(host.paths, self.source, self.image_id)
+            else:
+                pins.unpin(host.paths, self.source)
+        except OSError as err:
+            raise HostFailure.of(f"cannot change the pin of {self.subject}", err) from err
+
+
+def ensure_pin(
+    host: Host, reference: ImageReference, image: StoredImage | None, *, wanted: bool
+) -> Plan[None]:
+    """Plan: a collection leaves alone what a reference means, or not. image: None before it is fetched."""
+    from ..store import pins
+
+    found = pins.pinned(host.paths).get(reference.source)
+    is_right = (found is not None and image is not None and found == image.id) if wanted else found is None
+    if is_right:
+        return
+    # That a pin moves to the image that was fetched is no difference of its own.
+    differences = () if wanted and found else (_pin_difference(reference, wanted=wanted),)
+    yield PinImage(
+        f'image "{reference}"', differences, reference.source, image.id if wanted and image else None
+    )
+
+
+def _pin_difference(reference: ImageReference, *, wanted: bool) -> Difference:
+    shown = {True: "true", False: "false"}
+    return Difference(f"images.{reference}.pinned", shown[not wanted], shown[wanted])
 
 
 def isolators_policy(host: Host) -> Callable[[Image], str]:

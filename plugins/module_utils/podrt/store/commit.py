@@ -11,8 +11,8 @@ from __future__ import annotations
 from ..appc.image import Image
 from ..contexts import contextmanager
 from . import blobs, index, layers, trees
-from .index import NO_TRUST
 from .locks import adding
+from .trust import NO_TRUST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ..appc.names import ImageID
     from ..host.paths import Paths
     from .blobs import Incoming
-    from .index import Remote, StoredImage, Trust
+    from .index import Remote, StoredImage
     from .trees import RenderedImage
+    from .trust import Trust
 
 
 def commit(

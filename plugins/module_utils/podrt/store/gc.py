@@ -14,13 +14,15 @@ from ..appc.names import ImageID
 from ..errors import HostFailure, PodError
 from ..host import files
 from ..value import Value
-from . import claims, dependencies, index, layers, locks, trees, workspace
+from . import claims, dependencies, index, layers, locks, pins, trees, workspace
+from .bounds import NO_BOUNDS, Bounds, beyond
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ..host.paths import Paths
+    from .index import StoredImage
 
     Used = tuple[Collection[str], Collection[str]]
 
@@ -76,14 +78,19 @@ class Incomplete(HostFailure):
 
 
 def unreferenced(
-    paths: Paths, used_trees: Collection[str], used_images: Collection[str], older_than: float
+    paths: Paths,
+    used_trees: Collection[str],
+    used_images: Collection[str],
+    older_than: float,
+    bounds: Bounds = NO_BOUNDS,
 ) -> Removals:
     """Find what may be removed; reads only.
 
-    used_trees: those of existing pods. used_images: to be kept whatever their age. older_than: seconds since the epoch;
-    images that were used later stay, and so do those that a kept image depends on.
+    used_trees: those of existing pods. used_images: to be kept whatever their age, as pinned ones are. older_than:
+    seconds since the epoch; images that were used later stay, as far as bounds allow, and so do those that a kept image
+    depends on.
     """
-    images = _removable_images(paths, used_images, older_than)
+    images = _removable_images(paths, {*used_images, *pins.pinned(paths).values()}, older_than, bounds)
     kept = _kept_layers(paths, set(images), set(used_trees))
     things = [(TREE, str(tree)) for tree in trees.list_trees(paths) if tree not in used_trees]
     things += [(IMAGE, str(image_id)) for image_id in images]
@@ -94,7 +101,9 @@ def unreferenced(
     return Removals(tuple(Item(kind, name, _size(paths, kind, name)) for kind, name in things))
 
 
-def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Removals:
+def collect(
+    paths: Paths, used: Callable[[], Used], older_than: float, bounds: Bounds = NO_BOUNDS
+) -> Removals:
     """Remove what is no longer needed and return it. Raises Conflict, OSError, and Incomplete once all else is done.
 
     used: returns used_trees and used_images. It is called when no process adds to the store any more, so a process that
@@ -104,7 +113,7 @@ def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Remova
     reasons: list[str] = []
     with locks.collecting(paths):
         used_trees, used_images = used()
-        for item in unreferenced(paths, used_trees, used_images, older_than).items:
+        for item in unreferenced(paths, used_trees, used_images, older_than, bounds).items:
             try:
                 _remove(paths, item)
                 removed.append(item)
@@ -119,8 +128,9 @@ def collect(paths: Paths, used: Callable[[], Used], older_than: float) -> Remova
 
 
 def remove_image(paths: Paths, image_id: ImageID) -> None:
-    """Remove one image, while no process adds to the store. Raises Conflict, OSError."""
+    """Remove one image and its pins, while no process adds to the store. Raises Conflict, OSError."""
     with locks.collecting(paths):
+        pins.forget(paths, image_id)
         index.remove_image(paths, image_id)
 
 
@@ -150,24 +160,32 @@ def _is_layer(paths: Paths, name: str) -> bool:
 def _leftovers(paths: Paths) -> Iterator[str]:
     """The leftovers of killed processes: files that no image has, and directories that no process works in."""
     yield from index.orphans(paths)
+    yield from pins.orphans(paths)
     place = paths.layers
     if os.path.lexists(place) and not os.path.isdir(place):
         yield place
     yield from workspace.abandoned(paths.workspaces)
 
 
-def _removable_images(paths: Paths, used_images: Collection[str], older_than: float) -> tuple[ImageID, ...]:
+def _removable_images(
+    paths: Paths, used_images: Collection[str], older_than: float, bounds: Bounds
+) -> tuple[ImageID, ...]:
     """The images to remove; damaged ones are useless, but stay as long as others, so that they can be examined."""
-    needed: set[str] = set(used_images)
-    view = index.View(paths)
-    for image in index.list_images(paths):
-        if image.id in used_images or image.last_used > older_than:
-            needed.update(below.id for below in dependencies.present(view, image))
-    return tuple(
+    images, view = index.list_images(paths), index.View(paths)
+    young = [image for image in images if image.last_used > older_than and image.id not in used_images]
+    needed = _with_dependencies(view, [image for image in images if image.id in used_images], used_images)
+    kept = _with_dependencies(view, young, needed)
+    old = tuple(
         image_id
         for image_id in index.list_ids(paths)
-        if image_id not in needed and not _used_since(paths, image_id, older_than)
+        if image_id not in kept and not _used_since(paths, image_id, older_than)
     )
+    left = [image for image in images if image.id not in old]
+    return (*old, *beyond(paths, left, needed, bounds))
+
+
+def _with_dependencies(view: index.View, images: Iterable[StoredImage], others: Collection[str]) -> set[str]:
+    return {*others, *(below.id for image in images for below in dependencies.present(view, image))}
 
 
 def _used_since(paths: Paths, image_id: ImageID, then: float) -> bool:

@@ -24,6 +24,7 @@ from ..errors import Corrupt, InvalidSpec, NotFound
 from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
 from ..value import Value
+from .trust import NO_TRUST, Trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,16 +54,6 @@ class StoredImage(Image):
     layers: tuple[str, ...]
     signer: str
     policy: str
-
-
-class Trust(Value):
-    """Why an image may count, see StoredImage."""
-
-    signer: str = ""
-    policy: str = ""
-
-
-NO_TRUST = Trust()
 
 
 class Remote(Value):
@@ -490,9 +481,14 @@ def _pair(value: object, where: str) -> tuple[str, str]:
 
 
 def _remote_path(paths: Paths, source: str) -> str:
+    return paths.remote(record_name(source))
+
+
+def record_name(source: str) -> str:
+    """The name of the file that has the record of a source."""
     name = source.replace("%", "%25").replace("/", "%2F")
     if len(name) > _LONGEST_NAME:
         import hashlib
 
         name = f"{name[:100]}%{hashlib.sha256(source.encode()).hexdigest()}"
-    return paths.remote(name)
+    return name

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from ..errors import PodError
+from ..appc.quantity import parse_size
+from ..errors import InvalidSpec, PodError
 from ..stage0 import gc
 from ..stage0.change import Change, Difference, Outcome, converge, naming_changes
 from ..stage0.references import in_use
 from ..store import gc as store_gc
+from ..store.bounds import Bounds
 from ..value import Value
 from .results import outcome_result
 
@@ -38,7 +40,9 @@ def collect(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     if options.boolean("images", False):
         older_than = host.clock.time() - options.integer("image_grace_period", 86400)
         with naming_changes(_outcome(done).to_json(), "cannot collect images"):
-            stored = _collect_store(host, older_than, done.pods if check else (), check=check)
+            stored = _collect_store(
+                host, older_than, _bounds(options), done.pods if check else (), check=check
+            )
         done = _Collected(
             done.differences + stored.differences,
             done.pods,
@@ -68,13 +72,23 @@ def _collect_pods(host: Host, policy: gc.GcPolicy, *, check: bool) -> _Collected
     )
 
 
-def _collect_store(host: Host, older_than: float, gone: tuple[str, ...], *, check: bool) -> _Collected:
+def _bounds(options: Fields) -> Bounds:
+    """What may stay in the store. Raises InvalidSpec."""
+    most, size = options.optional_integer("max_images"), options.optional_text("max_bytes")
+    if most is not None and most < 0:
+        raise InvalidSpec("must not be negative", where="max_images")
+    return Bounds(most, None if size is None else parse_size(size, "max_bytes"))
+
+
+def _collect_store(
+    host: Host, older_than: float, bounds: Bounds, gone: tuple[str, ...], *, check: bool
+) -> _Collected:
     failures: tuple[PodError, ...] = ()
     if check:
-        plan = store_gc.unreferenced(host.paths, *in_use(host, gone), older_than)
+        plan = store_gc.unreferenced(host.paths, *in_use(host, gone), older_than, bounds)
     else:
         try:
-            plan = store_gc.collect(host.paths, lambda: in_use(host), older_than)
+            plan = store_gc.collect(host.paths, lambda: in_use(host), older_than, bounds)
         except store_gc.Incomplete as err:
             plan, failures = err.removed, (err,)
     differences = tuple(

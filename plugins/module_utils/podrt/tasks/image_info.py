@@ -8,7 +8,7 @@ from ..errors import Corrupt, InvalidSpec
 from ..image import find
 from ..image.reference import parse_reference
 from ..stage0.references import in_use
-from ..store import index
+from ..store import index, pins
 from .results import image_result
 
 TYPE_CHECKING = False
@@ -24,12 +24,14 @@ def gather_images(host: Host, options: Fields) -> dict[str, object]:
     """The result of pod_image_info: the images that are asked for, all by default."""
     remotes = index.list_remotes(host.paths)
     _trees, used = in_use(host)
+    pinned = set(pins.pinned(host.paths).values())
     return {
         "images": [
             {
                 **provenance(image, remotes),
                 "complete": find.is_whole(host, image),
                 "in_use": str(image.id) in used,
+                "pinned": image.id in pinned,
                 "manifest": image.manifest.to_json(),
             }
             for image in _wanted(host, options)

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..host.paths import Paths
+    from ..image.policy import FetchPolicy
+    from ..image.reference import ImageReference
     from ..pod.lifecycle import Pod
-    from ..stage0.change import Changes, Outcome
+    from ..stage0.change import Changes, Outcome, Plan
     from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
 
@@ -223,7 +225,7 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
             if isinstance(change, images.RemoveImage) and change.warning
         ]
         return {**outcome_result(outcome), "warnings": warnings, "image": None}
-    wanted = images.ensure_image(host, reference, policy, names=True)
+    wanted = _ensure_image(host, reference, policy, options.optional_boolean("pinned"))
     outcome, _left = converge(host, wanted, apply=not check)
     with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
         stored = find.lookup(host, reference)
@@ -232,6 +234,14 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
         "warnings": [*outcome.notes, *outcome.foreseen],
         "image": image_result(stored) if stored else None,
     }
+
+
+def _ensure_image(
+    host: Host, reference: ImageReference, policy: FetchPolicy, pinned: bool | None
+) -> Plan[None]:
+    image = yield from images.ensure_image(host, reference, policy, names=True)
+    if pinned is not None:
+        yield from images.ensure_pin(host, reference, image, wanted=pinned)
 
 
 def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:

@@ -17,9 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..fields import Fields
     from ..host.host import Host
-    from ..image.keysource import OfferedFile, OfferedKeys
+    from ..image.keysource import OfferedFile
     from ..image.keystore import StoredKey
-    from ..image.openpgp import PublicKey
+    from ..image.openpgp import OfferedKeys, PublicKey
     from ..stage0.change import Outcome
 
 _SOURCES = ("key", "src", "url")
@@ -97,8 +97,7 @@ def _key(host: Host, options: Fields, source: str, fingerprint: str) -> PublicKe
 
 
 def _read(host: Host, options: Fields, source: str) -> OfferedKeys:
-    from ..image.keysource import OfferedKeys
-    from ..image.openpgp import read_keys
+    from ..image.openpgp import OfferedKeys, read_keys
 
     file = read_offered(host, options, source)
     return OfferedKeys(file.location, read_keys(file.data, file.location), file.vouched)

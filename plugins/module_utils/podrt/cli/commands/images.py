@@ -8,6 +8,7 @@ import sys
 import time
 
 from ...errors import InvalidSpec, NotFound, PodError
+from ...host.reading import decimal
 from ...image.reference import parse_reference
 from ...store import index
 from ..durations import format_age, format_time, parse_duration
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...appc.names import ImageID
+    from ...store.bounds import Bounds
     from ...store.index import StoredImage
     from ..call import Call
 
@@ -140,12 +142,26 @@ def image_gc(call: Call) -> int:
 
     text = call.options.text("grace-period")
     grace = parse_duration(text) if text else _GRACE_SECONDS
-    removed = collect(call.host.paths, lambda: in_use(call.host), time.time() - grace)
+    removed = collect(call.host.paths, lambda: in_use(call.host), time.time() - grace, _bounds(call))
     for tree in removed.trees:
         call.say(f'removed treestore "{tree}"')
     for image_id in removed.images:
         call.say(f'successfully removed aci for image: "{image_id}"')
     return 0
+
+
+def _bounds(call: Call) -> Bounds:
+    """What may stay in the store. Raises InvalidSpec."""
+    from ...appc.quantity import parse_size
+    from ...store.bounds import Bounds
+
+    most, size = call.options.text("max-images"), call.options.text("max-bytes")
+    count = decimal(most) if most else None
+    if most and count is None:
+        raise InvalidSpec(
+            f'--max-images: "{most}" is not a number', "give the number of images that may stay"
+        )
+    return Bounds(count, parse_size(size, "--max-bytes") if size else None)
 
 
 def image_cat_manifest(call: Call) -> int:

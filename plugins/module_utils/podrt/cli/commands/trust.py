@@ -4,20 +4,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-from ...errors import InvalidSpec, NotFound, PodError, Unsupported, printable
+from ...errors import InvalidSpec, NotFound, Unsupported, printable
 from ...image import policies
 from ...image.keysource import discover_keys, read_file, read_source, session
 from ...image.keystore import Prefix
-from ...image.openpgp import grouped
 from ...image.policy import FetchPolicy, parse_insecure
 from ...image.reference import shown
 from ...stage0.image_policies import ensure_no_policy, ensure_policy
 from ...stage0.trust import ensure_key
 from ..call import write_error
 from ..flags import UsageError
+from ..keyreview import ask, can_ask, show, show_key, tell
 from ..plans import carry_out
 
 TYPE_CHECKING = False
@@ -25,15 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from ...image.keysource import OfferedFile, OfferedKeys
-    from ...image.openpgp import PublicKey
+    from ...image.keysource import OfferedFile
+    from ...image.openpgp import OfferedKeys
     from ...image.transport import Transport
     from ..call import Call
 
     T = TypeVar("T")
-
-_QUESTION = "Are you sure you want to trust this key (yes/no)?"
-_ANSWERS = {"yes": True, "no": False}
 
 
 def trust(call: Call) -> int:
@@ -50,7 +44,7 @@ def trust(call: Call) -> int:
     )
     for location in locations:
         source = _source(call, location, policy, transport)
-        _show(prefix, source)
+        show(prefix, source)
         reviewed = not (call.options.on("skip-fingerprint-review") or call.dry_run or _vouched(call, source))
         if reviewed and not _review(call, prefix):
             call.say(f'not trusting "{source.location}"')
@@ -112,9 +106,9 @@ def _docker_keys(call: Call) -> tuple[policies.Keys, str, bool]:
     keys, file = _accessed(location, policy, read)
     write_error(f'key: "{printable(file.location)}"\n')
     for key in keys.openpgp:
-        _show_key(key)
+        show_key(key)
     for verifying in keys.cosign:
-        _tell(f"{verifying.algorithm} key fingerprint is: sha256:{verifying.fingerprint}")
+        tell(f"{verifying.algorithm} key fingerprint is: sha256:{verifying.fingerprint}")
     return keys, file.location, _vouched(call, file)
 
 
@@ -175,30 +169,9 @@ def _vouched(call: Call, source: OfferedKeys | OfferedFile) -> bool:
     return call.options.on("trust-keys-from-https") and source.vouched
 
 
-def _show(prefix: str, source: OfferedKeys) -> None:
-    """Print what there is to review. Source: behaviours A61."""
-    write_error(f'pubkey: prefix: "{printable(prefix)}"\nkey: "{printable(source.location)}"\n')
-    for key in source.keys:
-        _show_key(key)
-    if len(source.keys) > 1:
-        write_error("pubkey: only the first of these keys is trusted\n")
-
-
-def _show_key(key: PublicKey) -> None:
-    _tell(f"gpg key fingerprint is: {grouped(key.fingerprint)}")
-    for subkey in key.subkeys:
-        _tell(f"    Subkey fingerprint: {grouped(subkey.fingerprint)}")
-    for identity in key.identities:
-        _tell(f"\t{printable(identity)}")
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
 def _review(call: Call, prefix: str) -> bool:
     """Ask the user. Raises Unsupported where no user can answer. Source: behaviours A61."""
-    if not (os.isatty(0) and os.isatty(2)):
+    if not can_ask():
         call.say(f'To trust the key for "{prefix}", do one of the following:')
         call.say(" - run podctl trust from a terminal")
         call.say(" - compare the fingerprint, and run podctl trust with --skip-fingerprint-review")
@@ -206,16 +179,7 @@ def _review(call: Call, prefix: str) -> bool:
             "error reviewing key: unable to ask user to review fingerprint due to lack of tty",
             "in plays the module pod_trust does it, with the fingerprint that you expect",
         )
-    while True:
-        _tell(_QUESTION)
-        sys.stdout.flush()
-        line = sys.stdin.readline()
-        if not line:
-            raise PodError("error reviewing key: error reading input: EOF", "answer yes or no")
-        answer = _ANSWERS.get(line.rstrip("\n"))
-        if answer is not None:
-            return answer
-        _tell("Please enter 'yes' or 'no'")
+    return ask()
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"trust": trust}

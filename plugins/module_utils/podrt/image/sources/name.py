@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from ...contexts import contextmanager
 from ...errors import NotFound, Untrusted
 from ...store import index
 from ..reference import AppcName, as_docker, is_discoverable
@@ -12,7 +11,7 @@ from .source import ABSENT, PULL_HINT, Received, Source, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from ...appc.image import ImageManifest
     from ...appc.names import ImageID
@@ -59,15 +58,13 @@ class NameSource(Source):
 
         return is_current(job, self.reference, remote.image_id)
 
-    @contextmanager
     def receive(
         self, job: FetchJob, stored: StoredImage | None, verifier: Verifier
-    ) -> Iterator[Received | None]:
+    ) -> AbstractContextManager[Received | None]:
         """From the first place that does not refuse it."""
         from .endpoint import receive
 
-        with receive(job, self.reference, stored, verifier) as received:
-            yield received
+        return receive(job, self.reference, stored, verifier)
 
     def known_name(self) -> str:
         """The name that was asked for."""

@@ -19,7 +19,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find, keystore
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import read_keys
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import (
+    OfferedKeys,
+    read_keys,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index
@@ -202,6 +205,47 @@ def test_keys_may_be_discovered_with_the_image(host: Host, site: Site, aci: Aci,
     site.put(site.image(aci, b"y"))
     lines = fetch(host, f"{site.name}:1.0", finding.replace(pull="update"))
     assert f'keys already exist for prefix "{site.name}", not fetching again' in lines
+
+
+@pytest.mark.behaviour("B29")
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_user_may_be_asked_about_the_keys_that_are_discovered(
+    host: Host, site: Site, aci: Aci, gpg: Gpg, good: str, answer: bool
+) -> None:
+    site.put(site.image(aci))
+    site.pages["/team.gpg"] = (200, {}, gpg.export(good))
+    asked: list[tuple[str, str]] = []
+
+    def review(prefix: str, offered: OfferedKeys) -> bool:
+        asked.append((prefix, offered.key.fingerprint))
+        return answer
+
+    asking = NEW.replace(review=review)
+    fetching.check_may_fetch(host, parse_reference(f"{site.name}:1.0"), asking)
+    assert asked == []
+    if answer:
+        url = f"https://{site.address}/team.gpg"
+        lines = fetch(host, f"{site.name}:1.0", asking)
+        assert f'Trusting "{url}" for prefix "{site.name}" after fingerprint review.' in lines
+        fetch(host, f"{site.name}:1.0", asking.replace(pull="update"))
+    else:
+        err = refusal(host, f"{site.name}:1.0", asking)
+        assert f"no key is trusted for {site.name}" in err.message
+        assert keystore.trusted_for(host.paths, site.name) == ()
+    assert asked == [(site.name, good)]
+
+
+@pytest.mark.behaviour("B29")
+def test_a_user_is_not_asked_about_what_was_to_be_trusted_without(
+    host: Host, site: Site, aci: Aci, gpg: Gpg, good: str
+) -> None:
+    site.put(site.image(aci))
+    site.pages["/team.gpg"] = (200, {}, gpg.export(good))
+
+    def review(_prefix: str, _offered: OfferedKeys) -> bool:
+        raise AssertionError("nothing is to be asked")
+
+    fetch(host, f"{site.name}:1.0", NEW.replace(finds_keys=True, review=review))
 
 
 def test_a_key_of_another_owner_is_refused_before_the_image_is_sent(

@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host im
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import blobs, commit, index
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.trust import Trust
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.image_info import gather_images
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import make_aci
@@ -44,7 +45,7 @@ def put(
             )
             for text, time, digest in sources
         )
-        return commit.commit(host.paths, incoming, remotes, index.Trust(signer, policy)).id
+        return commit.commit(host.paths, incoming, remotes, Trust(signer, policy)).id
 
 
 def told(host: Host, **options: object) -> list[dict[str, Any]]:
