@@ -12,7 +12,6 @@ from ..appc.image import Image
 from ..contexts import contextmanager
 from . import blobs, index, layers, trees
 from .locks import adding
-from .trust import NO_TRUST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def commit(
-    paths: Paths, incoming: Incoming, remotes: tuple[Remote, ...], trust: Trust = NO_TRUST
+    paths: Paths, incoming: Incoming, remotes: tuple[Remote, ...], trust: Trust | None = None
 ) -> RenderedImage:
     """Put an image and the records of its sources into the store, and render it. trust: why it may count.
 
@@ -50,7 +49,7 @@ def use(paths: Paths, image: StoredImage) -> RenderedImage | None:
         return trees.render(paths, image)
 
 
-def enter(paths: Paths, incoming: Incoming, trust: Trust = NO_TRUST) -> StoredImage:
+def enter(paths: Paths, incoming: Incoming, trust: Trust | None = None) -> StoredImage:
     """Put an image in place, the index last, so that it counts once all else is there. The caller holds both locks.
 
     Raises Corrupt, OSError.

@@ -24,13 +24,13 @@ from ..errors import Corrupt, InvalidSpec, NotFound
 from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
 from ..value import Value
-from .trust import NO_TRUST, Trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..host.paths import Paths
+    from .trust import Trust
 
 _FORMAT = 1  # not written to documents
 _KEY_DIGITS = 64
@@ -337,7 +337,7 @@ def put_image(
     size: int,
     *,
     latest: bool,
-    trust: Trust = NO_TRUST,
+    trust: Trust | None = None,
 ) -> StoredImage:
     """Add an image whose archive and layers are in place to the index; or note that it was imported again (B11).
 
@@ -359,12 +359,13 @@ def put_image(
     return _stored(entry, manifest, time_of_use(paths, image_id))
 
 
-def _trust(paths: Paths, image_id: ImageID, trust: Trust) -> tuple[str, str]:
+def _trust(paths: Paths, image_id: ImageID, trust: Trust | None) -> tuple[str, str]:
+    signer, policy = (trust.signer, trust.policy) if trust else ("", "")
     try:
         entry = _read_entry(paths, image_id)
     except (FileNotFoundError, Corrupt):
-        return trust.signer, trust.policy
-    return trust.signer or entry.signer, trust.policy or entry.policy
+        return signer, policy
+    return signer or entry.signer, policy or entry.policy
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:

@@ -12,6 +12,3 @@ class Trust(Value):
 
     signer: str = ""
     policy: str = ""
-
-
-NO_TRUST = Trust()
