@@ -51,8 +51,9 @@ options:
     type: bool
     version_added: 0.5.0
 notes:
-  - In check mode no image is fetched, but the signature of a file is verified. With O(pull=update) the registry is asked for the digest, so that the prediction
-    is correct.
+  - In check mode no image is fetched, but the signature of a file is verified, and that of a docker image for which the
+    host has the policy C(signed). With O(pull=update) the registry is asked for the digest, so that the prediction is
+    correct.
 seealso:
   - module: stagecraft.pods.pod_run
   - module: stagecraft.pods.pod_trust
@@ -125,6 +126,12 @@ image:
       type: float
     signer:
       description: The fingerprint of the key that has signed it, as its fetch has verified, null for none.
+      version_added: 0.5.0
+      type: str
+    policy:
+      description:
+        - The policy of M(stagecraft.pods.pod_trust) that let a docker image in, as C(accept PREFIX) or C(signed PREFIX), null
+          for none.
       version_added: 0.5.0
       type: str
 changes:

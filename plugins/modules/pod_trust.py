@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pod_trust
-short_description: Trust keys to sign images
+short_description: Trust keys to sign images, and decide about docker images
 version_added: 0.4.0
 author:
   - the stagecraft.pods authors (@stagecraft)
@@ -20,6 +20,9 @@ description:
     file with a secret key is refused.
   - A key that has expired or was revoked, and one that is too weak, is not stored. The first two are known only where
     C(gpg) is installed, which is what checks signatures later.
+  - With O(policy) it ensures that docker images of a registry, or below a repository, are accepted as they come,
+    rejected, or need a signature. No task needs C(insecure_options) for an image that a policy accepts or verifies.
+    Policies are documents in C(trust.d) of O(config_dir).
 extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
@@ -29,13 +32,36 @@ options:
     description:
       - The key is for images whose name equals this or is below it, V(example.com/team) for C(example.com/team/app),
         and not for C(example.com/teams).
+      - With O(policy) it begins with a registry, V(docker.io/library) or V(registry.example.com:5000). Of several policies
+        that of the longest prefix decides.
       - Either this or O(root) is required.
     type: str
   root:
     description:
-      - Whether the key is for all images.
+      - Whether the key is for all images; with O(policy), whether that is for all docker images, unless one for a prefix
+        decides.
     type: bool
     default: false
+  policy:
+    description:
+      - What decides about docker images. Without it a key for ACIs is meant.
+      - V(accept) lets images in as they come, on the word of the registry.
+      - V(signed) lets images in that are signed by one of the keys of O(key), O(src) or O(url). A key of OpenPGP is for
+        simple signing, as by C(skopeo copy --sign-by) or C(podman push --sign-by); a public key in PEM, ECDSA P-256 or
+        Ed25519, for C(cosign sign --key). A text may have several keys, any of which may then sign.
+      - V(reject) lets no image in, whatever C(insecure_options) say.
+      - It decides when an image is fetched; images that are in the store already stay.
+      - With O(state=absent) any of them stands for the policy of the prefix, which is removed.
+    type: str
+    choices: [accept, signed, reject]
+    version_added: 0.5.0
+  lookaside:
+    description:
+      - Where signatures by a key of OpenPGP are, with O(policy=signed), the C(https://), C(http://) or C(file:///) URL of
+        a directory, as C(lookaside) or C(sigstore) of C(registries.d) has it.
+      - Without it the registry is asked, by the extension of OpenShift's. Signatures of cosign are in the repository.
+    type: str
+    version_added: 0.5.0
   state:
     description:
       - V(present) ensures that the key is trusted for exactly this prefix, in the version of the task. A key with a new
@@ -47,7 +73,7 @@ options:
     default: present
   key:
     description:
-      - The public key as text, as C(gpg --armor --export) writes it. C(lookup('ansible.builtin.file', ...)) takes it
+      - The public key as text, as C(gpg --armor --export) writes it, or with O(policy) C(cosign.pub) as well. C(lookup('ansible.builtin.file', ...)) takes it
         from a file of the controller.
       - It is shown in no log, for the case that it is the wrong one.
     type: str
@@ -61,7 +87,8 @@ options:
     type: str
   fingerprint:
     description:
-      - The fingerprint that the key must have, 40 hex digits in any case, with or without blanks.
+      - The fingerprint that the key must have, 40 hex digits in any case, with or without blanks. That of a key in PEM
+        has 64, as C(openssl pkey -pubin -in cosign.pub -outform DER | sha256sum) prints them.
       - It is required with O(url), and taken from another source than that.
     type: str
   skip_fingerprint_review:
@@ -99,11 +126,30 @@ EXAMPLES = r"""
     root: true
     fingerprint: 0bd66f522f6c3c4a84bb3bcb4e2c6e8793265780
     state: absent
+
+- name: Accept the official images of Docker Hub as they come
+  stagecraft.pods.pod_trust:
+    prefix: docker.io/library
+    policy: accept
+
+- name: Accept a team's docker images if cosign has signed them with its key
+  stagecraft.pods.pod_trust:
+    prefix: registry.example.com/team
+    policy: signed
+    key: "{{ lookup('ansible.builtin.file', 'cosign.pub') }}"
+    fingerprint: 5f3dc8cd2ac0e5b3c8e0c6fc2b07fcd2fcbb4f29b4b50b2fb4a5a1bd9b3ac8d0
+
+- name: Accept images that podman has signed with a key of OpenPGP
+  stagecraft.pods.pod_trust:
+    prefix: registry.example.com/base
+    policy: signed
+    key: "{{ lookup('ansible.builtin.file', 'base.asc') }}"
+    lookaside: https://registry.example.com/signatures
 """
 
 RETURN = r"""
 trust:
-  description: The key that is trusted for the prefix, null with O(state=absent) and before it is stored.
+  description: The key that is trusted for the prefix, null with O(state=absent) and O(policy), and before it is stored.
   returned: success
   type: dict
   contains:
@@ -132,10 +178,36 @@ trust:
 fingerprints:
   description:
     - The fingerprints of all keys that count for an image of the name O(prefix), those of shorter prefixes and root keys
-      included; of root keys with O(root).
+      included; of root keys with O(root). With O(policy) those of the policy.
   returned: success
   type: list
   elements: str
+policy:
+  description: The policy for exactly this prefix, null without one and without O(policy).
+  returned: success
+  type: dict
+  contains:
+    prefix:
+      description: The prefix, empty for all images.
+      type: str
+    root:
+      description: Whether it is for all images.
+      type: bool
+    policy:
+      description: One of V(accept), V(signed) and V(reject).
+      type: str
+    algorithms:
+      description: The kinds of its keys, in the order of RV(fingerprints).
+      type: list
+      elements: str
+      sample: [ECDSA P-256]
+    lookaside:
+      description: Where signatures by OpenPGP are, empty for the registry itself.
+      type: str
+    path:
+      description: The file that has it.
+      type: str
+      sample: /etc/pods/trust.d/docker.io,library.json
 changes:
   description:
     - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
@@ -144,10 +216,12 @@ changes:
   elements: dict
   contains:
     path:
-      description: The key, as C(trust.PREFIX.FINGERPRINT), or C(trust.root.FINGERPRINT).
+      description: The key, as C(trust.PREFIX.FINGERPRINT), or C(trust.root.FINGERPRINT); the policy, as C(policy.PREFIX).
       type: str
     before:
-      description: V(trusted), V(masked), or null for no key. Of C(...content) a digest of the key.
+      description:
+        - V(trusted), V(masked), or null for no key. Of C(...content) a digest of the key. Of a policy what it says, of
+          its C(...keys) their fingerprints.
       type: str
     after:
       description: The same, afterwards.
@@ -186,6 +260,8 @@ def main() -> None:
         {
             "prefix": {"type": "str"},
             "root": {"type": "bool", "default": False},
+            "policy": {"type": "str", "choices": ["accept", "signed", "reject"]},
+            "lookaside": {"type": "str"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "key": {"type": "str", "no_log": True},
             "src": {"type": "path"},

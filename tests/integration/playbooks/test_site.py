@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import CHECKOUT, Machine
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.cosignlab import (
+    CosignKey,
+)
 
 SITE = CHECKOUT / "playbooks" / "site.yml"
 CANARY = "canary-7f3a9c"
@@ -92,6 +95,34 @@ def _refuses_while_a_pod_runs(machine: Machine) -> None:
     done = play(machine, "--check", pod_host_state="absent")
     assert done.returncode != 0
     assert "pods need the runtime" in done.stdout
+
+
+def test_the_role_trusts_what_it_is_told(bare_machine: Machine, tmp_path: pathlib.Path) -> None:
+    key = CosignKey(tmp_path)
+    trust = [
+        {"prefix": "docker.io/library", "policy": "accept"},
+        {
+            "prefix": "example.com/team",
+            "policy": "signed",
+            "key": key.public.decode(),
+            "fingerprint": key.fingerprint,
+        },
+        {"root": True, "policy": "reject"},
+    ]
+    place = pathlib.Path(bare_machine.directories["config_dir"], "trust.d")
+    foretold = changed(play(bare_machine, "--check", pod_host_trust=trust))
+    assert not place.exists()
+    assert changed(play(bare_machine, pod_host_trust=trust)) == foretold
+    assert changed(play(bare_machine, pod_host_trust=trust)) == 0
+    assert sorted(path.name for path in place.iterdir()) == [
+        "default.json", "docker.io,library.json", "example.com,team.json"
+    ]  # fmt: skip
+    ended = [{**entry, "state": "absent"} for entry in trust]
+    assert changed(play(bare_machine, pod_host_trust=ended)) == 1
+    assert list(place.iterdir()) == []
+    refused = play(bare_machine, pod_host_trust=[{"prefix": "docker.io", "rule": "accept"}])
+    assert refused.returncode != 0
+    assert "rule" in refused.stdout
 
 
 def test_check_mode_of_absent_says_what_the_run_does(bare_machine: Machine, aci: str) -> None:

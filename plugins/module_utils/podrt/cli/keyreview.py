@@ -13,7 +13,7 @@ from .call import write_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..image.openpgp import OfferedKeys
+    from ..image.openpgp import OfferedKeys, PublicKey
 
 _QUESTION = "Are you sure you want to trust this key (yes/no)?"
 _ANSWERS = {"yes": True, "no": False}
@@ -23,16 +23,22 @@ def show(prefix: str, source: OfferedKeys) -> None:
     """Print what there is to review. Source: behaviours A61."""
     write_error(f'pubkey: prefix: "{printable(prefix)}"\nkey: "{printable(source.location)}"\n')
     for key in source.keys:
-        _tell(f"gpg key fingerprint is: {grouped(key.fingerprint)}")
-        for subkey in key.subkeys:
-            _tell(f"    Subkey fingerprint: {grouped(subkey.fingerprint)}")
-        for identity in key.identities:
-            _tell(f"\t{printable(identity)}")
+        show_key(key)
     if len(source.keys) > 1:
         write_error("pubkey: only the first of these keys is trusted\n")
 
 
-def _tell(line: str) -> None:
+def show_key(key: PublicKey) -> None:
+    """Print one key."""
+    tell(f"gpg key fingerprint is: {grouped(key.fingerprint)}")
+    for subkey in key.subkeys:
+        tell(f"    Subkey fingerprint: {grouped(subkey.fingerprint)}")
+    for identity in key.identities:
+        tell(f"\t{printable(identity)}")
+
+
+def tell(line: str) -> None:
+    """Print a line for the review."""
     sys.stdout.write(f"{line}\n")
 
 
@@ -44,7 +50,7 @@ def can_ask() -> bool:
 def ask() -> bool:
     """Whether the user trusts the key that was shown. Raises PodError at the end of the input."""
     while True:
-        _tell(_QUESTION)
+        tell(_QUESTION)
         sys.stdout.flush()
         line = sys.stdin.readline()
         if not line:
@@ -52,7 +58,7 @@ def ask() -> bool:
         answer = _ANSWERS.get(line.rstrip("\n"))
         if answer is not None:
             return answer
-        _tell("Please enter 'yes' or 'no'")
+        tell("Please enter 'yes' or 'no'")
 
 
 def review(prefix: str, source: OfferedKeys) -> bool:

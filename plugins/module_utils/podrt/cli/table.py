@@ -89,6 +89,8 @@ _TRUST = (
     Flag("root", "", "trust the keys for all images", bare="true"),
     Flag("insecure-allow-http", "", "allow keys to come over plain http", bare="true"),
     Flag("skip-fingerprint-review", "", "trust the keys without asking", bare="true"),
+    Flag("policy", "POLICY", "of docker images: accept, reject, signed by the keys, or none to remove one"),
+    Flag("lookaside", "URL", "where signatures of docker images by OpenPGP are"),
     DRY_RUN,
 )
 
@@ -222,7 +224,13 @@ COMMANDS = (
         "stop",
         lambda: (_UUID_FILE, Flag("force", "", "kill at once", bare="true"), DRY_RUN),
     ),
-    Command("trust", "[KEY ...]", "trust the keys of files or URLs to sign images", "trust", lambda: _TRUST),
+    Command(
+        "trust",
+        "[KEY ...]",
+        "trust the keys of files or URLs to sign images, or decide about docker images",
+        "trust",
+        lambda: _TRUST,
+    ),
     Command("version", "", "print versions", "about"),
 )
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration: documents of rkt's kinds in DIR/auth.d, DIR/paths.d and DIR/stage1.d, merged to one value.
 
-DIR/limits.d and DIR/policy.d have the same form, but are not rkt's.
+DIR/limits.d, DIR/policy.d and DIR/trust.d have the same form, but are not rkt's. Those of trust.d are not merged
+here, see image.policies.
 
 Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be set twice;
 between DIRs the later one wins, entry by entry. Files that users other than root and the caller can write are refused.
@@ -20,7 +21,7 @@ from ..fields import Fields, checked_text, parse_json
 from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_of_fields
-from .paths import PATHS_D
+from .paths import PATHS_D, TRUST_D
 from .policy import policy_of_fields
 from .reading import check_kept, read_trusted
 
@@ -44,7 +45,9 @@ _KINDS = {
     "stage1.d": ("stage1",),
     "limits.d": ("limits",),
     "policy.d": ("policy",),
+    TRUST_D: ("imagePolicy",),
 }
+_MERGED = tuple(directory for directory in _KINDS if directory != TRUST_D)
 
 
 class Credentials(Value):
@@ -109,7 +112,7 @@ def read_config(paths: Paths) -> Config:
     """The whole configuration of all directories. Raises InvalidSpec naming the file, HostFailure."""
     config = Config()
     for config_dir in paths.config_dirs:
-        documents = [found for directory in _KINDS for found in _read_documents(config_dir, directory)]
+        documents = [found for directory in _MERGED for found in read_documents(config_dir, directory)]
         config = merged(config, documents)
     return config
 
@@ -137,7 +140,7 @@ def configured_isolators(paths: Paths) -> str:
 def _of_one_kind(paths: Paths, directory: str) -> Config:
     config = Config()
     for config_dir in paths.config_dirs:
-        config = merged(config, _read_documents(config_dir, directory))
+        config = merged(config, read_documents(config_dir, directory))
     return config
 
 
@@ -145,7 +148,7 @@ def merged(config: Config, documents: list[Document]) -> Config:
     """A configuration, overridden by the documents of one directory. Pure. Raises InvalidSpec naming the file."""
     said = _Said()
     for document in documents:
-        with _of_file(document.where):
+        with of_file(document.where):
             _READERS[document.kind](document.fields, said)
     return config.replace(
         auth=tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name)),
@@ -180,7 +183,7 @@ def _name(pair: tuple[str, T]) -> str:
 
 
 @contextmanager
-def _of_file(path: str, doing: str = "") -> Iterator[None]:
+def of_file(path: str, doing: str = "") -> Iterator[None]:
     """Let what is wrong in a file name it: in the message, since podctl leaves out where, which means an option."""
     try:
         yield
@@ -190,7 +193,7 @@ def _of_file(path: str, doing: str = "") -> Iterator[None]:
 
 def parse_document(data: bytes, directory: str, where: str) -> Document:
     """A file of the configuration, checked for its kind and version. Raises InvalidSpec naming the file. Pure."""
-    with _of_file(where, "cannot read configuration "):
+    with of_file(where, "cannot read configuration "):
         fields = Fields(parse_json(data, "it"), "")
         kind, version = fields.text("rktKind", ""), fields.text("rktVersion", "")
     if not kind:
@@ -210,7 +213,8 @@ def parse_document(data: bytes, directory: str, where: str) -> Document:
     return Document(where, kind, fields)
 
 
-def _read_documents(config_dir: str, directory: str) -> list[Document]:
+def read_documents(config_dir: str, directory: str) -> list[Document]:
+    """The documents of a directory, by their names. Raises InvalidSpec naming the file, HostFailure."""
     place = f"{config_dir}/{directory}"
     try:
         names = [name for name in entries(place) if name.endswith(".json")]

@@ -13,7 +13,7 @@ from .dirs import LAYERS, PodDir, TreeDir
 
 _AT_BOOT = "multi-user.target.wants"
 # Beneath a configuration directory.
-NET_D, PATHS_D = "net.d", "paths.d"
+NET_D, PATHS_D, TRUST_D = "net.d", "paths.d", "trust.d"
 TRUSTED_KEYS = "trustedkeys"
 
 STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
@@ -260,6 +260,14 @@ class Paths(Value):
     def trusted_key(self, config_dir: str, prefix: str, fingerprint: str) -> str:
         """The file of one of them: a key, or empty where the key is not to be trusted."""
         return f"{self.trusted_keys(config_dir, prefix)}/{fingerprint}"
+
+    def image_policies(self, config_dir: str) -> str:
+        """The directory of the policies for images of docker registries, in a configuration directory."""
+        return f"{config_dir}/{TRUST_D}"
+
+    def image_policy(self, config_dir: str, prefix: str) -> str:
+        """The file that is written for the policy of a prefix of names, "" for all. No name has a comma."""
+        return f"{self.image_policies(config_dir)}/{prefix.replace('/', ',') or 'default'}.json"
 
     @property
     def plugin_dirs(self) -> tuple[str, ...]:

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from .reference import DockerReference
     from .transport import Transport
 
-_INDEXES = (
+INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-_MANIFESTS = (
+MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-_ACCEPT = ", ".join((*_MANIFESTS, *_INDEXES))
+_ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 # How many indexes may come between a tag and a manifest.
 _MOST_INDEXES = 3
 _OK, _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 200, 401, 404, 429
@@ -132,6 +132,19 @@ class Repository:
 
         yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse, by_digest=True)
 
+    def find(self, path: str, accept: str = "", missing: tuple[int, ...] = (_NOT_FOUND,)) -> Answer | None:
+        """A document of the repository, such as a signature, or None where the registry has nothing there.
+
+        path: in the repository; from the root of the server if it begins with a slash. missing: the statuses that mean
+        that. The caller checks the digest. Raises Unreachable.
+        """
+        answer = self._ask("GET", path, {"Accept": accept} if accept else {})
+        if answer.status in missing:
+            return None
+        if answer.status != _OK:
+            raise self._bad_status(answer)
+        return answer
+
     def _manifest(self, name: str, what: str = "") -> tuple[str, Fields]:
         """The digest and content of a manifest or an index, by tag or digest. what: a part of the image, for errors."""
         answer = self._get(what, f"manifests/{name}", {"Accept": _ACCEPT})
@@ -158,7 +171,7 @@ class Repository:
         answer = self._try_schemes(method, path, headers)
         if answer.status == _UNAUTHORIZED:
             self._authenticate(answer)
-            answer = self._send(method, f"{self._base}/{path}", headers)
+            answer = self._send(method, _joined(self._base, path), headers)
         return answer
 
     def _refusal(self, what: str, answer: Answer) -> Unreachable | NotFound:
@@ -190,12 +203,12 @@ class Repository:
     def _try_schemes(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         """Send a request; the first one finds out whether the registry speaks TLS, if plain HTTP is allowed at all."""
         if self._base:
-            return self._send(method, f"{self._base}/{path}", headers)
+            return self._send(method, _joined(self._base, path), headers)
         failures: list[Unreachable] = []
         for scheme in _schemes(self._reference.registry, self._policy):
             base = f"{scheme}://{self._reference.registry}/v2/{self._reference.repository}"
             try:
-                answer = self._send(method, f"{base}/{path}", headers)
+                answer = self._send(method, _joined(base, path), headers)
             except Unreachable as err:
                 failures.append(err)
                 continue
@@ -203,7 +216,7 @@ class Repository:
                 self._base = base
                 return answer
             # This is how Go's server answers a plain request when it expects TLS.
-            failures.append(bad_status(f"{base}/{path}", 400))
+            failures.append(bad_status(_joined(base, path), 400))
         # The failure with TLS says little about a server without it, unless it has presented a certificate.
         raise next((err for err in failures if isinstance(err, BadCertificate)), failures[0])
 
@@ -260,6 +273,11 @@ class Repository:
             return fields.text("token", "") or fields.text("access_token")
         except InvalidSpec as err:
             raise Unreachable(f"the registry {self._reference.registry} gave no usable token: {err}") from err
+
+
+def _joined(base: str, path: str) -> str:
+    """The URL of a path, see Repository.find."""
+    return f"{base.partition('/v2/')[0]}{path}" if path.startswith("/") else f"{base}/{path}"
 
 
 def _schemes(registry: str, policy: FetchPolicy) -> tuple[str, ...]:

@@ -43,7 +43,9 @@ def is_current(host: Host, reference: ImageReference, policy: FetchPolicy, found
     remote = source.remote
     if remote is None or remote.image_id != found.id:
         return False
-    return source.is_current(_job(host, policy, _no_progress), remote)
+    from .job import new_job
+
+    return source.is_current(new_job(host, policy, _no_progress), remote)
 
 
 def line_of_use(host: Host, reference: ImageReference, policy: FetchPolicy, image: StoredImage) -> str:
@@ -59,13 +61,14 @@ def fetch(host: Host, reference: ImageReference, policy: FetchPolicy, progress: 
     HostFailure; then nothing of the image is left except complete layers.
     """
     from ..store import workspace  # only fetches need it
+    from .job import new_job
     from .meaning import Meanings
 
     try:
         meanings = Meanings(host.paths, reference.source)
         # A fetch killed after its last step leaves a workspace, and the next one has nothing to do and makes none.
         workspace.sweep(host.paths.workspaces)
-        rendered = _rendered(_job(host, policy, progress), source_of(host, reference))
+        rendered = _rendered(new_job(host, policy, progress), source_of(host, reference))
         moved = meanings.has_moved(rendered)
         if moved:
             progress(moved)
@@ -73,14 +76,6 @@ def fetch(host: Host, reference: ImageReference, policy: FetchPolicy, progress: 
     except OSError as err:
         hint = "the store is root's: become root" if isinstance(err, PermissionError) else ""
         raise HostFailure.of(f"cannot fetch {reference}", err, hint) from err
-
-
-def _job(host: Host, policy: FetchPolicy, progress: Progress) -> FetchJob:
-    from ..host.config import configured_limits
-    from .credentials import credentials_of
-    from .job import FetchJob, Needed
-
-    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [], Needed())
 
 
 def _rendered(job: FetchJob, source: Source) -> RenderedImage:
@@ -117,6 +112,7 @@ def _taken(
 ) -> RenderedImage | None:
     """Receive, verify, fetch what it needs, commit."""
     from ..store.commit import commit, use
+    from ..store.trust import Trust
 
     with source.receive(job, found, verifier) as received:
         if received is None:
@@ -124,7 +120,7 @@ def _taken(
         signer = verifier.verify(job, source, received)
         _fetch_needed(job, received.incoming.manifest)
         remotes = (received.remote, *received.others)
-        rendered = commit(job.host.paths, received.incoming, remotes, signer)
+        rendered = commit(job.host.paths, received.incoming, remotes, Trust(signer, verifier.decided_by))
     for note in received.notes:
         job.progress(note)
     return rendered

@@ -58,6 +58,14 @@ class Needed:
             self._way.pop()
 
 
+def new_job(host: Host, policy: FetchPolicy, progress: Callable[[str], None]) -> FetchJob:
+    """A fetch that has not begun. Raises InvalidSpec and HostFailure for the configuration."""
+    from ..host.config import configured_limits
+    from .credentials import credentials_of
+
+    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [], Needed())
+
+
 class FetchJob(Value):
     """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress.
 

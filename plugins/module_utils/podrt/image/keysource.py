@@ -7,6 +7,7 @@ from __future__ import annotations
 from ..errors import HostFailure, InvalidSpec, NotFound, PodError
 from ..host.config import configured_limits
 from ..host.reading import read_given
+from ..value import Value
 from . import keystore
 from .answer import bad_status
 from .credentials import credentials_of
@@ -26,6 +27,14 @@ _SCHEMES = ("http", "https")
 _OK = 200
 
 
+class OfferedFile(Value):
+    """A file that should hold keys, see OfferedKeys."""
+
+    location: str
+    data: bytes
+    vouched: bool = False
+
+
 def session(host: Host, policy: FetchPolicy) -> Transport:
     """A session for the pages of a prefix and for the keys to which they lead."""
     from .transport import Transport  # requests
@@ -40,9 +49,17 @@ def read_source(
 
     Raises InvalidSpec, NotFound, HostFailure, Unreachable, Untrusted.
     """
+    file = read_file(host, location, policy, transport)
+    return OfferedKeys(file.location, read_keys(file.data, file.location), file.vouched)
+
+
+def read_file(
+    host: Host, location: str, policy: FetchPolicy, transport: Transport | None = None
+) -> OfferedFile:
+    """What a path or a URL has, whatever kind of keys that is; see read_source."""
     scheme, colon, _rest = location.partition("://")
     if not colon:
-        return OfferedKeys(location, read_keys(_read_file(location), location))
+        return OfferedFile(location, _read_local(location))
     if scheme not in _SCHEMES:
         raise InvalidSpec(
             f'cannot get a key from "{shown(location)}": only local files and http or https URLs are supported',
@@ -55,7 +72,7 @@ def read_source(
     if answer.status != _OK:
         raise bad_status(answer.url, answer.status, "check the auth document for its host in auth.d")
     vouched = is_secure and answer.url.startswith("https://") and not policy.waives("tls")
-    return OfferedKeys(shown(location), read_keys(answer.body, shown(location)), vouched)
+    return OfferedFile(shown(location), answer.body, vouched)
 
 
 def discover_keys(host: Host, prefix: str, policy: FetchPolicy, transport: Transport) -> tuple[str, ...]:
@@ -116,7 +133,7 @@ def _problem(prefix: str, offered: OfferedKeys, policy: FetchPolicy, *, unasked:
     return None if policy.review(prefix, offered) else "the review has not accepted it"
 
 
-def _read_file(path: str) -> bytes:
+def _read_local(path: str) -> bytes:
     try:
         return read_given(path, MOST_KEYS)
     except FileNotFoundError as err:

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 _SECONDS, _BYTES_PER_SECOND = 60.0, 5_000_000
 _MEMORY = 1 << 30
 _STATUS = "[GNUPG:] "
-_ONCE = ("NEWSIG", "GOODSIG", "VALIDSIG")
+ONCE = ("NEWSIG", "GOODSIG", "VALIDSIG")
 # Status lines that refuse a signature, and why. Source: GnuPG's doc/DETAILS.
-_REFUSED = {
+REFUSED = {
     "BADSIG": "it does not belong to this file, or the file was changed",
     "ERRSIG": "gpg cannot check it",
     "EXPSIG": "it has expired",
@@ -181,10 +181,10 @@ def _judge(name: str, lines: Sequence[str], packet: SignaturePacket, key: Truste
     for line in lines:
         word, _space, rest = line.partition(" ")
         told.setdefault(word, []).append(rest.split(" "))
-    for word, reason in _REFUSED.items():
+    for word, reason in REFUSED.items():
         if word in told:
             raise _refused(name, packet, reason)
-    if [len(told.get(word, ())) for word in _ONCE] != [1, 1, 1]:
+    if [len(told.get(word, ())) for word in ONCE] != [1, 1, 1]:
         raise _refused(name, packet, "gpg finds no good signature in it")
     # FINGERPRINT DATE SECONDS EXPIRES VERSION RESERVED KEY-ALGORITHM HASH-ALGORITHM CLASS PRIMARY-FINGERPRINT
     valid = told["VALIDSIG"][0]
@@ -246,6 +246,23 @@ def _size(archive: str) -> int:
 def _status_lines(result: Any) -> list[str]:
     told: str = getattr(result, "stderr", "") or ""
     return [line[len(_STATUS) :] for line in told.split("\n") if line.startswith(_STATUS)]
+
+
+def open_message(keys: Sequence[PublicKey], message: bytes, most: int) -> tuple[bytes, list[str]]:
+    """The content of a signed message of at most so many bytes, and gpg's status lines, by a keyring of these keys.
+
+    The content is there whether the signature is good or not. Leaves nothing. Raises HostFailure, Unsupported.
+    """
+    import tempfile
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="podrt-gpg-") as home, _keyring(home, _SECONDS) as gpg:
+            for key in keys:
+                _import(gpg, key)
+            result = gpg.decrypt(message, extra_args=[f"--max-output={most}"])
+    except OSError as err:
+        raise HostFailure.of("cannot verify a signature", err) from err
+    return result.data or b"", _status_lines(result)
 
 
 def _import(gpg: Any, key: PublicKey) -> None:

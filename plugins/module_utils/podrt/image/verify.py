@@ -26,7 +26,12 @@ class NoKeys(Verifier):
 
 
 def verifier_of(source: Source, policy: FetchPolicy) -> Verifier:
-    """The verifier for a fetch from a source under this policy."""
+    """The verifier for a fetch from a source under this policy. What the host rejects no option accepts."""
+    decided = source.image_policy()
+    if decided:
+        from .decided import verifier_by
+
+        return verifier_by(decided, policy)
     if policy.waives("image"):
         return Verifier()
     if not source.is_signable:

@@ -31,15 +31,8 @@ class StoreKey(Change):
 
     def foresee(self, host: Host) -> None:
         """Raises Untrusted for a key that can make no good signatures, as far as that is known without gpg or by it."""
-        from ..image.signature import problem_of  # needed for a change alone
-
         del host
-        problem = problem_of(self.key)
-        if problem:
-            raise Untrusted(
-                f"cannot trust the key {self.key.fingerprint}: {problem}",
-                "ask its owner for a new one; one that was trusted before is removed with state: absent",
-            )
+        check_signs(self.key)
 
     def apply(self, host: Host) -> None:
         """Raises Untrusted, HostFailure, InvalidSpec, Corrupt."""
@@ -60,6 +53,18 @@ class DropKey(Change):
             keystore.mask(host.paths, self.prefix, self.fingerprint)
         else:
             keystore.forget(host.paths, self.prefix, self.fingerprint)
+
+
+def check_signs(key: PublicKey) -> None:
+    """Raise Untrusted for a key that can make no good signatures, as far as that is known without gpg or by it."""
+    from ..image.signature import problem_of  # needed for a change alone
+
+    problem = problem_of(key)
+    if problem:
+        raise Untrusted(
+            f"cannot trust the key {key.fingerprint}: {problem}",
+            "ask its owner for a new one; one that was trusted before is removed with state: absent",
+        )
 
 
 def ensure_key(host: Host, prefix: str, key: PublicKey) -> Plan[str]:

@@ -12,6 +12,7 @@ from ..appc.image import Image
 from ..contexts import contextmanager
 from . import blobs, index, layers, trees
 from .locks import adding
+from .trust import NO_TRUST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
     from .blobs import Incoming
     from .index import Remote, StoredImage
     from .trees import RenderedImage
+    from .trust import Trust
 
 
-def commit(paths: Paths, incoming: Incoming, remotes: tuple[Remote, ...], signer: str = "") -> RenderedImage:
-    """Put an image and the records of its sources into the store, and render it. signer: see StoredImage.
+def commit(
+    paths: Paths, incoming: Incoming, remotes: tuple[Remote, ...], trust: Trust = NO_TRUST
+) -> RenderedImage:
+    """Put an image and the records of its sources into the store, and render it. trust: why it may count.
 
     One that cannot be rendered goes again if it is new, but not on an interrupt: it is complete. Raises NotFound for a
     dependency that is not in the store, Corrupt, HostFailure, OSError.
     """
     with adding(paths), blobs.lock_image(paths, incoming.id), _taking_back(paths, incoming.id):
-        stored = enter(paths, incoming, signer)
+        stored = enter(paths, incoming, trust)
         for remote in remotes:
             index.put_remote(paths, remote)
         return trees.render(paths, stored)
@@ -46,7 +50,7 @@ def use(paths: Paths, image: StoredImage) -> RenderedImage | None:
         return trees.render(paths, image)
 
 
-def enter(paths: Paths, incoming: Incoming, signer: str = "") -> StoredImage:
+def enter(paths: Paths, incoming: Incoming, trust: Trust = NO_TRUST) -> StoredImage:
     """Put an image in place, the index last, so that it counts once all else is there. The caller holds both locks.
 
     Raises Corrupt, OSError.
@@ -62,7 +66,7 @@ def enter(paths: Paths, incoming: Incoming, signer: str = "") -> StoredImage:
         incoming.layers,
         size,
         latest=incoming.latest,
-        signer=signer,
+        trust=trust,
     )
 
 

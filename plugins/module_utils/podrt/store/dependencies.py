@@ -57,7 +57,9 @@ def flatten(paths: Paths, image: StoredImage) -> tuple[Placed, ...]:
 def check(paths: Paths, manifest: ImageManifest) -> None:
     """Raise the errors of flatten for an image that is not in the store yet."""
     unknown = ImageID.of_digest("0" * 64)
-    flatten(paths, StoredImage(unknown, manifest, 0.0, 0.0, latest=False, size=0, layers=(), signer=""))
+    flatten(
+        paths, StoredImage(unknown, manifest, 0.0, 0.0, latest=False, size=0, layers=(), signer="", policy="")
+    )
 
 
 def present(view: View, image: StoredImage) -> tuple[StoredImage, ...]:

@@ -24,6 +24,7 @@ from ..errors import Corrupt, InvalidSpec, NotFound
 from ..fields import Fields, canonical_json, parse_json
 from ..host import files, reading
 from ..value import Value
+from .trust import NO_TRUST, Trust
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class StoredImage(Image):
 
     import_time, last_used: seconds since the epoch. latest: requested without a version. size: bytes of the stored
     archive and of the layers. layers: those of its own root, topmost first (layers.Layer.id). signer: the fingerprint
-    of the key that has signed it, as a fetch has verified, "" for none.
+    of the key that has signed it, as a fetch has verified, "" for none. policy: of the host, by which a docker image
+    was accepted or verified, "" without one.
     """
 
     import_time: float
@@ -51,6 +53,7 @@ class StoredImage(Image):
     size: int
     layers: tuple[str, ...]
     signer: str
+    policy: str
 
 
 class Remote(Value):
@@ -76,6 +79,7 @@ class _Entry(Value):
     size: int
     layers: tuple[str, ...]
     signer: str
+    policy: str
 
 
 def link_manifest(paths: Paths, image: Image, place: str) -> None:
@@ -150,6 +154,7 @@ def _stored(entry: _Entry, manifest: ImageManifest, last_used: float) -> StoredI
         entry.size,
         entry.layers,
         entry.signer,
+        entry.policy,
     )
 
 
@@ -332,11 +337,11 @@ def put_image(
     size: int,
     *,
     latest: bool,
-    signer: str = "",
+    trust: Trust = NO_TRUST,
 ) -> StoredImage:
     """Add an image whose archive and layers are in place to the index; or note that it was imported again (B11).
 
-    signer: see StoredImage; without one it stays, since the ID is that of the content that was signed.
+    trust: without a signer or a policy that of before stays, since the ID is that of the content that was signed.
     Raises Corrupt for a manifest that could not be read back; then nothing is written.
     """
     image_id, manifest = image.id, image.manifest
@@ -346,17 +351,20 @@ def put_image(
     files.write_atomically(path, data)
     files.make_dirs(paths.index)
     labels = manifest.labels.pairs
-    known = signer or _signer(paths, image_id)
-    entry = _Entry(image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers, known)
+    signer, policy = _trust(paths, image_id, trust)
+    entry = _Entry(
+        image_id, str(manifest.name), labels, _milliseconds(), latest, size, layers, signer, policy
+    )
     _write_entry(paths, entry)
     return _stored(entry, manifest, time_of_use(paths, image_id))
 
 
-def _signer(paths: Paths, image_id: ImageID) -> str:
+def _trust(paths: Paths, image_id: ImageID, trust: Trust) -> tuple[str, str]:
     try:
-        return _read_entry(paths, image_id).signer
+        entry = _read_entry(paths, image_id)
     except (FileNotFoundError, Corrupt):
-        return ""
+        return trust.signer, trust.policy
+    return trust.signer or entry.signer, trust.policy or entry.policy
 
 
 def note_import(paths: Paths, image_id: ImageID) -> None:
@@ -381,6 +389,7 @@ def _write_entry(paths: Paths, entry: _Entry) -> None:
         "size": entry.size,
         "layers": list(entry.layers),
         **({"signer": entry.signer} if entry.signer else {}),
+        **({"policy": entry.policy} if entry.policy else {}),
     }
     files.write_atomically(paths.index_entry(entry.id), canonical_json(document))
 
@@ -457,6 +466,7 @@ def _read_entry(paths: Paths, image_id: ImageID) -> _Entry:
             size=fields.integer("size"),
             layers=fields.strings("layers"),
             signer=fields.text("signer", ""),
+            policy=fields.text("policy", ""),
         )
     except InvalidSpec as err:
         raise Corrupt(

@@ -163,6 +163,7 @@ def _found(paths: Paths, image: StoredImage, tree: TreeID) -> RenderedImage | No
         size=image.size,
         layers=image.layers,
         signer=image.signer,
+        policy=image.policy,
         tree=tree,
         lower=lower,
     )

@@ -137,6 +137,7 @@ def image_result(image: StoredImage) -> dict[str, object]:
         "import_time": image.import_time,
         "last_used": image.last_used,
         "signer": image.signer or None,
+        "policy": image.policy or None,
     }
 
 

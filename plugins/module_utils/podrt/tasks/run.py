@@ -290,6 +290,10 @@ def _pod_gc(host: Host, options: Fields, check: bool) -> dict[str, object]:
 
 
 def _pod_trust(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    if options.text("policy", ""):
+        from .policies import pod_trust_policy
+
+        return pod_trust_policy(host, options, check=check)
     from .trust import pod_trust
 
     return pod_trust(host, options, check=check)

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..fields import Fields
     from ..host.host import Host
+    from ..image.keysource import OfferedFile
     from ..image.keystore import StoredKey
     from ..image.openpgp import OfferedKeys, PublicKey
     from ..stage0.change import Outcome
@@ -26,20 +27,19 @@ _SOURCES = ("key", "src", "url")
 
 def pod_trust(host: Host, options: Fields, *, check: bool) -> dict[str, object]:
     """Converge one key. Raises PodError."""
+    if options.text("lookaside", ""):
+        raise InvalidSpec(
+            "a place of signatures is of a policy for docker images", "add policy: signed", where="lookaside"
+        )
     prefix = _prefix(options)
-    source = _source_given(options)
+    source = source_given(options)
     expected = options.text("fingerprint", "")
     fingerprint = fingerprint_of(expected, "fingerprint") if expected else ""
     if options.text("state", "present") == "absent":
         return _absent(host, prefix, fingerprint or _key(host, options, source, "").fingerprint, check=check)
     if not source:
         raise InvalidSpec("a key is missing", f"write one of {', '.join(_SOURCES)}", where="key")
-    if source == "url" and not fingerprint and not options.boolean("skip_fingerprint_review", False):
-        raise InvalidSpec(
-            "a key from a URL needs the fingerprint that it must have",
-            "write the fingerprint, from another source than the URL; or skip_fingerprint_review: true",
-            where="fingerprint",
-        )
+    check_pinned(options, source)
     stored = trust.trusted_at(host, prefix, fingerprint) if source == "url" and fingerprint else None
     # The key of a URL is not asked for again: the one that is pinned is there.
     key = stored.key if stored and stored.key else _key(host, options, source, fingerprint)
@@ -51,7 +51,7 @@ def _absent(host: Host, prefix: str, fingerprint: str, *, check: bool) -> dict[s
     outcome, _left = converge(host, trust.ensure_no_key(host, prefix, fingerprint), apply=not check)
     with naming_changes(outcome.to_json(), "cannot look at the trusted keys"):
         fingerprints = _fingerprints(host, prefix)
-    return {**outcome_result(outcome), "trust": None, "fingerprints": fingerprints}
+    return {**outcome_result(outcome), "trust": None, "fingerprints": fingerprints, "policy": None}
 
 
 def _prefix(options: Fields) -> str:
@@ -66,7 +66,7 @@ def _prefix(options: Fields) -> str:
     return Prefix(prefix, "prefix") if prefix else ""
 
 
-def _source_given(options: Fields) -> str:
+def source_given(options: Fields) -> str:
     """The option that gives the key, "" for none. Raises InvalidSpec for several."""
     given = [name for name in _SOURCES if options.text(name, "")]
     if len(given) > 1:
@@ -78,7 +78,9 @@ def _key(host: Host, options: Fields, source: str, fingerprint: str) -> PublicKe
     """The key of the task, which must have this fingerprint, "" for any. Raises InvalidSpec, Untrusted."""
     if not source:
         raise InvalidSpec(
-            "the key is not named", "write its fingerprint, or its key or src", where="fingerprint"
+            "the key is not named",
+            "write its fingerprint, or its key or src; or policy, for docker images",
+            where="fingerprint",
         )
     found = _read(host, options, source)
     if fingerprint and found.key.fingerprint != fingerprint:
@@ -95,18 +97,37 @@ def _key(host: Host, options: Fields, source: str, fingerprint: str) -> PublicKe
 
 
 def _read(host: Host, options: Fields, source: str) -> OfferedKeys:
-    from ..image.keysource import read_source
     from ..image.openpgp import OfferedKeys, read_keys
+
+    file = read_offered(host, options, source)
+    return OfferedKeys(file.location, read_keys(file.data, file.location), file.vouched)
+
+
+def check_pinned(options: Fields, source: str) -> None:
+    """Raise InvalidSpec for a key from a URL without the fingerprint that it must have."""
+    if source == "url" and not (
+        options.text("fingerprint", "") or options.boolean("skip_fingerprint_review", False)
+    ):
+        raise InvalidSpec(
+            "a key from a URL needs the fingerprint that it must have",
+            "write the fingerprint, from another source than the URL; or skip_fingerprint_review: true",
+            where="fingerprint",
+        )
+
+
+def read_offered(host: Host, options: Fields, source: str) -> OfferedFile:
+    """What the option that gives the key has. source: key, src or url. Raises as read_file."""
+    from ..image.keysource import OfferedFile, read_file
     from ..stage0.options.reading import fetch_policy
 
     value = options.text(source)
     if source == "key":
-        return OfferedKeys("the option key", read_keys(value.encode(), "the option key"))
+        return OfferedFile("the option key", value.encode())
     if source == "src" and not os.path.isabs(value):
         raise InvalidSpec(f'"{value}" is not an absolute path', "begin it with /", where="src")
     if source == "url" and not value.startswith(("https://", "http://")):
         raise InvalidSpec(f'"{value}" is not a URL', "begin it with https://", where="url")
-    return read_source(host, value, fetch_policy(options))
+    return read_file(host, value, fetch_policy(options))
 
 
 def _result(host: Host, prefix: str, key: PublicKey, outcome: Outcome) -> dict[str, object]:
@@ -117,6 +138,7 @@ def _result(host: Host, prefix: str, key: PublicKey, outcome: Outcome) -> dict[s
         **outcome_result(outcome),
         "trust": _shown(prefix, stored.key, stored) if stored and stored.key else None,
         "fingerprints": fingerprints,
+        "policy": None,
     }
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..docker import Repository
     from ..job import FetchJob
     from ..manifests import DockerImage
+    from ..policies import ImagePolicy
 
 
 class DockerSource(Source):
@@ -40,7 +41,8 @@ class DockerSource(Source):
 
         repository = self._repository(job)
         known = self.remote
-        if stored and known and repository.current_digest() == known.manifest_digest:
+        is_known = stored and known and verifier.knows(stored)
+        if stored and known and is_known and repository.current_digest() == known.manifest_digest:
             job.progress(self.using(stored))
             yield None
             return
@@ -51,6 +53,16 @@ class DockerSource(Source):
             return Received(incoming, self._record(incoming, image))
 
         yield from received(job, self, verifier, repository, image, recorded)
+
+    def image_policy(self) -> ImagePolicy | None:
+        """That of the most specific prefix."""
+        from ..policies import policy_for
+
+        return policy_for(self.host.paths, self.reference)
+
+    def digests(self, job: FetchJob) -> tuple[str, ...]:
+        """Those of the index and of the manifest that it has now."""
+        return self._repository(job).image(self.host.arch).sent
 
     def _record(self, incoming: Incoming, image: DockerImage) -> Remote:
         import time
@@ -74,8 +86,13 @@ class DockerSource(Source):
         return NotFound(f"unable to fetch docker image from URL {self.reference}: {ABSENT}", PULL_HINT)
 
     def unverified(self) -> Untrusted:
-        """The error for an image of a registry."""
+        """The error for an image of a registry, which no policy decides about."""
+        from ..simplesigning import canonical_name, full_name
+
         return Untrusted(
-            "signature verification for docker images is not supported (try --insecure-options=image)",
-            "say insecure_options: image, if the registry is to be trusted",
+            "signature verification for docker images is not supported (try --insecure-options=image) without a policy "
+            "for their names",
+            "write one with the module pod_trust or podctl trust --policy, such as accept for the prefix "
+            f"{canonical_name(self.reference).rpartition('/')[0]}; or say insecure_options: image",
+            image=full_name(self.reference),
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...store.blobs import Incoming
     from ...store.index import Remote, StoredImage
     from ..job import FetchJob
+    from ..policies import ImagePolicy
     from ..policy import Note
     from ..reference import ImageReference
 
@@ -135,6 +136,14 @@ class Source(Value):
     def check_manifest(self, _manifest: ImageManifest) -> None:
         """Raise Untrusted for the manifest of a verified image that is not the one that was asked for (B28)."""
 
+    def image_policy(self) -> ImagePolicy | None:
+        """The policy of this host for its image, None where it has none. Raises InvalidSpec, HostFailure."""
+        return None
+
+    def digests(self, _job: FetchJob) -> tuple[str, ...]:
+        """What a verifier would be told by announced; sends requests, and writes nothing."""
+        return ()
+
     def using(self, _image: StoredImage) -> str:
         """The line for an image that is taken from the store (B17)."""
         return f"using image from local store for url {self.reference}"
@@ -158,16 +167,23 @@ class Source(Value):
 class Verifier:
     """The decision about the images of one fetch; this one trusts all. keeps_sent: see blobs.receive_archive.
 
+    decided_by: the policy of the host that decides, as the index has it, "" without one.
+
     Every method raises Untrusted to refuse; then nothing of the image is in the index.
     """
 
     keeps_sent = False
+    decided_by = ""
 
     def foresee(self, _source: Source) -> None:
         """Refuse before the first request, in check mode as well. Reads only."""
 
     def predict(self, _source: Source) -> None:
         """Refuse what verify would, as far as that is known of what is at hand: for check mode alone. Reads only."""
+
+    def knows(self, _image: StoredImage) -> bool:
+        """Whether a stored image that the source still gives need not be decided about again."""
+        return True
 
     def announced(self, _job: FetchJob, _source: Source, _digests: tuple[str, ...]) -> None:
         """Refuse before content is sent. digests: those that it is then checked against, of docker manifests.

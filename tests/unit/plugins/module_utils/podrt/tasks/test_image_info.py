@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host im
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import blobs, commit, index
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.trust import Trust
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store.workspace import Workspace
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.image_info import gather_images
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import make_aci
@@ -32,7 +33,9 @@ def _host(tmp_path: pathlib.Path) -> Host:
     return Host.here(Paths(data=f"{base}/data", local_config=f"{base}/etc", system_config=f"{base}/lib"))
 
 
-def put(host: Host, name: str, *sources: tuple[str, float, str], signer: str = "") -> ImageID:
+def put(
+    host: Host, name: str, *sources: tuple[str, float, str], signer: str = "", policy: str = ""
+) -> ImageID:
     """Have the store know an image, as fetches from these sources at these times leave it."""
     with Workspace(host.paths) as workspace:
         incoming = blobs.receive_archive(host.paths, workspace, iter([make_aci(name)]), "it")
@@ -42,7 +45,7 @@ def put(host: Host, name: str, *sources: tuple[str, float, str], signer: str = "
             )
             for text, time, digest in sources
         )
-        return commit.commit(host.paths, incoming, remotes, signer).id
+        return commit.commit(host.paths, incoming, remotes, Trust(signer, policy)).id
 
 
 def told(host: Host, **options: object) -> list[dict[str, Any]]:
@@ -58,6 +61,7 @@ def test_sources_are_told_the_latest_first_with_what_a_registry_called_them(host
         ("https://example.com/a.aci?token=secret", 9.0, ""),
         ("oci:/srv/a:x", 8.0, ""),
         signer="ab" * 20,
+        policy="signed example.com",
     )
     put(host, "example.com/b")
     (image,) = told(host, name=["docker://example.com/a:1"])
@@ -66,6 +70,7 @@ def test_sources_are_told_the_latest_first_with_what_a_registry_called_them(host
         {"name": "oci:/srv/a:x", "digest": None, "time": 8.0},
         {"name": "docker://example.com/a:1", "digest": DIGEST, "time": 7.0},
     ]
+    assert image["policy"] == "signed example.com"
     assert (image["signer"], image["complete"], image["in_use"]) == ("ab" * 20, True, False)
     assert image["manifest"]["name"] == "example.com/a"
 
