@@ -44,7 +44,7 @@ def _killed(do: Callable[[Callable[[bytes], None]], object], number: int) -> tup
 
 def _run(do: Callable[[Callable[[bytes], None]], object], number: int, writing: int) -> None:
     """Never returns."""
-    left = number
+    left, whole = number, os.getpid()
 
     def hook(event: str, given: tuple[object, ...]) -> None:
         nonlocal left
@@ -52,7 +52,8 @@ def _run(do: Callable[[Callable[[bytes], None]], object], number: int, writing: 
         if event in _EFFECTS or is_write:
             left -= 1
             if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(whole, signal.SIGKILL)
+                signal.pause()  # a worker, which ends with its parent
 
     try:
         sys.addaudithook(hook)
