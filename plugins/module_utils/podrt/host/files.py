@@ -118,7 +118,7 @@ def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
         os.close(fd)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Repeat write(2) until all is written."""
     view = memoryview(data)
     while view:
