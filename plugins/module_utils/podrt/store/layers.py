@@ -155,7 +155,7 @@ def place(paths: Paths, workplace: Workplace, layer_id: str) -> None:
         _renew_record(target, made, layer_id)
         return
     files.remove_tree(target.path)
-    files.rename_synced(made.path, target.path)
+    files.take_over(made.path, target.path)
 
 
 def has_same_files(place: TreeDir, made: TreeDir) -> bool:
