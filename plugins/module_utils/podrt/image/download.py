@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..host.workers import Workers
-from ..store import layers, stream
+from ..store import inflate, layers, stream
 from ..store.allowance import Allowance
 from ..store.workspace import Workspace
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 _NUMBER = 4  # bytes
+_WORTH_A_PROGRAM = 1 << 20
 
 
 def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) -> None:
@@ -57,6 +58,7 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
     # The last one to end decides how long it takes, so the largest go first.
     waiting = sorted(unique.values(), key=lambda layer: layer.size, reverse=True)
     count = _at_once(len(waiting))
+    inflate.choose()
     with Workspace(paths) as workspace, _Queue(len(waiting)) as queue:
         work = _Work(job, origin, waiting, workspace, Allowance.configured(paths, count))
         with Workers("a layer", lambda tell: work.unpack_all(queue, tell)) as workers:
@@ -140,7 +142,7 @@ class _Work:
     def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
         chunks = self._origin.layer(layer, turn.pulse)
         sent = stream.verified_chunks(chunks, layer.digest, layer.size)
-        plain = stream.metered(sent, self.allowance)
+        plain = stream.metered(sent, self.allowance, by_program=layer.size >= _WORTH_A_PROGRAM)
         extraction = layers.unpack_layer(place, layer.diff_id, plain, self.allowance)
         turn.pulse()
         layers.seal(place, extraction, layer.diff_id)

@@ -12,12 +12,11 @@ import threading
 
 from ..errors import Corrupt, Unsupported, Untrusted, reason_of
 from ..host import programs, reading
-from . import tar, zstd
+from . import inflate, tar, zstd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
-    import zlib
     from collections.abc import Iterator
     from io import FileIO
     from types import ModuleType
@@ -115,10 +114,10 @@ def verified_chunks(chunks: Iterator[bytes], digest: str, size: int = -1) -> Ite
         raise Untrusted(f"the content of {digest} has another digest: sha256:{hasher.hexdigest()}")
 
 
-def metered(chunks: Iterator[bytes], allowance: Allowance) -> Iterator[bytes]:
-    """The plain stream of an archive, up to the bounds of the image. Raises Corrupt."""
+def metered(chunks: Iterator[bytes], allowance: Allowance, *, by_program: bool = False) -> Iterator[bytes]:
+    """The plain stream of an archive, up to the bounds of the image. by_program: see decompressed. Raises Corrupt."""
     meter = allowance.of_stream()
-    return meter.plain(decompressed(meter.sent(chunks)))
+    return meter.plain(decompressed(meter.sent(chunks), by_program=by_program))
 
 
 def compression(head: bytes) -> str:
@@ -130,8 +129,11 @@ def compression(head: bytes) -> str:
     return "" if kind and tar.is_header(head[: tar.BLOCK]) else kind
 
 
-def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt."""
+def decompressed(chunks: Iterator[bytes], *, by_program: bool = False) -> Iterator[bytes]:
+    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt.
+
+    by_program: whether the caller knows the digest of what comes out and it is worth the start of a program.
+    """
     head = b""
     for chunk in chunks:
         head += chunk
@@ -141,6 +143,8 @@ def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     whole = _chain(head, chunks)
     if not kind:
         return whole
+    if kind == "gzip" and by_program and inflate.program():
+        return inflate.by_program(whole)
     return _unzstd(zstd.checked(whole)) if kind == "zstd" else _members(whole, kind)
 
 
@@ -307,7 +311,7 @@ class _Gzip:
     """zlib, or isal where it is installed, with the interface of BZ2Decompressor."""
 
     def __init__(self) -> None:
-        self._inner = _inflater()
+        self._inner = inflate.inflater()
         self._tail = b""
         self.needs_input = True
 
@@ -327,14 +331,3 @@ class _Gzip:
         self._tail = self._inner.unconsumed_tail
         self.needs_input = not self._tail and len(plain) < max_length
         return plain
-
-
-def _inflater() -> zlib._Decompress:
-    import importlib
-    import zlib
-
-    try:
-        inflater: zlib._Decompress = importlib.import_module("isal.isal_zlib").decompressobj(31)
-    except ImportError:
-        return zlib.decompressobj(31)
-    return inflater
