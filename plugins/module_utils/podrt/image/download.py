@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..host.workers import Workers
+from ..host.workers import Message, Workers
 from ..store import inflate, layers, stream
 from ..store.allowance import Allowance
 from ..store.workspace import Workspace
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from ..host.turns import Turn
-    from ..host.workers import Message, Tell
+    from ..host.workers import Tell
     from ..store.workspace import Workplace
     from .job import FetchJob
     from .manifests import LayerBlob
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 _NUMBER = 4  # bytes
-_WORTH_A_PROGRAM = 1 << 20
+_LARGE = 1 << 20
 
 
 def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) -> None:
@@ -58,9 +58,13 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
     # The last one to end decides how long it takes, so the largest go first.
     waiting = sorted(unique.values(), key=lambda layer: layer.size, reverse=True)
     count = _at_once(len(waiting))
-    inflate.choose()
+    if waiting[0].size >= _LARGE:
+        inflate.choose()
     with Workspace(paths) as workspace, _Queue(len(waiting)) as queue:
         work = _Work(job, origin, waiting, workspace, Allowance.configured(paths, count))
+        if count == 1:
+            work.unpack_alone(queue)
+            return
         with Workers("a layer", lambda tell: work.unpack_all(queue, tell)) as workers:
             for number in range(count):
                 work.allowance.share(number)
@@ -124,11 +128,22 @@ class _Work:
         self._workspace = workspace
         self.allowance = allowance
 
+    def unpack_alone(self, queue: _Queue) -> None:
+        """Take all layers without a worker, by the connection that is there: a fork would cost a small one more."""
+
+        def tell(document: dict[str, object], fds: Sequence[int]) -> None:
+            self.take([Message(document, [os.dup(fd) for fd in fds])])
+
+        self._unpack_all(queue, tell)
+
     # --- in a worker
 
     def unpack_all(self, queue: _Queue, tell: Tell) -> None:
         """Take layers until all are taken."""
         self._origin.forked()
+        self._unpack_all(queue, tell)
+
+    def _unpack_all(self, queue: _Queue, tell: Tell) -> None:
         job = self._job.replace(progress=lambda line: tell({"line": line}, ()))
         for number in queue:
             layer = self._waiting[number]
@@ -142,7 +157,9 @@ class _Work:
     def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
         chunks = self._origin.layer(layer, turn.pulse)
         sent = stream.verified_chunks(chunks, layer.digest, layer.size)
-        plain = stream.metered(sent, self.allowance, by_program=layer.size >= _WORTH_A_PROGRAM)
+        plain = stream.metered(
+            sent, self.allowance, inflate.PROGRAM if layer.size >= _LARGE else inflate.ZLIB
+        )
         extraction = layers.unpack_layer(place, layer.diff_id, plain, self.allowance)
         turn.pulse()
         layers.seal(place, extraction, layer.diff_id)

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+# What may be used at most. A program, or to look for a module, is worth its start for large data alone.
+ZLIB, MODULE, PROGRAM = range(3)
 _GZIP = 31  # of wbits: the largest window, and a header and a trailer of gzip
 _PROGRAM = ("igzip", "-dc")
 _TRIAL, _TRIED = bytes.fromhex("1f8b0800000000000203ab00008316dc8c01000000"), b"x"
 
 
-def inflater() -> zlib._Decompress:
+def inflater(by: int) -> zlib._Decompress:
     """What decompresses one gzip member."""
-    isal = module()
+    isal = module() if by > ZLIB else None
     if isal:
         found: zlib._Decompress = isal.decompressobj(_GZIP)
         return found

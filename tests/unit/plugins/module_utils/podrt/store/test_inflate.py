@@ -60,9 +60,9 @@ def write_igzip(path: pathlib.Path, body: str) -> None:
     program.chmod(0o755)
 
 
-def inflated(data: bytes, *, by_program: bool = True) -> bytes:
+def inflated(data: bytes, by: int = inflate.PROGRAM) -> bytes:
     pieces = (data[at : at + 70_000] for at in range(0, len(data), 70_000))
-    return b"".join(stream.decompressed(pieces, by_program=by_program))
+    return b"".join(stream.decompressed(pieces, by))
 
 
 def test_isal_of_the_hosts_python_is_found_without_its_directories(site):
@@ -108,7 +108,7 @@ def test_the_program_is_only_for_what_is_compared_afterwards(path, monkeypatch):
     write_igzip(path, "import gzip, sys\nsys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))\n")
     assert inflate.program() == str(path / "igzip")
     write_igzip(path, "raise SystemExit(1)")
-    assert inflated(gzip.compress(PLAIN), by_program=False) == PLAIN
+    assert inflated(gzip.compress(PLAIN), inflate.MODULE) == PLAIN
     with pytest.raises(Corrupt, match=r"^the gzip data is damaged: "):
         inflated(gzip.compress(PLAIN))
 
@@ -130,7 +130,7 @@ class TestProgram:
         ids=["one", "two members", "padded"],
     )
     def test_it_gives_what_zlib_gives(self, data):
-        assert inflated(data) == inflated(data, by_program=False) == PLAIN
+        assert inflated(data) == inflated(data, inflate.MODULE) == PLAIN
 
     @pytest.mark.parametrize("cut", [4, 8, 100, 200_000])
     def test_what_is_truncated_is_refused(self, cut):
@@ -146,7 +146,7 @@ class TestProgram:
 
     def test_a_reader_that_stops_early_leaves_nothing(self):
         before = sorted(os.listdir("/proc/self/fd"))
-        plain = stream.decompressed(iter([gzip.compress(bytes(50 << 20))]), by_program=True)
+        plain = stream.decompressed(iter([gzip.compress(bytes(50 << 20))]), inflate.PROGRAM)
         next(plain)
         plain.close()
         assert sorted(os.listdir("/proc/self/fd")) == before
