@@ -130,11 +130,9 @@ class _Work:
 
     def unpack_alone(self, queue: _Queue) -> None:
         """Take all layers without a worker, by the connection that is there: a fork would cost a small one more."""
-
-        def tell(document: dict[str, object], fds: Sequence[int]) -> None:
-            self.take([Message(document, [os.dup(fd) for fd in fds])])
-
-        self._unpack_all(queue, tell)
+        self._unpack_all(
+            queue, lambda document, fds: self.take([Message(document, [os.dup(fd) for fd in fds])])
+        )
 
     # --- in a worker
 
