@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 import pathlib
-import shlex
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import isolation
+import fetches
 import rivals
 import tasks
-from images import APP, Registry
-from measure import Row, Sample, in_turn, timed, touch_memory
+from images import APP
+from measure import Row, Sample, in_turn, timed
 from rivals import SLEEP, ULIMITS, Ours, Podman
 
 PODS = 10  # converged by a play, and sharing memory
@@ -99,26 +97,11 @@ def run(bench: Bench) -> list[Row]:
 
 
 def fetch(bench: Bench) -> list[Row]:
-    """Fetch and render an image of five layers."""
-    what = "fetch and render, 5 layers"
+    """Fetch and render images."""
     if not shutil.which("docker-registry"):
-        return [Row(what, (), "docker-registry (missing: not installed here)", (), 0.4)]
-    registry = Registry(bench.work)
-    try:
-        blobs = registry.push("large")
-        with isolation.fresh_filesystem(bench.work) as disk:
-            fresh = Fresh(disk)
-            actions = [lambda: _our_fetch(bench, registry, fresh), lambda: _untar(blobs, fresh)]
-            if not bench.no_podman:
-                actions.append(lambda: _pull(bench, registry, fresh))
-            ours, untar, *pull = in_turn(bench.rounds(8), *actions)
-    finally:
-        registry.close()
-    peer = bench.no_podman or "podman pull"
-    return [
-        Row(what, ours, peer, pull[0] if pull else (), 0.4),
-        Row(what, ours, "serial curl | tar xz", untar, 0.8),
-    ]
+        missing = "docker-registry (missing: not installed here)"
+        return [Row(f"{fetches.WHAT}, {way}", (), missing, (), bound) for way, bound in fetches.WAYS.items()]
+    return fetches.measured(bench.work, bench.no_podman, bench.rounds)
 
 
 def memory(bench: Bench) -> list[Row]:
@@ -188,43 +171,6 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
 
 
 # --- one sample of each ---------------------------------------------------------------------------------------------
-
-
-class Fresh:
-    """Fresh directories, on a file system where nothing is ever deleted.
-
-    ext4 takes longer to find free inodes among those just deleted than to make the files.
-    """
-
-    def __init__(self, top: pathlib.Path) -> None:
-        self._top, self._count = top, 0
-
-    def directory(self) -> pathlib.Path:
-        """Make another one, after a sync, and with free memory at hand."""
-        self._count += 1
-        path = self._top / str(self._count)
-        path.mkdir()
-        subprocess.run(["sync", "--file-system", self._top], check=True)
-        touch_memory()
-        return path
-
-
-def _our_fetch(bench: Bench, registry: Registry, fresh: Fresh) -> Sample:
-    """Run prepare, which fetches and renders, and also makes a pod."""
-    ours = Ours(bench.work / "podctl", fresh.directory())
-    return timed(ours.argv("prepare", "--quiet", f"docker://{registry.address}/large"))
-
-
-def _pull(bench: Bench, registry: Registry, fresh: Fresh) -> Sample:
-    podman = Podman(bench.work, fresh.directory())
-    podman.prepare_store()
-    return timed(podman.argv("pull", "--quiet", "--tls-verify=false", f"{registry.address}/large"))
-
-
-def _untar(blobs: list[str], fresh: Fresh) -> Sample:
-    path = shlex.quote(str(fresh.directory()))
-    each = (f"curl --silent --fail {shlex.quote(blob)} | tar xz -C {path}" for blob in blobs)
-    return timed(["bash", "-c", "set -e -o pipefail\n" + "\n".join(each)])
 
 
 def _our_memory(bench: Bench, count: int) -> Sample:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import gzip
 import hashlib
 import io
@@ -19,6 +20,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 
 BUSYBOX = "/bin/busybox"
 APP = "localhost/bench"
@@ -73,10 +75,12 @@ class Registry:
         )
         self._wait()
 
-    def push(self, name: str) -> list[str]:
-        """Push an image of LAYERS layers; returns the URLs of their blobs."""
+    def push(
+        self, name: str, numbers: Sequence[int] = range(LAYERS), files: int = FILES // LAYERS
+    ) -> list[str]:
+        """Push an image of layers of so many files, the same ones for a number; returns the URLs of their blobs."""
         with concurrent.futures.ThreadPoolExecutor() as pool:  # zlib lets other threads run
-            layers = list(pool.map(_layer, range(LAYERS)))
+            layers = list(pool.map(lambda number: _layer(number, files), numbers))
         packed = [self._blob(name, data, f"{_OCI}.layer.v1.tar+gzip") for data, _digest in layers]
         config = {
             "architecture": _arch(arm="arm64"),
@@ -134,14 +138,15 @@ def _arch(arm: str) -> str:
     return {"x86_64": "amd64", "aarch64": arm}.get(machine, machine)
 
 
-def _layer(number: int) -> tuple[bytes, str]:
+@functools.cache
+def _layer(number: int, files: int) -> tuple[bytes, str]:
     """A compressed layer, and the digest of its tar. Files are half words, half noise, always the same."""
     chance = random.Random(number)
     words = [chance.randbytes(4).hex()[: chance.randrange(3, 9)].encode() for _other in range(2000)]
     text = b" ".join(chance.choices(words, k=400_000))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        for index in range(FILES // LAYERS):
+        for index in range(files):
             if index % 50 == 0:
                 _add(archive, f"layer{number}/{index // 50}", None)
             size = int(chance.expovariate(1 / FILE_BYTES))

@@ -36,6 +36,7 @@ def main() -> int:
             print(f"bench: needs root and {BUSYBOX}, of busybox-static", file=sys.stderr)
             return 2
         tasks.missing_collection()  # while there is still a network
+        tasks.missing_isal()
         return isolation.run_inside(sys.argv)
     isolation.enter(work)
     bench = _prepared(work, options)

@@ -15,12 +15,13 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from measure import Sample, timed
+from measure import Sample, said, timed
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = CHECKOUT / ".cache" / "bench"
 # Collections of Galaxy from PyPI; only containers.podman is unpacked.
 ANSIBLE = "ansible==12.3.0"
+ISAL = "isal==1.7.2"
 _PODMAN = "ansible_collections/containers/podman"
 _DOWNLOAD_SECONDS = 120
 # The host's own, where it is new enough: modules and pods run in it.
@@ -71,7 +72,7 @@ def play(work: pathlib.Path, tasks: Sequence[Task]) -> Played:
     whole = timed(
         [
             str(program),
-            *("-i", "localhost,", "-e", f"ansible_python_interpreter={_host_python()}", str(book)),
+            *("-i", "localhost,", "-e", f"ansible_python_interpreter={host_python()}", str(book)),
         ],
         env,
     )
@@ -90,7 +91,8 @@ def weigh_archive(work: pathlib.Path) -> int:
     return (work / "weighed").stat().st_size
 
 
-def _host_python() -> str:
+def host_python() -> str:
+    """The interpreter that modules and pods run in."""
     oldest = "import sys; sys.exit(sys.version_info < (3, 9))"
     fit = (python for python in _HOST_PYTHONS if os.path.exists(python))
     return next(each for each in fit if subprocess.run([each, "-c", oldest], check=False).returncode == 0)
@@ -118,6 +120,32 @@ def missing_collection() -> str:
             wanted = [name for name in archive.namelist() if name.startswith(f"{_PODMAN}/")]
             archive.extractall(CACHE, wanted)
     return ""
+
+
+def missing_isal() -> str:
+    """Get the Python module isal for the interpreter of hosts into the cache; returns why it is missing, or ""."""
+    version = said([host_python(), "-c", "import sys; print('{}.{}'.format(*sys.version_info))"])
+    place = CACHE / f"{ISAL}-{version}"
+    if (place / "isal").is_dir():
+        return ""
+    try:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"),
+                *("--python-version", version, "--target", str(place), ISAL),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=_DOWNLOAD_SECONDS,
+        )
+    except (subprocess.SubprocessError, OSError) as err:
+        return f"isal (missing: no {ISAL} from PyPI for Python {version}, {type(err).__name__})"
+    return ""
+
+
+def isal_package() -> pathlib.Path:
+    """The package isal in the cache."""
+    return next(CACHE.glob(f"{ISAL}-*/isal"))
 
 
 def collection_version() -> str:

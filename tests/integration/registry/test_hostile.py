@@ -125,6 +125,13 @@ class Fetch:
         for line in self.process.stderr:
             self.lines.append(line)
 
+    def signal(self, number):
+        """Send a signal to the process and its workers."""
+        pid = self.process.pid
+        workers = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, workers)):
+            os.kill(each, number)
+
     def until(self, pattern, within=SOON):
         """Wait for a line, and return it."""
         end = time.monotonic() + within
@@ -246,7 +253,7 @@ def test_one_who_waits_goes_on_alone_when_the_other_makes_no_progress(host, slow
     slow_and_good(slow, good)
     first = spawn(slow.reference)
     first.until("Downloading layer")
-    first.process.send_signal(signal.SIGSTOP)
+    first.signal(signal.SIGSTOP)
     try:
         second = spawn(slow.reference)
         assert f"(pid {first.process.pid})" in second.until("which makes no progress")
@@ -254,7 +261,7 @@ def test_one_who_waits_goes_on_alone_when_the_other_makes_no_progress(host, slow
         slow.let_go.set()
         found = second.result()
     finally:
-        first.process.send_signal(signal.SIGCONT)
+        first.signal(signal.SIGCONT)
     assert first.result() == found
     assert os.listdir(f"{host.paths.cas}/tmp") == []
 

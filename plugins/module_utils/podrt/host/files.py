@@ -108,17 +108,22 @@ def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
     sync_dir(os.path.dirname(path))
 
 
-def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Write a file into a directory that is not in place yet, without a sync, which the caller does for all of it."""
+def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE, *, synced: bool = False) -> None:
+    """Write a file into a directory that is not in place yet.
+
+    synced: whether it is on disk when this returns; else the caller syncs all of the directory.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         os.fchmod(fd, mode)  # regardless of the caller's umask
         write_all(fd, data)
+        if synced:
+            os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Repeat write(2) until all is written."""
     view = memoryview(data)
     while view:
@@ -157,6 +162,15 @@ def is_real_dir(path: str) -> bool:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def take_over(source: str, target: str) -> None:
+    """Rename something out of a workspace, then sync the directory that it is in now: of a workspace nothing counts.
+
+    Raises OSError.
+    """
+    os.rename(source, target)
+    sync_dir(os.path.dirname(target))
 
 
 def unlink_unless_directory(path: str) -> None:

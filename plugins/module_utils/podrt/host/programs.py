@@ -25,6 +25,8 @@ _LOOK_SECONDS = 0.25
 # Of address space, of which threads take much: several times the need of zstd for the largest window.
 _FILTER_MEMORY = 1 << 30
 _STALL_SECONDS = 300.0
+_F_SETPIPE_SZ, _PIPE_BYTES = 1031, 1 << 20  # fcntl.F_SETPIPE_SZ, from Python 3.10 on
+_PIECE = 1 << 18
 _KILLED = 9
 
 
@@ -128,78 +130,116 @@ def _kill_group(pid: int) -> None:
 
 
 def pipe(argv: Sequence[str], chunks: Iterator[bytes], *, memory: int = _FILTER_MEMORY) -> Iterator[bytes]:
-    """The output of a filter program, while a thread feeds it a stream. argv[0] is a path. memory: the limit of its
-    address space in bytes.
+    """The output of a filter program that is fed a stream. argv[0] is a path. memory: the limit of its address space
+    in bytes.
 
-    Ends the program when the reader stops early. Raises the errors of the stream, OSError with the program's exit
-    status and complaint if it failed, and HostFailure if it has neither read nor written for 300 seconds.
+    Kills the program when the reader stops early or the stream has an error, which is raised. Raises OSError with the
+    program's exit status and complaint if it failed, and HostFailure if it has done nothing for 300 seconds.
     """
     import resource
-    import select
-    import threading
 
     stdin_fd, feed = os.pipe2(os.O_CLOEXEC)
     out, stdout_fd = os.pipe2(os.O_CLOEXEC)
     complaints = os.memfd_create("stderr", os.MFD_CLOEXEC)
+    for fd in (feed, out):
+        _widen(fd)
     actions = [
         (os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin_fd, stdout_fd, complaints))
     ]
-    pid = os.posix_spawn(argv[0], list(argv), {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)  # pylint: disable=ansible-bad-function
-    # Before it gets any input; it has not been reaped, so the number is its own even if it has ended already.
-    resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
-    os.close(stdin_fd)
-    os.close(stdout_fd)
-    failed: list[BaseException] = []
-    moved = [time.monotonic()]
-    feeder = threading.Thread(target=_feed, args=(feed, chunks, failed, moved), daemon=True)
-    feeder.start()
-    poll = select.poll()
-    poll.register(out, select.POLLIN)
     try:
-        while True:
-            while not poll.poll(_STALL_SECONDS * 1000):
-                _check_moves(pid, os.path.basename(argv[0]), moved[0])
-            chunk = os.read(out, 1 << 18)
-            if not chunk:
-                break
-            yield chunk
-            moved[0] = time.monotonic()
+        pid = os.posix_spawn(argv[0], list(argv), {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)  # pylint: disable=ansible-bad-function
+    except BaseException:
+        for fd in (feed, out, complaints):
+            os.close(fd)
+        raise
+    finally:
+        os.close(stdin_fd)
+        os.close(stdout_fd)
+    ended = False
+    try:
+        # Before it gets any input; it has not been reaped, so the number is its own even if it has ended already.
+        resource.prlimit(pid, resource.RLIMIT_AS, (memory, memory))
+        yield from _through(_Feed(feed, chunks), out, os.path.basename(argv[0]))
+        ended = True
     finally:
         os.close(out)
-        feeder.join()
+        if not ended:
+            os.kill(pid, _KILLED)
         _pid, status = os.waitpid(pid, 0)
         completed = Completed(_exit_status(status), b"", _content(complaints))
         os.close(complaints)
-    if failed:
-        raise failed[0]
     if completed.status:
         raise OSError(completed.status, completed.complaint, argv[0])
 
 
-def _check_moves(pid: int, name: str, moved: float) -> None:
-    """Kill a filter program that does nothing any more, and raise HostFailure."""
-    if time.monotonic() - moved >= _STALL_SECONDS:
-        os.kill(pid, _KILLED)
-        raise HostFailure(
-            f"{name} was killed: it has done nothing for {_STALL_SECONDS:g} seconds",
-            "try again",
-            program=name,
-        )
+def _widen(fd: int) -> None:
+    """Let a pipe hold more, so that its ends take turns less often; past the limit of a user it stays as it is."""
+    import fcntl
 
-
-def _feed(fd: int, chunks: Iterator[bytes], failed: list[BaseException], moved: list[float]) -> None:
     try:
-        for chunk in chunks:
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(fd, view) :]
-                moved[0] = time.monotonic()
-    except BrokenPipeError:
-        pass  # the program ended early; its exit status says why
-    except BaseException as err:
-        failed.append(err)
+        fcntl.fcntl(fd, _F_SETPIPE_SZ, _PIPE_BYTES)
+    except OSError:
+        return
+
+
+class _Feed:
+    """The standard input of a program, closed once the stream has ended or the program does not want more."""
+
+    def __init__(self, fd: int, chunks: Iterator[bytes]) -> None:
+        self.fd = fd
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+        os.set_blocking(fd, False)
+
+    def write(self) -> None:
+        """Write as much as fits. Raises the errors of the stream."""
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        try:
+            if self._rest:
+                self._rest = self._rest[os.write(self.fd, self._rest) :]
+                return
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            pass  # the program ended early; its exit status says why
+        self.close()
+
+    def close(self) -> None:
+        """Close it, if it is open."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _through(feed: _Feed, out: int, name: str) -> Iterator[bytes]:
+    """What a program makes of a stream."""
+    import select
+
+    poll = select.poll()
+    poll.register(out, select.POLLIN)
+    poll.register(feed.fd, select.POLLOUT)
+    try:
+        while True:
+            ready = dict(poll.poll(_STALL_SECONDS * 1000))
+            if not ready:
+                raise HostFailure(
+                    f"{name} was killed: it has done nothing for {_STALL_SECONDS:g} seconds",
+                    "try again",
+                    program=name,
+                )
+            if out in ready:
+                chunk = os.read(out, _PIECE)
+                if not chunk:
+                    return
+                yield chunk
+            elif feed.fd >= 0:
+                number = feed.fd
+                feed.write()
+                if feed.fd < 0:
+                    poll.unregister(number)
     finally:
-        os.close(fd)
+        feed.close()
 
 
 def _content(fd: int) -> bytes:

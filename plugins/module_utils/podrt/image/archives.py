@@ -106,6 +106,9 @@ class SavedArchive:
         chosen = choose(catalogue.candidates(), self._reference)
         return catalogue.content(chosen, arch)
 
+    def forked(self) -> None:
+        """Do nothing: what is open is read by place."""
+
     def layer(self, layer: LayerBlob, pulse: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         """Stream a layer as it is in the archive; the caller checks its digest. Raises NotFound, Corrupt."""
         return archive_files.chunks(self._files, self._layers.get(layer.digest, _blob(layer.digest)), pulse)

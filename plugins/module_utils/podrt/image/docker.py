@@ -47,8 +47,7 @@ _OK, _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 200, 401, 404, 429
 
 
 class Repository:
-    """One repository, and the token for reading it. Threads may share it.
-
+    """One repository, and the token for reading it.
     credentials: asked for the headers of the registry when that asks who we are; tokens are asked for with them, too.
     """
 
@@ -72,6 +71,10 @@ class Repository:
     def registry(self) -> str:
         """The registry that it is in."""
         return self._reference.registry
+
+    def forked(self) -> None:
+        """Share no connection with the parent process."""
+        self._transport.forked()
 
     def current_digest(self) -> str:
         """The current digest of the reference, by one HEAD, or by a GET where that does not tell.

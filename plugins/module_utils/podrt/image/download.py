@@ -1,25 +1,28 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Get the layers of a docker image, several at a time: read, check, decompress and unpack each in one pass."""
+"""Get the layers of an image, several at a time: read, check, decompress and unpack each in one pass.
+
+Workers unpack layers in a workspace of the parent, which syncs all that are ready at once and puts them in place.
+"""
 
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from contextlib import ExitStack
 
-from ..store import layers, stream
+from ..host.workers import Message, Workers
+from ..store import inflate, layers, stream
 from ..store.allowance import Allowance
 from ..store.workspace import Workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
     from typing import Protocol
 
     from ..host.turns import Turn
-    from ..store.extract import Extraction
+    from ..host.workers import Tell
+    from ..store.workspace import Workplace
     from .job import FetchJob
     from .manifests import LayerBlob
 
@@ -35,8 +38,12 @@ if TYPE_CHECKING:
         def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
             """Stream a layer as it is sent."""
 
+        def forked(self) -> None:
+            """Use nothing of the parent's that two processes cannot share."""
 
-_MOST_AT_ONCE = 4
+
+_NUMBER = 4  # bytes
+_LARGE = 1 << 20
 
 
 def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) -> None:
@@ -48,133 +55,133 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
     unique = {layer.diff_id: layer for layer in wanted if not layers.has_layer(paths, layer.diff_id)}
     if not unique:
         return
-    # The last one to end decides how long it takes, so the largest go first, from the end.
-    waiting = sorted(unique.values(), key=lambda layer: layer.size)
-    work = _Work(job, origin, waiting)
-    writer = threading.Thread(target=work.write, daemon=True)
-    readers = [
-        threading.Thread(target=work.read, daemon=True) for _reader in range(min(_at_once(), len(waiting)))
-    ]
-    for thread in (writer, *readers):
-        thread.start()
-    try:
-        for thread in readers:
-            thread.join()
-    except BaseException:
-        work.stop.set()
-        raise
-    finally:
-        work.unpacked.put(None)
-        writer.join()
-    if work.errors:
-        raise work.errors[0]
+    # The last one to end decides how long it takes, so the largest go first.
+    waiting = sorted(unique.values(), key=lambda layer: layer.size, reverse=True)
+    count = _at_once(len(waiting))
+    if waiting[0].size >= _LARGE:
+        inflate.choose()
+    with Workspace(paths) as workspace, _Queue(len(waiting)) as queue:
+        work = _Work(job, origin, waiting, workspace, Allowance.configured(paths, count))
+        if count == 1:
+            work.unpack_alone(queue)
+            return
+        with Workers("a layer", lambda tell: work.unpack_all(queue, tell)) as workers:
+            for number in range(count):
+                work.allowance.share(number)
+                workers.start()
+            for batch in workers.messages():
+                work.take(batch)
 
 
-def _at_once() -> int:
-    """The number of readers: one for each processor, since decompressing takes the time; two to hide a slow network."""
-    return max(2, min(os.cpu_count() or 1, _MOST_AT_ONCE))
+def _at_once(count: int) -> int:
+    """The number of workers: one more than processors, since each waits for the network now and then."""
+    return min(count, (os.cpu_count() or 1) + 1)
 
 
-class _Stopped(Exception):
-    """Another layer has failed."""
+class _Queue:
+    """Numbers from 0 on, each for one process alone: they share the offset of a file that holds them.
 
+    Source: read(2), "BUGS": since Linux 3.14 a read and its change of the offset are one step.
+    """
 
-class _Unpacked:
-    """A layer on its way from a reader to the writer; close releases its turn and its workspace."""
+    def __init__(self, count: int) -> None:
+        self._fd = os.memfd_create("queue", os.MFD_CLOEXEC)
+        os.write(self._fd, b"".join(number.to_bytes(_NUMBER, "little") for number in range(count)))
+        os.lseek(self._fd, 0, os.SEEK_SET)
 
-    def __init__(
-        self, layer_id: str, turn: Turn, workspace: Workspace, extraction: Extraction, held: ExitStack
+    def __enter__(self) -> _Queue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.layer_id = layer_id
-        self.pulse = turn.pulse
-        self.workspace = workspace
-        self.extraction = extraction
-        self.close = held.close
+        os.close(self._fd)
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            number = os.read(self._fd, _NUMBER)
+            if not number:
+                return
+            yield int.from_bytes(number, "little")
 
 
 class _Work:
-    """The shared state of the threads. waiting: the last one is next. unpacked: ended by None.
+    """What the parent and its workers share, as it was when they were forked. waiting: the layers.
 
-    A reader goes on with its next layer while the writer syncs unpacked ones, many layers by one syncfs. The writer
-    waits for no turn, so two processes cannot block each other. A turn is for the bytes of one registry: a layer that
-    another one announces under the same diff ID is no reason to wait.
+    A worker goes on with its next layer while the parent syncs unpacked ones, many by one syncfs. It hands over the
+    turn for a layer with it. The parent waits for no turn, and a worker for one only while it has none, so two
+    processes cannot block each other. A turn is for the bytes of one registry: a layer that another one announces under
+    the same diff ID is no reason to wait.
     """
 
-    def __init__(self, job: FetchJob, origin: Origin, waiting: list[LayerBlob]) -> None:
-        self.stop = threading.Event()
-        self.errors: list[BaseException] = []
-        self.unpacked: queue.SimpleQueue[_Unpacked | None] = queue.SimpleQueue()
-        saying = threading.Lock()
-
-        def say(line: str) -> None:
-            with saying:
-                job.progress(line)
-
-        self._job = job.replace(progress=say)
-        self._paths = job.host.paths
+    def __init__(
+        self,
+        job: FetchJob,
+        origin: Origin,
+        waiting: Sequence[LayerBlob],
+        workspace: Workspace,
+        allowance: Allowance,
+    ) -> None:
+        self._job = job
         self._origin = origin
         self._waiting = waiting
-        self._allowance = Allowance.configured(self._paths)
+        self._workspace = workspace
+        self.allowance = allowance
 
-    def read(self) -> None:
-        """Take layers until all are taken or one has failed."""
+    def unpack_alone(self, queue: _Queue) -> None:
+        """Take all layers without a worker, by the connection that is there: a fork would cost a small one more."""
+        self._unpack_all(
+            queue, lambda document, fds: self.take([Message(document, [os.dup(fd) for fd in fds])])
+        )
+
+    # --- in a worker
+
+    def unpack_all(self, queue: _Queue, tell: Tell) -> None:
+        """Take layers until all are taken."""
+        self._origin.forked()
+        self._unpack_all(queue, tell)
+
+    def _unpack_all(self, queue: _Queue, tell: Tell) -> None:
+        job = self._job.replace(progress=lambda line: tell({"line": line}, ()))
+        for number in queue:
+            layer = self._waiting[number]
+            with job.turn(f"blob {self._origin.registry} {layer.digest}", f"layer {layer.digest}") as turn:
+                if layers.find_layer(job.host.paths, layer.diff_id):
+                    continue
+                job.progress(f"{self._origin.verb} layer {layer.digest}: {layer.size / 1e6:.1f} MB")
+                self._unpack(layer, self._place(number), turn)
+                tell({"unpacked": number}, (turn.fd,))
+
+    def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
+        chunks = self._origin.layer(layer, turn.pulse)
+        sent = stream.verified_chunks(chunks, layer.digest, layer.size)
+        plain = stream.metered(
+            sent, self.allowance, inflate.PROGRAM if layer.size >= _LARGE else inflate.ZLIB
+        )
+        extraction = layers.unpack_layer(place, layer.diff_id, plain, self.allowance)
+        turn.pulse()
+        layers.seal(place, extraction, layer.diff_id)
+
+    # --- in the parent
+
+    def take(self, batch: Sequence[Message]) -> None:
+        """Do what workers have told: put what is unpacked in place."""
         try:
-            while not self.stop.is_set():
-                self._unpack(self._waiting.pop())
-        except (IndexError, _Stopped):
-            return
-        except BaseException as err:
-            self._fail(err)
-
-    def write(self) -> None:
-        """Put unpacked layers in place, all that are ready at once."""
-        more = True
-        while more:
-            batch = [self.unpacked.get()]
-            while not self.unpacked.empty():
-                batch.append(self.unpacked.get())
-            more = None not in batch
-            self._put([layer for layer in batch if layer])
-
-    def _unpack(self, layer: LayerBlob) -> None:
-        with ExitStack() as held:
-            key = f"blob {self._origin.registry} {layer.digest}"
-            turn = held.enter_context(self._job.turn(key, f"layer {layer.digest}"))
-            if layers.find_layer(self._paths, layer.diff_id):
-                return
-            self._job.progress(f"{self._origin.verb} layer {layer.digest}: {layer.size / 1e6:.1f} MB")
-            workspace = held.enter_context(Workspace(self._paths))
-            chunks = self._origin.layer(layer, self._pulse_of(turn))
-            sent = stream.verified_chunks(chunks, layer.digest, layer.size)
-            plain = stream.read_ahead(stream.metered(sent, self._allowance))
-            extraction = layers.unpack_layer(workspace, layer.diff_id, plain, self._allowance)
-            self.unpacked.put(_Unpacked(layer.diff_id, turn, workspace, extraction, held.pop_all()))
-
-    def _put(self, batch: list[_Unpacked]) -> None:
-        try:
-            for layer in batch:
-                layer.pulse()
-                layers.seal(layer.workspace, layer.extraction, layer.layer_id)
-            if batch:
-                batch[0].workspace.sync()
-            for layer in batch:
-                layers.place_first(self._paths, layer.workspace, layer.layer_id)
-        except BaseException as err:
-            self._fail(err)
+            for message in batch:
+                if "line" in message.document:
+                    self._job.progress(str(message.document["line"]))
+            numbers = [message.document["unpacked"] for message in batch if "unpacked" in message.document]
+            self._put([number for number in numbers if isinstance(number, int)])
         finally:
-            for layer in batch:
-                layer.close()
+            for message in batch:
+                for turn in message.fds:
+                    os.close(turn)
 
-    def _fail(self, err: BaseException) -> None:
-        self.errors.append(err)
-        self.stop.set()
+    def _put(self, numbers: Sequence[int]) -> None:
+        if numbers:
+            self._workspace.sync()
+        for number in numbers:
+            layers.place_first(self._job.host.paths, self._place(number), self._waiting[number].diff_id)
 
-    def _pulse_of(self, turn: Turn) -> Callable[[], None]:
-        """The function to call whenever bytes arrive. It raises _Stopped when they are no longer wanted."""
-
-        def pulse() -> None:
-            if self.stop.is_set():
-                raise _Stopped
-            turn.pulse()
-
-        return pulse
+    def _place(self, number: int) -> Workplace:
+        return self._workspace.part(str(number))

@@ -56,7 +56,7 @@ _ROOTS = (
 
 
 class Transport:
-    """One session for one source, with connections that are reused. Threads may share it.
+    """One session for one source, with connections that are reused.
 
     The first host is the one that the user named; image.http_policy decides which others it may lead to.
     pulse: called whenever bytes arrive. Raises Unreachable, and Untrusted for a host that must not be led to.
@@ -69,6 +69,10 @@ class Transport:
         self._gate = Gate()
         self._current = threading.local()
         self._session: requests.Session | None = None
+
+    def forked(self) -> None:
+        """Make connections of its own from now on: two processes cannot share one."""
+        self._session = None
 
     def get(self, url: str, headers: Mapping[str, str], most: int = MAX_DOCUMENT) -> Answer:
         """Fetch a document of bounded time and at most so many bytes, whatever the status is.

@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bounds on one image while it is unpacked: bytes, entries, and the ratio of decompression.
 
-An archive of some megabytes can hold a full disk's worth of zeros or of empty files. Threads that unpack layers of
+An archive of some megabytes can hold a full disk's worth of zeros or of empty files. Processes that unpack layers of
 one image share an allowance.
 """
 
 from __future__ import annotations
-
-import threading
 
 from ..errors import Corrupt
 from ..host.config import configured_limits
@@ -22,44 +20,49 @@ if TYPE_CHECKING:
 
 # A ratio means something only for large content: a small file may well be all zeros.
 _RATIO_COUNTS_FROM = 100 * 10**6
+_COUNTER = 8  # bytes
 
 
 class Allowance:
-    """The bounds of one image (host.limits.Limits) and how much of them is used up."""
+    """The bounds of one image (host.limits.Limits) and how much of them is used up.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    shares: the processes that are to be forked and count with it, each by share. Each number has one writer and is
+    written at once, so that no lock is needed; a reader sees what all have counted a moment ago.
+    """
+
+    def __init__(self, limits: Limits | None = None, shares: int = 1) -> None:
         self._limits = limits or Limits()
-        self._bytes = 0
-        self._entries = 0
-        self._sent = 0
-        self._counting = threading.Lock()
+        self._bytes, self._entries, self._sent = (_counters(shares) for _kind in range(3))
+        self._share = 0
 
     @classmethod
-    def configured(cls, paths: Paths) -> Allowance:
+    def configured(cls, paths: Paths, shares: int = 1) -> Allowance:
         """An allowance with the configured limits. Raises InvalidSpec naming the file, HostFailure."""
-        return cls(configured_limits(paths))
+        return cls(configured_limits(paths), shares)
+
+    def share(self, number: int) -> None:
+        """Count by one of the shares from now on, in a process of its own."""
+        self._share = number
 
     def take_entries(self, count: int) -> None:
         """Count files, directories and links that are about to be made. Raises Corrupt."""
-        with self._counting:
-            self._entries += count
-            if self._entries > self._limits.unpacked_entries:
-                raise _too_much(f"has more than {self._limits.unpacked_entries} entries", "unpacked_entries")
+        self._entries[self._share] += count
+        if sum(self._entries) > self._limits.unpacked_entries:
+            raise _too_much(f"has more than {self._limits.unpacked_entries} entries", "unpacked_entries")
 
     def count_sent(self, count: int) -> None:
         """Count received bytes, before they are decompressed."""
-        with self._counting:
-            self._sent += count
+        self._sent[self._share] += count
 
     def take_bytes(self, count: int) -> None:
         """Count decompressed bytes, of all archives together. Raises Corrupt."""
-        with self._counting:
-            self._bytes += count
-            if self._bytes > self._limits.unpacked_bytes:
-                raise _too_much(
-                    f"comes to more than {self._limits.unpacked_bytes} bytes unpacked", "unpacked_bytes"
-                )
-            self.check_ratio(self._sent, self._bytes)
+        self._bytes[self._share] += count
+        plain = sum(self._bytes)
+        if plain > self._limits.unpacked_bytes:
+            raise _too_much(
+                f"comes to more than {self._limits.unpacked_bytes} bytes unpacked", "unpacked_bytes"
+            )
+        self.check_ratio(sum(self._sent), plain)
 
     def check_ratio(self, sent: int, plain: int) -> None:
         """Raise Corrupt when the ratio of decompressed to received bytes, of an archive or an image, is too large."""
@@ -95,6 +98,15 @@ class Meter:
             self._allowance.take_bytes(len(chunk))
             self._allowance.check_ratio(self._sent, self._plain)
             yield chunk
+
+
+def _counters(count: int) -> list[int] | memoryview:
+    """Numbers from 0 on, shared with forked processes if there are several."""
+    if count == 1:
+        return [0]
+    import mmap
+
+    return memoryview(mmap.mmap(-1, count * _COUNTER)).cast("Q")
 
 
 def _too_much(what: str, field: str) -> Corrupt:

@@ -93,7 +93,7 @@ def receive_manifest(
     Corrupt for a manifest that could not be read back.
     """
     data = archive_of(manifest)
-    files.write_atomically(workspace.blob, data)  # synced, before it gets its final name
+    files.write_new(workspace.blob, data, synced=True)
     image_id = ImageID.of_digest(hashlib.sha512(data).hexdigest())
     return Incoming(image_id, manifest, layer_ids, sent, workspace, latest)
 
@@ -246,5 +246,5 @@ def put_blob(paths: Paths, image_id: ImageID, source: str) -> int:
     place = paths.blob(image_id)
     files.make_dirs(os.path.dirname(place))
     os.chmod(source, files.PRIVATE_FILE)
-    files.rename_synced(source, place)
+    files.take_over(source, place)
     return size

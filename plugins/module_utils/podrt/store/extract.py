@@ -13,7 +13,7 @@ import os
 import stat
 
 from ..errors import Corrupt, HostFailure, hint_for_errno, reason_of
-from ..host.files import remove_tree
+from ..host.files import remove_tree, write_all
 from . import tar
 from .allowance import Allowance
 from .overlay import is_whiteout, make_whiteout, set_opaque
@@ -130,16 +130,17 @@ class Extraction:
         return _Destination(where, parent, leaf)
 
     def _file(self, entry: TarEntry, place: _Destination, reader: TarReader) -> None:
-        fd = self._make_new(place, lambda leaf, at: os.open(leaf, _NEW_FILE, 0o600, dir_fd=at))
+        fd = self._make_new(place, _file_at)
         try:
             digest = hashlib.sha256()
             for block in reader.blocks():
                 digest.update(block)
                 written = os.write(fd, block)
-                while written < len(block):
-                    written += os.write(fd, block[written:])
+                if written < len(block):
+                    write_all(fd, block[written:])
             os.fchown(fd, entry.uid, entry.gid)
-            _set_xattrs(fd, entry)
+            if entry.xattrs:
+                _set_xattrs(fd, entry)
             os.fchmod(fd, entry.mode)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
             self._remember(place.path, digest.digest() if not entry.xattrs else b"")
@@ -239,7 +240,8 @@ class Extraction:
 
     def _remember(self, path: str, digest: bytes) -> None:
         """Keep a digest while there is memory; other files are read again for theirs."""
-        self.digests.pop(path, None)
+        if path in self.digests:
+            del self.digests[path]
         self._remembered += len(path) + _COST_OF_DIGEST
         if self._remembered <= _MOST_REMEMBERED:
             self.digests[path] = digest
@@ -309,6 +311,10 @@ def _has_room(fd: int) -> bool:
     """Whether the file system is not full: attributes have a separate bound, with the same errno."""
     usage = os.fstatvfs(fd)
     return usage.f_bavail > 0 and (usage.f_favail > 0 or usage.f_files == 0)
+
+
+def _file_at(name: str, directory: int) -> int:
+    return os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
 
 
 def _link_at(target: _Destination, name: str, directory: int) -> int:

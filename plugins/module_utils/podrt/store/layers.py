@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
     from .allowance import Allowance
     from .extract import Extraction
-    from .workspace import Workspace
+    from .workspace import Workplace, Workspace
 
 # A layer may be large and the disk slow; the holder is named when the wait ends.
 LOCK_SECONDS = 1800.0
@@ -107,9 +107,9 @@ def lock_layer(paths: Paths, layer_id: str) -> FileLock:
 
 
 def unpack_layer(
-    workspace: Workspace, layer_id: str, chunks: Iterator[bytes], allowance: Allowance | None = None
+    workplace: Workplace, layer_id: str, chunks: Iterator[bytes], allowance: Allowance | None = None
 ) -> Extraction:
-    """Unpack the archive of a docker layer in a workspace.
+    """Unpack the archive of a docker layer in a workplace.
 
     allowance: the bounds of the image. Raises Untrusted when the archive has another diff ID, Corrupt, and the errors
     of the stream.
@@ -120,7 +120,7 @@ def unpack_layer(
 
     digest = hashlib.sha256()
     reader = tar.TarReader(stream.hashed(chunks, digest))
-    with extract.Extraction(workspace.make_root(), allowance, whiteouts=True) as extraction:
+    with extract.Extraction(workplace.make_root(), allowance, whiteouts=True) as extraction:
         for entry in reader:
             extraction.add(entry, extract.clean(entry.name), reader)
     diff_id = f"sha256:{digest.hexdigest()}"
@@ -129,20 +129,20 @@ def unpack_layer(
     return extraction
 
 
-def seal(workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:
-    """Make a layer of the files in a workspace's rootfs; to be synced, then placed."""
+def seal(workplace: Workplace, extraction: Extraction, layer_id: str) -> Layer:
+    """Make a layer of the files in a workplace's rootfs; to be synced, then placed."""
     from .checksum import checksum
 
-    made = workspace.layer
+    made = workplace.layer
     files.make_dirs(made.path)
-    os.rename(workspace.root, made.root)
+    os.rename(workplace.root, made.root)
     implied = tuple(sorted(extraction.implied))
     layer = Layer(layer_id, extraction.size, checksum(made.root, extraction.digests), implied)
     files.write_new(made.rendered, _record(layer))
     return layer
 
 
-def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
+def place(paths: Paths, workplace: Workplace, layer_id: str) -> None:
     """Rename a sealed and synced layer into the store. The caller holds its lock.
 
     If a layer with the same files and a damaged record is there, its files stay: pods may use them.
@@ -150,12 +150,12 @@ def place(paths: Paths, workspace: Workspace, layer_id: str) -> None:
     target = _directory(paths, layer_id)
     files.unlink_unless_directory(paths.layers)
     files.make_dirs(paths.layers)
-    made = workspace.layer
+    made = workplace.layer
     if has_same_files(target, made):
         _renew_record(target, made, layer_id)
         return
     files.remove_tree(target.path)
-    files.rename_synced(made.path, target.path)
+    files.take_over(made.path, target.path)
 
 
 def has_same_files(place: TreeDir, made: TreeDir) -> bool:
@@ -179,11 +179,11 @@ def _renew_record(target: TreeDir, made: TreeDir, layer_id: str) -> None:
     files.write_atomically(target.rendered, _record(layer.replace(hash=checksum(target.root))))
 
 
-def place_first(paths: Paths, workspace: Workspace, layer_id: str) -> None:
+def place_first(paths: Paths, workplace: Workplace, layer_id: str) -> None:
     """Place a sealed and synced layer, unless another process was first: both are the same."""
     with lock_layer(paths, layer_id):
         if not find_layer(paths, layer_id):
-            place(paths, workspace, layer_id)
+            place(paths, workplace, layer_id)
 
 
 def commit(paths: Paths, workspace: Workspace, extraction: Extraction, layer_id: str) -> Layer:

@@ -12,12 +12,11 @@ import threading
 
 from ..errors import Corrupt, Unsupported, Untrusted, reason_of
 from ..host import programs, reading
-from . import tar, zstd
+from . import inflate, tar, zstd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
-    import zlib
     from collections.abc import Iterator
     from io import FileIO
     from types import ModuleType
@@ -115,10 +114,10 @@ def verified_chunks(chunks: Iterator[bytes], digest: str, size: int = -1) -> Ite
         raise Untrusted(f"the content of {digest} has another digest: sha256:{hasher.hexdigest()}")
 
 
-def metered(chunks: Iterator[bytes], allowance: Allowance) -> Iterator[bytes]:
-    """The plain stream of an archive, up to the bounds of the image. Raises Corrupt."""
+def metered(chunks: Iterator[bytes], allowance: Allowance, by: int = inflate.MODULE) -> Iterator[bytes]:
+    """The plain stream of an archive, up to the bounds of the image. by: see decompressed. Raises Corrupt."""
     meter = allowance.of_stream()
-    return meter.plain(decompressed(meter.sent(chunks)))
+    return meter.plain(decompressed(meter.sent(chunks), by))
 
 
 def compression(head: bytes) -> str:
@@ -130,8 +129,11 @@ def compression(head: bytes) -> str:
     return "" if kind and tar.is_header(head[: tar.BLOCK]) else kind
 
 
-def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt."""
+def decompressed(chunks: Iterator[bytes], by: int = inflate.MODULE) -> Iterator[bytes]:
+    """The plain stream of a gzip, bzip2, xz, zstd or plain one, detected by its first bytes. Raises Corrupt.
+
+    by: what may inflate gzip, of store.inflate; a program only for a caller who knows the digest of what comes out.
+    """
     head = b""
     for chunk in chunks:
         head += chunk
@@ -141,7 +143,9 @@ def decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     whole = _chain(head, chunks)
     if not kind:
         return whole
-    return _unzstd(zstd.checked(whole)) if kind == "zstd" else _members(whole, kind)
+    if kind == "gzip" and by == inflate.PROGRAM and inflate.program():
+        return inflate.by_program(whole)
+    return _unzstd(zstd.checked(whole)) if kind == "zstd" else _members(whole, kind, by)
 
 
 def read_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -192,7 +196,7 @@ def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def _members(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
+def _members(chunks: Iterator[bytes], kind: str, by: int) -> Iterator[bytes]:
     """Decompress members until the input ends; zeros between and after them are padding."""
     inner: Decompressor | None = None
     members, size = 0, 0
@@ -201,7 +205,7 @@ def _members(chunks: Iterator[bytes], kind: str) -> Iterator[bytes]:
         while data:
             if inner is None:
                 data = data.lstrip(b"\0")
-                inner = _decompressor(kind) if data else None
+                inner = _decompressor(kind, by) if data else None
                 continue
             for plain in _outputs(inner, data, kind):
                 size += len(plain)
@@ -291,7 +295,7 @@ def _codec_errors() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, EOFError, zlib.error, lzma.LZMAError)
 
 
-def _decompressor(kind: str) -> Decompressor:
+def _decompressor(kind: str, by: int) -> Decompressor:
     if kind == "bzip2":
         import bz2
 
@@ -300,14 +304,14 @@ def _decompressor(kind: str) -> Decompressor:
         import lzma
 
         return lzma.LZMADecompressor(memlimit=256 << 20)
-    return _Gzip()
+    return _Gzip(by)
 
 
 class _Gzip:
     """zlib, or isal where it is installed, with the interface of BZ2Decompressor."""
 
-    def __init__(self) -> None:
-        self._inner = _inflater()
+    def __init__(self, by: int) -> None:
+        self._inner = inflate.inflater(by)
         self._tail = b""
         self.needs_input = True
 
@@ -327,14 +331,3 @@ class _Gzip:
         self._tail = self._inner.unconsumed_tail
         self.needs_input = not self._tail and len(plain) < max_length
         return plain
-
-
-def _inflater() -> zlib._Decompress:
-    import importlib
-    import zlib
-
-    try:
-        inflater: zlib._Decompress = importlib.import_module("isal.isal_zlib").decompressobj(31)
-    except ImportError:
-        return zlib.decompressobj(31)
-    return inflater

@@ -333,14 +333,14 @@ def _put_in_place(paths: Paths, workspace: Workspace, made: TreeDir, tree: TreeI
     place = paths.tree(tree)
     if not layers.has_same_files(place, made):
         files.remove_tree(place.path)
-        files.rename_synced(made.path, place.path)
+        files.take_over(made.path, place.path)
         return
     # Pods may use the files that are there, so only the documents beside them are replaced, `rendered` first.
     for path in reversed(place.documents):
         files.remove_tree(path)
     files.write_atomically(made.hash, _hash(paths, _layer_ids_in(made), place).encode())
     for source, target in zip(made.documents, place.documents):
-        files.rename_synced(source, target)
+        files.take_over(source, target)
 
 
 def _stack(paths: Paths, tree: TreeID, stack: tuple[Placed, ...], made: TreeDir) -> tuple[str, ...]:

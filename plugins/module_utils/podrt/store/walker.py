@@ -43,15 +43,16 @@ class RootWalker:
         self._path = root
         self._root = -1
         self._kept: dict[str, int] = {}
-        self._lent: list[int] = []
+        self._lent: set[int] = set()
+        self._closing: list[int] = []
 
     def __enter__(self) -> RootWalker:
         self._root = os.open(self._path, _OPEN_DIR)
         return self
 
     def __exit__(self, kind: object, err: object, trace: object) -> None:
-        self.give_back()
         self._close(list(self._kept))
+        self.give_back()
         os.close(self._root)
 
     def directory(self, path: str, *, make: bool = True) -> tuple[str, int]:
@@ -62,13 +63,14 @@ class RootWalker:
         """
         kept = self._kept.get(path)
         where, fd = (path, kept) if kept is not None else self._walk(path, make)
-        self._lent.append(os.dup(fd))
-        return where, self._lent[-1]
+        self._lent.add(fd)
+        return where, fd
 
     def give_back(self) -> None:
-        """Close the descriptors that directory() gave out."""
-        while self._lent:
-            os.close(self._lent.pop())
+        """Take back the descriptors that directory() gave out; those that are not kept any more are closed."""
+        self._lent.clear()
+        while self._closing:
+            os.close(self._closing.pop())
 
     def forget(self, path: str) -> None:
         """Forget a directory that was removed, and those in it."""
@@ -148,7 +150,11 @@ class RootWalker:
 
     def _close(self, paths: list[str]) -> None:
         for path in paths:
-            os.close(self._kept.pop(path))
+            fd = self._kept.pop(path)
+            if fd in self._lent:
+                self._closing.append(fd)
+            else:
+                os.close(fd)
 
 
 def _size_as_json(path: str) -> int:

@@ -23,29 +23,11 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Workspace:
-    """A new directory in cas/tmp; a context manager that removes it with everything that was not moved away.
+class Workplace:
+    """A directory to make something in. path: the directory."""
 
-    path: the directory. sync() makes everything written to this file system durable.
-    """
-
-    def __init__(self, paths: Paths) -> None:
-        self._parent = paths.workspaces
-        self.path = ""
-        self._fd = -1
-
-    def __enter__(self) -> Workspace:
-        files.make_dirs(self._parent)
-        sweep(self._parent)
-        while self._fd < 0:
-            self._make()
-        return self
-
-    def __exit__(self, kind: object, err: object, trace: object) -> None:
-        try:
-            files.remove_tree(self.path)
-        finally:
-            os.close(self._fd)
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     @property
     def root(self) -> str:
@@ -86,6 +68,35 @@ class Workspace:
         """Make the directory rootfs in it, readable by every app that will have it as its root."""
         files.make_dirs(self.root, files.OPEN_DIR)
         return self.root
+
+
+class Workspace(Workplace):
+    """A new directory in cas/tmp; a context manager that removes it with everything that was not moved away.
+
+    sync() makes everything written to this file system durable.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__("")
+        self._parent = paths.workspaces
+        self._fd = -1
+
+    def __enter__(self) -> Workspace:
+        files.make_dirs(self._parent)
+        sweep(self._parent)
+        while self._fd < 0:
+            self._make()
+        return self
+
+    def __exit__(self, kind: object, err: object, trace: object) -> None:
+        try:
+            files.remove_tree(self.path)
+        finally:
+            os.close(self._fd)
+
+    def part(self, name: str) -> Workplace:
+        """A directory in it, for one of several things; it is made with what is in it."""
+        return Workplace(f"{self.path}/part-{name}")
 
     def sync(self) -> None:
         """Call syncfs(2) once, whatever the number of files."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Corrupt,
     HostFailure,
     Unsupported,
 )
@@ -87,3 +88,26 @@ def ended(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_the_error_of_a_source_comes_through_a_filter_which_is_killed() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"x" * 100_000
+        raise Corrupt("broken")
+
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(Corrupt, match="broken"):
+        list(programs.pipe(("/bin/cat",), broken()))
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_filter_that_wants_no_more_is_left_to_end() -> None:
+    source = iter([b"x" * 100_000] * 100)
+    assert b"".join(programs.pipe(("/usr/bin/head", "-c", "3"), source)) == b"xxx"
+    assert next(source, b"") != b"", "the rest is not read"
+
+
+def test_more_than_pipes_hold_goes_through_a_filter_unchanged() -> None:
+    data = os.urandom(5_000_000)
+    pieces = (data[at : at + 700_001] for at in range(0, len(data), 700_001))
+    assert b"".join(programs.pipe(("/bin/cat",), pieces)) == data
