@@ -151,12 +151,12 @@ def test_the_others_end_with_the_first_that_fails(tmp_path):
 
 def test_no_descriptor_is_left():
     def open_ones():
-        return sorted(os.listdir("/proc/self/fd"))
+        return set(os.listdir("/proc/self/fd"))
 
     before = open_ones()
     told(lambda tell: tell({}, ()), 3)
     failure_of(errors.Corrupt("broken"))
-    assert open_ones() == before
+    assert open_ones() <= before  # another test's server may close its own meanwhile
 
 
 PARENT = textwrap.dedent(
