@@ -279,9 +279,16 @@ def _pod_trust(host: Host, options: Fields, check: bool) -> dict[str, object]:
     return pod_trust(host, options, check=check)
 
 
+def _pod_image_build(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .image_build import pod_image_build
+
+    return pod_image_build(host, options, check=check)
+
+
 TASKS: dict[str, Task] = {
     "pod_run": _pod_run,
     "pod_image": _pod_image,
+    "pod_image_build": _pod_image_build,
     "pod_volume": _pod_volume,
     "pod_info": _pod_info,
     "pod_gc": _pod_gc,
