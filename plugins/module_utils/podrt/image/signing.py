@@ -13,7 +13,7 @@ import os
 
 from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, Unsupported
 from ..host import files
-from ..host.reading import read_bytes
+from ..host.reading import open_regular, read_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,22 +49,38 @@ def signer_of(home: str, path: str, signature: str) -> str:
         data = read_bytes(signature)
     except (OSError, Corrupt):
         return ""
-    verdict = _gpg(home).verify_file(io.BytesIO(data), path)
+    return _signer(home, path, data)
+
+
+def _signer(home: str, path: str, signature: bytes) -> str:
+    verdict = _gpg(home).verify_file(io.BytesIO(signature), path)
     return str(verdict.pubkey_fingerprint or "").lower() if verdict.valid else ""
 
 
 def sign(home: str, fingerprint: str, passphrase: str, path: str, signature: str) -> None:
     """Sign a file; the signature is armoured, and replaces an earlier one. Raises HostFailure, Unsupported."""
-    gpg = _gpg(home)
     extra = ["--local-user", fingerprint, *([] if passphrase else _LOOPBACK)]
     try:
-        made = gpg.sign_file(path, passphrase=passphrase or None, detach=True, extra_args=extra)
-        if not made or not made.data:
+        fd = open_regular(path)
+        try:
+            # Of a path, python-gnupg 0.5 closes the file while a thread still reads it, and signs what was read.
+            with open(fd, "rb", closefd=False) as file:
+                made = _gpg(home).sign_file(
+                    file, passphrase=passphrase or None, detach=True, extra_args=extra
+                )
+        finally:
+            os.close(fd)
+        if not made.data:
             raise HostFailure(
                 f"cannot sign {path} with the key {fingerprint}: {made.status or 'gpg made no signature'}",
                 "check the passphrase, and that the key has not expired"
                 if passphrase
                 else "a key with a passphrase needs the option passphrase; check that it has not expired",
+            )
+        if _signer(home, path, made.data) != fingerprint:
+            raise HostFailure(
+                f"cannot sign {path} with the key {fingerprint}: the signature that gpg made is not good",
+                "try again",
             )
         files.write_atomically(signature, made.data, _OPEN_FILE)
     except ValueError as err:
