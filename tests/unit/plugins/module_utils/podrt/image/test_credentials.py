@@ -55,7 +55,6 @@ ME, BEARER = {"Authorization": "Basic bWU6cHc="}, {"Authorization": "Bearer t0ke
         ("https://other.example.com/a.aci", {}),
         ("https://usual.example.com/a.aci", BEARER),
         ("https://[2001:db8::1]:8443/a.aci", BEARER),
-        ("https://aws.example.com/a.aci", {}),
         ("https://registry.example.com/a.aci", {}),
         ("docker://registry.example.com/app:1", {"Authorization": "Basic cmVnOnB3"}),
         ("docker://registry-1.docker.io/library/app", {"Authorization": "Basic aHViOnB3"}),
@@ -63,13 +62,26 @@ ME, BEARER = {"Authorization": "Basic bWU6cHc="}, {"Authorization": "Bearer t0ke
     ],
 )
 def test_a_domain_and_a_registry_have_their_own(url: str, expected: dict[str, str]) -> None:
-    assert headers_for(CONFIG, "GET", url) == expected
+    assert headers_for(CONFIG, "GET", url, 0.0) == expected
+
+
+@pytest.mark.behaviour("B35")
+def test_a_request_to_amazon_is_signed_with_its_method_and_its_time() -> None:
+    url = "https://aws.example.com/a.aci"
+    found = headers_for(CONFIG, "GET", url, 86_400.0)
+    assert found["x-amz-date"] == "19700102T000000Z"
+    assert found["Authorization"].startswith(
+        "AWS4-HMAC-SHA256 Credential=a/19700102/us-east-1/s3/aws4_request,"
+    )
+    assert headers_for(CONFIG, "HEAD", url, 86_400.0)["Authorization"] != found["Authorization"]
+    with pytest.raises(Unreachable, match="refusing to send credentials"):
+        headers_for(CONFIG, "GET", "http://aws.example.com/a.aci", 0.0)
 
 
 def test_they_never_go_out_in_clear_text() -> None:
     with pytest.raises(Unreachable, match=r"refusing to send credentials to http://example\.com/a\.aci"):
-        headers_for(CONFIG, "GET", "http://example.com/a.aci")
-    assert headers_for(CONFIG, "GET", "http://elsewhere.example.com/a.aci") == {}
+        headers_for(CONFIG, "GET", "http://example.com/a.aci", 0.0)
+    assert headers_for(CONFIG, "GET", "http://elsewhere.example.com/a.aci", 0.0) == {}
 
 
 def test_the_configuration_is_read_once_and_not_before_it_is_needed(host) -> None:
