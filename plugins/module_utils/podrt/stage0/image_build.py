@@ -148,7 +148,7 @@ def ensure_built(host: Host, built: Built, to: Outlets) -> Plan[None]:
     if to.stored:
         yield from _ensure_stored(host, built, f'image "{name}"')
     if to.path:
-        yield from _ensure_file(host, built, to)
+        yield from _ensure_file(built, to)
     if to.pushed:
         yield from _ensure_pushed(host, built, to, to.pushed)
 
@@ -188,9 +188,9 @@ def _ensure_pushed(host: Host, built: Built, to: Outlets, reference: DockerRefer
     yield PushBuilt(f'image "{reference}"', (difference,), built, reference, to.policy)
 
 
-def _ensure_file(host: Host, built: Built, to: Outlets) -> Plan[None]:
+def _ensure_file(built: Built, to: Outlets) -> Plan[None]:
     place, subject = f"files.{to.path}", f"file {to.path}"
-    identity = outlets.identity_of(host, built, to.path)
+    identity = outlets.identity_of(built, to.path)
     is_written = identity == built.identity
     if not is_written:
         yield WriteFile(subject, (Difference(place, identity, built.identity),), built, to.path, to.mode)

@@ -180,6 +180,11 @@ def _part(options: Fields, fields: Fields) -> Part:
         raise InvalidSpec(
             f"{given[0]} and {given[1]} exclude one another", "write two elements", where=fields.where
         )
+    for name in ("src", "link"):
+        if fields.raw(name) == "":
+            raise InvalidSpec(
+                "missing or empty", f"write a path, or leave {name} out", where=fields.where_of(name)
+            )
     source, packed = fields.text("src", ""), options.text("files_from", "controller") == "controller"
     if source and packed and not options.text("archive", ""):
         raise InvalidSpec(

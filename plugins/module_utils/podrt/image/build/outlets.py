@@ -11,6 +11,7 @@ from ...appc.names import ImageID
 from ...contexts import contextmanager, suppress
 from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound, PodError
 from ...host import files
+from ...host.limits import Limits
 from ...store import stream
 from ...store.allowance import Allowance
 from ..content import Blob, blob_of
@@ -69,7 +70,7 @@ def _removed_on_error(path: str) -> Iterator[None]:
         raise
 
 
-def identity_of(host: Host, built: Built, path: str) -> str | None:
+def identity_of(built: Built, path: str) -> str | None:
     """The identity of the image in a file, None for no file, OTHER for what is not as it would be written.
 
     Reads it to its end. Raises HostFailure.
@@ -79,7 +80,7 @@ def identity_of(host: Host, built: Built, path: str) -> str | None:
     if not os.path.isfile(path):
         return OTHER
     try:
-        return _aci_of(host, built, path) if built.is_aci else _archive_of(host, built, path)
+        return _aci_of(built, path) if built.is_aci else _archive_of(built, path)
     except (Corrupt, NotFound):
         return OTHER
     except PodError as err:
@@ -90,17 +91,17 @@ def identity_of(host: Host, built: Built, path: str) -> str | None:
         raise HostFailure.of(f"cannot read {path}", err) from err
 
 
-def _aci_of(host: Host, built: Built, path: str) -> str:
+def _aci_of(built: Built, path: str) -> str:
     digest = hashlib.sha512()
     head = next(stream.file_chunks(path), b"")
     if bool(stream.compression(head)) != built.recipe.compress:
         return OTHER
-    for chunk in stream.metered(stream.file_chunks(path), Allowance.configured(host.paths)):
+    for chunk in stream.metered(stream.file_chunks(path), _allowance(built)):
         digest.update(chunk)
     return str(ImageID.of_digest(digest.hexdigest()))
 
 
-def _archive_of(host: Host, built: Built, path: str) -> str:
+def _archive_of(built: Built, path: str) -> str:
     """The identity of an OCI archive, if all of it is as it would be written but for how the layer is compressed."""
     from ..archive_files import TarFiles, chunks, read
     from ..manifests import read_manifest
@@ -118,13 +119,18 @@ def _archive_of(host: Host, built: Built, path: str) -> str:
                 return OTHER
         sent = stream.verified_chunks(chunks(archive, oci.path_of(blob)), blob.digest, blob.size)
         digest = hashlib.sha256()
-        for chunk in stream.metered(sent, Allowance.configured(host.paths)):
+        for chunk in stream.metered(sent, _allowance(built)):
             digest.update(chunk)
         return built.identity if digest.hexdigest() == built.digest else OTHER
     except StopIteration:
         return OTHER
     finally:
         archive.close()
+
+
+def _allowance(built: Built) -> Allowance:
+    """As much as the image has, however well it is compressed."""
+    return Allowance(Limits(unpacked_bytes=built.size, unpacked_ratio=built.size))
 
 
 def signature_of(path: str) -> str:

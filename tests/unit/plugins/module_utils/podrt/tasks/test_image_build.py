@@ -135,6 +135,20 @@ def test_what_is_not_the_image_is_replaced(
     assert dest.read_bytes() == good
 
 
+@pytest.mark.parametrize("form", ["aci", "oci"])
+def test_an_image_of_zeros_is_known_again(host: Host, tmp_path: pathlib.Path, form: str) -> None:
+    """It swells to more than what any image of others may."""
+    with (tmp_path / "zeros").open("wb") as file:
+        file.truncate(120 << 20)
+    files = [{"src": str(tmp_path / "zeros"), "dest": "/zeros"}]
+    dest = tmp_path / "to" / "image"
+    dest.parent.mkdir()
+    wanted: dict[str, object] = {"files": files, "dest": str(dest), "format": form}
+    assert task(host, **wanted)["changed"]
+    assert dest.stat().st_size < 1 << 20
+    assert not task(host, **wanted)["changed"]
+
+
 def test_a_mode_is_set_without_writing_again(host: Host, tmp_path: pathlib.Path) -> None:
     dest = tmp_path / "a.aci"
     task(host, dest=str(dest), mode="0600")
@@ -379,6 +393,8 @@ def test_the_key_must_be_there_and_be_one(host: Host, gpg: Gpg, tmp_path: pathli
         ("files[0].mode", {"files": [{"dest": "/a", "mode": 644}]}),
         ("files[0].mode", {"files": [{"dest": "/a", "mode": "9999"}]}),
         ("files[0].src", {"files": [{"dest": "/a", "src": "relative"}]}),
+        ("files[0].src", {"files": [{"dest": "/a", "src": ""}]}),
+        ("files[0].link", {"files": [{"dest": "/a", "link": ""}]}),
         ("files[0].uid", {"files": [{"dest": "/a", "uid": -1}]}),
         ("files[0]", {"files": [{"dest": "/a", "src": "/b", "content": ""}]}),
         ("files_from", {"files_from": "controller", "files": [{"dest": "/a", "src": "/b"}]}),
