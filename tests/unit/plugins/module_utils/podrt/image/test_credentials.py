@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import calendar
 import pathlib
+import time
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, Unreachable
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import Config, Credentials
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.awssign import signed
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.credentials import (
     credentials_of,
     headers_for,
@@ -132,6 +135,32 @@ def test_an_image_at_a_url_may_want_credentials(host, web, aci, kind, given, wan
     image = fetch(host, url)
     assert fetching.is_current(host, parse_reference(url), UPDATE, image)
     assert fetch(host, url, UPDATE).id == image.id
+
+
+@pytest.mark.root
+@pytest.mark.behaviour("B35")
+def test_an_image_in_a_bucket_is_fetched_by_signed_requests(host, web, aci):
+    """The server computes each signature from what it has received, as S3 does."""
+    key = Credentials("aws", access_key="AKIA", secret_key="secret", region="eu-west-1")
+
+    def answer(method, path, headers):
+        moment = headers.get("x-amz-date", "")
+        if not moment:
+            return 403, {}, b""
+        now = calendar.timegm(time.strptime(moment, "%Y%m%dT%H%M%SZ"))
+        wanted = signed(key, method, f"http://{headers['host']}{path}", now)
+        is_good = headers.get("authorization") == wanted["Authorization"] and abs(now - time.time()) < 60
+        return (200, {"ETag": '"1"'}, aci()) if is_good else (403, {}, b"")
+
+    web.answer = answer
+    url = f"{web.url}/releases/a%20b.aci?versionId=7"
+    with pytest.raises(Unreachable, match="bad HTTP status code: 403"):
+        fetch(host, url)
+    given = {"accessKeyID": "AKIA", "secretAccessKey": "secret"}
+    configure(host, "auth", domains=[web.authority], type="aws", credentials=given, awsRegion="eu-west-1")
+    image = fetch(host, url)
+    assert fetching.is_current(host, parse_reference(url), UPDATE, image)
+    assert {method for method, *_other in web.asked} == {"GET", "HEAD"}
 
 
 @pytest.mark.root
