@@ -345,7 +345,7 @@ options:
     default: new
 notes:
   - All files are read each time, to know whether the image is there with this content. In check mode nothing is written
-    but, with files of the controller, to Ansible's temporary directory.
+    but, with files of the controller, to Ansible's temporary directory. With O(push) the registry is asked for the tag.
   - Files that change while they are read are an error.
   - gzip's output depends on the version of zlib. So the content of an image is the same everywhere, while the bytes of
     O(dest) and the digest of a layer in a registry may differ between hosts that build it. Neither is a change.

@@ -14,7 +14,7 @@ import stat
 
 from ...errors import HostFailure, InvalidSpec
 from ...store import tar
-from .members import HostFile, Member, is_kept, owned, stamp_of
+from .members import HostFile, Member, has_changed, is_kept, owned, stamp_of
 from .patterns import exclusion
 
 TYPE_CHECKING = False
@@ -36,13 +36,15 @@ _NO_ATTRIBUTES = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
 def found(recipe: Recipe, part: Part, number: int) -> Iterator[Member]:
     """The members of a part, with paths from its target on, "" for the target itself; nothing for what is not there.
 
-    number: that of the part. Raises InvalidSpec for what no image has, HostFailure.
+    number: that of the part. Raises InvalidSpec for what no image has, Conflict, HostFailure.
     """
     if part.source:
         try:
             top = os.path.realpath(part.source)  # a link that is named itself is followed
             if os.path.lexists(top):
                 yield from _walked(recipe, part, number, top)
+        except (FileNotFoundError, NotADirectoryError) as err:
+            raise has_changed(part.source) from err
         except OSError as err:
             raise HostFailure.of(f"{part.where}: cannot read {part.source}", err) from err
         return

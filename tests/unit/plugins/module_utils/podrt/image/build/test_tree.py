@@ -172,6 +172,15 @@ def test_files_that_change_while_they_are_read_are_an_error(
         build(recipe(source(tree)))
 
 
+def test_a_file_that_goes_while_its_directory_is_read_is_an_error(
+    tree: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listed(path), "gone"])
+    with pytest.raises(Conflict, match="has changed while the image was built"):
+        build(recipe(source(tree)))
+
+
 @pytest.mark.parametrize("how", ["content", "gone", "longer"])
 def test_what_changes_between_the_look_and_the_writing_is_an_error(tree: pathlib.Path, how: str) -> None:
     image = build(recipe(source(tree)))
