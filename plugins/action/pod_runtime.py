@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 
@@ -11,6 +12,7 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.stagecraft.pods.plugins.plugin_utils.packing import CannotPack, pack
 from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
     LibraryMissing,
     kept_hash,
@@ -20,11 +22,15 @@ from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     Options = dict[str, Any]
 
 _INSTALLER = "stagecraft.pods.pod_runtime"
+_BUILDS = "pod_image_build"
+# What the archive of files for an image is called on the host.
+_SOURCES = "files.tar"
 _CHANGED = (
     "the collection stagecraft.pods has been changed since Ansible was started, and this host lacks the runtime that "
     "it had then; run Ansible again"
@@ -44,6 +50,8 @@ class ActionModule(ActionBase):
         self._supports_async = name != _INSTALLER  # this action may run it twice
         super().run(tmp, task_vars)
         args = self._with_files(dict(self._task.args))
+        if name.rsplit(".", 1)[-1] == _BUILDS:
+            args = self._with_archive(args)
         self._own = kept_hash(constants.DEFAULT_LOCAL_TMP)
         wanted = args.setdefault("runtime", self._own)
         if name.rsplit(".", 1)[-1] == "pod_runtime":
@@ -89,14 +97,60 @@ class ActionModule(ActionBase):
             # Ansible would show the cause, and so the reason again.
             raise AnsibleActionFail(f"env_file[{at}]: cannot read {path}: {reason} ({hint})") from None
 
+    def _with_archive(self, args: Options) -> Options:
+        """The options, with an archive of the controller's files that go into an image, which is sent to the host."""
+        files, source = args.get("files"), args.get("files_from") or "controller"
+        if not isinstance(files, list) or source != "controller":
+            return args
+        sources = [found for found in map(self._source, range(len(files)), files) if found]
+        if not sources:
+            return args
+        with tempfile.TemporaryDirectory() as directory:
+            local = os.path.join(directory, _SOURCES)
+            try:
+                pack(sources, local, self._decrypted)
+            except CannotPack as err:
+                raise AnsibleActionFail(f"files[{err.number}]: {err}") from None
+            except OSError as err:
+                raise AnsibleActionFail(f"files: cannot read {err.filename}: {err.strerror}") from None
+            return {**args, "archive": self._sent(local, _SOURCES)}
+
+    def _source(self, at: int, element: object) -> tuple[int, str, list[str]] | None:
+        """The number, the path and the exclusions of an element with a file of the controller."""
+        path = element.get("src") if isinstance(element, dict) else None
+        if not isinstance(element, dict) or not isinstance(path, str):
+            return None
+        exclude = element.get("exclude")
+        patterns = exclude if isinstance(exclude, list) else []
+        try:
+            return at, self._find_needle("files", path), [each for each in patterns if isinstance(each, str)]
+        except AnsibleError as err:
+            reason = str(err).partition(_OF_COPY)[0]
+            hint = "with files_from: host it is a file of the host"
+            raise AnsibleActionFail(f"files[{at}]: cannot read {path}: {reason} ({hint})") from None
+
+    @contextlib.contextmanager
+    def _decrypted(self, path: str) -> Iterator[str]:
+        """The path of a file's content, decrypted if it is encrypted with Ansible Vault."""
+        clear: str = self._loader.get_real_file(path)
+        try:
+            yield clear
+        finally:
+            self._loader.cleanup_tmp_file(clear)
+
+    def _sent(self, local: str, name: str) -> str:
+        """Send a file to the task's temporary directory on the host; its path there."""
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()
+        remote: str = self._connection._shell.join_path(self._connection._shell.tmpdir, name)
+        self._transfer_file(local, remote)
+        self._fixup_perms2((self._connection._shell.tmpdir, remote))
+        return remote
+
     def _text_of(self, path: str) -> str:
         """The content of a file of the controller, decrypted if it is encrypted with Ansible Vault."""
-        decrypted = self._loader.get_real_file(path)
-        try:
-            with open(decrypted, encoding="utf-8") as file:
-                return file.read()
-        finally:
-            self._loader.cleanup_tmp_file(decrypted)
+        with self._decrypted(path) as clear, open(clear, encoding="utf-8") as file:
+            return file.read()
 
     def _module(
         self, name: str, args: Options, task_vars: Options | None, wrap_async: bool = False
@@ -115,9 +169,6 @@ class ActionModule(ActionBase):
         result = self._module(_INSTALLER, args, task_vars)
         if not result.get("archive_missing"):
             return result
-        if not self._connection._shell.tmpdir:
-            self._make_tmp_path()
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "runtime.tar.gz")
         with tempfile.TemporaryDirectory() as directory:
             local = os.path.join(directory, "runtime.tar.gz")
             try:
@@ -126,8 +177,7 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(str(err)) from err
             if packed != self._own:
                 raise AnsibleActionFail(_CHANGED)
-            self._transfer_file(local, remote)
-        self._fixup_perms2((self._connection._shell.tmpdir, remote))
+            remote = self._sent(local, "runtime.tar.gz")
         return self._module(_INSTALLER, {**args, "archive": remote}, task_vars)
 
 

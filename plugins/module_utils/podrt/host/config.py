@@ -40,7 +40,7 @@ _WRITABLE_BY_OTHERS = 0o022
 _OPEN_TO_OTHERS = _WRITABLE_BY_OTHERS | 0o004
 # The kinds of documents in each directory.
 _KINDS = {
-    "auth.d": ("auth", "dockerAuth"),
+    "auth.d": ("auth", "dockerAuth", "dockerAuthFiles"),
     PATHS_D: ("paths",),
     "stage1.d": ("stage1",),
     "limits.d": ("limits",),
@@ -66,10 +66,16 @@ class Credentials(Value):
 
 
 class Config(Value):
-    """The merged configuration. Mappings are pairs, sorted by name; "": not set."""
+    """The merged configuration. Mappings are pairs, sorted by name; "": not set.
+
+    docker_files: docker's and podman's own files of credentials, the first one wins. of_files: what is in them, see
+    authfiles; it counts for registries that docker does not have.
+    """
 
     auth: tuple[tuple[str, Credentials], ...] = ()
     docker: tuple[tuple[str, tuple[str, str]], ...] = ()
+    docker_files: tuple[str, ...] = ()
+    of_files: tuple[tuple[str, tuple[str, str]], ...] = ()
     data_dir: str = ""
     leases: str = ""
     stage1_images: str = ""
@@ -94,6 +100,18 @@ class Config(Value):
         known = dict(self.docker)
         return next((known[name] for name in names if name in known), None)
 
+    def login_for(self, names: tuple[str, ...], repository: str) -> tuple[str, str] | None:
+        """User and password for a repository of a registry by any of its names, None if not configured.
+
+        Files of docker and podman may have some for the beginning of a repository; the longest one counts.
+        """
+        own = self.docker_credentials(*names)
+        if own or not self.of_files:
+            return own
+        known, parts = dict(self.of_files), repository.split("/") if repository else []
+        keys = ("/".join((name, *parts[:count])) for count in range(len(parts), -1, -1) for name in names)
+        return next((known[key] for key in keys if key in known), None)
+
     def domain_credentials(self, *names: str) -> Credentials | None:
         """The credentials for a host by any of its names, None if not configured."""
         known = dict(self.auth)
@@ -114,6 +132,10 @@ def read_config(paths: Paths) -> Config:
     for config_dir in paths.config_dirs:
         documents = [found for directory in _MERGED for found in read_documents(config_dir, directory)]
         config = merged(config, documents)
+    if config.docker_files:
+        from .authfiles import logins_in
+
+        config = config.replace(of_files=logins_in(config.docker_files, _check_mode))
     return config
 
 
@@ -153,6 +175,7 @@ def merged(config: Config, documents: list[Document]) -> Config:
     return config.replace(
         auth=tuple(sorted({**dict(config.auth), **said.auth}.items(), key=_name)),
         docker=tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name)),
+        docker_files=(*said.files, *(path for path in config.docker_files if path not in said.files)),
         limits=config.limits.replace(**said.limits),
         **said.single,
     )
@@ -164,6 +187,7 @@ class _Said:
     def __init__(self) -> None:
         self.auth: dict[str, Credentials] = {}
         self.docker: dict[str, tuple[str, str]] = {}
+        self.files: list[str] = []
         self.single: dict[str, str] = {}
         self.limits: dict[str, int] = {}
 
@@ -269,6 +293,14 @@ def _read_docker_auth(fields: Fields, said: _Said) -> None:
         _put(said.docker, registry, pair, f'auth for docker registry "{registry}"')
 
 
+def _read_docker_auth_files(fields: Fields, said: _Said) -> None:
+    for path in _names(fields, "files"):
+        if not os.path.isabs(path):
+            raise InvalidSpec(f'"{path}" is not an absolute path', where="files")
+        if path not in said.files:
+            said.files.append(path)
+
+
 def _read_paths(fields: Fields, said: _Said) -> None:
     for member, field, what in (
         ("data", "data_dir", "data directory"),
@@ -312,6 +344,7 @@ def _read_policy(fields: Fields, said: _Said) -> None:
 _READERS: dict[str, Callable[[Fields, _Said], None]] = {
     "auth": _read_auth,
     "dockerAuth": _read_docker_auth,
+    "dockerAuthFiles": _read_docker_auth_files,
     "paths": _read_paths,
     "stage1": _read_stage1,
     "limits": _read_limits,

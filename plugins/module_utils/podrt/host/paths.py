@@ -243,6 +243,14 @@ class Paths(Value):
         """Configuration directories, lowest priority first."""
         return tuple(path for path in (self.system_config, self.local_config, self.user_config) if path)
 
+    def auth(self, config_dir: str) -> str:
+        """The directory of documents with credentials in a configuration directory."""
+        return f"{config_dir}/auth.d"
+
+    def login(self, registry: str) -> str:
+        """The document with the credentials of a registry that pod_login writes."""
+        return f"{self.auth(self.local_config)}/login-{registry}.json"
+
     @property
     def trust_dirs(self) -> tuple[str, ...]:
         """The configuration directories that have trusted keys, lowest priority first. Source: behaviours B30."""

@@ -3,7 +3,7 @@
 """The headers that say who asks, for every source: by method and URL, from the configuration.
 
 A docker:// URL names a registry, and has those of kind dockerAuth; an http or https URL has those of kind auth.
-Source: behaviours B35 to B37; RFC 7617, RFC 6750. Signatures of AWS are not made.
+Source: behaviours B35 to B37; RFC 7617, RFC 6750.
 """
 
 from __future__ import annotations
@@ -34,28 +34,40 @@ def credentials_of(host: Host) -> AskCredentials:
     def ask(method: str, url: str) -> dict[str, str]:
         if not read:
             read.append(host.config)
-        return headers_for(read[0], method, url)
+        return headers_for(read[0], method, url, host.clock.time())
 
     return ask
 
 
-def headers_for(config: Config, _method: str, url: str) -> dict[str, str]:
-    """The headers for a method and a URL, {} where the configuration has none. Raises Unreachable."""
+def headers_for(config: Config, method: str, url: str, now: float) -> dict[str, str]:
+    """The headers for a method and a URL, {} where the configuration has none. Raises Unreachable.
+
+    now: the time, which signatures have. They are of a method, and hold for some minutes.
+    """
     if url.startswith(_DOCKER):
-        registry = url[len(_DOCKER) :].partition("/")[0]
-        login = config.docker_credentials(*names_of_registry(registry))
+        registry, _slash, repository = url[len(_DOCKER) :].partition("/")
+        login = config.login_for(names_of_registry(registry), _bare(repository))
         return {"Authorization": basic(*login)} if login else {}
     found = config.domain_credentials(*_domains(url))
-    headers = _of_kind(found) if found else {}
-    if headers:
-        refuse_clear_text(url)
-    return headers
+    if found is None:
+        return {}
+    refuse_clear_text(url)
+    return _of_kind(found, method, url, now)
 
 
-def _of_kind(found: Credentials) -> dict[str, str]:
+def _of_kind(found: Credentials, method: str, url: str, now: float) -> dict[str, str]:
     if found.type == "basic":
         return {"Authorization": basic(found.user, found.password)}
-    return {"Authorization": f"Bearer {found.token}"} if found.type == "oauth" else {}
+    if found.type == "oauth":
+        return {"Authorization": f"Bearer {found.token}"}
+    from .awssign import signed
+
+    return signed(found, method, url, now)
+
+
+def _bare(repository: str) -> str:
+    """A repository without tag and digest."""
+    return repository.partition("@")[0].partition(":")[0]
 
 
 def _domains(url: str) -> tuple[str, ...]:

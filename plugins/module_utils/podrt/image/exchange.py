@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .http_policy import BlobMeter, DocumentMeter
+    from .http_policy import BlobMeter, DocumentMeter, UploadMeter
 
 CONNECT_SECONDS = 15.0
 
@@ -29,7 +29,9 @@ CONNECT_SECONDS = 15.0
 class Exchange:
     """The shared state of the steps of one request and its redirects. pulse: called whenever bytes arrive."""
 
-    def __init__(self, url: str, meter: BlobMeter | DocumentMeter, pulse: Callable[[], None]) -> None:
+    def __init__(
+        self, url: str, meter: BlobMeter | DocumentMeter | UploadMeter, pulse: Callable[[], None]
+    ) -> None:
         self.url = url
         self._meter = meter
         self._pulse = pulse

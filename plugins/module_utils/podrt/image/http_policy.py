@@ -57,6 +57,27 @@ class DocumentMeter:
         """Ignore bytes; a document has no minimum rate."""
 
 
+class UploadMeter:
+    """The time that the next step of an upload may take: as long as a document, from the last piece that was sent."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._seconds = limits.document_seconds
+        self._end = now + self._seconds
+        self.rule = f"nothing taken and no answer within {limits.document_seconds} seconds"
+        self.setting = setting_of("document_seconds")
+
+    def sent(self, now: float) -> None:
+        """Begin again, since the server has taken a piece."""
+        self._end = now + self._seconds
+
+    def allowed(self, now: float) -> float:
+        """How long the next step may take; not above 0 when it is too late."""
+        return self._end - now
+
+    def received(self, count: int, waited: float) -> None:
+        """Ignore bytes: the answer is a document."""
+
+
 class BlobMeter:
     """The time that the next bytes of a blob may take: there is no deadline, but a minimum rate over a sliding window.
 

@@ -21,6 +21,7 @@ from .http_policy import (
     MAX_REDIRECTS,
     BlobMeter,
     DocumentMeter,
+    UploadMeter,
     address_of,
     carried,
     host_of,
@@ -79,8 +80,25 @@ class Transport:
 
         It must be sent without an encoding.
         """
-        exchange = self._document(url)
-        with self._send("GET", url, headers, exchange) as response:
+        return self._whole("GET", url, headers, self._document(url), most=most)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> Answer:
+        """Send content of any size, and read the answer, whatever the status is."""
+        meter = UploadMeter(self._limits, time.monotonic())
+        exchange = Exchange(url, meter, self._pulse)
+        return self._whole(method, url, headers, exchange, Upload(body, meter) if body.size else None)
+
+    def _whole(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        exchange: Exchange,
+        upload: Upload | None = None,
+        *,
+        most: int = MAX_DOCUMENT,
+    ) -> Answer:
+        with self._send(method, url, headers, exchange, upload) as response:
             answer = _answer(response, exchange)
             if answer.header("content-encoding").lower() not in ("", "identity"):
                 raise _broken(url, "it is sent in an encoding that was not asked for")
@@ -152,11 +170,16 @@ class Transport:
         return beat
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], exchange: Exchange
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        exchange: Exchange,
+        upload: Upload | None = None,
     ) -> requests.Response:
         """Send a request, and follow redirects without reading their bodies."""
         for _redirect in range(MAX_REDIRECTS + 1):
-            response = self._send_once(method, url, headers, exchange)
+            response = self._send_once(method, url, headers, exchange, upload)
             location = response.headers.get("location", "")
             try:
                 target = redirect_target(url, response.status_code, location)
@@ -172,7 +195,12 @@ class Transport:
         raise _broken(url, f"more than {MAX_REDIRECTS} redirects")
 
     def _send_once(
-        self, method: str, url: str, headers: Mapping[str, str], exchange: Exchange
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        exchange: Exchange,
+        upload: Upload | None,
     ) -> requests.Response:
         if self._session is None:
             self._session = _session(self._policy, self._gate, self._current)
@@ -185,6 +213,7 @@ class Transport:
                 method,
                 url,
                 headers=dict(headers),
+                data=upload,
                 stream=True,
                 timeout=CONNECT_SECONDS,
                 allow_redirects=False,
@@ -198,6 +227,31 @@ class Transport:
             raise _failure(refused, exchange) from _Raised.of(refused)
         finally:
             del self._current.exchange
+
+
+class Body:
+    """Content that is sent, as often as a request is repeated. make: it in pieces. size: in bytes."""
+
+    def __init__(self, make: Callable[[], Iterator[bytes]], size: int) -> None:
+        self.make = make
+        self.size = size
+
+
+class Upload:
+    """A body on its way, with a length, so that it is not sent in chunks of HTTP, which registries refuse."""
+
+    def __init__(self, body: Body, meter: UploadMeter) -> None:
+        self._body = body
+        self._meter = meter
+
+    def __len__(self) -> int:
+        return self._body.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body.make():
+            self._meter.sent(time.monotonic())
+            yield piece
+        self._meter.sent(time.monotonic())
 
 
 class BadCertificate(Unreachable):
@@ -295,6 +349,8 @@ def _connections(gate: Gate, current: threading.local) -> tuple[type, type]:
 
         def request(self, *arguments: object, **options: object) -> None:
             self.exchange = current.exchange
+            if self.sock:  # type: ignore[attr-defined]
+                self.exchange.limit(self.sock)  # type: ignore[attr-defined]
             super().request(*arguments, **options)  # type: ignore[misc]
 
         def _new_conn(self) -> socket.socket:

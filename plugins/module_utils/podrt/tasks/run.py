@@ -299,13 +299,27 @@ def _pod_trust(host: Host, options: Fields, check: bool) -> dict[str, object]:
     return pod_trust(host, options, check=check)
 
 
+def _pod_image_build(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .image_build import pod_image_build
+
+    return pod_image_build(host, options, check=check)
+
+
+def _pod_login(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .login import pod_login
+
+    return pod_login(host, options, check=check)
+
+
 TASKS: dict[str, Task] = {
     "pod_run": _pod_run,
     "pod_image": _pod_image,
+    "pod_image_build": _pod_image_build,
     "pod_volume": _pod_volume,
     "pod_image_info": _pod_image_info,
     "pod_info": _pod_info,
     "pod_gc": _pod_gc,
+    "pod_login": _pod_login,
     "pod_trust": _pod_trust,
 }
 

@@ -10,7 +10,7 @@ import stat
 from ...contexts import contextmanager
 from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound
 from ..reference import LocalFile
-from .source import Received, Source, Verifier
+from .source import SIGNATURE_SUFFIX, Received, Source, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class FileSource(Source):
 
     def signature_place(self) -> str:
         """The file beside it."""
-        return f"{self.reference.path}.asc"
+        return f"{self.reference.path}{SIGNATURE_SUFFIX}"
 
     def archive_at_hand(self) -> str:
         """The file."""

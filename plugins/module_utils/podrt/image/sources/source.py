@@ -30,6 +30,8 @@ ABSENT = (
     "was disabled"
 )
 PULL_HINT = "fetch it first, or use the pull policy new"
+# Behind the path of an image, or the path in its URL: its detached signature (B24).
+SIGNATURE_SUFFIX = ".asc"
 
 
 class Received(Value):

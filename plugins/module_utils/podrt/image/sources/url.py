@@ -9,7 +9,7 @@ import time
 from ...contexts import contextmanager
 from ...errors import Corrupt
 from ..reference import ArchiveURL
-from .source import Received, Source, Verifier
+from .source import SIGNATURE_SUFFIX, Received, Source, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class UrlSource(Source):
     def signature_place(self) -> str:
         """The URL with .asc at the end of its path."""
         path, mark, query = self.reference.url.partition("#")[0].partition("?")
-        return f"{path}.asc{mark}{query}"
+        return f"{path}{SIGNATURE_SUFFIX}{mark}{query}"
 
     def receive(
         self, job: FetchJob, stored: StoredImage | None, verifier: Verifier

@@ -34,10 +34,11 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 class Web:
-    """A server. answer: (method, path, headers) to a Reply. asked: every request."""
+    """A server. answer: (method, path, headers) to a Reply. asked: every request. bodies: what came with each."""
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
         self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_other: (404, {}, b"")
         self.breaks_after = 0
         self.challenge = ""
@@ -49,18 +50,19 @@ class Web:
             def do_GET(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 outer.asked.append((self.command, self.path, headers))
+                outer.bodies.append(self.rfile.read(int(headers.get("content-length", "0"))))
                 status, given, body = outer.answer(self.command, self.path, headers)
                 self.send_response(status)
                 for name, value in given.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                if self.command == "GET" and status != 304:
+                if self.command != "HEAD" and status != 304:
                     cut, outer.breaks_after = outer.breaks_after, 0
                     self.wfile.write(body[: cut or None])
                     self.close_connection = self.close_connection or bool(cut)
 
-            do_HEAD = do_GET
+            do_HEAD = do_POST = do_PUT = do_GET
 
             def log_message(self, *_other: object) -> None:
                 pass

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import calendar
 import pathlib
+import time
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, Unreachable
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import Config, Credentials
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.awssign import signed
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.credentials import (
     credentials_of,
     headers_for,
@@ -55,7 +58,6 @@ ME, BEARER = {"Authorization": "Basic bWU6cHc="}, {"Authorization": "Bearer t0ke
         ("https://other.example.com/a.aci", {}),
         ("https://usual.example.com/a.aci", BEARER),
         ("https://[2001:db8::1]:8443/a.aci", BEARER),
-        ("https://aws.example.com/a.aci", {}),
         ("https://registry.example.com/a.aci", {}),
         ("docker://registry.example.com/app:1", {"Authorization": "Basic cmVnOnB3"}),
         ("docker://registry-1.docker.io/library/app", {"Authorization": "Basic aHViOnB3"}),
@@ -63,13 +65,26 @@ ME, BEARER = {"Authorization": "Basic bWU6cHc="}, {"Authorization": "Bearer t0ke
     ],
 )
 def test_a_domain_and_a_registry_have_their_own(url: str, expected: dict[str, str]) -> None:
-    assert headers_for(CONFIG, "GET", url) == expected
+    assert headers_for(CONFIG, "GET", url, 0.0) == expected
+
+
+@pytest.mark.behaviour("B35")
+def test_a_request_to_amazon_is_signed_with_its_method_and_its_time() -> None:
+    url = "https://aws.example.com/a.aci"
+    found = headers_for(CONFIG, "GET", url, 86_400.0)
+    assert found["x-amz-date"] == "19700102T000000Z"
+    assert found["Authorization"].startswith(
+        "AWS4-HMAC-SHA256 Credential=a/19700102/us-east-1/s3/aws4_request,"
+    )
+    assert headers_for(CONFIG, "HEAD", url, 86_400.0)["Authorization"] != found["Authorization"]
+    with pytest.raises(Unreachable, match="refusing to send credentials"):
+        headers_for(CONFIG, "GET", "http://aws.example.com/a.aci", 0.0)
 
 
 def test_they_never_go_out_in_clear_text() -> None:
     with pytest.raises(Unreachable, match=r"refusing to send credentials to http://example\.com/a\.aci"):
-        headers_for(CONFIG, "GET", "http://example.com/a.aci")
-    assert headers_for(CONFIG, "GET", "http://elsewhere.example.com/a.aci") == {}
+        headers_for(CONFIG, "GET", "http://example.com/a.aci", 0.0)
+    assert headers_for(CONFIG, "GET", "http://elsewhere.example.com/a.aci", 0.0) == {}
 
 
 def test_the_configuration_is_read_once_and_not_before_it_is_needed(host) -> None:
@@ -120,6 +135,32 @@ def test_an_image_at_a_url_may_want_credentials(host, web, aci, kind, given, wan
     image = fetch(host, url)
     assert fetching.is_current(host, parse_reference(url), UPDATE, image)
     assert fetch(host, url, UPDATE).id == image.id
+
+
+@pytest.mark.root
+@pytest.mark.behaviour("B35")
+def test_an_image_in_a_bucket_is_fetched_by_signed_requests(host, web, aci):
+    """The server computes each signature from what it has received, as S3 does."""
+    key = Credentials("aws", access_key="AKIA", secret_key="secret", region="eu-west-1")
+
+    def answer(method, path, headers):
+        moment = headers.get("x-amz-date", "")
+        if not moment:
+            return 403, {}, b""
+        now = calendar.timegm(time.strptime(moment, "%Y%m%dT%H%M%SZ"))
+        wanted = signed(key, method, f"http://{headers['host']}{path}", now)
+        is_good = headers.get("authorization") == wanted["Authorization"] and abs(now - time.time()) < 60
+        return (200, {"ETag": '"1"'}, aci()) if is_good else (403, {}, b"")
+
+    web.answer = answer
+    url = f"{web.url}/releases/a%20b.aci?versionId=7"
+    with pytest.raises(Unreachable, match="bad HTTP status code: 403"):
+        fetch(host, url)
+    given = {"accessKeyID": "AKIA", "secretAccessKey": "secret"}
+    configure(host, "auth", domains=[web.authority], type="aws", credentials=given, awsRegion="eu-west-1")
+    image = fetch(host, url)
+    assert fetching.is_current(host, parse_reference(url), UPDATE, image)
+    assert {method for method, *_other in web.asked} == {"GET", "HEAD"}
 
 
 @pytest.mark.root

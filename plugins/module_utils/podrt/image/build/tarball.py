@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tar archives that are byte for byte the same wherever and by whichever Python they are made, and gzip without a time.
+
+What a ustar header cannot say is in a pax header. Source: POSIX pax(1), "ustar Interchange Format"; RFC 1952.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+from ...store import tar
+from .members import content_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .members import Member
+
+_LONGEST = 100
+_LARGEST_ID, _LARGEST = 0o7777777, 0o77777777777
+_EXTENDED = "x"
+_XATTR = b"SCHILY.xattr."
+_CHUNK = 256 * 1024
+# No name, no time, an unknown operating system. The level is fixed, but zlib's variants differ in what they make of it.
+_GZIP_HEAD, _LEVEL = b"\x1f\x8b\x08\0\0\0\0\0\0\xff", 6
+OPEN_FILE = 0o644
+END = bytes(2 * tar.BLOCK)
+
+
+def archive_of(members: Iterable[Member], prefix: str) -> Iterator[bytes]:
+    """The entries of members, without the end of an archive. prefix: of their names, "rootfs/" or "./".
+
+    Raises Conflict when a file has changed, HostFailure.
+    """
+    for member in members:
+        name = f"{prefix}{member.path}"
+        is_open = member.kind == tar.DIRECTORY and member.path
+        link = f"{prefix}{member.link}" if member.kind == tar.LINK else member.link
+        yield entry_of(member, f"{name}/" if is_open else name, link)
+        if member.kind == tar.FILE:
+            yield from content_of(member)
+            yield bytes(-member.size % tar.BLOCK)
+
+
+def file_of(name: str, data: bytes) -> bytes:
+    """A file of an archive, with its content."""
+    return tar.header_of(tar.TarEntry(name, tar.FILE, OPEN_FILE, len(data))) + tar.padded(data)
+
+
+def entry_of(member: Member, name: str, link: str) -> bytes:
+    """The headers of a member."""
+    raw_name, raw_link = os.fsencode(name), os.fsencode(link)
+    records = [(_XATTR + os.fsencode(key), value) for key, value in member.xattrs]
+    records += [(b"path", raw_name)] if _needs_pax(raw_name) else []
+    records += [(b"linkpath", raw_link)] if _needs_pax(raw_link) else []
+    numbers = (
+        (b"uid", member.uid, _LARGEST_ID),
+        (b"gid", member.gid, _LARGEST_ID),
+        (b"size", member.size, _LARGEST),
+        (b"mtime", member.mtime, _LARGEST),
+    )
+    records += [(key, b"%d" % value) for key, value, largest in numbers if value > largest]
+    fitting = {key: 0 if value > largest else value for key, value, largest in numbers}
+    header = _header(raw_name, member.kind, member.mode, fitting, raw_link)
+    return _extended(records) + header
+
+
+def gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same stream in larger pieces."""
+    waiting: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= _CHUNK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """A stream, compressed."""
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    check, size = 0, 0
+    yield _GZIP_HEAD
+    for chunk in chunks:
+        check, size = zlib.crc32(chunk, check), size + len(chunk)
+        yield deflate.compress(chunk)
+    yield deflate.flush()
+    yield check.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _needs_pax(text: bytes) -> bool:
+    """Whether a name is too long for a header, or its bytes mean something else to other readers."""
+    return len(text) > _LONGEST or not text.isascii()
+
+
+def _header(name: bytes, kind: str, mode: int, numbers: dict[bytes, int], link: bytes) -> bytes:
+    fields = (
+        name[:_LONGEST].ljust(_LONGEST, b"\0"),
+        b"%07o\0%07o\0%07o\0" % (mode, numbers[b"uid"], numbers[b"gid"]),
+        b"%011o\0%011o\0" % (numbers[b"size"], numbers[b"mtime"]),
+        b" " * 8,
+        kind.encode(),
+        link[:_LONGEST].ljust(_LONGEST, b"\0"),
+        b"ustar\00000",
+    )
+    header = b"".join(fields).ljust(tar.BLOCK, b"\0")
+    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+
+
+def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
+    """The pax header of records, nothing for none."""
+    if not records:
+        return b""
+    data = b"".join(_record(key, value) for key, value in sorted(records))
+    numbers = {b"uid": 0, b"gid": 0, b"size": len(data), b"mtime": 0}
+    return _header(b"././@PaxHeader", _EXTENDED, OPEN_FILE, numbers, b"") + tar.padded(data)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """A record, which begins with its own length."""
+    rest = b" %s=%s\n" % (key, value)
+    length = len(rest)
+    while len(b"%d" % length) + len(rest) != length:
+        length = len(b"%d" % length) + len(rest)
+    return b"%d" % length + rest

@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files of the controller that go into an image, as one tar archive that is sent to the host.
+
+The names in it begin with the number of the element of the option `files`; podrt/image/build/packed.py reads them.
+What is encrypted with Ansible Vault is decrypted, as by ansible.builtin.copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tarfile
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.build.patterns import exclusion
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    # number, path, patterns of what is left out
+    Source = tuple[int, str, Sequence[str]]
+    Decrypted = Callable[[str], AbstractContextManager[str]]
+
+_XATTR = "SCHILY.xattr."
+_CAPABILITY = "security.capability"
+
+
+class CannotPack(Exception):
+    """A file of the controller that cannot be put into an image. number: of its element."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def pack(sources: Sequence[Source], target: str, decrypted: Decrypted) -> None:
+    """Write the archive. decrypted: a context with the path of a file in clear text. Raises CannotPack, OSError."""
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
+        for number, path, patterns in sources:
+            _Packing(archive, number, os.path.realpath(path), decrypted).add_all(exclusion(patterns))
+
+
+class _Packing:
+    """One source on its way into the archive."""
+
+    def __init__(self, archive: tarfile.TarFile, number: int, top: str, decrypted: Decrypted) -> None:
+        self._archive = archive
+        self._number = number
+        self._top = top
+        self._decrypted = decrypted
+        self._names: dict[tuple[int, int], str] = {}
+
+    def add_all(self, is_excluded: Callable[[str], bool]) -> None:
+        """Add what is there, directories before what is in them, in the order of their names."""
+        waiting = [""]
+        while waiting:
+            path = waiting.pop()
+            place = f"{self._top}/{path}" if path else self._top
+            info = os.lstat(place)
+            self._add(path, place, info)
+            if stat.S_ISDIR(info.st_mode):
+                below = [f"{path}/{name}" if path else name for name in os.listdir(place)]
+                waiting += sorted((each for each in below if not is_excluded(each)), reverse=True)
+
+    def _add(self, path: str, place: str, info: os.stat_result) -> None:
+        entry = tarfile.TarInfo(f"{self._number}/{path}" if path else str(self._number))
+        entry.mode, entry.uid, entry.gid = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
+        entry.mtime = int(info.st_mtime)
+        if stat.S_ISREG(info.st_mode):
+            self._add_file(entry, place, info)
+        elif stat.S_ISDIR(info.st_mode):
+            entry.type = tarfile.DIRTYPE
+            entry.pax_headers = _attributes(place)
+            self._archive.addfile(entry)
+        elif stat.S_ISLNK(info.st_mode):
+            entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(place)
+            self._archive.addfile(entry)
+        else:
+            raise CannotPack(
+                self._number, f"{place} is no file, directory or link (leave it out with exclude)"
+            )
+
+    def _add_file(self, entry: tarfile.TarInfo, place: str, info: os.stat_result) -> None:
+        known = (info.st_dev, info.st_ino)
+        if known in self._names:
+            entry.type, entry.linkname = tarfile.LNKTYPE, self._names[known]
+            self._archive.addfile(entry)
+            return
+        if info.st_nlink > 1:
+            self._names[known] = entry.name
+        entry.pax_headers = _attributes(place)
+        with self._decrypted(place) as clear, open(clear, "rb") as file:
+            entry.size = os.fstat(file.fileno()).st_size
+            self._archive.addfile(entry, file)
+        if clear == place and _stamp(os.lstat(place)) != _stamp(info):
+            raise CannotPack(self._number, f"{place} has changed while it was read (try again)")
+
+
+def _stamp(info: os.stat_result) -> tuple[int, ...]:
+    return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+
+def _attributes(place: str) -> dict[str, str]:
+    """The extended attributes that an image may keep."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for name in sorted(os.listxattr(place, follow_symlinks=False)):
+            if name == _CAPABILITY or name.startswith("user."):
+                value = os.getxattr(place, name, follow_symlinks=False)
+                found[_XATTR + name] = value.decode("utf-8", "surrogateescape")
+    return found

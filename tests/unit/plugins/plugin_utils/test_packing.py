@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What the controller sends of the files of an image; that the host makes the same of it is in test_packed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import tarfile
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.plugin_utils.packing import CannotPack, pack
+
+
+def names(path: pathlib.Path) -> list[str]:
+    with tarfile.open(path) as archive:
+        return archive.getnames()
+
+
+def test_each_source_has_its_number_and_nothing_that_is_excluded(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "site/cache/deep").mkdir(parents=True)
+    for name in ("site/b", "site/a", "site/a.tmp", "site/cache/deep/x", "file"):
+        (tmp_path / name).write_text(name)
+    sources = [(0, str(tmp_path / "site"), ["cache", "*.tmp"]), (3, str(tmp_path / "file"), [])]
+    pack(sources, str(tmp_path / "files.tar"), contextlib.nullcontext)
+    assert names(tmp_path / "files.tar") == ["0", "0/a", "0/b", "3"]
+
+
+def test_what_is_encrypted_is_sent_in_clear(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "secret").write_text("$ANSIBLE_VAULT;...")
+    (tmp_path / "clear").write_text("in clear")
+    given: list[str] = []
+
+    @contextlib.contextmanager
+    def decrypted(path: str) -> Iterator[str]:
+        given.append(path)
+        yield str(tmp_path / "clear")
+
+    pack([(0, str(tmp_path / "secret"), [])], str(tmp_path / "files.tar"), decrypted)
+    with tarfile.open(tmp_path / "files.tar") as archive:
+        content = archive.extractfile("0")
+        assert content is not None and content.read() == b"in clear"
+    assert given == [str(tmp_path / "secret")]
+
+
+def test_what_cannot_be_sent_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "d").mkdir()
+    os.mkfifo(tmp_path / "d/pipe")
+    with pytest.raises(CannotPack, match="d/pipe is no file, directory or link") as err:
+        pack([(5, str(tmp_path / "d"), [])], str(tmp_path / "files.tar"), contextlib.nullcontext)
+    assert err.value.number == 5
+    with pytest.raises(FileNotFoundError):
+        pack([(0, str(tmp_path / "absent"), [])], str(tmp_path / "files.tar"), contextlib.nullcontext)
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("before")
+
+    @contextlib.contextmanager
+    def changing(place: str) -> Iterator[str]:
+        pathlib.Path(place).write_text("during")
+        yield place
+
+    with pytest.raises(CannotPack, match="has changed while it was read"):
+        pack([(0, str(path), [])], str(tmp_path / "files.tar"), changing)
