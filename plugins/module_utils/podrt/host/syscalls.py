@@ -76,6 +76,7 @@ _NR_MOUNT_SETATTR = 442
 _SIGACTION_BYTES, _SIGSET_BYTES = 64, 8
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _FALLOC_FL_KEEP_SIZE = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
@@ -225,6 +226,17 @@ def reserve(fd: int, size: int) -> None:
     """Reserve disk space for the first size bytes of a file, whose own size stays. Source: fallocate(2)."""
     fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
     _check(fallocate(fd, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size)))
+
+
+def keep_memory(size: int) -> None:
+    """Keep freed memory of up to so many bytes for what is allocated next, as far as the C library can.
+
+    Else each large buffer is mapped, and its pages are cleared, every time that one is needed. Source: mallopt(3).
+    """
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(size))
+        mallopt(_M_TRIM_THRESHOLD, ctypes.c_int(size))
 
 
 def load_seccomp(program: bytes) -> None:

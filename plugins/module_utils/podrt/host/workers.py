@@ -9,6 +9,7 @@ that the parent has, and never returns from the function that it runs. Source: f
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _LONGEST = 128 << 10  # of a message: what a socket takes at once, less its overhead
 _MOST_FDS, _FD_BYTES = 4, 4
 _MOST_CAUSES = 8
+_KEPT_MEMORY = 16 << 20
 _MOST_TEXT = 4000
 _ERROR = "error"
 
@@ -134,6 +136,8 @@ def _run(what: str, work: Callable[[Tell], None], sock: socket.socket, parent: i
         )  # a terminal sends it to all, and the parent ends its workers
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        gc.freeze()  # what the parent has made is not looked at, which would copy its pages
+        syscalls.keep_memory(_KEPT_MEMORY)
 
         def tell(document: dict[str, object], fds: Sequence[int] = ()) -> None:
             socket.send_fds(sock, [dumps(document).encode()], fds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import syscalls
+from ansible_collections.stagecraft.pods.tests.unit.test_layout import RUNTIME
 
 
 def in_child(work: Callable[[], None]) -> None:
@@ -156,3 +158,23 @@ def test_a_filter_is_loaded() -> None:
             syscalls.load_seccomp(b"")
 
     in_child(work)
+
+
+def test_memory_that_is_kept_is_not_cleared_again():
+    """In a process of its own: it stays so."""
+    code = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from podrt.host import syscalls
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _round in range(50):
+        one, other = bytearray(b"x") * (1 << 20), bytearray(b"x") * (1 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+syscalls.keep_memory(16 << 20)
+faults()
+print(faults())
+"""
+    argv = [sys.executable, "-I", "-S", "-c", code, str(RUNTIME.parent)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100

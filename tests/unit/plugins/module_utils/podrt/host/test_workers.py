@@ -201,7 +201,7 @@ def test_one_whose_parent_has_died_before_it_began_ends():
     if not child:
         with contextlib.suppress(BaseException):
             workers = Workers("the test", lambda _tell: os.write(writing, b"x"))
-            real, os.getpid = os.getpid, lambda: 1
+            real, os.getpid = os.getpid, lambda: -1
             workers.start()
             os.getpid = real
         os._exit(0)
