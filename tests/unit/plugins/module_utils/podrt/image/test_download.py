@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -50,11 +51,11 @@ def fetch(host, registry, progress=lambda _line: None):
 
 def workers():
     """The children of this process."""
-    return [
-        int(pid)
-        for tasks in pathlib.Path("/proc/self/task").iterdir()
-        for pid in (tasks / "children").read_text().split()
-    ]
+    found = []
+    for tasks in pathlib.Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread of the server that has ended
+            found += [int(pid) for pid in (tasks / "children").read_text().split()]
+    return found
 
 
 def open_in(directory):
