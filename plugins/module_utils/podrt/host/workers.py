@@ -80,11 +80,11 @@ class Workers:
             pid = os.fork()
             if not pid:
                 _run(self._what, self._work, theirs, parent)
+            self._pids[ours.fileno()] = pid  # before an interrupt can come
+            self._sockets[ours.fileno()] = ours
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
-        self._pids[ours.fileno()] = pid
-        self._sockets[ours.fileno()] = ours
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def messages(self) -> Iterator[list[Message]]:
         """What they tell, all that is there at once, until all have ended well.
