@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import hashlib
 
-from ..errors import InvalidSpec, NotFound, Unreachable, Untrusted
-from ..fields import Fields, parse_json
+from ..errors import NotFound, Unreachable, Untrusted
+from ..fields import Fields
 from . import manifests
+from .access import RegistryAccess, schemes_of
 from .answer import bad_status
-from .challenge import MAX_HEADER, parse_challenges
-from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
+from .http_policy import origin_of
 from .manifests import DockerImage
-from .reference import escape
 from .transport import BadCertificate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from .answer import Answer
-    from .challenge import Challenge
     from .convert import DockerConfig
     from .credentials import AskCredentials
     from .manifests import LayerBlob
@@ -63,9 +61,14 @@ class Repository:
         self._transport = transport
         self._reference = reference
         self._policy = policy
-        self._credentials = credentials
         self._base = ""
-        self._authorization = ""
+        self._access = RegistryAccess(
+            transport,
+            reference.registry,
+            policy,
+            lambda: credentials("GET", str(reference)),
+            self._refused_login,
+        )
 
     @property
     def registry(self) -> str:
@@ -133,7 +136,9 @@ class Repository:
                 raise self._refusal(f"the layer {layer.digest}", answer)
             return True
 
-        yield from self._transport.stream(url, lambda: self._headers({}), accept, pulse, by_digest=True)
+        yield from self._transport.stream(
+            url, lambda: self._access.headers({}), accept, pulse, by_digest=True
+        )
 
     def find(self, path: str, accept: str = "", missing: tuple[int, ...] = (_NOT_FOUND,)) -> Answer | None:
         """A document of the repository, such as a signature, or None where the registry has nothing there.
@@ -196,19 +201,20 @@ class Repository:
 
     def _bad_status(self, answer: Answer) -> Unreachable:
         if self._is_own(answer):
-            return bad_status(answer.url, answer.status, self._login_hint())
+            return self._refused_login(answer)
         where = f"the registry {self._reference.registry} redirects there"
         return bad_status(answer.url, answer.status, f"{where}, and credentials are for the registry alone")
 
-    def _login_hint(self) -> str:
-        return f"check the name, and the dockerAuth document for {self._reference.registry} in auth.d"
+    def _refused_login(self, answer: Answer) -> Unreachable:
+        hint = f"check the name, and the dockerAuth document for {self._reference.registry} in auth.d"
+        return bad_status(answer.url, answer.status, hint)
 
     def _try_schemes(self, method: str, path: str, headers: dict[str, str]) -> Answer:
         """Send a request; the first one finds out whether the registry speaks TLS, if plain HTTP is allowed at all."""
         if self._base:
             return self._send(method, _joined(self._base, path), headers)
         failures: list[Unreachable] = []
-        for scheme in _schemes(self._reference.registry, self._policy):
+        for scheme in schemes_of(self._reference.registry, self._policy):
             base = f"{scheme}://{self._reference.registry}/v2/{self._reference.repository}"
             try:
                 answer = self._send(method, _joined(base, path), headers)
@@ -225,65 +231,19 @@ class Repository:
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
         send = self._transport.get if method == "GET" else self._transport.head
-        return send(url, self._headers(headers))
-
-    def _headers(self, headers: dict[str, str]) -> dict[str, str]:
-        return {**headers, "Authorization": self._authorization} if self._authorization else headers
+        return send(url, self._access.headers(headers))
 
     def _authenticate(self, answer: Answer) -> None:
-        """Answer a challenge with the configured credentials for this registry; a token is preferred to a password.
+        """Answer a challenge with the configured credentials for this registry.
 
         Raises Unreachable for a challenge of a server that the registry redirects to, which could choose where they go.
         """
         if not self._is_own(answer):
             raise self._bad_status(answer)
-        header = answer.header("www-authenticate")
-        if len(header) > MAX_HEADER:
-            raise Unreachable(
-                f"the registry {self._reference.registry} sends a challenge of more than {MAX_HEADER} bytes",
-                "have the administrator of the registry correct it",
-            )
-        offered = {challenge.scheme: challenge for challenge in parse_challenges(header)}
-        login = self._credentials("GET", str(self._reference))
-        if login:
-            # A challenge in clear text may be forged, and so may its realm: neither password nor token goes out.
-            refuse_clear_text(answer.url)
-        if "bearer" in offered:
-            self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
-        elif "basic" in offered and login:
-            self._authorization = login["Authorization"]
-        else:
-            raise self._bad_status(answer)
-
-    def _token(self, challenge: Challenge, login: Mapping[str, str]) -> str:
-        realm = challenge.parameter("realm")
-        if origin_of(realm) is None:
-            raise Unreachable(
-                f"the registry {self._reference.registry} wants a token, but does not say from where",
-                "have the administrator of the registry correct it",
-            )
-        refuse_plain_http(realm, self._policy)
-        scope = challenge.parameter("scope") or f"repository:{self._reference.repository}:pull"
-        query = f"service={escape(challenge.parameter('service'))}&scope={escape(scope)}"
-        url = f"{realm}{'&' if '?' in realm else '?'}{query}"
-        if login:
-            refuse_clear_text(realm)
-        answer = self._transport.get(url, login)
-        if answer.status != _OK:
-            raise bad_status(url, answer.status, self._login_hint())
-        try:
-            fields = Fields(parse_json(answer.body, "the token"), "token")
-            return fields.text("token", "") or fields.text("access_token")
-        except InvalidSpec as err:
-            raise Unreachable(f"the registry {self._reference.registry} gave no usable token: {err}") from err
+        pull = f"repository:{self._reference.repository}:pull"
+        self._access.answer(answer, lambda asked: asked or pull)
 
 
 def _joined(base: str, path: str) -> str:
     """The URL of a path, see Repository.find."""
     return f"{base.partition('/v2/')[0]}{path}" if path.startswith("/") else f"{base}/{path}"
-
-
-def _schemes(registry: str, policy: FetchPolicy) -> tuple[str, ...]:
-    if is_loopback(registry):
-        return ("http", "https")
-    return ("https", "http") if policy.waives("http") else ("https",)

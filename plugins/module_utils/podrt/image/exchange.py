@@ -12,7 +12,16 @@ import socket
 import time
 
 from ..errors import Unreachable
-from .http_policy import MAX_FRAMING, MAX_HEADERS, may_lead, outermost, place_of, refuse_lead, zone_of
+from .http_policy import (
+    MAX_FRAMING,
+    MAX_HEADERS,
+    UploadMeter,
+    may_lead,
+    outermost,
+    place_of,
+    refuse_lead,
+    zone_of,
+)
 from .reference import shown
 
 TYPE_CHECKING = False
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from .http_policy import BlobMeter, DocumentMeter, UploadMeter
+    from .http_policy import BlobMeter, DocumentMeter
 
 CONNECT_SECONDS = 15.0
 
@@ -74,6 +83,11 @@ class Exchange:
     def is_over(self) -> bool:
         """Whether it has taken too long."""
         return self._meter.allowed(time.monotonic()) <= 0
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether content is sent: then the timeout of the socket, which is not renewed, may end it a moment early."""
+        return isinstance(self._meter, UploadMeter)
 
     def too_slow(self) -> Unreachable:
         """The error for a server that is too slow."""

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 from ..errors import InvalidSpec, Unreachable, printable
 from ..fields import Fields, parse_json
+from .access import RegistryAccess, schemes_of
 from .answer import bad_status
-from .challenge import MAX_HEADER, parse_challenges
-from .http_policy import is_loopback, origin_of, refuse_clear_text, refuse_plain_http
-from .reference import escape, shown
+from .http_policy import origin_of, refuse_plain_http
+from .reference import shown
 from .transport import BadCertificate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from .access import Login
     from .answer import Answer
-    from .challenge import Challenge
     from .policy import FetchPolicy
     from .transport import Body, Transport
-
-    Login = Callable[[], Mapping[str, str]]
 
 API = "/v2/"
 _LONGEST_REASON = 200
@@ -54,10 +52,9 @@ class RegistrySession:
         self._doing = doing
         self._transport = transport
         self._policy = policy
-        self._login = login
         self._scope = scope
         self._base = ""
-        self._authorization = ""
+        self._access = RegistryAccess(transport, registry, policy, login, self.refusal)
 
     def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: Body | None = None
@@ -91,7 +88,7 @@ class RegistrySession:
     def _find_base(self) -> str:
         """Find out whether the registry speaks TLS, if plain HTTP is allowed at all."""
         failures: list[Unreachable] = []
-        for scheme in _schemes(self.registry, self._policy):
+        for scheme in schemes_of(self.registry, self._policy):
             base = f"{scheme}://{self.registry}"
             try:
                 answer = self._transport.get(f"{base}{API}", {})
@@ -107,7 +104,7 @@ class RegistrySession:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: Body | None) -> Answer:
         own = origin_of(url) == origin_of(self._base)
-        sent = {**headers, "Authorization": self._authorization} if own and self._authorization else headers
+        sent = self._access.headers(headers) if own else headers
         if body is not None:
             return self._transport.send(method, url, sent, body)
         return self._transport.get(url, sent) if method == "GET" else self._transport.head(url, sent)
@@ -120,47 +117,7 @@ class RegistrySession:
         if origin_of(answer.url) != origin_of(self._base):
             raise self.refusal(answer)
         self.asks_who = True
-        header = answer.header("www-authenticate")
-        if len(header) > MAX_HEADER:
-            raise Unreachable(
-                f"the registry {self.registry} sends a challenge of more than {MAX_HEADER} bytes",
-                "have the administrator of the registry correct it",
-            )
-        offered = {challenge.scheme: challenge for challenge in parse_challenges(header)}
-        login = self._login()
-        if login:
-            # A challenge in clear text may be forged, and so may its realm: neither password nor token goes out.
-            refuse_clear_text(answer.url)
-        if "bearer" in offered:
-            self._authorization = f"Bearer {self._token(offered['bearer'], login)}"
-        elif "basic" in offered and login:
-            self._authorization = login["Authorization"]
-        else:
-            raise self.refusal(answer)
-
-    def _token(self, challenge: Challenge, login: Mapping[str, str]) -> str:
-        realm = challenge.parameter("realm")
-        if origin_of(realm) is None:
-            raise Unreachable(
-                f"the registry {self.registry} wants a token, but does not say from where",
-                "have the administrator of the registry correct it",
-            )
-        refuse_plain_http(realm, self._policy)
-        if login:
-            refuse_clear_text(realm)
-        scope = self._scope or challenge.parameter("scope")
-        query = f"service={escape(challenge.parameter('service'))}" + (
-            f"&scope={escape(scope)}" if scope else ""
-        )
-        url = f"{realm}{'&' if '?' in realm else '?'}{query}"
-        answer = self._transport.get(url, login)
-        if answer.status != OK:
-            raise self.refusal(answer)
-        try:
-            fields = Fields(parse_json(answer.body, "the token"), "token")
-            return fields.text("token", "") or fields.text("access_token")
-        except InvalidSpec as err:
-            raise Unreachable(f"the registry {self.registry} gave no usable token: {err}") from err
+        self._access.answer(answer, lambda asked: self._scope or asked)
 
 
 def _reason(answer: Answer) -> str:
@@ -173,9 +130,3 @@ def _reason(answer: Answer) -> str:
     except InvalidSpec:
         return ""
     return f" ({printable(told)[:_LONGEST_REASON]})" if told else ""
-
-
-def _schemes(registry: str, policy: FetchPolicy) -> tuple[str, ...]:
-    if is_loopback(registry):
-        return ("http", "https")
-    return ("https", "http") if policy.waives("http") else ("https",)

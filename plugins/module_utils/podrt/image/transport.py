@@ -417,11 +417,20 @@ def _failure(err: Exception, exchange: Exchange) -> Unreachable:
     """The error for an exception, in the user's terms."""
     import requests
 
-    if exchange.is_over:
+    if exchange.is_over or (exchange.is_upload and _has_timed_out(err)):
         return exchange.too_slow()
     if isinstance(err, requests.exceptions.SSLError):
         return _tls_failure(exchange.url, _reason(err))
     return _broken(exchange.url, _reason(err))
+
+
+def _has_timed_out(err: BaseException | None) -> bool:
+    """Whether a timeout of a socket is behind an exception."""
+    import socket  # its own class before Python 3.10
+
+    while err is not None and not isinstance(err, socket.timeout):
+        err = err.__context__
+    return err is not None
 
 
 def _broken(url: str, reason: str) -> Unreachable:

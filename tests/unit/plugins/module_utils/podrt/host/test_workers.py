@@ -94,13 +94,13 @@ def test_an_error_comes_back_as_it_was(family):
 
 def test_an_error_of_the_kernel_comes_back_with_its_path():
     got = failure_of(PermissionError(13, "Permission denied", "/a/b"))
-    assert type(got) is PermissionError
+    assert got.__class__ is PermissionError
     assert (got.errno, got.strerror, got.filename) == (13, "Permission denied", "/a/b")
 
 
 def test_a_bug_comes_back_with_its_traceback():
     got = failure_of(ZeroDivisionError("oops"))
-    assert type(got) is errors.Bug
+    assert got.__class__ is errors.Bug
     assert "ZeroDivisionError" in got.message
     assert "in failure_of" not in str(got.__cause__)
     assert "raise err" in str(got.__cause__)

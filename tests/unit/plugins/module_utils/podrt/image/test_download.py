@@ -133,7 +133,7 @@ def test_the_error_of_a_worker_is_that_of_the_fetch(host, registry, answer, erro
     registry.habit = lambda _method, path, _headers: answer if victim in path else None
     with pytest.raises(error, match=match) as caught:
         fetch(host, registry)
-    assert type(caught.value) is error
+    assert caught.value.__class__ is error
     assert caught.value.hint == ("" if error is Untrusted else "the image there is incomplete: push it again")
     assert files.entries(host.paths.workspaces) == []
 
