@@ -136,7 +136,7 @@ def manifest_in(paths: Paths, path: str) -> ImageManifest | None:
 
 
 def _manifest_document(chunks: Iterator[bytes], what: str) -> bytes | None:
-    reader = tar.TarReader(chunks)
+    reader = tar.TarReader(chunks, sparse=True)
     for entry in reader:
         if entry.kind == tar.FILE and extract.clean(entry.name) == "manifest":
             return reader.content(_MAX_MANIFEST, what)
@@ -179,7 +179,7 @@ def _unpack(
     """Unpack the rootfs of an ACI; its manifest may be anywhere in the archive."""
     manifest: ImageManifest | None = None
     has_root = False
-    reader = tar.TarReader(chunks)
+    reader = tar.TarReader(chunks, sparse=True)
     with extract.Extraction(root, allowance) as extraction:
         for entry in reader:
             path = extract.clean(entry.name)

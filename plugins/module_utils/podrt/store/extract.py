@@ -14,7 +14,7 @@ import stat
 
 from ..errors import Corrupt, HostFailure, hint_for_errno, reason_of
 from ..host.files import remove_tree, write_all
-from . import tar
+from . import sparse, tar
 from .allowance import Allowance
 from .overlay import is_whiteout, make_whiteout, set_opaque
 from .times import Times
@@ -35,6 +35,7 @@ _AUFS_PREFIX = ".wh..wh."
 # Memory for digests, some 200,000 of them: more would be worth keeping, but the length of names is not bounded.
 _MOST_REMEMBERED = 64 << 20
 _COST_OF_DIGEST = 256
+_ZEROS = bytes(1 << 16)
 _DAMAGE = frozenset(
     (
         errno.ENOTDIR,
@@ -133,11 +134,14 @@ class Extraction:
         fd = self._make_new(place, _file_at)
         try:
             digest = hashlib.sha256()
-            for block in reader.blocks():
-                digest.update(block)
-                written = os.write(fd, block)
-                if written < len(block):
-                    write_all(fd, block[written:])
+            if entry.spans is not None:
+                self._fill_sparse(fd, entry, digest, reader)
+            else:
+                for block in reader.blocks():
+                    digest.update(block)
+                    written = os.write(fd, block)
+                    if written < len(block):
+                        write_all(fd, block[written:])
             os.fchown(fd, entry.uid, entry.gid)
             if entry.xattrs:
                 _set_xattrs(fd, entry)
@@ -147,6 +151,21 @@ class Extraction:
             self.size += entry.size
         finally:
             os.close(fd)
+
+    def _fill_sparse(self, fd: int, entry: TarEntry, digest: hashlib._Hash, reader: TarReader) -> None:
+        """Write the data of a file to their places; what is between them is zeros for who reads it."""
+        spans = entry.spans or ()
+        # The stream has counted the data only.
+        self._allowance.take_bytes(entry.size - sum(length for _offset, length in spans))
+        at = 0
+        for offset, part in sparse.placed(reader.blocks(), spans):
+            _hash_zeros(digest, offset - at)
+            digest.update(part)
+            os.lseek(fd, offset, os.SEEK_SET)
+            write_all(fd, part)
+            at = offset + len(part)
+        _hash_zeros(digest, entry.size - at)
+        os.ftruncate(fd, entry.size)
 
     def _directory(self, entry: TarEntry, place: _Destination) -> None:
         if place.leaf:
@@ -330,6 +349,12 @@ def _symlink_at(target: str, name: str, directory: int) -> int:
 def _node_at(name: str, mode: int, device: int, directory: int) -> int:
     os.mknod(name, mode, device, dir_fd=directory)
     return -1
+
+
+def _hash_zeros(digest: hashlib._Hash, count: int) -> None:
+    while count > 0:
+        digest.update(_ZEROS[:count])
+        count -= len(_ZEROS)
 
 
 def hint_of(err: OSError) -> str:

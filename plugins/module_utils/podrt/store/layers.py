@@ -119,7 +119,7 @@ def unpack_layer(
     from . import extract, stream, tar
 
     digest = hashlib.sha256()
-    reader = tar.TarReader(stream.hashed(chunks, digest))
+    reader = tar.TarReader(stream.hashed(chunks, digest), sparse=True)
     with extract.Extraction(workplace.make_root(), allowance, whiteouts=True) as extraction:
         for entry in reader:
             extraction.add(entry, extract.clean(entry.name), reader)

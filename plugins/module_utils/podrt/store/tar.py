@@ -11,10 +11,13 @@ from __future__ import annotations
 import zlib
 
 from ..errors import Corrupt
+from . import sparse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .sparse import Spans
 
 BLOCK = 512
 MAX_NAME = 4096
@@ -37,7 +40,13 @@ _KNOWN = frozenset("0123456")
 _HEADER_ONLY = frozenset("123456")
 _ZEROS = bytes(BLOCK)
 _XATTR = "SCHILY.xattr."
+# What pax headers say of a sparse file, the name of which is under the prefix alone, "" without one.
 _SPARSE = "GNU.sparse."
+_SPARSE_SIZE, _SPARSE_MAP, _SPARSE_MAJOR = "GNU.sparse.size", "GNU.sparse.map", "GNU.sparse.major"
+_SPARSE_SIZES = ("GNU.sparse.size", "GNU.sparse.realsize")
+# The oldest form has a number a record, which occur again and again.
+_SPARSE_PARTS = ("GNU.sparse.offset", "GNU.sparse.numbytes")
+_OLD_SPARSE = ord("S")
 _MOST_DIGITS = 20
 _NUMBERS = ("size", "uid", "gid")
 _KEYS = frozenset(("path", "linkpath", "mtime", *_NUMBERS))
@@ -48,9 +57,12 @@ _numbers: dict[bytes, int] = {}
 
 
 class TarEntry:
-    """One member of an archive. kind is one of the constants above; mtime in nanoseconds; link is the target."""
+    """One member of an archive. kind is one of the constants above; mtime in nanoseconds; link is the target.
 
-    __slots__ = ("device", "gid", "kind", "link", "mode", "mtime", "name", "size", "uid", "xattrs")
+    size: of the file. spans: where its data belong in it, None for a file that is all data.
+    """
+
+    __slots__ = ("device", "gid", "kind", "link", "mode", "mtime", "name", "size", "spans", "uid", "xattrs")
 
     def __init__(self, name: str, kind: str, mode: int = 0o644, size: int = 0, link: str = "") -> None:
         self.name = name
@@ -60,6 +72,7 @@ class TarEntry:
         self.link = link
         self.uid = self.gid = self.mtime = 0
         self.device = (0, 0)
+        self.spans: Spans | None = None
         self.xattrs: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -67,11 +80,14 @@ class TarReader:
     """Iterate over the entries of a stream of bytes; read the data of the current one with blocks().
 
     Raises Corrupt. The stream is read to its end, so that a hash of it is complete.
-    marked: whether the end of the archive was read, not only that of the stream: else it may be truncated.
+    marked: whether the end of the archive was read, not only that of the stream: else it may be truncated. sparse:
+    whether the caller knows sparse files, else they are refused.
     """
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], *, sparse: bool = False) -> None:
         self._chunks = chunks
+        self._knows_sparse = sparse
+        self._is_sparse = False
         self._data = b""
         self._at = 0
         self._left = 0
@@ -91,12 +107,15 @@ class TarReader:
             if kind in b"xgLK":
                 self._read_extension(kind, _number(header, 124, 136), extra)
                 continue
-            entry = _entry(header, extra)
-            extra, self._extended = dict(self._defaults), 0
+            entry = _entry(header, extra, knows_sparse=self._knows_sparse)
+            said, extra, self._extended = extra, dict(self._defaults), 0
             if entry is None:
                 self._expect(_number(header, 124, 136))
                 continue
             self._expect(entry.size)
+            self._is_sparse = kind == _OLD_SPARSE or _SPARSE in said
+            if self._is_sparse:
+                self._map(entry, header, said)
             yield entry
         while self._refill():
             pass
@@ -118,6 +137,59 @@ class TarReader:
         """All data of the current entry, at most limit bytes."""
         if self._left > limit:
             raise Corrupt(f"{what} has {self._left} bytes, more than the {limit} allowed")
+        if self._is_sparse:
+            raise Corrupt(f"{what} is a sparse file")
+        return b"".join(self.blocks())
+
+    def _map(self, entry: TarEntry, header: bytes, said: dict[str, bytes]) -> None:
+        """Find out which parts of a sparse file its data are, whose size is that of the entry so far."""
+        stored = self._left
+        if header[156] == _OLD_SPARSE:
+            fields, size, more = sparse.fields_of_header(header)
+            while more:
+                more_fields, more = sparse.fields_of_block(self._block())
+                fields += more_fields
+            self._left, self._padding = stored, -stored % BLOCK
+            entry.size = _number(size, 0, len(size))
+            numbers = [_number(field, 0, len(field)) for field in fields]
+        else:
+            entry.size = _decimal(said.get(_SPARSE_SIZE, b""), "GNU.sparse.size")
+            numbers = (
+                self._map_of_data()
+                if said.get(_SPARSE_MAJOR) == b"1"
+                else sparse.numbers_of_text(said.get(_SPARSE_MAP, b""), b",")
+            )
+        if not 0 <= entry.size <= MAX_SIZE:
+            raise Corrupt(f"an entry of the archive claims a size of {entry.size} bytes")
+        entry.spans = sparse.spans_of(numbers, entry.size, self._left)
+
+    def _block(self) -> bytes:
+        """A block between the header of an entry and its data."""
+        self._extended += BLOCK
+        if self._extended > MAX_HEADER_DATA:
+            raise Corrupt(
+                f"an entry of the archive has more than {MAX_HEADER_DATA} bytes of extended headers"
+            )
+        return self._taken(BLOCK)
+
+    def _map_of_data(self) -> list[int]:
+        """The map that the data begin with: a number a line, the first one how many spans follow."""
+        lines: list[bytes] = []
+        rest = b""
+        while not lines or len(lines) < 1 + 2 * sparse.numbers_of_text(lines[0], b" ")[0]:
+            if self._left < BLOCK or len(lines) > 2 * sparse.MOST_SPANS:
+                raise Corrupt("the archive is damaged: the map of a sparse file has no end")
+            self._left -= BLOCK
+            left = self._left
+            *more, rest = (rest + self._taken(BLOCK)).split(b"\n")
+            self._left = left
+            lines += more
+        wanted = 1 + 2 * sparse.numbers_of_text(lines[0], b" ")[0]
+        return [number for line in lines[1:wanted] for number in sparse.numbers_of_text(line, b" ")]
+
+    def _taken(self, size: int) -> bytes:
+        """So many bytes of the stream, whatever they belong to."""
+        self._left = size
         return b"".join(self.blocks())
 
     def _expect(self, size: int) -> None:
@@ -249,19 +321,22 @@ def _parsed(field: bytes) -> int:
     return int(digits or b"0", 8)
 
 
-def _entry(header: bytes, extra: dict[str, bytes]) -> TarEntry | None:
+def _entry(header: bytes, extra: dict[str, bytes], *, knows_sparse: bool) -> TarEntry | None:
     """The entry of a header and its extended headers; None for kinds that carry no file."""
     code = header[156]
     kind = FILE if code in _FILES else chr(code)
     name = _text(header[:100])
     if header[257:263] == b"ustar\0" and header[345]:
         name = f"{_text(header[345:500])}/{name}"
-    if kind == "S" or _SPARSE in extra:
+    if code == _OLD_SPARSE or _SPARSE in extra:
         # tar replaces the file's name, which is in the pax header.
         name = _decoded(extra.get(_SPARSE) or extra.get("path") or b"") or name
-        raise Corrupt(
-            f'"{name}" is a sparse file, which no image may hold', "make the archive without --sparse (-S)"
-        )
+        if not knows_sparse:
+            raise Corrupt(
+                f'"{name}" is a sparse file, which cannot be read here',
+                "make the archive without --sparse (-S)",
+            )
+        kind, extra = FILE, {**extra, "path": name.encode("utf-8", "surrogateescape")}
     if kind not in _KNOWN:
         return None
     if kind == FILE and not code and name.endswith("/"):
@@ -348,9 +423,23 @@ def _pax_records(data: bytes) -> dict[str, bytes]:
         at = end
         name = key.decode("utf-8", "replace")
         if name.startswith(_SPARSE):
-            records[_SPARSE] = value if name == f"{_SPARSE}name" else records.get(_SPARSE, b"")
+            _note_sparse(records, name, value)
         elif name in _KEYS or name.startswith(_XATTR):
             if b"\0" in (key if name.startswith(_XATTR) else value):
                 raise Corrupt(f"the archive is damaged: the pax header {name} holds a NUL character")
             records[name] = value
     return records
+
+
+def _note_sparse(records: dict[str, bytes], name: str, value: bytes) -> None:
+    """Note what a record says of a sparse file."""
+    records.setdefault(_SPARSE, b"")
+    if name == f"{_SPARSE}name":
+        records[_SPARSE] = value
+    elif name in _SPARSE_SIZES:
+        records[_SPARSE_SIZE] = value
+    elif name in _SPARSE_PARTS:
+        before = records.get(_SPARSE_MAP)
+        records[_SPARSE_MAP] = value if before is None else b"%s,%s" % (before, value)
+    elif name in (_SPARSE_MAP, _SPARSE_MAJOR):
+        records[name] = value
