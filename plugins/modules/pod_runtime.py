@@ -45,8 +45,8 @@ options:
   make_config_dirs:
     description:
       - Whether to create the directories of the host's configuration, O(config_dir) with C(net.d), C(auth.d),
-        C(paths.d), C(stage1.d), C(limits.d), C(policy.d), C(trust.d) and C(trustedkeys), writable by root only and,
-        except C(auth.d), readable by all users.
+        C(paths.d), C(stage1.d), C(limits.d), C(policy.d), C(registries.d), C(trust.d) and C(trustedkeys), writable by
+        root only and, except C(auth.d), readable by all users.
       - With O(state=absent) they are kept, since they may hold the only copy of their content.
     type: bool
     default: false
@@ -149,6 +149,7 @@ _CONFIG_DIRS = {
     "stage1.d": 0o755,
     "limits.d": 0o755,
     "policy.d": 0o755,
+    "registries.d": 0o755,
     "trust.d": 0o755,
     "trustedkeys": 0o755,
 }

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The configuration: documents of rkt's kinds in DIR/auth.d, DIR/paths.d and DIR/stage1.d, merged to one value.
 
-DIR/limits.d, DIR/policy.d and DIR/trust.d have the same form, but are not rkt's. Those of trust.d are not merged
-here, see image.policies.
+DIR/limits.d, DIR/policy.d, DIR/registries.d and DIR/trust.d have the same form, but are not rkt's. Those of trust.d are
+not merged here, see image.policies.
 
 Only regular files that end in .json and lie directly in these directories count. In one DIR nothing may be set twice;
 between DIRs the later one wins, entry by entry. Files that users other than root and the caller can write are refused.
@@ -45,6 +45,7 @@ _KINDS = {
     "stage1.d": ("stage1",),
     "limits.d": ("limits",),
     "policy.d": ("policy",),
+    "registries.d": ("registryMirrors",),
     TRUST_D: ("imagePolicy",),
 }
 _MERGED = tuple(directory for directory in _KINDS if directory != TRUST_D)
@@ -69,7 +70,7 @@ class Config(Value):
     """The merged configuration. Mappings are pairs, sorted by name; "": not set.
 
     docker_files: docker's and podman's own files of credentials, the first one wins. of_files: what is in them, see
-    authfiles; it counts for registries that docker does not have.
+    authfiles; it counts for registries that docker does not have. mirrors: of registries, in the order of trials.
     """
 
     auth: tuple[tuple[str, Credentials], ...] = ()
@@ -84,6 +85,7 @@ class Config(Value):
     stage1_location: str = ""
     limits: Limits = Limits()
     image_isolators: str = ""
+    mirrors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def unused_stage1(self) -> str:
@@ -159,6 +161,11 @@ def configured_isolators(paths: Paths) -> str:
     return _of_one_kind(paths, "policy.d").image_isolators
 
 
+def configured_mirrors(paths: Paths) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The configured mirrors of registries; nothing else is read for them."""
+    return _of_one_kind(paths, "registries.d").mirrors
+
+
 def _of_one_kind(paths: Paths, directory: str) -> Config:
     config = Config()
     for config_dir in paths.config_dirs:
@@ -177,6 +184,7 @@ def merged(config: Config, documents: list[Document]) -> Config:
         docker=tuple(sorted({**dict(config.docker), **said.docker}.items(), key=_name)),
         docker_files=(*said.files, *(path for path in config.docker_files if path not in said.files)),
         limits=config.limits.replace(**said.limits),
+        mirrors=tuple(sorted({**dict(config.mirrors), **said.mirrors}.items(), key=_name)),
         **said.single,
     )
 
@@ -190,6 +198,7 @@ class _Said:
         self.files: list[str] = []
         self.single: dict[str, str] = {}
         self.limits: dict[str, int] = {}
+        self.mirrors: dict[str, tuple[str, ...]] = {}
 
     def say(self, field: str, value: str, what: str) -> None:
         """Set one of the single fields of Config."""
@@ -341,6 +350,11 @@ def _read_policy(fields: Fields, said: _Said) -> None:
         said.say("image_isolators", policy, "policy for isolators of images")
 
 
+def _read_mirrors(fields: Fields, said: _Said) -> None:
+    registry = fields.text("registry")
+    _put(said.mirrors, registry, fields.strings("mirrors"), f'mirrors of the registry "{registry}"')
+
+
 _READERS: dict[str, Callable[[Fields, _Said], None]] = {
     "auth": _read_auth,
     "dockerAuth": _read_docker_auth,
@@ -349,6 +363,7 @@ _READERS: dict[str, Callable[[Fields, _Said], None]] = {
     "stage1": _read_stage1,
     "limits": _read_limits,
     "policy": _read_policy,
+    "registryMirrors": _read_mirrors,
 }
 
 

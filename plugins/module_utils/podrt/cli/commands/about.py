@@ -36,7 +36,7 @@ def config(call: Call) -> int:
     """Print the merged configuration."""
     found = call.host.config
     shown = _as_it_is if call.options.on("show-secrets") or not sys.stdout.isatty() else _hidden
-    of_us = (_paths(found), _stage1(found), *_policy(found), *_limits(found))
+    of_us = (_paths(found), _stage1(found), *_policy(found), *_limits(found), *_mirrors(found))
     documents = [*_auth(found, shown), *_docker(found, shown), *of_us]
     how = "json-pretty" if call.options.on("pretty-print", default=True) else "json"
     call.tell_json({"stage0": documents}, how)
@@ -115,6 +115,14 @@ def _stage1(found: Config) -> dict[str, object]:
 def _policy(found: Config) -> list[dict[str, object]]:
     """The policy, which rkt did not have, is shown only where it is set."""
     return [_document("policy", imageIsolators=found.image_isolators)] if found.image_isolators else []
+
+
+def _mirrors(found: Config) -> list[dict[str, object]]:
+    """The mirrors, which rkt did not have."""
+    return [
+        _document("registryMirrors", registry=registry, mirrors=list(mirrors))
+        for registry, mirrors in found.mirrors
+    ]
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"version": version, "config": config, "completion": completion}

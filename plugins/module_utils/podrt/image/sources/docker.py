@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from ...store.blobs import Incoming
     from ...store.index import Remote, StoredImage
-    from ..docker import Repository
     from ..job import FetchJob
     from ..manifests import DockerImage
+    from ..mirrors import MirroredRepository
     from ..policies import ImagePolicy
 
 
@@ -76,10 +76,10 @@ class DockerSource(Source):
             manifest_digest=image.asked_digest,
         )
 
-    def _repository(self, job: FetchJob) -> Repository:
-        from ..docker import Repository
+    def _repository(self, job: FetchJob) -> MirroredRepository:
+        from ..mirrors import repository_of
 
-        return Repository(job.transport(), self.reference, job.policy, job.credentials)
+        return repository_of(job, self.reference)
 
     def absent(self) -> NotFound:
         """The error for an image that was never fetched."""

@@ -26,6 +26,11 @@ DOCUMENTS = {
     "paths.d": {"rktKind": "paths", "data": "/x"},
     "stage1.d": {"rktKind": "stage1", "location": "/x"},
     "limits.d": {"rktKind": "limits", "documentSeconds": 5},
+    "registries.d": {
+        "rktKind": "registryMirrors",
+        "registry": "docker.io",
+        "mirrors": ["mirror.example.com"],
+    },
     "policy.d": {"rktKind": "policy", "imageIsolators": "accept"},
 }
 STRANGER = 1000
