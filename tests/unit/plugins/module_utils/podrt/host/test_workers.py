@@ -161,7 +161,8 @@ def test_no_descriptor_is_left():
 
 PARENT = textwrap.dedent(
     """
-    import os, sys, time
+    import os, signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.path.insert(0, sys.argv[1])
     from podrt.host.workers import Workers
 

@@ -151,6 +151,15 @@ def test_the_bounds_of_an_image_count_for_all_its_workers_together(host, web):
     assert find.is_whole(host, fetch(host, registry))
 
 
+@pytest.fixture
+def interruptible():
+    """Background jobs of a shell, such as a whole run of the tests may be, ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_all_workers(host, registry):
     once = iter((True,))
 
