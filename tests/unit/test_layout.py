@@ -362,6 +362,7 @@ OBJECTS = {
         "tasks/info.py",
         "tasks/results.py",
         "tasks/run.py",
+        "tasks/sent.py",
         "tasks/trust.py",
     },
     "fields of any type: Value is the type of them all": {

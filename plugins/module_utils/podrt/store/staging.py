@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # What is lost of a transfer that breaks, at most a few times: also in plugin_utils/sending.py.
 PIECE = 16 << 20
 ABANDONED_SECONDS = 24 * 3600
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def pieces_of(size: int) -> int:
@@ -59,8 +60,7 @@ def _put(paths: Paths, digest: str, number: int, data: bytes) -> None:
     if not os.path.lexists(paths.staging(digest)):
         sweep(paths)
         files.make_dirs(paths.staging(digest))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(paths.staged_content(digest), flags, files.PRIVATE_FILE)
+    fd = os.open(paths.staged_content(digest), os.O_WRONLY | os.O_CREAT | _FLAGS, files.PRIVATE_FILE)
     try:
         os.lseek(fd, number * PIECE, os.SEEK_SET)
         files.write_all(fd, data)
