@@ -120,3 +120,33 @@ def break_after_some_pieces(machine: Machine, file: pathlib.Path) -> None:
         while pids := list(map(str, machine.processes())):
             machine.run("kill", "-KILL", *pids, check=False)
         process.wait()
+
+
+def test_mistakes_are_told_before_anything_is_sent(machine: Machine, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "plain.aci").write_text("no image" * 100)
+    mistakes: list[tuple[dict[str, Any], str]] = [
+        ({"src": "nowhere.aci"}, "src: cannot read nowhere.aci: Could not find or access 'nowhere.aci'"),
+        ({"src": str(tmp_path)}, f"src: {tmp_path} is a directory"),
+        ({"src": f"{tmp_path}/plain.aci"}, f"src: {tmp_path}/plain.aci is not an image"),
+        ({"src": f"{tmp_path}/plain.aci", "signature": "no.asc"}, "signature: cannot read no.asc"),
+        (
+            {"src": f"{tmp_path}/plain.aci", "state": "absent"},
+            "src: an image is removed by what it is called",
+        ),
+        ({"pinned": True}, "one of the following is required: name, src"),
+    ]
+    played = machine.play(*({"pod_image": options} for options, _message in mistakes))
+    for result, (options, message) in zip(played.results, mistakes):
+        assert result["failed"], options
+        assert message in result["msg"]
+        assert "Traceback" not in json.dumps(result)
+        assert not result.get("changed")
+
+
+def test_an_asynchronous_task_cannot_send(machine: Machine, aci: str) -> None:
+    task = {"stagecraft.pods.pod_image": {"src": aci, **TRUSTING}, "async": 60, "poll": 1}
+    play = [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]
+    (machine.base / "async.yml").write_text(json.dumps(play))
+    done = machine.playbook(machine.base / "async.yml")
+    assert done.returncode != 0
+    assert "src: an asynchronous task cannot send a file" in done.stdout + done.stderr

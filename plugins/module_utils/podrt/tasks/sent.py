@@ -47,8 +47,8 @@ def pod_image_sent(host: Host, options: Fields, *, check: bool) -> dict[str, obj
     reference = read_sent(options.text("src"), options.optional_text("name"), told)
     # The store or the file: what pull says is of the network.
     policy = reading.fetch_policy(options).replace(pull="new")
-    missing = () if check else _taken(host, reference, policy, told)
-    if missing:
+    missing = () if find.lookup(host, reference) else _taken(host, reference, policy, told, check=check)
+    if missing and not check:
         return {"changed": False, "changes": [], MISSING: list(missing)}
     wanted = _ensure(host, reference, policy, options.optional_boolean("pinned"))
     outcome, _left = converge(host, wanted, apply=not check)
@@ -61,18 +61,18 @@ def pod_image_sent(host: Host, options: Fields, *, check: bool) -> dict[str, obj
     }
 
 
-def _taken(host: Host, reference: SentFile, policy: FetchPolicy, told: Fields) -> tuple[int, ...]:
+def _taken(
+    host: Host, reference: SentFile, policy: FetchPolicy, told: Fields, *, check: bool
+) -> tuple[int, ...]:
     """Take over the pieces that have come; the numbers of those that the host still needs.
 
-    Raises what a fetch would before anything is sent.
+    Raises what a fetch would before anything is sent, in check mode as well: no other task of the host can change it.
     """
-    if find.lookup(host, reference):
-        return ()
     from ..image.fetch import check_may_fetch
 
     check_may_fetch(host, reference, policy)
     directory = told.text("directory", "")
-    for piece in told.each("pieces") if directory else ():
+    for piece in told.each("pieces") if directory and not check else ():
         number = piece.integer("number")
         if not 0 <= number < staging.pieces_of(reference.size):
             raise InvalidSpec("the file has no such piece", where=piece.where_of("number"))
