@@ -19,10 +19,16 @@ from ansible_collections.stagecraft.pods.plugins.plugin_utils.runtime import (
     libraries_hash,
     write_archive,
 )
+from ansible_collections.stagecraft.pods.plugins.plugin_utils.sending import (
+    Outgoing,
+    Unsendable,
+    send,
+    signature_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     Options = dict[str, Any]
@@ -31,6 +37,7 @@ _INSTALLER = "stagecraft.pods.pod_runtime"
 _BUILDS = "pod_image_build"
 # What the archive of files for an image is called on the host.
 _SOURCES = "files.tar"
+_IMAGE = "stagecraft.pods.pod_image"
 _CHANGED = (
     "the collection stagecraft.pods has been changed since Ansible was started, and this host lacks the runtime that "
     "it had then; run Ansible again"
@@ -54,6 +61,8 @@ class ActionModule(ActionBase):
             args = self._with_archive(args)
         self._own = kept_hash(constants.DEFAULT_LOCAL_TMP)
         wanted = args.setdefault("runtime", self._own)
+        if name == _IMAGE and isinstance(args.get("src"), str) and args.get("state") != "absent":
+            return self._with_src(name, args, task_vars)
         if name.rsplit(".", 1)[-1] == "pod_runtime":
             return (
                 self._install(args, task_vars)
@@ -65,13 +74,58 @@ class ActionModule(ActionBase):
             if installed.get("failed"):
                 return installed
             return self._module(name, args, task_vars, wrap_async=True)
+        return self._with_runtime(name, args, task_vars)
+
+    def _with_runtime(self, name: str, args: Options, task_vars: Options | None) -> Options:
+        """Run the module, once more with the runtime where that is missing."""
         result = self._module(name, args, task_vars)
         if result.get("runtime_missing"):
-            installed = self._install({"runtime": wanted, **_directories(args)}, task_vars)
+            installed = self._install({"runtime": args["runtime"], **_directories(args)}, task_vars)
             if installed.get("failed"):
                 return installed
             result = self._module(name, {**args, "runtime": installed["path"]}, task_vars)
         return result
+
+    def _with_src(self, name: str, args: Options, task_vars: Options | None) -> Options:
+        """Run pod_image with an image file of the controller, of which the host gets what it lacks."""
+        if self._task.async_val:
+            raise AnsibleActionFail(
+                "src: an asynchronous task cannot send a file (leave async out: the next run goes on where a broken "
+                "one has ended)"
+            )
+        src, signature = args["src"], args.pop("signature", None)
+        try:
+            path = self._found("src", src)
+            beside = self._found("signature", signature) if signature else f"{path}.asc"
+            told = signature_of(beside, signature or f"{src}.asc", given=bool(signature))
+            file = Outgoing(path, src, constants.DEFAULT_LOCAL_TMP)
+            return send(
+                file,
+                file.described(told),
+                lambda about: self._with_runtime(name, {**args, "src_file": about}, task_vars),
+                self._put,
+            )
+        except Unsendable as err:
+            raise AnsibleActionFail(str(err)) from None
+
+    def _found(self, option: str, path: str) -> str:
+        """The path of a file that a task of the controller names, as for copy. Raises Unsendable."""
+        try:
+            return str(self._find_needle("files", path))
+        except AnsibleError as err:
+            reason = str(err).partition(_OF_COPY)[0]
+            raise Unsendable(
+                f"{option}: cannot read {path}: {reason} (it is a file of the controller)"
+            ) from None
+
+    def _put(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """Send files, pairs of a path and a name, to the temporary directory of the task, and return that."""
+        shell = self._connection._shell
+        if not shell.tmpdir:
+            self._make_tmp_path()
+        places = [self._transfer_file(local, shell.join_path(shell.tmpdir, name)) for local, name in pairs]
+        self._fixup_perms2((shell.tmpdir, *places))
+        return str(shell.tmpdir)
 
     def _with_files(self, args: Options) -> Options:
         """The options, with the contents of the environment files of the controller.

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - stagecraft.pods._attributes
   - stagecraft.pods._host
   - stagecraft.pods._fetch
+  - stagecraft.pods._src
 options:
   name:
     description:
@@ -27,8 +28,21 @@ options:
         C(https://...aci); the path of an ACI on the host; or the name or the ID of an image in the store.
       - C(docker-archive:FILE), C(oci-archive:FILE) or C(oci:DIRECTORY), an image that docker, podman, buildah or skopeo saved
         on the host, with C(:NAME) or C(:@0), its place, where there are several. Since 0.4.0.
+      - With O(src) it is what the file shall stand for, a docker reference or, for an ACI, the name in its manifest. It may
+        then be left out, and the image is known by what it calls itself.
     type: str
-    required: true
+  src:
+    description:
+      - An image file on the controller, which the host gets over Ansible's connection, and only if its store does not have
+        the image of this very file.
+      - An ACI, or an archive as C(docker save), C(podman save) and C(skopeo copy) write it, in the formats docker-archive
+        and oci-archive. A relative path is searched for as by M(ansible.builtin.copy).
+      - It is sent in pieces. After a break the next run sends those that the host does not have yet.
+      - With O(name=docker://REGISTRY/REPOSITORY:TAG) pods use the image for that reference, without a registry unless they
+        say C(pull=update). The archive must have an image of that name.
+      - O(pull) has no meaning for it. The task cannot be asynchronous.
+    type: str
+    version_added: 0.5.0
   state:
     description:
       - V(present) fetches the image if it is missing.
@@ -38,7 +52,8 @@ options:
     default: present
   signature:
     description:
-      - The path of the detached signature of an ACI on the host, if it is not beside the image.
+      - The path of the detached signature of an ACI on the host, if it is not beside the image. With O(src) it is a file of
+        the controller, too.
       - Without this option it is the file or the URL of the image with C(.asc) after it, and for a name what discovery
         says.
       - It needs a key that is trusted for the name of the image, see M(stagecraft.pods.pod_trust).
@@ -51,8 +66,9 @@ options:
     type: bool
     version_added: 0.5.0
 notes:
-  - In check mode no image is fetched, but the signature of a file is verified, and that of a docker image for which the
-    host has the policy C(signed). With O(pull=update) the registry is asked for the digest, so that the prediction is
+  - In check mode no image is fetched or sent, but the signature of a file is verified, and that of a docker image for which
+    the host has the policy C(signed). Of O(src) it is checked whether a trusted key has made the signature, and whether the
+    archive has the image of O(name). With O(pull=update) the registry is asked for the digest, so that the prediction is
     correct.
 seealso:
   - module: stagecraft.pods.pod_run
@@ -91,6 +107,16 @@ EXAMPLES = r"""
     name: docker://registry.example.com/team/worker:1.4
     pinned: true
     insecure_options: [image]
+
+- name: Send an image to hosts without a registry, on which pods then use it by this name
+  stagecraft.pods.pod_image:
+    src: worker-1.4.tar  # of docker save, beside the playbook in files/
+    name: docker://registry.example.com/team/worker:1.4
+    insecure_options: [image]
+
+- name: Send an ACI that a trusted key has signed, with its signature from beside it
+  stagecraft.pods.pod_image:
+    src: web-1.4.aci
 
 - name: Remove an image
   stagecraft.pods.pod_image:
@@ -134,6 +160,11 @@ image:
           for none.
       version_added: 0.5.0
       type: str
+sent_bytes:
+  description: The bytes of O(src) that were sent, 0 when the host has its image.
+  returned: success, with O(src)
+  version_added: 0.5.0
+  type: int
 changes:
   description:
     - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
@@ -182,13 +213,16 @@ def main() -> None:
     run_module(
         "pod_image",
         {
-            "name": {"type": "str", "required": True},
+            "name": {"type": "str"},
+            "src": {"type": "str"},
+            "src_file": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "signature": {"type": "path"},
             "pinned": {"type": "bool"},
             **FETCH,
             **HOST,
         },
+        required_one_of=[("name", "src")],
     )
 
 

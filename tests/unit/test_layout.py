@@ -371,6 +371,7 @@ OBJECTS = {
         "tasks/results.py",
         "tasks/run.py",
         "tasks/policies.py",
+        "tasks/sent.py",
         "tasks/trust.py",
     },
     "fields of any type: Value is the type of them all": {

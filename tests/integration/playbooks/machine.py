@@ -93,6 +93,19 @@ class Machine:
 
     def playbook(self, playbook: pathlib.Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Play a playbook on the machine itself."""
+        argv, options = self.playbook_command(playbook, *arguments)
+        return subprocess.run(
+            argv,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+            **options,
+        )
+
+    def playbook_command(self, playbook: pathlib.Path, *arguments: str) -> tuple[list[str], dict[str, Any]]:
+        """The command line that does it, and where and in which environment."""
         env = {
             "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
             "ANSIBLE_HOME": str(CHECKOUT / ".cache" / "ansible"),
@@ -106,7 +119,7 @@ class Machine:
         program = pathlib.Path(sys.executable).with_name("ansible-playbook")
         interpreter = f"ansible_python_interpreter={sys.executable}"
         argv = [str(program), "-i", "localhost,", "-c", "local", "-e", interpreter, str(playbook), *arguments]
-        return self.run(*argv, check=False, env=env, cwd=CHECKOUT)
+        return self.inside(*argv), {"env": env, "cwd": CHECKOUT}
 
     def play(self, *tasks: Task, check: bool = False, arguments: Sequence[str] = ()) -> Play:
         """Play tasks of the collection, {module: options}. A task that fails does not end the play."""

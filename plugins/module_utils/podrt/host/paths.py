@@ -127,6 +127,23 @@ class Paths(Value):
         return f"{self.cas}/tmp"
 
     @property
+    def stagings(self) -> str:
+        """Files that controllers send, until all of one is there and its image is in the store."""
+        return f"{self.cas}/staging"
+
+    def staging(self, digest: str) -> str:
+        """What has come of such a file, by its digest."""
+        return f"{self.stagings}/{digest}"
+
+    def staged_content(self, digest: str) -> str:
+        """The file, as far as it has come."""
+        return f"{self.staging(digest)}/content"
+
+    def staged_piece(self, digest: str, number: int) -> str:
+        """There once this piece of it has come and is verified."""
+        return f"{self.staging(digest)}/{number}"
+
+    @property
     def trees(self) -> str:
         """Rendered root file systems."""
         return f"{self.data}/tree"

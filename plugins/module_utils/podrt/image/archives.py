@@ -96,6 +96,10 @@ class SavedArchive:
         """What stands for the registry of its layers."""
         return self._files.what
 
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The images that it has. Raises NotFound, Corrupt."""
+        return self._catalogue().candidates()
+
     def image(self, arch: str) -> DockerImage:
         """The image of the reference for a platform; arch in appc's spelling.
 

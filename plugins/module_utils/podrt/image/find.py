@@ -11,10 +11,13 @@ import os
 
 from ..errors import Corrupt, NotFound
 from ..store import dependencies, layers
-from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile, SavedImage
+from .reference import AppcName, ArchiveURL, DockerReference, ImageKey, LocalFile, SavedImage, SentFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..store.index import StoredImage
@@ -116,11 +119,18 @@ def _saved() -> type[Source]:
     return SavedSource
 
 
-_KINDS = {
+def _sent() -> Callable[[Host, SentFile], Source]:
+    from .sources.sent import source_of_sent
+
+    return source_of_sent
+
+
+_KINDS: dict[type, Callable[[], Callable[[Host, Any], Source]]] = {
     AppcName: _name,
     ImageKey: _key,
     LocalFile: _file,
     ArchiveURL: _url,
     DockerReference: _docker,
     SavedImage: _saved,
+    SentFile: _sent,
 }

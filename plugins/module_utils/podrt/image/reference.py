@@ -16,7 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    ImageReference = Union["AppcName", "DockerReference", "ArchiveURL", "LocalFile", "SavedImage", "ImageKey"]
+    ImageReference = Union[
+        "AppcName", "DockerReference", "ArchiveURL", "LocalFile", "SavedImage", "SentFile", "ImageKey"
+    ]
 
 DOCKER_HUB = "registry-1.docker.io"
 # Other names of that registry.
@@ -186,6 +188,33 @@ class SavedImage(Value):
         """The name of its record in the store."""
         choice = f"?{escape(self.choice)}" if self.choice else ""
         return f"cimd:{self.form}:v=0:{escape(self.path)}{choice}"
+
+
+class SentFile(Value):
+    """An image in a file that the controller sends. wanted: what it stands for, None for what it calls itself.
+
+    digest: of the file, SHA-256. path: on the controller. form: "aci" or one of SAVED_FORMS. The rest is what only the
+    content proves: name is that of an ACI, document the list of images of another, signature the one at signature_path.
+    """
+
+    digest: str
+    path: str
+    wanted: AppcName | DockerReference | None
+    form: str
+    size: int
+    name: str = ""
+    document: str = ""
+    signature: bytes = b""
+    signature_path: str = ""
+
+    def __str__(self) -> str:
+        return str(self.wanted or self.path)
+
+    @property
+    def source(self) -> str:
+        """The name of its record in the store."""
+        wanted = f"?{escape(str(self.wanted))}" if self.wanted else ""
+        return f"cimd:sent:v=0:sha256-{self.digest}{wanted}"
 
 
 class ImageKey(Value):

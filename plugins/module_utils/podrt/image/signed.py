@@ -4,10 +4,7 @@
 
 from __future__ import annotations
 
-import os
-
 from ..errors import Corrupt, PodError, Unreachable, Untrusted, printable, reason_of
-from ..host.reading import read_bytes
 from . import keysource, keystore, signature
 from .answer import bad_status
 from .openpgp import MOST_SIGNATURES
@@ -53,11 +50,13 @@ class Signed(Verifier):
             raise _without_any_key(source)
 
     def predict(self, source: Source) -> None:
-        """Verify an archive that is at hand with its signature."""
+        """Verify an archive that is at hand with its signature; of one that is sent later, whose signature it is."""
         archive, place = source.archive_at_hand(), self._place_of(source)
-        name = source.known_name() if archive and not _is_url(place) else ""
-        if name:
+        name = source.known_name() if place and not _is_url(place) else ""
+        if name and archive:
             signature.foresee(source.host.paths, name, archive, _read(source, place))
+        elif name and not self._policy.may_find_keys:
+            signature.check_signer(source.host.paths, name, _read(source, place))
 
     def announced(self, job: FetchJob, source: Source, _digests: tuple[str, ...]) -> None:
         """Get the signature, and refuse one by a key that is not trusted for the image, where its name is known."""
@@ -109,9 +108,9 @@ def _is_url(place: str) -> bool:
 
 
 def _read(source: Source, path: str) -> bytes:
-    """The content of a signature file; a pipe is not waited for. Raises Untrusted without one that can be read."""
+    """The content of a signature file. Raises Untrusted without one that can be read."""
     try:
-        return read_bytes(os.path.realpath(path), MOST_SIGNATURES)
+        return source.read_signature(path)
     except (OSError, Corrupt) as err:
         reason = reason_of(err) if isinstance(err, OSError) else err.message
         raise _missing(source, f"error opening signature file {path}: {reason}") from err

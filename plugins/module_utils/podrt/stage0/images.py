@@ -8,6 +8,7 @@ from ..errors import Corrupt, HostFailure, NotFound
 from ..host.policy import ACCEPT, REFUSE
 from ..image import find
 from ..image.policy import Note
+from ..image.reference import DockerReference
 from ..store import index, trees
 from .change import Applied, Change, Difference
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..image.policy import FetchPolicy
-    from ..image.reference import ImageReference
-    from ..store.index import StoredImage
+    from ..image.reference import ImageReference, SentFile
+    from ..store.index import Remote, StoredImage
     from .change import Plan
 
 UNKNOWN_ID = "known once fetched"
@@ -166,6 +167,41 @@ def _readable(host: Host, reference: ImageReference) -> StoredImage | None:
         return find.stored(host, reference)
     except Corrupt:
         return None
+
+
+class RecordSource(Change):
+    """Record that a reference means an image of the store, as if it had been fetched."""
+
+    remote: Remote
+
+    def apply(self, host: Host) -> None:
+        """Record it. Raises HostFailure, NotFound, Conflict."""
+        from ..store import locks
+
+        try:
+            with locks.adding(host.paths):
+                if not index.has_image(host.paths, self.remote.image_id):
+                    raise NotFound(f"image {self.remote.image_id} has been removed", "run the task again")
+                index.put_remote(host.paths, self.remote)
+        except OSError as err:
+            raise HostFailure.of(f"cannot record what {self.subject} is", err) from err
+
+
+def ensure_sent(host: Host, reference: SentFile, policy: FetchPolicy) -> Plan[StoredImage | None]:
+    """Plan: the image of a file of the controller is in the store, and what it stands for means it.
+
+    The file must have been sent unless the store has its image. Returns as ensure_image does.
+    """
+    image = yield from ensure_image(host, reference, policy, names=True)
+    wanted, own = reference.wanted, index.find_remote(host.paths, reference.source)
+    if image is None or own is None or not isinstance(wanted, DockerReference):
+        return image
+    found = index.find_remote(host.paths, wanted.source)
+    if found is None or found.image_id != image.id:
+        before = str(found.image_id) if found else None
+        difference = Difference(f"images.{reference}", before, str(image.id))
+        yield RecordSource(f'image "{reference}"', (difference,), own.replace(source=wanted.source))
+    return image
 
 
 def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:

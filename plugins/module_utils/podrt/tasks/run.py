@@ -215,6 +215,10 @@ def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object
 
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    if options.has("src"):
+        from .sent import pod_image_sent
+
+        return pod_image_sent(host, options, check=check)
     policy = reading.fetch_policy(options).replace(signature=_absolute(options, "signature"))
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":

@@ -127,6 +127,15 @@ class Source(Value):
         """The path or the URL of the detached signature of its image; "" for one that has none (B24)."""
         return ""
 
+    def read_signature(self, path: str) -> bytes:
+        """The content of a file with its signature; a pipe is not waited for. Raises OSError, Corrupt."""
+        import os
+
+        from ...host.reading import read_bytes
+        from ..openpgp import MOST_SIGNATURES
+
+        return read_bytes(os.path.realpath(path), MOST_SIGNATURES)
+
     def archive_at_hand(self) -> str:
         """The path of its archive, "" where that is not at hand."""
         return ""

@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Image files that the controller sends: what it says of one before its content has come."""
+
+from __future__ import annotations
+
+import os
+
+from ..contexts import contextmanager
+from ..errors import InvalidSpec, NotFound
+from .reference import (
+    INDEX,
+    SAVED_FORMS,
+    AppcName,
+    DockerReference,
+    SavedImage,
+    SentFile,
+    as_docker,
+    parse_reference,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..fields import Fields
+    from .archive_files import Extent
+    from .archives import Candidate
+
+ACI = "aci"
+# What stands for the path of a file that is not here.
+SRC = "/src"
+_HEX = "0123456789abcdef"
+_DIGITS = 64
+# The largest file that may be sent, far beyond what a host would unpack.
+_LARGEST = 1 << 44
+_DOCUMENTS = {"docker-archive": "manifest.json", "oci-archive": INDEX}
+
+
+def read_sent(path: str, name: str | None, told: Fields) -> SentFile:
+    """The reference of a file. path: on the controller. name: what it stands for. Raises InvalidSpec."""
+    import base64
+
+    digest = told.text("digest")
+    size = told.integer("size")
+    form = told.text("form")
+    if len(digest) != _DIGITS or any(digit not in _HEX for digit in digest):
+        raise InvalidSpec("it is not a digest", where=told.where_of("digest"))
+    if not 0 < size <= _LARGEST:
+        raise InvalidSpec("it is not the size of an image file", where=told.where_of("size"))
+    if form not in (ACI, *_DOCUMENTS):
+        raise InvalidSpec(f'"{form}" is not a form of images', where=told.where_of("form"))
+    try:
+        signature = base64.b64decode(told.text("signature", ""), validate=True)
+    except ValueError:
+        raise InvalidSpec("it is not base64", where=told.where_of("signature")) from None
+    return SentFile(
+        digest,
+        path,
+        _wanted(name, form) if name else None,
+        form,
+        size,
+        told.text("name", ""),
+        told.text("document", ""),
+        signature,
+        told.text("signature_path", ""),
+    )
+
+
+def _wanted(name: str, form: str) -> AppcName | DockerReference:
+    """What a file shall stand for: a name of the kind that its form has."""
+    reference = parse_reference(name, "name", relative=False)
+    if form == ACI and not isinstance(reference, AppcName):
+        raise InvalidSpec(
+            f'src is an ACI, which cannot stand for "{reference}"',
+            "leave name out, or write the name in the manifest of the image",
+            where="name",
+        )
+    if form in SAVED_FORMS and not isinstance(reference, DockerReference):
+        written = as_docker(name) or "docker://REGISTRY/REPOSITORY:TAG"
+        raise InvalidSpec(
+            f'src is a saved image, which cannot stand for "{reference}"',
+            f"leave name out, or write {written}",
+            where="name",
+        )
+    if isinstance(reference, (AppcName, DockerReference)):
+        return reference
+    raise InvalidSpec(f'src cannot stand for "{reference}"', where="name")
+
+
+def saved_image(reference: SentFile, path: str) -> SavedImage:
+    """The image of a saved file that is at a path of this host. Raises NotFound, InvalidSpec, Corrupt."""
+    from .archives import choose, opened
+
+    whole = SavedImage(reference.form, path)
+    with opened(whole) as archive:
+        candidates = archive.candidates()
+    choice = _choice(reference, candidates)
+    choose(candidates, whole.replace(choice=choice))
+    return whole.replace(choice=choice)
+
+
+def check_choice(reference: SentFile) -> None:
+    """Raise what saved_image would raise, by the list of images alone, before anything is sent."""
+    from .archives import SavedArchive, choose
+
+    form = reference.form
+    if not reference.document:
+        return
+    whole = SavedImage(form, SRC)
+    files = _Listing(_DOCUMENTS[form], reference.document.encode(), f"{form}:{SRC}")
+    try:
+        candidates = SavedArchive(files, whole).candidates()
+        choose(candidates, whole.replace(choice=_choice(reference, candidates)))
+    finally:
+        files.close()
+
+
+def _choice(reference: SentFile, candidates: tuple[Candidate, ...]) -> str:
+    """How an archive calls the wanted image: by name, or by its place where an OCI archive knows no whole names.
+
+    docker's format always has whole names, so one that lacks the name is another image.
+    """
+    wanted = reference.wanted
+    if not isinstance(wanted, DockerReference):
+        return ""
+    if reference.form == "docker-archive":
+        return wanted.name
+    if wanted.digest:
+        places = [f"@{one.place}" for one in candidates if one.key == wanted.digest]
+        return places[0] if places else wanted.name
+    names = [name for one in candidates for name in one.names]
+    if not names and len(candidates) == 1:
+        return ""
+    return wanted.tag if wanted.tag in names else wanted.name
+
+
+class _Listing:
+    """The files of an archive of which only the list of its images is here."""
+
+    def __init__(self, name: str, data: bytes, what: str) -> None:
+        self.what = what
+        self._name, self._size = name, len(data)
+        self._fd = os.memfd_create("listing", os.MFD_CLOEXEC)
+        os.pwrite(self._fd, data, 0)
+
+    def has(self, name: str) -> bool:
+        """Whether it is the list."""
+        return name == self._name
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Extent]:
+        """The place of its content. Raises NotFound."""
+        from .archive_files import Extent
+
+        if name != self._name:
+            raise NotFound(f"{self.what} lacks the file {name}", "save the image again")
+        yield Extent(self._fd, 0, self._size)
+
+    def close(self) -> None:
+        """Give back what is open."""
+        os.close(self._fd)
