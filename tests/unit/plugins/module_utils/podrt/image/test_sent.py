@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -15,7 +16,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     NotFound,
     Untrusted,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find, keystore, openpgp
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import (
+    find,
+    keystore,
+    openpgp,
+    policies,
+    publickeys,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, pins, staging
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.savedimages import (
@@ -84,6 +91,36 @@ def test_an_oci_archive_stands_for_a_reference_with_the_digest_of_its_manifest(c
     by_digest = f"docker://registry.example.com/app@{digest}"
     assert controller.task("app.tar", name=by_digest)["changed"]
     assert stored(controller, by_digest) is not None
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("policy", ["accept", "reject", "signed"])
+def test_the_policy_for_the_name_that_a_file_stands_for_decides(controller, policy, check):
+    """Signatures of docker images are in registries, which are not asked here."""
+    paths = controller.host.paths
+    keys = (
+        policies.Keys(cosign=publickeys.read_pem(openssl_key(), "it"))
+        if policy == "signed"
+        else policies.Keys()
+    )
+    policies.store(paths, policies.ImagePolicy("registry.example.com", policy, keys))
+    controller.write("app.tar", docker_archive((["registry.example.com/app:1"], CONFIG)))
+    trusting = policy == "reject"
+    if policy == "accept":
+        assert controller.task("app.tar", name=WANTED, trusting=trusting, check=check)["changed"]
+        assert (stored(controller, WANTED) is None) == check
+        return
+    with pytest.raises(Untrusted):
+        controller.task("app.tar", name=WANTED, trusting=trusting, check=check)
+    assert index.list_ids(paths) == ()
+
+
+def openssl_key():
+    """A public key of cosign's kind."""
+    made = subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True
+    ).stdout
+    return subprocess.run(["openssl", "pkey", "-pubout"], input=made, check=True, capture_output=True).stdout
 
 
 def test_of_a_docker_archive_no_registry_has_a_digest(controller):
