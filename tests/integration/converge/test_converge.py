@@ -388,7 +388,7 @@ def test_check_mode_foretells_what_would_stop_the_run(host: Host) -> None:
         (missing, "Failed to stat /nowhere"),
         ({"app": {"image": "/nowhere.aci"}}, "/nowhere.aci"),
         ({"app": {"image": "docker://127.0.0.1:1/none:1"}, "pull": "never"}, "unable to fetch docker image"),
-        ({"app": {"image": "example.com/nothing"}}, "example.com/nothing"),
+        ({"app": {"image": "nothing"}}, '"nothing"'),
     ):
         foretold = host.pod(check=True, **options)
         assert foretold["changed"] is True

@@ -213,7 +213,7 @@ def test_who_speaks_is_said_first(pods: PodHost) -> None:
     ipam = {"type": "host-local", "subnet": "10.9.8.0/24"}
     (net_d / "10-default.conf").write_text(json.dumps({"name": "default", "type": "ptp", "ipam": ipam}))
     assert prefixes(pods.podctl("run", "--net=none").err) == {"run"}
-    assert prefixes(pods.podctl("run", "example.com/nosuch").err) == {"run"}
+    assert prefixes(pods.podctl("run", "nosuch").err) == {"run"}
     done = pods.sh("true")
     assert (done.status, done.err) == (0, "networking: networking namespace with loopback only\n")
     done = pods.podctl("--debug", "run", "--net=none", pods.image, "--exec=/bin/true")
