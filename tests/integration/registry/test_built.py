@@ -9,8 +9,8 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 import tarfile
+import tempfile
 
 import pytest
 
