@@ -52,7 +52,9 @@ def staged(machine: Machine) -> list[str]:
 def test_an_image_that_was_sent_runs_by_its_docker_reference_without_a_registry(
     bare_machine: Machine, saved: dict[str, pathlib.Path], form: str
 ) -> None:
-    machine, task = bare_machine, {"src": str(saved[form]), "name": NAME, **TRUSTING}
+    machine, task = bare_machine, {"src": "saved.tar", "name": NAME, **TRUSTING}
+    (machine.base / "files").mkdir()
+    shutil.copy(saved[form], machine.base / "files" / "saved.tar")  # beside the playbook
     predicted = machine.task("pod_image", check=True, **task)
     assert (predicted["changed"], predicted["image"], predicted["sent_bytes"]) == (True, None, 0)
     assert not machine.data.exists()
@@ -120,6 +122,36 @@ def break_after_some_pieces(machine: Machine, file: pathlib.Path) -> None:
         while pids := list(map(str, machine.processes())):
             machine.run("kill", "-KILL", *pids, check=False)
         process.wait()
+
+
+def test_many_hosts_get_it_at_the_same_time(machine: Machine, saved: dict[str, pathlib.Path]) -> None:
+    options = {
+        "src": str(saved["oci"]),
+        "name": NAME,
+        "data_dir": f"{machine.base}/{{{{ inventory_hostname }}}}",
+        **TRUSTING,
+    }
+    told = "{{ [image.changed, image.sent_bytes, image.image.id] | to_json }}"
+    play = {
+        "hosts": "many",
+        "gather_facts": False,
+        "tasks": [
+            {"stagecraft.pods.pod_image": options, "register": "image"},
+            {"ansible.builtin.copy": {"content": told, "dest": f"{options['data_dir']}/told"}},
+        ],
+    }
+    (machine.base / "many.yml").write_text(json.dumps([play]))
+    hosts = [f"host{number}" for number in range(4)]
+    (machine.base / "many.ini").write_text("\n".join(["[many]", *hosts, ""]))
+    rounds = []
+    for _round in range(2):
+        done = machine.playbook(
+            machine.base / "many.yml", "-i", str(machine.base / "many.ini"), "--forks", "4"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        rounds.append([json.loads((machine.base / host / "told").read_text()) for host in hosts])
+    size, [image_id] = saved["oci"].stat().st_size, {answer[2] for answer in rounds[0]}
+    assert rounds == [[[True, size, image_id]] * 4, [[False, 0, image_id]] * 4]
 
 
 def test_mistakes_are_told_before_anything_is_sent(machine: Machine, tmp_path: pathlib.Path) -> None:
