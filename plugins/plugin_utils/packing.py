@@ -9,6 +9,7 @@ What is encrypted with Ansible Vault is decrypted, as by ansible.builtin.copy.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tarfile
@@ -17,7 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.build.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     # number, path, patterns of what is left out
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _XATTR = "SCHILY.xattr."
 _CAPABILITY = "security.capability"
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LED_AWAY = (errno.ENOTDIR, errno.ELOOP)
 
 
 class CannotPack(Exception):
@@ -55,35 +58,62 @@ class _Packing:
 
     def add_all(self, is_excluded: Callable[[str], bool]) -> None:
         """Add what is there, directories before what is in them, in the order of their names."""
+        try:
+            self._add_each(is_excluded)
+        except OSError as err:
+            if err.errno in _LED_AWAY:
+                raise self._changed(self._top) from err
+            raise
+
+    def _add_each(self, is_excluded: Callable[[str], bool]) -> None:
         waiting = [""]
         while waiting:
             path = waiting.pop()
-            place = f"{self._top}/{path}" if path else self._top
-            info = os.lstat(place)
-            self._add(path, place, info)
-            if stat.S_ISDIR(info.st_mode):
-                below = [f"{path}/{name}" if path else name for name in os.listdir(place)]
-                waiting += sorted((each for each in below if not is_excluded(each)), reverse=True)
+            with self._parent_of(path) as (parent, name):
+                info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                self._add(path, info, parent, name)
+                if stat.S_ISDIR(info.st_mode):
+                    below = [f"{path}/{each}" if path else each for each in _names_in(parent, name)]
+                    waiting += sorted((each for each in below if not is_excluded(each)), reverse=True)
 
-    def _add(self, path: str, place: str, info: os.stat_result) -> None:
+    @contextlib.contextmanager
+    def _parent_of(self, path: str) -> Iterator[tuple[int | None, str]]:
+        """The directory of a path, and the name in it. No link below the source is followed, also of those put there
+        while it is read. Raises CannotPack, OSError.
+        """
+        if not path:
+            yield None, self._top
+            return
+        *parts, name = path.split("/")
+        with contextlib.ExitStack() as stack:
+            fd: int | None = None
+            for part in (self._top, *parts):
+                fd = os.open(part, _OPEN | os.O_DIRECTORY, dir_fd=fd)
+                stack.callback(os.close, fd)
+            yield fd, name
+
+    def _add(self, path: str, info: os.stat_result, parent: int | None, name: str) -> None:
+        place = f"{self._top}/{path}" if path else self._top
         entry = tarfile.TarInfo(f"{self._number}/{path}" if path else str(self._number))
         entry.mode, entry.uid, entry.gid = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
         entry.mtime = int(info.st_mtime)
         if stat.S_ISREG(info.st_mode):
-            self._add_file(entry, place, info)
+            self._add_file(entry, place, info, parent, name)
         elif stat.S_ISDIR(info.st_mode):
             entry.type = tarfile.DIRTYPE
             entry.pax_headers = _attributes(place)
             self._archive.addfile(entry)
         elif stat.S_ISLNK(info.st_mode):
-            entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(place)
+            entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(name, dir_fd=parent)
             self._archive.addfile(entry)
         else:
             raise CannotPack(
                 self._number, f"{place} is no file, directory or link (leave it out with exclude)"
             )
 
-    def _add_file(self, entry: tarfile.TarInfo, place: str, info: os.stat_result) -> None:
+    def _add_file(
+        self, entry: tarfile.TarInfo, place: str, info: os.stat_result, parent: int | None, name: str
+    ) -> None:
         known = (info.st_dev, info.st_ino)
         if known in self._names:
             entry.type, entry.linkname = tarfile.LNKTYPE, self._names[known]
@@ -92,11 +122,25 @@ class _Packing:
         if info.st_nlink > 1:
             self._names[known] = entry.name
         entry.pax_headers = _attributes(place)
-        with self._decrypted(place) as clear, open(clear, "rb") as file:
-            entry.size = os.fstat(file.fileno()).st_size
-            self._archive.addfile(entry, file)
-        if clear == place and _stamp(os.lstat(place)) != _stamp(info):
-            raise CannotPack(self._number, f"{place} has changed while it was read (try again)")
+        with self._decrypted(place) as clear:
+            fd = os.open(name, _OPEN, dir_fd=parent) if clear == place else os.open(clear, _OPEN)
+            with open(fd, "rb") as file:
+                read = os.fstat(fd)
+                entry.size = read.st_size
+                self._archive.addfile(entry, file)
+                if clear == place and not _stamp(read) == _stamp(os.fstat(fd)) == _stamp(info):
+                    raise self._changed(place)
+
+    def _changed(self, place: str) -> CannotPack:
+        return CannotPack(self._number, f"{place} has changed while it was read (try again)")
+
+
+def _names_in(parent: int | None, name: str) -> list[str]:
+    fd = os.open(name, _OPEN | os.O_DIRECTORY, dir_fd=parent)
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
 
 
 def _stamp(info: os.stat_result) -> tuple[int, ...]:

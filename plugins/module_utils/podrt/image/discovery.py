@@ -41,7 +41,6 @@ _IMAGES, _KEYS = "ac-discovery", "ac-discovery-pubkeys"
 _ARCHIVE, _SIGNATURE = "aci", "aci.asc"
 _LATEST = "latest"
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
-_UNRESOLVED = re.compile(r"\{.*?\}")
 # Of a value in a URL: what its path may hold, so that a label can add neither a query nor a fragment.
 _KEPT = "/:@!$&'()*+,;=-._~"
 # Bounds of a hostile page or name.
@@ -153,9 +152,10 @@ def _rendered(template: str, values: Mapping[str, str]) -> str:
     if len(template) > _LONGEST_URL:
         raise InvalidSpec(f"a template has {len(template)} characters")
     url = _VARIABLE.sub(value_of, template)
-    unresolved = _UNRESOLVED.search(url)
-    if unresolved:
-        raise InvalidSpec(f"no label gives {unresolved[0][:80]} of the template {shown(template)[:200]}")
+    begin = url.find("{")
+    end = url.find("}", begin) + 1 if begin >= 0 else 0
+    if end:
+        raise InvalidSpec(f"no label gives {url[begin:end][:80]} of the template {shown(template)[:200]}")
     return url
 
 

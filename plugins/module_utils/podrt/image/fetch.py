@@ -34,7 +34,10 @@ def _no_progress(_line: str) -> None:
 
 
 def is_current(host: Host, reference: ImageReference, policy: FetchPolicy, found: StoredImage) -> bool:
-    """Whether a fetch under this policy would give this stored image again. At most one HEAD; writes nothing."""
+    """Whether a fetch under this policy would give this stored image again, without another decision about it.
+
+    At most one HEAD; writes nothing.
+    """
     source = source_of(host, reference)
     if source.is_at_hand:
         return not source.has_changed() and source.stored_id() == found.id
@@ -44,7 +47,10 @@ def is_current(host: Host, reference: ImageReference, policy: FetchPolicy, found
     if remote is None or remote.image_id != found.id:
         return False
     from .job import new_job
+    from .verify import verifier_of
 
+    if not verifier_of(source, policy).knows(found):
+        return False
     return source.is_current(new_job(host, policy, _no_progress), remote)
 
 

@@ -24,17 +24,23 @@ _BETWEEN = re.compile(r"[\s/]*")
 _NAME = re.compile(r"=?[^\s/>=]*")
 _EQUALS = re.compile(r"\s*=\s*")
 _UNQUOTED = re.compile(r"[^\s>]*")
+# No character has so many digits, and int() refuses, or takes quadratic time for, some thousands of them.
+_ENDLESS = re.compile(r"&#[0-9]{20,};?")
 # Elements whose content is text; that of "plaintext" never ends.
 _TEXTS = ("iframe", "noembed", "noframes", "plaintext", "script", "style", "textarea", "title", "xmp")
 
 
 def meta_tags(page: bytes) -> Iterator[tuple[str, str]]:
     """The name and the content of each meta tag that has both, in their order. Never raises."""
-    import html
-
     for tag, attributes in _start_tags(_decoded(page[:LARGEST_PAGE])):
         if tag == "meta" and "name" in attributes and "content" in attributes:
-            yield html.unescape(attributes["name"]), html.unescape(attributes["content"])
+            yield _unescaped(attributes["name"]), _unescaped(attributes["content"])
+
+
+def _unescaped(text: str) -> str:
+    import html
+
+    return html.unescape(_ENDLESS.sub("\ufffd", text))
 
 
 def _decoded(page: bytes) -> str:

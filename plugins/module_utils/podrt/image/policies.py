@@ -102,7 +102,7 @@ class StoredPolicy(Value):
 def parse_prefix(text: str, where: str = "") -> str:
     """A prefix of names as policies have it: REGISTRY, REGISTRY/PATH. Raises InvalidSpec naming where."""
     registry, slash, path = text.partition("/")
-    registry = HUB if registry in names_of_registry(HUB) else registry
+    registry = _host(registry)
     is_named = "." in registry or ":" in registry or registry == "localhost"
     try:
         # A name of one part would be one of Docker Hub's library.
@@ -119,12 +119,19 @@ def parse_prefix(text: str, where: str = "") -> str:
     return canonical_name(found)[: -len("/x")] if slash else registry
 
 
+def _host(registry: str) -> str:
+    """A registry as prefixes have it. The case of a host means nothing, and must not lead around a policy."""
+    folded = registry.lower()
+    return HUB if folded in names_of_registry(HUB) else folded
+
+
 def policy_for(paths: Paths, reference: DockerReference) -> ImagePolicy | None:
     """The policy that decides about an image. Raises InvalidSpec naming the file of any that is wrong, HostFailure."""
     found: dict[str, ImagePolicy] = {}
     for config_dir in paths.config_dirs:
         found.update({entry.policy.prefix: entry.policy for entry in policies_in(config_dir)})
-    parts = canonical_name(reference).split("/")
+    registry, *rest = canonical_name(reference).split("/")
+    parts = [_host(registry), *rest]
     for count in range(len(parts), -1, -1):
         policy = found.get("/".join(parts[:count]))
         if policy and policy.policy != NONE:

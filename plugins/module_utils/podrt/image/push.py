@@ -11,6 +11,7 @@ from ..errors import InvalidSpec, Untrusted
 from ..fields import Fields, parse_json
 from ..value import Value
 from .content import MANIFEST_TYPE, Blob, blob_of
+from .http_policy import origin_of
 from .registry import FORBIDDEN, OK, UNAUTHORIZED, RegistrySession
 from .transport import Body
 
@@ -83,7 +84,10 @@ class RemoteRepository:
         place = begun.header("location")
         if begun.status != _ACCEPTED or not place:
             raise self._session.refusal(begun)
-        url = f"{_joined(begun.url, place)}{'&' if '?' in place else '?'}digest={blob.digest}"
+        target = _joined(begun.url, place)
+        if origin_of(target) is None:
+            raise self._session.refusal(begun)
+        url = f"{target}{'&' if '?' in place else '?'}digest={blob.digest}"
         headers = {"Content-Type": "application/octet-stream"}
         done = self._session.ask("PUT", url, headers, Body(content, blob.size))
         if done.status != _CREATED:
@@ -127,6 +131,10 @@ def repository_of(host: Host, reference: DockerReference, policy: FetchPolicy) -
 
 
 def _joined(base: str, place: str) -> str:
+    """The URL of a place that a server names, "" for none."""
     from urllib.parse import urljoin
 
-    return urljoin(base, place)
+    try:
+        return urljoin(base, place)
+    except ValueError:
+        return ""

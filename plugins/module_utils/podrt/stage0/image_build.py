@@ -11,6 +11,7 @@ import os
 import stat
 
 from ..errors import Corrupt, HostFailure, NotFound
+from ..host.reading import open_regular
 from ..image.build import outlets
 from ..image.build.intake import commit_built, image_id_of, source_of
 from ..store import index
@@ -107,10 +108,14 @@ class SetMode(Change):
     mode: int
 
     def apply(self, host: Host) -> None:
-        """Raises HostFailure."""
+        """Raises HostFailure, and Corrupt for a link, which could lead to any file by now."""
         del host
         try:
-            os.chmod(self.path, self.mode)
+            fd = open_regular(self.path)
+            try:
+                os.fchmod(fd, self.mode)
+            finally:
+                os.close(fd)
         except OSError as err:
             raise HostFailure.of(f"cannot set the mode of {self.path}", err) from err
 

@@ -67,3 +67,40 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: pathlib.Path
 
     with pytest.raises(CannotPack, match="has changed while it was read"):
         pack([(0, str(path), [])], str(tmp_path / "files.tar"), changing)
+
+
+def test_a_directory_that_becomes_a_link_leads_nowhere(tmp_path: pathlib.Path) -> None:
+    """Another user who may write there has no file of the controller's user put into an image."""
+    for name in ("site/a", "site/d/f", "private/f"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+
+    @contextlib.contextmanager
+    def meanwhile(path: str) -> Iterator[str]:
+        if path.endswith("/a"):
+            (tmp_path / "site/d").rename(tmp_path / "away")
+            (tmp_path / "site/d").symlink_to(tmp_path / "private")
+        yield path
+
+    pack([(0, str(tmp_path / "site"), [])], str(tmp_path / "files.tar"), meanwhile)
+    assert names(tmp_path / "files.tar") == ["0", "0/a", "0/d"]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["swapped", "swapped and back"])
+def test_a_directory_that_is_swapped_before_a_file_is_read(tmp_path: pathlib.Path, back: bool) -> None:
+    for name in ("site/d/a", "site/d/b", "private/a", "private/b"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+
+    @contextlib.contextmanager
+    def meanwhile(path: str) -> Iterator[str]:
+        (tmp_path / "site/d").rename(tmp_path / "away")
+        (tmp_path / "site/d").symlink_to(tmp_path / "private")
+        yield path
+        if back:
+            (tmp_path / "site/d").unlink()
+            (tmp_path / "away").rename(tmp_path / "site/d")
+
+    with contextlib.nullcontext() if back else pytest.raises(CannotPack, match="site has changed while"):
+        pack([(0, str(tmp_path / "site"), [])], str(tmp_path / "files.tar"), meanwhile)
+    assert b"private/" not in (tmp_path / "files.tar").read_bytes()

@@ -71,13 +71,14 @@ def _removed_on_error(path: str) -> Iterator[None]:
 
 
 def identity_of(built: Built, path: str) -> str | None:
-    """The identity of the image in a file, None for no file, OTHER for what is not as it would be written.
+    """The identity of the image in a file, None for no file, OTHER for what is not as it would be written,
+    such as a link, whose target others may choose.
 
     Reads it to its end. Raises HostFailure.
     """
     if not os.path.lexists(path):
         return None
-    if not os.path.isfile(path):
+    if os.path.islink(path) or not os.path.isfile(path):
         return OTHER
     try:
         return _aci_of(built, path) if built.is_aci else _archive_of(built, path)

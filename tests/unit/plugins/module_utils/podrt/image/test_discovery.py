@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import shutil
 import ssl
+import time
 
 import pytest
 from hypothesis import given
@@ -157,6 +158,15 @@ def test_a_tag_that_cannot_be_used_is_skipped_with_its_reason(template, complain
     assert len(complaints) == 1
     assert complaint in complaints[0]
     assert "secret" not in complaints[0]
+
+
+def test_a_page_of_braces_costs_no_time():
+    name = f"example.com/{'a' * 200}"
+    page = tag(f"example.com {'{' * 2000}{'{name}' * 340}") * 100
+    begin = time.process_time()
+    found, complaints = endpoints(page, name)
+    assert time.process_time() - begin < 10
+    assert (found, len(complaints)) == ([], 100)
 
 
 def test_plain_http_is_for_callers_that_allow_it():

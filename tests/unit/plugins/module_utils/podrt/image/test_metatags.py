@@ -160,3 +160,10 @@ def test_the_time_is_linear(piece):
     for _tag in metatags.meta_tags((piece * metatags.LARGEST_PAGE).encode()[: metatags.LARGEST_PAGE]):
         pass
     assert time.process_time() - begin < 10, "a quadratic reader takes minutes"
+
+
+@pytest.mark.parametrize("digits", ["9" * 19, "9" * 20, "9" * 5000, "0" * 5000, "9" * (400 << 10)], ids=len)
+def test_a_character_of_endless_digits_is_a_replaced_one(digits):
+    begin = time.process_time()
+    assert tags(f'<meta name="a" content="&#{digits};b&#{digits} c">') == [("a", "\ufffdb\ufffd c")]
+    assert time.process_time() - begin < 2

@@ -68,10 +68,12 @@ def test_a_registry_that_refuses_head_gets_the_blob(repository: RemoteRepository
     [
         {"HEAD": (403, {}, b"")},
         {"POST": (202, {}, b"")},
+        {"POST": (202, {"Location": "http://["}, b""), "PUT": (201, {}, b"")},
+        {"POST": (202, {"Location": "x.elsewhere.example:443/up"}, b""), "PUT": (201, {}, b"")},
         {"POST": (404, {}, b"")},
         {"POST": (202, {"Location": "/up"}, b""), "PUT": (400, {}, b"")},
     ],
-    ids=["head", "nowhere", "post", "put"],
+    ids=["head", "nowhere", "no url", "a name appended to ours", "post", "put"],
 )
 def test_a_blob_that_is_not_taken_is_an_error(
     repository: RemoteRepository, web: Web, answers: dict[str, Reply]

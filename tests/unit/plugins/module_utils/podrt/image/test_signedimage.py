@@ -186,6 +186,26 @@ def test_an_image_that_came_unverified_is_verified_by_the_next_fetch(
     assert registry.asked()[before:] == ["HEAD manifests/latest"]
 
 
+def test_an_image_that_came_unverified_is_not_current(
+    host: Host, registry: FakeRegistry, key: CosignKey
+) -> None:
+    fetch(host, registry.reference, FetchPolicy("update", ("image",)))
+    reference = parse_reference(registry.reference)
+    image = find.stored(host, reference)
+    assert image and fetching.is_current(host, reference, STRICT, image)
+    trust(host, registry, key)
+    assert not fetching.is_current(host, reference, STRICT, image)
+    assert fetching.is_current(host, reference, FetchPolicy("update", ("image",)), image)
+    attach(registry, top(registry), sign(registry, key, top(registry)))
+    fetch(host, registry.reference)
+    image = find.stored(host, reference)
+    assert image and fetching.is_current(host, reference, STRICT, image)
+    decide(host, registry, "reject")
+    assert not fetching.is_current(host, reference, STRICT, image)
+    decide(host, registry, "accept")
+    assert fetching.is_current(host, reference, STRICT, image)
+
+
 def test_a_policy_that_cannot_be_read_accepts_nothing(host: Host, registry: FakeRegistry) -> None:
     decide(host, registry, "accept")
     path = pathlib.Path(host.paths.local_config, "trust.d", "more.json")

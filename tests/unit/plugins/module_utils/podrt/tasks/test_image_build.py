@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Corrupt,
     HostFailure,
     InvalidSpec,
     NotFound,
@@ -29,6 +30,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import read_keys
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.signature import verify
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.image_build import SetMode
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, trees
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import run
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
@@ -158,6 +160,19 @@ def test_a_mode_is_set_without_writing_again(host: Host, tmp_path: pathlib.Path)
         (f"files.{dest}.mode", "0600", "0640")
     ]
     assert (dest.stat().st_ino, dest.stat().st_mode & 0o7777) == (inode, 0o640)
+
+
+def test_a_link_in_the_place_of_the_file_is_replaced_and_its_target_left_alone(
+    host: Host, tmp_path: pathlib.Path
+) -> None:
+    target, dest = tmp_path / "target", tmp_path / "a.aci"
+    task(host, dest=str(target), mode="0600")
+    dest.symlink_to(target)
+    with pytest.raises(Corrupt, match="symbolic link"):
+        SetMode("file", (), str(dest), 0o644).apply(host)
+    assert task(host, dest=str(dest), mode="0644")["changed"]
+    assert not dest.is_symlink()
+    assert [each.stat().st_mode & 0o7777 for each in (target, dest)] == [0o600, 0o644]
 
 
 def test_the_manifest_says_what_the_options_say(host: Host, tmp_path: pathlib.Path) -> None:
