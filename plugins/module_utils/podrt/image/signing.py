@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 
-from ..errors import Corrupt, HostFailure, InvalidSpec, NotFound, Unsupported
+from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, Unsupported
 from ..host import files
 from ..host.reading import open_regular, read_bytes
 
@@ -63,6 +63,7 @@ def sign(home: str, fingerprint: str, passphrase: str, path: str, signature: str
     try:
         fd = open_regular(path)
         try:
+            _check_owner(fd, path)
             # Of a path, python-gnupg 0.5 closes the file while a thread still reads it, and signs what was read.
             with open(fd, "rb", closefd=False) as file:
                 made = _gpg(home).sign_file(
@@ -87,6 +88,17 @@ def sign(home: str, fingerprint: str, passphrase: str, path: str, signature: str
         raise InvalidSpec("the passphrase holds a line break", "write one line", where="passphrase") from err
     except OSError as err:
         raise HostFailure.of(f"cannot sign {path}", err) from err
+
+
+def _check_owner(fd: int, path: str) -> None:
+    """Raise Conflict for a file of another user, who could change it before it is signed."""
+    owner = os.fstat(fd).st_uid
+    if owner != os.geteuid():
+        raise Conflict(
+            f"cannot sign {path}: it belongs to the user {owner}, who could change it meanwhile",
+            "remove it, so that it is written again, or give it to root",
+            path=path,
+        )
 
 
 def _gpg(home: str) -> Any:

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Conflict,
     HostFailure,
     InvalidSpec,
     NotFound,
@@ -41,6 +43,17 @@ def test_all_of_a_large_file_is_signed(gpg: Gpg, key: str, tmp_path: pathlib.Pat
     sign(str(gpg.home), key, "", str(path), f"{path}.asc")
     gpg("--verify", f"{path}.asc", str(path))
     assert signer_of(str(gpg.home), str(path), f"{path}.asc") == key
+
+
+@pytest.mark.root
+def test_a_file_of_another_user_is_not_signed(gpg: Gpg, key: str, tmp_path: pathlib.Path) -> None:
+    """Its owner could change it between the build and the signature."""
+    path = tmp_path / "planted"
+    path.write_bytes(b"evil")
+    os.chown(path, 1234, 1234)
+    with pytest.raises(Conflict, match="it belongs to the user 1234"):
+        sign(str(gpg.home), key, "", str(path), f"{path}.asc")
+    assert not os.path.exists(f"{path}.asc")
 
 
 @pytest.mark.parametrize("text", ["fingerprint", "upper", "user", "address"])
