@@ -25,10 +25,13 @@ def make_authority(folder: pathlib.Path, address: str) -> tuple[str, str, str]:
     """A certificate authority, and a server's certificate of it and key."""
     ca, ca_key = f"{folder}/ca.pem", f"{folder}/ca.key"
     key, request, certificate = f"{folder}/key.pem", f"{folder}/request", f"{folder}/certificate.pem"
-    (folder / "extensions").write_text(f"subjectAltName=IP:{address}\n")
+    # All of what Python 3.13 insists on.
+    (folder / "extensions").write_text(
+        f"subjectAltName=IP:{address}\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
+    )
     new = "-newkey rsa:2048 -nodes -subj /CN=test"
     for words in (
-        f"req -x509 {new} -days 2 -keyout {ca_key} -out {ca}",
+        f"req -x509 {new} -days 2 -keyout {ca_key} -out {ca} -addext keyUsage=critical,keyCertSign",
         f"req {new} -keyout {key} -out {request}",
         f"x509 -req -in {request} -CA {ca} -CAkey {ca_key} -CAcreateserial -days 2 -out {certificate} "
         f"-extfile {folder}/extensions",
