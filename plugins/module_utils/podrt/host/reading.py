@@ -21,7 +21,12 @@ import errno
 import os
 import stat
 
+from ..contexts import contextmanager
 from ..errors import Corrupt, InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Bounds, in bytes.
 WORD = 64 << 10  # an ID, a PID, a status, a lease, a marker: one word, or a few
@@ -196,6 +201,16 @@ def entries_beneath(path: str, beneath: str) -> list[str]:
                 f"cannot read {path}: it is {_KINDS.get(kind, 'a file')}, not a directory", path=path
             )
         return sorted(os.listdir(f"/proc/self/fd/{fd}"))
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def looked_at(path: str, *, beneath: str = "") -> Iterator[int]:
+    """A descriptor of a path of any type, a link itself, which opens nothing. For beneath and errors see read_bytes."""
+    fd = _look(path, beneath)
+    try:
+        yield fd
     finally:
         os.close(fd)
 

@@ -12,7 +12,8 @@ import errno
 import os
 import stat
 
-from ...errors import HostFailure, InvalidSpec
+from ...errors import Corrupt, HostFailure, InvalidSpec
+from ...host.reading import looked_at
 from ...store import tar
 from .members import HostFile, Member, has_changed, is_kept, owned, stamp_of
 from .patterns import exclusion
@@ -43,7 +44,7 @@ def found(recipe: Recipe, part: Part, number: int) -> Iterator[Member]:
             top = os.path.realpath(part.source)  # a link that is named itself is followed
             if os.path.lexists(top):
                 yield from _walked(recipe, part, number, top)
-        except (FileNotFoundError, NotADirectoryError) as err:
+        except (FileNotFoundError, NotADirectoryError, Corrupt) as err:
             raise has_changed(part.source) from err
         except OSError as err:
             raise HostFailure.of(f"{part.where}: cannot read {part.source}", err) from err
@@ -63,27 +64,28 @@ def _walked(recipe: Recipe, part: Part, number: int, top: str) -> Iterator[Membe
     while waiting:
         path = waiting.pop()
         place = f"{top}/{path}" if path else top
-        info = os.lstat(place)
-        yield owned(recipe, part, _member(recipe, part, number, top, path, info))
-        if stat.S_ISDIR(info.st_mode):
-            below = (f"{path}/{name}" if path else name for name in os.listdir(place))
-            waiting += [each for each in below if not is_excluded(each)]
+        with looked_at(place, beneath=top if path else "") as fd:
+            member = _member(recipe, part, number, top, path, fd)
+            names = os.listdir(f"/proc/self/fd/{fd}") if member.kind == tar.DIRECTORY else []
+        yield owned(recipe, part, member)
+        below = (f"{path}/{name}" if path else name for name in names)
+        waiting += [each for each in below if not is_excluded(each)]
 
 
-def _member(recipe: Recipe, part: Part, number: int, top: str, path: str, info: os.stat_result) -> Member:
-    """A file as it is."""
-    place = f"{top}/{path}" if path else top
+def _member(recipe: Recipe, part: Part, number: int, top: str, path: str, fd: int) -> Member:
+    """A file as it is. fd: of it, see looked_at."""
+    place, info = f"{top}/{path}" if path else top, os.fstat(fd)
     kind = stat.S_IFMT(info.st_mode)
     member = Member(path, tar.FILE, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, int(info.st_mtime))
     if kind == stat.S_IFLNK:
-        return member.replace(kind=tar.SYMLINK, mode=_LINK, link=os.readlink(place))
+        return member.replace(kind=tar.SYMLINK, mode=_LINK, link=os.readlink("", dir_fd=fd))
     if kind == stat.S_IFDIR:
-        return member.replace(kind=tar.DIRECTORY, xattrs=_attributes(recipe, place))
+        return member.replace(kind=tar.DIRECTORY, xattrs=_attributes(recipe, fd))
     if kind != stat.S_IFREG:
         raise refused(part, place, _KINDS.get(kind, "no file"))
     return member.replace(
         size=info.st_size,
-        xattrs=_attributes(recipe, place),
+        xattrs=_attributes(recipe, fd),
         content=HostFile(top, place, stamp_of(info)),
         same=(number, info.st_dev, info.st_ino) if info.st_nlink > 1 else (),
     )
@@ -98,12 +100,11 @@ def refused(part: Part, path: str, kind: str) -> InvalidSpec:
     )
 
 
-def _attributes(recipe: Recipe, place: str) -> tuple[tuple[str, bytes], ...]:
+def _attributes(recipe: Recipe, fd: int) -> tuple[tuple[str, bytes], ...]:
+    place = f"/proc/self/fd/{fd}"  # by which a descriptor that opens nothing has them
     try:
-        names = sorted(os.listxattr(place, follow_symlinks=False))
-        return tuple(
-            (name, os.getxattr(place, name, follow_symlinks=False)) for name in names if is_kept(recipe, name)
-        )
+        names = sorted(os.listxattr(place))
+        return tuple((name, os.getxattr(place, name)) for name in names if is_kept(recipe, name))
     except OSError as err:
         if err.errno in _NO_ATTRIBUTES:
             return ()

@@ -17,6 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     NotFound,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.build import built as building
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.build import walked
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.build.built import archive_of, build
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.build.buildlab import (
     archive,
@@ -199,3 +200,20 @@ def test_a_link_in_the_place_of_a_directory_is_not_followed(tree: pathlib.Path) 
     (tree / "etc").symlink_to(tree.parent / "elsewhere")
     with pytest.raises(Exception, match="symbolic link"):
         list(archive_of(image))
+
+
+def test_a_directory_that_becomes_a_link_meanwhile_leads_nowhere(
+    tree: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Another user who may write into a source could have root list another directory."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/sh").write_text("other")
+    wanted = recipe(source(tree))
+    members = walked.found(wanted, wanted.parts[0], 0)
+    seen = [next(members).path]
+    while seen[-1] != "bin":
+        seen.append(next(members).path)
+    (tree / "bin").rename(tmp_path / "aside")
+    (tree / "bin").symlink_to(tmp_path / "secret")
+    with pytest.raises(Conflict, match="has changed while the image was built"):
+        list(members)
