@@ -7,6 +7,7 @@ A stream is an iterator of bytes; each stage wraps the one before, so one pass d
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 
@@ -60,8 +61,11 @@ _SMALLEST_MEMBER = 256
 
 
 def file_chunks(path: str) -> Iterator[bytes]:
-    """The content of a file. Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
+    """The content of a file that a user names, by a link or not; a pipe is never waited for.
+
+    Raises OSError, and Corrupt for anything but a regular file.
+    """
+    with open(reading.open_regular(os.path.realpath(path)), "rb", buffering=0) as file:
         yield from _chunks(file)
 
 

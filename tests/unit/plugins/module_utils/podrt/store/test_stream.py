@@ -226,3 +226,12 @@ def test_a_reader_that_stops_early_ends_the_thread():
     next(ahead)
     ahead.close()
     assert set(threading.enumerate()) <= before
+
+
+def test_a_pipe_that_is_named_as_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(Corrupt, match="not a regular file"):
+        list(stream.file_chunks(str(tmp_path / "pipe")))
+    assert b"".join(stream.file_chunks(str(tmp_path / "link"))) == b"content"
