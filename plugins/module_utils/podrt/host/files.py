@@ -87,18 +87,30 @@ def make_dirs_beneath(path: str, base: str, mode: int = PRIVATE_DIR) -> None:
 
 def write_atomically(path: str, data: bytes, mode: int = PRIVATE_FILE) -> None:
     """Replace a file so that a crash leaves the old or the new one. It is on disk when this returns."""
+    with replacing(path, mode, even_directory=True) as fd:
+        write_all(fd, data)
+
+
+@contextmanager
+def replacing(path: str, mode: int, *, even_directory: bool = False) -> Iterator[int]:
+    """A new file, open for writing, that takes the place of another at the end, on disk; an error removes it.
+
+    even_directory: whether it takes that of a directory, too. Raises OSError.
+    """
     aside = f"{path}.{os.urandom(6).hex()}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            write_all(fd, data)
+            yield fd
             os.fchmod(fd, mode)
             os.fsync(fd)
         finally:
             os.close(fd)
         try:
             os.rename(aside, path)
-        except IsADirectoryError:  # it was replaced by a directory
+        except IsADirectoryError:
+            if not even_directory:
+                raise
             remove_tree(path)
             os.rename(aside, path)
     except BaseException:

@@ -199,9 +199,9 @@ def _ensure_file(built: Built, to: Outlets) -> Plan[None]:
     is_written = identity == built.identity
     if not is_written:
         yield WriteFile(subject, (Difference(place, identity, built.identity),), built, to.path, to.mode)
-    elif stat.S_IMODE(os.stat(to.path).st_mode) != to.mode:
-        before = f"{stat.S_IMODE(os.stat(to.path).st_mode):04o}"
-        yield SetMode(subject, (Difference(f"{place}.mode", before, f"{to.mode:04o}"),), to.path, to.mode)
+    elif (mode := stat.S_IMODE(os.lstat(to.path).st_mode)) != to.mode:
+        difference = Difference(f"{place}.mode", f"{mode:04o}", f"{to.mode:04o}")
+        yield SetMode(subject, (difference,), to.path, to.mode)
     if to.key:
         from ..image.signing import signer_of
 

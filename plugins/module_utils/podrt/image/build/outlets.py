@@ -8,7 +8,6 @@ import hashlib
 import os
 
 from ...appc.names import ImageID
-from ...contexts import contextmanager, suppress
 from ...errors import Corrupt, HostFailure, InvalidSpec, NotFound, PodError
 from ...host import files
 from ...host.limits import Limits
@@ -21,8 +20,6 @@ from .tarball import OPEN_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ...host.host import Host
     from ..policy import FetchPolicy
     from ..push import PushedImage
@@ -45,29 +42,11 @@ def check_place(path: str) -> None:
 
 def write_file(built: Built, path: str, mode: int) -> None:
     """Write an image so that a crash leaves the old file or the new one. Raises Conflict, HostFailure."""
-    aside = f"{path}.{os.urandom(6).hex()}.tmp"
     try:
-        with _removed_on_error(aside):
-            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            try:
-                write(built, fd)
-                os.fchmod(fd, mode)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            files.rename_synced(aside, path)
+        with files.replacing(path, mode) as fd:
+            write(built, fd)
     except OSError as err:
         raise HostFailure.of(f"cannot write {path}", err) from err
-
-
-@contextmanager
-def _removed_on_error(path: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        raise
 
 
 def identity_of(built: Built, path: str) -> str | None:
