@@ -26,7 +26,8 @@ _MOST_DIGITS = 20
 
 def fields_of_header(header: bytes) -> tuple[list[bytes], bytes, bool]:
     """The fields of the spans in a header, the field of the size, and whether a block with more spans follows."""
-    return _fields(header, _HEADER_SPANS, _HEADER_MORE), _size_field(header), bool(header[_HEADER_MORE])
+    size = header[_HEADER_SIZE : _HEADER_SIZE + _FIELD]
+    return _fields(header, _HEADER_SPANS, _HEADER_MORE), size, bool(header[_HEADER_MORE])
 
 
 def fields_of_block(block: bytes) -> tuple[list[bytes], bool]:
@@ -34,9 +35,9 @@ def fields_of_block(block: bytes) -> tuple[list[bytes], bool]:
     return _fields(block, _BLOCK_SPANS, _BLOCK_MORE), bool(block[_BLOCK_MORE])
 
 
-def numbers_of_text(text: bytes, separator: bytes) -> list[int]:
+def numbers_of(parts: Sequence[bytes]) -> list[int]:
     """The decimal numbers of a map. Raises Corrupt."""
-    return [_decimal(part) for part in text.split(separator)] if text else []
+    return [_decimal(part) for part in parts]
 
 
 def spans_of(numbers: Sequence[int], size: int, stored: int) -> Spans:
@@ -78,10 +79,6 @@ def _fields(block: bytes, begin: int, end: int) -> list[bytes]:
             break
         found += [offset, length]
     return found
-
-
-def _size_field(header: bytes) -> bytes:
-    return header[_HEADER_SIZE : _HEADER_SIZE + _FIELD]
 
 
 def _decimal(digits: bytes) -> int:

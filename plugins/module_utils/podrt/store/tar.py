@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 MAX_NAME = 4096
+# Of a name in a header; a longer one is in a pax header.
+LONGEST_FIELD = 100
 MAX_HEADER_DATA = 1 << 20
 MAX_SIZE = 1 << 40
 _MAX_TIME = 10**9 << 56
@@ -143,13 +145,12 @@ class TarReader:
 
     def _map(self, entry: TarEntry, header: bytes, said: dict[str, bytes]) -> None:
         """Find out which parts of a sparse file its data are, whose size is that of the entry so far."""
-        stored = self._left
         if header[156] == _OLD_SPARSE:
             fields, size, more = sparse.fields_of_header(header)
             while more:
-                more_fields, more = sparse.fields_of_block(self._block())
+                self._count_extended(BLOCK)
+                more_fields, more = sparse.fields_of_block(self._taken(BLOCK))
                 fields += more_fields
-            self._left, self._padding = stored, -stored % BLOCK
             entry.size = _number(size, 0, len(size))
             numbers = [_number(field, 0, len(field)) for field in fields]
         else:
@@ -157,44 +158,42 @@ class TarReader:
             numbers = (
                 self._map_of_data()
                 if said.get(_SPARSE_MAJOR) == b"1"
-                else sparse.numbers_of_text(said.get(_SPARSE_MAP, b""), b",")
+                else sparse.numbers_of(said[_SPARSE_MAP].split(b",") if said.get(_SPARSE_MAP) else ())
             )
-        if not 0 <= entry.size <= MAX_SIZE:
-            raise Corrupt(f"an entry of the archive claims a size of {entry.size} bytes")
+        _check_size(entry.size)
         entry.spans = sparse.spans_of(numbers, entry.size, self._left)
 
-    def _block(self) -> bytes:
-        """A block between the header of an entry and its data."""
-        self._extended += BLOCK
+    def _count_extended(self, size: int) -> None:
+        """Count what stands between the headers and the data of entries. Raises Corrupt."""
+        self._extended += size
         if self._extended > MAX_HEADER_DATA:
             raise Corrupt(
                 f"an entry of the archive has more than {MAX_HEADER_DATA} bytes of extended headers"
             )
-        return self._taken(BLOCK)
 
     def _map_of_data(self) -> list[int]:
         """The map that the data begin with: a number a line, the first one how many spans follow."""
         lines: list[bytes] = []
-        rest = b""
-        while not lines or len(lines) < 1 + 2 * sparse.numbers_of_text(lines[0], b" ")[0]:
+        rest, wanted = b"", 1
+        while len(lines) < wanted:
             if self._left < BLOCK or len(lines) > 2 * sparse.MOST_SPANS:
                 raise Corrupt("the archive is damaged: the map of a sparse file has no end")
             self._left -= BLOCK
-            left = self._left
             *more, rest = (rest + self._taken(BLOCK)).split(b"\n")
-            self._left = left
             lines += more
-        wanted = 1 + 2 * sparse.numbers_of_text(lines[0], b" ")[0]
-        return [number for line in lines[1:wanted] for number in sparse.numbers_of_text(line, b" ")]
+            if lines:
+                wanted = 1 + 2 * sparse.numbers_of(lines[:1])[0]
+        return sparse.numbers_of(lines[1:wanted])
 
     def _taken(self, size: int) -> bytes:
-        """So many bytes of the stream, whatever they belong to."""
-        self._left = size
-        return b"".join(self.blocks())
+        """So many bytes of the stream, whatever they belong to; what is left of the entry stays as it is."""
+        left, self._left = self._left, size
+        data = b"".join(self.blocks())
+        self._left = left
+        return data
 
     def _expect(self, size: int) -> None:
-        if not 0 <= size <= MAX_SIZE:
-            raise Corrupt(f"an entry of the archive claims a size of {size} bytes")
+        _check_size(size)
         self._left = size
         self._padding = -size % BLOCK
 
@@ -241,11 +240,7 @@ class TarReader:
 
     def _read_extension(self, kind: int, size: int, extra: dict[str, bytes]) -> None:
         self._expect(size)
-        self._extended += size
-        if self._extended > MAX_HEADER_DATA:
-            raise Corrupt(
-                f"an entry of the archive has more than {MAX_HEADER_DATA} bytes of extended headers"
-            )
+        self._count_extended(size)
         data = b"".join(self.blocks())
         if kind == ord("L"):
             extra["path"] = data.split(b"\0", 1)[0]
@@ -260,18 +255,27 @@ class TarReader:
 
 
 def header_of(entry: TarEntry) -> bytes:
-    """The ustar header of an entry with a short name, for small archives that are byte for byte the same."""
+    """The ustar header of an entry, for archives that are byte for byte the same. Longer names are cut."""
     fields = (
-        entry.name.encode().ljust(100, b"\0"),
+        _field(entry.name),
         b"%07o\0%07o\0%07o\0" % (entry.mode, entry.uid, entry.gid),
         b"%011o\0%011o\0" % (entry.size, entry.mtime // 10**9),
         b" " * 8,
         entry.kind.encode(),
-        bytes(100),
+        _field(entry.link),
         b"ustar\00000",
     )
     header = b"".join(fields).ljust(BLOCK, b"\0")
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+
+
+def _field(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")[:LONGEST_FIELD].ljust(LONGEST_FIELD, b"\0")
+
+
+def _check_size(size: int) -> None:
+    if not 0 <= size <= MAX_SIZE:
+        raise Corrupt(f"an entry of the archive claims a size of {size} bytes")
 
 
 def padded(data: bytes) -> bytes:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from .members import Member
 
-_LONGEST = 100
 _LARGEST_ID, _LARGEST = 0o7777777, 0o77777777777
 _EXTENDED = "x"
 _XATTR = b"SCHILY.xattr."
@@ -64,8 +63,9 @@ def entry_of(member: Member, name: str, link: str) -> bytes:
     )
     records += [(key, b"%d" % value) for key, value, largest in numbers if value > largest]
     fitting = {key: 0 if value > largest else value for key, value, largest in numbers}
-    header = _header(raw_name, member.kind, member.mode, fitting, raw_link)
-    return _extended(records) + header
+    entry = tar.TarEntry(name, member.kind, member.mode, fitting[b"size"], link)
+    entry.uid, entry.gid, entry.mtime = fitting[b"uid"], fitting[b"gid"], fitting[b"mtime"] * 10**9
+    return _extended(records) + tar.header_of(entry)
 
 
 def gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -96,21 +96,7 @@ def gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _needs_pax(text: bytes) -> bool:
     """Whether a name is too long for a header, or its bytes mean something else to other readers."""
-    return len(text) > _LONGEST or not text.isascii()
-
-
-def _header(name: bytes, kind: str, mode: int, numbers: dict[bytes, int], link: bytes) -> bytes:
-    fields = (
-        name[:_LONGEST].ljust(_LONGEST, b"\0"),
-        b"%07o\0%07o\0%07o\0" % (mode, numbers[b"uid"], numbers[b"gid"]),
-        b"%011o\0%011o\0" % (numbers[b"size"], numbers[b"mtime"]),
-        b" " * 8,
-        kind.encode(),
-        link[:_LONGEST].ljust(_LONGEST, b"\0"),
-        b"ustar\00000",
-    )
-    header = b"".join(fields).ljust(tar.BLOCK, b"\0")
-    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    return len(text) > tar.LONGEST_FIELD or not text.isascii()
 
 
 def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
@@ -118,8 +104,8 @@ def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
     if not records:
         return b""
     data = b"".join(_record(key, value) for key, value in sorted(records))
-    numbers = {b"uid": 0, b"gid": 0, b"size": len(data), b"mtime": 0}
-    return _header(b"././@PaxHeader", _EXTENDED, OPEN_FILE, numbers, b"") + tar.padded(data)
+    header = tar.header_of(tar.TarEntry("././@PaxHeader", _EXTENDED, OPEN_FILE, len(data)))
+    return header + tar.padded(data)
 
 
 def _record(key: bytes, value: bytes) -> bytes:

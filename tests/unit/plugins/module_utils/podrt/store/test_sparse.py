@@ -115,6 +115,7 @@ DAMAGED = {
     "absurd size": pax(b"GNU.sparse.size=99999999999999", b"GNU.sparse.map=0,4", data=b"1234"),
     "words": pax(b"GNU.sparse.size=10", b"GNU.sparse.map=a,b", data=b"1234"),
     "no map": pax(*V1, data=b""),
+    "empty count": pax(*V1, data=b"\n0\n".ljust(512, b"\0")),
     "endless map": pax(*V1, data=b"1" * 5120),
     "huge count": pax(*V1, data=b"99999999999\n".ljust(512, b"0")),
     "short map": pax(*V1, data=b"2\n0\n4\n".ljust(512, b"\0") + b"1234"),
