@@ -88,10 +88,7 @@ def verify(paths: Paths, name: str, archive: str, signature: bytes) -> Signer:
 
 def foresee(paths: Paths, name: str, archive: str, signature: bytes) -> Signer:
     """As verify, but leaves nothing in the data directory, as check mode needs it."""
-    import tempfile
-
-    matched = check_signer(paths, name, signature)
-    return _verdict(name, archive, matched, lambda: tempfile.TemporaryDirectory(prefix="podrt-gpg-"))
+    return _verdict(name, archive, check_signer(paths, name, signature), _aside)
 
 
 def check_signer(paths: Paths, name: str, signature: bytes) -> Matched:
@@ -111,10 +108,8 @@ def problem_of(key: PublicKey) -> str | None:
     """
     if key.primary.weakness:
         return f"it is too weak: {key.primary.weakness}"
-    import tempfile
-
     try:
-        with tempfile.TemporaryDirectory(prefix="podrt-gpg-") as home, _keyring(home, _SECONDS) as gpg:
+        with _aside() as home, _keyring(home, _SECONDS) as gpg:
             _import(gpg, key)
             listed = gpg.list_keys()
     except Unsupported:
@@ -139,6 +134,13 @@ def _verdict(
 def _workspace(paths: Paths) -> Iterator[str]:
     with Workspace(paths) as workspace:
         yield workspace.path
+
+
+def _aside() -> AbstractContextManager[str]:
+    """A directory that is not in the data directory, which check mode leaves as it is."""
+    import tempfile
+
+    return tempfile.TemporaryDirectory(prefix="podrt-gpg-")
 
 
 def _signatures(name: str, signature: bytes) -> tuple[SignaturePacket, ...]:
@@ -253,10 +255,8 @@ def open_message(keys: Sequence[PublicKey], message: bytes, most: int) -> tuple[
 
     The content is there whether the signature is good or not. Leaves nothing. Raises HostFailure, Unsupported.
     """
-    import tempfile
-
     try:
-        with tempfile.TemporaryDirectory(prefix="podrt-gpg-") as home, _keyring(home, _SECONDS) as gpg:
+        with _aside() as home, _keyring(home, _SECONDS) as gpg:
             for key in keys:
                 _import(gpg, key)
             result = gpg.decrypt(message, extra_args=[f"--max-output={most}"])
