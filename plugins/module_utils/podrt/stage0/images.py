@@ -252,7 +252,7 @@ def ensure_pin(
     """Plan: a collection leaves alone what a reference means, or not. image: None before it is fetched."""
     from ..store import pins
 
-    found = pins.pinned(host.paths).get(reference.source)
+    found = pins.pinned_by(host.paths, reference.source)
     is_right = (found is not None and image is not None and found == image.id) if wanted else found is None
     if is_right:
         return

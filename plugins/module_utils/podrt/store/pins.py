@@ -28,6 +28,14 @@ def pinned(paths: Paths) -> dict[str, ImageID]:
     return found
 
 
+def pinned_by(paths: Paths, source: str) -> ImageID | None:
+    """The image that is pinned by a source, None without one; nothing else is read."""
+    with suppress(FileNotFoundError, InvalidSpec, Corrupt):
+        found, image_id = _read(paths.pin(record_name(source)))
+        return image_id if found == source else None
+    return None
+
+
 def pin(paths: Paths, source: str, image_id: ImageID) -> None:
     """Pin what a source means now, in place of what it meant before. Raises OSError."""
     files.make_dirs(paths.pins)
