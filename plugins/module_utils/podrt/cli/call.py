@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ..errors import printable
@@ -90,3 +91,8 @@ def complain(prefix: str, err: PodError, *, debug: bool) -> None:
         cause, indent = cause.__cause__, indent + "  "
     if err.hint:
         say(prefix, f"hint: {err.hint}")
+
+
+def can_ask() -> bool:
+    """Whether a user can answer a question."""
+    return os.isatty(0) and os.isatty(2)

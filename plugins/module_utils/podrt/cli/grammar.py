@@ -19,6 +19,7 @@ from ..stage0.options.option import Options
 from ..stage0.options.pod import FETCH, POD
 from ..value import Value
 from . import values
+from .call import can_ask
 from .podflags import PULL, STAGE1
 
 TYPE_CHECKING = False
@@ -126,7 +127,7 @@ def policy_of_image(policy: FetchPolicy, options: FlagValues, words: AppWords) -
     return policy.replace(
         signature=place if not place or "://" in place else os.path.abspath(place),
         finds_keys=options.on("trust-keys-from-https"),
-        review=_review if os.isatty(0) and os.isatty(2) else None,
+        review=_review if can_ask() else None,
     )
 
 

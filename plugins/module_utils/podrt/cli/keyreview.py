@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from ..errors import PodError, printable
@@ -40,11 +39,6 @@ def show_key(key: PublicKey) -> None:
 def tell(line: str) -> None:
     """Print a line for the review."""
     sys.stdout.write(f"{line}\n")
-
-
-def can_ask() -> bool:
-    """Whether a user can answer."""
-    return os.isatty(0) and os.isatty(2)
 
 
 def ask() -> bool:

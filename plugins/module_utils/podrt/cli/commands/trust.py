@@ -12,9 +12,9 @@ from ...image.policy import FetchPolicy, parse_insecure
 from ...image.reference import shown
 from ...stage0.image_policies import ensure_no_policy, ensure_policy
 from ...stage0.trust import ensure_key
-from ..call import write_error
+from ..call import can_ask, write_error
 from ..flags import UsageError
-from ..keyreview import ask, can_ask, show, show_key, tell
+from ..keyreview import ask, show, show_key, tell
 from ..plans import carry_out
 
 TYPE_CHECKING = False
