@@ -167,8 +167,9 @@ def _good(gpg: Gpg) -> str:
     return gpg.make("Team <team@example.com>")
 
 
-@pytest.fixture(name="site")
-def _site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, gpg: Gpg, good: str) -> Iterator[Site]:
+@pytest.fixture(name="servers")
+def _servers(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Web, Web]]:
+    """The address of a host, its servers of http and of https, and an authority that is trusted."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl")
     address = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.{random.randrange(2, 255)}"
@@ -179,9 +180,17 @@ def _site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, gpg: Gpg, goo
     monkeypatch.setattr(transport, "_ROOTS", (ca,))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with serving(address, 80) as plain, serving(address, 443) as secure:
-        secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
-        yield Site(address, plain, secure, gpg, good)
+    try:
+        with serving(address, 80) as plain, serving(address, 443) as secure:
+            secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
+            yield address, plain, secure
+    except PermissionError:
+        pytest.skip("needs the right to listen at port 443")
+
+
+@pytest.fixture(name="site")
+def _site(servers: tuple[str, Web, Web], gpg: Gpg, good: str) -> Site:
+    return Site(*servers, gpg, good)
 
 
 @pytest.fixture(name="trusting")

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-import ssl
 import time
 
 import pytest
@@ -32,10 +29,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_appc_name
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
     configure,
-    serving,
-)
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.sitelab import (
-    make_authority,
 )
 
 FULL = "https://s.example/{os}/{arch}/{name}-{version}.{ext}"
@@ -310,33 +303,13 @@ def test_a_name_of_too_many_parts_costs_no_request():
 # --- a real server ---
 
 
-@pytest.fixture(name="site")
-def _site(tmp_path, monkeypatch):
-    """A host with servers at the ports of http and https, and a certificate of an authority that is trusted."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl")
-    address = f"127.{random.randrange(1, 255)}.{random.randrange(1, 255)}.{random.randrange(2, 255)}"
-    ca, certificate, key = make_authority(tmp_path, address)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(transport, "_ROOTS", (ca,))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    try:
-        with serving(address, 80) as plain, serving(address, 443) as secure:
-            secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
-            yield address, plain, secure
-    except PermissionError:
-        pytest.skip("needs the right to listen at port 443")
-
-
 def ask_with(headers=lambda _url: {}, *insecure):
     return discovery.page_asker(transport.Transport(FetchPolicy(insecure=insecure), Limits()), headers)
 
 
 @pytest.mark.behaviour("B12", "B15", "B37")
-def test_a_real_page_is_read_over_https_with_the_headers_of_its_host(site):
-    address, plain, secure = site
+def test_a_real_page_is_read_over_https_with_the_headers_of_its_host(servers):
+    address, plain, secure = servers
     name = parse_appc_name(f"{address}/team/app:1.0")
 
     def answer(_method, path, headers):
@@ -363,8 +336,8 @@ def test_a_real_page_is_read_over_https_with_the_headers_of_its_host(site):
 
 
 @pytest.mark.behaviour("B12", "B37")
-def test_a_real_page_is_read_over_http_only_if_that_is_allowed_and_without_credentials(site):
-    address, plain, secure = site
+def test_a_real_page_is_read_over_http_only_if_that_is_allowed_and_without_credentials(servers):
+    address, plain, secure = servers
     page = keys(f"{address} http://{address}/a.gpg")
     plain.answer = lambda *_other: (200, {}, page.encode())
     ask = ask_with(lambda _url: {"Authorization": "Bearer x"}, "http")
@@ -376,8 +349,8 @@ def test_a_real_page_is_read_over_http_only_if_that_is_allowed_and_without_crede
     assert all("authorization" in headers for _method, _path, headers in secure.asked)
 
 
-def test_a_real_server_of_an_unknown_authority_is_not_asked(site, monkeypatch):
-    address, plain, secure = site
+def test_a_real_server_of_an_unknown_authority_is_not_asked(servers, monkeypatch):
+    address, plain, secure = servers
     monkeypatch.setattr(transport, "_ROOTS", ())
     with pytest.raises(Unreachable, match="certificate"):
         discovery.discover_keys(ask_with(), f"{address}/app")
@@ -388,8 +361,8 @@ def test_a_real_server_of_an_unknown_authority_is_not_asked(site, monkeypatch):
 
 
 @pytest.mark.behaviour("B14", "B37")
-def test_the_keys_of_a_prefix_are_found_with_the_credentials_and_the_policy_of_the_host(site, host):
-    address, plain, secure = site
+def test_the_keys_of_a_prefix_are_found_with_the_credentials_and_the_policy_of_the_host(servers, host):
+    address, plain, secure = servers
     configure(host, "auth", domains=[address], type="oauth", credentials={"token": "t"})
     page = keys(f"{address} https://{address}/a.gpg")
 

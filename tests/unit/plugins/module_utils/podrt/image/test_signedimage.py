@@ -44,7 +44,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
     archive,
     digest_of,
 )
-from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg
 
 pytestmark = pytest.mark.root
 STRICT = FetchPolicy("update")
@@ -68,12 +68,6 @@ def _key(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(name="other", scope="module")
 def _other(tmp_path_factory: pytest.TempPathFactory) -> CosignKey:
     return CosignKey(tmp_path_factory.mktemp("other"))
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
 
 
 @pytest.fixture(name="team", scope="module")

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,17 +17,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.simple
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import (
     THEN,
     Gpg,
-    keys,
     packet,
 )
 
 CONTENT = b'{"critical": {}}'
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
 
 
 @pytest.fixture(name="good", scope="module")

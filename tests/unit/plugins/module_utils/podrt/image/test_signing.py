@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,12 +21,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.signin
     signer_of,
 )
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
-
-
-@pytest.fixture(name="gpg", scope="module")
-def _gpg() -> Iterator[Gpg]:
-    with keys() as gpg:
-        yield gpg
 
 
 @pytest.fixture(name="key", scope="module")
