@@ -11,6 +11,7 @@ import json
 import pathlib
 import random
 import shutil
+import socket
 import ssl
 import subprocess
 import tarfile
@@ -31,6 +32,23 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
 
 # status, headers, body, and how many bytes of it are sent before the connection breaks
 Reply = tuple[int, dict[str, str], bytes]
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A thread for each connection. tls: what it speaks, if anything."""
+
+    daemon_threads = True
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, peer = super().get_request()
+        if self.tls:
+            # The thread of the connection shakes hands: a client that does not must hold up no other.
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, peer
+
+    def handle_error(self, *_request: object) -> None:
+        """A client may break off."""
 
 
 class Web:
@@ -67,8 +85,7 @@ class Web:
             def log_message(self, *_other: object) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer((address, port), Handler)
-        self.server.daemon_threads = True
+        self.server = Server((address, port), Handler)
         self.url = f"http://{address}:{self.server.server_port}"
         self.authority = f"{address}:{self.server.server_port}"
 
@@ -100,14 +117,15 @@ def _tls(web: Web, tmp_path: pathlib.Path) -> str:
         pytest.skip("needs openssl")
     key, certificate = f"{tmp_path}/key.pem", f"{tmp_path}/certificate.pem"
     words = (
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
     )
     subprocess.run(
         ["openssl", *words.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    web.server.socket = context.wrap_socket(web.server.socket, server_side=True)
+    web.server.tls = context
     web.url = web.url.replace("http://127.0.0.1", "https://localhost")
     return certificate
 
@@ -182,7 +200,7 @@ def _servers(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     context.load_cert_chain(certificate, key)
     try:
         with serving(address, 80) as plain, serving(address, 443) as secure:
-            secure.server.socket = context.wrap_socket(secure.server.socket, server_side=True)
+            secure.server.tls = context
             yield address, plain, secure
     except PermissionError:
         pytest.skip("needs the right to listen at port 443")

@@ -29,7 +29,7 @@ def make_authority(folder: pathlib.Path, address: str) -> tuple[str, str, str]:
     (folder / "extensions").write_text(
         f"subjectAltName=IP:{address}\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
     )
-    new = "-newkey rsa:2048 -nodes -subj /CN=test"
+    new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test"
     for words in (
         f"req -x509 {new} -days 2 -keyout {ca_key} -out {ca} -addext keyUsage=critical,keyCertSign",
         f"req {new} -keyout {key} -out {request}",
