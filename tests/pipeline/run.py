@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""Run the pipeline, up to three steps at a time where they do not disturb each other, and report the time of each step.
+"""Run the pipeline, up to four steps at a time where they do not disturb each other, and report the time of each step.
 
 usage: run.py [--check | --v2] [STEP...]       all steps of `make test`, `make check`, `make test-v2`, or those named
 
@@ -125,43 +125,45 @@ class Pipeline:
 
 
 def whole(pipeline: Pipeline) -> None:
-    """`make test`: the cheap and telling steps first, then three lanes that take about the same time.
+    """`make test`: the cheap and telling steps first, then four lanes that take about the same time.
 
-    Tests of pods and of hosts wait for a third of their time: the third lane, which only computes, has the rest of
-    two cores. The second lane alone uses what exists once on a machine: its directories of pods, the network to other
-    machines, the root file system of test hosts in .cache. The others keep to their own folders and namespaces.
+    Two cores are enough for them, since tests of pods and of hosts wait for a third of their time. The second lane alone
+    uses what test hosts share: the network to other machines and their root file system in .cache. The third alone uses
+    the machine's own directories of pods. The others keep to their own folders and namespaces.
     """
     pipeline.run([Step("packages", "packages"), Step("venv", "venv")])
     if pipeline.broken():
         return
-    # Tests that wait, and tables of hundreds of rows, are the same on every Python: 3.13 runs them, without coverage,
-    # which would make them twice as long: the others cover the same lines. xdist does not list what is left out or
-    # skipped, 3.9 does.
+    # Tests that wait, and tables of hundreds of rows, are the same on every Python: 3.13 runs them, the others leave
+    # them out. xdist does not list what is left out or skipped, 3.9 does.
     sparing = ("-m", "not slow")
     pipeline.run(
         [Step("gate", "gate")],
-        [Step("unit-3.11", "unit", "3.11", "--coverage", "-n", "2", *sparing)],
+        [Step("unit-3.11", "unit", "3.11", "-n", "3", *sparing)],
     )
     pipeline.run(
         [
             Step("integration-pods", "integration", "pods"),
-            Step("sanity-2.21", "sanity", "2.21"),
-        ],
-        [
-            Step("molecule", "molecule"),
-            Step("integration-hosts", "integration", "hosts"),
-            Step("targets-3.13", "integration", "targets"),
-            Step("smoke-3.9", "integration", "smoke", "3.9"),
-            Step("smoke-3.11", "integration", "smoke", "3.11"),
-        ],
-        [
-            Step("sanity-2.19", "sanity", "2.19"),
-            Step("unit-3.9", "unit", "3.9", *sparing, repeats=True),
-            Step("unit-3.13", "unit", "3.13"),
             Step("tarball", "tarball"),
             Step("ansible-lint", "lint-ansible"),
             Step("docs-lint", "docs", "lint"),
             Step("docs-site", "docs", "site"),
+        ],
+        [
+            Step("integration-hosts", "integration", "hosts"),
+            Step("molecule", "molecule"),
+        ],
+        [
+            Step("targets-3.13", "integration", "targets"),
+            Step("smoke-3.9", "integration", "smoke", "3.9"),
+            Step("smoke-3.11", "integration", "smoke", "3.11"),
+            # The rules of the newest pylint hold; the older one takes half of the step's time to say the same.
+            Step("sanity-2.19", "sanity", "2.19", "--skip-test", "pylint"),
+        ],
+        [
+            Step("sanity-2.21", "sanity", "2.21"),
+            Step("unit-3.9", "unit", "3.9", *sparing, repeats=True),
+            Step("unit-3.13", "unit", "3.13"),
         ],
     )
 

@@ -149,6 +149,7 @@ def test_a_chain_has_a_bound(trusting: Host, chain: Chain) -> None:
     assert isinstance(err, Corrupt) and "one too many" in err.message
 
 
+@pytest.mark.slow
 def test_so_has_what_one_image_needs(trusting: Host, site: Site, chain: Chain) -> None:
     for number in range(70):
         chain.put(f"part{number}")

@@ -37,7 +37,7 @@ def _no_module(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.finding("http-F9")
-@pytest.mark.parametrize("size", [1, 3, 1000, 1 << 20])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.slow), 3, 1000, 1 << 20])
 @pytest.mark.parametrize(
     "flags", [("-1",), ("-19",), ("--no-check",), ("--long=27",), ("--fast=9",)], ids=" ".join
 )
