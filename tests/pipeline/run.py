@@ -127,9 +127,9 @@ class Pipeline:
 def whole(pipeline: Pipeline) -> None:
     """`make test`: the cheap and telling steps first, then four lanes that take about the same time.
 
-    Two cores are enough for them, since tests of pods and of hosts wait for a third of their time. The second lane alone
-    uses what test hosts share: the network to other machines and their root file system in .cache. The third alone uses
-    the machine's own directories of pods. The others keep to their own folders and namespaces.
+    Two cores are enough for them, since tests of pods and of hosts wait for a third of their time. The second lane
+    alone uses what test hosts share: the network to other machines and their root file system in .cache. The third
+    alone uses the machine's own directories of pods. The others keep to their own folders and namespaces.
     """
     pipeline.run([Step("packages", "packages"), Step("venv", "venv")])
     if pipeline.broken():
