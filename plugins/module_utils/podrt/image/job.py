@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..host.limits import Limits
     from ..host.turns import Turn
     from .credentials import AskCredentials
+    from .mirrors import MirroredRepository
     from .policy import FetchPolicy
+    from .reference import DockerReference
     from .transport import Transport
 
 
@@ -63,14 +65,16 @@ def new_job(host: Host, policy: FetchPolicy, progress: Callable[[str], None]) ->
     from ..host.config import configured_limits
     from .credentials import credentials_of
 
-    return FetchJob(host, policy, progress, credentials_of(host), configured_limits(host.paths), [], Needed())
+    return FetchJob(
+        host, policy, progress, credentials_of(host), configured_limits(host.paths), [], {}, Needed()
+    )
 
 
 class FetchJob(Value):
     """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress.
 
-    credentials: the headers for a method and a URL. sessions: the one that was made, kept by transport. needed: what it
-    fetches besides.
+    credentials: the headers for a method and a URL. sessions, repositories: those that were made, kept by the methods
+    below, with the tokens that registries gave. needed: what it fetches besides.
     """
 
     host: Host
@@ -79,6 +83,7 @@ class FetchJob(Value):
     credentials: AskCredentials
     limits: Limits
     sessions: list[Transport]
+    repositories: dict[str, MirroredRepository]
     needed: Needed
     pulse: Callable[[], None] = silent
 
@@ -99,3 +104,21 @@ class FetchJob(Value):
         from .transport import Transport
 
         return Transport(self.policy, self.limits, self.pulse)
+
+    def repository(self, reference: DockerReference) -> MirroredRepository:
+        """The repository of an image, wherever it is. Raises InvalidSpec for the configuration, HostFailure."""
+        key = str(reference)
+        if key not in self.repositories:
+            self.repositories[key] = self._repository(reference)
+        return self.repositories[key]
+
+    def _repository(self, reference: DockerReference) -> MirroredRepository:
+        from .docker import Repository
+        from .mirrors import MirroredRepository, mirrors_of
+
+        places = [
+            Repository(self.transport_of_its_own(), place, self.policy, self.credentials)
+            for place in mirrors_of(self.host.paths, reference)
+        ]
+        own = Repository(self.transport(), reference, self.policy, self.credentials)
+        return MirroredRepository(reference, [*places, own], self.progress)

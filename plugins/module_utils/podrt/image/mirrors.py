@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from ..errors import InvalidSpec, NotFound, Unreachable
 from ..host.config import configured_mirrors
-from .docker import Repository
 from .reference import DockerReference, names_of_registry
 
 TYPE_CHECKING = False
@@ -18,26 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeVar
 
+    from ..host.paths import Paths
     from .answer import Answer
-    from .job import FetchJob
+    from .docker import Repository
     from .manifests import DockerImage, LayerBlob
 
     T = TypeVar("T")
 
 
-def repository_of(job: FetchJob, reference: DockerReference) -> MirroredRepository:
-    """The repository of an image, wherever it is. Raises InvalidSpec for the configuration, HostFailure."""
-    places = [
-        Repository(job.transport_of_its_own(), place, job.policy, job.credentials)
-        for place in mirrors_of(job, reference)
-    ]
-    own = Repository(job.transport(), reference, job.policy, job.credentials)
-    return MirroredRepository(reference, [*places, own], job.progress)
-
-
-def mirrors_of(job: FetchJob, reference: DockerReference) -> list[DockerReference]:
+def mirrors_of(paths: Paths, reference: DockerReference) -> list[DockerReference]:
     """What the image is called in each mirror of its registry. Raises InvalidSpec, HostFailure."""
-    mirrors = dict(configured_mirrors(job.host.paths))
+    mirrors = dict(configured_mirrors(paths))
     names = names_of_registry(reference.registry)
     found = next((mirrors[name] for name in names if name in mirrors), ())
     return [_in_mirror(mirror, reference) for mirror in found]

@@ -21,7 +21,6 @@ from ..host.reading import read_bytes
 from . import cosign, publickeys
 from .answer import bad_status
 from .docker import INDEXES, MANIFESTS
-from .mirrors import repository_of
 from .openpgp import grouped
 from .reference import unescape
 from .signedmessage import MOST_MESSAGE, content_of
@@ -69,7 +68,7 @@ class _SignatureSearch:
         self._reference = reference
         self._policy = policy
         self._digests = digests
-        self._repository = repository_of(job, reference)
+        self._repository = job.repository(reference)
         self._reasons: list[str] = []
         self._blobs: dict[str, bytes | None] = {}
         self._sessions: list[Transport] = []

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ...store.index import Remote, StoredImage
     from ..job import FetchJob
     from ..manifests import DockerImage
-    from ..mirrors import MirroredRepository
     from ..policies import ImagePolicy
 
 
@@ -30,7 +29,7 @@ class DockerSource(Source):
 
     def is_current(self, job: FetchJob, remote: Remote) -> bool:
         """By a HEAD, or where that is refused a GET; of a reference by digest by no request."""
-        return self._repository(job).current_digest() == remote.manifest_digest
+        return job.repository(self.reference).current_digest() == remote.manifest_digest
 
     @contextmanager
     def receive(
@@ -39,7 +38,7 @@ class DockerSource(Source):
         """Read what describes it, then its layers, of which only missing ones are sent."""
         from .layered import received
 
-        repository = self._repository(job)
+        repository = job.repository(self.reference)
         known = self.remote
         is_known = stored and known and verifier.knows(stored)
         if stored and known and is_known and repository.current_digest() == known.manifest_digest:
@@ -62,7 +61,7 @@ class DockerSource(Source):
 
     def digests(self, job: FetchJob) -> tuple[str, ...]:
         """Those of the index and of the manifest that it has now."""
-        return self._repository(job).image(self.host.arch).sent
+        return job.repository(self.reference).image(self.host.arch).sent
 
     def _record(self, incoming: Incoming, image: DockerImage) -> Remote:
         import time
@@ -75,11 +74,6 @@ class DockerSource(Source):
             download_time=time.time(),
             manifest_digest=image.asked_digest,
         )
-
-    def _repository(self, job: FetchJob) -> MirroredRepository:
-        from ..mirrors import repository_of
-
-        return repository_of(job, self.reference)
 
     def absent(self) -> NotFound:
         """The error for an image that was never fetched."""

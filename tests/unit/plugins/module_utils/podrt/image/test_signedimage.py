@@ -399,7 +399,10 @@ def test_signatures_are_asked_for_with_the_credentials_of_the_registry(
     with pytest.raises(Unreachable, match="401"):
         fetch(host, registry.reference)
     log_in(host, registry.web.authority)
+    registry.web.asked.clear()
     fetch(host, registry.reference)
+    # One token does for the image and for its signatures.
+    assert len([path for _method, path, _headers in registry.web.asked if path.startswith("/token")]) == 1
 
 
 # --- OpenPGP ---
