@@ -61,6 +61,52 @@ def test_a_file_is_read_every_time_and_its_content_is_its_id(host, tmp_path, aci
     assert fetch(host, str(file)).id != image.id
 
 
+@pytest.mark.behaviour("B48")
+def test_the_store_is_written_by_its_owner_alone(host, tmp_path, aci):
+    """Whatever the umask; what an image says of its own files counts only within its layers."""
+    file = tmp_path / "a.aci"
+    file.write_bytes(aci())
+    os.chmod(tmp_path, 0o755)
+    old = os.umask(0)
+    try:
+        fetch(host, str(file))
+    finally:
+        os.umask(old)
+    found = [*pathlib.Path(host.paths.data).rglob("*")]
+    assert len(found) > 10
+    shared = [path for path in found if not path.is_symlink() and path.stat().st_mode & 0o022]
+    assert shared == []
+    assert {path.lstat().st_uid for path in found} == {os.geteuid()}
+
+
+@pytest.mark.behaviour("B48")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_another_user_is_told_to_become_root(host, tmp_path, aci):
+    file = tmp_path / "a.aci"
+    file.write_bytes(aci())
+    fetch(host, str(file))
+    for path in (*reversed(tmp_path.parents), tmp_path):
+        if path.stat().st_uid == os.geteuid() and path.name.startswith(("pytest", tmp_path.name)):
+            path.chmod(0o755)
+    other = tmp_path / "b.aci"
+    other.write_bytes(aci(content=b"other"))
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if not child:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        try:
+            fetch(host, str(other))
+        except HostFailure as err:
+            os.write(write_end, err.hint.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write_end)
+    with os.fdopen(read_end) as told:
+        assert told.read() == "the store is root's: become root"
+
+
 def test_a_file_that_is_missing_or_none_is_said_to_be(host, tmp_path):
     with pytest.raises(NotFound, match="no such file"):
         fetch(host, f"{tmp_path}/missing.aci")
