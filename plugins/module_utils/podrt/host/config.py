@@ -284,15 +284,25 @@ def _credentials(fields: Fields, kind: str) -> Credentials:
     if kind == "basic":
         return Credentials(kind, user=_secret(given, "user"), password=_secret(given, "password"))
     if kind == "oauth":
-        return Credentials(kind, token=_secret(given, "token"))
+        return Credentials(kind, token=_for_a_header(given, "token"))
     if kind == "aws":
         return Credentials(
             kind,
-            access_key=_secret(given, "accessKeyID"),
+            access_key=_for_a_header(given, "accessKeyID"),
             secret_key=_secret(given, "secretAccessKey"),
             region=fields.text("awsRegion", ""),
         )
     raise InvalidSpec(f'unknown auth type "{kind}"', "use basic, oauth or aws", where="type")
+
+
+def _for_a_header(fields: Fields, name: str) -> str:
+    """A secret that a header has as it is: the HTTP library would show one that is no header."""
+    text = _secret(fields, name)
+    if not (text.isascii() and text.isprintable()):
+        raise InvalidSpec(
+            "it has a character that no token has, such as a line break", where=fields.where_of(name)
+        )
+    return text
 
 
 def _read_docker_auth(fields: Fields, said: _Said) -> None:

@@ -96,7 +96,12 @@ class RegistryAccess:
             raise self._refusal(answer)
         try:
             fields = Fields(parse_json(answer.body, "the token"), "token")
-            return fields.text("token", "") or fields.text("access_token")
+            token = fields.text("token", "") or fields.text("access_token")
+            if token.isascii() and token.isprintable():
+                return token
+            raise InvalidSpec(
+                "it has a character that no token has, such as a line break"
+            )  # the text is secret
         except InvalidSpec as err:
             raise Unreachable(f"the registry {self._registry} gave no usable token: {err}") from err
 

@@ -258,6 +258,20 @@ def test_what_stands_in_place_of_a_secret_does_not_show(dirs: Dirs, credentials:
     assert "4711" not in refusal
 
 
+@pytest.mark.parametrize("secret", ["4711\n", "4711\r\nHost: other", "4711\t", "4711é"], ids=repr)
+@pytest.mark.parametrize(
+    ("kind", "name"), [("oauth", "token"), ("aws", "accessKeyID")], ids=["a token", "an access key"]
+)
+def test_what_a_header_cannot_have_is_refused_and_does_not_show(
+    dirs: Dirs, kind: str, name: str, secret: str
+) -> None:
+    credentials = {"secretAccessKey": "s", name: secret}
+    dirs.write("local/auth.d/a.json", {**BASIC, "type": kind, "credentials": credentials})
+    refusal = dirs.refusal()
+    assert f"credentials.{name}: it has a character that no token has" in refusal
+    assert "4711" not in refusal
+
+
 def test_secrets_do_not_show(dirs: Dirs) -> None:
     dirs.write("local/auth.d/a.json", BASIC)
     assert "password='p'" not in repr(dirs.read().auth)

@@ -150,13 +150,18 @@ def test_a_challenge_that_is_too_long_or_leads_nowhere_is_refused(web: Web) -> N
     web.answer = lambda *_other: (401, {"WWW-Authenticate": 'Bearer realm="gopher://x"'}, b"")
     with pytest.raises(Unreachable, match="does not say from where"):
         session(web, LOGIN).ask("GET", "/v2/")
+
+
+@pytest.mark.parametrize("token", [[], {"token": "4711\nHost: other"}, {"token": "4711é"}], ids=repr)
+def test_what_is_no_token_is_refused_and_does_not_show(web: Web, token: object) -> None:
     web.answer = lambda _method, path, _headers: (
-        (200, {}, b"[]")
+        (200, {}, json.dumps(token).encode())
         if path.startswith("/token")
         else (401, {"WWW-Authenticate": f'Bearer realm="{web.url}/token"'}, b"")
     )
-    with pytest.raises(Unreachable, match="no usable token"):
+    with pytest.raises(Unreachable, match="no usable token") as raised:
         session(web, LOGIN).ask("GET", "/v2/")
+    assert "4711" not in str(raised.value) + str(raised.value.__cause__)
 
 
 def test_a_body_is_sent_with_its_length_and_again_after_a_challenge(web: Web) -> None:
