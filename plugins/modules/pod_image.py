@@ -30,7 +30,10 @@ options:
         on the host, with C(:NAME) or C(:@0), its place, where there are several. Since 0.4.0.
       - With O(src) it is what the file shall stand for, a docker reference or, for an ACI, the name in its manifest. It may
         then be left out, and the image is known by what it calls itself.
-    type: str
+      - A list names several images, since 0.6.0. What must be fetched is fetched side by side, a layer that they share once.
+        When one fails the others are done all the same; then the task fails and tells which ones have, and why. An image
+        that is named twice is there once, and an empty list is nothing to do.
+    type: raw
   src:
     description:
       - An image file on the controller, which the host gets over Ansible's connection, and only if its store does not have
@@ -82,6 +85,13 @@ EXAMPLES = r"""
     name: docker://registry.example.com/team/worker:1.4
     insecure_options: [image]
 
+- name: Fetch several images at once
+  stagecraft.pods.pod_image:
+    name:
+      - docker://registry.example.com/team/web:2.2
+      - docker://registry.example.com/team/worker:1.4
+    insecure_options: [image]
+
 - name: Update to the newest image of a tag; only changed layers are downloaded
   stagecraft.pods.pod_image:
     name: docker://registry.example.com/team/worker:stable
@@ -126,8 +136,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image:
-  description: The image, null when it is not in the store.
-  returned: success
+  description: The image, null when it is not in the store. Not of a list of names, see RV(images).
+  returned: success, unless O(name) is a list
   type: dict
   contains:
     id:
@@ -159,6 +169,38 @@ image:
         - The policy of M(stagecraft.pods.pod_trust) that let a docker image in, as C(accept PREFIX) or C(signed PREFIX), null
           for none.
       version_added: 0.5.0
+      type: str
+images:
+  description: What became of each image of a list, in its order.
+  returned: when O(name) is a list
+  version_added: 0.6.0
+  type: list
+  elements: dict
+  contains:
+    reference:
+      description: The name as the list has it.
+      type: str
+      sample: docker://registry.example.com/team/worker:1.4
+    changed:
+      description: Whether something was changed, or would be in check mode.
+      type: bool
+    failed:
+      description: Whether it has failed.
+      type: bool
+    image:
+      description: The image, with the members of RV(image); null when it is not in the store, or the task failed with it.
+      type: dict
+    msg:
+      description: Why it has failed.
+      returned: when it has failed
+      type: str
+    error:
+      description: The kind of the error.
+      returned: when it has failed
+      type: str
+    hint:
+      description: What to do about the error, empty when unknown.
+      returned: when it has failed
       type: str
 sent_bytes:
   description: The bytes of O(src) that were sent, 0 when the host has its image.
@@ -213,7 +255,7 @@ def main() -> None:
     run_module(
         "pod_image",
         {
-            "name": {"type": "str"},
+            "name": {"type": "raw"},
             "src": {"type": "str"},
             "src_file": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
