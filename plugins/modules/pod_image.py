@@ -68,6 +68,17 @@ options:
       - Without this option a pin stays as it is. A pin goes with its image, and moves to the image that an update brings.
     type: bool
     version_added: 0.5.0
+  dest:
+    description:
+      - The path of a file on the host that shall hold the image, as an uncompressed ACI. O(name) is then one image.
+      - An ACI comes out as it was sent; a docker image as one root with all its layers, see C(podctl image export).
+      - The file is replaced in one step, when it does not hold this image. What it holds is known by a record in an extended
+        attribute, as long as its size and its time of change are those of the export; otherwise its content is compared.
+      - A new file has mode 0600, since the host's store is readable for root alone. One that is replaced hands on its owner
+        and its mode, so that M(ansible.builtin.file) can set them. A link is replaced, and what it leads to left alone. A
+        directory is refused.
+    type: path
+    version_added: 0.6.0
 notes:
   - In check mode no image is fetched or sent, but the signature of a file is verified, and that of a docker image for which
     the host has the policy C(signed). Of O(src) it is checked whether a trusted key has made the signature, and whether the
@@ -127,6 +138,12 @@ EXAMPLES = r"""
 - name: Send an ACI that a trusted key has signed, with its signature from beside it
   stagecraft.pods.pod_image:
     src: web-1.4.aci
+
+- name: Write an image into a file, for a host without a network
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.4
+    dest: /srv/images/worker-1.4.aci
+    insecure_options: [image]
 
 - name: Remove an image
   stagecraft.pods.pod_image:
@@ -261,6 +278,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "signature": {"type": "path"},
             "pinned": {"type": "bool"},
+            "dest": {"type": "path"},
             **FETCH,
             **HOST,
         },

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..stage0.change import Changes, Outcome, Plan
     from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
+    from ..store.index import StoredImage
 
     Task = Callable[[Host, Fields, bool], dict[str, object]]
 
@@ -272,20 +273,30 @@ def _one_image(host: Host, options: Fields, check: bool, also: tuple[ImageID, ..
     return {**result, "image": image_result(stored) if stored else None}
 
 
-def _image_plan(host: Host, options: Fields, also: tuple[ImageID, ...] = ()) -> Plan[None]:
+def _image_plan(
+    host: Host, options: Fields, also: tuple[ImageID, ...] = ()
+) -> Plan[StoredImage | None] | Plan[None]:
     policy = reading.fetch_policy(options).replace(signature=_absolute(options, "signature"))
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
+        if options.has("dest"):
+            raise InvalidSpec("an image that is removed is not exported", "leave it out", where="dest")
         return images.ensure_no_image(host, reference, also)
-    return _ensure_image(host, reference, policy, options.optional_boolean("pinned"))
+    wanted = _ensure_image(host, reference, policy, options.optional_boolean("pinned"))
+    if not options.has("dest"):
+        return wanted
+    from ..stage0.image_export import exporting
+
+    return exporting(host, reference, options.text("dest"), wanted)
 
 
 def _ensure_image(
     host: Host, reference: ImageReference, policy: FetchPolicy, pinned: bool | None
-) -> Plan[None]:
+) -> Plan[StoredImage | None]:
     image = yield from images.ensure_image(host, reference, policy, names=True)
     if pinned is not None:
         yield from images.ensure_pin(host, reference, image, wanted=pinned)
+    return image
 
 
 def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:

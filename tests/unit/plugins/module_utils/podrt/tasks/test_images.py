@@ -212,7 +212,7 @@ def test_a_removal_warns_only_of_images_that_stay(host: Host, tmp_path: pathlib.
         assert task(host, *both, state="absent", check=check)["warnings"] == []
 
 
-@pytest.mark.parametrize("option", ["src", "signature"])
+@pytest.mark.parametrize("option", ["src", "signature", "dest"])
 def test_what_is_of_one_image_is_refused_for_a_list(host: Host, option: str) -> None:
     with pytest.raises(InvalidSpec, match=f"{option}: it is of one image, and name is a list"):
         task(host, "example.com/a", **{option: "/x"})
