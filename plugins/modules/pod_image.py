@@ -79,6 +79,20 @@ options:
         directory is refused.
     type: path
     version_added: 0.6.0
+  force:
+    description:
+      - Whether the image is fetched though it is in the store, and what the store has of it compared with what came.
+      - What is damaged is made again or downloaded, unless a pod uses it. Layers of a docker image that are whole are not
+        downloaded again. If the source cannot be reached, what is damaged is gone until the next run.
+      - The task is changed if the image was damaged or missing, or if the source has another one. In check mode all of the
+        image is read and the source is asked once, so that the prediction is correct.
+      - In contrast, O(pull=update) fetches only if the source has something newer, and compares nothing on the host; an
+        image whose digest has not changed is left as it is.
+      - It needs a O(name) that says where the image is, not the ID of one, and excludes O(src) and O(pull=never). With
+        O(state=absent) it has no meaning, since no image is kept from being removed.
+    type: bool
+    default: false
+    version_added: 0.6.0
 notes:
   - In check mode no image is fetched or sent, but the signature of a file is verified, and that of a docker image for which
     the host has the policy C(signed). Of O(src) it is checked whether a trusted key has made the signature, and whether the
@@ -138,6 +152,12 @@ EXAMPLES = r"""
 - name: Send an ACI that a trusted key has signed, with its signature from beside it
   stagecraft.pods.pod_image:
     src: web-1.4.aci
+
+- name: Fetch an image again, since the disk of the host was damaged
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.4
+    force: true
+    insecure_options: [image]
 
 - name: Write an image into a file, for a host without a network
   stagecraft.pods.pod_image:
@@ -279,6 +299,7 @@ def main() -> None:
             "signature": {"type": "path"},
             "pinned": {"type": "bool"},
             "dest": {"type": "path"},
+            "force": {"type": "bool", "default": False},
             **FETCH,
             **HOST,
         },

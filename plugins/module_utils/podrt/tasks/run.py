@@ -254,6 +254,8 @@ def _attempted(host: Host, options: Fields, check: bool, also: tuple[ImageID, ..
 
 def _has_work(host: Host, options: Fields) -> bool:
     """Whether a name needs more than bookkeeping."""
+    if options.boolean("force", False):
+        return True
     try:
         return isinstance(next(_image_plan(host, options), None), (images.FetchImage, images.RenderTree))
     except Exception:
@@ -282,7 +284,7 @@ def _image_plan(
         if options.has("dest"):
             raise InvalidSpec("an image that is removed is not exported", "leave it out", where="dest")
         return images.ensure_no_image(host, reference, also)
-    wanted = _ensure_image(host, reference, policy, options.optional_boolean("pinned"))
+    wanted = _ensure_image(host, reference, policy, options)
     if not options.has("dest"):
         return wanted
     from ..stage0.image_export import exporting
@@ -291,9 +293,15 @@ def _image_plan(
 
 
 def _ensure_image(
-    host: Host, reference: ImageReference, policy: FetchPolicy, pinned: bool | None
+    host: Host, reference: ImageReference, policy: FetchPolicy, options: Fields
 ) -> Plan[StoredImage | None]:
-    image = yield from images.ensure_image(host, reference, policy, names=True)
+    if options.boolean("force", False):
+        from ..stage0.image_again import ensure_again
+
+        image = yield from ensure_again(host, reference, policy)
+    else:
+        image = yield from images.ensure_image(host, reference, policy, names=True)
+    pinned = options.optional_boolean("pinned")
     if pinned is not None:
         yield from images.ensure_pin(host, reference, image, wanted=pinned)
     return image

@@ -38,6 +38,12 @@ def pod_image_sent(host: Host, options: Fields, *, check: bool) -> dict[str, obj
         raise InvalidSpec(
             "an image is removed by what it is called", "leave src out, and give its name or ID", where="src"
         )
+    if options.boolean("force", False):
+        raise InvalidSpec(
+            "a file of the controller is sent when the store lacks its image",
+            "remove the image first, or leave force out",
+            where="force",
+        )
     if not options.has("src_file"):
         raise InvalidSpec(
             "the action plugin of the collection sends the file, and has not been run",
