@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, Unreachable
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    Conflict,
+    InvalidSpec,
+    Unreachable,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, trees, verification
@@ -25,6 +29,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
     archive,
     digest_of,
 )
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.storelab import add_pod
 
 pytestmark = pytest.mark.root
 __all__ = ["_host", "_web"]  # fixtures
@@ -161,3 +166,25 @@ def test_what_force_needs_is_said(amd: Host, registry: FakeRegistry) -> None:
             task(amd, name, force=True, **options)
         assert caught.value.where == "force"
     assert task(amd, image_id, force=True, state="absent")["changed"]
+
+
+def test_nothing_is_changed_beneath_a_pod(amd: Host, registry: FakeRegistry) -> None:
+    image_id = task(amd, registry.reference)["image"]["id"]
+    add_pod(amd.paths, "prepared", image_id, trees.tree_of(amd.paths, image_id))
+    assert task(amd, registry.reference, force=True)["changes"] == []  # it is whole
+    flip(amd, "high")
+    [warning] = task(amd, registry.reference, force=True, check=True)["warnings"]
+    assert "pods use what is damaged of image" in warning
+    with pytest.raises(Conflict, match="pods use what is damaged of image"):
+        task(amd, registry.reference, force=True)
+    assert task(amd, registry.reference)["changes"] == []  # all of it is still there
+
+
+def test_an_archive_is_replaced_though_a_pod_uses_the_tree(host: Host, tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "a.aci"
+    file.write_bytes(make_aci())
+    image_id = task(host, str(file))["image"]["id"]
+    add_pod(host.paths, "prepared", image_id, trees.tree_of(host.paths, image_id))
+    pathlib.Path(host.paths.blob(image_id)).write_bytes(b"")
+    assert ends(task(host, str(file), force=True)) == [("damaged", image_id)]
+    assert task(host, str(file), force=True)["changes"] == []
