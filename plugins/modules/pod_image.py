@@ -30,7 +30,10 @@ options:
         on the host, with C(:NAME) or C(:@0), its place, where there are several. Since 0.4.0.
       - With O(src) it is what the file shall stand for, a docker reference or, for an ACI, the name in its manifest. It may
         then be left out, and the image is known by what it calls itself.
-    type: str
+      - A list names several images, since 0.6.0. What must be fetched is fetched side by side, a layer that they share once.
+        When one fails the others are done all the same; then the task fails and tells which ones have, and why. An image
+        that is named twice is there once, and an empty list is nothing to do.
+    type: raw
   src:
     description:
       - An image file on the controller, which the host gets over Ansible's connection, and only if its store does not have
@@ -65,6 +68,31 @@ options:
       - Without this option a pin stays as it is. A pin goes with its image, and moves to the image that an update brings.
     type: bool
     version_added: 0.5.0
+  dest:
+    description:
+      - The path of a file on the host that shall hold the image, as an uncompressed ACI. O(name) is then one image.
+      - An ACI comes out as it was sent; a docker image as one root with all its layers, see C(podctl image export).
+      - The file is replaced in one step, when it does not hold this image. What it holds is known by a record in an extended
+        attribute, as long as its size and its time of change are those of the export; otherwise its content is compared.
+      - A new file has mode 0600, since the host's store is readable for root alone. One that is replaced hands on its owner
+        and its mode, so that M(ansible.builtin.file) can set them. A link is replaced, and what it leads to left alone. A
+        directory is refused.
+    type: path
+    version_added: 0.6.0
+  force:
+    description:
+      - Whether the image is fetched though it is in the store, and what the store has of it compared with what came.
+      - What is damaged is made again or downloaded, unless a pod uses it. Layers of a docker image that are whole are not
+        downloaded again. If the source cannot be reached, what is damaged is gone until the next run.
+      - The task is changed if the image was damaged or missing, or if the source has another one. In check mode all of the
+        image is read and the source is asked once, so that the prediction is correct.
+      - In contrast, O(pull=update) fetches only if the source has something newer, and compares nothing on the host; an
+        image whose digest has not changed is left as it is.
+      - It needs a O(name) that says where the image is, not the ID of one, and excludes O(src) and O(pull=never). With
+        O(state=absent) it has no meaning, since no image is kept from being removed.
+    type: bool
+    default: false
+    version_added: 0.6.0
 notes:
   - In check mode no image is fetched or sent, but the signature of a file is verified, and that of a docker image for which
     the host has the policy C(signed). Of O(src) it is checked whether a trusted key has made the signature, and whether the
@@ -80,6 +108,13 @@ EXAMPLES = r"""
 - name: Fetch an unsigned image from a registry
   stagecraft.pods.pod_image:
     name: docker://registry.example.com/team/worker:1.4
+    insecure_options: [image]
+
+- name: Fetch several images at once
+  stagecraft.pods.pod_image:
+    name:
+      - docker://registry.example.com/team/web:2.2
+      - docker://registry.example.com/team/worker:1.4
     insecure_options: [image]
 
 - name: Update to the newest image of a tag; only changed layers are downloaded
@@ -118,6 +153,18 @@ EXAMPLES = r"""
   stagecraft.pods.pod_image:
     src: web-1.4.aci
 
+- name: Fetch an image again, since the disk of the host was damaged
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.4
+    force: true
+    insecure_options: [image]
+
+- name: Write an image into a file, for a host without a network
+  stagecraft.pods.pod_image:
+    name: docker://registry.example.com/team/worker:1.4
+    dest: /srv/images/worker-1.4.aci
+    insecure_options: [image]
+
 - name: Remove an image
   stagecraft.pods.pod_image:
     name: docker://registry.example.com/team/worker:1.3
@@ -126,8 +173,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image:
-  description: The image, null when it is not in the store.
-  returned: success
+  description: The image, null when it is not in the store. Not of a list of names, see RV(images).
+  returned: success, unless O(name) is a list
   type: dict
   contains:
     id:
@@ -159,6 +206,38 @@ image:
         - The policy of M(stagecraft.pods.pod_trust) that let a docker image in, as C(accept PREFIX) or C(signed PREFIX), null
           for none.
       version_added: 0.5.0
+      type: str
+images:
+  description: What became of each image of a list, in its order.
+  returned: when O(name) is a list
+  version_added: 0.6.0
+  type: list
+  elements: dict
+  contains:
+    reference:
+      description: The name as the list has it.
+      type: str
+      sample: docker://registry.example.com/team/worker:1.4
+    changed:
+      description: Whether something was changed, or would be in check mode.
+      type: bool
+    failed:
+      description: Whether it has failed.
+      type: bool
+    image:
+      description: The image, with the members of RV(image); null when it is not in the store, or the task failed with it.
+      type: dict
+    msg:
+      description: Why it has failed.
+      returned: when it has failed
+      type: str
+    error:
+      description: The kind of the error.
+      returned: when it has failed
+      type: str
+    hint:
+      description: What to do about the error, empty when unknown.
+      returned: when it has failed
       type: str
 sent_bytes:
   description: The bytes of O(src) that were sent, 0 when the host has its image.
@@ -213,12 +292,14 @@ def main() -> None:
     run_module(
         "pod_image",
         {
-            "name": {"type": "str"},
+            "name": {"type": "raw"},
             "src": {"type": "str"},
             "src_file": {"type": "dict"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "signature": {"type": "path"},
             "pinned": {"type": "bool"},
+            "dest": {"type": "path"},
+            "force": {"type": "bool", "default": False},
             **FETCH,
             **HOST,
         },

@@ -107,7 +107,7 @@ def _fetched(job: FetchJob, source: Source) -> RenderedImage | None:
     verifier = verifier_of(source, job.policy)
     _check_may_fetch(source, job.policy, verifier)
     with job.turn(source.reference.source, str(source.reference)) as turn:
-        found = None if source.is_at_hand else lookup_of(source)
+        found = None if source.is_at_hand or job.policy.anyway else lookup_of(source)
         if found and job.policy.pull == "new":
             return _used(job, source, found)
         return _taken(job.replace(pulse=turn.pulse), source, found, verifier)
@@ -151,7 +151,7 @@ def _store_will_do(source: Source, policy: FetchPolicy) -> bool:
     """Whether the stored image will do (B.4)."""
     if source.is_at_hand:
         return False
-    return policy.pull != "update" or not source.has_remote
+    return not source.has_remote or not (policy.anyway or policy.pull == "update")
 
 
 def check_may_fetch(host: Host, reference: ImageReference, policy: FetchPolicy) -> None:

@@ -42,8 +42,8 @@ def needed_by(manifest: ImageManifest) -> Iterator[None]:
 
 
 def policy_of(policy: FetchPolicy) -> FetchPolicy:
-    """The policy for dependencies: that of the image, whose signature is not theirs."""
-    return policy.replace(signature="")
+    """The policy for dependencies: that of the image, whose signature is not theirs; only missing ones are fetched."""
+    return policy.replace(signature="", anyway=False)
 
 
 def _is_there(host: Host, source: Source, dependency: Dependency) -> bool:

@@ -33,7 +33,7 @@ class FetchPolicy(Value):
 
     signature: the path or the URL of the detached signature, "" for where the source has it. finds_keys: whether keys
     are trusted that discovery finds for the name of an image, and that TLS vouches for (B29). review: asks the user
-    about the others, None where no user can answer.
+    about the others, None where no user can answer. anyway: whether an image is fetched though the store has it.
     """
 
     pull: str = "new"
@@ -41,6 +41,7 @@ class FetchPolicy(Value):
     signature: str = ""
     finds_keys: bool = False
     review: Review | None = None
+    anyway: bool = False
 
     def check(self) -> None:
         """Raise InvalidSpec for an unknown word."""

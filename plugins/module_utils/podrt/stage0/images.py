@@ -14,7 +14,7 @@ from .change import Applied, Change, Difference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from ..appc.image import Image
     from ..appc.names import ImageID
@@ -204,23 +204,26 @@ def ensure_sent(host: Host, reference: SentFile, policy: FetchPolicy) -> Plan[St
     return image
 
 
-def ensure_no_image(host: Host, reference: ImageReference) -> Plan[None]:
-    """Plan: the store does not have the image, and no pin that waits for it. Running pods keep working."""
+def ensure_no_image(host: Host, reference: ImageReference, also: Collection[ImageID] = ()) -> Plan[None]:
+    """Plan: the store does not have the image, and no pin that waits for it. Running pods keep working.
+
+    also: what other plans remove.
+    """
     image_id = find.stored_id(host, reference)
     if image_id:
-        yield from ensure_removed(host, {image_id: str(reference)})
+        yield from ensure_removed(host, {image_id: str(reference)}, also)
     else:
         yield from ensure_pin(host, reference, None, wanted=False)
 
 
-def ensure_removed(host: Host, images: Mapping[ImageID, str]) -> Plan[None]:
-    """Plan: the store has none of these images. images: what each is called in its difference.
+def ensure_removed(host: Host, images: Mapping[ImageID, str], also: Collection[ImageID] = ()) -> Plan[None]:
+    """Plan: the store has none of these images. images: what each is called in its difference. also: see above.
 
     The first change has the warning of them all.
     """
     from ..store.dependencies import warning_of_removal
 
-    warning = warning_of_removal(host.paths, images) if images else ""
+    warning = warning_of_removal(host.paths, {*images, *also}) if images else ""
     for image_id, shown in images.items():
         difference = Difference(f"images.{shown}", str(image_id), None)
         yield RemoveImage(f'image "{shown}"', (difference,), image_id, warning)

@@ -23,13 +23,18 @@ def rebuild(host: Host, image: StoredImage, tree: TreeID, damage: Damage) -> Non
     removed then counts as absent, so that a fetch brings it.
     """
     with locks.collecting(host.paths):
-        if _is_used(host, tree, damage):
-            raise Conflict(
-                f"pods use what is damaged of image {image.id}: {damage}",
-                "stop and remove the pods of this image, then verify it again",
-            )
+        check_unused(host, image, tree, damage)
         verification.discard(host.paths, tree, damage)
     trees.render(host.paths, image)
+
+
+def check_unused(host: Host, image: StoredImage, tree: TreeID, damage: Damage) -> None:
+    """Raise Conflict when a pod uses the damaged parts of an image's tree."""
+    if _is_used(host, tree, damage):
+        raise Conflict(
+            f"pods use what is damaged of image {image.id}: {damage}",
+            "stop and remove the pods of this image, then verify it again",
+        )
 
 
 def _is_used(host: Host, tree: TreeID, damage: Damage) -> bool:

@@ -30,6 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..appc.names import ImageID
     from ..host.paths import Paths
     from ..image.policy import FetchPolicy
     from ..image.reference import ImageReference
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ..stage0.change import Changes, Outcome, Plan
     from ..stage0.spec import Conduct, PodSpec
     from ..stage0.status import PodStatus
+    from ..store.index import StoredImage
 
     Task = Callable[[Host, Fields, bool], dict[str, object]]
 
@@ -215,37 +217,94 @@ def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object
 
 
 def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    if isinstance(options.raw("name"), list):
+        return _several_images(host, options, check)
     if options.has("src"):
         from .sent import pod_image_sent
 
         return pod_image_sent(host, options, check=check)
+    return _one_image(host, options, check)
+
+
+def _several_images(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .images import OneImage, pod_images
+
+    absent = options.text("state", "present") == "absent"
+    also = _stored_ids(host, options) if absent else ()
+    one = OneImage(
+        run=lambda options: _attempted(host, options, check, also),
+        has_work=lambda options: _has_work(host, options),
+    )
+    return pod_images(options, one, apart=not (check or absent))
+
+
+def _stored_ids(host: Host, options: Fields) -> tuple[ImageID, ...]:
+    """The IDs of the images of a list of names, as far as the store has them."""
+    names = [(name, where) for name, where in options.items("name") if isinstance(name, str)]
+    found = (find.stored_id(host, parse_reference(*name, relative=False)) for name in names)
+    return tuple(filter(None, found))
+
+
+def _attempted(host: Host, options: Fields, check: bool, also: tuple[ImageID, ...]) -> dict[str, object]:
+    try:
+        return _one_image(host, options, check, also)
+    except Exception as err:
+        return failure(err)
+
+
+def _has_work(host: Host, options: Fields) -> bool:
+    """Whether a name needs more than bookkeeping."""
+    if options.boolean("force", False):
+        return True
+    try:
+        return isinstance(next(_image_plan(host, options), None), (images.FetchImage, images.RenderTree))
+    except Exception:
+        return True  # the attempt says so
+
+
+def _one_image(host: Host, options: Fields, check: bool, also: tuple[ImageID, ...] = ()) -> dict[str, object]:
+    outcome, _left = converge(host, _image_plan(host, options, also), apply=not check)
+    removed = [change for change in outcome.changes if isinstance(change, images.RemoveImage)]
+    warnings = [*outcome.notes, *outcome.foreseen, *(change.warning for change in removed if change.warning)]
+    result = {**outcome_result(outcome), "warnings": warnings, "image": None}
+    if options.text("state", "present") == "absent":
+        return result
+    reference = parse_reference(options.text("name"), "name", relative=False)
+    with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
+        stored = find.lookup(host, reference)
+    return {**result, "image": image_result(stored) if stored else None}
+
+
+def _image_plan(
+    host: Host, options: Fields, also: tuple[ImageID, ...] = ()
+) -> Plan[StoredImage | None] | Plan[None]:
     policy = reading.fetch_policy(options).replace(signature=_absolute(options, "signature"))
     reference = parse_reference(options.text("name"), "name", relative=False)
     if options.text("state", "present") == "absent":
-        outcome, _left = converge(host, images.ensure_no_image(host, reference), apply=not check)
-        warnings = [
-            change.warning
-            for change in outcome.changes
-            if isinstance(change, images.RemoveImage) and change.warning
-        ]
-        return {**outcome_result(outcome), "warnings": warnings, "image": None}
-    wanted = _ensure_image(host, reference, policy, options.optional_boolean("pinned"))
-    outcome, _left = converge(host, wanted, apply=not check)
-    with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
-        stored = find.lookup(host, reference)
-    return {
-        **outcome_result(outcome),
-        "warnings": [*outcome.notes, *outcome.foreseen],
-        "image": image_result(stored) if stored else None,
-    }
+        if options.has("dest"):
+            raise InvalidSpec("an image that is removed is not exported", "leave it out", where="dest")
+        return images.ensure_no_image(host, reference, also)
+    wanted = _ensure_image(host, reference, policy, options)
+    if not options.has("dest"):
+        return wanted
+    from ..stage0.image_export import exporting
+
+    return exporting(host, reference, options.text("dest"), wanted)
 
 
 def _ensure_image(
-    host: Host, reference: ImageReference, policy: FetchPolicy, pinned: bool | None
-) -> Plan[None]:
-    image = yield from images.ensure_image(host, reference, policy, names=True)
+    host: Host, reference: ImageReference, policy: FetchPolicy, options: Fields
+) -> Plan[StoredImage | None]:
+    if options.boolean("force", False):
+        from ..stage0.image_again import ensure_again
+
+        image = yield from ensure_again(host, reference, policy)
+    else:
+        image = yield from images.ensure_image(host, reference, policy, names=True)
+    pinned = options.optional_boolean("pinned")
     if pinned is not None:
         yield from images.ensure_pin(host, reference, image, wanted=pinned)
+    return image
 
 
 def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:

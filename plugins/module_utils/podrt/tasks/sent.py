@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..image.policy import FetchPolicy
     from ..image.reference import SentFile
     from ..stage0.change import Plan
+    from ..store.index import StoredImage
 
 # The member of a result that has the numbers of the pieces to be sent; also in plugin_utils/sending.py.
 MISSING = "src_missing"
@@ -37,6 +38,12 @@ def pod_image_sent(host: Host, options: Fields, *, check: bool) -> dict[str, obj
         raise InvalidSpec(
             "an image is removed by what it is called", "leave src out, and give its name or ID", where="src"
         )
+    if options.boolean("force", False):
+        raise InvalidSpec(
+            "a file of the controller is sent when the store lacks its image",
+            "remove the image first, or leave force out",
+            where="force",
+        )
     if not options.has("src_file"):
         raise InvalidSpec(
             "the action plugin of the collection sends the file, and has not been run",
@@ -47,10 +54,10 @@ def pod_image_sent(host: Host, options: Fields, *, check: bool) -> dict[str, obj
     reference = read_sent(options.text("src"), options.optional_text("name"), told)
     # The store or the file: what pull says is of the network.
     policy = reading.fetch_policy(options).replace(pull="new")
+    wanted = _wanted(host, reference, policy, options)
     missing = () if find.lookup(host, reference) else _taken(host, reference, policy, told, check=check)
     if missing and not check:
         return {"changed": False, "changes": [], MISSING: list(missing)}
-    wanted = _ensure(host, reference, policy, options.optional_boolean("pinned"))
     outcome, _left = converge(host, wanted, apply=not check)
     with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
         stored = find.lookup(host, reference)
@@ -81,8 +88,22 @@ def _taken(
     return staging.missing(host.paths, reference.digest, reference.size)
 
 
-def _ensure(host: Host, reference: SentFile, policy: FetchPolicy, pinned: bool | None) -> Plan[None]:
+def _wanted(
+    host: Host, reference: SentFile, policy: FetchPolicy, options: Fields
+) -> Plan[StoredImage | None]:
+    wanted = _ensure(host, reference, policy, options.optional_boolean("pinned"))
+    if not options.has("dest"):
+        return wanted
+    from ..stage0.image_export import exporting
+
+    return exporting(host, reference.wanted or reference, options.text("dest"), wanted)
+
+
+def _ensure(
+    host: Host, reference: SentFile, policy: FetchPolicy, pinned: bool | None
+) -> Plan[StoredImage | None]:
     image = yield from images.ensure_sent(host, reference, policy)
     if pinned is not None:
         # By what it is called later, without the file.
         yield from images.ensure_pin(host, reference.wanted or reference, image, wanted=pinned)
+    return image

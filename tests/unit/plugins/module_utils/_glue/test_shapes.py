@@ -51,6 +51,7 @@ RIGHT: dict[str, list[object]] = {
 }
 # raw leaves the option to the runtime: here is what it says, or where else that is tested.
 RAW = {
+    "pod_image: name",  # tasks/test_images.py
     "pod_run: environment",
     "pod_run: apps[0].environment",
     "pod_run: apps[0].args[0]",

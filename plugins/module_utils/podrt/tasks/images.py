@@ -1,0 +1,170 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pod_image with a list of names: each is a task of its own, and those that have work do it side by side.
+
+Each works in a process, so that a fetch locks, forks and unpacks as if another task had it: a layer that several images
+share is downloaded once. One that fails stops no other.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import InvalidSpec, PodError, few, known, shortened
+from ..image.reference import parse_reference
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from ..fields import Fields
+    from ..host.workers import Tell
+    from ..image.reference import ImageReference
+
+    Result = dict[str, Any]
+
+# Each has workers of its own for layers. More would share the same network and disk.
+_AT_ONCE = 4
+_MOST, _NUMBER = 1000, 2
+# A message of a worker has 128 KB.
+_MOST_WARNINGS = 8
+_ALONE = ("src", "signature", "dest")
+
+
+class OneImage(Value):
+    """What is done for one name. run: its result, that of a failure too. has_work: whether that may take long."""
+
+    run: Callable[[Fields], Result]
+    has_work: Callable[[Fields], bool]
+
+
+def pod_images(options: Fields, one: OneImage, *, apart: bool) -> Result:
+    """The result of pod_image with a list of names. apart: whether several may have processes of their own."""
+    given = _distinct(options)
+    each = [options.replaced(name=name) for name in given]
+    busy = [number for number, single in enumerate(each) if one.has_work(single)] if apart else []
+    results = _side_by_side(each, busy, one) if len(busy) > 1 else {}
+    for number, single in enumerate(each):
+        if number not in results:
+            results[number] = one.run(single)
+    return _merged({name: results[number] for number, name in enumerate(given)})
+
+
+def _distinct(options: Fields) -> list[str]:
+    """The names, those that mean the same once. Raises InvalidSpec."""
+    found: dict[ImageReference, str] = {}
+    names = list(options.items("name"))
+    for option in _ALONE:
+        if options.has(option):
+            raise InvalidSpec(
+                "it is of one image, and name is a list", "write name as a string", where=option
+            )
+    if len(names) > _MOST:
+        raise InvalidSpec(f"more than {_MOST} images", "use several tasks", where="name")
+    for name, where in names:
+        if not isinstance(name, str):
+            raise InvalidSpec("expected a string", "name an image", where=where)
+        found.setdefault(parse_reference(name, where, relative=False), name)
+    return list(found.values())
+
+
+def _side_by_side(each: Sequence[Fields], busy: Sequence[int], one: OneImage) -> dict[int, Result]:
+    """The results of some names, by number; of all of them, whatever happens to a process."""
+    from ..host.workers import Workers  # only work needs it
+
+    results: dict[int, Result] = {}
+    lost: Exception | None = None
+    queue = _queue_of(busy)
+    try:
+        with Workers("an image", lambda tell: _work(each, queue, one, tell)) as workers:
+            for _worker in range(min(len(busy), _AT_ONCE, (os.cpu_count() or 1) + 1)):
+                workers.start()
+            while workers.pids:
+                try:
+                    for batch in workers.messages():
+                        results.update(_told(message.document) for message in batch)
+                except (PodError, OSError) as err:
+                    lost = lost or err  # of one process; the others go on
+    finally:
+        os.close(queue)
+    for number in busy:
+        if number not in results:
+            results[number] = _without_result(lost)
+    return results
+
+
+def _queue_of(numbers: Sequence[int]) -> int:
+    """A pipe with numbers, each for the one process that reads it."""
+    taken, given = os.pipe()
+    os.write(given, b"".join(number.to_bytes(_NUMBER, "little") for number in numbers))
+    os.close(given)
+    return taken
+
+
+def _work(each: Sequence[Fields], queue: int, one: OneImage, tell: Tell) -> None:
+    """In a worker: take names until all are taken."""
+    while True:
+        taken = os.read(queue, _NUMBER)
+        if not taken:
+            return
+        number = int.from_bytes(taken, "little")
+        tell({"number": number, "result": _bounded(one.run(each[number]))}, ())
+
+
+def _bounded(result: Result) -> Result:
+    """A result that fits into a message."""
+    warnings = [shortened(str(warning)) for warning in result.get("warnings", ())]
+    return {**result, "warnings": few(warnings, _MOST_WARNINGS)}
+
+
+def _told(document: Result) -> tuple[int, Result]:
+    return document["number"], document["result"]
+
+
+def _without_result(lost: Exception | None) -> Result:
+    """The result of a name whose process has ended without one."""
+    err = known("a process for an image has failed", lost or OSError("it has ended without a result"))
+    return {"failed": True, "msg": str(err), "error": err.kind, "hint": err.hint, "changes": []}
+
+
+def _merged(results: Mapping[str, Result]) -> Result:
+    """One result of those of all names."""
+    changes = [change for result in results.values() for change in result["changes"]]
+    diffs = [result["diff"] for result in results.values() if "diff" in result]
+    warnings = [warning for result in results.values() for warning in result.get("warnings", ())]
+    return {
+        "changed": bool(changes),
+        "changes": changes,
+        "diff": {side: "".join(diff[side] for diff in diffs) for side in ("before", "after")},
+        "warnings": list(dict.fromkeys(warnings)),
+        "images": [_entry(name, result) for name, result in results.items()],
+        **_failed(results),
+    }
+
+
+def _entry(name: str, result: Result) -> Result:
+    """What the result of a list says of one name."""
+    return {
+        "reference": name,
+        "changed": bool(result["changes"]),
+        "failed": bool(result.get("failed")),
+        "image": result.get("image"),
+        **{member: result[member] for member in ("msg", "error", "hint") if member in result},
+    }
+
+
+def _failed(results: Mapping[str, Result]) -> Result:
+    """The members of a failure, if one has failed; those of the first, and the message of all."""
+    failed = {name: result for name, result in results.items() if result.get("failed")}
+    if not failed:
+        return {}
+    first = next(iter(failed.values()))
+    why = few([f"{name}: {result['msg']}" for name, result in failed.items()])
+    kept = ("error", "hint", "facts", "exception")
+    return {
+        "failed": True,
+        "msg": shortened(f"{len(failed)} of {len(results)} images failed: {'; '.join(why)}"),
+        **{member: first[member] for member in kept if member in first},
+    }
