@@ -27,6 +27,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import gc, index, layers, trees
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PodHost
 from ansible_collections.stagecraft.pods.tests.integration.registry.layouts import layer
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.store.conftest import (
     is_as_made,
@@ -355,3 +356,24 @@ def test_an_image_that_does_not_exist_is_not_found(host, registry, where):
 def test_a_registry_that_does_not_answer_is_unreachable(host):
     with pytest.raises(Unreachable, match="refused"):
         fetch(host, "docker://127.0.0.1:9/x")
+
+
+@pytest.mark.behaviour("A58", "B50")
+def test_a_damaged_layer_is_taken_out_and_the_next_fetch_heals_the_image(push, tmp_path):
+    reference = push(layer(("f", b"right")), layer(("g", b"other")))
+    pods = PodHost(tmp_path / "pods", "")
+    try:
+        key = pods.ok("fetch", "--full", reference)
+        (damaged,) = (path for path in pods.data.glob("tree/layers/*/rootfs/f") if path.is_file())
+        status = damaged.stat()
+        damaged.write_bytes(b"wrong")
+        os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
+        done = pods.podctl("image", "verify", key)
+        assert done.status == 254 and " differs from what was unpacked" in done.err
+        assert not damaged.exists()
+        assert pods.ok("fetch", "--full", "--pull-policy=new", reference) == key
+        assert damaged.read_bytes() == b"right"
+        done = pods.podctl("image", "verify", key)
+        assert (done.status, done.err) == (0, "")
+    finally:
+        pods.close()

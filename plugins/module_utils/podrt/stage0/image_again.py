@@ -104,5 +104,4 @@ def _has_right_archive(host: Host, image: StoredImage) -> bool:
 def _mend(host: Host, image: StoredImage, damage: Damage) -> None:
     """Remove what is damaged of a tree, so that a fetch brings it. Raises Conflict when pods use it, HostFailure."""
     with suppress(Corrupt, NotFound):  # what cannot be made again counts as absent now
-        # The record of a tree is of its layers as they were: it would not be right for those that come.
-        rebuild(host, image, trees.tree_of(host.paths, image.id), damage.replace(own=True))
+        rebuild(host, image, trees.tree_of(host.paths, image.id), damage)

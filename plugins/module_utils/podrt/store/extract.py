@@ -269,7 +269,7 @@ class Extraction:
         """Set the times of directories, which every change in them moved; the last entry of a directory counts."""
         for path, mtime in self._times:
             self._set_time(path, mtime)
-        self.implied = {path for path in self._walker.implied if not path or self._set_time(path, 0)}
+        self.implied = {path for path in self._walker.implied if self._set_time(path, 0)}
 
     def _set_time(self, path: str, mtime: int) -> bool:
         """Set the time of a directory; return whether it is still there."""

@@ -68,8 +68,8 @@ def find_damage(paths: Paths, tree: TreeID) -> Damage:
 def discard(paths: Paths, tree: TreeID, damage: Damage) -> None:
     """Remove what is damaged, so that it is made again. The caller holds locks.collecting. Raises HostFailure."""
     try:
-        if damage.own:
-            trees.remove_tree(paths, tree)
+        # Its record is of its layers as they were when it was made, and some of them will come again.
+        trees.remove_tree(paths, tree)
         for layer_id in damage.layers:
             layers.remove_layer(paths, layers.layer_name(layer_id))
     except OSError as err:
