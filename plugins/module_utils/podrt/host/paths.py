@@ -144,6 +144,23 @@ class Paths(Value):
         return f"{self.staging(digest)}/{number}"
 
     @property
+    def partials(self) -> str:
+        """What has come of downloads that were killed or broken."""
+        return f"{self.cas}/partial"
+
+    def partial(self, name: str) -> str:
+        """What has come of one of them."""
+        return f"{self.partials}/{name}"
+
+    def partial_body(self, name: str) -> str:
+        """Its bytes so far."""
+        return f"{self.partial(name)}/body"
+
+    def partial_answer(self, name: str) -> str:
+        """What the server has said of them."""
+        return f"{self.partial(name)}/answer"
+
+    @property
     def trees(self) -> str:
         """Rendered root file systems."""
         return f"{self.data}/tree"

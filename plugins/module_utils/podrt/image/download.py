@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 
+from ..errors import Corrupt, Untrusted
+from ..host import files
 from ..host.workers import Message, Workers
 from ..store import inflate, layers, stream
 from ..store.allowance import Allowance
+from ..store.partial import Kept, Partial
 from ..store.workspace import Workspace
 
 TYPE_CHECKING = False
@@ -35,8 +38,10 @@ if TYPE_CHECKING:
         def registry(self) -> str:
             """Whose bytes they are."""
 
-        def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
-            """Stream a layer as it is sent."""
+        def layer(
+            self, layer: LayerBlob, pulse: Callable[[], None], kept: Kept | None = None
+        ) -> Iterator[bytes]:
+            """Stream a layer as it is sent. kept: what is there of it, for an origin that needs the network."""
 
         def forked(self) -> None:
             """Use nothing of the parent's that two processes cannot share."""
@@ -149,11 +154,26 @@ class _Work:
                 if layers.find_layer(job.host.paths, layer.diff_id):
                     continue
                 job.progress(f"{self._origin.verb} layer {layer.digest}: {layer.size / 1e6:.1f} MB")
-                self._unpack(layer, self._place(number), turn)
+                self._download(layer, self._place(number), turn)
                 tell({"unpacked": number}, (turn.fd,))
 
-    def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
-        chunks = self._origin.layer(layer, turn.pulse)
+    def _download(self, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
+        """Get and unpack a layer; once more if what an earlier download has left of it is not the beginning of it."""
+        job = self._job
+        key = f"blob {self._origin.registry} {layer.digest}"
+        keeper = Partial(job.host.paths, key, job.progress, checked=True, clock=job.host.clock.monotonic)
+        try:
+            with keeper as kept:
+                self._unpack(layer, place, turn, kept)
+        except (Corrupt, Untrusted):
+            if not keeper.was_used:
+                raise
+            job.progress(f"the part of layer {layer.digest} that was kept is damaged; starting again")
+            files.remove_tree(place.path)
+            self._unpack(layer, place, turn, Kept())
+
+    def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn, kept: Kept) -> None:
+        chunks = self._origin.layer(layer, turn.pulse, kept)
         sent = stream.verified_chunks(chunks, layer.digest, layer.size)
         plain = stream.metered(
             sent, self.allowance, inflate.PROGRAM if layer.size >= _LARGE else inflate.ZLIB
