@@ -160,6 +160,16 @@ image:
           for none.
       version_added: 0.5.0
       type: str
+bytes:
+  description: The bytes of archives and layers that were downloaded, 0 when nothing was fetched.
+  returned: success, with O(state=present)
+  version_added: 0.6.0
+  type: int
+seconds:
+  description: The time that the fetch took, 0 when nothing was fetched.
+  returned: success, with O(state=present)
+  version_added: 0.6.0
+  type: float
 sent_bytes:
   description: The bytes of O(src) that were sent, 0 when the host has its image.
   returned: success, with O(src)

@@ -389,6 +389,7 @@ OBJECTS = {
     "a protocol of Python hands it over, and nothing looks at it: __exit__, signals, finders of modules": {
         "bundle.py",
         "host/workers.py",
+        "image/relay.py",
         "pod/lifecycle.py",
         "stage1/starter/start.py",
         "store/extract.py",

@@ -34,7 +34,7 @@ class Paths(Value):
 
     run and those after it are the host's: installations on one host share them. leases: where CNI's host-local plugin
     keeps the leases of networks. units: systemd's directory for units of the administrator. systemd: exists as long as
-    systemd is PID 1. Source: behaviours E12, sd_booted(3).
+    systemd is PID 1. log: the socket of the system's log. Source: behaviours E12, sd_booted(3).
     """
 
     data: str = "/var/lib/pods"
@@ -45,6 +45,7 @@ class Paths(Value):
     leases: str = "/var/lib/cni/networks"
     units: str = "/etc/systemd/system"
     systemd: str = "/run/systemd/system"
+    log: str = "/dev/log"
 
     @property
     def cas(self) -> str:

@@ -25,8 +25,19 @@ from ..host.locks import try_lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import Protocol
 
     from ..host.paths import Paths
+
+    class Heard(Protocol):
+        """What is told how far a download is."""
+
+        def begins(self, whole: int | None, had: int) -> None:
+            """Its size is known, or not, and so many bytes of it are there."""
+
+        def has(self, count: int) -> None:
+            """Bytes have come."""
+
 
 ABANDONED_SECONDS = 7 * 24 * 3600
 # What would be downloaded again in less time is not worth being written down, and what is small waits in memory.
@@ -44,15 +55,29 @@ _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
+class _Unheard:
+    """What is told, and does nothing."""
+
+    def begins(self, _whole: int | None, _had: int) -> None:
+        """Do nothing."""
+
+    def has(self, _count: int) -> None:
+        """Do nothing."""
+
+
 class Kept:
     """What is kept of a download: this one is nothing, and keeps nothing.
 
     size: the bytes that are there, headers: those of the answer that they are of, length: that of the whole, if known.
+    heard: is told what comes.
     """
 
     size = 0
     length: int | None = None
     headers: Mapping[str, str] = {}
+
+    def __init__(self, heard: Heard | None = None) -> None:
+        self._heard = heard or _Unheard()
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes that are there. Raises Corrupt, OSError."""
@@ -63,9 +88,11 @@ class Kept:
 
     def begin(self, headers: Mapping[str, str], length: int | None, *, kept: bool) -> None:
         """Note that a body begins, at its first byte. kept: whether a later download can tell that it goes on."""
+        self._heard.begins(length, 0)
 
     def add(self, chunk: bytes) -> None:
         """Note the next bytes."""
+        self._heard.has(len(chunk))
 
 
 class Partial(Kept):
@@ -80,10 +107,12 @@ class Partial(Kept):
         paths: Paths,
         key: str,
         tell: Callable[[str], None],
+        heard: Heard,
         *,
         checked: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(heard)
         self.was_used = False
         self._paths = paths
         name = f"sha512-{sha512(key.encode()).hexdigest()[:_DIGITS]}"
@@ -119,6 +148,7 @@ class Partial(Kept):
     def chunks(self) -> Iterator[bytes]:
         """The bytes that are there, which count as used from now on."""
         self.was_used = True
+        self._heard.begins(self.length, self.size)
         at = 0
         while at < self.size:
             with self._guard:
@@ -137,6 +167,7 @@ class Partial(Kept):
 
     def begin(self, headers: Mapping[str, str], length: int | None, *, kept: bool) -> None:
         """Note what the server says of the body; one that cannot be continued is not kept."""
+        super().begin(headers, length, kept=kept)
         with self._guard:
             self._forget()
             self.headers = {name: headers[name] for name in _HEADERS if name in headers}
@@ -149,6 +180,7 @@ class Partial(Kept):
 
     def add(self, chunk: bytes) -> None:
         """Write the bytes down, or wait until it is clear whether that is worth it."""
+        super().add(chunk)
         with self._guard:
             self._add(chunk)
 

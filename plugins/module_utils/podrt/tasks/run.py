@@ -24,7 +24,7 @@ from ..stage0.change import converge, naming_changes
 from ..stage0.options import reading
 from ..stage0.status import read_status
 from ..value import Value
-from .results import add_output, image_result, outcome_result, pod_result
+from .results import add_output, fetch_result, image_result, outcome_result, pod_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,6 +235,7 @@ def _pod_image(host: Host, options: Fields, check: bool) -> dict[str, object]:
         stored = find.lookup(host, reference)
     return {
         **outcome_result(outcome),
+        **fetch_result(outcome, reference),
         "warnings": [*outcome.notes, *outcome.foreseen],
         "image": image_result(stored) if stored else None,
     }

@@ -113,10 +113,12 @@ class UrlSource(Source):
         from ...store.partial import Partial
         from ..resume import CannotResume
 
+        download = job.progress.transfer("ACI")
         keeper = Partial(
             self.host.paths,
             self.reference.url,
             job.progress,
+            download,
             checked=False,
             clock=self.host.clock.monotonic,
         )
@@ -127,6 +129,8 @@ class UrlSource(Source):
             if not keeper.was_used:
                 raise
             raise CannotResume(f"what was kept of {self.reference} is damaged", "try again") from err
+        finally:
+            download.ends()
 
     def _received(
         self, job: FetchJob, workspace: Workspace, known: Remote | None, verifier: Verifier, kept: Kept
@@ -151,7 +155,7 @@ class UrlSource(Source):
             return None
         if conditional:
             verifier.announced(job, self, ())
-        job.progress("Downloading ACI")
+        job.progress.announce("Downloading ACI")
         incoming = blobs.receive_archive(
             self.host.paths,
             workspace,

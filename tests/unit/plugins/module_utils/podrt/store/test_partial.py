@@ -35,6 +35,20 @@ class Watch:
         return self.now
 
 
+class Heard:
+    """What hears of a download."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int | None, int]] = []
+        self.came = 0
+
+    def begins(self, whole: int | None, had: int) -> None:
+        self.told.append((whole, had))
+
+    def has(self, count: int) -> None:
+        self.came += count
+
+
 @pytest.fixture(name="paths")
 def _paths(tmp_path: pathlib.Path) -> Paths:
     return Paths(data=str(tmp_path / "data"))
@@ -50,7 +64,7 @@ def silent(_line: str) -> None:
 
 
 def opened(paths: Paths, watch: Watch | None = None, *, key: str = "a", checked: bool = True) -> Partial:
-    return Partial(paths, key, silent, checked=checked, clock=watch or Watch())
+    return Partial(paths, key, silent, Heard(), checked=checked, clock=watch or Watch())
 
 
 def bodies(paths: Paths) -> list[bytes]:
