@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
 import signal
+import subprocess
 import time
 import warnings
 from collections.abc import Callable
@@ -38,6 +40,7 @@ pytestmark = [pytest.mark.root, pytest.mark.behaviour("B22", "B23")]
 Aci = Callable[..., bytes]
 SIZE, HALF = 3_000_000, 1_500_000
 CHUNK = 256 << 10
+PODCTL = pathlib.Path(__file__).parents[6] / "bin" / "podctl"
 TAGGED = {"ETag": '"1"'}
 UPDATED = "cannot use cached partial download, resource updated."
 UNSUPPORTED = "range request unsupported."
@@ -178,6 +181,31 @@ def test_after_a_kill_the_rest_of_a_layer_is_asked_for(host: Host, web: Web, bes
     assert UNSUPPORTED not in lines
     assert [one for one in ranges(web) if one] == [f"bytes={size}-"]
     assert files.entries(host.paths.partials) == []
+
+
+def test_podctl_that_is_killed_goes_on_by_the_rules_of_what_is_worth_it(
+    host: Host, web: Web, aci: Aci
+) -> None:
+    """The first 4 MiB take a third of a second at least: all would take more than five."""
+    resource = Resource(web, aci(content=os.urandom(64 << 20)), TAGGED)
+    web.stalls_after, web.pause = 8 << 20, 0.03
+    paths = host.paths
+    argv = [PODCTL, f"--dir={paths.data}", f"--local-config={paths.local_config}", "--insecure-options=image"]
+    with subprocess.Popen([*argv, "fetch", f"{web.url}/a.aci"], stderr=subprocess.DEVNULL) as first:
+        end = time.monotonic() + 60
+        while sum(body.stat().st_size for body in kept(host)) < (7 << 20):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        first.kill()
+    (body,) = kept(host)
+    size = body.stat().st_size
+    web.stalls_after = 0
+    del web.asked[:]
+    again = [*argv, "--debug", "fetch", f"{web.url}/a.aci"]
+    said = subprocess.run(again, check=True, capture_output=True, text=True)
+    assert ranges(web) == [f"bytes={size}-"]
+    assert hashlib.sha512(resource.body).hexdigest()[:32] in said.stdout
+    assert kept(host) == []
 
 
 def test_what_has_changed_is_not_mixed(host: Host, web: Web, resource: Resource, aci: Aci) -> None:
