@@ -31,13 +31,17 @@ class Unheard:
         pass
 
 
+def blobs(registry: Registry) -> set[pathlib.Path]:
+    return {path for path in registry.root.rglob("data") if path.is_file()}
+
+
 def test_only_the_rest_of_a_layer_is_downloaded(
     registry: Registry, layout: Layout, tmp_path: pathlib.Path
 ) -> None:
     name = f"{registry.address}/partial:1"
+    before = blobs(registry)
     layout.push(layout.image(layer(("bin", None), ("bin/x", os.urandom(3_000_000))), Cmd=["/bin/x"]), name)
-    blobs = [path.read_bytes() for path in registry.root.rglob("data") if path.is_file()]
-    blob = max(blobs, key=len)
+    blob = max((path.read_bytes() for path in blobs(registry) - before), key=len)
     digest, half = f"sha256:{hashlib.sha256(blob).hexdigest()}", len(blob) // 2
     paths = Paths(data=f"{tmp_path}/data")
     key = f"blob {registry.address} {digest}"
