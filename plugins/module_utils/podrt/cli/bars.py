@@ -101,4 +101,4 @@ class Bars(Showing):
 
     def _bar(self, transfer: Transfer) -> str:
         """In one line, which the terminal does not wrap."""
-        return printable(f"Downloading {transfer.label}: {transfer.bar()}")[: self._size().columns - 1]
+        return printable(f"Downloading {transfer.label}: {transfer.drawn()}")[: self._size().columns - 1]

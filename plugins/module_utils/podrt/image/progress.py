@@ -160,7 +160,7 @@ class Transfer:
         self._shown = now
         return True
 
-    def bar(self) -> str:
+    def drawn(self) -> str:
         """How far it is, with a bar where the whole is known."""
         if not self.whole:
             return self.far()

@@ -87,7 +87,7 @@ def test_what_was_there_counts_as_done_but_neither_as_fast_nor_as_downloaded(wat
 
 
 @pytest.mark.parametrize(
-    ("whole", "done", "seconds", "bar"),
+    ("whole", "done", "seconds", "drawn"),
     [
         (30 * MB, 10 * MB, 10, f"[{'=' * 10}>{' ' * 19}] 10.0 MB/30.0 MB, 1.0 MB/s, 20 s left"),
         (30 * MB, 0, 10, f"[>{' ' * 29}] 0 kB/30.0 MB, 0 kB/s"),
@@ -98,12 +98,12 @@ def test_what_was_there_counts_as_done_but_neither_as_fast_nor_as_downloaded(wat
         (None, MB, 1, "1.0 MB of an unknown total size, 1.0 MB/s"),
     ],
 )
-def test_bars(watch: Watch, whole: int | None, done: int, seconds: float, bar: str) -> None:
+def test_bars(watch: Watch, whole: int | None, done: int, seconds: float, drawn: str) -> None:
     transfer = Observer(Showing(), watch).transfer("ACI")
     transfer.begins(whole, 0)
     watch.now += seconds
     transfer.has(done)
-    assert transfer.bar() == bar
+    assert transfer.drawn() == drawn
 
 
 class Shown(Showing):
