@@ -227,6 +227,14 @@ images:
     image:
       description: The image, with the members of RV(image); null when it is not in the store, or the task failed with it.
       type: dict
+    bytes:
+      description: As RV(bytes).
+      returned: when it has not failed, with O(state=present)
+      type: int
+    seconds:
+      description: As RV(seconds).
+      returned: when it has not failed, with O(state=present)
+      type: float
     msg:
       description: Why it has failed.
       returned: when it has failed
@@ -239,6 +247,16 @@ images:
       description: What to do about the error, empty when unknown.
       returned: when it has failed
       type: str
+bytes:
+  description: The bytes of archives and layers that were downloaded, 0 when nothing was fetched.
+  returned: success, with O(state=present), unless O(name) is a list
+  version_added: 0.6.0
+  type: int
+seconds:
+  description: The time that the fetch took, 0 when nothing was fetched.
+  returned: success, with O(state=present), unless O(name) is a list
+  version_added: 0.6.0
+  type: float
 sent_bytes:
   description: The bytes of O(src) that were sent, 0 when the host has its image.
   returned: success, with O(src)

@@ -173,6 +173,7 @@ READS_BY_ITSELF = {
     "store/checksum.py": "files of a tree by descriptors: nothing is followed",
     "store/overlay.py": "a copy of a tree by descriptors: nothing is followed",
     "store/walker.py": "an image's entries by descriptors: nothing is followed",
+    "store/partial.py": "what this store keeps of a download, to be read and written, in a directory of root's",
     "store/layered.py": "a file of a rendered tree, with links as an app would see them, and never waiting",
     "store/stream.py": "the archive that was named; what it must be is asked before",
 }
@@ -388,10 +389,12 @@ OBJECTS = {
     "a protocol of Python hands it over, and nothing looks at it: __exit__, signals, finders of modules": {
         "bundle.py",
         "host/workers.py",
+        "image/relay.py",
         "pod/lifecycle.py",
         "stage1/starter/start.py",
         "store/extract.py",
         "store/overlay.py",
+        "store/partial.py",
         "store/walker.py",
         "store/workspace.py",
     },

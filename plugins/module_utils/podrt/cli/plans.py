@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..host.host import Host
     from ..image.policy import FetchPolicy
+    from ..image.progress import Showing
     from ..image.reference import ImageReference
     from ..stage0.change import Change, Difference, Outcome, Plan
     from ..store.index import StoredImage
@@ -65,6 +66,13 @@ class ToldFetch(images.FetchImage):
     def apply(self, host: Host) -> Applied:
         """Fetch the image; its notes have been printed as lines already."""
         return super().apply(host).replace(notes=())
+
+    def view(self, _host: Host, hear: Callable[[str], None]) -> Showing:
+        """Bars on a terminal, else lines."""
+        from ..image.progress import Lines
+        from . import bars
+
+        return bars.Bars(hear) if bars.can_draw() else Lines(hear)
 
     def tell(self, line: str) -> None:
         """Print a line on standard error, unless it is about little work."""

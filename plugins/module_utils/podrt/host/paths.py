@@ -34,7 +34,7 @@ class Paths(Value):
 
     run and those after it are the host's: installations on one host share them. leases: where CNI's host-local plugin
     keeps the leases of networks. units: systemd's directory for units of the administrator. systemd: exists as long as
-    systemd is PID 1. Source: behaviours E12, sd_booted(3).
+    systemd is PID 1. log: the socket of the system's log. Source: behaviours E12, sd_booted(3).
     """
 
     data: str = "/var/lib/pods"
@@ -45,6 +45,7 @@ class Paths(Value):
     leases: str = "/var/lib/cni/networks"
     units: str = "/etc/systemd/system"
     systemd: str = "/run/systemd/system"
+    log: str = "/dev/log"
 
     @property
     def cas(self) -> str:
@@ -142,6 +143,23 @@ class Paths(Value):
     def staged_piece(self, digest: str, number: int) -> str:
         """There once this piece of it has come and is verified."""
         return f"{self.staging(digest)}/{number}"
+
+    @property
+    def partials(self) -> str:
+        """What has come of downloads that were killed or broken."""
+        return f"{self.cas}/partial"
+
+    def partial(self, name: str) -> str:
+        """What has come of one of them."""
+        return f"{self.partials}/{name}"
+
+    def partial_body(self, name: str) -> str:
+        """Its bytes so far."""
+        return f"{self.partial(name)}/body"
+
+    def partial_answer(self, name: str) -> str:
+        """What the server has said of them."""
+        return f"{self.partial(name)}/answer"
 
     @property
     def trees(self) -> str:

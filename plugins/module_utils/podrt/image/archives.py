@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Protocol
 
+    from ..store.partial import Kept
     from .archive_files import ArchiveFiles
     from .reference import SavedImage
 
@@ -113,7 +114,9 @@ class SavedArchive:
     def forked(self) -> None:
         """Do nothing: what is open is read by place."""
 
-    def layer(self, layer: LayerBlob, pulse: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+    def layer(
+        self, layer: LayerBlob, pulse: Callable[[], None] = lambda: None, _kept: Kept | None = None
+    ) -> Iterator[bytes]:
         """Stream a layer as it is in the archive; the caller checks its digest. Raises NotFound, Corrupt."""
         return archive_files.chunks(self._files, self._layers.get(layer.digest, _blob(layer.digest)), pulse)
 

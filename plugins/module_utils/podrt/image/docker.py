@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..store.partial import Kept
     from .answer import Answer
     from .convert import DockerConfig
     from .credentials import AskCredentials
@@ -121,10 +122,10 @@ class Repository:
             digest, fields = self._manifest(digest, f"the manifest {digest}, which its index names,")
         return asked_digest, digest, fields, certain
 
-    def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
+    def layer(self, layer: LayerBlob, pulse: Callable[[], None], kept: Kept | None = None) -> Iterator[bytes]:
         """Stream a layer as it is sent; the caller checks its digest. Raises Unreachable, NotFound.
 
-        pulse: called whenever bytes arrive. A token that expires on the way is renewed.
+        pulse: called whenever bytes arrive. kept: what is there of it. A token that expires on the way is renewed.
         """
         url = f"{self._base}/blobs/{layer.digest}"
 
@@ -137,7 +138,7 @@ class Repository:
             return True
 
         yield from self._transport.stream(
-            url, lambda: self._access.headers({}), accept, pulse, by_digest=True
+            url, lambda: self._access.headers({}), accept, pulse, by_digest=True, kept=kept
         )
 
     def find(self, path: str, accept: str = "", missing: tuple[int, ...] = (_NOT_FOUND,)) -> Answer | None:

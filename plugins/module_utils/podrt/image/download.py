@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import os
 
+from ..errors import Corrupt, Untrusted
+from ..host import files
 from ..host.workers import Message, Workers
 from ..store import inflate, layers, stream
 from ..store.allowance import Allowance
+from ..store.partial import Kept, Partial
 from ..store.workspace import Workspace
+from .progress import Observer
+from .relay import Relay, Relayed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +40,10 @@ if TYPE_CHECKING:
         def registry(self) -> str:
             """Whose bytes they are."""
 
-        def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
-            """Stream a layer as it is sent."""
+        def layer(
+            self, layer: LayerBlob, pulse: Callable[[], None], kept: Kept | None = None
+        ) -> Iterator[bytes]:
+            """Stream a layer as it is sent. kept: what is there of it, for an origin that needs the network."""
 
         def forked(self) -> None:
             """Use nothing of the parent's that two processes cannot share."""
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
 
 _NUMBER = 4  # bytes
 _LARGE = 1 << 20
+_DIGITS = 12
 
 
 def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) -> None:
@@ -60,8 +68,8 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
     count = _at_once(len(waiting))
     if waiting[0].size >= _LARGE:
         inflate.choose()
-    with Workspace(paths) as workspace, _Queue(len(waiting)) as queue:
-        work = _Work(job, origin, waiting, workspace, Allowance.configured(paths, count))
+    with Workspace(paths) as workspace, _Queue(len(waiting)) as queue, Relayed(job.progress) as relayed:
+        work = _Work(job, origin, waiting, workspace, relayed, Allowance.configured(paths, count))
         if count == 1:
             work.unpack_alone(queue)
             return
@@ -71,6 +79,11 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
                 workers.start()
             for batch in workers.messages():
                 work.take(batch)
+
+
+def _short(digest: str) -> str:
+    """A digest in a few digits, for people."""
+    return digest.partition(":")[2][:_DIGITS]
 
 
 def _at_once(count: int) -> int:
@@ -120,12 +133,14 @@ class _Work:
         origin: Origin,
         waiting: Sequence[LayerBlob],
         workspace: Workspace,
+        relayed: Relayed,
         allowance: Allowance,
     ) -> None:
         self._job = job
         self._origin = origin
         self._waiting = waiting
         self._workspace = workspace
+        self._relayed = relayed
         self.allowance = allowance
 
     def unpack_alone(self, queue: _Queue) -> None:
@@ -142,18 +157,41 @@ class _Work:
         self._unpack_all(queue, tell)
 
     def _unpack_all(self, queue: _Queue, tell: Tell) -> None:
-        job = self._job.replace(progress=lambda line: tell({"line": line}, ()))
         for number in queue:
             layer = self._waiting[number]
+            relay = Observer(Relay(tell, number), self._job.host.clock.monotonic)
+            job = self._job.replace(progress=relay)
             with job.turn(f"blob {self._origin.registry} {layer.digest}", f"layer {layer.digest}") as turn:
                 if layers.find_layer(job.host.paths, layer.diff_id):
                     continue
-                job.progress(f"{self._origin.verb} layer {layer.digest}: {layer.size / 1e6:.1f} MB")
-                self._unpack(layer, self._place(number), turn)
+                relay.announce(f"{self._origin.verb} layer {layer.digest}: {layer.size / 1e6:.1f} MB")
+                self._download(job, layer, self._place(number), turn)
                 tell({"unpacked": number}, (turn.fd,))
 
-    def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
-        chunks = self._origin.layer(layer, turn.pulse)
+    def _download(self, job: FetchJob, layer: LayerBlob, place: Workplace, turn: Turn) -> None:
+        """Get and unpack a layer; once more if what an earlier download has left of it is not the beginning of it."""
+        download = job.progress.transfer(_short(layer.digest))
+        keeper = Partial(
+            job.host.paths,
+            f"blob {self._origin.registry} {layer.digest}",
+            job.progress,
+            download,
+            checked=True,
+            clock=job.host.clock.monotonic,
+        )
+        try:
+            with keeper as kept:
+                self._unpack(layer, place, turn, kept)
+        except (Corrupt, Untrusted):
+            if not keeper.was_used:
+                raise
+            job.progress(f"the part of layer {layer.digest} that was kept is damaged; starting again")
+            files.remove_tree(place.path)
+            self._unpack(layer, place, turn, Kept(download))
+        download.ends()
+
+    def _unpack(self, layer: LayerBlob, place: Workplace, turn: Turn, kept: Kept) -> None:
+        chunks = self._origin.layer(layer, turn.pulse, kept)
         sent = stream.verified_chunks(chunks, layer.digest, layer.size)
         plain = stream.metered(
             sent, self.allowance, inflate.PROGRAM if layer.size >= _LARGE else inflate.ZLIB
@@ -168,8 +206,7 @@ class _Work:
         """Do what workers have told: put what is unpacked in place."""
         try:
             for message in batch:
-                if "line" in message.document:
-                    self._job.progress(str(message.document["line"]))
+                self._relayed.hear(message.document)
             numbers = [message.document["unpacked"] for message in batch if "unpacked" in message.document]
             self._put([number for number in numbers if isinstance(number, int)])
         finally:

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from ..store.trees import RenderedImage
     from .job import FetchJob
     from .policy import FetchPolicy
+    from .progress import Observer
     from .reference import ImageReference
     from .sources.source import Source, Verifier
-
-    Progress = Callable[[str], None]
 
 
 def _no_progress(_line: str) -> None:
@@ -60,11 +59,13 @@ def line_of_use(host: Host, reference: ImageReference, policy: FetchPolicy, imag
     return source.not_expired() if policy.pull == "update" and source.is_fresh() else source.using(image)
 
 
-def fetch(host: Host, reference: ImageReference, policy: FetchPolicy, progress: Progress) -> RenderedImage:
+def fetch(
+    host: Host, reference: ImageReference, policy: FetchPolicy, progress: Observer | Callable[[str], None]
+) -> RenderedImage:
     """Get an image into the store, with its dependencies, and render its tree.
 
-    progress: called with lines for the user. Raises NotFound, Untrusted, Unreachable, Corrupt, Unsupported,
-    HostFailure; then nothing of the image is left except complete layers.
+    progress: called with lines for the user; an Observer hears of downloads as well. Raises NotFound, Untrusted,
+    Unreachable, Corrupt, Unsupported, HostFailure; then nothing of the image counts except complete layers.
     """
     from ..store import workspace  # only fetches need it
     from .job import new_job

@@ -8,6 +8,7 @@ from ..contexts import contextmanager
 from ..errors import Corrupt, InvalidSpec
 from ..store import locks
 from ..value import Value
+from .progress import Lines, Observer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,18 +61,21 @@ class Needed:
             self._way.pop()
 
 
-def new_job(host: Host, policy: FetchPolicy, progress: Callable[[str], None]) -> FetchJob:
+def new_job(host: Host, policy: FetchPolicy, progress: Observer | Callable[[str], None]) -> FetchJob:
     """A fetch that has not begun. Raises InvalidSpec and HostFailure for the configuration."""
     from ..host.config import configured_limits
     from .credentials import credentials_of
 
+    if not isinstance(progress, Observer):
+        progress = Observer(Lines(progress), host.clock.monotonic)
     return FetchJob(
         host, policy, progress, credentials_of(host), configured_limits(host.paths), [], {}, Needed()
     )
 
 
 class FetchJob(Value):
-    """One fetch. progress: called with lines for the user. pulse: called whenever it has made progress.
+    """One fetch. progress: called with lines for the user, and hears of downloads. pulse: called whenever it has made
+    progress.
 
     credentials: the headers for a method and a URL. sessions, repositories: those that were made, kept by the methods
     below, with the tokens that registries gave. needed: what it fetches besides.
@@ -79,7 +83,7 @@ class FetchJob(Value):
 
     host: Host
     policy: FetchPolicy
-    progress: Callable[[str], None]
+    progress: Observer
     credentials: AskCredentials
     limits: Limits
     sessions: list[Transport]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from ..host.paths import Paths
+    from ..store.partial import Kept
     from .answer import Answer
     from .docker import Repository
     from .manifests import DockerImage, LayerBlob
@@ -73,9 +74,9 @@ class MirroredRepository:
         """See Repository.image; by the name that was asked for."""
         return self._first(lambda place: place.image(arch)).replace(reference=self._reference)
 
-    def layer(self, layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
+    def layer(self, layer: LayerBlob, pulse: Callable[[], None], kept: Kept | None = None) -> Iterator[bytes]:
         """See Repository.layer."""
-        return self._places[0].layer(layer, pulse)
+        return self._places[0].layer(layer, pulse, kept)
 
     def find(self, path: str, accept: str = "", missing: tuple[int, ...] = (404,)) -> Answer | None:
         """See Repository.find: from the first place that has it, since a mirror may lack signatures."""

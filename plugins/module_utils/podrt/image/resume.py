@@ -2,25 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Put together a body that comes over several connections: each part must continue the first, up to its end.
 
-Decisions only; image.transport sends the requests. Source: RFC 9110 sections 8.8.2.2, 13.1.5, 14.4 and 15.3.7.
+The first part may have been kept of an earlier download. Decisions only; image.transport sends the requests.
+Source: RFC 9110 sections 8.8.2.2, 13.1.5, 14.4, 15.3.7 and 15.5.17; behaviours B22.
 """
 
 from __future__ import annotations
 
 from ..errors import Unreachable
 from ..host.reading import decimal
-from .answer import SERVERS_FAULT, TOO_MANY, bad_status
+from ..store.partial import Kept
+from .answer import SERVERS_FAULT, TOO_MANY, Answer, bad_status
 from .reference import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from .answer import Answer
 
 # How long to wait before each try to resume after a broken connection.
 _PAUSES = (0.1, 0.5, 2.0, 5.0)
-_OK, _PARTIAL = 200, 206
+_OK, _PARTIAL, _NOT_SATISFIABLE = 200, 206, 416
+_UPDATED = "cannot use cached partial download, resource updated."
+_UNSUPPORTED = "range request unsupported."
 _LONGEST_NUMBER = 18
 
 
@@ -33,16 +36,20 @@ class Download:
 
     url: that of the requests. progress: bytes after which tries are counted from zero. by_digest: the caller knows the
     digest of the whole, so parts of different versions cannot pass; without it a part needs a strong validator.
+    kept: the first part, from an earlier download, and what keeps this one.
     """
 
-    def __init__(self, url: str, progress: int, *, by_digest: bool) -> None:
+    def __init__(self, url: str, progress: int, *, by_digest: bool, kept: Kept | None = None) -> None:
         self._url = url
         self._progress = progress
         self._by_digest = by_digest
-        self._seen = 0
-        self._goal = progress
-        self._first: Answer | None = None
-        self._whole: int | None = None
+        self._kept = kept or Kept()
+        # Whether the first part is that of an earlier download, which has not been handed on.
+        self._is_ahead = self._kept.size > 0
+        self._seen = self._kept.size
+        self._goal = self._seen + progress
+        self._first = Answer(url, _OK, tuple(self._kept.headers.items())) if self._is_ahead else None
+        self._whole = self._kept.length if self._is_ahead else None
         self._tries = 0
         self._refused = False
 
@@ -60,17 +67,28 @@ class Download:
         if answer.status == 401 and self._refused:
             raise bad_status(self._url, answer.status)
         self._refused = answer.status == 401
-        if not self._seen:
-            self._first, self._whole = answer, _length(answer)
-        if self._refused or not self._seen:
+        if self._is_ahead and not self._refused:
+            continues = self._begins_with_kept(answer, accept)
+            if continues is not None:
+                return continues
+        if self._refused:
             return accept(answer)
+        if not self._seen:
+            return self._begins_whole(answer, accept)
         if answer.status >= SERVERS_FAULT or answer.status == TOO_MANY:
             raise bad_status(self._url, answer.status)
         self._check_part(answer)
         return True
 
+    def kept(self) -> Iterator[bytes]:
+        """The first part, once an answer continues it. Raises Corrupt, OSError."""
+        if self._is_ahead:
+            self._is_ahead = False
+            yield from self._kept.chunks()
+
     def has(self, chunk: bytes) -> None:
         """Count received bytes; after enough progress, tries are counted from zero."""
+        self._kept.add(chunk)
         self._seen += len(chunk)
         self._refused = False
         if self._seen >= self._goal:
@@ -88,10 +106,46 @@ class Download:
 
     def pause(self) -> float | None:
         """The seconds to wait before the next try, None to give up."""
-        if not self._seen or self._tries == len(_PAUSES):
+        if not self._seen or self._is_ahead or self._tries == len(_PAUSES):
             return None
         self._tries += 1
         return _PAUSES[self._tries - 1]
+
+    def _begins_whole(self, answer: Answer, accept: Callable[[Answer], bool]) -> bool:
+        """Whether to read a body from its first byte."""
+        self._first, self._whole = answer, _length(answer)
+        reads = accept(answer)
+        if answer.status == _OK:
+            can_go_on = self._by_digest or bool(_strong_validator(answer))
+            self._kept.begin(dict(answer.headers), self._whole, kept=can_go_on)
+        return reads
+
+    def _begins_with_kept(self, answer: Answer, accept: Callable[[Answer], bool]) -> bool | None:
+        """Whether an answer continues the part of an earlier download; None when the body is to begin with it."""
+        first = self._first or answer
+        if answer.status == _PARTIAL:
+            try:
+                self._check_part(answer)
+            except CannotResume:
+                self._drop_kept(_UPDATED)
+                return False
+            return accept(answer.replace(status=_OK, headers=(*first.headers, *answer.headers)))
+        if answer.status == _NOT_SATISFIABLE:
+            self._drop_kept(_UPDATED)
+            return False
+        if answer.status == _OK:
+            same = self._by_digest or _same_version(first, answer)
+            self._drop_kept(_UNSUPPORTED if same else _UPDATED)
+            return None
+        reads = accept(answer)
+        if reads:
+            self._drop_kept()  # it is of no use, such as where a stored image is still the current one
+        return reads
+
+    def _drop_kept(self, why: str = "") -> None:
+        self._kept.drop(why)
+        self._is_ahead, self._seen, self._first, self._whole = False, 0, None, None
+        self._goal = self._progress
 
     def _check_part(self, answer: Answer) -> None:
         """Raise CannotResume unless an answer is the rest of the first one."""
@@ -106,6 +160,7 @@ class Download:
             raise self._cannot("it has another version of the file now, or does not say which")
 
     def _cannot(self, why: str) -> CannotResume:
+        self._kept.drop()
         return CannotResume(
             f"cannot fetch {shown(self._url)}: the connection broke, and the server cannot resume: {why}",
             "try again",

@@ -118,7 +118,8 @@ def _read(source: Source, path: str) -> bytes:
 
 def _download(job: FetchJob, transport: Transport, source: Source, url: str) -> bytes | None:
     """The signature at a URL, None if its server defers it. Raises Untrusted if it has none, Unreachable."""
-    job.progress("Downloading signature")
+    job.progress.announce("Downloading signature")
+    download = job.progress.transfer("signature")
     try:
         answer = transport.get(url, job.credentials("GET", url), MOST_SIGNATURES)
     except PodError as err:
@@ -127,6 +128,9 @@ def _download(job: FetchJob, transport: Transport, source: Source, url: str) -> 
     if answer.status == _DEFERRED:
         return None
     if answer.status == _OK:
+        download.begins(len(answer.body), 0)
+        download.has(len(answer.body))
+        download.ends()
         return answer.body
     bad = bad_status(answer.url, answer.status, "check the auth document for its host in auth.d")
     message = f"error downloading the signature file: {bad.message}"

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import requests
 
     from ..host.limits import Limits
+    from ..store.partial import Kept
     from .policy import FetchPolicy
 
 USER_AGENT = "rkt/1.30.0 (podctl)"
@@ -125,22 +126,25 @@ class Transport:
         pulse: Callable[[], None] = lambda: None,
         *,
         by_digest: bool = False,
+        kept: Kept | None = None,
     ) -> Iterator[bytes]:
         """A body of any size, as it is sent.
 
-        headers: returns those to send now. by_digest: the caller checks the digest of the whole. accept sees status and
+        headers: returns those to send now. by_digest: the caller checks the digest of the whole. kept: what is there of
+        an earlier download, and keeps this one; see store.partial. accept sees status and
         headers before any byte, may raise, and returns whether to read the body; if not, the request is repeated. After
         a broken connection the body is resumed, if the server can, else CannotResume is raised, see image.resume; the
         number of tries is counted from the last progress. All connections share one minimum rate.
         """
         meter = BlobMeter(self._limits)
-        download = Download(url, meter.progress, by_digest=by_digest)
+        download = Download(url, meter.progress, by_digest=by_digest, kept=kept)
         while True:
             exchange = Exchange(url, meter, self._both(pulse))
             try:
                 with self._send("GET", url, download.asking(headers()), exchange) as response:
                     if not download.begins(_answer(response, exchange), accept):
                         continue
+                    yield from download.kept()
                     for chunk in _chunks(response, exchange):
                         download.has(chunk)
                         yield chunk

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..errors import PodError
     from ..host.host import Host
+    from ..image.progress import Fetched
     from ..store.trees import RenderedImage
 
     T = TypeVar("T")
@@ -51,13 +52,14 @@ class Applied(Value):
     """The result of a change.
 
     differences: None if they are the planned ones. notes: for the user. failures: why a change that others do not
-    depend on was not made. image: what the plan that asked for one has of it now.
+    depend on was not made. image: what the plan that asked for one has of it now. fetched: what getting it came to.
     """
 
     differences: tuple[Difference, ...] | None = None
     notes: tuple[str, ...] = ()
     failures: tuple[PodError, ...] = ()
     image: RenderedImage | None = None
+    fetched: Fetched | None = None
 
 
 class Change(Value):
@@ -84,13 +86,14 @@ class Outcome(Value):
     """The changes that converge made, or would make.
 
     obstacles: why it would fail, unless another task runs first. notes: for the user. failures: of changes that
-    did not stop the others.
+    did not stop the others. fetched: the images that were fetched.
     """
 
     changes: tuple[Change, ...]
     obstacles: tuple[PodError, ...] = ()
     notes: tuple[str, ...] = ()
     failures: tuple[PodError, ...] = ()
+    fetched: tuple[Fetched, ...] = ()
 
     @property
     def foreseen(self) -> tuple[str, ...]:
@@ -147,10 +150,17 @@ class _Progress:
         self._obstacles: list[PodError] = []
         self._notes: list[str] = []
         self._failures: list[PodError] = []
+        self._fetched: list[Fetched] = []
 
     def outcome(self) -> Outcome:
         """The outcome so far."""
-        return Outcome(tuple(self._made), tuple(self._obstacles), tuple(self._notes), tuple(self._failures))
+        return Outcome(
+            tuple(self._made),
+            tuple(self._obstacles),
+            tuple(self._notes),
+            tuple(self._failures),
+            tuple(self._fetched),
+        )
 
     def through(self, plan: Plan[T]) -> T:
         """Walk the plan to its end; returns its result. An exception of a change is raised at the yield of the plan."""
@@ -176,6 +186,7 @@ class _Progress:
         applied = change.apply(self._host) or Applied()
         self._notes += applied.notes
         self._failures += applied.failures
+        self._fetched += (applied.fetched,) if applied.fetched else ()
         known_now = applied.differences
         self._made.append(change if known_now is None else change.replace(differences=known_now))
         return applied

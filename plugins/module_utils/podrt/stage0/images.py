@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from ..appc.names import ImageID
     from ..host.host import Host
     from ..image.policy import FetchPolicy
+    from ..image.progress import Showing
     from ..image.reference import ImageReference, SentFile
     from ..store.index import Remote, StoredImage
     from .change import Plan
 
 UNKNOWN_ID = "known once fetched"
+# Between two lines in the journal about a download.
+_JOURNAL_SECONDS = 10.0
 
 
 class FetchImage(Change):
@@ -43,6 +46,7 @@ class FetchImage(Change):
     def apply(self, host: Host) -> Applied:
         """Fetch it; an unchanged image is not a difference. Raises Unreachable, Untrusted, Corrupt, NotFound."""
         from ..image import fetch
+        from ..image.progress import Fetched, Observer
 
         notes: list[str] = []
 
@@ -51,14 +55,23 @@ class FetchImage(Change):
                 notes.append(f"{self.reference}: {line}")
             self.tell(line)
 
-        image = fetch.fetch(host, self.reference, self.policy, hear)
+        progress, began = Observer(self.view(host, hear), host.clock.monotonic), host.clock.monotonic()
+        image = fetch.fetch(host, self.reference, self.policy, progress)
+        fetched = Fetched(str(self.reference), progress.bytes, host.clock.monotonic() - began)
         image_id = str(image.id)
         differences = tuple(
             difference.replace(after=image_id) if difference.before else difference
             for difference in self.differences
             if difference.before != image_id
         )
-        return Applied(differences, tuple(notes), image=image)
+        return Applied(differences, tuple(notes), image=image, fetched=fetched)
+
+    def view(self, host: Host, hear: Callable[[str], None]) -> Showing:
+        """What shows the fetch; lines go to hear. That of a task tells the journal how far a long download is."""
+        from ..host import journal
+        from ..image.progress import Lines
+
+        return Lines(hear, lambda line: journal.note(host.paths, f"{self.subject}: {line}"), _JOURNAL_SECONDS)
 
     def tell(self, line: str) -> None:
         """Drop progress: a task has one result, which has the notes."""

@@ -14,7 +14,7 @@ from ..appc.names import ImageID
 from ..errors import HostFailure, PodError
 from ..host import files
 from ..value import Value
-from . import claims, dependencies, index, layers, locks, pins, staging, trees, workspace
+from . import claims, dependencies, index, layers, locks, partial, pins, staging, trees, workspace
 from .bounds import NO_BOUNDS, Bounds, beyond
 
 TYPE_CHECKING = False
@@ -166,6 +166,7 @@ def _leftovers(paths: Paths) -> Iterator[str]:
         yield place
     yield from workspace.abandoned(paths.workspaces)
     yield from staging.abandoned(paths)
+    yield from partial.abandoned(paths)
 
 
 def _removable_images(

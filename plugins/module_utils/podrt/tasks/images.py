@@ -31,6 +31,8 @@ _MOST, _NUMBER = 1000, 2
 # A message of a worker has 128 KB.
 _MOST_WARNINGS = 8
 _ALONE = ("src", "signature", "dest")
+# What the entry of one name has of its result.
+_OF_ONE = ("bytes", "seconds", "msg", "error", "hint")
 
 
 class OneImage(Value):
@@ -151,7 +153,7 @@ def _entry(name: str, result: Result) -> Result:
         "changed": bool(result["changes"]),
         "failed": bool(result.get("failed")),
         "image": result.get("image"),
-        **{member: result[member] for member in ("msg", "error", "hint") if member in result},
+        **{member: result[member] for member in _OF_ONE if member in result},
     }
 
 

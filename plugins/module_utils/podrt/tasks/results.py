@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ..host.dirs import PodDir
     from ..host.host import Host
+    from ..image.reference import ImageReference
     from ..stage0.change import Changes, Outcome
     from ..stage0.status import PodStatus
     from ..stage0.volumes import VolumeStatus
@@ -138,6 +139,15 @@ def image_result(image: StoredImage) -> dict[str, object]:
         "last_used": image.last_used,
         "signer": image.signer or None,
         "policy": image.policy or None,
+    }
+
+
+def fetch_result(outcome: Outcome, reference: ImageReference) -> dict[str, object]:
+    """What it took to get an image: bytes that were downloaded, and seconds; zeros where nothing was fetched."""
+    mine = [fetched for fetched in outcome.fetched if fetched.reference == str(reference)]
+    return {
+        "bytes": sum(fetched.bytes for fetched in mine),
+        "seconds": round(sum(fetched.seconds for fetched in mine), 3),
     }
 
 

@@ -24,7 +24,7 @@ from ..stage0.change import converge, naming_changes
 from ..stage0.options import reading
 from ..stage0.status import read_status
 from ..value import Value
-from .results import add_output, image_result, outcome_result, pod_result
+from .results import add_output, fetch_result, image_result, outcome_result, pod_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ def _one_image(host: Host, options: Fields, check: bool, also: tuple[ImageID, ..
     reference = parse_reference(options.text("name"), "name", relative=False)
     with naming_changes(outcome.to_json(), f'cannot look at image "{reference}"'):
         stored = find.lookup(host, reference)
-    return {**result, "image": image_result(stored) if stored else None}
+    return {**result, **fetch_result(outcome, reference), "image": image_result(stored) if stored else None}
 
 
 def _image_plan(

@@ -17,7 +17,7 @@ from ..stage0 import images
 from ..stage0.change import converge, naming_changes
 from ..stage0.options import reading
 from ..store import staging
-from .results import image_result, outcome_result
+from .results import fetch_result, image_result, outcome_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def pod_image_sent(host: Host, options: Fields, *, check: bool) -> dict[str, obj
         stored = find.lookup(host, reference)
     return {
         **outcome_result(outcome),
+        **fetch_result(outcome, reference),
         "warnings": [*outcome.notes, *outcome.foreseen],
         "image": image_result(stored) if stored else None,
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...host.host import Host
     from ...store.blobs import Incoming
     from ...store.index import Remote
+    from ...store.partial import Kept
     from ...store.trees import RenderedImage
     from ..manifests import LayerBlob
     from ..sources.source import Received
@@ -110,7 +111,9 @@ class _OwnLayer:
     def forked(self) -> None:
         """Do nothing: its files are opened when they are read."""
 
-    def layer(self, _layer: LayerBlob, pulse: Callable[[], None]) -> Iterator[bytes]:
+    def layer(
+        self, _layer: LayerBlob, pulse: Callable[[], None], _kept: Kept | None = None
+    ) -> Iterator[bytes]:
         """Stream the layer, uncompressed."""
         for chunk in archive_of(self._built):
             pulse()

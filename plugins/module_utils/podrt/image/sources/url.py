@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ...errors import Unreachable
     from ...store.index import Remote, StoredImage
+    from ...store.partial import Kept
     from ...store.workspace import Workspace
     from ..answer import Answer
     from ..job import FetchJob
@@ -105,7 +106,35 @@ class UrlSource(Source):
     def _download(
         self, job: FetchJob, workspace: Workspace, known: Remote | None, verifier: Verifier
     ) -> Received | None:
-        """Its content in a workspace; None, and a renewed record, when that is what is known. Raises CannotResume."""
+        """Its content in a workspace; None, and a renewed record, when that is what is known.
+
+        Raises CannotResume, also for what an earlier download has left and is damaged.
+        """
+        from ...store.partial import Partial
+        from ..resume import CannotResume
+
+        download = job.progress.transfer("ACI")
+        keeper = Partial(
+            self.host.paths,
+            self.reference.url,
+            job.progress,
+            download,
+            checked=False,
+            clock=self.host.clock.monotonic,
+        )
+        try:
+            with keeper as kept:
+                return self._received(job, workspace, known, verifier, kept)
+        except Corrupt as err:
+            if not keeper.was_used:
+                raise
+            raise CannotResume(f"what was kept of {self.reference} is damaged", "try again") from err
+        finally:
+            download.ends()
+
+    def _received(
+        self, job: FetchJob, workspace: Workspace, known: Remote | None, verifier: Verifier, kept: Kept
+    ) -> Received | None:
         from ...store import blobs, index
         from .arrival import received
 
@@ -118,6 +147,7 @@ class UrlSource(Source):
             url,
             lambda: {**conditional, **job.credentials("GET", url)},
             self._keep(answers, conditional=bool(conditional)),
+            kept=kept,
         )
         first = next(chunks, b"")
         if known and answers[0].status == _NOT_MODIFIED:
@@ -125,7 +155,7 @@ class UrlSource(Source):
             return None
         if conditional:
             verifier.announced(job, self, ())
-        job.progress("Downloading ACI")
+        job.progress.announce("Downloading ACI")
         incoming = blobs.receive_archive(
             self.host.paths,
             workspace,

@@ -16,6 +16,7 @@ import ssl
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -30,6 +31,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.i
     make_authority,
 )
 
+_PIECE = 256 << 10
 # status, headers, body, and how many bytes of it are sent before the connection breaks
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -52,13 +54,20 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Web:
-    """A server. answer: (method, path, headers) to a Reply. asked: every request. bodies: what came with each."""
+    """A server. answer: (method, path, headers) to a Reply. asked: every request. bodies: what came with each.
+
+    breaks_after: of the next body, so many bytes are sent before the connection breaks. stalls_after: of every longer
+    body no more is sent than that, with a pause after each piece, and the connection stays open until the server ends.
+    """
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
         self.answer: Callable[[str, str, dict[str, str]], Reply] = lambda *_other: (404, {}, b"")
         self.breaks_after = 0
+        self.stalls_after = 0
+        self.pause = 0.0
+        self.ends = threading.Event()
         self.challenge = ""
         outer = self
 
@@ -76,6 +85,13 @@ class Web:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD" and status != 304:
+                    if 0 < outer.stalls_after < len(body):
+                        for start in range(0, outer.stalls_after, _PIECE):
+                            self.wfile.write(body[start : min(start + _PIECE, outer.stalls_after)])
+                            time.sleep(outer.pause)
+                        outer.ends.wait()
+                        self.close_connection = True
+                        return
                     cut, outer.breaks_after = outer.breaks_after, 0
                     self.wfile.write(body[: cut or None])
                     self.close_connection = self.close_connection or bool(cut)
@@ -99,6 +115,7 @@ def serving(address: str = "127.0.0.1", port: int = 0) -> Iterator[Web]:
     try:
         yield web
     finally:
+        web.ends.set()
         web.server.shutdown()
         web.server.server_close()
         thread.join()

@@ -231,4 +231,4 @@ def test_a_wrong_name_is_refused_before_anything_is_done(host: Host, names: Any,
 def test_one_name_has_the_result_that_it_always_had(amd: Host, registry: FakeRegistry) -> None:
     given = Fields({"name": tags(registry, "a")[0], "insecure_options": ["image"]}, "")
     result = run.TASKS["pod_image"](amd, given, False)
-    assert set(result) == {"changed", "changes", "diff", "warnings", "image"}
+    assert set(result) == {"changed", "changes", "diff", "warnings", "image", "bytes", "seconds"}
