@@ -42,7 +42,8 @@ if TYPE_CHECKING:
             """One image of candidates that differ by platform alone."""
 
 
-_MANIFEST = "manifest.json"
+# The list of images in docker's format.
+LIST = "manifest.json"
 _LARGEST_DOCUMENT = 4 << 20
 _MOST_LAYERS = 1000
 _MOSTINDEXES = 3
@@ -118,12 +119,12 @@ class SavedArchive:
         return archive_files.chunks(self._files, self._layers.get(layer.digest, _blob(layer.digest)), pulse)
 
     def _catalogue(self) -> Catalogue:
-        if not self._reference.is_directory and self._files.has(_MANIFEST):
+        if not self._reference.is_directory and self._files.has(LIST):
             return _DockerCatalogue(self._files, self._reference, self._layers)
         if self._reference.form != "docker-archive":
             return _OciCatalogue(self._files, self._reference)
         hint = f"write oci-archive:{self._reference.path}" if self._files.has(INDEX) else "check the path"
-        raise NotFound(f"{self._files.what} is not a docker archive: it has no {_MANIFEST}", hint)
+        raise NotFound(f"{self._files.what} is not a docker archive: it has no {LIST}", hint)
 
 
 def choose(candidates: Sequence[Candidate], reference: SavedImage) -> tuple[Candidate, ...]:
@@ -206,13 +207,13 @@ class _DockerCatalogue:
         self._reference = reference
         self._layers = layers
         self._digests: dict[str, str] = {}
-        data = archive_files.read(files, _MANIFEST, _LARGEST_DOCUMENT)
-        with manifests.as_sent(f"{_MANIFEST} of {files.what}"):
+        data = archive_files.read(files, LIST, _LARGEST_DOCUMENT)
+        with manifests.as_sent(f"{LIST} of {files.what}"):
             self._entries = tuple(Fields({"": parse_json(data, "it")}, "").each(""))
 
     def candidates(self) -> tuple[Candidate, ...]:
         """The images that the archive has."""
-        with manifests.as_sent(f"{_MANIFEST} of {self._files.what}"):
+        with manifests.as_sent(f"{LIST} of {self._files.what}"):
             return tuple(
                 Candidate(place, entry.strings("RepoTags"), _key(entry))
                 for place, entry in enumerate(self._entries)
@@ -221,7 +222,7 @@ class _DockerCatalogue:
     def content(self, chosen: Sequence[Candidate], arch: str) -> DockerImage:
         """The image of a candidate: docker's format does not state platforms."""
         what, entry = self._files.what, self._entries[chosen[0].place]
-        with manifests.as_sent(f"{_MANIFEST} of {what}"):
+        with manifests.as_sent(f"{LIST} of {what}"):
             config_path, paths = entry.text("Config"), entry.strings("Layers")
         data = archive_files.read(self._files, config_path, _LARGEST_DOCUMENT)
         config_digest = _digest_of(data)

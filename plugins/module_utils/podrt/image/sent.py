@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ..contexts import contextmanager
-from ..errors import InvalidSpec, NotFound
+from ..errors import InvalidSpec, NotFound, PodError
 from .reference import (
     INDEX,
     SAVED_FORMS,
@@ -114,6 +114,16 @@ def check_choice(reference: SentFile) -> None:
         choose(candidates, whole.replace(choice=_choice(reference, candidates)))
     finally:
         files.close()
+
+
+@contextmanager
+def naming(place: str, path: str) -> Iterator[None]:
+    """Have errors name a file as its sender does: the place where it is read means nothing to people."""
+    try:
+        yield
+    except PodError as err:
+        err.message, err.hint = err.message.replace(place, path), err.hint.replace(place, path)
+        raise
 
 
 def _choice(reference: SentFile, candidates: tuple[Candidate, ...]) -> str:

@@ -9,10 +9,10 @@ import os
 import time
 
 from ...contexts import contextmanager
-from ...errors import Conflict, PodError, Untrusted
+from ...errors import Conflict, Untrusted
 from ...store import staging
 from ..reference import AppcName, DockerReference, SentFile
-from ..sent import ACI, SRC, check_choice, saved_image
+from ..sent import ACI, SRC, check_choice, naming, saved_image
 from .source import Received, Source, Verifier
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class _SentSource(Source):
                 f"cannot read {sent.path}: not all of it has been sent, or another process has used it up",
                 "run the task again",
             )
-        with _naming(self.content, sent.path):
+        with naming(self.content, sent.path):
             yield
         staging.remove(paths, sent.digest)
 
@@ -151,7 +151,7 @@ class SentSaved(_SentSource):
 
     def foresee(self) -> None:
         """Raise NotFound, InvalidSpec or Corrupt for one that lacks the wanted image, or leaves a choice."""
-        with _naming(SRC, self.reference.path):
+        with naming(SRC, self.reference.path):
             check_choice(self.reference)
 
     @contextmanager
@@ -184,16 +184,6 @@ class SentSaved(_SentSource):
         wanted = self.reference.wanted
         others = (remote.replace(source=wanted.source),) if wanted else ()
         return Received(incoming, remote, (), others)
-
-
-@contextmanager
-def _naming(place: str, path: str) -> Iterator[None]:
-    """Have errors name the file of the controller: the place where it is read means nothing to people."""
-    try:
-        yield
-    except PodError as err:
-        err.message, err.hint = err.message.replace(place, path), err.hint.replace(place, path)
-        raise
 
 
 def _other_name(reference: SentFile, reason: str) -> Untrusted:
