@@ -65,6 +65,7 @@ CONFIG = {
     "ExposedPorts": {"80/tcp": {}, "90-92/udp": {}},
     "Volumes": {"/data": {}},
     "StopSignal": "SIGINT",
+    "Healthcheck": {"Test": ["CMD-SHELL", "true || \u00e9"], "Interval": 5 * 10**9, "Retries": 3},
 }
 
 
@@ -141,9 +142,11 @@ def test_what_is_saved_and_loaded_is_the_same_image_under_its_name_without_a_reg
     assert again.manifest.app == image.manifest.app
     assert again.manifest.labels == image.manifest.labels and again.manifest.name == image.manifest.name
     kept = [
-        pair for pair in image.manifest.annotations.pairs if pair[0].endswith(("stopsignal", "cmd", "tag"))
+        pair
+        for pair in image.manifest.annotations.pairs
+        if pair[0].endswith(("stopsignal", "healthcheck", "cmd", "tag"))
     ]
-    assert len(kept) == 3 and set(kept) <= set(again.manifest.annotations.pairs)
+    assert len(kept) == 4 and set(kept) <= set(again.manifest.annotations.pairs)
     # A pod that names the registry finds it, and asks none.
     assert fetch(other, f"docker://{pushed}", NEVER).id == again.id
     # What was loaded is saved byte for byte as it came.
@@ -174,7 +177,7 @@ def test_layers_that_images_share_are_in_the_archive_once(host, other, registry,
 def test_skopeo_reads_it_in_both_forms(host, pushed, tmp_path, form):
     save(host, tmp_path / "saved.tar", fetch(host, f"docker://{pushed}"))
     text = f"{form}:{tmp_path}/saved.tar:{pushed}"
-    config = json.loads(skopeo("inspect", "--config", text))
+    config = json.loads(skopeo("inspect", "--config", "--raw", text))
     assert config["config"] == CONFIG
     skopeo("copy", "--quiet", text, f"oci:{tmp_path}/copied:it")
     assert fetch(host, f"oci:{tmp_path}/copied:it")

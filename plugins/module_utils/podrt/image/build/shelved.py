@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 
-from ...appc.image import STOP_SIGNAL
+from ...appc.image import HEALTH_CHECK, STOP_SIGNAL
 from ...errors import Corrupt, HostFailure, Unsupported
 from ...fields import canonical_json
 from ...store import claims, layers, locks, tar, trees
@@ -186,7 +186,11 @@ def _config(manifest: ImageManifest, platform: dict[str, str], found: Sequence[B
 def _app(manifest: ImageManifest) -> dict[str, object]:
     """What the image runs, in the words of docker."""
     app, annotations = manifest.app, manifest.annotations
-    members: dict[str, object] = {"StopSignal": annotations.get(STOP_SIGNAL)}
+    check = annotations.get(HEALTH_CHECK)
+    members: dict[str, object] = {
+        "StopSignal": annotations.get(STOP_SIGNAL),
+        "Healthcheck": json.loads(check) if check else None,
+    }
     if app:
         members.update(_command(manifest, app))
         members.update(
