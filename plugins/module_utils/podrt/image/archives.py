@@ -15,8 +15,9 @@ import hashlib
 import posixpath
 
 from ..appc.names import acname_from
-from ..errors import Corrupt, InvalidSpec, NotFound, Untrusted, first_of
+from ..errors import Corrupt, InvalidSpec, NotFound, PodError, Untrusted, first_of
 from ..fields import Fields, canonical_json, parse_json
+from ..host.machine import ARCHITECTURES
 from ..store import stream
 from ..value import Value
 from . import archive_files, manifests
@@ -111,12 +112,31 @@ class SavedArchive:
         chosen = choose(catalogue.candidates(), self._reference)
         return catalogue.content(chosen, arch)
 
+    def places(self) -> tuple[tuple[str, int, int], ...]:
+        """Where the layers of all images are in an archive: diff ID, begin and end, in the order of the begins.
+
+        Images that cannot be read have none. Raises NotFound, Corrupt.
+        """
+        catalogue = self._catalogue()
+        found: dict[int, tuple[str, int, int]] = {}
+        for candidate in catalogue.candidates():
+            for arch in ARCHITECTURES:
+                with contextlib.suppress(PodError):
+                    for layer in catalogue.content((candidate,), arch.name).layers:
+                        with self._files.opened(self._path_of(layer)) as extent:
+                            place = (layer.diff_id, extent.begin, extent.begin + extent.size)
+                        found.setdefault(extent.begin, place)
+        return tuple(found[begin] for begin in sorted(found))
+
     def forked(self) -> None:
         """Do nothing: what is open is read by place."""
 
     def layer(self, layer: LayerBlob, pulse: Callable[[], None] = lambda: None) -> Iterator[bytes]:
         """Stream a layer as it is in the archive; the caller checks its digest. Raises NotFound, Corrupt."""
-        return archive_files.chunks(self._files, self._layers.get(layer.digest, _blob(layer.digest)), pulse)
+        return archive_files.chunks(self._files, self._path_of(layer), pulse)
+
+    def _path_of(self, layer: LayerBlob) -> str:
+        return self._layers.get(layer.digest, _blob(layer.digest))
 
     def _catalogue(self) -> Catalogue:
         if not self._reference.is_directory and self._files.has(LIST):

@@ -177,8 +177,7 @@ class SavedImage(Value):
             )
 
     def __str__(self) -> str:
-        saved = f"{self.form}:{self.path}" + (f":{self.choice}" if self.choice else "")
-        return str(self.wanted or saved)
+        return str(self.wanted or f"{self.form}:{self.path}" + (f":{self.choice}" if self.choice else ""))
 
     @property
     def is_directory(self) -> bool:
@@ -197,6 +196,7 @@ class SentFile(Value):
 
     digest: of the file, SHA-256. path: on the controller. form: "aci" or one of SAVED_FORMS. The rest is what only the
     content proves: name is that of an ACI, document the list of images of another, signature the one at signature_path.
+    cuts: where its pieces begin, and its end. layers: diff ID, begin and end of those that need not come again.
     """
 
     digest: str
@@ -208,6 +208,8 @@ class SentFile(Value):
     document: str = ""
     signature: bytes = b""
     signature_path: str = ""
+    cuts: tuple[int, ...] = ()
+    layers: tuple[tuple[str, int, int], ...] = ()
 
     def __str__(self) -> str:
         return str(self.wanted or self.path)
