@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..fields import Fields
-    from ..host.paths import Paths
+    from ..host.host import Host
     from .archive_files import Extent
     from .archives import Candidate
 
@@ -99,18 +99,40 @@ def _is_hex(text: str) -> bool:
     return len(text) == _DIGITS and all(digit in _HEX for digit in text)
 
 
-def needed(paths: Paths, reference: SentFile) -> tuple[int, ...]:
-    """The numbers of the pieces that the host lacks: they have not come, and are not of layers that the store has."""
-    missing = staging.missing(paths, reference.digest, reference.cuts)
-    if not missing:
-        return ()
-    here = [place for place in reference.layers if layers.has_layer(paths, place[0])]
-    has_all = {
-        number
-        for _layer, begin, end in here
+def needed(host: Host, reference: SentFile) -> tuple[int, ...]:
+    """The numbers of the pieces that the host lacks: they have not come, and are not of layers that the store has.
+
+    Of an archive of several images first those without layers, and then the layers of the wanted image alone. Raises as
+    saved_image and SavedArchive.image do.
+    """
+    missing = staging.missing(host.paths, reference.digest, reference.cuts)
+    owners = {
+        number: layer_id
+        for layer_id, begin, end in reference.layers
         for number in range(bisect_left(reference.cuts, begin), bisect_right(reference.cuts, end) - 1)
     }
-    return tuple(number for number in missing if number not in has_all)
+    rest = tuple(number for number in missing if number not in owners)
+    if not missing or not owners or (rest and not _has_one_image(reference)):
+        return rest
+    wanted = {layer_id for layer_id in owners.values() if not layers.has_layer(host.paths, layer_id)}
+    if not rest:
+        wanted &= _layers_of_image(host, reference)
+    return tuple(number for number in missing if number not in owners or owners[number] in wanted)
+
+
+def _layers_of_image(host: Host, reference: SentFile) -> set[str]:
+    """The diff IDs of the image in a file of which all but layers has come."""
+    from .archives import opened
+
+    staging.fill(host.paths, reference.digest, reference.size)
+    content = host.paths.staged_content(reference.digest)
+    with naming(content, reference.path), opened(saved_image(reference, content)) as archive:
+        return set(archive.image(host.arch).layer_ids)
+
+
+def _has_one_image(reference: SentFile) -> bool:
+    """Whether the list of images, as far as it is here, has one alone."""
+    return bool(reference.document) and len(_listed(reference)) == 1
 
 
 def _wanted(name: str, form: str) -> AppcName | DockerReference:
@@ -148,16 +170,21 @@ def saved_image(reference: SentFile, path: str) -> SavedImage:
 
 def check_choice(reference: SentFile) -> None:
     """Raise what saved_image would raise, by the list of images alone, before anything is sent."""
-    from .archives import SavedArchive, choose
+    from .archives import choose
+
+    if reference.document:
+        candidates = _listed(reference)
+        choose(candidates, SavedImage(reference.form, SRC, _choice(reference, candidates)))
+
+
+def _listed(reference: SentFile) -> tuple[Candidate, ...]:
+    """The images in the list that the controller has told."""
+    from .archives import SavedArchive
 
     form = reference.form
-    if not reference.document:
-        return
-    whole = SavedImage(form, SRC)
     files = _Listing(_DOCUMENTS[form], reference.document.encode(), f"{form}:{SRC}")
     try:
-        candidates = SavedArchive(files, whole).candidates()
-        choose(candidates, whole.replace(choice=_choice(reference, candidates)))
+        return SavedArchive(files, SavedImage(form, SRC)).candidates()
     finally:
         files.close()
 

@@ -78,7 +78,7 @@ def _taken(
             raise InvalidSpec("the file has no such piece", where=piece.where_of("number"))
         path = os.path.join(directory, piece.text("name"))
         staging.take(host.paths, reference.digest, number, reference.cuts[number], piece.text("digest"), path)
-    return needed(host.paths, reference)
+    return () if check else needed(host, reference)
 
 
 def _ensure(host: Host, reference: SentFile, policy: FetchPolicy, pinned: bool | None) -> Plan[None]:

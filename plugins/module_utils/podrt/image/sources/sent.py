@@ -57,7 +57,7 @@ class _SentSource(Source):
         """While the image is read and put into the store; then the file is removed. Raises Conflict."""
         paths, sent = self.host.paths, self.reference
         staging.keep(paths, sent.digest)
-        if needed(paths, sent):
+        if needed(self.host, sent):
             raise Conflict(
                 f"cannot read {sent.path}: not all of it has been sent, or another process has used it up",
                 "run the task again",

@@ -411,6 +411,31 @@ def test_a_layer_that_the_host_has_is_not_sent_again(controller, form):
     assert (again["changed"], again["sent_bytes"]) == (False, 0)
 
 
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+def test_of_several_images_only_the_layers_of_the_wanted_one_are_sent(controller, form):
+    """Each layer once, whatever the number of tasks."""
+    own = [large_layer(f"own{number}") for number in (1, 2)]
+    if form == "oci-archive":
+        blobs = Blobs()
+        members = blobs.members(*(blobs.image(BASE, data, name=f"{tag}") for tag, data in enumerate(own, 1)))
+    else:
+        files = (("0.tar", BASE), ("1.tar", own[0]), ("2.tar", own[1]))
+        images = (
+            ([f"registry.example.com/app:{tag}"], config_of(BASE, data), ["0.tar", f"{tag}.tar"])
+            for tag, data in enumerate(own, 1)
+        )
+        members = docker_members(*images, files=files)
+    whole = tar_of(*members)
+    controller.write("both.tar", whole)
+    first, second = (
+        controller.task("both.tar", name=f"docker://registry.example.com/app:{tag}")["sent_bytes"]
+        for tag in (1, 2)
+    )
+    assert len(whole) - len(own[1]) <= first < len(whole) - len(own[1]) + (1 << 20)
+    assert len(own[1]) <= second < len(own[1]) + (1 << 20)
+    assert os.listdir(controller.host.paths.stagings) == []
+
+
 def test_a_layer_that_goes_before_its_image_has_come_is_sent(controller):
     """Its claim is for the time of the reading: what goes before is noticed, and asked for."""
     controller.write("one.tar", archive_of(BASE, form="docker-archive"))
