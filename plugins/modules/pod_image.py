@@ -40,7 +40,10 @@ options:
         the image of this very file.
       - An ACI, or an archive as C(docker save), C(podman save) and C(skopeo copy) write it, in the formats docker-archive
         and oci-archive. A relative path is searched for as by M(ansible.builtin.copy).
-      - It is sent in pieces. After a break the next run sends those that the host does not have yet.
+      - Since 0.6.0 it may be a directory with an OCI layout, as C(skopeo copy) and C(buildah push) write it for C(oci:). It is
+        packed in the temporary directory of Ansible on the controller, once in a run.
+      - It is sent in pieces. After a break the next run sends those that the host does not have yet. Since 0.6.0 layers of
+        1 MiB and more that the store of the host has, of any image, are not sent.
       - With O(name=docker://REGISTRY/REPOSITORY:TAG) pods use the image for that reference, without a registry unless they
         say C(pull=update). The archive must have an image of that name.
       - O(pull) has no meaning for it. The task cannot be asynchronous.

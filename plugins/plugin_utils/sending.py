@@ -20,6 +20,14 @@ import tarfile
 import tempfile
 import zlib
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import PodError
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.archives import opened
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import (
+    SAVED_FORMS,
+    SavedImage,
+)
+from ansible_collections.stagecraft.pods.plugins.plugin_utils import layouts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +38,10 @@ if TYPE_CHECKING:
 # Also in podrt/store/staging.py and podrt/tasks/sent.py.
 PIECE = 16 << 20
 MISSING = "src_missing"
-# Pieces that are sent before the host takes them over: what is in Ansible's temporary directory there.
-BATCH = 4
+# What is sent before the host takes it over, in pieces and in bytes: what is in Ansible's temporary directory there.
+BATCH, _MOST_AT_ONCE = 32, 4 * PIECE
+# A layer of this size is in pieces of its own, so that a host that has it gets none of them.
+WORTH = 1 << 20
 _CHUNK = 1 << 20
 _KEPT = "stagecraft.pods.src"
 _LARGEST_SIGNATURE = 1 << 20
@@ -49,7 +59,7 @@ class Unsendable(Exception):
 
 
 class Outgoing:
-    """A file of the controller. path: where it is. shown: as the task calls it."""
+    """A file of the controller, or an OCI layout. path: where it is. shown: as the task calls it."""
 
     def __init__(self, path: str, shown: str, kept: str) -> None:
         """Read and hash it, unless another task of the run has. kept: the temporary directory of the run.
@@ -59,12 +69,17 @@ class Outgoing:
         self._path, self._shown = path, shown
         try:
             info = os.stat(path)
+            if stat.S_ISDIR(info.st_mode) and layouts.is_layout(path):
+                self._path = path = layouts.packed(path, shown, kept)
+                info = os.stat(path)
             if not stat.S_ISREG(info.st_mode):
-                kind = "a directory" if stat.S_ISDIR(info.st_mode) else "no regular file"
+                kind = "a directory, and no OCI layout" if stat.S_ISDIR(info.st_mode) else "no regular file"
                 raise Unsendable(f"src: {shown} is {kind} (name an ACI, or an archive of a saved image)")
             if not info.st_size:
                 raise Unsendable(f"src: {shown} is empty (name an ACI, or an archive of a saved image)")
             self._told = _kept_description(path, shown, info, kept)
+        except PodError as err:
+            raise Unsendable(f"src: {err.message}") from err
         except OSError as err:
             raise Unsendable(f"src: cannot read {shown}: {err.strerror or err}") from err
 
@@ -78,12 +93,24 @@ class Outgoing:
         found: list[str] = self._told["pieces"]
         return found
 
+    def batch(self, missing: Sequence[int]) -> list[int]:
+        """The first of some pieces, as many as are sent at once."""
+        found: list[int] = []
+        cuts, size = self._told["cuts"], 0
+        for number in missing[:BATCH]:
+            size += cuts[number + 1] - cuts[number]
+            if found and size > _MOST_AT_ONCE:
+                break
+            found.append(number)
+        return found
+
     def write_piece(self, number: int, path: str) -> int:
         """Write a piece to a file of its own; return its size. Raises Unsendable if the file has changed."""
         try:
             with open(self._path, "rb") as file:
-                file.seek(number * PIECE)
-                data = file.read(PIECE)
+                begin, end = self._told["cuts"][number : number + 2]
+                file.seek(begin)
+                data = file.read(end - begin)
         except OSError as err:
             raise Unsendable(f"src: cannot read {self._shown}: {err.strerror or err}") from err
         if hashlib.sha256(data).hexdigest() != self.pieces[number]:
@@ -127,7 +154,7 @@ def send(
     result = module(told)
     missing = _asked(result)
     while missing:
-        batch = missing[:BATCH]
+        batch = file.batch(missing)
         with tempfile.TemporaryDirectory() as directory:
             pieces = [
                 {"name": f"piece{slot}", "number": number, "digest": file.pieces[number]}
@@ -166,15 +193,17 @@ def _kept_description(path: str, shown: str, info: os.stat_result, kept: str) ->
 
 def _description(path: str, shown: str, size: int) -> Options:
     form, name, document = _examined(path, shown)
+    layers = _layers(path, form)
+    cuts = _cuts(size, [(begin, end) for _layer, begin, end in layers])
     whole, pieces = hashlib.sha256(), []
     with open(path, "rb") as file:
-        for piece in _pieces(file):
+        for begin, end in zip(cuts, cuts[1:]):
             own = hashlib.sha256()
-            for chunk in piece:
+            for chunk in _chunks(file, end - begin):
                 whole.update(chunk)
                 own.update(chunk)
             pieces.append(own.hexdigest())
-        if file.tell() != size:
+        if file.tell() != size or file.read(1):
             raise Unsendable(
                 f"src: {shown} has changed while it was read (run the task again once it is complete)"
             )
@@ -182,21 +211,32 @@ def _description(path: str, shown: str, size: int) -> Options:
         "digest": whole.hexdigest(),
         "size": size,
         "pieces": pieces,
+        "cuts": cuts,
+        "layers": [{"id": layer, "begin": begin, "end": end} for layer, begin, end in layers],
         "form": form,
         "name": name,
         "document": document,
     }
 
 
-def _pieces(file: Any) -> Iterator[Iterator[bytes]]:
-    """The chunks of each piece of a file."""
-    while head := file.read(_CHUNK):
-        yield _chunks(file, head)
+def _layers(path: str, form: str) -> list[tuple[str, int, int]]:
+    """Where the layers of a saved image are in its file: those that are worth the question whether a host has them."""
+    if form not in SAVED_FORMS:
+        return []
+    try:
+        with opened(SavedImage(form, path)) as archive:
+            return [place for place in archive.places() if place[2] - place[1] >= WORTH]
+    except PodError:
+        return []  # which the host tells
 
 
-def _chunks(file: Any, head: bytes) -> Iterator[bytes]:
-    left = PIECE - len(head)
-    yield head
+def _cuts(size: int, layers: Sequence[tuple[int, int]]) -> list[int]:
+    """Where the pieces of a file begin, and its end: none is larger than PIECE, and layers share none with others."""
+    edges = sorted({0, size, *(edge for layer in layers for edge in layer)})
+    return [*(at for begin, end in zip(edges, edges[1:]) for at in range(begin, end, PIECE)), size]
+
+
+def _chunks(file: Any, left: int) -> Iterator[bytes]:
     while left and (chunk := file.read(min(left, _CHUNK))):
         left -= len(chunk)
         yield chunk

@@ -75,6 +75,30 @@ def test_an_image_that_was_sent_runs_by_its_docker_reference_without_a_registry(
     machine.clean()
 
 
+def test_a_layout_is_sent_without_the_layers_that_the_host_has(
+    bare_machine: Machine, tmp_path: pathlib.Path
+) -> None:
+    """Two versions in one directory of the controller, as skopeo copies them there."""
+    machine = bare_machine
+    base = layer(("base", os.urandom(4 << 20)))
+    for version in (1, 2):
+        layout = Layout(tmp_path / f"made{version}")
+        layout.write_index(layout.image(base, layer((f"own{version}", os.urandom(2 << 20))), Cmd=["/x"]))
+        target = f"oci:{tmp_path}/versions:{version}"
+        argv = ["skopeo", "--insecure-policy", "copy", "--quiet", f"oci:{layout.path}:it", target]
+        subprocess.run(argv, check=True, capture_output=True)
+    task = {"src": f"{tmp_path}/versions", **TRUSTING}
+    sent = []
+    for version in (1, 2):
+        done = machine.task("pod_image", name=f"docker://registry.example.com/team/app:{version}", **task)
+        assert done["changed"] and done["image"]["name"].endswith(f"app:{version}")
+        sent.append(done["sent_bytes"])
+    # The base and what is the first one's own, then what is the second one's.
+    assert 6 << 20 < sent[0] < 8 << 20
+    assert 2 << 20 < sent[1] < 4 << 20
+    machine.clean()
+
+
 def test_a_broken_transfer_goes_on_where_it_ended(bare_machine: Machine, tmp_path: pathlib.Path) -> None:
     machine = bare_machine
     # Six pieces that do not compress: two rounds.
@@ -158,7 +182,7 @@ def test_mistakes_are_told_before_anything_is_sent(machine: Machine, tmp_path: p
     (tmp_path / "plain.aci").write_text("no image" * 100)
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({"src": "nowhere.aci"}, "src: cannot read nowhere.aci: Could not find or access 'nowhere.aci'"),
-        ({"src": str(tmp_path)}, f"src: {tmp_path} is a directory"),
+        ({"src": str(tmp_path)}, f"src: {tmp_path} is a directory, and no OCI layout"),
         ({"src": f"{tmp_path}/plain.aci"}, f"src: {tmp_path}/plain.aci is not an image"),
         ({"src": f"{tmp_path}/plain.aci", "signature": "no.asc"}, "signature: cannot read no.asc"),
         (

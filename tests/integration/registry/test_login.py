@@ -12,8 +12,9 @@ import subprocess
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Unreachable
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, Unreachable
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import programs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks import run
@@ -126,3 +127,28 @@ def test_the_files_of_other_tools_let_a_host_in(host, closed, tmp_path, tool):
     assert task(host, "pod_image", name=reference)["changed"]
     warnings = task(host, "pod_login", registry=closed, state="absent")["warnings"]
     assert warnings == [f"{file} still has credentials for {closed}"]
+
+
+def test_a_credential_helper_lets_a_host_in(host, closed, tmp_path, monkeypatch):
+    """A real program in a directory of its own beside those of the system, as docker's store of passwords is one."""
+    helper = tmp_path / "bin/docker-credential-vault"
+    helper.parent.mkdir()
+    answer = json.dumps({"ServerURL": closed, "Username": USER, "Secret": PASSWORD})
+    helper.write_text(f"#!/bin/sh\n[ \"$1 $(cat)\" = 'get {closed}' ] && echo '{answer}'\n")
+    helper.chmod(0o755)
+    monkeypatch.setattr(programs, "PATH", f"{helper.parent}:{programs.PATH}")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"auths": {closed: {}}, "credsStore": "vault"}))
+    file.chmod(0o600)
+    directory = pathlib.Path(host.paths.local_config, "auth.d")
+    directory.mkdir(parents=True)
+    document = {"rktKind": "dockerAuthFiles", "rktVersion": "v1", "files": [str(file)]}
+    (directory / "tools.json").write_text(json.dumps(document))
+    (directory / "tools.json").chmod(0o600)
+    reference = f"docker://{closed}/helped/x:1"
+    push(host, reference)
+    result = task(host, "pod_image", name=reference)
+    assert result["changed"] and PASSWORD not in json.dumps(result)
+    helper.write_text("#!/bin/sh\necho no; exit 1\n")
+    with pytest.raises(HostFailure, match=f"docker-credential-vault has no credentials for {closed}"):
+        task(host, "pod_image", name=f"docker://{closed}/helped/x:2")

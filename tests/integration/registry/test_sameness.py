@@ -82,6 +82,18 @@ def test_a_new_image_of_the_same_content_is_no_change_of_the_pod(
     assert changed(pod(image, pull="update")) == []
 
 
+def test_a_health_check_that_changes_or_goes_is_no_change_of_the_pod(
+    pod: Pod, push: Callable[..., str]
+) -> None:
+    image = push("latest", Healthcheck={"Test": ["CMD", "/bin/x"], "Interval": 10**9})
+    first = pod(image)["pod"]
+    for check in ({"Test": ["CMD", "/bin/x"], "Interval": 2 * 10**9}, None):
+        push("latest", Healthcheck=check)
+        result = pod(image, pull="update")
+        assert changed(result) == [f"images.{image}"]
+        assert result["pod"] == first
+
+
 @pytest.mark.parametrize(
     ("archives", "config"),
     [

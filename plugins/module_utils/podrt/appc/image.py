@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The stop signal of a Docker image, in the image's spelling.
 STOP_SIGNAL = "appc.io/docker/stopsignal"
+# The health check of a Docker image, in JSON with docker's members. It is kept, and nothing runs it yet.
+HEALTH_CHECK = "appc.io/docker/healthcheck"
 # The layers of a converted Docker image, whose archive has no files: it is a record, and only made here.
 LAYERS_ANNOTATION = "stagecraft.pods/docker/diffids"
 # The most entries of the lists of an app section: more than images in use have, and few enough to process.

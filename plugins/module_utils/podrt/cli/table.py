@@ -83,6 +83,7 @@ _IMAGE_LIST = (
     Flag("order", "asc|desc", "which way to sort"),
 )
 _OVERWRITE = Flag("overwrite", "", "replace what is there", bare="true")
+_OUTPUT = Flag("output", "FILE", "the archive; without it, or with -, standard output")
 _ROOTFS_ONLY = Flag("rootfs-only", "", "the files alone, without a manifest beside them", bare="true")
 _TRUST = (
     Flag("prefix", "PREFIX", "trust the keys for images of this name and below it"),
@@ -184,6 +185,15 @@ COMMANDS = (
     Command("image gc", "", "remove images and trees that nothing needs", "images", lambda: _IMAGE_GC),
     Command("image list", "", "list the images in the store", "images", lambda: _IMAGE_LIST),
     Command(
+        "image load",
+        "FILE|-",
+        "get the docker images of an archive into the store, under their names",
+        "image_files",
+        lambda: (_FULL, DRY_RUN),
+        root=True,
+        ours=True,
+    ),
+    Command(
         "image render",
         "IMAGE DIRECTORY",
         "write the files of an image into a directory, as an app sees them",
@@ -192,6 +202,15 @@ COMMANDS = (
         root=True,
     ),
     Command("image rm", "IMAGE ...", "remove images from the store", "images", lambda: (DRY_RUN,)),
+    Command(
+        "image save",
+        "IMAGE ...",
+        "write docker images into one archive, for image load and for other tools",
+        "image_files",
+        lambda: (_OUTPUT, _OVERWRITE),
+        root=True,
+        ours=True,
+    ),
     Command(
         "image verify",
         "IMAGE ...",

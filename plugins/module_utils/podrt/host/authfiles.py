@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The credentials in docker's config.json and podman's auth.json, which a document of the configuration names.
 
-Only what is in the files counts: no credential helper is run, and no identity token is exchanged. A file that does not
-exist has nothing, since podman's is below /run. Source: containers-auth.json(5), docker login.
+They have passwords, or name helpers that know some, see credhelpers; no identity token is exchanged. A file that does
+not exist has nothing, since podman's is below /run. Source: containers-auth.json(5), docker login.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ if TYPE_CHECKING:
     Login = tuple[str, str]
 
 
-def logins_in(files: Iterable[str], check: Callable[[str], None]) -> tuple[tuple[str, Login], ...]:
-    """Pairs of a registry, or a registry with the beginning of a repository, and user and password; the first counts.
+# The key of the helper for all registries that have none of their own.
+STORE = ""
+_LONGEST_HELPER = 64
 
-    check: raises InvalidSpec for a file whose secrets others can read. Raises InvalidSpec naming the file, HostFailure.
+
+def logins_in(
+    files: Iterable[str], check: Callable[[str], None]
+) -> tuple[tuple[tuple[str, Login], ...], tuple[tuple[str, str], ...]]:
+    """Two kinds of pairs, of which the first for a name counts, in the order of names.
+
+    A registry, or a registry with the beginning of a repository, and user and password; a registry, or STORE, and the
+    name of a helper. check: raises InvalidSpec for a file whose secrets others can read. Raises InvalidSpec naming the
+    file, HostFailure.
     """
     found: dict[str, Login] = {}
+    helpers: dict[str, str] = {}
     for path in files:
         try:
             check(path)
@@ -34,18 +44,47 @@ def logins_in(files: Iterable[str], check: Callable[[str], None]) -> tuple[tuple
             continue
         except OSError as err:
             raise HostFailure.of(f"cannot read the credentials in {path}", err) from err
-        for name, login in _logins(data, path):
+        fields = _read(data, path)
+        for name, login in _logins(fields, path):
             found.setdefault(name, login)
-    return tuple(sorted(found.items()))
+        for name, helper in _helpers(fields, path):
+            helpers.setdefault(name, helper)
+    return tuple(sorted(found.items())), tuple(sorted(helpers.items()))
 
 
-def _logins(data: bytes, path: str) -> list[tuple[str, Login]]:
-    """What is in a file. Nothing of it is shown."""
+def _read(data: bytes, path: str) -> Fields:
     try:
-        fields = Fields(parse_json(data or b"{}", "it"), "")
-        entries = fields.raw("auths")
+        return Fields(parse_json(data or b"{}", "it"), "")
     except InvalidSpec:
         raise _odd(path) from None
+
+
+def _helpers(fields: Fields, path: str) -> list[tuple[str, str]]:
+    """Which helper knows the login for which registry. Raises InvalidSpec for what is not the name of one."""
+    listed = fields.raw("credHelpers")
+    if listed is not None and not isinstance(listed, dict):
+        raise _odd(path)
+    pairs = [(_registry(str(name)), helper) for name, helper in (listed or {}).items()]
+    pairs += [(STORE, fields.raw("credsStore"))]
+    found = []
+    for name, helper in pairs:
+        if helper is None or helper == "":
+            continue
+        if not isinstance(helper, str) or not _is_plain(helper):
+            raise _odd_helper(path)
+        found.append((name, helper))
+    return found
+
+
+def _is_plain(helper: str) -> bool:
+    """Whether a text is a part of the name of a program, and neither a path nor a flag."""
+    letters = helper.translate(dict.fromkeys(map(ord, "_.-")))
+    return len(helper) <= _LONGEST_HELPER and helper.isascii() and letters.isalnum() and helper[0].isalnum()
+
+
+def _logins(fields: Fields, path: str) -> list[tuple[str, Login]]:
+    """What is in a file. Nothing of it is shown."""
+    entries = fields.raw("auths")
     if entries is None:
         return []
     if not isinstance(entries, dict):
@@ -81,4 +120,11 @@ def _odd(path: str) -> InvalidSpec:
     return InvalidSpec(
         f"cannot read the credentials in {path}: they are not in the form of docker's config.json",
         "check the file, or take it out of the document of the kind dockerAuthFiles",
+    )
+
+
+def _odd_helper(path: str) -> InvalidSpec:
+    return InvalidSpec(
+        f"cannot read the credentials in {path}: it names a credential helper that is not a plain word",
+        "name the part of the program after docker-credential-",
     )

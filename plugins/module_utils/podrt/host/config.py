@@ -70,13 +70,15 @@ class Config(Value):
     """The merged configuration. Mappings are pairs, sorted by name; "": not set.
 
     docker_files: docker's and podman's own files of credentials, the first one wins. of_files: what is in them, see
-    authfiles; it counts for registries that docker does not have. mirrors: of registries, in the order of trials.
+    authfiles; it counts for registries that docker does not have. helpers: programs that know logins, by registry, the
+    same. mirrors: of registries, in the order of trials.
     """
 
     auth: tuple[tuple[str, Credentials], ...] = ()
     docker: tuple[tuple[str, tuple[str, str]], ...] = ()
     docker_files: tuple[str, ...] = ()
     of_files: tuple[tuple[str, tuple[str, str]], ...] = ()
+    helpers: tuple[tuple[str, str], ...] = ()
     data_dir: str = ""
     leases: str = ""
     stage1_images: str = ""
@@ -114,6 +116,11 @@ class Config(Value):
         keys = ("/".join((name, *parts[:count])) for count in range(len(parts), -1, -1) for name in names)
         return next((known[key] for key in keys if key in known), None)
 
+    def helper_for(self, *names: str) -> str:
+        """The credential helper for a registry by any of its names, "" if none is configured."""
+        known = dict(self.helpers)
+        return next((known[name] for name in names if name in known), "")
+
     def domain_credentials(self, *names: str) -> Credentials | None:
         """The credentials for a host by any of its names, None if not configured."""
         known = dict(self.auth)
@@ -137,7 +144,8 @@ def read_config(paths: Paths) -> Config:
     if config.docker_files:
         from .authfiles import logins_in
 
-        config = config.replace(of_files=logins_in(config.docker_files, _check_mode))
+        of_files, helpers = logins_in(config.docker_files, _check_mode)
+        config = config.replace(of_files=of_files, helpers=helpers)
     return config
 
 

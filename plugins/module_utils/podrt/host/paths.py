@@ -140,9 +140,9 @@ class Paths(Value):
         """The file, as far as it has come."""
         return f"{self.staging(digest)}/content"
 
-    def staged_piece(self, digest: str, number: int) -> str:
-        """There once this piece of it has come and is verified."""
-        return f"{self.staging(digest)}/{number}"
+    def staged_piece(self, digest: str, begin: int) -> str:
+        """There once the piece of it that begins here has come and is verified."""
+        return f"{self.staging(digest)}/{begin}"
 
     @property
     def partials(self) -> str:

@@ -15,8 +15,9 @@ import hashlib
 import posixpath
 
 from ..appc.names import acname_from
-from ..errors import Corrupt, InvalidSpec, NotFound, Untrusted, first_of
+from ..errors import Corrupt, InvalidSpec, NotFound, PodError, Untrusted, first_of
 from ..fields import Fields, canonical_json, parse_json
+from ..host.machine import ARCHITECTURES
 from ..store import stream
 from ..value import Value
 from . import archive_files, manifests
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
             """One image of candidates that differ by platform alone."""
 
 
-_MANIFEST = "manifest.json"
+# The list of images in docker's format.
+LIST = "manifest.json"
 _LARGEST_DOCUMENT = 4 << 20
 _MOST_LAYERS = 1000
 _MOSTINDEXES = 3
@@ -111,6 +113,22 @@ class SavedArchive:
         chosen = choose(catalogue.candidates(), self._reference)
         return catalogue.content(chosen, arch)
 
+    def places(self) -> tuple[tuple[str, int, int], ...]:
+        """Where the layers of all images are in an archive: diff ID, begin and end, in the order of the begins.
+
+        Images that cannot be read have none. Raises NotFound, Corrupt.
+        """
+        catalogue = self._catalogue()
+        found: dict[int, tuple[str, int, int]] = {}
+        for candidate in catalogue.candidates():
+            for arch in ARCHITECTURES:
+                with contextlib.suppress(PodError):
+                    for layer in catalogue.content((candidate,), arch.name).layers:
+                        with self._files.opened(self._path_of(layer)) as extent:
+                            place = (layer.diff_id, extent.begin, extent.begin + extent.size)
+                        found.setdefault(extent.begin, place)
+        return tuple(found[begin] for begin in sorted(found))
+
     def forked(self) -> None:
         """Do nothing: what is open is read by place."""
 
@@ -118,15 +136,18 @@ class SavedArchive:
         self, layer: LayerBlob, pulse: Callable[[], None] = lambda: None, _kept: Kept | None = None
     ) -> Iterator[bytes]:
         """Stream a layer as it is in the archive; the caller checks its digest. Raises NotFound, Corrupt."""
-        return archive_files.chunks(self._files, self._layers.get(layer.digest, _blob(layer.digest)), pulse)
+        return archive_files.chunks(self._files, self._path_of(layer), pulse)
+
+    def _path_of(self, layer: LayerBlob) -> str:
+        return self._layers.get(layer.digest, _blob(layer.digest))
 
     def _catalogue(self) -> Catalogue:
-        if not self._reference.is_directory and self._files.has(_MANIFEST):
+        if not self._reference.is_directory and self._files.has(LIST):
             return _DockerCatalogue(self._files, self._reference, self._layers)
         if self._reference.form != "docker-archive":
             return _OciCatalogue(self._files, self._reference)
         hint = f"write oci-archive:{self._reference.path}" if self._files.has(INDEX) else "check the path"
-        raise NotFound(f"{self._files.what} is not a docker archive: it has no {_MANIFEST}", hint)
+        raise NotFound(f"{self._files.what} is not a docker archive: it has no {LIST}", hint)
 
 
 def choose(candidates: Sequence[Candidate], reference: SavedImage) -> tuple[Candidate, ...]:
@@ -209,13 +230,13 @@ class _DockerCatalogue:
         self._reference = reference
         self._layers = layers
         self._digests: dict[str, str] = {}
-        data = archive_files.read(files, _MANIFEST, _LARGEST_DOCUMENT)
-        with manifests.as_sent(f"{_MANIFEST} of {files.what}"):
+        data = archive_files.read(files, LIST, _LARGEST_DOCUMENT)
+        with manifests.as_sent(f"{LIST} of {files.what}"):
             self._entries = tuple(Fields({"": parse_json(data, "it")}, "").each(""))
 
     def candidates(self) -> tuple[Candidate, ...]:
         """The images that the archive has."""
-        with manifests.as_sent(f"{_MANIFEST} of {self._files.what}"):
+        with manifests.as_sent(f"{LIST} of {self._files.what}"):
             return tuple(
                 Candidate(place, entry.strings("RepoTags"), _key(entry))
                 for place, entry in enumerate(self._entries)
@@ -224,7 +245,7 @@ class _DockerCatalogue:
     def content(self, chosen: Sequence[Candidate], arch: str) -> DockerImage:
         """The image of a candidate: docker's format does not state platforms."""
         what, entry = self._files.what, self._entries[chosen[0].place]
-        with manifests.as_sent(f"{_MANIFEST} of {what}"):
+        with manifests.as_sent(f"{LIST} of {what}"):
             config_path, paths = entry.text("Config"), entry.strings("Layers")
         data = archive_files.read(self._files, config_path, _LARGEST_DOCUMENT)
         config_digest = _digest_of(data)

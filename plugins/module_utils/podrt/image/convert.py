@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from ..appc.app import App
-from ..appc.image import LAYERS_ANNOTATION, STOP_SIGNAL, ImageManifest
+from ..appc.image import HEALTH_CHECK, LAYERS_ANNOTATION, STOP_SIGNAL, ImageManifest
 from ..appc.labels import Labels
 from ..appc.names import acidentifier_from, acname_from
 from ..appc.ports import Port
@@ -33,7 +33,7 @@ ANNOTATION = "appc.io/docker/"
 class DockerConfig(Value):
     """The parts of an image configuration that are used here. diff_ids: bottom layer first.
 
-    notes: a sentence for each part that was left out.
+    health_check: in JSON, "" without one. notes: a sentence for each part that was left out.
     """
 
     architecture: str
@@ -50,6 +50,7 @@ class DockerConfig(Value):
     author: str = ""
     created: str = ""
     stop_signal: str = ""
+    health_check: str = ""
     notes: tuple[Note, ...] = ()
 
     @classmethod
@@ -79,7 +80,8 @@ class DockerConfig(Value):
             author=odd.text(fields, "author"),
             created=odd.text(fields, "created"),
             stop_signal=odd.stop_signal(config),
-            notes=odd.notes(config),
+            health_check=odd.health_check(config),
+            notes=odd.notes(),
         )
 
 
@@ -153,6 +155,7 @@ def _annotations(
         f"{ANNOTATION}entrypoint": _json_list(config.entrypoint),
         f"{ANNOTATION}cmd": _json_list(config.cmd),
         STOP_SIGNAL: config.stop_signal,
+        HEALTH_CHECK: config.health_check,
         LAYERS_ANNOTATION: ",".join(config.diff_ids),
     }
     return Labels(tuple(sorted((name, value) for name, value in annotations.items() if value)))

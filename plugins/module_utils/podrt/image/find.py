@@ -113,10 +113,10 @@ def _docker() -> type[Source]:
     return DockerSource
 
 
-def _saved() -> type[Source]:
-    from .sources.saved import SavedSource
+def _saved() -> Callable[[Host, SavedImage], Source]:
+    from .sources.saved import source_of_saved
 
-    return SavedSource
+    return source_of_saved
 
 
 def _sent() -> Callable[[Host, SentFile], Source]:

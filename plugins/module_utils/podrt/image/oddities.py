@@ -15,11 +15,18 @@ from ..appc.names import acname_from
 from ..appc.ports import PROTOCOLS, Port
 from ..appc.signals import signal_number
 from ..errors import InvalidSpec, few
-from ..fields import Fields, checked_text
+from ..fields import Fields, canonical_json, checked_text
 from .policy import Note
 
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/([A-Za-z]+))?")
 _SHOWN = 60
+# What a health check may begin with, and its numbers, of which docker writes times in nanoseconds.
+_TESTS = ("CMD", "CMD-SHELL")
+_OF_A_CHECK = {
+    **dict.fromkeys(("Interval", "Timeout", "StartPeriod", "StartInterval"), (1 << 63) - 1),
+    "Retries": (1 << 31) - 1,
+}
+_LONGEST_CHECK = 64 << 10
 
 
 class Oddities:
@@ -28,12 +35,11 @@ class Oddities:
     def __init__(self) -> None:
         self._notes: list[Note] = []
 
-    def notes(self, config: Fields) -> tuple[Note, ...]:
-        """The notes on members that were left out, and on features of the image that are not supported."""
-        health = config.raw("Healthcheck")
-        test = health.get("Test", health.get("test")) if isinstance(health, dict) else None
-        if isinstance(test, list) and test and test[0] not in ("", "NONE", None):
-            self._notes.append(Note("the health check of the image is not run in this release"))
+    def notes(self) -> tuple[Note, ...]:
+        """The notes on members that were left out, and on features of the image that are not supported.
+
+        Called last.
+        """
         return tuple(map(Note, few(self._notes)))
 
     def text(self, fields: Fields, name: str) -> str:
@@ -117,6 +123,17 @@ class Oddities:
             return ""
         return text.strip()
 
+    def health_check(self, config: Fields) -> str:
+        """The health check with docker's members, in JSON; empty without one that is valid."""
+        try:
+            check = _health_check(config)
+        except InvalidSpec as err:
+            self._leave_out("the health check", err)
+            return ""
+        if check:
+            self._notes.append(Note("the health check of the image is not run in this release"))
+        return check
+
     def _elements(self, fields: Fields, name: str) -> tuple[tuple[object, str], ...]:
         """The elements of a list, without null."""
         try:
@@ -153,6 +170,29 @@ def _words(config: Fields, name: str) -> tuple[str, ...]:
     return tuple(
         "" if element is None else checked_text(element, where, "-") for element, where in config.items(name)
     )
+
+
+def _health_check(config: Fields) -> str:
+    """The JSON of a health check. Raises InvalidSpec for a part that is not as docker writes it, and a long one."""
+    if config.raw("Healthcheck") is None:
+        return ""
+    fields = config.within("Healthcheck")
+    test = _words(fields, "Test")
+    if test in ((), ("",)) or test[0] == "NONE":
+        return ""  # that of the base image, whose configuration has it, or not any
+    if test[0] not in _TESTS or len(test) == 1:
+        raise InvalidSpec("its test is not CMD or CMD-SHELL with a command", where=fields.where_of("Test"))
+    found: dict[str, object] = {"Test": list(test)}
+    for name, most in _OF_A_CHECK.items():
+        value = fields.integer(name, 0)
+        if not 0 <= value <= most:
+            raise InvalidSpec("it is out of range", where=fields.where_of(name))
+        if value:
+            found[name] = value
+    data = canonical_json(found)
+    if len(data) > _LONGEST_CHECK:
+        raise InvalidSpec(f"it has {len(data)} bytes, more than the {_LONGEST_CHECK} that it may have")
+    return data.decode()
 
 
 def _port(text: str) -> Port:

@@ -104,7 +104,7 @@ class ArchiveURL(Value):
     @property
     def domain(self) -> str:
         """Its host, with the port where it has one."""
-        return _authority(self.url)
+        return _before(self.url.partition("://")[2], "/?#")
 
     def check(self) -> None:
         """Raise InvalidSpec for a backslash, a user or a password: URLs are shown and recorded in many places."""
@@ -150,12 +150,13 @@ class SavedImage(Value):
     """An image that docker, podman, buildah or skopeo saved to a file or a directory of this host.
 
     form: one of SAVED_FORMS. path: absolute. choice: which one of several images, a name in the archive or "@" and its
-    place, which begins at 0; "" for the only one.
+    place, which begins at 0; "" for the only one. wanted: what it is loaded as, None where it is named by its path.
     """
 
     form: str
     path: str
     choice: str = ""
+    wanted: DockerReference | None = None
 
     def check(self) -> None:
         """Raise InvalidSpec for a form, a path or a choice that its text could not express."""
@@ -176,7 +177,7 @@ class SavedImage(Value):
             )
 
     def __str__(self) -> str:
-        return f"{self.form}:{self.path}" + (f":{self.choice}" if self.choice else "")
+        return str(self.wanted or f"{self.form}:{self.path}" + (f":{self.choice}" if self.choice else ""))
 
     @property
     def is_directory(self) -> bool:
@@ -187,7 +188,7 @@ class SavedImage(Value):
     def source(self) -> str:
         """The name of its record in the store."""
         choice = f"?{escape(self.choice)}" if self.choice else ""
-        return f"cimd:{self.form}:v=0:{escape(self.path)}{choice}"
+        return self.wanted.source if self.wanted else f"cimd:{self.form}:v=0:{escape(self.path)}{choice}"
 
 
 class SentFile(Value):
@@ -195,6 +196,7 @@ class SentFile(Value):
 
     digest: of the file, SHA-256. path: on the controller. form: "aci" or one of SAVED_FORMS. The rest is what only the
     content proves: name is that of an ACI, document the list of images of another, signature the one at signature_path.
+    cuts: where its pieces begin, and its end. layers: diff ID, begin and end of those that need not come again.
     """
 
     digest: str
@@ -206,6 +208,8 @@ class SentFile(Value):
     document: str = ""
     signature: bytes = b""
     signature_path: str = ""
+    cuts: tuple[int, ...] = ()
+    layers: tuple[tuple[str, int, int], ...] = ()
 
     def __str__(self) -> str:
         return str(self.wanted or self.path)
@@ -464,10 +468,6 @@ def _quoted(text: str) -> str:
     if "://" in text:
         return shown(text)
     return f"...@{text.rpartition('@')[2]}" if "@" in text else text
-
-
-def _authority(url: str) -> str:
-    return _before(url.partition("://")[2], "/?#")
 
 
 def _before(text: str, ends: str) -> str:

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 
 from ..contexts import contextmanager
-from ..errors import InvalidSpec, NotFound
+from ..errors import InvalidSpec, NotFound, PodError
+from ..store import layers, staging
+from ..store.staging import PIECE
 from .reference import (
     INDEX,
     SAVED_FORMS,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..fields import Fields
+    from ..host.host import Host
     from .archive_files import Extent
     from .archives import Candidate
 
@@ -31,9 +35,10 @@ ACI = "aci"
 # What stands for the path of a file that is not here.
 SRC = "/src"
 _HEX = "0123456789abcdef"
-_DIGITS = 64
+_DIGITS, _SHA256 = 64, "sha256:"
 # The largest file that may be sent, far beyond what a host would unpack.
 _LARGEST = 1 << 44
+_MOST_LAYERS = 10_000
 _DOCUMENTS = {"docker-archive": "manifest.json", "oci-archive": INDEX}
 
 
@@ -44,7 +49,7 @@ def read_sent(path: str, name: str | None, told: Fields) -> SentFile:
     digest = told.text("digest")
     size = told.integer("size")
     form = told.text("form")
-    if len(digest) != _DIGITS or any(digit not in _HEX for digit in digest):
+    if not _is_hex(digest):
         raise InvalidSpec("it is not a digest", where=told.where_of("digest"))
     if not 0 < size <= _LARGEST:
         raise InvalidSpec("it is not the size of an image file", where=told.where_of("size"))
@@ -64,7 +69,70 @@ def read_sent(path: str, name: str | None, told: Fields) -> SentFile:
         told.text("document", ""),
         signature,
         told.text("signature_path", ""),
+        _cuts(told, size),
+        tuple(_layers(told, size)),
     )
+
+
+def _cuts(told: Fields, size: int) -> tuple[int, ...]:
+    """Where pieces begin, and the end; an earlier controller says nothing, and means even ones."""
+    cuts = told.integers("cuts") or (*range(0, size, PIECE), size)
+    steps = [after - before for before, after in zip(cuts, cuts[1:])]
+    if (cuts[0], cuts[-1]) != (0, size) or not all(0 < step <= PIECE for step in steps):
+        raise InvalidSpec("they are not the pieces of the file", where=told.where_of("cuts"))
+    return cuts
+
+
+def _layers(told: Fields, size: int) -> Iterator[tuple[str, int, int]]:
+    for count, layer in enumerate(told.each("layers")):
+        layer_id, begin, end = layer.text("id"), layer.integer("begin"), layer.integer("end")
+        if (
+            count >= _MOST_LAYERS
+            or not 0 <= begin <= end <= size
+            or not (layer_id.startswith(_SHA256) and _is_hex(layer_id[len(_SHA256) :]))
+        ):
+            raise InvalidSpec("it is not a layer of the file", where=layer.where_of("id"))
+        yield layer_id, begin, end
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == _DIGITS and all(digit in _HEX for digit in text)
+
+
+def needed(host: Host, reference: SentFile) -> tuple[int, ...]:
+    """The numbers of the pieces that the host lacks: they have not come, and are not of layers that the store has.
+
+    Of an archive of several images first those without layers, and then the layers of the wanted image alone. Raises as
+    saved_image and SavedArchive.image do.
+    """
+    missing = staging.missing(host.paths, reference.digest, reference.cuts)
+    owners = {
+        number: layer_id
+        for layer_id, begin, end in reference.layers
+        for number in range(bisect_left(reference.cuts, begin), bisect_right(reference.cuts, end) - 1)
+    }
+    rest = tuple(number for number in missing if number not in owners)
+    if not missing or not owners or (rest and not _has_one_image(reference)):
+        return rest
+    wanted = {layer_id for layer_id in owners.values() if not layers.has_layer(host.paths, layer_id)}
+    if not rest:
+        wanted &= _layers_of_image(host, reference)
+    return tuple(number for number in missing if number not in owners or owners[number] in wanted)
+
+
+def _layers_of_image(host: Host, reference: SentFile) -> set[str]:
+    """The diff IDs of the image in a file of which all but layers has come."""
+    from .archives import opened
+
+    staging.fill(host.paths, reference.digest, reference.size)
+    content = host.paths.staged_content(reference.digest)
+    with naming(content, reference.path), opened(saved_image(reference, content)) as archive:
+        return set(archive.image(host.arch).layer_ids)
+
+
+def _has_one_image(reference: SentFile) -> bool:
+    """Whether the list of images, as far as it is here, has one alone."""
+    return bool(reference.document) and len(_listed(reference)) == 1
 
 
 def _wanted(name: str, form: str) -> AppcName | DockerReference:
@@ -102,18 +170,33 @@ def saved_image(reference: SentFile, path: str) -> SavedImage:
 
 def check_choice(reference: SentFile) -> None:
     """Raise what saved_image would raise, by the list of images alone, before anything is sent."""
-    from .archives import SavedArchive, choose
+    from .archives import choose
+
+    if reference.document:
+        candidates = _listed(reference)
+        choose(candidates, SavedImage(reference.form, SRC, _choice(reference, candidates)))
+
+
+def _listed(reference: SentFile) -> tuple[Candidate, ...]:
+    """The images in the list that the controller has told."""
+    from .archives import SavedArchive
 
     form = reference.form
-    if not reference.document:
-        return
-    whole = SavedImage(form, SRC)
     files = _Listing(_DOCUMENTS[form], reference.document.encode(), f"{form}:{SRC}")
     try:
-        candidates = SavedArchive(files, whole).candidates()
-        choose(candidates, whole.replace(choice=_choice(reference, candidates)))
+        return SavedArchive(files, SavedImage(form, SRC)).candidates()
     finally:
         files.close()
+
+
+@contextmanager
+def naming(place: str, path: str) -> Iterator[None]:
+    """Have errors name a file as its sender does: the place where it is read means nothing to people."""
+    try:
+        yield
+    except PodError as err:
+        err.message, err.hint = err.message.replace(place, path), err.hint.replace(place, path)
+        raise
 
 
 def _choice(reference: SentFile, candidates: tuple[Candidate, ...]) -> str:

@@ -27,21 +27,16 @@ ABANDONED_SECONDS = 24 * 3600
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def pieces_of(size: int) -> int:
-    """The number of pieces of a file."""
-    return -(-size // PIECE)
-
-
-def missing(paths: Paths, digest: str, size: int) -> tuple[int, ...]:
-    """The numbers of the pieces that have not come yet."""
+def missing(paths: Paths, digest: str, cuts: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers of the pieces that have not come yet. cuts: where each begins, and the end of the last one."""
     here = set(files.entries_if_any(paths.staging(digest)))
-    return tuple(number for number in range(pieces_of(size)) if str(number) not in here)
+    return tuple(number for number, begin in enumerate(cuts[:-1]) if str(begin) not in here)
 
 
-def take(paths: Paths, digest: str, number: int, piece_digest: str, path: str) -> None:
+def take(paths: Paths, digest: str, number: int, begin: int, piece_digest: str, path: str) -> None:
     """Take over a piece from a file, which any user may have written. Raises Corrupt, HostFailure.
 
-    digest: of the whole file, piece_digest: of the piece, SHA-256 both.
+    begin: where it is in the whole file. digest: of that, piece_digest: of the piece, SHA-256 both.
     """
     import hashlib
 
@@ -51,25 +46,31 @@ def take(paths: Paths, digest: str, number: int, piece_digest: str, path: str) -
         data = reading.read_bytes(path, PIECE)
         if hashlib.sha256(data).hexdigest() != piece_digest:
             raise Corrupt(f"piece {number} of the file has arrived damaged", "run the task again", path=path)
-        _put(paths, digest, number, data)
+        _put(paths, digest, begin, data)
     except OSError as err:
         raise HostFailure.of("cannot keep a piece of the file", err, hint_of(err)) from err
 
 
-def _put(paths: Paths, digest: str, number: int, data: bytes) -> None:
+def _put(paths: Paths, digest: str, begin: int, data: bytes) -> None:
     if not os.path.lexists(paths.staging(digest)):
         sweep(paths)
         files.make_dirs(paths.staging(digest))
     fd = os.open(paths.staged_content(digest), os.O_WRONLY | os.O_CREAT | _FLAGS, files.PRIVATE_FILE)
     try:
-        os.lseek(fd, number * PIECE, os.SEEK_SET)
+        os.lseek(fd, begin, os.SEEK_SET)
         files.write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
     # Another process may have put the image into the store, and removed all this.
     with suppress(FileNotFoundError):
-        files.write_new(paths.staged_piece(digest, number), b"")
+        files.write_new(paths.staged_piece(digest, begin), b"")
+
+
+def fill(paths: Paths, digest: str, size: int) -> None:
+    """Have a file of which some pieces are not needed in its whole size; there it reads as zeros. Raises OSError."""
+    if os.path.lexists(paths.staged_content(digest)):
+        os.truncate(paths.staged_content(digest), size)
 
 
 def keep(paths: Paths, digest: str) -> None:

@@ -264,6 +264,7 @@ def header_of(entry: TarEntry) -> bytes:
         entry.kind.encode(),
         _field(entry.link),
         b"ustar\00000",
+        bytes(64) + b"%07o\0%07o\0" % entry.device if entry.kind in (CHARACTER, BLOCK_DEVICE) else b"",
     )
     header = b"".join(fields).ljust(BLOCK, b"\0")
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]

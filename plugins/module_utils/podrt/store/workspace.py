@@ -55,6 +55,11 @@ class Workplace:
         return f"{self.path}/sent"
 
     @property
+    def image(self) -> str:
+        """Where an archive of saved images is kept that came through a pipe."""
+        return f"{self.path}/image"
+
+    @property
     def signature(self) -> str:
         """Where a signature of an archive is kept."""
         return signature_in(self.path)

@@ -12,7 +12,7 @@ import os
 
 from ..errors import InvalidSpec
 from ..image import find
-from ..image.sent import read_sent
+from ..image.sent import needed, read_sent
 from ..stage0 import images
 from ..stage0.change import converge, naming_changes
 from ..stage0.options import reading
@@ -82,11 +82,11 @@ def _taken(
     directory = told.text("directory", "")
     for piece in told.each("pieces") if directory and not check else ():
         number = piece.integer("number")
-        if not 0 <= number < staging.pieces_of(reference.size):
+        if not 0 <= number < len(reference.cuts) - 1:
             raise InvalidSpec("the file has no such piece", where=piece.where_of("number"))
         path = os.path.join(directory, piece.text("name"))
-        staging.take(host.paths, reference.digest, number, piece.text("digest"), path)
-    return staging.missing(host.paths, reference.digest, reference.size)
+        staging.take(host.paths, reference.digest, number, reference.cuts[number], piece.text("digest"), path)
+    return () if check else needed(host, reference)
 
 
 def _wanted(

@@ -1,17 +1,19 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""podctl image export, extract, render and verify: the files of images. Source: behaviours A57, A58."""
+"""podctl image export, extract, render, verify, save and load: the files of images. Source: behaviours A57, A58."""
 
 from __future__ import annotations
 
 import os
 
 from ...contexts import contextmanager, suppress
-from ...errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError
+from ...errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError, hint_for_errno
 from ...host import files
 from ...host.dirs import TreeDir
+from ...image.sent import naming
 from ...stage0.rebuild import rebuild
 from ...store import export, trees, verification
+from ...store.workspace import Workspace
 from ..call import Call
 from ..flags import UsageError
 from ..grammar import fetch_policy
@@ -25,23 +27,20 @@ if TYPE_CHECKING:
 
 _FILE_MODE = 0o644
 _DIR_MODE = 0o755
+_SHORT, _FULL = len("sha512-") + 32, len("sha512-") + 64
+# Standard input or output for the path of an archive.
+_PIPE, _INPUT, _OUTPUT, _CHUNK = "-", 0, 1, 1 << 20
 
 
 def image_export(call: Call) -> int:
     """Write an image into a file."""
     image, place = _arguments(call)
-    if os.path.lexists(place) and not call.options.on("overwrite"):
-        raise Conflict("output ACI file exists (try --overwrite)", path=place)
-    if os.path.isdir(place):
-        raise InvalidSpec(f"{place} is a directory", "name a file")
-    with _aside(place) as aside:
-        target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            export.write_archive(call.host.paths, image, target)
-            os.fsync(target)
-        finally:
-            os.close(target)
-        files.rename_synced(aside, place)
+    _write_file(
+        call,
+        place,
+        "output ACI file exists (try --overwrite)",
+        lambda target: export.write_archive(call.host.paths, image, target),
+    )
     return 0
 
 
@@ -81,6 +80,65 @@ def image_verify(call: Call) -> int:
     return status
 
 
+def image_save(call: Call) -> int:
+    """Write images of registries into one archive, which image load and other tools read."""
+    from ...image.build import shelved
+
+    if not call.words.arguments:
+        raise UsageError("image save takes at least one image")
+    found = {image.id: image for image in (find_image(call, text) for text in call.words.arguments)}
+    paths, images, place = call.host.paths, tuple(found.values()), call.options.text("output", _PIPE)
+    if place != _PIPE:
+        _write_file(
+            call,
+            os.path.abspath(place),
+            "output archive exists (try --overwrite)",
+            lambda target: shelved.write_archive(paths, images, lambda chunk: files.write_all(target, chunk)),
+        )
+        return 0
+    if os.isatty(_OUTPUT):
+        raise InvalidSpec("cannot write an archive to a terminal", "name a file with --output, or use a pipe")
+    shelved.write_archive(paths, images, lambda chunk: files.write_all(_OUTPUT, chunk))
+    return 0
+
+
+def image_load(call: Call) -> int:
+    """Get the images of an archive into the store, under their names, and print these with their keys."""
+    if len(call.words.arguments) != 1 or not call.words.arguments[0]:
+        raise UsageError("image load takes the path of one archive, or - for standard input")
+    place = call.words.arguments[0]
+    if place != _PIPE:
+        return _load(call, os.path.abspath(place))
+    with Workspace(call.host.paths) as workspace, naming(workspace.image, "standard input"):
+        _keep_input(workspace.image)
+        return _load(call, workspace.image)
+
+
+def _load(call: Call, path: str) -> int:
+    from ...image.load import images_in
+    from ..plans import carry_out, ensure_image
+
+    policy = fetch_policy(call.options, default="new")
+    for reference in images_in(path, call.host.arch):
+        _outcome, stored = carry_out(call, ensure_image(call, reference, policy, names=True))
+        if stored and not call.dry_run:
+            call.tell(f"{stored.id[: _FULL if call.options.on('full') else _SHORT]} {reference.wanted}")
+    return 0
+
+
+def _keep_input(place: str) -> None:
+    """Have what comes through a pipe in a file, since a saved image is read by place."""
+    try:
+        target = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, files.PRIVATE_FILE)
+        try:
+            while chunk := os.read(_INPUT, _CHUNK):
+                files.write_all(target, chunk)
+        finally:
+            os.close(target)
+    except OSError as err:
+        raise HostFailure.of("cannot keep what comes from standard input", err, hint_for_errno(err)) from err
+
+
 def _verify(call: Call, text: str) -> None:
     paths, image = call.host.paths, find_image(call, text)
     verification.check_archive(paths, image.id)
@@ -103,6 +161,22 @@ def _arguments(call: Call) -> tuple[StoredImage, str]:
     if not place:
         raise InvalidSpec("the path to write to is empty", "name a path that does not exist")
     return find_image(call, text), os.path.abspath(place)
+
+
+def _write_file(call: Call, place: str, exists: str, write: Callable[[int], None]) -> None:
+    """Make a file that appears whole. exists: the error for one that is there."""
+    if os.path.lexists(place) and not call.options.on("overwrite"):
+        raise Conflict(exists, path=place)
+    if os.path.isdir(place):
+        raise InvalidSpec(f"{place} is a directory", "name a file")
+    with _aside(place) as aside:
+        target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+        try:
+            write(target)
+            os.fsync(target)
+        finally:
+            os.close(target)
+        files.rename_synced(aside, place)
 
 
 def _check_place(call: Call, place: str) -> None:
@@ -162,4 +236,6 @@ ENTRIES: dict[str, Callable[[Call], int]] = {
     "image extract": image_extract,
     "image render": image_render,
     "image verify": image_verify,
+    "image save": image_save,
+    "image load": image_load,
 }

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from ...appc.image import ImageManifest
     from .recipe import Recipe
 
-_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-_INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+# The file that makes an archive or a directory an OCI layout.
+LAYOUT_FILE = ("oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"}))
 _PLATFORM = ("os", "arch", "version")
 _MOST_PORTS = 1000
 
@@ -64,7 +66,7 @@ def check(recipe: Recipe) -> None:
 def config_of(recipe: Recipe, diff_id: str) -> bytes:
     """The configuration. diff_id: of the one layer."""
     labels = dict(recipe.manifest.labels.pairs)
-    architecture, variant = _platform(labels.get("arch", ""))
+    architecture, variant = platform_of(labels.get("arch", ""))
     document: dict[str, object] = {
         "architecture": architecture,
         "os": labels.get("os", "linux"),
@@ -81,8 +83,8 @@ def manifest_of(recipe: Recipe, config: bytes, layer: Blob) -> bytes:
     document: dict[str, object] = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
-        "config": _descriptor(_CONFIG_TYPE, blob_of(config)),
-        "layers": [_descriptor(_LAYER_TYPE + ("+gzip" if recipe.compress else ""), layer)],
+        "config": descriptor(CONFIG_TYPE, blob_of(config)),
+        "layers": [descriptor(LAYER_TYPE + ("+gzip" if recipe.compress else ""), layer)],
     }
     annotations = recipe.manifest.annotations.pairs
     if annotations:
@@ -93,16 +95,16 @@ def manifest_of(recipe: Recipe, config: bytes, layer: Blob) -> bytes:
 def index_of(recipe: Recipe, manifest: bytes) -> bytes:
     """The index of an archive with this image alone."""
     labels = dict(recipe.manifest.labels.pairs)
-    architecture, variant = _platform(labels.get("arch", ""))
+    architecture, variant = platform_of(labels.get("arch", ""))
     platform = {"architecture": architecture, "os": labels.get("os", "linux")}
     if variant:
         platform["variant"] = variant
     entry = {
-        **_descriptor(MANIFEST_TYPE, blob_of(manifest)),
+        **descriptor(MANIFEST_TYPE, blob_of(manifest)),
         "platform": platform,
-        "annotations": dict.fromkeys(_NAMES, reference_of(recipe.manifest).name),
+        "annotations": dict.fromkeys(NAMES, reference_of(recipe.manifest).name),
     }
-    return canonical_json({"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": [entry]})
+    return canonical_json({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]})
 
 
 def layout_of(recipe: Recipe, config: bytes, layer: Blob) -> tuple[tuple[str, bytes], ...]:
@@ -112,7 +114,7 @@ def layout_of(recipe: Recipe, config: bytes, layer: Blob) -> tuple[tuple[str, by
         (path_of(blob_of(config)), config),
         (path_of(blob_of(manifest)), manifest),
         (INDEX, index_of(recipe, manifest)),
-        ("oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"})),
+        LAYOUT_FILE,
     )
 
 
@@ -121,7 +123,8 @@ def path_of(blob: Blob) -> str:
     return f"blobs/{blob.digest.replace(':', '/')}"
 
 
-def _descriptor(media_type: str, blob: Blob) -> dict[str, object]:
+def descriptor(media_type: str, blob: Blob) -> dict[str, object]:
+    """What names a blob in another document."""
     return {"mediaType": media_type, "digest": blob.digest, "size": blob.size}
 
 
@@ -153,7 +156,7 @@ def _ports(port: Port) -> list[str]:
     return [f"{number}/{port.protocol}" for number in range(port.port, port.port + port.count)]
 
 
-def _platform(arch: str) -> tuple[str, str]:
+def platform_of(arch: str) -> tuple[str, str]:
     """Docker's architecture and variant of appc's."""
     known = named(arch)
     return known.docker[0] if known else (arch, "")

@@ -23,6 +23,7 @@ _LARGEST_ID, _LARGEST = 0o7777777, 0o77777777777
 _EXTENDED = "x"
 _XATTR = b"SCHILY.xattr."
 _CHUNK = 256 * 1024
+_SECOND = 10**9
 # No name, no time, an unknown operating system. The level is fixed, but zlib's variants differ in what they make of it.
 _GZIP_HEAD, _LEVEL = b"\x1f\x8b\x08\0\0\0\0\0\0\xff", 6
 OPEN_FILE = 0o644
@@ -51,21 +52,38 @@ def file_of(name: str, data: bytes) -> bytes:
 
 def entry_of(member: Member, name: str, link: str) -> bytes:
     """The headers of a member."""
-    raw_name, raw_link = os.fsencode(name), os.fsencode(link)
-    records = [(_XATTR + os.fsencode(key), value) for key, value in member.xattrs]
+    entry = tar.TarEntry(name, member.kind, member.mode, member.size, link)
+    entry.uid, entry.gid, entry.mtime = member.uid, member.gid, member.mtime * _SECOND
+    entry.xattrs = member.xattrs
+    return headers_of(entry)
+
+
+def headers_of(entry: tar.TarEntry) -> bytes:
+    """The headers of an entry."""
+    raw_name, raw_link = os.fsencode(entry.name), os.fsencode(entry.link)
+    records = [(_XATTR + os.fsencode(key), value) for key, value in entry.xattrs]
     records += [(b"path", raw_name)] if _needs_pax(raw_name) else []
     records += [(b"linkpath", raw_link)] if _needs_pax(raw_link) else []
     numbers = (
-        (b"uid", member.uid, _LARGEST_ID),
-        (b"gid", member.gid, _LARGEST_ID),
-        (b"size", member.size, _LARGEST),
-        (b"mtime", member.mtime, _LARGEST),
+        (b"uid", entry.uid, _LARGEST_ID),
+        (b"gid", entry.gid, _LARGEST_ID),
+        (b"size", entry.size, _LARGEST),
     )
     records += [(key, b"%d" % value) for key, value, largest in numbers if value > largest]
     fitting = {key: 0 if value > largest else value for key, value, largest in numbers}
-    entry = tar.TarEntry(name, member.kind, member.mode, fitting[b"size"], link)
-    entry.uid, entry.gid, entry.mtime = fitting[b"uid"], fitting[b"gid"], fitting[b"mtime"] * 10**9
-    return _extended(records) + tar.header_of(entry)
+    is_plain = entry.mtime % _SECOND == 0 and 0 <= entry.mtime <= _LARGEST * _SECOND
+    records += [] if is_plain else [(b"mtime", _decimal(entry.mtime))]
+    short = tar.TarEntry(entry.name, entry.kind, entry.mode, fitting[b"size"], entry.link)
+    short.uid, short.gid, short.mtime = fitting[b"uid"], fitting[b"gid"], entry.mtime if is_plain else 0
+    short.device = entry.device
+    return _extended(records) + tar.header_of(short)
+
+
+def _decimal(nanoseconds: int) -> bytes:
+    """A time in seconds, with a fraction if it has one."""
+    seconds, rest = divmod(abs(nanoseconds), _SECOND)
+    sign = b"-" if nanoseconds < 0 else b""
+    return sign + b"%d" % seconds + (b".%09d" % rest if rest else b"")
 
 
 def gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that docker, podman, buildah or skopeo saved on this host."""
+"""Images that docker, podman, buildah or skopeo saved on this host, by their path or loaded under their names."""
 
 from __future__ import annotations
 
 from ...contexts import contextmanager
-from ..reference import INDEX, SavedImage
+from ..reference import INDEX, DockerReference, SavedImage
 from .file import fingerprint
 from .source import Received, Source, Verifier
 
@@ -13,9 +13,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ...host.host import Host
     from ...store.blobs import Incoming
     from ...store.index import StoredImage
+    from ..archives import SavedArchive
     from ..job import FetchJob
+    from ..manifests import DockerImage
+    from ..policies import ImagePolicy
+
+
+def source_of_saved(host: Host, reference: SavedImage) -> Source:
+    """The source of a saved image."""
+    return (LoadedSource if reference.wanted else SavedSource)(host, reference)
 
 
 class SavedSource(Source):
@@ -41,7 +50,7 @@ class SavedSource(Source):
         from .layered import manifest_of
 
         with opened(self.reference) as archive:
-            data = blobs.archive_of(manifest_of(archive.image(self.host.arch)))
+            data = blobs.archive_of(manifest_of(self.content(archive)))
         return ImageID.of_digest(hashlib.sha512(data).hexdigest()) == image.id
 
     def foresee(self) -> None:
@@ -49,7 +58,17 @@ class SavedSource(Source):
         from ..archives import opened
 
         with opened(self.reference) as archive:
-            archive.image(self.host.arch)
+            self.content(archive)
+
+    def content(self, archive: SavedArchive) -> DockerImage:
+        """The image in the open archive, under the name that it gets. Raises as SavedArchive.image does."""
+        return archive.image(self.host.arch)
+
+    def recorded(self, incoming: Incoming, _image: DockerImage, before: str) -> Received:
+        """What arrives. before: the fingerprint of the archive."""
+        from .arrival import received
+
+        return received(self.reference, incoming, etag=before)
 
     @contextmanager
     def receive(
@@ -58,15 +77,14 @@ class SavedSource(Source):
         """Read what describes it, then its layers, of which only missing ones are unpacked."""
         from ..archives import opened
         from . import layered
-        from .arrival import received
 
         before = self._fingerprint()
         job.progress(self._line())
         with opened(self.reference) as archive:
-            image = archive.image(self.host.arch)
+            image = self.content(archive)
 
             def recorded(incoming: Incoming) -> Received:
-                return received(self.reference, incoming, etag=before)
+                return self.recorded(incoming, image, before)
 
             yield from layered.received(job, self, verifier, archive, image, recorded)
 
@@ -80,3 +98,46 @@ class SavedSource(Source):
     def using(self, _image: StoredImage) -> str:
         """The line for an archive, whether it is read again or not."""
         return self._line()
+
+
+class LoadedSource(SavedSource):
+    """An image of an archive that gets a docker name of this host, as if a registry had given it.
+
+    The policy for that name decides, as it does about a file of the controller.
+    """
+
+    def has_changed(self) -> bool:
+        """The name says nothing of the archive, which is read."""
+        return True
+
+    def image_policy(self) -> ImagePolicy | None:
+        """That for the name."""
+        from ..policies import policy_for
+
+        return policy_for(self.host.paths, self._wanted)
+
+    def content(self, archive: SavedArchive) -> DockerImage:
+        """The image under that name."""
+        return super().content(archive).replace(reference=self._wanted)
+
+    def recorded(self, incoming: Incoming, image: DockerImage, _before: str) -> Received:
+        """The record of the name, as if it had been fetched; of a registry it has the digest only if it says one."""
+        import time
+
+        from ...store.index import Remote
+
+        digest = image.asked_digest if image.digest else ""
+        return Received(
+            incoming,
+            Remote(self._wanted.source, incoming.id, download_time=time.time(), manifest_digest=digest),
+        )
+
+    @property
+    def _wanted(self) -> DockerReference:
+        wanted = self.reference.wanted
+        if wanted is None:
+            raise TypeError(f"{self.reference} is not loaded under a name")
+        return wanted
+
+    def _line(self) -> str:
+        return f"loading image {self.reference} from {self.reference.form}:{self.reference.path}"

@@ -9,10 +9,10 @@ import os
 import time
 
 from ...contexts import contextmanager
-from ...errors import Conflict, PodError, Untrusted
-from ...store import staging
+from ...errors import Conflict, Untrusted
+from ...store import claims, staging
 from ..reference import AppcName, DockerReference, SentFile
-from ..sent import ACI, SRC, check_choice, saved_image
+from ..sent import ACI, SRC, check_choice, naming, needed, saved_image
 from .source import Received, Source, Verifier
 
 TYPE_CHECKING = False
@@ -57,12 +57,12 @@ class _SentSource(Source):
         """While the image is read and put into the store; then the file is removed. Raises Conflict."""
         paths, sent = self.host.paths, self.reference
         staging.keep(paths, sent.digest)
-        if staging.missing(paths, sent.digest, sent.size):
+        if needed(self.host, sent):
             raise Conflict(
                 f"cannot read {sent.path}: not all of it has been sent, or another process has used it up",
                 "run the task again",
             )
-        with _naming(self.content, sent.path):
+        with naming(self.content, sent.path):
             yield
         staging.remove(paths, sent.digest)
 
@@ -151,7 +151,7 @@ class SentSaved(_SentSource):
 
     def foresee(self) -> None:
         """Raise NotFound, InvalidSpec or Corrupt for one that lacks the wanted image, or leaves a choice."""
-        with _naming(SRC, self.reference.path):
+        with naming(SRC, self.reference.path):
             check_choice(self.reference)
 
     @contextmanager
@@ -162,8 +162,9 @@ class SentSaved(_SentSource):
         from ..archives import opened
         from . import layered
 
-        with self.whole():
-            self.check_digest(staging.digest_of(self.content))
+        with claims.claimed(self.host.paths, self._layer_ids), self.whole():
+            if self._has_come_whole():
+                self.check_digest(staging.digest_of(self.content))
             with opened(saved_image(self.reference, self.content)) as archive:
                 image = archive.image(self.host.arch)
                 if isinstance(self.reference.wanted, DockerReference):
@@ -173,6 +174,18 @@ class SentSaved(_SentSource):
                     return self._recorded(incoming, image)
 
                 yield from layered.received(job, self, verifier, archive, image, recorded)
+
+    @property
+    def _layer_ids(self) -> tuple[str, ...]:
+        return tuple(layer_id for layer_id, _begin, _end in self.reference.layers)
+
+    def _has_come_whole(self) -> bool:
+        """Whether all pieces are there. Else the digests of pieces and of the other layers prove the rest."""
+        paths, sent = self.host.paths, self.reference
+        if not staging.missing(paths, sent.digest, sent.cuts):
+            return True
+        staging.fill(paths, sent.digest, sent.size)
+        return False
 
     def _recorded(self, incoming: Incoming, image: DockerImage) -> Received:
         """The records of the file and of the reference that it stands for."""
@@ -184,16 +197,6 @@ class SentSaved(_SentSource):
         wanted = self.reference.wanted
         others = (remote.replace(source=wanted.source),) if wanted else ()
         return Received(incoming, remote, (), others)
-
-
-@contextmanager
-def _naming(place: str, path: str) -> Iterator[None]:
-    """Have errors name the file of the controller: the place where it is read means nothing to people."""
-    try:
-        yield
-    except PodError as err:
-        err.message, err.hint = err.message.replace(place, path), err.hint.replace(place, path)
-        raise
 
 
 def _other_name(reference: SentFile, reason: str) -> Untrusted:

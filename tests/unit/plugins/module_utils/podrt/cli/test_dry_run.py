@@ -21,7 +21,7 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.s
 )
 
 pytestmark = pytest.mark.usefixtures("as_root")
-ALL = {"run", "prepare", "start", "stop", "rm", "fetch", "image rm", "gc", "trust"}
+ALL = {"run", "prepare", "start", "stop", "rm", "fetch", "image load", "image rm", "gc", "trust"}
 UNCHECKED = "--insecure-options=image"
 
 

@@ -102,7 +102,31 @@ def test_documents_count_before_files_and_local_files_before_those_of_the_system
     assert config.docker_files == (str(second), str(first))
 
 
-def test_what_a_helper_or_a_token_has_is_left_to_docker(place: Place) -> None:
+def test_helpers_are_told_apart_by_registry(place: Place) -> None:
+    one = place.write(
+        "one.json", {"credHelpers": {"https://index.docker.io/v1/": "hub", "a.example.com": "ecr-login"}}
+    )
+    two = place.write("two.json", {"credHelpers": {"a.example.com": "other", "b": ""}, "credsStore": "pass"})
+    place.name(one, two)
+    config = place.config()
+    assert config.helpers == (("", "pass"), ("a.example.com", "ecr-login"), ("index.docker.io", "hub"))
+    assert config.helper_for("registry-1.docker.io", "docker.io", "index.docker.io") == "hub"
+    assert config.helper_for("c.example.com") == ""
+
+
+@pytest.mark.parametrize(
+    "helper", ["../x", "/bin/sh", "-x", ".x", "a b", "a\n", "\u00e9", "x" * 65, 5, ["x"], {"x": 1}, True]
+)
+@pytest.mark.parametrize("member", ["credsStore", "credHelpers"])
+def test_a_helper_that_is_not_a_word_is_refused(place: Place, member: str, helper: object) -> None:
+    place.name(place.write("config.json", {member: helper if member == "credsStore" else {"r": helper}}))
+    with pytest.raises(
+        InvalidSpec, match=r"config\.json: it names a credential helper that is not a plain word"
+    ):
+        place.config()
+
+
+def test_what_a_token_has_is_left_to_docker(place: Place) -> None:
     odd = {
         "auths": {
             "helper.example.com": {},
@@ -114,7 +138,6 @@ def test_what_a_helper_or_a_token_has_is_left_to_docker(place: Place) -> None:
             "list.example.com": [],
             "good.example.com": {"auth": base64.b64encode(b"u:p\0\0").decode()},
         },
-        "credsStore": "desktop",
     }
     place.name(place.write("config.json", odd))
     assert place.config().of_files == (("good.example.com", ("u", "p")),)
@@ -125,7 +148,7 @@ def test_a_file_that_is_not_there_has_nothing(place: Place) -> None:
     assert place.config().of_files == ()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"auths": 5}', '"secret"'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"auths": 5}', '{"credHelpers": ["secret"]}', '"secret"'])
 def test_a_file_in_another_form_is_named_and_not_shown(place: Place, content: str) -> None:
     place.name(place.write("config.json", content))
     with pytest.raises(

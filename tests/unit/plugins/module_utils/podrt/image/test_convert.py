@@ -270,6 +270,56 @@ def test_a_health_check_is_told_not_to_be_run(check, told):
     assert notes(Healthcheck=check) == ((sentence,) if told else ())
 
 
+def kept_check(check):
+    return convert(Healthcheck=check).annotations.get("appc.io/docker/healthcheck")
+
+
+def test_a_health_check_is_kept_with_the_members_of_docker():
+    check = {
+        "Test": ["CMD", "/x", "\u00e9"],
+        "Interval": 30 * 10**9,
+        "Timeout": 0,
+        "Retries": 3,
+        "StartPeriod": 1,
+    }
+    assert kept_check({**check, "Other": 1}) == (
+        '{"Interval":30000000000,"Retries":3,"StartPeriod":1,"Test":["CMD","/x","\u00e9"]}'
+    )
+    assert kept_check({"test": ["CMD-SHELL", "x || exit 1"], "startinterval": 2}) == (
+        '{"StartInterval":2,"Test":["CMD-SHELL","x || exit 1"]}'
+    )
+
+
+@pytest.mark.parametrize(
+    "check", [None, {}, {"Test": []}, {"Test": [""]}, {"Test": ["NONE"]}, {"Interval": 5}]
+)
+def test_no_health_check_leaves_no_trace(check):
+    assert kept_check(check) is None
+    assert notes(Healthcheck=check) == ()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        *(5, [], "CMD x", {"Test": 5}, {"Test": [5]}, {"Test": ["CMD"]}, {"Test": ["RUN", "x"]}),
+        *(
+            {"Test": ["CMD", "x"], name: value}
+            for name in ("Interval", "Retries")
+            for value in (-1, 1 << 63, 1.5, "1s", True)
+        ),
+        *(
+            {"Test": ["CMD", "x" * (64 << 10)]},
+            {"Test": ["CMD", *[""] * 40_000]},
+            {"Test": ["CMD", "\ud800"]},
+        ),
+    ],
+)
+def test_a_health_check_that_is_odd_is_left_out_with_a_note(check):
+    assert kept_check(check) is None
+    (note,) = notes(Healthcheck=check)
+    assert note.startswith("the health check is left out: ") and len(note) < 200
+
+
 def test_an_image_without_a_stop_signal_has_the_manifest_that_it_had_in_0_1_0():
     """Same content, same ID: a new member leaves no trace in an image that does not have it."""
     names = [name for name, _value in convert(Cmd=["/x"]).annotations.pairs]

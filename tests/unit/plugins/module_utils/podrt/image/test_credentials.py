@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import calendar
+import json
 import pathlib
 import time
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, Unreachable
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import programs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.config import Config, Credentials
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.awssign import signed
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.credentials import (
+    basic,
     credentials_of,
     headers_for,
 )
@@ -85,6 +89,68 @@ def test_they_never_go_out_in_clear_text() -> None:
     with pytest.raises(Unreachable, match=r"refusing to send credentials to http://example\.com/a\.aci"):
         headers_for(CONFIG, "GET", "http://example.com/a.aci", 0.0)
     assert headers_for(CONFIG, "GET", "http://elsewhere.example.com/a.aci", 0.0) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "asked"),
+    [
+        ("docker://own.example.com/app:1", "own", []),
+        ("docker://helped.example.com/team/app:1", "helper one", [("one", "helped.example.com")]),
+        (
+            "docker://registry-1.docker.io/library/app:1",
+            "helper one",
+            [("one", "https://index.docker.io/v1/")],
+        ),
+        ("docker://filed.example.com/app:1", "filed", []),
+        ("docker://silent.example.com/app:1", "filed", [("silent", "silent.example.com")]),
+        ("docker://other.example.com:5000/app:1", "helper store", [("store", "other.example.com:5000")]),
+        ("https://helped.example.com/a.aci", "", []),
+    ],
+)
+def test_helpers_come_after_documents_and_their_store_after_files(
+    url: str, user: str, asked: list[tuple[str, str]]
+) -> None:
+    config = Config(
+        docker=(("own.example.com", ("own", "p")),),
+        of_files=(("filed.example.com", ("filed", "p")), ("silent.example.com", ("filed", "p"))),
+        helpers=(
+            ("", "store"),
+            *((name, "one") for name in ("helped.example.com", "index.docker.io", "own.example.com")),
+            ("silent.example.com", "silent"),
+        ),
+    )
+    seen = []
+
+    def by_helper(helper: str, server: str) -> tuple[str, str] | None:
+        seen.append((helper, server))
+        return None if helper == "silent" else (f"helper {helper}", "p")
+
+    found = headers_for(config, "GET", url, 0.0, by_helper)
+    assert found == ({"Authorization": basic(user, "p")} if user else {})
+    assert seen == asked
+
+
+def test_a_helper_is_run_once_and_only_for_what_asks(
+    host: Host, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = tmp_path / "docker-credential-own"
+    helper.write_text(f'#!/bin/sh\ncat >> {tmp_path}/calls\necho \'{{"Username": "me", "Secret": "p"}}\'\n')
+    helper.chmod(0o755)
+    monkeypatch.setattr(programs, "PATH", f"{tmp_path}:{programs.PATH}")
+    files = tmp_path / "config.json"
+    files.write_text(json.dumps({"credHelpers": {"a.example.com": "own"}}))
+    files.chmod(0o600)
+    document = {"rktKind": "dockerAuthFiles", "rktVersion": "v1", "files": [str(files)]}
+    auth = pathlib.Path(host.paths.local_config, "auth.d")
+    auth.mkdir(parents=True)
+    (auth / "files.json").write_text(json.dumps(document))
+    (auth / "files.json").chmod(0o600)
+    ask = credentials_of(host)
+    assert ask("GET", "docker://b.example.com/app:1") == {}
+    assert not (tmp_path / "calls").exists()
+    for _time in range(2):
+        assert ask("GET", "docker://a.example.com/app:1") == {"Authorization": basic("me", "p")}
+    assert (tmp_path / "calls").read_text() == "a.example.com"
 
 
 def test_the_configuration_is_read_once_and_not_before_it_is_needed(host) -> None:

@@ -24,7 +24,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import
     publickeys,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, pins, staging
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import (
+    index,
+    layers,
+    pins,
+    staging,
+)
+from ansible_collections.stagecraft.pods.plugins.plugin_utils import sending
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.savedimages import (
     LAYERS,
     Blobs,
@@ -349,6 +355,16 @@ def test_a_digest_in_the_archive_is_checked(controller):
             {"directory": "/tmp", "pieces": [{"name": "a", "number": 1, "digest": "0"}]},
             "src_file.pieces[0].number",
         ),
+        *(({"cuts": cuts}, "src_file.cuts") for cuts in ([0], [0, 9], [1, 10], [0, 5, 5, 10], [0, 11, 10])),
+        ({"size": 1 << 30, "cuts": [0, 1 << 30]}, "src_file.cuts"),
+        *(
+            ({"layers": [{"id": name, "begin": begin, "end": end}]}, "src_file.layers[0].id")
+            for name, begin, end in (
+                ("sha256:../x", 0, 1),
+                ("sha256:" + "0" * 64, 2, 1),
+                ("sha256:" + "0" * 64, 0, 11),
+            )
+        ),
     ],
 )
 def test_what_no_controller_says_is_refused(controller, told, where):
@@ -360,4 +376,120 @@ def test_what_no_controller_says_is_refused(controller, told, where):
     with pytest.raises(InvalidSpec) as caught:
         run.TASKS["pod_image"](controller.host, Fields(given, ""), False)
     assert caught.value.where == where
+    assert nothing_came(controller)
+
+
+def large_layer(name, size=3 << 20):
+    """A layer that is worth a question, with content that does not repeat."""
+    return tar_of((name, os.urandom(size)))
+
+
+BASE = large_layer("base")
+
+
+def archive_of(*layers, form, name="registry.example.com/app:1"):
+    if form == "oci-archive":
+        blobs = Blobs()
+        return tar_of(*blobs.members(blobs.image(*layers, name=name)))
+    files = tuple((f"{number}.tar", data) for number, data in enumerate(layers))
+    image = ([name], config_of(*layers), [path for path, _data in files])
+    return tar_of(*docker_members(image, files=files))
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+def test_a_layer_that_the_host_has_is_not_sent_again(controller, form):
+    controller.write("one.tar", archive_of(BASE, large_layer("one"), form=form))
+    controller.task("one.tar", name=WANTED)
+    whole = archive_of(BASE, large_layer("two"), form=form)
+    controller.write("two.tar", whole)
+    done = controller.task("two.tar", name=WANTED)
+    assert 3 << 20 < done["sent_bytes"] < len(whole) - (3 << 20)
+    image = index.get_image(controller.host.paths, find.stored_id(controller.host, parse_reference(WANTED)))
+    assert done["image"]["id"] == str(image.id) and image.layers[1] == digest_of(BASE)
+    assert os.listdir(controller.host.paths.stagings) == []
+    again = controller.task("two.tar", name=WANTED)
+    assert (again["changed"], again["sent_bytes"]) == (False, 0)
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
+def test_of_several_images_only_the_layers_of_the_wanted_one_are_sent(controller, form):
+    """Each layer once, whatever the number of tasks."""
+    own = [large_layer(f"own{number}") for number in (1, 2)]
+    if form == "oci-archive":
+        blobs = Blobs()
+        members = blobs.members(*(blobs.image(BASE, data, name=f"{tag}") for tag, data in enumerate(own, 1)))
+    else:
+        files = (("0.tar", BASE), ("1.tar", own[0]), ("2.tar", own[1]))
+        images = (
+            ([f"registry.example.com/app:{tag}"], config_of(BASE, data), ["0.tar", f"{tag}.tar"])
+            for tag, data in enumerate(own, 1)
+        )
+        members = docker_members(*images, files=files)
+    whole = tar_of(*members)
+    controller.write("both.tar", whole)
+    first, second = (
+        controller.task("both.tar", name=f"docker://registry.example.com/app:{tag}")["sent_bytes"]
+        for tag in (1, 2)
+    )
+    assert len(whole) - len(own[1]) <= first < len(whole) - len(own[1]) + (1 << 20)
+    assert len(own[1]) <= second < len(own[1]) + (1 << 20)
+    assert os.listdir(controller.host.paths.stagings) == []
+
+
+def test_a_layer_that_goes_before_its_image_has_come_is_sent(controller):
+    """Its claim is for the time of the reading: what goes before is noticed, and asked for."""
+    controller.write("one.tar", archive_of(BASE, form="docker-archive"))
+    controller.task("one.tar", name=WANTED)
+    whole = archive_of(BASE, large_layer("two"), form="docker-archive")
+    controller.write("two.tar", whole)
+    paths = controller.host.paths
+    controller.before_module = lambda: layers.remove_layer(paths, layers.layer_name(digest_of(BASE)))
+    done = controller.task("two.tar", name=WANTED)
+    assert done["changed"] and done["sent_bytes"] == len(whole)
+
+
+def test_a_layer_of_another_content_than_told_is_refused(controller):
+    """What is left out is what the archive says that it has: the rest is checked as ever."""
+    layer = large_layer("one")
+    other = bytearray(layer)
+    other[1 << 20] ^= 1
+    files = (("0.tar", BASE), ("1.tar", bytes(other)))
+    image = (["registry.example.com/app:1"], config_of(BASE, layer), ["0.tar", "1.tar"])
+    controller.write("base.tar", archive_of(BASE, form="docker-archive", name="example.com/base:1"))
+    controller.task("base.tar")
+    before = index.list_ids(controller.host.paths)
+    controller.write("bad.tar", tar_of(*docker_members(image, files=files)))
+    with pytest.raises(Untrusted, match="has another d"):
+        controller.task("bad.tar", name=WANTED)
+    assert index.list_ids(controller.host.paths) == before
+
+
+def test_a_layout_in_a_directory_is_sent_without_what_its_index_does_not_lead_to(controller):
+    blobs, top = Blobs(), "layout"
+    entry = blobs.image(*LAYERS, name="1")
+    for name, data in (*blobs.members(entry), ("blobs/sha256/" + "0" * 64, b"x" * (9 << 20))):
+        controller.write(f"{top}/{name}", data)
+    done = controller.task(top, name=WANTED)
+    assert done["changed"] and done["sent_bytes"] < 1 << 20
+    remote = index.find_remote(controller.host.paths, parse_reference(WANTED).source)
+    assert remote.manifest_digest == entry["digest"]
+    again = controller.task(top, name=WANTED)
+    assert (again["changed"], again["sent_bytes"]) == (False, 0)
+    controller.forget_run()
+    again = controller.task(top, name=WANTED)
+    assert (again["changed"], again["sent_bytes"]) == (False, 0)
+
+
+def test_no_link_of_a_layout_leads_out_of_it(controller, tmp_path):
+    blobs = Blobs()
+    entry = blobs.image(*LAYERS, name="1")
+    for name, data in blobs.members(entry):
+        controller.write(f"layout/{name}", data)
+    (tmp_path / "secret").write_bytes(b"secret")
+    blob = tmp_path / "files/layout/blobs/sha256" / digest_of(LAYERS[0])[7:]
+    assert blob.exists()
+    blob.unlink()
+    blob.symlink_to(tmp_path / "secret")
+    with pytest.raises(sending.Unsendable, match="src: "):
+        controller.task("layout", name=WANTED)
     assert nothing_came(controller)

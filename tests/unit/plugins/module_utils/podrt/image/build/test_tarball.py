@@ -102,3 +102,23 @@ def test_a_stream_is_gathered_into_larger_pieces() -> None:
     pieces = list(tarball.gathered([b"a" * 100_000] * 6))
     assert [len(piece) for piece in pieces] == [300_000, 300_000]
     assert list(tarball.gathered([])) == []
+
+
+@pytest.mark.parametrize("mtime", [0, 1_500_000_000_250_000_000, 2**34 * 10**9 + 1, -(10**9) - 1, -1])
+def test_times_are_kept_to_the_nanosecond(mtime: int) -> None:
+    entry = tar.TarEntry("file", tar.FILE)
+    entry.mtime = mtime
+    (found,) = tar.TarReader(iter((tarball.headers_of(entry) + tarball.END,)))
+    assert found.mtime == mtime
+
+
+@pytest.mark.parametrize("kind", [tar.CHARACTER, tar.BLOCK_DEVICE])
+def test_devices_have_their_numbers(kind: str) -> None:
+    entry = tar.TarEntry("null", kind)
+    entry.device = (4095, 1048575)
+    data = tarball.headers_of(entry) + tarball.END
+    (found,) = tar.TarReader(iter((data,)))
+    assert found.device == (4095, 1048575)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        (member,) = archive.getmembers()
+        assert (member.devmajor, member.devminor) == (4095, 1048575)
