@@ -205,6 +205,22 @@ pod:
     problem:
       description: Why the pod cannot be read, empty if it can.
       type: str
+fetched:
+  description: The images that were fetched, in that order.
+  returned: success
+  version_added: 0.6.0
+  type: list
+  elements: dict
+  contains:
+    reference:
+      description: What the task calls the image.
+      type: str
+    bytes:
+      description: The bytes of archives and layers that were downloaded, 0 of an image that was on the host.
+      type: int
+    seconds:
+      description: The time that the fetch took.
+      type: float
 rc:
   description: The exit status of the pod, null if it has not ended in time or was killed.
   returned: when O(wait=true) with O(state=started) or O(state=restarted), and not in check mode

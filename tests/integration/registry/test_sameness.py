@@ -51,7 +51,12 @@ def changed(result: Any) -> list[str]:
 
 
 def test_the_same_image_under_another_tag_is_no_change_of_the_pod(pod: Pod, push: Callable[..., str]) -> None:
-    first = pod(push("1.0"))["pod"]
+    reference = push("1.0")
+    made = pod(reference)
+    first = made["pod"]
+    (fetched,) = made["fetched"]
+    assert fetched["reference"] == reference and fetched["bytes"] > 0 and fetched["seconds"] > 0
+    assert pod(reference)["fetched"] == pod(reference, check=True)["fetched"] == []
     other = push("stable")
     result = pod(other)
     assert changed(result) == [f"images.{other}"]

@@ -145,10 +145,19 @@ def image_result(image: StoredImage) -> dict[str, object]:
 def fetch_result(outcome: Outcome, reference: ImageReference) -> dict[str, object]:
     """What it took to get an image: bytes that were downloaded, and seconds; zeros where nothing was fetched."""
     mine = [fetched for fetched in outcome.fetched if fetched.reference == str(reference)]
-    return {
-        "bytes": sum(fetched.bytes for fetched in mine),
-        "seconds": round(sum(fetched.seconds for fetched in mine), 3),
-    }
+    return _cost(sum(fetched.bytes for fetched in mine), sum(fetched.seconds for fetched in mine))
+
+
+def fetches_result(outcome: Outcome) -> list[dict[str, object]]:
+    """The images that a pod needed and that were fetched, in that order, with what it took."""
+    return [
+        {"reference": fetched.reference, **_cost(fetched.bytes, fetched.seconds)}
+        for fetched in outcome.fetched
+    ]
+
+
+def _cost(count: int, seconds: float) -> dict[str, object]:
+    return {"bytes": count, "seconds": round(seconds, 3)}
 
 
 def volume_result(volume: VolumeStatus) -> dict[str, object]:

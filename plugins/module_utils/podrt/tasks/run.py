@@ -24,7 +24,7 @@ from ..stage0.change import converge, naming_changes
 from ..stage0.options import reading
 from ..stage0.status import read_status
 from ..value import Value
-from .results import add_output, fetch_result, image_result, outcome_result, pod_result
+from .results import add_output, fetch_result, fetches_result, image_result, outcome_result, pod_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class _Converged(Value):
         return {
             **outcome_result(self.outcome),
             "pod": pod_result(self.pod) if self.pod else None,
+            "fetched": fetches_result(self.outcome),
             "warnings": list(self.warnings),
         }
 
