@@ -33,7 +33,7 @@ def size_of_terminal() -> os.terminal_size:
     return size if size.columns and size.lines else os.terminal_size((80, 24))
 
 
-def _draw(text: str) -> None:
+def _to_terminal(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -54,7 +54,7 @@ class Bars(Showing):
     def __init__(
         self,
         tell: Callable[[str], None],
-        draw: Callable[[str], None] = _draw,
+        draw: Callable[[str], None] = _to_terminal,
         size: Callable[[], os.terminal_size] = size_of_terminal,
     ) -> None:
         self._tell = tell
