@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ...store.workspace import Workspace
     from ..answer import Answer
     from ..job import FetchJob
+    from ..policy import FetchPolicy
 
 _OK, _NOT_MODIFIED = 200, 304
 _WITH_CONTENT = (_OK, _NOT_MODIFIED)
@@ -116,7 +117,7 @@ class UrlSource(Source):
         download = job.progress.transfer("ACI")
         keeper = Partial(
             self.host.paths,
-            self.reference.url,
+            f"{self.reference.url} {_unchecked(job.policy)}".rstrip(),
             job.progress,
             download,
             checked=False,
@@ -233,3 +234,8 @@ def _max_age(cache_control: str) -> int:
 def _chain(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from chunks
+
+
+def _unchecked(policy: FetchPolicy) -> str:
+    """What is not checked of a server: what it sends then is never the first part of what comes of a checked one."""
+    return " ".join(check for check in ("http", "tls") if policy.waives(check))

@@ -52,10 +52,10 @@ def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partial, "WORTH_SECONDS", 0.0)
 
 
-def fetch(host: Host, text: str, policy: str = "new") -> list[str]:
+def fetch(host: Host, text: str, policy: str = "new", *waived: str) -> list[str]:
     lines: list[str] = []
     reference = parse_reference(text)
-    fetching.fetch(host, reference, FetchPolicy(policy, ("image",)), lines.append)
+    fetching.fetch(host, reference, FetchPolicy(policy, ("image", *waived)), lines.append)
     image = find.lookup(host, reference)
     assert image and find.is_whole(host, image)
     return lines
@@ -66,7 +66,7 @@ def kept(host: Host) -> list[pathlib.Path]:
     return sorted(pathlib.Path(host.paths.partials).glob("*/body"))
 
 
-def killed(host: Host, web: Web, text: str) -> int:
+def killed(host: Host, web: Web, text: str, *waived: str) -> int:
     """Kill a process that fetches when half of it has come; how much is kept."""
     web.stalls_after = HALF
     with warnings.catch_warnings():
@@ -74,7 +74,7 @@ def killed(host: Host, web: Web, text: str) -> int:
         child = os.fork()
     if not child:
         try:
-            fetch(host, text)
+            fetch(host, text, "new", *waived)
         finally:
             os._exit(1)
     end = time.monotonic() + 30
@@ -147,6 +147,19 @@ def test_after_a_kill_the_rest_of_a_url_is_asked_for(
     assert HALF - CHUNK <= size <= HALF
     assert UPDATED not in lines
     assert files.entries(host.paths.partials) == []
+
+
+@pytest.mark.parametrize("waived", ["tls", "http"])
+def test_what_a_server_sent_unchecked_is_not_continued_by_one_that_is_checked(
+    host: Host, web: Web, resource: Resource, waived: str
+) -> None:
+    """What stood in its place knows its tag as well. The same option goes on where it was."""
+    size = killed(host, web, f"{web.url}/a.aci", waived)
+    fetch(host, f"{web.url}/a.aci")
+    assert ranges(web) == [""]
+    del web.asked[:]
+    fetch(host, f"{web.url}/a.aci", "update", waived)
+    assert ranges(web) == [f"bytes={size}-"]
 
 
 def test_after_a_kill_the_rest_of_a_name_is_asked_for(trusting: Host, site: Site, aci: Aci) -> None:
