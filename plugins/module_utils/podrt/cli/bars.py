@@ -101,4 +101,5 @@ class Bars(Showing):
 
     def _bar(self, transfer: Transfer) -> str:
         """In one line, which the terminal does not wrap."""
-        return printable(f"Downloading {transfer.label}: {transfer.drawn()}")[: self._size().columns - 1]
+        columns, head = self._size().columns - 1, f"Downloading {transfer.label}: "
+        return printable(head + transfer.drawn(columns - len(head)))[:columns]

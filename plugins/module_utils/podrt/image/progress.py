@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Between two lines about the same download.
 SECONDS_OF_LINES = 5.0
-_BAR, _LEAST = 30, 0.001
+_BAR, _SHORTEST_BAR, _LEAST = 30, 5, 0.001
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -160,12 +160,14 @@ class Transfer:
         self._shown = now
         return True
 
-    def drawn(self) -> str:
-        """How far it is, with a bar where the whole is known."""
-        if not self.whole:
-            return self.far()
-        filled = min(self.done * _BAR // self.whole, _BAR)
-        return f"[{('=' * filled + '>' * (filled < _BAR)).ljust(_BAR)}] {self.far()}"
+    def drawn(self, room: int) -> str:
+        """How far it is, with a bar where the whole is known and so many columns are enough for one."""
+        far = self.far()
+        width = min(_BAR, room - len(far) - len("[] "))
+        if not self.whole or width < _SHORTEST_BAR:
+            return far
+        filled = min(self.done * width // self.whole, width)
+        return f"[{('=' * filled + '>' * (filled < width)).ljust(width)}] {far}"
 
     def far(self) -> str:
         """How far it is, how fast, and how long it still takes."""

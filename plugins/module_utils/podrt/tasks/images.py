@@ -163,10 +163,14 @@ def _failed(results: Mapping[str, Result]) -> Result:
     if not failed:
         return {}
     first = next(iter(failed.values()))
-    why = few([f"{name}: {result['msg']}" for name, result in failed.items()])
+    why = few([_naming(name, str(result["msg"])) for name, result in failed.items()])
     kept = ("error", "hint", "facts", "exception")
     return {
         "failed": True,
         "msg": shortened(f"{len(failed)} of {len(results)} images failed: {'; '.join(why)}"),
         **{member: first[member] for member in kept if member in first},
     }
+
+
+def _naming(name: str, message: str) -> str:
+    return message if name in message else f"{name}: {message}"

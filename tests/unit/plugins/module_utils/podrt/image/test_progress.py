@@ -103,7 +103,21 @@ def test_bars(watch: Watch, whole: int | None, done: int, seconds: float, drawn:
     transfer.begins(whole, 0)
     watch.now += seconds
     transfer.has(done)
-    assert transfer.drawn() == drawn
+    assert transfer.drawn(100) == drawn
+
+
+def test_a_bar_has_the_room_that_is_left_or_is_left_out(watch: Watch) -> None:
+    transfer = Observer(Showing(), watch).transfer("ACI")
+    transfer.begins(30 * MB, 0)
+    watch.now += 10
+    transfer.has(15 * MB)
+    far = "15.0 MB/30.0 MB, 1.5 MB/s, 10 s left"
+    assert transfer.far() == far
+    assert [transfer.drawn(len(far) + more) for more in (13, 8, 7)] == [
+        f"[=====>    ] {far}",
+        f"[==>  ] {far}",
+        far,
+    ]
 
 
 class Shown(Showing):
