@@ -218,7 +218,7 @@ images:
   elements: dict
   contains:
     reference:
-      description: The name as the list has it.
+      description: The name as the list has it, of a URL without its query.
       type: str
       sample: docker://registry.example.com/team/worker:1.4
     changed:

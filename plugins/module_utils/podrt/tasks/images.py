@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidSpec, PodError, few, known, shortened
-from ..image.reference import parse_reference
+from ..image.reference import parse_reference, shown
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -149,7 +149,7 @@ def _merged(results: Mapping[str, Result]) -> Result:
 def _entry(name: str, result: Result) -> Result:
     """What the result of a list says of one name."""
     return {
-        "reference": name,
+        "reference": _shown(name),
         "changed": bool(result["changes"]),
         "failed": bool(result.get("failed")),
         "image": result.get("image"),
@@ -173,4 +173,9 @@ def _failed(results: Mapping[str, Result]) -> Result:
 
 
 def _naming(name: str, message: str) -> str:
-    return message if name in message else f"{name}: {message}"
+    return message if _shown(name) in message else f"{_shown(name)}: {message}"
+
+
+def _shown(name: str) -> str:
+    """A name as the list has it; a URL without what may be secret."""
+    return shown(name) if name.startswith(("http://", "https://")) else name

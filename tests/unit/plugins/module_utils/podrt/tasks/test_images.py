@@ -233,3 +233,13 @@ def test_one_name_has_the_result_that_it_always_had(amd: Host, registry: FakeReg
     given = Fields({"name": tags(registry, "a")[0], "insecure_options": ["image"]}, "")
     result = run.TASKS["pod_image"](amd, given, False)
     assert set(result) == {"changed", "changes", "diff", "warnings", "image", "bytes", "seconds"}
+
+
+def test_what_may_be_secret_in_a_url_is_in_no_result(host: Host, web: Web) -> None:
+    web.answer = lambda _method, path, _headers: (
+        (200, {}, make_aci()) if path.startswith("/a") else (404, {}, b"")
+    )
+    result = task(host, f"{web.url}/a.aci?token=hunter2", f"{web.url}/b.aci?token=hunter2")
+    assert column(result, "failed") == [False, True]
+    assert column(result, "reference") == [f"{web.url}/a.aci", f"{web.url}/b.aci"]
+    assert "hunter2" not in repr(result)
