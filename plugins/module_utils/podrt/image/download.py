@@ -11,7 +11,7 @@ import os
 
 from ..errors import Corrupt, Untrusted
 from ..host import files
-from ..host.workers import Message, Workers
+from ..host.workers import Message, Workers, WorkQueue, at_once
 from ..store import inflate, layers, stream
 from ..store.allowance import Allowance
 from ..store.partial import Kept, Partial
@@ -22,7 +22,6 @@ from .relay import Relay, Relayed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import TracebackType
     from typing import Protocol
 
     from ..host.turns import Turn
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
             """Use nothing of the parent's that two processes cannot share."""
 
 
-_NUMBER = 4  # bytes
 _LARGE = 1 << 20
 _DIGITS = 12
 
@@ -65,10 +63,14 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
         return
     # The last one to end decides how long it takes, so the largest go first.
     waiting = sorted(unique.values(), key=lambda layer: layer.size, reverse=True)
-    count = _at_once(len(waiting))
+    count = at_once(len(waiting))
     if waiting[0].size >= _LARGE:
         inflate.choose()
-    with Workspace(paths) as workspace, _Queue(len(waiting)) as queue, Relayed(job.progress) as relayed:
+    with (
+        Workspace(paths) as workspace,
+        WorkQueue(range(len(waiting))) as queue,
+        Relayed(job.progress) as relayed,
+    ):
         work = _Work(job, origin, waiting, workspace, relayed, Allowance.configured(paths, count))
         if count == 1:
             work.unpack_alone(queue)
@@ -84,38 +86,6 @@ def ensure_layers(job: FetchJob, origin: Origin, wanted: Sequence[LayerBlob]) ->
 def _short(digest: str) -> str:
     """A digest in a few digits, for people."""
     return digest.partition(":")[2][:_DIGITS]
-
-
-def _at_once(count: int) -> int:
-    """The number of workers: one more than processors, since each waits for the network now and then."""
-    return min(count, (os.cpu_count() or 1) + 1)
-
-
-class _Queue:
-    """Numbers from 0 on, each for one process alone: they share the offset of a file that holds them.
-
-    Source: read(2), "BUGS": since Linux 3.14 a read and its change of the offset are one step.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._fd = os.memfd_create("queue", os.MFD_CLOEXEC)
-        os.write(self._fd, b"".join(number.to_bytes(_NUMBER, "little") for number in range(count)))
-        os.lseek(self._fd, 0, os.SEEK_SET)
-
-    def __enter__(self) -> _Queue:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._fd)
-
-    def __iter__(self) -> Iterator[int]:
-        while True:
-            number = os.read(self._fd, _NUMBER)
-            if not number:
-                return
-            yield int.from_bytes(number, "little")
 
 
 class _Work:
@@ -143,7 +113,7 @@ class _Work:
         self._relayed = relayed
         self.allowance = allowance
 
-    def unpack_alone(self, queue: _Queue) -> None:
+    def unpack_alone(self, queue: WorkQueue) -> None:
         """Take all layers without a worker, by the connection that is there: a fork would cost a small one more."""
         self._unpack_all(
             queue, lambda document, fds: self.take([Message(document, [os.dup(fd) for fd in fds])])
@@ -151,12 +121,12 @@ class _Work:
 
     # --- in a worker
 
-    def unpack_all(self, queue: _Queue, tell: Tell) -> None:
+    def unpack_all(self, queue: WorkQueue, tell: Tell) -> None:
         """Take layers until all are taken."""
         self._origin.forked()
         self._unpack_all(queue, tell)
 
-    def _unpack_all(self, queue: _Queue, tell: Tell) -> None:
+    def _unpack_all(self, queue: WorkQueue, tell: Tell) -> None:
         for number in queue:
             layer = self._waiting[number]
             relay = Observer(Relay(tell, number), self._job.host.clock.monotonic)

@@ -8,8 +8,6 @@ share is downloaded once. One that fails stops no other.
 
 from __future__ import annotations
 
-import os
-
 from ..errors import InvalidSpec, PodError, few, known, shortened
 from ..image.reference import parse_reference, shown
 from ..value import Value
@@ -20,14 +18,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..fields import Fields
-    from ..host.workers import Tell
+    from ..host.workers import Tell, WorkQueue
     from ..image.reference import ImageReference
 
     Result = dict[str, Any]
 
 # Each has workers of its own for layers. More would share the same network and disk.
 _AT_ONCE = 4
-_MOST, _NUMBER = 1000, 2
+_MOST = 1000
 # A message of a worker has 128 KB.
 _MOST_WARNINGS = 8
 _ALONE = ("src", "signature", "dest")
@@ -74,44 +72,28 @@ def _distinct(options: Fields) -> list[str]:
 
 def _side_by_side(each: Sequence[Fields], busy: Sequence[int], one: OneImage) -> dict[int, Result]:
     """The results of some names, by number; of all of them, whatever happens to a process."""
-    from ..host.workers import Workers  # only work needs it
+    from ..host.workers import Workers, WorkQueue, at_once  # only work needs it
 
     results: dict[int, Result] = {}
     lost: Exception | None = None
-    queue = _queue_of(busy)
-    try:
-        with Workers("an image", lambda tell: _work(each, queue, one, tell)) as workers:
-            for _worker in range(min(len(busy), _AT_ONCE, (os.cpu_count() or 1) + 1)):
-                workers.start()
-            while workers.pids:
-                try:
-                    for batch in workers.messages():
-                        results.update(_told(message.document) for message in batch)
-                except (PodError, OSError) as err:
-                    lost = lost or err  # of one process; the others go on
-    finally:
-        os.close(queue)
+    with WorkQueue(busy) as queue, Workers("an image", lambda tell: _work(each, queue, one, tell)) as workers:
+        for _worker in range(min(_AT_ONCE, at_once(len(busy)))):
+            workers.start()
+        while workers.pids:
+            try:
+                for batch in workers.messages():
+                    results.update(_told(message.document) for message in batch)
+            except (PodError, OSError) as err:
+                lost = lost or err  # of one process; the others go on
     for number in busy:
         if number not in results:
             results[number] = _without_result(lost)
     return results
 
 
-def _queue_of(numbers: Sequence[int]) -> int:
-    """A pipe with numbers, each for the one process that reads it."""
-    taken, given = os.pipe()
-    os.write(given, b"".join(number.to_bytes(_NUMBER, "little") for number in numbers))
-    os.close(given)
-    return taken
-
-
-def _work(each: Sequence[Fields], queue: int, one: OneImage, tell: Tell) -> None:
+def _work(each: Sequence[Fields], queue: WorkQueue, one: OneImage, tell: Tell) -> None:
     """In a worker: take names until all are taken."""
-    while True:
-        taken = os.read(queue, _NUMBER)
-        if not taken:
-            return
-        number = int.from_bytes(taken, "little")
+    for number in queue:
         tell({"number": number, "result": _bounded(one.run(each[number]))}, ())
 
 

@@ -16,7 +16,7 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import errors
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.workers import Workers
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.workers import Workers, WorkQueue
 from ansible_collections.stagecraft.pods.tests.unit.test_layout import RUNTIME
 
 SOON = 30.0
@@ -164,7 +164,7 @@ PARENT = textwrap.dedent(
     import os, signal, sys, time
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.path.insert(0, sys.argv[1])
-    from podrt.host.workers import Workers
+    from podrt.host.workers import Workers, WorkQueue
 
     def work(tell):
         tell({"pid": os.getpid()}, ())
@@ -210,3 +210,9 @@ def test_one_whose_parent_has_died_before_it_began_ends():
     os.waitpid(child, 0)
     with open(reading, "rb") as pipe:
         assert pipe.read() == b""
+
+
+def test_numbers_of_a_queue_are_each_for_one_reader():
+    with WorkQueue(range(5)) as queue:
+        assert [number for pair in zip(queue, queue) for number in pair] == [0, 1, 2, 3]
+        assert list(queue) == []

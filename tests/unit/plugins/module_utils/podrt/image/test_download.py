@@ -21,8 +21,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     Untrusted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host import files
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import download, find
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import fetch as fetching
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import find
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.store import index, layers
@@ -191,9 +191,3 @@ def test_a_large_layer_is_unpacked_with_what_is_fastest(host, web):
     registry.manifest(config=described, layers=[{**layer, "size": len(packed)}])
     image = fetch(host, registry)
     assert pathlib.Path(image.lower[0], "f").stat().st_size == 3 << 20
-
-
-def test_numbers_of_a_queue_are_each_for_one_reader():
-    with download._Queue(5) as queue:
-        assert [number for pair in zip(queue, queue) for number in pair] == [0, 1, 2, 3]
-        assert list(queue) == []
