@@ -19,7 +19,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents, lifecycle, subids
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import files as filter_files
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp.filters import compile_filter
@@ -183,6 +183,8 @@ class StageLab:
         with lifecycle.create(self.paths) as pod:
             documents.write_manifest(pod.dir, manifest)
             documents.write_runspec(pod.dir, runspec)
+            if runspec.private_users:
+                pathlib.Path(pod.dir.private_users).write_text(f"{subids.allocate(self.paths, pod.uuid)}\n")
             for app in manifest.apps:
                 self._write_app(pod.dir, app.name, prefill, docker)
                 filtered = compile_filter(

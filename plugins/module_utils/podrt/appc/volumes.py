@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Union
 
     Volume = Union["HostVolume", "EmptyVolume", "NamedVolume"]
+    IdMap = tuple[tuple[int, int, int], ...]
 
 
 _LONGEST_NAME = 255  # source: limits.h, NAME_MAX
@@ -25,15 +26,21 @@ _IDS = range(2**32 - 1)  # the last number means none to chown(2)
 # The kinds in documents, and those that users may write.
 KINDS = ("host", "empty")
 ALL_KINDS = ("named", *KINDS)
+_NO_MAP = "none"
+_MOST_ROWS = 340  # source: user_namespaces(7)
 
 
 class HostVolume(Value):
-    """A file, directory, device or socket of the host. None: not set."""
+    """A file, directory, device or socket of the host. None: not set.
+
+    map: for a pod with its own users: ID of the pod, ID in the volume, count; () for none. appc had no such member.
+    """
 
     name: ACName
     source: str
     read_only: bool | None = None
     recursive: bool | None = None
+    map: IdMap | None = None
 
     def check(self) -> None:
         """Check that the source is absolute."""
@@ -50,12 +57,14 @@ class HostVolume(Value):
     def of(cls, fields: Fields) -> HostVolume:
         """Read an appc volume of this kind. Raises InvalidSpec with the place."""
         read_only, recursive = fields.optional_boolean("readOnly"), fields.optional_boolean("recursive")
-        return fields.made(cls, _name_of(fields), fields.text("source", ""), read_only, recursive)
+        return fields.made(
+            cls, _name_of(fields), fields.text("source", ""), read_only, recursive, _map_of(fields)
+        )
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
         found: dict[str, object] = {"name": str(self.name), "kind": "host", "source": self.source}
-        return _with_given(found, readOnly=self.read_only, recursive=self.recursive)
+        return _with_given(found, readOnly=self.read_only, recursive=self.recursive, map=_texts_of(self.map))
 
 
 class EmptyVolume(Value):
@@ -105,6 +114,7 @@ class NamedVolume(Value):
     volume: ACName
     read_only: bool | None = None
     source: str = ""
+    map: IdMap | None = None
 
     @property
     def recursive(self) -> bool:
@@ -115,22 +125,23 @@ class NamedVolume(Value):
     def of(cls, fields: Fields, source: str = "") -> NamedVolume:
         """Read one of a description, or with its source of a document. Raises InvalidSpec with the place."""
         volume = ACName(fields.text("volume", ""), fields.where_of("volume"))
-        return cls(_name_of(fields), volume, fields.optional_boolean("readOnly"), source)
+        return cls(_name_of(fields), volume, fields.optional_boolean("readOnly"), source, _map_of(fields))
 
     def to_json(self) -> dict[str, object]:
         """The appc object of a host volume, and which volume it is."""
-        held = HostVolume(self.name, self.source, self.read_only, self.recursive)
+        held = HostVolume(self.name, self.source, self.read_only, self.recursive, self.map)
         return {**held.to_json(), "volume": str(self.volume)}
 
 
-# Members that only volumes of one kind have.
+# Members that only volumes of some kinds have.
 _BELONGS = {
-    "source": "host",
-    "recursive": "host",
-    "volume": "named",
-    "mode": "empty",
-    "uid": "empty",
-    "gid": "empty",
+    "source": ("host",),
+    "recursive": ("host",),
+    "volume": ("named",),
+    "map": ("host", "named"),
+    "mode": ("empty",),
+    "uid": ("empty",),
+    "gid": ("empty",),
 }
 
 
@@ -170,12 +181,57 @@ def _name_of(fields: Fields) -> ACName:
     return ACName(fields.text("name"), fields.where_of("name"))
 
 
+def _map_of(fields: Fields) -> IdMap | None:
+    """The map of owners of a volume, None if it is not set. Raises InvalidSpec with the place."""
+    if not fields.has("map"):
+        return None
+    texts, where = fields.strings("map"), fields.where_of("map")
+    if texts == (_NO_MAP,):
+        return ()
+    rows = tuple(_map_row(text, f"{where}[{at}]") for at, text in enumerate(texts))
+    if (
+        not 0 < len(rows) <= _MOST_ROWS
+        or _overlap([row[::2] for row in rows])
+        or _overlap([row[1:] for row in rows])
+    ):
+        raise InvalidSpec("must be up to 340 ranges that do not overlap", where=where)
+    return rows
+
+
+def _map_row(text: str, where: str) -> tuple[int, int, int]:
+    parts = text.split(":")
+    if len(parts) == 2:
+        parts.append("1")
+    if len(parts) != 3 or not all(part.isdecimal() and part.isascii() and len(part) < 11 for part in parts):
+        raise InvalidSpec(
+            f'"{text}" is not in APP:VOLUME[:COUNT] format', 'write 0:1000, or "none" alone', where=where
+        )
+    inside, outside, count = map(int, parts)
+    if not count or outside + count - 1 not in _IDS:
+        raise InvalidSpec(f'"{text}" is out of range', f"use IDs from 0 to {_IDS[-1]}", where=where)
+    return inside, outside, count
+
+
+def _overlap(ranges: list[tuple[int, ...]]) -> bool:
+    """Whether any of some ranges begins before the one below it ends. ranges: first and count."""
+    ordered = sorted(ranges)
+    return any(first + count > after for (first, count), (after, _count) in zip(ordered, ordered[1:]))
+
+
+def _texts_of(rows: IdMap | None) -> list[str] | None:
+    """The opposite of _map_of."""
+    if rows is None:
+        return None
+    return [":".join(map(str, row)) for row in rows] or [_NO_MAP]
+
+
 def _refuse_aliens(fields: Fields, kind: str) -> None:
-    for member, owner in _BELONGS.items():
-        if owner != kind and fields.has(member):
+    for member, owners in _BELONGS.items():
+        if kind not in owners and fields.has(member):
+            shown = " and ".join(f'"{owner}"' for owner in owners)
             raise InvalidSpec(
                 f"{member} for {kind} volume must be empty",
-                f'only volumes of kind "{owner}" have it',
+                f"only volumes of kind {shown} have it",
                 where=fields.where_of(member),
             )
 
@@ -263,6 +319,6 @@ def parse_mode(text: str, where: str = "") -> int:
     return int(text, 8)
 
 
-def _with_given(found: dict[str, object], **maybe: bool | None) -> dict[str, object]:
+def _with_given(found: dict[str, object], **maybe: bool | list[str] | None) -> dict[str, object]:
     found.update({name: value for name, value in maybe.items() if value is not None})
     return found

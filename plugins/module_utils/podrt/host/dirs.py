@@ -100,6 +100,11 @@ class PodDir(Value):
         return f"{self.path}/overlay-disabled"
 
     @property
+    def private_users(self) -> str:
+        """The IDs of the host that the pod's own users have, as FIRST:COUNT; missing if it has the host's users."""
+        return f"{self.path}/private-users-prepared"
+
+    @property
     def shared_volumes(self) -> str:
         """Empty volumes."""
         return f"{self.path}/sharedVolumes"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     class AppRoot(Protocol):
         """The root of an app, mounted or not; paths are the app's."""
 
-        def owner(self, path: str) -> os.stat_result:
-            """The state of a path, a final link not followed. Raises OSError."""
+        def owner(self, path: str) -> tuple[int, int]:
+            """The user and the group of a path in the app, a final link not followed. Raises OSError."""
 
         def look(self, path: str) -> os.stat_result:
             """The state of a path, links followed. Raises OSError."""
@@ -124,8 +124,11 @@ def _is_program(root: AppRoot, path: str) -> bool:
 class _Here:
     """The root of this process, with this process's rights."""
 
-    owner = staticmethod(os.lstat)
     look = staticmethod(os.stat)
+
+    def owner(self, path: str) -> tuple[int, int]:
+        """Unused: no users are looked up here."""
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), path)
 
     def may_execute(self, path: str) -> bool:
         """Source: access(2)."""

@@ -37,13 +37,17 @@ class Identity(Value):
                 f"use at most {MOST_GROUPS}",
                 where="group",
             )
-        for what, number in (
-            ("user", self.uid),
-            ("group", self.gid),
-            *(("group", gid) for gid in self.groups),
-        ):
-            if not 0 <= number <= _LARGEST:
-                raise InvalidSpec(f"{what} {number} is out of range", f"use 0 to {_LARGEST}", where=what)
+        self._check_numbers(_LARGEST, f"use 0 to {_LARGEST}")
+
+    def check_within(self, count: int) -> None:
+        """Raise InvalidSpec unless each number is one of a pod with so many users of its own."""
+        self._check_numbers(count - 1, f"a pod with private users has those from 0 to {count - 1}")
+
+    def _check_numbers(self, largest: int, hint: str) -> None:
+        numbers = (("user", self.uid), ("group", self.gid), *(("group", gid) for gid in self.groups))
+        for what, number in numbers:
+            if not 0 <= number <= largest:
+                raise InvalidSpec(f"{what} {number} is out of range", hint, where=what)
 
 
 def identity_of(root: AppRoot, user: str, group: str, gids: tuple[int, ...], *, docker: bool) -> Identity:
@@ -89,10 +93,9 @@ def _tagged(what: str) -> Iterator[None]:
 
 def _owner(root: AppRoot, path: str) -> tuple[int, int]:
     try:
-        status = root.owner(path)
+        return root.owner(path)
     except OSError as err:
         raise HostFailure.of(f"cannot find the owner of {path} in the image", err) from err
-    return status.st_uid, status.st_gid
 
 
 def _number(root: AppRoot, text: str, table: str, fields: int, what: str) -> int:

@@ -252,6 +252,21 @@ class Paths(Value):
         return f"{self.run}/holders-{sha256(self.leases.encode()).hexdigest()[:16]}"
 
     @property
+    def subordinate_ids(self) -> str:
+        """The IDs of users and groups that pods of the host have for their own users.
+
+        Installations that share no leases, such as those of tests, do not share these either.
+        """
+        if self.leases == Paths.leases:
+            return "/var/lib/misc/pods-subids.json"
+        return f"{self.leases}-subids.json"
+
+    @property
+    def subordinate_ids_lock(self) -> str:
+        """The lock of that file."""
+        return f"{self.host_locks}/subordinate-ids"
+
+    @property
     def localnet(self) -> str:
         """Marks of foreign bridges that have route_localnet because of pods."""
         return f"{self.run}/localnet"

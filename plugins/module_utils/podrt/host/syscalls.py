@@ -9,6 +9,7 @@ architecture from 424 on. Source: the manual page of each call, linux/mount.h, l
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from .machine import architecture
@@ -21,6 +22,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
@@ -28,6 +30,7 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
@@ -46,6 +49,7 @@ MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
+_MOUNT_ATTR_IDMAP = 0x00100000
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -57,11 +61,14 @@ PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 CLOSE_RANGE_CLOEXEC = 4
+# Sets of capabilities stay when the user changes. Source: capabilities(7).
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -163,10 +170,26 @@ def move_mount(from_fd: int, to_fd: int, to_path: str = "") -> None:
     _call(_NR_MOVE_MOUNT, (from_fd, b"", to_fd, _path(to_path), flags), to_path)
 
 
-def mount_setattr(fd: int, flags: int, attr_set: int, attr_clear: int = 0, propagation: int = 0) -> None:
-    """Set and clear attributes of the mount fd; with AT_RECURSIVE of all mounts beneath as well."""
-    attr = _MountAttr(attr_set, attr_clear, propagation, 0)
+def mount_setattr(
+    fd: int, flags: int, attr_set: int, attr_clear: int = 0, propagation: int = 0, users: int = -1
+) -> None:
+    """Set and clear attributes of the mount fd; with AT_RECURSIVE of all mounts beneath as well.
+
+    users: a user namespace by whose maps the owners of files are shown; -1 for none.
+    """
+    if users >= 0:
+        attr = _MountAttr(attr_set | _MOUNT_ATTR_IDMAP, attr_clear, propagation, users)
+    else:
+        attr = _MountAttr(attr_set, attr_clear, propagation, 0)
     _call(_NR_MOUNT_SETATTR, (fd, b"", flags | AT_EMPTY_PATH, ctypes.addressof(attr), ctypes.sizeof(attr)))
+
+
+def set_fs_ids(uid: int, gid: int) -> None:
+    """Own what this thread creates from now on. Source: setfsuid(2), which reports no failure."""
+    _libc.setfsgid(ctypes.c_uint(gid))
+    _libc.setfsuid(ctypes.c_uint(uid))
+    if (_libc.setfsuid(ctypes.c_uint(-1)), _libc.setfsgid(ctypes.c_uint(-1))) != (uid, gid):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:

@@ -155,6 +155,7 @@ class RunSpec(Value):
 
     name: the pod's name in Ansible, "" for a pod that only has a UUID. hostname "" means rkt-UUID. networks: ("host",)
     and ("none",) are exclusive. insecure: some of INSECURE. stop_timeout: seconds between SIGTERM and SIGKILL.
+    private_users: whether it has users of its own, none of which is a user of the host.
     """
 
     name: str = ""
@@ -167,6 +168,7 @@ class RunSpec(Value):
     overlay: bool = True
     stop_timeout: int = STOP_TIMEOUT
     log: LogPolicy = LogPolicy()
+    private_users: bool = False
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
@@ -208,6 +210,7 @@ class RunSpec(Value):
             overlay=fields.boolean("overlay"),
             stop_timeout=fields.integer("stopTimeout"),
             log=LogPolicy(log.integer("maxBytes"), log.integer("maxFiles")),
+            private_users=fields.boolean("privateUsers", False),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -233,6 +236,7 @@ class RunSpec(Value):
             "overlay": self.overlay,
             "stopTimeout": self.stop_timeout,
             "log": {"maxBytes": self.log.max_bytes, "maxFiles": self.log.max_files},
+            "privateUsers": self.private_users,
         }
 
 

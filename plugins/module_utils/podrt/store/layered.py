@@ -43,9 +43,10 @@ class LayeredRoot:
         # The layers do not change: state and places by clean absolute path.
         self._known: dict[str, tuple[os.stat_result | None, list[str]]] = {}
 
-    def owner(self, path: str) -> os.stat_result:
-        """The state of the file at a path, as by lstat. Raises OSError, Covered."""
-        return self._find(path, follow=False)[0]
+    def owner(self, path: str) -> tuple[int, int]:
+        """The owner and the group of the file at a path, not of what a link leads to. Raises OSError, Covered."""
+        state = self._find(path, follow=False)[0]
+        return state.st_uid, state.st_gid
 
     def look(self, path: str) -> os.stat_result:
         """The state of the file at a path, as by stat. Raises OSError, Covered."""

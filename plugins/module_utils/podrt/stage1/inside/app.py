@@ -23,7 +23,7 @@ import sys
 from ...errors import HostFailure, PodError, printable
 from ...host import syscalls
 from ...host.execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
-from ...host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, MS_REC, MS_SHARED, MS_SLAVE
+from ...host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER, MS_REC, MS_SHARED, MS_SLAVE
 from ...value import Value
 from ..pid1 import frames
 from ..plan import roots
@@ -53,13 +53,15 @@ class ChildWires(Value):
 
     exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
     of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
-    after the last one. told: the plan of the process. out and err: -1 keeps those of this process. tty: the app's
-    terminal, which is among its standard files, or -1. procs: cgroup.procs of the app's leaf cgroups.
+    after the last one. users: the namespace of the pod's own users, or -1. told: the plan of the process. out and err:
+    -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
+    cgroup.procs of the app's leaf cgroups.
     """
 
     exec: int
     go: int
     held: int
+    users: int
     told: int
     out: int
     err: int
@@ -141,14 +143,25 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
-    fds = (wires.exec, wires.go, wires.held, wires.told, wires.out, wires.err, wires.tty, *wires.procs)
+    fds = (
+        wires.exec,
+        wires.go,
+        wires.held,
+        wires.users,
+        wires.told,
+        wires.out,
+        wires.err,
+        wires.tty,
+        *wires.procs,
+    )
     _end_with(wires.exec, lambda: execute_module("app", b"", fds))
 
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become the app. The program of execute_module. fds: those of ChildWires."""
-    exec_fd, go, held, plan_fd, out, err, tty, *procs = keep_only(fds)
-    _end_with(exec_fd, lambda: _become(ChildWires(exec_fd, go, held, plan_fd, out, err, tty, tuple(procs))))
+    exec_fd, go, held, users, told, out, err, tty, *procs = keep_only(fds)
+    wires = ChildWires(exec_fd, go, held, users, told, out, err, tty, tuple(procs))
+    _end_with(wires.exec, lambda: _become(wires))
 
 
 def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
@@ -175,6 +188,16 @@ def enter_root(root: str) -> None:
     syscalls.umount(".", syscalls.MNT_DETACH)
     os.chdir("/")
     syscalls.mount("", "/", "", MS_REC | MS_SHARED)
+
+
+def join_users(users: int) -> None:
+    """Join the namespace of the pod's own users, in which this process has all rights until it drops them.
+
+    All that takes the rights of the host's root comes before. Source: user_namespaces(7).
+    """
+    if users >= 0:
+        syscalls.setns(users, CLONE_NEWUSER)
+        os.close(users)
 
 
 def join_groups(procs: tuple[int, ...]) -> None:
@@ -323,6 +346,7 @@ def _become(wires: ChildWires) -> None:
     if process.oom_score_adj is not None:
         set_oom_score(process.oom_score_adj)
     set_limits()  # while this process may still raise them
+    join_users(wires.users)
     handler = _fork_pre_start(process, wires.held) if process.pre_start else None
     # The handler may be what creates the directory.
     misplaced = None if handler else _change_directory(process)
@@ -357,7 +381,7 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     _stdio(wires)
     os.umask(_UMASK)
     # Only what stage1 itself needs stays open, before the image decides which program runs, and where.
-    syscalls.close_range(wires.held + 1, _LAST_FD)
+    syscalls.close_range(max(wires.held, wires.users) + 1, _LAST_FD)
     return process, set_limits
 
 

@@ -41,7 +41,11 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     pid = os.fork()
     if pid == 0:
         become_app(
-            ChildWires(child_exec_fd, go, wires.held, child_plan_fd, out_end, err_end, wires.tty, given.procs)
+            ChildWires(
+                *(child_exec_fd, go, wires.held, wires.spaces.user),
+                *(child_plan_fd, out_end, err_end, wires.tty),
+                procs=given.procs,
+            )
         )
     # Closed at once, so that the end of the child's copy can be seen.
     os.close(child_exec_fd)
@@ -49,12 +53,17 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     return Child(pid, out, err, exec_fd, plan_fd, (out_end, err_end))
 
 
-def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, tty: int) -> AppRecord:
-    """Send the child its plan. Returns the supervisor's record of the app. Raises OSError, PodError."""
-    for fd in (*child.ends, tty):
+def tell_child(
+    child: Child, app: AppPlan, resolved: Resolved, given: AppWires, wires: PodWires, first: int = 0
+) -> AppRecord:
+    """Send the child its plan. Returns the supervisor's record of the app. Raises OSError, PodError.
+
+    first: the ID of the host that is root in the pod.
+    """
+    for fd in (*child.ends, wires.tty):
         if fd >= 0:
             # A program that opens /dev/stdout again needs to own the file behind it.
-            os.fchown(fd, resolved.identity.uid, resolved.identity.gid)
+            os.fchown(fd, first + resolved.identity.uid, first + resolved.identity.gid)
     try:
         write_all(child.tell, plan_of(app.launch, resolved, app.root.target))
     except BrokenPipeError:
@@ -64,7 +73,7 @@ def tell_child(child: Child, app: AppPlan, resolved: Resolved, given: AppWires, 
         raise
     post_stop = -1
     if resolved.post_stop:
-        post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs)
+        post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)
     for fd in (child.tell, *child.ends, *given.procs):
         if fd >= 0:
             os.close(fd)

@@ -38,6 +38,7 @@ from .app import (
     enter_root,
     go_to,
     join_groups,
+    join_users,
 )
 from .rights import give_up, leave_keyring
 from .terminal import Terminal, standard_terminals
@@ -61,7 +62,8 @@ class EnteredCommand(Value):
     """A command with its app, its user and its bounds.
 
     docker: see identity_of. rlimits: of the app alone. pid: the pod's PID 1, whose limits the app has otherwise.
-    passed: the number of descriptors from 3 on that the command inherits. traced: see Launch.
+    passed: the number of descriptors from 3 on that the command inherits. traced: see Launch. users: the number of the
+    pod's own users, 0 if it has the host's.
     """
 
     app: str
@@ -80,10 +82,14 @@ class EnteredCommand(Value):
     traced: bool
     pid: int
     passed: int
+    users: int = 0
 
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Run the command of the plan, and end as it does. fds: PID 1, and cgroup.procs of the app's leaf cgroups."""
+    """Run the command of the plan, and end as it does.
+
+    fds: PID 1, the namespace of the pod's own users or -1, and cgroup.procs of the app's leaf cgroups.
+    """
     command = EnteredCommand(*marshal.loads(plan))
     terminals = standard_terminals()
     terminal = Terminal(terminals) if terminals else None
@@ -126,7 +132,7 @@ def _pass(child: int, number: int) -> None:
 
 def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | None) -> NoReturn:
     """Drop the privileges that the command may not have, then fork the child that becomes it in the pod's sight."""
-    pid_1, *procs = fds
+    pid_1, users, *procs = fds
     try:
         if terminal:
             for number in terminal.replaced:
@@ -139,6 +145,7 @@ def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | N
         if procs:
             syscalls.unshare(CLONE_NEWCGROUP)
         enter_root(command.root)
+        join_users(users)
         syscalls.close_range(_FIRST_FD + command.passed, _LAST_FD)
         os.umask(_UMASK)
         path = _settle(command)
@@ -162,6 +169,8 @@ def _settle(command: EnteredCommand) -> str:
     search = dict(command.environment).get("PATH")
     path = program_path(root, command.argv[0], search, command.working_directory)
     os.close(fd)
+    if command.users:
+        who.check_within(command.users)
     go_to(command.working_directory)
     give_up(
         command.bounding,

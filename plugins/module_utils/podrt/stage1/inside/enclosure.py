@@ -66,8 +66,15 @@ def leave_host(app_roots: tuple[str, ...]) -> None:
     os.close(top)
 
 
-def lose_privileges(launches: tuple[Launch, ...]) -> None:
-    """Drop all capabilities but the supervisor's, those of the handlers that it will start, and one as a guard."""
+def lose_privileges(launches: tuple[Launch, ...], *, own_users: bool) -> None:
+    """Drop all capabilities but the supervisor's, those of the handlers that it will start, and one as a guard.
+
+    own_users: whether the pod has its own. To these PID 1 is the root that their namespace belongs to, which may do
+    all that to its members without a capability, while none of them may trace it. Source: user_namespaces(7).
+    """
+    if own_users:
+        bound_capabilities(0, 0)
+        return
     permitted = permitted_capabilities()
     wanted = _SUPERVISOR | guard_of((launch.bounding for launch in launches), permitted)
     for launch in launches:

@@ -17,7 +17,7 @@ import sys
 
 from ...host import syscalls
 from ...host.files import write_all
-from .app import Handler, bind_handler, default_signals, execute_handler, join_groups
+from .app import Handler, bind_handler, default_signals, execute_handler, join_groups, join_users
 from .interpreter import read_no_code
 
 TYPE_CHECKING = False
@@ -39,16 +39,19 @@ def argv_of(python: str, runtime: str) -> list[str]:
     return [python, "-I", "-S", "-c", _PROGRAM, runtime]
 
 
-def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...]) -> int:
+def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...], users: int) -> int:
     """A socket for main to read, with the plan and copies of procs, by which the handler joins the cgroups.
+
+    users: the namespace of the pod's own users, or -1.
 
     So the supervisor keeps one descriptor for each handler, and no other process can read its content.
     """
     handler = Handler(argv, launch.environment, launch.bounding, launch.no_new_privs, launch.filter)
     plan = os.memfd_create("post-stop", os.MFD_CLOEXEC)
-    write_all(plan, marshal.dumps((root, handler.row())))  # type: ignore[arg-type]  # plain values
+    joined = (*procs, users) if users >= 0 else procs
+    write_all(plan, marshal.dumps((root, users >= 0, handler.row())))  # type: ignore[arg-type]  # plain values
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    fds = struct.pack(f"{1 + len(procs)}{_FD}", plan, *procs)
+    fds = struct.pack(f"{1 + len(joined)}{_FD}", plan, *joined)
     ours.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
     ours.close()
     os.close(plan)
@@ -59,9 +62,11 @@ def main(wire_fd: int) -> None:
     """Enter the app's cgroups and root and become the handler. Does not return."""
     try:
         plan, *procs = _receive(wire_fd)
-        root, row = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
+        root, own_users, row = marshal.loads(os.pread(plan, os.fstat(plan).st_size, 0))
+        users = procs.pop() if own_users else -1
         default_signals()
         join_groups(tuple(procs))
+        join_users(users)
         # Nothing of the host may be open in the app's root, where /proc/self/fd would name it.
         syscalls.close_range(_FIRST_FD, _LAST_FD)
         read_no_code()

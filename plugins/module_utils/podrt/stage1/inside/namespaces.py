@@ -17,11 +17,13 @@ import sys
 from ...errors import HostFailure, NotFound, PodError
 from ...host import syscalls
 from ...host.execution import program_path
+from ...host.files import write_kernel
 from ...host.identity import identity_of
-from ...host.syscalls import MS_REC, MS_SLAVE
+from ...host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
 from ...value import Value
 from ..pid1 import frames
 from ..plan.roots import MountedRoot, own_null
+from ..plan.volumes import id_map
 from . import sync
 from .app import Resolved
 from .children import fork_child, tell_child
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn, TypeVar
 
+    from ...host.identity import Identity
     from ..pid1.record import AppRecord, SupervisorPlan
+    from ..plan.idmaps import IdMap
     from ..plan.mounts import SharedFs, Step
     from ..plan.sandbox import AppPlan, Launch, SandboxPlan
     from .wires import PodWires
@@ -90,52 +94,89 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     # A new session: the programs of an image find neither a terminal nor a process group of the caller, and a detached
     # pod outlives the starter's terminal. The starter passes on the signals of its terminal.
     os.setsid()
-    null = own_null()
-    if wires.captured:
-        os.dup2(null, 0)
-    for number in filter(os.isatty, range(3) if wires.tty >= 0 else ()):
-        os.dup2(wires.tty, number)
+    null = _take_stdio(wires)
     os.umask(0o022)
-    syscalls.unshare(plan.namespaces)
+    _take_namespaces(plan, wires)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
     sync.send(wires.sync, frames.NAMESPACES)
     protect_interpreter()
     go, gone = os.pipe2(os.O_CLOEXEC)
     children = [fork_child(given, wires, go) for given in wires.apps]
-    _socket.sethostname(plan.hostname)
-    _set_sysctls(plan)
+    _settle(plan)
+    _own_what_is_made(plan)
     for shared in plan.shared:
         _mount_shared(shared)
+    maps = dict(zip(plan.maps, wires.maps))
     for app in plan.apps:
-        _build(app)
+        _build(app, wires.spaces.user, maps)
     if how.waits_for_resolv and not sync.receive(wires.sync):
         os._exit(1)
-    resolved = [_finish(app, number) for number, app in enumerate(plan.apps)]
+    resolved = [_finish(plan, app, number) for number, app in enumerate(plan.apps)]
+    _own_as_before(plan)
     leave_host(tuple(app.root.target for app in plan.apps))
     records = [
-        tell_child(child, app, programs, given, wires.tty)
+        tell_child(child, app, programs, given, wires, plan.users.first if plan.users else 0)
         for child, app, programs, given in zip(children, plan.apps, resolved, wires.apps)
     ]
     if how.rehearsal:
         rehearse(records, wires.sync, gone)
-    lose_privileges(tuple(app.launch for app in plan.apps))
+    lose_privileges(tuple(app.launch for app in plan.apps), own_users=plan.users is not None)
     # A pod that outlives its starter must not keep a pipe open that another process reads to its end.
     for number in (0,) if how.dies_with_starter else range(3):
         os.dup2(null, number)
     _supervise(records, wires, how, gone)
 
 
-def _set_sysctls(plan: SandboxPlan) -> None:
-    for name, value in plan.sysctls:
-        path = "/proc/sys/" + name.replace(".", "/")
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, value.encode())
-            finally:
-                os.close(fd)
-        except OSError as err:
-            raise HostFailure.of(f"cannot set the sysctl {name} to {value}", err) from err
+def _take_stdio(wires: PodWires) -> int:
+    """Take /dev/null as standard input, or the terminal of an interactive app. Returns a descriptor of /dev/null."""
+    null = own_null()
+    if wires.captured:
+        os.dup2(null, 0)
+    for number in filter(os.isatty, range(3) if wires.tty >= 0 else ()):
+        os.dup2(wires.tty, number)
+    return null
+
+
+def _take_namespaces(plan: SandboxPlan, wires: PodWires) -> None:
+    """Leave the host's namespaces: for new ones, or where the pod has its own users for those that belong to these.
+
+    This process keeps the host's users, by whose rights it builds the roots of apps. Only apps join the pod's.
+    """
+    if not plan.users:
+        syscalls.unshare(plan.namespaces)
+        return
+    for fd, kind in wires.spaces.others:
+        syscalls.setns(fd, kind)
+    syscalls.unshare(CLONE_NEWNS)
+
+
+def _settle(plan: SandboxPlan) -> None:
+    """Set the host name and the sysctls, as far as the starter has not."""
+    if not plan.users:
+        _socket.sethostname(plan.hostname)
+    for name, value in plan.other_sysctls if plan.users else plan.sysctls:
+        set_sysctl(name, value)
+
+
+def _own_what_is_made(plan: SandboxPlan) -> None:
+    """Let the root of the pod's users own what this process makes from now on; it keeps its capabilities."""
+    if plan.users:
+        syscalls.prctl(syscalls.PR_SET_SECUREBITS, syscalls.SECBIT_NO_SETUID_FIXUP)
+        syscalls.set_fs_ids(plan.users.first, plan.users.first)
+
+
+def _own_as_before(plan: SandboxPlan) -> None:
+    if plan.users:
+        syscalls.set_fs_ids(0, 0)
+        syscalls.prctl(syscalls.PR_SET_SECUREBITS, 0)
+
+
+def set_sysctl(name: str, value: str) -> None:
+    """Set a sysctl of a namespace of this process. Raises HostFailure."""
+    try:
+        write_kernel("/proc/sys/" + name.replace(".", "/"), value)
+    except OSError as err:
+        raise HostFailure.of(f"cannot set the sysctl {name} to {value}", err) from err
 
 
 def _mount_shared(shared: SharedFs) -> None:
@@ -145,20 +186,22 @@ def _mount_shared(shared: SharedFs) -> None:
         raise HostFailure.of(f"cannot set up the pod: {shared}", err) from err
 
 
-def _build(app: AppPlan) -> None:
+def _build(app: AppPlan, users: int, maps: dict[IdMap, int]) -> None:
+    """Build the root of an app. users: the namespace of the pod's own users; maps: those of mounts with their maps."""
     try:
-        app.root.mount()
+        app.root.mount(users)
     except OSError as err:
         raise HostFailure.of(f'cannot set up app "{app.name}": {app.root}', err) from err
     root = _open_root(app)
     try:
         for step in app.steps:
-            _apply(app, step, root)
+            rows = id_map(step)
+            _apply(app, step.replace(users=maps[rows]) if rows else step, root)
     finally:
         os.close(root)
 
 
-def _finish(app: AppPlan, number: int) -> Resolved:
+def _finish(plan: SandboxPlan, app: AppPlan, number: int) -> Resolved:
     """Apply the last steps, and look up programs and user in the finished root.
 
     number: of the app in its pod, to name the place in the spec of what the image lacks.
@@ -176,13 +219,21 @@ def _finish(app: AppPlan, number: int) -> Resolved:
                 app,
                 number,
                 "user",
-                lambda: identity_of(
-                    MountedRoot(root), launch.user, launch.group, launch.groups, docker=launch.docker
-                ),
+                lambda: _identity(plan, root, launch),
             ),
         )
     finally:
         os.close(root)
+
+
+def _identity(plan: SandboxPlan, root: int, launch: Launch) -> Identity:
+    """The user of an app, in the IDs of the pod's users."""
+    first = plan.users.first if plan.users else 0
+    seen = MountedRoot(root, first)
+    found = identity_of(seen, launch.user, launch.group, launch.groups, docker=launch.docker)
+    if plan.users:
+        found.check_within(plan.users.count)
+    return found
 
 
 def _apply(app: AppPlan, step: Step, root: int) -> None:

@@ -24,12 +24,23 @@ class AppWires(Value):
     end: int = -1
 
 
+class Spaces(Value):
+    """Namespaces that the starter has made for a pod with its own users.
+
+    user: that of its users, -1 if it has the host's. others: those of the pod that belong to it, with their kinds.
+    """
+
+    user: int = -1
+    others: tuple[tuple[int, int], ...] = ()
+
+
 class PodWires(Value):
     """The descriptors opened for the pod outside of it.
 
     starter: the starter's end of the channel, to be closed here. lock: keeps the pod locked for the life of PID 1.
     held: closed by each process of the pod once it has dropped its privileges. tty: the slave of the app's terminal,
-    or -1. captured: whether the apps' output goes through the supervisor.
+    or -1. captured: whether the apps' output goes through the supervisor. maps: user namespaces with the maps of
+    mounts.
     """
 
     sync: int
@@ -40,3 +51,5 @@ class PodWires(Value):
     apps: tuple[AppWires, ...]
     tty: int = -1
     captured: bool = True
+    spaces: Spaces = Spaces()
+    maps: tuple[int, ...] = ()

@@ -14,7 +14,7 @@ import os
 import stat
 
 from ...host import syscalls
-from ...host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC
+from ...host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, MS_REMOUNT
 from ...value import Value
 from . import roots
 
@@ -137,13 +137,17 @@ class SharedFs(Value):
 
 
 class BindStep(Step):
-    """A bind mount of a path of the host at a path of the app; a missing target is created, of the same kind."""
+    """A bind mount of a path of the host at a path of the app; a missing target is created, of the same kind.
+
+    users: a user namespace by whose map the owners of its files are shown, -1 for none.
+    """
 
     source: str
     target: str
     read_only: bool = False
     recursive: bool = False
     optional: bool = False
+    users: int = -1
 
     def __str__(self) -> str:
         how = [name for name in ("read_only", "recursive", "optional") if getattr(self, name)]
@@ -159,10 +163,10 @@ class BindStep(Step):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
         try:
-            if self.read_only or not self.recursive or not _is_dir(tree):
+            if self.read_only or self.users >= 0 or not self.recursive or not _is_dir(tree):
                 flags = syscalls.AT_RECURSIVE if self.recursive else 0
                 attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
-                syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE)
+                syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE, users=self.users)
             _lay(tree, root, self.target)
         finally:
             os.close(tree)
@@ -243,26 +247,40 @@ class MaskStep(Step):
 
 
 class OverlayStep(Value):
-    """The app's root: layers, topmost first, and over them a directory for the changes."""
+    """The app's root: layers, topmost first, and over them a directory for the changes.
+
+    own_users: whether the layers' owners are shown as the pod's own users, and no device in the root works.
+    """
 
     lower: tuple[str, ...]
     upper: str
     work: str
     target: str
+    own_users: bool = False
 
     def __str__(self) -> str:
-        return f"overlay {self.target} over {':'.join(self.lower)}"
+        own = "with users of the pod " if self.own_users else ""
+        return f"overlay {self.target} {own}over {':'.join(self.lower)}"
 
-    def mount(self) -> None:
-        """Mount it. Every directory is named by a descriptor: short, and without characters that separate options."""
+    def mount(self, users: int = -1) -> None:
+        """Mount it. Every directory is named by a descriptor: short, and without characters that separate options.
+
+        users: the namespace of the pod's own users, for own_users.
+        """
         fds = []
         try:
             for path in (*self.lower, self.upper, self.work):
                 fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            *layers, upper, work = fds
+            if self.own_users:
+                layers = [_mapped(fd, users) for fd in layers]
+                fds += layers
+                _stage(self.upper, layers)
             os.chdir("/proc/self/fd")
-            lower = ":".join(str(fd) for fd in fds[:-2])
-            options = f"lowerdir={lower},upperdir={fds[-2]},workdir={fds[-1]}"
-            syscalls.mount("overlay", self.target, "overlay", 0, options)
+            options = f"lowerdir={':'.join(map(str, layers))},upperdir={upper},workdir={work}"
+            syscalls.mount("overlay", self.target, "overlay", MS_NODEV if self.own_users else 0, options)
+            if self.own_users:
+                syscalls.umount(self.upper, syscalls.MNT_DETACH)
         finally:
             os.chdir("/")
             for fd in fds:
@@ -270,17 +288,44 @@ class OverlayStep(Value):
 
 
 class CopiedRoot(Value):
-    """The app's root, copied already."""
+    """The app's root, copied already. own_users: whether its files belong to the pod's own users."""
 
     target: str
+    own_users: bool = False
 
     def __str__(self) -> str:
         return f"bind {self.target} to itself"
 
-    def mount(self) -> None:
+    def mount(self, _users: int = -1) -> None:
         """Make it a private mount, in which later mounts of the host do not appear."""
         syscalls.mount(self.target, self.target, "", MS_BIND | MS_REC)
         syscalls.mount("", self.target, "", MS_PRIVATE | MS_REC)
+        if self.own_users:
+            syscalls.mount("", self.target, "", MS_BIND | MS_REMOUNT | MS_NODEV)
+
+
+def _mapped(directory: int, users: int) -> int:
+    """A read-only copy of the mount of a directory of the host, with owners as a user namespace maps them."""
+    tree = _copy_of(directory, recursive=False)
+    try:
+        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
+        syscalls.mount_setattr(tree, 0, attributes, propagation=MS_PRIVATE, users=users)
+    except OSError:
+        os.close(tree)
+        raise
+    return tree
+
+
+def _stage(place: str, trees: list[int]) -> None:
+    """Attach mounts beneath a directory of the host, for an overlay to be made of them: older kernels refuse others."""
+    syscalls.mount("layers", place, "tmpfs", _NO_USE, "mode=700,size=1m")
+    top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for number, tree in enumerate(trees):
+            os.mkdir(str(number), dir_fd=top)
+            syscalls.move_mount(tree, top, str(number))
+    finally:
+        os.close(top)
 
 
 def _clone(*, recursive: bool) -> int:

@@ -98,12 +98,17 @@ class RootContext(Value):
     own_network: bool = False
 
 
-def shared_file_systems(places: tuple[str, str], shm: int) -> tuple[SharedFs, ...]:
-    """The file systems mounted once for all apps of a pod. places: for /dev/shm, of shm bytes, and for /dev/pts."""
+def shared_file_systems(places: tuple[str, str], shm: int, first: int = 0) -> tuple[SharedFs, ...]:
+    """The file systems mounted once for all apps of a pod. places: for /dev/shm, of shm bytes, and for /dev/pts.
+
+    first: the ID of the host that is root in the pod.
+    """
     for_shm, for_pts = places
     return (
         SharedFs("tmpfs", for_shm, MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
-        SharedFs("devpts", for_pts, MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+        SharedFs(
+            "devpts", for_pts, MS_NOSUID | MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=0620,gid={first + 5}"
+        ),
     )
 
 

@@ -23,14 +23,19 @@ _NULL = os.makedev(1, 3)
 
 
 class MountedRoot:
-    """A mounted root of an app, by its descriptor. The methods are those of host.execution.AppRoot."""
+    """A mounted root of an app, by its descriptor. The methods are those of host.execution.AppRoot.
 
-    def __init__(self, fd: int) -> None:
+    first: the ID of the host that is root in the app.
+    """
+
+    def __init__(self, fd: int, first: int = 0) -> None:
         self._fd = fd
+        self._first = first
 
-    def owner(self, path: str) -> os.stat_result:
-        """The state of a path, a final link not followed."""
-        return owner(self._fd, path)
+    def owner(self, path: str) -> tuple[int, int]:
+        """The owner of a path in the app, a final link not followed."""
+        state = owner(self._fd, path)
+        return state.st_uid - self._first, state.st_gid - self._first
 
     def look(self, path: str) -> os.stat_result:
         """The state of a path, links followed."""

@@ -17,7 +17,7 @@ from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
 from .rootfs import RootContext, shared_file_systems, surroundings
-from .volumes import volume_steps
+from .volumes import id_map, volume_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from ...host.dirs import PodDir
     from ...pod.limits import Limit
     from ...pod.runspec import RunSpec
+    from ...pod.subids import IdRange
     from .devices import DeviceRule
+    from .idmaps import IdMap
     from .mounts import SharedFs, Step
 
     Root = Union[OverlayStep, CopiedRoot]
@@ -46,7 +48,8 @@ class AppInput(Value):
     """The inputs from stage0 for an app beside the manifest.
 
     lower: () when the root was copied. docker: whether the image was converted from a Docker image. devices: those
-    among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none.
+    among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none. maps: of the pod's own
+    users to the owners of files, one for each of its mounts, see idmaps; () if it has the host's users.
     """
 
     name: str
@@ -59,6 +62,7 @@ class AppInput(Value):
     stop_signal: int = 0
     devices: tuple[tuple[str, bool, int], ...] = ()
     cgroups: tuple[tuple[str, str], ...] = ()
+    maps: tuple[IdMap, ...] = ()
 
 
 class SeenHost(Value):
@@ -121,7 +125,7 @@ class AppPlan(Value):
 
 class SandboxPlan(Value):
     """The plan of a whole pod. namespaces: CLONE_NEW... of PID 1, without the PID namespace. shared: the file systems
-    that its apps share.
+    that its apps share. users: the IDs of the host that its own users have; None if it has the host's users.
     """
 
     uuid: str
@@ -131,11 +135,30 @@ class SandboxPlan(Value):
     shared: tuple[SharedFs, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     limits: tuple[Limit, ...] = ()
+    users: IdRange | None = None
+
+    @property
+    def ipc_sysctls(self) -> tuple[tuple[str, str], ...]:
+        """The sysctls of the IPC namespace."""
+        return tuple(pair for pair in self.sysctls if pair[0].startswith(_IPC_SYSCTLS))
+
+    @property
+    def other_sysctls(self) -> tuple[tuple[str, str], ...]:
+        """Those of the other namespaces."""
+        return tuple(pair for pair in self.sysctls if not pair[0].startswith(_IPC_SYSCTLS))
+
+    @property
+    def maps(self) -> tuple[IdMap, ...]:
+        """The maps of its mounts, each once."""
+        found = (id_map(step) for app in self.apps for step in app.steps)
+        return tuple(dict.fromkeys(filter(None, found)))
 
     @property
     def unguarded(self) -> bool:
         """Whether apps may trace PID 1 although none of them has CAP_SYS_PTRACE."""
-        return all(app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps)
+        return self.users is None and all(
+            app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps
+        )
 
     def log(self) -> str:
         """The steps of a start, a line each."""
@@ -148,25 +171,32 @@ class SandboxPlan(Value):
 
 
 def sandbox_plan(
-    pod: PodDir, manifest: PodManifest, runspec: RunSpec, inputs: tuple[AppInput, ...], machine: SeenHost
+    pod: PodDir,
+    manifest: PodManifest,
+    runspec: RunSpec,
+    inputs: tuple[AppInput, ...],
+    machine: SeenHost,
+    users: IdRange | None = None,
 ) -> SandboxPlan:
-    """The plan of a pod. inputs: one an app, in the manifest's order. Raises InvalidSpec."""
+    """The plan of a pod. inputs: one an app, in the manifest's order. users: see SandboxPlan. Raises InvalidSpec."""
     uuid = os.path.basename(pod.path)
     hostname = runspec.hostname or f"rkt-{uuid}"
     kinds = CLONE_NEWNS | CLONE_NEWUTS
     kinds |= 0 if runspec.ipc == "parent" else CLONE_NEWIPC
     kinds |= 0 if runspec.host_network else CLONE_NEWNET
-    traced = is_traced(manifest, runspec.insecure, machine.permitted)
-    common = _Common(pod, manifest, runspec, machine, hostname, traced)
+    # No process of the host's users can be traced by the pod's.
+    traced = users is None and is_traced(manifest, runspec.insecure, machine.permitted)
+    common = _Common(pod, manifest, runspec, machine, hostname, traced, users)
     apps = tuple(_app_plan(common, app, given) for app, given in zip(manifest.apps, inputs))
     return SandboxPlan(
         uuid,
         hostname,
         kinds,
         apps,
-        shared_file_systems(pod.shared, shm_bytes(manifest)),
+        shared_file_systems(pod.shared, shm_bytes(manifest), users.first if users else 0),
         _sysctls(manifest, kinds),
         limits_of_pod(manifest),
+        users,
     )
 
 
@@ -177,6 +207,7 @@ class _Common(Value):
     machine: SeenHost
     hostname: str
     traced: bool
+    users: IdRange | None
 
 
 def environment_of(app: App, name: str, *, notify: bool = False) -> tuple[tuple[str, str], ...]:
@@ -252,11 +283,11 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *((BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
         *_hosts_steps(common),
-        *volume_steps(pod, common.manifest, runtime, given.prefill),
+        *volume_steps(pod, common.manifest, runtime, given.prefill, given.maps, common.users),
     )
     return AppPlan(
         name=str(runtime.name),
-        root=_root(pod, runtime.name, given),
+        root=_root(pod, runtime.name, given, own_users=common.users is not None),
         steps=steps,
         last_steps=_last_steps(common, runtime),
         launch=launch_of(runtime.app, given, insecure).replace(traced=common.traced),
@@ -266,11 +297,11 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     )
 
 
-def _root(pod: PodDir, name: str, given: AppInput) -> Root:
+def _root(pod: PodDir, name: str, given: AppInput, *, own_users: bool) -> Root:
     if not given.lower:
-        return CopiedRoot(pod.app_root(name))
+        return CopiedRoot(pod.app_root(name), own_users)
     upper, work = pod.overlay(given.tree_id, name)
-    return OverlayStep(given.lower, upper, work, pod.app_root(name))
+    return OverlayStep(given.lower, upper, work, pod.app_root(name), own_users)
 
 
 def _hosts_steps(common: _Common) -> tuple[Step, ...]:

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from ...appc.volumes import EmptyVolume, NamedVolume, app_path
 from ...errors import HostFailure, InvalidSpec, reason_of
+from ...host.identity import Identity
 from ...value import Value
 from .filling import Filling
+from .idmaps import map_of, place_of
 from .mounts import BindStep, Step
 
 TYPE_CHECKING = False
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest, RuntimeApp
     from ...appc.volumes import HostVolume
     from ...host.dirs import PodDir
+    from ...pod.subids import IdRange
+    from .idmaps import IdMap
 
 
 class MissingSource(HostFailure):
@@ -74,11 +79,16 @@ class VolumesStep(Step):
 
 
 class HostVolumeStep(Step):
-    """What the host has for a volume, at target of the app. read_only: there, whatever the volume says."""
+    """What the host has for a volume, at target of the app. read_only: there, whatever the volume says.
+
+    map: of the owners of its files, () for none; users: a namespace with this map, once it is made.
+    """
 
     volume: HostVolume | NamedVolume
     target: str
     read_only: bool
+    map: IdMap = ()
+    users: int = -1
 
     def __str__(self) -> str:
         named = f" (volume {self.volume.volume})" if isinstance(self.volume, NamedVolume) else ""
@@ -86,33 +96,73 @@ class HostVolumeStep(Step):
 
     def apply(self, root: int) -> None:
         """Bind it. Raises OSError."""
-        self._bind.apply(root)
+        try:
+            self._bind.apply(root)
+        except OSError as err:
+            if err.errno != errno.EINVAL or not self.map:
+                raise
+            reason = "a file system in it has no maps of users; set recursive: false, or map: [none]"
+            raise OSError(err.errno, reason, self.volume.source) from err
 
     @property
     def _bind(self) -> BindStep:
         volume = self.volume
-        return BindStep(volume.source, self.target, self.read_only, volume.recursive is not False)
+        recursive = volume.recursive is not False
+        return BindStep(volume.source, self.target, self.read_only, recursive, users=self.users)
+
+
+def id_map(step: Step) -> IdMap:
+    """The map that a step needs a namespace for, () for none."""
+    return step.map if isinstance(step, HostVolumeStep) else ()
 
 
 def volume_steps(
-    pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
+    pod: PodDir,
+    manifest: PodManifest,
+    app: RuntimeApp,
+    prefill: tuple[str, ...],
+    maps: tuple[IdMap, ...] = (),
+    users: IdRange | None = None,
 ) -> tuple[Step, ...]:
-    """The steps for an app's mounts, parents before mounts in them. prefill: names of volumes. Pure."""
+    """The steps for an app's mounts, parents before mounts in them. Pure. Raises InvalidSpec.
+
+    prefill: names of volumes. maps: of each mount, () without own users; users: the pod's own.
+    """
     empty: list[NewVolume] = []
     binds: list[Step] = []
     filling = frozenset(prefill)
-    for mount in sorted(manifest.mounted(app), key=lambda mount: app_path(mount.path).count("/")):
+    mounted = manifest.mounted(app)
+    pairs = zip(mounted, maps or ((),) * len(mounted))
+    for mount, rows in sorted(pairs, key=lambda pair: app_path(pair[0].path).count("/")):
         volume = mount.volume
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
         if not isinstance(volume, EmptyVolume):
-            binds.append(HostVolumeStep(volume, mount.path, mount.read_only))
+            binds.append(HostVolumeStep(volume, mount.path, mount.read_only, rows))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
-        empty.append(NewVolume(source, volume.mode, volume.uid, volume.gid, filled))
+        empty.append(_new(source, volume, filled, users))
         binds.append(BindStep(source, mount.path, mount.read_only))
     return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *binds)
+
+
+def _new(path: str, volume: EmptyVolume, filled: str, users: IdRange | None) -> NewVolume:
+    uid, gid = volume.uid, volume.gid
+    if users:
+        Identity(uid, gid).check_within(users.count)
+        uid, gid = users.shifted(uid), users.shifted(gid)
+    return NewVolume(path, volume.mode, uid, gid, filled)
+
+
+def maps_of(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tuple[IdMap, ...]:
+    """The maps of an app's mounts, in their order, from what their sources are. Raises InvalidSpec, OSError."""
+    return tuple(
+        map_of(mount.volume, users, place_of(mount.volume.source), read_only=mount.read_only)
+        if mount.volume is not None and not isinstance(mount.volume, EmptyVolume)
+        else ()
+        for mount in manifest.mounted(app)
+    )
 
 
 def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:

@@ -8,7 +8,9 @@ Source: behaviours A45, A46 and ruling 8; attack-F2.
 
 from __future__ import annotations
 
+import _signal
 import errno
+import fcntl
 import marshal
 import os
 
@@ -18,6 +20,7 @@ from ...host import syscalls
 from ...host.reading import decimal, kernel_text, read_bytes
 from ...host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ...pod import cgroups, documents
+from ...pod.subids import range_of
 from ...value import Value
 from ..inside.app import set_oom_score
 from ..inside.command import EnteredCommand
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 _PASSED_FDS, _PASSED_PID = "LISTEN_FDS", "LISTEN_PID"
 _ROOT = "0"
+# Source: ioctl_ns(2).
+_NS_GET_USERNS = 0xB701
 # Files whose presence shows that devices are restricted in a leaf cgroup: one of v1, or any of v2.
 _DEVICE_FILES = ("devices.list", "cgroup.controllers")
 
@@ -73,11 +78,15 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
     protect_passed(_passed())
     try:
         # Even if the PID is used again from now on, the kernel joins no namespace of another process.
-        fds = (os.pidfd_open(pid), *_leaves(pod, entry.app))
+        process = os.pidfd_open(pid)
+        own = range_of(pod.dir)
+        users = _users_of(pid, process) if own else -1
+        fds = (process, users, *_leaves(pod, entry.app))
         manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
         launch = _launch(pod, entry.app, manifest, insecure)
         command = _command(pod, entry, launch, pid).replace(
-            traced=is_traced(manifest, insecure, permitted_capabilities())
+            traced=not own and is_traced(manifest, insecure, permitted_capabilities()),
+            users=own.count if own else 0,
         )
         # Set here, since no file can be written to later.
         _take_oom_score(launch, pid)
@@ -157,6 +166,16 @@ def _leaves(pod: Pod, app: str) -> list[int]:
             if err.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
     return fds
+
+
+def _users_of(pid: int, process: int) -> int:
+    """The namespace of the pod's own users, to which that of its host name belongs. Raises OSError."""
+    names = os.open(f"/proc/{pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _signal.pidfd_send_signal(process, 0)  # it has not ended, so it was this process's namespace
+        return fcntl.ioctl(names, _NS_GET_USERNS)
+    finally:
+        os.close(names)
 
 
 def _are_devices_restricted(pod: Pod, app: str) -> bool:

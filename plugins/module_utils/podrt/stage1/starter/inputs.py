@@ -19,7 +19,7 @@ from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
 from ..plan.rootfs import JOURNAL, TUN
 from ..plan.sandbox import AppInput, SeenHost
-from ..plan.volumes import check_sources
+from ..plan.volumes import check_sources, maps_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest, RuntimeApp
     from ...host.dirs import PodDir
     from ...pod.runspec import RunSpec
+    from ...pod.subids import IdRange
     from ..plan.sandbox import AppPlan, SandboxPlan
 
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
@@ -51,12 +52,19 @@ def check_kernel(release: str) -> None:
         )
 
 
-def read_inputs(pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...]) -> tuple[AppInput, ...]:
+def read_inputs(
+    pod: PodDir, manifest: PodManifest, groups: tuple[Group, ...], users: IdRange | None
+) -> tuple[AppInput, ...]:
     """The inputs of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource, Unsupported."""
     check_kernel(os.uname().release)
     try:
         overlay = os.path.exists(pod.overlay_prepared)
-        return tuple(_read_input(pod, manifest, app, groups, overlay=overlay) for app in manifest.apps)
+        found = tuple(_read_input(pod, manifest, app, groups, overlay=overlay) for app in manifest.apps)
+        if not users:
+            return found
+        return tuple(
+            given.replace(maps=maps_of(manifest, app, users)) for given, app in zip(found, manifest.apps)
+        )
     except OSError as err:
         raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
 
@@ -105,24 +113,27 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
         make_dirs_beneath(pod.logs, pod.path)
         _hidden(pod)
         for app in plan.apps:
-            _write_app(pod, app)
+            _write_app(pod, app, plan.users)
         if runspec.hosts.mode == "custom":
-            _write(pod, pod.hosts, hosts_file(plan.hostname, runspec.hosts.entries).encode())
+            _write(pod, pod.hosts, hosts_file(plan.hostname, runspec.hosts.entries).encode(), plan.users)
         if runspec.dns.mode == "custom":
             dns = runspec.dns
-            write_resolv(pod, resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain))
+            text = resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain)
+            write_resolv(pod, text, plan.users)
     except OSError as err:
         raise HostFailure.of("cannot write into the pod's directory", err) from err
 
 
-def write_resolv(pod: PodDir, text: str) -> None:
-    """Write the pod's resolv.conf."""
-    _write(pod, pod.resolv_conf, text.encode())
+def write_resolv(pod: PodDir, text: str, users: IdRange | None) -> None:
+    """Write the pod's resolv.conf, for the root of its users."""
+    _write(pod, pod.resolv_conf, text.encode(), users)
 
 
-def _write(pod: PodDir, path: str, data: bytes) -> None:
+def _write(pod: PodDir, path: str, data: bytes, users: IdRange | None) -> None:
     with path_beneath(path, pod.path) as safe:
         write_new(safe, data, _FILE)
+        if users:
+            os.chown(safe, users.first, users.first, follow_symlinks=False)
 
 
 def _read_input(
@@ -176,14 +187,15 @@ def _hidden(pod: PodDir) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _NOTHING))
 
 
-def _write_app(pod: PodDir, app: AppPlan) -> None:
+def _write_app(pod: PodDir, app: AppPlan, users: IdRange | None) -> None:
     make_dirs_beneath(pod.app_root(app.name), pod.path, _DIR)
     text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
-    _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"))
+    _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"), users)
     if isinstance(app.root, OverlayStep):
         make_dirs_beneath(app.root.upper, pod.path)
         make_dirs_beneath(app.root.work, pod.path)
         # Mode and owner of the app's "/" are those of the upper directory.
         topmost = os.stat(app.root.lower[0])
-        os.chown(app.root.upper, topmost.st_uid, topmost.st_gid)
+        first = users.first if users else 0
+        os.chown(app.root.upper, first + topmost.st_uid, first + topmost.st_gid)
         os.chmod(app.root.upper, topmost.st_mode & 0o7777)

@@ -31,13 +31,14 @@ from ...pod import cgroups
 from ...pod.documents import read_manifest, read_runspec
 from ...pod.limits import apply_limits
 from ...pod.runspec import START_SECONDS
+from ...pod.subids import range_of
 from ...value import Value
 from ..inside import sync
 from ..inside.handler import argv_of
 from ..inside.namespaces import Supervision, become_pid_1
 from ..inside.program import supervisor_argv, supervisor_programs
 from ..inside.rehearsal import not_started
-from ..inside.wires import PodWires
+from ..inside.wires import PodWires, Spaces
 from ..pid1 import frames
 from ..plan.devices import apply_devices, pod_device_rules
 from ..plan.sandbox import sandbox_plan
@@ -245,9 +246,10 @@ def _setting_up_network() -> Iterator[None]:
 def _decide(known: _Known) -> SandboxPlan:
     """Make the plan, write its files and set up its groups."""
     request, groups = known.request, known.groups
-    inputs = read_inputs(request.pod, known.manifest, groups)
+    users = range_of(request.pod) if known.runspec.private_users else None
+    inputs = read_inputs(request.pod, known.manifest, groups, users)
     machine = seen_host(request.pod, request.terminal.path if request.terminal else "")
-    plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
+    plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine, users)
     if plan.unguarded:
         warn(
             "podctl has no capability that the apps do not have: one that is root can look into the first process of "
@@ -278,6 +280,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     ours, theirs = sync.channel()
     bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
+    spaces, maps = _users(plan)
     foreground = not request.detach
     wires = PodWires(
         sync=theirs,
@@ -289,6 +292,8 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         apps=open_apps(pod, plan.apps, known.groups, log, journal=in_service()),
         tty=request.terminal.slave if request.terminal else -1,
         captured=request.captured,
+        spaces=spaces,
+        maps=maps,
     )
     how = Supervision(
         argv=supervisor_argv(request.host),
@@ -308,6 +313,15 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     return Pid1(pid, ours, bound, None if foreground else request.seconds)
 
 
+def _users(plan: SandboxPlan) -> tuple[Spaces, tuple[int, ...]]:
+    """The namespaces of the pod's own users, and those for its mounts."""
+    if not plan.users:
+        return Spaces(), ()
+    from .users import make_spaces, map_space  # most pods have the host's users
+
+    return make_spaces(plan), tuple(map(map_space, plan.maps))
+
+
 def _fork_into_new_pid_namespace() -> int:
     """Fork a child that is PID 1 of a new namespace; later children of this process are in its own again."""
     own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
@@ -323,7 +337,8 @@ def _fork_into_new_pid_namespace() -> int:
 
 def _close(wires: PodWires) -> None:
     """Close the descriptors that only the pod needs."""
-    fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty]
+    fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty, wires.spaces.user, *wires.maps]
+    fds += [fd for fd, _kind in wires.spaces.others]
     for app in wires.apps:
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
         fds += [app.notify, app.journal]
@@ -384,7 +399,7 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
     if known.waits_for_resolv:
         text = resolv_of(infos, _report_networks)
         if text:
-            write_resolv(request.pod, text)
+            write_resolv(request.pod, text, plan.users)
         child.send(frames.RESOLV)
 
 

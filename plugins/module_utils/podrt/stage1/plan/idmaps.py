@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the users of a pod that has its own are shown the owners of a volume's files.
+
+The root of a pod could give a file of the host's root to a user of the host: as a program that is set-uid root. So in
+what it may write and users of the host can reach, the files of ID 0 belong to no user of the pod. Each other ID of the
+pod is the same ID in the volume. Source: mount_setattr(2), the idea of idmapped mounts.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ...errors import InvalidSpec
+from ...value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...appc.volumes import HostVolume, NamedVolume
+    from ...pod.subids import IdRange
+
+    # ID in the file system, ID of the host, count.
+    IdMap = tuple[tuple[int, int, int], ...]
+
+_BY_OTHERS = 0o011
+
+
+class Place(Value):
+    """The source of a volume. settable: whether it is a file or a directory, whose mode matters to the host.
+
+    reachable: whether users of the host who are not root can come to it.
+    """
+
+    settable: bool
+    device: bool
+    reachable: bool
+
+
+def place_of(source: str) -> Place:
+    """Look at the source of a volume. Raises OSError."""
+    found = os.stat(source)
+    kind = stat.S_IFMT(found.st_mode)
+    return Place(
+        kind in (stat.S_IFDIR, stat.S_IFREG), kind in (stat.S_IFCHR, stat.S_IFBLK), _is_reachable(source)
+    )
+
+
+def map_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, read_only: bool) -> IdMap:
+    """The map for a mount of a volume, () to leave it unmapped. Pure. Raises InvalidSpec."""
+    exposed = place.settable and place.reachable and not read_only
+    if volume.map is not None:
+        for inside, outside, count in volume.map:
+            if exposed and outside == 0:
+                raise InvalidSpec(
+                    f"ID 0 of the host's files cannot be given to a user of the pod in {volume.source}: "
+                    "it could make programs there that give any user of the host the rights of root",
+                    "mount it read-only, or keep it below a directory that only root can enter (chmod 700)",
+                    where="volumes",
+                )
+            if inside + count > users.count:
+                raise InvalidSpec(
+                    f"a map up to ID {inside + count - 1} is out of range",
+                    f"a pod with private users has those from 0 to {users.count - 1}",
+                    where="volumes",
+                )
+        return tuple((outside, users.shifted(inside), count) for inside, outside, count in volume.map)
+    if place.device:
+        return ()
+    return ((1, users.shifted(1), users.count - 1),) if exposed else ((0, users.first, users.count),)
+
+
+def _is_reachable(source: str) -> bool:
+    """Whether every directory above a path may be entered by others than its owner, the root of the host."""
+    above = os.path.dirname(os.path.realpath(source))
+    while True:
+        state = os.stat(above)
+        if state.st_uid == 0 and not state.st_mode & _BY_OTHERS:
+            return False
+        if above == "/":
+            return True
+        above = os.path.dirname(above)
