@@ -296,6 +296,17 @@ options:
         description:
           - The group of an V(empty) volume. The default is root's.
         type: int
+      map:
+        description:
+          - The users of a pod with O(private_users=true) that own the files of a V(host) or V(named) volume, as
+            C(APP:VOLUME:COUNT) each; C(0:1000) makes the user 1000 of the volume root in the pod. The same holds for
+            groups. V(none) alone leaves the owners as they are, so that they are no users of the pod.
+          - By default each user of the pod is the one with the same ID in the volume. But where the pod may write,
+            and users of the host can reach what it writes, the files of root stay root's and belong to no user of the
+            pod, which could otherwise give the rights of root to any of these.
+        type: list
+        elements: str
+        version_added: 0.7.0
   mounts:
     description:
       - The mounts of every app.
@@ -460,6 +471,15 @@ options:
     type: str
     choices: [auto, private, parent]
     default: auto
+  private_users:
+    description:
+      - Whether the pod has users of its own, none of which is a user of the host. Its root is a user without rights on
+        the host, and a process that breaks out of the pod can do what any user can.
+      - Volumes show their owners by a map, see O(volumes[].map).
+      - The default is what the host is configured to do, see R(private users,ansible_collections.stagecraft.pods.docsite.hardening_users),
+        and V(false) otherwise.
+    type: bool
+    version_added: 0.7.0
   image_isolators:
     description:
       - How to treat isolators of images that ask for more than the defaults, such as further capabilities. See

@@ -105,6 +105,7 @@ POD = {
             "mode": {"type": "raw"},
             "uid": {"type": "int"},
             "gid": {"type": "int"},
+            "map": {"type": "list", "elements": "str"},
         },
     },
     "mounts": {
@@ -157,6 +158,7 @@ POD = {
     },
     "hosts_from_host": {"type": "bool", "default": False},
     "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
+    "private_users": {"type": "bool"},
     "image_isolators": {"type": "str", "choices": ["refuse", "narrow", "accept"]},
     "pids_limit": {"type": "int"},
     "no_overlay": {"type": "bool", "default": False},

@@ -11,7 +11,9 @@ OWN_ON_HOST_NET = HOST_NET.replace(private_users=True)
 
 
 def test_an_app_is_root_and_the_host_sees_another_user(stage: StageLab) -> None:
-    pod = stage.sh("id -u; cat /proc/self/uid_map /proc/self/gid_map; stat -c %u:%g / /etc /dev /dev/null", OWN)
+    pod = stage.sh(
+        "id -u; cat /proc/self/uid_map /proc/self/gid_map; stat -c %u:%g / /etc /dev /dev/null", OWN
+    )
     done = pod.call()
     print(done.out, done.err)
     assert done.status == 0

@@ -111,7 +111,6 @@ def check_flags(words: Words) -> None:
     if options.on("store-only") and options.on("no-store"):
         raise InvalidSpec("both --store-only and --no-store specified")
     _check_stage1(options)
-    _check_private_users(options)
     _check_networks(options)
     if options.has("pod-manifest") and _conflicts_with_manifest(words):
         raise InvalidSpec("conflicting flags set with --pod-manifest (see --help)")
@@ -147,16 +146,6 @@ def _check_stage1(options: FlagValues) -> None:
         raise InvalidSpec(f"flags --{used[0]} and --{used[1]} are mutually exclusive")
     if used:
         raise Unsupported(f"--{used[0]}: pods are run by the runtime's own stage1 only")
-
-
-def _check_private_users(options: FlagValues) -> None:
-    if not options.on("private-users"):
-        return
-    if not options.on("no-overlay"):
-        raise InvalidSpec(
-            "cannot use both overlay and user namespace: not implemented yet. (Try --no-overlay)"
-        )
-    raise Unsupported("--private-users: user namespaces are not supported yet")
 
 
 def _check_networks(options: FlagValues) -> None:

@@ -72,7 +72,6 @@ FETCHING = (
 PREPARING = (
     *flags((row for row in POD if row.flag and row.flag.name not in _SHARED), ANY),
     Flag("inherit-env", "", "give the caller's variables to apps that do not set them", bare="true"),
-    Flag("private-users", "", "run in a user namespace", bare="true"),
     Flag("pod-manifest", "FILE", "take the whole pod from this manifest; its images must be in the store"),
     *FETCHING,
     *(Flag(name, "IMAGE", "the stage1 image", hidden=True) for name in STAGE1),

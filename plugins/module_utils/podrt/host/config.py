@@ -22,7 +22,7 @@ from ..value import Value
 from .files import entries
 from .limits import MEMBERS, Limits, limits_of_fields
 from .paths import PATHS_D, TRUST_D
-from .policy import policy_of_fields
+from .policy import USERS_MEMBER, policy_of_fields
 from .reading import check_kept, read_trusted
 
 TYPE_CHECKING = False
@@ -87,6 +87,7 @@ class Config(Value):
     stage1_location: str = ""
     limits: Limits = Limits()
     image_isolators: str = ""
+    private_users: bool | None = None
     mirrors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
@@ -169,6 +170,11 @@ def configured_isolators(paths: Paths) -> str:
     return _of_one_kind(paths, "policy.d").image_isolators
 
 
+def configured_private_users(paths: Paths) -> bool:
+    """Whether pods have their own users where nothing else is asked for; nothing else is read for it."""
+    return bool(_of_one_kind(paths, "policy.d").private_users)
+
+
 def configured_mirrors(paths: Paths) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The configured mirrors of registries; nothing else is read for them."""
     return _of_one_kind(paths, "registries.d").mirrors
@@ -204,11 +210,11 @@ class _Said:
         self.auth: dict[str, Credentials] = {}
         self.docker: dict[str, tuple[str, str]] = {}
         self.files: list[str] = []
-        self.single: dict[str, str] = {}
+        self.single: dict[str, str | bool] = {}
         self.limits: dict[str, int] = {}
         self.mirrors: dict[str, tuple[str, ...]] = {}
 
-    def say(self, field: str, value: str, what: str) -> None:
+    def say(self, field: str, value: str | bool, what: str) -> None:
         """Set one of the single fields of Config."""
         _put(self.single, field, value, what)
 
@@ -366,6 +372,9 @@ def _read_policy(fields: Fields, said: _Said) -> None:
     policy = policy_of_fields(fields)
     if policy:
         said.say("image_isolators", policy, "policy for isolators of images")
+    own_users = fields.optional_boolean(USERS_MEMBER)
+    if own_users is not None:
+        said.say("private_users", own_users, "policy for the users of pods")
 
 
 def _read_mirrors(fields: Fields, said: _Said) -> None:

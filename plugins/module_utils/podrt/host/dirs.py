@@ -200,6 +200,11 @@ class PodDir(Value):
         return f"{self.stage1_files}/shared/shm", f"{self.stage1_files}/shared/pts"
 
     @property
+    def device_nodes(self) -> str:
+        """The devices of volumes in a pod with its own users, as nodes that belong to these."""
+        return f"{self.stage1_files}/shared/devices"
+
+    @property
     def logs(self) -> str:
         """One file per app, APP.log, and its rotated older ones, APP.log.1 and so on."""
         return f"{self.path}/logs"
@@ -217,7 +222,15 @@ class PodDir(Value):
     @property
     def stage1_dirs(self) -> tuple[str, ...]:
         """The directories that a start makes for stage1."""
-        return (self.environments, self.statuses, self.etc, self.hidden, self.sockets, *self.shared)
+        return (
+            self.environments,
+            self.statuses,
+            self.etc,
+            self.hidden,
+            self.sockets,
+            *self.shared,
+            self.device_nodes,
+        )
 
     def app_info(self, app: str) -> str:
         """What is known of an app: manifest, treeStoreID, lower, prefill, filter."""

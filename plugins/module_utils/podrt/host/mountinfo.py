@@ -9,8 +9,9 @@ from .reading import read_kernel
 
 
 class MountEntry(Value):
-    """One mount: its target, its type, the options of its file system."""
+    """One mount: its target, its type, the options of its file system. device: of its files, as MAJOR:MINOR."""
 
+    device: str
     target: str
     root: str
     options: tuple[str, ...]
@@ -29,6 +30,7 @@ def _parse(line: str) -> MountEntry:
     left, _sep, right = line.partition(" - ")
     fields, (fs_type, source, super_options) = left.split(" "), right.split(" ", 2)
     return MountEntry(
+        device=fields[2],
         target=_unescape(fields[4]),
         root=_unescape(fields[3]),
         options=tuple(fields[5].split(",")),

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The isolators that a host consents to without a task's consent: the kind `policy` of the configuration."""
+"""What a host decides where a task says nothing: the kind `policy` of the configuration.
+
+The isolators that it consents to, and whether pods have their own users.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 # The policies for an image's isolators beyond the defaults, the default first.
 REFUSE, NARROW, ACCEPT = POLICIES = ("refuse", "narrow", "accept")
-MEMBER = "imageIsolators"
+MEMBER, USERS_MEMBER = "imageIsolators", "privateUsers"
 
 
 def policy_of_fields(fields: Fields) -> str:

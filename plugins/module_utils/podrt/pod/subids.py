@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
 
 COUNT = 1 << 16
+_NOBODY = 65534
 # The range that systemd's documentation reserves for containers.
 _FIRST, _LAST = 0x80000, 0x6FFFFFFF
 _FORMAT = 1
@@ -53,8 +54,8 @@ class IdRange(Value):
         return ((0, self.first, self.count),)
 
     def shifted(self, number: int) -> int:
-        """The ID of the host for one of the pod."""
-        return self.first + number
+        """The ID of the host for one of the pod; those out of range are its nobody."""
+        return self.first + (number if number < self.count else _NOBODY)
 
 
 class _Held(Value):

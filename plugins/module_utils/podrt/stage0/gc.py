@@ -8,7 +8,7 @@ import os
 
 from ..errors import Conflict, HostFailure, NotFound, PodError, known
 from ..host.files import disk_usage_if_any, remove_tree
-from ..pod import documents, lookup
+from ..pod import documents, lookup, subids
 from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
 from . import units
@@ -184,10 +184,13 @@ def _delete(host: Host, pod: Pod) -> None:
     try:
         if pod.state_dir in ("run", "prepare", "prepared", "embryo"):
             pod.move("exited-garbage" if pod.state_dir == "run" else "garbage")
+        own_users = os.path.lexists(pod.dir.private_users)
         remove_tree(pod.dir.path)
     except OSError as err:
         raise HostFailure.of(f'cannot remove pod "{pod.uuid}"', err, "podctl gc tries again") from err
     pod.close()
+    if own_users:
+        subids.free(host.paths, pod.uuid)
 
 
 def remove(host: Host, pod: Pod) -> None:

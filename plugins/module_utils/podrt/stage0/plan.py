@@ -63,6 +63,7 @@ def ensure_pod(
     pod that replaces a running one must stay up; ignored for a task.
     """
     min_uptime = 0.0 if completes else min_uptime
+    spec = spec.settled(host.paths)
     name = PodName(spec.run.name, "name")
     images = yield from _ensure_images(host, spec)
     found = find_named(host, name)

@@ -14,7 +14,7 @@ from ..errors import HostFailure, NotFound
 from ..host.dirs import PodDir
 from ..host.files import make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
-from ..pod import documents, lookup
+from ..pod import documents, lookup, subids
 from ..pod.lifecycle import create, open_pod
 from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from ..pod.runspec import RunSpec
+    from ..pod.subids import IdRange
     from .manifest import Preparation
 
 
@@ -42,6 +43,8 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
     next gc removes. Raises the errors of what it calls.
     """
     check_sources(host, wanted.manifest)
+    if wanted.runspec.private_users:
+        subids.check_supported()
     with adding(host.paths):
         pod = create(host.paths)
         try:
@@ -130,17 +133,24 @@ def reprepare(host: Host, old: Pod) -> Pod:
 
 def _write_again(host: Host, old: Pod, pod: Pod) -> None:
     manifest, runspec = documents.read_manifest(old.dir), documents.read_runspec(old.dir)
-    _write_documents(host, pod, manifest, runspec)
+    users = subids.range_of(old.dir) if runspec.private_users else None
+    if users:
+        subids.share(host.paths, pod.uuid, users)
+    _write_documents(host, pod, manifest, runspec, users)
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
         write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
         _check_lower(pod, app.name)
-        _prepare_root(host, pod, app.name)
+        _prepare_root(host, pod, app.name, users)
 
 
-def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSpec) -> None:
+def _write_documents(
+    host: Host, pod: Pod, manifest: PodManifest, runspec: RunSpec, users: IdRange | None
+) -> None:
     documents.write_manifest(pod.dir, manifest)
     documents.write_runspec(pod.dir, runspec)
+    if users:
+        write_new(pod.dir.private_users, f"{users}\n".encode())
     write_new(pod.dir.runtime, host.runtime.encode())
     if runspec.overlay:
         from ..host.overlayfs import why_no_overlay
@@ -155,9 +165,11 @@ def _write_documents(host: Host, pod: Pod, manifest: PodManifest, runspec: RunSp
 def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
     manifest, runspec = wanted.manifest, wanted.runspec
     try:
-        _write_documents(host, pod, manifest, runspec)
+        users = subids.allocate(host.paths, pod.uuid) if runspec.private_users else None
+        _write_documents(host, pod, manifest, runspec, users)
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
+            _prepare_root(host, pod, app.name, users)
             prefill = [str(volume) for name, volume in wanted.prefill if name == app.name]
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
     except OSError as err:
@@ -172,7 +184,6 @@ def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, *, insecure:
     write_new(pod.dir.app_tree_id(app.name), rendered.tree.encode())
     write_new(pod.dir.app_lower(app.name), "\n".join(rendered.lower).encode())
     write_filter(host, pod, app, insecure=insecure)
-    _prepare_root(host, pod, app.name)
 
 
 def _rendered(host: Host, image: Image) -> RenderedImage:
@@ -191,13 +202,14 @@ def write_filter(host: Host, pod: Pod, app: RuntimeApp, *, insecure: bool) -> No
         filter_files.remove(pod.dir.app_filter(app.name))
 
 
-def _prepare_root(host: Host, pod: Pod, app: str) -> None:
+def _prepare_root(host: Host, pod: Pod, app: str, users: IdRange | None) -> None:
     """Make the directory of the app's root, with its manifest beside it; copy the tree where overlay is not used."""
     make_dirs(pod.dir.app_root(app), 0o755)
     os.link(pod.dir.app_manifest(app), pod.dir.app_stage2_manifest(app))
     if not os.path.exists(pod.dir.overlay_prepared):
         tree = read_text(pod.dir.app_tree_id(app), beneath=pod.dir.path)
-        trees.copy_tree(host.paths, trees.TreeID.parse(tree), pod.dir.app_root(app))
+        owner = users.shifted if users else None
+        trees.copy_tree(host.paths, trees.TreeID.parse(tree), pod.dir.app_root(app), owner)
 
 
 def _copy_app_info(old: Pod, new: Pod, app: str) -> None:

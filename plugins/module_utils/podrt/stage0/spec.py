@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..appc.isolators import Isolator
     from ..appc.ports import ExposedPort, Port
     from ..appc.volumes import Mount, Volume
+    from ..host.paths import Paths
     from ..image.reference import ImageReference
 
     Pairs = tuple[tuple[str, str], ...]
@@ -75,7 +76,7 @@ class PodSpec(Value):
 
     mounts: of every app. Environment, weakest first: inherited (only names that are not set otherwise), the image's,
     env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" for the host's configuration.
-    isolators: of the pod as a whole. Source: behaviours, ruling 1.
+    isolators: of the pod as a whole. private_users: None for the host's configuration. Source: behaviours, ruling 1.
     """
 
     apps: tuple[AppSpec, ...]
@@ -90,6 +91,16 @@ class PodSpec(Value):
     user_labels: Pairs = ()
     image_isolators: str = ""
     isolators: tuple[Isolator, ...] = ()
+    private_users: bool | None = None
+
+    def settled(self, paths: Paths) -> PodSpec:
+        """This spec, with the host's configuration where it leaves something open. Raises PodError."""
+        own = self.private_users
+        if own is None:
+            from ..host.config import configured_private_users
+
+            own = configured_private_users(paths)
+        return self.replace(run=self.run.replace(private_users=own), private_users=own)
 
     def check(self) -> None:
         """Check that volumes are unique, that mounts name one, and that a pod with ports has its own network."""

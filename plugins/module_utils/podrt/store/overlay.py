@@ -27,11 +27,15 @@ class Layering:
     """A copy of layers, one after the other, the lowest first, into one directory; a context manager.
 
     share: make hard links to files instead of copies. keep: whether a path (absolute, as the app sees it) is copied.
+    owner: the user or group of a copy, from that of the file.
     """
 
-    def __init__(self, target: str, *, share: bool = False) -> None:
+    def __init__(
+        self, target: str, *, share: bool = False, owner: Callable[[int], int] | None = None
+    ) -> None:
         self._target = target
         self._share = share
+        self._owner = owner or _unchanged
         self._links: dict[tuple[int, int], str] = {}
         self._root = -1
         self._keep: Callable[[str], bool] = _everything
@@ -64,7 +68,7 @@ class Layering:
             child = f"{path}/{name}"
             if self._keep(child):
                 self._place(source, target, name, info, child)
-        _copy_attributes(source, target)
+        _copy_attributes(source, target, self._owner)
 
     def _place(self, source: int, target: int, name: str, info: os.stat_result, path: str) -> None:
         if stat.S_ISDIR(info.st_mode):
@@ -79,8 +83,22 @@ class Layering:
         elif known is not None:
             os.link(known, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False)
         else:
-            _copy(source, target, name, info)
+            self._copy(source, target, name, info)
             self._links[info.st_dev, info.st_ino] = path[1:]
+
+    def _copy(self, source: int, target: int, name: str, info: os.stat_result) -> None:
+        if stat.S_ISREG(info.st_mode):
+            _copy_file(source, target, name, info, self._owner)
+            return
+        if stat.S_ISLNK(info.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        else:
+            os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
+        uid, gid = self._owner(info.st_uid), self._owner(info.st_gid)
+        os.chown(name, uid, gid, dir_fd=target, follow_symlinks=False)
+        if not stat.S_ISLNK(info.st_mode):
+            os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
+        os.utime(name, ns=(info.st_mtime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
 
     def _place_dir(self, source: int, target: int, name: str, path: str) -> None:
         try:
@@ -126,6 +144,10 @@ def make_whiteout(name: str, directory: int) -> None:
     os.utime(name, ns=(0, 0), dir_fd=directory)
 
 
+def _unchanged(number: int) -> int:
+    return number
+
+
 def _everything(_path: str) -> bool:
     return True
 
@@ -139,21 +161,9 @@ def _remove(directory: int, name: str) -> None:
         remove_tree(f"/proc/self/fd/{directory}/{name}")
 
 
-def _copy(source: int, target: int, name: str, info: os.stat_result) -> None:
-    if stat.S_ISREG(info.st_mode):
-        _copy_file(source, target, name, info)
-        return
-    if stat.S_ISLNK(info.st_mode):
-        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-    else:
-        os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
-    os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
-    if not stat.S_ISLNK(info.st_mode):
-        os.chmod(name, stat.S_IMODE(info.st_mode), dir_fd=target)
-    os.utime(name, ns=(info.st_mtime_ns, info.st_mtime_ns), dir_fd=target, follow_symlinks=False)
-
-
-def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> None:
+def _copy_file(
+    source: int, target: int, name: str, info: os.stat_result, owner: Callable[[int], int]
+) -> None:
     source_fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
     try:
         target_fd = os.open(
@@ -161,7 +171,7 @@ def _copy_file(source: int, target: int, name: str, info: os.stat_result) -> Non
         )
         try:
             _copy_content(source_fd, target_fd, info.st_size)
-            _copy_attributes(source_fd, target_fd)
+            _copy_attributes(source_fd, target_fd, owner)
         finally:
             os.close(target_fd)
     finally:
@@ -176,10 +186,10 @@ def _copy_content(source: int, target: int, size: int) -> None:
         size -= copied
 
 
-def _copy_attributes(source: int, target: int) -> None:
+def _copy_attributes(source: int, target: int, owner: Callable[[int], int]) -> None:
     """Copy owner, extended attributes, mode, time: in this order, since each may clear the later ones."""
     info = os.fstat(source)
-    os.fchown(target, info.st_uid, info.st_gid)
+    os.fchown(target, owner(info.st_uid), owner(info.st_gid))
     for name in os.listxattr(source):
         if not name.startswith("trusted.overlay."):
             with contextlib.suppress(FileNotFoundError):

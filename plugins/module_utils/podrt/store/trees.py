@@ -198,15 +198,15 @@ def _render(paths: Paths, tree: TreeID, stack: tuple[Placed, ...]) -> None:
         raise HostFailure.of(f"cannot render the tree of image {stack[0].image.id}", err) from err
 
 
-def copy_tree(paths: Paths, tree: TreeID, target: str) -> None:
+def copy_tree(paths: Paths, tree: TreeID, target: str, owner: Callable[[int], int] | None = None) -> None:
     """Copy a rendered tree, merged, into an existing directory: owners, modes, attributes, links, devices, times.
 
-    Raises NotFound, HostFailure.
+    owner: the user or group of a copy, from that of the file. Raises NotFound, HostFailure.
     """
     from .overlay import Layering
 
     try:
-        with Layering(target) as layering:
+        with Layering(target, owner=owner) as layering:
             for lower in reversed(lower_dirs(paths, tree)):
                 layering.lay(lower)
     except OSError as err:

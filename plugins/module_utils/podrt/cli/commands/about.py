@@ -114,7 +114,10 @@ def _stage1(found: Config) -> dict[str, object]:
 
 def _policy(found: Config) -> list[dict[str, object]]:
     """The policy, which rkt did not have, is shown only where it is set."""
-    return [_document("policy", imageIsolators=found.image_isolators)] if found.image_isolators else []
+    said: dict[str, object] = {"imageIsolators": found.image_isolators} if found.image_isolators else {}
+    if found.private_users is not None:
+        said["privateUsers"] = found.private_users
+    return [_document("policy", **said)] if said else []
 
 
 def _mirrors(found: Config) -> list[dict[str, object]]:

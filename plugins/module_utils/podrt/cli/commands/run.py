@@ -63,7 +63,7 @@ def prepare(call: Call) -> int:
 
 def _prepared(call: Call, *, runs: bool) -> Pod | None:
     """A pod that is complete but for its last move, locked; None when this is a dry run."""
-    spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file))
+    spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file)).settled(call.host.paths)
     ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
     if ignored:
         call.say(ignored)

@@ -48,6 +48,7 @@ _VOLUME = (
     Option("mode", SPELLED, flag=AsFlag("mode")),
     Option("uid", INTEGER, flag=AsFlag("uid")),
     Option("gid", INTEGER, flag=AsFlag("gid")),
+    Option("map", WORDS, flag=AsFlag("map", text="ranges")),
 )
 _EXPOSED_PORT = (
     SHORT,
@@ -248,6 +249,18 @@ POD = (
             late=True,
             running=True,
             unknown="unknown value for --ipc parameter: {}",
+        ),
+    ),
+    Option(
+        "private_users",
+        BOOLEAN,
+        "private_users",
+        "run.privateUsers",
+        flag=AsFlag(
+            "private-users",
+            "",
+            "give the pod its own users, none of which is a user of the host",
+            bare="true",
         ),
     ),
     IMAGE_ISOLATORS,

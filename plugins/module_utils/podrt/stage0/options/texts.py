@@ -62,6 +62,11 @@ def words(texts: Iterable[str]) -> list[str]:
     return [word for text in texts for word in text.split(",") if word]
 
 
+def ranges(texts: Iterable[str]) -> list[str]:
+    """Words joined by plus signs: commas separate the keys of a volume."""
+    return [word for text in texts for word in text.split("+") if word]
+
+
 def last_words(texts: Sequence[str]) -> list[str]:
     """Words joined by commas, of the last text only."""
     return [word.strip() for word in texts[-1].split(",") if word.strip()]

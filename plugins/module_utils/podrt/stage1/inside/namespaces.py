@@ -89,8 +89,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     leave_keyring()
     # Blocked until the supervisor handles them: PID 1 would lose them, while blocked ones stay pending.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
-    if how.dies_with_starter:
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    _die_with_starter(how)
     # A new session: the programs of an image find neither a terminal nor a process group of the caller, and a detached
     # pod outlives the starter's terminal. The starter passes on the signals of its terminal.
     os.setsid()
@@ -112,7 +111,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     if how.waits_for_resolv and not sync.receive(wires.sync):
         os._exit(1)
     resolved = [_finish(plan, app, number) for number, app in enumerate(plan.apps)]
-    _own_as_before(plan)
+    _own_as_before(plan, how)
     leave_host(tuple(app.root.target for app in plan.apps))
     records = [
         tell_child(child, app, programs, given, wires, plan.users.first if plan.users else 0)
@@ -165,10 +164,17 @@ def _own_what_is_made(plan: SandboxPlan) -> None:
         syscalls.set_fs_ids(plan.users.first, plan.users.first)
 
 
-def _own_as_before(plan: SandboxPlan) -> None:
+def _own_as_before(plan: SandboxPlan, how: Supervision) -> None:
     if plan.users:
         syscalls.set_fs_ids(0, 0)
         syscalls.prctl(syscalls.PR_SET_SECUREBITS, 0)
+        # The kernel has forgotten it. Should the starter have ended meanwhile, its channel tells.
+        _die_with_starter(how)
+
+
+def _die_with_starter(how: Supervision) -> None:
+    if how.dies_with_starter:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
 
 
 def set_sysctl(name: str, value: str) -> None:

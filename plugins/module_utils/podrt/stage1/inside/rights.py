@@ -75,8 +75,9 @@ def _take_identity(kept: int, bounding: int, identity: tuple[int, int, tuple[int
     os.setresuid(uid, uid, uid)
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise HostFailure(f"cannot become user {uid} and group {gid}: the kernel did not apply them")
-    if uid == 0:
-        syscalls.capset(permitted & kept, permitted & kept, 0)
+    # The kernel takes them away only from what was root: in the pod's own users, this process was no user before.
+    kept = permitted & kept if uid == 0 else 0
+    syscalls.capset(kept, kept, 0)
 
 
 def _is_capability(number: int) -> bool:

@@ -66,12 +66,19 @@ def device_rules(volumes: tuple[tuple[str, bool, int], ...]) -> tuple[DeviceRule
     )
 
 
-def pod_device_rules(apps: tuple[tuple[DeviceRule, ...], ...]) -> tuple[DeviceRule, ...]:
-    """The rules of PID 1: all of its apps, and mknod for the nodes of their /dev. () for no policy. Pure."""
+def pod_device_rules(
+    apps: tuple[tuple[DeviceRule, ...], ...], *, makes_nodes: bool
+) -> tuple[DeviceRule, ...]:
+    """The rules of PID 1: all of its apps, and mknod for the nodes of their /dev. () for no policy. Pure.
+
+    makes_nodes: whether it makes nodes for the devices of volumes too, see DeviceVolumeStep.
+    """
     if not all(apps):
         return ()
     _name, major, minor = TUN
-    return (*dict.fromkeys(rule for rules in apps for rule in rules), DeviceRule("c", major, minor, "m"))
+    rules = dict.fromkeys(rule for rules in apps for rule in rules)
+    made = (rule.replace(access="m") for rule in rules if makes_nodes and rule.minor is not None)
+    return (*rules, *made, DeviceRule("c", major, minor, "m"))
 
 
 def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[DeviceRule, ...]) -> bool:

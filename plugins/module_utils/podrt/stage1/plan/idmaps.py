@@ -24,30 +24,60 @@ if TYPE_CHECKING:
     IdMap = tuple[tuple[int, int, int], ...]
 
 _BY_OTHERS = 0o011
+_OF_THE_KERNEL = (
+    *(
+        "sysfs",
+        "proc",
+        "devtmpfs",
+        "devpts",
+        "mqueue",
+        "cgroup",
+        "cgroup2",
+        "debugfs",
+        "tracefs",
+        "securityfs",
+    ),
+    *("configfs", "bpf", "pstore", "efivarfs", "hugetlbfs", "autofs", "binfmt_misc", "fusectl", "ramfs"),
+)
+
+
+class Owners(Value):
+    """How a mount shows the owners of its files. map: () for as they are. device: by a node of the pod's own."""
+
+    map: IdMap = ()
+    device: bool = False
 
 
 class Place(Value):
-    """The source of a volume. settable: whether it is a file or a directory, whose mode matters to the host.
+    """The source of a volume. settable: whether it is a file or a directory, whose mode and owner matter to the host.
 
-    reachable: whether users of the host who are not root can come to it.
+    device: whether it is one. kernel: whether it is in a file system of the kernel's own, which has no maps. reachable:
+    whether users of the host who are not root can come to it.
     """
 
     settable: bool
     device: bool
+    kernel: bool
     reachable: bool
 
 
-def place_of(source: str) -> Place:
-    """Look at the source of a volume. Raises OSError."""
+def place_of(source: str, kinds: dict[str, str]) -> Place:
+    """Look at the source of a volume. kinds: the types of file systems by their devices. Raises OSError."""
     found = os.stat(source)
-    kind = stat.S_IFMT(found.st_mode)
-    return Place(
-        kind in (stat.S_IFDIR, stat.S_IFREG), kind in (stat.S_IFCHR, stat.S_IFBLK), _is_reachable(source)
-    )
+    settable = stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)
+    device = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
+    kind = kinds.get(f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", "")
+    return Place(settable, device, kind in _OF_THE_KERNEL, _is_reachable(source))
 
 
-def map_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, read_only: bool) -> IdMap:
-    """The map for a mount of a volume, () to leave it unmapped. Pure. Raises InvalidSpec."""
+def owners_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, read_only: bool) -> Owners:
+    """The owners in a mount of a volume. Pure. Raises InvalidSpec."""
+    if place.device and volume.map is None:
+        return Owners(device=True)
+    return Owners(_map_of(volume, users, place, read_only=read_only))
+
+
+def _map_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, read_only: bool) -> IdMap:
     exposed = place.settable and place.reachable and not read_only
     if volume.map is not None:
         for inside, outside, count in volume.map:
@@ -65,7 +95,7 @@ def map_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, re
                     where="volumes",
                 )
         return tuple((outside, users.shifted(inside), count) for inside, outside, count in volume.map)
-    if place.device:
+    if place.kernel:
         return ()
     return ((1, users.shifted(1), users.count - 1),) if exposed else ((0, users.first, users.count),)
 

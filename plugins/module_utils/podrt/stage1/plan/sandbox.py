@@ -10,14 +10,14 @@ from ...appc.capabilities import EVERY, bounding_set, guard_of, mask_of
 from ...appc.isolators import NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
 from ...appc.volumes import app_path
 from ...errors import InvalidSpec
-from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
+from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, MS_NOEXEC, MS_NOSUID
 from ...net.resolv import hosts_file
 from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
 from ...value import Value
 from .devices import device_rules
-from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep
+from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep, SharedFs
 from .rootfs import RootContext, shared_file_systems, surroundings
-from .volumes import id_map, volume_steps
+from .volumes import DeviceVolumeStep, id_map, volume_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ...pod.runspec import RunSpec
     from ...pod.subids import IdRange
     from .devices import DeviceRule
-    from .idmaps import IdMap
-    from .mounts import SharedFs, Step
+    from .idmaps import IdMap, Owners
+    from .mounts import Step
 
     Root = Union[OverlayStep, CopiedRoot]
 
@@ -48,8 +48,8 @@ class AppInput(Value):
     """The inputs from stage0 for an app beside the manifest.
 
     lower: () when the root was copied. docker: whether the image was converted from a Docker image. devices: those
-    among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none. maps: of the pod's own
-    users to the owners of files, one for each of its mounts, see idmaps; () if it has the host's users.
+    among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none. owners: in
+    each of its mounts, see idmaps; () if the pod has the host's users.
     """
 
     name: str
@@ -62,7 +62,7 @@ class AppInput(Value):
     stop_signal: int = 0
     devices: tuple[tuple[str, bool, int], ...] = ()
     cgroups: tuple[tuple[str, str], ...] = ()
-    maps: tuple[IdMap, ...] = ()
+    owners: tuple[Owners, ...] = ()
 
 
 class SeenHost(Value):
@@ -193,11 +193,21 @@ def sandbox_plan(
         hostname,
         kinds,
         apps,
-        shared_file_systems(pod.shared, shm_bytes(manifest), users.first if users else 0),
+        (
+            *shared_file_systems(pod.shared, shm_bytes(manifest), users.first if users else 0),
+            *_nodes(pod, apps),
+        ),
         _sysctls(manifest, kinds),
         limits_of_pod(manifest),
         users,
     )
+
+
+def _nodes(pod: PodDir, apps: tuple[AppPlan, ...]) -> tuple[SharedFs, ...]:
+    """The file system of device nodes that belong to the pod's own users, if there are any."""
+    if not any(isinstance(step, DeviceVolumeStep) for app in apps for step in app.steps):
+        return ()
+    return (SharedFs("tmpfs", pod.device_nodes, MS_NOSUID | MS_NOEXEC, "mode=700,size=64k"),)
 
 
 class _Common(Value):
@@ -283,7 +293,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *((BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
         *_hosts_steps(common),
-        *volume_steps(pod, common.manifest, runtime, given.prefill, given.maps, common.users),
+        *volume_steps(pod, common.manifest, runtime, given.prefill, given.owners, common.users),
     )
     return AppPlan(
         name=str(runtime.name),

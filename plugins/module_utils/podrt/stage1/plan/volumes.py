@@ -11,9 +11,10 @@ import stat
 from ...appc.volumes import EmptyVolume, NamedVolume, app_path
 from ...errors import HostFailure, InvalidSpec, reason_of
 from ...host.identity import Identity
+from ...host.mountinfo import read_mounts
 from ...value import Value
 from .filling import Filling
-from .idmaps import map_of, place_of
+from .idmaps import Owners, owners_of, place_of
 from .mounts import BindStep, Step
 
 TYPE_CHECKING = False
@@ -111,6 +112,32 @@ class HostVolumeStep(Step):
         return BindStep(volume.source, self.target, self.read_only, recursive, users=self.users)
 
 
+class DeviceVolumeStep(Step):
+    """A device of the host at target of the app, for a pod with its own users: as a node that belongs to these.
+
+    place: a file system of the pod for such nodes. first: the ID of the host that is root in the pod.
+    """
+
+    volume: HostVolume | NamedVolume
+    target: str
+    read_only: bool
+    place: str
+    first: int
+
+    def __str__(self) -> str:
+        return f"device {self.volume.source} {self.target}"
+
+    def apply(self, root: int) -> None:
+        """Make the node and bind it. Raises OSError."""
+        found = os.stat(self.volume.source)
+        node = f"{self.place}/{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}{stat.filemode(found.st_mode)[0]}"
+        if not os.path.exists(node):
+            os.mknod(node, found.st_mode, found.st_rdev)
+            os.chown(node, self.first + found.st_uid, self.first + found.st_gid)
+            os.chmod(node, stat.S_IMODE(found.st_mode))
+        BindStep(node, self.target, self.read_only).apply(root)
+
+
 def id_map(step: Step) -> IdMap:
     """The map that a step needs a namespace for, () for none."""
     return step.map if isinstance(step, HostVolumeStep) else ()
@@ -121,24 +148,29 @@ def volume_steps(
     manifest: PodManifest,
     app: RuntimeApp,
     prefill: tuple[str, ...],
-    maps: tuple[IdMap, ...] = (),
+    owners: tuple[Owners, ...] = (),
     users: IdRange | None = None,
 ) -> tuple[Step, ...]:
     """The steps for an app's mounts, parents before mounts in them. Pure. Raises InvalidSpec.
 
-    prefill: names of volumes. maps: of each mount, () without own users; users: the pod's own.
+    prefill: names of volumes. owners: in each mount, () without own users; users: the pod's own.
     """
     empty: list[NewVolume] = []
     binds: list[Step] = []
     filling = frozenset(prefill)
     mounted = manifest.mounted(app)
-    pairs = zip(mounted, maps or ((),) * len(mounted))
-    for mount, rows in sorted(pairs, key=lambda pair: app_path(pair[0].path).count("/")):
+    pairs = zip(mounted, owners or (Owners(),) * len(mounted))
+    for mount, owned in sorted(pairs, key=lambda pair: app_path(pair[0].path).count("/")):
         volume = mount.volume
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
         if not isinstance(volume, EmptyVolume):
-            binds.append(HostVolumeStep(volume, mount.path, mount.read_only, rows))
+            if users and owned.device:
+                binds.append(
+                    DeviceVolumeStep(volume, mount.path, mount.read_only, pod.device_nodes, users.first)
+                )
+            else:
+                binds.append(HostVolumeStep(volume, mount.path, mount.read_only, owned.map))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
@@ -155,12 +187,13 @@ def _new(path: str, volume: EmptyVolume, filled: str, users: IdRange | None) -> 
     return NewVolume(path, volume.mode, uid, gid, filled)
 
 
-def maps_of(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tuple[IdMap, ...]:
-    """The maps of an app's mounts, in their order, from what their sources are. Raises InvalidSpec, OSError."""
+def mount_owners(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tuple[Owners, ...]:
+    """The owners in each mount of an app, from what their sources are. Raises InvalidSpec, OSError."""
+    kinds = {mount.device: mount.fs_type for mount in read_mounts()} if app.mounts else {}
     return tuple(
-        map_of(mount.volume, users, place_of(mount.volume.source), read_only=mount.read_only)
+        owners_of(mount.volume, users, place_of(mount.volume.source, kinds), read_only=mount.read_only)
         if mount.volume is not None and not isinstance(mount.volume, EmptyVolume)
-        else ()
+        else Owners()
         for mount in manifest.mounted(app)
     )
 

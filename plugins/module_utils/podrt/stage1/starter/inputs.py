@@ -19,7 +19,7 @@ from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
 from ..plan.rootfs import JOURNAL, TUN
 from ..plan.sandbox import AppInput, SeenHost
-from ..plan.volumes import check_sources, maps_of
+from ..plan.volumes import check_sources, mount_owners
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def read_inputs(
         if not users:
             return found
         return tuple(
-            given.replace(maps=maps_of(manifest, app, users)) for given, app in zip(found, manifest.apps)
+            given.replace(owners=mount_owners(manifest, app, users))
+            for given, app in zip(found, manifest.apps)
         )
     except OSError as err:
         raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err

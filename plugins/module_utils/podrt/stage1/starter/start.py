@@ -256,7 +256,9 @@ def _decide(known: _Known) -> SandboxPlan:
             "the pod, and do what it can"
         )
     write_files(request.pod, plan, known.runspec)
-    policy = pod_device_rules(tuple(app.device_rules for app in plan.apps))
+    policy = pod_device_rules(
+        tuple(app.device_rules for app in plan.apps), makes_nodes=plan.users is not None
+    )
     if policy:
         apply_devices(groups, "", policy)
     cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))

@@ -173,16 +173,6 @@ def test_a_mount_is_for_one_app_or_for_all() -> None:
             id="store flags",
         ),
         pytest.param(
-            ("--private-users", "a"),
-            "cannot use both overlay and user namespace: not implemented yet. (Try --no-overlay)",
-            id="user namespace and overlay",
-        ),
-        pytest.param(
-            ("--private-users", "--no-overlay", "a"),
-            "--private-users: user namespaces are not supported yet",
-            id="user namespace",
-        ),
-        pytest.param(
             ("--net=none", "--port=p:80", "a"),
             "--port flag does not work with 'none' networking",
             id="port and none",
