@@ -36,8 +36,8 @@ def loads(data: str | bytes) -> object:
         if not text[end:].strip(_SPACE):
             found: object = value
             return found
-    except (ValueError, StopIteration):
-        pass
+    except (ValueError, StopIteration, SystemError):
+        pass  # until json is imported, the scanner of older interpreters has no error to raise
     import json
 
     found = json.loads(data)

@@ -12,11 +12,28 @@ import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab
 
+HOSTS_USERS, OWN_USERS = "users of the host", "own users"
+
+
+ON_BOTH = ("test_escapes", "test_enter", "test_handlers")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What an app may not do is tried in pods with the host's users, and in pods with their own."""
+    if "users" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in ON_BOTH:
+        only_hosts = metafunc.definition.get_closest_marker("hosts_users")
+        metafunc.parametrize("users", (HOSTS_USERS,) if only_hosts else (HOSTS_USERS, OWN_USERS))
+
 
 @pytest.fixture
-def stage(tmp_path: pathlib.Path) -> Iterator[StageLab]:
+def users() -> str:
+    return HOSTS_USERS
+
+
+@pytest.fixture
+def stage(tmp_path: pathlib.Path, users: str) -> Iterator[StageLab]:
     if os.geteuid():
         pytest.skip("needs root")
-    found = StageLab(tmp_path)
+    found = StageLab(tmp_path, private_users=users == OWN_USERS)
     yield found
     found.close()

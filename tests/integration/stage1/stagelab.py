@@ -146,8 +146,9 @@ class LabPod:
 class StageLab:
     """A data directory with one rendered tree, and the pods made on it."""
 
-    def __init__(self, base: pathlib.Path) -> None:
+    def __init__(self, base: pathlib.Path, *, private_users: bool = False) -> None:
         data = str(base / "data")
+        self._private_users = private_users
         self.paths = Paths(
             data=data,
             local_config=f"{data}/etc",
@@ -180,6 +181,8 @@ class StageLab:
                 **more,
             }
         )
+        if self._private_users:
+            runspec = runspec.replace(private_users=True)
         with lifecycle.create(self.paths) as pod:
             documents.write_manifest(pod.dir, manifest)
             documents.write_runspec(pod.dir, runspec)

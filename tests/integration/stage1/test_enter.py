@@ -111,6 +111,7 @@ def test_what_an_image_has_in_place_of_a_shell_gets_nothing_of_the_host(stage: S
 
 @pytest.mark.finding("attack-F2")
 @pytest.mark.behaviour("A46")
+@pytest.mark.hosts_users
 def test_privileged_is_what_it_was_in_rkt(stage: StageLab) -> None:
     pod = running(stage)
     found = dict(line.split(":\t") for line in enter(pod, LOOK, privileged=True))
@@ -167,6 +168,7 @@ def test_the_score_of_the_app_is_that_of_a_command(stage: StageLab) -> None:
 
 
 @pytest.mark.finding("attack-F2")
+@pytest.mark.hosts_users
 def test_who_may_trace_others_finds_no_more_rights_in_a_command_than_it_has(stage: StageLab) -> None:
     """The filter is loaded without CAP_SYS_ADMIN, for which no-new-privileges is the price."""
     pod = running(stage, isolators=[retain("CAP_SYS_PTRACE", "CAP_SETUID")])
@@ -177,6 +179,7 @@ def test_who_may_trace_others_finds_no_more_rights_in_a_command_than_it_has(stag
 
 @pytest.mark.finding("attack-F2")
 @pytest.mark.parametrize("user", ["", "worker"])
+@pytest.mark.hosts_users
 def test_a_command_in_one_app_shows_no_more_rights_to_another_that_may_trace(
     stage: StageLab, user: str
 ) -> None:
@@ -300,6 +303,7 @@ raise SystemExit(7)"""
 
 @pytest.mark.finding("attack-F7")
 @pytest.mark.parametrize("filtered", [True, False])
+@pytest.mark.hosts_users
 def test_an_app_that_is_root_ends_no_pod_by_the_limits_of_its_first_process(
     stage: StageLab, filtered: bool
 ) -> None:

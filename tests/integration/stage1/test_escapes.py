@@ -122,6 +122,7 @@ def test_what_apps_share_is_not_looked_up_where_an_image_leads(stage: StageLab) 
         pathlib.Path("/dev/shm/of-the-host").unlink()
 
 
+@pytest.mark.hosts_users
 def test_a_tracer_of_pid_1_finds_nothing_of_the_host(stage: StageLab, secret: pathlib.Path) -> None:
     script = f"""cat /proc/1/root{secret} /proc/1/cwd{secret}
     for f in /proc/1/fd/*; do test -d $f/ && echo dir && cat $f{UP}{secret} && echo changed > $f{UP}{secret}; done
@@ -134,6 +135,7 @@ def test_a_tracer_of_pid_1_finds_nothing_of_the_host(stage: StageLab, secret: pa
 
 
 @pytest.mark.behaviour("D4")
+@pytest.mark.hosts_users
 def test_a_tracer_cannot_write_into_the_directory_of_the_pod(stage: StageLab) -> None:
     script = "for f in /proc/1/fd/*; do test -e $f/pod && echo seen && touch $f/pod $f/new; done"
     pod = stage.sh(script, isolators=TRACER)
@@ -143,6 +145,7 @@ def test_a_tracer_cannot_write_into_the_directory_of_the_pod(stage: StageLab) ->
 
 
 @pytest.mark.finding("attack-F3")
+@pytest.mark.hosts_users
 def test_a_tracer_makes_removes_and_renames_nothing_where_logs_and_statuses_are(
     stage: StageLab, secret: pathlib.Path
 ) -> None:
@@ -224,6 +227,7 @@ def running(stage: StageLab, **app: object) -> LabPod:
 
 
 @pytest.mark.behaviour("A46")
+@pytest.mark.hosts_users
 def test_what_enters_an_app_has_no_other_root_to_break_out_to(stage: StageLab, secret: pathlib.Path) -> None:
     # A process that joins a mount namespace is at its root, wherever it was before.
     out = ["nsenter", "--mount=/proc/self/ns/mnt", "/bin/busybox", "cat", "/data/shipped", str(secret)]
@@ -267,6 +271,7 @@ def test_the_settings_of_the_kernel_cannot_be_changed(stage: StageLab) -> None:
 @pytest.mark.parametrize(
     ("runspec", "said"), [(NO_NET, ["7"]), (HOST_NET, ["refused"])], ids=["own network", "the host's"]
 )
+@pytest.mark.hosts_users
 def test_network_settings_are_the_pods_where_the_network_is(
     stage: StageLab, runspec: RunSpec, said: list[str]
 ) -> None:
@@ -363,6 +368,7 @@ def test_an_app_that_cannot_start_says_so_also_when_nobody_can_hear_it(stage: St
 @pytest.mark.finding("attack-F18")
 @pytest.mark.parametrize("kind", ["host", "empty"])
 @pytest.mark.parametrize("target", ["/proc", "/proc/sys", "/proc/1", "/shared/proc"])
+@pytest.mark.hosts_users
 def test_no_link_leads_a_volume_into_proc(
     stage: StageLab, tmp_path: pathlib.Path, kind: str, target: str
 ) -> None:
@@ -394,6 +400,7 @@ def test_no_pipe_in_place_of_the_score_holds_up_the_start(stage: StageLab, tmp_p
 
 @pytest.mark.finding("attack-F18")
 @pytest.mark.parametrize("link", ["etc/resolv.conf", "inner"], ids=["a file", "a mount point"])
+@pytest.mark.hosts_users
 def test_no_file_appears_in_a_volume_because_of_a_link(
     stage: StageLab, tmp_path: pathlib.Path, link: str
 ) -> None:

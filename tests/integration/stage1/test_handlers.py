@@ -113,6 +113,7 @@ def test_a_post_stop_that_cannot_be_started_is_told_in_the_log_and_the_pod_goes_
 @pytest.mark.finding("attack-F3")
 @pytest.mark.parametrize("user", ["root", "worker"])
 @pytest.mark.parametrize("filtered", [True, False])
+@pytest.mark.hosts_users
 def test_a_handler_that_may_trace_finds_no_more_rights_in_what_waits_for_it(
     stage: StageLab, user: str, filtered: bool
 ) -> None:

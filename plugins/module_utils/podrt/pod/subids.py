@@ -3,8 +3,8 @@
 """The ranges of IDs that pods with their own users have on the host: one for each pod, and no other pod's.
 
 All are on record in one file of the host. A pod keeps its range as long as its directory exists, and a pod made of its
-documents shares it, since it may take over the files. A range is given to another pod as late as possible: files that
-its users have left in a volume would be that pod's. Source: behaviours C42; systemd.exec(5), its ranges of containers;
+documents shares it, since it may take over the files. A range is given to another pod as late as possible, which
+would own files that the pod has left in a volume. Source: behaviours C42; systemd.exec(5), its ranges of containers;
 subuid(5).
 """
 
@@ -17,7 +17,7 @@ from ..errors import Corrupt, PodError, Unsupported
 from ..fields import Fields, canonical_json, parse_json
 from ..host.files import make_dirs, write_atomically
 from ..host.locks import FileLock
-from ..host.reading import read_bytes, read_kernel, read_text
+from ..host.reading import kernel_text_or, read_bytes, read_kernel, read_text, read_trusted
 from ..value import Value
 from .lifecycle import locate
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..host.paths import Paths
 
 COUNT = 1 << 16
-_NOBODY = 65534
+_OVERFLOW = 65534
 # The range that systemd's documentation reserves for containers.
 _FIRST, _LAST = 0x80000, 0x6FFFFFFF
 _FORMAT = 1
@@ -54,8 +54,8 @@ class IdRange(Value):
         return ((0, self.first, self.count),)
 
     def shifted(self, number: int) -> int:
-        """The ID of the host for one of the pod; those out of range are its nobody."""
-        return self.first + (number if number < self.count else _NOBODY)
+        """The ID of the host for one of the pod; any out of range is the last one but one."""
+        return self.first + (number if number < self.count else _OVERFLOW)
 
 
 class _Held(Value):
@@ -178,10 +178,10 @@ def _taken_otherwise() -> Iterator[int]:
 
 def _rows(table: str) -> list[list[str]]:
     try:
-        with open(table, "rb") as file:
-            return [line.decode(errors="replace").strip().split(":") for line in file]
-    except OSError:
+        text = read_trusted(table).decode(errors="replace")
+    except FileNotFoundError:
         return []
+    return [line.strip().split(":") for line in text.splitlines()]
 
 
 def _largest_id() -> int:
@@ -199,12 +199,7 @@ def check_supported() -> None:
     """Raise Unsupported unless the kernel has user namespaces, and lets root make some. Source: behaviours A20."""
     if not os.path.exists("/proc/self/ns/user"):
         raise Unsupported("the kernel has no user namespaces", "run the pod without private users")
-    try:
-        with open("/proc/sys/user/max_user_namespaces", "rb") as file:
-            most = int(file.read())
-    except OSError:
-        return
-    if not most:
+    if kernel_text_or("/proc/sys/user/max_user_namespaces", "1") == "0":
         raise Unsupported(
             "user namespaces are switched off on this host",
             "set the sysctl user.max_user_namespaces, or run the pod without private users",

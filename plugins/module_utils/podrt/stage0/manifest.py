@@ -338,7 +338,7 @@ def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
 
     The other end of its link names the host's network namespace to it. Source: rtnetlink(7), IFLA_TARGET_NETNSID.
     """
-    if app.app is None or run.host_network or run.no_network:
+    if app.app is None or run.host_network or run.no_network or run.private_users:
         return []
     if not any(isinstance(isolator, Capabilities) for isolator in app.app.isolators):
         return []  # CAP_NET_ADMIN is not a default

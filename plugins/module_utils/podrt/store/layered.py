@@ -45,8 +45,12 @@ class LayeredRoot:
 
     def owner(self, path: str) -> tuple[int, int]:
         """The owner and the group of the file at a path, not of what a link leads to. Raises OSError, Covered."""
-        state = self._find(path, follow=False)[0]
+        state = self.state(path)
         return state.st_uid, state.st_gid
+
+    def state(self, path: str) -> os.stat_result:
+        """The state of the file at a path, as by lstat. Raises OSError, Covered."""
+        return self._find(path, follow=False)[0]
 
     def look(self, path: str) -> os.stat_result:
         """The state of the file at a path, as by stat. Raises OSError, Covered."""

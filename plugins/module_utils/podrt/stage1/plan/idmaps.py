@@ -48,7 +48,7 @@ class Owners(Value):
     device: bool = False
 
 
-class Place(Value):
+class VolumeSource(Value):
     """The source of a volume. settable: whether it is a file or a directory, whose mode and owner matter to the host.
 
     device: whether it is one. kernel: whether it is in a file system of the kernel's own, which has no maps. reachable:
@@ -61,24 +61,28 @@ class Place(Value):
     reachable: bool
 
 
-def place_of(source: str, kinds: dict[str, str]) -> Place:
+def source_of(source: str, kinds: dict[str, str]) -> VolumeSource:
     """Look at the source of a volume. kinds: the types of file systems by their devices. Raises OSError."""
     found = os.stat(source)
     settable = stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)
     device = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
     kind = kinds.get(f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", "")
-    return Place(settable, device, kind in _OF_THE_KERNEL, _is_reachable(source))
+    return VolumeSource(settable, device, kind in _OF_THE_KERNEL, _is_reachable(source))
 
 
-def owners_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, read_only: bool) -> Owners:
+def owners_of(
+    volume: HostVolume | NamedVolume, users: IdRange, found: VolumeSource, *, read_only: bool
+) -> Owners:
     """The owners in a mount of a volume. Pure. Raises InvalidSpec."""
-    if place.device and volume.map is None:
+    if found.device and volume.map is None:
         return Owners(device=True)
-    return Owners(_map_of(volume, users, place, read_only=read_only))
+    return Owners(_map_of(volume, users, found, read_only=read_only))
 
 
-def _map_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, read_only: bool) -> IdMap:
-    exposed = place.settable and place.reachable and not read_only
+def _map_of(
+    volume: HostVolume | NamedVolume, users: IdRange, found: VolumeSource, *, read_only: bool
+) -> IdMap:
+    exposed = found.settable and found.reachable and not read_only
     if volume.map is not None:
         for inside, outside, count in volume.map:
             if exposed and outside == 0:
@@ -95,7 +99,7 @@ def _map_of(volume: HostVolume | NamedVolume, users: IdRange, place: Place, *, r
                     where="volumes",
                 )
         return tuple((outside, users.shifted(inside), count) for inside, outside, count in volume.map)
-    if place.kernel:
+    if found.kernel:
         return ()
     return ((1, users.shifted(1), users.count - 1),) if exposed else ((0, users.first, users.count),)
 

@@ -34,8 +34,12 @@ class MountedRoot:
 
     def owner(self, path: str) -> tuple[int, int]:
         """The owner of a path in the app, a final link not followed."""
-        state = owner(self._fd, path)
+        state = self.state(path)
         return state.st_uid - self._first, state.st_gid - self._first
+
+    def state(self, path: str) -> os.stat_result:
+        """The state of a path, a final link not followed."""
+        return owner(self._fd, path)
 
     def look(self, path: str) -> os.stat_result:
         """The state of a path, links followed."""

@@ -14,7 +14,7 @@ from ...host.identity import Identity
 from ...host.mountinfo import read_mounts
 from ...value import Value
 from .filling import Filling
-from .idmaps import Owners, owners_of, place_of
+from .idmaps import Owners, owners_of, source_of
 from .mounts import BindStep, Step
 
 TYPE_CHECKING = False
@@ -191,7 +191,7 @@ def mount_owners(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tupl
     """The owners in each mount of an app, from what their sources are. Raises InvalidSpec, OSError."""
     kinds = {mount.device: mount.fs_type for mount in read_mounts()} if app.mounts else {}
     return tuple(
-        owners_of(mount.volume, users, place_of(mount.volume.source, kinds), read_only=mount.read_only)
+        owners_of(mount.volume, users, source_of(mount.volume.source, kinds), read_only=mount.read_only)
         if mount.volume is not None and not isinstance(mount.volume, EmptyVolume)
         else Owners()
         for mount in manifest.mounted(app)

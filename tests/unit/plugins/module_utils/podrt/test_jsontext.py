@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import jsontext
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.jsontext import dumps, loads
 
 TEXTS = [
@@ -52,3 +56,21 @@ def test_what_holds_itself_is_refused() -> None:
     value: list[object] = []
     value.append(value)
     assert outcome(dumps, value) == outcome(json.dumps, value)
+
+
+@pytest.mark.parametrize("text", ["{", '{"a" 1}', '{"a": 1,', '"open', "[1"])
+def test_a_process_without_json_has_its_errors_too(text: str) -> None:
+    """The scanner of older interpreters takes the class of its errors from json, if that is imported."""
+    package = pathlib.Path(jsontext.__file__).parents[1]
+    code = (
+        f"import sys; sys.path.insert(0, {str(package)!r}); from podrt.jsontext import loads\n"
+        "assert 'json' not in sys.modules\n"
+        f"try: loads({text!r})\n"
+        "except ValueError as err: print(err)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    with pytest.raises(ValueError, match=r"\w") as failed:
+        json.loads(text)
+    assert done.stdout == f"{failed.value}\n"

@@ -45,7 +45,7 @@ UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
 
 
 def mounted(target: str, kind: str = "cgroup", root: str = "/", *options: str) -> MountEntry:
-    return MountEntry(target, root, ("rw",), kind, "cgroup", ("rw", *options))
+    return MountEntry("0:30", target, root, ("rw",), kind, "cgroup", ("rw", *options))
 
 
 def test_v1_with_joined_controllers() -> None:

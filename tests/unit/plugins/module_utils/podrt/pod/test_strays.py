@@ -26,7 +26,7 @@ APPS = ("web", "web-log")
 
 def memberships(mounted: dict[str, tuple[str, str]], places: tuple[str, ...]) -> tuple[Hierarchy, ...]:
     mounts = tuple(
-        MountEntry(target, "/", (), fs_type, "cgroup", tuple(names.split(",")))
+        MountEntry("0:30", target, "/", (), fs_type, "cgroup", tuple(names.split(",")))
         for names, (fs_type, target) in mounted.items()
     )
     lines = [f"{number}:{names}:{place}" for number, (names, place) in enumerate(zip(mounted, places))]

@@ -18,6 +18,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports import Port
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.change import Difference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.compare import differences
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manifest import (
@@ -51,7 +52,9 @@ def found(before: dict[str, Any], after: dict[str, Any], count: int = 1) -> list
     """The differences between the pods of two descriptions."""
     made = []
     for changes in (before, after):
-        spec = pod_spec(Fields(cases.given(changes, IMAGES, count), ""))
+        spec = pod_spec(Fields(cases.given(changes, IMAGES, count), "")).settled(
+            Paths(local_config="/nowhere")
+        )
         images = [image(str(app.image).rpartition(":")[2] or str(app.image)) for app in spec.apps]
         built = build_manifest(spec, images, "/volumes/{}/data".format, lambda _image: "refuse")
         made.append((spec, (built.manifest, spec.run)))

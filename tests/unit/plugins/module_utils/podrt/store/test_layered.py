@@ -78,7 +78,7 @@ def test_every_path_leads_where_the_kernel_says(tmp_path: pathlib.Path, seed: in
         ours, kernels = LayeredRoot([str(layer) for layer in layers]), MountedRoot(fd)
         for path in [path_of(chance) for _path in range(300)]:
             assert told(ours.look, path) == told(kernels.look, path), path
-            assert told(ours.owner, path) == told(kernels.owner, path), path
+            assert told(ours.state, path) == told(kernels.state, path), path
     finally:
         os.close(fd)
         syscalls.umount(str(merged), syscalls.MNT_DETACH)

@@ -103,6 +103,8 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "volumes[0].volume": volume({"volume": "one"}, {"volume": "two"}),
     "volumes[0].source": volume({"source": "/usr"}, {"source": "/bin"}),
     "volumes[0].read_only": volume({}, {"read_only": True}),
+    "private_users": ({}, {"private_users": True}),
+    "volumes[0].map": volume({"source": "/usr"}, {"source": "/usr", "map": ["0:5:1"]}),
     "volumes[0].recursive": volume({"source": "/usr"}, {"source": "/usr", "recursive": False}),
     "volumes[0].mode": volume({}, {"mode": "0700"}),
     "volumes[0].uid": volume({}, {"uid": 7}),

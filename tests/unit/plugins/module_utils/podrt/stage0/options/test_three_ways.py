@@ -25,6 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import g
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.flags import FlagSet
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import RUN
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.policy import FetchPolicy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import ImageKey
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
@@ -121,9 +122,11 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     "user_annotations": PAIRS,
     "user_labels": PAIRS,
 }
+NOWHERE = Paths(local_config="/nowhere", system_config="/nowhere")
+MAP = st.sampled_from([["none"], ["0:1000:1"], ["0:1000:5", "100:0:1"]])
 VOLUME = {
-    "named": {"volume": NAME},
-    "host": {"source": PATH.filter(lambda path: "," not in path), "recursive": st.booleans()},
+    "named": {"volume": NAME, "map": MAP},
+    "host": {"source": PATH.filter(lambda path: "," not in path), "recursive": st.booleans(), "map": MAP},
     "empty": {"mode": st.sampled_from(["0755", "1777", "600"]), "uid": IDS, "gid": IDS},
 }
 DNS = st.fixed_dictionaries(
@@ -171,6 +174,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "hostname": st.sampled_from(["web", "a.b", "my_host"]),
     "ipc": st.sampled_from(["auto", "private", "parent"]),
     "image_isolators": POLICY,
+    "private_users": st.booleans(),
     "pids_limit": st.just(78),  # not the default, which documents leave out: that depends on the apps
     "no_overlay": st.booleans(),
     "stop_timeout": st.integers(0, 1000),
@@ -286,6 +290,8 @@ def keyed(row: Option, held: dict[str, Any], skipped: str = "") -> list[str]:
 
 
 def plain(value: object) -> str:
+    if isinstance(value, list):
+        return "+".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -343,13 +349,13 @@ def test_documents_say_what_yaml_says(pod: dict[str, Any]) -> None:
             {**mount, "target": f"/{at}{'p' if mounting is pod else ''}"}
             for at, mount in enumerate(mounting.get("mounts", []))
         ]
-    spec = spec_of({"name": "web", **pod})
+    spec = spec_of({"name": "web", **pod}).settled(NOWHERE)
     built = build_manifest(
         spec, (IMAGE,) * len(spec.apps), "/volumes/{}/data".format, lambda _image: "refuse"
     ).manifest
     manifest = PodManifest.from_json(json.loads(json.dumps(built.to_json())))
     runspec = RunSpec.from_json(json.loads(json.dumps(spec.run.to_json())))
-    again = spec_of(options_of((manifest, runspec)))
+    again = spec_of(options_of((manifest, runspec))).settled(NOWHERE)
     assert again.replace(apps=tuple(map(in_rows_order, again.apps))) == spec.replace(
         apps=tuple(written_out(app, spec) for app in spec.apps),
         mounts=(),

@@ -83,7 +83,9 @@ def test_a_pod_may_use_what_its_apps_may_and_make_the_node_of_a_tunnel() -> None
     assert ran(program, MKNOD, CHAR, 10, 200) == 1
     assert ran(program, READ, CHAR, 10, 200) == 0
     assert ran(program, READ, BLOCK, 8, 0) == 0
-    assert pod_device_rules((plain, ()), makes_nodes=False) == (), "an app without a policy needs a pod without one"
+    assert pod_device_rules((plain, ()), makes_nodes=False) == (), (
+        "an app without a policy needs a pod without one"
+    )
 
 
 def test_without_rules_nothing_is_allowed() -> None:
