@@ -19,11 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With virtual machines, which are slow, select only tests that run on hosts."""
-    if config.getoption("--hosts") == "vm":
-        on_hosts = [
-            item
-            for item in items
-            if "lab" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("light")
-        ]
-        config.hook.pytest_deselected(items=[item for item in items if item not in on_hosts])
-        items[:] = on_hosts
+    on_machines = config.getoption("--hosts") == "vm"
+    other = "light" if on_machines else "machine"
+    chosen = [
+        item
+        for item in items
+        if not item.get_closest_marker(other)
+        and (not on_machines or "lab" in getattr(item, "fixturenames", ()))
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen

@@ -12,6 +12,11 @@ import subprocess
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import subids
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.overlays import mount_overlay
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.shifting import (
+    OPTIONS,
+    ensure_layer,
+)
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
     NO_NET,
@@ -47,6 +52,7 @@ def shared(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.mark.behaviour("C42")
+@pytest.mark.kernel
 def test_an_app_is_root_to_itself_and_no_user_to_the_host(stage: StageLab) -> None:
     pod = stage.sh("id -u; id -g; touch /made; stat -c %u:%g / /etc /dev /dev/null /made; sleep 600", OWN)
     pod.start()
@@ -71,6 +77,7 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.behaviour("C42")
+@pytest.mark.kernel
 def test_its_first_process_has_no_capability(stage: StageLab) -> None:
     pod = stage.sh("sleep 600", OWN)
     pod.start()
@@ -113,6 +120,7 @@ def test_a_user_has_no_capability_left(stage: StageLab) -> None:
 
 
 @pytest.mark.behaviour("C18", "C42")
+@pytest.mark.kernel
 def test_handlers_are_root_of_the_pod(stage: StageLab) -> None:
     script = "cat /proc/self/uid_map > /tmp/{0}; id -u >> /tmp/{0}"
     handlers = [
@@ -129,6 +137,7 @@ def test_handlers_are_root_of_the_pod(stage: StageLab) -> None:
 
 
 @pytest.mark.behaviour("A46", "C42")
+@pytest.mark.kernel
 def test_a_command_has_the_pods_users(stage: StageLab) -> None:
     pod = stage.sh("sleep 600", OWN)
     pod.start()
@@ -144,6 +153,7 @@ def test_a_command_has_the_pods_users(stage: StageLab) -> None:
 
 
 @pytest.mark.behaviour("C22", "C23", "C42")
+@pytest.mark.kernel
 def test_empty_volumes_belong_to_whom_they_name(stage: StageLab) -> None:
     (stage.tree / "shipped").mkdir()
     (stage.tree / "shipped" / "file").write_text("from the image")
@@ -164,6 +174,7 @@ def test_empty_volumes_belong_to_whom_they_name(stage: StageLab) -> None:
 
 
 @pytest.mark.behaviour("C42")
+@pytest.mark.kernel
 def test_no_program_of_root_is_planted_in_a_volume(stage: StageLab, shared: pathlib.Path) -> None:
     """The kernel refuses root of the pod a file that would be root's on the host."""
     (shared / "of-root").write_text("root's")
@@ -191,6 +202,7 @@ def test_other_users_of_a_volume_are_those_of_the_pod(stage: StageLab, shared: p
 
 
 @pytest.mark.behaviour("C42")
+@pytest.mark.kernel
 def test_a_map_makes_a_user_of_the_volume_root(stage: StageLab, shared: pathlib.Path) -> None:
     os.chown(shared, 1000, 1001)
     more = volume(shared, map=["0:1000:2"])
@@ -261,6 +273,7 @@ def test_devices_of_volumes_belong_to_the_pod(
 
 
 @pytest.mark.behaviour("C35", "C42")
+@pytest.mark.kernel
 def test_no_device_of_an_image_works(stage: StageLab) -> None:
     os.mknod(stage.tree / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
     done = stage.run(
@@ -282,6 +295,7 @@ def test_file_capabilities_of_an_image_give_none_outside(stage: StageLab) -> Non
 
 
 @pytest.mark.behaviour("C43")
+@pytest.mark.kernel
 def test_sysctls_of_each_namespace_can_be_set(stage: StageLab) -> None:
     values = {"kernel.msgmax": "8191", "net.core.somaxconn": "77", "kernel.domainname": "example"}
     isolators = [{"name": "os/unix/sysctl", "value": values}]
@@ -300,6 +314,7 @@ def test_sysctls_of_the_network_take_its_capability(
     assert stage.run(script, OWN, isolators=[retained]).lines == [said]
 
 
+@pytest.mark.kernel
 def test_the_work_of_an_overlay_is_as_with_the_hosts_users(stage: StageLab) -> None:
     (stage.tree / "dir").mkdir()
     (stage.tree / "dir" / "old").write_text("old")
@@ -310,6 +325,62 @@ def test_the_work_of_an_overlay_is_as_with_the_hosts_users(stage: StageLab) -> N
     )
     done = stage.run(script, OWN)
     assert done.lines == ["3:4", "oldmore", "linked", "fifo"], done.err
+
+
+@pytest.mark.kernel
+def test_a_store_in_memory_has_a_layer_where_the_kernel_has_no_maps_for_it(tmp_path: pathlib.Path) -> None:
+    """On Linux 6.1 a tmpfs has none; later ones have."""
+    subprocess.run(["mount", "-t", "tmpfs", "store", tmp_path], check=True)
+    lab = StageLab(tmp_path)
+    try:
+        (lab.tree / "dir").mkdir()
+        (lab.tree / "dir" / "file").write_text("content")
+        os.chown(lab.tree / "dir" / "file", 5, 6)
+        script = (
+            "stat -c %u:%g /dir/file / /bin/busybox; cat /dir/file; echo; echo more >> /dir/file; rm -r /dir"
+        )
+        pod = lab.sh(f"{script}; id -u", OWN)
+        done = pod.call()
+        assert done.lines == ["5:6", "0:0", "0:0", "content", "0"], done.err
+        maps = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 3)
+        assert bool(list(pathlib.Path(pod.dir.overlays).glob("*/shifted/main"))) != maps
+    finally:
+        lab.close()
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+@pytest.mark.kernel
+def test_a_layer_has_the_owners_where_there_are_no_maps(stage: StageLab) -> None:
+    """The whole of it is tested on a kernel whose tmpfs has none."""
+    tree = stage.tree
+    (tree / "dir").mkdir()
+    (tree / "dir" / "file").write_text("content" * 100_000)
+    os.chown(tree / "dir" / "file", 5, 70000)
+    program = tree / "program"
+    program.write_text("#!")
+    program.chmod(0o4755)
+    setcap = b"\x01\x00\x00\x02" + (1 << 12).to_bytes(4, "little") + bytes(12)
+    os.setxattr(program, "security.capability", setcap)
+    (tree / "link").symlink_to("/etc/shadow")
+    root, layer = stage.paths.data + "/root", stage.paths.data + "/layer"
+    for name in ("/root", "/upper", "/work"):
+        os.mkdir(stage.paths.data + name)
+    users = subids.IdRange(0x80000)
+    for _again in range(2):
+        ensure_layer((str(tree),), layer, root, users)
+    upper = stage.paths.data + "/upper", stage.paths.data + "/work"
+    mount_overlay(root, (layer, str(tree)), *upper, OPTIONS)
+    try:
+        seen = os.stat(f"{root}/dir/file")
+        assert (seen.st_uid, seen.st_gid) == (0x80005, 0x80000 + 65534)
+        assert pathlib.Path(root, "dir", "file").read_text() == "content" * 100_000
+        assert stat.S_IMODE(os.stat(f"{root}/program").st_mode) == 0o4755
+        assert os.getxattr(f"{root}/program", "security.capability") == setcap
+        assert os.lstat(f"{root}/link").st_uid == 0x80000
+        assert os.stat(f"{layer}/dir/file").st_blocks * 512 < 100_000, "the layer has none of the content"
+        assert os.stat(layer).st_uid == 0x80000
+    finally:
+        subprocess.run(["umount", root], check=True)
 
 
 def test_pods_have_ranges_of_their_own_and_give_them_back(stage: StageLab) -> None:

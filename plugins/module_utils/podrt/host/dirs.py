@@ -299,6 +299,10 @@ class PodDir(Value):
         base = f"{self.overlays}/{tree_id}"
         return f"{base}/upper/{app}", f"{base}/work/{app}"
 
+    def shifted_layer(self, tree_id: str, app: str) -> str:
+        """The layer over an app's image with the owners that its files have among the pod's own users."""
+        return f"{self.overlays}/{tree_id}/shifted/{app}"
+
     def volume(self, name: str) -> str:
         """The directory of an empty volume."""
         return f"{self.shared_volumes}/{name}"

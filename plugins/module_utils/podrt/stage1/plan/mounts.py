@@ -17,6 +17,11 @@ from ...host import syscalls
 from ...host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, MS_REMOUNT
 from ...value import Value
 from . import roots
+from .overlays import mount_fds, mount_overlay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...pod.subids import IdRange
 
 _NONE_THERE = (errno.ENOENT, errno.ENOTDIR)
 _NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -249,42 +254,53 @@ class MaskStep(Step):
 class OverlayStep(Value):
     """The app's root: layers, topmost first, and over them a directory for the changes.
 
-    own_users: whether the layers' owners are shown as the pod's own users, and no device in the root works.
+    users: the pod's own, as which the owners of the layers are shown; then no device in the root works. layer: the
+    directory for another layer, which has those owners if the layers cannot be mapped, see shifting.
     """
 
     lower: tuple[str, ...]
     upper: str
     work: str
     target: str
-    own_users: bool = False
+    users: IdRange | None = None
+    layer: str = ""
 
     def __str__(self) -> str:
-        own = "with users of the pod " if self.own_users else ""
+        own = "with users of the pod " if self.users else ""
         return f"overlay {self.target} {own}over {':'.join(self.lower)}"
 
     def mount(self, users: int = -1) -> None:
-        """Mount it. Every directory is named by a descriptor: short, and without characters that separate options.
+        """Mount it. users: the namespace of the pod's own users. Raises OSError."""
+        if self.users is None:
+            mount_overlay(self.target, self.lower, self.upper, self.work)
+        elif not self._mount_mapped(users):
+            from .shifting import OPTIONS, ensure_layer  # most file systems have maps
 
-        users: the namespace of the pod's own users, for own_users.
-        """
-        fds = []
+            ensure_layer(self.lower, self.layer, self.target, self.users)
+            mount_overlay(
+                self.target, (self.layer, *self.lower), self.upper, self.work, OPTIONS, flags=MS_NODEV
+            )
+
+    def _mount_mapped(self, users: int) -> bool:
+        """Mount it over layers with a map. Returns whether they can have one."""
+        layers: list[int] = []
+        fds = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (self.upper, self.work)]
         try:
-            for path in (*self.lower, self.upper, self.work):
-                fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-            *layers, upper, work = fds
-            if self.own_users:
-                layers = [_mapped(fd, users) for fd in layers]
-                fds += layers
-                _stage(self.upper, layers)
-            os.chdir("/proc/self/fd")
-            options = f"lowerdir={':'.join(map(str, layers))},upperdir={upper},workdir={work}"
-            syscalls.mount("overlay", self.target, "overlay", MS_NODEV if self.own_users else 0, options)
-            if self.own_users:
+            for path in self.lower:
+                layers.append(_mapped(path, users))
+            _stage(self.upper, layers)
+            try:
+                mount_fds(self.target, layers, (fds[0], fds[1]), flags=MS_NODEV)
+            finally:
                 syscalls.umount(self.upper, syscalls.MNT_DETACH)
+        except OSError as err:
+            if err.errno != errno.EINVAL:
+                raise
+            return False
         finally:
-            os.chdir("/")
-            for fd in fds:
+            for fd in (*layers, *fds):
                 os.close(fd)
+        return True
 
 
 class CopiedRoot(Value):
@@ -304,9 +320,9 @@ class CopiedRoot(Value):
             syscalls.mount("", self.target, "", MS_BIND | MS_REMOUNT | MS_NODEV)
 
 
-def _mapped(directory: int, users: int) -> int:
+def _mapped(directory: str, users: int) -> int:
     """A read-only copy of the mount of a directory of the host, with owners as a user namespace maps them."""
-    tree = _copy_of(directory, recursive=False)
+    tree = syscalls.open_tree(syscalls.AT_FDCWD, directory, _clone(recursive=False))
     try:
         attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
         syscalls.mount_setattr(tree, 0, attributes, propagation=MS_PRIVATE, users=users)

@@ -297,7 +297,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     )
     return AppPlan(
         name=str(runtime.name),
-        root=_root(pod, runtime.name, given, own_users=common.users is not None),
+        root=_root(pod, runtime.name, given, common.users),
         steps=steps,
         last_steps=_last_steps(common, runtime),
         launch=launch_of(runtime.app, given, insecure).replace(traced=common.traced),
@@ -307,11 +307,12 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     )
 
 
-def _root(pod: PodDir, name: str, given: AppInput, *, own_users: bool) -> Root:
+def _root(pod: PodDir, name: str, given: AppInput, users: IdRange | None) -> Root:
     if not given.lower:
-        return CopiedRoot(pod.app_root(name), own_users)
+        return CopiedRoot(pod.app_root(name), users is not None)
     upper, work = pod.overlay(given.tree_id, name)
-    return OverlayStep(given.lower, upper, work, pod.app_root(name), own_users)
+    layer = pod.shifted_layer(given.tree_id, name)
+    return OverlayStep(given.lower, upper, work, pod.app_root(name), users, layer)
 
 
 def _hosts_steps(common: _Common) -> tuple[Step, ...]:

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Overlays whose directories are named by descriptors: short, and without characters that separate options.
+
+Source: Documentation/filesystems/overlayfs.rst; behaviours C29.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ...host import syscalls
+
+
+def mount_overlay(
+    target: str, lower: tuple[str, ...], upper: str, work: str, options: str = "", flags: int = 0
+) -> None:
+    """Mount an overlay of directories of the host. lower: topmost first. Raises OSError."""
+    fds: list[int] = []
+    try:
+        for path in (*lower, upper, work):
+            fds.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        mount_fds(target, fds[:-2], (fds[-2], fds[-1]), options, flags)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def mount_fds(
+    target: str, lower: list[int], upper: tuple[int, int], options: str = "", flags: int = 0
+) -> None:
+    """Mount an overlay of descriptors. upper: with the one for its work. Raises OSError."""
+    dirs = f"lowerdir={':'.join(map(str, lower))},upperdir={upper[0]},workdir={upper[1]}"
+    os.chdir("/proc/self/fd")
+    try:
+        syscalls.mount("overlay", target, "overlay", flags, f"{dirs},{options}" if options else dirs)
+    finally:
+        os.chdir("/")
