@@ -4,7 +4,8 @@
 
 The number of processes is limited by default too, since the process table is the host's.
 
-Every limit is read back after it is written, and a different value is an error.
+Every limit is read back after it is written, and a different value is an error: a setting says itself whether the
+kernel's text holds it.
 """
 
 from __future__ import annotations
@@ -31,11 +32,39 @@ LEAST_SHM, _MOST_SHM = 64 << 20, 1 << 60
 
 
 class Setting(Value):
-    """A file of a group and its value. optional: whether some kernels lack the file."""
+    """A value in a file of a group.
+
+    optional: whether some kernels lack the file. key: of the line with the value, in a file of one line a key, such as
+    the device 8:0 in io.max; "" where the file is the value. Words of a value, such as rbps=1048576, have others beside
+    them in the line.
+    """
 
     file: str
     value: str
     optional: bool = False
+    key: str = ""
+
+    @property
+    def written(self) -> str:
+        """The text to write: one line, which leaves those of other keys as they are."""
+        return f"{self.key} {self.value}" if self.key else self.value
+
+    def found_in(self, text: str) -> str:
+        """The part of the kernel's text that is the value of this setting; "" for a key without a line."""
+        if not self.key:
+            return text.strip()
+        lines = (line.partition(" ") for line in text.splitlines())
+        return next((value.strip() for key, _space, value in lines if key == self.key), "")
+
+    def holds(self, text: str) -> bool:
+        """Whether the kernel's text says what was asked for. The kernel rounds memory down to whole pages."""
+        found = self.found_in(text)
+        if found == self.value:
+            return True
+        if self.key:
+            return set(self.value.split()) <= set(found.split())
+        rounded = self.file.startswith("memory.") and self.value.isdigit() and found.isdigit()
+        return rounded and 0 <= int(self.value) - int(found) < os.sysconf("SC_PAGE_SIZE")
 
 
 class Limit(Value):
@@ -114,12 +143,11 @@ def limits_of(isolators: tuple[Isolator, ...]) -> tuple[Limit, ...]:
 
 
 class ChangedLimit(Value):
-    """A file of a group whose value was changed. leaf: of an app, or "" for the pod's own group."""
+    """A setting of a group that was changed. leaf: of an app, or "" for the pod's own group."""
 
     path: str
-    file: str
+    setting: Setting
     found: str
-    value: str
     isolator: str
     leaf: str
 
@@ -139,10 +167,10 @@ def changed_limits(groups: tuple[str, ...], manifest: PodManifest) -> tuple[Chan
             for setting in dict.fromkeys((*limit.v1, *limit.v2)):
                 for group in groups:
                     path = f"{group}/{leaf}/{setting.file}" if leaf else f"{group}/{setting.file}"
-                    text = kernel_text_or(path, setting.value).strip()
-                    if not _is_same(setting, text):
+                    text = kernel_text_or(path, setting.written)
+                    if not setting.holds(text):
                         found.append(
-                            ChangedLimit(path, setting.file, text, setting.value, limit.isolator, leaf)
+                            ChangedLimit(path, setting, setting.found_in(text), limit.isolator, leaf)
                         )
     return tuple(found)
 
@@ -155,14 +183,14 @@ def set_limits(changed: tuple[ChangedLimit, ...]) -> None:
     refused = []
     for limit in changed:
         try:
-            write_kernel(limit.path, limit.value)
+            write_kernel(limit.path, limit.setting.written)
         except OSError:
             refused.append(limit)
     for limit in refused:
         try:
-            write_kernel(limit.path, limit.value)
+            write_kernel(limit.path, limit.setting.written)
         except OSError as err:
-            raise HostFailure.of(f"cannot set a limit of {limit.value}", err) from err
+            raise HostFailure.of(f"cannot set a limit of {limit.setting.written}", err) from err
 
 
 def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]) -> tuple[str, ...]:
@@ -176,11 +204,17 @@ def apply_limits(groups: tuple[Group, ...], leaf: str, limits: tuple[Limit, ...]
         if group is None and limit.quiet:
             continue
         if group is None:
-            missed.append(f"{limit.isolator} isolator set but support disabled in the kernel, skipping")
+            missed.append(_unsupported(limit))
             continue
-        for setting in limit.v1 if group.hierarchy.version == 1 else limit.v2:
-            _apply(group.leaf(leaf), setting)
+        settings = limit.v1 if group.hierarchy.version == 1 else limit.v2
+        applied = [_apply(group.leaf(leaf), setting) for setting in settings]
+        if settings and not any(applied) and not limit.quiet:
+            missed.append(_unsupported(limit))
     return tuple(missed)
+
+
+def _unsupported(limit: Limit) -> str:
+    return f"{limit.isolator} isolator set but support disabled in the kernel, skipping"
 
 
 def _memory(isolator: Memory) -> Limit:
@@ -215,25 +249,19 @@ def _pids(limit: int, *, quiet: bool = False) -> Limit:
     return Limit(Pids.name, "pids", settings, settings, quiet)
 
 
-def _apply(directory: str, setting: Setting) -> None:
+def _apply(directory: str, setting: Setting) -> bool:
+    """Write a setting and read it back. Returns whether its file exists. Raises HostFailure."""
     path = f"{directory}/{setting.file}"
     try:
-        write_kernel(path, setting.value)
+        write_kernel(path, setting.written)
         actual = kernel_text(path)
     except FileNotFoundError as err:
         if setting.optional:
-            return
+            return False
         raise HostFailure.of("cannot set a limit", err) from err
     except OSError as err:
-        raise HostFailure.of(f"cannot set a limit of {setting.value}", err) from err
-    if not _is_same(setting, actual):
-        raise HostFailure(f"cannot set a limit: {path} says {actual} instead of {setting.value}", path=path)
-
-
-def _is_same(setting: Setting, actual: str) -> bool:
-    """Whether a value is that of a setting, apart from the kernel's rounding of memory to whole pages."""
-    wanted = setting.value
-    if wanted == actual:
-        return True
-    rounded = setting.file.startswith("memory.") and wanted.isdigit() and actual.isdigit()
-    return rounded and 0 <= int(wanted) - int(actual) < os.sysconf("SC_PAGE_SIZE")
+        raise HostFailure.of(f"cannot set a limit of {setting.written}", err) from err
+    if not setting.holds(actual):
+        found = setting.found_in(actual) or "nothing"
+        raise HostFailure(f"cannot set a limit: {path} says {found} instead of {setting.written}", path=path)
+    return True
