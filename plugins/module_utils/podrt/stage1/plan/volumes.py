@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes of a pod at paths of its apps. Source: behaviours C20 to C28."""
+"""Volumes of a pod, and file systems in memory, at paths of its apps. Source: behaviours C20 to C28."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import stat
 
 from ...appc.volumes import EmptyVolume, NamedVolume, app_path
 from ...errors import HostFailure, InvalidSpec, reason_of
+from ...host import syscalls
 from ...value import Value
+from . import roots
 from .filling import Filling
 from .mounts import BindStep, Step
+from .rootfs import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,25 +97,64 @@ class HostVolumeStep(Step):
         return BindStep(volume.source, self.target, self.read_only, volume.recursive is not False)
 
 
+class TmpfsStep(Step):
+    """A file system in memory at a path of the app, which is made if it is missing; links stay within the root."""
+
+    path: str
+    mode: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"tmpfs {self.path} {self.mode:04o} {self.size}"
+
+    def apply(self, root: int) -> None:
+        """Mount it. Raises OSError."""
+        target = roots.open_dir(root, self.path)
+        try:
+            roots.refuse_mount_point(root, target)
+            place, options = f"/proc/self/fd/{target}", bounded(self.mode, self.size)
+            syscalls.mount("tmpfs", place, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+        finally:
+            os.close(target)
+
+
 def volume_steps(
     pod: PodDir, manifest: PodManifest, app: RuntimeApp, prefill: tuple[str, ...]
 ) -> tuple[Step, ...]:
-    """The steps for an app's mounts, parents before mounts in them. prefill: names of volumes. Pure."""
+    """The steps for an app's mounts and file systems in memory, parents before those in them. Pure.
+
+    prefill: names of volumes.
+    """
     empty: list[NewVolume] = []
-    binds: list[Step] = []
+    binds: list[tuple[str, Step]] = [
+        (each.path, TmpfsStep(each.path, each.mode, each.size)) for each in app.tmpfs
+    ]
     filling = frozenset(prefill)
-    for mount in sorted(manifest.mounted(app), key=lambda mount: app_path(mount.path).count("/")):
+    for mount in sorted(manifest.mounted(app), key=lambda mount: _depth(mount.path)):
         volume = mount.volume
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
         if not isinstance(volume, EmptyVolume):
-            binds.append(HostVolumeStep(volume, mount.path, mount.read_only))
+            binds.append((mount.path, HostVolumeStep(volume, mount.path, mount.read_only)))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
         empty.append(NewVolume(source, volume.mode, volume.uid, volume.gid, filled))
-        binds.append(BindStep(source, mount.path, mount.read_only))
-    return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *binds)
+        binds.append((mount.path, BindStep(source, mount.path, mount.read_only)))
+    steps = tuple(step for _path, step in sorted(binds, key=lambda bind: _depth(bind[0])))
+    return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *steps)
+
+
+def hidden_by_tmpfs(app: RuntimeApp, path: str) -> bool:
+    """Whether what an app sees at a path would be in one of its file systems in memory. Pure."""
+    in_memory = {app_path(each.path) for each in app.tmpfs}
+    mounted = in_memory | {app_path(mount.path) for mount in app.mounts}
+    nearest = max((place for place in mounted if path.startswith(f"{place}/")), key=len, default="")
+    return nearest in in_memory and path not in mounted
+
+
+def _depth(path: str) -> int:
+    return app_path(path).count("/")
 
 
 def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bool, int], ...]:

@@ -246,7 +246,7 @@ def _decide(known: _Known) -> SandboxPlan:
     """Make the plan, write its files and set up its groups."""
     request, groups = known.request, known.groups
     inputs = read_inputs(request.pod, known.manifest, groups)
-    machine = seen_host(request.pod, request.terminal.path if request.terminal else "")
+    machine = seen_host(request.pod, known.manifest, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine)
     if plan.unguarded:
         warn(
@@ -257,9 +257,10 @@ def _decide(known: _Known) -> SandboxPlan:
     policy = pod_device_rules(tuple(app.device_rules for app in plan.apps))
     if policy:
         apply_devices(groups, "", policy)
-    cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
+    # Before the leaves, which have the processors of the pod: v1 takes none from a group whose children have them.
     for sentence in apply_limits(groups, "", plan.limits):
         warn(sentence)
+    cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
     return plan.replace(apps=tuple(_confine(app, groups) for app in plan.apps))
 
 
