@@ -109,9 +109,51 @@ options:
               - V(true) makes this mount read-only, whatever the volume says. The default is the setting of the volume.
             version_added: 0.3.0
             type: bool
+      tmpfs:
+        description:
+          - File systems in memory at paths of the app, empty whenever it starts. They have no set-user-ID programs and no
+            devices, and count as memory of the app. A mount point of the image at that path gets no volume.
+        version_added: 0.7.0
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          short:
+            description:
+              - The short form, such as V(/run:size=16M,mode=0755) or V(/run). An element of the list that is a string is
+                this option.
+            type: str
+          target:
+            description:
+              - The path in the app.
+            type: path
+          size:
+            description:
+              - How much it holds, such as V(16M), which is sixteen mebibytes. The default is 64M.
+            type: str
+          mode:
+            description:
+              - The mode of its directory, three or four octal digits in quotes. Its owner is root. The default is V(1777).
+            type: raw
       memory:
         description:
           - The memory limit, such as V(128M) or V(64Mi). V(128m), which other tools read as mebibytes, is refused.
+        type: str
+      memory_reservation:
+        description:
+          - The memory that the kernel tries to leave the app when memory is scarce, such as V(64M), at most
+            O(apps[].memory).
+          - With cgroup v2 the kernel protects no more than the groups above have reserved. With cgroup v1 it is the
+            size to which the app is reduced first.
+        version_added: 0.7.0
+        type: str
+      memory_swap:
+        description:
+          - The limit of memory and swap together, as in docker, so that V(1G) with O(apps[].memory=768M) allows 256M of
+            swap. V(-1) allows any amount of swap.
+          - It requires O(apps[].memory). The default is no swap at all, unlike docker's, which is as much as
+            O(apps[].memory).
+        version_added: 0.7.0
         type: str
       cpu:
         description:
@@ -121,6 +163,45 @@ options:
         description:
           - The weight relative to other apps when CPU time is scarce, from 2 to 262144.
         type: int
+      cpuset_cpus:
+        description:
+          - The processors that the app may run on, such as V(0-2,4).
+        version_added: 0.7.0
+        type: str
+      cpuset_mems:
+        description:
+          - The nodes of memory that the app may use, such as V(0,1). Only hosts with several have more than node 0.
+        version_added: 0.7.0
+        type: str
+      blkio_weight:
+        description:
+          - The weight relative to others when the time of block devices is scarce, from 10 to 1000. It needs the
+            scheduler BFQ, or the cost model of cgroup v2.
+        version_added: 0.7.0
+        type: int
+      device_read_bps:
+        description:
+          - "How many bytes the app may read from a disk in a second, such as C({/dev/sda: 10m}), where C(10m) is ten
+            mebibytes."
+          - A path is that of a whole disk. That of a partition is refused, since the kernel limits disks only.
+        version_added: 0.7.0
+        type: dict
+      device_write_bps:
+        description:
+          - How many bytes the app may write to a disk in a second, as in O(apps[].device_read_bps). With cgroup v1 this
+            does not concern writes that the kernel collects in memory first.
+        version_added: 0.7.0
+        type: dict
+      device_read_iops:
+        description:
+          - "How many times the app may read from a disk in a second, such as C({/dev/sda: 500})."
+        version_added: 0.7.0
+        type: dict
+      device_write_iops:
+        description:
+          - How many times the app may write to a disk in a second, as in O(apps[].device_read_iops).
+        version_added: 0.7.0
+        type: dict
       oom_score_adj:
         description:
           - The OOM score adjustment, from -1000 to 1000. The kernel kills apps with a higher one first when memory is
@@ -493,12 +574,96 @@ options:
     version_added: 0.2.0
     type: str
     choices: [refuse, narrow, accept]
+  memory:
+    description:
+      - The memory limit of all apps together, as in O(apps[].memory). When they exceed it, the kernel kills one app.
+    version_added: 0.7.0
+    type: str
+  memory_reservation:
+    description:
+      - The memory that the kernel tries to leave all apps together when memory is scarce, such as V(64M), at most
+        O(memory).
+      - With cgroup v2 the kernel protects no more than the groups above have reserved. With cgroup v1 it is the size to
+        which all apps together is reduced first.
+    version_added: 0.7.0
+    type: str
+  memory_swap:
+    description:
+      - The limit of memory and swap together, as in docker, so that V(1G) with O(memory=768M) allows 256M of swap.
+        V(-1) allows any amount of swap.
+      - It requires O(memory). The default is no swap at all, unlike docker's, which is as much as O(memory).
+    version_added: 0.7.0
+    type: str
+  cpu:
+    description:
+      - The CPU time limit of all apps together, in cores, such as V(2) or V(750m). No app has more.
+    version_added: 0.7.0
+    type: str
+  cpu_shares:
+    description:
+      - The weight of the pod relative to other pods when CPU time is scarce, from 2 to 262144.
+    version_added: 0.7.0
+    type: int
+  cpuset_cpus:
+    description:
+      - The processors that all apps together may run on, such as V(0-2,4).
+    version_added: 0.7.0
+    type: str
+  cpuset_mems:
+    description:
+      - The nodes of memory that all apps together may use, such as V(0,1). Only hosts with several have more than node
+        0.
+    version_added: 0.7.0
+    type: str
+  blkio_weight:
+    description:
+      - The weight relative to others when the time of block devices is scarce, from 10 to 1000. It needs the scheduler
+        BFQ, or the cost model of cgroup v2.
+    version_added: 0.7.0
+    type: int
+  device_read_bps:
+    description:
+      - "How many bytes all apps together may read from a disk in a second, such as C({/dev/sda: 10m}), where C(10m) is
+        ten mebibytes."
+      - A path is that of a whole disk. That of a partition is refused, since the kernel limits disks only. With cgroup
+        v1 it is the limit of each app by itself.
+    version_added: 0.7.0
+    type: dict
+  device_write_bps:
+    description:
+      - How many bytes all apps together may write to a disk in a second, as in O(device_read_bps). With cgroup v1 this
+        does not concern writes that the kernel collects in memory first.
+    version_added: 0.7.0
+    type: dict
+  device_read_iops:
+    description:
+      - "How many times all apps together may read from a disk in a second, such as C({/dev/sda: 500})."
+    version_added: 0.7.0
+    type: dict
+  device_write_iops:
+    description:
+      - How many times all apps together may write to a disk in a second, as in O(device_read_iops).
+    version_added: 0.7.0
+    type: dict
   pids_limit:
     description:
       - The maximal number of processes and threads of all apps together. V(-1) means no limit.
       - The default is 4096, or the largest O(apps[].pids_limit) if that is more.
     version_added: 0.2.0
     type: int
+  sysctls:
+    description:
+      - "Kernel parameters of the pod, such as C({net.core.somaxconn: 1024}). A value may be a number or a string."
+      - Only those of namespaces that the pod has for itself can be set, C(net.*) unless it shares the host's network,
+        C(kernel.msg*), C(kernel.sem), C(kernel.shm*) and C(fs.mqueue.*) unless O(ipc=parent), and C(kernel.domainname).
+    version_added: 0.7.0
+    type: dict
+  shm_size:
+    description:
+      - The size of C(/dev/shm), which all apps share, such as V(64M), which is 64 mebibytes. The default is half of the
+        memory limit, and at least 64M.
+    version_added: 0.7.0
+    type: str
   no_overlay:
     description:
       - Whether to copy the images' files instead of using overlayfs.

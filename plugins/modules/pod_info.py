@@ -86,6 +86,24 @@ pods:
           C(apps.web.memory). Elements of lists are identified by name, and values of variables are fingerprints. It is
           empty if the pod cannot be read.
       type: dict
+    limits:
+      description:
+        - What the kernel has for the limits of a pod that runs.
+      type: list
+      elements: dict
+      contains:
+        app:
+          description: The name of the app, empty for a limit of all apps together.
+          type: str
+        isolator:
+          description: The name of the isolator, such as V(resource/memory).
+          type: str
+        file:
+          description: The file of a control group, such as V(memory.max).
+          type: str
+        value:
+          description: Its value. That of a disk comes after the numbers of the disk.
+          type: str
     network_details:
       description: The unmodified results of joining the networks.
       type: list

@@ -330,6 +330,7 @@ OBJECTS = {
         "appc/isolators.py",
         "appc/pod.py",
         "appc/ports.py",
+        "appc/resources.py",
         "appc/volumes.py",
         "cli/call.py",
         "cli/commands/about.py",

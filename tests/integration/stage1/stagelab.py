@@ -329,7 +329,9 @@ def _below(path: pathlib.Path, depth: int = 4) -> Iterator[pathlib.Path]:
 
 def _runtime_app(name: str, app: Mapping[str, object]) -> dict[str, object]:
     given = dict(app)
-    of_runtime = {key: given.pop(key) for key in ("mounts", "readOnlyRootFS", "annotations") if key in given}
+    of_runtime = {
+        key: given.pop(key) for key in ("mounts", "readOnlyRootFS", "annotations", "tmpfs") if key in given
+    }
     return {
         "name": name,
         "image": {"id": "sha512-" + "0" * 64, "name": "lab/image"},

@@ -73,6 +73,23 @@ else
     cat "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$app/cgroup")/memory.max"
 fi
 """
+# A node for the first disk of the host: names of disks differ.
+MAKE_DISK = """
+for disk in /sys/block/*; do
+    if [ "$(cat "$disk/size")" != 0 ]; then mknod /root/disk b $(tr : ' ' < "$disk/dev"); cat "$disk/dev"; exit; fi
+done
+"""
+# The limits of an app as it sees them itself: with v2 it has one directory, with v1 one a controller.
+READ_LIMITS = """
+cd /sys/fs/cgroup
+if [ -e memory.max ]; then
+    cat memory.max memory.swap.max memory.low cpuset.cpus io.max pids.max
+else
+    cat memory/memory.limit_in_bytes memory/memory.soft_limit_in_bytes pids/pids.max
+fi
+df -k /cache /dev/shm | awk 'NR > 1 {print $2}'
+"""
+MIB = 1 << 20
 
 
 class Fleet:
@@ -188,9 +205,27 @@ def _is_confined(fleet: Fleet) -> None:
     assert free.returncode == 0, free.stdout + free.stderr
     limited = fleet.lab.ssh(fleet.host, *run, "--memory=32M", "--", *greedy, check=False)
     assert limited.returncode == 9, limited.stdout + limited.stderr
+    _has_its_limits(fleet)
     disk = ["mknod", "/disk", "b", "254", "0"]
     confined = fleet.lab.ssh(fleet.host, *run, "--", *disk, check=False)
     assert "mknod: /disk: Operation not permitted" in confined.stdout + confined.stderr
+
+
+def _has_its_limits(fleet: Fleet) -> None:
+    """An app reads in its own groups what was asked for: on v2 in keyed files as well."""
+    device = fleet.ask("sh", "-c", MAKE_DISK)
+    of_pod = ["--net=none", "--shm-size=3m", "--device-read-bps=/root/disk:1m"]
+    of_app = ["--memory=64Mi", "--memory-swap=96Mi", "--memory-reservation=32Mi", "--cpuset-cpus=0"]
+    of_app += ["--device-write-iops=/root/disk:7", "--tmpfs=/cache:size=1m", "--pids-limit=50"]
+    run = ["podctl", "run", *of_pod, "example.com/site", "--exec=/bin/sh", *of_app]
+    text = fleet.ask(*run, "--", "-c", READ_LIMITS)
+    said = [line.split(": ", 1)[1].strip() for line in text.splitlines() if "site[" in line]
+    if fleet.lab.kind == "light":
+        assert said == [str(64 * MIB), str(32 * MIB), "50", "1024", "3072"]
+    else:
+        throttled = f"{device} rbps={MIB} wbps=max riops=max wiops=7"
+        assert said == [str(64 * MIB), str(32 * MIB), str(32 * MIB), "0", throttled, "50", "1024", "3072"]
+    fleet.ask("rm", "/root/disk")
 
 
 def _comes_up_by_itself(fleet: Fleet) -> None:

@@ -10,7 +10,7 @@ from ..errors import InvalidSpec
 from ..fields import Fields, checked_text
 from ..value import Value
 from .alphabet import ALNUM, LETTERS, is_word
-from .isolators import check_sets, isolator_from_json, isolator_to_json
+from .isolators import check_memory, check_sets, isolator_from_json, isolator_to_json
 from .names import LONGEST_PATH, first_repeated
 from .ports import Port
 from .volumes import MountPoint
@@ -89,6 +89,7 @@ class App(Value):
         check_environment(self.environment, "environment")
         check_gids(self.supplementary_gids, "supplementaryGIDs")
         check_sets(self.isolators, "isolators")
+        check_memory(self.isolators)
 
     @classmethod
     def from_json(cls, value: object, where: str) -> App:

@@ -8,17 +8,20 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .alphabet import DIGITS, UPPER, is_made_of
-from .quantity import format_bytes, format_millis, parse_millis, parse_units
+from .quantity import format_bytes, format_millis, limit_of, parse_millis, parse_units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Union
 
+    from .resources import Resource
+
     Isolator = Union[
         "Memory",
         "Cpu",
         "CpuShares",
+        Resource,
         "OomScoreAdj",
         "Pids",
         "Capabilities",
@@ -30,6 +33,14 @@ if TYPE_CHECKING:
     ]
     _Reader = Callable[[Fields], Isolator]
 
+# The isolators of the file resources.
+RESOURCES = (
+    *("os/linux/memory-reservation", "os/linux/memory-swap", "os/linux/cpuset-cpus", "os/linux/cpuset-mems"),
+    *("os/linux/block-weight", "os/linux/block-read-bps", "os/linux/block-write-bps"),
+    *("os/linux/block-read-iops", "os/linux/block-write-iops"),
+    *("resource/block-bandwidth", "resource/block-iops", "resource/network-bandwidth"),
+)
+_OF_MEMORY = "os/linux/memory-"
 MODES = ("retain", "remove")  # of a set of capabilities or system calls
 NO_LIMIT = -1
 # In the order of their numbers. Source: getrlimit(2), linux/resource.h.
@@ -43,9 +54,10 @@ _MOST_CORES = 1_000_000  # not far from a quota of 2**44 microseconds, the large
 
 
 class Memory(Value):
-    """resource/memory: the limit in bytes."""
+    """resource/memory: the limit in bytes, and what is reserved of it, 0 for nothing."""
 
     limit: int
+    request: int = 0
     name = "resource/memory"
 
     def check(self) -> None:
@@ -67,7 +79,7 @@ class Memory(Value):
 
     def to_json(self) -> object:
         """The value of the appc isolator."""
-        return {"request": format_bytes(self.limit), "limit": format_bytes(self.limit)}
+        return {"request": format_bytes(self.request or self.limit), "limit": format_bytes(self.limit)}
 
 
 class Cpu(Value):
@@ -254,6 +266,16 @@ class Uninterpreted(Value):
         return value
 
 
+def check_memory(isolators: Sequence[Isolator]) -> None:
+    """Raise InvalidSpec, naming the option, unless memory, its reservation and swap go together."""
+    limits = [each.limit for each in isolators if isinstance(each, Memory)]
+    for each in isolators:
+        if each.name.startswith(_OF_MEMORY):
+            from .resources import check_beside  # few apps have any
+
+            check_beside(each, limits[-1] if limits else 0)
+
+
 def check_sets(isolators: Sequence[Isolator], where: str) -> None:
     """Raise InvalidSpec for a retain set beside a remove set of the same kind."""
     for kind, what in ((Capabilities, "capabilities"), (Seccomp, "system calls")):
@@ -288,10 +310,24 @@ def isolator_to_json(isolator: Isolator) -> dict[str, object]:
 def _quantity(kind: Callable[[int], Isolator], parse: Callable[[str, str], int]) -> _Reader:
     def read(fields: Fields) -> Isolator:
         members = fields.within("value")
-        value = members.raw("limit") if members.has("limit") else members.raw("request")
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise InvalidSpec("expected a quantity", where=members.where_of("limit"))
-        return members.made(kind, parse(str(value), members.where_of("limit")))
+        return members.made(kind, limit_of(members, parse))
+
+    return read
+
+
+def _memory(fields: Fields) -> Isolator:
+    """Read appc's: a request below the limit is a reservation; earlier releases wrote the limit as the request."""
+    members = fields.within("value")
+    limit, request = limit_of(members, parse_units), members.raw("request")
+    asked = parse_units(request, members.where_of("request")) if isinstance(request, str) else limit
+    return members.made(Memory, limit, asked if asked < limit else 0)
+
+
+def _resource(name: str) -> _Reader:
+    def read(fields: Fields) -> Isolator:
+        from .resources import resource_of  # few apps have any
+
+        return resource_of(name, fields)
 
     return read
 
@@ -345,7 +381,7 @@ def _uninterpreted(fields: Fields) -> Uninterpreted:
 
 
 _READERS: dict[str, _Reader] = {
-    "resource/memory": _quantity(Memory, parse_units),
+    "resource/memory": _memory,
     "resource/pids": _pids,
     "resource/cpu": _quantity(Cpu, parse_millis),
     "os/linux/cpu-shares": _whole(CpuShares),
@@ -358,9 +394,7 @@ _READERS: dict[str, _Reader] = {
     "os/unix/sysctl": lambda fields: Sysctl(fields.pairs("value")),
     "os/linux/rlimits": _rlimits,
     "os/linux/selinux-context": _uninterpreted,
-    "resource/block-bandwidth": _uninterpreted,
-    "resource/block-iops": _uninterpreted,
-    "resource/network-bandwidth": _uninterpreted,
+    **{name: _resource(name) for name in RESOURCES},
 }
 
 

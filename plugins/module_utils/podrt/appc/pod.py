@@ -8,11 +8,11 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .app import App
-from .isolators import isolator_from_json, isolator_to_json
+from .isolators import check_memory, isolator_from_json, isolator_to_json
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
-from .volumes import Mount, volume_of
+from .volumes import Mount, Tmpfs, volume_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RuntimeImage(Value):
 
 
 class RuntimeApp(Value):
-    """An app of a pod. app: None for that of the image."""
+    """An app of a pod. app: None for that of the image. tmpfs: file systems in memory, which appc does not know."""
 
     name: ACName
     image: RuntimeImage
@@ -57,6 +57,7 @@ class RuntimeApp(Value):
     read_only_root_fs: bool = False
     mounts: tuple[Mount, ...] = ()
     annotations: Labels = Labels()
+    tmpfs: tuple[Tmpfs, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, where: str) -> RuntimeApp:
@@ -69,6 +70,7 @@ class RuntimeApp(Value):
             read_only_root_fs=fields.boolean("readOnlyRootFS", False),
             mounts=tuple(Mount.of(each) for each in fields.each("mounts")),
             annotations=Labels.from_json(fields, "annotations"),
+            tmpfs=tuple(Tmpfs.of(each) for each in fields.each("tmpfs")),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -82,6 +84,8 @@ class RuntimeApp(Value):
             members["mounts"] = [mount.to_json() for mount in self.mounts]
         if self.annotations.pairs:
             members["annotations"] = self.annotations.to_json()
+        if self.tmpfs:
+            members["tmpfs"] = [each.to_json() for each in self.tmpfs]
         return members
 
 
@@ -109,6 +113,7 @@ class PodManifest(Value):
         """Raise InvalidSpec unless the names of apps and volumes are unique."""
         _check_names([app.name for app in self.apps], "multiple apps with same name: {}", "apps")
         _check_names([volume.name for volume in self.volumes], 'duplicate volume name "{}"', "volumes")
+        check_memory(self.isolators)
 
     @classmethod
     def from_json(cls, value: object, where: str = "") -> PodManifest:

@@ -9,6 +9,9 @@ from ..errors import InvalidSpec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
+    from collections.abc import Callable
+
+    from ..fields import Fields
 
 _QUANTITY = r"([+-]?)([0-9]+)(?:\.([0-9]*))?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?"
 _SUFFIXES: dict[str, int] = {
@@ -78,6 +81,15 @@ def parse_size(text: str, where: str = "") -> int:
     scale: int = 1024 ** (1 + "kmgtp".index(match[3].lower())) if match[3] else 1
     divisor: int = 10 ** len(fraction)
     return -(-int(match[1] + fraction) * scale // divisor)
+
+
+def limit_of(members: Fields, parse: Callable[[str, str], int]) -> int:
+    """The limit of an appc resource, without one its request. Raises InvalidSpec with the place."""
+    name = "limit" if members.has("limit") else "request"
+    value = members.raw(name)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise InvalidSpec("expected a quantity", where=members.where_of("limit"))
+    return parse(str(value), members.where_of(name))
 
 
 def format_millis(millis: int) -> str:

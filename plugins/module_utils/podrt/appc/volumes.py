@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes and mounts. Source: appc schema/types/volume.go and mountpoint.go, rkt --volume and --mount."""
+"""Volumes, mounts, and tmpfs, which appc lacks. Source: appc schema/types/volume.go, mountpoint.go; rkt --volume."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..fields import Fields
 from ..value import Value
 from .alphabet import is_made_of
 from .names import LONGEST_PATH, ACName
+from .quantity import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     IdMap = tuple[tuple[int, int, int], ...]
 
 
+MOST_TMPFS = 1 << 60  # beyond any host, and still a number that the kernel accepts
+LEAST_TMPFS = 4096  # less leaves no room for a file
+_TMPFS_SIZE, _TMPFS_MODE = 64 << 20, 0o1777
 _LONGEST_NAME = 255  # source: limits.h, NAME_MAX
 _DEFAULT_MODE = "0755"
 _IDS = range(2**32 - 1)  # the last number means none to chown(2)
@@ -289,6 +293,37 @@ class Mount(Value):
             "path": self.path,
             **({"readOnly": True} if self.read_only else {}),
         }
+
+
+class Tmpfs(Value):
+    """An empty file system in memory at a path of an app. size: bytes at most. mode: of its root, which is root's."""
+
+    path: str
+    size: int = _TMPFS_SIZE
+    mode: int = _TMPFS_MODE
+
+    def check(self) -> None:
+        """Raise InvalidSpec for a relative path, and for a size that the kernel does not take."""
+        if not self.path.startswith("/"):
+            raise InvalidSpec(f'"{self.path}" is not an absolute path', "begin it with /", where="path")
+        if not LEAST_TMPFS <= self.size <= MOST_TMPFS:
+            hint = "write it as 16M"
+            raise InvalidSpec(f"a size of {self.size} bytes is out of range", hint, where="size")
+
+    @classmethod
+    def of(cls, fields: Fields) -> Tmpfs:
+        """Read the form of users and of documents. Raises InvalidSpec with the place."""
+        size, mode = fields.optional_text("size"), fields.optional_text("mode")
+        return fields.made(
+            cls,
+            fields.text("path", ""),
+            parse_size(size, fields.where_of("size")) if size is not None else _TMPFS_SIZE,
+            parse_mode(mode, fields.where_of("mode")) if mode is not None else _TMPFS_MODE,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The element of a document, with every default written out."""
+        return {"path": self.path, "size": str(self.size), "mode": f"{self.mode:04o}"}
 
 
 def app_path(path: str) -> str:

@@ -86,6 +86,7 @@ def _app_spec(app: RuntimeApp, volumes: set[ACName]) -> AppSpec:
         name=app.name,
         mounts=tuple(mounts),
         read_only_root_fs=app.read_only_root_fs,
+        tmpfs=app.tmpfs,
         annotations=app.annotations.pairs,
         image_isolators=ACCEPT if app.app else "",
     )

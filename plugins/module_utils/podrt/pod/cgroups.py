@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SUPERVISOR = "supervisor"
 _STARTER = "starter"
 _V2_PARENT = "/pods"
-_V2_WANTED = ("cpu", "memory", "pids", "io")
+_V2_WANTED = ("cpu", "cpuset", "memory", "pids", "io")
 _NO_PLACE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
 _KILL_SECONDS = 5.0
 _POLL_SECONDS = 0.005

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ..appc.ports import check_address
+from ..appc.volumes import LEAST_TMPFS, MOST_TMPFS
 from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
@@ -156,6 +157,7 @@ class RunSpec(Value):
     name: the pod's name in Ansible, "" for a pod that only has a UUID. hostname "" means rkt-UUID. networks: ("host",)
     and ("none",) are exclusive. insecure: some of INSECURE. stop_timeout: seconds between SIGTERM and SIGKILL.
     private_users: whether it has users of its own, none of which is a user of the host.
+    shm_size: of /dev/shm in bytes, 0 for a size by the memory limit.
     """
 
     name: str = ""
@@ -169,6 +171,7 @@ class RunSpec(Value):
     stop_timeout: int = STOP_TIMEOUT
     log: LogPolicy = LogPolicy()
     private_users: bool = False
+    shm_size: int = 0
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
@@ -182,6 +185,7 @@ class RunSpec(Value):
                 where="hostname",
             )
         check_range(self.stop_timeout, 0, LONGEST_WAIT, "stop_timeout")
+        check_range(self.shm_size, LEAST_TMPFS if self.shm_size else 0, MOST_TMPFS, "shm_size")
 
     @property
     def host_network(self) -> bool:
@@ -211,10 +215,11 @@ class RunSpec(Value):
             stop_timeout=fields.integer("stopTimeout"),
             log=LogPolicy(log.integer("maxBytes"), log.integer("maxFiles")),
             private_users=fields.boolean("privateUsers", False),
+            shm_size=fields.integer("shmSize", 0),
         )
 
     def to_json(self) -> dict[str, object]:
-        """The document of a pod: every field, also those at their defaults."""
+        """The document of a pod: every field that the first release had, also those at their defaults."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -237,6 +242,7 @@ class RunSpec(Value):
             "stopTimeout": self.stop_timeout,
             "log": {"maxBytes": self.log.max_bytes, "maxFiles": self.log.max_files},
             "privateUsers": self.private_users,
+            **({"shmSize": self.shm_size} if self.shm_size else {}),
         }
 
 

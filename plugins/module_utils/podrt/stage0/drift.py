@@ -115,8 +115,8 @@ def _limits(subject: _Subject) -> DriftReport:
     for changed in subject.host.ask(changed_limits, cgroups.recorded(subject.pod.dir), manifest):
         option = _option_of(changed.isolator)
         path = f"apps[{names.index(changed.leaf)}].{option}" if changed.leaf else option
-        before = f"{changed.file}={changed.found}"
-        differences.append(Difference(path, before, changed.value, "drift", "live"))
+        before = f"{changed.setting.file}={changed.found}"
+        differences.append(Difference(path, before, changed.setting.value, "drift", "live"))
     return DriftReport(tuple(differences))
 
 

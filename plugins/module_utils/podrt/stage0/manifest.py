@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .spec import Pairs
 
 _SHOWN = 100
+_CPUSETS = "os/linux/cpuset-"
+_LATER = "resource/network-bandwidth"  # for the networks to apply
 MUTABLE = "coreos.com/rkt/stage1/mutable"
 # Members of an app spec that override the image's.
 _OVERRIDING = tuple(row.member for row in APP if row.overrides)
@@ -101,12 +103,15 @@ def build_manifest(
                 where=f"apps[{index}].name",
             )
         mounts = _explicit_mounts(app, index, (app_spec.mounts, spec.mounts))
+        _check_tmpfs(app, index, mounts)
         implicit, said = _at_mount_points(app, index, mounts, declared)
+        _check_cpusets(app, index, spec.isolators)
         volumes += implicit
         if image.manifest.of_docker_origin:
             prefill += [(app.name, volume.name) for volume in implicit]
         apps.append(app.replace(mounts=tuple(mounts.values())))
         warnings += few(said) + few(_not_applied(app)) + _ruling_the_host(app, spec.run)
+    warnings += few(_not_applied_of(spec.isolators, "the pod"))
     ports = _exposed(spec, apps)
     _check_ports(ports, apps)
     manifest = PodManifest(
@@ -183,6 +188,7 @@ def _runtime_app(
         app=_overridden(spec, app_spec, _base(app_spec, manifest, where, caller), where, manifest.name),
         read_only_root_fs=app_spec.read_only_root_fs,
         annotations=Labels(tuple(sorted(app_spec.annotations))),
+        tmpfs=app_spec.tmpfs,
     )
 
 
@@ -271,6 +277,37 @@ def _explicit_mounts(
     return mounts
 
 
+def _check_tmpfs(app: RuntimeApp, index: int, mounts: dict[str, Mount]) -> None:
+    """Raise InvalidSpec for a file system in memory where nothing can be mounted, or something is already."""
+    taken: set[str] = set()
+    for at, each in enumerate(app.tmpfs):
+        where = f"apps[{index}].tmpfs[{at}].target"
+        clean = _mountable(app, each.path, where)
+        if clean in mounts or clean in taken:
+            other = f'the volume "{mounts[clean].volume}"' if clean in mounts else "another one"
+            hint = "take one of them out, or mount it elsewhere"
+            raise InvalidSpec(f'app "{app.name}" has {other} at {clean} already', hint, where=where)
+        taken.add(clean)
+
+
+def _check_cpusets(app: RuntimeApp, index: int, of_pod: tuple[Isolator, ...]) -> None:
+    """Raise InvalidSpec for processors and nodes of memory of an app that are not among those of its pod."""
+    if not any(each.name.startswith(_CPUSETS) for each in of_pod):
+        return
+    from ..appc.resources import Cpuset, numbers_in  # few pods have any
+
+    bounds = {each.of: each.numbers for each in of_pod if isinstance(each, Cpuset)}
+    for each in app.app.isolators if app.app else ():
+        if isinstance(each, Cpuset) and not numbers_in(each.numbers) <= numbers_in(
+            bounds.get(each.of, each.numbers)
+        ):
+            raise InvalidSpec(
+                f"{each.numbers} is more than the pod has, {bounds[each.of]}",
+                f"use some of those, or give the pod more by its own cpuset_{each.of}",
+                where=f"apps[{index}].cpuset_{each.of}",
+            )
+
+
 def _at_mount_points(
     app: RuntimeApp, index: int, mounts: dict[str, Mount], declared: _Declared
 ) -> tuple[list[EmptyVolume], list[str]]:
@@ -281,11 +318,12 @@ def _at_mount_points(
     """
     implicit: list[EmptyVolume] = []
     warnings: list[str] = []
+    in_memory = {app_path(each.path) for each in app.tmpfs}
     own = {mount.volume for mount in mounts.values()}
     held = {name: holder for name, holder in declared.explicit.items() if name not in own}
     for point in app.app.mount_points if app.app else ():
         clean = _mountable(app, point.path, f"apps[{index}].image")
-        if clean in mounts:
+        if clean in mounts or clean in in_memory:
             continue
         name = point.name
         if name in held:
@@ -323,14 +361,18 @@ def _not_applied(app: RuntimeApp) -> list[str]:
     """A warning for each isolator, and each entry of one, that has no effect here. Source: behaviours, ruling 5."""
     if app.app is None:
         return []
-    names = [isolator.name for isolator in app.app.isolators if isinstance(isolator, Uninterpreted)]
     return [
-        *(f'app "{app.name}": the isolator {name} is not applied' for name in names),
+        *_not_applied_of(app.app.isolators, f'app "{app.name}"'),
         *(
             f'app "{app.name}": "{item}" is no system call and no set of them that is known here; it has no effect'
             for item in _unknown_calls(app.app)
         ),
     ]
+
+
+def _not_applied_of(isolators: Sequence[Isolator], whose: str) -> list[str]:
+    names = [each.name for each in isolators if isinstance(each, Uninterpreted) or each.name == _LATER]
+    return [f"{whose}: the isolator {name} is not applied" for name in names]
 
 
 def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:

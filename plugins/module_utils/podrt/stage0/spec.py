@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..appc.isolators import check_sets
+from ..appc.isolators import Sysctl, check_memory, check_sets
 from ..appc.names import ACName, first_repeated
 from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..appc.app import EventHandler
     from ..appc.isolators import Isolator
     from ..appc.ports import ExposedPort, Port
-    from ..appc.volumes import Mount, Volume
+    from ..appc.volumes import Mount, Tmpfs, Volume
     from ..host.paths import Paths
     from ..image.reference import ImageReference
 
@@ -65,6 +65,7 @@ class AppSpec(Value):
     user_annotations: Pairs | None = None
     user_labels: Pairs | None = None
     image_isolators: str = ""
+    tmpfs: tuple[Tmpfs, ...] = ()
 
     def check(self) -> None:
         """Check that capabilities are either retained or removed."""
@@ -103,7 +104,9 @@ class PodSpec(Value):
         return self.replace(run=self.run.replace(private_users=own), private_users=own)
 
     def check(self) -> None:
-        """Check that volumes are unique, that mounts name one, and that a pod with ports has its own network."""
+        """Check that volumes are unique, mounts name one, and ports and sysctls have a namespace of the pod."""
+        check_memory(self.isolators)
+        _check_sysctls(self.isolators, self.run)
         names = [volume.name for volume in self.volumes]
         repeated = first_repeated(names)
         if repeated:
@@ -129,3 +132,12 @@ class PodSpec(Value):
                     "declare the volume, or mount one that is declared",
                     where=f"{where}[{index}]",
                 )
+
+
+def _check_sysctls(isolators: tuple[Isolator, ...], run: RunSpec) -> None:
+    names = [name for each in isolators if isinstance(each, Sysctl) for name, _value in each.pairs]
+    if names:
+        from ..pod.sysctls import check_sysctl  # few pods have any
+
+        for name in names:
+            check_sysctl(name, run, f"sysctls.{name}")

@@ -7,12 +7,14 @@ from __future__ import annotations
 import contextlib
 import os
 
-from ..errors import Corrupt, InvalidSpec
+from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.files import entries
 from ..host.paths import STATES
 from ..host.reading import read_text_or
 from ..pod import lookup
-from ..pod.lifecycle import walk
+from ..pod.cgroups import recorded
+from ..pod.lifecycle import PodState, open_pod, walk
+from ..pod.limits import applied_limits
 from ..pod.names import is_uuid
 from ..stage0 import compare, units
 from ..stage0.status import LISTED, list_pods
@@ -64,7 +66,14 @@ def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
         shown = pod_result(status)
         if options.integer("tail", 0):
             add_output(host, shown, options.integer("tail"))
-        found.append({**shown, "network_details": network_details(status), "spec": _spec(status, key)})
+        found.append(
+            {
+                **shown,
+                "limits": _limits(host, status),
+                "network_details": network_details(status),
+                "spec": _spec(status, key),
+            }
+        )
     return found
 
 
@@ -86,6 +95,21 @@ def _spec(status: PodStatus, key: bytes) -> dict[str, str]:
     if status.manifest is None or status.runspec is None:
         return {}
     return compare.options_by_path((status.manifest, status.runspec), key)
+
+
+def _limits(host: Host, status: PodStatus) -> list[dict[str, str]]:
+    """What the kernel has for the limits of a pod that runs, each with its app, "" for all of them together."""
+    if status.state is not PodState.RUNNING or status.manifest is None:
+        return []
+    try:
+        with open_pod(host.paths, status.uuid) as pod:
+            found = host.ask(applied_limits, recorded(pod.dir), status.manifest)
+    except (NotFound, OSError):
+        return []  # it has ended meanwhile
+    return [
+        {"app": each.leaf, "isolator": each.isolator, "file": each.file, "value": each.value}
+        for each in found
+    ]
 
 
 def _runtime(host: Host) -> dict[str, object]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 from ...appc.image import STOP_SIGNAL
 from ...appc.isolators import MODES
 from ...appc.ports import PROTOCOLS, Port
-from ...appc.quantity import parse_bytes
-from ...appc.volumes import Mount
+from ...appc.quantity import parse_bytes, parse_size
+from ...appc.volumes import Mount, Tmpfs
 from ...host.policy import POLICIES
 from ..spec import AppSpec
 from . import parsers
@@ -22,6 +22,8 @@ from .option import (
     NONE,
     PAIRS,
     PATH,
+    RATES,
+    SPELLED,
     TEXT,
     VARIABLES,
     WORDS,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 _IMAGES_ONLY = "rkt took it from the image"
 _CAPABILITIES = "CAP_X,..."
+
+
+_BEFORE = "; before the first image, of all apps together"
 
 
 def isolator(
@@ -59,6 +64,104 @@ def isolator(
         flag=flag if isinstance(flag, AsFlag) else None,
         no_flag="" if isinstance(flag, AsFlag) else flag,
     )
+
+
+def _flag(name: str, value: str, text: str) -> AsFlag:
+    return AsFlag(name, value, text + _BEFORE)
+
+
+# Name, kind, isolator, flag, check.
+_LIMITS = (
+    (
+        "memory",
+        TEXT,
+        "resource/memory.limit",
+        _flag("memory", "QUANTITY", "the memory limit: 128M, 64Mi"),
+        parse_bytes,
+    ),
+    (
+        "memory_reservation",
+        TEXT,
+        "os/linux/memory-reservation",
+        _flag("memory-reservation", "QUANTITY", "the memory that is left when it is scarce"),
+        parse_bytes,
+    ),
+    (
+        "memory_swap",
+        TEXT,
+        "os/linux/memory-swap",
+        _flag("memory-swap", "QUANTITY", "the limit of memory and swap together, -1 for any amount of swap"),
+        parsers.check_swap,
+    ),
+    (
+        "cpu",
+        TEXT,
+        "resource/cpu.limit",
+        _flag("cpu", "QUANTITY", "the CPU limit: 500m, 2"),
+        None,
+    ),
+    (
+        "cpu_shares",
+        INTEGER,
+        "os/linux/cpu-shares",
+        _flag("cpu-shares", "N", "the weight of its share of CPU: 2 to 262144"),
+        None,
+    ),
+    (
+        "cpuset_cpus",
+        TEXT,
+        "os/linux/cpuset-cpus",
+        _flag("cpuset-cpus", "LIST", "the processors to run on: 0-2,4"),
+        None,
+    ),
+    (
+        "cpuset_mems",
+        TEXT,
+        "os/linux/cpuset-mems",
+        _flag("cpuset-mems", "LIST", "the nodes of memory to use: 0,1"),
+        None,
+    ),
+    (
+        "blkio_weight",
+        INTEGER,
+        "os/linux/block-weight",
+        _flag("blkio-weight", "N", "the weight of its share of block devices: 10 to 1000"),
+        None,
+    ),
+    (
+        "pids_limit",
+        INTEGER,
+        "resource/pids.limit",
+        _flag("pids-limit", "N", "the limit of processes and threads, -1 for none"),
+        None,
+    ),
+)
+_RATES = (
+    ("device_read_bps", "read-bps", "bytes read from a disk", parse_size),
+    ("device_write_bps", "write-bps", "bytes written to a disk", parse_size),
+    ("device_read_iops", "read-iops", "reads of a disk", parsers.whole),
+    ("device_write_iops", "write-iops", "writes to a disk", parsers.whole),
+)
+
+
+def limits(within: str) -> tuple[Option, ...]:
+    """The options of an app, or of a pod, that are limits."""
+    plain = (
+        isolator(name, kind, of, flag, within=within, check=check) for name, kind, of, flag, check in _LIMITS
+    )
+    rates = (
+        Option(
+            name,
+            RATES,
+            "isolators[]",
+            f"{within}.isolators[os/linux/block-{of}]",
+            parsers.device_rates(of, parse),
+            overrides=within == "app",
+            flag=_flag(name.replace("_", "-"), "DEVICE:N", f"the limit of {text} a second"),
+        )
+        for name, of, text, parse in _RATES
+    )
+    return (*plain, *rates)
 
 
 OF_YAML = "argv has rkt's grammar"
@@ -99,16 +202,16 @@ IMAGE_ISOLATORS = Option(
         "what becomes of an image's isolators beyond the defaults; before the first image, of all images",
     ),
 )
-PIDS_LIMIT = "resource/pids.limit"
-PIDS_FLAG = AsFlag(
-    "pids-limit",
-    "N",
-    "the limit of processes and threads, -1 for none; before the first image, of all apps together",
-)
 _SECCOMP = (
     Option("mode", TEXT, choices=MODES, required=True, flag=AsFlag("mode")),
     Option("syscalls", WORDS, document="set", required=True, no_flag="they are in the value as they are"),
     Option("errno", TEXT, flag=AsFlag("errno")),
+)
+_TMPFS = (
+    SHORT,
+    Option("target", PATH, document="path", flag=AsFlag("target")),
+    Option("size", TEXT, flag=AsFlag("size")),
+    Option("mode", SPELLED, flag=AsFlag("mode")),
 )
 _PORT = (
     Option("name", TEXT, required=True, no_flag=_IMAGES_ONLY),
@@ -179,20 +282,20 @@ APP = (
         flag=AsFlag("environment", "KEY=VALUE", "a variable of this app only"),
     ),
     MOUNTS,
-    isolator(
-        "memory",
-        TEXT,
-        "resource/memory.limit",
-        AsFlag("memory", "QUANTITY", "the memory limit: 128M, 64Mi"),
-        check=parse_bytes,
+    Option(
+        "tmpfs",
+        FORMS,
+        "tmpfs",
+        "tmpfs",
+        Tmpfs.of,
+        key=("target",),
+        default=(),
+        flag=AsFlag(
+            "tmpfs", "PATH[:size=SIZE,mode=MODE]", "a file system in memory at a path of the app", "tmpfs"
+        ),
+        options=_TMPFS,
     ),
-    isolator("cpu", TEXT, "resource/cpu.limit", AsFlag("cpu", "QUANTITY", "the CPU limit: 500m, 2")),
-    isolator(
-        "cpu_shares",
-        INTEGER,
-        "os/linux/cpu-shares",
-        AsFlag("cpu-shares", "N", "the weight of its share of CPU: 2 to 262144"),
-    ),
+    *limits("app"),
     isolator(
         "oom_score_adj",
         INTEGER,
@@ -204,7 +307,6 @@ APP = (
             also=("oom-score-adjust",),
         ),
     ),
-    isolator("pids_limit", INTEGER, PIDS_LIMIT, PIDS_FLAG),
     Option(
         "ulimits",
         FORM,

@@ -217,6 +217,9 @@ WORDS = Kind("list", "str", Fields.strings, "words")
 ARGUMENTS = Kind("list", "raw", Fields.strings, "words")
 INTEGERS = Kind("list", "int", Fields.integers, "integers")
 PAIRS = Kind("dict", "", Fields.pairs, "pairs")
+# Values may be numbers, which become their digits.
+PLAIN_PAIRS = Kind("dict", "", parsers.plain_pairs, "pairs")
+RATES = Kind("dict", "", parsers.plain_pairs, "rates")
 VARIABLES = Kind("raw", "", parsers.variables, "pairs")
 # A dictionary of options, or of names that its parser knows; and a list of the former.
 FORM = Kind("dict", "", Fields.raw, "last")

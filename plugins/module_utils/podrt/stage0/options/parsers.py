@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from ...appc.app import EventHandler, check_environment, check_gids
 from ...appc.image import STOP_SIGNAL
-from ...appc.isolators import MODES, Rlimits, isolator_of
+from ...appc.isolators import MODES, NO_LIMIT, Rlimits, Sysctl, isolator_of
 from ...appc.names import ACName
-from ...appc.quantity import parse_size
+from ...appc.quantity import parse_bytes, parse_size
 from ...errors import InvalidSpec
 from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Check = Callable[..., object]
 
 _LONGEST_UPTIME = 3600
+_MOST_DIGITS = 18
 
 
 def image(text: str, where: str) -> ImageReference:
@@ -152,6 +153,50 @@ def ulimits(value: object, where: str) -> Isolator | None:
         else value
     )
     return isolator(Rlimits.name, "", None)(held, where) if held != {} else None
+
+
+def plain_pairs(fields: Fields, name: str) -> Pairs:
+    """Pairs of names and texts, sorted; a whole number is its digits."""
+    held, where = fields.raw(name), fields.where_of(name)
+    if not isinstance(held, dict):
+        raise InvalidSpec("expected a dictionary", "write {NAME: VALUE}", where=where)
+    pairs = (
+        (checked_text(key, where, "a name as"), value) for key, value in held.items() if value is not None
+    )
+    return tuple(sorted((key, _plain(value, f"{where}.{key}", key)) for key, value in pairs))
+
+
+def _plain(value: object, where: str, key: str) -> str:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if whole else checked_text(value, where, f"{key}:")
+
+
+def device_rates(of: str, parse: Callable[[str, str], int]) -> Callable[[Pairs, str], Isolator | None]:
+    """The parser of limits by device; an empty mapping makes no isolator. parse: of a rate and its place."""
+
+    def read(pairs: Pairs, where: str) -> Isolator | None:
+        held = {path: parse(text, f"{where}.{path}") for path, text in pairs}
+        return isolator(f"os/linux/block-{of}", "", None)(held, where) if held else None
+
+    return read
+
+
+def sysctls(pairs: Pairs, where: str) -> Isolator | None:
+    """The sysctls of a pod; an empty mapping makes no isolator."""
+    return isolator(Sysctl.name, "", None)(dict(pairs), where) if pairs else None
+
+
+def whole(text: str, where: str) -> int:
+    """A whole number of ordinary length."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise InvalidSpec(f'"{text}" is not a whole number', "write digits", where=where)
+    return int(text)
+
+
+def check_swap(text: object, where: str) -> None:
+    """Raise InvalidSpec unless a text is a number of bytes, or that for any amount of swap."""
+    if str(text).strip() != str(NO_LIMIT):
+        parse_bytes(str(text), where)
 
 
 def seccomp(form: Fields) -> Isolator:

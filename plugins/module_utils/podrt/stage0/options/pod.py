@@ -15,7 +15,7 @@ from ...pod.names import PodName
 from ...pod.runspec import INSECURE, IPC_MODES, RunSpec, hosts_entry_of
 from ..spec import STATES, Conduct
 from . import parsers
-from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, PIDS_FLAG, PIDS_LIMIT, SHORT, app_spec, isolator
+from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec, limits
 from .option import (
     BOOLEAN,
     FORM,
@@ -25,6 +25,7 @@ from .option import (
     NUMBER,
     PAIRS,
     PATH,
+    PLAIN_PAIRS,
     RECREATE,
     SPELLED,
     TEXT,
@@ -264,7 +265,24 @@ POD = (
         ),
     ),
     IMAGE_ISOLATORS,
-    isolator("pids_limit", INTEGER, PIDS_LIMIT, PIDS_FLAG, within="pod"),
+    *limits("pod"),
+    Option(
+        "sysctls",
+        PLAIN_PAIRS,
+        "isolators[]",
+        "pod.isolators[os/unix/sysctl]",
+        parsers.sysctls,
+        flag=AsFlag("sysctl", "NAME=VALUE", "a sysctl of the pod's namespaces"),
+    ),
+    Option(
+        "shm_size",
+        TEXT,
+        "run.shm_size",
+        "run.shmSize",
+        parsers.size,
+        "text",
+        flag=AsFlag("shm-size", "SIZE", "the size of /dev/shm, which all apps share: 64m"),
+    ),
     Option(
         "no_overlay",
         BOOLEAN,

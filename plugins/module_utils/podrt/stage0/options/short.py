@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Short forms of mounts, ports and users, which users know from other tools, as long forms. Pure.
+"""Short forms, which users know from other tools, of mounts, ports, users and tmpfs, as long forms. Pure.
 
 In YAML only: argv has rkt's grammar. The action plugin writes a list element that is a string as {short: string}.
 """
@@ -41,6 +41,10 @@ def _app(app: object, where: str, volumes: _Volumes) -> object:
     if not isinstance(app, dict):
         return app
     form = {**app, "mounts": _mounts(app.get("mounts"), f"{where}.mounts", volumes)}
+    if isinstance(app.get("tmpfs"), list):
+        form["tmpfs"] = [
+            _tmpfs(each, f"{where}.tmpfs[{at}]") for at, each in enumerate(_listed(app["tmpfs"]))
+        ]
     user = app.get("user")
     # A user may be the path of a file, which may have a colon.
     if isinstance(user, str) and ":" in user and "/" not in user:
@@ -143,6 +147,18 @@ def _range(text: str) -> range | None:
     if not all(end.isascii() and end.isdigit() and len(end) <= _MOST_DIGITS for end in ends):
         return None
     return range(int(ends[0]), int(ends[1]) + 1)
+
+
+def _tmpfs(element: object, where: str) -> object:
+    text = _text(element, where)
+    if text is None:
+        return element
+    from .texts import tmpfs_of  # argv has the same form
+
+    try:
+        return tmpfs_of(text)
+    except InvalidSpec as err:
+        raise err.at(where) from err
 
 
 def _mounts(value: object, where: str, volumes: _Volumes) -> list[object]:

@@ -163,6 +163,36 @@ def _port(text: str) -> dict[str, object]:
     return {**found, "host_ip": address.strip("[]")} if address else found
 
 
+def rates(texts: Iterable[str]) -> dict[str, str]:
+    """DEVICE:RATE each, as docker writes them. Raises InvalidSpec."""
+    found = {}
+    for text in texts:
+        path, colon, rate = text.rpartition(":")
+        if not colon or not path:
+            raise InvalidSpec(f'"{text}" is not in DEVICE:RATE format', "write /dev/sda:1m")
+        found[path] = rate
+    return found
+
+
+def tmpfs(texts: Iterable[str], rows: Sequence[Option]) -> list[dict[str, object]]:
+    """PATH[:KEY=VALUE,...] each, as docker writes them. Raises InvalidSpec."""
+    return [tmpfs_of(text, [row.name for row in rows[2:]]) for text in texts]
+
+
+def tmpfs_of(text: str, known: Sequence[str] = ("size", "mode")) -> dict[str, object]:
+    """A file system in memory from its short form, /run:size=16M,mode=0755. Raises InvalidSpec."""
+    path, _colon, options = text.partition(":")
+    found: dict[str, object] = {"target": path}
+    for item in filter(None, options.split(",")):
+        key, equals, value = item.partition("=")
+        if key in known and equals:
+            found[key] = value
+        elif item not in ("rw", "nosuid", "nodev"):  # those it has anyway
+            reason = f'"{item}" is no option of a file system in memory'
+            raise InvalidSpec(reason, "write PATH:size=16M,mode=0755")
+    return found
+
+
 def networks(texts: Iterable[str]) -> list[str]:
     """NAME[:K=V],... each; an empty one is the default network."""
     return [text or "default" for text in texts]

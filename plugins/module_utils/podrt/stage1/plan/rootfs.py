@@ -105,7 +105,7 @@ def shared_file_systems(places: tuple[str, str], shm: int, first: int = 0) -> tu
     """
     for_shm, for_pts = places
     return (
-        SharedFs("tmpfs", for_shm, MS_NOSUID | MS_NODEV, _bounded(_STICKY, shm)),
+        SharedFs("tmpfs", for_shm, MS_NOSUID | MS_NODEV, bounded(_STICKY, shm)),
         SharedFs(
             "devpts", for_pts, MS_NOSUID | MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=0620,gid={first + 5}"
         ),
@@ -136,14 +136,14 @@ def surroundings(around: RootContext) -> tuple[Step, ...]:
 
 
 def _dev(around: RootContext) -> list[Step]:
-    steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, _bounded(_OPEN, _DEV_BYTES))]
+    steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, bounded(_OPEN, _DEV_BYTES))]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
     steps += [BindStep(place, f"/dev/{name}") for place, name in zip(around.shared, ("shm", "pts"))]
     return steps
 
 
-def _bounded(mode: int, size: int) -> str:
+def bounded(mode: int, size: int) -> str:
     """The options of a tmpfs of so many bytes, with an inode a page: inodes take memory too."""
     return f"mode={mode:o},size={size},nr_inodes={size // _PAGE}"
 

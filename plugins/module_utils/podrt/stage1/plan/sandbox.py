@@ -13,11 +13,12 @@ from ...errors import InvalidSpec
 from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, MS_NOEXEC, MS_NOSUID
 from ...net.resolv import hosts_file
 from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
+from ...pod.sysctls import IPC, check_sysctl
 from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep, SharedFs
 from .rootfs import RootContext, shared_file_systems, surroundings
-from .volumes import DeviceVolumeStep, id_map, volume_steps
+from .volumes import DeviceVolumeStep, hidden_by_tmpfs, id_map, volume_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ...appc.app import App
     from ...appc.pod import PodManifest, RuntimeApp
     from ...host.dirs import PodDir
+    from ...pod.disks import Disks
     from ...pod.limits import Limit
     from ...pod.runspec import RunSpec
     from ...pod.subids import IdRange
@@ -39,8 +41,6 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Source: behaviours C9.
 _DEFAULTS = (("PATH", _PATH), ("HOME", "/root"), ("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/sh"))
 _NOTIFY_SOCKET = "/run/systemd/notify"
-_IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
-_UTS_SYSCTLS = ("kernel.domainname",)
 _SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
 
 
@@ -69,7 +69,7 @@ class SeenHost(Value):
     """The parts of the host that apps see.
 
     tun: whether it has /dev/net/tun. journal, hidden, thermal: see RootContext. tty: the path of an interactive app's
-    terminal, or "". permitted: the capabilities that PID 1 can keep.
+    terminal, or "". permitted: the capabilities that PID 1 can keep. disks: those that isolators name, None if none do.
     """
 
     tun: bool = False
@@ -78,6 +78,7 @@ class SeenHost(Value):
     hidden: tuple[str, str] = ("", "")
     thermal: tuple[str, ...] = ()
     permitted: int = EVERY
+    disks: Disks | None = None
 
 
 class Launch(Value):
@@ -140,12 +141,12 @@ class SandboxPlan(Value):
     @property
     def ipc_sysctls(self) -> tuple[tuple[str, str], ...]:
         """The sysctls of the IPC namespace."""
-        return tuple(pair for pair in self.sysctls if pair[0].startswith(_IPC_SYSCTLS))
+        return tuple(pair for pair in self.sysctls if pair[0].startswith(IPC))
 
     @property
     def other_sysctls(self) -> tuple[tuple[str, str], ...]:
         """Those of the other namespaces."""
-        return tuple(pair for pair in self.sysctls if not pair[0].startswith(_IPC_SYSCTLS))
+        return tuple(pair for pair in self.sysctls if not pair[0].startswith(IPC))
 
     @property
     def maps(self) -> tuple[IdMap, ...]:
@@ -188,17 +189,18 @@ def sandbox_plan(
     traced = users is None and is_traced(manifest, runspec.insecure, machine.permitted)
     common = _Common(pod, manifest, runspec, machine, hostname, traced, users)
     apps = tuple(_app_plan(common, app, given) for app, given in zip(manifest.apps, inputs))
+    shm = runspec.shm_size or shm_bytes(manifest)
     return SandboxPlan(
         uuid,
         hostname,
         kinds,
         apps,
         (
-            *shared_file_systems(pod.shared, shm_bytes(manifest), users.first if users else 0),
+            *shared_file_systems(pod.shared, shm, users.first if users else 0),
             *_nodes(pod, apps),
         ),
-        _sysctls(manifest, kinds),
-        limits_of_pod(manifest),
+        _sysctls(manifest, runspec),
+        limits_of_pod(manifest, machine.disks),
         users,
     )
 
@@ -288,12 +290,16 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         sys=not any(_is_at_or_below(mount.path, "/sys") for mount in runtime.mounts),
         own_network=not common.runspec.host_network,
     )
+    notify = (BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()
+    sockets = (*(BindStep(path, path) for path in common.machine.journal), *notify)
     steps = (
         *surroundings(around),
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
-        *((BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()),
+        *notify,
         *_hosts_steps(common),
         *volume_steps(pod, common.manifest, runtime, given.prefill, given.owners, common.users),
+        # What is in /run stays, although an app has that in memory.
+        *(bind for bind in sockets if hidden_by_tmpfs(runtime, bind.target)),
     )
     return AppPlan(
         name=str(runtime.name),
@@ -301,7 +307,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         steps=steps,
         last_steps=_last_steps(common, runtime),
         launch=launch_of(runtime.app, given, insecure).replace(traced=common.traced),
-        limits=limits_of_app(runtime.app.isolators, common.manifest),
+        limits=limits_of_app(runtime.app.isolators, common.manifest, common.machine.disks),
         device_rules=() if "paths" in insecure else device_rules(given.devices),
         stop_signal=given.stop_signal,
     )
@@ -335,7 +341,7 @@ def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _sysctls(manifest: PodManifest, kinds: int) -> tuple[tuple[str, str], ...]:
+def _sysctls(manifest: PodManifest, runspec: RunSpec) -> tuple[tuple[str, str], ...]:
     """The sysctls of the pod and of every app, which share the namespaces that these belong to. Later ones win."""
     found: dict[str, str] = {}
     for isolators in (manifest.isolators, *(app.app.isolators for app in manifest.apps if app.app)):
@@ -343,22 +349,8 @@ def _sysctls(manifest: PodManifest, kinds: int) -> tuple[tuple[str, str], ...]:
             if isinstance(isolator, Sysctl):
                 found.update(isolator.pairs)
     for name in found:
-        if not _is_of_the_pod(name, kinds):
-            hint = "only those of the network, IPC and UTS namespaces of the pod can be set"
-            raise InvalidSpec(
-                f'the sysctl "{name}" belongs to the host, not to the pod', hint, where="isolators"
-            )
+        check_sysctl(name, runspec, "isolators")
     return tuple(found.items())
-
-
-def _is_of_the_pod(name: str, kinds: int) -> bool:
-    if ".." in name or "/" in name:
-        return False
-    if name.startswith("net."):
-        return bool(kinds & CLONE_NEWNET)
-    if name.startswith(_IPC_SYSCTLS):
-        return bool(kinds & CLONE_NEWIPC)
-    return name in _UTS_SYSCTLS
 
 
 def _is_at_or_below(path: str, top: str) -> bool:

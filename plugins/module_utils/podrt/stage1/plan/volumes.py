@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes of a pod at paths of its apps. Source: behaviours C20 to C28."""
+"""Volumes of a pod, and file systems in memory, at paths of its apps. Source: behaviours C20 to C28."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import stat
 
 from ...appc.volumes import EmptyVolume, NamedVolume, app_path
 from ...errors import HostFailure, InvalidSpec, reason_of
+from ...host import syscalls
 from ...host.identity import Identity
 from ...host.mountinfo import read_mounts
 from ...value import Value
+from . import roots
 from .filling import Filling
 from .idmaps import Owners, owners_of, source_of
 from .mounts import BindStep, Step
+from .rootfs import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...appc.pod import PodManifest, RuntimeApp
+    from ...appc.pod import Mounted, PodManifest, RuntimeApp
     from ...appc.volumes import HostVolume
     from ...host.dirs import PodDir
     from ...pod.subids import IdRange
@@ -143,6 +146,27 @@ def id_map(step: Step) -> IdMap:
     return step.map if isinstance(step, HostVolumeStep) else ()
 
 
+class TmpfsStep(Step):
+    """A file system in memory at a path of the app, which is made if it is missing; links stay within the root."""
+
+    path: str
+    mode: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"tmpfs {self.path} {self.mode:04o} {self.size}"
+
+    def apply(self, root: int) -> None:
+        """Mount it. Raises OSError."""
+        target = roots.open_dir(root, self.path)
+        try:
+            roots.refuse_mount_point(root, target)
+            place, options = f"/proc/self/fd/{target}", bounded(self.mode, self.size)
+            syscalls.mount("tmpfs", place, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
+        finally:
+            os.close(target)
+
+
 def volume_steps(
     pod: PodDir,
     manifest: PodManifest,
@@ -151,32 +175,50 @@ def volume_steps(
     owners: tuple[Owners, ...] = (),
     users: IdRange | None = None,
 ) -> tuple[Step, ...]:
-    """The steps for an app's mounts, parents before mounts in them. Pure. Raises InvalidSpec.
+    """The steps for an app's mounts and file systems in memory, parents before those in them. Pure.
 
-    prefill: names of volumes. owners: in each mount, () without own users; users: the pod's own.
+    prefill: names of volumes. owners: in each mount, () without own users; users: the pod's own. Raises InvalidSpec.
     """
     empty: list[NewVolume] = []
-    binds: list[Step] = []
+    binds: list[tuple[str, Step]] = [
+        (each.path, TmpfsStep(each.path, each.mode, each.size)) for each in app.tmpfs
+    ]
     filling = frozenset(prefill)
     mounted = manifest.mounted(app)
     pairs = zip(mounted, owners or (Owners(),) * len(mounted))
-    for mount, owned in sorted(pairs, key=lambda pair: app_path(pair[0].path).count("/")):
+    for mount, owned in sorted(pairs, key=lambda pair: _depth(pair[0].path)):
         volume = mount.volume
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
         if not isinstance(volume, EmptyVolume):
-            if users and owned.device:
-                binds.append(
-                    DeviceVolumeStep(volume, mount.path, mount.read_only, pod.device_nodes, users.first)
-                )
-            else:
-                binds.append(HostVolumeStep(volume, mount.path, mount.read_only, owned.map))
+            binds.append((mount.path, _placed(pod, volume, mount, owned, users)))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
         empty.append(_new(source, volume, filled, users))
-        binds.append(BindStep(source, mount.path, mount.read_only))
-    return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *binds)
+        binds.append((mount.path, BindStep(source, mount.path, mount.read_only)))
+    steps = tuple(step for _path, step in sorted(binds, key=lambda bind: _depth(bind[0])))
+    return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *steps)
+
+
+def hidden_by_tmpfs(app: RuntimeApp, path: str) -> bool:
+    """Whether what an app sees at a path would be in one of its file systems in memory. Pure."""
+    in_memory = {app_path(each.path) for each in app.tmpfs}
+    mounted = in_memory | {app_path(mount.path) for mount in app.mounts}
+    nearest = max((place for place in mounted if path.startswith(f"{place}/")), key=len, default="")
+    return nearest in in_memory and path not in mounted
+
+
+def _depth(path: str) -> int:
+    return app_path(path).count("/")
+
+
+def _placed(
+    pod: PodDir, volume: HostVolume | NamedVolume, mount: Mounted, owned: Owners, users: IdRange | None
+) -> Step:
+    if users and owned.device:
+        return DeviceVolumeStep(volume, mount.path, mount.read_only, pod.device_nodes, users.first)
+    return HostVolumeStep(volume, mount.path, mount.read_only, owned.map)
 
 
 def _new(path: str, volume: EmptyVolume, filled: str, users: IdRange | None) -> NewVolume:

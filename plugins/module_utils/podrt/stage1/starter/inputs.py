@@ -13,7 +13,9 @@ from ...host.machine import architecture
 from ...host.reading import DOCUMENT, read_text, read_text_or
 from ...net.resolv import hosts_file, resolv_conf
 from ...pod.cgroups import Group
+from ...pod.disks import check_cpusets, find_disks
 from ...pod.documents import read_app_manifest, read_lower, read_runspec
+from ...pod.limits import names_disks
 from ...seccomp import files as filter_files
 from ..inside.rights import permitted_capabilities
 from ..plan.mounts import OverlayStep
@@ -70,8 +72,9 @@ def read_inputs(
         raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
 
 
-def seen_host(pod: PodDir, tty: str = "") -> SeenHost:
-    """The parts of the host that apps see."""
+def seen_host(pod: PodDir, manifest: PodManifest, tty: str = "") -> SeenHost:
+    """The parts of the host that apps see, and the disks of their limits. Raises InvalidSpec for what it lacks."""
+    check_cpusets(manifest)
     sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
     return SeenHost(
         tun=os.path.exists(f"/dev/{TUN[0]}"),
@@ -80,6 +83,7 @@ def seen_host(pod: PodDir, tty: str = "") -> SeenHost:
         hidden=pod.covers,
         thermal=_thermal(),
         permitted=permitted_capabilities(),
+        disks=find_disks(manifest) if names_disks(manifest) else None,
     )
 
 

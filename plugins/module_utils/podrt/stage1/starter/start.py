@@ -248,7 +248,7 @@ def _decide(known: _Known) -> SandboxPlan:
     request, groups = known.request, known.groups
     users = range_of(request.pod) if known.runspec.private_users else None
     inputs = read_inputs(request.pod, known.manifest, groups, users)
-    machine = seen_host(request.pod, request.terminal.path if request.terminal else "")
+    machine = seen_host(request.pod, known.manifest, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine, users)
     if plan.unguarded:
         warn(
@@ -261,9 +261,10 @@ def _decide(known: _Known) -> SandboxPlan:
     )
     if policy:
         apply_devices(groups, "", policy)
-    cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
+    # Before the leaves, which have the processors of the pod: v1 takes none from a group whose children have them.
     for sentence in apply_limits(groups, "", plan.limits):
         warn(sentence)
+    cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
     return plan.replace(apps=tuple(_confine(app, groups) for app in plan.apps))
 
 

@@ -44,6 +44,17 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.quantit
     parse_size,
     parse_units,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.resources import (
+    DEVICE_RATES,
+    BlkioWeight,
+    Cpuset,
+    DeviceRates,
+    EveryDevice,
+    MemoryReservation,
+    MemorySwap,
+    NetworkBandwidth,
+    parse_numbers,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
     EmptyVolume,
     HostVolume,
@@ -265,12 +276,79 @@ def test_what_is_no_quantity_is_refused_with_its_place(text: str) -> None:
         Seccomp("retain", ("@docker/default-whitelist",), "EPERM"),
         NoNewPrivileges(True),
         Sysctl((("net.ipv4.ip_forward", "1"),)),
-        Uninterpreted("resource/network-bandwidth", '{"limit": "1M"}'),
+        Uninterpreted("os/linux/selinux-context", '{"type": "spc_t"}'),
+        NetworkBandwidth(1_000_000),
+        EveryDevice("bandwidth", 2_000_000),
+        EveryDevice("iops", 70),
+        Memory(1 << 20, 1 << 19),
+        MemoryReservation(1 << 20),
+        MemorySwap(1 << 30),
+        MemorySwap(-1),
+        Cpuset("cpus", "0-2,4"),
+        Cpuset("mems", "0"),
+        BlkioWeight(10),
+        *(DeviceRates(of, (("/dev/sda", 1), ("/dev/sdb", 2))) for of in DEVICE_RATES),
     ],
     ids=lambda isolator: isolator.name,
 )
 def test_isolators_survive_json(isolator: Memory) -> None:
     assert isolator_from_json(isolator_to_json(isolator), "x") == isolator
+
+
+@pytest.mark.behaviour("C44")
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ({"request": "64M", "limit": "64M"}, Memory(64_000_000)),
+        ({"limit": "64M"}, Memory(64_000_000)),
+        ({"request": "64M"}, Memory(64_000_000)),
+        ({"request": "32M", "limit": "64M"}, Memory(64_000_000, 32_000_000)),
+        ({"request": "99M", "limit": "64M"}, Memory(64_000_000)),
+    ],
+    ids=str,
+)
+def test_a_request_below_the_limit_is_a_reservation(value: dict[str, str], wanted: Memory) -> None:
+    assert isolator_from_json({"name": "resource/memory", "value": value}, "x") == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("0", "0"),
+        ("3,1,2", "1-3"),
+        ("0-2,4", "0-2,4"),
+        ("0-1,1-2", "0-2"),
+        (" 0 , 7 ", "0,7"),
+        ("8191", "8191"),
+    ],
+)
+def test_lists_of_processors_have_one_spelling(text: str, numbers: str) -> None:
+    assert parse_numbers(text) == numbers
+    assert parse_numbers(numbers) == numbers
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "-1", "1-", "2-1", "0,", "8192", "0-99999999999", "1-2-3", "\u0664"]
+)
+def test_other_lists_of_processors_are_refused(text: str) -> None:
+    with pytest.raises(InvalidSpec, match="is no ") as caught:
+        parse_numbers(text, "where")
+    assert caught.value.where == "where"
+
+
+@pytest.mark.parametrize(
+    ("isolators", "where"),
+    [
+        ((MemorySwap(1 << 20),), "memory_swap"),
+        ((Memory(1 << 20), MemorySwap(1 << 19)), "memory_swap"),
+        ((Memory(1 << 20), MemoryReservation(1 << 21)), "memory_reservation"),
+    ],
+)
+def test_memory_and_swap_go_together(isolators: tuple[Memory, ...], where: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        App(("/x",), "0", "0", isolators=isolators)
+    assert caught.value.where == where
+    App(("/x",), "0", "0", isolators=(Memory(1 << 20), MemorySwap(-1), MemoryReservation(1 << 20)))
 
 
 @pytest.mark.behaviour("C6", "B54")

@@ -29,11 +29,14 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.mountin
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import cgroups, limits
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.cgroups import Group, Hierarchy
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
+    ChangedLimit,
     Limit,
+    Setting,
     apply_limits,
     limits_of,
     limits_of_app,
     limits_of_pod,
+    set_limits,
     shm_bytes,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.starter.inputs import cgroup_view
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import Isolator
 
 UUID = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+IO = Setting("io.max", "wbps=1048576 riops=7", key="8:0")
+THROTTLE = Setting("blkio.throttle.read_bps_device", "1048576", key="8:0")
 
 
 def mounted(target: str, kind: str = "cgroup", root: str = "/", *options: str) -> MountEntry:
@@ -225,13 +230,10 @@ def test_the_kernel_rounds_a_memory_limit_to_its_own_pages(
 ) -> None:
     monkeypatch.setattr(limits.os, "sysconf", lambda name: {"SC_PAGE_SIZE": page}[name])
     for wanted in (1_000_000, 10 * page, 10 * page + 1, 11 * page - 1):
-        assert limits._is_same(limits.Setting("memory.max", str(wanted)), str(wanted // page * page))
-        assert not limits._is_same(
-            limits.Setting("memory.max", str(wanted)), str((wanted // page - 1) * page)
-        )
-        assert not limits._is_same(
-            limits.Setting("memory.max", str(wanted)), str((wanted // page + 1) * page)
-        )
+        setting = Setting("memory.max", str(wanted))
+        assert setting.holds(str(wanted // page * page))
+        assert not setting.holds(str((wanted // page - 1) * page))
+        assert not setting.holds(str((wanted // page + 1) * page))
 
 
 @pytest.mark.parametrize(("said", "fine"), [("8192", True), ("8191", True), ("4095", False), ("max", False)])
@@ -252,10 +254,54 @@ def test_what_the_kernel_says_back_counts(
         apply_limits((group,), "app", (wrong,))
 
 
-@pytest.mark.finding("attack-F7")
-def test_only_memory_is_rounded() -> None:
-    assert limits._is_same(limits.Setting("pids.max", "50"), "50")
-    assert not limits._is_same(limits.Setting("pids.max", "50"), "49")
+@pytest.mark.parametrize(
+    ("setting", "text", "holds"),
+    [
+        (Setting("pids.max", "50"), "50\n", True),
+        (Setting("pids.max", "50"), "49\n", False),  # only memory is rounded (attack-F7)
+        (Setting("pids.max", "max"), "max", True),
+        (Setting("cpu.max", "50000 100000"), "50000 100000", True),
+        (Setting("cpu.max", "50000 100000"), "100000 50000", False),
+        (IO, "8:0 rbps=max wbps=max riops=max wiops=max\n", False),
+        (IO, "8:0 rbps=max wbps=1048576 riops=7 wiops=max\n", True),
+        (IO, "8:16 rbps=9 wbps=max riops=max wiops=max\n8:0 rbps=1 wbps=1048576 riops=7 wiops=2\n", True),
+        (IO, "18:0 rbps=max wbps=1048576 riops=7 wiops=max\n", False),
+        (IO, "8:0 rbps=max wbps=10485760 riops=7 wiops=max\n", False),
+        (IO, "", False),
+        (THROTTLE, "8:16 5\n8:0 1048576\n", True),
+        (THROTTLE, "8:0 10485760\n", False),
+        (THROTTLE, "", False),
+        (Setting("io.weight", "200", key="default"), "default 200\n8:0 100\n", True),
+        (Setting("io.weight", "200", key="default"), "default 100\n8:0 200\n", False),
+    ],
+    ids=str,
+)
+def test_a_setting_says_itself_whether_the_kernel_holds_it(setting: Setting, text: str, holds: bool) -> None:
+    assert setting.holds(text) is holds
+
+
+def test_a_line_of_one_key_is_written_and_set_again(tmp_path: pathlib.Path) -> None:
+    """A keyed file takes one line a write(2), and shows all of them."""
+    group = Group(Hierarchy(2, ("io",), str(tmp_path), "/"), str(tmp_path))
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "io.max").touch()
+    limit = Limit("resource/block-iops", "io", (), (IO,))
+    assert apply_limits((group,), "app", (limit,)) == ()
+    assert (tmp_path / "app" / "io.max").read_text() == "8:0 wbps=1048576 riops=7"
+    (tmp_path / "app" / "io.max").write_text("")
+    changed = ChangedLimit(f"{tmp_path}/app/io.max", IO, "", limit.isolator, "app")
+    set_limits((changed,))
+    assert (tmp_path / "app" / "io.max").read_text() == "8:0 wbps=1048576 riops=7"
+
+
+@pytest.mark.behaviour("C46")
+def test_a_limit_none_of_whose_files_exists_is_told(tmp_path: pathlib.Path) -> None:
+    group = Group(Hierarchy(2, ("io",), str(tmp_path), "/"), str(tmp_path))
+    (tmp_path / "app").mkdir()
+    limit = Limit("x/weight", "io", (), (Setting("io.bfq.weight", "1", optional=True),))
+    assert apply_limits((group,), "app", (limit,)) == (
+        "x/weight isolator set but support disabled in the kernel, skipping",
+    )
 
 
 MIB = 1 << 20

@@ -13,7 +13,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift im
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import is_bound
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import changed_limits
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
+    applied_limits,
+    changed_limits,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.strays import find_strays
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.drift import is_process
 
@@ -28,6 +31,7 @@ class FakeKernel:
             why_no_overlay: "",
             is_bound: False,
             find_drift: Drift(),
+            applied_limits: (),
             changed_limits: (),
             find_strays: (),
             is_process: True,

@@ -35,6 +35,16 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names i
     ACName,
     ImageID,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.resources import (
+    DEVICE_RATES,
+    BlkioWeight,
+    Cpuset,
+    DeviceRates,
+    EveryDevice,
+    MemoryReservation,
+    MemorySwap,
+    NetworkBandwidth,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.reference import parse_reference
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import PIDS_OF_APP
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RunSpec
@@ -80,9 +90,9 @@ WITHIN: list[Isolator] = [
     Seccomp("retain", ("@rkt/default-whitelist",), "ENOTSUP"),
     Seccomp("retain", ("@pods/clone", "@unknown/set", "execve", "read"), "EPERM"),
     Seccomp("remove", ("@appc.io/empty",)),
-    Uninterpreted("resource/block-bandwidth", "{}"),
-    Uninterpreted("resource/block-iops", "{}"),
-    Uninterpreted("resource/network-bandwidth", "{}"),
+    EveryDevice("bandwidth", 1000000),
+    EveryDevice("iops", 5),
+    NetworkBandwidth(1000000),
 ]
 BEYOND: list[tuple[Isolator, Isolator | None, set[str]]] = [
     (EVIL[0], Capabilities("retain", ("CAP_CHOWN",)), {"CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"}),
@@ -109,6 +119,12 @@ BEYOND: list[tuple[Isolator, Isolator | None, set[str]]] = [
         None,
         {"net.ipv4.ip_forward", "kernel.shmmax"},
     ),
+    (MemoryReservation(1 << 20), None, {"1Mi"}),
+    (MemorySwap(-1), None, {"-1"}),
+    (Cpuset("cpus", "0-1"), None, {"0-1"}),
+    (Cpuset("mems", "0"), None, {"0"}),
+    (BlkioWeight(1000), None, {"1000"}),
+    *((DeviceRates(of, (("/dev/sda", 1),)), None, {"{'/dev/sda': 1}"}) for of in DEVICE_RATES),
     (Rlimits((("core", 0, 0),)), None, {"{'core': {'soft': 0, 'hard': 0}}"}),
     (Uninterpreted("os/linux/selinux-context", '{"type": "spc_t"}'), None, {"{'type': 'spc_t'}"}),
 ]

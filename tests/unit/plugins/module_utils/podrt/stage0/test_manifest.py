@@ -12,7 +12,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Memory,
     Pids,
     Seccomp,
-    Uninterpreted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
@@ -26,6 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.ports i
     Port,
     numbered,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.resources import NetworkBandwidth
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.volumes import (
     EmptyVolume,
     HostVolume,
@@ -402,7 +402,7 @@ def test_a_pod_needs_an_app() -> None:
 
 @pytest.mark.behaviour("C43")
 def test_an_isolator_that_nothing_acts_on_is_said_so() -> None:
-    limited = BASE.replace(isolators=(Uninterpreted("resource/network-bandwidth", "1"),), mount_points=())
+    limited = BASE.replace(isolators=(NetworkBandwidth(1),), mount_points=())
     found = built(PodSpec((AppSpec(REFERENCE),)), image(limited))
     assert found.warnings == ('app "web": the isolator resource/network-bandwidth is not applied',)
 

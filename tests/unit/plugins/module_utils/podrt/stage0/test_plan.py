@@ -22,6 +22,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
     ChangedLimit,
+    Setting,
     changed_limits,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.names import PodName
@@ -409,7 +410,7 @@ class TestUnits:
 class TestDrift:
     """The drift of a running pod."""
 
-    LIMIT = ChangedLimit("/sys/x", "pids.max", "max", "9", "resource/pids", "")
+    LIMIT = ChangedLimit("/sys/x", Setting("pids.max", "9"), "max", "resource/pids", "")
     STRAY = Stray(1, "web", ("/sys/x",))
 
     @staticmethod

@@ -28,6 +28,7 @@ VOLUMES: Changes = {
 PORT = {"name": "web", "port": 80}
 EXPOSED = {"name": "http", "host_port": 8080}
 NUMBERED = {"port": 53, "protocol": "udp", "host_port": 5353}
+TMPFS = {"target": "/cache", "size": "16M", "mode": "0755"}
 SECCOMP = {"mode": "retain", "syscalls": ["@docker/default-whitelist"]}
 HOSTS = {"ip": "10.0.0.1", "names": ["db"]}
 
@@ -73,6 +74,27 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].memory": app({"memory": "64M"}, {"memory": "128M"}),
     "apps[0].cpu": app({}, {"cpu": "750m"}),
     "apps[0].cpu_shares": app({}, {"cpu_shares": 512}),
+    "apps[0].memory_reservation": app({}, {"memory_reservation": "32M"}),
+    "apps[0].cpuset_cpus": app({}, {"cpuset_cpus": "0"}),
+    "apps[0].cpuset_mems": app({}, {"cpuset_mems": "0"}),
+    "apps[0].blkio_weight": app({}, {"blkio_weight": 300}),
+    "apps[0].memory_swap": app({"memory": "64M"}, {"memory": "64M", "memory_swap": "128M"}),
+    "apps[0].device_read_bps./dev/vda": app(
+        {"device_read_bps": {"/dev/vda": "1m"}}, {"device_read_bps": {"/dev/vda": "2m"}}
+    ),
+    "apps[0].device_write_bps./dev/vda": app(
+        {"device_write_bps": {"/dev/vda": "1m"}}, {"device_write_bps": {"/dev/vda": 1234567}}
+    ),
+    "apps[0].device_read_iops./dev/vda": app(
+        {"device_read_iops": {"/dev/vda": 10}}, {"device_read_iops": {"/dev/vda": 20}}
+    ),
+    "apps[0].device_write_iops./dev/vda": app(
+        {"device_write_iops": {"/dev/vda": 10}}, {"device_write_iops": {"/dev/vda": "20"}}
+    ),
+    "apps[0].tmpfs[0]": app({}, {"tmpfs": [TMPFS]}),
+    "apps[0].tmpfs[0].target": app({"tmpfs": [TMPFS]}, {"tmpfs": [{**TMPFS, "target": "/scratch"}]}),
+    "apps[0].tmpfs[0].size": app({"tmpfs": [TMPFS]}, {"tmpfs": [{**TMPFS, "size": "32m"}]}),
+    "apps[0].tmpfs[0].mode": app({"tmpfs": [TMPFS]}, {"tmpfs": [{**TMPFS, "mode": "0700"}]}),
     "apps[0].oom_score_adj": app({"oom_score_adj": 5}, {}),
     "apps[0].pids_limit": app({}, {"pids_limit": 7}),
     "apps[0].ulimits.nofile.hard": app(
@@ -145,6 +167,35 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "hosts_from_host": ({}, {"hosts_from_host": True}),
     "ipc": ({}, {"ipc": "parent"}),
     "image_isolators": ({}, {"image_isolators": "narrow"}),
+    "memory": ({}, {"memory": "256M"}),
+    "cpu": ({"cpu": "2"}, {"cpu": "1500m"}),
+    "cpu_shares": ({}, {"cpu_shares": 512}),
+    "memory_reservation": ({}, {"memory_reservation": "32M"}),
+    "cpuset_cpus": ({}, {"cpuset_cpus": "0"}),
+    "cpuset_mems": ({}, {"cpuset_mems": "0"}),
+    "blkio_weight": ({}, {"blkio_weight": 300}),
+    "memory_swap": ({"memory": "64M"}, {"memory": "64M", "memory_swap": "128M"}),
+    "device_read_bps./dev/vda": (
+        {"device_read_bps": {"/dev/vda": "1m"}},
+        {"device_read_bps": {"/dev/vda": "2m"}},
+    ),
+    "device_write_bps./dev/vda": (
+        {"device_write_bps": {"/dev/vda": "1m"}},
+        {"device_write_bps": {"/dev/vda": 1234567}},
+    ),
+    "device_read_iops./dev/vda": (
+        {"device_read_iops": {"/dev/vda": 10}},
+        {"device_read_iops": {"/dev/vda": 20}},
+    ),
+    "device_write_iops./dev/vda": (
+        {"device_write_iops": {"/dev/vda": 10}},
+        {"device_write_iops": {"/dev/vda": "20"}},
+    ),
+    "sysctls.net.core.somaxconn": (
+        {"sysctls": {"net.core.somaxconn": 1024}},
+        {"sysctls": {"net.core.somaxconn": "2048"}},
+    ),
+    "shm_size": ({}, {"shm_size": "32M"}),
     "pids_limit": ({}, {"pids_limit": 77}),
     "no_overlay": ({}, {"no_overlay": True}),
     "stop_timeout": ({}, {"stop_timeout": 7}),
@@ -160,6 +211,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
 }
 # An element that the description no longer has is named by its name.
 GONE = {
+    "apps[0].tmpfs[0]": "apps[0].tmpfs./cache",
     "apps[1]": "apps.other",
     "apps[0].mounts[1]": "apps[0].mounts./m",
     "apps[0].ports[1]": "apps[0].ports.admin",

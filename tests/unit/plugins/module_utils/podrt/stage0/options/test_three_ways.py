@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hypothesis import given, settings
@@ -34,6 +34,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.manif
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.app import APP
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.documents import options_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.option import (
+    RATES as RATES_KIND,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.option import (
     Option,
     Options,
@@ -73,6 +76,22 @@ MOUNTS = st.lists(
     ),
     max_size=2,
 )
+RATES = st.dictionaries(
+    st.sampled_from(["/dev/sda", "/dev/disk/by-id/a:b"]),
+    st.sampled_from(["1", "500", "4294967294"]),
+    max_size=2,
+)
+LIMITS = {
+    "memory": st.sampled_from(["64Mi", "1.5G", "20000", "1e5"]),
+    "memory_reservation": st.sampled_from(["20000", "8Ki"]),
+    "cpu": st.sampled_from(["2", "750m", "0.1"]),
+    "cpu_shares": st.integers(2, 262144),
+    "cpuset_cpus": st.sampled_from(["0", "0-2,4", "3,1,2"]),
+    "cpuset_mems": st.sampled_from(["0", "0-1"]),
+    "blkio_weight": st.integers(10, 1000),
+    **{f"device_{way}_{what}": RATES for way in ("read", "write") for what in ("bps", "iops")},
+    "pids_limit": PIDS,
+}
 # By name, for every option that a spec has.
 OF_APP: dict[str, st.SearchStrategy[Any]] = {
     "name": NAME,
@@ -84,11 +103,19 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     "supplementary_gids": st.lists(IDS, min_size=1, max_size=3),
     "environment": PAIRS,
     "mounts": MOUNTS,
-    "memory": st.sampled_from(["64Mi", "1.5G", "20000", "1e5"]),
-    "cpu": st.sampled_from(["2", "750m", "0.1"]),
-    "cpu_shares": st.integers(2, 262144),
     "oom_score_adj": st.integers(-1000, 1000),
-    "pids_limit": PIDS,
+    **LIMITS,
+    "tmpfs": st.lists(
+        st.fixed_dictionaries(
+            {"target": st.sampled_from(["/run", "/cache", "/run/lock"])},
+            optional={
+                "size": st.sampled_from(["16M", "4096", "1g"]),
+                "mode": st.sampled_from(["0755", "700"]),
+            },
+        ),
+        max_size=2,
+        unique_by=lambda each: each["target"],
+    ),
     "ulimits": st.dictionaries(
         st.sampled_from(["nofile", "nproc", "core"]),
         st.integers(-1, 2**63 - 1)
@@ -175,6 +202,15 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "ipc": st.sampled_from(["auto", "private", "parent"]),
     "image_isolators": POLICY,
     "private_users": st.booleans(),
+    **LIMITS,
+    "cpuset_cpus": st.just("0-8191"),  # all that an app may have
+    "cpuset_mems": st.just("0-8191"),
+    "sysctls": st.dictionaries(
+        st.sampled_from(["kernel.domainname", "net.core.somaxconn"]),
+        st.sampled_from(["7", "a b"]),
+        max_size=2,
+    ),
+    "shm_size": st.sampled_from(["64m", "4096"]),
     "pids_limit": st.just(78),  # not the default, which documents leave out: that depends on the apps
     "no_overlay": st.booleans(),
     "stop_timeout": st.integers(0, 1000),
@@ -187,6 +223,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
 }
 ONE_BY_ONE = {
     "apps",
+    "memory_swap",
     "volumes",
     "dns",
     "dns_search",
@@ -195,6 +232,12 @@ ONE_BY_ONE = {
     "hosts_entries",
     "hosts_from_host",
 }
+
+
+def add_swap(draw: st.DrawFn, options: dict[str, Any]) -> None:
+    """Give some that have a limit of memory one of swap, which requires it."""
+    if "memory" in options and draw(st.booleans()):
+        options["memory_swap"] = draw(st.sampled_from(["-1", "1.5G", "4Gi"]))
 
 
 @st.composite
@@ -208,6 +251,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     )
     for at, app in enumerate(apps):
         app.pop("caps_remove" if "caps_retain" in app else "", None)
+        add_swap(draw, app)
         app["name"] = f"{app.get('name', 'app')}-{at}"
     volumes = []
     for name in VOLUME_NAMES:
@@ -220,11 +264,12 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
             draw(st.fixed_dictionaries(required, optional={**of_kind, "read_only": st.booleans()}))
         )
     rest = draw(st.fixed_dictionaries({}, optional=OF_POD))
+    add_swap(draw, rest)
     return {**rest, **draw(DNS), **draw(HOSTS), "apps": apps, "volumes": volumes}
 
 
 def test_every_option_of_a_spec_takes_part() -> None:
-    assert OF_APP.keys() | {"image"} == {row.name for row in APP}
+    assert OF_APP.keys() | {"image", "memory_swap"} == {row.name for row in APP}
     into = {row.name for row in ROWS if row.into and not str(row.into).startswith("conduct")}
     assert OF_POD.keys() | ONE_BY_ONE == into
 
@@ -269,12 +314,12 @@ def written(row: Option, value: Any) -> list[str]:
             ":".join(filter(None, (each["name"], each.get("host_ip"), str(each["host_port"]))))
             for each in value
         ]
-    if row.name == "hosts_entries":
-        return [f"{each['ip']}={name}" for each in value for name in each["names"]]
     if row.name == "seccomp":
         return [",".join([*keyed(row, value), *value["syscalls"]])]
-    if row.name == "hosts_from_host":
-        return ["host"] if value else []
+    if row.name in LISTED:
+        return LISTED[row.name](row, value)
+    if row.kind is RATES_KIND:
+        return list(map(":".join, value.items()))
     if isinstance(value, dict) or row.name == "env_file":
         return (
             [each["content"] for each in value]
@@ -282,6 +327,15 @@ def written(row: Option, value: Any) -> list[str]:
             else list(map("=".join, value.items()))
         )
     return [",".join(map(str, value)) if isinstance(value, list) else plain(value)]
+
+
+LISTED: dict[str, Callable[[Option, Any], list[str]]] = {
+    "hosts_entries": lambda _row, value: [f"{each['ip']}={name}" for each in value for name in each["names"]],
+    "hosts_from_host": lambda _row, value: ["host"] if value else [],
+    "tmpfs": lambda row, value: [
+        f"{each['target']}:{','.join(keyed(row, each, skipped='target'))}" for each in value
+    ],
+}
 
 
 def keyed(row: Option, held: dict[str, Any], skipped: str = "") -> list[str]:

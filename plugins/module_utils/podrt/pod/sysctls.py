@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which sysctls belong to a namespace of a pod, and so can be set for it alone. Pure. Source: namespaces(7)."""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .runspec import RunSpec
+
+IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
+_UTS = ("kernel.domainname",)
+# A switch of the whole host, although every network namespace has it: see rootfs.
+_OF_THE_HOST = ("net.netfilter.nf_hooks_lwtunnel",)
+
+
+def check_sysctl(name: str, run: RunSpec, where: str) -> None:
+    """Raise InvalidSpec unless a sysctl belongs to a namespace that the pod has for itself."""
+    if name.startswith("net.") and run.host_network:
+        raise _shared(name, "network", "networks: [host]", where)
+    if name.startswith(IPC) and run.ipc == "parent":
+        raise _shared(name, "IPC", "ipc: parent", where)
+    known = name.startswith(("net.", *IPC)) or name in _UTS
+    if not known or name in _OF_THE_HOST or ".." in name or "/" in name or name.endswith("."):
+        hint = "only those of the network, IPC and UTS namespaces of the pod can be set"
+        raise InvalidSpec(f'the sysctl "{name}" belongs to the host, not to the pod', hint, where=where)
+
+
+def _shared(name: str, kind: str, option: str, where: str) -> InvalidSpec:
+    return InvalidSpec(
+        f'the sysctl "{name}" would be set for the host, whose {kind} namespace the pod shares',
+        f"take {option} out, or set the sysctl on the host",
+        where=where,
+    )
