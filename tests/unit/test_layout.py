@@ -162,6 +162,7 @@ READS_BY_ITSELF = {
     "stage1/inside/enclosure.py": "links of the image in its own root, which are made again in another",
     "stage1/plan/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
     "stage1/plan/filling.py": "a copy of an app's files by descriptors: nothing is followed",
+    "stage1/plan/shifting.py": "an image's entries by descriptors: nothing is followed",
     "stage1/starter/inputs.py": "processors, in /sys",
     "stage1/starter/wiring.py": "control groups",
     "pod/cgroups.py": "control groups",

@@ -27,7 +27,7 @@ PACKAGES = (
 THERE = "/var/tmp/checkout"
 RUN = (
     f"cd {THERE} && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={THERE}/site-packages "
-    "unshare --mount --propagation private python3 -m pytest -q -p no:cacheprovider -m kernel --timeout 240 "
+    "unshare --mount --propagation private python3 -m pytest -q -o cache_dir=/var/tmp/cache -m kernel --timeout 240 "
     "--basetemp /var/tmp/pytest tests/integration/stage1"
 )
 

@@ -317,7 +317,7 @@ def _root(pod: PodDir, name: str, given: AppInput, users: IdRange | None) -> Roo
     if not given.lower:
         return CopiedRoot(pod.app_root(name), users is not None)
     upper, work = pod.overlay(given.tree_id, name)
-    layer = pod.shifted_layer(given.tree_id, name)
+    layer = pod.shifted_layer(given.tree_id, name) if users else ""
     return OverlayStep(given.lower, upper, work, pod.app_root(name), users, layer)
 
 
