@@ -115,10 +115,10 @@ class SignalPod(Change):
                 self.signal(host, pod)
 
     def signal(self, host: Host, pod: Pod) -> None:
-        """Ask the pod's own runtime to stop it."""
+        """Ask the pod's stage1 to stop it."""
         from .entry import call
 
-        call(host, pod, "stop", *(("--force",) if self.force else ()), pod.uuid)
+        call(host, pod, "stop", *(("--force",) if self.force else ()))
 
 
 class DeletePod(Change):

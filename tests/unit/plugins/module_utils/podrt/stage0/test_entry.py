@@ -21,7 +21,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import failure, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.entry import call
 
-STAGES = {"rehearse": "rehearse", "run-prepared": "start", "stop": "stop", "stage1-gc": "gc"}
+STAGES = {"rehearse": "rehearse", "run": "start", "stop": "stop", "gc": "gc"}
 # In place of a runtime's podctl: runs what a test has written into its file.
 ENTRY = "import sys; sys.path[:0] = {path!r}; exec(open({script!r}).read())\n"
 
@@ -41,7 +41,7 @@ class Runtime:
         """The error of a call whose entry does this."""
         self.script.write_text(script)
         with pytest.raises(PodError) as caught:
-            call(self.host, self.pod, verb, self.pod.uuid)
+            call(self.host, self.pod, verb)
         return caught.value
 
 
@@ -76,7 +76,7 @@ def test_what_an_earlier_entry_has_left_is_not_taken_for_this_ones(runtime: Runt
 
 def test_text_of_an_older_runtime_is_shown_as_it_was_printed(runtime: Runtime) -> None:
     said = "networking: x\nstage1: broken\nstage1: hint: mend it"
-    found = runtime.failing(f"sys.exit({said!r})", "run-prepared")
+    found = runtime.failing(f"sys.exit({said!r})", "run")
     assert (type(found), found.message, found.hint) == (HostFailure, said, "")
     assert found.facts["uuid"] == runtime.pod.uuid
 
