@@ -75,7 +75,6 @@ PREPARING = (
     Flag("private-users", "", "run in a user namespace", bare="true"),
     Flag("pod-manifest", "FILE", "take the whole pod from this manifest; its images must be in the store"),
     *FETCHING,
-    *(Flag(name, "IMAGE", "the stage1 image", hidden=True) for name in STAGE1),
     *PER_IMAGE,
 )
 

@@ -36,7 +36,7 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
     """Run a pod in state run whose lock is held; returns its exit status, with detach 0 once its apps were started."""
     try:
         with recording_failure(pod, "start"):
-            return entries_of(call.host, pod).run(detach=detach, interactive=interactive)
+            return entries_of(call.host, pod, debug=call.debug).run(detach=detach, interactive=interactive)
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code
@@ -46,7 +46,7 @@ def rehearse_pod(call: Call, pod: Pod) -> int:
     """Find out what would keep a prepared pod, whose lock is held, from starting; returns 0 if nothing would."""
     try:
         with recording_failure(pod, "rehearse"):
-            entries_of(call.host, pod).rehearse()
+            entries_of(call.host, pod, debug=call.debug).rehearse()
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code

@@ -14,11 +14,11 @@ from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..fields import NewerFormat, canonical_json, parse_json
 from ..host.files import write_new
 from ..host.host import podctl_of
-from ..host.reading import DOCUMENT, read_bytes, read_number, read_text, read_text_or
+from ..host.reading import DOCUMENT, decimal, kernel_text_or, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState
 from .names import NAME
-from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
+from .runspec import LONGEST_WAIT, NATIVE, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ _POLL_SECONDS = 0.05
 
 
 class Outline(Value):
-    """The part of a run spec for stopping and removing a pod: its name, "" for none, and its stop timeout in seconds.
+    """The part of a run spec for stopping and removing a pod: its name, "" for none, its stop timeout in seconds, and
+    its stage1, "" if that is unknown.
 
-    Both mean the same in every format.
+    All mean the same in every format.
     """
 
     name: str = ""
     stop_timeout: int = STOP_TIMEOUT
+    stage1: str = ""
 
 
 def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
@@ -75,9 +77,11 @@ def read_outline(pod: PodDir) -> Outline:
         return Outline()
     members = parsed if isinstance(parsed, dict) else {}
     name, seconds = members.get("name"), members.get("stopTimeout")
+    stage1 = members.get("stage1", NATIVE)
     return Outline(
         name if isinstance(name, str) and is_word(name, NAME, ALNUM) else "",
         _wait_of(seconds),
+        stage1 if isinstance(stage1, str) else "",
     )
 
 
@@ -145,7 +149,25 @@ def read_ending(pod: PodDir, app: str) -> Ending | None:
 
 def read_pid(pod: PodDir) -> int | None:
     """The PID of the pod's PID 1, None if it has not been recorded. Raises Corrupt, OSError."""
-    return read_number(pod.pid, beneath=pod.path)
+    pid = read_number(pod.pid, beneath=pod.path)
+    return _only_child(pod) if pid is None else pid
+
+
+def _only_child(pod: PodDir) -> int | None:
+    """The child of the process that a stage1 has recorded as the parent of PID 1, once it has one."""
+    parent = read_number(pod.ppid, beneath=pod.path)
+    if parent is None:
+        return None
+    try:
+        words = kernel_text_or(f"/proc/{parent}/task/{parent}/children", "").split()
+    except ProcessLookupError:
+        return None
+    return decimal(words[0]) if len(words) == 1 else None
+
+
+def started_at(pod: PodDir) -> float | None:
+    """When the pod was started, in seconds since 1970; None if it was not. Source: behaviours D6."""
+    return time_of(pod.pid) or time_of(pod.ppid)
 
 
 def has_started(pod: PodDir) -> bool:

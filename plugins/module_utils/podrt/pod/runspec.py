@@ -15,6 +15,8 @@ HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
+# The flavours that are part of the runtime; any other stage1 is the ID of an image.
+NATIVE, FLY = "native", "fly"
 # The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.
 START_SECONDS = 300
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
@@ -155,6 +157,7 @@ class RunSpec(Value):
 
     name: the pod's name in Ansible, "" for a pod that only has a UUID. hostname "" means rkt-UUID. networks: ("host",)
     and ("none",) are exclusive. insecure: some of INSECURE. stop_timeout: seconds between SIGTERM and SIGKILL.
+    stage1: NATIVE, FLY or the ID of an image.
     """
 
     name: str = ""
@@ -167,6 +170,7 @@ class RunSpec(Value):
     overlay: bool = True
     stop_timeout: int = STOP_TIMEOUT
     log: LogPolicy = LogPolicy()
+    stage1: str = NATIVE
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
@@ -208,6 +212,7 @@ class RunSpec(Value):
             overlay=fields.boolean("overlay"),
             stop_timeout=fields.integer("stopTimeout"),
             log=LogPolicy(log.integer("maxBytes"), log.integer("maxFiles")),
+            stage1=fields.text("stage1", NATIVE),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -233,6 +238,7 @@ class RunSpec(Value):
             "overlay": self.overlay,
             "stopTimeout": self.stop_timeout,
             "log": {"maxBytes": self.log.max_bytes, "maxFiles": self.log.max_files},
+            "stage1": self.stage1,
         }
 
 

@@ -61,6 +61,8 @@ def find_pod_drift(host: Host, found: PodStatus) -> DriftReport:
     try:
         with open_pod(host.paths, found.uuid) as pod:
             stage1 = stage1_of(host, pod)
+            if not stage1.shows_drift:
+                return DriftReport()
             subject = _Subject(
                 host,
                 pod,

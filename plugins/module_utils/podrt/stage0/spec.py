@@ -38,6 +38,34 @@ class Conduct(Value):
     min_uptime: float = 2.0
 
 
+class Stage1Choice(Value):
+    """The stage1 that a pod asks for, in one of five ways; none for the configured one. Source: behaviours D21."""
+
+    name: str = ""
+    url: str = ""
+    path: str = ""
+    hash: str = ""
+    from_dir: str = ""
+
+    def check(self) -> None:
+        """Raise InvalidSpec for two of them."""
+        names = [f"stage1_{name}" for name, _value in self.asked]
+        if len(names) > 1:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in names[:2])
+            raise InvalidSpec(
+                f"{names[0]} and {names[1]} exclude each other",
+                "take one or the other out",
+                where=names[1],
+                on_argv=f"flags {flags} are mutually exclusive",
+            )
+
+    @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """The ways that are given, by name."""
+        ways = ("url", self.url), ("path", self.path), ("name", self.name), ("hash", self.hash)
+        return tuple(way for way in (*ways, ("from_dir", self.from_dir)) if way[1])
+
+
 class AppSpec(Value):
     """An image, and what overrides its manifest. None and "": as in the image.
 
@@ -75,7 +103,8 @@ class PodSpec(Value):
 
     mounts: of every app. Environment, weakest first: inherited (only names that are not set otherwise), the image's,
     env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" for the host's configuration.
-    isolators: of the pod as a whole. Source: behaviours, ruling 1.
+    isolators: of the pod as a whole. stage1: as it is asked for; run.stage1 is what was found.
+    Source: behaviours, ruling 1.
     """
 
     apps: tuple[AppSpec, ...]
@@ -90,6 +119,7 @@ class PodSpec(Value):
     user_labels: Pairs = ()
     image_isolators: str = ""
     isolators: tuple[Isolator, ...] = ()
+    stage1: Stage1Choice = Stage1Choice()
 
     def check(self) -> None:
         """Check that volumes are unique, that mounts name one, and that a pod with ports has its own network."""

@@ -8,6 +8,9 @@ describes each.
 
 from __future__ import annotations
 
+from ..pod.runspec import FLY
+from ..pod.stage1 import IMAGE, kind_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -41,8 +44,17 @@ if TYPE_CHECKING:
             """Take down all that an ended pod holds of the host, before its files are removed."""
 
 
-def entries_of(host: Host, pod: Pod) -> Entries:
-    """The entries of the stage1 that a pod was prepared with."""
+def entries_of(host: Host, pod: Pod, *, debug: bool = False) -> Entries:
+    """The entries of the stage1 that a pod was prepared with. debug: whether the user wants to see more."""
+    kind = kind_of(pod.dir)
+    if kind == IMAGE:
+        from .foreign.entries import Foreign
+
+        return Foreign(host, pod, debug=debug)
+    if kind == FLY:
+        from .fly.entries import Fly
+
+        return Fly(host, pod)
     from .starter.native import Native
 
     return Native(host, pod)

@@ -43,7 +43,7 @@ def enter(call: Call) -> int:
             call.say(f'no command specified, assuming "{_SHELL}"')
             argv = [_SHELL]
         sys.stdout.flush()
-        return entries_of(call.host, pod).enter(_entry(call.options, app, tuple(argv)))
+        return entries_of(call.host, pod, debug=call.debug).enter(_entry(call.options, app, tuple(argv)))
 
 
 def _entry(options: FlagValues, app: str, argv: tuple[str, ...]) -> EnterRequest:

@@ -153,7 +153,7 @@ def _reap(call: Call, text: str) -> None:
     paths = call.host.paths
     with open_pod(paths, text) if is_uuid(text) else lookup.by_name(paths, text) as pod:
         if pod.state() is PodState.EXITED and pod.lock():
-            entries_of(call.host, pod).release()
+            entries_of(call.host, pod, debug=call.debug).release()
 
 
 def stage1_gc(call: Call) -> int:
@@ -162,14 +162,14 @@ def stage1_gc(call: Call) -> int:
 
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, recording_failure(pod, "gc"):
-        entries_of(call.host, pod).gc()
+        entries_of(call.host, pod, debug=call.debug).gc()
     return 0
 
 
 def mend(call: Call) -> int:
     """Restore what a running pod has lost of its networks and limits."""
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
-        entries_of(call.host, pod).mend()
+        entries_of(call.host, pod, debug=call.debug).mend()
     return 0
 
 
