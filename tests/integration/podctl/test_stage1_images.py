@@ -50,7 +50,7 @@ ENTER = """#!/bin/sh
 pid=${1#--pid=} app=${2#--appname=}
 shift 3
 echo entered $app by $(basename $PWD) >&2
-exec chroot /proc/$pid/cwd/stage1/rootfs/opt/stage2/$app/rootfs "$@"
+exec chroot /proc/$pid/root "$@"
 """
 STOP = """#!/bin/sh
 echo "$@" >>stops
@@ -88,6 +88,13 @@ def whole(pods: PodHost, version: str | None = "6", **more: str) -> str:
     log = pods.base / "collected"
     entries = {"run": RUN, "enter": ENTER, "stop": STOP, "gc": GC.format(log=log), **more}
     return stage1(pods, "foreign", entries, version)
+
+
+def lives(pid: str) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def prepared(pods: PodHost, image: str, *flags: str) -> str:
@@ -137,17 +144,17 @@ def test_the_image_of_a_stage1_is_one_like_others_and_may_be_removed(pods: PodHo
     place = directory(pods, uuid, "prepared")
     assert json.loads((place / "stage1/manifest").read_text())["name"] == "example.com/foreign"
     tree = (place / "stage1TreeStoreID").read_text()
-    assert tree in os.listdir(pods.data / "cas/tree")
+    assert tree in os.listdir(pods.data / "tree")
     pods.ok("image", "rm", "example.com/foreign")
     pods.ok("image", "gc", "--grace-period=0s")
-    assert tree in os.listdir(pods.data / "cas/tree")
+    assert tree in os.listdir(pods.data / "tree")
     pods.ok("run-prepared", "--detach", "--net=host", uuid)
     assert pods.state(uuid) == "running"
     pods.ok("stop", "--force", uuid)
     pods.wait(uuid)
     pods.ok("rm", uuid)
     pods.ok("image", "gc", "--grace-period=0s")
-    assert tree not in os.listdir(pods.data / "cas/tree")
+    assert tree not in os.listdir(pods.data / "tree")
 
 
 @pytest.mark.behaviour("D28", "D11")
@@ -174,7 +181,16 @@ def test_the_status_of_the_stage1_is_that_of_run(pods: PodHost) -> None:
 @pytest.mark.parametrize(
     ("version", "passed", "warned"),
     [
-        ("6", ["--hostname=h", "--dns-conf-mode=resolv=stage0,hosts=default", "--disable-paths", "--ipc=parent"], []),
+        (
+            "6",
+            [
+                "--hostname=h",
+                "--dns-conf-mode=resolv=stage0,hosts=default",
+                "--disable-paths",
+                "--ipc=parent",
+            ],
+            [],
+        ),
         ("5", ["--hostname=h", "--dns-conf-mode=resolv=stage0,hosts=default", "--disable-paths"], ["--ipc"]),
         ("3", ["--hostname=h", "--disable-paths"], ["--dns-conf-mode", "--ipc"]),
         ("2", ["--hostname=h"], ["--disable-paths", "--dns-conf-mode", "--ipc"]),
@@ -189,13 +205,13 @@ def test_an_option_that_the_version_lacks_is_a_warning(
     flags = ("--net=default:IP=172.16.28.9", "--hostname=h", "--dns=192.0.2.1", "--ipc=parent")
     done = pods.podctl("run", *flags, "--insecure-options=image,paths", f"--stage1-path={image}", pods.image)
     assert done.status == 0, done.err
-    words, *resolv = done.out.splitlines()
+    words, *_comment, resolv = done.out.splitlines()
     assert words.split()[:-1] == [
         "--net=default:IP=172.16.28.9",
         f"--local-config={pods.base}/etc",
         *passed,
     ]
-    assert resolv == ["nameserver 192.0.2.1"]
+    assert resolv == "nameserver 192.0.2.1"
     lines = done.err.splitlines()
     assert [line for line in lines if line.startswith("stage1: warning: ")] == [
         f"stage1: warning: {flag} option is not supported by stage1" for flag in warned
@@ -212,7 +228,7 @@ def test_debug_and_interactive_are_passed_on(pods: PodHost) -> None:
 @pytest.mark.behaviour("D8")
 def test_the_pid_of_a_pod_may_be_that_of_the_only_child_of_ppid(pods: PodHost) -> None:
     run = "#!/bin/sh\necho $$ >ppid\nsleep 600 &\nwait\n"
-    uuid = running(pods, stage1(pods, "parent", {"run": run, "stop": '#!/bin/sh\nkill -9 $(cat ppid)\n'}))
+    uuid = running(pods, stage1(pods, "parent", {"run": run, "stop": "#!/bin/sh\nkill -9 $(cat ppid)\n"}))
     parent = (directory(pods, uuid) / "ppid").read_text().strip()
     child = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     lines = pods.ok("status", uuid).splitlines()
@@ -220,7 +236,7 @@ def test_the_pid_of_a_pod_may_be_that_of_the_only_child_of_ppid(pods: PodHost) -
     pods.ok("stop", "--force", uuid)
     pods.wait(uuid)
     pods.ok("rm", uuid)
-    assert not os.path.exists(f"/proc/{child[0]}")
+    assert not lives(child[0])
 
 
 @pytest.mark.behaviour("D26", "A42")
@@ -242,7 +258,9 @@ def test_a_stage1_without_stop_is_stopped_by_force_alone(pods: PodHost) -> None:
     ("entries", "version", "said"),
     [
         pytest.param({"enter": ENTER}, "6", "it has no annotation coreos.com/rkt/stage1/run", id="no run"),
-        pytest.param({"run": RUN}, "six", 'has the interface version "six", which is no number', id="garbage version"),
+        pytest.param(
+            {"run": RUN}, "six", 'has the interface version "six", which is no number', id="garbage version"
+        ),
         pytest.param({"run": RUN}, "0", 'has the interface version "0", which is no number', id="no version"),
     ],
 )
@@ -273,7 +291,9 @@ def test_an_image_that_would_lead_out_of_the_pod_is_refused(pods: PodHost) -> No
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        pytest.param("#!/bin/sh\nexit 3\n", "its stage1 has ended with status 3 before the pod was up", id="ends"),
+        pytest.param(
+            "#!/bin/sh\nexit 3\n", "its stage1 has ended with status 3 before the pod was up", id="ends"
+        ),
         pytest.param("#!/no/such\n", 'Unable to open "', id="no interpreter"),
         pytest.param("garbage", "has an unsupported file type", id="garbage"),
     ],
@@ -296,7 +316,9 @@ def test_an_entry_that_is_missing_or_leads_out_is_not_run(pods: PodHost) -> None
     (entries / "stop").unlink()
     (entries / "stop").symlink_to("/bin/true")
     (pods.base / "foreign-made/rootfs/bin/true").unlink()
-    subprocess.run(["tar", "-cf", str(image), "-C", str(image.parent / "foreign-made"), "manifest", "rootfs"], check=True)
+    subprocess.run(
+        ["tar", "-cf", str(image), "-C", str(image.parent / "foreign-made"), "manifest", "rootfs"], check=True
+    )
     uuid = running(pods, str(image))
     done = pods.podctl("stop", uuid)
     assert done.status == 254
@@ -314,14 +336,14 @@ from podrt.host.host import Host
 from podrt.host.paths import Paths
 from podrt.errors import PodError
 from podrt.pod.lifecycle import open_pod
-from podrt.stage1.foreign.entries import Foreign
+from podrt.stage1.foreign.entries import ImageStage1
 host = Host.here(Paths(data={data!r}))
 with open_pod(host.paths, {uuid!r}) as pod:
     pod.detach()
     assert pod.lock()
     pod.move("run")
     try:
-        Foreign(host, pod, debug=False, seconds=0.5).run(detach=True, interactive=False)
+        ImageStage1(host, pod, debug=False, seconds=0.5).run(detach=True, interactive=False)
     except PodError as err:
         print(err.message)
 """
@@ -334,7 +356,9 @@ def test_a_stage1_that_hangs_is_killed(pods: PodHost) -> None:
     script = HANG.format(room=room, data=str(pods.data), uuid=uuid)
     argv = [sys.executable, "-c", script]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
-    assert done.stdout == "its stage1 has written neither pid nor ppid within 0.5 seconds, and was killed\n", done.stderr
+    assert (
+        done.stdout == "its stage1 has written neither pid nor ppid within 0.5 seconds, and was killed\n"
+    ), done.stderr
     assert pods.state(uuid) == "exited"
     assert not any("607" in words for words in _commands())
     pods.ok("rm", uuid)
@@ -361,4 +385,4 @@ def test_a_pod_in_the_foreground_is_the_stage1_itself(pods: PodHost) -> None:
     assert pathlib.Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")[1].endswith("/entries/run")
     process.send_signal(signal.SIGTERM)
     assert process.wait(SECONDS) == 0
-    assert pods.state(uuid) == "exited"
+    assert "state=exited" in pods.wait(uuid)

@@ -18,7 +18,7 @@ from ..host.reading import DOCUMENT, decimal, kernel_text_or, read_bytes, read_n
 from ..value import Value
 from .lifecycle import PodState
 from .names import NAME
-from .runspec import LONGEST_WAIT, NATIVE, STOP_TIMEOUT, RunSpec
+from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.05
 
 class Outline(Value):
     """The part of a run spec for stopping and removing a pod: its name, "" for none, its stop timeout in seconds, and
-    its stage1, "" if that is unknown.
+    its stage1, "" if it is not recorded.
 
     All mean the same in every format.
     """
@@ -77,7 +77,7 @@ def read_outline(pod: PodDir) -> Outline:
         return Outline()
     members = parsed if isinstance(parsed, dict) else {}
     name, seconds = members.get("name"), members.get("stopTimeout")
-    stage1 = members.get("stage1", NATIVE)
+    stage1 = members.get("stage1")
     return Outline(
         name if isinstance(name, str) and is_word(name, NAME, ALNUM) else "",
         _wait_of(seconds),

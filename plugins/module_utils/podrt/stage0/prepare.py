@@ -12,7 +12,7 @@ import os
 from ..appc.volumes import EmptyVolume, NamedVolume
 from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
-from ..host.files import is_real_dir, make_dirs, write_new
+from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..pod import documents, lookup
 from ..pod.lifecycle import create, open_pod
@@ -192,7 +192,7 @@ def _copy_stage1(host: Host, pod: Pod, tree: trees.TreeID) -> None:
     """Copy the tree. Raises Unsupported where it has anything but directories in the places of the pod's files."""
     trees.copy_tree(host.paths, tree, pod.dir.stage1_root)
     place = pod.dir
-    own = (place.stage1_files, place.statuses, place.environments, f"{place.stage1_root}/etc")
+    own = (place.stage1_files, place.statuses, place.environments, os.path.dirname(place.stage1_given[0]))
     for path in (*own, os.path.dirname(place.app_dirs), place.app_dirs):
         if os.path.lexists(path) and not is_real_dir(path):
             inside = path[len(place.stage1_root) :]
@@ -200,7 +200,7 @@ def _copy_stage1(host: Host, pod: Pod, tree: trees.TreeID) -> None:
                 f"the stage1 image cannot be used: its {inside} is no directory",
                 "pods have files of their own there",
             )
-    if os.path.isdir(place.app_dirs) and os.listdir(place.app_dirs):
+    if entries_if_any(place.app_dirs):
         raise Unsupported(
             "the stage1 image cannot be used: it has files where the roots of apps are",
             "the image must leave /opt/stage2 empty",

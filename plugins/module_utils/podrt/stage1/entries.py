@@ -48,13 +48,13 @@ def entries_of(host: Host, pod: Pod, *, debug: bool = False) -> Entries:
     """The entries of the stage1 that a pod was prepared with. debug: whether the user wants to see more."""
     kind = kind_of(pod.dir)
     if kind == IMAGE:
-        from .foreign.entries import Foreign
+        from .foreign.entries import ImageStage1
 
-        return Foreign(host, pod, debug=debug)
+        return ImageStage1(host, pod, debug=debug)
     if kind == FLY:
-        from .fly.entries import Fly
+        from .fly.entries import FlyStage1
 
-        return Fly(host, pod)
-    from .starter.native import Native
+        return FlyStage1(host, pod)
+    from .starter.native import NativeStage1
 
-    return Native(host, pod)
+    return NativeStage1(host, pod)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FAILED = 254
 _POLL_SECONDS = 0.02
 _LONGEST = 4096
-_LOG = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOG_MODE = 0o640
 
 
@@ -57,15 +57,15 @@ def become(become_pod: Callable[[], NoReturn], pod: Pod, log: str) -> int:
     """
     make_dirs_beneath(os.path.dirname(log), pod.dir.path)
     with path_beneath(log, pod.dir.path) as path:
-        out = os.open(path, _LOG, _LOG_MODE)
+        out = os.open(path, _NEW_FILE, _LOG_MODE)
     told, telling = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         _become(become_pod, out, telling)
     os.close(telling)
     os.close(out)
-    with open(told, "rb", buffering=0) as pipe:
-        reason = pipe.read(_LONGEST)
+    reason = os.read(told, _LONGEST)
+    os.close(told)
     if reason:
         os.waitpid(pid, 0)
         raise HostFailure(reason.decode(errors="replace"), uuid=pod.uuid)

@@ -11,16 +11,18 @@ import os
 
 from ...appc.volumes import HostVolume
 from ...errors import HostFailure, InvalidSpec, reason_of
+from ...host import syscalls
 from ...host.execution import EXEC_FAILED, complaint, program_path, why_not
 from ...host.files import make_dirs_beneath, path_beneath, write_new
 from ...host.identity import identity_of
 from ...host.reading import read_text_or
+from ...host.syscalls import MS_BIND, MS_REC
 from ...net.resolv import hosts_file, resolv_conf
 from ...pod.documents import read_app_manifest, read_manifest, read_runspec
 from ...value import Value
 from ..mounted import mount_roots
 from ..plan import roots
-from ..plan.mounts import BindStep, DirStep, FileStep, FsStep, SealStep
+from ..plan.mounts import BindStep, DirStep, FileStep, FsStep, SealStep, Step
 from ..plan.sandbox import environment_of
 from ..plan.volumes import check_sources, volume_steps
 from ..processes import join_groups, keep_lock
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from ...host.dirs import PodDir
     from ...pod.lifecycle import Pod
     from ...pod.runspec import RunSpec
-    from ..plan.mounts import Step
 
 _DIR, _FILE = 0o755, 0o644
 _NAME_OF_APP = "AC_APP_NAME"
@@ -52,6 +53,23 @@ class FlyApp(Value):
     group: str
     groups: tuple[int, ...]
     docker: bool = False
+
+
+class HostFsStep(Step):
+    """A file system of the host with all mounts in it, at its own path, where an image may not have a link."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"bind {self.path} of the host"
+
+    def apply(self, root: int) -> None:
+        """Bind it. What the host mounts in it later appears as well. Raises OSError."""
+        fd = roots.open_own_dir(root, self.path)
+        try:
+            syscalls.mount(self.path, f"/proc/self/fd/{fd}", "", MS_BIND | MS_REC)
+        finally:
+            os.close(fd)
 
 
 def prepared_app(pod: PodDir) -> FlyApp:
@@ -143,7 +161,7 @@ def _write_files(pod: PodDir, app: FlyApp, runspec: RunSpec, uuid: str) -> None:
 def _steps(pod: PodDir, manifest: PodManifest, runspec: RunSpec) -> tuple[Step, ...]:
     """The steps in the root of the app: the host's file systems, its names, the volumes. Source: behaviours D30."""
     app = manifest.apps[0]
-    steps: list[Step] = [BindStep(path, path, recursive=True) for path in ("/dev", "/proc", "/sys")]
+    steps: list[Step] = [HostFsStep(path) for path in ("/dev", "/proc", "/sys")]
     steps += [FsStep("tmpfs", "/tmp", 0, "mode=1777"), DirStep("/etc")]
     steps += _names(pod, runspec)
     prefill = tuple(read_text_or(pod.app_prefill(app.name), "", beneath=pod.path).split())

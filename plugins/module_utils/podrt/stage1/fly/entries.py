@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..request import EnterRequest
 
 
-class Fly:
+class FlyStage1:
     """See stage1.entries."""
 
     def __init__(self, _host: Host, pod: Pod) -> None:

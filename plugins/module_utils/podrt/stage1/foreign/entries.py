@@ -38,7 +38,7 @@ _SECONDS = {"stop": 45.0, "gc": 120.0, "mend": 45.0, "rehearse": float(START_SEC
 _MNT_DETACH = 2
 
 
-class Foreign:
+class ImageStage1:
     """See stage1.entries."""
 
     def __init__(self, host: Host, pod: Pod, *, debug: bool, seconds: float = START_SECONDS) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..request import EnterRequest
 
 
-class Native:
+class NativeStage1:
     """See stage1.entries."""
 
     def __init__(self, host: Host, pod: Pod) -> None:
