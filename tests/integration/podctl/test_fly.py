@@ -66,6 +66,25 @@ def test_the_app_replaces_podctl_and_records_no_status(pods: PodHost) -> None:
     missing = pods.podctl("run", FLY, pods.image, "--exec=/no/such")
     assert missing.status == 203
     assert 'Unable to open "/no/such": No such file or directory' in missing.err
+    uuid = pods.ok("prepare", "--quiet", FLY, pods.image, "--exec=/no/such")
+    failed = pods.podctl("run-prepared", "--detach", uuid)
+    assert failed.status == 254
+    assert 'Unable to open "/no/such": No such file or directory' in failed.err
+    assert pods.podctl("run", FLY, pods.image, "--working-dir=/no", "--exec=/bin/true").status == 254
+
+
+@pytest.mark.behaviour("A29")
+def test_what_only_the_kernel_refuses_is_told_without_a_file_of_the_host(pods: PodHost) -> None:
+    more = {"bin/odd": (0o755, b"\x7fELF odd"), "bin/roots": (0o700, b"#!/bin/sh\n")}
+    app = {"exec": ["/bin/odd"], "user": "0", "group": "0"}
+    image = str(write_image(pods.base / "odd.aci", "example.com/odd", app, more))
+    done = pods.podctl("run", FLY, image)
+    assert (done.status, done.err) == (203, 'stage1: Error: "/bin/odd" has an unsupported file type\n')
+    done = pods.podctl("run", FLY, image, "--exec=/bin/roots", "--user=worker", "--group=workers")
+    assert (done.status, done.err) == (203, 'stage1: Error: "/bin/roots" is not executable\n')
+    uuid = pods.ok("prepare", "--quiet", FLY, image)
+    failed = pods.podctl("run-prepared", "--detach", uuid)
+    assert (failed.status, failed.err) == (254, 'stage1: Error: "/bin/odd" has an unsupported file type\n')
 
 
 @pytest.mark.behaviour("D31", "A45", "D12")

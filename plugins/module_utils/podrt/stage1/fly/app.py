@@ -27,9 +27,11 @@ from ..plan.sandbox import environment_of
 from ..plan.volumes import check_sources, volume_steps
 from ..processes import join_groups, keep_lock
 from ..starter.inputs import is_docker
+from ..telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from ...appc.pod import PodManifest
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from ...pod.lifecycle import Pod
     from ...pod.runspec import RunSpec
 
-_DIR, _FILE = 0o755, 0o644
+_DIR, _FILE, _UMASK = 0o755, 0o644, 0o022
 _NAME_OF_APP = "AC_APP_NAME"
 _HOSTS = "127.0.0.1 localhost localdomain\n"
 
@@ -94,8 +96,8 @@ def prepared_app(pod: PodDir) -> FlyApp:
     )
 
 
-def become_app(pod: Pod, app: FlyApp) -> NoReturn:
-    """Become the app, whose lock this process holds. Raises PodError."""
+def become_app(pod: Pod, app: FlyApp, fail: Callable[[HostFailure], NoReturn]) -> NoReturn:
+    """Become the app of a pod whose lock this process holds, see run_in. Raises PodError."""
     place = pod.dir
     manifest, runspec = read_manifest(place), read_runspec(place)
     check_sources(manifest, manifest.apps[0])
@@ -115,33 +117,55 @@ def become_app(pod: Pod, app: FlyApp) -> NoReturn:
             os.symlink("ready", safe)
     except OSError as err:
         raise HostFailure.of("cannot build the root of the app", err) from err
-    run_in(place.app_root(app.name), app)
+    run_in(place.app_root(app.name), app, fail)
 
 
-def run_in(path: str, app: FlyApp) -> NoReturn:
-    """Change the root of this process to a directory and become a program in it. Raises PodError."""
+def run_in(path: str, app: FlyApp, fail: Callable[[HostFailure], NoReturn]) -> NoReturn:
+    """Change the root of this process to a directory and become a program in it. Raises PodError before it changes.
+
+    fail: reports what fails after that, when no file of the host can be read or written any more.
+    """
     try:
         fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         root = roots.MountedRoot(fd)
         search = dict(app.environment).get("PATH")
         program = program_path(root, app.argv[0] if app.argv else "", search, app.working_directory)
+        wrong = complaint(program, root)
+        if wrong:
+            raise _not_executed(app, wrong)
         identity = identity_of(root, app.user, app.group, app.groups, docker=app.docker)
-        os.fchdir(fd)
-        os.chroot(".")
-        os.close(fd)
-        os.chdir(app.working_directory)
-        os.setgroups(sorted({*identity.groups, identity.gid}))
-        os.setresgid(identity.gid, identity.gid, identity.gid)
-        os.setresuid(identity.uid, identity.uid, identity.uid)
-        os.umask(0o022)
+        place = roots.open_path(fd, app.working_directory, os.O_PATH | os.O_DIRECTORY)
     except OSError as err:
         raise HostFailure.of(f'cannot enter the root of app "{app.name}"', err) from err
+    environment, groups = dict(app.environment), sorted({*identity.groups, identity.gid})
     try:
-        os.execve(program, (program, *app.argv[1:]), dict(app.environment))  # pylint: disable=ansible-bad-function
+        os.fchdir(fd)
+        os.chroot(".")
+        os.fchdir(place)
+        os.setgroups(groups)
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+        os.umask(_UMASK)
+        os.execve(program, (program, *app.argv[1:]), environment)  # pylint: disable=ansible-bad-function
     except OSError as err:
-        failed = HostFailure(f"Error: {complaint(program) or why_not(program, err)}", app=app.name)
-        failed.exit_code = EXEC_FAILED
-        raise failed from err
+        fail(_not_executed(app, why_not(program, err)))
+
+
+def end(err: HostFailure) -> NoReturn:
+    """End this process with an error."""
+    say("stage1", err.message)
+    os._exit(err.exit_code)
+
+
+def raise_it(err: HostFailure) -> NoReturn:
+    """Raise the error in a process that tells it another one."""
+    raise err
+
+
+def _not_executed(app: FlyApp, reason: str) -> HostFailure:
+    err = HostFailure(f"Error: {reason}", app=app.name)
+    err.exit_code = EXEC_FAILED
+    return err
 
 
 def _write_files(pod: PodDir, app: FlyApp, runspec: RunSpec, uuid: str) -> None:

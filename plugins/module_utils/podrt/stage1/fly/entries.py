@@ -12,7 +12,7 @@ from ...host import syscalls
 from ...host.syscalls import CLONE_NEWNS
 from ...pod import cgroups, documents
 from ..starter.stop import holds
-from .app import FlyApp, become_app, prepared_app, run_in
+from .app import FlyApp, become_app, end, prepared_app, raise_it, run_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class FlyStage1:
         from ..processes import become
 
         if not detach:
-            become_app(self._pod, prepared_app(self._pod.dir))
+            become_app(self._pod, prepared_app(self._pod.dir), end)
         app = prepared_app(self._pod.dir)
-        become(lambda: become_app(self._pod, app), self._pod, self._pod.dir.app_log(app.name))
+        become(lambda: become_app(self._pod, app, raise_it), self._pod, self._pod.dir.app_log(app.name))
         return 0
 
     def rehearse(self) -> None:
@@ -69,6 +69,7 @@ class FlyStage1:
                 request.groups or (),
                 app.docker,
             ),
+            end,
         )
 
     def stop(self, *, force: bool) -> None:

@@ -54,7 +54,9 @@ class Dirs:
             return None
             yield
 
-        plan = ensure_stage1(self.host, PodSpec((), policy=FetchPolicy(pull), stage1=Stage1Choice(**way)), ensure)
+        plan = ensure_stage1(
+            self.host, PodSpec((), policy=FetchPolicy(pull), stage1=Stage1Choice(**way)), ensure
+        )
         try:
             next(plan)
         except StopIteration as stop:
