@@ -43,6 +43,11 @@ def call(host: Host, pod: Pod, entry: str, *flags: str) -> bytes:
             uuid=pod.uuid,
             exit_status=done.status,
         )
+    if entry == "gc" and done.stderr:
+        from ..host import journal
+
+        # Only what a stage1 image could not clean up by itself: the pod goes all the same.
+        journal.note(host.paths, f"pod {pod.uuid}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 

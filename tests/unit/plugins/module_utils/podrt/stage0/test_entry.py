@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -113,3 +114,16 @@ def test_odd_characters_do_not_keep_a_document_from_being_read(runtime: Runtime)
     found = failure.read(runtime.pod.dir)
     assert found is not None
     assert (found.kind, found.message, found.hint) == ("corrupt", "a\ufffdb?c", "h\ufffd")
+
+
+def test_what_a_collection_could_not_clean_up_is_in_the_log_of_the_host(
+    runtime: Runtime, tmp_path: pathlib.Path
+) -> None:
+    runtime.script.write_text("sys.stderr.write('stage1: warning: it failed')")
+    place = str(tmp_path / "log")
+    host = runtime.host.replace(paths=runtime.host.paths.replace(log=place))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(place)
+        call(host, runtime.pod, "gc")
+        told = log.recv(4096).decode()
+    assert told.endswith(f"pod {runtime.pod.uuid}: stage1: warning: it failed")
