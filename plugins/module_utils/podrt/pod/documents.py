@@ -13,12 +13,12 @@ from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..fields import NewerFormat, canonical_json, parse_json
 from ..host.files import write_new
-from ..host.host import podctl_of
+from ..host.host import file_of_runtime, podctl_of
 from ..host.reading import DOCUMENT, decimal, kernel_text_or, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState
 from .names import NAME
-from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
+from .runspec import FLY, LONGEST_WAIT, NATIVE, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from .lifecycle import Pod
 
+IMAGE = "image"
 _READY = "ready"
+# The entries, as commands of podctl.
+_COMMANDS = {
+    "run": ("run-prepared", "--detach"),
+    "rehearse": ("rehearse",),
+    "stop": ("stop",),
+    "mend": ("mend",),
+    "gc": ("stage1-gc",),
+}
+# The modules of a runtime that give it an entry: of this release, and of those before 0.3.0.
+_ADDED = {"mend": ("stage1/starter/mend.py", "stage1/mend.py")}
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -205,3 +216,68 @@ def pinned(host: Host, pod: Pod) -> Host:
     except Corrupt:
         return host
     return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)
+
+
+class Stage1(Value):
+    """The stage1 of one pod. kind: NATIVE, FLY or IMAGE. root: its root directory.
+
+    runtime, podctl: those that the pod was prepared with. version, entries: see Interface, of an image.
+    """
+
+    uuid: str
+    kind: str
+    root: str
+    runtime: str
+    podctl: tuple[str, ...]
+    version: int = 0
+    entries: tuple[tuple[str, str], ...] = ()
+
+    def argv(self, entry: str, *flags: str) -> tuple[str, ...]:
+        """The process that is an entry, for this pod."""
+        return (*self.podctl, *_COMMANDS[entry], *flags, self.uuid)
+
+    @staticmethod
+    def command(entry: str) -> str:
+        """The name of an entry for people."""
+        return f"podctl {_COMMANDS[entry][0]}"
+
+    def offers(self, entry: str) -> bool:
+        """Whether it has an entry that not every stage1 has."""
+        if self.kind != NATIVE:
+            return entry in dict(self.entries)
+        return entry not in _ADDED or any(map(self.has_module, _ADDED[entry]))
+
+    @property
+    def shows_drift(self) -> bool:
+        """Whether its networks and limits are those that the documents of the pod say."""
+        return self.kind == NATIVE
+
+    def has_module(self, name: str) -> bool:
+        """Whether the pod's runtime has a module, by its file in podrt: it tells what that runtime does."""
+        return os.path.isfile(file_of_runtime(self.runtime, name))
+
+
+def stage1_of(host: Host, pod: Pod) -> Stage1:
+    """The stage1 of a pod. Raises nothing: what cannot be read of a damaged record is left out."""
+    runs, kind = pinned(host, pod), kind_of(pod.dir)
+    found = Stage1(pod.uuid, kind, pod.dir.stage1_root, runs.runtime, runs.podctl)
+    if kind != IMAGE:
+        return found
+    from .stage1 import read_interface  # few pods have one
+
+    try:
+        interface = read_interface(pod.dir)
+    except (OSError, PodError):
+        return found
+    return found.replace(version=interface.version, entries=interface.entries)
+
+
+def kind_of(pod: PodDir) -> str:
+    """The kind of a pod's stage1, by its run spec, or by other files where that is damaged. Raises nothing.
+
+    A pod of a release up to 0.6.0 has no record, and is the runtime's.
+    """
+    recorded = read_outline(pod).stage1
+    if recorded in (NATIVE, FLY):
+        return recorded
+    return IMAGE if recorded or os.path.lexists(pod.stage1_tree_id) else NATIVE

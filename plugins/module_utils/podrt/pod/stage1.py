@@ -1,32 +1,20 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stage1 of a pod: what it was prepared with, as its directory records, and how stage0 calls its entries.
-
-stage0 calls every entry as a process of the podctl of the pod's own runtime, so that an upgrade never changes a pod
-that is there. Which kind of stage1 it is, matters to that podctl alone: see stage1.entries.
-"""
+"""The interface of a stage1 image, and the arguments of its entry run. Source: behaviours D24, D25, D32."""
 
 from __future__ import annotations
 
-import os
-
 from ..appc.image import ImageManifest
-from ..errors import Corrupt, InvalidSpec, PodError
+from ..errors import Corrupt, InvalidSpec
 from ..fields import parse_json
-from ..host.host import file_of_runtime
 from ..host.reading import decimal, read_bytes
 from ..value import Value
-from . import documents
-from .runspec import FLY, NATIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..host.dirs import PodDir
-    from ..host.host import Host
-    from .lifecycle import Pod
     from .runspec import RunSpec
 
-IMAGE = "image"
 # Source: behaviours D24, D32.
 NEWEST_VERSION = 6
 _RKT, _OURS = "coreos.com/rkt/stage1/", "stagecraft.pods/stage1/"
@@ -40,16 +28,6 @@ _IN_IMAGES = {
     "mend": f"{_OURS}mend",
 }
 HOSTNAME, INSECURE, DNS, CONFIG, IPC = 2, 3, 4, 5, 6
-# The entries, as commands of podctl.
-_COMMANDS = {
-    "run": ("run-prepared", "--detach"),
-    "rehearse": ("rehearse",),
-    "stop": ("stop",),
-    "mend": ("mend",),
-    "gc": ("stage1-gc",),
-}
-# The modules of a runtime that give it an entry: of this release, and of those before 0.3.0.
-_ADDED = {"mend": ("stage1/starter/mend.py", "stage1/mend.py")}
 
 
 class Interface(Value):
@@ -120,67 +98,6 @@ def run_flags(interface: Interface, runspec: RunSpec, local_config: str) -> tupl
     if version >= IPC:
         flags.append(f"--ipc={runspec.ipc}")
     return tuple(flags)
-
-
-class Stage1(Value):
-    """The stage1 of one pod. kind: NATIVE, FLY or IMAGE. root: its root directory.
-
-    runtime, podctl: those that the pod was prepared with. interface: of an image.
-    """
-
-    uuid: str
-    kind: str
-    root: str
-    runtime: str
-    podctl: tuple[str, ...]
-    interface: Interface = Interface(NEWEST_VERSION)
-
-    def argv(self, entry: str, *flags: str) -> tuple[str, ...]:
-        """The process that is an entry, for this pod."""
-        return (*self.podctl, *_COMMANDS[entry], *flags, self.uuid)
-
-    @staticmethod
-    def command(entry: str) -> str:
-        """The name of an entry for people."""
-        return f"podctl {_COMMANDS[entry][0]}"
-
-    def offers(self, entry: str) -> bool:
-        """Whether it has an entry that not every stage1 has."""
-        if self.kind != NATIVE:
-            return bool(self.interface.path(entry))
-        return entry not in _ADDED or any(map(self.has_module, _ADDED[entry]))
-
-    @property
-    def shows_drift(self) -> bool:
-        """Whether its networks and limits are those that the documents of the pod say."""
-        return self.kind == NATIVE
-
-    def has_module(self, name: str) -> bool:
-        """Whether the pod's runtime has a module, by its file in podrt: it tells what that runtime does."""
-        return os.path.isfile(file_of_runtime(self.runtime, name))
-
-
-def stage1_of(host: Host, pod: Pod) -> Stage1:
-    """The stage1 of a pod. Raises nothing: what cannot be read of a damaged record is left out."""
-    pinned, kind = documents.pinned(host, pod), kind_of(pod.dir)
-    interface = Stage1.interface
-    if kind == IMAGE:
-        try:
-            interface = read_interface(pod.dir)
-        except (OSError, PodError):
-            interface = Interface()
-    return Stage1(pod.uuid, kind, pod.dir.stage1_root, pinned.runtime, pinned.podctl, interface)
-
-
-def kind_of(pod: PodDir) -> str:
-    """The kind of a pod's stage1, by its run spec, or by other files where that is damaged. Raises nothing.
-
-    A pod of a release up to 0.6.0 has no record, and is the runtime's.
-    """
-    recorded = documents.read_outline(pod).stage1
-    if recorded in (NATIVE, FLY):
-        return recorded
-    return IMAGE if recorded or os.path.lexists(pod.stage1_tree_id) else NATIVE
 
 
 def read_interface(pod: PodDir) -> Interface:

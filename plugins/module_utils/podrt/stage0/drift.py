@@ -13,9 +13,9 @@ from ..errors import Corrupt, NotFound, PodError, reason_of
 from ..net.drift import LATER, find_drift, read_joined
 from ..net.rules import forwards_of
 from ..pod import cgroups
+from ..pod.documents import stage1_of
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import changed_limits
-from ..pod.stage1 import stage1_of
 from ..pod.strays import find_strays
 from ..value import Value
 from .change import Difference

@@ -8,8 +8,8 @@ The entries of stage1 are processes: stage0 and stage1 share the pod's directory
 from __future__ import annotations
 
 from ..errors import HostFailure, NotFound
+from ..pod.documents import stage1_of
 from ..pod.runspec import START_SECONDS
-from ..pod.stage1 import stage1_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ describes each.
 
 from __future__ import annotations
 
+from ..pod.documents import IMAGE, kind_of
 from ..pod.runspec import FLY
-from ..pod.stage1 import IMAGE, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
