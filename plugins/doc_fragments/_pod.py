@@ -664,6 +664,39 @@ options:
         memory limit, and at least 64M.
     version_added: 0.7.0
     type: str
+  stage1_name:
+    description:
+      - What runs the pod. V(native) is the runtime itself, and the default unless the host configures another one.
+      - V(fly), which is also V(coreos.com/rkt/stage1-fly), runs the one app of the pod in its root and isolates nothing.
+        The app has the processes, the network, the devices and all capabilities of the host, and root in it is root on
+        the host. Use it for programs of the host that happen to come as an image.
+      - Anything else is the name of a stage1 image, which is fetched and verified as the images of apps are. It runs as
+        root on the host.
+      - At most one of the O(stage1_name), O(stage1_hash), O(stage1_path), O(stage1_url) and O(stage1_from_dir) can be
+        given. A change replaces the pod.
+    type: str
+    version_added: 0.7.0
+  stage1_hash:
+    description:
+      - The ID of a stage1 image that is in the store, or its beginning.
+    type: str
+    version_added: 0.7.0
+  stage1_path:
+    description:
+      - The absolute path of a stage1 image on the host.
+    type: path
+    version_added: 0.7.0
+  stage1_url:
+    description:
+      - The URL of a stage1 image, with C(file), C(docker), C(http) or C(https).
+    type: str
+    version_added: 0.7.0
+  stage1_from_dir:
+    description:
+      - The name of a file in C(/usr/lib/pods/stage1-images), or in the directory that C(stage1-images) of C(paths.d)
+        names. If only root can write there, the file needs no signature.
+    type: str
+    version_added: 0.7.0
   no_overlay:
     description:
       - Whether to copy the images' files instead of using overlayfs.

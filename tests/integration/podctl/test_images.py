@@ -166,16 +166,15 @@ def test_what_debug_tells_of_a_url_is_what_scripts_look_for(pods: PodHost, url: 
 
 @pytest.mark.finding("rkt-R10")
 @pytest.mark.behaviour("B36", "B58")
-def test_a_default_stage1_that_is_configured_is_not_ignored_without_a_word(pods: PodHost) -> None:
+def test_a_default_stage1_that_is_configured_is_used_or_an_error(pods: PodHost) -> None:
     place = pods.base / "etc/stage1.d/s.json"
     place.parent.mkdir(parents=True)
     document = {"rktKind": "stage1", "rktVersion": "v1"}
     place.write_text(json.dumps({**document, "name": "example.com/s", "version": "1", "location": "/s.aci"}))
     for command in ("run", "prepare"):
         done = pods.podctl(command, pods.image, "--exec=/bin/true")
-        said = f'{command}: the stage1 "example.com/s:1" of stage1.d is not used: pods are run by the runtime\'s own'
-        assert (done.status, said in done.err) == (0, True), done.err
-    assert pods.podctl("prepare", "--quiet", pods.image).err == ""
+        assert (done.status, "/s.aci" in done.err) == (254, True), done.err
+    assert pods.podctl("run", "--stage1-name=native", pods.image, "--exec=/bin/true").status == 0
     place.write_text(json.dumps({**document, "location": "s.aci"}))
     done = pods.podctl("run", pods.image)
     assert (done.status, "a relative path" in done.err) == (254, True)

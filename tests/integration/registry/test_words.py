@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, NotFound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.tasks.run import run_task
 from ansible_collections.stagecraft.pods.tests.integration.registry.conftest import Registry
 from ansible_collections.stagecraft.pods.tests.integration.registry.layouts import Layout, layer
@@ -79,11 +79,12 @@ def test_all_layers_of_an_image_count_against_the_bounds_of_the_host(
 
 
 @pytest.mark.finding("rkt-R10")
-def test_a_stage1_that_is_configured_is_a_warning(
+def test_a_stage1_that_is_configured_is_used_or_an_error(
     task: Callable[..., Any], push: Callable[..., str], tmp_path: pathlib.Path
 ) -> None:
     configure(tmp_path, "stage1.d", location="/s.aci")
     image = push(FILES, Cmd=["/bin/x"])
-    result = task("pod_run", name="web", state="prepared", apps=[{"image": image, "name": "app"}])
-    said = 'the stage1 "/s.aci" of stage1.d is not used: pods are run by the runtime\'s own stage1 only'
-    assert said in result["warnings"]
+    pod = {"name": "web", "state": "prepared", "apps": [{"image": image, "name": "app"}]}
+    with pytest.raises(NotFound, match=r"/s\.aci"):
+        task("pod_run", **pod)
+    assert task("pod_run", stage1_name="native", **pod)["changed"]

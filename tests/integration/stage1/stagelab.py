@@ -54,7 +54,8 @@ try:
             raise SystemExit("the pod is locked")
         status = run(host, uuid, pod.fd, **words)
     elif entry == "enter":
-        from podrt.stage1.starter.enter import EnterRequest, enter
+        from podrt.stage1.request import EnterRequest
+        from podrt.stage1.starter.enter import enter
         words = {{name: as_value(given) for name, given in words.items()}}
         status = enter(host, pod, EnterRequest(**{{"term": "xterm", **words}}))
     elif entry == "stop":

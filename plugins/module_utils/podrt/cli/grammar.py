@@ -50,6 +50,8 @@ def pod_spec(words: Words, around: CallerInputs) -> PodSpec:
     check_flags(words)
     rows = (*POD, *FETCH)
     said = {**_said(rows, options), **_pull(options), "apps": [_app(app) for app in words.apps]}
+    if options.has("stage1-path"):
+        said["stage1_path"] = os.path.abspath(options.text("stage1-path"))
     try:
         spec = reading.pod_spec(Options(said, "", rows))
         files = _environment_files(options, around)
@@ -123,8 +125,14 @@ def check_flags(words: Words) -> None:
 def policy_of_image(policy: FetchPolicy, options: FlagValues, words: AppWords) -> FetchPolicy:
     """The policy for the image of these words, which may be followed by its signature."""
     place = words.options.text("signature")
+    return policy_of_stage1(policy, options).replace(
+        signature=place if not place or "://" in place else os.path.abspath(place)
+    )
+
+
+def policy_of_stage1(policy: FetchPolicy, options: FlagValues) -> FetchPolicy:
+    """The policy for an image that has no words of its own."""
     return policy.replace(
-        signature=place if not place or "://" in place else os.path.abspath(place),
         finds_keys=options.on("trust-keys-from-https"),
         review=_review if can_ask() else None,
     )
@@ -144,8 +152,6 @@ def _check_stage1(options: FlagValues) -> None:
             raise InvalidSpec(f"--{name} already used")
     if len(used) > 1:
         raise InvalidSpec(f"flags --{used[0]} and --{used[1]} are mutually exclusive")
-    if used:
-        raise Unsupported(f"--{used[0]}: pods are run by the runtime's own stage1 only")
 
 
 def _check_networks(options: FlagValues) -> None:

@@ -74,7 +74,6 @@ PREPARING = (
     Flag("inherit-env", "", "give the caller's variables to apps that do not set them", bare="true"),
     Flag("pod-manifest", "FILE", "take the whole pod from this manifest; its images must be in the store"),
     *FETCHING,
-    *(Flag(name, "IMAGE", "the stage1 image", hidden=True) for name in STAGE1),
     *PER_IMAGE,
 )
 

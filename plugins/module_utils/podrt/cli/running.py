@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..contexts import contextmanager
 from ..errors import HostFailure, PodError
+from ..stage1.entries import entries_of
 from .call import complain
 
 TYPE_CHECKING = False
@@ -33,11 +34,9 @@ def recording_failure(pod: Pod, stage: str) -> Iterator[None]:
 
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:
     """Run a pod in state run whose lock is held; returns its exit status, with detach 0 once its apps were started."""
-    from ..stage1.starter.run import run
-
     try:
         with recording_failure(pod, "start"):
-            return run(call.host, pod.uuid, pod.fd, detach=detach, interactive=interactive)
+            return entries_of(call.host, pod, debug=call.debug).run(detach=detach, interactive=interactive)
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code
@@ -45,11 +44,9 @@ def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = F
 
 def rehearse_pod(call: Call, pod: Pod) -> int:
     """Find out what would keep a prepared pod, whose lock is held, from starting; returns 0 if nothing would."""
-    from ..stage1.starter.run import rehearse
-
     try:
         with recording_failure(pod, "rehearse"):
-            rehearse(call.host, pod.uuid, pod.fd)
+            entries_of(call.host, pod, debug=call.debug).rehearse()
     except PodError as err:
         complain(_PREFIX, err, debug=call.debug)
         return err.exit_code

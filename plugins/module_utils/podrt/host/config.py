@@ -90,16 +90,6 @@ class Config(Value):
     private_users: bool | None = None
     mirrors: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
-    @property
-    def unused_stage1(self) -> str:
-        """A warning about a configured default stage1, else "": pods are run by the runtime's own."""
-        wanted = f"{self.stage1_name}:{self.stage1_version}" if self.stage1_name else self.stage1_location
-        if not wanted:
-            return ""
-        return (
-            f'the stage1 "{wanted}" of stage1.d is not used: pods are run by the runtime\'s own stage1 only'
-        )
-
     def docker_credentials(self, *names: str) -> tuple[str, str] | None:
         """User and password for a docker registry by any of its names, None if not configured."""
         known = dict(self.docker)
@@ -155,9 +145,10 @@ def configured_paths(paths: Paths) -> Config:
     return _of_one_kind(paths, PATHS_D)
 
 
-def unused_stage1(paths: Paths) -> str:
-    """A warning about a configured default stage1, else ""; nothing else is read for it."""
-    return _of_one_kind(paths, "stage1.d").unused_stage1
+def configured_stage1(paths: Paths) -> Config:
+    """The configured default stage1, and the directory of stage1 images; nothing else is read for it."""
+    found = _of_one_kind(paths, "stage1.d")
+    return found.replace(stage1_images=configured_paths(paths).stage1_images)
 
 
 def configured_limits(paths: Paths) -> Limits:

@@ -130,6 +130,16 @@ class PodDir(Value):
         return f"{self.path}/pid"
 
     @property
+    def ppid(self) -> str:
+        """In place of pid: the PID of its parent, whose only child it is."""
+        return f"{self.path}/ppid"
+
+    @property
+    def pgid(self) -> str:
+        """The process group of a pod of fly."""
+        return f"{self.path}/pgid"
+
+    @property
     def cgroups(self) -> str:
         """The pod's control groups, one absolute path a line, one line a hierarchy."""
         return f"{self.path}/cgroups"
@@ -138,6 +148,26 @@ class PodDir(Value):
     def stage1_root(self) -> str:
         """The root directory of stage1."""
         return f"{self.path}/stage1/rootfs"
+
+    @property
+    def stage1_manifest(self) -> str:
+        """The manifest of the stage1 image; absent where stage1 is part of the runtime."""
+        return f"{self.path}/stage1/manifest"
+
+    @property
+    def stage1_tree_id(self) -> str:
+        """The ID of the tree that stage1's root is a copy of; absent with the manifest."""
+        return f"{self.path}/stage1TreeStoreID"
+
+    @property
+    def stage1_given(self) -> tuple[str, str]:
+        """The resolv.conf and the hosts file that a stage1 image is given where the pod has its own."""
+        return f"{self.stage1_root}/etc/rkt-resolv.conf", f"{self.stage1_root}/etc/rkt-hosts"
+
+    @property
+    def stage1_log(self) -> str:
+        """The output of a stage1 image that runs detached."""
+        return f"{self.logs}/stage1.log"
 
     @property
     def stage1_files(self) -> str:

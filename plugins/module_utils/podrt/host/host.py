@@ -132,6 +132,11 @@ def find_paths(
     )
 
 
+def configures_stage1(paths: Paths) -> bool:
+    """Whether there may be a configured default stage1; its readers are imported for that alone."""
+    return any(os.path.isdir(f"{place}/stage1.d") for place in paths.config_dirs)
+
+
 def _configured(paths: Paths) -> Config | None:
     """The paths of the configuration, None if it has none: then its readers are not even imported."""
     if not any(os.path.isdir(f"{place}/{PATHS_D}") for place in paths.config_dirs):

@@ -293,6 +293,11 @@ class Paths(Value):
         """Configuration directories, lowest priority first."""
         return tuple(path for path in (self.system_config, self.local_config, self.user_config) if path)
 
+    @property
+    def stage1_images(self) -> str:
+        """The directory of stage1 images, unless another one is configured."""
+        return f"{self.system_config}/stage1-images"
+
     def auth(self, config_dir: str) -> str:
         """The directory of documents with credentials in a configuration directory."""
         return f"{config_dir}/auth.d"

@@ -81,7 +81,7 @@ def run(
         environment = {"PATH": PATH, "LC_ALL": "C"} if env is None else env
         pid = os.posix_spawn(path, [path, *argv[1:]], environment, file_actions=actions, setpgroup=0)  # pylint: disable=ansible-bad-function
         status = _await(pid, called or os.path.basename(argv[0]), seconds, (out, err))
-        return Completed(_exit_status(status), _content(out), _content(err))
+        return Completed(exit_status(status), _content(out), _content(err))
     finally:
         for fd in (stdin_fd, out, err):
             os.close(fd)
@@ -166,7 +166,7 @@ def pipe(argv: Sequence[str], chunks: Iterator[bytes], *, memory: int = _FILTER_
         if not ended:
             os.kill(pid, _KILLED)
         _pid, status = os.waitpid(pid, 0)
-        completed = Completed(_exit_status(status), b"", _content(complaints))
+        completed = Completed(exit_status(status), b"", _content(complaints))
         os.close(complaints)
     if completed.status:
         raise OSError(completed.status, completed.complaint, argv[0])
@@ -246,5 +246,6 @@ def _content(fd: int) -> bytes:
     return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
-def _exit_status(status: int) -> int:
+def exit_status(status: int) -> int:
+    """The exit status of a status of wait(2): 128 + n for signal n."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

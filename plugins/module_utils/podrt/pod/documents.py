@@ -13,12 +13,12 @@ from ..appc.pod import PodManifest
 from ..errors import Corrupt, InvalidSpec, PodError, Unsupported
 from ..fields import NewerFormat, canonical_json, parse_json
 from ..host.files import write_new
-from ..host.host import podctl_of
-from ..host.reading import DOCUMENT, read_bytes, read_number, read_text, read_text_or
+from ..host.host import file_of_runtime, podctl_of
+from ..host.reading import DOCUMENT, decimal, kernel_text_or, read_bytes, read_number, read_text, read_text_or
 from ..value import Value
 from .lifecycle import PodState
 from .names import NAME
-from .runspec import LONGEST_WAIT, STOP_TIMEOUT, RunSpec
+from .runspec import FLY, LONGEST_WAIT, NATIVE, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,19 +26,32 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from .lifecycle import Pod
 
+IMAGE = "image"
 _READY = "ready"
+# The entries, as commands of podctl.
+_COMMANDS = {
+    "run": ("run-prepared", "--detach"),
+    "rehearse": ("rehearse",),
+    "stop": ("stop",),
+    "mend": ("mend",),
+    "gc": ("stage1-gc",),
+}
+# The modules of a runtime that give it an entry: of this release, and of those before 0.3.0.
+_ADDED = {"mend": ("stage1/starter/mend.py", "stage1/mend.py")}
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 
 class Outline(Value):
-    """The part of a run spec for stopping and removing a pod: its name, "" for none, and its stop timeout in seconds.
+    """The part of a run spec for stopping and removing a pod: its name, "" for none, its stop timeout in seconds, and
+    its stage1, "" if it is not recorded.
 
-    Both mean the same in every format.
+    All mean the same in every format.
     """
 
     name: str = ""
     stop_timeout: int = STOP_TIMEOUT
+    stage1: str = ""
 
 
 def write_manifest(pod: PodDir, manifest: PodManifest) -> None:
@@ -75,9 +88,11 @@ def read_outline(pod: PodDir) -> Outline:
         return Outline()
     members = parsed if isinstance(parsed, dict) else {}
     name, seconds = members.get("name"), members.get("stopTimeout")
+    stage1 = members.get("stage1")
     return Outline(
         name if isinstance(name, str) and is_word(name, NAME, ALNUM) else "",
         _wait_of(seconds),
+        stage1 if isinstance(stage1, str) else "",
     )
 
 
@@ -145,7 +160,25 @@ def read_ending(pod: PodDir, app: str) -> Ending | None:
 
 def read_pid(pod: PodDir) -> int | None:
     """The PID of the pod's PID 1, None if it has not been recorded. Raises Corrupt, OSError."""
-    return read_number(pod.pid, beneath=pod.path)
+    pid = read_number(pod.pid, beneath=pod.path)
+    return _only_child(pod) if pid is None else pid
+
+
+def _only_child(pod: PodDir) -> int | None:
+    """The child of the process that a stage1 has recorded as the parent of PID 1, once it has one."""
+    parent = read_number(pod.ppid, beneath=pod.path)
+    if parent is None:
+        return None
+    try:
+        words = kernel_text_or(f"/proc/{parent}/task/{parent}/children", "").split()
+    except ProcessLookupError:
+        return None
+    return decimal(words[0]) if len(words) == 1 else None
+
+
+def started_at(pod: PodDir) -> float | None:
+    """When the pod was started, in seconds since 1970; None if it was not. Source: behaviours D6."""
+    return time_of(pod.pid) or time_of(pod.ppid)
 
 
 def has_started(pod: PodDir) -> bool:
@@ -183,3 +216,68 @@ def pinned(host: Host, pod: Pod) -> Host:
     except Corrupt:
         return host
     return host if not os.path.isfile(podctl_of(host.python, runtime)[-1]) else host.replace(runtime=runtime)
+
+
+class Stage1(Value):
+    """The stage1 of one pod. kind: NATIVE, FLY or IMAGE. root: its root directory.
+
+    runtime, podctl: those that the pod was prepared with. version, entries: see Interface, of an image.
+    """
+
+    uuid: str
+    kind: str
+    root: str
+    runtime: str
+    podctl: tuple[str, ...]
+    version: int = 0
+    entries: tuple[tuple[str, str], ...] = ()
+
+    def argv(self, entry: str, *flags: str) -> tuple[str, ...]:
+        """The process that is an entry, for this pod."""
+        return (*self.podctl, *_COMMANDS[entry], *flags, self.uuid)
+
+    @staticmethod
+    def command(entry: str) -> str:
+        """The name of an entry for people."""
+        return f"podctl {_COMMANDS[entry][0]}"
+
+    def offers(self, entry: str) -> bool:
+        """Whether it has an entry that not every stage1 has."""
+        if self.kind != NATIVE:
+            return entry in dict(self.entries)
+        return entry not in _ADDED or any(map(self.has_module, _ADDED[entry]))
+
+    @property
+    def shows_drift(self) -> bool:
+        """Whether its networks and limits are those that the documents of the pod say."""
+        return self.kind == NATIVE
+
+    def has_module(self, name: str) -> bool:
+        """Whether the pod's runtime has a module, by its file in podrt: it tells what that runtime does."""
+        return os.path.isfile(file_of_runtime(self.runtime, name))
+
+
+def stage1_of(host: Host, pod: Pod) -> Stage1:
+    """The stage1 of a pod. Raises nothing: what cannot be read of a damaged record is left out."""
+    runs, kind = pinned(host, pod), kind_of(pod.dir)
+    found = Stage1(pod.uuid, kind, pod.dir.stage1_root, runs.runtime, runs.podctl)
+    if kind != IMAGE:
+        return found
+    from .stage1 import read_interface  # few pods have one
+
+    try:
+        interface = read_interface(pod.dir)
+    except (OSError, PodError):
+        return found
+    return found.replace(version=interface.version, entries=interface.entries)
+
+
+def kind_of(pod: PodDir) -> str:
+    """The kind of a pod's stage1, by its run spec, or by other files where that is damaged. Raises nothing.
+
+    A pod of a release up to 0.6.0 has no record, and is the runtime's.
+    """
+    recorded = read_outline(pod).stage1
+    if recorded in (NATIVE, FLY):
+        return recorded
+    return IMAGE if recorded or os.path.lexists(pod.stage1_tree_id) else NATIVE

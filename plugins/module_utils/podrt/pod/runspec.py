@@ -16,6 +16,8 @@ HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
+# The flavours that are part of the runtime; any other stage1 is the ID of an image.
+NATIVE, FLY = "native", "fly"
 # The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.
 START_SECONDS = 300
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
@@ -158,6 +160,7 @@ class RunSpec(Value):
     and ("none",) are exclusive. insecure: some of INSECURE. stop_timeout: seconds between SIGTERM and SIGKILL.
     private_users: whether it has users of its own, none of which is a user of the host.
     shm_size: of /dev/shm in bytes, 0 for a size by the memory limit.
+    stage1: NATIVE, FLY or the ID of an image.
     """
 
     name: str = ""
@@ -172,6 +175,7 @@ class RunSpec(Value):
     log: LogPolicy = LogPolicy()
     private_users: bool = False
     shm_size: int = 0
+    stage1: str = NATIVE
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
@@ -216,6 +220,7 @@ class RunSpec(Value):
             log=LogPolicy(log.integer("maxBytes"), log.integer("maxFiles")),
             private_users=fields.boolean("privateUsers", False),
             shm_size=fields.integer("shmSize", 0),
+            stage1=fields.text("stage1", NATIVE),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -243,6 +248,7 @@ class RunSpec(Value):
             "log": {"maxBytes": self.log.max_bytes, "maxFiles": self.log.max_files},
             "privateUsers": self.private_users,
             **({"shmSize": self.shm_size} if self.shm_size else {}),
+            "stage1": self.stage1,
         }
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 
 from ..errors import Corrupt, NotFound, PodError, reason_of
-from ..host.host import file_of_runtime
 from ..net.drift import LATER, find_drift, read_joined
 from ..net.rules import forwards_of
-from ..pod import cgroups, documents
+from ..pod import cgroups
+from ..pod.documents import stage1_of
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import changed_limits
 from ..pod.strays import find_strays
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from ..net.drift import Drift, Joined
     from ..pod.lifecycle import Pod
     from .status import PodStatus
-
-# The module of a runtime that mends drift: of this release, and of those before 0.3.0.
-_MEND = ("stage1/starter/mend.py", "stage1/mend.py")
 
 
 class DriftReport(Value):
@@ -63,15 +60,17 @@ def find_pod_drift(host: Host, found: PodStatus) -> DriftReport:
         return DriftReport()
     try:
         with open_pod(host.paths, found.uuid) as pod:
-            runtime = documents.pinned(host, pod).runtime
+            stage1 = stage1_of(host, pod)
+            if not stage1.shows_drift:
+                return DriftReport()
             subject = _Subject(
                 host,
                 pod,
                 found,
                 found.manifest,
                 found.pid,
-                any(os.path.isfile(file_of_runtime(runtime, module)) for module in _MEND),
-                os.path.isfile(file_of_runtime(runtime, "net/switches.py")),
+                stage1.offers("mend"),
+                stage1.has_module("net/switches.py"),
             )
             seen = _look(subject)
             # A pod that ends meanwhile has lost everything; its end is reported elsewhere.

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Calls of the podctl of the runtime that a pod was prepared with, so that an upgrade never changes a running pod.
+"""Calls of the entries of the stage1 that a pod was prepared with, so that an upgrade never changes a running pod.
 
 The entries of stage1 are processes: stage0 and stage1 share the pod's directory and nothing else.
 """
@@ -8,7 +8,7 @@ The entries of stage1 are processes: stage0 and stage1 share the pod's directory
 from __future__ import annotations
 
 from ..errors import HostFailure, NotFound
-from ..pod.documents import pinned
+from ..pod.documents import stage1_of
 from ..pod.runspec import START_SECONDS
 
 TYPE_CHECKING = False
@@ -22,26 +22,32 @@ if TYPE_CHECKING:
 # start has its own, and reports why it ended; one of release 0.1.0 has no limit.
 _LONGEST = 8192
 _TO_START = START_SECONDS + 30.0
-_SECONDS = {"run-prepared": _TO_START, "rehearse": _TO_START, "stage1-gc": 180.0, "mend": 60.0, "stop": 60.0}
+_SECONDS = {"run": _TO_START, "rehearse": _TO_START, "gc": 180.0, "mend": 60.0, "stop": 60.0}
 
 
-def call(host: Host, pod: Pod, *words: str) -> bytes:
-    """Run a podctl verb in the pod's own runtime; returns its output. Raises the error that it left (pod.failure)."""
+def call(host: Host, pod: Pod, entry: str, *flags: str) -> bytes:
+    """Run an entry of the pod's stage1; returns its output. Raises the error that it left (pod.failure)."""
     from ..pod import failure  # a task that calls nothing does not need it
 
-    argv = (*pinned(host, pod).podctl, *words)
+    stage1 = stage1_of(host, pod)
+    argv = stage1.argv(entry, *flags)
     failure.forget(pod.dir)
     try:
-        done = host.programs(argv, seconds=_SECONDS[words[0]], called=f"podctl {words[0]}")
+        done = host.programs(argv, seconds=_SECONDS[entry], called=stage1.command(entry))
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:
         printed = done.stderr.decode(errors="replace").strip()
         raise left_error(pod) or HostFailure(
-            printed[-_LONGEST:] or f"podctl {words[0]} ended with status {done.status}",
+            printed[-_LONGEST:] or f"{stage1.command(entry)} ended with status {done.status}",
             uuid=pod.uuid,
             exit_status=done.status,
         )
+    if entry == "gc" and done.stderr:
+        from ..host import journal
+
+        # Only what a stage1 image could not clean up by itself: the pod goes all the same.
+        journal.note(host.paths, f"pod {pod.uuid}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 

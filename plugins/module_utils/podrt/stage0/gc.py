@@ -180,7 +180,7 @@ def delete(host: Host, pod: Pod) -> None:
 def _delete(host: Host, pod: Pod) -> None:
     # An interrupted rehearsal leaves the groups of a pod that was never run.
     if pod.state_dir in ("run", "exited-garbage") or os.path.lexists(pod.dir.subcgroup):
-        call(host, pod, "stage1-gc", pod.uuid)
+        call(host, pod, "gc")
     try:
         if pod.state_dir in ("run", "prepare", "prepared", "embryo"):
             pod.move("exited-garbage" if pod.state_dir == "run" else "garbage")

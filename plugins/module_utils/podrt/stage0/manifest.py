@@ -64,7 +64,7 @@ class Preparation(Value):
     """What a pod is prepared from.
 
     images: one for each app, in order. prefill: pairs of app and volume that stage1 fills from its image. warnings: for
-    users.
+    users. stage1: the image of its stage1, None for a flavour of the runtime.
     """
 
     manifest: PodManifest
@@ -72,6 +72,12 @@ class Preparation(Value):
     images: tuple[Image, ...]
     prefill: tuple[tuple[ACName, ACName], ...] = ()
     warnings: tuple[str, ...] = ()
+    stage1: Image | None = None
+
+    @property
+    def all_images(self) -> tuple[Image, ...]:
+        """The images that must be in the store."""
+        return (*self.images, *((self.stage1,) if self.stage1 else ()))
 
 
 def build_manifest(

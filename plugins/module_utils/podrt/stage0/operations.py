@@ -73,7 +73,7 @@ class PreparePod(Change):
     def _prepared(self, host: Host, wanted: Preparation) -> Pod:
         """Prepare it. No collection may remove the images between the last look at them and the pod with them."""
         with adding(host.paths):
-            if not all(has_image(host.paths, image.id) for image in wanted.images):
+            if not all(has_image(host.paths, image.id) for image in wanted.all_images):
                 raise ImageGone("an image has gone while the pod was being prepared", "try again")
             return prepare(host, wanted, self.on_created)
 
@@ -115,10 +115,10 @@ class SignalPod(Change):
                 self.signal(host, pod)
 
     def signal(self, host: Host, pod: Pod) -> None:
-        """Ask the pod's own runtime to stop it."""
+        """Ask the pod's stage1 to stop it."""
         from .entry import call
 
-        call(host, pod, "stop", *(("--force",) if self.force else ()), pod.uuid)
+        call(host, pod, "stop", *(("--force",) if self.force else ()))
 
 
 class DeletePod(Change):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ..appc.image import Image
 from ..appc.names import ImageID
 from ..errors import InvalidSpec, NotFound, PodError, Untrusted
+from ..host.host import configures_stage1
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.names import PodName
@@ -66,9 +67,17 @@ def ensure_pod(
     spec = spec.settled(host.paths)
     name = PodName(spec.run.name, "name")
     images = yield from _ensure_images(host, spec)
+    stage1 = None
+    if spec.stage1.asked or configures_stage1(host.paths):
+        from .stage1_images import ensure_stage1
+
+        stage1 = yield from ensure_stage1(host, spec)
+        spec = stage1.recorded_in(spec)
     found = find_named(host, name)
     try:
         wanted = None if images.missing else _preparation(host, spec, images.found)
+        if stage1 is not None and wanted is not None:
+            wanted = None if stage1.is_missing else stage1.added_to(wanted, spec)
     except Untrusted as err:
         if found is None or state != "stopped":
             raise

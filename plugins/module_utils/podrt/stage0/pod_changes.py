@@ -159,7 +159,7 @@ class MendPod(Change):
     def apply(self, host: Host) -> None:
         """Call the pod's own runtime, which knows how the pod was made."""
         with open_pod(host.paths, self.uuid) as pod:
-            call(host, pod, "mend", pod.uuid)
+            call(host, pod, "mend")
 
 
 class RemovePod(Change):

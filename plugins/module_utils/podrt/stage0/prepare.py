@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 
 from ..appc.volumes import EmptyVolume, NamedVolume
-from ..errors import HostFailure, NotFound
+from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
-from ..host.files import make_dirs, write_new
+from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..pod import documents, lookup, subids
 from ..pod.lifecycle import create, open_pod
@@ -137,6 +137,7 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
     if users:
         subids.share(host.paths, pod.uuid, users)
     _write_documents(host, pod, manifest, runspec, users)
+    _write_stage1_again(host, old, pod)
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
         write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
@@ -167,6 +168,8 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
     try:
         users = subids.allocate(host.paths, pod.uuid) if runspec.private_users else None
         _write_documents(host, pod, manifest, runspec, users)
+        if wanted.stage1:
+            _write_stage1(host, pod, wanted.stage1)
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
             _prepare_root(host, pod, app.name, users)
@@ -174,6 +177,46 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
     except OSError as err:
         raise HostFailure.of(f'cannot prepare pod "{pod.uuid}"', err) from err
+
+
+def _write_stage1(host: Host, pod: Pod, image: Image) -> None:
+    """Copy the tree of a stage1 image to where stage1 is, with its manifest beside it. Source: behaviours D6."""
+    make_dirs(pod.dir.stage1_root, 0o755)
+    index.link_manifest(host.paths, image, pod.dir.stage1_manifest)
+    index.touch(host.paths, image.id)
+    tree = _rendered(host, image).tree
+    write_new(pod.dir.stage1_tree_id, tree.encode())
+    _copy_stage1(host, pod, tree)
+
+
+def _write_stage1_again(host: Host, old: Pod, pod: Pod) -> None:
+    try:
+        tree = trees.TreeID.parse(read_text(old.dir.stage1_tree_id, beneath=old.dir.path))
+    except FileNotFoundError:
+        return
+    make_dirs(pod.dir.stage1_root, 0o755)
+    write_new(pod.dir.stage1_manifest, read_bytes(old.dir.stage1_manifest, beneath=old.dir.path))
+    write_new(pod.dir.stage1_tree_id, tree.encode())
+    _copy_stage1(host, pod, tree)
+
+
+def _copy_stage1(host: Host, pod: Pod, tree: trees.TreeID) -> None:
+    """Copy the tree. Raises Unsupported where it has anything but directories in the places of the pod's files."""
+    trees.copy_tree(host.paths, tree, pod.dir.stage1_root)
+    place = pod.dir
+    own = (place.stage1_files, place.statuses, place.environments, os.path.dirname(place.stage1_given[0]))
+    for path in (*own, os.path.dirname(place.app_dirs), place.app_dirs):
+        if os.path.lexists(path) and not is_real_dir(path):
+            inside = path[len(place.stage1_root) :]
+            raise Unsupported(
+                f"the stage1 image cannot be used: its {inside} is no directory",
+                "pods have files of their own there",
+            )
+    if entries_if_any(place.app_dirs):
+        raise Unsupported(
+            "the stage1 image cannot be used: it has files where the roots of apps are",
+            "the image must leave /opt/stage2 empty",
+        )
 
 
 def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, *, insecure: bool) -> None:

@@ -8,6 +8,7 @@ path would find nothing and give up its tree.
 
 from __future__ import annotations
 
+from ..contexts import suppress
 from ..errors import PodError
 from ..host.dirs import PodDir
 from ..host.files import entries
@@ -52,7 +53,7 @@ def held_directory(pod: Pod) -> PodDir:
 
 
 def _trees_of(pod: Pod) -> set[TreeID]:
-    """The trees of its apps; an app that is not prepared yet has none. Raises OSError, Corrupt."""
+    """The trees of its apps and of its stage1; what is not prepared yet has none. Raises OSError, Corrupt."""
     used = set()
     for app in entries(held_directory(pod).app_infos):
         try:
@@ -63,6 +64,9 @@ def _trees_of(pod: Pod) -> set[TreeID]:
             )
         except FileNotFoundError:
             continue
+    with suppress(FileNotFoundError):
+        place = held_directory(pod)
+        used.add(trees.TreeID.parse(read_text(place.stage1_tree_id, beneath=place.path)))
     return used
 
 

@@ -39,6 +39,34 @@ class Conduct(Value):
     min_uptime: float = 2.0
 
 
+class Stage1Choice(Value):
+    """The stage1 that a pod asks for, in one of five ways; none for the configured one. Source: behaviours D21."""
+
+    name: str = ""
+    url: str = ""
+    path: str = ""
+    hash: str = ""
+    from_dir: str = ""
+
+    def check(self) -> None:
+        """Raise InvalidSpec for two of them."""
+        names = [f"stage1_{name}" for name, _value in self.asked]
+        if len(names) > 1:
+            flags = " and ".join(f"--{name.replace('_', '-')}" for name in names[:2])
+            raise InvalidSpec(
+                f"{names[0]} and {names[1]} exclude each other",
+                "take one or the other out",
+                where=names[1],
+                on_argv=f"flags {flags} are mutually exclusive",
+            )
+
+    @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """The ways that are given, by name."""
+        ways = ("url", self.url), ("path", self.path), ("name", self.name), ("hash", self.hash)
+        return tuple(way for way in (*ways, ("from_dir", self.from_dir)) if way[1])
+
+
 class AppSpec(Value):
     """An image, and what overrides its manifest. None and "": as in the image.
 
@@ -77,7 +105,8 @@ class PodSpec(Value):
 
     mounts: of every app. Environment, weakest first: inherited (only names that are not set otherwise), the image's,
     env_file, set_env, the app's own. image_isolators: one of consent.POLICIES, "" for the host's configuration.
-    isolators: of the pod as a whole. private_users: None for the host's configuration. Source: behaviours, ruling 1.
+    isolators: of the pod as a whole. private_users: None for the host's configuration. stage1: as it is asked for;
+    run.stage1 is what was found. Source: behaviours, ruling 1.
     """
 
     apps: tuple[AppSpec, ...]
@@ -93,6 +122,7 @@ class PodSpec(Value):
     image_isolators: str = ""
     isolators: tuple[Isolator, ...] = ()
     private_users: bool | None = None
+    stage1: Stage1Choice = Stage1Choice()
 
     def settled(self, paths: Paths) -> PodSpec:
         """This spec, with the host's configuration where it leaves something open. Raises PodError."""

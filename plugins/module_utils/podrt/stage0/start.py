@@ -36,7 +36,7 @@ def start(host: Host, pod: Pod, *, boot: bool | None = True) -> None:
     """
     runspec = documents.read_runspec(pod.dir)
     if not (runspec.name and host.runs_systemd):
-        call(host, pod, "run-prepared", "--detach", pod.uuid)
+        call(host, pod, "run")
         return
     make_dirs(host.paths.pid_files, 0o755)
     units.install(host, pod, boot=boot)
@@ -123,12 +123,12 @@ def _stop(host: Host, pod: Pod) -> None:
     outline = documents.read_outline(pod.dir)
     try:
         if not stop_unit(host, pod, outline.name):
-            call(host, pod, "stop", pod.uuid)
+            call(host, pod, "stop")
     except PodError:
         if pod.state() is PodState.RUNNING:
             raise  # else it has ended, although the call failed
     if not wait(host, pod, outline.stop_timeout + _KILL_SECONDS):
-        call(host, pod, "stop", "--force", pod.uuid)
+        call(host, pod, "stop", "--force")
         if not wait(host, pod, _KILL_SECONDS):
             raise HostFailure(
                 f'cannot stop pod "{pod.uuid}": it does not end even when killed', uuid=pod.uuid

@@ -108,7 +108,7 @@ def read_status(pod: Pod) -> PodStatus:
     problems: list[str] = []
     manifest = _read(problems, "pod manifest", state, lambda: documents.read_manifest(pod.dir))
     runspec = _read(problems, "run spec", state, lambda: documents.read_runspec(pod.dir))
-    started = documents.time_of(pod.dir.pid) if state in _STARTED else None
+    started = documents.started_at(pod.dir) if state in _STARTED else None
     apps = manifest.apps if manifest else ()
     return PodStatus(
         uuid=pod.uuid,

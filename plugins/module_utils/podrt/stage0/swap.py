@@ -102,7 +102,7 @@ def rehearse(host: Host, uuid: str) -> None:
     """Find out what would keep a prepared pod from starting, without starting it. Removes it on failure."""
     try:
         with at_stage("rehearse", f'cannot rehearse pod "{uuid}"'), open_pod(host.paths, uuid) as pod:
-            call(host, pod, "rehearse", uuid)
+            call(host, pod, "rehearse")
     except PodError:
         clear(host, uuid)
         raise

@@ -175,12 +175,10 @@ def _list(value: object) -> list[object]:
 
 def _informed(host: Host, found: PodStatus, *, completes: bool) -> tuple[str, ...]:
     """Warnings about a pod that is not quite as its description suggests."""
-    from ..host.config import unused_stage1
     from ..stage0.prepare import notes_of_preparation
 
     with open_pod(host.paths, found.uuid) as pod:
         warnings = notes_of_preparation(pod.dir)
-    warnings += tuple(filter(None, (unused_stage1(host.paths),)))
     if found.state is PodState.EXITED and not found.was_stopped and not completes:
         warnings += (
             f'pod "{found.name}" has ended already, with status {found.exit_code}; '

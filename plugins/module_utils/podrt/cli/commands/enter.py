@@ -10,6 +10,8 @@ import sys
 from ...errors import Conflict, InvalidSpec, NotFound
 from ...pod import documents
 from ...pod.lifecycle import PodState
+from ...stage1.entries import entries_of
+from ...stage1.request import EnterRequest
 from .. import values
 from ..call import write_error
 from ..flags import UsageError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...pod.lifecycle import Pod
-    from ...stage1.starter.enter import EnterRequest
     from ..call import Call
     from ..flags import FlagValues
 
@@ -41,15 +42,11 @@ def enter(call: Call) -> int:
         if not argv:
             call.say(f'no command specified, assuming "{_SHELL}"')
             argv = [_SHELL]
-        from ...stage1.starter.enter import enter as enter_app
-
         sys.stdout.flush()
-        return enter_app(call.host, pod, _entry(call.options, app, tuple(argv)))
+        return entries_of(call.host, pod, debug=call.debug).enter(_entry(call.options, app, tuple(argv)))
 
 
 def _entry(options: FlagValues, app: str, argv: tuple[str, ...]) -> EnterRequest:
-    from ...stage1.starter.enter import EnterRequest
-
     return EnterRequest(
         app=app,
         argv=argv,

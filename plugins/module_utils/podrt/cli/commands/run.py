@@ -9,8 +9,8 @@ import os
 import stat
 
 from ...errors import HostFailure, InvalidSpec
-from ...host.config import unused_stage1
 from ...host.files import write_all
+from ...host.host import configures_stage1
 from ...host.reading import read_given
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
@@ -18,7 +18,7 @@ from ...stage0.operations import ImageGone, ensure_new_pod
 from ...stage0.preflight import check_ports
 from ...stage0.prepare import commit, notes_of_preparation
 from .. import values
-from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image
+from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, policy_of_stage1
 from ..plans import carry_out, ensure_image
 from ..running import run_pod
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ...stage0.change import Plan
     from ...stage0.manifest import Preparation
     from ...stage0.spec import Pairs, PodSpec
+    from ...stage0.stage1_images import FoundStage1
     from ...store.index import StoredImage
     from ..call import Call
 
@@ -64,9 +65,6 @@ def prepare(call: Call) -> int:
 def _prepared(call: Call, *, runs: bool) -> Pod | None:
     """A pod that is complete but for its last move, locked; None when this is a dry run."""
     spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file)).settled(call.host.paths)
-    ignored = unused_stage1(call.host.paths) if not call.options.on("quiet") else ""
-    if ignored:
-        call.say(ignored)
     made: list[Pod] = []
     while True:
         try:
@@ -84,6 +82,15 @@ def _prepared(call: Call, *, runs: bool) -> Pod | None:
 
 def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: bool) -> Plan[None]:
     """Plan: the images are in the store, and there is a new pod of them."""
+    stage1 = None
+    if spec.stage1.asked or configures_stage1(call.host.paths):
+        from ...stage0.stage1_images import ensure_stage1
+
+        policed = spec.replace(policy=policy_of_stage1(spec.policy, call.options))
+        stage1 = yield from ensure_stage1(
+            call.host, policed, lambda reference, policy: ensure_image(call, reference, policy)
+        )
+        spec = stage1.recorded_in(spec)
     if call.options.has("pod-manifest"):
         from ..pod_manifest import read_preparation
 
@@ -91,11 +98,20 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
     else:
         found = yield from _images(call, spec)
         wanted = _built(call, spec, found) if found else None
+    if wanted and stage1 is not None:
+        wanted = None if stage1.is_missing else _with_stage1(stage1, wanted, spec)
     if wanted:
         check_ports(call.host, wanted.manifest)
         for warning in () if call.options.on("quiet") else wanted.warnings:
             call.say(warning)
     yield from ensure_new_pod(wanted, spec.run.name, _uuid_saver(call), hand_over, runs=runs)
+
+
+def _with_stage1(stage1: FoundStage1, wanted: Preparation, spec: PodSpec) -> Preparation:
+    try:
+        return stage1.added_to(wanted, spec)
+    except InvalidSpec as err:
+        raise in_flags(err) from err
 
 
 def _images(call: Call, spec: PodSpec) -> Plan[tuple[StoredImage, ...]]:

@@ -16,6 +16,7 @@ from ...pod import documents, lookup
 from ...pod.lifecycle import PodState, open_pod
 from ...pod.names import is_uuid
 from ...seccomp import files as filter_files
+from ...stage1.entries import entries_of
 from ..flags import UsageError
 from ..podargs import NAME_SECONDS, only_argument, resolve
 from ..running import recording_failure, rehearse_pod, run_pod
@@ -149,31 +150,26 @@ def reap(call: Call) -> int:
 
 
 def _reap(call: Call, text: str) -> None:
-    from ...stage1.starter.teardown import teardown
-
     paths = call.host.paths
     with open_pod(paths, text) if is_uuid(text) else lookup.by_name(paths, text) as pod:
         if pod.state() is PodState.EXITED and pod.lock():
-            teardown(call.host, pod)
+            entries_of(call.host, pod, debug=call.debug).release()
 
 
 def stage1_gc(call: Call) -> int:
     """Take down the network and the cgroups of a pod. The caller holds the pod's lock, and this ends with it."""
     from ...host.syscalls import PR_SET_PDEATHSIG, prctl
-    from ...stage1.starter.teardown import teardown
 
     prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod, recording_failure(pod, "gc"):
-        teardown(call.host, pod)
+        entries_of(call.host, pod, debug=call.debug).gc()
     return 0
 
 
 def mend(call: Call) -> int:
     """Restore what a running pod has lost of its networks and limits."""
-    from ...stage1.starter.mend import mend as mend_pod
-
     with open_pod(call.host.paths, only_argument(call, "UUID")) as pod:
-        mend_pod(call.host, pod)
+        entries_of(call.host, pod, debug=call.debug).mend()
     return 0
 
 

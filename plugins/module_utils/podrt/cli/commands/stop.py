@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ...errors import HostFailure, PodError
 from ...stage0.operations import SignalPod, ensure_signalled
+from ...stage1.entries import entries_of
 from ..plans import carry_out, in_words
 from ..podargs import alone_with, name_meant, some_arguments
 from ..running import recording_failure
@@ -42,16 +43,12 @@ def _stop(call: Call, pod: Pod) -> None:
 
 
 class SignalHere(SignalPod):
-    """Stop a pod by the stage1 of this runtime: what calls this is the entry stop."""
+    """Stop a pod by its stage1 in this process: what calls this is the entry stop."""
 
     def signal(self, host: Host, pod: Pod) -> None:
         """Raises PodError, which is left in the pod's directory as well."""
-        from ...stage1.starter.farewell import release_at_end
-        from ...stage1.starter.stop import stop as stop_pod
-
         with recording_failure(pod, "stop"):
-            stop_pod(pod, force=self.force)
-        release_at_end(host, pod)
+            entries_of(host, pod).stop(force=self.force)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"stop": stop}

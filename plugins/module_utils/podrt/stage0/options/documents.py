@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from ...appc.ports import numbered
+from ...pod.runspec import FLY, NATIVE
 from .pod import FETCH, POD
 
 TYPE_CHECKING = False
@@ -124,6 +125,14 @@ def _dns(value: object) -> object:
     return [value["mode"]] if value["mode"] in ("host", "none") else value["nameservers"]
 
 
+def _flavour(stage1: object) -> object:
+    return stage1 if stage1 == FLY else None
+
+
+def _stage1_image(stage1: object) -> object:
+    return None if stage1 in (FLY, NATIVE) else stage1
+
+
 def _first(words: object) -> object:
     return words[0] if isinstance(words, list) and words else None
 
@@ -150,6 +159,7 @@ _BACK: dict[str, Callable[[object], object]] = {
     "as_set": _as_set,
     "dns": _dns,
     "first": _first,
+    "flavour": _flavour,
     "is_host": _is_host,
     "networks": _networks,
     "opposite": _opposite,
@@ -157,6 +167,7 @@ _BACK: dict[str, Callable[[object], object]] = {
     "ports": _ports,
     "rest": _rest,
     "seccomp": _seccomp,
+    "stage1_image": _stage1_image,
     "text": _text,
     "volumes": _volumes,
 }

@@ -69,6 +69,46 @@ _LOG = (
     Option("max_size", TEXT, "run.log.max_bytes", "run.log.maxBytes", parsers.size, "text", no_flag=_LOGS),
     Option("max_files", INTEGER, "run.log.max_files", "run.log.maxFiles", no_flag=_LOGS),
 )
+# One way at most. That of a pod is known by its flavour or its image.
+_STAGE1 = (
+    Option(
+        "stage1_name",
+        TEXT,
+        "stage1.name",
+        "run.stage1",
+        back="flavour",
+        flag=AsFlag(
+            "stage1-name", "NAME", "the stage1 of the pod: native, fly, or the name of an image", late=True
+        ),
+    ),
+    Option(
+        "stage1_hash",
+        TEXT,
+        "stage1.hash",
+        "run.stage1",
+        back="stage1_image",
+        flag=AsFlag("stage1-hash", "ID", "a stage1 image of the store", late=True),
+    ),
+    Option(
+        "stage1_path",
+        PATH,
+        "stage1.path",
+        parse=parsers.absolute,
+        flag=AsFlag("stage1-path", "PATH", "a stage1 image in a file", late=True),
+    ),
+    Option(
+        "stage1_url",
+        TEXT,
+        "stage1.url",
+        flag=AsFlag("stage1-url", "URL", "a stage1 image to fetch", late=True),
+    ),
+    Option(
+        "stage1_from_dir",
+        TEXT,
+        "stage1.from_dir",
+        flag=AsFlag("stage1-from-dir", "FILE", "a file in the directory of stage1 images", late=True),
+    ),
+)
 _UPDATE = (
     Option("min_uptime", NUMBER, "conduct.min_uptime", parse=parsers.uptime, impact=NONE, no_flag=_OF_TASKS),
 )
@@ -283,6 +323,7 @@ POD = (
         "text",
         flag=AsFlag("shm-size", "SIZE", "the size of /dev/shm, which all apps share: 64m"),
     ),
+    *_STAGE1,
     Option(
         "no_overlay",
         BOOLEAN,

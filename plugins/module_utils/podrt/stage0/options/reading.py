@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ...image.policy import FetchPolicy
 from ...pod.runspec import Dns, HostsFile, LogPolicy, RunSpec
-from ..spec import Conduct, PodSpec
+from ..spec import Conduct, PodSpec, Stage1Choice
 from .option import made, members
 from .pod import FETCH, POD
 
@@ -25,6 +25,7 @@ _MAKERS: dict[str, Callable[..., object]] = {
     "run.dns": Dns.from_options,
     "run.hosts": HostsFile.from_options,
     "run.log": LogPolicy,
+    "stage1": Stage1Choice,
 }
 
 

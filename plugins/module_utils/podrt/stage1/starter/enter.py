@@ -21,7 +21,6 @@ from ...host.reading import decimal, kernel_text, read_bytes
 from ...host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ...pod import cgroups, documents
 from ...pod.subids import range_of
-from ...value import Value
 from ..inside.app import set_oom_score
 from ..inside.command import EnteredCommand
 from ..inside.program import execute_module
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from ...host.host import Host
     from ...pod.lifecycle import Pod
     from ..plan.sandbox import Launch
+    from ..request import EnterRequest
 
 _PASSED_FDS, _PASSED_PID = "LISTEN_FDS", "LISTEN_PID"
 _ROOT = "0"
@@ -46,25 +46,6 @@ _ROOT = "0"
 _NS_GET_USERNS = 0xB701
 # Files whose presence shows that devices are restricted in a leaf cgroup: one of v1, or any of v2.
 _DEVICE_FILES = ("devices.list", "cgroup.controllers")
-
-
-class EnterRequest(Value):
-    """A request to run a command in an app.
-
-    user and group: as of an app, "" for root; with a user, group "" is the app's own. groups: None for the app's with a
-    user, and for no groups without. environment: overrides the app's variables. privileged: with all capabilities of
-    the caller and no filter.
-    """
-
-    app: str
-    argv: tuple[str, ...]
-    term: str
-    user: str = ""
-    group: str = ""
-    groups: tuple[int, ...] | None = None
-    working_directory: str = "/"
-    environment: tuple[tuple[str, str], ...] = ()
-    privileged: bool = False
 
 
 def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:

@@ -271,7 +271,7 @@ def test_a_pod_of_a_newer_release_is_shown_as_such_and_can_be_removed(lab: PodLa
     with open_pod(lab.paths, pod.uuid) as held, pytest.raises(Unsupported) as caught:
         documents.read_runspec(held.dir)
     assert caught.value.hint.endswith("this one can stop, replace and remove the pod")
-    assert documents.read_outline(pod.dir) == documents.Outline("web", 3)
+    assert documents.read_outline(pod.dir) == documents.Outline("web", 3, "native")
     assert lab.podctl("rm", "web").status == 0
     assert lookup.uuid_of_name(lab.paths, "web") is None
 

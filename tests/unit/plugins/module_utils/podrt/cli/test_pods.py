@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.request import EnterRequest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.starter import enter
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.cli.podlab import (
     ID,
@@ -240,7 +241,7 @@ def test_enter_wants_a_running_pod_and_one_app(lab: PodLab) -> None:
 @pytest.mark.finding("attack-F2", "use-N21")
 @pytest.mark.usefixtures("as_root")
 def test_flags_of_enter_become_what_is_entered(lab: PodLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[enter.EnterRequest] = []
+    heard: list[EnterRequest] = []
     monkeypatch.setattr(enter, "enter", lambda _host, _pod, entry: heard.append(entry) or 0)
     monkeypatch.setenv("TERM", "lab")
     uuid = lab.make("run", "web", locked=True).uuid
@@ -258,8 +259,8 @@ def test_flags_of_enter_become_what_is_entered(lab: PodLab, monkeypatch: pytest.
     assert lab.podctl("enter", "--privileged", uuid, "ls").status == 0
     more = (("A", "b=c"), ("B", ""))
     assert heard == [
-        enter.EnterRequest("web", ("ls", "--privileged"), "lab", "www", "/srv", (7, 8), "/srv", more),
-        enter.EnterRequest("web", ("ls",), "lab", privileged=True),
+        EnterRequest("web", ("ls", "--privileged"), "lab", "www", "/srv", (7, 8), "/srv", more),
+        EnterRequest("web", ("ls",), "lab", privileged=True),
     ]
     for wrong in ("--supplementary-gids=x", "--workdir=here", "--env=A"):
         assert "invalid argument" in lab.podctl("enter", wrong, uuid, "ls").err

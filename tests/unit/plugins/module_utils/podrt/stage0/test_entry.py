@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pathlib
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -21,7 +22,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import failure, lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.entry import call
 
-STAGES = {"rehearse": "rehearse", "run-prepared": "start", "stop": "stop", "stage1-gc": "gc"}
+STAGES = {"rehearse": "rehearse", "run": "start", "stop": "stop", "gc": "gc"}
 # In place of a runtime's podctl: runs what a test has written into its file.
 ENTRY = "import sys; sys.path[:0] = {path!r}; exec(open({script!r}).read())\n"
 
@@ -41,7 +42,7 @@ class Runtime:
         """The error of a call whose entry does this."""
         self.script.write_text(script)
         with pytest.raises(PodError) as caught:
-            call(self.host, self.pod, verb, self.pod.uuid)
+            call(self.host, self.pod, verb)
         return caught.value
 
 
@@ -76,7 +77,7 @@ def test_what_an_earlier_entry_has_left_is_not_taken_for_this_ones(runtime: Runt
 
 def test_text_of_an_older_runtime_is_shown_as_it_was_printed(runtime: Runtime) -> None:
     said = "networking: x\nstage1: broken\nstage1: hint: mend it"
-    found = runtime.failing(f"sys.exit({said!r})", "run-prepared")
+    found = runtime.failing(f"sys.exit({said!r})", "run")
     assert (type(found), found.message, found.hint) == (HostFailure, said, "")
     assert found.facts["uuid"] == runtime.pod.uuid
 
@@ -113,3 +114,16 @@ def test_odd_characters_do_not_keep_a_document_from_being_read(runtime: Runtime)
     found = failure.read(runtime.pod.dir)
     assert found is not None
     assert (found.kind, found.message, found.hint) == ("corrupt", "a\ufffdb?c", "h\ufffd")
+
+
+def test_what_a_collection_could_not_clean_up_is_in_the_log_of_the_host(
+    runtime: Runtime, tmp_path: pathlib.Path
+) -> None:
+    runtime.script.write_text("sys.stderr.write('stage1: warning: it failed')")
+    place = str(tmp_path / "log")
+    host = runtime.host.replace(paths=runtime.host.paths.replace(log=place))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(place)
+        call(host, runtime.pod, "gc")
+        told = log.recv(4096).decode()
+    assert told.endswith(f"pod {runtime.pod.uuid}: stage1: warning: it failed")

@@ -231,6 +231,11 @@ ONE_BY_ONE = {
     "dns_domain",
     "hosts_entries",
     "hosts_from_host",
+    "stage1_name",
+    "stage1_hash",
+    "stage1_path",
+    "stage1_url",
+    "stage1_from_dir",
 }
 
 

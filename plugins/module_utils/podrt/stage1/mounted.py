@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The roots of apps at their places in the pod's directory, for a stage1 that is not the native one.
+
+They are mounted in a mount namespace of the pod, which the host does not see, and which ends with the pod.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..host import syscalls
+from ..host.files import make_dirs_beneath
+from ..host.reading import read_text
+from ..host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
+from ..pod.documents import read_lower
+from .plan.mounts import OverlayStep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..appc.pod import PodManifest
+    from ..host.dirs import PodDir
+
+
+def mount_roots(pod: PodDir, manifest: PodManifest) -> None:
+    """Mount the root of every app that is not a copy, in a new mount namespace. Raises OSError, Corrupt."""
+    syscalls.unshare(CLONE_NEWNS)
+    syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
+    if not os.path.exists(pod.overlay_prepared):
+        return
+    for app in manifest.apps:
+        _overlay_of(pod, str(app.name)).mount()
+
+
+def _overlay_of(pod: PodDir, app: str) -> OverlayStep:
+    """The overlay that is the root of an app, its directories made. Raises OSError, Corrupt."""
+    lower = read_lower(pod, app)
+    upper, work = pod.overlay(read_text(pod.app_tree_id(app), beneath=pod.path), app)
+    for directory in (upper, work):
+        make_dirs_beneath(directory, pod.path)
+    # Mode and owner of the app's "/" are those of the upper directory.
+    topmost = os.stat(lower[0])
+    os.chown(upper, topmost.st_uid, topmost.st_gid)
+    os.chmod(upper, topmost.st_mode & 0o7777)
+    return OverlayStep(lower, upper, work, pod.app_root(app))
