@@ -21,6 +21,7 @@ PACKAGES = (
     "packaging",
     "pygments",
     "py.py",
+    "pyseccomp*",
     "pytest_timeout.py",
     "pytest_timeout-*",
 )
