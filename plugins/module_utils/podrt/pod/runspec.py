@@ -13,6 +13,9 @@ FORMAT = 1
 DNS_MODES = ("auto", "host", "none", "custom")
 HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
+# What the end of an app that fails means to the others: rkt's, and that they run on.
+END_POD, CONTINUE = "end-pod", "continue"
+EXIT_POLICIES = (END_POD, CONTINUE)
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
 # The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.
@@ -167,10 +170,12 @@ class RunSpec(Value):
     overlay: bool = True
     stop_timeout: int = STOP_TIMEOUT
     log: LogPolicy = LogPolicy()
+    exit_policy: str = END_POD
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
         _check_known(self.ipc, IPC_MODES, "ipc")
+        _check_known(self.exit_policy, EXIT_POLICIES, "exit_policy")
         for option in self.insecure:
             _check_known(option, INSECURE, "insecure_options")
         if self.hostname and not _matches(_HOSTNAME, self.hostname):
@@ -208,6 +213,7 @@ class RunSpec(Value):
             overlay=fields.boolean("overlay"),
             stop_timeout=fields.integer("stopTimeout"),
             log=LogPolicy(log.integer("maxBytes"), log.integer("maxFiles")),
+            exit_policy=fields.text("exitPolicy", END_POD),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -233,6 +239,7 @@ class RunSpec(Value):
             "overlay": self.overlay,
             "stopTimeout": self.stop_timeout,
             "log": {"maxBytes": self.log.max_bytes, "maxFiles": self.log.max_files},
+            "exitPolicy": self.exit_policy,
         }
 
 
