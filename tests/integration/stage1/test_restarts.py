@@ -117,7 +117,8 @@ def test_every_start_has_the_same_limits_root_and_rights(stage: StageLab) -> Non
     """What an app sees of itself: its groups, capabilities, filter, session, files, limits, directory."""
     look = (
         "cat /proc/self/cgroup; grep -E '^(Cap|NoNew|Seccomp:|Uid|Gid|Groups|SigIgn|SigBlk)' /proc/self/status;"
-        "readlink /proc/self/ns/*; ls /proc/self/fd | wc -l; ulimit -n; pwd; umask; echo $PPID-$(cat /proc/$$/oom_score_adj);"
+        "readlink /proc/self/ns/*; ls /proc/self/fd | wc -l; ulimit -n; pwd; umask;"
+        "echo $PPID-$(cat /proc/$$/oom_score_adj);"
         "awk '{print $4, $6 == $1}' /proc/$$/stat"
     )
     script = f"{COUNT}; ({look}) > /seen-$n 2>&1; test $n -ge 3"
@@ -319,7 +320,9 @@ def test_the_waiting_process_has_no_more_rights_than_its_app(stage: StageLab) ->
     assert rights(found) == rights(app_itself)
     assert os.readlink(f"/proc/{found}/root") == os.readlink(f"/proc/{app_itself}/root")
     assert os.stat(f"/proc/{found}/environ").st_uid == 0, "it is dumpable: its user could trace it"
-    names = {os.readlink(f"/proc/{found}/fd/{fd}").partition(":")[0] for fd in os.listdir(f"/proc/{found}/fd")}
+    names = {
+        os.readlink(f"/proc/{found}/fd/{fd}").partition(":")[0] for fd in os.listdir(f"/proc/{found}/fd")
+    }
     assert {os.path.basename(name) for name in names} == {"null", "pipe", "socket", "cgroup.procs"}
     pod.call("stop", force=False)
     assert finish(process).status == 0

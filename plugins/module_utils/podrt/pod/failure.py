@@ -17,6 +17,7 @@ from ..host.files import path_beneath, write_atomically
 from ..host.reading import read_bytes
 from . import documents
 from .logs import last_lines
+from .restart import read_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,6 +115,22 @@ def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFa
         how = f"{how}, since it had not come up in time"
     last = f": {said['last_lines'][-1]}" if said else ""
     return AppFailed(f'app "{app}" of pod "{name}" {how}{last}', hint, **facts)
+
+
+def restarted_app(pod: PodDir, name: str, apps: Iterable[str]) -> AppFailed | None:
+    """The error of the first of these apps that has failed and was, or will be, started again; None if none has.
+
+    name: of the pod, for the message.
+    """
+    for app in apps:
+        found = read_restarts(pod, app)
+        if found and (found.exit_code or found.signal):
+            ending = documents.Ending(found.exit_code or found.signal or 0, found.signal, oom=found.oom)
+            err = _failed(pod, name, app, ending)
+            err.message = f"{err.message} (restarts: {found.count})"
+            err.facts["restarts"] = found.count
+            return err
+    return None
 
 
 def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:

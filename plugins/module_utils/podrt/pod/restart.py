@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from ..appc.durations import parse_duration
 from ..errors import Corrupt, InvalidSpec
-from ..host.reading import read_text_or
+from ..host.reading import read_bytes, read_text_or
 from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.pod import PodManifest
     from ..host.dirs import PodDir
 
 RESTART = "stagecraft.pods/restart"
@@ -143,6 +144,21 @@ def read_restarts(pod: PodDir, app: str) -> Restarts | None:
         found.get("next"),
         bool(found.get("lost")),
     )
+
+
+def has_policy(pod: PodDir) -> bool:
+    """Whether an app of a pod seems to have a restart policy, even if its manifest is damaged. Raises nothing."""
+    try:
+        return RESTART.encode() in read_bytes(pod.manifest, beneath=pod.path)
+    except (OSError, Corrupt):
+        return False
+
+
+def stays_stopped(manifest: PodManifest) -> bool:
+    """Whether no boot starts a pod again that its user has stopped: unless-stopped, and no app has always. Pure."""
+    texts = [app.annotations.get(RESTART) or NO for app in manifest.apps]
+    policies = {text.partition(",")[0].partition(":")[0] for text in texts}
+    return UNLESS_STOPPED in policies and ALWAYS not in policies
 
 
 def _duration(seconds: float) -> str:

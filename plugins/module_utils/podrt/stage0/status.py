@@ -9,6 +9,7 @@ import json
 from ..errors import PodError, reason_of
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
+from ..pod.restart import RESTART, Restart, Restarts, read_restarts
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -35,7 +36,10 @@ LISTED = ("run", "exited-garbage", "prepare", "prepared")
 
 
 class AppStatus(Value):
-    """One app of a pod. state: unknown, created, running or exited. Times in seconds since 1970."""
+    """One app of a pod. state: unknown, created, running or exited. Times in seconds since 1970.
+
+    restart: its restart policy, and restarts what came of it; None without one. Between two starts it is running.
+    """
 
     name: str
     image_name: str
@@ -43,6 +47,8 @@ class AppStatus(Value):
     state: str
     exit_code: int | None = None
     finished_at: float | None = None
+    restart: Restart | None = None
+    restarts: Restarts | None = None
 
 
 class NetStatus(Value):
@@ -146,6 +152,8 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
     app_state = "exited" if code is not None else "running" if state is PodState.RUNNING else "created"
     if code is None and state in _STARTED and state is not PodState.RUNNING:
         app_state = "unknown"
+    restart = _read(problems, "restart policy", state, lambda: _policy(app))
+    restarts = _read(problems, "restarts", state, lambda: read_restarts(pod.dir, name)) if restart else None
     full_name, version = str(image.name or ""), image.labels.get("version")
     return AppStatus(
         name=name,
@@ -154,7 +162,14 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
         state=app_state,
         exit_code=code,
         finished_at=documents.time_of(pod.dir.app_status(name)) if code is not None else None,
+        restart=restart,
+        restarts=restarts,
     )
+
+
+def _policy(app: RuntimeApp) -> Restart | None:
+    text = app.annotations.get(RESTART)
+    return Restart.parse(text, RESTART) if text else None
 
 
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:

@@ -10,6 +10,7 @@ from ...appc.ports import PROTOCOLS, Port
 from ...appc.quantity import parse_bytes
 from ...appc.volumes import Mount
 from ...host.policy import POLICIES
+from ...pod.restart import RESTART, RESTART_POLICIES
 from ..spec import AppSpec
 from . import parsers
 from .option import (
@@ -109,6 +110,18 @@ _SECCOMP = (
     Option("mode", TEXT, choices=MODES, required=True, flag=AsFlag("mode")),
     Option("syscalls", WORDS, document="set", required=True, no_flag="they are in the value as they are"),
     Option("errno", TEXT, flag=AsFlag("errno")),
+)
+_RESTART = (
+    Option(
+        "policy",
+        TEXT,
+        choices=RESTART_POLICIES,
+        default=RESTART_POLICIES[0],
+        flag=AsFlag("policy", unknown='unknown restart policy "{}"'),
+    ),
+    Option("max_retries", INTEGER, flag=AsFlag("max-retries")),
+    Option("backoff", TEXT, flag=AsFlag("backoff")),
+    Option("max_backoff", TEXT, flag=AsFlag("max-backoff")),
 )
 _PORT = (
     Option("name", TEXT, required=True, no_flag=_IMAGES_ONLY),
@@ -305,6 +318,22 @@ APP = (
         f"annotations[{STOP_SIGNAL}]",
         parsers.stop_signal,
         no_flag="rkt left it to systemd",
+    ),
+    Option(
+        "restart",
+        FORM,
+        "annotations[]",
+        f"annotations[{RESTART}]",
+        parsers.restart,
+        "restart",
+        flag=AsFlag(
+            "restart",
+            "POLICY[:RETRIES]",
+            "start it again after its end: on-failure:5, always, unless-stopped",
+            "restart",
+            once=True,
+        ),
+        options=_RESTART,
     ),
     Option(
         "user_annotations",

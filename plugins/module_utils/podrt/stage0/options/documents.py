@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 
 from ...appc.ports import numbered
+from ...errors import InvalidSpec
+from ...pod.restart import form_of
 from .pod import FETCH, POD
 
 TYPE_CHECKING = False
@@ -145,6 +147,14 @@ def _seccomp(isolators: object) -> object:
     return None
 
 
+def _restart(text: object) -> object:
+    """The form of a restart policy; one that is not understood is shown as it is."""
+    try:
+        return form_of(text) if isinstance(text, str) else None
+    except InvalidSpec:
+        return {"policy": text}
+
+
 # By the name in the rows: from the value in a document to that of the option.
 _BACK: dict[str, Callable[[object], object]] = {
     "as_set": _as_set,
@@ -156,6 +166,7 @@ _BACK: dict[str, Callable[[object], object]] = {
     "pairs": _pairs,
     "ports": _ports,
     "rest": _rest,
+    "restart": _restart,
     "seccomp": _seccomp,
     "text": _text,
     "volumes": _volumes,

@@ -17,6 +17,7 @@ from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
 from ...net.conf import parse_requests
+from ...pod.restart import NO, RESTART, Restart
 from ...pod.runspec import INSECURE, LONGEST_WAIT, NetworkRequest, check_range
 
 TYPE_CHECKING = False
@@ -195,6 +196,17 @@ def stop_signal(text: str, where: str) -> tuple[str, str]:
         )
     name = text.strip().upper()
     return STOP_SIGNAL, name if name.isdigit() or name.startswith("SIG") else f"SIG{name}"
+
+
+def restart(form: Fields) -> tuple[str, str] | None:
+    """The annotation with the restart policy of an app, in one spelling; none for "no", which is the default."""
+    found = {
+        name: form.raw(name) for name in ("policy", "max_retries", "backoff", "max_backoff") if form.has(name)
+    }
+    for name in found:
+        (form.integer if name == "max_retries" else form.text)(name)
+    policy = form.made(Restart.from_form, found)
+    return (RESTART, str(policy)) if policy.policy != NO else None
 
 
 def networks(words: tuple[str, ...], where: str) -> tuple[NetworkRequest, ...]:

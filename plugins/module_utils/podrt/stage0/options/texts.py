@@ -208,6 +208,13 @@ def truth_of_rootfs(texts: Sequence[str]) -> bool:
         raise InvalidSpec("--readonly-rootfs must be set with a boolean") from err
 
 
+def restart(texts: Sequence[str], _rows: Sequence[Option]) -> dict[str, object]:
+    """POLICY[:RETRIES][,backoff=DURATION][,max-backoff=DURATION]. Raises InvalidSpec."""
+    from ...pod.restart import form_of
+
+    return form_of(texts[-1])
+
+
 def ipc(texts: Sequence[str]) -> str:
     """A mode; an empty one is auto."""
     return texts[-1] or "auto"

@@ -31,7 +31,8 @@ from . import sync
 from .interpreter import read_no_code
 from .program import execute_module
 from .rights import give_up, leave_keyring
-from .waiting import ask_handler, serve, serve_handlers
+from .setters import limits_setter, terminal_taker
+from .waiting import PreStart, ask_handler, serve, serve_handlers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,37 +196,6 @@ def join_groups(procs: tuple[int, ...]) -> None:
     """Move this process into the cgroups of these descriptors."""
     for fd in procs:
         os.write(fd, b"0")
-
-
-def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[], None]:
-    """A function that sets resource limits of this process; it needs no import, for which there is no library later."""
-    if not rlimits:
-        return lambda: None
-    import resource
-
-    def set_all() -> None:
-        for name, number, soft, hard in rlimits:
-            try:
-                resource.setrlimit(number, (soft, hard))
-            except (ValueError, OSError) as err:
-                raise HostFailure(
-                    f"cannot set the resource limit {name} to {soft}, and at most {hard}: {err}",
-                    "lower it in ulimits; the kernel has its own limits, such as fs.nr_open for nofile",
-                ) from err
-
-    return set_all
-
-
-def terminal_taker(tty: int) -> Callable[[], None]:
-    """What makes the terminal among the standard files that of this session; tty: -1 without. Imported here as well."""
-    if tty < 0:
-        return lambda: None
-    import termios
-
-    def take() -> None:
-        fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
-
-    return take
 
 
 def set_oom_score(score: int) -> None:
@@ -458,17 +428,6 @@ def _serve(wires: ChildWires, handler: PreStart | None) -> int:
         _close_all(wires.procs)
 
     return serve(wires.exec, wires.order, wires.go, join, handler.pid if handler else 0)
-
-
-class PreStart(Value):
-    """The process of a pre-start handler, which has dropped its privileges and waits. fd: by which it is started.
-
-    again: whether it forks another process for each start, see waiting, instead of becoming the handler.
-    """
-
-    pid: int
-    fd: int
-    again: bool
 
 
 def _pre_start(process: AppProcess, wires: ChildWires) -> PreStart:

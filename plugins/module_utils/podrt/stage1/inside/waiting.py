@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ...value import Value
 from ..pid1 import frames
 from . import sync
 
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 
 _MOST_DIGITS = 32
 _FAILED = 254
+
+
+class PreStart(Value):
+    """The process of a pre-start handler, which has dropped its privileges and waits. fd: by which it is started.
+
+    again: whether it forks another process for each start, see waiting, instead of becoming the handler.
+    """
+
+    pid: int
+    fd: int
+    again: bool
 
 
 def serve(exec_fd: int, order: int, go: int, join: Callable[[], None], handlers: int) -> int:

@@ -127,13 +127,14 @@ class RunningApp:
             attempt(posix.pwrite, self._end, b" ".join(words), 0)
         attempt(posix.pwrite, self._status, b"%d" % status, 0)
 
-    def record_stopped(self) -> None:
-        """Record an app that was stopped with its pod, which counts as 0."""
-        attempt(posix.pwrite, self._status, b"0", 0)
-
-    def record_late(self, status: int, *, killed: bool) -> None:
-        """Record an app that was stopped because it was not up in time: never as 0, even if it ended with 0."""
-        self.record(status or NEVER_UP, killed=killed)
+    def record_end(self, status: int, *, killed: bool, stopping: bool) -> None:
+        """Record its end, as 0 if it was stopped with its pod: never so if that was because it was not up in time."""
+        if self.late:
+            self.record(status or NEVER_UP, killed=killed)
+        elif stopping:
+            attempt(posix.pwrite, self._status, b"0", 0)
+        else:
+            self.record(status, killed=killed)
 
     def was_oom(self) -> bool:
         """Whether the kernel has killed in it for memory, since this start."""
@@ -156,6 +157,11 @@ class RunningApp:
             return own
         # 0 is a process of another PID namespace, and kill(0) would hit our own process group.
         return [int(pid) for pid in listed if int(pid) > 1] or own
+
+
+def status_of(status: int) -> int:
+    """The exit code, or the number of the signal, of a wait status. Source: behaviours A28."""
+    return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
 def attempt(call: Callable[..., object], *words: object, **names: object) -> None:

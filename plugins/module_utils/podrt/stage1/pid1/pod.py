@@ -16,7 +16,7 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .apps import RunningApp, Stream, attempt
+from .apps import RunningApp, Stream, attempt, status_of
 from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED, BadFrame, message_of
 from .handlers import start_post_stop
 from .logs import Log, Sink
@@ -273,7 +273,7 @@ class Supervisor:
 
         The first that fails stops the pod, or only has it fail, as the exit policy says.
         """
-        status, killed = _status_of(ended), posix.WIFSIGNALED(ended)
+        status, killed = status_of(ended), posix.WIFSIGNALED(ended)
         self._hear_last(app)
         app.move(EXIT)
         restarts = self._restarts.get(app.name)
@@ -285,7 +285,7 @@ class Supervisor:
             reason = app.complaint or f"it ended with status {status} before it was ready"
             self._starter.tell(APP_FAILED, app.name, reason, status, app.wrong)
         if not again:
-            self._record(app, status, killed=killed)
+            app.record_end(status, killed=killed, stopping=self._stopping)
         app.kill_all()
         if restarts:
             self._end_output(app)
@@ -304,14 +304,6 @@ class Supervisor:
         if app.pid and not app.executed:
             app.executed = True
             self._note_up(app)
-
-    def _record(self, app: RunningApp, status: int, *, killed: bool) -> None:
-        if app.late:
-            app.record_late(status, killed=killed)
-        elif self._stopping:
-            app.record_stopped()
-        else:
-            app.record(status, killed=killed)
 
     def _judge(self, status: int, *, at_once: bool = False) -> None:
         """Stop the pod for an app that has failed, if the exit policy says so. at_once: whatever it says."""
@@ -426,7 +418,7 @@ class Supervisor:
         restarts.dismiss()
         if goes_on:
             status, killed = restarts.last
-            self._record(app, status, killed=killed)
+            app.record_end(status, killed=killed, stopping=self._stopping)
         if app.state == RESTING:
             if restarts.timer:
                 self._timers.cancel(restarts.timer)
@@ -490,11 +482,6 @@ class Supervisor:
                 timers.after(_PARTING_SECONDS, lambda: over.append(True))
             self._turn()
             timers.run_due()
-
-
-def _status_of(status: int) -> int:
-    """The exit code, or the number of the signal, of a wait status. Source: behaviours A28."""
-    return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
 def main(plan: SupervisorPlan) -> None:

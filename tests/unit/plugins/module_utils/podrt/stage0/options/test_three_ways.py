@@ -116,6 +116,14 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         unique_by=lambda port: port["name"],
     ),
     "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
+    "restart": st.fixed_dictionaries(
+        {"policy": st.sampled_from(["no", "on-failure", "always", "unless-stopped"])},
+        optional={
+            "max_retries": st.integers(0, 100),
+            "backoff": st.sampled_from(["500ms", "1s"]),
+            "max_backoff": st.sampled_from(["1m30s", "1h"]),
+        },
+    ),
     "pre_start": ARGS,
     "post_stop": ARGS,
     "user_annotations": PAIRS,
@@ -174,6 +182,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "pids_limit": st.just(78),  # not the default, which documents leave out: that depends on the apps
     "no_overlay": st.booleans(),
     "stop_timeout": st.integers(0, 1000),
+    "exit_policy": st.sampled_from(["end-pod", "continue"]),
     "log": st.fixed_dictionaries(
         {}, optional={"max_size": st.sampled_from(["10m", "512k", "1"]), "max_files": st.integers(1, 1000)}
     ),
