@@ -80,9 +80,10 @@ class Restart(Value):
         seconds = {
             name: parse_duration(str(form[name]), name) for name in ("backoff", "max_backoff") if name in form
         }
-        # A long first pause alone is meant as it is.
-        if "backoff" in seconds and "max_backoff" not in seconds:
-            seconds["max_backoff"] = max(cls.max_backoff, seconds["backoff"])
+        # Each of them alone is meant as it is.
+        if "max_backoff" not in seconds:
+            seconds["max_backoff"] = max(cls.max_backoff, seconds.get("backoff", 0))
+        seconds.setdefault("backoff", min(cls.backoff, seconds["max_backoff"]))
         return cls(str(policy), retries if isinstance(retries, int) else 0, **seconds)
 
 

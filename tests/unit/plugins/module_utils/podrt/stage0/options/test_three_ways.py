@@ -263,6 +263,12 @@ def flags_of(options: dict[str, Any], rows: tuple[Option, ...]) -> Iterator[str]
                 yield f"--{row.flag.name}={text}"
 
 
+def policy_of(value: Any) -> str:
+    retries = f":{value['max_retries']}" if "max_retries" in value else ""
+    rest = [f"{name.replace('_', '-')}={value[name]}" for name in ("backoff", "max_backoff") if name in value]
+    return ",".join([value["policy"] + retries, *rest])
+
+
 def written(row: Option, value: Any) -> list[str]:
     """The values of the flag of an option. A path is read as if it were the content of the file."""
     if row.name == "volumes":
@@ -276,8 +282,10 @@ def written(row: Option, value: Any) -> list[str]:
         ]
     if row.name == "hosts_entries":
         return [f"{each['ip']}={name}" for each in value for name in each["names"]]
-    if row.name == "seccomp":
-        return [",".join([*keyed(row, value), *value["syscalls"]])]
+    if row.name in ("seccomp", "restart"):
+        return [
+            policy_of(value) if row.name == "restart" else ",".join([*keyed(row, value), *value["syscalls"]])
+        ]
     if row.name == "hosts_from_host":
         return ["host"] if value else []
     if isinstance(value, dict) or row.name == "env_file":
