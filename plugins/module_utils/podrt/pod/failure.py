@@ -17,7 +17,7 @@ from ..host.files import path_beneath, write_atomically
 from ..host.reading import read_bytes
 from . import documents
 from .logs import last_lines
-from .restart import read_restarts
+from .restart import RESTART_LINE, read_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,8 +139,13 @@ def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:
         last = last_lines(pod, app, _TAIL)
     except (OSError, Corrupt):
         return {}
-    lines = last["stderr_lines"] or last["stdout_lines"]
+    lines = _of_app(last["stderr_lines"]) or last["stdout_lines"]
     return {"last_lines": [_clean(line) for line in lines]} if lines else {}
+
+
+def _of_app(lines: list[str]) -> list[str]:
+    """The lines without those that the supervisor writes before each restart, which say nothing of the reason."""
+    return [line for line in lines if RESTART_LINE not in line]
 
 
 def _clean(text: str) -> str:

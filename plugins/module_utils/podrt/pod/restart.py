@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RESTART = "stagecraft.pods/restart"
 NO, ON_FAILURE, ALWAYS, UNLESS_STOPPED = "no", "on-failure", "always", "unless-stopped"
 RESTART_POLICIES = (NO, ON_FAILURE, ALWAYS, UNLESS_STOPPED)
+# In the line that the supervisor logs before a restart.
+RESTART_LINE = ", and is started again in "
 # The bytes of the record of restarts, so that it never grows.
 RECORD_BYTES = 256
 _LEAST, _MOST = 0.01, 86400.0
