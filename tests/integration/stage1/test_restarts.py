@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.restart import (
     RESTART,
-    Restarts,
+    RestartCounts,
     read_restarts,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import CONTINUE, RunSpec
@@ -44,9 +44,9 @@ def handler(event: str, script: str) -> dict[str, object]:
     return {"name": event, "exec": ["/bin/sh", "-c", script]}
 
 
-def restarts(pod: LabPod, name: str = "main") -> Restarts:
+def restarts(pod: LabPod, name: str = "main") -> RestartCounts:
     found = read_restarts(pod.dir, name)
-    return found if found else Restarts()
+    return found if found else RestartCounts()
 
 
 def command_of(pid: int) -> bytes:
@@ -62,7 +62,7 @@ def running(pod: LabPod, words: str) -> list[int]:
 
 
 def waiting(pod: LabPod) -> list[int]:
-    """The waiting processes: interpreters that read their plan, whose child is none of the apps."""
+    """The waiting processes: interpreters that were started to become an app, and wait."""
     return running(pod, "stage1.inside.app")
 
 

@@ -15,8 +15,12 @@ from ..value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Union
+
     from ..appc.pod import PodManifest
     from ..host.dirs import PodDir
+
+    Form = dict[str, Union[str, int]]
 
 RESTART = "stagecraft.pods/restart"
 NO, ON_FAILURE, ALWAYS, UNLESS_STOPPED = "no", "on-failure", "always", "unless-stopped"
@@ -76,7 +80,7 @@ class Restart(Value):
             raise err.at(where) from err
 
     @classmethod
-    def from_form(cls, form: dict[str, object]) -> Restart:
+    def from_form(cls, form: Form) -> Restart:
         """Read the form of users, with durations as text. Raises InvalidSpec."""
         policy, retries = form.get("policy", NO), form.get("max_retries", 0)
         seconds = {
@@ -89,11 +93,11 @@ class Restart(Value):
         return cls(str(policy), retries if isinstance(retries, int) else 0, **seconds)
 
 
-def form_of(text: str, where: str = "") -> dict[str, object]:
+def form_of(text: str, where: str = "") -> Form:
     """The text form as users write it in YAML. Raises InvalidSpec where it is not that; values are not checked."""
     head, *pairs = text.split(",")
     policy, colon, retries = head.partition(":")
-    form: dict[str, object] = {"policy": policy}
+    form: Form = {"policy": policy}
     if colon:
         if not (retries.isascii() and retries.isdigit() and len(retries) <= _MOST_DIGITS):
             raise InvalidSpec(f'"{retries}" is not a number of retries', _GRAMMAR, where=where)
@@ -107,7 +111,7 @@ def form_of(text: str, where: str = "") -> dict[str, object]:
     return form
 
 
-class Restarts(Value):
+class RestartCounts(Value):
     """The restarts of an app, and its last end: its exit code or signal, if it has ended once.
 
     Times are seconds since 1970. next_at: of the next start, while it is between two. lost: whether its waiting process
@@ -124,7 +128,7 @@ class Restarts(Value):
     lost: bool = False
 
 
-def read_restarts(pod: PodDir, app: str) -> Restarts | None:
+def read_restarts(pod: PodDir, app: str) -> RestartCounts | None:
     """The record of an app's restarts, None if it has no policy. Raises Corrupt, OSError."""
     text = read_text_or(pod.app_restarts(app), "", RECORD_BYTES, beneath=pod.path)
     if not text:
@@ -137,7 +141,7 @@ def read_restarts(pod: PodDir, app: str) -> Restarts | None:
         found[name] = float(number)
     status = None if "status" not in found else int(found["status"])
     killed = bool(found.get("signal"))
-    return Restarts(
+    return RestartCounts(
         int(found.get("restarts", 0)),
         None if killed else status,
         status if killed else None,

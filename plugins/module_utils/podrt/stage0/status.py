@@ -9,7 +9,7 @@ import json
 from ..errors import PodError, reason_of
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
-from ..pod.restart import RESTART, Restart, Restarts, read_restarts
+from ..pod.restart import RESTART, Restart, RestartCounts, read_restarts
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -48,7 +48,7 @@ class AppStatus(Value):
     exit_code: int | None = None
     finished_at: float | None = None
     restart: Restart | None = None
-    restarts: Restarts | None = None
+    restarts: RestartCounts | None = None
 
 
 class NetStatus(Value):

@@ -201,10 +201,10 @@ def stop_signal(text: str, where: str) -> tuple[str, str]:
 def restart(form: Fields) -> tuple[str, str] | None:
     """The annotation with the restart policy of an app, in one spelling; none for "no", which is the default."""
     found = {
-        name: form.raw(name) for name in ("policy", "max_retries", "backoff", "max_backoff") if form.has(name)
+        name: form.integer(name) if name == "max_retries" else form.text(name)
+        for name in ("policy", "max_retries", "backoff", "max_backoff")
+        if form.has(name)
     }
-    for name in found:
-        (form.integer if name == "max_retries" else form.text)(name)
     policy = form.made(Restart.from_form, found)
     return (RESTART, str(policy)) if policy.policy != NO else None
 

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
-_STDIO = (0, 1, 2)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 # The C library reserves these two for its threads; the process that started us may still have ignored them.
 _RESERVED_SIGNALS = (32, 33)

@@ -107,7 +107,7 @@ class Restarts:
 
 
 def hear(fd: int) -> bytes | None:
-    """The next frame of the waiting process, b"" at the end of file, None if there is none yet."""
+    """The next frame of the waiting process, b"" at the end of file, None while it has sent none."""
     try:
         return posix.read(fd, LONGEST_FRAME + 1)
     except BlockingIOError:

@@ -14,7 +14,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs im
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.restart import (
     RESTART,
     Restart,
-    Restarts,
+    RestartCounts,
     read_restarts,
     stays_stopped,
 )
@@ -75,7 +75,7 @@ def pod(tmp_path: pathlib.Path) -> PodDir:
 def test_a_record_is_read_with_its_padding(pod: PodDir) -> None:
     text = "restarts=3 started=12.5 status=9 signal=1 oom=1 finished=13 next=14.25"
     pathlib.Path(pod.app_restarts("main")).write_text(text.ljust(255) + "\n")
-    assert read_restarts(pod, "main") == Restarts(3, None, 9, True, 12.5, 13.0, 14.25)
+    assert read_restarts(pod, "main") == RestartCounts(3, None, 9, True, 12.5, 13.0, 14.25)
     assert read_restarts(pod, "other") is None
 
 

@@ -56,7 +56,7 @@ class Policy:
             assert os.read(self.ordered, 9) == b"s"
         return app.pause
 
-    def recorded(self) -> restart.Restarts:
+    def recorded(self) -> restart.RestartCounts:
         found = restart.read_restarts(self.dir, "main")
         assert found
         return found
@@ -109,12 +109,12 @@ def test_there_is_no_start_without_a_waiting_process_or_against_the_supervisors_
 def test_starts_and_ends_are_on_record(policy: Policy) -> None:
     app = policy.of("always,backoff=2s")
     assert policy.run(app, 5, 7) == 2
-    assert policy.recorded() == restart.Restarts(0, 7, None, False, 1000, 1005, 1007)
+    assert policy.recorded() == restart.RestartCounts(0, 7, None, False, 1000, 1005, 1007)
     policy.now += 2
     app.note_start()
-    assert policy.recorded() == restart.Restarts(1, 7, None, False, 1007, 1005, None)
+    assert policy.recorded() == restart.RestartCounts(1, 7, None, False, 1007, 1005, None)
     app.note_end(9, killed=True, oom=True)
-    assert policy.recorded() == restart.Restarts(1, None, 9, True, 1007, 1007, None)
+    assert policy.recorded() == restart.RestartCounts(1, None, 9, True, 1007, 1007, None)
     app.lose()
     assert policy.recorded().lost
 
