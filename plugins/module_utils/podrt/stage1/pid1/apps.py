@@ -164,6 +164,15 @@ def status_of(status: int) -> int:
     return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
+def exists(pid: int) -> bool:
+    """Whether there is a process of this PID."""
+    try:
+        posix.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def attempt(call: Callable[..., object], *words: object, **names: object) -> None:
     """Make a call and ignore its failure, such as on a process that has ended meanwhile."""
     try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .apps import RunningApp, Stream, attempt, status_of
+from .apps import RunningApp, Stream, attempt, exists, status_of
 from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED, BadFrame, message_of
 from .handlers import start_post_stop
 from .logs import Log, Sink
@@ -376,7 +376,7 @@ class Supervisor:
         elif not app.pid and pid > 1 and not self._is_app(pid):
             app.pid = pid
             restarts.note_start()
-            ended = self._unknown.pop(pid, None)
+            ended = self._unknown.pop(pid, None if exists(pid) else _signal.SIGKILL)
             self._unknown.clear()
             if ended is not None:
                 self._app_ended(app, ended)
