@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     children_of,
     eventually,
     finish,
+    python,
 )
 
 QUICK = RunSpec(networks=HOST_NET.networks, stop_timeout=1)
@@ -367,3 +368,31 @@ def test_the_supervisor_needs_little_more_memory_after_many_restarts(stage: Stag
     assert len(children_of(pod.pid())) <= 2
     pod.call("stop", force=False)
     assert finish(process).status == 0
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_start_waits_until_each_app_was_up_once(stage: StageLab, ready: bool) -> None:
+    """An app that is started again and again is late in the end, and so is the pod."""
+    says = "import socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)"
+    says += "; s.connect(os.environ['NOTIFY_SOCKET']); s.send(b'READY=1'); time.sleep(1000)"
+    script = f"""import os, sys, time
+runs = open("/runs", "a+"); runs.write("x"); runs.seek(0); number = len(runs.read()); runs.close()
+number < 4 and sys.exit(3)
+{says if ready else "sys.exit(3)"}"""
+    stage.link_libraries()
+    given = python(script)
+    volumes = given.pop("volumes")
+    notify = {"name": "appc.io/executor/supports-systemd-notify", "value": "true"}
+    annotations = [*policy("on-failure,backoff=20ms,max-backoff=50ms"), notify]
+    pod = stage.pod({"main": {**given, "annotations": annotations}}, QUICK, volumes=volumes)  # type: ignore[arg-type]
+    done = pod.call(detach=True, seconds=10 if ready else 2)
+    if ready:
+        assert done.status == 0, done.err
+        assert restarts(pod).count == 3
+        pod.call("stop", force=False)
+        pod.wait_ended()
+        assert pod.statuses() == {"main": 0}
+    else:
+        assert done.status != 0
+        assert 'app "main" could not be started: it has not said READY=1 within 1 seconds' in done.err
+        assert pod.statuses()["main"] not in (None, 0)
