@@ -260,7 +260,7 @@ options:
           max_retries:
             description:
               - How many times in a row it is started again, V(0) for no limit. A run that lasts as long as
-                O(apps[].restart.max_backoff) begins the count again.
+                O(apps[].restart.max_backoff), and at least ten seconds, begins the count again.
             type: int
           backoff:
             description:
@@ -268,8 +268,8 @@ options:
             type: str
           max_backoff:
             description:
-              - The longest pause, and the run after which the next pause is the first again. It is V(60s) if this is not
-                set, or O(apps[].restart.backoff) if that is more.
+              - The longest pause. A run as long as this, and at least of ten seconds, has the next pause be the first
+                again. It is V(60s) if this is not set, or O(apps[].restart.backoff) if that is more.
             type: str
       user_annotations:
         description:

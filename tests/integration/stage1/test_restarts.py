@@ -148,7 +148,7 @@ def test_every_start_has_the_same_limits_root_and_rights(stage: StageLab) -> Non
 
 def test_the_back_off_grows_and_a_long_run_begins_it_again(stage: StageLab) -> None:
     pod = stage.sh(
-        f"{COUNT}; test $n -ne 4 || sleep 0.9; exit 1",
+        f"{COUNT}; test $n -ne 4 || sleep 10.2; exit 1",
         QUICK,
         annotations=policy("on-failure:5,backoff=100ms,max-backoff=800ms"),
     )

@@ -39,7 +39,7 @@ class Restart(Value):
     """When an app is started again after its end.
 
     max_retries: how many times in a row, 0 for no limit. backoff: seconds before the first of these; each further one
-    has twice as many, at most max_backoff. A run as long as that begins the count and the back-off again.
+    has twice as many, at most max_backoff. A run as long as that, and of ten seconds, begins count and back-off again.
     """
 
     policy: str = NO

@@ -175,16 +175,18 @@ class Supervisor:
             kind, *facts = message_of(frame)
         except BadFrame as err:
             kind, facts = NOT_EXECUTED, [f"what its process said cannot be understood: {err}", ""]
-        if kind == FAILED and self._is_ready:
+        restarts = self._restarts.get(app.name)
+        again = restarts is not None and restarts.count > 0
+        if kind == FAILED and again:
             kind, facts = NOT_EXECUTED, [facts[1], ""]  # of another start, which fails alone
         if kind == FAILED:
             self._starter.tell(FAILED, *facts)
             posix._exit(1)
         if kind == NOT_EXECUTED:
             app.complaint, app.wrong = map(str, facts)
-            if self._is_ready:
+            if again:
                 self._say(app, f"it could not be started: {app.complaint}")
-        elif kind in (FORKED, EXECUTED) and app.name in self._restarts:
+        elif kind in (FORKED, EXECUTED) and restarts:
             self._hear_progress(app, str(kind), *map(int, facts))
 
     def _hear_ready(self, app: RunningApp, message: bytes) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _ON_FAILURE = "on-failure"
 _MOST_DOUBLINGS = 40
+# A run that is shorter than this never counts as one that went well, as in docker.
+_STABLE_SECONDS = 10.0
 # As pod.restart.RECORD_BYTES; a shorter record is padded, so that none shows the rest of a longer one.
 _RECORD_BYTES = 256
 
@@ -66,7 +68,7 @@ class Restarts:
 
     def decide(self, status: int, *, may: bool) -> None:
         """Decide on the next start. may: whether there may be one, whatever the policy."""
-        if time.monotonic() - self._since >= self._longest:
+        if time.monotonic() - self._since >= max(self._longest, _STABLE_SECONDS):
             self._retries = 0
         self.pause = None
         again = may and self.waiting and (status or self._policy != _ON_FAILURE)

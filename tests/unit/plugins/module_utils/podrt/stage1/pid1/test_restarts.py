@@ -87,6 +87,11 @@ def test_a_long_run_begins_pauses_and_retries_again(policy: Policy) -> None:
     assert app.count == 6
 
 
+def test_a_run_is_not_long_because_the_longest_pause_is_short(policy: Policy) -> None:
+    app = policy.of("on-failure:3,backoff=10ms,max-backoff=10ms")
+    assert [policy.run(app, 9, 1) for _start in range(4)] == [0.01, 0.01, 0.01, None]
+
+
 @pytest.mark.parametrize(
     ("text", "good", "bad"), [("on-failure", None, 1), ("always", 1, 1), ("unless-stopped", 1, 1)]
 )
