@@ -41,8 +41,8 @@ class RunningApp:
         self.journal = Sink(record["journal"])
         self.log = log
         self.state = STARTING
-        # Whether its process was executed, and whether it was up once.
-        self.executed = self.was_up = False
+        # Whether its process was executed, whether one of an earlier start was, and whether it was up once.
+        self.executed = self.was_executed = self.was_up = False
         # Why it could not be executed, and the field of the spec to blame.
         self.complaint = self.wrong = ""
         # The process of its post-stop handler, and the timer that ends it.
@@ -69,7 +69,7 @@ class RunningApp:
     @property
     def waits_for(self) -> str:
         """The event that an app which is not up lacks."""
-        if self.executed:
+        if self.executed or self.was_executed:
             return "it has not said READY=1"
         return "its pre-start handler has not ended" if self._pre_start else "it has not been executed"
 
@@ -80,6 +80,7 @@ class RunningApp:
     def begin(self) -> None:
         """Forget the start before the next one."""
         self.move(START)
+        self.was_executed = self.was_executed or self.executed
         self.pid, self.executed, self.complaint, self.wrong = 0, False, "", ""
         self._oom, self._kills = False, self._oom_kills()
 
