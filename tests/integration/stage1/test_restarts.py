@@ -12,11 +12,14 @@ import time
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.restart import (
-    RESTART,
     RestartCounts,
     read_restarts,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import CONTINUE, RunSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import (
+    CONTINUE,
+    RESTART,
+    RunSpec,
+)
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     HOST_NET,
     LabPod,

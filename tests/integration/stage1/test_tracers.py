@@ -17,7 +17,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.restart import RESTART
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RESTART
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 import frames
 from ansible_collections.stagecraft.pods.tests.integration.stage1 import inject
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from ..appc.durations import parse_duration
 from ..errors import Corrupt, InvalidSpec
-from ..host.reading import read_bytes, read_text_or
+from ..host.reading import read_text_or
 from ..value import Value
+from .runspec import RESTART, RESTART_POLICIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
     Form = dict[str, Union[str, int]]
 
-RESTART = "stagecraft.pods/restart"
-NO, ON_FAILURE, ALWAYS, UNLESS_STOPPED = "no", "on-failure", "always", "unless-stopped"
-RESTART_POLICIES = (NO, ON_FAILURE, ALWAYS, UNLESS_STOPPED)
+NO, _failure, ALWAYS, UNLESS_STOPPED = RESTART_POLICIES
 # In the line that the supervisor logs before a restart.
 RESTART_LINE = ", and is started again in "
 # The bytes of the record of restarts, so that it never grows.
@@ -151,14 +150,6 @@ def read_restarts(pod: PodDir, app: str) -> RestartCounts | None:
         found.get("next"),
         bool(found.get("lost")),
     )
-
-
-def has_policy(pod: PodDir) -> bool:
-    """Whether an app of a pod seems to have a restart policy, even if its manifest is damaged. Raises nothing."""
-    try:
-        return RESTART.encode() in read_bytes(pod.manifest, beneath=pod.path)
-    except (OSError, Corrupt):
-        return False
 
 
 def stays_stopped(manifest: PodManifest) -> bool:

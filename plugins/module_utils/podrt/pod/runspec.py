@@ -16,6 +16,9 @@ IPC_MODES = ("auto", "private", "parent")
 # What the end of an app that fails means to the others: rkt's, and that they run on.
 END_POD, CONTINUE = "end-pod", "continue"
 EXIT_POLICIES = (END_POD, CONTINUE)
+# The annotation of an app with its restart policy, see restart, which is imported only where an app has one.
+RESTART = "stagecraft.pods/restart"
+RESTART_POLICIES = ("no", "on-failure", "always", "unless-stopped")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
 # The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.

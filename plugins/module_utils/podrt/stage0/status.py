@@ -9,7 +9,7 @@ import json
 from ..errors import PodError, reason_of
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
-from ..pod.restart import RESTART, Restart, RestartCounts, read_restarts
+from ..pod.runspec import RESTART
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
     from ..pod.lifecycle import Pod
+    from ..pod.restart import Restart, RestartCounts
     from ..pod.runspec import RunSpec
 
     T = TypeVar("T")
@@ -153,7 +154,7 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
     if code is None and state in _STARTED and state is not PodState.RUNNING:
         app_state = "unknown"
     restart = _read(problems, "restart policy", state, lambda: _policy(app))
-    restarts = _read(problems, "restarts", state, lambda: read_restarts(pod.dir, name)) if restart else None
+    restarts = _read(problems, "restarts", state, lambda: _restarts(pod, name)) if restart else None
     full_name, version = str(image.name or ""), image.labels.get("version")
     return AppStatus(
         name=name,
@@ -169,7 +170,17 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
 
 def _policy(app: RuntimeApp) -> Restart | None:
     text = app.annotations.get(RESTART)
-    return Restart.parse(text, RESTART) if text else None
+    if not text:
+        return None
+    from ..pod.restart import Restart  # most apps have none
+
+    return Restart.parse(text, RESTART)
+
+
+def _restarts(pod: Pod, app: str) -> RestartCounts | None:
+    from ..pod.restart import read_restarts
+
+    return read_restarts(pod.dir, app)
 
 
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:

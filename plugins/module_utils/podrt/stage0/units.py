@@ -19,7 +19,6 @@ from ..host.host import file_of_runtime
 from ..host.paths import is_unit_name, unit_name
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
-from ..pod.restart import has_policy
 from ..pod.runspec import START_SECONDS
 from ..value import Value
 
@@ -99,7 +98,7 @@ def read_unit_status(host: Host, pod: Pod) -> UnitStatus:
     if not text:
         return UnitStatus("absent", False)
     _check_owner(host, outline.name, text)
-    if text != unit_text(documents.pinned(host, pod), outline, restarts=has_policy(pod.dir)):
+    if text != unit_text(documents.pinned(host, pod), outline, restarts=documents.has_restarts(pod.dir)):
         state = _how_changed(text)
     else:
         state = "not loaded" if _is_unread(host, outline.name) else "as described"
@@ -136,7 +135,7 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
     runspec = documents.read_runspec(pod.dir)
     old = _read(host, runspec.name)
     _check_owner(host, runspec.name, old)
-    text = unit_text(documents.pinned(host, pod), runspec, restarts=has_policy(pod.dir))
+    text = unit_text(documents.pinned(host, pod), runspec, restarts=documents.has_restarts(pod.dir))
     if old != text or _is_unread(host, runspec.name):
         _mark_unread(host, runspec.name)
         write_atomically(host.paths.unit(runspec.name), text.encode(), _MODE)

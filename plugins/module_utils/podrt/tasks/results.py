@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from ..errors import Corrupt, NotFound, printable, reason_of
 from ..pod.lifecycle import PodState, open_pod
-from ..pod.restart import RestartCounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,6 +109,8 @@ def restart_result(app: AppStatus) -> dict[str, object] | None:
     """The restarts of an app as results and podctl show them, None without a policy; times in seconds since 1970."""
     if app.restart is None:
         return None
+    from ..pod.restart import RestartCounts
+
     last = app.restarts or RestartCounts()
     return {
         "policy": app.restart.policy,

@@ -10,7 +10,7 @@ from ...appc.ports import PROTOCOLS, Port
 from ...appc.quantity import parse_bytes
 from ...appc.volumes import Mount
 from ...host.policy import POLICIES
-from ...pod.restart import RESTART, RESTART_POLICIES
+from ...pod.runspec import RESTART, RESTART_POLICIES
 from ..spec import AppSpec
 from . import parsers
 from .option import (

@@ -11,7 +11,6 @@ import re
 
 from ...appc.ports import numbered
 from ...errors import InvalidSpec
-from ...pod.restart import form_of
 from .pod import FETCH, POD
 
 TYPE_CHECKING = False
@@ -149,8 +148,12 @@ def _seccomp(isolators: object) -> object:
 
 def _restart(text: object) -> object:
     """The form of a restart policy; one that is not understood is shown as it is."""
+    if not isinstance(text, str):
+        return None
+    from ...pod.restart import form_of
+
     try:
-        return form_of(text) if isinstance(text, str) else None
+        return form_of(text)
     except InvalidSpec:
         return {"policy": text}
 

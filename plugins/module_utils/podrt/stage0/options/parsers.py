@@ -17,8 +17,7 @@ from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
 from ...net.conf import parse_requests
-from ...pod.restart import NO, RESTART, Restart
-from ...pod.runspec import INSECURE, LONGEST_WAIT, NetworkRequest, check_range
+from ...pod.runspec import INSECURE, LONGEST_WAIT, RESTART, NetworkRequest, check_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,6 +199,8 @@ def stop_signal(text: str, where: str) -> tuple[str, str]:
 
 def restart(form: Fields) -> tuple[str, str] | None:
     """The annotation with the restart policy of an app, in one spelling; none for "no", which is the default."""
+    from ...pod.restart import NO, Restart
+
     found = {
         name: form.integer(name) if name == "max_retries" else form.text(name)
         for name in ("policy", "max_retries", "backoff", "max_backoff")

@@ -13,7 +13,8 @@ from ...errors import InvalidSpec
 from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS
 from ...net.resolv import hosts_file
 from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
-from ...pod.restart import NO, RESTART, Restart
+from ...pod.restart import NO, Restart
+from ...pod.runspec import RESTART
 from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep

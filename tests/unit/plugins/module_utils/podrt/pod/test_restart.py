@@ -12,12 +12,12 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod imp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.restart import (
-    RESTART,
     Restart,
     RestartCounts,
     read_restarts,
     stays_stopped,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RESTART
 
 
 @pytest.mark.parametrize(
