@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Form = dict[str, Union[str, int]]
 
-NO, _failure, ALWAYS, UNLESS_STOPPED = RESTART_POLICIES
+NO, ALWAYS, UNLESS_STOPPED = "no", "always", "unless-stopped"
 # In the line that the supervisor logs before a restart.
 RESTART_LINE = ", and is started again in "
 # The bytes of the record of restarts, so that it never grows.
