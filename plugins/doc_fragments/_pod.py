@@ -320,6 +320,38 @@ options:
             is set, it is V(SIGTERM), sent to all processes of the app.
         version_added: 0.3.0
         type: str
+      restart:
+        description:
+          - Whether the app is started again after its end, in its pod and without the others noticing. The supervisor of
+            the pod does it, after a pause that doubles each time.
+          - An app between two starts has not exited, and its end does not end the pod, but the end after which there is
+            no other start counts as any.
+        version_added: 0.7.0
+        type: dict
+        suboptions:
+          policy:
+            description:
+              - With V(on-failure) it is started again after an end with another status than 0 or by a signal, with
+                V(always) and V(unless-stopped) after any end.
+              - The two differ on hosts with systemd. A boot starts a pod of V(always) again, even if C(podctl stop) has
+                stopped it before, and a pod of V(unless-stopped) only if nothing has stopped it.
+            type: str
+            choices: ['no', on-failure, always, unless-stopped]
+            default: 'no'
+          max_retries:
+            description:
+              - How many times in a row it is started again, V(0) for no limit. A run that lasts as long as
+                O(apps[].restart.max_backoff), and at least ten seconds, begins the count again.
+            type: int
+          backoff:
+            description:
+              - The first pause, such as V(500ms) or V(1m30s). It is V(1s) if this is not set.
+            type: str
+          max_backoff:
+            description:
+              - The longest pause. A run as long as this, and at least of ten seconds, has the next pause be the first
+                again. It is V(60s) if this is not set, or O(apps[].restart.backoff) if that is more.
+            type: str
       user_annotations:
         description:
           - Annotations, instead of the image's. Every value must be a string.
@@ -707,6 +739,15 @@ options:
       - The seconds between the stop signal and the kill of apps that still run.
     type: int
     default: 10
+  exit_policy:
+    description:
+      - What an app that fails means to the other apps of its pod. V(end-pod) stops them, as in rkt. With V(continue) they
+        run on, and the pod ends with the last of them, with the status of the first that failed.
+      - An app that cannot be started ends the start of its pod in any case.
+    version_added: 0.7.0
+    type: str
+    choices: [end-pod, continue]
+    default: end-pod
   log:
     description:
       - The bounds of the log of each app.

@@ -175,6 +175,37 @@ pod:
         finished_at:
           description: When it ended, in seconds since 1970, null if it has not ended.
           type: float
+        restart:
+          description: What came of its O(apps[].restart), null without a policy.
+          type: dict
+          contains:
+            policy:
+              description: The policy.
+              type: str
+            restarts:
+              description: How many times it was started again.
+              type: int
+            last_exit_code:
+              description: The exit status of its last end, null if that was by a signal, or has not been.
+              type: int
+            last_signal:
+              description: The signal of its last end.
+              type: int
+            last_oom:
+              description: Whether it has used more memory than it may.
+              type: bool
+            last_started_at:
+              description: When it was started last, in seconds since 1970.
+              type: float
+            last_finished_at:
+              description: When it ended last.
+              type: float
+            next_start_at:
+              description: When it is started next, null unless it is between two starts.
+              type: float
+            waiting_process_lost:
+              description: Whether the process that would start it again was killed, so that its next end is the last.
+              type: bool
         stdout_lines:
           description: Of the last O(tail) lines of its output, those on standard output.
           returned: when O(wait=true), and not in check mode

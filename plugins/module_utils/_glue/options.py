@@ -107,6 +107,19 @@ POD = {
             "pre_start": {"type": "list", "elements": "raw", "default": []},
             "post_stop": {"type": "list", "elements": "raw", "default": []},
             "stop_signal": {"type": "str"},
+            "restart": {
+                "type": "dict",
+                "options": {
+                    "policy": {
+                        "type": "str",
+                        "choices": ["no", "on-failure", "always", "unless-stopped"],
+                        "default": "no",
+                    },
+                    "max_retries": {"type": "int"},
+                    "backoff": {"type": "str"},
+                    "max_backoff": {"type": "str"},
+                },
+            },
             "user_annotations": {"type": "dict"},
             "user_labels": {"type": "dict"},
         },
@@ -202,6 +215,7 @@ POD = {
     "stage1_from_dir": {"type": "str"},
     "no_overlay": {"type": "bool", "default": False},
     "stop_timeout": {"type": "int", "default": 10},
+    "exit_policy": {"type": "str", "choices": ["end-pod", "continue"], "default": "end-pod"},
     "log": {"type": "dict", "options": {"max_size": {"type": "str"}, "max_files": {"type": "int"}}},
     "labels": {"type": "dict"},
     "update": {"type": "dict", "options": {"min_uptime": {"type": "float"}}},

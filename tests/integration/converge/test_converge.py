@@ -272,6 +272,28 @@ def test_what_would_stop_a_new_pod_is_found_while_the_old_one_runs(
     assert host.machine.snapshot() == before
 
 
+def test_an_app_that_fails_again_and_again_is_not_taken_for_one_that_is_up(host: Host) -> None:
+    loops = {"args": ["-c", "echo it cannot be; exit 5"], "restart": {"policy": "always", "backoff": "50ms"}}
+    old = host.pod()["pod"]
+    failed = host.pod(app=loops, update={"min_uptime": 3})
+    assert (failed["error"], failed["rolled_back"]) == ("app-failed", True)
+    assert "has ended with status 5: it cannot be (restarts: " in failed["msg"]
+    assert failed["facts"]["exit_code"] == 5
+    (pod,) = host.task("pod_info", gather=["pods"])["pods"]
+    assert (pod["state"], pod["apps"][0]["restart"]) == ("running", None)
+    assert pod["uuid"] != old["uuid"]
+    host.absent()
+    waited = host.pod(app=loops, wait=True, wait_timeout=2)
+    assert (waited["failed"], waited["error"], waited["rc"]) == (True, "timeout", None)
+    assert 'app "app" was started again ' in waited["msg"]
+    assert waited["msg"].endswith("and has ended last with status 5")
+    told = waited["pod"]["apps"][0]["restart"]
+    assert (told["policy"], told["last_exit_code"]) == ("always", 5)
+    assert told["restarts"] >= 2
+    same = {"args": loops["args"], "restart": {"policy": "always", "backoff": "0.05s", "max_retries": 0}}
+    assert host.pod(app=same)["changed"] is False
+
+
 def test_a_new_pod_that_does_not_come_up_brings_the_old_one_back_with_its_files(host: Host) -> None:
     volume = {"volumes": [{"name": "v"}], "mounts": mounts("v")}
     write = "test -e /v/kept && echo again; touch /v/kept /kept; trap 'exit 0' TERM; sleep 1000 & wait"

@@ -199,3 +199,50 @@ def test_what_an_app_has_protected_goes_with_its_pod(
     pods.ok(*words, *([uuid] if words == ["rm"] else []))
     assert pods.uuids() == []
     assert list(pods.data.glob(f"pods/*/{uuid}")) == []
+
+
+def test_an_app_is_started_again_and_the_status_tells_it(pods: PodHost) -> None:
+    flags = ("--restart=on-failure,backoff=20ms,max-backoff=40ms", "--exec=/bin/sh")
+    script = f"echo x >> /runs; test $(wc -l < /runs) -ge 3 || exit 7; {WAITS}"
+    uuid = pods.ok("prepare", pods.image, *flags, "--", "-c", script)
+    pods.ok("run-prepared", "--detach", "--net=none", uuid)
+    eventually(lambda: "restarts-busybox=2" in pods.ok("status", uuid).splitlines())
+    lines = pods.ok("status", uuid).splitlines()
+    assert lines[0] == "state=running"
+    assert lines[-3:] == ["exited=false", "restarts-busybox=2", "last-exit-busybox=7"]
+    (app,) = json.loads(pods.ok("status", "--format=json", uuid))["apps"]
+    told = app["restart"]
+    assert (told["policy"], told["restarts"], told["last_exit_code"]) == ("on-failure", 2, 7)
+    assert told["last_started_at"] > told["last_finished_at"] > 10**18
+    assert "exit_code" not in app
+    pods.ok("stop", uuid)
+    assert "app-busybox=0" in pods.wait(uuid)
+
+
+def test_an_exit_policy_and_a_restart_policy_are_flags_of_run(pods: PodHost) -> None:
+    bad = (
+        *(pods.image, "--name=bad", "--restart=on-failure:2,backoff=10ms", "--exec=/bin/sh"),
+        *("--", "-c", "exit 4"),
+    )
+    good = (pods.image, "--name=good", "--exec=/bin/sh", "--", "-c", "sleep 1; echo done")
+    done = pods.podctl("run", "--net=none", "--exit-policy=continue", *bad, "---", *good)
+    assert done.status == 4
+    assert done.texts[-1] == "done"
+    assert sum("is started again" in text for text in done.texts) == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "complaint"),
+    [
+        ("--restart=often", 'unknown restart policy "often"'),
+        ("--restart=on-failure:x", '"x" is not a number of retries'),
+        ("--restart=always,backoff=1", 'invalid duration "1"'),
+        ("--exit-policy=stop", 'unknown exit policy "stop"'),
+    ],
+)
+def test_a_wrong_policy_is_refused_before_anything_is_made(pods: PodHost, flag: str, complaint: str) -> None:
+    words = (flag, pods.image) if "exit" in flag else (pods.image, flag)
+    done = pods.podctl("run", "--net=none", *words)
+    assert done.status == 254
+    assert complaint in done.err
+    assert pods.ok("list", "--no-legend") == ""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import RESTART
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 import frames
 from ansible_collections.stagecraft.pods.tests.integration.stage1 import inject
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
@@ -52,6 +53,10 @@ while time.monotonic() < end:
             seen.add(rights)
             done = call_in(pid, 272, 0x20000) if rights[1] & {mask_of(("CAP_SYS_ADMIN",))} else -1
             print(*rights, "unshared" if done == 0 else "-", flush=True)"""
+# Of an app with a policy a process waits for the life of the pod.
+RESTARTED = pytest.mark.parametrize(
+    "restart", [[], [{"name": RESTART, "value": "always,backoff=1h"}]], ids=["once", "again"]
+)
 NO_FILTER = {"name": "os/linux/seccomp-retain-set", "value": {"set": ["@appc.io/all"]}}
 
 
@@ -132,9 +137,10 @@ def rights_of(pid: int) -> dict[str, int]:
 
 
 @pytest.mark.finding("attack-F3")
+@RESTARTED
 @pytest.mark.parametrize("hold", [hold_child, hold_handler], ids=["app", "pre-start"])
 def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
-    stage: StageLab, hold: Callable[[int], int]
+    stage: StageLab, hold: Callable[[int], int], restart: list[dict[str, str]]
 ) -> None:
     """Nor is the PID on record, by which a command of the tracer's image could enter."""
     handler = {"name": "pre-start", "exec": ["/bin/sh", "-c", "sleep 0.2"]}
@@ -142,6 +148,7 @@ def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
         "exec": ["/bin/sh", "-c", "sleep 600"],
         "isolators": [retain("CAP_CHOWN")],
         "eventHandlers": [handler] if hold is hold_handler else [],
+        "annotations": restart,
     }
     pod = hunted(stage, victim)
     starter = pod.start(detach=True)
@@ -165,14 +172,18 @@ def test_no_app_is_executed_before_all_of_the_pod_have_given_up_their_rights(
 
 
 @pytest.mark.finding("attack-F3")
+@RESTARTED
 @pytest.mark.parametrize("user", ["root", "worker"])
-def test_what_waits_for_its_handler_has_no_more_rights_than_its_app(stage: StageLab, user: str) -> None:
+def test_what_waits_for_its_handler_has_no_more_rights_than_its_app(
+    stage: StageLab, user: str, restart: list[dict[str, str]]
+) -> None:
     """This includes the capability that loads a filter, for which no-new-privileges is the price."""
     victim = {
         "exec": ["/bin/sh", "-c", "grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; sleep 600"],
         "user": user,
         "isolators": [retain("CAP_CHOWN")],
         "eventHandlers": [{"name": "pre-start", "exec": ["/bin/sh", "-c", f"sleep {2 * LONG}"]}],
+        "annotations": restart,
     }
     pod = hunted(stage, victim)
     starter = pod.start(detach=True)
@@ -200,9 +211,13 @@ def test_a_filter_brings_no_new_privileges_where_its_loading_could_be_seen(
 
 
 @pytest.mark.finding("attack-F3")
-def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(stage: StageLab) -> None:
+@RESTARTED
+@pytest.mark.parametrize("sleeper_may", ["CAP_SYS_PTRACE", "CAP_CHOWN"])
+def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(
+    stage: StageLab, sleeper_may: str, restart: list[dict[str, str]]
+) -> None:
     """It could get rid of its own filter by that."""
-    sleeper = {"exec": ["/bin/sleep", "600"], "isolators": [retain("CAP_SYS_PTRACE")]}
+    sleeper = {"exec": ["/bin/sleep", "600"], "isolators": [retain(sleeper_may)]}
     look = """sleep 0.5; for at in /proc/[0-9]*; do name=$(cat $at/comm); test $at = /proc/1 && continue
     (exec 3<>$at/mem) 2>/dev/null && echo "may: $name" || echo "may not: $name"; done"""
     looker = {"exec": ["/bin/sh", "-c", look], "isolators": [retain("CAP_CHOWN", "CAP_KILL")]}
@@ -210,6 +225,7 @@ def test_who_may_not_trace_has_no_way_into_an_equal_that_has_no_filter_yet(stage
         "exec": ["/bin/sleep", "600"],
         "isolators": [retain("CAP_CHOWN")],
         "eventHandlers": [{"name": "pre-start", "exec": ["/bin/sleep", "2"]}],
+        "annotations": restart,
     }
     pod = stage.pod({"tracer": sleeper, "looker": looker, "main": victim})
     starter = pod.start(detach=True)

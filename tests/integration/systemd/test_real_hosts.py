@@ -206,6 +206,10 @@ def _is_confined(fleet: Fleet) -> None:
     limited = fleet.lab.ssh(fleet.host, *run, "--memory=32M", "--", *greedy, check=False)
     assert limited.returncode == 9, limited.stdout + limited.stderr
     _has_its_limits(fleet)
+    again = ("--restart=on-failure:2,backoff=10ms", "--memory=32M")
+    limited = fleet.lab.ssh(fleet.host, *run, *again, "--", *greedy, check=False)
+    assert limited.returncode == 9, limited.stdout + limited.stderr
+    assert limited.stdout.count("it was ended by signal 9, and is started again") == 2, limited.stdout
     disk = ["mknod", "/disk", "b", "254", "0"]
     confined = fleet.lab.ssh(fleet.host, *run, "--", *disk, check=False)
     assert "mknod: /disk: Operation not permitted" in confined.stdout + confined.stderr

@@ -150,6 +150,54 @@ def test_a_boot_starts_what_is_to_run_and_nothing_else(units: Units) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_a_restart_has_one_owner_and_a_boot_obeys_its_policy(units: Units) -> None:
+    """The supervisor starts apps again, and systemd a pod whose supervisor was killed."""
+
+    def found(name: str) -> dict[str, Any]:
+        [pod] = units.task("pod_info", gather=["pods"], name=name)["pods"]
+        return dict(pod)
+
+    def restarts(*names: str) -> list[str]:
+        return [units.ask("systemctl", "show", "-P", "NRestarts", f"pod-{name}.service") for name in names]
+
+    policies = {"always": "always", "unless": "unless-stopped", "failing": "on-failure", "plain": "no"}
+    for name, policy in policies.items():
+        made = units.pod(name, app={"restart": {"policy": policy, "backoff": "50ms"}})
+        assert not made["failed"], made
+    uuids = {name: found(name)["uuid"] for name in policies}
+    pid = units.ask("sh", "-c", "pgrep -P $(cat /run/pods/pids/always.pid) -f trap").split()[-1]
+    units.ssh("kill", "-9", pid)
+    again_once = "podctl status always | grep -q restarts-app=1"
+    units.ask("sh", "-c", f"for turn in $(seq 100); do {again_once} && exit; sleep 0.1; done")
+    again = found("always")
+    assert (again["uuid"], again["apps"][0]["restart"]["restarts"]) == (uuids["always"], 1)
+    assert again["apps"][0]["restart"]["last_signal"] == 9
+    assert restarts("always") == ["0"]
+
+    for name in ("failing", "plain"):
+        units.ssh("sh", "-c", f"kill -9 $(cat /run/pods/pids/{name}.pid)")
+    units.wait_for_end("pod-plain.service")
+    back = "systemctl is-active pod-failing | grep -qx active"
+    back += " && test $(systemctl show -P NRestarts pod-failing) = 1"
+    units.ask("sh", "-c", f"for turn in $(seq 200); do {back} && exit; sleep 0.1; done")
+    assert restarts("failing", "plain") == ["1", "0"]
+    assert found("failing")["uuid"] != uuids["failing"]
+    assert units.ask("systemctl", "is-active", "pod-plain.service") == "failed"
+
+    for name in ("always", "unless", "failing"):
+        units.ssh("podctl", "stop", name)
+        units.wait_for_end(f"pod-{name}.service")
+    assert restarts("always", "unless") == ["0", "0"]
+    assert units.units()["pod-unless.service"] == "disabled"
+    units.lab.power_cycle(units.host)
+    units.ask("systemctl", "is-system-running", "--wait")
+    active = {name: units.ask("systemctl", "is-active", f"pod-{name}.service") for name in policies}
+    assert active == {"always": "active", "unless": "inactive", "failing": "active", "plain": "active"}
+    units.ssh("podctl", "start", "unless")
+    assert units.units()["pod-unless.service"] == "enabled"
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.finding("use-N4")
 def test_a_pod_that_does_not_come_up_leaves_no_unit(units: Units) -> None:
     failed = units.pod("broken", app={"exec": "/bin/missing"})

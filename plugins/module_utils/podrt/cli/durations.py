@@ -1,25 +1,15 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Durations as Go writes them (1m30s), and the points in time of lists. Pure but for the local time zone."""
+"""Durations and the points in time of lists, as rkt prints them. Pure but for the local time zone."""
 
 from __future__ import annotations
 
 import re
 import time
 
+from ..appc.durations import parse_duration
 from ..errors import InvalidSpec
 
-_UNITS = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "\u00b5s": 1e-6,
-    "\u03bcs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
-_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
 # A time without an offset is in the host's time zone.
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{3}(?:\d{3})?)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII
@@ -45,18 +35,6 @@ _AGES = (
     (2 * _YEAR, "2 years {}", 1),
     (37 * _YEAR, "{n} years {}", _YEAR),
 )
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as 300ms, 1m30s or -1s; 0 needs no unit. Raises InvalidSpec."""
-    unsigned = text[1:] if text[:1] in ("-", "+") else text
-    if unsigned == "0":
-        return 0.0
-    parts = _PART.findall(unsigned)
-    if not unsigned or "".join(number + unit for number, unit in parts) != unsigned:
-        raise InvalidSpec(f'invalid duration "{text}"', "write it as 30s, 5m or 1h30m")
-    seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    return -seconds if text[0] == "-" else seconds
 
 
 def parse_moment(text: str, now: float) -> float:

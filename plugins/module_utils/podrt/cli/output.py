@@ -111,8 +111,23 @@ def networks(found: Sequence[NetStatus]) -> str:
 
 
 def status_lines(pod: PodStatus) -> list[str]:
-    """The lines of `podctl status`: rkt's, and last the name of a pod that has one."""
-    return [*_status_lines(pod), *((f"name={pod.name}",) if pod.name else ())]
+    """The lines of `podctl status`: rkt's, then those of restarts, and last the name of a pod that has one."""
+    return [*_status_lines(pod), *restart_lines(pod), *((f"name={pod.name}",) if pod.name else ())]
+
+
+def restart_lines(pod: PodStatus) -> list[str]:
+    """How often each app with a restart policy was started again, how it ended last, and when it starts next."""
+    lines = []
+    for app in pod.apps:
+        found = app.restarts
+        if found is None:
+            continue
+        lines.append(f"restarts-{app.name}={found.count}")
+        if found.finished_at is not None:
+            how = f"signal {found.signal}" if found.exit_code is None else str(found.exit_code)
+            lines.append(f"last-exit-{app.name}={how}{' (out of memory)' if found.oom else ''}")
+        lines += [f"next-start-{app.name}={format_time(found.next_at)}"] if found.next_at is not None else []
+    return lines
 
 
 def _status_lines(pod: PodStatus) -> list[str]:
@@ -178,10 +193,30 @@ def _app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, obje
         finished_at=_nanoseconds(status.finished_at),
         exit_code=status.exit_code,
         image_id=status.image_id,
+        restart=_restart_json(status),
         mounts=_mounts_json(pod, app, paths) if app else [],
         user_annotations=dict(described.user_annotations) if described else {},
         user_labels=dict(described.user_labels) if described else {},
     )
+
+
+def _restart_json(app: AppStatus) -> dict[str, object] | None:
+    """The restarts of an app; times in nanoseconds, as the others of an app."""
+    if app.restart is None or app.restarts is None:
+        return None
+    found = app.restarts
+    return {
+        "policy": app.restart.policy,
+        "restarts": found.count,
+        **_said(
+            last_exit_code=found.exit_code,
+            last_signal=found.signal,
+            last_oom=found.oom or None,
+            last_started_at=_nanoseconds(found.started_at),
+            last_finished_at=_nanoseconds(found.finished_at),
+            next_start_at=_nanoseconds(found.next_at),
+        ),
+    }
 
 
 def _mounts_json(pod: PodStatus, app: RuntimeApp, paths: Paths) -> list[dict[str, object]]:

@@ -311,6 +311,10 @@ class PodDir(Value):
         """More about the app's end than its status, as words: signal, if the status is the number of one; oom."""
         return f"{self.statuses}/{app}.end"
 
+    def app_restarts(self, app: str) -> str:
+        """The record of the restarts of an app with a policy: NAME=NUMBER words."""
+        return f"{self.statuses}/{app}.restarts"
+
     def app_socket(self, app: str) -> str:
         """The socket that the app says READY=1 to."""
         return f"{self.sockets}/{app}"

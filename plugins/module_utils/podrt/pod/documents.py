@@ -18,7 +18,7 @@ from ..host.reading import DOCUMENT, decimal, kernel_text_or, read_bytes, read_n
 from ..value import Value
 from .lifecycle import PodState
 from .names import NAME
-from .runspec import FLY, LONGEST_WAIT, NATIVE, STOP_TIMEOUT, RunSpec
+from .runspec import FLY, LONGEST_WAIT, NATIVE, RESTART, STOP_TIMEOUT, RunSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,14 @@ def read_manifest(pod: PodDir) -> PodManifest:
         return PodManifest.from_json(_parsed(pod, pod.manifest), "pod")
     except InvalidSpec as err:
         raise _unreadable(pod, f"cannot read the manifest of a pod: {err.message}", err) from err
+
+
+def has_restarts(pod: PodDir) -> bool:
+    """Whether an app of a pod seems to have a restart policy, even if its manifest is damaged. Raises nothing."""
+    try:
+        return RESTART.encode() in read_bytes(pod.manifest, beneath=pod.path)
+    except (OSError, Corrupt):
+        return False
 
 
 def write_runspec(pod: PodDir, runspec: RunSpec) -> None:

@@ -17,6 +17,7 @@ from ..host.files import path_beneath, write_atomically
 from ..host.reading import read_bytes
 from . import documents
 from .logs import last_lines
+from .restart import RESTART_LINE, read_restarts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,14 +117,35 @@ def _failed(pod: PodDir, name: str, app: str, ending: documents.Ending) -> AppFa
     return AppFailed(f'app "{app}" of pod "{name}" {how}{last}', hint, **facts)
 
 
+def restarted_app(pod: PodDir, name: str, apps: Iterable[str]) -> AppFailed | None:
+    """The error of the first of these apps that has failed and was, or will be, started again; None if none has.
+
+    name: of the pod, for the message.
+    """
+    for app in apps:
+        found = read_restarts(pod, app)
+        if found and (found.exit_code or found.signal):
+            ending = documents.Ending(found.exit_code or found.signal or 0, found.signal, oom=found.oom)
+            err = _failed(pod, name, app, ending)
+            err.message = f"{err.message} (restarts: {found.count})"
+            err.facts["restarts"] = found.count
+            return err
+    return None
+
+
 def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:
     """The fact last_lines of an app: those of stderr if it has any, else of stdout; no fact without output."""
     try:
         last = last_lines(pod, app, _TAIL)
     except (OSError, Corrupt):
         return {}
-    lines = last["stderr_lines"] or last["stdout_lines"]
+    lines = _of_app(last["stderr_lines"]) or last["stdout_lines"]
     return {"last_lines": [_clean(line) for line in lines]} if lines else {}
+
+
+def _of_app(lines: list[str]) -> list[str]:
+    """The lines without those that the supervisor writes before each restart, which say nothing of the reason."""
+    return [line for line in lines if RESTART_LINE not in line]
 
 
 def _clean(text: str) -> str:

@@ -14,6 +14,12 @@ FORMAT = 1
 DNS_MODES = ("auto", "host", "none", "custom")
 HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
+# What the end of an app that fails means to the others: rkt's, and that they run on.
+END_POD, CONTINUE = "end-pod", "continue"
+EXIT_POLICIES = (END_POD, CONTINUE)
+# The annotation of an app with its restart policy, see restart, which is imported only where an app has one.
+RESTART = "stagecraft.pods/restart"
+RESTART_POLICIES = ("no", "on-failure", "always", "unless-stopped")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
 # The flavours that are part of the runtime; any other stage1 is the ID of an image.
@@ -176,10 +182,12 @@ class RunSpec(Value):
     private_users: bool = False
     shm_size: int = 0
     stage1: str = NATIVE
+    exit_policy: str = END_POD
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
         _check_known(self.ipc, IPC_MODES, "ipc")
+        _check_known(self.exit_policy, EXIT_POLICIES, "exit_policy")
         for option in self.insecure:
             _check_known(option, INSECURE, "insecure_options")
         if self.hostname and not _matches(_HOSTNAME, self.hostname):
@@ -221,6 +229,7 @@ class RunSpec(Value):
             private_users=fields.boolean("privateUsers", False),
             shm_size=fields.integer("shmSize", 0),
             stage1=fields.text("stage1", NATIVE),
+            exit_policy=fields.text("exitPolicy", END_POD),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -249,6 +258,7 @@ class RunSpec(Value):
             "privateUsers": self.private_users,
             **({"shmSize": self.shm_size} if self.shm_size else {}),
             "stage1": self.stage1,
+            "exitPolicy": self.exit_policy,
         }
 
 

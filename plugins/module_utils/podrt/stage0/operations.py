@@ -7,9 +7,11 @@ Imports that only one of them needs are in its functions: podctl run pays for ea
 
 from __future__ import annotations
 
-from ..errors import Conflict
+from ..errors import Conflict, PodError
 from ..pod import lookup
+from ..pod.documents import read_manifest
 from ..pod.lifecycle import PodState, open_pod
+from ..pod.restart import stays_stopped
 from ..store.index import has_image
 from ..store.locks import adding
 from .change import Change, Difference
@@ -197,6 +199,19 @@ def _is_stopped_by_systemd(host: Host, pod: Pod) -> bool:
     if not host.runs_systemd:
         return False
     from .gc import name_of
-    from .start import stop_unit
+    from .start import is_unit, stop_unit
 
-    return stop_unit(host, pod, name_of(pod), wait=False)
+    name = name_of(pod)
+    if is_unit(host, pod, name) and _stays_stopped(pod):
+        from .units import stay_stopped
+
+        stay_stopped(host, name)
+    return stop_unit(host, pod, name, wait=False)
+
+
+def _stays_stopped(pod: Pod) -> bool:
+    """Whether a pod that its user stops is to stay so after a boot; no if its manifest cannot be read."""
+    try:
+        return stays_stopped(read_manifest(pod.dir))
+    except (OSError, PodError):
+        return False

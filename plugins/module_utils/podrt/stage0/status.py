@@ -9,6 +9,7 @@ import json
 from ..errors import PodError, reason_of
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, walk
+from ..pod.runspec import RESTART
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest, RuntimeApp
     from ..host.host import Host
     from ..pod.lifecycle import Pod
+    from ..pod.restart import Restart, RestartCounts
     from ..pod.runspec import RunSpec
 
     T = TypeVar("T")
@@ -35,7 +37,10 @@ LISTED = ("run", "exited-garbage", "prepare", "prepared")
 
 
 class AppStatus(Value):
-    """One app of a pod. state: unknown, created, running or exited. Times in seconds since 1970."""
+    """One app of a pod. state: unknown, created, running or exited. Times in seconds since 1970.
+
+    restart: its restart policy, and restarts what came of it; None without one. Between two starts it is running.
+    """
 
     name: str
     image_name: str
@@ -43,6 +48,8 @@ class AppStatus(Value):
     state: str
     exit_code: int | None = None
     finished_at: float | None = None
+    restart: Restart | None = None
+    restarts: RestartCounts | None = None
 
 
 class NetStatus(Value):
@@ -146,6 +153,8 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
     app_state = "exited" if code is not None else "running" if state is PodState.RUNNING else "created"
     if code is None and state in _STARTED and state is not PodState.RUNNING:
         app_state = "unknown"
+    restart = _read(problems, "restart policy", state, lambda: _policy(app))
+    restarts = _read(problems, "restarts", state, lambda: _restarts(pod, name)) if restart else None
     full_name, version = str(image.name or ""), image.labels.get("version")
     return AppStatus(
         name=name,
@@ -154,7 +163,24 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
         state=app_state,
         exit_code=code,
         finished_at=documents.time_of(pod.dir.app_status(name)) if code is not None else None,
+        restart=restart,
+        restarts=restarts,
     )
+
+
+def _policy(app: RuntimeApp) -> Restart | None:
+    text = app.annotations.get(RESTART)
+    if not text:
+        return None
+    from ..pod.restart import Restart  # most apps have none
+
+    return Restart.parse(text, RESTART)
+
+
+def _restarts(pod: Pod, app: str) -> RestartCounts | None:
+    from ..pod.restart import read_restarts
+
+    return read_restarts(pod.dir, app)
 
 
 def _networks(pod: Pod) -> tuple[NetStatus, ...]:

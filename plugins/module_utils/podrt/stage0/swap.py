@@ -65,7 +65,8 @@ def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) ->
 
 
 def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
-    """Check that a pod that was started stays up: no app fails, and at least one still runs after these seconds.
+    """Check that a pod that was started stays up: no app fails, not even to be started again, and at least one still
+    runs after these seconds.
 
     Raises AppFailed as soon as that is not so. 0 seconds: no check.
     """
@@ -76,6 +77,9 @@ def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
         failed = failure.app_failure(pod.dir, name, apps)
         if failed:
             raise failed
+        looping = failure.restarted_app(pod.dir, name, apps)
+        if looping:
+            raise looping
         if not runs:
             raise _ended_early(pod, name, apps, seconds)
         left = end - host.clock.monotonic()

@@ -48,7 +48,7 @@ Type=forking
 PIDFile={pid_file}
 ExecStart={podctl} start {name}
 ExecStopPost={podctl} reap {name}
-KillMode=mixed
+{restart}KillMode=mixed
 Delegate=yes
 TimeoutStartSec={start}
 TimeoutStopSec={stop}
@@ -57,6 +57,9 @@ SyslogIdentifier=pod-{name}
 [Install]
 WantedBy=multi-user.target
 """
+
+# Apps are started again by the supervisor of their pod, and by systemd only if that was killed.
+_RESTART = "Restart=on-abort\nRestartSec=1\n"
 
 
 class UnitStatus(Value):
@@ -72,14 +75,18 @@ class UnitStatus(Value):
         return enabled if self.text == "as described" else f"{enabled}, {self.text}"
 
 
-def unit_text(host: Host, runspec: RunSpec | Outline) -> str:
-    """The text of the unit of a named pod; host: with the runtime that shall start it. Pure."""
+def unit_text(host: Host, runspec: RunSpec | Outline, *, restarts: bool = False) -> str:
+    """The text of the unit of a named pod; host: with the runtime that shall start it. Pure.
+
+    restarts: whether an app of the pod has a restart policy.
+    """
     body = _BODY.format(
         name=runspec.name,
         pid_file=host.paths.pid_file(runspec.name),
         podctl=" ".join(map(_quoted, host.podctl)),
         start=START_SECONDS,
         stop=runspec.stop_timeout + _MARGIN,
+        restart=_RESTART if restarts else "",
     )
     return _HEAD.format(data=host.paths.data, digest=_digest(body)) + body
 
@@ -91,7 +98,7 @@ def read_unit_status(host: Host, pod: Pod) -> UnitStatus:
     if not text:
         return UnitStatus("absent", False)
     _check_owner(host, outline.name, text)
-    if text != unit_text(documents.pinned(host, pod), outline):
+    if text != unit_text(documents.pinned(host, pod), outline, restarts=documents.has_restarts(pod.dir)):
         state = _how_changed(text)
     else:
         state = "not loaded" if _is_unread(host, outline.name) else "as described"
@@ -128,13 +135,19 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
     runspec = documents.read_runspec(pod.dir)
     old = _read(host, runspec.name)
     _check_owner(host, runspec.name, old)
-    text = unit_text(documents.pinned(host, pod), runspec)
+    text = unit_text(documents.pinned(host, pod), runspec, restarts=documents.has_restarts(pod.dir))
     if old != text or _is_unread(host, runspec.name):
         _mark_unread(host, runspec.name)
         write_atomically(host.paths.unit(runspec.name), text.encode(), _MODE)
         _reload(host, runspec.name)
     if boot is not None and boot != _is_enabled(host, runspec.name):
         systemctl(host, "--quiet", "enable" if boot else "disable", unit_name(runspec.name))
+
+
+def stay_stopped(host: Host, name: str) -> None:
+    """Have no boot start the pod of this name any more."""
+    if _is_enabled(host, name):
+        systemctl(host, "--quiet", "disable", unit_name(name))
 
 
 def start(host: Host, name: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..image.reference import ImageReference
     from ..stage0.change import Changes, Outcome
-    from ..stage0.status import PodStatus
+    from ..stage0.status import AppStatus, PodStatus
     from ..stage0.volumes import VolumeStatus
     from ..store.index import StoredImage
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         state: str
         exit_code: int | None
         finished_at: float | None
+        restart: dict[str, object] | None
         stdout_lines: list[str]
         stderr_lines: list[str]
 
@@ -92,6 +93,7 @@ def pod_result(status: PodStatus) -> PodResult:
                 "state": app.state,
                 "exit_code": app.exit_code,
                 "finished_at": app.finished_at,
+                "restart": restart_result(app),
             }
             for app in status.apps
         ],
@@ -100,6 +102,26 @@ def pod_result(status: PodStatus) -> PodResult:
         ],
         "labels": dict(status.manifest.user_labels) if status.manifest else {},
         "problem": status.problem,
+    }
+
+
+def restart_result(app: AppStatus) -> dict[str, object] | None:
+    """The restarts of an app as results and podctl show them, None without a policy; times in seconds since 1970."""
+    if app.restart is None:
+        return None
+    from ..pod.restart import RestartCounts
+
+    last = app.restarts or RestartCounts()
+    return {
+        "policy": app.restart.policy,
+        "restarts": last.count,
+        "last_exit_code": last.exit_code,
+        "last_signal": last.signal,
+        "last_oom": last.oom,
+        "last_started_at": last.started_at,
+        "last_finished_at": last.finished_at,
+        "next_start_at": last.next_at,
+        "waiting_process_lost": last.lost,
     }
 
 

@@ -197,10 +197,20 @@ def _ended(host: Host, pod: Pod, conduct: Conduct, changes: Changes) -> dict[str
     shown = pod_result(after)
     add_output(host, shown, conduct.tail)
     if not ended:
-        msg = f'pod "{after.name}" has not ended within {limit} seconds'
+        msg = f'pod "{after.name}" has not ended within {limit} seconds{_loops(after)}'
         return {"pod": shown, "failed": True, "msg": msg, "error": "timeout", "rc": None}
     failed = _failure(after, host, changes) if after.exit_code != 0 else {}
     return {"pod": shown, "rc": after.exit_code, **failed}
+
+
+def _loops(found: PodStatus) -> str:
+    """What to say of the first app that was started again and again meanwhile."""
+    for app in found.apps:
+        if app.restarts and app.restarts.count:
+            last = app.restarts
+            how = f"signal {last.signal}" if last.exit_code is None else f"status {last.exit_code}"
+            return f': app "{app.name}" was started again {last.count} times, and has ended last with {how}'
+    return ""
 
 
 def _failure(found: PodStatus, host: Host, changes: Changes) -> dict[str, object]:

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from ...appc.durations import parse_duration
 from ...errors import HostFailure, PodError
 from ...stage0 import gc as collection
 from ...stage0.operations import ensure_deleted
 from ..call import Call, say
-from ..durations import format_duration, parse_duration
+from ..durations import format_duration
 from ..plans import carry_out, in_words
 from ..podargs import alone_with, resolve, some_arguments
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 import sys
 import time
 
+from ...appc.durations import parse_duration
 from ...errors import InvalidSpec, NotFound, PodError
 from ...host.reading import decimal
 from ...image.reference import parse_reference
 from ...store import index
-from ..durations import format_age, format_time, parse_duration
+from ..durations import format_age, format_time
 from ..flags import UsageError
 from ..output import format_size, table
 from ..stored import find_id, find_image

@@ -8,13 +8,13 @@ import os
 import sys
 import time
 
+from ...appc.durations import parse_duration
 from ...errors import HostFailure, InvalidSpec, NotFound, printable
 from ...pod import documents
 from ...pod.lifecycle import TERMINAL, PodState, make_state_dirs
 from ...stage0.options.texts import parse_bool
 from ...stage0.status import list_pods, read_status
 from ..call import write_error
-from ..durations import parse_duration
 from ..output import has_names, list_header, list_rows, pod_json, status_lines, table
 from ..podargs import only_argument, resolve
 

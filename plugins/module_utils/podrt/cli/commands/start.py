@@ -15,6 +15,7 @@ from ...host.files import path_beneath, write_atomically
 from ...pod import documents, lookup
 from ...pod.lifecycle import PodState, open_pod
 from ...pod.names import is_uuid
+from ...pod.restart import stays_stopped
 from ...seccomp import files as filter_files
 from ...stage1.entries import entries_of
 from ..flags import UsageError
@@ -112,7 +113,9 @@ def _start(call: Call, name: str, pod: Pod) -> int:
         return _start_here(call, name, pod)
     from ...stage0.start import start as start_by_unit
 
-    start_by_unit(call.host, pod, boot=None)
+    # A boot starts it again, as before the stop that it was to survive.
+    again = stays_stopped(documents.read_manifest(pod.dir))
+    start_by_unit(call.host, pod, boot=True if again else None)
     return 0
 
 

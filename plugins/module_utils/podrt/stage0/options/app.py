@@ -10,6 +10,7 @@ from ...appc.ports import PROTOCOLS, Port
 from ...appc.quantity import parse_bytes, parse_size
 from ...appc.volumes import Mount, Tmpfs
 from ...host.policy import POLICIES
+from ...pod.runspec import RESTART, RESTART_POLICIES
 from ..spec import AppSpec
 from . import parsers
 from .option import (
@@ -213,6 +214,18 @@ _TMPFS = (
     Option("size", TEXT, flag=AsFlag("size")),
     Option("mode", SPELLED, flag=AsFlag("mode")),
 )
+_RESTART = (
+    Option(
+        "policy",
+        TEXT,
+        choices=RESTART_POLICIES,
+        default=RESTART_POLICIES[0],
+        flag=AsFlag("policy", unknown='unknown restart policy "{}"'),
+    ),
+    Option("max_retries", INTEGER, flag=AsFlag("max-retries")),
+    Option("backoff", TEXT, flag=AsFlag("backoff")),
+    Option("max_backoff", TEXT, flag=AsFlag("max-backoff")),
+)
 _PORT = (
     Option("name", TEXT, required=True, no_flag=_IMAGES_ONLY),
     Option("port", INTEGER, required=True, no_flag=_IMAGES_ONLY),
@@ -407,6 +420,22 @@ APP = (
         f"annotations[{STOP_SIGNAL}]",
         parsers.stop_signal,
         no_flag="rkt left it to systemd",
+    ),
+    Option(
+        "restart",
+        FORM,
+        "annotations[]",
+        f"annotations[{RESTART}]",
+        parsers.restart,
+        "restart",
+        flag=AsFlag(
+            "restart",
+            "POLICY[:RETRIES]",
+            "start it again after its end: on-failure:5, always, unless-stopped",
+            "restart",
+            once=True,
+        ),
+        options=_RESTART,
     ),
     Option(
         "user_annotations",

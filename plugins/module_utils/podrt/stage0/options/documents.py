@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from ...appc.ports import numbered
+from ...errors import InvalidSpec
 from ...pod.runspec import FLY, NATIVE
 from .pod import FETCH, POD
 
@@ -154,6 +155,18 @@ def _seccomp(isolators: object) -> object:
     return None
 
 
+def _restart(text: object) -> object:
+    """The form of a restart policy; one that is not understood is shown as it is."""
+    if not isinstance(text, str):
+        return None
+    from ...pod.restart import form_of
+
+    try:
+        return form_of(text)
+    except InvalidSpec:
+        return {"policy": text}
+
+
 # By the name in the rows: from the value in a document to that of the option.
 _BACK: dict[str, Callable[[object], object]] = {
     "as_set": _as_set,
@@ -166,6 +179,7 @@ _BACK: dict[str, Callable[[object], object]] = {
     "pairs": _pairs,
     "ports": _ports,
     "rest": _rest,
+    "restart": _restart,
     "seccomp": _seccomp,
     "stage1_image": _stage1_image,
     "text": _text,

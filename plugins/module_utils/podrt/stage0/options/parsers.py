@@ -17,7 +17,7 @@ from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
 from ...net.conf import parse_requests
-from ...pod.runspec import INSECURE, LONGEST_WAIT, NetworkRequest, check_range
+from ...pod.runspec import INSECURE, LONGEST_WAIT, RESTART, NetworkRequest, check_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -240,6 +240,19 @@ def stop_signal(text: str, where: str) -> tuple[str, str]:
         )
     name = text.strip().upper()
     return STOP_SIGNAL, name if name.isdigit() or name.startswith("SIG") else f"SIG{name}"
+
+
+def restart(form: Fields) -> tuple[str, str] | None:
+    """The annotation with the restart policy of an app, in one spelling; none for "no", which is the default."""
+    from ...pod.restart import NO, Restart
+
+    found = {
+        name: form.integer(name) if name == "max_retries" else form.text(name)
+        for name in ("policy", "max_retries", "backoff", "max_backoff")
+        if form.has(name)
+    }
+    policy = form.made(Restart.from_form, found)
+    return (RESTART, str(policy)) if policy.policy != NO else None
 
 
 def networks(words: tuple[str, ...], where: str) -> tuple[NetworkRequest, ...]:

@@ -12,7 +12,7 @@ from ...appc.ports import PROTOCOLS, ExposedPort
 from ...appc.volumes import ALL_KINDS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
 from ...pod.names import PodName
-from ...pod.runspec import INSECURE, IPC_MODES, RunSpec, hosts_entry_of
+from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, RunSpec, hosts_entry_of
 from ..spec import STATES, Conduct
 from . import parsers
 from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec, limits
@@ -343,6 +343,20 @@ POD = (
         "run.stopTimeout",
         default=RunSpec.stop_timeout,
         no_flag="rkt left it to systemd",
+    ),
+    Option(
+        "exit_policy",
+        TEXT,
+        "run.exit_policy",
+        "run.exitPolicy",
+        choices=EXIT_POLICIES,
+        default=RunSpec.exit_policy,
+        flag=AsFlag(
+            "exit-policy",
+            "|".join(EXIT_POLICIES),
+            "what an app that fails means to the others: it ends the pod, or they run on",
+            unknown='unknown exit policy "{}"',
+        ),
     ),
     Option("log", FORM, "run.log", "run.log", options=_LOG, no_flag=_LOGS),
     Option("labels", PAIRS, "user_labels", "pod.userLabels", no_flag="rkt had labels of apps only"),

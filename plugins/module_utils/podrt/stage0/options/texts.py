@@ -11,7 +11,7 @@ from ...errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .option import Option
 
@@ -241,6 +241,13 @@ def truth_of_rootfs(texts: Sequence[str]) -> bool:
         return boolean(texts)
     except InvalidSpec as err:
         raise InvalidSpec("--readonly-rootfs must be set with a boolean") from err
+
+
+def restart(texts: Sequence[str], _rows: Sequence[Option]) -> Mapping[str, object]:
+    """POLICY[:RETRIES][,backoff=DURATION][,max-backoff=DURATION]. Raises InvalidSpec."""
+    from ...pod.restart import form_of
+
+    return form_of(texts[-1])
 
 
 def ipc(texts: Sequence[str]) -> str:

@@ -31,6 +31,8 @@ from . import sync
 from .interpreter import read_no_code
 from .program import execute_module
 from .rights import give_up, leave_keyring
+from .setters import limits_setter, terminal_taker
+from .waiting import PreStart, ask_handler, serve, serve_handlers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
-_STDIO = (0, 1, 2)
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
 # The C library reserves these two for its threads; the process that started us may still have ignored them.
 _RESERVED_SIGNALS = (32, 33)
@@ -53,20 +54,28 @@ class ChildWires(Value):
 
     exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
     of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
-    after the last one. users: the namespace of the pod's own users, or -1. told: the plan of the process. out and err:
-    -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
-    cgroup.procs of the app's leaf cgroups.
+    after the last one. users: the namespace of the pod's own users, or -1. order: of an app with a restart policy,
+    whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
+    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
+    cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that waits is.
     """
 
     exec: int
     go: int
     held: int
     users: int
+    order: int
     told: int
     out: int
     err: int
     tty: int = -1
     procs: tuple[int, ...] = ()
+    home: tuple[int, ...] = ()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the process waits for orders to start the app."""
+        return self.order >= 0
 
 
 class Resolved(Value):
@@ -143,25 +152,18 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
-    fds = (
-        wires.exec,
-        wires.go,
-        wires.held,
-        wires.users,
-        wires.told,
-        wires.out,
-        wires.err,
-        wires.tty,
-        *wires.procs,
-    )
+    of_start = (wires.exec, wires.go, wires.held, wires.users, wires.order, wires.told)
+    fds = (*of_start, wires.out, wires.err, wires.tty, *wires.procs, *wires.home)
     _end_with(wires.exec, lambda: execute_module("app", b"", fds))
 
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become the app. The program of execute_module. fds: those of ChildWires."""
-    exec_fd, go, held, users, told, out, err, tty, *procs = keep_only(fds)
-    wires = ChildWires(exec_fd, go, held, users, told, out, err, tty, tuple(procs))
-    _end_with(wires.exec, lambda: _become(wires))
+    exec_fd, go, held, users, order, told, out, err, tty, *groups = keep_only(fds)
+    count = len(groups) // 2 if order >= 0 else len(groups)
+    procs, home = tuple(groups[:count]), tuple(groups[count:])
+    wires = ChildWires(exec_fd, go, held, users, order, told, out, err, tty, procs, home)
+    _end_with(exec_fd, lambda: _become(wires))
 
 
 def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
@@ -204,37 +206,6 @@ def join_groups(procs: tuple[int, ...]) -> None:
     """Move this process into the cgroups of these descriptors."""
     for fd in procs:
         os.write(fd, b"0")
-
-
-def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[], None]:
-    """A function that sets resource limits of this process; it needs no import, for which there is no library later."""
-    if not rlimits:
-        return lambda: None
-    import resource
-
-    def set_all() -> None:
-        for name, number, soft, hard in rlimits:
-            try:
-                resource.setrlimit(number, (soft, hard))
-            except (ValueError, OSError) as err:
-                raise HostFailure(
-                    f"cannot set the resource limit {name} to {soft}, and at most {hard}: {err}",
-                    "lower it in ulimits; the kernel has its own limits, such as fs.nr_open for nofile",
-                ) from err
-
-    return set_all
-
-
-def terminal_taker(tty: int) -> Callable[[], None]:
-    """What makes the terminal among the standard files that of this session; tty: -1 without. Imported here as well."""
-    if tty < 0:
-        return lambda: None
-    import termios
-
-    def take() -> None:
-        fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
-
-    return take
 
 
 def set_oom_score(score: int) -> None:
@@ -347,17 +318,20 @@ def _become(wires: ChildWires) -> None:
         set_oom_score(process.oom_score_adj)
     set_limits()  # while this process may still raise them
     join_users(wires.users)
-    handler = _fork_pre_start(process, wires.held) if process.pre_start else None
+    handler = _pre_start(process, wires) if process.pre_start else None
     # The handler may be what creates the directory.
-    misplaced = None if handler else _change_directory(process)
+    misplaced = None if handler or wires.waits else _change_directory(process)
     _lose_privileges(process)
     os.close(wires.held)
-    _await_go(process, wires.go, misplaced)
+    # What waits for orders returns from here only in the processes that it forks.
+    number = _serve(wires, handler) if wires.waits else 1
+    if number == 1:
+        _await_go(process, wires.go, misplaced)
     if handler:
-        _run_pre_start(*handler)
+        _run_pre_start(handler, number)
     os.setsid()
     take_terminal()
-    if handler:
+    if handler or wires.waits:
         go_to(process.working_directory)
     _find_program(process)
     confine(process.filter)
@@ -374,6 +348,8 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     join_groups(wires.procs)
     if wires.procs:
         syscalls.unshare(CLONE_NEWCGROUP)
+    # The leaf is killed after each end of the app.
+    join_groups(wires.home)
     leave_keyring()
     process = _read_plan(wires.told)
     set_limits = limits_setter(process.rlimits)
@@ -381,7 +357,10 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     _stdio(wires)
     os.umask(_UMASK)
     # Only what stage1 itself needs stays open, before the image decides which program runs, and where.
-    syscalls.close_range(max(wires.held, wires.users) + 1, _LAST_FD)
+    if wires.waits:
+        _close_all((wires.told, wires.out, wires.err, wires.tty, *wires.home))
+    else:
+        syscalls.close_range(max(wires.held, wires.users) + 1, _LAST_FD)
     return process, set_limits
 
 
@@ -446,35 +425,67 @@ def _stdio(wires: ChildWires) -> None:
             os.dup2(fd, number)
 
 
-def _fork_pre_start(process: AppProcess, held: int) -> tuple[int, int]:
-    """Fork the pre-start handler, which drops its privileges and waits. Returns its PID and the pipe to start it.
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _serve(wires: ChildWires, handler: PreStart | None) -> int:
+    """Wait for orders to start the app. Returns in each of its processes, with the number of the start."""
+
+    def join() -> None:
+        join_groups(wires.procs)
+        _close_all(wires.procs)
+
+    return serve(wires.exec, wires.order, wires.go, join, handler.pid if handler else 0)
+
+
+def _pre_start(process: AppProcess, wires: ChildWires) -> PreStart:
+    """Fork the process of the pre-start handler.
 
     It is forked while this process is still root: later this process has no more rights than the app, since a handler
     may be able to trace it. Source: behaviours C18, attack-F3.
     """
-    go_fd, start_fd = os.pipe2(os.O_CLOEXEC)
+    theirs, ours = sync.channel() if wires.waits else os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         try:
-            os.close(start_fd)
+            os.close(ours)
             handler = _handler_of(process)
             bind_handler(handler)
-            os.close(held)
-            if os.read(go_fd, 1):
+            os.close(wires.held)
+            if wires.waits:
+                _close_all((wires.exec, wires.go, wires.order))
+                _serve_handlers(handler, theirs, wires.procs)
+            elif os.read(theirs, 1):
                 execute_handler(handler)
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(EXEC_FAILED)
-    os.close(go_fd)
-    return pid, start_fd
+    os.close(theirs)
+    return PreStart(pid, ours, wires.waits)
 
 
-def _run_pre_start(pid: int, start_fd: int) -> None:
+def _serve_handlers(handler: Handler, requests: int, procs: tuple[int, ...]) -> NoReturn:
+    def run() -> None:
+        join_groups(procs)
+        _close_all(procs)
+        execute_handler(handler)
+
+    serve_handlers(requests, run)
+
+
+def _run_pre_start(handler: PreStart, number: int) -> None:
     """Run the handler as root in the app's root, however long it takes. Raises NotStarted."""
-    os.write(start_fd, b"g")
-    os.close(start_fd)
-    _pid, status = os.waitpid(pid, 0)
+    if handler.again:
+        status = ask_handler(handler.fd, number)
+        os.close(handler.fd)
+    else:
+        os.write(handler.fd, b"g")
+        os.close(handler.fd)
+        _pid, status = os.waitpid(handler.pid, 0)
     code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
     if code:
         raise NotStarted(f"the pre-start handler ended with status {code}", code)

@@ -15,14 +15,17 @@ from .handler import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..pid1.record import AppRecord
+    from ..pid1.record import AppRecord, RestartRecord
     from ..plan.sandbox import AppPlan
     from .app import Resolved
     from .wires import AppWires, PodWires
 
 
 class Child(Value):
-    """The child of an app, and this side's ends of its pipes, or -1. ends: the child's, for it to own."""
+    """The child of an app, and this side's ends of its pipes, or -1. ends: the child's, for it to own.
+
+    order: of a child that waits for orders.
+    """
 
     pid: int
     out: int
@@ -30,6 +33,7 @@ class Child(Value):
     exec: int
     tell: int
     ends: tuple[int, ...]
+    order: int = -1
 
 
 def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
@@ -38,19 +42,29 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     child_plan_fd, plan_fd = os.pipe2(os.O_CLOEXEC)
     out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
+    child_order, order = os.pipe2(os.O_CLOEXEC) if given.restarts >= 0 else (-1, -1)
     pid = os.fork()
     if pid == 0:
         become_app(
             ChildWires(
-                *(child_exec_fd, go, wires.held, wires.spaces.user),
-                *(child_plan_fd, out_end, err_end, wires.tty),
+                exec=child_exec_fd,
+                go=go,
+                held=wires.held,
+                users=wires.spaces.user,
+                order=child_order,
+                told=child_plan_fd,
+                out=out_end,
+                err=err_end,
+                tty=wires.tty,
                 procs=given.procs,
+                home=given.home,
             )
         )
     # Closed at once, so that the end of the child's copy can be seen.
-    os.close(child_exec_fd)
-    os.close(child_plan_fd)
-    return Child(pid, out, err, exec_fd, plan_fd, (out_end, err_end))
+    for fd in (child_exec_fd, child_plan_fd, child_order):
+        if fd >= 0:
+            os.close(fd)
+    return Child(pid, out, err, exec_fd, plan_fd, (out_end, err_end), order)
 
 
 def tell_child(
@@ -74,12 +88,12 @@ def tell_child(
     post_stop = -1
     if resolved.post_stop:
         post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)
-    for fd in (child.tell, *child.ends, *given.procs):
+    for fd in (child.tell, *child.ends, *given.procs, *given.home):
         if fd >= 0:
             os.close(fd)
     return {
         "name": str(app.name),
-        "pid": child.pid,
+        "pid": 0 if app.restart else child.pid,
         "pre_start": bool(resolved.pre_start),
         "out": child.out,
         "err": child.err,
@@ -95,4 +109,20 @@ def tell_child(
         "logs": list(given.logs),
         "status": given.status,
         "end": given.end,
+        "restart": _restart_record(app, child, given),
+    }
+
+
+def _restart_record(app: AppPlan, child: Child, given: AppWires) -> RestartRecord | None:
+    restart = app.restart
+    if restart is None:
+        return None
+    return {
+        "policy": restart.policy,
+        "max_retries": restart.max_retries,
+        "backoff": restart.backoff,
+        "max_backoff": restart.max_backoff,
+        "waiting": child.pid,
+        "order": child.order,
+        "counts": given.restarts,
     }

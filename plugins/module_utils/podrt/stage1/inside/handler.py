@@ -83,6 +83,8 @@ def main(wire_fd: int) -> None:
 
 def _receive(fd: int) -> tuple[int, ...]:
     size = struct.calcsize(_FD)
-    ancillary = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(size * _MOST_FDS))[1]
+    # It stays there, with its descriptors, for the handler of the app's next end.
+    peek = _socket.MSG_PEEK
+    ancillary = _socket.socket(fileno=fd).recvmsg(1, _socket.CMSG_SPACE(size * _MOST_FDS), peek)[1]
     packed = ancillary[0][2]
     return struct.unpack(f"{len(packed) // size}{_FD}", packed)

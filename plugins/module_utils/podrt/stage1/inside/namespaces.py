@@ -68,6 +68,8 @@ class Supervision(Value):
     hasty_timeout: int = 10
     # The time in which the apps have to be up, 0 where nothing waits for them.
     start_timeout: int = 0
+    # Whether an app that fails ends the pod.
+    end_pod: bool = True
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
@@ -279,6 +281,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "hasty_timeout": how.hasty_timeout,
         "start_timeout": how.start_timeout,
         "max_bytes": how.max_bytes,
+        "end_pod": how.end_pod,
         "handler": list(how.handler),
     }
     plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
@@ -286,6 +289,8 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
         kept += record["logs"]
+        if record["restart"]:
+            kept += [record["restart"]["order"], record["restart"]["counts"]]
     _keep_only(kept)
     os.execve(how.argv[0], (*how.argv, str(plan_fd)), SUPERVISOR_ENVIRONMENT)
 

@@ -28,6 +28,8 @@ def rehearse(records: Sequence[AppRecord], channel: int, go: int) -> NoReturn:
     os.write(go, sync.REHEARSE * len(records))
     for number, record in enumerate(records):
         message = sync.receive(record["exec"])
+        if message and message[0] == frames.FORKED:
+            message = sync.receive(record["exec"])
         if message and message[0] == frames.FAILED:
             raise sync.error_of(message)
         if message and message[0] == frames.NOT_EXECUTED:

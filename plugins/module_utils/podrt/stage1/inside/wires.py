@@ -9,7 +9,8 @@ from ...value import Value
 
 class AppWires(Value):
     """The descriptors opened for an app outside the pod. procs: to join its leaf cgroups, as a post-stop handler does
-    as well; the others: see AppRecord, -1 for none.
+    as well. home: to join the supervisor's groups, as the waiting process of an app with a restart policy does;
+    restarts: the record of its restarts. The others: see AppRecord, -1 for none.
     """
 
     procs: tuple[int, ...] = ()
@@ -22,6 +23,8 @@ class AppWires(Value):
     logs: tuple[int, ...] = ()
     status: int = -1
     end: int = -1
+    home: tuple[int, ...] = ()
+    restarts: int = -1
 
 
 class Spaces(Value):

@@ -9,7 +9,7 @@ import posix
 import time
 
 from .logs import Sink, for_terminal, timestamp
-from .states import ALIVE, STARTING, STOP, after
+from .states import ALIVE, START, STARTING, STOP, after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class RunningApp:
 
     def __init__(self, record: AppRecord, log: Log) -> None:
         self.name = record["name"]
+        # 0 while its waiting process has yet to tell it.
         self.pid = record["pid"]
         self.exec = record["exec"]
         self.notify = record["notify"]
@@ -40,14 +41,18 @@ class RunningApp:
         self.journal = Sink(record["journal"])
         self.log = log
         self.state = STARTING
+        # Whether its process was executed, whether one of an earlier start was, and whether it was up once.
+        self.executed = self.was_executed = self.was_up = False
         # Why it could not be executed, and the field of the spec to blame.
         self.complaint = self.wrong = ""
         # The process of its post-stop handler, and the timer that ends it.
         self.handler = 0
         self.handler_end: Timer | None = None
+        # Its output, to be read to its end before another start.
+        self.outputs = (record["out"], record["err"])
         # Whether its pod was stopped before it was up.
         self.late = False
-        self._oom = False
+        self._oom, self._kills = False, 0
         self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
         self._status, self._end = record["status"], record["end"]
 
@@ -59,18 +64,25 @@ class RunningApp:
     @property
     def up(self) -> bool:
         """Whether it has been executed, and has sent READY=1 if it should."""
-        return self.exec < 0 and not self.complaint and self.notify < 0
+        return self.executed and not self.complaint and self.notify < 0
 
     @property
     def waits_for(self) -> str:
         """The event that an app which is not up lacks."""
-        if self.exec < 0:
+        if self.executed or self.was_executed:
             return "it has not said READY=1"
         return "its pre-start handler has not ended" if self._pre_start else "it has not been executed"
 
     def move(self, event: str) -> None:
         """Change its state after an event."""
         self.state = after(self.state, event)
+
+    def begin(self) -> None:
+        """Forget the start before the next one."""
+        self.move(START)
+        self.was_executed = self.was_executed or self.executed
+        self.pid, self.executed, self.complaint, self.wrong = 0, False, "", ""
+        self._oom, self._kills = False, self._oom_kills()
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the app."""
@@ -80,7 +92,7 @@ class RunningApp:
     def stop(self) -> None:
         """Ask it to end."""
         self.move(STOP)
-        if self.stop_signal:  # as in docker: the first process alone
+        if self.stop_signal and self.pid:  # as in docker: the first process alone
             attempt(posix.kill, self.pid, self.stop_signal)
         else:
             self.signal(_signal.SIGTERM)
@@ -111,26 +123,33 @@ class RunningApp:
 
         The status comes last, so that its reader finds the words beside it. killed: whether it is a signal's number.
         """
-        words = [b"oom"] * self._was_oom() + [b"signal"] * killed + [b"late"] * self.late
+        words = [b"oom"] * self.was_oom() + [b"signal"] * killed + [b"late"] * self.late
         if words:
             attempt(posix.pwrite, self._end, b" ".join(words), 0)
         attempt(posix.pwrite, self._status, b"%d" % status, 0)
 
-    def record_stopped(self) -> None:
-        """Record an app that was stopped with its pod, which counts as 0."""
-        attempt(posix.pwrite, self._status, b"0", 0)
+    def record_end(self, status: int, *, killed: bool, stopping: bool) -> None:
+        """Record its end, as 0 if it was stopped with its pod: never so if that was because it was not up in time."""
+        if self.late:
+            self.record(status or NEVER_UP, killed=killed)
+        elif stopping:
+            attempt(posix.pwrite, self._status, b"0", 0)
+        else:
+            self.record(status, killed=killed)
 
-    def record_late(self, status: int, *, killed: bool) -> None:
-        """Record an app that was stopped because it was not up in time: never as 0, even if it ended with 0."""
-        self.record(status or NEVER_UP, killed=killed)
+    def was_oom(self) -> bool:
+        """Whether the kernel has killed in it for memory, since this start."""
+        return self._oom or self._oom_kills() > self._kills
 
-    def _was_oom(self) -> bool:
-        return self._oom or (
-            self._events >= 0 and b"oom_kill 0\n" not in posix.pread(self._events, _CHUNK, 0)
-        )
+    def _oom_kills(self) -> int:
+        """How often the kernel has, as far as its group counts that."""
+        if self._events < 0:
+            return 0
+        number = posix.pread(self._events, _CHUNK, 0).partition(b"oom_kill ")[2].partition(b"\n")[0]
+        return int(number) if number.isdigit() else 1
 
     def _pids(self) -> list[int]:
-        own = [self.pid] if self.alive else []
+        own = [self.pid] if self.alive and self.pid else []
         if self._procs < 0:
             return own
         try:
@@ -139,6 +158,20 @@ class RunningApp:
             return own
         # 0 is a process of another PID namespace, and kill(0) would hit our own process group.
         return [int(pid) for pid in listed if int(pid) > 1] or own
+
+
+def status_of(status: int) -> int:
+    """The exit code, or the number of the signal, of a wait status. Source: behaviours A28."""
+    return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of this PID."""
+    try:
+        posix.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def attempt(call: Callable[..., object], *words: object, **names: object) -> None:
@@ -161,6 +194,11 @@ class Stream:
     def has_room(self) -> bool:
         """Whether all its sinks can take more."""
         return not (self._console.is_full() or self.app.journal.is_full())
+
+    def end_line(self) -> None:
+        """Pass on a line without its end, if there is one."""
+        if self._rest:
+            self.feed(b"\n")
 
     def feed(self, data: bytes) -> None:
         """Pass on the data that was read, b"" at the end. The console gets lines in the form of the journal."""

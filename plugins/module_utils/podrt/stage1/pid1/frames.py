@@ -31,6 +31,9 @@ NAMESPACES, STARTED, FAILED = "namespaces", "started", "failed"
 APP_FAILED = "app-failed"
 # From the child of an app: it cannot be executed, with the reason and the field.
 NOT_EXECUTED = "not-executed"
+# From the waiting process of an app, with the number of the start: the PID of the app's process, 0 if it could not be
+# forked; that it was executed, or has ended before.
+FORKED, EXECUTED = "forked", "executed"
 # From PID 1 in a rehearsal: the pod could start.
 REHEARSED = "rehearsed"
 # From the starter: the resolv.conf of the networks is written; the apps may start.
@@ -42,6 +45,8 @@ _TYPES = {
     FAILED: "sssi",
     APP_FAILED: "ssis",
     NOT_EXECUTED: "ss",
+    FORKED: "ii",
+    EXECUTED: "i",
 }
 
 

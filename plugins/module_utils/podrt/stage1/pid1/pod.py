@@ -16,12 +16,13 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .apps import RunningApp, Stream, attempt
-from .frames import APP_FAILED, FAILED, NOT_EXECUTED, STARTED, BadFrame, message_of
+from .apps import RunningApp, Stream, attempt, exists, status_of
+from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED, BadFrame, message_of
 from .handlers import start_post_stop
 from .logs import Log, Sink
+from .restarts import Restarts, hear
 from .starter import Starter, read
-from .states import DONE, ENDED, EXIT, HANDLE, UP
+from .states import DONE, ENDED, EXIT, HANDLE, REST, RESTING, STOPPING, UP
 from .timers import Timers
 from .watch import IDLE, READ, WRITE, Watch
 
@@ -35,6 +36,10 @@ _LAST_READS = 16
 # a pod in the foreground reads its output or not, as with any program.
 _PARTING_SECONDS = 1.0
 _JOURNAL_SECONDS = 10.0
+# The status of an app whose process could not be forked, as of wait(2).
+_NOT_FORKED = 254 << 8
+# How many processes of unknown parents are remembered while a waiting process has yet to tell the PID of an app.
+_MOST_UNKNOWN = 64
 
 
 class Supervisor:
@@ -46,6 +51,12 @@ class Supervisor:
         self._watch = Watch()
         self._streams: dict[int, Stream] = {}
         self._apps = [RunningApp(record, Log(record["logs"], plan["max_bytes"])) for record in plan["apps"]]
+        self._restarts = {
+            app.name: Restarts(record["restart"])
+            for app, record in zip(self._apps, plan["apps"])
+            if record["restart"]
+        }
+        self._unknown: dict[int, int] = {}
         self._console = Sink(plan["console"])
         self._sinks = [sink for sink in (self._console, *(app.journal for app in self._apps)) if sink.fd >= 0]
         self._is_ready = False
@@ -109,7 +120,11 @@ class Supervisor:
             if fd >= 0:
                 self._listen(fd, Stream(app, name, self._console))
         self._watch.add(record["oom"], app.out_of_memory)
-        self._watch.add(record["exec"], lambda fd: self._hear_start(app, read(fd)))
+        if record["restart"]:
+            posix.set_blocking(record["exec"], False)
+            self._watch.add(record["exec"], lambda _fd: self._hear_waiting(app))
+        else:
+            self._watch.add(record["exec"], lambda fd: self._hear_start(app, read(fd)))
         self._watch.add(record["notify"], lambda fd: self._hear_ready(app, read(fd)))
 
     def _listen(self, fd: int, stream: Stream) -> None:
@@ -149,19 +164,30 @@ class Supervisor:
             self._hear_failure(app, frame)
             return
         self._watch.close(app.exec)
-        app.exec = -1
+        app.exec, app.executed = -1, True
         self._note_up(app)
+
+    def _is_app(self, pid: int) -> bool:
+        return any(app.alive and app.pid == pid for app in self._apps)
 
     def _hear_failure(self, app: RunningApp, frame: bytes) -> None:
         try:
             kind, *facts = message_of(frame)
         except BadFrame as err:
             kind, facts = NOT_EXECUTED, [f"what its process said cannot be understood: {err}", ""]
+        restarts = self._restarts.get(app.name)
+        again = restarts is not None and restarts.count > 0
+        if kind == FAILED and again:
+            kind, facts = NOT_EXECUTED, [facts[1], ""]  # of another start, which fails alone
         if kind == FAILED:
             self._starter.tell(FAILED, *facts)
             posix._exit(1)
         if kind == NOT_EXECUTED:
             app.complaint, app.wrong = map(str, facts)
+            if again:
+                self._say(app, f"it could not be started: {app.complaint}")
+        elif kind in (FORKED, EXECUTED) and restarts:
+            self._hear_progress(app, str(kind), *map(int, facts))
 
     def _hear_ready(self, app: RunningApp, message: bytes) -> None:
         if b"READY=1" in message.split(b"\n"):
@@ -173,13 +199,14 @@ class Supervisor:
         """Note that an app may be up, and tell the starter once all are."""
         if app.up:
             app.move(UP)
-        if not self._is_ready and all(other.up for other in self._apps):
+            app.was_up = True
+        if not self._is_ready and all(other.was_up for other in self._apps):
             self._is_ready = True
             self._starter.tell(STARTED)
 
     def _give_up(self) -> None:
         """Stop a pod of which an app is not up in time, since something waits for it."""
-        late = next((app for app in self._apps if not app.up), None)
+        late = next((app for app in self._apps if not app.was_up), None)
         if late is None or self._stopping or self._starter.waits:
             return
         reason = f"{late.waits_for} within {self._plan['start_timeout']} seconds"
@@ -192,7 +219,7 @@ class Supervisor:
         """Mark the apps that are not up, before the pod is stopped for it."""
         if not self._stopping:
             for app in self._apps:
-                app.late = app.alive and not app.up
+                app.late = (app.alive or self._goes_on(app)) and not app.was_up
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -213,6 +240,7 @@ class Supervisor:
         for app in self._apps:
             if app.alive:
                 app.stop()
+            self._end_restarts(app)
 
     def _kill(self) -> None:
         for app in self._apps:
@@ -227,43 +255,75 @@ class Supervisor:
                 return
             if not pid:
                 return
-            for app in self._apps:
-                if pid == app.pid and app.alive:
-                    self._app_ended(app, status)
-                elif pid == app.handler:
-                    self._handler_ended(app)
+            self._bury(pid, status)
+
+    def _bury(self, pid: int, status: int) -> None:
+        """Handle the end of a process."""
+        for app in self._apps:
+            restarts = self._restarts.get(app.name)
+            if pid == app.pid and app.alive:
+                self._app_ended(app, status)
+            elif pid == app.handler:
+                self._handler_ended(app)
+            elif restarts and pid == restarts.waiting:
+                self._lose_waiting(app, restarts)
+            elif restarts and app.alive and not app.pid and len(self._unknown) < _MOST_UNKNOWN:
+                self._unknown[pid] = status
 
     def _app_ended(self, app: RunningApp, ended: int) -> None:
-        """Record the end of an app, as 0 if it was stopped with its pod. The first that fails stops the pod."""
-        status = _status_of(ended)
-        while app.exec >= 0:
-            self._hear_start(app, read(app.exec))
+        """Record the end of an app, as 0 if it was stopped with its pod, unless it will be started again.
+
+        The first that fails stops the pod, or only has it fail, as the exit policy says.
+        """
+        status, killed = status_of(ended), posix.WIFSIGNALED(ended)
+        self._hear_last(app)
         app.move(EXIT)
-        if app.late:
-            app.record_late(status, killed=posix.WIFSIGNALED(ended))
-        elif self._stopping:
-            app.record_stopped()
-        else:
-            if not app.up:
-                reason = app.complaint or f"it ended with status {status} before it was ready"
-                self._starter.tell(APP_FAILED, app.name, reason, status, app.wrong)
-            app.record(status, killed=posix.WIFSIGNALED(ended))
+        restarts = self._restarts.get(app.name)
+        if restarts:
+            self._note_end(app, restarts, status, killed=killed)
+        again = self._goes_on(app)
+        failed_start = not (again or app.late or self._stopping or app.was_up)
+        if failed_start:
+            reason = app.complaint or f"it ended with status {status} before it was ready"
+            self._starter.tell(APP_FAILED, app.name, reason, status, app.wrong)
+        if not again:
+            app.record_end(status, killed=killed, stopping=self._stopping)
         app.kill_all()
+        if restarts:
+            self._end_output(app)
         self._begin_handling(app)
+        if not again:
+            self._judge(status, at_once=failed_start)
+
+    def _hear_last(self, app: RunningApp) -> None:
+        """Hear what was said about a start whose process has ended."""
+        if app.name not in self._restarts:
+            while app.exec >= 0:
+                self._hear_start(app, read(app.exec))
+        elif app.exec >= 0:
+            # The app's process says itself that it is not executed; its waiting process may be too late for its end.
+            self._hear_waiting(app)
+        if app.pid and not app.executed:
+            app.executed = True
+            self._note_up(app)
+
+    def _judge(self, status: int, *, at_once: bool = False) -> None:
+        """Stop the pod for an app that has failed, if the exit policy says so. at_once: whatever it says."""
         if status and not self._stopping:
-            self._status = status
-            self._stop()
+            self._status = self._status or status
+            if self._plan["end_pod"] or at_once:
+                self._stop()
 
     def _begin_handling(self, app: RunningApp) -> None:
         """Start its post-stop handler, if there is one."""
         if app.post_stop < 0:
-            app.move(DONE)
+            self._settle(app)
             return
         try:
             app.handler, output_fd = start_post_stop(app, self._plan["handler"])
         except OSError as err:
             self._say(app, f"the post-stop handler could not be started: {err.strerror}")
-            app.move(DONE)
+            self._settle(app)
             return
         app.move(HANDLE)
         app.handler_end = self._timers.after(self._plan["handler_timeout"], lambda: self._end_handler(app))
@@ -284,8 +344,111 @@ class Supervisor:
         if app.handler_end:
             self._timers.cancel(app.handler_end)
         app.handler, app.handler_end = 0, None
-        app.move(DONE)
         app.kill_all()
+        self._settle(app)
+
+    # --- restarts ---------------------------------------------------------------------------------------------------
+
+    def _goes_on(self, app: RunningApp) -> bool:
+        """Whether an app that has ended will be started again, as far as it is known."""
+        restarts = self._restarts.get(app.name)
+        return restarts is not None and restarts.pause is not None
+
+    def _hear_waiting(self, app: RunningApp) -> None:
+        """Handle what the waiting process of an app, and the app's process before its exec, have said."""
+        while app.exec >= 0:
+            frame = hear(app.exec)
+            if frame is None:
+                return
+            if frame:
+                self._hear_failure(app, frame)
+            else:
+                self._watch.close(app.exec)
+                app.exec = -1
+
+    def _hear_progress(self, app: RunningApp, kind: str, number: int, pid: int = 0) -> None:
+        """The app's process is there, or was executed, for the start of this number."""
+        restarts = self._restarts[app.name]
+        if number != restarts.number or not app.alive:
+            return
+        if kind == EXECUTED:
+            if app.pid and not app.complaint:
+                app.executed = True
+                self._note_up(app)
+        elif not app.pid and pid > 1 and not self._is_app(pid):
+            app.pid = pid
+            restarts.note_start()
+            ended = self._unknown.pop(pid, None if exists(pid) else _signal.SIGKILL)
+            self._unknown.clear()
+            if ended is not None:
+                self._app_ended(app, ended)
+            elif app.state == STOPPING:
+                attempt(posix.kill, pid, _signal.SIGTERM)
+        elif not app.pid:
+            self._app_ended(app, _NOT_FORKED)
+
+    def _note_end(self, app: RunningApp, restarts: Restarts, status: int, *, killed: bool) -> None:
+        """Note an end, and decide whether there will be another start: not of an image that cannot be started."""
+        restarts.note_end(status, killed=killed, oom=app.was_oom())
+        lacks = bool(app.wrong) and not app.was_up
+        restarts.decide(status, may=not (self._stopping or app.late or lacks))
+        if restarts.pause is not None:
+            how = f"was ended by signal {status}" if killed else f"has ended with status {status}"
+            self._say(app, f"it {how}, and is started again in {restarts.pause:g} seconds")
+
+    def _settle(self, app: RunningApp) -> None:
+        """Pause before the next start of an app whose end is handled; without another start it has ended."""
+        restarts = self._restarts.get(app.name)
+        if not restarts or restarts.pause is None:
+            app.move(DONE)
+            return
+        app.move(REST)
+        restarts.note_rest()
+        restarts.timer = self._timers.after(restarts.pause, lambda: self._start_again(app, restarts))
+
+    @staticmethod
+    def _start_again(app: RunningApp, restarts: Restarts) -> None:
+        app.begin()
+        restarts.order()
+
+    def _end_restarts(self, app: RunningApp) -> None:
+        """Have no more starts of an app. The last end of one that would have another is its end."""
+        restarts = self._restarts.get(app.name)
+        if not restarts:
+            return
+        goes_on = restarts.pause is not None and not app.alive
+        restarts.dismiss()
+        if goes_on:
+            status, killed = restarts.last
+            app.record_end(status, killed=killed, stopping=self._stopping)
+        if app.state == RESTING:
+            if restarts.timer:
+                self._timers.cancel(restarts.timer)
+            app.move(DONE)
+
+    def _lose_waiting(self, app: RunningApp, restarts: Restarts) -> None:
+        """Handle the end of a waiting process. Ended by others, it costs the app its further starts."""
+        missed, restarts.waiting = restarts.wanted, 0
+        self._hear_waiting(app)
+        goes_on = restarts.pause is not None and not app.alive
+        self._end_restarts(app)
+        if missed:
+            restarts.lose()
+            self._say(app, "it is not started again: the process that would do so has ended")
+        if app.alive and not app.pid:
+            app.complaint = app.complaint or "the process that starts it has ended"
+            self._app_ended(app, _NOT_FORKED)
+        elif goes_on:
+            self._judge(restarts.last[0])
+
+    def _end_output(self, app: RunningApp) -> None:
+        """Log what an app has written before its end: its waiting process keeps the pipes open."""
+        for fd in app.outputs:
+            for _read_once in range(_LAST_READS):
+                if fd not in self._streams or not self._read_stream(fd):
+                    break
+            if fd in self._streams:
+                self._streams[fd].end_line()
 
     def _say(self, app: RunningApp, text: str) -> None:
         """Write a line of the supervisor to the log of an app."""
@@ -321,11 +484,6 @@ class Supervisor:
                 timers.after(_PARTING_SECONDS, lambda: over.append(True))
             self._turn()
             timers.run_due()
-
-
-def _status_of(status: int) -> int:
-    """The exit code, or the number of the signal, of a wait status. Source: behaviours A28."""
-    return posix.WTERMSIG(status) if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
 def main(plan: SupervisorPlan) -> None:

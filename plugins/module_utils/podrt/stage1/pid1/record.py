@@ -10,15 +10,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypedDict
 
+    class RestartRecord(TypedDict):
+        """The restart policy of an app, see pod.restart, and its waiting process."""
+
+        policy: str
+        max_retries: int
+        backoff: float
+        max_backoff: float
+        waiting: int  # the PID of the waiting process
+        order: int  # a byte to it orders a start
+        counts: int  # the file that records the restarts
+
     class AppRecord(TypedDict):
         """An app as stage1 hands it over; -1 in place of a descriptor that does not exist."""
 
         name: str
-        pid: int
+        pid: int  # 0 for that of an app with a restart policy: its waiting process tells each
         pre_start: bool  # whether it has a pre-start handler
         out: int
         err: int
-        exec: int  # closed by the exec of the app, carries a failure before
+        # Carries a failure of the start, and is closed by the exec. With a restart policy it stays open: the waiting
+        # process says what becomes of each start.
+        exec: int
         procs: int  # cgroup.procs of its leaf, readable
         kill: int  # cgroup.kill of its leaf
         oom: int  # an eventfd that counts kills for memory, of cgroup v1
@@ -30,6 +43,7 @@ if TYPE_CHECKING:
         logs: list[int]  # its newest log, for appending, and the older ones
         status: int  # an empty file for its exit status
         end: int  # and one for words beside it
+        restart: RestartRecord | None
 
     class SupervisorPlan(TypedDict):
         """The whole plan of the supervisor."""
@@ -43,4 +57,5 @@ if TYPE_CHECKING:
         hasty_timeout: int
         start_timeout: int  # after which apps that are not up end the pod; 0 for never
         max_bytes: int
+        end_pod: bool  # whether an app that fails ends the pod
         handler: list[str]

@@ -7,6 +7,7 @@
     stopping    it was asked to end
     exited      its process has ended, which is on record
     handling    its post-stop handler runs
+    resting     no process of it is left, and it will be started again
     ended       no process of it is left
 
 An event without an entry in a state changes nothing: an app may come up while it is being stopped.
@@ -14,18 +15,21 @@ An event without an entry in a state changes nothing: an app may come up while i
 
 from __future__ import annotations
 
-STARTING, RUNNING, STOPPING, EXITED, HANDLING, ENDED = (
+STARTING, RUNNING, STOPPING, EXITED, HANDLING, RESTING, ENDED = (
     *("starting", "running", "stopping"),
-    *("exited", "handling", "ended"),
+    *("exited", "handling", "resting", "ended"),
 )
 UP, STOP, EXIT, HANDLE, DONE = "up", "stop", "exit", "handle", "done"
+# Of an app with a restart policy: there will be another start; it is there.
+REST, START = "rest", "start"
 
 TABLE: dict[str, dict[str, str]] = {
     STARTING: {UP: RUNNING, STOP: STOPPING, EXIT: EXITED},
     RUNNING: {STOP: STOPPING, EXIT: EXITED},
     STOPPING: {EXIT: EXITED},
-    EXITED: {HANDLE: HANDLING, DONE: ENDED},
-    HANDLING: {DONE: ENDED},
+    EXITED: {HANDLE: HANDLING, REST: RESTING, DONE: ENDED},
+    HANDLING: {REST: RESTING, DONE: ENDED},
+    RESTING: {START: STARTING, DONE: ENDED},
     ENDED: {},
 }
 # The states in which its process exists.

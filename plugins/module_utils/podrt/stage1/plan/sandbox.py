@@ -13,6 +13,8 @@ from ...errors import InvalidSpec
 from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, MS_NOEXEC, MS_NOSUID
 from ...net.resolv import hosts_file
 from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
+from ...pod.restart import NO, Restart
+from ...pod.runspec import RESTART
 from ...pod.sysctls import IPC, check_sysctl
 from ...value import Value
 from .devices import device_rules
@@ -111,7 +113,8 @@ class Launch(Value):
 class AppPlan(Value):
     """One app: its root, the steps in it, those that wait for the networks, and its process.
 
-    stop_signal: the signal that stops its first process; 0 for SIGTERM to all of them.
+    stop_signal: the signal that stops its first process; 0 for SIGTERM to all of them. restart: its restart policy,
+    None for none, which is also the policy "no".
     """
 
     name: str
@@ -122,6 +125,7 @@ class AppPlan(Value):
     limits: tuple[Limit, ...] = ()
     device_rules: tuple[DeviceRule, ...] = ()
     stop_signal: int = 0
+    restart: Restart | None = None
 
 
 class SandboxPlan(Value):
@@ -310,7 +314,14 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         limits=limits_of_app(runtime.app.isolators, common.manifest, common.machine.disks),
         device_rules=() if "paths" in insecure else device_rules(given.devices),
         stop_signal=given.stop_signal,
+        restart=_restart(runtime),
     )
+
+
+def _restart(runtime: RuntimeApp) -> Restart | None:
+    text = runtime.annotations.get(RESTART)
+    policy = Restart.parse(text, f"apps[{runtime.name}].annotations[{RESTART}]") if text else None
+    return None if policy is None or policy.policy == NO else policy
 
 
 def _root(pod: PodDir, name: str, given: AppInput, users: IdRange | None) -> Root:

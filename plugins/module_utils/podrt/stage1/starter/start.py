@@ -30,7 +30,7 @@ from ...host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ...pod import cgroups
 from ...pod.documents import read_manifest, read_runspec
 from ...pod.limits import apply_limits
-from ...pod.runspec import START_SECONDS
+from ...pod.runspec import END_POD, START_SECONDS
 from ...pod.subids import range_of
 from ...value import Value
 from ..inside import sync
@@ -250,6 +250,12 @@ def _decide(known: _Known) -> SandboxPlan:
     inputs = read_inputs(request.pod, known.manifest, groups, users)
     machine = seen_host(request.pod, known.manifest, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine, users)
+    if not request.captured and any(app.restart for app in plan.apps):
+        raise InvalidSpec(
+            "an interactive app cannot have a restart policy: its terminal ends with it",
+            "take restart out, or run it without --interactive",
+            where="apps[0].restart",
+        )
     if plan.unguarded:
         warn(
             "podctl has no capability that the apps do not have: one that is root can look into the first process of "
@@ -307,6 +313,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         dies_with_starter=foreground,
         waits_for_resolv=known.waits_for_resolv,
         rehearsal=request.rehearsal,
+        end_pod=known.runspec.exit_policy == END_POD,
         start_timeout=0 if foreground else request.seconds * _APPS_PERCENT // 100,
     )
     pid = _fork_into_new_pid_namespace()
@@ -343,6 +350,7 @@ def _close(wires: PodWires) -> None:
     fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty, wires.spaces.user, *wires.maps]
     fds += [fd for fd, _kind in wires.spaces.others]
     for app in wires.apps:
+        fds += [*app.home, app.restarts]
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
         fds += [app.notify, app.journal]
     for fd in fds:

@@ -13,6 +13,7 @@ from ...host import syscalls
 from ...host.detached import open_detached
 from ...host.files import open_beneath
 from ...pod.cgroups import procs_fd
+from ...pod.restart import RECORD_BYTES
 from ..inside.wires import AppWires
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ def open_apps(
                 logs=_open_logs(logs, app.name, log),
                 status=_open_status(statuses, app.name),
                 end=_open_status(statuses, f"{app.name}.end"),
+                restarts=_open_restarts(statuses, app),
             )
             for app in apps
         )
@@ -56,11 +58,16 @@ def _open_logs(directory: int, app: str, log: LogPolicy) -> tuple[int, ...]:
     return (newest, *(_open_file(directory, name, 0, _LOG_MODE) for name in older))
 
 
-def _open_status(directory: int, name: str) -> int:
+def _open_restarts(directory: int, app: AppPlan) -> int:
+    """An empty file for the restarts of an app with a policy, else -1."""
+    return _open_status(directory, f"{app.name}.restarts", RECORD_BYTES) if app.restart else -1
+
+
+def _open_status(directory: int, name: str, size: int = _STATUS_BYTES) -> int:
     """An empty file for the end of an app, with reserved space: the disk may be full by then."""
     fd = _open_file(directory, name, os.O_TRUNC, _STATUS_MODE)
     with suppress(OSError):  # a file system that cannot reserve
-        syscalls.reserve(fd, _STATUS_BYTES)
+        syscalls.reserve(fd, size)
     return fd
 
 
@@ -79,6 +86,7 @@ def _open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: 
     limited = any(limit.controller == "memory" for limit in app.limits)
     return AppWires(
         procs=tuple(procs_fd(group.leaf(name)) for group in groups),
+        home=tuple(procs_fd(group.supervisor) for group in groups) if app.restart else (),
         listed=os.open(f"{tracking.leaf(name)}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC) if tracking else -1,
         kill=_kill_fd(tracking.leaf(name)) if tracking and tracking.hierarchy.version == 2 else -1,
         oom=_oom_fd(groups, name) if limited else -1,

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.durations import parse_duration
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.durations import (
     format_age,
     format_duration,
     format_time,
-    parse_duration,
     parse_moment,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec

@@ -119,6 +119,16 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].pre_start": app({}, {"pre_start": ["/bin/true"]}),
     "apps[0].post_stop": app({"post_stop": ["/bin/true"]}, {"post_stop": ["/bin/echo"]}),
     "apps[0].stop_signal": app({"stop_signal": "quit"}, {"stop_signal": "SIGINT"}),
+    "apps[0].restart.policy": app({"restart": {"policy": "always"}}, {"restart": {"policy": "on-failure"}}),
+    "apps[0].restart.max_retries": app(
+        {"restart": {"policy": "always"}}, {"restart": {"policy": "always", "max_retries": 3}}
+    ),
+    "apps[0].restart.backoff": app(
+        {"restart": {"policy": "always"}}, {"restart": {"policy": "always", "backoff": "2s"}}
+    ),
+    "apps[0].restart.max_backoff": app(
+        {"restart": {"policy": "always"}}, {"restart": {"policy": "always", "max_backoff": "2m"}}
+    ),
     "apps[0].user_annotations.a.b": app({}, {"user_annotations": {"a.b": "c"}}),
     "apps[0].user_labels.a": app({"user_labels": {"a": "c"}}, {"user_labels": {"a": "d"}}),
     "volumes[0]": ({}, {"volumes": [{"name": "work"}]}),
@@ -201,6 +211,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "pids_limit": ({}, {"pids_limit": 77}),
     "no_overlay": ({}, {"no_overlay": True}),
     "stop_timeout": ({}, {"stop_timeout": 7}),
+    "exit_policy": ({}, {"exit_policy": "continue"}),
     "log.max_size": ({}, {"log": {"max_size": "1Mi"}}),
     "log.max_files": ({"log": {"max_files": 4}}, {"log": {"max_files": 5}}),
     "labels.a": ({"labels": {"a": "b"}}, {"labels": {"a": "c"}}),

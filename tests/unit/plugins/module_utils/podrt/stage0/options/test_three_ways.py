@@ -144,6 +144,14 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         unique_by=lambda port: port["name"],
     ),
     "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
+    "restart": st.fixed_dictionaries(
+        {"policy": st.sampled_from(["no", "on-failure", "always", "unless-stopped"])},
+        optional={
+            "max_retries": st.integers(0, 100),
+            "backoff": st.sampled_from(["500ms", "1s"]),
+            "max_backoff": st.sampled_from(["1m30s", "1h"]),
+        },
+    ),
     "pre_start": ARGS,
     "post_stop": ARGS,
     "user_annotations": PAIRS,
@@ -214,6 +222,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "pids_limit": st.just(78),  # not the default, which documents leave out: that depends on the apps
     "no_overlay": st.booleans(),
     "stop_timeout": st.integers(0, 1000),
+    "exit_policy": st.sampled_from(["end-pod", "continue"]),
     "log": st.fixed_dictionaries(
         {}, optional={"max_size": st.sampled_from(["10m", "512k", "1"]), "max_files": st.integers(1, 1000)}
     ),
@@ -308,6 +317,12 @@ def flags_of(options: dict[str, Any], rows: tuple[Option, ...]) -> Iterator[str]
                 yield f"--{row.flag.name}={text}"
 
 
+def policy_of(value: Any) -> str:
+    retries = f":{value['max_retries']}" if "max_retries" in value else ""
+    rest = [f"{name.replace('_', '-')}={value[name]}" for name in ("backoff", "max_backoff") if name in value]
+    return ",".join([value["policy"] + retries, *rest])
+
+
 def written(row: Option, value: Any) -> list[str]:
     """The values of the flag of an option. A path is read as if it were the content of the file."""
     if row.name == "volumes":
@@ -319,8 +334,6 @@ def written(row: Option, value: Any) -> list[str]:
             ":".join(filter(None, (each["name"], each.get("host_ip"), str(each["host_port"]))))
             for each in value
         ]
-    if row.name == "seccomp":
-        return [",".join([*keyed(row, value), *value["syscalls"]])]
     if row.name in LISTED:
         return LISTED[row.name](row, value)
     if row.kind is RATES_KIND:
@@ -337,6 +350,8 @@ def written(row: Option, value: Any) -> list[str]:
 LISTED: dict[str, Callable[[Option, Any], list[str]]] = {
     "hosts_entries": lambda _row, value: [f"{each['ip']}={name}" for each in value for name in each["names"]],
     "hosts_from_host": lambda _row, value: ["host"] if value else [],
+    "restart": lambda _row, value: [policy_of(value)],
+    "seccomp": lambda row, value: [",".join([*keyed(row, value), *value["syscalls"]])],
     "tmpfs": lambda row, value: [
         f"{each['target']}:{','.join(keyed(row, each, skipped='target'))}" for each in value
     ],

@@ -9,7 +9,7 @@ import time
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 import states
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1.timers import Timers
 
-EVENTS = (states.UP, states.STOP, states.EXIT, states.HANDLE, states.DONE)
+EVENTS = (states.UP, states.STOP, states.EXIT, states.HANDLE, states.REST, states.START, states.DONE)
 
 
 def test_every_state_can_be_reached_and_leads_to_the_end() -> None:
@@ -22,8 +22,9 @@ def test_every_state_can_be_reached_and_leads_to_the_end() -> None:
         assert states.TABLE[state], f"{state} has no end"
 
 
-def test_what_has_exited_never_lives_again() -> None:
-    for state in set(states.TABLE) - set(states.ALIVE):
+def test_what_has_exited_lives_again_after_a_pause_alone() -> None:
+    assert states.after(states.RESTING, states.START) == states.STARTING
+    for state in set(states.TABLE) - {*states.ALIVE, states.RESTING}:
         assert {states.after(state, event) for event in EVENTS}.isdisjoint(states.ALIVE)
 
 

@@ -87,6 +87,7 @@ class Lab:
             "hasty_timeout": 10,
             "start_timeout": 0,
             "max_bytes": 1000,
+            "end_pod": True,
             "handler": [],
             **more,
         }
@@ -141,7 +142,7 @@ class Lab:
         wires["logs"] = [self._open(self.logs / f"{name}.log", os.O_APPEND), *older]
         wires["status"] = self._open(self.statuses / name)
         wires["end"] = self._open(self.statuses / f"{name}.end")
-        return {"name": name, "pid": pid, **wires, **none}
+        return {"name": name, "pid": pid, "restart": None, **wires, **none}
 
     @staticmethod
     def _open(path: pathlib.Path, flags: int = 0) -> int:
