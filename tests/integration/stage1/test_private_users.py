@@ -297,9 +297,11 @@ def test_file_capabilities_of_an_image_give_none_outside(stage: StageLab) -> Non
 @pytest.mark.behaviour("C43")
 @pytest.mark.kernel
 def test_sysctls_of_each_namespace_can_be_set(stage: StageLab) -> None:
-    values = {"kernel.msgmax": "8191", "net.core.somaxconn": "77", "kernel.domainname": "example"}
+    values = {"kernel.msgmax": "8191", "net.ipv4.ip_default_ttl": "77", "kernel.domainname": "example"}
     isolators = [{"name": "os/unix/sysctl", "value": values}]
-    script = "cat /proc/sys/kernel/msgmax /proc/sys/net/core/somaxconn /proc/sys/kernel/domainname; hostname"
+    script = (
+        "cat /proc/sys/kernel/msgmax /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/domainname; hostname"
+    )
     done = stage.run(script, OWN.replace(hostname="named"), isolators=isolators)
     assert done.lines == ["8191", "77", "example", "named"], done.err
 
