@@ -130,6 +130,8 @@ def test_what_fly_does_not_do_is_told(pods: PodHost) -> None:
     assert "fly isolates nothing, and does not apply: hostname, networks" in done.err
     done = pods.podctl("prepare", FLY, "--port=http:8080", pods.image)
     assert (done.status, "fly cannot forward ports" in done.err) == (254, True)
+    done = pods.podctl("prepare", FLY, "--private-users", pods.image)
+    assert (done.status, "fly has no users of its own" in done.err) == (254, True)
 
 
 @pytest.mark.behaviour("D30", "C24")

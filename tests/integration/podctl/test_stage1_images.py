@@ -87,6 +87,20 @@ def test_a_pod_of_a_stage1_image_runs_is_entered_stopped_and_collected(pods: Pod
     assert cgroups_of([uuid]) == []
 
 
+@pytest.mark.behaviour("D25", "C42")
+@pytest.mark.parametrize("roots", [(), ("--no-overlay",)], ids=["overlay", "copies"])
+def test_the_roots_of_a_stage1_belong_to_the_pods_own_users(pods: PodHost, roots: tuple[str, ...]) -> None:
+    uuid = running(pods, whole(pods), "--private-users", *roots)
+    place = directory(pods, uuid)
+    users = (place / "private-users-prepared").read_text().strip()
+    flags = ["--net=host", f"--private-users={users}", f"--local-config={pods.base}/etc", "--ipc=auto", uuid]
+    assert (place / "args").read_text().split() == flags
+    first = users.partition(":")[0]
+    assert (
+        pods.ok("enter", uuid, "/bin/busybox", "stat", "-c", "%u:%g", "/data/shipped") == f"{first}:{first}"
+    )
+
+
 @pytest.mark.behaviour("D6", "D10", "D34", "A55")
 def test_the_image_of_a_stage1_is_one_like_others_and_may_be_removed(pods: PodHost) -> None:
     uuid = prepared(pods, whole(pods))

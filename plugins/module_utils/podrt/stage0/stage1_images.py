@@ -211,6 +211,12 @@ def check_fly(wanted: Preparation, implicit: Sequence[str]) -> tuple[str, ...]:
         )
     if manifest.ports:
         raise InvalidSpec("fly cannot forward ports: its app has the network of the host", where="ports")
+    if runspec.private_users:
+        raise InvalidSpec(
+            "fly has no users of its own: its app has those of the host",
+            "set private_users: false, or take another stage1",
+            where="private_users",
+        )
     app = manifest.apps[0].app
     asked = [str(isolator.name) for isolator in (*manifest.isolators, *(app.isolators if app else ()))]
     if app and app.event_handlers:

@@ -20,26 +20,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.dirs import PodDir
+    from ..pod.subids import IdRange
 
 
-def mount_roots(pod: PodDir, manifest: PodManifest) -> None:
-    """Mount the root of every app that is not a copy, in a new mount namespace. Raises OSError, Corrupt."""
+def mount_roots(pod: PodDir, manifest: PodManifest, users: IdRange | None = None) -> None:
+    """Mount the root of every app that is not a copy, in a new mount namespace. Raises PodError, OSError.
+
+    users: the pod's own, to whom the files belong.
+    """
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
     if not os.path.exists(pod.overlay_prepared):
         return
+    space = _space_of(users)
     for app in manifest.apps:
-        _overlay_of(pod, str(app.name)).mount()
+        _overlay_of(pod, str(app.name), users).mount(space)
+    if space >= 0:
+        os.close(space)
 
 
-def _overlay_of(pod: PodDir, app: str) -> OverlayStep:
+def _space_of(users: IdRange | None) -> int:
+    if users is None:
+        return -1
+    from .starter.users import map_space  # most pods have the host's users
+
+    return map_space(users.map)
+
+
+def _overlay_of(pod: PodDir, app: str, users: IdRange | None) -> OverlayStep:
     """The overlay that is the root of an app, its directories made. Raises OSError, Corrupt."""
     lower = read_lower(pod, app)
-    upper, work = pod.overlay(read_text(pod.app_tree_id(app), beneath=pod.path), app)
+    tree = read_text(pod.app_tree_id(app), beneath=pod.path)
+    upper, work = pod.overlay(tree, app)
     for directory in (upper, work):
         make_dirs_beneath(directory, pod.path)
     # Mode and owner of the app's "/" are those of the upper directory.
     topmost = os.stat(lower[0])
-    os.chown(upper, topmost.st_uid, topmost.st_gid)
+    first = users.first if users else 0
+    os.chown(upper, first + topmost.st_uid, first + topmost.st_gid)
     os.chmod(upper, topmost.st_mode & 0o7777)
-    return OverlayStep(lower, upper, work, pod.app_root(app))
+    layer = pod.shifted_layer(tree, app) if users else ""
+    return OverlayStep(lower, upper, work, pod.app_root(app), users, layer)

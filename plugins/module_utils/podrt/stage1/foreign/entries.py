@@ -18,6 +18,7 @@ from ...host.mountinfo import read_mounts
 from ...pod import cgroups, documents, failure
 from ...pod.runspec import START_SECONDS
 from ...pod.stage1 import CONFIG, read_interface, run_flags
+from ...pod.subids import range_of
 from ..mounted import mount_roots
 from ..plan import roots
 from ..processes import await_started, become, join_groups, keep_lock, kill
@@ -129,11 +130,13 @@ class ImageStage1:
         for flag in interface.lacks(runspec):
             warn(f"{flag} option is not supported by stage1")
         nets, *others = run_flags(interface, runspec, self._host.paths.local_config)
-        flags = (*self._debugging(), nets, *(("--interactive",) if interactive else ()), *others)
+        users = range_of(pod) if runspec.private_users else None
+        of_users = (f"--private-users={users}",) if users else ()
+        flags = (*self._debugging(), nets, *(("--interactive",) if interactive else ()), *of_users, *others)
         join_groups(self._pod.uuid, pod)
         try:
             write_given(pod, runspec, self._pod.uuid)
-            mount_roots(pod, manifest)
+            mount_roots(pod, manifest, users)
             os.chdir(pod.path)
         except OSError as err:
             raise HostFailure.of("cannot build the roots of the pod", err) from err
