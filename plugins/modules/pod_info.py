@@ -104,6 +104,31 @@ pods:
         value:
           description: Its value. That of a disk comes after the numbers of the disk.
           type: str
+    rights:
+      description:
+        - What the kernel says of the apps of a pod that runs, by the first process of each.
+      type: list
+      elements: dict
+      contains:
+        app:
+          description: The name of the app.
+          type: str
+        pid:
+          description: The PID of its first process on the host.
+          type: int
+        capabilities:
+          description: The capabilities that it or any program in it can have.
+          type: list
+          elements: str
+        seccomp:
+          description: Whether it has a system call filter.
+          type: bool
+        no_new_privileges:
+          description: Whether set-user-ID programs have no effect in it.
+          type: bool
+        root:
+          description: The user of the host that is root in it, 0 unless the pod has O(stagecraft.pods.pod_run#module:private_users=true).
+          type: int
     network_details:
       description: The unmodified results of joining the networks.
       type: list

@@ -44,6 +44,17 @@ def test_the_second_run_changes_nothing(host: Host) -> None:
     assert again["pod"]["state"] == "running"
 
 
+def test_info_has_what_the_kernel_applied(host: Host) -> None:
+    host.pod(private_users=True, pids_limit=300)
+    (pod,) = host.task("pod_info", gather=["pods"])["pods"]
+    (rights,) = pod["rights"]
+    assert rights["root"] >= 0x80000
+    assert rights["pid"] > pod["pid"]
+    assert rights["seccomp"]
+    assert "CAP_CHOWN" in rights["capabilities"] and "CAP_SYS_ADMIN" not in rights["capabilities"]
+    assert {"app": "", "isolator": "resource/pids", "file": "pids.max", "value": "302"} in pod["limits"]
+
+
 def test_check_mode_says_what_the_run_does(host: Host) -> None:
     host.task("pod_image", name=host.image, insecure_options=["image"])
     for options in (

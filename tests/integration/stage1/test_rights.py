@@ -7,13 +7,14 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
+import shutil
 import stat
 
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import mask_of
 from ansible_collections.stagecraft.pods.tests.integration.stage1.inject import call_in
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, StageLab
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import NO_NET, RUNTIME, StageLab
 
 # Source: asm/unistd_64.h, linux/prctl.h, linux/keyctl.h.
 _PRCTL, _PR_GET_SECUREBITS = 157, 27
@@ -27,6 +28,56 @@ def listed() -> dict[str, list[str]]:
     section = PAGE.read_text().split("## What the first process keeps")[1].split("\n## ")[0]
     rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")]
     return {right.strip(): value.split() for right, value in rows}
+
+
+@pytest.mark.parametrize(
+    ("file", "left_out", "said"),
+    [
+        pytest.param(
+            "stage1/inside/rights.py",
+            "    bound_capabilities(bounding, permitted)\n",
+            "it has CAP_DAC_READ_SEARCH",
+            id="capabilities",
+        ),
+        pytest.param(
+            "stage1/inside/app.py",
+            "        syscalls.load_seccomp(filtered)\n",
+            "it has no system call filter",
+            id="filter",
+        ),
+        pytest.param(
+            "stage1/inside/rights.py",
+            "        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)\n",
+            "it may gain privileges by set-user-ID programs",
+            id="no-new-privileges",
+        ),
+        pytest.param(
+            "stage1/inside/app.py",
+            "        syscalls.setns(users, CLONE_NEWUSER)\n",
+            "its root is user 0",
+            id="users",
+        ),
+    ],
+)
+def test_a_restriction_that_is_not_applied_ends_the_start(
+    stage: StageLab, tmp_path: pathlib.Path, file: str, left_out: str, said: str
+) -> None:
+    runtime = tmp_path / "failing"
+    shutil.copytree(RUNTIME / "podrt", runtime / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
+    source = runtime / "podrt" / file
+    text = source.read_text()
+    assert left_out in text
+    nothing = " " * (len(left_out) - len(left_out.lstrip())) + "pass\n"
+    source.write_text(text.replace(left_out, nothing))
+    isolators = [{"name": "os/linux/no-new-privileges", "value": True}] if "set-user-ID" in said else []
+    runspec = NO_NET.replace(
+        private_users="root" in said, insecure=("seccomp",) if "set-user-ID" in said else ()
+    )
+    pod = stage.sh("echo ran; sleep 60", runspec, isolators=isolators)
+    done = pod.call(detach=True, runtime=runtime)
+    assert done.status == 254
+    assert f'the kernel has not applied what app "main" is restricted to: {said}' in done.err
+    assert pod.state() == "exited"
 
 
 def test_privileges_and_namespaces_are_those_of_the_page(stage: StageLab) -> None:

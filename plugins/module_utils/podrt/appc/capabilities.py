@@ -115,6 +115,11 @@ def mask_of(names: tuple[str, ...]) -> int:
     return mask
 
 
+def names_of(mask: int) -> list[str]:
+    """The names of the capabilities in a mask, in the order of their numbers. Pure."""
+    return [name for number, name in enumerate(NAMES) if mask >> number & 1]
+
+
 def guard_of(boundings: Iterable[int], permitted: int) -> int:
     """The mask of a capability that PID 1 keeps only because no app has it; 0 if all are taken. Pure.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def mount_roots(pod: PodDir, manifest: PodManifest, users: IdRange | None = None) -> None:
     """Mount the root of every app that is not a copy, in a new mount namespace. Raises PodError, OSError.
 
-    users: the pod's own, to whom the files belong.
+    users: the pod's own, which the files belong to.
     """
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ..appc.capabilities import names_of
 from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.files import entries
 from ..host.paths import STATES
@@ -16,6 +17,7 @@ from ..pod.cgroups import recorded
 from ..pod.lifecycle import PodState, open_pod, walk
 from ..pod.limits import applied_limits
 from ..pod.names import is_uuid
+from ..pod.rights import rights_of
 from ..stage0 import compare, units
 from ..stage0.status import LISTED, list_pods
 from ..stage0.volumes import list_volumes
@@ -70,6 +72,7 @@ def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
             {
                 **shown,
                 "limits": _limits(host, status),
+                "rights": _rights(host, status),
                 "network_details": network_details(status),
                 "spec": _spec(status, key),
             }
@@ -109,6 +112,29 @@ def _limits(host: Host, status: PodStatus) -> list[dict[str, str]]:
     return [
         {"app": each.leaf, "isolator": each.isolator, "file": each.file, "value": each.value}
         for each in found
+    ]
+
+
+def _rights(host: Host, status: PodStatus) -> list[dict[str, object]]:
+    """What the kernel says of the rights of the apps of a pod that runs."""
+    if status.state is not PodState.RUNNING or status.manifest is None or not status.pid:
+        return []
+    try:
+        with open_pod(host.paths, status.uuid) as pod:
+            groups = recorded(pod.dir)
+    except (NotFound, OSError):
+        return []  # it has ended meanwhile
+    leaves = [(str(app.name), f"{groups[0]}/{app.name}") for app in status.manifest.apps if groups]
+    return [
+        {
+            "app": each.app,
+            "pid": each.pid,
+            "capabilities": names_of(each.bounding),
+            "seccomp": each.filtered,
+            "no_new_privileges": each.no_new_privs,
+            "root": each.root,
+        }
+        for each in host.ask(rights_of, status.pid, leaves)
     ]
 
 

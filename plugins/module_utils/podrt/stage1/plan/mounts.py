@@ -172,6 +172,8 @@ class BindStep(Step):
                 flags = syscalls.AT_RECURSIVE if self.recursive else 0
                 attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
                 syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE, users=self.users)
+            if self.read_only:
+                _check_read_only(tree, read_only=True)
             _lay(tree, root, self.target)
         finally:
             os.close(tree)
@@ -233,6 +235,7 @@ class SealStep(Step):
         fd = roots.open_path(root, self.path)
         try:
             syscalls.mount_setattr(fd, 0, syscalls.MOUNT_ATTR_RDONLY)
+            _check_read_only(fd, read_only=True)
         finally:
             os.close(fd)
 
@@ -280,6 +283,7 @@ class OverlayStep(Value):
             mount_overlay(
                 self.target, (self.layer, *self.lower), self.upper, self.work, OPTIONS, flags=MS_NODEV
             )
+        _check_read_only(self.target, read_only=False)
 
     def _mount_mapped(self, users: int) -> bool:
         """Mount it over layers with a map. Returns whether they can have one."""
@@ -342,6 +346,15 @@ def _stage(place: str, trees: list[int]) -> None:
             syscalls.move_mount(tree, top, str(number))
     finally:
         os.close(top)
+
+
+def _check_read_only(place: int | str, *, read_only: bool) -> None:
+    """Raise OSError unless a mount is read-only, or writable: the kernel may silently mount an overlay read-only."""
+    if bool(os.statvfs(place).f_flag & os.ST_RDONLY) != read_only:
+        how = "read-only" if read_only else "writable"
+        raise OSError(
+            errno.EROFS, f"the kernel has not made it {how}", None if isinstance(place, int) else place
+        )
 
 
 def _clone(*, recursive: bool) -> int:

@@ -44,6 +44,7 @@ from ..plan.devices import apply_devices, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
 from .inputs import read_inputs, seen_host, write_files, write_resolv
+from .readback import check_applied
 from .teardown import take_down
 from .wiring import open_apps, open_console
 
@@ -204,7 +205,7 @@ def start(request: StartRequest) -> Pid1:
             child.relay_stops()
         _join(known, plan, child)
         if not request.rehearsal:
-            _await_apps(known, child)
+            _await_apps(known, plan, child)
         return child
     except (OSError, PodError) as err:
         _abandon(request, child)
@@ -414,7 +415,7 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
         child.send(frames.RESOLV)
 
 
-def _await_apps(known: _Known, child: Pid1) -> None:
+def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     """Wait until the apps have been started. Only a detached pod fails with an app: no other process sees its end.
 
     The exit code is then the app's status.
@@ -423,6 +424,7 @@ def _await_apps(known: _Known, child: Pid1) -> None:
     if message and message[0] == frames.FAILED:
         raise sync.error_of(message)
     if message and message[0] == frames.STARTED:
+        check_applied(plan, known.groups, child.pid)
         # On failure, such as with a full disk, the pod runs all the same.
         with (
             suppress(OSError, PodError),

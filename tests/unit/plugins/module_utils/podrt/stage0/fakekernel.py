@@ -17,6 +17,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits i
     applied_limits,
     changed_limits,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.rights import rights_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.strays import find_strays
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.drift import is_process
 
@@ -34,6 +35,7 @@ class FakeKernel:
             applied_limits: (),
             changed_limits: (),
             find_strays: (),
+            rights_of: (),
             is_process: True,
         }
 

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel says of the rights of running apps: of the first process of each, by /proc. Source: proc(5)."""
+
+from __future__ import annotations
+
+from ..host.reading import decimal, kernel_text_or
+from ..value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_FILTERED = "2"
+
+
+class AppRights(Value):
+    """The rights that an app cannot get back: masks of capabilities, whether it has a system call filter and
+    no-new-privileges, and the ID of the host that is its root.
+    """
+
+    app: str
+    pid: int
+    permitted: int
+    bounding: int
+    filtered: bool
+    no_new_privs: bool
+    root: int
+
+
+def rights_of(pid_1: int, leaves: Sequence[tuple[str, str]]) -> Iterator[AppRights]:
+    """The rights of the apps of a pod that have a process. leaves: each app with the directory of its control group."""
+    for app, leaf in leaves:
+        for line in kernel_text_or(f"{leaf}/cgroup.procs", "").splitlines():
+            found = _read(app, line, str(pid_1))
+            if found:
+                yield found
+                break
+
+
+def _read(app: str, pid: str, parent: str) -> AppRights | None:
+    """The rights of a process; None if it has ended, or is not the child of the pod's PID 1."""
+    lines = kernel_text_or(f"/proc/{pid}/status", "").splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    maps = kernel_text_or(f"/proc/{pid}/uid_map", "").split()
+    if fields.get("PPid") != parent or "CapBnd" not in fields or len(maps) < 3:
+        return None
+    return AppRights(
+        app,
+        int(pid),
+        int(fields["CapPrm"], 16),
+        int(fields["CapBnd"], 16),
+        fields.get("Seccomp") == _FILTERED,
+        fields.get("NoNewPrivs") == "1",
+        decimal(maps[1]) or 0 if maps[0] == "0" else 0,
+    )
