@@ -17,6 +17,7 @@ from images import APP
 from measure import Row, Sample, in_turn, timed
 from rivals import SLEEP, ULIMITS, Ours, Podman
 
+FURTHER = 4  # apps of a pod beside its first
 PODS = 10  # converged by a play, and sharing memory
 
 
@@ -96,6 +97,24 @@ def run(bench: Bench) -> list[Row]:
     return rows
 
 
+def users(bench: Bench) -> list[Row]:
+    """podctl run of true with users of the pod's own, beside one with the host's."""
+    flags = (("--net=host", "--private-users"), ("--net=host",))
+    actions = [lambda each=each: timed(bench.ours.run_true(*each)) for each in flags]
+    own, hosts = in_turn(bench.rounds(20), *actions)
+    bench.ours.collect()
+    return [Row("run --net=host --private-users of true", own, "podctl run --net=host", hosts, 1.2)]
+
+
+def apps(bench: Bench) -> list[Row]:
+    """podctl run of several apps, by what each takes beside the first."""
+    actions = [lambda each=each: timed(bench.ours.run_apps(each)) for each in (1, 1 + FURTHER)]
+    alone, several = in_turn(bench.rounds(20), *actions)
+    bench.ours.collect()
+    further = [Sample((more.value - one.value) / FURTHER) for one, more in zip(alone, several)]
+    return [Row("each further app at the start of a pod", further, "-", bound=10, absolute=True)]
+
+
 def fetch(bench: Bench) -> list[Row]:
     """Fetch and render images."""
     if not shutil.which("docker-registry"):
@@ -163,6 +182,8 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "install": install,
     "task": task,
     "run": run,
+    "users": users,
+    "apps": apps,
     "fetch": fetch,
     "memory": memory,
     "nth": nth,

@@ -34,6 +34,13 @@ class Ours:
     def run_true(self, *flags: str) -> list[str]:
         return self.argv("run", *flags, self.image, "--exec=/bin/true")
 
+    def run_apps(self, count: int) -> list[str]:
+        """A pod of so many apps that end at once."""
+        words = ["run", "--net=host"]
+        for number in range(count):
+            words += [self.image, "--exec=/bin/true", f"--name=app{number}"]
+        return self.argv(*words)
+
     def start(self) -> str:
         """Start a pod that sleeps, on the default network; returns its UUID."""
         program, *args = SLEEP

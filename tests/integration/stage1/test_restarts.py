@@ -67,7 +67,7 @@ def running(pod: LabPod, words: str) -> list[int]:
 
 def waiting(pod: LabPod) -> list[int]:
     """The waiting processes: interpreters that were started to become an app, and wait."""
-    return running(pod, "stage1.inside.app")
+    return [*running(pod, "stage1.inside.app"), *running(pod, "stage1.inside.nursery")]
 
 
 def own(pod: LabPod) -> int:

@@ -22,6 +22,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 
 from ansible_collections.stagecraft.pods.tests.integration.stage1 import inject
 from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
     PYTHON,
+    SECONDS,
     LabPod,
     StageLab,
     children_of,
@@ -86,6 +87,9 @@ def hunted(stage: StageLab, victim: dict[str, object]) -> LabPod:
     return stage.pod({"tracer": tracer, "main": victim}, volumes=volumes, prefill=["many"])
 
 
+APPS = 2
+
+
 def found_by_tracer(pod: LabPod) -> list[list[str]]:
     """Its report on each process that it could write to: number, capabilities, the bounding set, the result."""
     log = pod.log("tracer")
@@ -102,17 +106,23 @@ def wait_for_tracer(pod: LabPod) -> list[list[str]]:
 
 
 def child_of_main(starter: int) -> int:
-    """The process that will become main, as soon as there is one."""
-    return eventually(lambda: [child for first in children_of(starter) for child in children_of(first)][1:])[
-        0
-    ]
+    """The process that will become main, the last that is forked, as soon as there is one."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:  # without a pause: it has few milliseconds until it has dropped its rights
+        with contextlib.suppress(OSError):  # something has ended meanwhile
+            forked = [child for first in children_of(starter) for child in children_of(first)]
+            if (
+                len(forked) == 1
+            ):  # the process that forks those of the apps, whose children are PID 1's by its end
+                forked = children_of(forked[0])
+            if len(forked) == APPS:
+                return max(forked)
+    raise AssertionError("it is not there")
 
 
 def hold_child(starter: int) -> int:
-    """Stop the process that becomes main, once it has executed the interpreter. Returns its PID."""
-    pid = child_of_main(starter)
-    eventually(lambda: b"stage1.inside.app" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
-    return inject.hold(pid)
+    """Stop the process that becomes main. Returns its PID."""
+    return inject.hold(child_of_main(starter))
 
 
 def hold_handler(starter: int) -> int:

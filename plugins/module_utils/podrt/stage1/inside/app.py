@@ -73,6 +73,12 @@ class ChildWires(Value):
     home: tuple[int, ...] = ()
 
     @property
+    def fds(self) -> tuple[int, ...]:
+        """All of them in order, for main."""
+        of_start = (self.exec, self.go, self.held, self.users, self.order, self.told)
+        return (*of_start, self.out, self.err, self.tty, *self.procs, *self.home)
+
+    @property
     def waits(self) -> bool:
         """Whether the process waits for orders to start the app."""
         return self.order >= 0
@@ -152,9 +158,7 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
-    of_start = (wires.exec, wires.go, wires.held, wires.users, wires.order, wires.told)
-    fds = (*of_start, wires.out, wires.err, wires.tty, *wires.procs, *wires.home)
-    _end_with(wires.exec, lambda: execute_module("app", b"", fds))
+    _end_with(wires.exec, lambda: execute_module("app", b"", wires.fds))
 
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:

@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 
+from ...errors import HostFailure
 from ...host.files import write_all
 from ...value import Value
 from ..pid1 import frames
 from . import sync
 from .app import ChildWires, become_app, plan_of
 from .handler import wire
+from .nursery import become_nursery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,35 +39,77 @@ class Child(Value):
     order: int = -1
 
 
-def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
-    """Fork the child of an app, which prepares itself and waits for its plan. Raises OSError."""
+class Children:
+    """The children of a pod's apps while they prepare themselves. nursery: the process that forks them, or -1."""
+
+    def __init__(self, forked: list[Child], nursery: int, pids: int) -> None:
+        self._forked = forked
+        self._nursery = nursery
+        self._pids = pids
+
+    def settled(self) -> list[Child]:
+        """The children, all of them children of this process by now. Raises HostFailure, OSError."""
+        if self._nursery < 0:
+            return self._forked
+        with open(self._pids, "rb") as file:
+            data = file.read()
+        os.waitpid(self._nursery, 0)
+        if not data:
+            raise HostFailure(
+                "cannot fork the processes of the apps",
+                "they are more processes than root, or a control group above the pod, may have",
+            )
+        return [child.replace(pid=pid) for child, pid in zip(self._forked, marshal.loads(data))]
+
+
+def fork_children(wires: PodWires, go: int) -> Children:
+    """Fork the children of the apps, which prepare themselves and wait for their plans. Raises OSError.
+
+    An interpreter that is executed takes more than all the rest of a child. So several are forked by one process, the
+    nursery, after that: they become the children of this process, the first of its PID namespace, by its end.
+    """
+    made = [_wired(given, wires, go) for given in wires.apps]
+    forked, all_wires = [child for child, _wires in made], [each for _child, each in made]
+    nursery = pids = report = -1
+    if len(made) > 1:
+        pids, report = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        if len(made) > 1:
+            become_nursery(all_wires, report)
+        become_app(all_wires[0])
+    # Closed at once, so that the end of the child's copy can be seen.
+    for fd in (report, *(fd for each in all_wires for fd in (each.exec, each.told, each.order))):
+        if fd >= 0:
+            os.close(fd)
+    if len(made) > 1:
+        nursery = pid
+    else:
+        forked = [forked[0].replace(pid=pid)]
+    return Children(forked, nursery, pids)
+
+
+def _wired(given: AppWires, wires: PodWires, go: int) -> tuple[Child, ChildWires]:
+    """The two sides of a child that is yet to be forked."""
     exec_fd, child_exec_fd = sync.channel()
     child_plan_fd, plan_fd = os.pipe2(os.O_CLOEXEC)
     out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
     child_order, order = os.pipe2(os.O_CLOEXEC) if given.restarts >= 0 else (-1, -1)
-    pid = os.fork()
-    if pid == 0:
-        become_app(
-            ChildWires(
-                exec=child_exec_fd,
-                go=go,
-                held=wires.held,
-                users=wires.spaces.user,
-                order=child_order,
-                told=child_plan_fd,
-                out=out_end,
-                err=err_end,
-                tty=wires.tty,
-                procs=given.procs,
-                home=given.home,
-            )
-        )
-    # Closed at once, so that the end of the child's copy can be seen.
-    for fd in (child_exec_fd, child_plan_fd, child_order):
-        if fd >= 0:
-            os.close(fd)
-    return Child(pid, out, err, exec_fd, plan_fd, (out_end, err_end), order)
+    theirs = ChildWires(
+        exec=child_exec_fd,
+        go=go,
+        held=wires.held,
+        users=wires.spaces.user,
+        order=child_order,
+        told=child_plan_fd,
+        out=out_end,
+        err=err_end,
+        tty=wires.tty,
+        procs=given.procs,
+        home=given.home,
+    )
+    return Child(0, out, err, exec_fd, plan_fd, (out_end, err_end), order), theirs
 
 
 def tell_child(

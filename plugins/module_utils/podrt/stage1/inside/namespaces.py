@@ -26,7 +26,7 @@ from ..plan.roots import MountedRoot, own_null
 from ..plan.volumes import id_map
 from . import sync
 from .app import Resolved
-from .children import fork_child, tell_child
+from .children import fork_children, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .program import SUPERVISOR_ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import misdescribed, rehearse
@@ -102,7 +102,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     sync.send(wires.sync, frames.NAMESPACES)
     protect_interpreter()
     go, gone = os.pipe2(os.O_CLOEXEC)
-    children = [fork_child(given, wires, go) for given in wires.apps]
+    children = fork_children(wires, go)
     _settle(plan)
     _own_what_is_made(plan)
     for shared in plan.shared:
@@ -114,10 +114,12 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
         os._exit(1)
     resolved = [_finish(plan, app, number) for number, app in enumerate(plan.apps)]
     _own_as_before(plan, how)
+    # pivot_root(2) changes the root of processes that there are, and would miss one that is being forked.
+    forked = children.settled()
     leave_host(tuple(app.root.target for app in plan.apps))
     records = [
         tell_child(child, app, programs, given, wires, plan.users.first if plan.users else 0)
-        for child, app, programs, given in zip(children, plan.apps, resolved, wires.apps)
+        for child, app, programs, given in zip(forked, plan.apps, resolved, wires.apps)
     ]
     if how.rehearsal:
         rehearse(records, wires.sync, gone)
