@@ -212,7 +212,7 @@ def test_files_that_others_could_have_written_are_read_by_one_reader() -> None:
 
 
 # Modules that are still privileged in an app's root, where a path, and each link in it, belongs to the image.
-IN_AN_APPS_ROOT = ("app", "command", "handler", "interpreter", "rights")
+IN_AN_APPS_ROOT = ("app", "command", "handler", "interpreter", "rights", "setters")
 HARMLESS_THERE = ('os.open("/proc/self/oom_score_adj"', 'os.open("/", os.O_PATH')
 
 

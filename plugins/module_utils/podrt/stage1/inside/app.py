@@ -14,7 +14,6 @@ Source: behaviours C12 to C19, C47 to C57.
 
 from __future__ import annotations
 
-import _signal
 import fcntl
 import marshal
 import os
@@ -31,7 +30,7 @@ from . import sync
 from .interpreter import read_no_code
 from .program import execute_module
 from .rights import give_up, leave_keyring
-from .setters import limits_setter, terminal_taker
+from .setters import default_signals, limits_setter, set_oom_score, terminal_taker
 from .waiting import PreStart, ask_handler, serve, serve_handlers
 
 TYPE_CHECKING = False
@@ -45,8 +44,6 @@ if TYPE_CHECKING:
 _UMASK = 0o022
 _SETUP_FAILED = 254
 _FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-# The C library reserves these two for its threads; the process that started us may still have ignored them.
-_RESERVED_SIGNALS = (32, 33)
 
 
 class ChildWires(Value):
@@ -210,28 +207,6 @@ def join_groups(procs: tuple[int, ...]) -> None:
     """Move this process into the cgroups of these descriptors."""
     for fd in procs:
         os.write(fd, b"0")
-
-
-def set_oom_score(score: int) -> None:
-    """Set the OOM score of this process, -1000 to 1000. Raises HostFailure."""
-    try:
-        # An image could have put a FIFO there, which would block us.
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        os.write(fd, str(score).encode())
-        os.close(fd)
-    except OSError as err:
-        raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
-
-
-def default_signals() -> None:
-    """Reset every signal to its default, but ignore SIGPIPE, and unblock all."""
-    for number in range(1, _signal.NSIG):
-        if number in _RESERVED_SIGNALS:
-            syscalls.default_signal(number)
-        elif number not in (_signal.SIGKILL, _signal.SIGSTOP):
-            _signal.signal(number, _signal.SIG_DFL)
-    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def bind_handler(handler: Handler) -> None:

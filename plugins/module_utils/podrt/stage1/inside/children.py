@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .wires import AppWires, PodWires
 
 
+# The capacity of a pipe. Source: pipe(7).
+_MOST = 65536
+
+
 class Child(Value):
     """The child of an app, and this side's ends of its pipes, or -1. ends: the child's, for it to own.
 
@@ -51,8 +55,9 @@ class Children:
         """The children, all of them children of this process by now. Raises HostFailure, OSError."""
         if self._nursery < 0:
             return self._forked
-        with open(self._pids, "rb") as file:
-            data = file.read()
+        # It writes them at once: a pipe takes more than any pod has, and the other end closes with it.
+        data = os.read(self._pids, _MOST)
+        os.close(self._pids)
         os.waitpid(self._nursery, 0)
         if not data:
             raise HostFailure(

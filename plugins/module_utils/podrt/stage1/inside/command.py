@@ -34,13 +34,13 @@ from ..plan.roots import MountedRoot
 from .app import (
     NotStarted,
     confine,
-    default_signals,
     enter_root,
     go_to,
     join_groups,
     join_users,
 )
 from .rights import give_up, leave_keyring
+from .setters import default_signals
 from .terminal import Terminal, standard_terminals
 
 TYPE_CHECKING = False
