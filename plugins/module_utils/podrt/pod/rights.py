@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..host.reading import decimal, kernel_text_or
 from ..value import Value
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _FILTERED = "2"
+_ENDED = ("Z", "X")
 
 
 class AppRights(Value):
@@ -39,11 +42,13 @@ def rights_of(pid_1: int, leaves: Sequence[tuple[str, str]]) -> Iterator[AppRigh
 
 
 def _read(app: str, pid: str, parent: str) -> AppRights | None:
-    """The rights of a process; None if it has ended, or is not the child of the pod's PID 1."""
+    """The rights of a process; None if it has ended, is yet to be executed, or is not the child of the pod's PID 1."""
     lines = kernel_text_or(f"/proc/{pid}/status", "").splitlines()
     fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     maps = kernel_text_or(f"/proc/{pid}/uid_map", "").split()
     if fields.get("PPid") != parent or "CapBnd" not in fields or len(maps) < 3:
+        return None
+    if fields.get("State", "").startswith(_ENDED) or _is_to_be_executed(pid, parent):
         return None
     return AppRights(
         app,
@@ -54,3 +59,11 @@ def _read(app: str, pid: str, parent: str) -> AppRights | None:
         fields.get("NoNewPrivs") == "1",
         decimal(maps[1]) or 0 if maps[0] == "0" else 0,
     )
+
+
+def _is_to_be_executed(pid: str, pid_1: str) -> bool:
+    """Whether a process still is the interpreter that the pod's PID 1 is: one that starts its app again."""
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/exe"), os.stat(f"/proc/{pid_1}/exe"))
+    except OSError:
+        return True  # it is ending
