@@ -8,7 +8,7 @@ import os
 
 from ..errors import Conflict, HostFailure, NotFound, PodError, known
 from ..host.files import disk_usage_if_any, remove_tree
-from ..pod import documents, lookup, subids
+from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
 from . import units
@@ -190,7 +190,9 @@ def _delete(host: Host, pod: Pod) -> None:
         raise HostFailure.of(f'cannot remove pod "{pod.uuid}"', err, "podctl gc tries again") from err
     pod.close()
     if own_users:
-        subids.free(host.paths, pod.uuid)
+        from ..pod.subids import free  # most pods have the host's users
+
+        free(host.paths, pod.uuid)
 
 
 def remove(host: Host, pod: Pod) -> None:

@@ -14,7 +14,7 @@ from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
 from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
-from ..pod import documents, lookup, subids
+from ..pod import documents, lookup
 from ..pod.lifecycle import create, open_pod
 from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
@@ -44,7 +44,9 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
     """
     check_sources(host, wanted.manifest)
     if wanted.runspec.private_users:
-        subids.check_supported()
+        from ..pod.subids import check_supported
+
+        check_supported()
     with adding(host.paths):
         pod = create(host.paths)
         try:
@@ -133,9 +135,7 @@ def reprepare(host: Host, old: Pod) -> Pod:
 
 def _write_again(host: Host, old: Pod, pod: Pod) -> None:
     manifest, runspec = documents.read_manifest(old.dir), documents.read_runspec(old.dir)
-    users = subids.range_of(old.dir) if runspec.private_users else None
-    if users:
-        subids.share(host.paths, pod.uuid, users)
+    users = _shared_range(host, old, pod) if runspec.private_users else None
     _write_documents(host, pod, manifest, runspec, users)
     _write_stage1_again(host, old, pod)
     for app in manifest.apps:
@@ -143,6 +143,22 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
         write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
         _check_lower(pod, app.name)
         _prepare_root(host, pod, app.name, users)
+
+
+def _new_range(host: Host, pod: Pod) -> IdRange:
+    from ..pod.subids import allocate  # most pods have the host's users
+
+    return allocate(host.paths, pod.uuid)
+
+
+def _shared_range(host: Host, old: Pod, pod: Pod) -> IdRange | None:
+    """The range of an old pod, which is on record for a new one as well. Raises PodError, OSError."""
+    from ..pod.subids import range_of, share
+
+    users = range_of(old.dir)
+    if users:
+        share(host.paths, pod.uuid, users)
+    return users
 
 
 def _write_documents(
@@ -166,7 +182,7 @@ def _write_documents(
 def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
     manifest, runspec = wanted.manifest, wanted.runspec
     try:
-        users = subids.allocate(host.paths, pod.uuid) if runspec.private_users else None
+        users = _new_range(host, pod) if runspec.private_users else None
         _write_documents(host, pod, manifest, runspec, users)
         if wanted.stage1:
             _write_stage1(host, pod, wanted.stage1)

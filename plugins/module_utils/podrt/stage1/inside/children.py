@@ -14,7 +14,6 @@ from ..pid1 import frames
 from . import sync
 from .app import ChildWires, become_app, plan_of
 from .handler import wire
-from .nursery import become_nursery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def fork_children(wires: PodWires, go: int) -> Children:
     pid = os.fork()
     if pid == 0:
         if len(made) > 1:
+            from .nursery import become_nursery  # most pods have one app
+
             become_nursery(all_wires, report)
         become_app(all_wires[0])
     # Closed at once, so that the end of the child's copy can be seen.

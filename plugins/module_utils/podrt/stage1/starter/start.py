@@ -31,7 +31,6 @@ from ...pod import cgroups
 from ...pod.documents import read_manifest, read_runspec
 from ...pod.limits import apply_limits
 from ...pod.runspec import END_POD, START_SECONDS
-from ...pod.subids import range_of
 from ...value import Value
 from ..inside import sync
 from ..inside.handler import argv_of
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from ...net.network_plan import NetworkPlan
     from ...pod.cgroups import Group
     from ...pod.runspec import RunSpec
+    from ...pod.subids import IdRange
     from ..inside.terminal import Terminal
     from ..plan.sandbox import AppPlan, SandboxPlan
 
@@ -247,7 +247,7 @@ def _setting_up_network() -> Iterator[None]:
 def _decide(known: _Known) -> SandboxPlan:
     """Make the plan, write its files and set up its groups."""
     request, groups = known.request, known.groups
-    users = range_of(request.pod) if known.runspec.private_users else None
+    users = _range(known)
     inputs = read_inputs(request.pod, known.manifest, groups, users)
     machine = seen_host(request.pod, known.manifest, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine, users)
@@ -273,6 +273,15 @@ def _decide(known: _Known) -> SandboxPlan:
         warn(sentence)
     cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
     return plan.replace(apps=tuple(_confine(app, groups) for app in plan.apps))
+
+
+def _range(known: _Known) -> IdRange | None:
+    """The IDs of the host that are the pod's own users, None if it has the host's. Raises Corrupt, OSError."""
+    if not known.runspec.private_users:
+        return None
+    from ...pod.subids import range_of  # most pods have the host's users
+
+    return range_of(known.request.pod)
 
 
 def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:

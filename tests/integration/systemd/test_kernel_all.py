@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""The tests of stage1 that a kernel decides, on that of a virtual machine: older, and with cgroup v2 alone."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sysconfig
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.hosts import CHECKOUT, Lab
+
+# What pytest needs of the environment, which the machine does not have.
+PACKAGES = (
+    "pytest",
+    "_pytest",
+    "pluggy",
+    "iniconfig",
+    "packaging",
+    "pygments",
+    "py.py",
+    "pyseccomp*",
+    "pytest_timeout.py",
+    "pytest_timeout-*",
+)
+THERE = "/var/tmp/checkout"
+RUN = (
+    f"cd {THERE} && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={THERE}/site-packages "
+    "unshare --mount --propagation private python3 -m pytest -q -o cache_dir=/var/tmp/cache --timeout 120 "
+    "--basetemp /var/tmp/pytest tests/integration/stage1"
+)
+
+
+@pytest.mark.machine
+@pytest.mark.timeout(1200)
+def test_what_the_kernel_decides(lab: Lab) -> None:
+    (host,) = lab.hosts(1)
+    sent(lab, host)
+    argv = ["ssh", "-F", str(lab.config), host, RUN]
+    done = subprocess.run(argv, check=False, text=True, capture_output=True, timeout=1100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout, done.stdout
+
+
+def sent(lab: Lab, host: str) -> None:
+    """Send the checkout and pytest."""
+    site = pathlib.Path(sysconfig.get_paths()["purelib"])
+    found = [path.name for pattern in PACKAGES for path in site.glob(pattern)]
+    ours = ("plugins", "tests/integration", "pyproject.toml", "conftest.py")
+    for source, names, target in ((CHECKOUT, ours, THERE), (site, found, f"{THERE}/site-packages")):
+        argv = ["tar", "-c", "--exclude=__pycache__", "-C", str(source), *names]
+        packed = subprocess.run(argv, check=True, capture_output=True)
+        unpack = f"mkdir -p {target} && tar -x -C {target}"
+        subprocess.run(
+            ["ssh", "-F", str(lab.config), host, unpack], input=packed.stdout, check=True, timeout=280
+        )
