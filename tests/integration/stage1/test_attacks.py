@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pathlib
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -151,3 +152,52 @@ TOUCHED = (
 def settings() -> list[str]:
     files = [pathlib.Path("/proc/sys", name) for name in TOUCHED]
     return [file.read_text() for file in files if file.exists()]  # a kernel without modules has no modprobe
+
+
+SWAP = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+os.chdir("/shared")
+while True:
+    # renameat2(2) with RENAME_EXCHANGE: either the directory or the link has the name, and never none.
+    libc.syscall(316, -100, b"place", -100, b"link", 2)
+"""
+
+
+@pytest.mark.finding("CVE-2021-30465")
+@pytest.mark.parametrize("users", [HOSTS_USERS, OWN_USERS])
+@pytest.mark.parametrize("target", ["/", "/../../../..{host}", "{host}"])
+def test_no_race_of_links_leads_a_mount_out_of_the_root(
+    stage: StageLab, tmp_path: pathlib.Path, target: str, users: str
+) -> None:
+    """One pod swaps a directory in a volume for a link; others have another volume mounted there meanwhile."""
+    host = tmp_path / "of-the-host"
+    (host / "inner").mkdir(parents=True)
+    shared = tmp_path / "shared"
+    (shared / "place" / "inner").mkdir(parents=True)
+    (shared / "link").symlink_to(target.format(host=host))
+    swapper = subprocess.Popen(
+        [sys.executable, "-c", SWAP.replace('"/shared"', repr(str(shared)))], stdout=subprocess.DEVNULL
+    )
+    try:
+        volumes = [
+            {"name": "shared", "kind": "host", "source": str(shared), "recursive": False},
+            {"name": "data", "kind": "empty"},
+        ]
+        mounts = [
+            {"volume": "shared", "path": "/shared"},
+            {"volume": "data", "path": "/shared/place/inner"},
+        ]
+        script = "touch /shared/place/inner/mark /shared/link/inner/mark; true"
+        results = set()
+        for _try in range(6):
+            done = stage.run(script, NO_NET, volumes=volumes, mounts=mounts)
+            results.add(done.status)
+            assert not os.path.ismount(host / "inner")
+            assert list((host / "inner").iterdir()) == []
+            assert not os.path.exists("/inner")
+        assert results <= {0, 254}
+        assert swapper.poll() is None
+    finally:
+        swapper.kill()
+        swapper.wait()
