@@ -93,7 +93,7 @@ options:
                 element of the list that is a string is this option.
               - The first part is the name of a volume in O(volumes), else that of a volume made by
                 M(stagecraft.pods.pod_volume), or a path of the host; neither of these needs to be declared. V(ro) is
-                O(apps[].mounts[].read_only=true).
+                O(apps[].mounts[].read_only=true), V(nocopy) is O(volumes[].copy=false), V(ro,nocopy) both.
             version_added: 0.3.0
             type: str
           volume:
@@ -376,10 +376,13 @@ options:
         description:
           - V(named) is a volume made by M(stagecraft.pods.pod_volume).
           - V(host) is a file, directory, device or socket of the host.
+          - V(image) is the root of an image, read-only and without devices and set-user-ID programs. The image is kept
+            as long as the pod.
           - V(empty) is a new directory that is removed with the pod.
-          - The default is V(named) with O(volumes[].volume), V(host) with O(volumes[].source), else V(empty).
+          - The default is V(named) with O(volumes[].volume), V(host) with O(volumes[].source), V(image) with
+            O(volumes[].image), else V(empty).
         type: str
-        choices: [named, host, empty]
+        choices: [named, image, host, empty]
       volume:
         description:
           - The name of the named volume.
@@ -394,8 +397,44 @@ options:
         type: bool
       recursive:
         description:
-          - Whether mounts below the source of a V(host) volume are included. The default is true.
+          - Whether mounts below the source of a V(host) volume are included. The default is the setting of the image's
+            mount point, else true.
         type: bool
+      image:
+        description:
+          - The image of a V(image) volume, as in O(apps[].image), under the same rules of pulling and trust.
+        version_added: 0.7.0
+        type: str
+      propagation:
+        description:
+          - Whether what the host mounts later below the source of a V(host) volume appears in it. With V(rslave) it does,
+            with V(private) it does not.
+          - By default it does if the volume is a writable directory that is O(volumes[].recursive). V(rslave) makes it an
+            error if that is impossible, as in a read-only volume and in a pod with O(private_users).
+          - What an app mounts never appears on the host, so there is no V(rshared).
+        version_added: 0.7.0
+        type: str
+        choices: [private, rslave]
+      copy:
+        description:
+          - Whether the first mount of a V(named) volume fills it with the files that the image has at the path, with
+            their owners, modes and attributes, if the volume is empty. The default is true.
+          - This happens once for each volume. An app that empties it finds it empty, unlike in docker.
+        version_added: 0.7.0
+        type: bool
+      owner:
+        description:
+          - The owner of the directory, as a name in the image of the first app that mounts the volume, a number, or a path
+            of the image with that owner.
+          - For a V(named) volume it is set at its first mount, once. For an V(empty) one it is in place of
+            O(volumes[].uid).
+        version_added: 0.7.0
+        type: str
+      group:
+        description:
+          - The group of the directory, in the same forms as O(volumes[].owner), and in place of O(volumes[].gid).
+        version_added: 0.7.0
+        type: str
       mode:
         description:
           - The mode of an V(empty) volume, three or four octal digits in quotes. Unquoted, YAML reads a number, which
@@ -433,7 +472,7 @@ options:
             of the list that is a string is this option.
           - The first part is the name of a volume in O(volumes), else that of a volume made by
             M(stagecraft.pods.pod_volume), or a path of the host; neither of these needs to be declared. V(ro) is
-            O(mounts[].read_only=true).
+            O(mounts[].read_only=true), V(nocopy) is O(volumes[].copy=false), V(ro,nocopy) both.
         version_added: 0.3.0
         type: str
       volume:

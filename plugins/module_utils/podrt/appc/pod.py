@@ -12,7 +12,7 @@ from .isolators import check_memory, isolator_from_json, isolator_to_json
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
-from .volumes import Mount, Tmpfs, volume_of
+from .volumes import HostVolume, Mount, NamedVolume, Tmpfs, volume_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,12 +90,16 @@ class RuntimeApp(Value):
 
 
 class Mounted(Value):
-    """A mount of an app with its volume. read_only: by the volume, else by the mount point of the same name."""
+    """A mount of an app with its volume. read_only: by the volume, else by the mount point of the same name.
+
+    recursive: of a volume of the host, by the same.
+    """
 
     path: str
     name: ACName
     volume: Volume | None
     read_only: bool
+    recursive: bool = True
 
 
 class PodManifest(Value):
@@ -155,13 +159,17 @@ class PodManifest(Value):
     def mounted(self, app: RuntimeApp) -> tuple[Mounted, ...]:
         """The mounts of an app in their order; without a volume of the pod, volume=None. Source: behaviours C21."""
         volumes = {volume.name: volume for volume in self.volumes}
-        points = {point.name: point.read_only for point in app.app.mount_points} if app.app else {}
+        points = {point.name: point for point in app.app.mount_points} if app.app else {}
         mounted = []
         for mount in app.mounts:
-            volume = volumes.get(mount.volume)
-            of_volume = volume.read_only if volume else None
-            read_only = points.get(mount.volume, False) if of_volume is None else of_volume
-            mounted.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only))
+            volume, point = volumes.get(mount.volume), points.get(mount.volume)
+            read_only = volume.read_only if volume else None
+            if read_only is None:
+                read_only = point is not None and point.read_only
+            recursive = volume.recursive if isinstance(volume, (HostVolume, NamedVolume)) else None
+            if recursive is None:
+                recursive = point is None or point.recursive is not False
+            mounted.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only, recursive))
         return tuple(mounted)
 
 

@@ -64,7 +64,8 @@ class Preparation(Value):
     """What a pod is prepared from.
 
     images: one for each app, in order. prefill: pairs of app and volume that stage1 fills from its image. warnings: for
-    users. stage1: the image of its stage1, None for a flavour of the runtime.
+    users. stage1: the image of its stage1, None for a flavour of the runtime. volume_images: one for each volume that
+    is an image, in order.
     """
 
     manifest: PodManifest
@@ -73,11 +74,12 @@ class Preparation(Value):
     prefill: tuple[tuple[ACName, ACName], ...] = ()
     warnings: tuple[str, ...] = ()
     stage1: Image | None = None
+    volume_images: tuple[Image, ...] = ()
 
     @property
     def all_images(self) -> tuple[Image, ...]:
         """The images that must be in the store."""
-        return (*self.images, *((self.stage1,) if self.stage1 else ()))
+        return (*self.images, *self.volume_images, *((self.stage1,) if self.stage1 else ()))
 
 
 def build_manifest(

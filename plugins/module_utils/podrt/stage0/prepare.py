@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..appc.volumes import EmptyVolume, NamedVolume
+from ..appc.volumes import HostVolume, NamedVolume
 from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
 from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
@@ -91,7 +91,9 @@ def check_sources(host: Host, manifest: PodManifest) -> None:
     """Raise unless every volume of the host that an app mounts has its source. Source: behaviours A30."""
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
-        if isinstance(volume, EmptyVolume) or volume.name not in mounted or os.path.exists(volume.source):
+        if not isinstance(volume, (HostVolume, NamedVolume)) or volume.name not in mounted:
+            continue
+        if os.path.exists(volume.source):
             continue
         where = f"volumes[{at}]"
         if isinstance(volume, NamedVolume):
@@ -138,6 +140,10 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
         subids.share(host.paths, pod.uuid, users)
     _write_documents(host, pod, manifest, runspec, users)
     _write_stage1_again(host, old, pod)
+    if os.path.isdir(old.dir.volume_infos):
+        from .image_volumes import write_images_again
+
+        write_images_again(host, old, pod, users)
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
         write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
@@ -170,6 +176,10 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
         _write_documents(host, pod, manifest, runspec, users)
         if wanted.stage1:
             _write_stage1(host, pod, wanted.stage1)
+        if wanted.volume_images:
+            from .image_volumes import write_images
+
+            write_images(host, pod, manifest.volumes, wanted.volume_images, users)
         for app, image in zip(manifest.apps, wanted.images):
             _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
             _prepare_root(host, pod, app.name, users)

@@ -9,7 +9,7 @@ the paths of changes are functions over it. The meaning of values, and which are
 from __future__ import annotations
 
 from ...appc.ports import PROTOCOLS, ExposedPort
-from ...appc.volumes import ALL_KINDS, any_volume_of
+from ...appc.volumes import ALL_KINDS, PROPAGATIONS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
 from ...pod.names import PodName
 from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, RunSpec, hosts_entry_of
@@ -46,6 +46,19 @@ _VOLUME = (
     Option("source", PATH, flag=AsFlag("source")),
     Option("read_only", BOOLEAN, document="readOnly", flag=AsFlag("readOnly")),
     Option("recursive", BOOLEAN, flag=AsFlag("recursive")),
+    Option("image", TEXT, flag=AsFlag("image")),
+    Option(
+        "propagation",
+        TEXT,
+        choices=PROPAGATIONS,
+        flag=AsFlag(
+            "propagation",
+            unknown='"{}" is not a propagation that volumes have: what an app mounts never appears on the host',
+        ),
+    ),
+    Option("copy", BOOLEAN, flag=AsFlag("copy")),
+    Option("owner", TEXT, flag=AsFlag("owner")),
+    Option("group", TEXT, flag=AsFlag("group")),
     Option("mode", SPELLED, flag=AsFlag("mode")),
     Option("uid", INTEGER, flag=AsFlag("uid")),
     Option("gid", INTEGER, flag=AsFlag("gid")),

@@ -144,7 +144,8 @@ class SharedFs(Value):
 class BindStep(Step):
     """A bind mount of a path of the host at a path of the app; a missing target is created, of the same kind.
 
-    users: a user namespace by whose map the owners of its files are shown, -1 for none.
+    users: a user namespace by whose map the owners of its files are shown, -1 for none. private: whether later mounts
+    of the host do not appear in it.
     """
 
     source: str
@@ -153,9 +154,10 @@ class BindStep(Step):
     recursive: bool = False
     optional: bool = False
     users: int = -1
+    private: bool = False
 
     def __str__(self) -> str:
-        how = [name for name in ("read_only", "recursive", "optional") if getattr(self, name)]
+        how = [name for name in ("read_only", "recursive", "optional", "private") if getattr(self, name)]
         return f"bind {self.source} {self.target} {' '.join(how)}".rstrip()
 
     def apply(self, root: int) -> None:
@@ -168,11 +170,12 @@ class BindStep(Step):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
         try:
-            if self.read_only or self.users >= 0 or not self.recursive or not _is_dir(tree):
+            changed = self.read_only or self.private or self.users >= 0
+            if changed or not self.recursive or not _is_dir(tree):
                 flags = syscalls.AT_RECURSIVE if self.recursive else 0
                 attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
                 syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE, users=self.users)
-            _lay(tree, root, self.target)
+            lay(tree, root, self.target)
         finally:
             os.close(tree)
 
@@ -194,7 +197,7 @@ class BindWithinStep(Step):
         finally:
             os.close(found)
         try:
-            _lay(tree, root, self.target)
+            lay(tree, root, self.target)
         finally:
             os.close(tree)
 
@@ -287,8 +290,8 @@ class OverlayStep(Value):
         fds = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (self.upper, self.work)]
         try:
             for path in self.lower:
-                layers.append(_mapped(path, users))
-            _stage(self.upper, layers)
+                layers.append(mapped(path, users))
+            stage(self.upper, layers)
             try:
                 mount_fds(self.target, layers, (fds[0], fds[1]), flags=MS_NODEV)
             finally:
@@ -320,11 +323,14 @@ class CopiedRoot(Value):
             syscalls.mount("", self.target, "", MS_BIND | MS_REMOUNT | MS_NODEV)
 
 
-def _mapped(directory: str, users: int) -> int:
-    """A read-only copy of the mount of a directory of the host, with owners as a user namespace maps them."""
+def mapped(directory: str, users: int, attributes: int = 0) -> int:
+    """A read-only copy of the mount of a directory of the host, with owners as a user namespace maps them.
+
+    users: -1 for as they are. attributes: more of them. Raises OSError.
+    """
     tree = syscalls.open_tree(syscalls.AT_FDCWD, directory, _clone(recursive=False))
     try:
-        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
+        attributes |= syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
         syscalls.mount_setattr(tree, 0, attributes, propagation=MS_PRIVATE, users=users)
     except OSError:
         os.close(tree)
@@ -332,7 +338,7 @@ def _mapped(directory: str, users: int) -> int:
     return tree
 
 
-def _stage(place: str, trees: list[int]) -> None:
+def stage(place: str, trees: list[int]) -> None:
     """Attach mounts beneath a directory of the host, for an overlay to be made of them: older kernels refuse others."""
     syscalls.mount("layers", place, "tmpfs", _NO_USE, "mode=700,size=1m")
     top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -354,7 +360,7 @@ def _copy_of(fd: int, *, recursive: bool) -> int:
     return syscalls.open_tree(fd, "", _clone(recursive=recursive) | syscalls.AT_EMPTY_PATH)
 
 
-def _lay(tree: int, root: int, path: str) -> None:
+def lay(tree: int, root: int, path: str) -> None:
     """Attach a mount at a path of the app, which is created if it is missing; never at its root or in its /proc.
 
     Raises OSError.

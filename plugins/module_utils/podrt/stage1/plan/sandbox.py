@@ -20,7 +20,7 @@ from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep, SharedFs
 from .rootfs import RootContext, shared_file_systems, surroundings
-from .volumes import DeviceVolumeStep, hidden_by_tmpfs, id_map, volume_steps
+from .volumes import DeviceVolumeStep, VolumeInputs, hidden_by_tmpfs, id_map, volume_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .devices import DeviceRule
     from .idmaps import IdMap, Owners
     from .mounts import Step
+    from .volumes import ImageRoots
 
     Root = Union[OverlayStep, CopiedRoot]
 
@@ -51,7 +52,7 @@ class AppInput(Value):
 
     lower: () when the root was copied. docker: whether the image was converted from a Docker image. devices: those
     among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none. owners: in
-    each of its mounts, see idmaps; () if the pod has the host's users.
+    each of its mounts, see idmaps; () if the pod has the host's users. images: the directories of its volumes that are.
     """
 
     name: str
@@ -65,6 +66,7 @@ class AppInput(Value):
     devices: tuple[tuple[str, bool, int], ...] = ()
     cgroups: tuple[tuple[str, str], ...] = ()
     owners: tuple[Owners, ...] = ()
+    images: ImageRoots = ()
 
 
 class SeenHost(Value):
@@ -301,7 +303,13 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *notify,
         *_hosts_steps(common),
-        *volume_steps(pod, common.manifest, runtime, given.prefill, given.owners, common.users),
+        *volume_steps(
+            pod,
+            common.manifest,
+            runtime,
+            VolumeInputs(given.prefill, given.owners, given.images),
+            common.users,
+        ),
         # What is in /run stays, although an app has that in memory.
         *(bind for bind in sockets if hidden_by_tmpfs(runtime, bind.target)),
     )

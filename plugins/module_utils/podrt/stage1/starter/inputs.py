@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 from ...appc.image import STOP_SIGNAL
+from ...appc.volumes import ImageVolume
 from ...errors import Corrupt, HostFailure, Unsupported
 from ...host.files import make_dirs_beneath, path_beneath, write_new
 from ...host.machine import architecture
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ...pod.runspec import RunSpec
     from ...pod.subids import IdRange
     from ..plan.sandbox import AppPlan, SandboxPlan
+    from ..plan.volumes import ImageRoots
 
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
 _DOCKER = "appc.io/docker/repository"
@@ -158,6 +160,21 @@ def _read_input(
         stop_signal=_stop_signal(app.annotations.get(STOP_SIGNAL) or image.annotations.get(STOP_SIGNAL)),
         devices=check_sources(manifest, app),
         cgroups=cgroup_view(groups, name),
+        images=_image_roots(pod, manifest),
+    )
+
+
+def _image_roots(pod: PodDir, manifest: PodManifest) -> ImageRoots:
+    """The directories of the volumes that are images; of one without any, its copy."""
+    names = [volume.name for volume in manifest.volumes if isinstance(volume, ImageVolume)]
+    return tuple(
+        (
+            name,
+            tuple(read_text(pod.volume_lower(name), DOCUMENT, beneath=pod.path).split("\n"))
+            if os.path.getsize(pod.volume_lower(name))
+            else (pod.image_volume(name),),
+        )
+        for name in names
     )
 
 
