@@ -253,6 +253,28 @@ options:
             description:
               - The error of a refused call, such as V(EPERM). Without it, the process is killed.
             type: str
+      seccomp_profile:
+        description:
+          - The absolute path of a file of the host with a system call filter in docker's JSON, instead of O(apps[].seccomp).
+            Its content is part of the pod, and a change of it is a change of the app.
+          - Rules may depend on capabilities, architectures and kernels. C(SCMP_ACT_NOTIFY), C(flags) and
+            C(listenerPath) are refused.
+        version_added: 0.7.0
+        type: path
+      apparmor:
+        description:
+          - The AppArmor profile of the app, which the host must have loaded, such as V(docker-default), or V(unconfined).
+            Its pre-start handler and commands that enter the app have it too.
+          - A host without AppArmor refuses it. The default is that of the process that starts the pod.
+        version_added: 0.7.0
+        type: str
+      selinux:
+        description:
+          - "The SELinux label of the app, as V(system_u:system_r:container_t:s0:c1,c2) or as a dictionary of C(user), C(role),
+            C(type) and C(level), of which only C(type) has no default: C({type: container_t, level: 's0:c1,c2'})."
+          - A host without SELinux refuses it. The default is what the policy says. Files are not labelled.
+        version_added: 0.7.0
+        type: raw
       no_new_privileges:
         description:
           - Whether to keep programs of the app from gaining privileges, as set-user-ID programs do.

@@ -9,7 +9,7 @@ stage0/run.go generatePodManifest, common/overlay; behaviours part C.
 from __future__ import annotations
 
 from ..appc.app import App
-from ..appc.isolators import Capabilities, Seccomp, Uninterpreted, family
+from ..appc.isolators import Capabilities, Seccomp, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
@@ -379,7 +379,7 @@ def _not_applied(app: RuntimeApp) -> list[str]:
 
 
 def _not_applied_of(isolators: Sequence[Isolator], whose: str) -> list[str]:
-    names = [each.name for each in isolators if isinstance(each, Uninterpreted) or each.name == _LATER]
+    names = [each.name for each in isolators if each.name == _LATER]
     return [f"{whose}: the isolator {name} is not applied" for name in names]
 
 

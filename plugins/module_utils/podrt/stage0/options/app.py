@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ...appc.image import STOP_SIGNAL
-from ...appc.isolators import MODES
+from ...appc.isolators import MODES, SECCOMP_PROFILE
 from ...appc.ports import PROTOCOLS, Port
 from ...appc.quantity import parse_bytes, parse_size
 from ...appc.volumes import Mount, Tmpfs
@@ -20,6 +20,7 @@ from .option import (
     FORMS,
     INTEGER,
     INTEGERS,
+    LABEL,
     NONE,
     PAIRS,
     PATH,
@@ -370,6 +371,29 @@ APP = (
             "seccomp",
         ),
         options=_SECCOMP,
+    ),
+    isolator(
+        "seccomp_profile",
+        PATH,
+        f"{SECCOMP_PROFILE}.file",
+        AsFlag("seccomp-profile", "PATH", "the system calls to allow, by a profile in docker's JSON"),
+        check=parsers.absolute,
+    ),
+    isolator(
+        "apparmor",
+        TEXT,
+        "os/linux/apparmor-profile",
+        AsFlag("apparmor", "PROFILE", "the AppArmor profile of the app, which the host has loaded"),
+    ),
+    Option(
+        "selinux",
+        LABEL,
+        "isolators[]",
+        "app.isolators[os/linux/selinux-context]",
+        parsers.selinux,
+        "selinux",
+        overrides=True,
+        flag=AsFlag("selinux", "USER:ROLE:TYPE:LEVEL", "the SELinux label of the app"),
     ),
     isolator("no_new_privileges", BOOLEAN, "os/linux/no-new-privileges", _IMAGES_ONLY),
     IMAGE_ISOLATORS,

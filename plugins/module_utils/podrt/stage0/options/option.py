@@ -213,6 +213,8 @@ NUMBER = Kind("float", "", Fields.number, "last")
 BOOLEAN = Kind("bool", "", Fields.boolean, "boolean")
 # A number in YAML has lost its spelling, and Ansible would make it a string: raw lets it be refused here.
 SPELLED = Kind("raw", "", Fields.text, "last")
+# A text, or a dictionary of its parts.
+LABEL = Kind("raw", "", Fields.raw, "last")
 WORDS = Kind("list", "str", Fields.strings, "words")
 ARGUMENTS = Kind("list", "raw", Fields.strings, "words")
 INTEGERS = Kind("list", "int", Fields.integers, "integers")

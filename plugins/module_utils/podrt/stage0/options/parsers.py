@@ -214,6 +214,16 @@ def seccomp(form: Fields) -> Isolator:
     return isolator_of(f"os/linux/seccomp-{mode}-set", fields)
 
 
+def selinux(value: object, where: str) -> Isolator:
+    """A label, as one text or as its parts."""
+    from ...appc.confinement import SelinuxContext
+
+    if isinstance(value, dict):
+        held = {"user": "system_u", "role": "system_r", "level": "s0", **value}
+        return isolator_of(SelinuxContext.name, Fields({"value": held}, where, {"value": "value"}))
+    return SelinuxContext.parse(checked_text(value, where, "-"), where)
+
+
 def check_capabilities(names: object, where: str) -> None:
     """Raise InvalidSpec for an unknown capability: stage1 would refuse it too, but without naming the option."""
     from ...appc.capabilities import mask_of

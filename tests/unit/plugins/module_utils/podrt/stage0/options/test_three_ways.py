@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +47,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.optio
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import AppSpec, PodSpec
 
 ROWS = (*POD, *FETCH)
+PROFILE = str(pathlib.Path(__file__).resolve().with_name("profile.json"))
 VOLUME_NAMES = ["a", "data", "b-2"]
 IMAGE = Image(
     ImageID("sha512-" + "ab" * 32),
@@ -132,6 +134,9 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         },
         optional={"errno": st.sampled_from(["EPERM", "ENOSYS"])},
     ),
+    "seccomp_profile": st.just(PROFILE),
+    "apparmor": st.sampled_from(["unconfined", "docker-default", "a//&b"]),
+    "selinux": st.sampled_from(["u:r:t:s0", "system_u:system_r:container_t:s0:c1,c2"]),
     "no_new_privileges": st.booleans(),
     "image_isolators": POLICY,
     "readonly_rootfs": st.booleans(),
@@ -160,9 +165,15 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
 NOWHERE = Paths(local_config="/nowhere", system_config="/nowhere")
 MAP = st.sampled_from([["none"], ["0:1000:1"], ["0:1000:5", "100:0:1"]])
 VOLUME = {
-    "named": {"volume": NAME, "map": MAP},
-    "host": {"source": PATH.filter(lambda path: "," not in path), "recursive": st.booleans(), "map": MAP},
+    "named": {"volume": NAME, "map": MAP, "copy": st.booleans(), "owner": WORD, "group": WORD},
+    "host": {
+        "source": PATH.filter(lambda path: "," not in path),
+        "recursive": st.booleans(),
+        "map": MAP,
+        "propagation": st.just("private"),
+    },
     "empty": {"mode": st.sampled_from(["0755", "1777", "600"]), "uid": IDS, "gid": IDS},
+    "image": {"image": st.sampled_from(["docker://quay.io/a/b:1", "example.com/a"])},
 }
 DNS = st.fixed_dictionaries(
     {},
@@ -265,6 +276,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     )
     for at, app in enumerate(apps):
         app.pop("caps_remove" if "caps_retain" in app else "", None)
+        app.pop("seccomp" if "seccomp_profile" in app else "", None)
         add_swap(draw, app)
         app["name"] = f"{app.get('name', 'app')}-{at}"
     volumes = []
@@ -272,11 +284,10 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         kind = draw(st.sampled_from(sorted(VOLUME)))
         required = {"name": st.just(name), "kind": st.just(kind)}
         of_kind = dict(VOLUME[kind])
-        for member in {"volume", "source"} & of_kind.keys():
+        for member in {"volume", "source", "image"} & of_kind.keys():
             required[member] = of_kind.pop(member)
-        volumes.append(
-            draw(st.fixed_dictionaries(required, optional={**of_kind, "read_only": st.booleans()}))
-        )
+        read_only = {} if kind == "image" else {"read_only": st.booleans()}
+        volumes.append(draw(st.fixed_dictionaries(required, optional={**of_kind, **read_only})))
     rest = draw(st.fixed_dictionaries({}, optional=OF_POD))
     add_swap(draw, rest)
     return {**rest, **draw(DNS), **draw(HOSTS), "apps": apps, "volumes": volumes}
