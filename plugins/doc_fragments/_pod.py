@@ -282,6 +282,18 @@ options:
           - The same holds for every app with a filter and without V(CAP_SYS_ADMIN), in a pod where any app has
             V(CAP_SYS_PTRACE).
         type: bool
+      privileged:
+        description:
+          - V(true) keeps nothing from the app that root of the host may do, and so gives the host to it. It has all
+            capabilities, all devices of the host, no system call filter except by O(apps[].seccomp) or
+            O(apps[].seccomp_profile), and sees and writes all of C(/proc), C(/sys) and its control groups.
+          - It has the namespaces of the pod still, its own root, and its limits.
+          - In a pod with O(private_users) this is narrower. Capabilities are those of the pod's own users, there are no
+            more devices, and the app cannot mount.
+          - All other apps of the pod, and its first process, are within its reach.
+        version_added: 0.7.0
+        type: bool
+        default: false
       image_isolators:
         description:
           - The same as O(image_isolators), for this app only.

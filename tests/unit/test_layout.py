@@ -160,6 +160,7 @@ READS_BY_ITSELF = {
     "bundle.py": "the runtime's own files, while it is installed",
     "stage1/inside/program.py": "the runtime's own compiled files",
     "stage1/inside/enclosure.py": "links of the image in its own root, which are made again in another",
+    "stage1/plan/mounts.py": "names of devices, in /dev, which is root's",
     "stage1/plan/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
     "stage1/plan/first_use.py": "names in directories by descriptors: nothing is followed",
     "stage1/plan/filling.py": "a copy of an app's files by descriptors: nothing is followed",

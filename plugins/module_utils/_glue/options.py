@@ -94,6 +94,7 @@ POD = {
             "apparmor": {"type": "str"},
             "selinux": {"type": "raw"},
             "no_new_privileges": {"type": "bool"},
+            "privileged": {"type": "bool", "default": False},
             "image_isolators": {"type": "str", "choices": ["refuse", "narrow", "accept"]},
             "readonly_rootfs": {"type": "bool", "default": False},
             "ports": {

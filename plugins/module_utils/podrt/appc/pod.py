@@ -8,7 +8,7 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .app import App
-from .isolators import check_memory, isolator_from_json, isolator_to_json
+from .isolators import Seccomp, check_memory, family, isolator_from_json, isolator_to_json
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
@@ -49,7 +49,10 @@ class RuntimeImage(Value):
 
 
 class RuntimeApp(Value):
-    """An app of a pod. app: None for that of the image. tmpfs: file systems in memory, which appc does not know."""
+    """An app of a pod. app: None for that of the image. appc does not know the rest.
+
+    tmpfs: file systems in memory. privileged: whether nothing keeps it from what root of the host can do.
+    """
 
     name: ACName
     image: RuntimeImage
@@ -58,6 +61,17 @@ class RuntimeApp(Value):
     mounts: tuple[Mount, ...] = ()
     annotations: Labels = Labels()
     tmpfs: tuple[Tmpfs, ...] = ()
+    privileged: bool = False
+
+    def waived(self, insecure: tuple[str, ...]) -> tuple[str, ...]:
+        """The restrictions that do not apply to it. insecure: those of the pod that do not.
+
+        A privileged app has all capabilities, sees everything and has no filter but its own.
+        """
+        if not self.privileged:
+            return insecure
+        filtered = any(family(each) == Seccomp.__name__ for each in (self.app.isolators if self.app else ()))
+        return (*insecure, "capabilities", "paths", *(() if filtered else ("seccomp",)))
 
     @classmethod
     def from_json(cls, value: object, where: str) -> RuntimeApp:
@@ -71,6 +85,7 @@ class RuntimeApp(Value):
             mounts=tuple(Mount.of(each) for each in fields.each("mounts")),
             annotations=Labels.from_json(fields, "annotations"),
             tmpfs=tuple(Tmpfs.of(each) for each in fields.each("tmpfs")),
+            privileged=fields.boolean("privileged", False),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -86,6 +101,8 @@ class RuntimeApp(Value):
             members["annotations"] = self.annotations.to_json()
         if self.tmpfs:
             members["tmpfs"] = [each.to_json() for each in self.tmpfs]
+        if self.privileged:
+            members["privileged"] = True
         return members
 
 

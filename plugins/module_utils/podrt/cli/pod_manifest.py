@@ -89,6 +89,7 @@ def _app_spec(app: RuntimeApp, volumes: set[ACName]) -> AppSpec:
         mounts=tuple(mounts),
         read_only_root_fs=app.read_only_root_fs,
         tmpfs=app.tmpfs,
+        privileged=app.privileged,
         annotations=app.annotations.pairs,
         image_isolators=ACCEPT if app.app else "",
     )

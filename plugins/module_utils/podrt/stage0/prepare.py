@@ -146,7 +146,7 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
         write_images_again(host, old, pod, users)
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
-        write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
+        write_filter(host, pod, app, insecure="seccomp" in app.waived(runspec.insecure))
         _check_lower(pod, app.name)
         _prepare_root(host, pod, app.name, users)
 
@@ -181,7 +181,7 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
 
             write_images(host, pod, manifest.volumes, wanted.volume_images, users)
         for app, image in zip(manifest.apps, wanted.images):
-            _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
+            _write_app(host, pod, app, image, insecure="seccomp" in app.waived(runspec.insecure))
             _prepare_root(host, pod, app.name, users)
             prefill = [str(volume) for name, volume in wanted.prefill if name == app.name]
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..appc.isolators import SECCOMP_PROFILE, Sysctl, check_memory, check_sets
+from ..appc.isolators import SECCOMP_PROFILE, Capabilities, Sysctl, check_memory, check_sets
 from ..appc.names import ACName, first_repeated
 from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
@@ -94,10 +94,18 @@ class AppSpec(Value):
     user_labels: Pairs | None = None
     image_isolators: str = ""
     tmpfs: tuple[Tmpfs, ...] = ()
+    privileged: bool = False
 
     def check(self) -> None:
-        """Check that capabilities are either retained or removed."""
+        """Check that capabilities are either retained or removed, or all there."""
         check_sets(self.isolators, "caps_retain")
+        if self.privileged and any(isinstance(each, Capabilities) for each in self.isolators):
+            raise InvalidSpec(
+                "a privileged app has all capabilities",
+                "take privileged out, or caps_retain and caps_remove",
+                where="privileged",
+                on_argv="cannot use --privileged with --caps-retain or --caps-remove on the same image",
+            )
 
 
 class PodSpec(Value):

@@ -396,6 +396,14 @@ APP = (
         flag=AsFlag("selinux", "USER:ROLE:TYPE:LEVEL", "the SELinux label of the app"),
     ),
     isolator("no_new_privileges", BOOLEAN, "os/linux/no-new-privileges", _IMAGES_ONLY),
+    Option(
+        "privileged",
+        BOOLEAN,
+        "privileged",
+        "privileged",
+        default=False,
+        flag=AsFlag("privileged", "", "keep nothing from the app that root of the host may do", bare="true"),
+    ),
     IMAGE_ISOLATORS,
     Option(
         "readonly_rootfs",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ...pod.subids import IdRange
 
 _NONE_THERE = (errno.ENOENT, errno.ENOTDIR)
+# File systems of the pod's own in an app's /dev, and what leads to the terminal of the host.
+_OTHER_DEV = ("/dev/shm", "/dev/pts", "/dev/mqueue", "/dev/hugepages", "/dev/console", "/dev/ptmx")
 _NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
@@ -101,6 +103,39 @@ class DeviceStep(Step):
             name = os.path.basename(self.path)
             os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(self.major, self.minor), dir_fd=parent)
             os.chmod(name, 0o666, dir_fd=parent)
+        finally:
+            os.close(parent)
+
+
+class HostDevicesStep(Step):
+    """All devices of the host, as nodes with the same modes and owners; no links. Those that are there already stay.
+
+    A device that the control group of the starter does not allow is left out.
+    """
+
+    def __str__(self) -> str:
+        return "mknod all devices of the host"
+
+    def apply(self, root: int) -> None:
+        """Make the nodes."""
+        for top, directories, names in os.walk("/dev"):
+            directories[:] = [name for name in directories if f"{top}/{name}" not in _OTHER_DEV]
+            for name in names:
+                path = f"{top}/{name}"
+                found = os.lstat(path)
+                if stat.S_IFMT(found.st_mode) in (stat.S_IFCHR, stat.S_IFBLK) and path not in _OTHER_DEV:
+                    self._make(root, path, found)
+
+    @staticmethod
+    def _make(root: int, path: str, found: os.stat_result) -> None:
+        parent = roots.open_dir(root, os.path.dirname(path))
+        name = os.path.basename(path)
+        try:
+            os.mknod(name, found.st_mode, found.st_rdev, dir_fd=parent)
+            os.chown(name, found.st_uid, found.st_gid, dir_fd=parent, follow_symlinks=False)
+            os.chmod(name, stat.S_IMODE(found.st_mode), dir_fd=parent)
+        except (FileExistsError, PermissionError):
+            pass
         finally:
             os.close(parent)
 

@@ -13,6 +13,7 @@ from .mounts import (
     DirStep,
     FileStep,
     FsStep,
+    HostDevicesStep,
     LinkStep,
     MaskStep,
     ReadOnlyStep,
@@ -83,7 +84,8 @@ class RootContext(Value):
     shared: the directories of the host under /dev/shm and /dev/pts of all apps, see shared_file_systems. cgroups: pairs
     of a directory of the host and its path in the app. hidden: an empty directory and an empty file, which no user may
     enter or read. thermal: directories of /sys in which processors count throttling. journal: sockets of the host's
-    journal. own_network: whether /proc/sys/net belongs to the pod.
+    journal. own_network: whether /proc/sys/net belongs to the pod. privileged: whether the app may change its cgroups.
+    devices: whether it has all devices of the host.
     """
 
     shared: tuple[str, str]
@@ -96,6 +98,8 @@ class RootContext(Value):
     insecure_paths: bool = False
     sys: bool = True
     own_network: bool = False
+    privileged: bool = False
+    devices: bool = False
 
 
 def shared_file_systems(places: tuple[str, str], shm: int, first: int = 0) -> tuple[SharedFs, ...]:
@@ -139,6 +143,7 @@ def _dev(around: RootContext) -> list[Step]:
     steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, bounded(_OPEN, _DEV_BYTES))]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
+    steps += [HostDevicesStep()] if around.devices else []
     steps += [BindStep(place, f"/dev/{name}") for place, name in zip(around.shared, ("shm", "pts"))]
     return steps
 
@@ -153,7 +158,8 @@ def _sys(around: RootContext) -> list[Step]:
     steps: list[Step] = [FsStep("sysfs", "/sys", _SYSTEM | (MS_RDONLY if secure else 0))]
     if around.cgroups:
         steps.append(FsStep("tmpfs", "/sys/fs", _SYSTEM, "mode=755,size=64k"))
-        steps += [BindStep(source, target, read_only=True) for source, target in around.cgroups]
+        read_only = not around.privileged
+        steps += [BindStep(source, target, read_only=read_only) for source, target in around.cgroups]
         steps.append(SealStep("/sys/fs"))
     elif secure:
         steps.append(MaskStep("/sys/fs", around.hidden[0]))

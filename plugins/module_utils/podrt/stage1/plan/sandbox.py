@@ -274,14 +274,14 @@ def is_traced(manifest: PodManifest, insecure: tuple[str, ...], permitted: int) 
 
     permitted: the capabilities that PID 1 can keep; it is protected by one that no app has.
     """
-    apps = [app.app for app in manifest.apps if app.app]
-    boundings = [bounding_set(app.isolators, insecure="capabilities" in insecure) for app in apps]
+    apps = [(app.app, app.waived(insecure)) for app in manifest.apps if app.app]
+    boundings = [bounding_set(app.isolators, insecure="capabilities" in waived) for app, waived in apps]
     may_trace = any(bounding & _SYS_PTRACE for bounding in boundings)
     return len(apps) < len(manifest.apps) or may_trace or not guard_of(boundings, permitted)
 
 
 def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
-    pod, insecure = common.pod, common.runspec.insecure
+    pod, insecure = common.pod, runtime.waived(common.runspec.insecure)
     if runtime.app is None:
         raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
     around = RootContext(
@@ -295,6 +295,8 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         insecure_paths="paths" in insecure,
         sys=not any(_is_at_or_below(mount.path, "/sys") for mount in runtime.mounts),
         own_network=not common.runspec.host_network,
+        privileged=runtime.privileged,
+        devices=runtime.privileged and common.users is None,
     )
     notify = (BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()
     sockets = (*(BindStep(path, path) for path in common.machine.journal), *notify)

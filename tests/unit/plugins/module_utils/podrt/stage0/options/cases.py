@@ -114,6 +114,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].apparmor": app({}, {"apparmor": "unconfined"}),
     "apps[0].selinux": app({}, {"selinux": "system_u:system_r:container_t:s0"}),
     "apps[0].no_new_privileges": app({}, {"no_new_privileges": True}),
+    "apps[0].privileged": app({}, {"privileged": True}),
     "apps[0].image_isolators": app({}, {"image_isolators": "narrow"}),
     "apps[0].readonly_rootfs": app({}, {"readonly_rootfs": True}),
     "apps[0].ports[1]": app({"ports": [PORT]}, {"ports": [PORT, {"name": "admin", "port": 81}]}),

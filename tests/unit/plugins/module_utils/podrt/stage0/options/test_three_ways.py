@@ -138,6 +138,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
     "apparmor": st.sampled_from(["unconfined", "docker-default", "a//&b"]),
     "selinux": st.sampled_from(["u:r:t:s0", "system_u:system_r:container_t:s0:c1,c2"]),
     "no_new_privileges": st.booleans(),
+    "privileged": st.booleans(),
     "image_isolators": POLICY,
     "readonly_rootfs": st.booleans(),
     "ports": st.lists(
@@ -276,6 +277,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     )
     for at, app in enumerate(apps):
         app.pop("caps_remove" if "caps_retain" in app else "", None)
+        app.pop("privileged" if "caps_retain" in app or "caps_remove" in app else "", None)
         app.pop("seccomp" if "seccomp_profile" in app else "", None)
         add_swap(draw, app)
         app["name"] = f"{app.get('name', 'app')}-{at}"
