@@ -354,6 +354,13 @@ options:
             is set, it is V(SIGTERM), sent to all processes of the app.
         version_added: 0.3.0
         type: str
+      timezone:
+        description:
+          - The time zone of the app, such as V(Europe/Berlin), or V(local) for that of the host. The file of the host with
+            it is at C(/etc/localtime) of the app. A host without it refuses the pod.
+          - A variable C(TZ) of the app has precedence.
+        version_added: 0.7.0
+        type: str
       restart:
         description:
           - Whether the app is started again after its end, in its pod and without the others noticing. The supervisor of

@@ -111,6 +111,7 @@ POD = {
             "pre_start": {"type": "list", "elements": "raw", "default": []},
             "post_stop": {"type": "list", "elements": "raw", "default": []},
             "stop_signal": {"type": "str"},
+            "timezone": {"type": "str"},
             "restart": {
                 "type": "dict",
                 "options": {

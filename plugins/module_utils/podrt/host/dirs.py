@@ -225,9 +225,10 @@ class PodDir(Value):
         return f"{self.stage1_files}/notify"
 
     @property
-    def shared(self) -> tuple[str, str]:
-        """The /dev/shm and the /dev/pts of all apps."""
-        return f"{self.stage1_files}/shared/shm", f"{self.stage1_files}/shared/pts"
+    def shared(self) -> tuple[str, str, str]:
+        """The /dev/shm, the /dev/pts and the /dev/mqueue of all apps."""
+        place = f"{self.stage1_files}/shared"
+        return f"{place}/shm", f"{place}/pts", f"{place}/mqueue"
 
     @property
     def device_nodes(self) -> str:

@@ -19,6 +19,8 @@ END_POD, CONTINUE = "end-pod", "continue"
 EXIT_POLICIES = (END_POD, CONTINUE)
 # The annotation of an app with its restart policy, see restart, which is imported only where an app has one.
 RESTART = "stagecraft.pods/restart"
+# The annotation of an app with its time zone, see timezone.
+TIMEZONE = "stagecraft.pods/timezone"
 RESTART_POLICIES = ("no", "on-failure", "always", "unless-stopped")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10

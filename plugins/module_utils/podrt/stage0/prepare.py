@@ -16,6 +16,7 @@ from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..pod import documents, lookup, subids
 from ..pod.lifecycle import create, open_pod
+from ..pod.runspec import TIMEZONE
 from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
 from ..store import index, trees
@@ -88,7 +89,14 @@ def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless every volume of the host that an app mounts has its source. Source: behaviours A30."""
+    """Raise unless every volume of the host that an app mounts has its source, and time zones are there.
+
+    Source: behaviours A30.
+    """
+    if any(app.annotations.get(TIMEZONE) for app in manifest.apps):
+        from ..pod.timezone import check_zones
+
+        check_zones(manifest)
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
         if not isinstance(volume, (HostVolume, NamedVolume)) or volume.name not in mounted:

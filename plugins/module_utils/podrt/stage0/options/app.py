@@ -10,7 +10,7 @@ from ...appc.ports import PROTOCOLS, Port
 from ...appc.quantity import parse_bytes, parse_size
 from ...appc.volumes import Mount, Tmpfs
 from ...host.policy import POLICIES
-from ...pod.runspec import RESTART, RESTART_POLICIES
+from ...pod.runspec import RESTART, RESTART_POLICIES, TIMEZONE
 from ..spec import AppSpec
 from . import parsers
 from .option import (
@@ -452,6 +452,14 @@ APP = (
         f"annotations[{STOP_SIGNAL}]",
         parsers.stop_signal,
         no_flag="rkt left it to systemd",
+    ),
+    Option(
+        "timezone",
+        TEXT,
+        "annotations[]",
+        f"annotations[{TIMEZONE}]",
+        parsers.timezone,
+        flag=AsFlag("tz", "ZONE", "the time zone of the app: Europe/Berlin, or local for the host's"),
     ),
     Option(
         "restart",

@@ -14,8 +14,9 @@ from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWU
 from ...net.resolv import hosts_file
 from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
 from ...pod.restart import NO, Restart
-from ...pod.runspec import RESTART
+from ...pod.runspec import RESTART, TIMEZONE
 from ...pod.sysctls import IPC, check_sysctl
+from ...pod.timezone import zone_file
 from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep, SharedFs
@@ -72,8 +73,9 @@ class AppInput(Value):
 class SeenHost(Value):
     """The parts of the host that apps see.
 
-    tun: whether it has /dev/net/tun. journal, hidden, thermal: see RootContext. tty: the path of an interactive app's
-    terminal, or "". permitted: the capabilities that PID 1 can keep. disks: those that isolators name, None if none do.
+    tun: whether it has /dev/net/tun. mqueue: whether the kernel has POSIX message queues. journal, hidden, thermal: see
+    RootContext. tty: the path of an interactive app's terminal, or "". permitted: the capabilities that PID 1 can keep.
+    disks: those that isolators name, None if none do.
     """
 
     tun: bool = False
@@ -82,6 +84,7 @@ class SeenHost(Value):
     hidden: tuple[str, str] = ("", "")
     thermal: tuple[str, ...] = ()
     permitted: int = EVERY
+    mqueue: bool = False
     disks: Disks | None = None
 
 
@@ -202,13 +205,18 @@ def sandbox_plan(
         kinds,
         apps,
         (
-            *shared_file_systems(pod.shared, shm, users.first if users else 0),
+            *shared_file_systems(_shared(pod, machine), shm, users.first if users else 0),
             *_nodes(pod, apps),
         ),
         _sysctls(manifest, runspec),
         limits_of_pod(manifest, machine.disks),
         users,
     )
+
+
+def _shared(pod: PodDir, machine: SeenHost) -> tuple[str, ...]:
+    """The places of the file systems that its apps share."""
+    return pod.shared if machine.mqueue else pod.shared[:2]
 
 
 def _nodes(pod: PodDir, apps: tuple[AppPlan, ...]) -> tuple[SharedFs, ...]:
@@ -285,7 +293,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
     if runtime.app is None:
         raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
     around = RootContext(
-        shared=pod.shared,
+        shared=_shared(pod, common.machine),
         cgroups=given.cgroups,
         hidden=common.machine.hidden,
         thermal=common.machine.thermal,
@@ -305,6 +313,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *notify,
         *_hosts_steps(common),
+        *_timezone_steps(runtime),
         *volume_steps(
             pod,
             common.manifest,
@@ -349,6 +358,11 @@ def _hosts_steps(common: _Common) -> tuple[Step, ...]:
     if mode == "host":
         return (BindStep("/etc/hosts", "/etc/hosts", read_only=True, optional=True),)
     return (BindStep(common.pod.hosts, "/etc/hosts"),)
+
+
+def _timezone_steps(runtime: RuntimeApp) -> tuple[Step, ...]:
+    zone = runtime.annotations.get(TIMEZONE)
+    return (BindStep(zone_file(zone), "/etc/localtime", read_only=True),) if zone else ()
 
 
 def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:

@@ -39,6 +39,7 @@ _DOCKER = "appc.io/docker/repository"
 _JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
 _CPUS = "/sys/devices/system/cpu"
 _THERMAL = _CPUS + "/{}/thermal_throttle"
+_MQUEUE = "/proc/sys/fs/mqueue"
 _OLDEST_KERNEL = (5, 12)
 _DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
 
@@ -80,6 +81,7 @@ def seen_host(pod: PodDir, manifest: PodManifest, tty: str = "") -> SeenHost:
     sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
     return SeenHost(
         tun=os.path.exists(f"/dev/{TUN[0]}"),
+        mqueue=os.path.exists(_MQUEUE),
         tty=tty,
         journal=tuple(path for path in sockets if os.path.exists(path)),
         hidden=pod.covers,

@@ -150,6 +150,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         unique_by=lambda port: port["name"],
     ),
     "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
+    "timezone": st.sampled_from(["local", "Europe/Berlin", "Etc/GMT+5"]),
     "restart": st.fixed_dictionaries(
         {"policy": st.sampled_from(["no", "on-failure", "always", "unless-stopped"])},
         optional={
