@@ -15,7 +15,8 @@ from ...pod.names import PodName
 from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, RunSpec, hosts_entry_of
 from ..spec import STATES, Conduct
 from . import parsers
-from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec, limits
+from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec
+from .limits import limits
 from .option import (
     BOOLEAN,
     FORM,
