@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from ..appc.isolators import CONFINEMENT
 from ..appc.volumes import HostVolume, NamedVolume
 from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
@@ -89,10 +90,14 @@ def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless every volume of the host that an app mounts has its source, and time zones are there.
+    """Raise unless the host has what the apps name: the sources of volumes that they mount, profiles, time zones.
 
     Source: behaviours A30.
     """
+    if any(each.name in CONFINEMENT for app in manifest.apps if app.app for each in app.app.isolators):
+        from .security import check_confinement
+
+        check_confinement(host, manifest)
     if any(app.annotations.get(TIMEZONE) for app in manifest.apps):
         from ..pod.timezone import check_zones
 

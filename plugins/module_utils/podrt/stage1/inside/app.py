@@ -29,9 +29,10 @@ from ..pid1 import frames
 from ..plan import roots
 from . import sync
 from .interpreter import read_no_code
+from .labels import ask_for_labels
 from .program import execute_module
 from .rights import give_up, leave_keyring
-from .setters import limits_setter, terminal_taker
+from .setters import limits_setter, set_oom_score, terminal_taker
 from .waiting import PreStart, ask_handler, serve, serve_handlers
 
 TYPE_CHECKING = False
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from ...host.identity import Identity
     from ..plan.sandbox import Launch
+    from .labels import Labels
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
@@ -105,6 +107,7 @@ class AppProcess(Value):
     oom_score_adj: int | None
     traced: bool
     rlimits: tuple[tuple[str, int, int, int], ...]
+    labels: Labels
 
 
 class Handler(Value):
@@ -115,6 +118,7 @@ class Handler(Value):
     bounding: int
     no_new_privs: bool
     filter: bytes
+    labels: Labels
 
 
 class NotStarted(Exception):
@@ -146,6 +150,7 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
         oom_score_adj=launch.oom_score_adj,
         traced=launch.traced,
         rlimits=launch.rlimits,
+        labels=launch.labels,
     )
     return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
@@ -208,17 +213,6 @@ def join_groups(procs: tuple[int, ...]) -> None:
         os.write(fd, b"0")
 
 
-def set_oom_score(score: int) -> None:
-    """Set the OOM score of this process, -1000 to 1000. Raises HostFailure."""
-    try:
-        # An image could have put a FIFO there, which would block us.
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        os.write(fd, str(score).encode())
-        os.close(fd)
-    except OSError as err:
-        raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
-
-
 def default_signals() -> None:
     """Reset every signal to its default, but ignore SIGPIPE, and unblock all."""
     for number in range(1, _signal.NSIG):
@@ -245,18 +239,19 @@ def execute_handler(handler: Handler) -> None:
     path = handler.argv[0]
     wrong = complaint(path)
     try:
-        confine(handler.filter)
+        confine(handler.filter, handler.labels)
         os.execve(path, handler.argv, dict(handler.environment))
     except OSError as err:
         complain(wrong or why_not(path, err))
 
 
-def confine(filtered: bytes, *, passed: int = 0) -> None:
+def confine(filtered: bytes, labels: Labels, *, passed: int = 0) -> None:
     """Close descriptors at exec and load the filter, after which no call but the exec may be relied upon.
 
     passed: the number of descriptors after stdio that the program inherits.
     """
     syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    ask_for_labels(labels)
     if filtered:
         # Last of all: the filter is made for the app's calls, not for ours.
         syscalls.load_seccomp(filtered)
@@ -334,7 +329,7 @@ def _become(wires: ChildWires) -> None:
     if handler or wires.waits:
         go_to(process.working_directory)
     _find_program(process)
-    confine(process.filter)
+    confine(process.filter, process.labels)
     try:
         os.execve(process.argv[0], process.argv, dict(process.environment))
     except OSError as err:
@@ -492,6 +487,5 @@ def _run_pre_start(handler: PreStart, number: int) -> None:
 
 
 def _handler_of(process: AppProcess) -> Handler:
-    return Handler(
-        process.pre_start, process.environment, process.bounding, process.no_new_privs, process.filter
-    )
+    rights = (process.bounding, process.no_new_privs, process.filter, process.labels)
+    return Handler(process.pre_start, process.environment, *rights)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ...appc.capabilities import EVERY, bounding_set, guard_of, mask_of
-from ...appc.isolators import NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
+from ...appc.isolators import CONFINEMENT, NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
 from ...appc.volumes import app_path
 from ...errors import InvalidSpec
 from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, MS_NOEXEC, MS_NOSUID
@@ -93,7 +93,7 @@ class Launch(Value):
 
     search: the PATH of the manifest, or None. traced: whether an app of the pod may trace processes with more
     privileges. rlimits: name, number, soft and hard limit each; infinity is -1. The other limits are those of the pod's
-    first process.
+    first process. labels: pairs of AppArmor or SELinux and what the app is under.
     """
 
     argv: tuple[str, ...]
@@ -113,6 +113,7 @@ class Launch(Value):
     docker: bool = False
     notify: bool = False
     traced: bool = True
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class AppPlan(Value):
@@ -274,6 +275,19 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
         ),
         docker=given.docker,
         notify=given.notify,
+        labels=_labels(app),
+    )
+
+
+def _labels(app: App) -> tuple[tuple[str, str], ...]:
+    if not any(isolator.name in CONFINEMENT for isolator in app.isolators):
+        return ()
+    from ...appc.confinement import AppArmor, SelinuxContext  # few apps have any
+
+    return tuple(
+        ("AppArmor", each.profile) if isinstance(each, AppArmor) else ("SELinux", str(each))
+        for each in app.isolators
+        if isinstance(each, (AppArmor, SelinuxContext))
     )
 
 

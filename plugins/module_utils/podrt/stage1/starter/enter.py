@@ -21,10 +21,10 @@ from ...host.reading import decimal, kernel_text, read_bytes
 from ...host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ...pod import cgroups, documents
 from ...pod.subids import range_of
-from ..inside.app import set_oom_score
 from ..inside.command import EnteredCommand
 from ..inside.program import execute_module
 from ..inside.rights import permitted_capabilities
+from ..inside.setters import set_oom_score
 from ..plan.sandbox import AppInput, is_traced, launch_of
 from .given import protect_passed
 from .inputs import is_docker, read_filter
@@ -92,6 +92,7 @@ def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int) -> Entered
         bounding=EVERY if entry.privileged else launch.bounding,
         no_new_privs=launch.no_new_privs and not entry.privileged,
         filter=b"" if entry.privileged else launch.filter,
+        labels=() if entry.privileged else launch.labels,
         rlimits=launch.rlimits,
         traced=True,  # until the other apps are checked
         pid=pid,
