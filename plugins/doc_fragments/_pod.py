@@ -664,6 +664,17 @@ options:
     type: str
     choices: [auto, private, parent]
     default: auto
+  uts:
+    description:
+      - Whether the pod has its own host name, or with V(host) the UTS namespace of the host. An app that may set a host
+        name then sets that of the host; none may by default.
+      - V(host) excludes O(hostname) and O(private_users).
+      - A pod cannot have the PID namespace of the host. Its first process would not be the first of its namespace, with
+        whose end the kernel ends all others, and every app would see the supervisor among all processes of the host.
+    version_added: 0.7.0
+    type: str
+    choices: [private, host]
+    default: private
   private_users:
     description:
       - Whether the pod has users of its own, none of which is a user of the host. Its root is a user without rights on

@@ -201,6 +201,7 @@ POD = {
     },
     "hosts_from_host": {"type": "bool", "default": False},
     "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
+    "uts": {"type": "str", "choices": ["private", "host"], "default": "private"},
     "private_users": {"type": "bool"},
     "image_isolators": {"type": "str", "choices": ["refuse", "narrow", "accept"]},
     "memory": {"type": "str"},

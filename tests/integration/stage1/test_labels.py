@@ -27,9 +27,7 @@ profile pods-lab flags=(attach_disconnected,mediate_deleted) {
 }
 """
 BOTH = pytest.mark.parametrize("users", ["users of the host", "own users"])
-CURRENT = (
-    "cat /proc/self/attr/current; touch /tmp/allowed && echo made; touch /tmp/denied 2>&1 | grep -o denied"
-)
+CURRENT = "cat /proc/self/attr/current; touch /tmp/allowed && echo made; touch /tmp/denied 2>&1 | grep -o 'Permission denied'"
 
 
 def has_apparmor() -> bool:
@@ -60,7 +58,7 @@ def profile(tmp_path: pathlib.Path) -> Iterator[str]:
 def test_an_app_is_under_its_profile_where_there_is_one(stage: StageLab, profile: str, user: str) -> None:
     done = stage.run(CURRENT, isolators=under(profile), user=user)
     if has_apparmor():
-        assert done.lines == ["pods-lab (enforce)", "made", "denied"], done.err
+        assert done.lines == ["pods-lab (enforce)", "made", "Permission denied"], done.err
     else:
         assert (done.status, done.lines) == (254, []), done.err
         assert 'the host does not apply AppArmor "pods-lab"' in done.err

@@ -12,7 +12,7 @@ from ...appc.ports import PROTOCOLS, ExposedPort
 from ...appc.volumes import ALL_KINDS, PROPAGATIONS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
 from ...pod.names import PodName
-from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, RunSpec, hosts_entry_of
+from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, UTS_MODES, RunSpec, hosts_entry_of
 from ..spec import STATES, Conduct
 from . import parsers
 from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec
@@ -304,6 +304,22 @@ POD = (
             late=True,
             running=True,
             unknown="unknown value for --ipc parameter: {}",
+        ),
+    ),
+    Option(
+        "uts",
+        TEXT,
+        "run.uts",
+        "run.uts",
+        choices=UTS_MODES,
+        default=RunSpec.uts,
+        flag=AsFlag(
+            "uts",
+            "|".join(UTS_MODES),
+            "the pod's host name: its own or the host's",
+            late=True,
+            running=True,
+            unknown="unknown value for --uts parameter: {}",
         ),
     ),
     Option(

@@ -21,7 +21,6 @@ _FILES = {
     APPARMOR: ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"),
     SELINUX: ("/proc/self/attr/exec",),
 }
-_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Of AppArmor, which a host without it applies too.
 UNCONFINED = "unconfined"
 
@@ -39,7 +38,7 @@ def ask_for_labels(labels: Labels) -> None:
 
 def _ask(module: str, text: str) -> None:
     path = next((path for path in _FILES[module] if os.path.exists(path)), _FILES[module][0])
-    fd = os.open(path, _FLAGS)
+    fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.write(fd, (f"exec {text}" if module == APPARMOR else f"{text}\0").encode())
     finally:

@@ -85,6 +85,7 @@ class SeenHost(Value):
     thermal: tuple[str, ...] = ()
     permitted: int = EVERY
     mqueue: bool = False
+    hostname: str = ""
     disks: Disks | None = None
 
 
@@ -191,8 +192,9 @@ def sandbox_plan(
 ) -> SandboxPlan:
     """The plan of a pod. inputs: one an app, in the manifest's order. users: see SandboxPlan. Raises InvalidSpec."""
     uuid = os.path.basename(pod.path)
-    hostname = runspec.hostname or f"rkt-{uuid}"
-    kinds = CLONE_NEWNS | CLONE_NEWUTS
+    own_name = runspec.uts != "host"
+    hostname = (runspec.hostname or f"rkt-{uuid}") if own_name else machine.hostname
+    kinds = CLONE_NEWNS | (CLONE_NEWUTS if own_name else 0)
     kinds |= 0 if runspec.ipc == "parent" else CLONE_NEWIPC
     kinds |= 0 if runspec.host_network else CLONE_NEWNET
     # No process of the host's users can be traced by the pod's.

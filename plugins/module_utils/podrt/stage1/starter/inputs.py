@@ -82,6 +82,7 @@ def seen_host(pod: PodDir, manifest: PodManifest, tty: str = "") -> SeenHost:
     return SeenHost(
         tun=os.path.exists(f"/dev/{TUN[0]}"),
         mqueue=os.path.exists(_MQUEUE),
+        hostname=os.uname().nodename,
         tty=tty,
         journal=tuple(path for path in sockets if os.path.exists(path)),
         hidden=pod.covers,

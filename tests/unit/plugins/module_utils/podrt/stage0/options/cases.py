@@ -190,6 +190,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "hosts_entries[0].names": element("hosts_entries", HOSTS, names=["db", "base"]),
     "hosts_from_host": ({}, {"hosts_from_host": True}),
     "ipc": ({}, {"ipc": "parent"}),
+    "uts": ({}, {"uts": "host"}),
     "image_isolators": ({}, {"image_isolators": "narrow"}),
     "memory": ({}, {"memory": "256M"}),
     "cpu": ({"cpu": "2"}, {"cpu": "1500m"}),

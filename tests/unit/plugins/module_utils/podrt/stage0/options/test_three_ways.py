@@ -221,6 +221,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "networks": st.lists(st.sampled_from(["default", "blue:B=1;A=2", "red"]), unique=True, max_size=2),
     "hostname": st.sampled_from(["web", "a.b", "my_host"]),
     "ipc": st.sampled_from(["auto", "private", "parent"]),
+    "uts": st.sampled_from(["private", "host"]),
     "image_isolators": POLICY,
     "private_users": st.booleans(),
     **LIMITS,
@@ -292,6 +293,8 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         read_only = {} if kind == "image" else {"read_only": st.booleans()}
         volumes.append(draw(st.fixed_dictionaries(required, optional={**of_kind, **read_only})))
     rest = draw(st.fixed_dictionaries({}, optional=OF_POD))
+    if rest.get("hostname") or rest.get("private_users") or "kernel.domainname" in rest.get("sysctls", {}):
+        rest.pop("uts", None)
     add_swap(draw, rest)
     return {**rest, **draw(DNS), **draw(HOSTS), "apps": apps, "volumes": volumes}
 
