@@ -27,7 +27,8 @@ profile pods-lab flags=(attach_disconnected,mediate_deleted) {
 }
 """
 BOTH = pytest.mark.parametrize("users", ["users of the host", "own users"])
-CURRENT = "cat /proc/self/attr/current; touch /tmp/allowed && echo made; touch /tmp/denied 2>&1 | grep -o 'Permission denied'"
+CURRENT = """cat /proc/self/attr/current; touch /tmp/allowed && echo made
+touch /tmp/denied 2>&1 | grep -o 'Permission denied'"""
 
 
 def has_apparmor() -> bool:
