@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import options
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import podflags
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs" / "docsite" / "rst" / "moving_over.rst").read_text()
@@ -152,7 +153,7 @@ def test_nothing_is_missing_without_a_reason(page: str) -> None:
 
 
 def test_the_flags_and_options_that_stand_beside_them_exist() -> None:
-    flags = {flag.name for flag in podflags.RUN} | {"help"}
+    flags = {flag.name for flag in (*podflags.RUN, *GLOBAL)} | {"help"}
     options_known = {*options.POD, *options.POD["apps"]["options"], *options.FETCH}
     for _names, _only, here in flag_rows():
         for code in re.findall(r"``([^`]+)``", here):
