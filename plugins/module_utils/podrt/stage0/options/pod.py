@@ -52,10 +52,7 @@ _VOLUME = (
         "propagation",
         TEXT,
         choices=PROPAGATIONS,
-        flag=AsFlag(
-            "propagation",
-            unknown='"{}" is not a propagation that volumes have: what an app mounts never appears on the host',
-        ),
+        flag=AsFlag("propagation"),
     ),
     Option("copy", BOOLEAN, flag=AsFlag("copy")),
     Option("owner", TEXT, flag=AsFlag("owner")),
