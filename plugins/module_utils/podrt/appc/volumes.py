@@ -55,7 +55,7 @@ class HostVolume(Value):
         """Check that the source is absolute, and that later mounts of the host can appear if they are to."""
         if self.propagation not in ("", *PROPAGATIONS):
             raise InvalidSpec(
-                f'"{self.propagation}" is not a propagation that volumes have: what an app mounts never appears on the host',
+                f'"{self.propagation}" is not a propagation of volumes: what an app mounts never appears on the host',
                 "use private or rslave",
                 where="propagation",
             )

@@ -12,7 +12,6 @@ from ...host.policy import POLICIES
 from ...pod.runspec import RESTART, RESTART_POLICIES, TIMEZONE
 from ..spec import AppSpec
 from . import parsers
-from .limits import isolator, limits
 from .option import (
     ARGUMENTS,
     BOOLEAN,
@@ -30,6 +29,8 @@ from .option import (
     WORDS,
     AsFlag,
     Option,
+    isolator,
+    limits,
     members,
 )
 

@@ -16,7 +16,6 @@ from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, UTS_MODES, RunSpe
 from ..spec import STATES, Conduct
 from . import parsers
 from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec
-from .limits import limits
 from .option import (
     BOOLEAN,
     FORM,
@@ -35,6 +34,7 @@ from .option import (
     AsFlag,
     Kind,
     Option,
+    limits,
 )
 
 _OF_TASKS = "podctl replaces no pod"
