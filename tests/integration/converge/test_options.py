@@ -90,7 +90,7 @@ def told(result: dict[str, Any]) -> list[tuple[str, str]]:
 def test_an_option_is_applied_once_and_its_change_is_what_the_table_says(tasks: Tasks, path: str) -> None:
     before, after = CASES[path]
     if path == "apps[0].selinux" and not pathlib.Path("/sys/fs/selinux/context").exists():
-        with pytest.raises(AssertionError, match="the SELinux label .* cannot be applied"):
+        with pytest.raises(AssertionError, match=r"the SELinux label .* cannot be applied"):
             tasks.pod(after, check=True)
         return
     old = tasks.pod(before)["pod"]["uuid"]
