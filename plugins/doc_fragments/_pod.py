@@ -93,7 +93,7 @@ options:
                 element of the list that is a string is this option.
               - The first part is the name of a volume in O(volumes), else that of a volume made by
                 M(stagecraft.pods.pod_volume), or a path of the host; neither of these needs to be declared. V(ro) is
-                O(apps[].mounts[].read_only=true).
+                O(apps[].mounts[].read_only=true), V(nocopy) is O(volumes[].copy=false), V(ro,nocopy) both.
             version_added: 0.3.0
             type: str
           volume:
@@ -253,6 +253,28 @@ options:
             description:
               - The error of a refused call, such as V(EPERM). Without it, the process is killed.
             type: str
+      seccomp_profile:
+        description:
+          - The absolute path of a file of the host with a system call filter in docker's JSON, instead of O(apps[].seccomp).
+            Its content is part of the pod, and a change of it is a change of the app.
+          - Rules may depend on capabilities, architectures and kernels. C(SCMP_ACT_NOTIFY), C(flags) and
+            C(listenerPath) are refused.
+        version_added: 0.7.0
+        type: path
+      apparmor:
+        description:
+          - The AppArmor profile of the app, which the host must have loaded, such as V(docker-default), or V(unconfined).
+            Its pre-start handler and commands that enter the app have it too.
+          - A host without AppArmor refuses it. The default is that of the process that starts the pod.
+        version_added: 0.7.0
+        type: str
+      selinux:
+        description:
+          - "The SELinux label of the app, as V(system_u:system_r:container_t:s0:c1,c2) or as a dictionary of C(user), C(role),
+            C(type) and C(level), of which only C(type) has no default: C({type: container_t, level: 's0:c1,c2'})."
+          - A host without SELinux refuses it. The default is what the policy says. Files are not labelled.
+        version_added: 0.7.0
+        type: raw
       no_new_privileges:
         description:
           - Whether to keep programs of the app from gaining privileges, as set-user-ID programs do.
@@ -260,6 +282,18 @@ options:
           - The same holds for every app with a filter and without V(CAP_SYS_ADMIN), in a pod where any app has
             V(CAP_SYS_PTRACE).
         type: bool
+      privileged:
+        description:
+          - V(true) keeps nothing from the app that root of the host may do, and so gives the host to it. It has all
+            capabilities, all devices of the host, no system call filter except by O(apps[].seccomp) or
+            O(apps[].seccomp_profile), and sees and writes all of C(/proc), C(/sys) and its control groups.
+          - It has the namespaces of the pod still, its own root, and its limits.
+          - In a pod with O(private_users) this is narrower. Capabilities are those of the pod's own users, there are no
+            more devices, and the app cannot mount.
+          - All other apps of the pod, and its first process, are within its reach.
+        version_added: 0.7.0
+        type: bool
+        default: false
       image_isolators:
         description:
           - The same as O(image_isolators), for this app only.
@@ -320,6 +354,13 @@ options:
             is set, it is V(SIGTERM), sent to all processes of the app.
         version_added: 0.3.0
         type: str
+      timezone:
+        description:
+          - The time zone of the app, such as V(Europe/Berlin), or V(local) for that of the host. The file of the host with
+            it is at C(/etc/localtime) of the app. A host without it refuses the pod.
+          - A variable C(TZ) of the app has precedence.
+        version_added: 0.7.0
+        type: str
       restart:
         description:
           - Whether the app is started again after its end, in its pod and without the others noticing. The supervisor of
@@ -376,10 +417,13 @@ options:
         description:
           - V(named) is a volume made by M(stagecraft.pods.pod_volume).
           - V(host) is a file, directory, device or socket of the host.
+          - V(image) is the root of an image, read-only and without devices and set-user-ID programs. The image is kept
+            as long as the pod.
           - V(empty) is a new directory that is removed with the pod.
-          - The default is V(named) with O(volumes[].volume), V(host) with O(volumes[].source), else V(empty).
+          - The default is V(named) with O(volumes[].volume), V(host) with O(volumes[].source), V(image) with
+            O(volumes[].image), else V(empty).
         type: str
-        choices: [named, host, empty]
+        choices: [named, image, host, empty]
       volume:
         description:
           - The name of the named volume.
@@ -394,8 +438,44 @@ options:
         type: bool
       recursive:
         description:
-          - Whether mounts below the source of a V(host) volume are included. The default is true.
+          - Whether mounts below the source of a V(host) volume are included. The default is the setting of the image's
+            mount point, else true.
         type: bool
+      image:
+        description:
+          - The image of a V(image) volume, as in O(apps[].image), under the same rules of pulling and trust.
+        version_added: 0.7.0
+        type: str
+      propagation:
+        description:
+          - Whether what the host mounts later below the source of a V(host) volume appears in it. With V(rslave) it does,
+            with V(private) it does not.
+          - By default it does if the volume is a writable directory that is O(volumes[].recursive). V(rslave) makes it an
+            error if that is impossible, as in a read-only volume and in a pod with O(private_users).
+          - What an app mounts never appears on the host, so there is no V(rshared).
+        version_added: 0.7.0
+        type: str
+        choices: [private, rslave]
+      copy:
+        description:
+          - Whether the first mount of a V(named) volume fills it with the files that the image has at the path, with
+            their owners, modes and attributes, if the volume is empty. The default is true.
+          - This happens once for each volume. An app that empties it finds it empty, unlike in docker.
+        version_added: 0.7.0
+        type: bool
+      owner:
+        description:
+          - The owner of the directory, as a name in the image of the first app that mounts the volume, a number, or a path
+            of the image with that owner.
+          - For a V(named) volume it is set at its first mount, once. For an V(empty) one it is in place of
+            O(volumes[].uid).
+        version_added: 0.7.0
+        type: str
+      group:
+        description:
+          - The group of the directory, in the same forms as O(volumes[].owner), and in place of O(volumes[].gid).
+        version_added: 0.7.0
+        type: str
       mode:
         description:
           - The mode of an V(empty) volume, three or four octal digits in quotes. Unquoted, YAML reads a number, which
@@ -433,7 +513,7 @@ options:
             of the list that is a string is this option.
           - The first part is the name of a volume in O(volumes), else that of a volume made by
             M(stagecraft.pods.pod_volume), or a path of the host; neither of these needs to be declared. V(ro) is
-            O(mounts[].read_only=true).
+            O(mounts[].read_only=true), V(nocopy) is O(volumes[].copy=false), V(ro,nocopy) both.
         version_added: 0.3.0
         type: str
       volume:
@@ -584,6 +664,17 @@ options:
     type: str
     choices: [auto, private, parent]
     default: auto
+  uts:
+    description:
+      - Whether the pod has its own host name, or with V(host) the UTS namespace of the host. An app that may set a host
+        name then sets that of the host; none may by default.
+      - V(host) excludes O(hostname) and O(private_users).
+      - A pod cannot have the PID namespace of the host. Its first process would not be the first of its namespace, with
+        whose end the kernel ends all others, and every app would see the supervisor among all processes of the host.
+    version_added: 0.7.0
+    type: str
+    choices: [private, host]
+    default: private
   private_users:
     description:
       - Whether the pod has users of its own, none of which is a user of the host. Its root is a user without rights on

@@ -10,6 +10,10 @@ dpkg -x linux-image-*.deb kernel
 mv "kernel/boot/vmlinuz-$abi" vmlinuz
 depmod -b kernel "$abi"
 
+# What loads profiles: Debian's kernel has AppArmor, and the root file system only its library.
+apt-get -qq -o APT::Sandbox::User=root download apparmor
+dpkg -x apparmor_*.deb apparmor
+
 mkdir -p initrd/bin initrd/modules initrd/proc initrd/sys initrd/dev initrd/root
 cp "$ROOTFS/bin/busybox" initrd/bin/
 {
@@ -29,10 +33,12 @@ done < list
 mkdir -p add/usr/lib add/root/.ssh add/etc merged
 chmod 700 add/root add/root/.ssh
 mv kernel/lib/modules add/usr/lib/
+mkdir -p add/usr/sbin
+find apparmor -name apparmor_parser -type f -exec cp {} add/usr/sbin/ \;
 cp "$KEY" add/root/.ssh/authorized_keys
 : > add/etc/machine-id
 mount -t overlay -o "lowerdir=add:$ROOTFS" testhost merged
 mke2fs -q -t ext4 -d merged new.img "$DISK" > /dev/null
 umount merged
 mv new.img base.img
-rm -r kernel initrd add merged list linux-image-*.deb
+rm -r kernel initrd add merged apparmor list linux-image-*.deb apparmor_*.deb

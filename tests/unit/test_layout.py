@@ -160,7 +160,9 @@ READS_BY_ITSELF = {
     "bundle.py": "the runtime's own files, while it is installed",
     "stage1/inside/program.py": "the runtime's own compiled files",
     "stage1/inside/enclosure.py": "links of the image in its own root, which are made again in another",
+    "stage1/plan/mounts.py": "names of devices, in /dev, which is root's",
     "stage1/plan/roots.py": "beneath an app's root: openat2 with RESOLVE_IN_ROOT",
+    "stage1/plan/first_use.py": "names in directories by descriptors: nothing is followed",
     "stage1/plan/filling.py": "a copy of an app's files by descriptors: nothing is followed",
     "stage1/plan/shifting.py": "an image's entries by descriptors: nothing is followed",
     "stage1/starter/inputs.py": "processors, in /sys",
@@ -327,6 +329,7 @@ def test_no_format_is_what_vars_says() -> None:
 OBJECTS = {
     "JSON: what a document, an option or a server may hold, before it is read, or as it is written": {
         "appc/app.py",
+        "appc/confinement.py",
         "appc/image.py",
         "appc/isolators.py",
         "appc/pod.py",
@@ -357,6 +360,7 @@ OBJECTS = {
         "pod/documents.py",
         "pod/failure.py",
         "pod/runspec.py",
+        "seccomp/profiles.py",
         "stage0/described.py",
         "stage0/networks.py",
         "stage0/options/documents.py",

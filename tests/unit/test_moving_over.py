@@ -10,6 +10,8 @@ import re
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import options
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli import podflags
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs" / "docsite" / "rst" / "moving_over.rst").read_text()
@@ -79,6 +81,84 @@ def test_the_options_that_stand_beside_them_exist() -> None:
     # Values of options, and names of results.
     values = {
         *("missing", "always", "created", "present", "prepared", "started", "never", "new", "update"),
-        *("host", "empty", "rc", "all"),
+        *("host", "empty", "rc", "all", "local", "image"),
     }
     assert pods - known - {*PODMAN, *DOCKER, *values} == set()
+
+
+FLAGS_PAGE = (CHECKOUT / "docs" / "docsite" / "rst" / "run_flags.rst").read_text()
+# docker 28, podman 5.6: the flags of their run.
+DOCKER_RUN = re.findall(
+    r"[\w-]+",
+    """
+add-host annotation attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-parent cgroupns cidfile
+cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus
+cpuset-mems detach detach-keys device device-cgroup-rule device-read-bps device-read-iops device-write-bps
+device-write-iops disable-content-trust dns dns-option dns-search domainname entrypoint env env-file expose
+gpus group-add health-cmd health-interval health-retries health-start-interval health-start-period
+health-timeout help hostname init interactive io-maxbandwidth io-maxiops ip ip6 ipc isolation label label-file
+link link-local-ip log-driver log-opt mac-address memory memory-reservation memory-swap memory-swappiness
+mount name network network-alias no-healthcheck oom-kill-disable oom-score-adj pid pids-limit platform
+privileged publish publish-all pull quiet read-only restart rm runtime security-opt shm-size sig-proxy
+stop-signal stop-timeout storage-opt sysctl tmpfs tty ulimit use-api-socket user userns uts volume
+volume-driver volumes-from workdir
+""",
+)
+PODMAN_RUN = re.findall(
+    r"[\w-]+",
+    """
+add-host annotation arch attach authfile blkio-weight blkio-weight-device cap-add cap-drop cert-dir
+cgroup-conf cgroup-parent cgroupns cgroups chrootdirs cidfile conmon-pidfile cpu-period cpu-quota
+cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus cpuset-mems creds decryption-key detach detach-keys
+device device-cgroup-rule device-read-bps device-read-iops device-write-bps device-write-iops
+disable-content-trust dns dns-opt dns-option dns-search entrypoint env env-file env-host env-merge expose
+gidmap gpus group-add group-entry health-cmd health-interval health-log-destination health-max-log-count
+health-max-log-size health-on-failure health-retries health-start-period health-startup-cmd
+health-startup-interval health-startup-retries health-startup-success health-startup-timeout health-timeout
+help hostname hosts-file hostuser http-proxy image-volume init init-path interactive ip ip6 ipc label
+label-file link-local-ip log-driver log-opt mac-address memory memory-reservation memory-swap
+memory-swappiness mount name net network network-alias no-healthcheck no-hostname no-hosts oom-kill-disable
+oom-score-adj os passwd passwd-entry personality pid pidfile pids-limit platform pod pod-id-file preserve-fd
+preserve-fds privileged publish publish-all pull quiet rdt-class read-only read-only-tmpfs replace requires
+restart retry retry-delay rm rmi rootfs sdnotify seccomp-policy secret security-opt shm-size shm-size-systemd
+sig-proxy stop-signal stop-timeout subgidname subuidname sysctl systemd timeout tls-verify tmpfs tty tz uidmap
+ulimit umask unsetenv unsetenv-all user userns uts variant volume volumes-from workdir
+""",
+)
+# Reasons that are no reason.
+EMPTY = ("", "not yet", "no", "none", "-")
+
+
+def flag_rows() -> list[tuple[list[str], str, str]]:
+    found = ROW.findall(FLAGS_PAGE)
+    return [
+        (re.findall(r"``--([\w-]+)``", row[0]), row[1].strip(), row[2]) for row in found if "``" in row[0]
+    ]
+
+
+def test_every_flag_of_docker_run_and_podman_run_stands_on_the_page_once() -> None:
+    stand = [name for names, _only, _here in flag_rows() for name in names]
+    assert sorted(stand) == sorted({*DOCKER_RUN, *PODMAN_RUN})
+    for names, only, _here in flag_rows():
+        assert only != "docker" or not set(names) & set(PODMAN_RUN), names
+        assert only != "podman" or not set(names) & set(DOCKER_RUN), names
+
+
+@pytest.mark.parametrize("page", [PAGE, FLAGS_PAGE], ids=["modules", "flags"])
+def test_nothing_is_missing_without_a_reason(page: str) -> None:
+    cells = [row[2] for row in ROW.findall(page)]
+    assert [cell for cell in cells if cell.strip().rstrip(".") in EMPTY] == []
+    nothing = [cell for cell in cells if re.match(r"(none|no)\b", cell)]
+    assert [cell for cell in nothing if len(re.sub(r"^(none|no)[:. ]*", "", cell)) < 8] == []
+
+
+def test_the_flags_and_options_that_stand_beside_them_exist() -> None:
+    flags = {flag.name for flag in (*podflags.RUN, *GLOBAL)} | {"help"}
+    options_known = {*options.POD, *options.POD["apps"]["options"], *options.FETCH}
+    for _names, _only, here in flag_rows():
+        for code in re.findall(r"``([^`]+)``", here):
+            if code.startswith("--"):
+                named = set(re.findall(r"(?:^| )--([\w-]+)", code))
+                assert named <= flags, code
+            elif code.startswith("apps[]."):
+                assert code.removeprefix("apps[].").partition(":")[0] in options_known, code

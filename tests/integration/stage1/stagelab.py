@@ -191,9 +191,8 @@ class StageLab:
                 pathlib.Path(pod.dir.private_users).write_text(f"{subids.allocate(self.paths, pod.uuid)}\n")
             for app in manifest.apps:
                 self._write_app(pod.dir, app.name, prefill, docker)
-                filtered = compile_filter(
-                    self.paths, app.app, insecure="seccomp" in runspec.insecure, arch=self.host.arch
-                )
+                lifted = "seccomp" in app.waived(runspec.insecure)
+                filtered = compile_filter(self.paths, app.app, insecure=lifted, arch=self.host.arch)
                 if filtered:
                     filter_files.write(pod.dir.app_filter(app.name), filtered)
             if runspec.overlay:
@@ -331,7 +330,9 @@ def _below(path: pathlib.Path, depth: int = 4) -> Iterator[pathlib.Path]:
 def _runtime_app(name: str, app: Mapping[str, object]) -> dict[str, object]:
     given = dict(app)
     of_runtime = {
-        key: given.pop(key) for key in ("mounts", "readOnlyRootFS", "annotations", "tmpfs") if key in given
+        key: given.pop(key)
+        for key in ("mounts", "readOnlyRootFS", "annotations", "tmpfs", "privileged")
+        if key in given
     }
     return {
         "name": name,

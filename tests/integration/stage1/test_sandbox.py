@@ -54,6 +54,17 @@ def test_network_and_ipc_can_be_those_of_the_host(stage: StageLab) -> None:
     assert done.lines == [os.readlink("/proc/self/ns/net"), os.readlink("/proc/self/ns/ipc")]
 
 
+@pytest.mark.behaviour("C37", "C38")
+def test_the_host_name_can_be_that_of_the_host(stage: StageLab) -> None:
+    name = os.uname().nodename
+    script = "readlink /proc/self/ns/uts; hostname; cat /etc/hostname; grep -c 127.0.0.1 /etc/hosts; hostname x 2>&1"
+    done = stage.run(script, HOST_NET.replace(uts="host"))
+    assert done.lines[:4] == [os.readlink("/proc/self/ns/uts"), name, name, "1"], done.err
+    assert "Operation not permitted" in done.lines[4]
+    assert os.uname().nodename == name
+    assert f" {name}" in stage.run("cat /etc/hosts", HOST_NET.replace(uts="host")).text
+
+
 def test_a_pod_without_network_has_a_loopback_that_is_up(stage: StageLab) -> None:
     done = stage.run("ip -o link; ping -c1 -W1 127.0.0.1 >/dev/null && echo reached", NO_NET)
     assert len(done.lines) == 2

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Union
 
+    from .confinement import AppArmor, SeccompProfile, SelinuxContext
     from .resources import Resource
 
     Isolator = Union[
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
         "NoNewPrivileges",
         "Sysctl",
         "Rlimits",
-        "Uninterpreted",
+        AppArmor,
+        SeccompProfile,
+        SelinuxContext,
     ]
     _Reader = Callable[[Fields], Isolator]
 
@@ -40,6 +43,9 @@ RESOURCES = (
     *("os/linux/block-read-iops", "os/linux/block-write-iops"),
     *("resource/block-bandwidth", "resource/block-iops", "resource/network-bandwidth"),
 )
+# Those of the file confinement.
+SECCOMP_PROFILE = "os/linux/seccomp-profile"
+CONFINEMENT = ("os/linux/apparmor-profile", SECCOMP_PROFILE, "os/linux/selinux-context")
 _OF_MEMORY = "os/linux/memory-"
 MODES = ("retain", "remove")  # of a set of capabilities or system calls
 NO_LIMIT = -1
@@ -252,20 +258,6 @@ class Rlimits(Value):
         return {name: {"soft": soft, "hard": hard} for name, soft, hard in self.limits}
 
 
-class Uninterpreted(Value):
-    """An isolator that is known but not applied; its JSON is kept as canonical text."""
-
-    name: str
-    text: str
-
-    def to_json(self) -> object:
-        """The value of the appc isolator."""
-        import json
-
-        value: object = json.loads(self.text)
-        return value
-
-
 def check_memory(isolators: Sequence[Isolator]) -> None:
     """Raise InvalidSpec, naming the option, unless memory, its reservation and swap go together."""
     limits = [each.limit for each in isolators if isinstance(each, Memory)]
@@ -278,6 +270,15 @@ def check_memory(isolators: Sequence[Isolator]) -> None:
 
 def check_sets(isolators: Sequence[Isolator], where: str) -> None:
     """Raise InvalidSpec for a retain set beside a remove set of the same kind."""
+    if any(isinstance(each, Seccomp) for each in isolators) and any(
+        each.name == SECCOMP_PROFILE for each in isolators
+    ):
+        raise InvalidSpec(
+            "system calls cannot be given both as a set and as a profile",
+            "take seccomp or seccomp_profile out",
+            where="seccomp_profile",
+            on_argv="error: cannot use both --seccomp and --seccomp-profile on the same image",
+        )
     for kind, what in ((Capabilities, "capabilities"), (Seccomp, "system calls")):
         if len({isolator.name for isolator in isolators if isinstance(isolator, kind)}) > 1:
             raise InvalidSpec(
@@ -332,6 +333,15 @@ def _resource(name: str) -> _Reader:
     return read
 
 
+def _confinement(name: str) -> _Reader:
+    def read(fields: Fields) -> Isolator:
+        from .confinement import confinement_of  # few apps have any
+
+        return confinement_of(name, fields)
+
+    return read
+
+
 def _whole(kind: Callable[[int], Isolator]) -> _Reader:
     return lambda fields: fields.made(kind, fields.integer("value"))
 
@@ -374,12 +384,6 @@ def _soft_and_hard(members: Fields, name: str) -> tuple[int, int]:
     return limit.integer("soft"), limit.integer("hard")
 
 
-def _uninterpreted(fields: Fields) -> Uninterpreted:
-    import json
-
-    return Uninterpreted(fields.text("name"), json.dumps(fields.raw("value"), sort_keys=True))
-
-
 _READERS: dict[str, _Reader] = {
     "resource/memory": _memory,
     "resource/pids": _pids,
@@ -393,11 +397,16 @@ _READERS: dict[str, _Reader] = {
     "os/linux/no-new-privileges": lambda fields: NoNewPrivileges(fields.boolean("value")),
     "os/unix/sysctl": lambda fields: Sysctl(fields.pairs("value")),
     "os/linux/rlimits": _rlimits,
-    "os/linux/selinux-context": _uninterpreted,
+    **{name: _confinement(name) for name in CONFINEMENT},
     **{name: _resource(name) for name in RESOURCES},
 }
 
 
 def family(isolator: Isolator) -> str:
-    """The key under which an isolator replaces others: retain and remove sets of one kind have the same."""
+    """The key under which an isolator replaces others: retain and remove sets of one kind have the same.
+
+    A profile of system calls replaces sets of them.
+    """
+    if isolator.name == SECCOMP_PROFILE:
+        return Seccomp.__name__
     return type(isolator).__name__ if isinstance(isolator, (Capabilities, Seccomp)) else isolator.name

@@ -8,11 +8,11 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .app import App
-from .isolators import check_memory, isolator_from_json, isolator_to_json
+from .isolators import Seccomp, check_memory, family, isolator_from_json, isolator_to_json
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
-from .volumes import Mount, Tmpfs, volume_of
+from .volumes import HostVolume, Mount, NamedVolume, Tmpfs, volume_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ class RuntimeImage(Value):
 
 
 class RuntimeApp(Value):
-    """An app of a pod. app: None for that of the image. tmpfs: file systems in memory, which appc does not know."""
+    """An app of a pod. app: None for that of the image. appc does not know the rest.
+
+    tmpfs: file systems in memory. privileged: whether nothing keeps it from what root of the host can do.
+    """
 
     name: ACName
     image: RuntimeImage
@@ -58,6 +61,17 @@ class RuntimeApp(Value):
     mounts: tuple[Mount, ...] = ()
     annotations: Labels = Labels()
     tmpfs: tuple[Tmpfs, ...] = ()
+    privileged: bool = False
+
+    def waived(self, insecure: tuple[str, ...]) -> tuple[str, ...]:
+        """The restrictions that do not apply to it. insecure: those of the pod that do not.
+
+        A privileged app has all capabilities, sees everything and has no filter but its own.
+        """
+        if not self.privileged:
+            return insecure
+        filtered = any(family(each) == Seccomp.__name__ for each in (self.app.isolators if self.app else ()))
+        return (*insecure, "capabilities", "paths", *(() if filtered else ("seccomp",)))
 
     @classmethod
     def from_json(cls, value: object, where: str) -> RuntimeApp:
@@ -71,6 +85,7 @@ class RuntimeApp(Value):
             mounts=tuple(Mount.of(each) for each in fields.each("mounts")),
             annotations=Labels.from_json(fields, "annotations"),
             tmpfs=tuple(Tmpfs.of(each) for each in fields.each("tmpfs")),
+            privileged=fields.boolean("privileged", False),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -86,16 +101,22 @@ class RuntimeApp(Value):
             members["annotations"] = self.annotations.to_json()
         if self.tmpfs:
             members["tmpfs"] = [each.to_json() for each in self.tmpfs]
+        if self.privileged:
+            members["privileged"] = True
         return members
 
 
 class Mounted(Value):
-    """A mount of an app with its volume. read_only: by the volume, else by the mount point of the same name."""
+    """A mount of an app with its volume. read_only: by the volume, else by the mount point of the same name.
+
+    recursive: of a volume of the host, by the same.
+    """
 
     path: str
     name: ACName
     volume: Volume | None
     read_only: bool
+    recursive: bool = True
 
 
 class PodManifest(Value):
@@ -155,13 +176,17 @@ class PodManifest(Value):
     def mounted(self, app: RuntimeApp) -> tuple[Mounted, ...]:
         """The mounts of an app in their order; without a volume of the pod, volume=None. Source: behaviours C21."""
         volumes = {volume.name: volume for volume in self.volumes}
-        points = {point.name: point.read_only for point in app.app.mount_points} if app.app else {}
+        points = {point.name: point for point in app.app.mount_points} if app.app else {}
         mounted = []
         for mount in app.mounts:
-            volume = volumes.get(mount.volume)
-            of_volume = volume.read_only if volume else None
-            read_only = points.get(mount.volume, False) if of_volume is None else of_volume
-            mounted.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only))
+            volume, point = volumes.get(mount.volume), points.get(mount.volume)
+            read_only = volume.read_only if volume else None
+            if read_only is None:
+                read_only = point is not None and point.read_only
+            recursive = volume.recursive if isinstance(volume, (HostVolume, NamedVolume)) else None
+            if recursive is None:
+                recursive = point is None or point.recursive is not False
+            mounted.append(Mounted(mount.path, mount.volume, volume, mount.read_only or read_only, recursive))
         return tuple(mounted)
 
 

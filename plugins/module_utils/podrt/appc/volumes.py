@@ -10,14 +10,14 @@ from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
 from .alphabet import is_made_of
-from .names import LONGEST_PATH, ACName
+from .names import LONGEST_PATH, ACName, ImageHash
 from .quantity import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    Volume = Union["HostVolume", "EmptyVolume", "NamedVolume"]
+    Volume = Union["HostVolume", "EmptyVolume", "NamedVolume", "ImageVolume"]
     IdMap = tuple[tuple[int, int, int], ...]
 
 
@@ -27,9 +27,12 @@ _TMPFS_SIZE, _TMPFS_MODE = 64 << 20, 0o1777
 _LONGEST_NAME = 255  # source: limits.h, NAME_MAX
 _DEFAULT_MODE = "0755"
 _IDS = range(2**32 - 1)  # the last number means none to chown(2)
-# The kinds in documents, and those that users may write.
+# The kinds of appc, and all.
 KINDS = ("host", "empty")
-ALL_KINDS = ("named", *KINDS)
+ALL_KINDS = ("named", "image", *KINDS)
+# Whether what the host mounts later below the source of a volume appears in it.
+RSLAVE = "rslave"
+PROPAGATIONS = ("private", RSLAVE)
 _NO_MAP = "none"
 _MOST_ROWS = 340  # source: user_namespaces(7)
 
@@ -37,7 +40,8 @@ _MOST_ROWS = 340  # source: user_namespaces(7)
 class HostVolume(Value):
     """A file, directory, device or socket of the host. None: not set.
 
-    map: for a pod with its own users: ID of the pod, ID in the volume, count; () for none. appc had no such member.
+    map: for a pod with its own users: ID of the pod, ID in the volume, count; () for none. propagation: one of
+    PROPAGATIONS, "" for what the volume allows. appc had no such members.
     """
 
     name: ACName
@@ -45,9 +49,22 @@ class HostVolume(Value):
     read_only: bool | None = None
     recursive: bool | None = None
     map: IdMap | None = None
+    propagation: str = ""
 
     def check(self) -> None:
-        """Check that the source is absolute."""
+        """Check that the source is absolute, and that later mounts of the host can appear if they are to."""
+        if self.propagation not in ("", *PROPAGATIONS):
+            raise InvalidSpec(
+                f'"{self.propagation}" is not a propagation of volumes: what an app mounts never appears on the host',
+                "use private or rslave",
+                where="propagation",
+            )
+        if self.propagation == RSLAVE and (self.read_only or self.recursive is False):
+            raise InvalidSpec(
+                "rslave needs a writable, recursive volume: what the host mounts later would be writable in it",
+                "take propagation out, or read_only and recursive",
+                where="propagation",
+            )
         if not self.source:
             raise InvalidSpec(
                 "source for host volume cannot be empty", "name a path of the host", where="source"
@@ -61,24 +78,34 @@ class HostVolume(Value):
     def of(cls, fields: Fields) -> HostVolume:
         """Read an appc volume of this kind. Raises InvalidSpec with the place."""
         read_only, recursive = fields.optional_boolean("readOnly"), fields.optional_boolean("recursive")
-        return fields.made(
-            cls, _name_of(fields), fields.text("source", ""), read_only, recursive, _map_of(fields)
-        )
+        source, propagation = fields.text("source", ""), fields.text("propagation", "")
+        return fields.made(cls, _name_of(fields), source, read_only, recursive, _map_of(fields), propagation)
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
         found: dict[str, object] = {"name": str(self.name), "kind": "host", "source": self.source}
-        return _with_given(found, readOnly=self.read_only, recursive=self.recursive, map=_texts_of(self.map))
+        return _with_given(
+            found,
+            readOnly=self.read_only,
+            recursive=self.recursive,
+            map=_texts_of(self.map),
+            propagation=self.propagation or None,
+        )
 
 
 class EmptyVolume(Value):
-    """A new directory that lives as long as its pod; mode in octal on disk, a number here."""
+    """A new directory that lives as long as its pod; mode in octal on disk, a number here.
+
+    owner, group: in place of uid and gid, names of the image of the first app that mounts it. appc had no such members.
+    """
 
     name: ACName
     read_only: bool | None = None
     mode: int = int(_DEFAULT_MODE, 8)
     uid: int = 0
     gid: int = 0
+    owner: str = ""
+    group: str = ""
 
     def check(self) -> None:
         """Check that mode, uid and gid are in range."""
@@ -93,7 +120,13 @@ class EmptyVolume(Value):
         """Read an appc volume of this kind. Raises InvalidSpec with the place."""
         mode = parse_mode(fields.text("mode", _DEFAULT_MODE), fields.where_of("mode"))
         uid, gid = fields.integer("uid", 0), fields.integer("gid", 0)
-        return fields.made(cls, _name_of(fields), fields.optional_boolean("readOnly"), mode, uid, gid)
+        owner, group = fields.text("owner", ""), fields.text("group", "")
+        for name, number, two in ((owner, uid, ("owner", "uid")), (group, gid, ("group", "gid"))):
+            if name and number:
+                said = f"{two[0]} and {two[1]} exclude each other"
+                raise InvalidSpec(said, "take one of them out", where=fields.where_of(two[0]))
+        read_only = fields.optional_boolean("readOnly")
+        return fields.made(cls, _name_of(fields), read_only, mode, uid, gid, owner, group)
 
     def to_json(self) -> dict[str, object]:
         """The appc object, with every default written out."""
@@ -104,14 +137,15 @@ class EmptyVolume(Value):
             "uid": self.uid,
             "gid": self.gid,
         }
-        return _with_given(found, readOnly=self.read_only)
+        return _with_given(found, readOnly=self.read_only, owner=self.owner or None, group=self.group or None)
 
 
 class NamedVolume(Value):
     """A volume of a pod that refers to one made by pod_volume, whose name is volume.
 
-    source: the directory that the host has for it, "" in a description. appc has no such kind: to it this is a volume
-    of the host, with a member more.
+    source: the directory that the host has for it, "" in a description. copy: whether its first mount fills it with the
+    image's files. owner, group: of its directory from then on, names of the image. appc has no such kind: to it this is
+    a volume of the host, with more members.
     """
 
     name: ACName
@@ -119,6 +153,9 @@ class NamedVolume(Value):
     read_only: bool | None = None
     source: str = ""
     map: IdMap | None = None
+    copy: bool = True
+    owner: str = ""
+    group: str = ""
 
     @property
     def recursive(self) -> bool:
@@ -129,12 +166,64 @@ class NamedVolume(Value):
     def of(cls, fields: Fields, source: str = "") -> NamedVolume:
         """Read one of a description, or with its source of a document. Raises InvalidSpec with the place."""
         volume = ACName(fields.text("volume", ""), fields.where_of("volume"))
-        return cls(_name_of(fields), volume, fields.optional_boolean("readOnly"), source, _map_of(fields))
+        return cls(
+            _name_of(fields),
+            volume,
+            fields.optional_boolean("readOnly"),
+            source,
+            _map_of(fields),
+            fields.boolean("copy", True),
+            fields.text("owner", ""),
+            fields.text("group", ""),
+        )
 
     def to_json(self) -> dict[str, object]:
         """The appc object of a host volume, and which volume it is."""
         held = HostVolume(self.name, self.source, self.read_only, self.recursive, self.map)
-        return {**held.to_json(), "volume": str(self.volume)}
+        found = {**held.to_json(), "volume": str(self.volume)}
+        return _with_given(
+            found,
+            copy=None if self.copy else False,
+            owner=self.owner or None,
+            group=self.group or None,
+        )
+
+
+class ImageVolume(Value):
+    """The root of an image, read-only and without devices and set-user-ID programs. appc has no such kind.
+
+    image: what it was asked for by. id: of the image, "" in a description.
+    """
+
+    name: ACName
+    image: str
+    id: str = ""
+
+    @property
+    def read_only(self) -> bool:
+        """It always is."""
+        return True
+
+    def check(self) -> None:
+        """Check that there is an image."""
+        if not self.image:
+            raise InvalidSpec("there is no image", "name one, such as docker://...", where="image")
+
+    @classmethod
+    def of(cls, fields: Fields) -> ImageVolume:
+        """Read one of a description or a document. Raises InvalidSpec with the place."""
+        image, found = fields.text("image", ""), fields.text("id", "")
+        if found:
+            ImageHash(found, fields.where_of("id"))
+        if fields.optional_boolean("readOnly") is False:
+            raise InvalidSpec(
+                "a volume of an image is read-only", "take it out", where=fields.where_of("readOnly")
+            )
+        return fields.made(cls, _name_of(fields), image, found)
+
+    def to_json(self) -> dict[str, object]:
+        """The object of a document."""
+        return {"name": str(self.name), "kind": "image", "image": self.image, "id": self.id}
 
 
 # Members that only volumes of some kinds have.
@@ -146,6 +235,11 @@ _BELONGS = {
     "mode": ("empty",),
     "uid": ("empty",),
     "gid": ("empty",),
+    "owner": ("named", "empty"),
+    "group": ("named", "empty"),
+    "copy": ("named",),
+    "propagation": ("host",),
+    "image": ("image",),
 }
 
 
@@ -154,17 +248,24 @@ def volume_of(fields: Fields) -> Volume:
     kind = fields.text("kind", "")
     if kind == "host" and fields.has("volume"):
         return NamedVolume.of(fields, HostVolume.of(fields).source)
+    if kind == "image":
+        return ImageVolume.of(fields)
     return _of_kind(fields, kind, KINDS)
 
 
 def any_volume_of(fields: Fields) -> Volume:
     """Read a volume as users write it, perhaps without its kind. Raises InvalidSpec with the place."""
-    meant = "named" if fields.has("volume") else "host" if fields.has("source") else "empty"
-    kind = fields.text("kind", meant)
-    if kind != "named":
+    kind = fields.text("kind", _meant(fields))
+    if kind not in ("named", "image"):
         return _of_kind(fields, kind, ALL_KINDS)
     _refuse_aliens(fields, kind)
-    return NamedVolume.of(fields)
+    return NamedVolume.of(fields) if kind == "named" else ImageVolume.of(fields)
+
+
+def _meant(fields: Fields) -> str:
+    """The kind of a volume that does not say it."""
+    telling = (("volume", "named"), ("source", "host"), ("image", "image"))
+    return next((kind for member, kind in telling if fields.has(member)), "empty")
 
 
 def _of_kind(fields: Fields, kind: str, known: tuple[str, ...]) -> Volume:
@@ -241,11 +342,14 @@ def _refuse_aliens(fields: Fields, kind: str) -> None:
 
 
 class MountPoint(Value):
-    """A path for which an image asks for a volume."""
+    """A path for which an image asks for a volume. recursive: where the volume does not say it; rkt's documentation has
+    this member.
+    """
 
     name: ACName
     path: str
     read_only: bool = False
+    recursive: bool | None = None
 
     @classmethod
     def from_json(cls, value: object, where: str) -> MountPoint:
@@ -255,12 +359,16 @@ class MountPoint(Value):
         if not path:
             raise InvalidSpec("must not be empty", where=fields.where_of("path"))
         return cls(
-            ACName(fields.text("name"), fields.where_of("name")), path, fields.boolean("readOnly", False)
+            ACName(fields.text("name"), fields.where_of("name")),
+            path,
+            fields.boolean("readOnly", False),
+            fields.optional_boolean("recursive"),
         )
 
     def to_json(self) -> dict[str, object]:
         """The appc object."""
-        return {"name": str(self.name), "path": self.path, "readOnly": self.read_only}
+        found: dict[str, object] = {"name": str(self.name), "path": self.path, "readOnly": self.read_only}
+        return _with_given(found, recursive=self.recursive)
 
 
 class Mount(Value):
@@ -354,6 +462,6 @@ def parse_mode(text: str, where: str = "") -> int:
     return int(text, 8)
 
 
-def _with_given(found: dict[str, object], **maybe: bool | list[str] | None) -> dict[str, object]:
+def _with_given(found: dict[str, object], **maybe: bool | str | list[str] | None) -> dict[str, object]:
     found.update({name: value for name, value in maybe.items() if value is not None})
     return found

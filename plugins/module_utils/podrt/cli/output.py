@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from ..appc.volumes import EmptyVolume
+from ..appc.volumes import EmptyVolume, HostVolume, NamedVolume
 from ..errors import InvalidSpec, printable
 from ..pod.lifecycle import PodState
 from .durations import format_age, format_time
@@ -227,7 +227,7 @@ def _mounts_json(pod: PodStatus, app: RuntimeApp, paths: Paths) -> list[dict[str
 
 def _mount_json(pod: PodStatus, mount: Mounted, paths: Paths) -> dict[str, object]:
     volume = mount.volume
-    source = "" if volume is None or isinstance(volume, EmptyVolume) else volume.source
+    source = volume.source if isinstance(volume, (HostVolume, NamedVolume)) else ""
     if isinstance(volume, EmptyVolume):
         source = paths.pod(_DIRECTORIES.get(pod.state, "run"), pod.uuid).volume(mount.name)
     return {

@@ -11,6 +11,7 @@ from ..fields import parse_json
 from ..host.policy import ACCEPT
 from ..host.reading import read_given
 from ..image.reference import ImageKey
+from ..stage0.image_volumes import has_images, stored_images
 from ..stage0.images import isolators_policy
 from ..stage0.manifest import BeyondDefaults, build_manifest
 from ..stage0.spec import AppSpec
@@ -39,6 +40,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
     if not given.apps:
         raise InvalidSpec("pod must contain at least one application")
     images = tuple(_image(host, app) for app in given.apps)
+    of_volumes = stored_images(host, given.volumes) if has_images(given.volumes) else ()
     wanted = spec.replace(
         apps=tuple(_app_spec(app, {volume.name for volume in given.volumes}) for app in given.apps),
         volumes=given.volumes,
@@ -56,7 +58,7 @@ def read_preparation(host: Host, path: str, spec: PodSpec) -> Preparation:
         annotations=given.annotations.merged(built.manifest.annotations),
         user_annotations=given.user_annotations,
     )
-    return built.replace(manifest=manifest, images=images)
+    return built.replace(manifest=manifest, images=images, volume_images=of_volumes)
 
 
 def _image(host: Host, app: RuntimeApp) -> Image:
@@ -87,6 +89,7 @@ def _app_spec(app: RuntimeApp, volumes: set[ACName]) -> AppSpec:
         mounts=tuple(mounts),
         read_only_root_fs=app.read_only_root_fs,
         tmpfs=app.tmpfs,
+        privileged=app.privileged,
         annotations=app.annotations.pairs,
         image_isolators=ACCEPT if app.app else "",
     )

@@ -225,9 +225,10 @@ class PodDir(Value):
         return f"{self.stage1_files}/notify"
 
     @property
-    def shared(self) -> tuple[str, str]:
-        """The /dev/shm and the /dev/pts of all apps."""
-        return f"{self.stage1_files}/shared/shm", f"{self.stage1_files}/shared/pts"
+    def shared(self) -> tuple[str, str, str]:
+        """The /dev/shm, the /dev/pts and the /dev/mqueue of all apps."""
+        place = f"{self.stage1_files}/shared"
+        return f"{place}/shm", f"{place}/pts", f"{place}/mqueue"
 
     @property
     def device_nodes(self) -> str:
@@ -243,6 +244,11 @@ class PodDir(Value):
     def app_infos(self) -> str:
         """What is known of each app."""
         return f"{self.path}/appsinfo"
+
+    @property
+    def volume_infos(self) -> str:
+        """What is known of each volume that is an image."""
+        return f"{self.path}/volumesinfo"
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -336,6 +342,18 @@ class PodDir(Value):
     def shifted_layer(self, tree_id: str, app: str) -> str:
         """The layer over an app's image with the owners that its files have among the pod's own users."""
         return f"{self.overlays}/{tree_id}/shifted/{app}"
+
+    def volume_tree_id(self, name: str) -> str:
+        """The ID of the tree of a volume that is an image."""
+        return f"{self.volume_infos}/{name}/treeStoreID"
+
+    def volume_lower(self, name: str) -> str:
+        """The directories of a volume that is an image, topmost first, one per line."""
+        return f"{self.volume_infos}/{name}/lower"
+
+    def image_volume(self, name: str) -> str:
+        """A directory to mount the image of a volume on; its copy, in a pod without overlays."""
+        return f"{self.volume_infos}/{name}/{ROOT}"
 
     def volume(self, name: str) -> str:
         """The directory of an empty volume."""

@@ -14,11 +14,15 @@ FORMAT = 1
 DNS_MODES = ("auto", "host", "none", "custom")
 HOSTS_MODES = ("auto", "host", "custom")
 IPC_MODES = ("auto", "private", "parent")
+# The host name: the pod's own, or that of the host. There is no such choice of PIDs, see docs.
+UTS_MODES = ("private", "host")
 # What the end of an app that fails means to the others: rkt's, and that they run on.
 END_POD, CONTINUE = "end-pod", "continue"
 EXIT_POLICIES = (END_POD, CONTINUE)
 # The annotation of an app with its restart policy, see restart, which is imported only where an app has one.
 RESTART = "stagecraft.pods/restart"
+# The annotation of an app with its time zone, see timezone.
+TIMEZONE = "stagecraft.pods/timezone"
 RESTART_POLICIES = ("no", "on-failure", "always", "unless-stopped")
 INSECURE = ("capabilities", "paths", "seccomp")
 STOP_TIMEOUT = 10
@@ -183,11 +187,18 @@ class RunSpec(Value):
     shm_size: int = 0
     stage1: str = NATIVE
     exit_policy: str = END_POD
+    uts: str = "private"
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
         _check_known(self.ipc, IPC_MODES, "ipc")
         _check_known(self.exit_policy, EXIT_POLICIES, "exit_policy")
+        _check_known(self.uts, UTS_MODES, "uts")
+        if self.uts == "host" and (self.hostname or self.private_users):
+            what = "a host name of its own" if self.hostname else "users of its own"
+            raise InvalidSpec(
+                f"a pod with the host's name cannot have {what}", "take uts: host out", where="uts"
+            )
         for option in self.insecure:
             _check_known(option, INSECURE, "insecure_options")
         if self.hostname and not _matches(_HOSTNAME, self.hostname):
@@ -230,6 +241,7 @@ class RunSpec(Value):
             shm_size=fields.integer("shmSize", 0),
             stage1=fields.text("stage1", NATIVE),
             exit_policy=fields.text("exitPolicy", END_POD),
+            uts=fields.text("uts", "private"),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -259,6 +271,7 @@ class RunSpec(Value):
             **({"shmSize": self.shm_size} if self.shm_size else {}),
             "stage1": self.stage1,
             "exitPolicy": self.exit_policy,
+            **({"uts": self.uts} if self.uts != "private" else {}),
         }
 
 

@@ -22,6 +22,8 @@ def check_sysctl(name: str, run: RunSpec, where: str) -> None:
         raise _shared(name, "network", "networks: [host]", where)
     if name.startswith(IPC) and run.ipc == "parent":
         raise _shared(name, "IPC", "ipc: parent", where)
+    if name in _UTS and run.uts == "host":
+        raise _shared(name, "UTS", "uts: host", where)
     known = name.startswith(("net.", *IPC)) or name in _UTS
     if not known or name in _OF_THE_HOST or ".." in name or "/" in name or name.endswith("."):
         hint = "only those of the network, IPC and UTS namespaces of the pod can be set"

@@ -11,13 +11,14 @@ from __future__ import annotations
 import errno
 import os
 
-from ..appc.isolators import Seccomp
+from ..appc.capabilities import NAMES, bounding_set
+from ..appc.isolators import SECCOMP_PROFILE, Seccomp
 from ..errors import HostFailure, InvalidSpec, Unsupported
 from ..host.digests import sha256
 from ..host.files import make_dirs
 from ..value import Value
 from . import files as filter_files
-from . import sets
+from . import profiles, sets
 from .socket_guard import SOCKETS, guard
 
 TYPE_CHECKING = False
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Protocol
 
     from ..appc.app import App
+    from ..appc.isolators import Isolator
     from ..host.paths import Paths
+    from .profiles import RuleSet
 
     class SyscallFilter(Protocol):
         """What pyseccomp has of that name, as far as it is used."""
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 
 
 _VERSION = 4
-_KILL, _ENOSYS = "kill", "ENOSYS"
+_ALLOW, _KILL, _ENOSYS = "allow", "kill", "ENOSYS"
 # Calls that a set allows with harmless arguments only; one that is named individually is allowed with any.
 CHECKED = ("clone", "personality", "prlimit64", *SOCKETS)
 _OURS = "pods"
@@ -52,6 +55,16 @@ _INT = 0xFFFFFFFF
 _PERSONALITIES = (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)
 EVERYTHING, NOTHING = "@appc.io/all", "@appc.io/empty"
 DEFAULT_SET = "@docker/default-whitelist"
+_ACTIONS = {
+    "allow": "ALLOW",
+    "kill": "KILL_PROCESS",
+    "kill-thread": "KILL_THREAD",
+    "log": "LOG",
+    "trap": "TRAP",
+}
+# A rule that is there already, and a call that none of the architectures has.
+_HARMLESS_ERRORS = (errno.EEXIST, errno.EDOM)
+_UNKNOWN_CALL = -1
 _SUB_ARCHES = {"amd64": ("X86", "X32"), "aarch64": ("ARM",)}
 _ARM_ONLY = (
     "arm_fadvise64_64",
@@ -77,11 +90,14 @@ class Profile(Value):
     checked: tuple[str, ...] = ()
 
 
-def profile_of(app: App, arch: str) -> Profile | None:
-    """The filter that an app's isolators ask for, None for no filter. Pure. Raises InvalidSpec."""
+def profile_of(app: App, arch: str) -> Profile | RuleSet | None:
+    """The filter that an app's isolators ask for, None for no filter. Raises InvalidSpec."""
     isolators = [isolator for isolator in app.isolators if isinstance(isolator, Seccomp)]
-    if len(isolators) > 1:
+    whole = [isolator for isolator in app.isolators if isolator.name == SECCOMP_PROFILE]
+    if len(isolators) + len(whole) > 1:
         raise InvalidSpec("at most one seccomp isolator is allowed", where="isolators")
+    if whole:
+        return _rule_set(app, whole[0], arch)
     if not isolators or (isolators[0].mode == "remove" and isolators[0].names == (NOTHING,)):
         return _default_profile(arch)
     isolator = isolators[0]
@@ -96,6 +112,22 @@ def profile_of(app: App, arch: str) -> Profile | None:
         return _whitelist(refusal, isolator.names, arch)
     names = {name for item in isolator.names for name in expanded(item, arch)}
     return Profile("allow", refusal, tuple(sorted(names)))
+
+
+def _rule_set(app: App, isolator: Isolator, arch: str) -> RuleSet:
+    """The rules of a profile for an app, and the calls that all programs need, unless it has rules for them."""
+    mask = bounding_set(app.isolators, insecure=False)
+    held = frozenset(name for number, name in enumerate(NAMES) if mask >> number & 1)
+    release = os.uname().release.replace("-", ".").split(".")[:2]
+    kernel = tuple(int(part) for part in release if part.isdigit())
+    value = isolator.to_json()
+    profile = value.get("profile") if isinstance(value, dict) else None
+    found = profiles.rules_of(profile, profiles.Circumstances(held, arch, kernel), "seccomp_profile")
+    if found.default == _ALLOW:
+        return found
+    named = {name for _action, name, _arguments in found.rules}
+    needed = ((_ALLOW, name, ()) for name in (*sets.ALWAYS, *sets.OURS) if name not in named)
+    return found.replace(rules=(*found.rules, *needed))
 
 
 def default_calls(arch: str) -> frozenset[str]:
@@ -123,7 +155,7 @@ def compile_filter(paths: Paths, app: App, *, insecure: bool, arch: str) -> byte
         kept = filter_files.intact(cached)
         if kept is not None:
             return kept
-        program = _compiled(profile, arch)
+        program = _compiled(profile, arch) if isinstance(profile, Profile) else _compiled_rules(profile)
         make_dirs(paths.filters)
         filter_files.replace(cached, program)
     except OSError as err:
@@ -169,7 +201,7 @@ def _is_known(item: str) -> bool:
     return any(item in names for names in (*lists, *sets.SYSTEMD.values()))
 
 
-def _key(profile: Profile, arch: str) -> str:
+def _key(profile: Profile | RuleSet, arch: str) -> str:
     kernel = os.uname().machine
     return sha256(repr((_VERSION, profile, arch, kernel)).encode()).hexdigest() + ".bpf"
 
@@ -213,6 +245,41 @@ def _compiled(profile: Profile, arch: str) -> bytes:
     if profile.default != "allow":
         _add(program, action_of(_ENOSYS), "clone3")
     return guard(profile.checked, arch, action_of(profile.default)) + _exported(program)
+
+
+def _compiled_rules(found: RuleSet) -> bytes:
+    library = _library()
+    program: SyscallFilter = library.SyscallFilter(defaction=_numbered(library, found.default))
+    for arch in found.arches:
+        try:
+            program.add_arch(getattr(library.Arch, arch))
+        except (AttributeError, OSError) as err:
+            reason = f"libseccomp has no architecture {arch} beside that of this machine"
+            raise InvalidSpec(reason, "take it out of the profile", where="seccomp_profile") from err
+    for action, name, arguments in found.rules:
+        if action == found.default:
+            continue
+        number = library.resolve_syscall(library.Arch.NATIVE, name)
+        if number == _UNKNOWN_CALL:
+            continue  # of a newer kernel than this machine's libseccomp
+        checked = (library.Arg(at, getattr(library, op), *values) for at, op, *values in arguments)
+        try:
+            program.add_rule(_numbered(library, action), number, *checked)
+        except (OSError, RuntimeError, ValueError) as err:
+            if getattr(err, "errno", 0) not in _HARMLESS_ERRORS:
+                reason = f"libseccomp refuses its rule for {name}: {err}"
+                raise InvalidSpec(reason, "correct the profile", where="seccomp_profile") from err
+    return _exported(program)
+
+
+def _numbered(library: ModuleType, action: str) -> int:
+    """The action of a rule set as libseccomp has it."""
+    name, _colon, number = action.partition(":")
+    if number:
+        found: int = (library.ERRNO if name == "errno" else library.TRACE)(int(number))
+        return found
+    plain: int = getattr(library, _ACTIONS[name])
+    return plain
 
 
 def _harmless(library: ModuleType, name: str) -> tuple[tuple[object, ...], ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from ..appc.capabilities import DEFAULT
 from ..appc.isolators import (
     NO_LIMIT,
+    SECCOMP_PROFILE,
     Capabilities,
     CpuShares,
     OomScoreAdj,
@@ -119,7 +120,7 @@ def apply_policy(
 
 def _is_lifted(isolator: Isolator, insecure: Sequence[str]) -> bool:
     return (isinstance(isolator, Capabilities) and "capabilities" in insecure) or (
-        isinstance(isolator, Seccomp) and "seccomp" in insecure
+        (isinstance(isolator, Seccomp) or isolator.name == SECCOMP_PROFILE) and "seccomp" in insecure
     )
 
 

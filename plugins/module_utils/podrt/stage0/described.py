@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 
-from ..appc.isolators import isolator_to_json
+from ..appc.isolators import SECCOMP_PROFILE, isolator_to_json
+from ..appc.volumes import ImageVolume
 from ..value import Value
 from .options.app import APP, MOUNTS
 from .options.documents import options_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Union
 
-    from ..appc.pod import RuntimeApp
+    from ..appc.pod import PodManifest, RuntimeApp
     from ..appc.volumes import Mount
     from .options.documents import Documents
     from .options.option import Option
@@ -72,6 +73,7 @@ def described(pod: Documents, spec: PodSpec, apps: tuple[str, ...], key: bytes) 
     """
     manifest, options = pod[0], options_of(pod)
     members = {row.name: _node(row, options.get(row.name), _elements(spec, row), row.name) for row in _OF_POD}
+    _name_images(members["volumes"], manifest)
     each = options["apps"]
     names = tuple(str(app.name) for app in manifest.apps)
     records = (
@@ -79,6 +81,13 @@ def described(pod: Documents, spec: PodSpec, apps: tuple[str, ...], key: bytes) 
         for at, (app, held) in enumerate(zip(manifest.apps, each if isinstance(each, list) else ()))
     )
     return {**members, "apps": Records(tuple(records))}
+
+
+def _name_images(volumes: Node, manifest: PodManifest) -> None:
+    """Let the images of volumes have their IDs too, as those of apps."""
+    for record, volume in zip(volumes.items if isinstance(volumes, Records) else (), manifest.volumes):
+        if isinstance(volume, ImageVolume):
+            record.members["image"] = {"name": volume.image, "id": volume.id}
 
 
 _OF_POD = tuple(row for row in (*POD, *FETCH) if row.document and row.name not in ("apps", "mounts", "name"))
@@ -149,11 +158,22 @@ def _app(app: RuntimeApp, held: dict[str, object], spec: PodSpec, at: int, key: 
         for row in _OF_APP
     }
     members["image"] = _image(app)
+    if members["seccomp_profile"] is not None:
+        members["seccomp_profile"] = _profile(app)
     members["mounts"] = _mounts(app, held.get("mounts"), spec, place, app_spec)
     if app.app:
         members["exec"] = Invocation(app.app.exec)
         members["environment"] = _environment(app.app.environment, spec, place, app_spec, key)
     return Record(str(app.name), members, place)
+
+
+def _profile(app: RuntimeApp) -> str:
+    """The profile of system calls of an app: its file, and a digest of the content, which may have changed."""
+    isolators = app.app.isolators if app.app else ()
+    value = next((each.to_json() for each in isolators if each.name == SECCOMP_PROFILE), None)
+    held = value if isinstance(value, dict) else {}
+    digest = hashlib.sha256(_json(held.get("profile")).encode()).hexdigest()
+    return f"{held.get('file')} (sha256:{digest[:16]})"
 
 
 def _image(app: RuntimeApp) -> Members:

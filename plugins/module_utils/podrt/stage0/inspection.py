@@ -12,10 +12,10 @@ import errno
 import os
 import stat
 
-from ..appc.volumes import EmptyVolume, app_path
+from ..appc.volumes import EmptyVolume, HostVolume, NamedVolume, app_path
 from ..errors import InvalidSpec, NotFound, PodError
 from ..host.execution import complaint, program_path
-from ..host.identity import identity_of
+from ..host.identity import group_id, identity_of, user_id
 from ..store.layered import Covered, LayeredRoot
 from ..store.trees import RenderedImage
 
@@ -67,7 +67,10 @@ def _check_app(
     image = LayeredRoot(layers, _MADE)
     for mount in manifest.mounted(runtime):
         volume = mount.volume
-        source = "" if volume is None or isinstance(volume, EmptyVolume) else volume.source
+        if isinstance(volume, (EmptyVolume, NamedVolume)):
+            place = f"volumes[{manifest.volumes.index(volume)}]"
+            _where_known(lambda: _check_owner(root, volume, place))  # noqa: B023 - called at once
+        source = volume.source if isinstance(volume, (HostVolume, NamedVolume)) else ""
         _where_known(lambda: _check_target(image, mount.path, source, f"{where}.mounts"))  # noqa: B023
 
 
@@ -85,6 +88,16 @@ def _check_identity(root: LayeredRoot, app: App, where: str, *, docker: bool) ->
     except PodError as err:
         option = err.facts.get("what") or "supplementary_gids"
         raise InvalidSpec(err.message, err.hint, where=f"{where}.{option}") from err
+
+
+def _check_owner(root: LayeredRoot, volume: EmptyVolume | NamedVolume, where: str) -> None:
+    """Look up the owner of a volume by name. Raises InvalidSpec."""
+    for option, text, look_up in (("owner", volume.owner, user_id), ("group", volume.group, group_id)):
+        try:
+            if text:
+                look_up(root, text)
+        except PodError as err:
+            raise InvalidSpec(err.message, err.hint, where=f"{where}.{option}") from err
 
 
 def _programs(app: App) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -9,7 +9,7 @@ stage0/run.go generatePodManifest, common/overlay; behaviours part C.
 from __future__ import annotations
 
 from ..appc.app import App
-from ..appc.isolators import Capabilities, Seccomp, Uninterpreted, family
+from ..appc.isolators import Capabilities, Seccomp, family
 from ..appc.labels import Labels, check_platform
 from ..appc.names import ACName, acname_from, app_name_of
 from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
@@ -64,7 +64,8 @@ class Preparation(Value):
     """What a pod is prepared from.
 
     images: one for each app, in order. prefill: pairs of app and volume that stage1 fills from its image. warnings: for
-    users. stage1: the image of its stage1, None for a flavour of the runtime.
+    users. stage1: the image of its stage1, None for a flavour of the runtime. volume_images: one for each volume that
+    is an image, in order.
     """
 
     manifest: PodManifest
@@ -73,11 +74,12 @@ class Preparation(Value):
     prefill: tuple[tuple[ACName, ACName], ...] = ()
     warnings: tuple[str, ...] = ()
     stage1: Image | None = None
+    volume_images: tuple[Image, ...] = ()
 
     @property
     def all_images(self) -> tuple[Image, ...]:
         """The images that must be in the store."""
-        return (*self.images, *((self.stage1,) if self.stage1 else ()))
+        return (*self.images, *self.volume_images, *((self.stage1,) if self.stage1 else ()))
 
 
 def build_manifest(
@@ -169,7 +171,7 @@ def _asking(policy: Callable[[Image], str], image: Image) -> Callable[[], str]:
 
 def _asked(app_spec: AppSpec, image: Image) -> tuple[Isolator, ...]:
     """The isolators of an image that the operator has not replaced."""
-    own = {family(isolator) for isolator in app_spec.isolators}
+    own = _replaced(app_spec)
     app = image.manifest.app
     return tuple(isolator for isolator in app.isolators if family(isolator) not in own) if app else ()
 
@@ -195,6 +197,7 @@ def _runtime_app(
         read_only_root_fs=app_spec.read_only_root_fs,
         annotations=Labels(tuple(sorted(app_spec.annotations))),
         tmpfs=app_spec.tmpfs,
+        privileged=app_spec.privileged,
     )
 
 
@@ -222,7 +225,7 @@ def _overridden(spec: PodSpec, app_spec: AppSpec, base: App, where: str, image_n
     merged = {
         "exec": exec_vector,
         "environment": _environment(spec, app_spec, base),
-        "isolators": _isolators(base.isolators, app_spec.isolators),
+        "isolators": _isolators(base.isolators, app_spec),
     }
     changes = {member: value for member, value in said.items() if value != getattr(AppSpec, member)}
     try:
@@ -239,9 +242,15 @@ def _environment(spec: PodSpec, app_spec: AppSpec, base: App) -> Pairs:
     return tuple(merged.items())
 
 
-def _isolators(base: tuple[Isolator, ...], wanted: tuple[Isolator, ...]) -> tuple[Isolator, ...]:
+def _replaced(app_spec: AppSpec) -> set[str]:
+    """The families of isolators that an app has of its own; a privileged one, all that would restrict it."""
+    of_privileged = (Capabilities.__name__, Seccomp.__name__) if app_spec.privileged else ()
+    return {*(family(isolator) for isolator in app_spec.isolators), *of_privileged}
+
+
+def _isolators(base: tuple[Isolator, ...], app_spec: AppSpec) -> tuple[Isolator, ...]:
     """The image's isolators and the wanted ones, which replace their families; of one name the last wins."""
-    families = {family(isolator) for isolator in wanted}
+    families, wanted = _replaced(app_spec), app_spec.isolators
     kept: dict[str, Isolator] = {}
     for isolator in (*(i for i in base if family(i) not in families), *wanted):
         kept.pop(isolator.name, None)
@@ -377,7 +386,7 @@ def _not_applied(app: RuntimeApp) -> list[str]:
 
 
 def _not_applied_of(isolators: Sequence[Isolator], whose: str) -> list[str]:
-    names = [each.name for each in isolators if isinstance(each, Uninterpreted) or each.name == _LATER]
+    names = [each.name for each in isolators if each.name == _LATER]
     return [f"{whose}: the isolator {name} is not applied" for name in names]
 
 
@@ -386,7 +395,7 @@ def _ruling_the_host(app: RuntimeApp, run: RunSpec) -> list[str]:
 
     The other end of its link names the host's network namespace to it. Source: rtnetlink(7), IFLA_TARGET_NETNSID.
     """
-    if app.app is None or run.host_network or run.no_network or run.private_users:
+    if app.app is None or app.privileged or run.host_network or run.no_network or run.private_users:
         return []
     if not any(isinstance(isolator, Capabilities) for isolator in app.app.isolators):
         return []  # CAP_NET_ADMIN is not a default

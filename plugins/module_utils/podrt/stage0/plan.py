@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ..appc.image import Image
 from ..appc.names import ImageID
+from ..appc.volumes import ImageVolume
 from ..errors import InvalidSpec, NotFound, PodError, Untrusted
 from ..host.host import configures_stage1
 from ..pod import documents, lookup
@@ -44,9 +45,15 @@ class PodOutcome(Value):
 
 
 class _Images(Value):
-    """The images of a pod's apps, in order; None for one that has yet to be fetched."""
+    """The images of a pod's apps, in order; None for one that has yet to be fetched. volumes: those of volumes."""
 
     found: tuple[Image | None, ...]
+    volumes: tuple[Image | None, ...] = ()
+
+    @property
+    def are_here(self) -> bool:
+        """Whether all are in the store."""
+        return None not in self.found and None not in self.volumes
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -67,6 +74,10 @@ def ensure_pod(
     spec = spec.settled(host.paths)
     name = PodName(spec.run.name, "name")
     images = yield from _ensure_images(host, spec)
+    if images.volumes:
+        from .image_volumes import with_ids
+
+        spec = with_ids(spec, images.volumes)
     stage1 = None
     if spec.stage1.asked or configures_stage1(host.paths):
         from .stage1_images import ensure_stage1
@@ -75,7 +86,9 @@ def ensure_pod(
         spec = stage1.recorded_in(spec)
     found = find_named(host, name)
     try:
-        wanted = None if images.missing else _preparation(host, spec, images.found)
+        wanted = _preparation(host, spec, images.found) if images.are_here else None
+        if wanted and images.volumes:
+            wanted = wanted.replace(volume_images=images.volumes)
         if stage1 is not None and wanted is not None:
             wanted = None if stage1.is_missing else stage1.added_to(wanted, spec)
     except Untrusted as err:
@@ -170,13 +183,21 @@ def find_named(host: Host, name: str) -> PodStatus | None:
 
 
 def _ensure_images(host: Host, spec: PodSpec) -> Plan[_Images]:
-    """The images of all apps, each reference once."""
+    """The images of all apps, each reference once, and of volumes."""
     found: dict[str, Image | None] = {}
     for app in spec.apps:
         reference = str(app.image)
         if reference not in found:
             found[reference] = yield from ensure_image(host, app.image, spec.policy)
-    return _Images(tuple(found[str(app.image)] for app in spec.apps))
+    images = _Images(tuple(found[str(app.image)] for app in spec.apps))
+    if any(isinstance(volume, ImageVolume) for volume in spec.volumes):
+        from .image_volumes import ensure_images
+
+        volumes = yield from ensure_images(
+            spec, lambda reference, policy: ensure_image(host, reference, policy)
+        )
+        images = images.replace(volumes=volumes)
+    return images
 
 
 def _preparation(host: Host, spec: PodSpec, images: Sequence[Image | None]) -> Preparation:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 
-from ..appc.volumes import EmptyVolume, NamedVolume
+from ..appc.isolators import CONFINEMENT
+from ..appc.volumes import HostVolume, NamedVolume
 from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
 from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
 from ..host.reading import read_bytes, read_text, read_text_or
 from ..pod import documents, lookup
 from ..pod.lifecycle import create, open_pod
+from ..pod.runspec import TIMEZONE
 from ..seccomp import files as filter_files
 from ..seccomp.filters import compile_filter
 from ..store import index, trees
@@ -90,10 +92,23 @@ def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless every volume of the host that an app mounts has its source. Source: behaviours A30."""
+    """Raise unless the host has what the apps name: the sources of volumes that they mount, profiles, time zones.
+
+    Source: behaviours A30.
+    """
+    if any(each.name in CONFINEMENT for app in manifest.apps if app.app for each in app.app.isolators):
+        from .security import check_confinement
+
+        check_confinement(host, manifest)
+    if any(app.annotations.get(TIMEZONE) for app in manifest.apps):
+        from ..pod.timezone import check_zones
+
+        check_zones(manifest)
     mounted = {mount.volume for app in manifest.apps for mount in app.mounts}
     for at, volume in enumerate(manifest.volumes):
-        if isinstance(volume, EmptyVolume) or volume.name not in mounted or os.path.exists(volume.source):
+        if not isinstance(volume, (HostVolume, NamedVolume)) or volume.name not in mounted:
+            continue
+        if os.path.exists(volume.source):
             continue
         where = f"volumes[{at}]"
         if isinstance(volume, NamedVolume):
@@ -138,9 +153,13 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
     users = _shared_range(host, old, pod) if runspec.private_users else None
     _write_documents(host, pod, manifest, runspec, users)
     _write_stage1_again(host, old, pod)
+    if os.path.isdir(old.dir.volume_infos):
+        from .image_volumes import write_images_again
+
+        write_images_again(host, old, pod, users)
     for app in manifest.apps:
         _copy_app_info(old, pod, app.name)
-        write_filter(host, pod, app, insecure="seccomp" in runspec.insecure)
+        write_filter(host, pod, app, insecure="seccomp" in app.waived(runspec.insecure))
         _check_lower(pod, app.name)
         _prepare_root(host, pod, app.name, users)
 
@@ -186,8 +205,12 @@ def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
         _write_documents(host, pod, manifest, runspec, users)
         if wanted.stage1:
             _write_stage1(host, pod, wanted.stage1)
+        if wanted.volume_images:
+            from .image_volumes import write_images
+
+            write_images(host, pod, manifest.volumes, wanted.volume_images, users)
         for app, image in zip(manifest.apps, wanted.images):
-            _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
+            _write_app(host, pod, app, image, insecure="seccomp" in app.waived(runspec.insecure))
             _prepare_root(host, pod, app.name, users)
             prefill = [str(volume) for name, volume in wanted.prefill if name == app.name]
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())

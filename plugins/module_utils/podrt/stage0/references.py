@@ -8,6 +8,9 @@ path would find nothing and give up its tree.
 
 from __future__ import annotations
 
+import os
+
+from ..appc.volumes import ImageVolume
 from ..contexts import suppress
 from ..errors import PodError
 from ..host.dirs import PodDir
@@ -16,6 +19,7 @@ from ..host.reading import read_text
 from ..pod import documents
 from ..pod.lifecycle import walk
 from ..store import index, trees
+from . import image_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ def held_directory(pod: Pod) -> PodDir:
 
 
 def _trees_of(pod: Pod) -> set[TreeID]:
-    """The trees of its apps and of its stage1; what is not prepared yet has none. Raises OSError, Corrupt."""
+    """The trees of its apps, its volumes and its stage1; what is not prepared yet has none. Raises OSError, Corrupt."""
     used = set()
     for app in entries(held_directory(pod).app_infos):
         try:
@@ -64,6 +68,8 @@ def _trees_of(pod: Pod) -> set[TreeID]:
             )
         except FileNotFoundError:
             continue
+    if os.path.isdir(held_directory(pod).volume_infos):
+        used.update(image_volumes.trees_of(held_directory(pod)))
     with suppress(FileNotFoundError):
         place = held_directory(pod)
         used.add(trees.TreeID.parse(read_text(place.stage1_tree_id, beneath=place.path)))
@@ -73,6 +79,8 @@ def _trees_of(pod: Pod) -> set[TreeID]:
 def _images_of(pod: Pod) -> set[str]:
     """The images that its manifest names. Those of a damaged manifest are known by their trees."""
     try:
-        return {str(app.image.id) for app in documents.read_manifest(held_directory(pod)).apps}
+        manifest = documents.read_manifest(held_directory(pod))
+        volumes = {volume.id for volume in manifest.volumes if isinstance(volume, ImageVolume)}
+        return {*(str(app.image.id) for app in manifest.apps), *volumes}
     except (FileNotFoundError, PodError):
         return set()

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..appc.isolators import Sysctl, check_memory, check_sets
+from ..appc.isolators import SECCOMP_PROFILE, Capabilities, Sysctl, check_memory, check_sets
 from ..appc.names import ACName, first_repeated
 from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
@@ -94,10 +94,18 @@ class AppSpec(Value):
     user_labels: Pairs | None = None
     image_isolators: str = ""
     tmpfs: tuple[Tmpfs, ...] = ()
+    privileged: bool = False
 
     def check(self) -> None:
-        """Check that capabilities are either retained or removed."""
+        """Check that capabilities are either retained or removed, or all there."""
         check_sets(self.isolators, "caps_retain")
+        if self.privileged and any(isinstance(each, Capabilities) for each in self.isolators):
+            raise InvalidSpec(
+                "a privileged app has all capabilities",
+                "take privileged out, or caps_retain and caps_remove",
+                where="privileged",
+                on_argv="cannot use --privileged with --caps-retain or --caps-remove on the same image",
+            )
 
 
 class PodSpec(Value):
@@ -131,7 +139,8 @@ class PodSpec(Value):
             from ..host.config import configured_private_users
 
             own = configured_private_users(paths)
-        return self.replace(run=self.run.replace(private_users=own), private_users=own)
+        apps = tuple(_with_profile(app, f"apps[{at}].seccomp_profile") for at, app in enumerate(self.apps))
+        return self.replace(run=self.run.replace(private_users=own), private_users=own, apps=apps)
 
     def check(self) -> None:
         """Check that volumes are unique, mounts name one, and ports and sysctls have a namespace of the pod."""
@@ -162,6 +171,15 @@ class PodSpec(Value):
                     "declare the volume, or mount one that is declared",
                     where=f"{where}[{index}]",
                 )
+
+
+def _with_profile(app: AppSpec, where: str) -> AppSpec:
+    """An app with the content of its profile of system calls. Raises InvalidSpec, HostFailure."""
+    if not any(isolator.name == SECCOMP_PROFILE for isolator in app.isolators):
+        return app
+    from .seccomp_profile import read_profile  # few apps have one
+
+    return app.replace(isolators=tuple(read_profile(each, where) for each in app.isolators))
 
 
 def _check_sysctls(isolators: tuple[Isolator, ...], run: RunSpec) -> None:

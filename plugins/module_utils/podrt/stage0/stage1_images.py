@@ -62,6 +62,10 @@ class FoundStage1(Value):
 
     def added_to(self, wanted: Preparation, spec: PodSpec) -> Preparation:
         """A preparation with it. Raises InvalidSpec for a pod that it cannot run. Pure."""
+        if self.recorded != NATIVE and wanted.volume_images:
+            raise InvalidSpec(
+                "only the stage1 native mounts images as volumes", "take stage1_name out", where="volumes"
+            )
         if self.recorded == FLY:
             declared = {volume.name for volume in spec.volumes}
             implicit = tuple(volume.name for volume in wanted.manifest.volumes if volume.name not in declared)

@@ -12,6 +12,7 @@ from ...errors import HostFailure, InvalidSpec
 from ...host.files import write_all
 from ...host.host import configures_stage1
 from ...host.reading import read_given
+from ...stage0.image_volumes import ensure_images, has_images, with_ids
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
 from ...stage0.operations import ImageGone, ensure_new_pod
@@ -26,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...appc.image import Image
     from ...pod.lifecycle import Pod
     from ...stage0.change import Plan
     from ...stage0.manifest import Preparation
@@ -97,7 +99,10 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
         wanted: Preparation | None = read_preparation(call.host, call.options.text("pod-manifest"), spec)
     else:
         found = yield from _images(call, spec)
-        wanted = _built(call, spec, found) if found else None
+        of_volumes = yield from _images_of_volumes(call, spec)
+        spec = with_ids(spec, of_volumes) if of_volumes else spec
+        wanted = _built(call, spec, found) if found and None not in of_volumes else None
+        wanted = wanted and wanted.replace(volume_images=of_volumes)
     if wanted and stage1 is not None:
         wanted = None if stage1.is_missing else _with_stage1(stage1, wanted, spec)
     if wanted:
@@ -122,6 +127,13 @@ def _images(call: Call, spec: PodSpec) -> Plan[tuple[StoredImage, ...]]:
         stored.append((yield from ensure_image(call, app.image, policy)))
     found = tuple(image for image in stored if image)
     return found if len(found) == len(spec.apps) else ()
+
+
+def _images_of_volumes(call: Call, spec: PodSpec) -> Plan[tuple[Image | None, ...]]:
+    """The images that are volumes, under the policies of the pod."""
+    if not has_images(spec.volumes):
+        return ()
+    return (yield from ensure_images(spec, lambda reference, policy: ensure_image(call, reference, policy)))
 
 
 def _built(call: Call, spec: PodSpec, images: tuple[StoredImage, ...]) -> Preparation:

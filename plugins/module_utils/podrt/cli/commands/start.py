@@ -210,7 +210,8 @@ def _write_filters(call: Call, pod: Pod) -> None:
     from ...seccomp.filters import compile_filter
 
     for app in documents.read_manifest(pod.dir).apps:
-        compiled = app.app and compile_filter(call.host.paths, app.app, insecure=False, arch=call.host.arch)
+        lifted = "seccomp" in app.waived(())
+        compiled = app.app and compile_filter(call.host.paths, app.app, insecure=lifted, arch=call.host.arch)
         if compiled:
             with path_beneath(pod.dir.app_filter(app.name), pod.dir.path) as path:
                 filter_files.replace(path, compiled)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from ...appc.isolators import MODES
 from ...appc.ports import numbered
 from ...errors import InvalidSpec
 from ...pod.runspec import FLY, NATIVE
@@ -144,8 +145,8 @@ def _rest(words: object) -> object:
 
 def _seccomp(isolators: object) -> object:
     for isolator in isolators if isinstance(isolators, list) else ():
-        mode = isolator["name"].partition("os/linux/seccomp-")[2].partition("-")[0]
-        if mode:
+        mode = isolator["name"].partition("os/linux/seccomp-")[2].partition("-set")[0]
+        if mode in MODES:
             held = isolator["value"]
             return {
                 "mode": mode,
@@ -153,6 +154,11 @@ def _seccomp(isolators: object) -> object:
                 **({"errno": held["errno"]} if "errno" in held else {}),
             }
     return None
+
+
+def _selinux(value: object) -> object:
+    """A label as one text."""
+    return ":".join(map(str, value.values())) if isinstance(value, dict) else value
 
 
 def _restart(text: object) -> object:
@@ -181,6 +187,7 @@ _BACK: dict[str, Callable[[object], object]] = {
     "rest": _rest,
     "restart": _restart,
     "seccomp": _seccomp,
+    "selinux": _selinux,
     "stage1_image": _stage1_image,
     "text": _text,
     "volumes": _volumes,

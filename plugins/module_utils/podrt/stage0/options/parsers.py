@@ -17,7 +17,7 @@ from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
 from ...net.conf import parse_requests
-from ...pod.runspec import INSECURE, LONGEST_WAIT, RESTART, NetworkRequest, check_range
+from ...pod.runspec import INSECURE, LONGEST_WAIT, RESTART, TIMEZONE, NetworkRequest, check_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -214,6 +214,16 @@ def seccomp(form: Fields) -> Isolator:
     return isolator_of(f"os/linux/seccomp-{mode}-set", fields)
 
 
+def selinux(value: object, where: str) -> Isolator:
+    """A label, as one text or as its parts."""
+    from ...appc.confinement import SelinuxContext
+
+    if isinstance(value, dict):
+        held = {"user": "system_u", "role": "system_r", "level": "s0", **value}
+        return isolator_of(SelinuxContext.name, Fields({"value": held}, where, {"value": "value"}))
+    return SelinuxContext.parse(checked_text(value, where, "-"), where)
+
+
 def check_capabilities(names: object, where: str) -> None:
     """Raise InvalidSpec for an unknown capability: stage1 would refuse it too, but without naming the option."""
     from ...appc.capabilities import mask_of
@@ -240,6 +250,15 @@ def stop_signal(text: str, where: str) -> tuple[str, str]:
         )
     name = text.strip().upper()
     return STOP_SIGNAL, name if name.isdigit() or name.startswith("SIG") else f"SIG{name}"
+
+
+def timezone(text: str, where: str) -> tuple[str, str] | None:
+    """The annotation with the time zone of an app, none for ""."""
+    from ...pod.timezone import check_zone
+
+    if text:
+        check_zone(text, where)
+    return (TIMEZONE, text) if text else None
 
 
 def restart(form: Fields) -> tuple[str, str] | None:

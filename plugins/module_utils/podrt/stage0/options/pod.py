@@ -9,13 +9,13 @@ the paths of changes are functions over it. The meaning of values, and which are
 from __future__ import annotations
 
 from ...appc.ports import PROTOCOLS, ExposedPort
-from ...appc.volumes import ALL_KINDS, any_volume_of
+from ...appc.volumes import ALL_KINDS, PROPAGATIONS, any_volume_of
 from ...image.policy import PULLS, FetchPolicy
 from ...pod.names import PodName
-from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, RunSpec, hosts_entry_of
+from ...pod.runspec import EXIT_POLICIES, INSECURE, IPC_MODES, UTS_MODES, RunSpec, hosts_entry_of
 from ..spec import STATES, Conduct
 from . import parsers
-from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec, limits
+from .app import APP, IMAGE_ISOLATORS, MOUNTS, OF_YAML, SHORT, app_spec
 from .option import (
     BOOLEAN,
     FORM,
@@ -34,6 +34,7 @@ from .option import (
     AsFlag,
     Kind,
     Option,
+    limits,
 )
 
 _OF_TASKS = "podctl replaces no pod"
@@ -46,6 +47,16 @@ _VOLUME = (
     Option("source", PATH, flag=AsFlag("source")),
     Option("read_only", BOOLEAN, document="readOnly", flag=AsFlag("readOnly")),
     Option("recursive", BOOLEAN, flag=AsFlag("recursive")),
+    Option("image", TEXT, flag=AsFlag("image")),
+    Option(
+        "propagation",
+        TEXT,
+        choices=PROPAGATIONS,
+        flag=AsFlag("propagation"),
+    ),
+    Option("copy", BOOLEAN, flag=AsFlag("copy")),
+    Option("owner", TEXT, flag=AsFlag("owner")),
+    Option("group", TEXT, flag=AsFlag("group")),
     Option("mode", SPELLED, flag=AsFlag("mode")),
     Option("uid", INTEGER, flag=AsFlag("uid")),
     Option("gid", INTEGER, flag=AsFlag("gid")),
@@ -290,6 +301,22 @@ POD = (
             late=True,
             running=True,
             unknown="unknown value for --ipc parameter: {}",
+        ),
+    ),
+    Option(
+        "uts",
+        TEXT,
+        "run.uts",
+        "run.uts",
+        choices=UTS_MODES,
+        default=RunSpec.uts,
+        flag=AsFlag(
+            "uts",
+            "|".join(UTS_MODES),
+            "the pod's host name: its own or the host's",
+            late=True,
+            running=True,
+            unknown="unknown value for --uts parameter: {}",
         ),
     ),
     Option(

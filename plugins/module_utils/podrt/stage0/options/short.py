@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PORT_HINT = 'write HOST:POD, such as "8080:80", "127.0.0.1:53:53/udp" or "8000-8010:8000-8010"'
 _MOUNT_HINT = 'write VOLUME:PATH or /PATH/OF/THE/HOST:PATH, such as "pages:/usr/share/nginx/html:ro"'
+_MODES = {"ro", "rw", "nocopy"}
 _MOST_DIGITS = 5
 
 
@@ -72,6 +73,7 @@ class _Volumes:
         self._names = {form.get("name") for form in forms if isinstance(form, dict)}
         self._reserved = {source for source in sources if not source.startswith("/")}
         self._by_source: dict[str, str] = {}
+        self._short: set[str] = set()
 
     def of_source(self, path: str) -> str:
         """The name of the volume for a path of the host."""
@@ -85,10 +87,17 @@ class _Volumes:
             self._by_source[clean] = name
         return self._by_source[clean]
 
-    def of_name(self, name: str, where: str) -> str:
-        """The name of a declared volume, or else of one made by pod_volume."""
+    def of_name(self, name: str, where: str, *, copy: bool) -> str:
+        """The name of a declared volume, or else of one made by pod_volume. copy: whether its first mount fills it."""
         if name not in self._names:
             self._declare(ACName(name, where), {"kind": "named", "volume": name})
+            self._short.add(name)
+        for form in self.forms if not copy else ():
+            if isinstance(form, dict) and form.get("name") == name:
+                if name not in self._short:
+                    reason = f'"{name}" is declared, and says itself whether it is filled'
+                    raise InvalidSpec(reason, "set copy: false there", where=where)
+                form["copy"] = False
         return name
 
     def _declare(self, name: ACName, form: Form) -> None:
@@ -171,12 +180,17 @@ def _mount(element: object, where: str, volumes: _Volumes) -> object:
         return element
     source, *rest = text.split(":")
     target, mode = rest[0] if rest else "", rest[1:]
-    if not source or not target.startswith("/") or mode not in ([], ["ro"], ["rw"]):
+    modes = mode[0].split(",") if len(mode) == 1 else []
+    known = not mode or (modes and set(modes) <= _MODES and not {"ro", "rw"} <= set(modes))
+    if not source or not target.startswith("/") or not known:
         raise InvalidSpec(f'"{text}" is not a short form of a mount', _MOUNT_HINT, where=where)
     if "/" in source and not source.startswith("/"):
         raise InvalidSpec(
             f'"{source}" is not an absolute path', "a path of the host begins with /", where=where
         )
-    volume = volumes.of_source(source) if source.startswith("/") else volumes.of_name(source, where)
+    if source.startswith("/"):
+        volume = volumes.of_source(source)
+    else:
+        volume = volumes.of_name(source, where, copy="nocopy" not in modes)
     form: Form = {"volume": volume, "target": target}
-    return {**form, "read_only": True} if mode == ["ro"] else form
+    return {**form, "read_only": True} if "ro" in modes else form

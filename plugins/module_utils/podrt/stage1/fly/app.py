@@ -24,7 +24,7 @@ from ..mounted import mount_roots
 from ..plan import roots
 from ..plan.mounts import BindStep, DirStep, FileStep, FsStep, SealStep, Step
 from ..plan.sandbox import environment_of
-from ..plan.volumes import check_sources, volume_steps
+from ..plan.volumes import VolumeInputs, check_sources, volume_steps
 from ..processes import join_groups, keep_lock
 from ..starter.inputs import is_docker
 from ..telling import say
@@ -189,7 +189,7 @@ def _steps(pod: PodDir, manifest: PodManifest, runspec: RunSpec) -> tuple[Step, 
     steps += [FsStep("tmpfs", "/tmp", 0, "mode=1777"), DirStep("/etc")]
     steps += _names(pod, runspec)
     prefill = tuple(read_text_or(pod.app_prefill(app.name), "", beneath=pod.path).split())
-    steps += volume_steps(pod, _flat(manifest), app, prefill)
+    steps += volume_steps(pod, _flat(manifest), app, VolumeInputs(prefill))
     if app.read_only_root_fs:
         steps.append(SealStep("/"))
     return tuple(steps)

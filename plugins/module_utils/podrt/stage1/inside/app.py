@@ -28,6 +28,7 @@ from ..pid1 import frames
 from ..plan import roots
 from . import sync
 from .interpreter import read_no_code
+from .labels import ask_for_labels
 from .program import execute_module
 from .rights import give_up, leave_keyring
 from .setters import default_signals, limits_setter, set_oom_score, terminal_taker
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ...host.identity import Identity
     from ..plan.sandbox import Launch
+    from .labels import Labels
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
@@ -108,6 +110,7 @@ class AppProcess(Value):
     oom_score_adj: int | None
     traced: bool
     rlimits: tuple[tuple[str, int, int, int], ...]
+    labels: Labels
 
 
 class Handler(Value):
@@ -118,6 +121,7 @@ class Handler(Value):
     bounding: int
     no_new_privs: bool
     filter: bytes
+    labels: Labels
 
 
 class NotStarted(Exception):
@@ -149,6 +153,7 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
         oom_score_adj=launch.oom_score_adj,
         traced=launch.traced,
         rlimits=launch.rlimits,
+        labels=launch.labels,
     )
     return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
@@ -224,18 +229,19 @@ def execute_handler(handler: Handler) -> None:
     path = handler.argv[0]
     wrong = complaint(path)
     try:
-        confine(handler.filter)
+        confine(handler.filter, handler.labels)
         os.execve(path, handler.argv, dict(handler.environment))
     except OSError as err:
         complain(wrong or why_not(path, err))
 
 
-def confine(filtered: bytes, *, passed: int = 0) -> None:
+def confine(filtered: bytes, labels: Labels, *, passed: int = 0) -> None:
     """Close descriptors at exec and load the filter, after which no call but the exec may be relied upon.
 
     passed: the number of descriptors after stdio that the program inherits.
     """
     syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
+    ask_for_labels(labels)
     if filtered:
         # Last of all: the filter is made for the app's calls, not for ours.
         syscalls.load_seccomp(filtered)
@@ -313,7 +319,7 @@ def _become(wires: ChildWires) -> None:
     if handler or wires.waits:
         go_to(process.working_directory)
     _find_program(process)
-    confine(process.filter)
+    confine(process.filter, process.labels)
     try:
         os.execve(process.argv[0], process.argv, dict(process.environment))
     except OSError as err:
@@ -471,6 +477,5 @@ def _run_pre_start(handler: PreStart, number: int) -> None:
 
 
 def _handler_of(process: AppProcess) -> Handler:
-    return Handler(
-        process.pre_start, process.environment, process.bounding, process.no_new_privs, process.filter
-    )
+    rights = (process.bounding, process.no_new_privs, process.filter, process.labels)
+    return Handler(process.pre_start, process.environment, *rights)

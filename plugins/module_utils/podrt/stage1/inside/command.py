@@ -47,6 +47,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from .labels import Labels
+
     # Number, soft, hard.
     ResourceLimits = tuple[tuple[int, int, int], ...]
 
@@ -82,6 +84,7 @@ class EnteredCommand(Value):
     traced: bool
     pid: int
     passed: int
+    labels: Labels = ()
     users: int = 0
 
 
@@ -194,7 +197,7 @@ def _execute(
         wrong = complaint(path)
         for number, soft, hard in limits:
             resource.setrlimit(number, (soft, hard))
-        confine(command.filter, passed=command.passed)
+        confine(command.filter, command.labels, passed=command.passed)
     except OSError as err:
         _fail(f'cannot enter app "{command.app}": {err.strerror}')
     try:

@@ -47,7 +47,8 @@ def wire(launch: Launch, argv: tuple[str, ...], root: str, procs: tuple[int, ...
 
     So the supervisor keeps one descriptor for each handler, and no other process can read its content.
     """
-    handler = Handler(argv, launch.environment, launch.bounding, launch.no_new_privs, launch.filter)
+    rights = (launch.bounding, launch.no_new_privs, launch.filter, launch.labels)
+    handler = Handler(argv, launch.environment, *rights)
     plan = os.memfd_create("post-stop", os.MFD_CLOEXEC)
     joined = (*procs, users) if users >= 0 else procs
     write_all(plan, marshal.dumps((root, users >= 0, handler.row())))  # type: ignore[arg-type]  # plain values

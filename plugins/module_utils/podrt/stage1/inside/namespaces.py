@@ -19,7 +19,7 @@ from ...host import syscalls
 from ...host.execution import program_path
 from ...host.files import write_kernel
 from ...host.identity import identity_of
-from ...host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
+from ...host.syscalls import CLONE_NEWNS, CLONE_NEWUTS, MS_REC, MS_SLAVE
 from ...value import Value
 from ..pid1 import frames
 from ..plan.roots import MountedRoot, own_null
@@ -155,7 +155,7 @@ def _take_namespaces(plan: SandboxPlan, wires: PodWires) -> None:
 
 def _settle(plan: SandboxPlan) -> None:
     """Set the host name and the sysctls, as far as the starter has not."""
-    if not plan.users:
+    if not plan.users and plan.namespaces & CLONE_NEWUTS:
         _socket.sethostname(plan.hostname)
     for name, value in plan.other_sysctls if plan.users else plan.sysctls:
         set_sysctl(name, value)

@@ -22,6 +22,17 @@ _STDIO = (0, 1, 2)
 _RESERVED_SIGNALS = (32, 33)
 
 
+def set_oom_score(score: int) -> None:
+    """Set the OOM score of this process, -1000 to 1000. Raises HostFailure."""
+    try:
+        # An image could have put a FIFO there, which would block us.
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.write(fd, str(score).encode())
+        os.close(fd)
+    except OSError as err:
+        raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
+
+
 def limits_setter(rlimits: tuple[tuple[str, int, int, int], ...]) -> Callable[[], None]:
     """A function that sets resource limits of this process; it needs no import, for which there is no library later."""
     if not rlimits:
@@ -51,17 +62,6 @@ def terminal_taker(tty: int) -> Callable[[], None]:
         fcntl.ioctl(next(filter(os.isatty, _STDIO)), termios.TIOCSCTTY, 0)
 
     return take
-
-
-def set_oom_score(score: int) -> None:
-    """Set the OOM score of this process, -1000 to 1000. Raises HostFailure."""
-    try:
-        # An image could have put a FIFO there, which would block us.
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        os.write(fd, str(score).encode())
-        os.close(fd)
-    except OSError as err:
-        raise HostFailure.of(f"cannot set the OOM score to {score}", err) from err
 
 
 def default_signals() -> None:

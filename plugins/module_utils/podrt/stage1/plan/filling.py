@@ -11,6 +11,7 @@ from ...errors import Corrupt, first_of, printable
 from ...host import syscalls
 from ..telling import warn
 from . import roots
+from .disk_owners import DiskOwners, copy_attributes
 
 _COPY_BYTES = 1 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -27,35 +28,40 @@ class Filling:
     of all pods.
     """
 
-    def __init__(self, app: str, root: int) -> None:
-        self._app = app
+    def __init__(self, app: str, root: int, first: int = 0) -> None:
+        """root: a descriptor of the app's root. first: the ID of the host that is root in the app."""
+        self.app = app
+        self.seen = roots.MountedRoot(root, first)
+        self.first = first
         self._root = root
         self._sources: set[tuple[int, int]] = set()
         self._taken = _Taken()
         self._empty: list[str] = []
         self._devices: list[str] = []
 
-    def fill(self, path: str, target: str) -> None:
+    def fill(self, path: str, target: str, owners: DiskOwners) -> bool:
         """Copy the image's own content at a path, without the mounts in the app's root.
 
-        path: of the app. target: an empty directory. A directory fills one volume. Raises OSError, Corrupt.
+        path: of the app. target: an empty directory. Returns whether the image has a directory there that has not
+        filled another volume. Raises OSError, Corrupt.
         """
         own = roots.open_unmounted(self._root)
         try:
             source = roots.open_path(own, path, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return False
         finally:
             os.close(own)
         try:
             status = os.fstat(source)
             if (status.st_dev, status.st_ino) in self._sources:
                 self._empty.append(printable(path))
-                return
+                return False
             self._sources.add((status.st_dev, status.st_ino))
             self._devices += [
-                printable(f"{path}{place}") for place in _Copy(source, target, self._taken).run()
+                printable(f"{path}{place}") for place in _Copy(source, target, self._taken, owners).run()
             ]
+            return True
         finally:
             os.close(source)
 
@@ -63,12 +69,12 @@ class Filling:
         """Warn about differences from the image."""
         if self._empty:
             warn(
-                f"volumes of app {self._app} stay empty, since another is at the same directory of the image: "
+                f"volumes of app {self.app} stay empty, since another is at the same directory of the image: "
                 f"{first_of(self._empty, _SHOWN)}"
             )
         if self._devices:
             warn(
-                f"device nodes of the image are left out of the volumes of app {self._app}: "
+                f"device nodes of the image are left out of the volumes of app {self.app}: "
                 f"{first_of(self._devices, _SHOWN)}"
             )
 
@@ -103,10 +109,11 @@ class _Copy:
     source: a descriptor. target: the volume's directory.
     """
 
-    def __init__(self, source: int, target: str, taken: _Taken) -> None:
+    def __init__(self, source: int, target: str, taken: _Taken, owners: DiskOwners) -> None:
         self._source = source
         self._target = target
         self._taken = taken
+        self._owners = owners
         # The copies of files that have more names, by device and inode; those names are one file again.
         self._linked: dict[tuple[int, int], str] = {}
         self._left_out: list[str] = []
@@ -119,6 +126,7 @@ class _Copy:
             fd = syscalls.openat2(self._source, f".{place}", _DIRECTORY, _WITHIN)
             try:
                 states.append((place, os.fstat(fd)))
+                copy_attributes(f"/proc/self/fd/{fd}/.", f"{self._target}{place}", self._owners)
                 for name in os.listdir(fd):
                     if self._entry(fd, name, f"{place}/{name}"):
                         waiting.append(f"{place}/{name}")
@@ -126,7 +134,7 @@ class _Copy:
                 os.close(fd)
         # Times come last: new entries of a directory change them.
         for place, state in reversed(states):
-            _copy_owner(f"{self._target}{place}", state)
+            self._copy_owner(f"{self._target}{place}", state)
         return self._left_out
 
     def _entry(self, fd: int, name: str, place: str) -> bool:
@@ -146,30 +154,33 @@ class _Copy:
             os.link(first, path, follow_symlinks=False)
         else:
             self._taken.count(found)
-            _copy_leaf(fd, name, path, found)
+            self._copy_leaf(fd, name, path, found)
         return False
 
+    def _copy_leaf(self, source: int, name: str, path: str, found: os.stat_result) -> None:
+        if stat.S_ISLNK(found.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), path)
+            os.lchown(path, *self._owners.of(found.st_uid, found.st_gid))
+            return
+        if stat.S_ISREG(found.st_mode):
+            source_fd = os.open(
+                name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source
+            )
+            target_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                while os.sendfile(target_fd, source_fd, None, _COPY_BYTES):
+                    pass
+            finally:
+                os.close(source_fd)
+                os.close(target_fd)
+        else:
+            os.mknod(path, found.st_mode, found.st_rdev)
+        self._copy_owner(path, found)
+        # The kernel takes a capability from a file that gets another owner.
+        copy_attributes(f"/proc/self/fd/{source}/{name}", path, self._owners)
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
-def _copy_leaf(source: int, name: str, path: str, found: os.stat_result) -> None:
-    if stat.S_ISLNK(found.st_mode):
-        os.symlink(os.readlink(name, dir_fd=source), path)
-        os.lchown(path, found.st_uid, found.st_gid)
-        return
-    if stat.S_ISREG(found.st_mode):
-        source_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
-        target_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            while os.sendfile(target_fd, source_fd, None, _COPY_BYTES):
-                pass
-        finally:
-            os.close(source_fd)
-            os.close(target_fd)
-    else:
-        os.mknod(path, found.st_mode, found.st_rdev)
-    _copy_owner(path, found)
-
-
-def _copy_owner(path: str, found: os.stat_result) -> None:
-    os.chown(path, found.st_uid, found.st_gid)
-    os.chmod(path, stat.S_IMODE(found.st_mode))
-    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    def _copy_owner(self, path: str, found: os.stat_result) -> None:
+        os.chown(path, *self._owners.of(found.st_uid, found.st_gid))
+        os.chmod(path, self._owners.mode(found))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ...pod.subids import IdRange
 
 _NONE_THERE = (errno.ENOENT, errno.ENOTDIR)
+# File systems of the pod's own in an app's /dev, and what leads to the terminal of the host.
+_OTHER_DEV = ("/dev/shm", "/dev/pts", "/dev/mqueue", "/dev/hugepages", "/dev/console", "/dev/ptmx")
 _NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
@@ -105,6 +107,39 @@ class DeviceStep(Step):
             os.close(parent)
 
 
+class HostDevicesStep(Step):
+    """All devices of the host, as nodes with the same modes and owners; no links. Those that are there already stay.
+
+    A device that the control group of the starter does not allow is left out.
+    """
+
+    def __str__(self) -> str:
+        return "mknod all devices of the host"
+
+    def apply(self, root: int) -> None:
+        """Make the nodes."""
+        for top, directories, names in os.walk("/dev"):
+            directories[:] = [name for name in directories if f"{top}/{name}" not in _OTHER_DEV]
+            for name in names:
+                path = f"{top}/{name}"
+                found = os.lstat(path)
+                if stat.S_IFMT(found.st_mode) in (stat.S_IFCHR, stat.S_IFBLK) and path not in _OTHER_DEV:
+                    self._make(root, path, found)
+
+    @staticmethod
+    def _make(root: int, path: str, found: os.stat_result) -> None:
+        parent = roots.open_dir(root, os.path.dirname(path))
+        name = os.path.basename(path)
+        try:
+            os.mknod(name, found.st_mode, found.st_rdev, dir_fd=parent)
+            os.chown(name, found.st_uid, found.st_gid, dir_fd=parent, follow_symlinks=False)
+            os.chmod(name, stat.S_IMODE(found.st_mode), dir_fd=parent)
+        except (FileExistsError, PermissionError):
+            pass
+        finally:
+            os.close(parent)
+
+
 class FsStep(Step):
     """A new file system, at a directory that an image may not replace by a link."""
 
@@ -144,7 +179,8 @@ class SharedFs(Value):
 class BindStep(Step):
     """A bind mount of a path of the host at a path of the app; a missing target is created, of the same kind.
 
-    users: a user namespace by whose map the owners of its files are shown, -1 for none.
+    users: a user namespace by whose map the owners of its files are shown, -1 for none. private: whether later mounts
+    of the host do not appear in it.
     """
 
     source: str
@@ -153,9 +189,10 @@ class BindStep(Step):
     recursive: bool = False
     optional: bool = False
     users: int = -1
+    private: bool = False
 
     def __str__(self) -> str:
-        how = [name for name in ("read_only", "recursive", "optional") if getattr(self, name)]
+        how = [name for name in ("read_only", "recursive", "optional", "private") if getattr(self, name)]
         return f"bind {self.source} {self.target} {' '.join(how)}".rstrip()
 
     def apply(self, root: int) -> None:
@@ -168,13 +205,14 @@ class BindStep(Step):
             return
         tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=self.recursive))
         try:
-            if self.read_only or self.users >= 0 or not self.recursive or not _is_dir(tree):
+            changed = self.read_only or self.private or self.users >= 0
+            if changed or not self.recursive or not _is_dir(tree):
                 flags = syscalls.AT_RECURSIVE if self.recursive else 0
                 attributes = syscalls.MOUNT_ATTR_RDONLY if self.read_only else 0
                 syscalls.mount_setattr(tree, flags, attributes, propagation=MS_PRIVATE, users=self.users)
             if self.read_only:
                 _check_read_only(tree, read_only=True)
-            _lay(tree, root, self.target)
+            lay(tree, root, self.target)
         finally:
             os.close(tree)
 
@@ -196,7 +234,7 @@ class BindWithinStep(Step):
         finally:
             os.close(found)
         try:
-            _lay(tree, root, self.target)
+            lay(tree, root, self.target)
         finally:
             os.close(tree)
 
@@ -291,8 +329,8 @@ class OverlayStep(Value):
         fds = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in (self.upper, self.work)]
         try:
             for path in self.lower:
-                layers.append(_mapped(path, users))
-            _stage(self.upper, layers)
+                layers.append(mapped(path, users))
+            stage(self.upper, layers)
             try:
                 mount_fds(self.target, layers, (fds[0], fds[1]), flags=MS_NODEV)
             finally:
@@ -324,11 +362,14 @@ class CopiedRoot(Value):
             syscalls.mount("", self.target, "", MS_BIND | MS_REMOUNT | MS_NODEV)
 
 
-def _mapped(directory: str, users: int) -> int:
-    """A read-only copy of the mount of a directory of the host, with owners as a user namespace maps them."""
+def mapped(directory: str, users: int, attributes: int = 0) -> int:
+    """A read-only copy of the mount of a directory of the host, with owners as a user namespace maps them.
+
+    users: -1 for as they are. attributes: more of them. Raises OSError.
+    """
     tree = syscalls.open_tree(syscalls.AT_FDCWD, directory, _clone(recursive=False))
     try:
-        attributes = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
+        attributes |= syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NODEV
         syscalls.mount_setattr(tree, 0, attributes, propagation=MS_PRIVATE, users=users)
     except OSError:
         os.close(tree)
@@ -336,7 +377,7 @@ def _mapped(directory: str, users: int) -> int:
     return tree
 
 
-def _stage(place: str, trees: list[int]) -> None:
+def stage(place: str, trees: list[int]) -> None:
     """Attach mounts beneath a directory of the host, for an overlay to be made of them: older kernels refuse others."""
     syscalls.mount("layers", place, "tmpfs", _NO_USE, "mode=700,size=1m")
     top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -367,7 +408,7 @@ def _copy_of(fd: int, *, recursive: bool) -> int:
     return syscalls.open_tree(fd, "", _clone(recursive=recursive) | syscalls.AT_EMPTY_PATH)
 
 
-def _lay(tree: int, root: int, path: str) -> None:
+def lay(tree: int, root: int, path: str) -> None:
     """Attach a mount at a path of the app, which is created if it is missing; never at its root or in its /proc.
 
     Raises OSError.

@@ -27,10 +27,12 @@ def mount_overlay(
 
 
 def mount_fds(
-    target: str, lower: list[int], upper: tuple[int, int], options: str = "", flags: int = 0
+    target: str, lower: list[int], upper: tuple[int, int] | None, options: str = "", flags: int = 0
 ) -> None:
-    """Mount an overlay of descriptors. upper: with the one for its work. Raises OSError."""
-    dirs = f"lowerdir={':'.join(map(str, lower))},upperdir={upper[0]},workdir={upper[1]}"
+    """Mount an overlay of descriptors. upper: with the one for its work, None for what is read-only. Raises OSError."""
+    dirs = f"lowerdir={':'.join(map(str, lower))}"
+    if upper:
+        dirs += f",upperdir={upper[0]},workdir={upper[1]}"
     os.chdir("/proc/self/fd")
     try:
         syscalls.mount("overlay", target, "overlay", flags, f"{dirs},{options}" if options else dirs)

@@ -13,6 +13,7 @@ from .mounts import (
     DirStep,
     FileStep,
     FsStep,
+    HostDevicesStep,
     LinkStep,
     MaskStep,
     ReadOnlyStep,
@@ -28,6 +29,7 @@ _STICKY, _OPEN = 0o1777, 0o755
 _DIRS = ("/dev", "/etc", "/proc", "/sys", "/run", "/run/systemd", "/run/systemd/journal")
 # name, major, minor. Source: behaviours C32, Documentation/admin-guide/devices.txt.
 DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
+SHARED = ("shm", "pts", "mqueue")
 TUN = ("net/tun", 10, 200)
 _LINKS = (
     ("/dev/ptmx", "pts/ptmx"),
@@ -80,13 +82,14 @@ JOURNAL = "/run/systemd/journal"
 class RootContext(Value):
     """The context of an app's root.
 
-    shared: the directories of the host under /dev/shm and /dev/pts of all apps, see shared_file_systems. cgroups: pairs
-    of a directory of the host and its path in the app. hidden: an empty directory and an empty file, which no user may
-    enter or read. thermal: directories of /sys in which processors count throttling. journal: sockets of the host's
-    journal. own_network: whether /proc/sys/net belongs to the pod.
+    shared: the directories of the host under those of SHARED in /dev of all apps, see shared_file_systems. cgroups:
+    pairs of a directory of the host and its path in the app. hidden: an empty directory and an empty file, which no
+    user may enter or read. thermal: directories of /sys in which processors count throttling. journal: sockets of the
+    host's journal. own_network: whether /proc/sys/net belongs to the pod. privileged: whether the app may change its
+    cgroups. devices: whether it has all devices of the host.
     """
 
-    shared: tuple[str, str]
+    shared: tuple[str, ...]
     cgroups: tuple[tuple[str, str], ...] = ()
     hidden: tuple[str, str] = ("", "")
     thermal: tuple[str, ...] = ()
@@ -96,19 +99,22 @@ class RootContext(Value):
     insecure_paths: bool = False
     sys: bool = True
     own_network: bool = False
+    privileged: bool = False
+    devices: bool = False
 
 
-def shared_file_systems(places: tuple[str, str], shm: int, first: int = 0) -> tuple[SharedFs, ...]:
-    """The file systems mounted once for all apps of a pod. places: for /dev/shm, of shm bytes, and for /dev/pts.
+def shared_file_systems(places: tuple[str, ...], shm: int, first: int = 0) -> tuple[SharedFs, ...]:
+    """The file systems mounted once for all apps of a pod. places: for /dev/shm, of shm bytes, /dev/pts, /dev/mqueue.
 
-    first: the ID of the host that is root in the pod.
+    The last is missing where the kernel has none. first: the ID of the host that is root in the pod.
     """
-    for_shm, for_pts = places
+    for_shm, for_pts, *for_mqueue = places
     return (
         SharedFs("tmpfs", for_shm, MS_NOSUID | MS_NODEV, bounded(_STICKY, shm)),
         SharedFs(
             "devpts", for_pts, MS_NOSUID | MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=0620,gid={first + 5}"
         ),
+        *(SharedFs("mqueue", place) for place in for_mqueue),
     )
 
 
@@ -139,7 +145,8 @@ def _dev(around: RootContext) -> list[Step]:
     steps: list[Step] = [FsStep("tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, bounded(_OPEN, _DEV_BYTES))]
     nodes = (*DEVICES, TUN) if around.tun else DEVICES
     steps += [DeviceStep(f"/dev/{name}", major, minor) for name, major, minor in nodes]
-    steps += [BindStep(place, f"/dev/{name}") for place, name in zip(around.shared, ("shm", "pts"))]
+    steps += [HostDevicesStep()] if around.devices else []
+    steps += [BindStep(place, f"/dev/{name}") for place, name in zip(around.shared, SHARED)]
     return steps
 
 
@@ -153,7 +160,8 @@ def _sys(around: RootContext) -> list[Step]:
     steps: list[Step] = [FsStep("sysfs", "/sys", _SYSTEM | (MS_RDONLY if secure else 0))]
     if around.cgroups:
         steps.append(FsStep("tmpfs", "/sys/fs", _SYSTEM, "mode=755,size=64k"))
-        steps += [BindStep(source, target, read_only=True) for source, target in around.cgroups]
+        read_only = not around.privileged
+        steps += [BindStep(source, target, read_only=read_only) for source, target in around.cgroups]
         steps.append(SealStep("/sys/fs"))
     elif secure:
         steps.append(MaskStep("/sys/fs", around.hidden[0]))

@@ -7,20 +7,21 @@ from __future__ import annotations
 import os
 
 from ...appc.capabilities import EVERY, bounding_set, guard_of, mask_of
-from ...appc.isolators import NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
+from ...appc.isolators import CONFINEMENT, NoNewPrivileges, OomScoreAdj, Rlimits, Sysctl
 from ...appc.volumes import app_path
 from ...errors import InvalidSpec
 from ...host.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, MS_NOEXEC, MS_NOSUID
 from ...net.resolv import hosts_file
 from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
 from ...pod.restart import NO, Restart
-from ...pod.runspec import RESTART
+from ...pod.runspec import RESTART, TIMEZONE
 from ...pod.sysctls import IPC, check_sysctl
+from ...pod.timezone import zone_file
 from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep, SharedFs
 from .rootfs import RootContext, shared_file_systems, surroundings
-from .volumes import DeviceVolumeStep, hidden_by_tmpfs, id_map, volume_steps
+from .volumes import DeviceVolumeStep, VolumeInputs, hidden_by_tmpfs, id_map, volume_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .devices import DeviceRule
     from .idmaps import IdMap, Owners
     from .mounts import Step
+    from .volumes import ImageRoots
 
     Root = Union[OverlayStep, CopiedRoot]
 
@@ -51,7 +53,7 @@ class AppInput(Value):
 
     lower: () when the root was copied. docker: whether the image was converted from a Docker image. devices: those
     among its volumes, see volumes.check_sources. stop_signal: that of its image, 0 for none. owners: in
-    each of its mounts, see idmaps; () if the pod has the host's users.
+    each of its mounts, see idmaps; () if the pod has the host's users. images: the directories of its volumes that are.
     """
 
     name: str
@@ -65,13 +67,15 @@ class AppInput(Value):
     devices: tuple[tuple[str, bool, int], ...] = ()
     cgroups: tuple[tuple[str, str], ...] = ()
     owners: tuple[Owners, ...] = ()
+    images: ImageRoots = ()
 
 
 class SeenHost(Value):
     """The parts of the host that apps see.
 
-    tun: whether it has /dev/net/tun. journal, hidden, thermal: see RootContext. tty: the path of an interactive app's
-    terminal, or "". permitted: the capabilities that PID 1 can keep. disks: those that isolators name, None if none do.
+    tun: whether it has /dev/net/tun. mqueue: whether the kernel has POSIX message queues. journal, hidden, thermal: see
+    RootContext. tty: the path of an interactive app's terminal, or "". permitted: the capabilities that PID 1 can keep.
+    disks: those that isolators name, None if none do.
     """
 
     tun: bool = False
@@ -80,6 +84,8 @@ class SeenHost(Value):
     hidden: tuple[str, str] = ("", "")
     thermal: tuple[str, ...] = ()
     permitted: int = EVERY
+    mqueue: bool = False
+    hostname: str = ""
     disks: Disks | None = None
 
 
@@ -88,7 +94,7 @@ class Launch(Value):
 
     search: the PATH of the manifest, or None. traced: whether an app of the pod may trace processes with more
     privileges. rlimits: name, number, soft and hard limit each; infinity is -1. The other limits are those of the pod's
-    first process.
+    first process. labels: pairs of AppArmor or SELinux and what the app is under.
     """
 
     argv: tuple[str, ...]
@@ -108,6 +114,7 @@ class Launch(Value):
     docker: bool = False
     notify: bool = False
     traced: bool = True
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 class AppPlan(Value):
@@ -185,8 +192,9 @@ def sandbox_plan(
 ) -> SandboxPlan:
     """The plan of a pod. inputs: one an app, in the manifest's order. users: see SandboxPlan. Raises InvalidSpec."""
     uuid = os.path.basename(pod.path)
-    hostname = runspec.hostname or f"rkt-{uuid}"
-    kinds = CLONE_NEWNS | CLONE_NEWUTS
+    own_name = runspec.uts != "host"
+    hostname = (runspec.hostname or f"rkt-{uuid}") if own_name else machine.hostname
+    kinds = CLONE_NEWNS | (CLONE_NEWUTS if own_name else 0)
     kinds |= 0 if runspec.ipc == "parent" else CLONE_NEWIPC
     kinds |= 0 if runspec.host_network else CLONE_NEWNET
     # No process of the host's users can be traced by the pod's.
@@ -200,13 +208,18 @@ def sandbox_plan(
         kinds,
         apps,
         (
-            *shared_file_systems(pod.shared, shm, users.first if users else 0),
+            *shared_file_systems(_shared(pod, machine), shm, users.first if users else 0),
             *_nodes(pod, apps),
         ),
         _sysctls(manifest, runspec),
         limits_of_pod(manifest, machine.disks),
         users,
     )
+
+
+def _shared(pod: PodDir, machine: SeenHost) -> tuple[str, ...]:
+    """The places of the file systems that its apps share."""
+    return pod.shared if machine.mqueue else pod.shared[:2]
 
 
 def _nodes(pod: PodDir, apps: tuple[AppPlan, ...]) -> tuple[SharedFs, ...]:
@@ -264,6 +277,19 @@ def launch_of(app: App, given: AppInput, insecure: tuple[str, ...]) -> Launch:
         ),
         docker=given.docker,
         notify=given.notify,
+        labels=_labels(app),
+    )
+
+
+def _labels(app: App) -> tuple[tuple[str, str], ...]:
+    if not any(isolator.name in CONFINEMENT for isolator in app.isolators):
+        return ()
+    from ...appc.confinement import AppArmor, SelinuxContext  # few apps have any
+
+    return tuple(
+        ("AppArmor", each.profile) if isinstance(each, AppArmor) else ("SELinux", str(each))
+        for each in app.isolators
+        if isinstance(each, (AppArmor, SelinuxContext))
     )
 
 
@@ -272,18 +298,18 @@ def is_traced(manifest: PodManifest, insecure: tuple[str, ...], permitted: int) 
 
     permitted: the capabilities that PID 1 can keep; it is protected by one that no app has.
     """
-    apps = [app.app for app in manifest.apps if app.app]
-    boundings = [bounding_set(app.isolators, insecure="capabilities" in insecure) for app in apps]
+    apps = [(app.app, app.waived(insecure)) for app in manifest.apps if app.app]
+    boundings = [bounding_set(app.isolators, insecure="capabilities" in waived) for app, waived in apps]
     may_trace = any(bounding & _SYS_PTRACE for bounding in boundings)
     return len(apps) < len(manifest.apps) or may_trace or not guard_of(boundings, permitted)
 
 
 def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
-    pod, insecure = common.pod, common.runspec.insecure
+    pod, insecure = common.pod, runtime.waived(common.runspec.insecure)
     if runtime.app is None:
         raise InvalidSpec("no app section in the pod manifest", where=f"apps[{runtime.name}].app")
     around = RootContext(
-        shared=pod.shared,
+        shared=_shared(pod, common.machine),
         cgroups=given.cgroups,
         hidden=common.machine.hidden,
         thermal=common.machine.thermal,
@@ -293,6 +319,8 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         insecure_paths="paths" in insecure,
         sys=not any(_is_at_or_below(mount.path, "/sys") for mount in runtime.mounts),
         own_network=not common.runspec.host_network,
+        privileged=runtime.privileged,
+        devices=runtime.privileged and common.users is None,
     )
     notify = (BindStep(pod.app_socket(runtime.name), _NOTIFY_SOCKET),) if given.notify else ()
     sockets = (*(BindStep(path, path) for path in common.machine.journal), *notify)
@@ -301,7 +329,14 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *notify,
         *_hosts_steps(common),
-        *volume_steps(pod, common.manifest, runtime, given.prefill, given.owners, common.users),
+        *_timezone_steps(runtime),
+        *volume_steps(
+            pod,
+            common.manifest,
+            runtime,
+            VolumeInputs(given.prefill, given.owners, given.images),
+            common.users,
+        ),
         # What is in /run stays, although an app has that in memory.
         *(bind for bind in sockets if hidden_by_tmpfs(runtime, bind.target)),
     )
@@ -339,6 +374,11 @@ def _hosts_steps(common: _Common) -> tuple[Step, ...]:
     if mode == "host":
         return (BindStep("/etc/hosts", "/etc/hosts", read_only=True, optional=True),)
     return (BindStep(common.pod.hosts, "/etc/hosts"),)
+
+
+def _timezone_steps(runtime: RuntimeApp) -> tuple[Step, ...]:
+    zone = runtime.annotations.get(TIMEZONE)
+    return (BindStep(zone_file(zone), "/etc/localtime", read_only=True),) if zone else ()
 
 
 def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:

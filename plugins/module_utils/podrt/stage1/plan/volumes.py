@@ -8,25 +8,32 @@ import errno
 import os
 import stat
 
-from ...appc.volumes import EmptyVolume, NamedVolume, app_path
+from ...appc.volumes import RSLAVE, EmptyVolume, HostVolume, ImageVolume, NamedVolume, app_path
 from ...errors import HostFailure, InvalidSpec, reason_of
 from ...host import syscalls
 from ...host.identity import Identity
 from ...host.mountinfo import read_mounts
 from ...value import Value
 from . import roots
+from .disk_owners import DiskOwners
 from .filling import Filling
+from .first_use import FirstUse
 from .idmaps import Owners, owners_of, source_of
+from .image_volumes import ImageVolumeStep
 from .mounts import BindStep, Step
+from .owners import Named
 from .rootfs import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...appc.pod import Mounted, PodManifest, RuntimeApp
-    from ...appc.volumes import HostVolume
+    from ...appc.volumes import Volume
     from ...host.dirs import PodDir
     from ...pod.subids import IdRange
     from .idmaps import IdMap
+
+    # The directories of images that are volumes, topmost first, by the names of these.
+    ImageRoots = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class MissingSource(HostFailure):
@@ -38,7 +45,8 @@ class MissingSource(HostFailure):
 class NewVolume(Value):
     """An empty volume with exactly its mode and owner.
 
-    prefill: the app's path of the directory to copy into it, with mode and owner; "" leaves it empty.
+    prefill: the app's path of the directory to copy into it, with mode and owner; "" leaves it empty. named: an owner
+    in place of these, looked up in the app's root.
     """
 
     path: str
@@ -46,34 +54,46 @@ class NewVolume(Value):
     uid: int
     gid: int
     prefill: str = ""
+    named: Named = Named()
 
     def __str__(self) -> str:
         return f"volume {self.path} {self.mode:04o} {self.uid}:{self.gid} {self.prefill}".rstrip()
 
     def make(self, filling: Filling) -> None:
-        """Create it, unless another app has done so. Raises OSError, Corrupt."""
+        """Create it, unless another app has done so. Raises OSError, Corrupt, NotFound."""
         if os.path.isdir(self.path):
             return
+        uid, gid = self.named.found_in(filling.seen)
         os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         os.mkdir(self.path)
-        os.chown(self.path, self.uid, self.gid)
+        os.chown(
+            self.path,
+            self.uid if uid is None else filling.first + uid,
+            self.gid if gid is None else filling.first + gid,
+        )
         os.chmod(self.path, self.mode)
         if self.prefill:
-            filling.fill(self.prefill, self.path)
+            filling.fill(self.prefill, self.path, DiskOwners(first=filling.first))
 
 
 class VolumesStep(Step):
-    """All empty volumes of an app, in the order of their mounts: their copies from its image are counted together."""
+    """All volumes of an app that may begin with its image's content, in the order of their mounts: the copies are
+    counted together. first: the ID of the host that is root in the app.
+    """
 
     app: str
-    volumes: tuple[NewVolume, ...]
+    volumes: tuple[NewVolume | FirstUse, ...]
+    first: int = 0
 
     def __str__(self) -> str:
-        return "empty volumes"
+        return f"volumes to begin with: {len(self.volumes)}"
 
     def apply(self, root: int) -> None:
-        """Create them, the last first: of several at one directory the app sees the last. Raises OSError, Corrupt."""
-        filling = Filling(self.app, root)
+        """Begin with them, the last first: of several at one directory the app sees the last.
+
+        Raises OSError, Corrupt, NotFound.
+        """
+        filling = Filling(self.app, root, self.first)
         for volume in reversed(self.volumes):
             try:
                 volume.make(filling)
@@ -85,7 +105,8 @@ class VolumesStep(Step):
 class HostVolumeStep(Step):
     """What the host has for a volume, at target of the app. read_only: there, whatever the volume says.
 
-    map: of the owners of its files, () for none; users: a namespace with this map, once it is made.
+    map: of the owners of its files, () for none; users: a namespace with this map, once it is made. recursive: whether
+    what is mounted in it comes with it.
     """
 
     volume: HostVolume | NamedVolume
@@ -93,6 +114,7 @@ class HostVolumeStep(Step):
     read_only: bool
     map: IdMap = ()
     users: int = -1
+    recursive: bool = True
 
     def __str__(self) -> str:
         named = f" (volume {self.volume.volume})" if isinstance(self.volume, NamedVolume) else ""
@@ -110,9 +132,10 @@ class HostVolumeStep(Step):
 
     @property
     def _bind(self) -> BindStep:
-        volume = self.volume
-        recursive = volume.recursive is not False
-        return BindStep(volume.source, self.target, self.read_only, recursive, users=self.users)
+        private = isinstance(self.volume, HostVolume) and self.volume.propagation == "private"
+        return BindStep(
+            self.volume.source, self.target, self.read_only, self.recursive, users=self.users, private=private
+        )
 
 
 class DeviceVolumeStep(Step):
@@ -143,7 +166,7 @@ class DeviceVolumeStep(Step):
 
 def id_map(step: Step) -> IdMap:
     """The map that a step needs a namespace for, () for none."""
-    return step.map if isinstance(step, HostVolumeStep) else ()
+    return step.map if isinstance(step, (HostVolumeStep, ImageVolumeStep)) else ()
 
 
 class TmpfsStep(Step):
@@ -167,38 +190,72 @@ class TmpfsStep(Step):
             os.close(target)
 
 
+class VolumeInputs(Value):
+    """What is known of an app's volumes beside the manifest.
+
+    prefill: the names of those to fill from its image. owners: in each mount, () if the pod has the host's users.
+    images: the directories of those that are images.
+    """
+
+    prefill: tuple[str, ...] = ()
+    owners: tuple[Owners, ...] = ()
+    images: ImageRoots = ()
+
+
 def volume_steps(
     pod: PodDir,
     manifest: PodManifest,
     app: RuntimeApp,
-    prefill: tuple[str, ...],
-    owners: tuple[Owners, ...] = (),
+    given: VolumeInputs,
     users: IdRange | None = None,
 ) -> tuple[Step, ...]:
     """The steps for an app's mounts and file systems in memory, parents before those in them. Pure.
 
-    prefill: names of volumes. owners: in each mount, () without own users; users: the pod's own. Raises InvalidSpec.
+    users: the pod's own. Raises InvalidSpec.
     """
-    empty: list[NewVolume] = []
+    new: list[NewVolume | FirstUse] = []
     binds: list[tuple[str, Step]] = [
         (each.path, TmpfsStep(each.path, each.mode, each.size)) for each in app.tmpfs
     ]
-    filling = frozenset(prefill)
+    filling = frozenset(given.prefill)
     mounted = manifest.mounted(app)
-    pairs = zip(mounted, owners or (Owners(),) * len(mounted))
+    pairs = zip(mounted, given.owners or (Owners(),) * len(mounted))
     for mount, owned in sorted(pairs, key=lambda pair: _depth(pair[0].path)):
         volume = mount.volume
         if volume is None:
             raise InvalidSpec(f'could not find volume "{mount.name}"', where=f"apps[{app.name}].mounts")
+        if isinstance(volume, ImageVolume):
+            binds.append((mount.path, _of_image(pod, volume, mount, given.images, users)))
+            continue
+        named = _named(manifest, volume)
         if not isinstance(volume, EmptyVolume):
+            if isinstance(volume, NamedVolume) and (volume.copy or named != Named()):
+                new.append(FirstUse(volume.source, mount.path if volume.copy else "", owned.map, named))
             binds.append((mount.path, _placed(pod, volume, mount, owned, users)))
             continue
         source = pod.volume(volume.name)
         filled = mount.path if volume.name in filling else ""
-        empty.append(_new(source, volume, filled, users))
+        new.append(_new(source, volume, filled, users).replace(named=named))
         binds.append((mount.path, BindStep(source, mount.path, mount.read_only)))
     steps = tuple(step for _path, step in sorted(binds, key=lambda bind: _depth(bind[0])))
-    return (*((VolumesStep(str(app.name), tuple(empty)),) if empty else ()), *steps)
+    first = users.first if users else 0
+    return (*((VolumesStep(str(app.name), tuple(new), first),) if new else ()), *steps)
+
+
+def _of_image(
+    pod: PodDir, volume: ImageVolume, mount: Mounted, images: ImageRoots, users: IdRange | None
+) -> Step:
+    lower = dict(images).get(volume.name)
+    if not lower:
+        raise InvalidSpec(f'there is no image for volume "{volume.name}"', where=f"volumes[{volume.name}]")
+    return ImageVolumeStep(lower, mount.path, pod.image_volume(volume.name), users.map if users else ())
+
+
+def _named(manifest: PodManifest, volume: Volume) -> Named:
+    """The owner that a volume asks for by name."""
+    if isinstance(volume, (EmptyVolume, NamedVolume)) and (volume.owner or volume.group):
+        return Named(volume.owner, volume.group, f"volumes[{manifest.volumes.index(volume)}]")
+    return Named()
 
 
 def hidden_by_tmpfs(app: RuntimeApp, path: str) -> bool:
@@ -216,9 +273,16 @@ def _depth(path: str) -> int:
 def _placed(
     pod: PodDir, volume: HostVolume | NamedVolume, mount: Mounted, owned: Owners, users: IdRange | None
 ) -> Step:
+    if isinstance(volume, HostVolume) and volume.propagation == RSLAVE and (users or mount.read_only):
+        why = "the pod has its own users" if users else "it is mounted read-only"
+        raise InvalidSpec(
+            f"what the host mounts later cannot appear in {volume.source}: {why}",
+            "take propagation: rslave out",
+            where=f"volumes[{volume.name}].propagation",
+        )
     if users and owned.device:
         return DeviceVolumeStep(volume, mount.path, mount.read_only, pod.device_nodes, users.first)
-    return HostVolumeStep(volume, mount.path, mount.read_only, owned.map)
+    return HostVolumeStep(volume, mount.path, mount.read_only, owned.map, recursive=mount.recursive)
 
 
 def _new(path: str, volume: EmptyVolume, filled: str, users: IdRange | None) -> NewVolume:
@@ -234,7 +298,7 @@ def mount_owners(manifest: PodManifest, app: RuntimeApp, users: IdRange) -> tupl
     kinds = {mount.device: mount.fs_type for mount in read_mounts()} if app.mounts else {}
     return tuple(
         owners_of(mount.volume, users, source_of(mount.volume.source, kinds), read_only=mount.read_only)
-        if mount.volume is not None and not isinstance(mount.volume, EmptyVolume)
+        if isinstance(mount.volume, (HostVolume, NamedVolume))
         else Owners()
         for mount in manifest.mounted(app)
     )
@@ -245,7 +309,7 @@ def check_sources(manifest: PodManifest, app: RuntimeApp) -> tuple[tuple[str, bo
     devices = []
     for mount in manifest.mounted(app):
         volume = mount.volume
-        if volume is None or isinstance(volume, EmptyVolume):
+        if not isinstance(volume, (HostVolume, NamedVolume)):
             continue
         try:
             found = os.stat(volume.source)

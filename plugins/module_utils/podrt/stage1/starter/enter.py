@@ -92,6 +92,7 @@ def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int) -> Entered
         bounding=EVERY if entry.privileged else launch.bounding,
         no_new_privs=launch.no_new_privs and not entry.privileged,
         filter=b"" if entry.privileged else launch.filter,
+        labels=() if entry.privileged else launch.labels,
         rlimits=launch.rlimits,
         traced=True,  # until the other apps are checked
         pid=pid,
@@ -106,8 +107,9 @@ def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...
         raise NotFound(f'pod "{pod.uuid}" has no app "{name}"')
     docker = is_docker(documents.read_app_manifest(pod.dir, name))
     given = AppInput(name, filter=read_filter(pod.dir, app), docker=docker)
-    launch = launch_of(app.app, given, insecure)
-    if "paths" in insecure or _are_devices_restricted(pod, name):
+    waived = app.waived(insecure)
+    launch = launch_of(app.app, given, waived)
+    if "paths" in waived or _are_devices_restricted(pod, name):
         return launch
     return launch.replace(bounding=launch.bounding & ~mask_of(("CAP_MKNOD",)))
 

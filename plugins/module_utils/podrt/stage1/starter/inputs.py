@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 from ...appc.image import STOP_SIGNAL
+from ...appc.volumes import ImageVolume
 from ...errors import Corrupt, HostFailure, Unsupported
 from ...host.files import make_dirs_beneath, path_beneath, write_new
 from ...host.machine import architecture
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from ...pod.runspec import RunSpec
     from ...pod.subids import IdRange
     from ..plan.sandbox import AppPlan, SandboxPlan
+    from ..plan.volumes import ImageRoots
 
 _NOTIFY = "appc.io/executor/supports-systemd-notify"
 _DOCKER = "appc.io/docker/repository"
 _JOURNAL_SOCKETS = ("socket", "stdout", "dev-log")
 _CPUS = "/sys/devices/system/cpu"
 _THERMAL = _CPUS + "/{}/thermal_throttle"
+_MQUEUE = "/proc/sys/fs/mqueue"
 _OLDEST_KERNEL = (5, 12)
 _DIR, _FILE, _NOTHING = 0o755, 0o644, 0o000
 
@@ -78,6 +81,8 @@ def seen_host(pod: PodDir, manifest: PodManifest, tty: str = "") -> SeenHost:
     sockets = tuple(f"{JOURNAL}/{name}" for name in _JOURNAL_SOCKETS)
     return SeenHost(
         tun=os.path.exists(f"/dev/{TUN[0]}"),
+        mqueue=os.path.exists(_MQUEUE),
+        hostname=os.uname().nodename,
         tty=tty,
         journal=tuple(path for path in sockets if os.path.exists(path)),
         hidden=pod.covers,
@@ -90,7 +95,7 @@ def seen_host(pod: PodDir, manifest: PodManifest, tty: str = "") -> SeenHost:
 def read_filter(pod: PodDir, app: RuntimeApp) -> bytes:
     """The app's filter, b"" if it has none. Raises Corrupt if it is missing, which would allow every call; OSError."""
     program = filter_files.read(pod, app.name)
-    if not program and "seccomp" not in read_runspec(pod).insecure:
+    if not program and "seccomp" not in app.waived(read_runspec(pod).insecure):
         from ...seccomp.filters import profile_of  # rarely needed
 
         if app.app and profile_of(app.app, architecture().name):
@@ -158,6 +163,21 @@ def _read_input(
         stop_signal=_stop_signal(app.annotations.get(STOP_SIGNAL) or image.annotations.get(STOP_SIGNAL)),
         devices=check_sources(manifest, app),
         cgroups=cgroup_view(groups, name),
+        images=_image_roots(pod, manifest),
+    )
+
+
+def _image_roots(pod: PodDir, manifest: PodManifest) -> ImageRoots:
+    """The directories of the volumes that are images; of one without any, its copy."""
+    names = [volume.name for volume in manifest.volumes if isinstance(volume, ImageVolume)]
+    return tuple(
+        (
+            name,
+            tuple(read_text(pod.volume_lower(name), DOCUMENT, beneath=pod.path).split("\n"))
+            if os.path.getsize(pod.volume_lower(name))
+            else (pod.image_volume(name),),
+        )
+        for name in names
     )
 
 

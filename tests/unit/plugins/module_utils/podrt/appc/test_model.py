@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App, EventHandler
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.confinement import (
+    AppArmor,
+    SeccompProfile,
+    SelinuxContext,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import (
     Dependency,
     ImageManifest,
@@ -18,7 +23,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     OomScoreAdj,
     Seccomp,
     Sysctl,
-    Uninterpreted,
     isolator_from_json,
     isolator_to_json,
 )
@@ -276,7 +280,9 @@ def test_what_is_no_quantity_is_refused_with_its_place(text: str) -> None:
         Seccomp("retain", ("@docker/default-whitelist",), "EPERM"),
         NoNewPrivileges(True),
         Sysctl((("net.ipv4.ip_forward", "1"),)),
-        Uninterpreted("os/linux/selinux-context", '{"type": "spc_t"}'),
+        SelinuxContext("system_u", "system_r", "spc_t", "s0:c1,c2"),
+        AppArmor("docker-default"),
+        SeccompProfile("/srv/profile.json", '{"defaultAction":"SCMP_ACT_ALLOW"}'),
         NetworkBandwidth(1_000_000),
         EveryDevice("bandwidth", 2_000_000),
         EveryDevice("iops", 70),

@@ -15,6 +15,11 @@ from hypothesis import strategies as st
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc import isolators as known
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.app import App
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.capabilities import DEFAULT, NAMES
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.confinement import (
+    AppArmor,
+    SeccompProfile,
+    SelinuxContext,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.image import Image, ImageManifest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolators import (
     Capabilities,
@@ -27,7 +32,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.isolato
     Rlimits,
     Seccomp,
     Sysctl,
-    Uninterpreted,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.labels import Labels
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.names import (
@@ -126,7 +130,13 @@ BEYOND: list[tuple[Isolator, Isolator | None, set[str]]] = [
     (BlkioWeight(1000), None, {"1000"}),
     *((DeviceRates(of, (("/dev/sda", 1),)), None, {"{'/dev/sda': 1}"}) for of in DEVICE_RATES),
     (Rlimits((("core", 0, 0),)), None, {"{'core': {'soft': 0, 'hard': 0}}"}),
-    (Uninterpreted("os/linux/selinux-context", '{"type": "spc_t"}'), None, {"{'type': 'spc_t'}"}),
+    (AppArmor("unconfined"), None, {"unconfined"}),
+    (
+        SelinuxContext("u", "r", "t", "s0"),
+        None,
+        {str({"user": "u", "role": "r", "type": "t", "level": "s0"})},
+    ),
+    (SeccompProfile("", '{"a":1}'), None, {"{'file': '', 'profile': {'a': 1}}"}),
 ]
 
 
@@ -207,7 +217,7 @@ def test_no_capability_of_an_image_is_beyond_the_default(mode: str, names: set[s
 
 
 def test_an_isolator_that_nobody_has_thought_of_lies_beyond() -> None:
-    assert judge((Uninterpreted("os/linux/new", "true"),))[0] == ()
+    assert judge((AppArmor("unconfined"),))[0] == ()
 
 
 def image(*isolators: Isolator) -> Image:
@@ -356,6 +366,6 @@ def test_two_sets_that_remove_are_no_set_that_retains(policy: str, first: int) -
 
 @pytest.mark.finding("http-F14")
 def test_what_an_image_asks_for_is_shown_in_part_when_it_is_long() -> None:
-    context = known.Uninterpreted("os/linux/selinux-context", '{"user": "' + "u" * 1_000_000 + '"}')
+    context = SeccompProfile("", '{"user": "' + "u" * 1_000_000 + '"}')
     _within, beyond = judge((context,))
     assert all(len(name) < 300 for each in beyond for name in each.names)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ EXPOSED = {"name": "http", "host_port": 8080}
 NUMBERED = {"port": 53, "protocol": "udp", "host_port": 5353}
 TMPFS = {"target": "/cache", "size": "16M", "mode": "0755"}
 SECCOMP = {"mode": "retain", "syscalls": ["@docker/default-whitelist"]}
+PROFILE = str(pathlib.Path(__file__).resolve().with_name("profile.json"))
 HOSTS = {"ip": "10.0.0.1", "names": ["db"]}
 
 
@@ -108,7 +110,11 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].seccomp.mode": app({"seccomp": SECCOMP}, {"seccomp": {**SECCOMP, "mode": "remove"}}),
     "apps[0].seccomp.syscalls": app({"seccomp": SECCOMP}, {"seccomp": {**SECCOMP, "syscalls": ["read"]}}),
     "apps[0].seccomp.errno": app({"seccomp": SECCOMP}, {"seccomp": {**SECCOMP, "errno": "EPERM"}}),
+    "apps[0].seccomp_profile": app({}, {"seccomp_profile": PROFILE}),
+    "apps[0].apparmor": app({}, {"apparmor": "unconfined"}),
+    "apps[0].selinux": app({}, {"selinux": "system_u:system_r:container_t:s0"}),
     "apps[0].no_new_privileges": app({}, {"no_new_privileges": True}),
+    "apps[0].privileged": app({}, {"privileged": True}),
     "apps[0].image_isolators": app({}, {"image_isolators": "narrow"}),
     "apps[0].readonly_rootfs": app({}, {"readonly_rootfs": True}),
     "apps[0].ports[1]": app({"ports": [PORT]}, {"ports": [PORT, {"name": "admin", "port": 81}]}),
@@ -119,6 +125,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "apps[0].pre_start": app({}, {"pre_start": ["/bin/true"]}),
     "apps[0].post_stop": app({"post_stop": ["/bin/true"]}, {"post_stop": ["/bin/echo"]}),
     "apps[0].stop_signal": app({"stop_signal": "quit"}, {"stop_signal": "SIGINT"}),
+    "apps[0].timezone": app({}, {"timezone": "UTC"}),
     "apps[0].restart.policy": app({"restart": {"policy": "always"}}, {"restart": {"policy": "on-failure"}}),
     "apps[0].restart.max_retries": app(
         {"restart": {"policy": "always"}}, {"restart": {"policy": "always", "max_retries": 3}}
@@ -140,6 +147,11 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "private_users": ({}, {"private_users": True}),
     "volumes[0].map": volume({"source": "/usr"}, {"source": "/usr", "map": ["0:5:1"]}),
     "volumes[0].recursive": volume({"source": "/usr"}, {"source": "/usr", "recursive": False}),
+    "volumes[0].image": volume({"image": IMAGE}, {"image": OTHER}),
+    "volumes[0].propagation": volume({"source": "/srv"}, {"source": "/srv", "propagation": "private"}),
+    "volumes[0].copy": volume({"volume": "one"}, {"volume": "one", "copy": False}),
+    "volumes[0].owner": volume({}, {"owner": "www"}),
+    "volumes[0].group": volume({"group": "www"}, {"group": "7"}),
     "volumes[0].mode": volume({}, {"mode": "0700"}),
     "volumes[0].uid": volume({}, {"uid": 7}),
     "volumes[0].gid": volume({"gid": 7}, {"gid": 8}),
@@ -178,6 +190,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "hosts_entries[0].names": element("hosts_entries", HOSTS, names=["db", "base"]),
     "hosts_from_host": ({}, {"hosts_from_host": True}),
     "ipc": ({}, {"ipc": "parent"}),
+    "uts": ({}, {"uts": "host"}),
     "image_isolators": ({}, {"image_isolators": "narrow"}),
     "memory": ({}, {"memory": "256M"}),
     "cpu": ({"cpu": "2"}, {"cpu": "1500m"}),
@@ -240,6 +253,8 @@ def given(changes: Changes, images: dict[str, str], count: int = 1) -> dict[str,
     said = copy.deepcopy(changes)
     first = {"image": IMAGE, "name": "web", **said.pop("app", {})}
     apps = [first, *said.pop("more", [{**first, "name": f"app-{at}"} for at in range(1, count)])]
+    for held in said.get("volumes", []):
+        held.update({"image": images[held["image"]]} if "image" in held else {})
     return {"name": "web", "apps": [{**one, "image": images[one["image"]]} for one in apps], **said}
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +47,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.optio
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import AppSpec, PodSpec
 
 ROWS = (*POD, *FETCH)
+PROFILE = str(pathlib.Path(__file__).resolve().with_name("profile.json"))
 VOLUME_NAMES = ["a", "data", "b-2"]
 IMAGE = Image(
     ImageID("sha512-" + "ab" * 32),
@@ -132,7 +134,11 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         },
         optional={"errno": st.sampled_from(["EPERM", "ENOSYS"])},
     ),
+    "seccomp_profile": st.just(PROFILE),
+    "apparmor": st.sampled_from(["unconfined", "docker-default", "a//&b"]),
+    "selinux": st.sampled_from(["u:r:t:s0", "system_u:system_r:container_t:s0:c1,c2"]),
     "no_new_privileges": st.booleans(),
+    "privileged": st.booleans(),
     "image_isolators": POLICY,
     "readonly_rootfs": st.booleans(),
     "ports": st.lists(
@@ -144,6 +150,7 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
         unique_by=lambda port: port["name"],
     ),
     "stop_signal": st.sampled_from(["SIGQUIT", "int", "3", "RTMIN+3"]),
+    "timezone": st.sampled_from(["local", "Europe/Berlin", "Etc/GMT+5"]),
     "restart": st.fixed_dictionaries(
         {"policy": st.sampled_from(["no", "on-failure", "always", "unless-stopped"])},
         optional={
@@ -160,9 +167,15 @@ OF_APP: dict[str, st.SearchStrategy[Any]] = {
 NOWHERE = Paths(local_config="/nowhere", system_config="/nowhere")
 MAP = st.sampled_from([["none"], ["0:1000:1"], ["0:1000:5", "100:0:1"]])
 VOLUME = {
-    "named": {"volume": NAME, "map": MAP},
-    "host": {"source": PATH.filter(lambda path: "," not in path), "recursive": st.booleans(), "map": MAP},
+    "named": {"volume": NAME, "map": MAP, "copy": st.booleans(), "owner": WORD, "group": WORD},
+    "host": {
+        "source": PATH.filter(lambda path: "," not in path),
+        "recursive": st.booleans(),
+        "map": MAP,
+        "propagation": st.just("private"),
+    },
     "empty": {"mode": st.sampled_from(["0755", "1777", "600"]), "uid": IDS, "gid": IDS},
+    "image": {"image": st.sampled_from(["docker://quay.io/a/b:1", "example.com/a"])},
 }
 DNS = st.fixed_dictionaries(
     {},
@@ -208,6 +221,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     "networks": st.lists(st.sampled_from(["default", "blue:B=1;A=2", "red"]), unique=True, max_size=2),
     "hostname": st.sampled_from(["web", "a.b", "my_host"]),
     "ipc": st.sampled_from(["auto", "private", "parent"]),
+    "uts": st.sampled_from(["private", "host"]),
     "image_isolators": POLICY,
     "private_users": st.booleans(),
     **LIMITS,
@@ -265,6 +279,8 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
     )
     for at, app in enumerate(apps):
         app.pop("caps_remove" if "caps_retain" in app else "", None)
+        app.pop("privileged" if "caps_retain" in app or "caps_remove" in app else "", None)
+        app.pop("seccomp" if "seccomp_profile" in app else "", None)
         add_swap(draw, app)
         app["name"] = f"{app.get('name', 'app')}-{at}"
     volumes = []
@@ -272,12 +288,13 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
         kind = draw(st.sampled_from(sorted(VOLUME)))
         required = {"name": st.just(name), "kind": st.just(kind)}
         of_kind = dict(VOLUME[kind])
-        for member in {"volume", "source"} & of_kind.keys():
+        for member in {"volume", "source", "image"} & of_kind.keys():
             required[member] = of_kind.pop(member)
-        volumes.append(
-            draw(st.fixed_dictionaries(required, optional={**of_kind, "read_only": st.booleans()}))
-        )
+        read_only = {} if kind == "image" else {"read_only": st.booleans()}
+        volumes.append(draw(st.fixed_dictionaries(required, optional={**of_kind, **read_only})))
     rest = draw(st.fixed_dictionaries({}, optional=OF_POD))
+    if rest.get("hostname") or rest.get("private_users") or "kernel.domainname" in rest.get("sysctls", {}):
+        rest.pop("uts", None)
     add_swap(draw, rest)
     return {**rest, **draw(DNS), **draw(HOSTS), "apps": apps, "volumes": volumes}
 

@@ -198,7 +198,9 @@ def test_volumes_come_after_what_is_built_in_and_parents_first() -> None:
     assert steps[-3:] == (
         VolumesStep(INPUT.name, (NewVolume(POD.volume("top"), 0o700, 1, 2, "a"),)),
         BindStep(POD.volume("top"), "a"),
-        HostVolumeStep(HostVolume(ACName("deep"), "/srv/deep", recursive=False), "/a/b", False),
+        HostVolumeStep(
+            HostVolume(ACName("deep"), "/srv/deep", recursive=False), "/a/b", False, recursive=False
+        ),
     )
 
 
@@ -208,7 +210,7 @@ def test_a_named_volume_is_told_by_its_name_to_the_end() -> None:
     ]
     step = only(manifest({"mounts": [{"volume": "v", "path": "/v"}]}, volumes=volumes)).steps[-1]
     volume = NamedVolume(ACName("v"), ACName("work"), source="/volumes/work/data")
-    assert step == HostVolumeStep(volume, "/v", False)
+    assert step == HostVolumeStep(volume, "/v", False, recursive=False)
     assert str(step) == "bind /volumes/work/data /v (volume work)"
 
 
