@@ -59,6 +59,7 @@ RAW = {
     "pod_run: apps[0].post_stop[0]",
     "pod_run: volumes[0].mode",
     "pod_run: apps[0].tmpfs[0].mode",
+    "pod_run: apps[0].selinux",
     "pod_volume: mode",
 }
 
