@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .lifecycle import Pod
 
 IMAGE = "image"
+# The annotation of a pod manifest, "true" or "false".
+MUTABLE = "coreos.com/rkt/stage1/mutable"
 _READY = "ready"
 # The entries, as commands of podctl.
 _COMMANDS = {
@@ -65,6 +67,11 @@ def read_manifest(pod: PodDir) -> PodManifest:
         return PodManifest.from_json(_parsed(pod, pod.manifest), "pod")
     except InvalidSpec as err:
         raise _unreadable(pod, f"cannot read the manifest of a pod: {err.message}", err) from err
+
+
+def is_mutable(manifest: PodManifest) -> bool:
+    """Whether a pod was made to get apps and lose them, and so stays without one. Source: behaviours C1."""
+    return manifest.annotations.get(MUTABLE) == "true"
 
 
 def has_restarts(pod: PodDir) -> bool:

@@ -10,8 +10,9 @@ from ...host.files import write_all
 from ...value import Value
 from ..pid1 import frames
 from . import sync
-from .app import ChildWires, become_app, plan_of
+from .app import become_app, plan_of
 from .handler import wire
+from .wires import ChildWires
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
                 go=go,
                 held=wires.held,
                 users=wires.spaces.user,
+                pids=wires.pids,
                 order=child_order,
                 told=child_plan_fd,
                 out=out_end,

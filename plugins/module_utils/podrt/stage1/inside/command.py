@@ -31,7 +31,7 @@ from ...host.syscalls import (
 )
 from ...value import Value
 from ..plan.roots import MountedRoot
-from .app import (
+from .process import (
     NotStarted,
     confine,
     default_signals,
