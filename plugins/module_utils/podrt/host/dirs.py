@@ -237,12 +237,12 @@ class PodDir(Value):
     @property
     def shared_proc(self) -> str:
         """The /proc of the pod, for apps that are added."""
-        return f"{self.stage1_files}/shared/proc"
+        return f"{self.stage1_files}/shared/procfs"
 
     @property
     def control(self) -> str:
         """The socket by which the pod's first process takes an app more, and lets one go."""
-        return f"{self.stage1_files}/control"
+        return f"{self.stage1_files}/orders"
 
     @property
     def devices(self) -> str:

@@ -74,7 +74,7 @@ class Refused(Exception):
     """An order that the pod does not carry out, with the reason for people."""
 
 
-class Connection:
+class Caller:
     """A command of the host. apps: those that it has added and not kept. awaited: the one whose end it waits for."""
 
     def __init__(self, fd: int) -> None:
@@ -93,7 +93,7 @@ class Control:
     def __init__(self, fd: int, watch: Watch, pod: Supervised) -> None:
         self._watch = watch
         self._pod = pod
-        self._connections: list[Connection] = []
+        self._connections: list[Caller] = []
         # Those that their command has left behind, until they have ended.
         self._orphans: list[RunningApp] = []
         self._held = 0.0
@@ -132,7 +132,7 @@ class Control:
             posix.close(taken)
             return
         posix.set_blocking(taken, False)
-        self._connections.append(Connection(taken))
+        self._connections.append(Caller(taken))
         self._watch.add(taken, self._hear)
 
     def _hear(self, fd: int) -> None:
@@ -151,7 +151,7 @@ class Control:
             if answered:
                 connection.tell(DONE)
 
-    def _obey(self, connection: Connection, frame: bytes, fds: list[int]) -> bool:
+    def _obey(self, connection: Caller, frame: bytes, fds: list[int]) -> bool:
         """Carry out an order; returns whether that is done. Raises BadFrame, Refused."""
         kind, *words = message_of(frame)
         if kind == ADD:
@@ -184,7 +184,7 @@ class Control:
                 return app
         raise Refused(UNKNOWN_APP)
 
-    def _leave(self, connection: Connection) -> None:
+    def _leave(self, connection: Caller) -> None:
         """End a connection, with the apps that were added by it and not kept."""
         self._connections.remove(connection)
         self._watch.close(connection.fd)

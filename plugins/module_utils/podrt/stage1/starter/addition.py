@@ -27,7 +27,7 @@ from ...appc.capabilities import mask_of
 from ...contexts import contextmanager, suppress
 from ...errors import Conflict, HostFailure, NotFound, PodError, Unsupported
 from ...host.files import remove_tree
-from ...host.reading import kernel_text
+from ...host.reading import DOCUMENT, kernel_text, read_text
 from ...pod import cgroups, documents
 from ...pod.lifecycle import PodState
 from ...pod.runspec import START_SECONDS
@@ -277,8 +277,7 @@ def _permitted(pid: int) -> int:
 def _device_lines(pod: Pod) -> tuple[str, ...] | None:
     """The rules for the devices of the pod, None if it may use all."""
     try:
-        with open(pod.dir.devices, encoding="utf-8") as file:
-            return tuple(file.read().splitlines())
+        return tuple(read_text(pod.dir.devices, DOCUMENT, beneath=pod.dir.path).splitlines())
     except FileNotFoundError:
         return None
 
