@@ -124,7 +124,8 @@ def test_an_app_that_is_added_has_what_the_first_ones_have(stage: StageLab) -> N
     look = (
         "ls / /dev /proc/self/fd; cat /proc/mounts /proc/self/limits; id; umask; pwd; env | sort;"
         " grep -E 'Cap|NoNew|Seccomp:|Sig|Groups' /proc/self/status; cat /proc/self/oom_score_adj /etc/hosts;"
-        " stat -c '%n %a %u %g %t:%T' /dev/*; touch /dev/shm/$AC_APP_NAME; ls /dev/shm /sys/fs/cgroup; cat /proc/self/cgroup; echo looked; exec sleep 1000"
+        " stat -c '%n %a %u %g %t:%T' /dev/*; touch /dev/shm/$AC_APP_NAME; ls /dev/shm /sys/fs/cgroup;"
+        " cat /proc/self/cgroup; echo looked; exec sleep 1000"
     )
     pod = running(stage, {"appone": sh(look)})
     eventually(lambda: "looked" in pod.log("appone"))

@@ -35,11 +35,17 @@ _COMMANDS = {
     "run": ("run-prepared", "--detach"),
     "rehearse": ("rehearse",),
     "stop": ("stop",),
+    "start-app": ("start-app",),
+    "stop-app": ("stop-app",),
+    "remove-app": ("remove-app",),
     "mend": ("mend",),
     "gc": ("stage1-gc",),
 }
 # The modules of a runtime that give it an entry: of this release, and of those before 0.3.0.
-_ADDED = {"mend": ("stage1/starter/mend.py", "stage1/mend.py")}
+_ADDED = {
+    "mend": ("stage1/starter/mend.py", "stage1/mend.py"),
+    **dict.fromkeys(("start-app", "stop-app", "remove-app"), ("stage1/starter/addition.py",)),
+}
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -148,6 +154,11 @@ def read_status(pod: PodDir, app: str) -> int | None:
     The file of an app that has not ended is empty. Raises Corrupt, OSError.
     """
     return read_number(pod.app_status(app), beneath=pod.path)
+
+
+def is_left_out(pod: PodDir, app: str) -> bool:
+    """Whether an app of a pod that runs was added, and not started yet: it has no file for its status."""
+    return os.path.lexists(pod.control) and not os.path.lexists(pod.app_status(app))
 
 
 class Ending(Value):

@@ -145,6 +145,19 @@ def _write_again(host: Host, old: Pod, pod: Pod) -> None:
         _prepare_root(host, pod, app.name, users)
 
 
+def write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, prefill: list[str]) -> None:
+    """Write all of one app into the directory of a pod that is there. Raises PodError."""
+    runspec = documents.read_runspec(pod.dir)
+    users = subids.range_of(pod.dir) if runspec.private_users else None
+    try:
+        with adding(host.paths):
+            _write_app(host, pod, app, image, insecure="seccomp" in runspec.insecure)
+            _prepare_root(host, pod, app.name, users)
+            write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
+    except OSError as err:
+        raise HostFailure.of(f'cannot prepare app "{app.name}"', err) from err
+
+
 def _write_documents(
     host: Host, pod: Pod, manifest: PodManifest, runspec: RunSpec, users: IdRange | None
 ) -> None:

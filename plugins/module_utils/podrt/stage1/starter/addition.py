@@ -139,16 +139,12 @@ def stop_app(pod: Pod, name: str, *, force: bool = False, hold: int = 0) -> None
 
 
 def remove_app(pod: Pod, name: str) -> None:
-    """Stop an app of the running pod, and remove all that stage1 has of it but its log. Raises PodError."""
-    with _running(pod) as running:
-        _stop(running, name, force=False)
-        running.has_forgotten(name)
-        running.clear(name)
-    remove_traces(pod, name)
-
-
-def remove_traces(pod: Pod, name: str) -> None:
-    """Remove the files that stage1 has written of an app, whether its pod runs or not."""
+    """Stop an app of a pod, if that runs, and remove all that stage1 has of it but its log. Raises PodError."""
+    if pod.state() is PodState.RUNNING:
+        with _running(pod) as running:
+            _stop(running, name, force=False)
+            running.has_forgotten(name)
+            running.clear(name)
     place = pod.dir
     for path in (place.app_status(name), place.app_end(name), place.app_restarts(name), place.app_env(name)):
         with suppress(FileNotFoundError):
