@@ -128,14 +128,14 @@ def groups_of(pod: PodDir) -> tuple[Group, ...]:
     """The groups of a running pod that exist, with the controllers of their leaves. Raises OSError."""
     found = []
     known = hierarchies()
-    for path in filter(os.path.isdir, recorded(pod)):
-        above = [each for each in known if path.startswith(f"{each.mount}/")]
+    for directory in filter(os.path.isdir, recorded(pod)):
+        above = [each for each in known if directory.startswith(f"{each.mount}/")]
         if above:
             hierarchy = max(above, key=lambda each: len(each.mount))
             if hierarchy.version == 2:
-                acting = tuple(kernel_text(f"{path}/cgroup.subtree_control").split())
+                acting = tuple(kernel_text(f"{directory}/cgroup.subtree_control").split())
                 hierarchy = hierarchy.replace(controllers=acting)
-            found.append(Group(hierarchy, path))
+            found.append(Group(hierarchy, directory))
     return tuple(found)
 
 

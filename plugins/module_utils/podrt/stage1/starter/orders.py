@@ -73,7 +73,7 @@ class Orders:
                 raise sync.not_understood("it is out of turn")
 
     def hear(self, seconds: float) -> Message:
-        """The next message. Raises HostFailure when there is none in so many seconds, Conflict when the pod ends."""
+        """The next message. Raises HostFailure when it takes longer than these seconds, Conflict when the pod ends."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
         if not poll.poll(seconds * 1000):
