@@ -399,6 +399,7 @@ OBJECTS = {
         "host/workers.py",
         "image/relay.py",
         "pod/lifecycle.py",
+        "stage1/starter/orders.py",
         "stage1/starter/start.py",
         "store/extract.py",
         "store/overlay.py",

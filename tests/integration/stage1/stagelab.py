@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.appc.pod import PodManifest, RuntimeApp
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
@@ -61,6 +61,15 @@ try:
     elif entry == "stop":
         from podrt.stage1.starter.stop import stop
         status = stop(pod, force=words["force"]) or 0
+    elif entry == "start_app":
+        from podrt.stage1.starter.addition import start_app
+        status = start_app(host, pod, **words) or 0
+    elif entry == "stop_app":
+        from podrt.stage1.starter.addition import stop_app
+        status = stop_app(pod, **words) or 0
+    elif entry == "remove_app":
+        from podrt.stage1.starter.addition import remove_app
+        status = remove_app(pod, **words) or 0
     else:
         from podrt.stage1.starter.teardown import teardown
         status = teardown(host, pod) or 0
@@ -191,16 +200,29 @@ class StageLab:
                 pathlib.Path(pod.dir.private_users).write_text(f"{subids.allocate(self.paths, pod.uuid)}\n")
             for app in manifest.apps:
                 self._write_app(pod.dir, app.name, prefill, docker)
-                lifted = "seccomp" in app.waived(runspec.insecure)
-                filtered = compile_filter(self.paths, app.app, insecure=lifted, arch=self.host.arch)
-                if filtered:
-                    filter_files.write(pod.dir.app_filter(app.name), filtered)
+                self._write_filter(pod.dir, app, runspec)
             if runspec.overlay:
                 pathlib.Path(pod.dir.overlay_prepared).touch()
             pod.move("run")
             made = LabPod(self, pod.uuid)
         self.pods.append(made)
         return made
+
+    def _write_filter(self, pod: PodDir, app: RuntimeApp, runspec: RunSpec) -> None:
+        insecure = "seccomp" in app.waived(runspec.insecure)
+        filtered = compile_filter(self.paths, app.app, insecure=insecure, arch=self.host.arch)
+        if filtered:
+            filter_files.write(pod.app_filter(app.name), filtered)
+
+    def add_app(self, pod: LabPod, name: str, app: Mapping[str, object]) -> None:
+        """Prepare an app in the directory of a pod that runs, as stage0 does."""
+        manifest = documents.read_manifest(pod.dir).to_json()
+        manifest["apps"].append(_runtime_app(name, app))  # type: ignore[attr-defined, index, call-overload]
+        found = PodManifest.from_json(manifest)
+        self._write_app(pod.dir, name, (), docker=False)
+        self._write_filter(pod.dir, found.apps[-1], documents.read_runspec(pod.dir))
+        os.makedirs(pod.dir.app_root(name), exist_ok=True)
+        documents.write_manifest(pod.dir, found)
 
     def sh(self, script: str, runspec: RunSpec = HOST_NET, **app: object) -> LabPod:
         """A pod of one app, main, that runs a script."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def overview(group: str = "") -> str:
     """The list of commands. group: only those that begin with this word."""
-    shown = [command for command in COMMANDS if not command.hidden and command.name.startswith(group)]
+    existing = (command for command in COMMANDS if command.exists and not command.hidden)
+    shown = [command for command in existing if command.name.startswith(group)]
     width = max(len(command.name) for command in shown)
     lines = [f"  {command.name:{width}}  {command.summary}" for command in shown]
     head = [

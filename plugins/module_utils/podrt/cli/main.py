@@ -148,6 +148,8 @@ def entry(command: Command) -> Callable[[Call], int]:
         from .commands.enter import ENTRIES
     elif command.family == "logs":
         from .commands.logs import ENTRIES
+    elif command.family == "apps":
+        from .commands.apps import ENTRIES
     elif command.family == "about":
         from .commands.about import ENTRIES
     else:
@@ -224,16 +226,15 @@ def _help(words: Sequence[str]) -> int:
 
 
 def _unknown(words: Sequence[str]) -> int:
-    group = words[0] == "image"
+    existing = [command.name.split(" ") for command in COMMANDS if command.exists]
+    group = words[0] if any(len(name) > 1 and name[0] == words[0] for name in existing) else ""
     if group and len(words) == 1:
         from .help import overview
 
-        sys.stdout.write(overview(group="image"))
+        sys.stdout.write(overview(group=f"{group} "))
         return 0
-    word, program = (words[1], f"{PROGRAM} image") if group else (words[0], PROGRAM)
-    meant = similar(
-        word, [command.name.split(" ")[-1] for command in COMMANDS if (" " in command.name) == group]
-    )
+    word, program = (words[1], f"{PROGRAM} {group}") if group else (words[0], PROGRAM)
+    meant = similar(word, [name[-1] for name in existing if name[:-1] == ([group] if group else [])])
     suggestion = f"\nDid you mean this?\n\t{meant}\n\n" if meant else ""
     write_error(
         f'Error: unknown command "{word}" for "{program}"\n{suggestion}Run \'{program} --help\' for usage.\n'

@@ -174,7 +174,7 @@ def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
         state=pod.state.value,
         networks=[net.to_json() for net in pod.networks],
         app_names=[app.name for app in pod.apps],
-        apps=[_app_json(pod, app, paths) for app in pod.apps],
+        apps=[app_json(pod, app, paths) for app in pod.apps],
         created_at=_seconds(pod.created),
         started_at=_seconds(pod.started),
         user_annotations=dict(manifest.user_annotations) if manifest else {},
@@ -182,7 +182,31 @@ def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
     )
 
 
-def _app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, object]:
+def app_lines(pod: PodStatus, status: AppStatus, paths: Paths) -> list[str]:
+    """The lines of `podctl app status`."""
+    app = pod.manifest.app(status.name) if pod.manifest else None
+    described = app.app if app else None
+    lines = [f"name={status.name}", f"state={status.state}", f"image_id={status.image_id}"]
+    times = (("created_at", pod.created), ("started_at", pod.started), ("finished_at", status.finished_at))
+    lines += [f"{name}={format_time(then)}" for name, then in times if then is not None]
+    lines += [f"exit_code={status.exit_code}"] if status.exit_code is not None else []
+    mounts = [
+        f"{mount.get('host_path', '')}:{mount.get('container_path', '')}"
+        f":(read_only:{str(mount.get('read_only', False)).lower()})"
+        for mount in (_mounts_json(pod, app, paths) if app else [])
+    ]
+    lines += [f"mounts={','.join(mounts)}"] if mounts else []
+    for name, pairs in (
+        ("user_annotations", described.user_annotations if described else ()),
+        ("user_labels", described.user_labels if described else ()),
+    ):
+        told = ",".join(f"{key}:{value}" for key, value in pairs or ())
+        lines += [f"{name}={told}"] if told else []
+    return lines
+
+
+def app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, object]:
+    """An app as JSON, as in rkt."""
     app = pod.manifest.app(status.name) if pod.manifest else None
     described = app.app if app else None
     return _said(

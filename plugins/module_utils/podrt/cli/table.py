@@ -7,6 +7,8 @@ Source: behaviours A.1, A.2, A.6 to A.10.
 
 from __future__ import annotations
 
+import os
+
 from ..value import Value
 from .flags import DRY_RUN, Flag
 
@@ -101,6 +103,7 @@ class Command(Value):
 
     flags: called when they are needed. reads: how its words are read. root: whether it needs root.
     ours: not one of rkt's, so that rkt's abbreviations stay unique. hidden: not in the help.
+    experiment: the variable that has to be true, else there is no such command. Source: behaviours A8.
     """
 
     name: str
@@ -112,6 +115,12 @@ class Command(Value):
     root: bool = False
     ours: bool = False
     hidden: bool = False
+    experiment: str = ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a command, as far as the caller's variables say."""
+        return not self.experiment or os.environ.get(self.experiment) == "true"
 
     @property
     def prefix(self) -> str:
@@ -149,8 +158,84 @@ def _enter_flags() -> Sequence[Flag]:
     return ENTER
 
 
+def _sandbox_flags() -> Sequence[Flag]:
+    from .appflags import SANDBOX
+
+    return SANDBOX
+
+
+def _add_flags() -> Sequence[Flag]:
+    from .appflags import ADD
+
+    return ADD
+
+
+_APP = Flag("app", "APP", "the app; it must be given")
+_OF_PODS = Flag("hold", "SECONDS", "how long the pod then stays without an app")
+_FORCE = Flag("force", "", "kill at once", bare="true")
+_EXPERIMENT = "RKT_EXPERIMENT_APP"
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
+_APPS = (
+    Command(
+        "app add",
+        "UUID IMAGE [image flags] [-- ARGUMENTS]",
+        "prepare an app in a running pod, of an image in the store",
+        "apps",
+        _add_flags,
+        reads=IMAGES,
+        root=True,
+        experiment=_EXPERIMENT,
+    ),
+    Command(
+        "app list", "UUID", "list the apps of a pod", "apps", lambda: (_NO_LEGEND,), experiment=_EXPERIMENT
+    ),
+    Command(
+        "app rm",
+        "UUID --app=APP",
+        "remove an app from a pod, and stop it before",
+        "apps",
+        lambda: (_APP,),
+        root=True,
+        experiment=_EXPERIMENT,
+    ),
+    Command(
+        "app sandbox",
+        "",
+        "run a pod without apps, which stays",
+        "apps",
+        _sandbox_flags,
+        root=True,
+        experiment=_EXPERIMENT,
+    ),
+    Command(
+        "app start",
+        "UUID --app=APP",
+        "start an app of a running pod",
+        "apps",
+        lambda: (_APP,),
+        root=True,
+        experiment=_EXPERIMENT,
+    ),
+    Command(
+        "app status",
+        "UUID --app=APP",
+        "tell how an app is",
+        "apps",
+        lambda: (_APP, _FORMAT),
+        experiment=_EXPERIMENT,
+    ),
+    Command(
+        "app stop",
+        "UUID --app=APP",
+        "stop an app of a running pod",
+        "apps",
+        lambda: (_APP,),
+        root=True,
+        experiment=_EXPERIMENT,
+    ),
+)
 COMMANDS = (
+    *_APPS,
     Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
     Command("completion", "SHELL", "print a completion script for a shell", "about"),
     Command("config", "", "print the configuration", "about", lambda: (_PRETTY, _SECRETS)),
@@ -225,6 +310,16 @@ COMMANDS = (
     ),
     Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
     Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
+    Command(
+        "remove-app",
+        "UUID",
+        "stage1: end an app, and forget it",
+        "apps",
+        lambda: (_APP,),
+        root=True,
+        ours=True,
+        hidden=True,
+    ),
     Command("rehearse", "UUID", "stage1: try a start", "start", root=True, ours=True, hidden=True),
     Command(
         "rm", "UUID ...", "remove pods that do not run", "collect", lambda: (_UUID_FILE, DRY_RUN), root=True
@@ -233,9 +328,29 @@ COMMANDS = (
     Command("run-prepared", "UUID", "run a pod that is prepared", "start", _run_prepared_flags, root=True),
     Command("stage1-gc", "UUID", "stage1: tidy up after a pod", "start", root=True, ours=True, hidden=True),
     Command(
+        "start-app",
+        "UUID",
+        "stage1: start an app",
+        "apps",
+        lambda: (_APP,),
+        root=True,
+        ours=True,
+        hidden=True,
+    ),
+    Command(
         "start", "NAME", "start a named pod, and return", "start", lambda: (DRY_RUN,), root=True, ours=True
     ),
     Command("status", "[--uuid-file=FILE | UUID]", "tell how a pod is", "pods", lambda: _STATUS),
+    Command(
+        "stop-app",
+        "UUID",
+        "stage1: end an app",
+        "apps",
+        lambda: (_APP, _FORCE, _OF_PODS),
+        root=True,
+        ours=True,
+        hidden=True,
+    ),
     Command(
         "stop",
         "[--uuid-file=FILE | UUID ...]",
@@ -268,7 +383,8 @@ def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
 
 
 def _named(words: tuple[str, ...]) -> Command | None:
-    same_length = [command for command in COMMANDS if len(command.name.split(" ")) == len(words)]
+    existing = (command for command in COMMANDS if command.exists)
+    same_length = [command for command in existing if len(command.name.split(" ")) == len(words)]
     exact = [command for command in same_length if command.name == " ".join(words)]
     if exact:
         return exact[0]

@@ -236,6 +236,26 @@ class PodDir(Value):
         return f"{self.stage1_files}/shared/devices"
 
     @property
+    def shared_proc(self) -> str:
+        """The /proc of the pod, for apps that are added."""
+        return f"{self.stage1_files}/shared/procfs"
+
+    @property
+    def control(self) -> str:
+        """The socket by which the pod's first process takes an app more, and lets one go."""
+        return f"{self.stage1_files}/orders"
+
+    @property
+    def devices(self) -> str:
+        """The devices that the pod's control groups allow, one rule a line; missing if they allow all."""
+        return f"{self.path}/devices"
+
+    @property
+    def traced(self) -> str:
+        """Present when the start reckoned with an app that may trace others."""
+        return f"{self.path}/traced"
+
+    @property
     def logs(self) -> str:
         """One file per app, APP.log, and its rotated older ones, APP.log.1 and so on."""
         return f"{self.path}/logs"
@@ -265,6 +285,7 @@ class PodDir(Value):
             self.hidden,
             self.sockets,
             *self.shared,
+            self.shared_proc,
             self.device_nodes,
         )
 

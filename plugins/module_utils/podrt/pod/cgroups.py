@@ -124,6 +124,21 @@ def recorded(pod: PodDir) -> tuple[str, ...]:
     return tuple(line for line in lines if os.path.basename(line) == name)
 
 
+def groups_of(pod: PodDir) -> tuple[Group, ...]:
+    """The groups of a running pod that exist, with the controllers of their leaves. Raises OSError."""
+    found = []
+    known = hierarchies()
+    for directory in filter(os.path.isdir, recorded(pod)):
+        above = [each for each in known if directory.startswith(f"{each.mount}/")]
+        if above:
+            hierarchy = max(above, key=lambda each: len(each.mount))
+            if hierarchy.version == 2:
+                acting = tuple(kernel_text(f"{directory}/cgroup.subtree_control").split())
+                hierarchy = hierarchy.replace(controllers=acting)
+            found.append(Group(hierarchy, directory))
+    return tuple(found)
+
+
 def find_groups(uuid: str) -> tuple[str, ...]:
     """Every group with the pod's name, by a walk through all hierarchies, if no record exists. Raises OSError."""
     name = group_name(uuid)

@@ -27,17 +27,25 @@ if TYPE_CHECKING:
     from .lifecycle import Pod
 
 IMAGE = "image"
+# The annotation of a pod manifest, "true" or "false".
+MUTABLE = "coreos.com/rkt/stage1/mutable"
 _READY = "ready"
 # The entries, as commands of podctl.
 _COMMANDS = {
     "run": ("run-prepared", "--detach"),
     "rehearse": ("rehearse",),
     "stop": ("stop",),
+    "start-app": ("start-app",),
+    "stop-app": ("stop-app",),
+    "remove-app": ("remove-app",),
     "mend": ("mend",),
     "gc": ("stage1-gc",),
 }
 # The modules of a runtime that give it an entry: of this release, and of those before 0.3.0.
-_ADDED = {"mend": ("stage1/starter/mend.py", "stage1/mend.py")}
+_ADDED = {
+    "mend": ("stage1/starter/mend.py", "stage1/mend.py"),
+    **dict.fromkeys(("start-app", "stop-app", "remove-app"), ("stage1/starter/addition.py",)),
+}
 _PID_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
@@ -65,6 +73,11 @@ def read_manifest(pod: PodDir) -> PodManifest:
         return PodManifest.from_json(_parsed(pod, pod.manifest), "pod")
     except InvalidSpec as err:
         raise _unreadable(pod, f"cannot read the manifest of a pod: {err.message}", err) from err
+
+
+def is_mutable(manifest: PodManifest) -> bool:
+    """Whether a pod was made to get apps and lose them, and so stays without one. Source: behaviours C1."""
+    return manifest.annotations.get(MUTABLE) == "true"
 
 
 def has_restarts(pod: PodDir) -> bool:
@@ -141,6 +154,11 @@ def read_status(pod: PodDir, app: str) -> int | None:
     The file of an app that has not ended is empty. Raises Corrupt, OSError.
     """
     return read_number(pod.app_status(app), beneath=pod.path)
+
+
+def is_left_out(pod: PodDir, app: str) -> bool:
+    """Whether an app of a pod that runs was added, and not started yet: it has no file for its status."""
+    return os.path.lexists(pod.control) and not os.path.lexists(pod.app_status(app))
 
 
 class Ending(Value):

@@ -8,7 +8,7 @@ The entries of stage1 are processes: stage0 and stage1 share the pod's directory
 from __future__ import annotations
 
 from ..errors import HostFailure, NotFound
-from ..pod.documents import stage1_of
+from ..pod.documents import read_outline, stage1_of
 from ..pod.runspec import START_SECONDS
 
 TYPE_CHECKING = False
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 # start has its own, and reports why it ended; one of release 0.1.0 has no limit.
 _LONGEST = 8192
 _TO_START = START_SECONDS + 30.0
-_SECONDS = {"run": _TO_START, "rehearse": _TO_START, "gc": 180.0, "mend": 60.0, "stop": 60.0}
+_SECONDS = {
+    "run": _TO_START,
+    "rehearse": _TO_START,
+    "gc": 180.0,
+    "mend": 60.0,
+    "stop": 60.0,
+    "start-app": _TO_START,
+}
+# Of the end of an app, beside the stop timeout of its pod.
+_TO_END = 60.0
 
 
 def call(host: Host, pod: Pod, entry: str, *flags: str) -> bytes:
@@ -33,7 +42,8 @@ def call(host: Host, pod: Pod, entry: str, *flags: str) -> bytes:
     argv = stage1.argv(entry, *flags)
     failure.forget(pod.dir)
     try:
-        done = host.programs(argv, seconds=_SECONDS[entry], called=stage1.command(entry))
+        seconds = _SECONDS.get(entry) or read_outline(pod.dir).stop_timeout + _TO_END
+        done = host.programs(argv, seconds=seconds, called=stage1.command(entry))
     except OSError as err:
         raise HostFailure.of(f"cannot start {argv[0]}", err) from err
     if done.status != 0:

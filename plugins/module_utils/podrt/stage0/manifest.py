@@ -16,6 +16,7 @@ from ..appc.pod import PodManifest, RuntimeApp, RuntimeImage
 from ..appc.ports import ExposedPort, check_range
 from ..appc.volumes import EmptyVolume, Mount, NamedVolume, app_path, why_unmountable
 from ..errors import InvalidSpec, Untrusted, few
+from ..pod.documents import MUTABLE
 from ..pod.limits import PIDS_OF_APP, pids_of_pod, without_default_pids
 from ..value import Value
 from .options.app import APP
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _SHOWN = 100
 _CPUSETS = "os/linux/cpuset-"
 _LATER = "resource/network-bandwidth"  # for the networks to apply
-MUTABLE = "coreos.com/rkt/stage1/mutable"
 # Members of an app spec that override the image's.
 _OVERRIDING = tuple(row.member for row in APP if row.overrides)
 

@@ -170,14 +170,33 @@ def _new_range(host: Host, pod: Pod) -> IdRange:
     return allocate(host.paths, pod.uuid)
 
 
+def _range_of(pod: Pod) -> IdRange | None:
+    from ..pod.subids import range_of
+
+    return range_of(pod.dir)
+
+
 def _shared_range(host: Host, old: Pod, pod: Pod) -> IdRange | None:
     """The range of an old pod, which is on record for a new one as well. Raises PodError, OSError."""
-    from ..pod.subids import range_of, share
+    from ..pod.subids import share
 
-    users = range_of(old.dir)
+    users = _range_of(old)
     if users:
         share(host.paths, pod.uuid, users)
     return users
+
+
+def write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, prefill: list[str]) -> None:
+    """Write all of one app into the directory of a pod that is there. Raises PodError."""
+    runspec = documents.read_runspec(pod.dir)
+    users = _range_of(pod) if runspec.private_users else None
+    try:
+        with adding(host.paths):
+            _write_app(host, pod, app, image, insecure="seccomp" in app.waived(runspec.insecure))
+            _prepare_root(host, pod, app.name, users)
+            write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
+    except OSError as err:
+        raise HostFailure.of(f'cannot prepare app "{app.name}"', err) from err
 
 
 def _write_documents(

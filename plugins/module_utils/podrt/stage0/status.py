@@ -150,7 +150,8 @@ def _read(problems: list[str], what: str, state: PodState, read: Callable[[], T]
 def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str]) -> AppStatus:
     image, name = app.image, str(app.name)
     code = _read(problems, "status", state, lambda: documents.read_status(pod.dir, name))
-    app_state = "exited" if code is not None else "running" if state is PodState.RUNNING else "created"
+    runs = state is PodState.RUNNING and not documents.is_left_out(pod.dir, name)
+    app_state = "exited" if code is not None else "running" if runs else "created"
     if code is None and state in _STARTED and state is not PodState.RUNNING:
         app_state = "unknown"
     restart = _read(problems, "restart policy", state, lambda: _policy(app))

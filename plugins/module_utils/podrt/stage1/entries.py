@@ -8,8 +8,9 @@ describes each.
 
 from __future__ import annotations
 
+from ..errors import Unsupported
 from ..pod.documents import IMAGE, kind_of
-from ..pod.runspec import FLY
+from ..pod.runspec import FLY, NATIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,31 @@ if TYPE_CHECKING:
 
         def gc(self) -> None:
             """Take down all that an ended pod holds of the host, before its files are removed."""
+
+    class AppEntries(Protocol):
+        """The entries for single apps of a running pod. All raise PodError."""
+
+        def start_app(self, name: str) -> None:
+            """Start an app of the manifest in the running pod, and return once it is up."""
+
+        def stop_app(self, name: str, *, force: bool, hold: int) -> None:
+            """End an app of the running pod. hold: for how many seconds the pod then stays without an app."""
+
+        def remove_app(self, name: str) -> None:
+            """End an app, and remove what is left of it, but for what stage0 has written."""
+
+
+def apps_of(host: Host, pod: Pod) -> AppEntries:
+    """The entries for the apps of a running pod. Raises Unsupported for a stage1 that has none."""
+    if kind_of(pod.dir) != NATIVE:
+        raise Unsupported(
+            f'the apps of pod "{pod.uuid}" cannot be changed while it runs: its stage1 cannot do that',
+            "only the native one can",
+            uuid=pod.uuid,
+        )
+    from .starter.native import NativeStage1
+
+    return NativeStage1(host, pod)
 
 
 def entries_of(host: Host, pod: Pod, *, debug: bool = False) -> Entries:

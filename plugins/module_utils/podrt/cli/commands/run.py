@@ -66,7 +66,7 @@ def prepare(call: Call) -> int:
 
 def _prepared(call: Call, *, runs: bool) -> Pod | None:
     """A pod that is complete but for its last move, locked; None when this is a dry run."""
-    spec = pod_spec(call.words, CallerInputs(_environ(call), _read_file)).settled(call.host.paths)
+    spec = pod_spec(call.words, CallerInputs(_environ(call), read_file)).settled(call.host.paths)
     made: list[Pod] = []
     while True:
         try:
@@ -109,7 +109,7 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
         check_ports(call.host, wanted.manifest)
         for warning in () if call.options.on("quiet") else wanted.warnings:
             call.say(warning)
-    yield from ensure_new_pod(wanted, spec.run.name, _uuid_saver(call), hand_over, runs=runs)
+    yield from ensure_new_pod(wanted, spec.run.name, uuid_saver(call), hand_over, runs=runs)
 
 
 def _with_stage1(stage1: FoundStage1, wanted: Preparation, spec: PodSpec) -> Preparation:
@@ -148,7 +148,7 @@ def _built(call: Call, spec: PodSpec, images: tuple[StoredImage, ...]) -> Prepar
         raise in_flags(err) from err
 
 
-def _uuid_saver(call: Call) -> Callable[[str], None]:
+def uuid_saver(call: Call) -> Callable[[str], None]:
     """The function that saves the UUID of a new pod, before anything else is done. Source: behaviours A23, A24."""
     path = call.options.text("uuid-file-save")
 
@@ -203,7 +203,8 @@ def _environ(call: Call) -> Pairs:
     return tuple(pair for pair in found if pair[0] not in left_out)
 
 
-def _read_file(path: str) -> str:
+def read_file(path: str) -> str:
+    """The text of a file of variables. Raises InvalidSpec, HostFailure."""
     try:
         return read_given(path).decode()
     except UnicodeDecodeError as err:

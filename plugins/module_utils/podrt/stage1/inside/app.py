@@ -14,25 +14,36 @@ Source: behaviours C12 to C19, C47 to C57.
 
 from __future__ import annotations
 
-import fcntl
 import marshal
 import os
 import sys
 
-from ...errors import HostFailure, PodError, printable
+from ...errors import HostFailure, PodError
 from ...host import syscalls
-from ...host.execution import CHDIR_FAILED, EXEC_FAILED, complaint, why_not
-from ...host.syscalls import CLONE_NEWCGROUP, CLONE_NEWNS, CLONE_NEWUSER, MS_REC, MS_SHARED, MS_SLAVE
+from ...host.execution import EXEC_FAILED, complaint, why_not
+from ...host.syscalls import CLONE_NEWCGROUP
 from ...value import Value
 from ..pid1 import frames
 from ..plan import roots
 from . import sync
-from .interpreter import read_no_code
-from .labels import ask_for_labels
+from .handling import Handler, pre_start, run_pre_start
+from .process import (
+    NotStarted,
+    complain,
+    confine,
+    default_signals,
+    enter_root,
+    go_to,
+    join_groups,
+    join_users,
+    keep_only,
+    set_oom_score,
+)
 from .program import execute_module
 from .rights import give_up, leave_keyring
-from .setters import default_signals, limits_setter, set_oom_score, terminal_taker
-from .waiting import PreStart, ask_handler, serve, serve_handlers
+from .setters import limits_setter, terminal_taker
+from .waiting import enter_pids, move_in, serve
+from .wires import ChildWires
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,45 +53,11 @@ if TYPE_CHECKING:
     from ...host.identity import Identity
     from ..plan.sandbox import Launch
     from .labels import Labels
+    from .waiting import PreStart
 
 _UMASK = 0o022
 _SETUP_FAILED = 254
-_FIRST_FD, _LAST_FD = 3, (1 << 32) - 1
-
-
-class ChildWires(Value):
-    """The descriptors of an app's child.
-
-    exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
-    of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
-    after the last one. users: the namespace of the pod's own users, or -1. order: of an app with a restart policy,
-    whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
-    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
-    cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that waits is.
-    """
-
-    exec: int
-    go: int
-    held: int
-    users: int
-    order: int
-    told: int
-    out: int
-    err: int
-    tty: int = -1
-    procs: tuple[int, ...] = ()
-    home: tuple[int, ...] = ()
-
-    @property
-    def fds(self) -> tuple[int, ...]:
-        """All of them in order, for main."""
-        of_start = (self.exec, self.go, self.held, self.users, self.order, self.told)
-        return (*of_start, self.out, self.err, self.tty, *self.procs, *self.home)
-
-    @property
-    def waits(self) -> bool:
-        """Whether the process waits for orders to start the app."""
-        return self.order >= 0
+_LAST_FD = (1 << 32) - 1
 
 
 class Resolved(Value):
@@ -113,30 +90,6 @@ class AppProcess(Value):
     labels: Labels
 
 
-class Handler(Value):
-    """An event handler, in the bounds of its app; plain values as well."""
-
-    argv: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
-    bounding: int
-    no_new_privs: bool
-    filter: bytes
-    labels: Labels
-
-
-class NotStarted(Exception):
-    """The app itself cannot be started; the pod goes on without it, or ends with this status.
-
-    field: the field of the spec that does not fit the image, "" for another reason.
-    """
-
-    def __init__(self, text: str, status: int, field: str = "") -> None:
-        super().__init__(text)
-        self.text = text
-        self.status = status
-        self.field = field
-
-
 def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
     """The plan of an app's process as bytes, once its root is there."""
     who = resolved.identity
@@ -165,115 +118,11 @@ def become_app(wires: ChildWires) -> NoReturn:
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become the app. The program of execute_module. fds: those of ChildWires."""
-    exec_fd, go, held, users, order, told, out, err, tty, *groups = keep_only(fds)
+    exec_fd, go, held, users, pids, order, told, out, err, tty, *groups = keep_only(fds)
     count = len(groups) // 2 if order >= 0 else len(groups)
     procs, home = tuple(groups[:count]), tuple(groups[count:])
-    wires = ChildWires(exec_fd, go, held, users, order, told, out, err, tty, procs, home)
-    _end_with(exec_fd, lambda: _become(wires))
-
-
-def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
-    """Close every descriptor but stdio and these, and mark these close-on-exec. Returns their new numbers.
-
-    An app could name any other open descriptor by /proc/self/fd, also as its working directory or its program
-    (CVE-2024-21626). The new numbers are the lowest; -1 stays.
-    """
-    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD + len(fds)) for fd in fds if fd >= 0]
-    for number, fd in enumerate(aside, _FIRST_FD):
-        os.dup2(fd, number, inheritable=False)
-    syscalls.close_range(_FIRST_FD + len(aside), _LAST_FD)
-    numbers = iter(range(_FIRST_FD, _FIRST_FD + len(aside)))
-    return tuple(next(numbers) if fd >= 0 else -1 for fd in fds)
-
-
-def enter_root(root: str) -> None:
-    """Make root the root of a new mount namespace of this process, and detach the rest."""
-    read_no_code()
-    syscalls.unshare(CLONE_NEWNS)
-    syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
-    os.chdir(root)
-    syscalls.pivot_root(".", ".")
-    syscalls.umount(".", syscalls.MNT_DETACH)
-    os.chdir("/")
-    syscalls.mount("", "/", "", MS_REC | MS_SHARED)
-
-
-def join_users(users: int) -> None:
-    """Join the namespace of the pod's own users, in which this process has all rights until it drops them.
-
-    All that takes the rights of the host's root comes before. Source: user_namespaces(7).
-    """
-    if users >= 0:
-        syscalls.setns(users, CLONE_NEWUSER)
-        os.close(users)
-
-
-def join_groups(procs: tuple[int, ...]) -> None:
-    """Move this process into the cgroups of these descriptors."""
-    for fd in procs:
-        os.write(fd, b"0")
-
-
-def bind_handler(handler: Handler) -> None:
-    """Drop to the privileges of an event handler, which is root within the app's bounds."""
-    # A process group reaches beyond a PID namespace, and /dev/tty is the terminal of the session.
-    os.setsid()
-    leave_keyring()
-    # It may lack the capability that loads a filter otherwise.
-    strict = handler.no_new_privs or bool(handler.filter)
-    give_up(handler.bounding, (0, 0, ()), no_new_privs=strict, filtered=bool(handler.filter), traced=True)
-
-
-def execute_handler(handler: Handler) -> None:
-    """Become an event handler, in this process's root. Reports a failure and returns."""
-    path = handler.argv[0]
-    wrong = complaint(path)
-    try:
-        confine(handler.filter, handler.labels)
-        os.execve(path, handler.argv, dict(handler.environment))
-    except OSError as err:
-        complain(wrong or why_not(path, err))
-
-
-def confine(filtered: bytes, labels: Labels, *, passed: int = 0) -> None:
-    """Close descriptors at exec and load the filter, after which no call but the exec may be relied upon.
-
-    passed: the number of descriptors after stdio that the program inherits.
-    """
-    syscalls.close_range(_FIRST_FD + passed, _LAST_FD, syscalls.CLOSE_RANGE_CLOEXEC)
-    ask_for_labels(labels)
-    if filtered:
-        # Last of all: the filter is made for the app's calls, not for ours.
-        syscalls.load_seccomp(filtered)
-
-
-def go_to(path: str) -> None:
-    """Change directory, within the app's root: a link of /proc could lead anywhere, such as to the root of PID 1.
-
-    Raises NotStarted.
-    """
-    shown = printable(path)
-    try:
-        os.chdir(path)
-        inside = os.getcwd().startswith("/")
-    except OSError as err:
-        raise NotStarted(
-            f'cannot use the working directory "{shown}": {err.strerror}', CHDIR_FAILED, "working_dir"
-        ) from err
-    if not inside:
-        raise NotStarted(
-            f'cannot use the working directory "{shown}": it is outside of the app',
-            CHDIR_FAILED,
-            "working_dir",
-        )
-
-
-def complain(text: str) -> None:
-    """Write an error to stderr, ignoring a failure to do so."""
-    try:  # noqa: SIM105  # contextlib takes 3 ms of each start
-        os.write(2, b"Error: %s\n" % frames.bounded(printable(text)))
-    except OSError:
-        pass
+    wires = ChildWires(exec_fd, go, held, users, pids, order, told, out, err, tty, procs, home)
+    _end_with(wires.exec, lambda: _become(wires))
 
 
 def _end_with(exec_fd: int, become: Callable[[], object]) -> NoReturn:
@@ -299,21 +148,25 @@ def _end_with(exec_fd: int, become: Callable[[], object]) -> NoReturn:
 def _become(wires: ChildWires) -> None:
     take_terminal = terminal_taker(wires.tty)
     process, set_limits = _arrive(wires)
-    if process.oom_score_adj is not None:
+    if process.oom_score_adj is not None and wires.pids < 0:
         set_oom_score(process.oom_score_adj)
     set_limits()  # while this process may still raise them
+    handler = pre_start(_handler_of(process), wires) if process.pre_start else None
+    enter_pids(wires.pids)
     join_users(wires.users)
-    handler = _pre_start(process, wires) if process.pre_start else None
     # The handler may be what creates the directory.
     misplaced = None if handler or wires.waits else _change_directory(process)
     _lose_privileges(process)
     os.close(wires.held)
+    if wires.pids >= 0:
+        # In the sight of the pod's apps only now: this process has no more rights than the app.
+        move_in(wires.exec)
     # What waits for orders returns from here only in the processes that it forks.
     number = _serve(wires, handler) if wires.waits else 1
     if number == 1:
         _await_go(process, wires.go, misplaced)
     if handler:
-        _run_pre_start(handler, number)
+        run_pre_start(handler, number)
     os.setsid()
     take_terminal()
     if handler or wires.waits:
@@ -338,14 +191,18 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     leave_keyring()
     process = _read_plan(wires.told)
     set_limits = limits_setter(process.rlimits)
+    if process.oom_score_adj is not None and wires.pids >= 0:
+        set_oom_score(
+            process.oom_score_adj
+        )  # a process outside of the pod is not in the /proc of the app's root
     enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)
     # Only what stage1 itself needs stays open, before the image decides which program runs, and where.
     if wires.waits:
-        _close_all((wires.told, wires.out, wires.err, wires.tty, *wires.home))
+        wires.close(wires.told, wires.out, wires.err, wires.tty, *wires.home)
     else:
-        syscalls.close_range(max(wires.held, wires.users) + 1, _LAST_FD)
+        syscalls.close_range(max(wires.held, wires.users, wires.pids) + 1, _LAST_FD)
     return process, set_limits
 
 
@@ -410,70 +267,14 @@ def _stdio(wires: ChildWires) -> None:
             os.dup2(fd, number)
 
 
-def _close_all(fds: tuple[int, ...]) -> None:
-    for fd in fds:
-        if fd >= 0:
-            os.close(fd)
-
-
 def _serve(wires: ChildWires, handler: PreStart | None) -> int:
     """Wait for orders to start the app. Returns in each of its processes, with the number of the start."""
 
     def join() -> None:
         join_groups(wires.procs)
-        _close_all(wires.procs)
+        wires.close(*wires.procs)
 
     return serve(wires.exec, wires.order, wires.go, join, handler.pid if handler else 0)
-
-
-def _pre_start(process: AppProcess, wires: ChildWires) -> PreStart:
-    """Fork the process of the pre-start handler.
-
-    It is forked while this process is still root: later this process has no more rights than the app, since a handler
-    may be able to trace it. Source: behaviours C18, attack-F3.
-    """
-    theirs, ours = sync.channel() if wires.waits else os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(ours)
-            handler = _handler_of(process)
-            bind_handler(handler)
-            os.close(wires.held)
-            if wires.waits:
-                _close_all((wires.exec, wires.go, wires.order))
-                _serve_handlers(handler, theirs, wires.procs)
-            elif os.read(theirs, 1):
-                execute_handler(handler)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            os._exit(EXEC_FAILED)
-    os.close(theirs)
-    return PreStart(pid, ours, wires.waits)
-
-
-def _serve_handlers(handler: Handler, requests: int, procs: tuple[int, ...]) -> NoReturn:
-    def run() -> None:
-        join_groups(procs)
-        _close_all(procs)
-        execute_handler(handler)
-
-    serve_handlers(requests, run)
-
-
-def _run_pre_start(handler: PreStart, number: int) -> None:
-    """Run the handler as root in the app's root, however long it takes. Raises NotStarted."""
-    if handler.again:
-        status = ask_handler(handler.fd, number)
-        os.close(handler.fd)
-    else:
-        os.write(handler.fd, b"g")
-        os.close(handler.fd)
-        _pid, status = os.waitpid(handler.pid, 0)
-    code = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    if code:
-        raise NotStarted(f"the pre-start handler ended with status {code}", code)
 
 
 def _handler_of(process: AppProcess) -> Handler:

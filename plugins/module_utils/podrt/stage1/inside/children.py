@@ -12,8 +12,9 @@ from ...host.files import write_all
 from ...value import Value
 from ..pid1 import frames
 from . import sync
-from .app import ChildWires, become_app, plan_of
+from .app import become_app, plan_of
 from .handler import wire
+from .wires import ChildWires
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,15 +85,29 @@ def fork_children(wires: PodWires, go: int) -> Children:
 
             become_nursery(all_wires, report)
         become_app(all_wires[0])
-    # Closed at once, so that the end of the child's copy can be seen.
-    for fd in (report, *(fd for each in all_wires for fd in (each.exec, each.told, each.order))):
-        if fd >= 0:
-            os.close(fd)
+    _close_ends(all_wires, report)
     if len(made) > 1:
         nursery = pid
     else:
         forked = [forked[0].replace(pid=pid)]
     return Children(forked, nursery, pids)
+
+
+def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
+    """Fork the child of one app more. Raises OSError."""
+    child, theirs = _wired(given, wires, go)
+    pid = os.fork()
+    if pid == 0:
+        become_app(theirs)
+    _close_ends([theirs])
+    return child.replace(pid=pid)
+
+
+def _close_ends(wires: list[ChildWires], report: int = -1) -> None:
+    """Close what belongs to children, so that the end of a child's copy can be seen."""
+    for fd in (report, *(fd for each in wires for fd in (each.exec, each.told, each.order))):
+        if fd >= 0:
+            os.close(fd)
 
 
 def _wired(given: AppWires, wires: PodWires, go: int) -> tuple[Child, ChildWires]:
@@ -107,6 +122,7 @@ def _wired(given: AppWires, wires: PodWires, go: int) -> tuple[Child, ChildWires
         go=go,
         held=wires.held,
         users=wires.spaces.user,
+        pids=wires.pids,
         order=child_order,
         told=child_plan_fd,
         out=out_end,

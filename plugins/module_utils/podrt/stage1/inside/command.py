@@ -31,16 +31,16 @@ from ...host.syscalls import (
 )
 from ...value import Value
 from ..plan.roots import MountedRoot
-from .app import (
+from .process import (
     NotStarted,
     confine,
+    default_signals,
     enter_root,
     go_to,
     join_groups,
     join_users,
 )
 from .rights import give_up, leave_keyring
-from .setters import default_signals
 from .terminal import Terminal, standard_terminals
 
 TYPE_CHECKING = False

@@ -28,7 +28,7 @@ _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/nix/store",
 _HARMLESS = syscalls.MOUNT_ATTR_RDONLY | syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV
 _TMPFS = "mode=755,size=1m"
 _SUPERVISOR = mask_of(("CAP_KILL",))  # to end processes of any user
-_HANDLER = mask_of(("CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"))
+HANDLER_RIGHTS = mask_of(("CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"))
 
 
 def protect_interpreter() -> None:
@@ -41,17 +41,20 @@ def protect_interpreter() -> None:
         os.close(tree)
 
 
-def leave_host(app_roots: tuple[str, ...]) -> None:
+def leave_host(app_roots: tuple[str, ...], shared: tuple[str, ...]) -> None:
     """Make a new root for this mount namespace, with only the apps' roots and the interpreter. Raises OSError.
+
+    shared: the file systems of all apps, which stay, read-only here, for apps that are added.
 
     The old one is detached with all its mounts, and later mounts of the host do not appear. Other processes of the
     namespace get the new root as well. Source: pivot_root(2).
     """
     kept = [(path, _harmless_copy(path)) for path in _needed()]
     kept += [(path, _copy(path)) for path in app_roots]
+    kept += [(path, _harmless_copy(path)) for path in shared]
     # Any directory will do, since its content is covered.
-    syscalls.mount("pod", app_roots[0], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, _TMPFS)
-    top = os.open(app_roots[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    syscalls.mount("pod", shared[0], "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, _TMPFS)
+    top = os.open(shared[0], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for path, tree in kept:
         _attach(top, path, tree)
     for path in _SYSTEM:
@@ -79,7 +82,7 @@ def lose_privileges(launches: tuple[Launch, ...], *, own_users: bool) -> None:
     wanted = _SUPERVISOR | guard_of((launch.bounding for launch in launches), permitted)
     for launch in launches:
         if launch.post_stop:
-            wanted |= launch.bounding | _HANDLER
+            wanted |= launch.bounding | HANDLER_RIGHTS
     bound_capabilities(wanted, wanted & permitted)
 
 

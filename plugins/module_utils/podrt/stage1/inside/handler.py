@@ -17,9 +17,9 @@ import sys
 
 from ...host import syscalls
 from ...host.files import write_all
-from .app import Handler, bind_handler, execute_handler, join_groups, join_users
+from .handling import Handler, bind_handler, execute_handler
 from .interpreter import read_no_code
-from .setters import default_signals
+from .process import default_signals, join_groups, join_users
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,37 +14,29 @@ import _socket
 import os
 import sys
 
-from ...errors import HostFailure, NotFound, PodError
+from ...errors import HostFailure, PodError
 from ...host import syscalls
-from ...host.execution import program_path
 from ...host.files import write_kernel
-from ...host.identity import identity_of
 from ...host.syscalls import CLONE_NEWNS, CLONE_NEWUTS, MS_REC, MS_SLAVE
 from ...value import Value
 from ..pid1 import frames
-from ..plan.roots import MountedRoot, own_null
-from ..plan.volumes import id_map
+from ..plan.roots import own_null
 from . import sync
-from .app import Resolved
+from .building import build, finish, own_as_before, own_what_is_made
 from .children import fork_children, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
 from .program import SUPERVISOR_ENVIRONMENT, sealed, supervisor_plan
-from .rehearsal import misdescribed, rehearse
+from .rehearsal import rehearse
 from .rights import leave_keyring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn, TypeVar
+    from typing import NoReturn
 
-    from ...host.identity import Identity
     from ..pid1.record import AppRecord, SupervisorPlan
-    from ..plan.idmaps import IdMap
-    from ..plan.mounts import SharedFs, Step
-    from ..plan.sandbox import AppPlan, Launch, SandboxPlan
+    from ..plan.mounts import SharedFs
+    from ..plan.sandbox import SandboxPlan
     from .wires import PodWires
-
-    T = TypeVar("T")
 
 # The numbers of a record that are not descriptors.
 _NO_FDS = ("pid", "pre_start", "stop_signal")
@@ -68,8 +60,9 @@ class Supervision(Value):
     hasty_timeout: int = 10
     # The time in which the apps have to be up, 0 where nothing waits for them.
     start_timeout: int = 0
-    # Whether an app that fails ends the pod.
+    # Whether an app that fails ends the pod, and whether the pod stays without an app.
     end_pod: bool = True
+    stays: bool = False
 
 
 def become_pid_1(plan: SandboxPlan, wires: PodWires, how: Supervision) -> NoReturn:
@@ -104,19 +97,21 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     go, gone = os.pipe2(os.O_CLOEXEC)
     children = fork_children(wires, go)
     _settle(plan)
-    _own_what_is_made(plan)
+    own_what_is_made(plan)
     for shared in plan.shared:
         _mount_shared(shared)
     maps = dict(zip(plan.maps, wires.maps))
     for app in plan.apps:
-        _build(app, wires.spaces.user, maps)
+        build(app, wires.spaces.user, maps)
     if how.waits_for_resolv and not sync.receive(wires.sync):
         os._exit(1)
-    resolved = [_finish(plan, app, number) for number, app in enumerate(plan.apps)]
-    _own_as_before(plan, how)
+    resolved = [finish(plan, app, number) for number, app in enumerate(plan.apps)]
+    own_as_before(plan)
+    # The kernel has forgotten it with the IDs. Should the starter have ended meanwhile, its channel tells.
+    _die_with_starter(how)
     # pivot_root(2) changes the root of processes that there are, and would miss one that is being forked.
     forked = children.settled()
-    leave_host(tuple(app.root.target for app in plan.apps))
+    leave_host(tuple(app.root.target for app in plan.apps), tuple(shared.target for shared in plan.shared))
     records = [
         tell_child(child, app, programs, given, wires, plan.users.first if plan.users else 0)
         for child, app, programs, given in zip(forked, plan.apps, resolved, wires.apps)
@@ -161,21 +156,6 @@ def _settle(plan: SandboxPlan) -> None:
         set_sysctl(name, value)
 
 
-def _own_what_is_made(plan: SandboxPlan) -> None:
-    """Let the root of the pod's users own what this process makes from now on; it keeps its capabilities."""
-    if plan.users:
-        syscalls.prctl(syscalls.PR_SET_SECUREBITS, syscalls.SECBIT_NO_SETUID_FIXUP)
-        syscalls.set_fs_ids(plan.users.first, plan.users.first)
-
-
-def _own_as_before(plan: SandboxPlan, how: Supervision) -> None:
-    if plan.users:
-        syscalls.set_fs_ids(0, 0)
-        syscalls.prctl(syscalls.PR_SET_SECUREBITS, 0)
-        # The kernel has forgotten it. Should the starter have ended meanwhile, its channel tells.
-        _die_with_starter(how)
-
-
 def _die_with_starter(how: Supervision) -> None:
     if how.dies_with_starter:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
@@ -196,82 +176,6 @@ def _mount_shared(shared: SharedFs) -> None:
         raise HostFailure.of(f"cannot set up the pod: {shared}", err) from err
 
 
-def _build(app: AppPlan, users: int, maps: dict[IdMap, int]) -> None:
-    """Build the root of an app. users: the namespace of the pod's own users; maps: those of mounts with their maps."""
-    try:
-        app.root.mount(users)
-    except OSError as err:
-        raise HostFailure.of(f'cannot set up app "{app.name}": {app.root}', err) from err
-    root = _open_root(app)
-    try:
-        for step in app.steps:
-            rows = id_map(step)
-            _apply(app, step.replace(users=maps[rows]) if rows else step, root)
-    finally:
-        os.close(root)
-
-
-def _finish(plan: SandboxPlan, app: AppPlan, number: int) -> Resolved:
-    """Apply the last steps, and look up programs and user in the finished root.
-
-    number: of the app in its pod, to name the place in the spec of what the image lacks.
-    """
-    root = _open_root(app)
-    try:
-        for step in app.last_steps:
-            _apply(app, step, root)
-        launch = app.launch
-        return Resolved(
-            argv=_placed(app, number, "exec", lambda: _argv(root, launch, launch.argv)),
-            pre_start=_placed(app, number, "pre_start", lambda: _argv(root, launch, launch.pre_start)),
-            post_stop=_placed(app, number, "post_stop", lambda: _argv(root, launch, launch.post_stop)),
-            identity=_placed(
-                app,
-                number,
-                "user",
-                lambda: _identity(plan, root, launch),
-            ),
-        )
-    finally:
-        os.close(root)
-
-
-def _identity(plan: SandboxPlan, root: int, launch: Launch) -> Identity:
-    """The user of an app, in the IDs of the pod's users."""
-    first = plan.users.first if plan.users else 0
-    seen = MountedRoot(root, first)
-    found = identity_of(seen, launch.user, launch.group, launch.groups, docker=launch.docker)
-    if plan.users:
-        found.check_within(plan.users.count)
-    return found
-
-
-def _apply(app: AppPlan, step: Step, root: int) -> None:
-    try:
-        step.apply(root)
-    except OSError as err:
-        raise HostFailure.of(f'cannot set up app "{app.name}": {step}', err) from err
-
-
-def _open_root(app: AppPlan) -> int:
-    return os.open(app.root.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _argv(root: int, launch: Launch, argv: tuple[str, ...]) -> tuple[str, ...]:
-    if not argv:
-        return ()
-    return (program_path(MountedRoot(root), argv[0], launch.search, launch.working_directory), *argv[1:])
-
-
-def _placed(app: AppPlan, number: int, field: str, look_up: Callable[[], T]) -> T:
-    """Look something up. What the image lacks is an error of the spec, and the error names its place there."""
-    try:
-        return look_up()
-    except NotFound as err:
-        wrong = str(err.facts.get("field", field))
-        raise misdescribed(app.name, number, wrong, err.message, err.hint) from err
-
-
 def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:
     plan: SupervisorPlan = {
         "apps": records,
@@ -285,9 +189,11 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "max_bytes": how.max_bytes,
         "end_pod": how.end_pod,
         "handler": list(how.handler),
+        "control": wires.control,
+        "stays": how.stays,
     }
     plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
-    kept = [wires.sync, wires.lock, go, wires.console, plan_fd]
+    kept = [wires.sync, wires.lock, go, wires.console, wires.control, plan_fd]
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
         kept += record["logs"]

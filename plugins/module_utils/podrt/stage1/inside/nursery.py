@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-    from .app import ChildWires
+    from .wires import ChildWires
 
 
 def become_nursery(wires: Sequence[ChildWires], report: int) -> NoReturn:

@@ -31,7 +31,10 @@ _PACKAGE = "pid1"
 _SIZE = 4
 # The module that loads the others, and these in the order of their imports.
 _LOADER = "load"
-_MODULES = ("timers", "watch", "states", "logs", "apps", "frames", "restarts", "starter", "handlers", "pod")
+_MODULES = (
+    *("timers", "watch", "states", "logs", "apps", "outputs", "frames"),
+    *("record", "restarts", "starter", "handlers", "control", "pod"),
+)
 # The first code of the supervisor, which executes the loader.
 _SUPERVISE = f"""import marshal, posix, sys
 module = sys.modules['__future__'] = type(sys)('__future__')

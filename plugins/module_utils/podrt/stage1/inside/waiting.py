@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ...host import syscalls
 from ...value import Value
 from ..pid1 import frames
 from . import sync
@@ -37,13 +38,49 @@ class PreStart(Value):
     again: bool
 
 
+def enter_pids(process: int) -> None:
+    """Have the children of this process in the PID namespace of another one. process: its pidfd, -1 for no change."""
+    if process >= 0:
+        syscalls.setns(process, syscalls.CLONE_NEWPID)
+        os.close(process)
+
+
+def move_in(exec_fd: int) -> None:
+    """Go on as a process of the PID namespace for children, whose parent is PID 1; the one that calls this ends.
+
+    exec_fd: tells the other side the PID, -1 for nothing. A single fork would not do: the parent of the child would be
+    outside of the namespace. Raises OSError.
+    """
+    release, released = os.pipe2(os.O_CLOEXEC)
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    between = os.fork()
+    if between == 0:
+        _fork_and_end(tell)
+        for fd in (released, told, tell):
+            os.close(fd)
+        if not os.read(release, 1):
+            os._exit(_FAILED)
+        os.close(release)
+        return
+    os.close(tell)
+    pid = os.read(told, _MOST_DIGITS)
+    status = os.waitpid(between, 0)[1]  # its child is that of PID 1 only now
+    if not pid:
+        code = os.WEXITSTATUS(status)
+        raise OSError(code, os.strerror(code))
+    if exec_fd >= 0:
+        sync.send(exec_fd, frames.FORKED, 0, int(pid))
+    os.write(released, b"g")
+    os._exit(0)
+
+
 def serve(exec_fd: int, order: int, go: int, join: Callable[[], None], handlers: int) -> int:
     """Fork the app's process, the first one at once and another one for each byte of order.
 
     Returns in each of these processes alone: the number of the start. The process is in the leaf by then, which join
     enters, and PID 1 is its parent and knows its PID. exec_fd: tells PID 1 that, and later that the app was executed.
-    go: of the first start, which reads it. handlers: the process that runs pre-start handlers, 0 for none; without it
-    there are no more starts.
+    go: of the first start, which reads it. handlers: the process that runs pre-start handlers, if that is its child:
+    without it there are no more starts; else 0.
     """
     number = 1
     while True:

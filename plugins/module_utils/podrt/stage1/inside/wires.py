@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ...value import Value
 
 
@@ -43,7 +45,8 @@ class PodWires(Value):
     starter: the starter's end of the channel, to be closed here. lock: keeps the pod locked for the life of PID 1.
     held: closed by each process of the pod once it has dropped its privileges. tty: the slave of the app's terminal,
     or -1. captured: whether the apps' output goes through the supervisor. maps: user namespaces with the maps of
-    mounts.
+    mounts. control: the socket that takes orders of the host, -1 in a rehearsal. pids: of a process outside of the
+    pod's PID namespace that is to start an app in it: the pod's first process; else -1.
     """
 
     sync: int
@@ -56,3 +59,53 @@ class PodWires(Value):
     captured: bool = True
     spaces: Spaces = Spaces()
     maps: tuple[int, ...] = ()
+    control: int = -1
+    pids: int = -1
+
+
+class ChildWires(Value):
+    """The descriptors of an app's child.
+
+    exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
+    of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
+    after the last one. users: the namespace of the pod's own users, or -1. pids: of a process outside of the
+    pod, a process in the PID namespace that the app is to be in; else -1. order: of an app with a restart policy,
+    whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
+    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
+    cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that waits is.
+    """
+
+    exec: int
+    go: int
+    held: int
+    users: int
+    pids: int
+    order: int
+    told: int
+    out: int
+    err: int
+    tty: int = -1
+    procs: tuple[int, ...] = ()
+    home: tuple[int, ...] = ()
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All of them in order, as app.main reads them."""
+        of_start = (self.exec, self.go, self.held, self.users, self.pids, self.order, self.told)
+        return (*of_start, self.out, self.err, self.tty, *self.procs, *self.home)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the process waits for orders to start the app."""
+        return self.order >= 0
+
+    @property
+    def served(self) -> bool:
+        """Whether the process of the pre-start handler is not this one's child, or has several starts to serve."""
+        return self.waits or self.pids >= 0
+
+    def close(self, *fds: int) -> None:
+        """Close some of them, as far as there are any."""
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)

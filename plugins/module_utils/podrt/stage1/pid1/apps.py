@@ -9,7 +9,7 @@ import posix
 import time
 
 from .logs import Sink, for_terminal, timestamp
-from .states import ALIVE, START, STARTING, STOP, after
+from .states import ALIVE, ENDED, START, STARTING, STOP, after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class RunningApp:
         self.name = record["name"]
         # 0 while its waiting process has yet to tell it.
         self.pid = record["pid"]
-        self.exec = record["exec"]
+        self.exec, self.oom = record["exec"], record["oom"]
         self.notify = record["notify"]
         self._pre_start = record["pre_start"]
         self.stop_signal = record["stop_signal"]
@@ -52,14 +52,35 @@ class RunningApp:
         self.outputs = (record["out"], record["err"])
         # Whether its pod was stopped before it was up.
         self.late = False
+        # Whether the host has added it to the running pod, and whether the host has stopped it alone.
+        self.added = self.asked = False
         self._oom, self._kills = False, 0
         self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
         self._status, self._end = record["status"], record["end"]
 
     @property
+    def files(self) -> list[int]:
+        """Its descriptors that nothing watches, to be closed with it."""
+        files = [
+            self._procs,
+            self._kill,
+            self._events,
+            self._status,
+            self._end,
+            self.post_stop,
+            *self.log.files,
+        ]
+        return [fd for fd in files if fd >= 0]
+
+    @property
     def alive(self) -> bool:
         """Whether its process exists."""
         return self.state in ALIVE
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no process of it is left, and none will be started."""
+        return self.state == ENDED
 
     @property
     def up(self) -> bool:

@@ -34,6 +34,11 @@ NOT_EXECUTED = "not-executed"
 # From the waiting process of an app, with the number of the start: the PID of the app's process, 0 if it could not be
 # forked; that it was executed, or has ended before.
 FORKED, EXECUTED = "forked", "executed"
+# Orders of the host to a running pod, and their answers, see control.
+ADD, KEEP, STOP, FORGET, HOLD = "add", "keep", "stop", "forget", "hold"
+DONE, REFUSED = "done", "refused"
+# Reasons of REFUSED that a reader tells apart.
+UNKNOWN_APP, HAS_NOT_ENDED = "the pod has no such app", "the app has not ended"
 # From PID 1 in a rehearsal: the pod could start.
 REHEARSED = "rehearsed"
 # From the starter: the resolv.conf of the networks is written; the apps may start.
@@ -41,12 +46,19 @@ RESOLV, GO = "resolv", "go"
 
 # The types of the fields after a kind. After those of FAILED come names of facts, each with a value of either type.
 _TYPES = {
-    **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, RESOLV, GO), ""),
+    **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, RESOLV, GO, DONE), ""),
     FAILED: "sssi",
     APP_FAILED: "ssis",
     NOT_EXECUTED: "ss",
     FORKED: "ii",
     EXECUTED: "i",
+    # Name, PID, whether it has a pre-start handler, its stop signal, the names of its descriptors, its restart policy.
+    ADD: "siiiss",
+    KEEP: "s",
+    FORGET: "s",
+    STOP: "si",
+    HOLD: "i",
+    REFUSED: "s",
 }
 
 

@@ -9,6 +9,7 @@ modules go first, so that their memory is used again; the others are loaded one 
 from __future__ import annotations
 
 import _signal
+import _socket
 import marshal
 import posix
 import select
@@ -25,7 +26,7 @@ _PACKAGE = "pid1"
 # The bytes of a length in the plan, see inside.program.
 _SIZE = 4
 # Imported before the importers are removed.
-_BUILT_IN = (_signal, marshal, posix, select, sys, time)
+_BUILT_IN = (_signal, _socket, marshal, posix, select, sys, time)
 # Modules that the interpreter has loaded and the supervisor does not need: the importer of files, and the lookup of
 # codecs, which are in C. Tracebacks are still shown, without lines of source.
 _NEEDLESS = (

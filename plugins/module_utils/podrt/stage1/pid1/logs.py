@@ -30,6 +30,11 @@ class Log:
         self._size = posix.fstat(self._fd).st_size
         self._next_try = 0.0
 
+    @property
+    def files(self) -> list[int]:
+        """All its descriptors."""
+        return [self._fd, *self._older]
+
     def write(self, line: bytes) -> None:
         """Append a line. A full disk costs lines, not the pod."""
         try:

@@ -16,26 +16,22 @@ from __future__ import annotations
 import _signal
 import posix
 
-from .apps import RunningApp, Stream, attempt, exists, status_of
+from .apps import RunningApp, attempt, exists, status_of
+from .control import Control, Refused
 from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED, BadFrame, message_of
 from .handlers import start_post_stop
-from .logs import Log, Sink
+from .logs import Log
+from .outputs import Outputs
 from .restarts import Restarts, hear
 from .starter import Starter, read
-from .states import DONE, ENDED, EXIT, HANDLE, REST, RESTING, STOPPING, UP
+from .states import DONE, EXIT, HANDLE, REST, RESTING, STOPPING, UP
 from .timers import Timers
-from .watch import IDLE, READ, WRITE, Watch
+from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .record import AppRecord, SupervisorPlan
 
-_CHUNK = 1 << 16
-_LAST_READS = 16
-# How long the last output is kept for readers: after a request to stop, and otherwise for a journal. The user that runs
-# a pod in the foreground reads its output or not, as with any program.
-_PARTING_SECONDS = 1.0
-_JOURNAL_SECONDS = 10.0
 # The status of an app whose process could not be forked, as of wait(2).
 _NOT_FORKED = 254 << 8
 # How many processes of unknown parents are remembered while a waiting process has yet to tell the PID of an app.
@@ -49,51 +45,50 @@ class Supervisor:
         self._plan = plan
         self._timers = Timers()
         self._watch = Watch()
-        self._streams: dict[int, Stream] = {}
-        self._apps = [RunningApp(record, Log(record["logs"], plan["max_bytes"])) for record in plan["apps"]]
-        self._restarts = {
-            app.name: Restarts(record["restart"])
-            for app, record in zip(self._apps, plan["apps"])
-            if record["restart"]
-        }
+        self._outputs = Outputs(self._watch, plan["console"])
+        self.apps: list[RunningApp] = []
+        self._restarts: dict[str, Restarts] = {}
         self._unknown: dict[int, int] = {}
-        self._console = Sink(plan["console"])
-        self._sinks = [sink for sink in (self._console, *(app.journal for app in self._apps)) if sink.fd >= 0]
         self._is_ready = False
         self._stop_asked = False
         self._in_haste = False
         self._stopping = False
-        self._status = 0
+        # The apps that have failed, in this order, with their statuses.
+        self._failed: list[tuple[RunningApp, int]] = []
         self._catch_signals()
-        self._starter = Starter(plan["sync"], plan["go"], len(self._apps), self._watch, self._lose_starter)
-        for sink in self._sinks:
-            self._watch.add(sink.fd, self._flush, IDLE)
-        for app, record in zip(self._apps, plan["apps"]):
-            self._attend(app, record)
+        fds, calls = (plan["sync"], plan["go"]), (self._note_ready, self._lose_starter)
+        self._starter = Starter(fds, len(plan["apps"]), self._watch, calls)
+        self._control = Control(plan["control"], self._watch, self)
+        for record in plan["apps"]:
+            self._attend(record)
         if plan["start_timeout"]:
             self._timers.after(plan["start_timeout"], self._give_up)
 
     def run(self) -> int:
         """Supervise until the end."""
-        while any(app.state != ENDED for app in self._apps):
-            self._turn()
+        while self._goes_on():
+            self._turn(self._timers)
             self._reap()
             if self._stop_asked:
                 self._obey()
             self._timers.run_due()
+            self._control.settle()
         self._drain()
-        self._part()
-        return self._status
+        self._outputs.part(self._turn, lambda: self._stop_asked or self._in_haste)
+        return self._failed[0][1] if self._failed else 0
+
+    def _goes_on(self) -> bool:
+        """Whether the pod has an app, or may get one."""
+        if self._stopping or any(not app.has_ended for app in self.apps):
+            return any(not app.has_ended for app in self.apps)
+        return self._plan["stays"] or self._starter.waits or self._control.holds
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
-        """Wait for events and handle them: of sinks with waiting data, and of streams whose sinks have room."""
-        for sink in self._sinks:
-            self._watch.ask(sink.fd, WRITE if sink.waiting else IDLE)
-        for fd, stream in self._streams.items():
-            self._watch.ask(fd, READ if stream.has_room() else IDLE)
-        self._watch.wait(self._timers.patience())
+    def _turn(self, timers: Timers) -> None:
+        """Wait for events and handle them."""
+        self._outputs.ask()
+        self._watch.wait(timers.patience())
 
     def _catch_signals(self) -> None:
         """Handle signals from now on; stage1 has blocked them, so that none is lost."""
@@ -114,47 +109,23 @@ class Supervisor:
         self._note_late()
         self._ask_stop()
 
-    def _attend(self, app: RunningApp, record: AppRecord) -> None:
-        """Watch the output of an app, and the descriptors that report on it."""
-        for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
+    def _attend(self, record: AppRecord) -> RunningApp:
+        """Supervise an app: watch its output, and the descriptors that report on it."""
+        app = RunningApp(record, Log(record["logs"], self._plan["max_bytes"]))
+        self.apps.append(app)
+        self._outputs.add_sink(app.journal)
+        for fd, name in zip(app.outputs, (b"stdout", b"stderr")):
             if fd >= 0:
-                self._listen(fd, Stream(app, name, self._console))
+                self._outputs.listen(fd, app, name)
         self._watch.add(record["oom"], app.out_of_memory)
         if record["restart"]:
+            self._restarts[app.name] = Restarts(record["restart"])
             posix.set_blocking(record["exec"], False)
             self._watch.add(record["exec"], lambda _fd: self._hear_waiting(app))
         else:
             self._watch.add(record["exec"], lambda fd: self._hear_start(app, read(fd)))
         self._watch.add(record["notify"], lambda fd: self._hear_ready(app, read(fd)))
-
-    def _listen(self, fd: int, stream: Stream) -> None:
-        posix.set_blocking(fd, False)
-        self._streams[fd] = stream
-        self._watch.add(fd, self._pump)
-
-    def _pump(self, fd: int) -> None:
-        """Read once from a stream that has room."""
-        if self._streams[fd].has_room():
-            self._read_stream(fd)
-
-    def _read_stream(self, fd: int) -> bool:
-        """Read once from a stream. Returns whether there may be more."""
-        try:
-            data = posix.read(fd, _CHUNK)
-        except BlockingIOError:
-            return False
-        self._streams[fd].feed(data)
-        if not data:
-            del self._streams[fd]
-            self._watch.close(fd)
-        return bool(data)
-
-    def _flush(self, fd: int) -> None:
-        """Write what waits; close a sink that is broken."""
-        sink = next(sink for sink in self._sinks if sink.fd == fd)
-        if not sink.flush():
-            self._sinks.remove(sink)
-            self._watch.close(fd)
+        return app
 
     # --- the start --------------------------------------------------------------------------------------------------
 
@@ -168,7 +139,7 @@ class Supervisor:
         self._note_up(app)
 
     def _is_app(self, pid: int) -> bool:
-        return any(app.alive and app.pid == pid for app in self._apps)
+        return any(app.alive and app.pid == pid for app in self.apps)
 
     def _hear_failure(self, app: RunningApp, frame: bytes) -> None:
         try:
@@ -177,7 +148,8 @@ class Supervisor:
             kind, facts = NOT_EXECUTED, [f"what its process said cannot be understood: {err}", ""]
         restarts = self._restarts.get(app.name)
         again = restarts is not None and restarts.count > 0
-        if kind == FAILED and again:
+        if kind == FAILED and (again or app.added):
+            self._control.tell(app, FAILED, *facts)
             kind, facts = NOT_EXECUTED, [facts[1], ""]  # of another start, which fails alone
         if kind == FAILED:
             self._starter.tell(FAILED, *facts)
@@ -200,14 +172,19 @@ class Supervisor:
         if app.up:
             app.move(UP)
             app.was_up = True
-        if not self._is_ready and all(other.was_up for other in self._apps):
+            self._control.tell(app, STARTED)
+        self._note_ready()
+
+    def _note_ready(self) -> None:
+        """Tell the starter once every app was up."""
+        if not self._is_ready and all(app.was_up for app in self.apps):
             self._is_ready = True
             self._starter.tell(STARTED)
 
     def _give_up(self) -> None:
         """Stop a pod of which an app is not up in time, since something waits for it."""
-        late = next((app for app in self._apps if not app.was_up), None)
-        if late is None or self._stopping or self._starter.waits:
+        late = next((app for app in self.apps if not app.was_up), None)
+        if late is None or self._is_ready or self._stopping or self._starter.waits:
             return
         reason = f"{late.waits_for} within {self._plan['start_timeout']} seconds"
         self._say(late, f"the pod is stopped: {reason}")
@@ -218,8 +195,8 @@ class Supervisor:
     def _note_late(self) -> None:
         """Mark the apps that are not up, before the pod is stopped for it."""
         if not self._stopping:
-            for app in self._apps:
-                app.late = (app.alive or self._goes_on(app)) and not app.was_up
+            for app in self.apps:
+                app.late = (app.alive or self._returns(app)) and not app.was_up
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -231,19 +208,19 @@ class Supervisor:
             posix._exit(0)  # no app has started
         if not self._stopping:
             self._stop()
-        for app in self._apps:
+        for app in self.apps:
             self._hasten(app)
 
     def _stop(self) -> None:
         self._stopping = True
         self._timers.after(self._plan["stop_timeout"], self._kill)
-        for app in self._apps:
+        for app in self.apps:
             if app.alive:
                 app.stop()
             self._end_restarts(app)
 
     def _kill(self) -> None:
-        for app in self._apps:
+        for app in self.apps:
             if app.alive:
                 app.kill_all()
 
@@ -259,7 +236,7 @@ class Supervisor:
 
     def _bury(self, pid: int, status: int) -> None:
         """Handle the end of a process."""
-        for app in self._apps:
+        for app in self.apps:
             restarts = self._restarts.get(app.name)
             if pid == app.pid and app.alive:
                 self._app_ended(app, status)
@@ -281,19 +258,21 @@ class Supervisor:
         restarts = self._restarts.get(app.name)
         if restarts:
             self._note_end(app, restarts, status, killed=killed)
-        again = self._goes_on(app)
+        again = self._returns(app)
         failed_start = not (again or app.late or self._stopping or app.was_up)
         if failed_start:
             reason = app.complaint or f"it ended with status {status} before it was ready"
-            self._starter.tell(APP_FAILED, app.name, reason, status, app.wrong)
+            told = (APP_FAILED, app.name, reason, status, app.wrong)
+            self._starter.tell(*told)
+            self._control.tell(app, *told)
         if not again:
-            app.record_end(status, killed=killed, stopping=self._stopping)
+            app.record_end(status, killed=killed, stopping=self._stopping or app.asked)
         app.kill_all()
         if restarts:
-            self._end_output(app)
+            self._outputs.end_lines(app)
         self._begin_handling(app)
         if not again:
-            self._judge(status, at_once=failed_start)
+            self._judge(app, status, at_once=failed_start)
 
     def _hear_last(self, app: RunningApp) -> None:
         """Hear what was said about a start whose process has ended."""
@@ -307,12 +286,17 @@ class Supervisor:
             app.executed = True
             self._note_up(app)
 
-    def _judge(self, status: int, *, at_once: bool = False) -> None:
-        """Stop the pod for an app that has failed, if the exit policy says so. at_once: whatever it says."""
-        if status and not self._stopping:
-            self._status = self._status or status
-            if self._plan["end_pod"] or at_once:
-                self._stop()
+    def _judge(self, app: RunningApp, status: int, *, at_once: bool = False) -> None:
+        """Stop the pod for an app that has failed, if the exit policy says so. at_once: whatever it says.
+
+        An app that was added and never up is the failure of the command that has added it, and one that the host has
+        stopped has not failed.
+        """
+        if not status or self._stopping or app.asked or (app.added and not app.was_up):
+            return
+        self._failed.append((app, status))
+        if self._plan["end_pod"] or at_once:
+            self._stop()
 
     def _begin_handling(self, app: RunningApp) -> None:
         """Start its post-stop handler, if there is one."""
@@ -327,9 +311,9 @@ class Supervisor:
             return
         app.move(HANDLE)
         app.handler_end = self._timers.after(self._plan["handler_timeout"], lambda: self._end_handler(app))
-        if self._in_haste:
+        if self._in_haste or app.asked:
             self._hasten(app)
-        self._listen(output_fd, Stream(app, b"stdout", self._console))
+        self._outputs.listen(output_fd, app, b"stdout")
 
     def _hasten(self, app: RunningApp) -> None:
         """Shorten the time of a running handler, since a caller waits for the end."""
@@ -349,7 +333,7 @@ class Supervisor:
 
     # --- restarts ---------------------------------------------------------------------------------------------------
 
-    def _goes_on(self, app: RunningApp) -> bool:
+    def _returns(self, app: RunningApp) -> bool:
         """Whether an app that has ended will be started again, as far as it is known."""
         restarts = self._restarts.get(app.name)
         return restarts is not None and restarts.pause is not None
@@ -420,7 +404,7 @@ class Supervisor:
         restarts.dismiss()
         if goes_on:
             status, killed = restarts.last
-            app.record_end(status, killed=killed, stopping=self._stopping)
+            app.record_end(status, killed=killed, stopping=self._stopping or app.asked)
         if app.state == RESTING:
             if restarts.timer:
                 self._timers.cancel(restarts.timer)
@@ -439,51 +423,60 @@ class Supervisor:
             app.complaint = app.complaint or "the process that starts it has ended"
             self._app_ended(app, _NOT_FORKED)
         elif goes_on:
-            self._judge(restarts.last[0])
+            self._judge(app, restarts.last[0])
 
-    def _end_output(self, app: RunningApp) -> None:
-        """Log what an app has written before its end: its waiting process keeps the pipes open."""
-        for fd in app.outputs:
-            for _read_once in range(_LAST_READS):
-                if fd not in self._streams or not self._read_stream(fd):
-                    break
-            if fd in self._streams:
-                self._streams[fd].end_line()
+    # --- orders of the host, see control ----------------------------------------------------------------------------
+
+    def admit(self, record: AppRecord) -> RunningApp:
+        """Supervise one more app. Raises Refused."""
+        pid = record["restart"]["waiting"] if record["restart"] else record["pid"]
+        if self._stopping or not self._is_ready:
+            raise Refused("the pod is being stopped" if self._stopping else "the pod is still being started")
+        if any(app.name == record["name"] for app in self.apps):
+            raise Refused("the pod has an app of this name")
+        if (
+            self._is_app(pid)
+            or any(each.waiting == pid for each in self._restarts.values())
+            or not exists(pid)
+        ):
+            raise Refused("its process has ended")
+        app = self._attend(record)
+        app.added = True
+        return app
+
+    def end_app(self, app: RunningApp, seconds: int) -> None:
+        """Stop an app alone, and kill it after so many seconds; below 0: after those of the pod."""
+        app.asked = True
+        if app.alive and seconds:
+            app.stop()
+        self._end_restarts(app)
+        self._hasten(app)
+        if app.alive:
+            patience = self._plan["stop_timeout"] if seconds < 0 else seconds
+            self._timers.after(patience, lambda: app.kill_all() if app.alive else None)
+
+    def forget(self, app: RunningApp) -> None:
+        """Close all of an app that has ended."""
+        self.apps.remove(app)
+        self._outputs.drop(app)
+        self._failed = [failed for failed in self._failed if failed[0] is not app]
+        restarts = self._restarts.pop(app.name, None)
+        for fd in (app.exec, app.notify, app.oom):
+            if fd >= 0:
+                self._watch.close(fd)
+        for fd in (*app.files, *(restarts.files if restarts else ())):
+            posix.close(fd)
+
+    # --- the last output --------------------------------------------------------------------------------------------
 
     def _say(self, app: RunningApp, text: str) -> None:
-        """Write a line of the supervisor to the log of an app."""
-        Stream(app, b"stderr", self._console).feed(f"{text}\n".encode())
+        self._outputs.say(app, text)
 
     def _drain(self) -> None:
         """Kill all processes left in the pod, so that none writes any more, and log what they have written."""
         if posix.getpid() == 1:
             attempt(posix.kill, -1, _signal.SIGKILL)
-        for fd in tuple(self._streams):
-            for _read_once in range(_LAST_READS):
-                if not self._read_stream(fd):
-                    break
-        for fd in tuple(self._streams):
-            self._streams.pop(fd).feed(b"")
-            self._watch.close(fd)
-
-    def _part(self) -> None:
-        """Wait until readers have taken the last output, or the time is over."""
-        self._wait_for(self._sinks, _JOURNAL_SECONDS)
-        self._wait_for([self._console], None)
-
-    def _wait_for(self, sinks: list[Sink], seconds: float | None) -> None:
-        """Wait until readers have taken everything, for so many seconds at most, fewer in haste."""
-        timers = self._timers = Timers()
-        over: list[bool] = []
-        if seconds is not None:
-            timers.after(seconds, lambda: over.append(True))
-        in_haste = False
-        while not over and any(sink.waiting for sink in sinks):
-            if not in_haste and (self._stop_asked or self._in_haste):
-                in_haste = True
-                timers.after(_PARTING_SECONDS, lambda: over.append(True))
-            self._turn()
-            timers.run_due()
+        self._outputs.drain()
 
 
 def main(plan: SupervisorPlan) -> None:

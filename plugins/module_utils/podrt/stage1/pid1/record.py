@@ -1,10 +1,12 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of a pod's supervisor: types only, since it is a separate program and reads the plan with marshal, from a
-sealed file of stage1.
+"""The plan of a pod's supervisor, which reads it with marshal from a sealed file of stage1; and the record of an app
+that is added later, which comes as a message. Part of the supervisor.
 """
 
 from __future__ import annotations
+
+from .frames import BadFrame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,3 +61,88 @@ if TYPE_CHECKING:
         max_bytes: int
         end_pod: bool  # whether an app that fails ends the pod
         handler: list[str]
+        control: int  # the socket that takes orders, see control
+        stays: bool  # whether the pod stays without an app
+
+
+# The descriptors of a record by their names, those that every app has first. A log is named for each of its files.
+_NEEDED = ("exec", "status", "end", "log")
+_OPTIONAL = ("out", "err", "procs", "kill", "oom", "events", "notify", "journal", "post_stop")
+# Those of an app with a restart policy.
+_OF_RESTARTS = ("order", "counts")
+_LONGEST_NAME = 512
+_MILLION = 1_000_000
+_SIGNALS = 64
+# Of a restart policy: the most retries, and two times in microseconds.
+_NUMBERS = ("max_retries", "backoff", "max_backoff")
+
+
+def message_of_record(record: AppRecord) -> tuple[tuple[str | int, ...], list[int]]:
+    """The fields of an ADD, and the descriptors that go with it."""
+    found = {**record}
+    fds = [(name, int(str(found[name]))) for name in (*_NEEDED, *_OPTIONAL) if name != "log"]
+    fds += [("log", fd) for fd in record["logs"]]
+    restart, text, pid = record["restart"], "", record["pid"]
+    if restart:
+        fds += [("order", restart["order"]), ("counts", restart["counts"])]
+        times = (restart["backoff"], restart["max_backoff"])
+        numbers = (restart["max_retries"], *(round(seconds * _MILLION) for seconds in times))
+        text, pid = " ".join((restart["policy"], *map(str, numbers))), restart["waiting"]
+    sent = [(name, fd) for name, fd in fds if fd >= 0]
+    names = " ".join(name for name, _fd in sent)
+    return (
+        (record["name"], pid, int(record["pre_start"]), record["stop_signal"], names, text),
+        [fd for _name, fd in sent],
+    )
+
+
+def app_record(fields: list[str | int], fds: list[int]) -> AppRecord:
+    """The record of an ADD. Raises BadFrame. fields, fds: see message_of_record."""
+    name, pid, pre_start, stop_signal, names, text = fields
+    words = str(names).split()
+    if len(words) != len(fds):
+        raise BadFrame("it does not name its descriptors")
+    if not name or len(str(name)) > _LONGEST_NAME or int(pid) <= 1 or not 0 <= int(stop_signal) <= _SIGNALS:
+        raise BadFrame("its name, PID or signal is not valid")
+    single = [word for word in words if word != "log"]
+    known = {*_NEEDED, *_OPTIONAL, *(_OF_RESTARTS if text else ())}
+    if len({*single}) != len(single) or not {*words} <= known or not {*_NEEDED} <= {*words}:
+        raise BadFrame("its descriptors are not those of an app")
+    given = {**dict.fromkeys(_OPTIONAL, -1), **dict(zip(words, fds))}
+    return {
+        "name": str(name),
+        "pid": 0 if text else int(pid),
+        "pre_start": bool(pre_start),
+        "out": given["out"],
+        "err": given["err"],
+        "exec": given["exec"],
+        "procs": given["procs"],
+        "kill": given["kill"],
+        "oom": given["oom"],
+        "events": given["events"],
+        "notify": given["notify"],
+        "journal": given["journal"],
+        "stop_signal": int(stop_signal),
+        "post_stop": given["post_stop"],
+        "logs": [fd for word, fd in zip(words, fds) if word == "log"],
+        "status": given["status"],
+        "end": given["end"],
+        "restart": _restart_record(str(text), int(pid), given) if text else None,
+    }
+
+
+def _restart_record(text: str, pid: int, given: dict[str, int]) -> RestartRecord:
+    policy, *numbers = text.split()
+    if len(numbers) != len(_NUMBERS) or not all(number.isdigit() for number in numbers):
+        raise BadFrame("its restart policy is not one")
+    if not {*_OF_RESTARTS} <= {*given}:
+        raise BadFrame("it cannot be started again")
+    return {
+        "policy": policy,
+        "max_retries": int(numbers[0]),
+        "backoff": int(numbers[1]) / _MILLION,
+        "max_backoff": int(numbers[2]) / _MILLION,
+        "waiting": pid,
+        "order": given["order"],
+        "counts": given["counts"],
+    }

@@ -51,6 +51,11 @@ class Restarts:
         self._known: dict[str, float] = {}
 
     @property
+    def files(self) -> list[int]:
+        """Its descriptors."""
+        return [self._order, self._counts]
+
+    @property
     def count(self) -> int:
         """How many times the app was started again."""
         return self.number - 1

@@ -19,18 +19,24 @@ if TYPE_CHECKING:
 
     from .watch import Watch
 
+    _Call = Callable[[], None]
+
 # A byte more than the longest frame, so that longer ones are noticed.
 _CHUNK = LONGEST_FRAME + 1
 
 
 class Starter:
-    """The starter of the pod. gone: called when it has ended before the start was on record."""
+    """The starter of the pod.
 
-    def __init__(self, sync: int, go: int, apps: int, watch: Watch, gone: Callable[[], None]) -> None:
-        self._sync, self._go, self._apps = sync, go, apps
+    begun: called once it has started the apps; gone: when it has ended before the start was on record.
+    """
+
+    def __init__(self, fds: tuple[int, int], apps: int, watch: Watch, calls: tuple[_Call, _Call]) -> None:
+        """fds: the channel to it, and the pipe that starts apps. calls: begun and gone."""
+        (self._sync, self._go), self._apps = fds, apps
         self._watch = watch
-        self._gone = gone
-        watch.add(sync, self._hear)
+        self._begun, self._gone = calls
+        watch.add(self._sync, self._hear)
 
     @property
     def waits(self) -> bool:
@@ -50,6 +56,7 @@ class Starter:
             attempt(posix.write, self._go, b"g" * self._apps)
             posix.close(self._go)
             self._go = -1
+            self._begun()
             return
         self._watch.close(fd)
         self._sync = -1

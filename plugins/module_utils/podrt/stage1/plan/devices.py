@@ -81,6 +81,24 @@ def pod_device_rules(
     return (*rules, *made, DeviceRule("c", major, minor, "m"))
 
 
+def exceeding(rules: tuple[DeviceRule, ...], allowed: tuple[str, ...] | None) -> str:
+    """The first device among the rules of an app that its pod may not use, "" for none. Pure.
+
+    allowed: the rules of the pod as text, None for all. A v1 group accepts no more once it has a child.
+    """
+    if allowed is None:
+        return ""
+    held: dict[str, set[str]] = {}
+    for line in allowed:
+        device, _space, access = line.rpartition(" ")
+        held.setdefault(device, set()).update(access)
+    for rule in rules:
+        device, _space, access = str(rule).rpartition(" ")
+        if not {*access} <= held.get(device, set()):
+            return device
+    return ""
+
+
 def apply_devices(groups: tuple[Group, ...], leaf: str, rules: tuple[DeviceRule, ...]) -> bool:
     """Allow an app, or with "" the pod, these devices only. Returns whether any of the groups can.
 

@@ -160,6 +160,31 @@ class FsStep(Step):
             os.close(fd)
 
 
+class SharedProcStep(Step):
+    """The /proc of the pod, at that of an app that is added: what builds its root is not in the PID namespace, of which
+    a new file system would be.
+    """
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"bind {self.source} {self.target}"
+
+    def apply(self, root: int) -> None:
+        """Mount it at a directory that an image may not replace by a link. Raises OSError."""
+        fd = roots.open_own_dir(root, self.target)
+        try:
+            tree = syscalls.open_tree(syscalls.AT_FDCWD, self.source, _clone(recursive=False))
+            try:
+                syscalls.mount_setattr(tree, 0, 0, propagation=MS_PRIVATE)
+                syscalls.move_mount(tree, fd)
+            finally:
+                os.close(tree)
+        finally:
+            os.close(fd)
+
+
 class SharedFs(Value):
     """A new file system that all apps of the pod share, at a path of the host, to be bind-mounted by each."""
 

@@ -19,7 +19,7 @@ from ...pod.sysctls import IPC, check_sysctl
 from ...pod.timezone import zone_file
 from ...value import Value
 from .devices import device_rules
-from .mounts import BindStep, CopiedRoot, OverlayStep, SealStep, SharedFs
+from .mounts import BindStep, CopiedRoot, FsStep, OverlayStep, SealStep, SharedFs, SharedProcStep
 from .rootfs import RootContext, shared_file_systems, surroundings
 from .volumes import DeviceVolumeStep, VolumeInputs, hidden_by_tmpfs, id_map, volume_steps
 
@@ -166,10 +166,17 @@ class SandboxPlan(Value):
         return tuple(dict.fromkeys(filter(None, found)))
 
     @property
+    def traced(self) -> bool:
+        """Whether an app may trace others."""
+        return any(app.launch.traced for app in self.apps)
+
+    @property
     def unguarded(self) -> bool:
         """Whether apps may trace PID 1 although none of them has CAP_SYS_PTRACE."""
-        return self.users is None and all(
-            app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps
+        return (
+            self.users is None
+            and bool(self.apps)
+            and all(app.launch.traced and not app.launch.bounding & _SYS_PTRACE for app in self.apps)
         )
 
     def log(self) -> str:
@@ -209,6 +216,7 @@ def sandbox_plan(
         apps,
         (
             *shared_file_systems(_shared(pod, machine), shm, users.first if users else 0),
+            SharedFs("proc", pod.shared_proc),
             *_nodes(pod, apps),
         ),
         _sysctls(manifest, runspec),
@@ -220,6 +228,34 @@ def sandbox_plan(
 def _shared(pod: PodDir, machine: SeenHost) -> tuple[str, ...]:
     """The places of the file systems that its apps share."""
     return pod.shared if machine.mqueue else pod.shared[:2]
+
+
+def addition_plan(
+    pod: PodDir,
+    documents: tuple[PodManifest, RunSpec],
+    given: AppInput,
+    machine: SeenHost,
+    users: IdRange | None,
+    *,
+    traced: bool,
+) -> SandboxPlan:
+    """The plan of one app more in a running pod. given: its inputs; it is in the manifest already.
+
+    traced: whether an app of the pod may trace others. Raises InvalidSpec.
+    """
+    manifest, runspec = documents
+    whole = sandbox_plan(pod, manifest.replace(apps=()), runspec, (), machine, users)
+    common = _Common(pod, manifest, runspec, machine, whole.hostname, traced, users)
+    runtime = next(app for app in manifest.apps if app.name == given.name)
+    app = _app_plan(common, runtime, given)
+    steps = tuple(
+        SharedProcStep(pod.shared_proc, step.target)
+        if isinstance(step, FsStep) and step.fs_type == "proc"
+        else step
+        for step in app.steps
+    )
+    shared = (*whole.shared, *_nodes(pod, (app,)))
+    return whole.replace(apps=(app.replace(steps=steps),), shared=shared, sysctls=())
 
 
 def _nodes(pod: PodDir, apps: tuple[AppPlan, ...]) -> tuple[SharedFs, ...]:

@@ -22,9 +22,9 @@ from ...host.syscalls import CLONE_NEWNS, MS_PRIVATE, MS_REC
 from ...pod import cgroups, documents
 from ...pod.subids import range_of
 from ..inside.command import EnteredCommand
+from ..inside.process import set_oom_score
 from ..inside.program import execute_module
 from ..inside.rights import permitted_capabilities
-from ..inside.setters import set_oom_score
 from ..plan.sandbox import AppInput, is_traced, launch_of
 from .given import protect_passed
 from .inputs import is_docker, read_filter
@@ -61,7 +61,7 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
         # Even if the PID is used again from now on, the kernel joins no namespace of another process.
         process = os.pidfd_open(pid)
         own = range_of(pod.dir)
-        users = _users_of(pid, process) if own else -1
+        users = users_of(pid, process) if own else -1
         fds = (process, users, *_leaves(pod, entry.app))
         manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
         launch = _launch(pod, entry.app, manifest, insecure)
@@ -151,7 +151,7 @@ def _leaves(pod: Pod, app: str) -> list[int]:
     return fds
 
 
-def _users_of(pid: int, process: int) -> int:
+def users_of(pid: int, process: int) -> int:
     """The namespace of the pod's own users, to which that of its host name belongs. Raises OSError."""
     names = os.open(f"/proc/{pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
     try:

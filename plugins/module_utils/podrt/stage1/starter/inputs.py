@@ -62,15 +62,17 @@ def read_inputs(
 ) -> tuple[AppInput, ...]:
     """The inputs of each app, in the manifest's order. Raises HostFailure, Corrupt, MissingSource, Unsupported."""
     check_kernel(os.uname().release)
+    return tuple(read_input(pod, manifest, app, groups, users) for app in manifest.apps)
+
+
+def read_input(
+    pod: PodDir, manifest: PodManifest, app: RuntimeApp, groups: tuple[Group, ...], users: IdRange | None
+) -> AppInput:
+    """The inputs of one app. Raises the same."""
     try:
         overlay = os.path.exists(pod.overlay_prepared)
-        found = tuple(_read_input(pod, manifest, app, groups, overlay=overlay) for app in manifest.apps)
-        if not users:
-            return found
-        return tuple(
-            given.replace(owners=mount_owners(manifest, app, users))
-            for given, app in zip(found, manifest.apps)
-        )
+        found = _read_input(pod, manifest, app, groups, overlay=overlay)
+        return found.replace(owners=mount_owners(manifest, app, users)) if users else found
     except OSError as err:
         raise HostFailure.of("cannot read the pod's directory", err, "podctl gc removes it") from err
 
@@ -123,7 +125,9 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
         make_dirs_beneath(pod.logs, pod.path)
         _hidden(pod)
         for app in plan.apps:
-            _write_app(pod, app, plan.users)
+            write_app(pod, app, plan.users)
+        if plan.traced:
+            _write(pod, pod.traced, b"", None)
         if runspec.hosts.mode == "custom":
             _write(pod, pod.hosts, hosts_file(plan.hostname, runspec.hosts.entries).encode(), plan.users)
         if runspec.dns.mode == "custom":
@@ -212,7 +216,8 @@ def _hidden(pod: PodDir) -> None:
         os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, _NOTHING))
 
 
-def _write_app(pod: PodDir, app: AppPlan, users: IdRange | None) -> None:
+def write_app(pod: PodDir, app: AppPlan, users: IdRange | None) -> None:
+    """Write the directories and files of one app. Raises OSError."""
     make_dirs_beneath(pod.app_root(app.name), pod.path, _DIR)
     text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
     _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"), users)

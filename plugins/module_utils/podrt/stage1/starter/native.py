@@ -44,6 +44,24 @@ class NativeStage1:
         stop(self._pod, force=force)
         release_at_end(self._host, self._pod)
 
+    def start_app(self, name: str) -> None:
+        """Build its root beside the others, and hand its process over to PID 1."""
+        from .addition import start_app
+
+        start_app(self._host, self._pod, name)
+
+    def stop_app(self, name: str, *, force: bool, hold: int) -> None:
+        """Have PID 1 end it."""
+        from .addition import stop_app
+
+        stop_app(self._pod, name, force=force, hold=hold)
+
+    def remove_app(self, name: str) -> None:
+        """The same, and have PID 1 forget it; of a pod that has ended, the files of it alone."""
+        from .addition import remove_app
+
+        remove_app(self._pod, name)
+
     def mend(self) -> None:
         """Restore links, addresses, routes, rules, limits and memberships of groups."""
         from .mend import mend

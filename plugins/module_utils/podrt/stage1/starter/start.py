@@ -21,14 +21,13 @@ import os
 import select
 import time
 
-from ...appc.capabilities import NAMES
 from ...contexts import contextmanager, suppress
 from ...errors import HostFailure, InvalidSpec, NotFound, PodError
 from ...host import syscalls
 from ...host.files import path_beneath, write_new
 from ...host.syscalls import CLONE_NEWNET, CLONE_NEWPID
 from ...pod import cgroups
-from ...pod.documents import read_manifest, read_runspec
+from ...pod.documents import is_mutable, read_manifest, read_runspec
 from ...pod.limits import apply_limits
 from ...pod.runspec import END_POD, START_SECONDS
 from ...value import Value
@@ -39,13 +38,14 @@ from ..inside.program import supervisor_argv, supervisor_programs
 from ..inside.rehearsal import not_started
 from ..inside.wires import PodWires, Spaces
 from ..pid1 import frames
-from ..plan.devices import apply_devices, pod_device_rules
+from ..plan.devices import apply_devices, device_rules, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
+from .confining import confine_app
 from .inputs import read_inputs, seen_host, write_files, write_resolv
 from .readback import check_applied
 from .teardown import take_down
-from .wiring import open_apps, open_console
+from .wiring import open_apps, open_console, open_control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,11 +59,10 @@ if TYPE_CHECKING:
     from ...pod.runspec import RunSpec
     from ...pod.subids import IdRange
     from ..inside.terminal import Terminal
-    from ..plan.sandbox import AppPlan, SandboxPlan
+    from ..plan.sandbox import SandboxPlan
 
 STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
-_MKNOD = 1 << NAMES.index("CAP_MKNOD")
 # The share of a start's time in which its apps have to be up, in percent; stopping them takes the rest.
 _APPS_PERCENT = 90
 _CHUNK = 4096
@@ -263,16 +262,18 @@ def _decide(known: _Known) -> SandboxPlan:
             "the pod, and do what it can"
         )
     write_files(request.pod, plan, known.runspec)
+    without = () if "paths" in known.runspec.insecure else device_rules(())
     policy = pod_device_rules(
-        tuple(app.device_rules for app in plan.apps), makes_nodes=plan.users is not None
+        tuple(app.device_rules for app in plan.apps) or (without,), makes_nodes=plan.users is not None
     )
     if policy:
         apply_devices(groups, "", policy)
+        write_new(request.pod.devices, "".join(f"{rule}\n" for rule in policy).encode())
     # Before the leaves, which have the processors of the pod: v1 takes none from a group whose children have them.
     for sentence in apply_limits(groups, "", plan.limits):
         warn(sentence)
     cgroups.make_leaves(groups, tuple(app.name for app in plan.apps))
-    return plan.replace(apps=tuple(_confine(app, groups) for app in plan.apps))
+    return plan.replace(apps=tuple(confine_app(app, groups) for app in plan.apps))
 
 
 def _range(known: _Known) -> IdRange | None:
@@ -282,16 +283,6 @@ def _range(known: _Known) -> IdRange | None:
     from ...pod.subids import range_of  # most pods have the host's users
 
     return range_of(known.request.pod)
-
-
-def _confine(app: AppPlan, groups: tuple[Group, ...]) -> AppPlan:
-    """Set the limits of an app's leaf cgroups. Returns the app, without CAP_MKNOD if devices cannot be restricted."""
-    for sentence in apply_limits(groups, app.name, app.limits):
-        warn(sentence)
-    if not app.device_rules or apply_devices(groups, app.name, app.device_rules):
-        return app
-    warn(f"app {app.name} cannot create device nodes: there are no control groups to restrict them")
-    return app.replace(launch=app.launch.replace(bounding=app.launch.bounding & ~_MKNOD))
 
 
 def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
@@ -313,6 +304,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         captured=request.captured,
         spaces=spaces,
         maps=maps,
+        control=-1 if request.rehearsal else open_control(pod),
     )
     how = Supervision(
         argv=supervisor_argv(request.host),
@@ -324,6 +316,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         waits_for_resolv=known.waits_for_resolv,
         rehearsal=request.rehearsal,
         end_pod=known.runspec.exit_policy == END_POD,
+        stays=is_mutable(known.manifest),
         start_timeout=0 if foreground else request.seconds * _APPS_PERCENT // 100,
     )
     pid = _fork_into_new_pid_namespace()
@@ -357,7 +350,8 @@ def _fork_into_new_pid_namespace() -> int:
 
 def _close(wires: PodWires) -> None:
     """Close the descriptors that only the pod needs."""
-    fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty, wires.spaces.user, *wires.maps]
+    fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty, wires.control, wires.spaces.user]
+    fds += wires.maps
     fds += [fd for fd, _kind in wires.spaces.others]
     for app in wires.apps:
         fds += [*app.home, app.restarts]
@@ -450,13 +444,13 @@ def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
         raise HostFailure(
             f'pod "{request.uuid}" ended while it was being started', "see its output with podctl logs"
         )
-    err = _not_started(known.manifest, message)
+    err = app_not_started(known.manifest, message)
     with suppress(HostFailure):  # a pod that takes too long to end is killed
         child.wait()
     raise err
 
 
-def _not_started(manifest: PodManifest, message: frames.Message) -> PodError:
+def app_not_started(manifest: PodManifest, message: frames.Message) -> PodError:
     """The error of an app that is not up; a negative status: it has not ended. Raises HostFailure for nonsense."""
     if message[0] != frames.APP_FAILED:
         raise sync.not_understood("it is out of turn")

@@ -26,13 +26,23 @@ if TYPE_CHECKING:
 _JOURNAL_STDOUT = "/run/systemd/journal/stdout"
 _PRIORITY_INFO = 6
 _LOG_MODE, _STATUS_MODE = 0o640, 0o644
+_NOTIFY_MODE, _CONTROL_MODE = 0o777, 0o600
+_BACKLOG = 16
 _STATUS_BYTES = 16
 
 
 def open_apps(
-    pod: PodDir, apps: tuple[AppPlan, ...], groups: tuple[Group, ...], log: LogPolicy, *, journal: bool
+    pod: PodDir,
+    apps: tuple[AppPlan, ...],
+    groups: tuple[Group, ...],
+    log: LogPolicy,
+    *,
+    journal: bool,
+    pending: bool = False,
 ) -> tuple[AppWires, ...]:
     """Open the descriptors for the apps' children and the supervisor. Raises OSError.
+
+    pending: whether the file of the status is to get its name only once the app is supervised.
 
     The files of logs and statuses are opened in detached mounts, so that they have no parent directories.
     """
@@ -41,7 +51,7 @@ def open_apps(
         return tuple(
             _open_app(pod, app, groups, journal=journal).replace(
                 logs=_open_logs(logs, app.name, log),
-                status=_open_status(statuses, app.name),
+                status=_open_status(statuses, f"{app.name}.new" if pending else app.name),
                 end=_open_status(statuses, f"{app.name}.end"),
                 restarts=_open_restarts(statuses, app),
             )
@@ -94,6 +104,13 @@ def _open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: 
         notify=_notify_socket(pod, name) if app.launch.notify else -1,
         journal=_journal_stream(name) if journal else -1,
     )
+
+
+def open_control(pod: PodDir) -> int:
+    """The socket that takes orders, in the pod's directory and for root alone. Raises OSError."""
+    with suppress(FileNotFoundError):
+        os.unlink(pod.control)  # of a start that has failed
+    return _bound(pod.control, _socket.SOCK_SEQPACKET, _CONTROL_MODE, listens=True)
 
 
 def open_console() -> int:
@@ -157,14 +174,21 @@ def _events_fd(leaf: str) -> int:
 
 
 def _notify_socket(pod: PodDir, app: str) -> int:
-    """The socket to which the app sends READY=1. Bound through a descriptor: its path would be too long."""
-    parent, name = os.path.split(pod.app_socket(app))
+    """The socket to which the app sends READY=1."""
+    return _bound(pod.app_socket(app), _socket.SOCK_DGRAM, _NOTIFY_MODE)
+
+
+def _bound(place: str, kind: int, mode: int, *, listens: bool = False) -> int:
+    """A socket in the pod's directory. Bound through a descriptor: its path would be too long."""
+    parent, name = os.path.split(place)
     directory = open_dir(parent)
     try:
-        receiver = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        receiver = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
         path = f"/proc/self/fd/{directory}/{name}"
         receiver.bind(path)
-        os.chmod(path, 0o777)
+        os.chmod(path, mode)
+        if listens:
+            receiver.listen(_BACKLOG)
         return receiver.detach()
     finally:
         os.close(directory)

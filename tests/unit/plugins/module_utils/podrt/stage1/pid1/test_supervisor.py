@@ -27,9 +27,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.insid
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.pid1 import frames, pod
 
-TYPES = "record"  # which are imported for type checkers alone
-SOURCES = sorted(path for path in pathlib.Path(pod.__file__).parent.glob("[a-z]*.py") if path.stem != TYPES)
-ALLOWED = {"_signal", "marshal", "posix", "select", "sys", "time"}
+SOURCES = sorted(pathlib.Path(pod.__file__).parent.glob("[a-z]*.py"))
+ALLOWED = {"_signal", "_socket", "marshal", "posix", "select", "sys", "time"}
 # Longer than any step here takes on a busy machine.
 SECONDS = 45
 HOST = Host.here(Paths())
@@ -64,7 +63,7 @@ class Lab:
         self.journal = self.events = self.post_stop = -1
         self.max_files = 2
         self.pre_start, self.begun = False, ""
-        self.notify = -1
+        self.notify = self.control = -1
         self.said = b""
         self.pending: tuple[int, ...] = ()
 
@@ -88,6 +87,8 @@ class Lab:
             "start_timeout": 0,
             "max_bytes": 1000,
             "end_pod": True,
+            "control": self.control,
+            "stays": False,
             "handler": [],
             **more,
         }

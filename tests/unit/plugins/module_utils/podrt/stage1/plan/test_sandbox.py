@@ -138,6 +138,7 @@ def test_all_apps_share_what_the_pod_has_mounted_where_no_image_has_a_say() -> N
     assert [(mount.fs_type, mount.target) for mount in made.shared] == [
         ("tmpfs", f"{shared}/shm"),
         ("devpts", f"{shared}/pts"),
+        ("proc", f"{shared}/procfs"),
     ]
     for app in made.apps:
         assert {

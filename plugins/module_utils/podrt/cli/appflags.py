@@ -1,0 +1,21 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flags of podctl app add and podctl app sandbox. Source: behaviours A8, A17; rkt, app_add.go, app_sandbox.go."""
+
+from __future__ import annotations
+
+from ..stage0.options.pod import POD
+from .flags import IMAGE, Flag
+from .flags import POD as ANY
+from .podflags import DETACH, PER_IMAGE, UUID_FILE_SAVE, flags
+
+MNT_VOLUME = "mnt-volume"
+_OF_SANDBOXES = ("net", "no-overlay", "dns", "dns-search", "dns-opt", "dns-domain", "hostname", "hosts-entry")
+_MORE_OF_SANDBOXES = ("private-users", "ipc", "stop-timeout", "shm-size")
+
+ADD = (
+    *PER_IMAGE,
+    Flag(MNT_VOLUME, "name=NAME,kind=KIND,...,target=PATH", "a volume, mounted in this app", scope=IMAGE),
+)
+_ROWS = tuple(row for row in POD if row.flag and row.flag.name in (*_OF_SANDBOXES, *_MORE_OF_SANDBOXES))
+SANDBOX = (*flags(_ROWS, ANY), *flags(_ROWS, ANY, running=True), UUID_FILE_SAVE, DETACH)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""podctl app: apps are added to a pod that runs, started, stopped and removed, as rkt did it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
+    PodHost,
+    cgroups_of,
+    eventually,
+)
+
+WAITS = "trap 'exit 0' TERM; echo ready; while true; do sleep 0.1; done"
+
+
+@pytest.fixture(autouse=True)
+def experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RKT_EXPERIMENT_APP", "true")
+
+
+@pytest.fixture
+def sandbox(pods: PodHost) -> Iterator[str]:
+    """The UUID of a pod without apps, that runs."""
+    file = pods.base / "uuid"
+    assert pods.podctl("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}").status == 0
+    uuid = file.read_text()
+    yield uuid
+    pods.podctl("stop", "--force", uuid)
+
+
+def states(pods: PodHost, uuid: str) -> list[list[str]]:
+    return [line.split() for line in pods.ok("app", "list", "--no-legend", uuid).splitlines()]
+
+
+@pytest.mark.behaviour("A8")
+def test_the_commands_are_there_only_where_the_variable_says_so(
+    pods: PodHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "app sandbox" in pods.ok("help")
+    for value in ("", "false", "1"):
+        monkeypatch.setenv("RKT_EXPERIMENT_APP", value)
+        assert "app sandbox" not in pods.ok("help")
+        done = pods.podctl("app", "list", "x")
+        assert (done.status, 'unknown command "app"' in done.err) == (254, True)
+
+
+@pytest.mark.behaviour("A8", "C1", "D25")
+def test_an_app_is_added_started_stopped_and_removed(pods: PodHost, sandbox: str) -> None:
+    manifest = json.loads(pods.ok("cat-manifest", sandbox))
+    assert {"name": "coreos.com/rkt/stage1/mutable", "value": "true"} in manifest["annotations"]
+    assert states(pods, sandbox) == []
+    pods.ok("fetch", pods.image)
+    assert pods.ok("app", "add", sandbox, pods.image, "--name=web", "--exec=/bin/sh", "--", "-c", WAITS) == ""
+    assert states(pods, sandbox) == [["web", "created"]]
+    assert pods.ok("app", "start", sandbox, "--app=web") == ""
+    assert states(pods, sandbox) == [["web", "running"]]
+    told = pods.ok("app", "status", sandbox, "--app=web").splitlines()
+    assert told[:2] == ["name=web", "state=running"]
+    assert json.loads(pods.ok("app", "status", sandbox, "--app=web", "--format=json"))["state"] == "running"
+    assert pods.ok("enter", "--app=web", sandbox, "/bin/echo", "inside") == "inside"
+    eventually(lambda: "ready" in pods.ok("logs", sandbox))
+    assert pods.ok("app", "stop", sandbox, "--app=web") == ""
+    assert states(pods, sandbox) == [["web", "exited"]]
+    assert "exit_code=0" in pods.ok("app", "status", sandbox, "--app=web").splitlines()
+    assert pods.ok("app", "start", sandbox, "--app=web") == ""
+    assert pods.ok("app", "rm", sandbox, "--app=web") == ""
+    assert states(pods, sandbox) == []
+    left = [str(path) for path in pathlib.Path(pods.data, "pods", "run", sandbox).rglob("*web*")]
+    assert left == []
+    assert not [group for group in cgroups_of([sandbox]) if os.path.exists(f"{group}/web")]
+    assert pods.state(sandbox) == "running"
+
+
+@pytest.mark.behaviour("A8", "A17")
+def test_a_volume_comes_with_an_app(pods: PodHost, sandbox: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "given").write_text("from the host\n")
+    pods.ok("fetch", pods.image)
+    volume = f"--mnt-volume=name=data,kind=host,source={tmp_path},target=/mnt"
+    script = f"cat /mnt/given; {WAITS}"
+    pods.ok("app", "add", sandbox, pods.image, "--name=web", volume, "--exec=/bin/sh", "--", "-c", script)
+    pods.ok("app", "start", sandbox, "--app=web")
+    eventually(lambda: "from the host" in pods.ok("logs", sandbox))
+    assert f"mounts={tmp_path}:/mnt:(read_only:false)" in pods.ok("app", "status", sandbox, "--app=web")
+
+
+@pytest.mark.behaviour("A8")
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("app", "add"), 254, "must provide the pod UUID and an IMAGEID"),
+        (("app", "add", "UUID", "IMAGE", "---", "IMAGE"), 254, "must give only one app"),
+        (("app", "rm"), 1, "must provide the pod UUID"),
+        (("app", "rm", "UUID"), 1, "must provide the app to remove"),
+        (("app", "rm", "UUID", "--app=no"), 1, 'nonexistent app "no"'),
+        (("app", "start", "UUID", "--app=no"), 1, 'nonexistent app "no"'),
+        (("app", "stop", "UUID", "--app=no"), 1, 'nonexistent app "no"'),
+        (("app", "status", "UUID", "--app=no"), 1, 'cannot find app "no" in the pod'),
+        (("app", "start", "ffffffff", "--app=no"), 1, "problem retrieving pod"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_the_words_of_rkt(
+    pods: PodHost, sandbox: str, words: tuple[str, ...], status: int, says: str
+) -> None:
+    named = {"UUID": sandbox, "IMAGE": pods.image}
+    done = pods.podctl(*(named.get(word, word) for word in words))
+    assert (done.status, says in done.err) == (status, True), done.err
+
+
+@pytest.mark.behaviour("A8")
+def test_a_pod_that_is_not_a_sandbox_keeps_its_apps(pods: PodHost) -> None:
+    uuid = pods.detached(WAITS)
+    done = pods.podctl("app", "stop", uuid, "--app=busybox")
+    assert (done.status, "immutable pod" in done.err) == (1, True), done.err
+    assert states(pods, uuid) == [["busybox", "running"]]
+
+
+@pytest.mark.behaviour("A8")
+def test_an_app_that_does_not_come_up_fails_alone(pods: PodHost, sandbox: str) -> None:
+    pods.ok("fetch", pods.image)
+    pods.ok("app", "add", sandbox, pods.image, "--name=good", "--exec=/bin/sh", "--", "-c", WAITS)
+    pods.ok("app", "start", sandbox, "--app=good")
+    pods.ok("app", "add", sandbox, pods.image, "--name=bad", "--exec=/nowhere")
+    done = pods.podctl("app", "start", sandbox, "--app=bad")
+    assert (done.status, "/nowhere" in done.err) == (1, True), done.err
+    assert dict(map(tuple, states(pods, sandbox)))["good"] == "running"

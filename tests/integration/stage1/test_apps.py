@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Apps that are added to a running pod, and taken from it, on the real kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.reading import read_text
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import documents
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import (
+    CONTINUE,
+    RESTART,
+    RunSpec,
+)
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import (
+    NO_NET,
+    Done,
+    LabPod,
+    StageLab,
+    children_of,
+    eventually,
+    python,
+)
+
+MUTABLE = [{"name": documents.MUTABLE, "value": "true"}]
+QUICK = RunSpec(networks=NO_NET.networks, stop_timeout=1)
+SLEEPS = {"exec": ["/bin/sh", "-c", "echo begun; exec sleep 1000"]}
+_TRACE = {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_SYS_PTRACE"]}}
+
+
+def sh(script: str, **more: object) -> dict[str, object]:
+    return {"exec": ["/bin/sh", "-c", script], **more}
+
+
+def running(
+    stage: StageLab, apps: dict[str, dict[str, object]], runspec: RunSpec = QUICK, **more: object
+) -> LabPod:
+    pod = stage.pod(apps, runspec, **more)  # type: ignore[arg-type]
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
+    return pod
+
+
+def sandbox(stage: StageLab, **more: object) -> LabPod:
+    """A running pod that has no app, and stays."""
+    return running(stage, {}, annotations=MUTABLE, **more)
+
+
+def add(pod: LabPod, name: str, app: dict[str, object] = SLEEPS) -> Done:
+    pod.lab.add_app(pod, name, app)
+    return pod.call("start_app", name=name)
+
+
+def added(pod: LabPod, name: str, app: dict[str, object] = SLEEPS) -> int:
+    """Add an app that has to come up. Returns the only process of it."""
+    done = add(pod, name, app)
+    assert (done.status, done.err) == (0, "")
+    return own(pod, name)
+
+
+def processes(pod: LabPod, name: str) -> list[int]:
+    group = read_text(pod.dir.cgroups).splitlines()[0]
+    with contextlib.suppress(FileNotFoundError):
+        return [int(word) for word in pathlib.Path(group, name, "cgroup.procs").read_text().split()]
+    return []
+
+
+def own(pod: LabPod, name: str) -> int:
+    """The process of an app that PID 1 has started, as the host sees it."""
+    (pid,) = {*processes(pod, name)} & {*children_of(pod.pid())}
+    return pid
+
+
+def leaves(pod: LabPod) -> set[str]:
+    groups = [pathlib.Path(line) for line in read_text(pod.dir.cgroups).splitlines()]
+    return {child.name for group in groups if group.is_dir() for child in group.iterdir() if child.is_dir()}
+
+
+def descriptors(pod: LabPod) -> list[str]:
+    """What PID 1 has open; the channel to its starter is closed soon after the start."""
+    place = pathlib.Path(f"/proc/{pod.pid()}/fd")
+    return sorted(re.sub(r"\[\d+\]", "", os.readlink(place / number)) for number in os.listdir(place))
+
+
+def at_rest(pod: LabPod) -> list[str]:
+    """The same, once the start is over."""
+    found: list[str] = []
+    while found != (found := descriptors(pod)):
+        time.sleep(0.1)
+    return found
+
+
+def mounts(pod: LabPod) -> list[str]:
+    lines = pathlib.Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()
+    return [line.split()[4] for line in lines]
+
+
+def namespaces(pid: int, *names: str) -> list[str]:
+    return [os.readlink(f"/proc/{pid}/ns/{name}") for name in names]
+
+
+def test_an_app_is_started_in_a_pod_without_any(stage: StageLab) -> None:
+    pod = sandbox(stage)
+    assert children_of(pod.pid()) == []
+    pid = added(pod, "late")
+    # PID 1 is its parent: it reaps it, and knows how it ends.
+    assert children_of(pod.pid()) == [pid]
+    eventually(lambda: "begun" in pod.log("late"))
+    assert namespaces(pid, "pid", "net", "ipc", "uts") == namespaces(pod.pid(), "pid", "net", "ipc", "uts")
+    assert pod.statuses() == {"late": None}
+
+
+def test_an_app_that_is_added_has_what_the_first_ones_have(stage: StageLab) -> None:
+    """Its root, its privileges, its limits: compared with an app of the same words that was there from the start."""
+    look = (
+        "ls / /dev /proc/self/fd; cat /proc/mounts /proc/self/limits; id; umask; pwd; env | sort;"
+        " grep -E 'Cap|NoNew|Seccomp:|Sig|Groups' /proc/self/status; cat /proc/self/oom_score_adj /etc/hosts;"
+        " stat -c '%n %a %u %g %t:%T' /dev/*; touch /dev/shm/$AC_APP_NAME; ls /dev/shm /sys/fs/cgroup;"
+        " cat /proc/self/cgroup; echo looked; exec sleep 1000"
+    )
+    pod = running(stage, {"appone": sh(look)})
+    eventually(lambda: "looked" in pod.log("appone"))
+    added(pod, "apptwo", sh(look))
+    eventually(lambda: "looked" in pod.log("apptwo"))
+
+    def said(name: str) -> list[str]:
+        lines = [line.split(" ", 2)[2] for line in pod.log(name).splitlines()]
+        return [line.replace(name, "NAME") for line in lines if not line.startswith(("overlay ", "/dev/pts"))]
+
+    first, second = said("appone"), said("apptwo")
+    second.remove("appone")  # what it has put into the shared memory
+    assert [line for line in second if line not in first] == []
+    assert [line for line in first if line not in second] == []
+
+
+def test_others_are_not_touched_and_the_pod_is_not_either(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS, "db": SLEEPS})
+    before = {name: own(pod, name) for name in ("web", "db")}
+    first, fds, seen = pod.pid(), at_rest(pod), mounts(pod)
+    added(pod, "cache")
+    done = pod.call("remove_app", name="cache")
+    assert (done.status, done.err) == (0, "")
+    assert {name: own(pod, name) for name in ("web", "db")} == before
+    assert (pod.pid(), descriptors(pod), mounts(pod)) == (first, fds, seen)
+    assert leaves(pod) - {"supervisor"} == {"web", "db"}
+    assert not os.path.exists(pod.dir.app_status("cache"))
+
+
+def test_an_app_is_stopped_and_started_again(stage: StageLab) -> None:
+    pod = sandbox(stage)
+    pid = added(pod, "main", sh("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"))
+    eventually(lambda: "up" in pod.log("main"))
+    done = pod.call("stop_app", name="main")
+    assert (done.status, done.err) == (0, "")
+    assert not os.path.exists(f"/proc/{pid}")
+    assert "bye" in pod.log("main")
+    assert pod.statuses() == {"main": 0}
+    again = pod.call("start_app", name="main")
+    assert (again.status, again.err) == (0, "")
+    assert own(pod, "main") != pid
+    assert pod.statuses() == {"main": None}
+
+
+def test_an_app_that_runs_is_not_started_twice(stage: StageLab) -> None:
+    pod = sandbox(stage)
+    pid = added(pod, "main")
+    done = pod.call("start_app", name="main")
+    assert done.status == 254
+    assert 'app "main" is running' in done.err
+    assert own(pod, "main") == pid
+
+
+def test_an_app_that_ignores_a_request_to_stop_is_killed_in_time(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    other = own(pod, "web")
+    deaf = "trap '' TERM; while :; do sleep 1; done"
+    assert add(pod, "deaf", sh(f"({deaf}) & {deaf}")).status == 0
+    begun = time.monotonic()
+    done = pod.call("remove_app", name="deaf")
+    assert (done.status, done.err) == (0, "")
+    assert 0.9 < time.monotonic() - begun < 10
+    assert processes(pod, "deaf") == []
+    assert own(pod, "web") == other
+
+
+@pytest.mark.parametrize("policy", ["end-pod", CONTINUE])
+def test_an_app_that_cannot_be_started_costs_nothing_but_itself(stage: StageLab, policy: str) -> None:
+    pod = running(stage, {"web": SLEEPS}, QUICK.replace(exit_policy=policy))
+    other, fds, seen = own(pod, "web"), at_rest(pod), mounts(pod)
+    done = add(pod, "late", {"exec": ["/nowhere"]})
+    assert done.status == 203
+    assert "invalid-spec" in done.err
+    done = pod.call("remove_app", name="late")
+    assert (done.status, done.err) == (0, "")
+    assert (own(pod, "web"), descriptors(pod), mounts(pod)) == (other, fds, seen)
+
+
+def test_an_app_that_ends_before_it_is_ready_is_reported_with_its_status(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    notify = [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]
+    done = add(pod, "late", sh("exit 7", annotations=notify))
+    assert done.status == 7
+    assert "before it was ready" in done.err
+    assert own(pod, "web")
+
+
+def test_an_app_that_was_added_and_fails_ends_the_pod_as_any_app_would(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    add(pod, "late", sh("sleep 0.3; exit 3"))
+    pod.wait_ended()
+    assert pod.statuses()["late"] == 3
+
+
+def test_a_pod_of_apps_ends_with_the_last_one_and_a_sandbox_stays(stage: StageLab) -> None:
+    plain, stays = running(stage, {"web": SLEEPS}), sandbox(stage)
+    added(stays, "web")
+    for pod in (plain, stays):
+        assert pod.call("stop_app", name="web").status == 0
+    plain.wait_ended()
+    time.sleep(0.2)
+    assert stays.state() == "running"
+    stays.call("stop", force=False)
+    stays.wait_ended()
+
+
+def test_a_pod_that_is_held_waits_for_its_next_app(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    first = pod.pid()
+    assert pod.call("stop_app", name="web", hold=30).status == 0
+    time.sleep(0.2)
+    assert pod.state() == "running"
+    assert pod.call("start_app", name="web").status == 0
+    assert (pod.pid(), pod.statuses()) == (first, {"web": None})
+
+
+def test_a_pod_is_not_held_for_longer(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    assert pod.call("stop_app", name="web", hold=1).status == 0
+    pod.wait_ended()
+
+
+def test_handlers_run_for_an_app_that_is_added(stage: StageLab) -> None:
+    """Before it always; after it if the pod has had an app with such a handler from the beginning."""
+    pre = {"name": "pre-start", "exec": ["/bin/sh", "-c", "echo prepared; id -u > /made"]}
+    post = {"name": "post-stop", "exec": ["/bin/sh", "-c", "echo cleaned $(cat /made)"]}
+    pod = running(stage, {"web": sh("exec sleep 1000", eventHandlers=[post])})
+    done = add(
+        pod, "late", sh("cat /made; exec sleep 1000", user="100", group="200", eventHandlers=[pre, post])
+    )
+    assert (done.status, done.err) == (0, "")
+    eventually(lambda: "prepared" in pod.log("late"))
+    assert pod.call("stop_app", name="late").status == 0
+    assert "cleaned 0" in pod.log("late")
+
+
+def test_an_app_whose_handler_the_pod_cannot_run_is_refused(stage: StageLab) -> None:
+    post = {"name": "post-stop", "exec": ["/bin/sh", "-c", "true"]}
+    pod = running(stage, {"web": SLEEPS})
+    done = add(pod, "late", sh("exec sleep 1000", eventHandlers=[post]))
+    assert (done.status, "lacks rights that its post-stop handler needs" in done.err) == (254, True), done.err
+
+
+def test_an_app_that_may_trace_joins_only_a_pod_that_reckons_with_one(stage: StageLab) -> None:
+    innocent, wary = (
+        running(stage, {"web": SLEEPS}),
+        running(stage, {"web": {**SLEEPS, "isolators": [_TRACE]}}),
+    )
+    refused = add(innocent, "late", {**SLEEPS, "isolators": [_TRACE]})
+    assert (refused.status, "it may trace other processes" in refused.err) == (254, True), refused.err
+    added(wary, "late", {**SLEEPS, "isolators": [_TRACE]})
+
+
+def test_an_app_joins_with_no_device_that_the_pod_may_not_use(stage: StageLab) -> None:
+    volumes = [
+        {"name": "fuse", "kind": "host", "source": "/dev/zero"},
+        {"name": "mem", "kind": "host", "source": "/dev/kmsg"},
+    ]
+    pod = running(stage, {"web": SLEEPS}, volumes=volumes)
+    added(pod, "good", {**SLEEPS, "mounts": [{"volume": "fuse", "path": "/dev/fuse"}]})
+    done = add(pod, "bad", {**SLEEPS, "mounts": [{"volume": "mem", "path": "/dev/kmsg"}]})
+    assert done.status == 254
+    assert "its device c 1:11 is not one of those" in done.err
+
+
+def test_a_volume_of_the_pod_is_shared_by_an_app_that_is_added(
+    stage: StageLab, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "given").write_text("here\n")
+    volumes = [
+        {"name": "host", "kind": "host", "source": str(tmp_path)},
+        {"name": "own", "kind": "empty", "mode": "0755", "uid": 0, "gid": 0},
+    ]
+    mounted = [{"volume": "host", "path": "/host"}, {"volume": "own", "path": "/own"}]
+    pod = running(
+        stage, {"web": sh("echo mine > /own/file; exec sleep 1000", mounts=mounted)}, volumes=volumes
+    )
+    added(
+        pod,
+        "late",
+        sh("until cat /own/file; do sleep 0.05; done; cat /host/given; exec sleep 1000", mounts=mounted),
+    )
+    eventually(lambda: "mine" in pod.log("late") and "here" in pod.log("late"))
+
+
+def test_an_app_that_is_added_is_started_again_by_its_policy(stage: StageLab) -> None:
+    policy = [{"name": RESTART, "value": "always,backoff=20ms,max-backoff=40ms"}]
+    pod = sandbox(stage)
+    done = add(pod, "main", sh("echo x >> /runs; wc -l < /runs; sleep 0.1; exit 1", annotations=policy))
+    assert (done.status, done.err) == (0, "")
+    eventually(lambda: " stdout 3" in pod.log("main"))
+    assert pod.call("remove_app", name="main").status == 0
+    assert children_of(pod.pid()) == []
+
+
+def test_the_command_enter_finds_an_app_that_was_added(stage: StageLab) -> None:
+    pod = sandbox(stage)
+    added(pod, "late", sh("echo inside > /mark; exec sleep 1000"))
+    done = pod.call("enter", app="late", argv=["/bin/cat", "/mark", "/proc/1/comm"])
+    assert done.status == 0, done.err
+    assert done.out.startswith("inside\n")
+
+
+def test_limits_hold_for_an_app_that_is_added(stage: StageLab) -> None:
+    pod = sandbox(stage)
+    limits = [{"name": "resource/memory", "value": {"limit": "16M"}}]
+    add(
+        pod,
+        "eater",
+        sh(
+            "sleep 0.2; head -c 67108864 /dev/zero | tail -c 67108864 >/dev/null; exec sleep 99",
+            isolators=limits,
+        ),
+    )
+    eventually(lambda: documents.read_ending(pod.dir, "eater"))
+    found = documents.read_ending(pod.dir, "eater")
+    assert found is not None
+    assert found.oom
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15])
+def test_a_command_that_is_killed_leaves_no_app_behind(stage: StageLab, delay: float) -> None:
+    """Wherever it is by then: PID 1 ends what is not kept, and the next command finds a clean place."""
+    notify = [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]
+    pod = running(stage, {"web": SLEEPS})
+    other, fds = own(pod, "web"), at_rest(pod)
+    pod.lab.add_app(
+        pod, "late", {**SLEEPS, "annotations": notify}
+    )  # never ready: the command waits until it is killed
+    command = pod.start("start_app", name="late")
+    time.sleep(delay)
+    command.send_signal(signal.SIGKILL)
+    command.wait()
+    eventually(lambda: processes(pod, "late") == [] and children_of(pod.pid()) == [other])
+    eventually(lambda: descriptors(pod) == fds)
+    assert own(pod, "web") == other
+    done = pod.call("remove_app", name="late")
+    assert (done.status, done.err) == (0, "")
+    assert leaves(pod) - {"supervisor"} == {"web"}
+    assert [path for path in os.listdir(pod.dir.statuses) if path.startswith("late")] == []
+
+
+def test_nonsense_on_the_socket_changes_nothing(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    other, fds = own(pod, "web"), at_rest(pod)
+    directory = os.open(os.path.dirname(pod.dir.control), os.O_RDONLY)
+    for frame in (
+        b"x",
+        b"add",
+        b"add\0sweb\0i1\0i0\0i0\0sexec\0s",
+        b"stop\0sweb",
+        b"\0" * 100000,
+        b"go",
+        b"forget\0sweb",
+    ):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
+            peer.connect(f"/proc/self/fd/{directory}/{os.path.basename(pod.dir.control)}")
+            socket.send_fds(peer, [frame], [0, 1, 2])
+            peer.settimeout(10)
+            assert peer.recv(5000)[:7] in (b"refused", b"")
+    os.close(directory)
+    eventually(lambda: descriptors(pod) == fds)
+    assert own(pod, "web") == other
+    assert os.stat(pod.dir.control).st_mode & 0o777 == 0o600
+
+
+def test_no_process_of_the_pod_sees_a_process_with_more_rights_than_an_app(stage: StageLab) -> None:
+    """What an app that may trace would take over: it looks at all processes while another app is added."""
+    watch = (
+        "import os\n"
+        "seen = set()\n"
+        "while True:\n"
+        "    for name in os.listdir('/proc'):\n"
+        "        if name.isdigit() and name not in ('1', str(os.getpid())):\n"
+        "            try: text = open(f'/proc/{name}/status').read()\n"
+        "            except OSError: continue\n"
+        "            caps = text.partition('CapPrm:')[2].split()[0]\n"
+        "            if caps not in seen:\n"
+        "                seen.add(caps)\n"
+        "                print(caps, flush=True)\n"
+    )
+    given = python(watch)
+    volumes = given.pop("volumes")
+    stage.link_libraries()
+    pod = running(stage, {"watch": {**given, "isolators": [_TRACE]}}, volumes=volumes)
+    for name in ("a", "b", "c"):
+        added(pod, name, {**SLEEPS, "user": "100", "group": "200"})
+        assert pod.call("remove_app", name=name).status == 0
+    eventually(lambda: "stdout" in pod.log("watch"))
+    said = {line.split()[-1] for line in pod.log("watch").splitlines() if " stdout " in line}
+    assert said == {"0" * 16}, pod.log("watch")
