@@ -27,6 +27,7 @@ from .owners import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...appc.volumes import NamedVolume
     from .filling import Filling
     from .idmaps import IdMap
 
@@ -40,21 +41,21 @@ _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
 class FirstUse(Value):
     """The first mount of a named volume in a pod's app.
 
-    data: the directory that apps mount. path: the app's path whose content fills it, "" to leave it empty. map: of the
-    mount, see idmaps. named: the owner that the pod asks for, looked up in the app's root.
+    path: the app's path whose content fills it, "" to leave it empty. map: of the mount, see idmaps. named: the owner
+    that the pod asks for, looked up in the app's root.
     """
 
-    data: str
+    volume: NamedVolume
     path: str = ""
     map: IdMap = ()
     named: Named = Named()
 
     def __str__(self) -> str:
-        return f"first use of {self.data} {self.path}".rstrip()
+        return f"first use of {self.volume.source} {self.path}".rstrip()
 
     def make(self, filling: Filling) -> None:
         """Fill it, unless it was mounted before. Raises OSError, Corrupt, NotFound."""
-        place = os.path.dirname(self.data)
+        place = os.path.dirname(self.volume.source)
         if os.path.exists(f"{place}/{_MOUNTED}"):
             return
         fd = os.open(place, _DIRECTORY)
@@ -66,7 +67,7 @@ class FirstUse(Value):
             os.close(fd)
 
     def _begin(self, place: str, lock: int, filling: Filling) -> None:
-        data = os.open(self.data, _DIRECTORY)
+        data = os.open(self.volume.source, _DIRECTORY)
         try:
             owners = DiskOwners(self.map, filling.first)
             self._fill(place, lock, data, owners, filling)
@@ -101,7 +102,7 @@ class FirstUse(Value):
             if err.errno != errno.EXDEV:
                 raise
             warn(
-                f"the volume {printable(self.data)} is not filled from the image of app {filling.app}: "
+                f"the volume {printable(self.volume.source)} is not filled from the image of app {filling.app}: "
                 "it is on a file system of its own"
             )
         remove_tree(copied)

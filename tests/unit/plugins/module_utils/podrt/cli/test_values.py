@@ -89,7 +89,7 @@ def test_volumes(text: str, volume: object) -> None:
         ("data,kind=host,source=/s,mode=0755", "mode for host volume must be empty"),
         ("data,kind=empty,source=/s", "source for empty volume must be empty"),
         ("data,kind=empty,uid=x", '"x" is not a whole number'),
-        ("data,kind=tape", 'unrecognized volume type: should be one of "empty", "host", "named"'),
+        ("data,kind=tape", 'unrecognized volume type: should be one of "empty", "host", "image", "named"'),
         ("Data,kind=empty", '"Data" is not a valid name'),
     ],
 )
