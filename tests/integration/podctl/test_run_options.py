@@ -122,6 +122,8 @@ def test_the_name_of_the_host(pods: PodHost) -> None:
     assert (wrong.status, "unknown value for --uts parameter: pod" in wrong.err) == (254, True), wrong.err
     both = pods.sh("true", pod_flags=(*NO_NET, "--uts=host", "--hostname=web"))
     assert (both.status, "cannot have a host name of its own" in both.err) == (254, True), both.err
+    users = pods.sh("true", pod_flags=(*NO_NET, "--uts=host", "--private-users"))
+    assert (users.status, "cannot have users of its own" in users.err) == (254, True), users.err
 
 
 @pytest.mark.behaviour("C54")
