@@ -58,6 +58,9 @@ class FirstUse(Value):
         place = os.path.dirname(self.volume.source)
         if os.path.exists(f"{place}/{_MOUNTED}"):
             return
+        if os.path.islink(self.volume.source):
+            warn(_not_filled(self.volume, filling, "a link is in place of its directory"))
+            return
         fd = os.open(place, _DIRECTORY)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -101,10 +104,7 @@ class FirstUse(Value):
         except OSError as err:
             if err.errno != errno.EXDEV:
                 raise
-            warn(
-                f"the volume {printable(self.volume.source)} is not filled from the image of app {filling.app}: "
-                "it is on a file system of its own"
-            )
+            warn(_not_filled(self.volume, filling, "it is on a file system of its own"))
         remove_tree(copied)
 
     def _own(self, data: int, owners: DiskOwners, filling: Filling) -> None:
@@ -114,6 +114,10 @@ class FirstUse(Value):
             for number in self.named.found_in(filling.seen)
         )
         os.fchown(data, -1 if uid is None else uid, -1 if gid is None else gid)
+
+
+def _not_filled(volume: NamedVolume, filling: Filling, why: str) -> str:
+    return f"the volume {printable(volume.volume)} is not filled from the image of app {filling.app}: {why}"
 
 
 def _move_in(copied: str, data: int) -> None:
