@@ -136,3 +136,15 @@ def test_what_the_host_cannot_apply_is_refused_before_a_pod_is_made(pods: PodHos
         for more in ((), ("--dry-run",)):
             done = pods.sh("true", flag, pod_flags=(*NO_NET, *more))
             assert (done.status, said in done.err, pods.uuids()) == (254, True, []), done.err
+
+
+def test_an_owner_that_the_image_lacks_is_found_in_a_dry_run(pods: PodHost) -> None:
+    mount = "--mount=volume=v,target=/v"
+    flags = (*NO_NET, "--volume=v,kind=empty,owner=worker,group=workers")
+    shown = pods.sh("cat /proc/self/mountinfo | grep -c ' /v '; echo x > /v/x", mount, pod_flags=flags)
+    assert (shown.status, shown.texts) == (0, ["1"]), shown.err
+    for owner, known in (("worker", True), ("www-data", False)):
+        volume = f"--volume=v,kind=empty,owner={owner},group=workers"
+        done = pods.sh("true", mount, pod_flags=(*NO_NET, volume, "--dry-run"))
+        assert (done.status == 0) is known, done.err
+        assert ('"www-data" user not found' in done.err) is not known
