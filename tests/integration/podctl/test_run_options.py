@@ -148,3 +148,18 @@ def test_an_owner_that_the_image_lacks_is_found_in_a_dry_run(pods: PodHost) -> N
         done = pods.sh("true", mount, pod_flags=(*NO_NET, volume, "--dry-run"))
         assert (done.status == 0) is known, done.err
         assert ('"www-data" user not found' in done.err) is not known
+
+
+@pytest.mark.parametrize("roots", [(), ("--no-overlay",)], ids=["overlay", "copies"])
+def test_a_pod_that_is_started_again_has_all_of_it(pods: PodHost, other: str, roots: tuple[str, ...]) -> None:
+    volume = f"--volume=o,kind=image,image={other}"
+    flags = (*NO_NET, volume, "--pod-name=web", *roots)
+    script = "cat /other/only/there; date +%Z -d @0; grep Seccomp: /proc/self/status"
+    first = pods.sh(
+        script, "--mount=volume=o,target=/other", "--privileged", "--tz=Asia/Tokyo", pod_flags=flags
+    )
+    assert (first.status, [text.split()[-1] for text in first.texts]) == (0, ["other", "JST", "0"]), first.err
+    again = pods.podctl("start", "web")
+    assert again.status == 0, again.err
+    lines = pods.ok("logs", "web").splitlines()[-3:]
+    assert [line.split()[-1] for line in lines] == ["other", "JST", "0"]
