@@ -122,6 +122,8 @@ def test_the_name_of_the_host(pods: PodHost) -> None:
     assert (wrong.status, "unknown value for --uts parameter: pod" in wrong.err) == (254, True), wrong.err
     both = pods.sh("true", pod_flags=(*NO_NET, "--uts=host", "--hostname=web"))
     assert (both.status, "cannot have a host name of its own" in both.err) == (254, True), both.err
+    users = pods.sh("true", pod_flags=(*NO_NET, "--uts=host", "--private-users"))
+    assert (users.status, "cannot have users of its own" in users.err) == (254, True), users.err
 
 
 @pytest.mark.behaviour("C54")
@@ -134,3 +136,30 @@ def test_what_the_host_cannot_apply_is_refused_before_a_pod_is_made(pods: PodHos
         for more in ((), ("--dry-run",)):
             done = pods.sh("true", flag, pod_flags=(*NO_NET, *more))
             assert (done.status, said in done.err, pods.uuids()) == (254, True, []), done.err
+
+
+def test_an_owner_that_the_image_lacks_is_found_in_a_dry_run(pods: PodHost) -> None:
+    mount = "--mount=volume=v,target=/v"
+    flags = (*NO_NET, "--volume=v,kind=empty,owner=worker,group=workers")
+    shown = pods.sh("cat /proc/self/mountinfo | grep -c ' /v '; echo x > /v/x", mount, pod_flags=flags)
+    assert (shown.status, shown.texts) == (0, ["1"]), shown.err
+    for owner, known in (("worker", True), ("www-data", False)):
+        volume = f"--volume=v,kind=empty,owner={owner},group=workers"
+        done = pods.sh("true", mount, pod_flags=(*NO_NET, volume, "--dry-run"))
+        assert (done.status == 0) is known, done.err
+        assert ('"www-data" user not found' in done.err) is not known
+
+
+@pytest.mark.parametrize("roots", [(), ("--no-overlay",)], ids=["overlay", "copies"])
+def test_a_pod_that_is_started_again_has_all_of_it(pods: PodHost, other: str, roots: tuple[str, ...]) -> None:
+    volume = f"--volume=o,kind=image,image={other}"
+    flags = (*NO_NET, volume, "--pod-name=web", *roots)
+    script = "cat /other/only/there; date +%Z -d @0; grep Seccomp: /proc/self/status"
+    first = pods.sh(
+        script, "--mount=volume=o,target=/other", "--privileged", "--tz=Asia/Tokyo", pod_flags=flags
+    )
+    assert (first.status, [text.split()[-1] for text in first.texts]) == (0, ["other", "JST", "0"]), first.err
+    again = pods.podctl("start", "web")
+    assert again.status == 0, again.err
+    lines = pods.ok("logs", "web").splitlines()[-3:]
+    assert [line.split()[-1] for line in lines] == ["other", "JST", "0"]

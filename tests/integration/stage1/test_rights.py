@@ -40,7 +40,7 @@ def listed() -> dict[str, list[str]]:
             id="capabilities",
         ),
         pytest.param(
-            "stage1/inside/app.py",
+            "stage1/inside/process.py",
             "        syscalls.load_seccomp(filtered)\n",
             "it has no system call filter",
             id="filter",
@@ -52,7 +52,7 @@ def listed() -> dict[str, list[str]]:
             id="no-new-privileges",
         ),
         pytest.param(
-            "stage1/inside/app.py",
+            "stage1/inside/process.py",
             "        syscalls.setns(users, CLONE_NEWUSER)\n",
             "its root is user 0",
             id="users",

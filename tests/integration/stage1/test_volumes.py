@@ -345,6 +345,30 @@ def test_volumes_win_over_what_is_built_in(stage: StageLab, tmp_path: pathlib.Pa
     assert "mine" in done.lines
 
 
+@pytest.mark.behaviour("C25", "C33", "C37", "C38", "C40")
+def test_names_come_by_precedence(stage: StageLab, tmp_path: pathlib.Path) -> None:
+    """A volume, then what the pod asks for, then the image; a name server of the pod goes before a volume."""
+    (stage.tree / "etc" / "resolv.conf").write_text("of the image\n")
+    (stage.tree / "etc" / "hostname").write_text("of the image\n")
+    show = "tail -n1 /etc/resolv.conf; tail -n1 /etc/hosts; cat /etc/hostname"
+    plain = HOST_NET.replace(hostname="own")
+    assert stage.run(show, plain.replace(dns=Dns("none"))).lines[::2] == ["of the image", "own"]
+    custom = plain.replace(
+        dns=Dns("custom", ("10.0.0.9",)), hosts=HostsFile("custom", (("10.0.0.2", ("db",)),))
+    )
+    assert stage.run(show, custom).lines == ["nameserver 10.0.0.9", "10.0.0.2 db", "own"]
+    (tmp_path / "mine").write_text("mine\n")
+    mounts = [mount for name in ("resolv.conf", "hosts", "hostname") for mount in at(f"/etc/{name}")]
+    volumes = [host(tmp_path / "mine")]
+    assert stage.run(show, custom, volumes=volumes, mounts=mounts).lines == [
+        "nameserver 10.0.0.9",
+        "mine",
+        "mine",
+    ]
+    quiet = plain.replace(dns=Dns("none"))
+    assert stage.run(show, quiet, volumes=volumes, mounts=mounts).lines == ["mine", "mine", "mine"]
+
+
 @pytest.mark.behaviour("C26")
 def test_sys_is_there_only_when_nothing_is_mounted_in_it(stage: StageLab) -> None:
     empty = {"name": "v", "kind": "empty"}

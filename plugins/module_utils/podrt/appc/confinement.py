@@ -78,7 +78,8 @@ class SelinuxContext(Value):
         for part in _PARTS:
             text = str(getattr(self, part))
             if not text or len(text) > _LONGEST or not _is_plain(text) or (":" in text and part != "level"):
-                raise InvalidSpec(f'"{text}" is not the {part} of a label', where=part)
+                hint = "write system_u:system_r:container_t:s0"
+                raise InvalidSpec(f'"{text}" is not the {part} of a label', hint, where=part)
 
     def to_json(self) -> object:
         """The value of the appc isolator."""

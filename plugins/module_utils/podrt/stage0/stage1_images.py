@@ -13,7 +13,7 @@ from ..errors import Corrupt, InvalidSpec, NotFound
 from ..host.config import configured_stage1
 from ..image import find
 from ..image.reference import ImageKey, LocalFile, parse_appc_name, parse_reference
-from ..pod.runspec import FLY, NATIVE
+from ..pod.runspec import FLY, NATIVE, TIMEZONE
 from ..pod.stage1 import Interface
 from ..value import Value
 from .images import UNKNOWN_ID, ensure_image
@@ -227,6 +227,8 @@ def check_fly(wanted: Preparation, implicit: Sequence[str]) -> tuple[str, ...]:
         asked.append("event handlers")
     if runspec.hostname:
         asked.append("hostname")
+    if manifest.apps[0].annotations.get(TIMEZONE):
+        asked.append("timezone")
     if any(net.name not in ("default", "host") for net in runspec.networks):
         asked.append("networks")
     said = f"fly isolates nothing, and does not apply: {', '.join(asked)}"

@@ -220,7 +220,7 @@ def selinux(value: object, where: str) -> Isolator:
 
     if isinstance(value, dict):
         held = {"user": "system_u", "role": "system_r", "level": "s0", **value}
-        return isolator_of(SelinuxContext.name, Fields({"value": held}, where, {"value": "value"}))
+        return isolator_of(SelinuxContext.name, Fields({"": held}, where, {"value": ""}))
     return SelinuxContext.parse(checked_text(value, where, "-"), where)
 
 

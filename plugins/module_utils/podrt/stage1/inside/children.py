@@ -75,6 +75,8 @@ def fork_children(wires: PodWires, go: int) -> Children:
     """
     made = [_wired(given, wires, go) for given in wires.apps]
     forked, all_wires = [child for child, _wires in made], [each for _child, each in made]
+    if not made:
+        return Children([], -1, -1)  # a sandbox, for apps that are added
     nursery = pids = report = -1
     if len(made) > 1:
         pids, report = os.pipe2(os.O_CLOEXEC)

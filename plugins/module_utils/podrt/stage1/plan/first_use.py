@@ -27,6 +27,7 @@ from .owners import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...appc.volumes import NamedVolume
     from .filling import Filling
     from .idmaps import IdMap
 
@@ -40,22 +41,25 @@ _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
 class FirstUse(Value):
     """The first mount of a named volume in a pod's app.
 
-    data: the directory that apps mount. path: the app's path whose content fills it, "" to leave it empty. map: of the
-    mount, see idmaps. named: the owner that the pod asks for, looked up in the app's root.
+    path: the app's path whose content fills it, "" to leave it empty. map: of the mount, see idmaps. named: the owner
+    that the pod asks for, looked up in the app's root.
     """
 
-    data: str
+    volume: NamedVolume
     path: str = ""
     map: IdMap = ()
     named: Named = Named()
 
     def __str__(self) -> str:
-        return f"first use of {self.data} {self.path}".rstrip()
+        return f"first use of {self.volume.source} {self.path}".rstrip()
 
     def make(self, filling: Filling) -> None:
         """Fill it, unless it was mounted before. Raises OSError, Corrupt, NotFound."""
-        place = os.path.dirname(self.data)
+        place = os.path.dirname(self.volume.source)
         if os.path.exists(f"{place}/{_MOUNTED}"):
+            return
+        if os.path.islink(self.volume.source):
+            warn(_not_filled(self.volume, filling, "a link is in place of its directory"))
             return
         fd = os.open(place, _DIRECTORY)
         try:
@@ -66,7 +70,7 @@ class FirstUse(Value):
             os.close(fd)
 
     def _begin(self, place: str, lock: int, filling: Filling) -> None:
-        data = os.open(self.data, _DIRECTORY)
+        data = os.open(self.volume.source, _DIRECTORY)
         try:
             owners = DiskOwners(self.map, filling.first)
             self._fill(place, lock, data, owners, filling)
@@ -100,10 +104,7 @@ class FirstUse(Value):
         except OSError as err:
             if err.errno != errno.EXDEV:
                 raise
-            warn(
-                f"the volume {printable(self.data)} is not filled from the image of app {filling.app}: "
-                "it is on a file system of its own"
-            )
+            warn(_not_filled(self.volume, filling, "it is on a file system of its own"))
         remove_tree(copied)
 
     def _own(self, data: int, owners: DiskOwners, filling: Filling) -> None:
@@ -113,6 +114,10 @@ class FirstUse(Value):
             for number in self.named.found_in(filling.seen)
         )
         os.fchown(data, -1 if uid is None else uid, -1 if gid is None else gid)
+
+
+def _not_filled(volume: NamedVolume, filling: Filling, why: str) -> str:
+    return f"the volume {printable(volume.volume)} is not filled from the image of app {filling.app}: {why}"
 
 
 def _move_in(copied: str, data: int) -> None:

@@ -9,8 +9,8 @@ import os
 
 from ...host import syscalls
 from ...host.syscalls import MS_NODEV, MS_NOSUID, MS_RDONLY
-from .mounts import Step, lay, mapped, stage
-from .overlays import mount_fds
+from .mounts import Step, lay, mapped
+from .overlays import mount_fds, stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

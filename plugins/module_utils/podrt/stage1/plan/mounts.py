@@ -17,7 +17,7 @@ from ...host import syscalls
 from ...host.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_REC, MS_REMOUNT
 from ...value import Value
 from . import roots
-from .overlays import mount_fds, mount_overlay
+from .overlays import mount_fds, mount_overlay, stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -400,18 +400,6 @@ def mapped(directory: str, users: int, attributes: int = 0) -> int:
         os.close(tree)
         raise
     return tree
-
-
-def stage(place: str, trees: list[int]) -> None:
-    """Attach mounts beneath a directory of the host, for an overlay to be made of them: older kernels refuse others."""
-    syscalls.mount("layers", place, "tmpfs", _NO_USE, "mode=700,size=1m")
-    top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for number, tree in enumerate(trees):
-            os.mkdir(str(number), dir_fd=top)
-            syscalls.move_mount(tree, top, str(number))
-    finally:
-        os.close(top)
 
 
 def _check_read_only(place: int | str, *, read_only: bool) -> None:

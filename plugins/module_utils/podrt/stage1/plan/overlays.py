@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 
 from ...host import syscalls
+from ...host.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID
+
+_NO_USE = MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 
 def mount_overlay(
@@ -38,3 +41,15 @@ def mount_fds(
         syscalls.mount("overlay", target, "overlay", flags, f"{dirs},{options}" if options else dirs)
     finally:
         os.chdir("/")
+
+
+def stage(place: str, trees: list[int]) -> None:
+    """Attach mounts beneath a directory of the host, for an overlay to be made of them: older kernels refuse others."""
+    syscalls.mount("layers", place, "tmpfs", _NO_USE, "mode=700,size=1m")
+    top = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for number, tree in enumerate(trees):
+            os.mkdir(str(number), dir_fd=top)
+            syscalls.move_mount(tree, top, str(number))
+    finally:
+        os.close(top)

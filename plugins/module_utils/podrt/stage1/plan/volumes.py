@@ -230,7 +230,7 @@ def volume_steps(
         named = _named(manifest, volume)
         if not isinstance(volume, EmptyVolume):
             if isinstance(volume, NamedVolume) and (volume.copy or named != Named()):
-                new.append(FirstUse(volume.source, mount.path if volume.copy else "", owned.map, named))
+                new.append(FirstUse(volume, mount.path if volume.copy else "", owned.map, named))
             binds.append((mount.path, _placed(pod, volume, mount, owned, users)))
             continue
         source = pod.volume(volume.name)

@@ -46,6 +46,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.optio
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.spec import PodSpec
 
 LONE = "\ud800"
+CALLS = {"mode": "retain", "syscalls": ["read"]}
+SLAVE = {"name": "d", "source": "/d", "propagation": "rslave"}
 
 
 def options(**changes: Any) -> dict[str, Any]:
@@ -208,6 +210,31 @@ SENSELESS: list[tuple[dict[str, Any], str]] = [
     ({"stop_timeout": 2**70}, "stop_timeout"),
     ({"tail": -1}, "tail"),
     ({"networks": ["default:IP=1;IP=2"]}, "networks"),
+    ({"uts": "pod"}, "uts"),
+    ({"uts": "host", "hostname": "web"}, "uts"),
+    ({"uts": "host", "sysctls": {"kernel.domainname": "x"}}, "sysctls.kernel.domainname"),
+    ({"app": {"timezone": "../UTC"}}, "apps[0].timezone"),
+    ({"app": {"timezone": "/etc/localtime"}}, "apps[0].timezone"),
+    ({"app": {"timezone": "Europe/"}}, "apps[0].timezone"),
+    ({"app": {"apparmor": "two words"}}, "apps[0].apparmor"),
+    ({"app": {"apparmor": ""}}, "apps[0].apparmor"),
+    ({"app": {"selinux": "container_t"}}, "apps[0].selinux"),
+    ({"app": {"selinux": 7}}, "apps[0].selinux"),
+    ({"app": {"selinux": {"type": "a b"}}}, "apps[0].selinux.type"),
+    ({"app": {"selinux": "u:r::s0"}}, "apps[0].selinux"),
+    ({"app": {"seccomp_profile": "profile.json"}}, "apps[0].seccomp_profile"),
+    ({"app": {"privileged": True, "caps_retain": ["CAP_KILL"]}}, "apps[0].privileged"),
+    ({"app": {"seccomp_profile": "/p", "seccomp": CALLS}}, "apps[0].seccomp_profile"),
+    ({"volumes": [{"name": "d", "owner": "www", "uid": 7}]}, "volumes[0].owner"),
+    ({"volumes": [{"name": "d", "group": "www", "gid": 7}]}, "volumes[0].group"),
+    ({"volumes": [{"name": "d", "source": "/d", "owner": "www"}]}, "volumes[0].owner"),
+    ({"volumes": [{"name": "d", "source": "/d", "copy": False}]}, "volumes[0].copy"),
+    ({"volumes": [{"name": "d", "kind": "image"}]}, "volumes[0].image"),
+    ({"volumes": [{"name": "d", "image": "docker://a", "read_only": False}]}, "volumes[0].read_only"),
+    ({"volumes": [{"name": "d", "image": "docker://a", "mode": "0700"}]}, "volumes[0].mode"),
+    ({"volumes": [{"name": "d", "source": "/d", "propagation": "rshared"}]}, "volumes[0].propagation"),
+    ({"volumes": [{**SLAVE, "read_only": True}]}, "volumes[0].propagation"),
+    ({"volumes": [{**SLAVE, "recursive": False}]}, "volumes[0].propagation"),
 ]  # fmt: skip
 
 
@@ -438,3 +465,10 @@ def test_what_is_no_file_of_variables_is_refused_by_its_line_without_what_is_the
     assert (caught.value.reason, caught.value.where) == (reason, "env_file")
     assert hint in caught.value.hint
     assert "canary" not in caught.value.hint
+
+
+def test_a_label_is_the_same_in_both_forms() -> None:
+    text = spec_of(app={"selinux": "system_u:system_r:container_t:s0"})
+    assert spec_of(app={"selinux": {"type": "container_t"}}) == text
+    whole = {"user": "system_u", "role": "system_r", "type": "container_t", "level": "s0"}
+    assert spec_of(app={"selinux": whole}) == text

@@ -53,6 +53,14 @@ HTML = "/usr/share/nginx/html"
             mounted({"volume": "pages", "target": HTML, "read_only": True}, volumes=[PAGES]),
         ),
         (
+            mounted("pages:/a:nocopy", "pages:/b:ro,nocopy"),
+            mounted(
+                {"volume": "pages", "target": "/a"},
+                {"volume": "pages", "target": "/b", "read_only": True},
+                volumes=[{**PAGES, "copy": False}],
+            ),
+        ),
+        (
             mounted(f"pages:{HTML}", volumes=[{"name": "pages", "mode": "1777"}]),
             mounted({"volume": "pages", "target": HTML}, volumes=[{"name": "pages", "mode": "1777"}]),
         ),
@@ -128,6 +136,8 @@ def test_a_short_form_is_its_long_form(written: Options, meant: Options) -> None
         (mounted("./pages:/p"), "apps[0].mounts[0]"),
         (mounted("Pages:/p"), "apps[0].mounts[0]"),
         (mounted("pages:/p:ro:rw"), "apps[0].mounts[0]"),
+        (mounted("pages:/p:ro,rw"), "apps[0].mounts[0]"),
+        (mounted("pages:/p:nocopy", volumes=[PAGES]), "apps[0].mounts[0]"),
         (pod(mounts=["pages"]), "mounts[0]"),
         (mounted({"target": "/p"}), "apps[0].mounts[0].volume"),
         (pod({"user": "1000:"}), "apps[0].user"),
