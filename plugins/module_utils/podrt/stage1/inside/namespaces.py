@@ -191,6 +191,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         "handler": list(how.handler),
         "control": wires.control,
         "stays": how.stays,
+        "socket": getattr(_socket, "__file__", ""),
     }
     plan_fd = sealed("plan", supervisor_plan(how.programs, plan))
     kept = [wires.sync, wires.lock, go, wires.console, wires.control, plan_fd]

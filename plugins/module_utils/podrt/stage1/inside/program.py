@@ -29,12 +29,14 @@ main(*read_plan(int(sys.argv[2])))"""
 _PACKAGE = "pid1"
 # The bytes of a length in the supervisor's plan.
 _SIZE = 4
-# The module that loads the others, and these in the order of their imports.
+# The module that loads the others, these in the order of their imports, and those that are loaded with the first order
+# of the host, which few pods get.
 _LOADER = "load"
 _MODULES = (
     *("timers", "watch", "states", "logs", "apps", "outputs", "frames"),
-    *("record", "restarts", "starter", "handlers", "control", "pod"),
+    *("restarts", "starter", "handlers", "pod"),
 )
+_LATE = ("record", "control")
 # The first code of the supervisor, which executes the loader.
 _SUPERVISE = f"""import marshal, posix, sys
 module = sys.modules['__future__'] = type(sys)('__future__')
@@ -67,7 +69,8 @@ def supervisor_file() -> bytes:
 
 def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
     """The modules of the supervisor and their code, to be executed in this order. Raises OSError."""
-    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in (_LOADER, *_MODULES))
+    names = (_LOADER, *_MODULES, *_LATE)
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in names)
 
 
 def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPlan) -> bytes:
@@ -76,7 +79,8 @@ def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPla
     How long the first two are stands before each of them.
     """
     (_name, loader), *modules = programs
-    head = marshal.dumps((tuple((name, len(code)) for name, code in modules), plan))  # type: ignore[arg-type]  # typed dicts are dicts
+    parts = tuple((name, len(code)) for name, code in modules)
+    head = marshal.dumps((parts, len(_MODULES), plan))  # type: ignore[arg-type]  # typed dicts are dicts
     sizes = [len(part).to_bytes(_SIZE, "little") for part in (loader, head)]
     return b"".join((sizes[0], loader, sizes[1], head, *(code for _name, code in modules)))
 

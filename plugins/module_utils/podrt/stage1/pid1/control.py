@@ -33,6 +33,7 @@ from .frames import (
     STOP,
     UNKNOWN_APP,
     BadFrame,
+    Refused,
     frame_of,
     message_of,
 )
@@ -68,10 +69,6 @@ _FD_BYTES = 4
 _CLOSED = b""
 # Source: sys/socket.h. Not every build of the interpreter names it.
 _MSG_CMSG_CLOEXEC = 0x40000000
-
-
-class Refused(Exception):
-    """An order that the pod does not carry out, with the reason for people."""
 
 
 class Caller:

@@ -66,6 +66,10 @@ class BadFrame(ValueError):
     """Bytes that are not a message."""
 
 
+class Refused(Exception):
+    """An order that the pod does not carry out, with the reason for people."""
+
+
 def frame_of(kind: str, *facts: str | int) -> bytes:
     """A message as bytes. Texts that are too long are cut, and surplus facts are left out."""
     return b"\0".join([kind.encode(), *map(_field, facts[: MOST_FIELDS - 1])])

@@ -8,8 +8,8 @@ modules go first, so that their memory is used again; the others are loaded one 
 
 from __future__ import annotations
 
+import _imp
 import _signal
-import _socket
 import marshal
 import posix
 import select
@@ -20,13 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from .record import SupervisorPlan
-
 _PACKAGE = "pid1"
 # The bytes of a length in the plan, see inside.program.
 _SIZE = 4
 # Imported before the importers are removed.
-_BUILT_IN = (_signal, _socket, marshal, posix, select, sys, time)
+_BUILT_IN = (_imp, _signal, marshal, posix, select, sys, time)
 # Modules that the interpreter has loaded and the supervisor does not need: the importer of files, and the lookup of
 # codecs, which are in C. Tracebacks are still shown, without lines of source.
 _NEEDLESS = (
@@ -38,9 +36,16 @@ _NEEDLESS = (
 def begin(fd: int) -> None:
     """Supervise the pod of the plan in a file, and exit with its status."""
     _forget_files()
-    module, plan = _load(fd)
-    posix.close(fd)
-    module.main(plan)
+    at = _SIZE + _size(fd, 0)  # behind this code
+    end = at + _SIZE + _size(fd, at)
+    programs, at_once, plan = marshal.loads(posix.pread(fd, end - at - _SIZE, at + _SIZE))
+    module, end = _load(fd, programs[:at_once], end)
+
+    def late() -> ModuleType:
+        _take_socket(plan["socket"])
+        return _load(fd, programs[at_once:], end)[0]
+
+    module.main(plan, late)
 
 
 def _forget_files() -> None:
@@ -52,18 +57,32 @@ def _forget_files() -> None:
             sys.modules.pop(name).__dict__.clear()
 
 
-def _load(fd: int) -> tuple[ModuleType, SupervisorPlan]:
-    """Load the modules. Returns the last one, which imports all the others, and the plan."""
-    at = _SIZE + _size(fd, 0)  # behind this code
-    end = at + _SIZE + _size(fd, at)
-    programs, plan = marshal.loads(posix.pread(fd, end - at - _SIZE, at + _SIZE))
+def _load(fd: int, programs: list[tuple[str, int]], at: int) -> tuple[ModuleType, int]:
+    """Load modules whose code begins at an offset. Returns the last one, which imports the others, and the end."""
     module = sys
     for name, size in programs:
         module = sys.modules[name] = type(sys)(name)
         module.__package__ = _PACKAGE
-        exec(marshal.loads(posix.pread(fd, size, end)), module.__dict__)
-        end += size
-    return module, plan
+        exec(marshal.loads(posix.pread(fd, size, at)), module.__dict__)
+        at += size
+    return module, at
+
+
+def _take_socket(path: str) -> None:
+    """Import _socket without the importers. path: of its file, "" if it is part of the interpreter."""
+    spec = _Spec("_socket", path)
+    create = _imp.create_dynamic if path else _imp.create_builtin
+    module = create(spec)  # type: ignore[arg-type]  # anything with these members
+    (_imp.exec_dynamic if path else _imp.exec_builtin)(module)
+    sys.modules[spec.name] = module
+
+
+class _Spec:
+    """The members of importlib's specs that the interpreter reads."""
+
+    def __init__(self, name: str, origin: str) -> None:
+        self.name = name
+        self.origin = origin
 
 
 def _size(fd: int, at: int) -> int:

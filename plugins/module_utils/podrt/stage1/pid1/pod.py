@@ -17,19 +17,22 @@ import _signal
 import posix
 
 from .apps import RunningApp, attempt, exists, status_of
-from .control import Control, Refused
-from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED, BadFrame, message_of
+from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED, BadFrame, Refused, message_of
 from .handlers import start_post_stop
 from .logs import Log
 from .outputs import Outputs
 from .restarts import Restarts, hear
-from .starter import Starter, read
+from .starter import NoOrders, Starter, read
 from .states import DONE, EXIT, HANDLE, REST, RESTING, STOPPING, UP
 from .timers import Timers
 from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from .control import Control
     from .record import AppRecord, SupervisorPlan
 
 # The status of an app whose process could not be forked, as of wait(2).
@@ -41,8 +44,9 @@ _MOST_UNKNOWN = 64
 class Supervisor:
     """The pod's supervisor. run() returns the exit status once every app and every handler has ended."""
 
-    def __init__(self, plan: SupervisorPlan) -> None:
+    def __init__(self, plan: SupervisorPlan, late: Callable[[], ModuleType]) -> None:
         self._plan = plan
+        self._late = late
         self._timers = Timers()
         self._watch = Watch()
         self._outputs = Outputs(self._watch, plan["console"])
@@ -58,7 +62,8 @@ class Supervisor:
         self._catch_signals()
         fds, calls = (plan["sync"], plan["go"]), (self._note_ready, self._lose_starter)
         self._starter = Starter(fds, len(plan["apps"]), self._watch, calls)
-        self._control = Control(plan["control"], self._watch, self)
+        self._control: Control | NoOrders = NoOrders()
+        self._watch.add(plan["control"], self._take_orders)
         for record in plan["apps"]:
             self._attend(record)
         if plan["start_timeout"]:
@@ -427,6 +432,10 @@ class Supervisor:
 
     # --- orders of the host, see control ----------------------------------------------------------------------------
 
+    def _take_orders(self, fd: int) -> None:
+        """Load what carries out orders, for which the first one waits."""
+        self._control = self._late().Control(fd, self._watch, self)
+
     def admit(self, record: AppRecord) -> RunningApp:
         """Supervise one more app. Raises Refused."""
         pid = record["restart"]["waiting"] if record["restart"] else record["pid"]
@@ -479,6 +488,6 @@ class Supervisor:
         self._outputs.drain()
 
 
-def main(plan: SupervisorPlan) -> None:
-    """Supervise the pod of the plan, and end with its status."""
-    posix._exit(Supervisor(plan).run() & 0xFF)
+def main(plan: SupervisorPlan, late: Callable[[], ModuleType]) -> None:
+    """Supervise the pod of the plan, and end with its status. late: loads the modules that few pods need."""
+    posix._exit(Supervisor(plan, late).run() & 0xFF)

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         stop_timeout: int
         handler_timeout: int
         hasty_timeout: int
+        socket: str  # the file of the interpreter's module _socket, "" if it has none
         start_timeout: int  # after which apps that are not up end the pod; 0 for never
         max_bytes: int
         end_pod: bool  # whether an app that fails ends the pod

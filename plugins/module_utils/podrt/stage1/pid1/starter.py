@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .apps import RunningApp
     from .watch import Watch
 
     _Call = Callable[[], None]
@@ -62,6 +63,18 @@ class Starter:
         self._sync = -1
         if not frame:
             self._gone()
+
+
+class NoOrders:
+    """In place of control.Control, before the first order of the host."""
+
+    holds = False
+
+    def tell(self, app: RunningApp, kind: str, *facts: str | int) -> None:
+        """No command has added an app."""
+
+    def settle(self) -> None:
+        """No command waits."""
 
 
 def _is_go(frame: bytes) -> bool:
