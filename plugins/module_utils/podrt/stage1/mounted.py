@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.dirs import PodDir
+    from ..pod.subids import IdRange
 
 
 def mount_roots(pod: PodDir, manifest: PodManifest) -> None:
@@ -29,17 +30,19 @@ def mount_roots(pod: PodDir, manifest: PodManifest) -> None:
     if not os.path.exists(pod.overlay_prepared):
         return
     for app in manifest.apps:
-        _overlay_of(pod, str(app.name)).mount()
+        overlay_of(pod, str(app.name)).mount()
 
 
-def _overlay_of(pod: PodDir, app: str) -> OverlayStep:
+def overlay_of(pod: PodDir, app: str, users: IdRange | None = None) -> OverlayStep:
     """The overlay that is the root of an app, its directories made. Raises OSError, Corrupt."""
     lower = read_lower(pod, app)
-    upper, work = pod.overlay(read_text(pod.app_tree_id(app), beneath=pod.path), app)
+    tree_id = read_text(pod.app_tree_id(app), beneath=pod.path)
+    upper, work = pod.overlay(tree_id, app)
     for directory in (upper, work):
         make_dirs_beneath(directory, pod.path)
     # Mode and owner of the app's "/" are those of the upper directory.
-    topmost = os.stat(lower[0])
-    os.chown(upper, topmost.st_uid, topmost.st_gid)
+    topmost, first = os.stat(lower[0]), users.first if users else 0
+    os.chown(upper, first + topmost.st_uid, first + topmost.st_gid)
     os.chmod(upper, topmost.st_mode & 0o7777)
-    return OverlayStep(lower, upper, work, pod.app_root(app))
+    layer = pod.shifted_layer(tree_id, app) if users else ""
+    return OverlayStep(lower, upper, work, pod.app_root(app), users, layer)
