@@ -247,6 +247,15 @@ COMMANDS = (
     Command(
         "mend", "UUID", "stage1: make again what a pod has lost", "start", root=True, ours=True, hidden=True
     ),
+    Command(
+        "pause",
+        "[--uuid-file=FILE | UUID ...]",
+        "hold the apps of pods still",
+        "pause",
+        lambda: (_UUID_FILE,),
+        root=True,
+        ours=True,
+    ),
     Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
     Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
     Command("rehearse", "UUID", "stage1: try a start", "start", root=True, ours=True, hidden=True),
@@ -273,6 +282,15 @@ COMMANDS = (
         "trust the keys of files or URLs to sign images, or decide about docker images",
         "trust",
         lambda: _TRUST,
+    ),
+    Command(
+        "unpause",
+        "[--uuid-file=FILE | UUID ...]",
+        "let the apps of paused pods go on",
+        "pause",
+        lambda: (_UUID_FILE,),
+        root=True,
+        ours=True,
     ),
     Command("version", "", "print versions", "about"),
 )

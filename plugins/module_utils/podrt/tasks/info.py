@@ -69,6 +69,7 @@ def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
         found.append(
             {
                 **shown,
+                "paused": status.paused,
                 "limits": _limits(host, status),
                 "network_details": network_details(status),
                 "spec": _spec(status, key),

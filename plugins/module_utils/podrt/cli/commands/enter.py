@@ -8,6 +8,7 @@ import os
 import sys
 
 from ...errors import Conflict
+from ...pod import freezer
 from ...pod.lifecycle import PodState
 from ...stage1.entries import entries_of
 from ...stage1.request import EnterRequest
@@ -35,6 +36,10 @@ def enter(call: Call) -> int:
     with resolve(call, text) as pod:
         if pod.state() is not PodState.RUNNING:
             raise Conflict(f'pod "{pod.uuid}" isn\'t currently running')
+        if freezer.is_paused(pod.dir):
+            raise Conflict(
+                f'pod "{pod.uuid}" is paused, and so would be the command', "podctl unpause it first"
+            )
         app = chosen_app(call, pod)
         if not argv:
             call.say(f'no command specified, assuming "{_SHELL}"')
