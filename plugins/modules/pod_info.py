@@ -86,6 +86,9 @@ pods:
           C(apps.web.memory). Elements of lists are identified by name, and values of variables are fingerprints. It is
           empty if the pod cannot be read.
       type: dict
+    paused:
+      description: Whether C(podctl pause) holds its apps still. Its state is V(running) all the same.
+      type: bool
     limits:
       description:
         - What the kernel has for the limits of a pod that runs.

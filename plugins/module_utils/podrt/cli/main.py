@@ -153,6 +153,18 @@ def entry(command: Command) -> Callable[[Call], int]:
     elif command.family == "about":
         from .commands.about import ENTRIES
     else:
+        return _entry_of_files(command)
+    return ENTRIES[command.name]
+
+
+def _entry_of_files(command: Command) -> Callable[[Call], int]:
+    if command.family == "copy":
+        from .commands.copy import ENTRIES
+    elif command.family == "export":
+        from .commands.export import ENTRIES
+    elif command.family == "pause":
+        from .commands.pause import ENTRIES
+    else:
         return _entry_of_images(command)
     return ENTRIES[command.name]
 

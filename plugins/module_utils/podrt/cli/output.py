@@ -64,7 +64,7 @@ def list_rows(pods: Sequence[PodStatus], now: float, *, full: bool, names: bool 
     for pod in pods:
         head = pod.uuid if full else pod.uuid[:_SHORT_UUID]
         tail = [
-            pod.state.value,
+            f"{pod.state.value} (paused)" if pod.paused else pod.state.value,
             _when(pod.created, now, full),
             _when(pod.started, now, full),
             networks(pod.networks),
@@ -141,6 +141,7 @@ def _status_lines(pod: PodStatus) -> list[str]:
     running = pod.state is PodState.RUNNING
     lines += [f"pid={pod.pid}"] if pod.pid is not None else []
     lines.append(f"exited={'false' if running else 'true'}")
+    lines += ["paused=true"] if pod.paused else []
     if not running:
         lines += [f"app-{app.name}={app.exit_code}" for app in pod.apps if app.exit_code is not None]
     return lines
@@ -172,6 +173,7 @@ def pod_json(pod: PodStatus, paths: Paths) -> dict[str, object]:
         name=pod.uuid,
         pod_name=pod.name,
         state=pod.state.value,
+        paused=pod.paused or None,
         networks=[net.to_json() for net in pod.networks],
         app_names=[app.name for app in pod.apps],
         apps=[app_json(pod, app, paths) for app in pod.apps],

@@ -7,8 +7,9 @@ from __future__ import annotations
 from ..contexts import contextmanager
 from ..errors import HostFailure, InvalidSpec, NotFound
 from ..host.reading import read_text
-from ..pod import lookup
+from ..pod import documents, lookup
 from ..pod.names import is_uuid
+from .call import write_error
 from .flags import UsageError
 
 TYPE_CHECKING = False
@@ -89,3 +90,20 @@ def alone_with(call: Call, text: str, name: str) -> Iterator[Pod]:
 def name_meant(call: Call, text: str) -> str:
     """The argument if it is the name of a pod, "" if it is a UUID, a UUID prefix, or unknown."""
     return text if not is_uuid(text) and lookup.uuid_of_name(call.host.paths, text) else ""
+
+
+def chosen_app(call: Call, pod: Pod, wanted: str = "") -> str:
+    """The app of a pod that a command is about: wanted, or of --app, or its only one. Source: behaviours A45, A48.
+
+    Raises NotFound, InvalidSpec with rkt's words, Corrupt.
+    """
+    names = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
+    wanted = wanted or call.options.text("app")
+    if wanted:
+        if wanted not in names:
+            raise NotFound(f'pod "{pod.uuid}" has no app "{wanted}"', f"its apps are: {', '.join(names)}")
+        return wanted
+    if len(names) != 1:
+        write_error("".join(("Pod contains multiple apps:\n", *(f"\t{name}\n" for name in names))))
+        raise InvalidSpec(f'specify app using "podctl {call.prefix} --app= ..."')
+    return names[0]

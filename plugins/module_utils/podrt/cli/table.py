@@ -85,6 +85,13 @@ _IMAGE_LIST = (
     Flag("order", "asc|desc", "which way to sort"),
 )
 _OVERWRITE = Flag("overwrite", "", "replace what is there", bare="true")
+_APP = Flag("app", "APP", "the app, where the pod has several")
+_EXPORT_FORMAT = Flag("format", "aci|oci", "of the image, if the ending of the file does not tell it")
+_CP = (
+    _APP,
+    Flag("archive", "", "keep the users and groups that own the files", bare="true"),
+    Flag("follow-link", "", "copy what a link leads to", bare="true"),
+)
 _OUTPUT = Flag("output", "FILE", "the archive; without it, or with -, standard output")
 _ROOTFS_ONLY = Flag("rootfs-only", "", "the files alone, without a manifest beside them", bare="true")
 _TRUST = (
@@ -240,12 +247,29 @@ COMMANDS = (
     Command("completion", "SHELL", "print a completion script for a shell", "about"),
     Command("config", "", "print the configuration", "about", lambda: (_PRETTY, _SECRETS)),
     Command(
+        "cp",
+        "[POD:[APP:]]PATH|- [POD:[APP:]]PATH|-",
+        "copy files from the root of an app, or into it; - is an archive",
+        "copy",
+        lambda: _CP,
+        root=True,
+        ours=True,
+    ),
+    Command(
         "enter",
         "[--app=APP] UUID [COMMAND ...]",
         "run a command in a running pod, with the privileges and limits of the app",
         "enter",
         _enter_flags,
         reads=FIRST_ENDS,
+        root=True,
+    ),
+    Command(
+        "export",
+        "[--app=APP] UUID FILE",
+        "write the root of an app of a pod that has ended into a file, as an image",
+        "export",
+        lambda: (_APP, _OVERWRITE, _EXPORT_FORMAT),
         root=True,
     ),
     Command("fetch", "IMAGE ...", "get images into the store", "images", _fetch_flags, reads=IMAGES_ONLY),
@@ -308,6 +332,15 @@ COMMANDS = (
     Command(
         "mend", "UUID", "stage1: make again what a pod has lost", "start", root=True, ours=True, hidden=True
     ),
+    Command(
+        "pause",
+        "[--uuid-file=FILE | UUID ...]",
+        "hold the apps of pods still",
+        "pause",
+        lambda: (_UUID_FILE,),
+        root=True,
+        ours=True,
+    ),
     Command("prepare", _IMAGE_GRAMMAR, "prepare a pod", "run", _prepare_flags, reads=IMAGES, root=True),
     Command("reap", "NAME", "tidy up after a named pod", "start", root=True, ours=True, hidden=True),
     Command(
@@ -364,6 +397,15 @@ COMMANDS = (
         "trust the keys of files or URLs to sign images, or decide about docker images",
         "trust",
         lambda: _TRUST,
+    ),
+    Command(
+        "unpause",
+        "[--uuid-file=FILE | UUID ...]",
+        "let the apps of paused pods go on",
+        "pause",
+        lambda: (_UUID_FILE,),
+        root=True,
+        ours=True,
     ),
     Command("version", "", "print versions", "about"),
 )

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..host.mountinfo import MountEntry
 
 SUPERVISOR = "supervisor"
+# The file of the v1 controller that holds processes still.
+FREEZER = "freezer.state"
 _STARTER = "starter"
 _V2_PARENT = "/pods"
 _V2_WANTED = ("cpu", "cpuset", "memory", "pids", "io")
@@ -190,12 +192,22 @@ def remove_groups(directories: tuple[str, ...]) -> None:
     """
     failed = []
     for directory in directories:
+        _thaw(directory)
+    for directory in directories:
         try:
             _remove(directory)
         except HostFailure as err:
             failed.append(err)
     if failed:
         raise failed[0]
+
+
+def _thaw(directory: str) -> None:
+    """Let the processes in a group of the v1 freezer go on: one that is frozen would not end, in any hierarchy."""
+    if os.path.exists(f"{directory}/{FREEZER}"):
+        for place in (directory, *(f"{directory}/{name}" for name in _children(directory))):
+            with suppress(OSError):
+                write_kernel(f"{place}/{FREEZER}", "THAWED")
 
 
 def _mount_of(controllers: tuple[str, ...], path: str, mounts: tuple[MountEntry, ...]) -> MountEntry | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ..errors import Conflict, PodError
 from ..pod import lookup
 from ..pod.documents import read_manifest
+from ..pod.freezer import is_paused, unpause
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.restart import stays_stopped
 from ..store.index import has_image
@@ -111,10 +112,18 @@ class SignalPod(Change):
     force: bool
 
     def apply(self, host: Host) -> None:
-        """A pod that is a unit is stopped by systemd, so that this knows. Raises PodError."""
+        """A pod that is a unit is stopped by systemd, so that this knows. A paused one goes on, to its end.
+
+        Raises PodError.
+        """
         with open_pod(host.paths, self.uuid) as pod:
+            paused = is_paused(pod.dir)
+            if paused and not self.force:
+                unpause(pod)
             if not _is_stopped_by_systemd(host, pod) or self.force:
                 self.signal(host, pod)
+            if paused and self.force:
+                unpause(pod)
 
     def signal(self, host: Host, pod: Pod) -> None:
         """Ask the pod's stage1 to stop it."""

@@ -8,6 +8,7 @@ import json
 
 from ..errors import PodError, reason_of
 from ..pod import documents, lookup
+from ..pod.freezer import is_paused
 from ..pod.lifecycle import PodState, walk
 from ..pod.runspec import RESTART
 from ..value import Value
@@ -68,7 +69,8 @@ class NetStatus(Value):
 class PodStatus(Value):
     """One pod. manifest and runspec are None where they cannot be read; problem then says why.
 
-    called: its name where runspec cannot be read. was_stopped: whether a task has stopped it.
+    called: its name where runspec cannot be read. was_stopped: whether a task has stopped it. paused: whether its apps
+    are held still.
     """
 
     uuid: str
@@ -83,6 +85,7 @@ class PodStatus(Value):
     problem: str = ""
     was_stopped: bool = False
     called: str = ""
+    paused: bool = False
 
     @property
     def name(self) -> str:
@@ -130,6 +133,7 @@ def read_status(pod: Pod) -> PodStatus:
         problem="; ".join(problems),
         was_stopped=documents.time_of(pod.dir.stopped) is not None,
         called="" if runspec else documents.read_outline(pod.dir).name or lookup.name_of(pod.paths, pod.uuid),
+        paused=state is PodState.RUNNING and is_paused(pod.dir),
     )
 
 

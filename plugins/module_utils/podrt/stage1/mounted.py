@@ -34,7 +34,7 @@ def mount_roots(pod: PodDir, manifest: PodManifest, users: IdRange | None = None
         return
     space = _space_of(users)
     for app in manifest.apps:
-        _overlay_of(pod, str(app.name), users).mount(space)
+        overlay_of(pod, str(app.name), users).mount(space)
     if space >= 0:
         os.close(space)
 
@@ -47,17 +47,16 @@ def _space_of(users: IdRange | None) -> int:
     return map_space(users.map)
 
 
-def _overlay_of(pod: PodDir, app: str, users: IdRange | None) -> OverlayStep:
+def overlay_of(pod: PodDir, app: str, users: IdRange | None = None) -> OverlayStep:
     """The overlay that is the root of an app, its directories made. Raises OSError, Corrupt."""
     lower = read_lower(pod, app)
-    tree = read_text(pod.app_tree_id(app), beneath=pod.path)
-    upper, work = pod.overlay(tree, app)
+    tree_id = read_text(pod.app_tree_id(app), beneath=pod.path)
+    upper, work = pod.overlay(tree_id, app)
     for directory in (upper, work):
         make_dirs_beneath(directory, pod.path)
     # Mode and owner of the app's "/" are those of the upper directory.
-    topmost = os.stat(lower[0])
-    first = users.first if users else 0
+    topmost, first = os.stat(lower[0]), users.first if users else 0
     os.chown(upper, first + topmost.st_uid, first + topmost.st_gid)
     os.chmod(upper, topmost.st_mode & 0o7777)
-    layer = pod.shifted_layer(tree, app) if users else ""
+    layer = pod.shifted_layer(tree_id, app) if users else ""
     return OverlayStep(lower, upper, work, pod.app_root(app), users, layer)

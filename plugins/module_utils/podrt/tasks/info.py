@@ -71,6 +71,7 @@ def _pods(host: Host, options: Fields) -> list[dict[str, object]]:
         found.append(
             {
                 **shown,
+                "paused": status.paused,
                 "limits": _limits(host, status),
                 "rights": _rights(host, status),
                 "network_details": network_details(status),

@@ -7,21 +7,19 @@ from __future__ import annotations
 import os
 import sys
 
-from ...errors import Conflict, InvalidSpec, NotFound
-from ...pod import documents
+from ...errors import Conflict
+from ...pod import freezer
 from ...pod.lifecycle import PodState
 from ...stage1.entries import entries_of
 from ...stage1.request import EnterRequest
 from .. import values
-from ..call import write_error
 from ..flags import UsageError
-from ..podargs import resolve
+from ..podargs import chosen_app, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...pod.lifecycle import Pod
     from ..call import Call
     from ..flags import FlagValues
 
@@ -38,7 +36,11 @@ def enter(call: Call) -> int:
     with resolve(call, text) as pod:
         if pod.state() is not PodState.RUNNING:
             raise Conflict(f'pod "{pod.uuid}" isn\'t currently running')
-        app = _app(call, pod)
+        if freezer.is_paused(pod.dir):
+            raise Conflict(
+                f'pod "{pod.uuid}" is paused, and so would be the command', "podctl unpause it first"
+            )
+        app = chosen_app(call, pod)
         if not argv:
             call.say(f'no command specified, assuming "{_SHELL}"')
             argv = [_SHELL]
@@ -58,19 +60,6 @@ def _entry(options: FlagValues, app: str, argv: tuple[str, ...]) -> EnterRequest
         environment=tuple(values.parse_variable(text) for text in options.all("env")),
         privileged=options.on("privileged"),
     )
-
-
-def _app(call: Call, pod: Pod) -> str:
-    names = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
-    wanted = call.options.text("app")
-    if wanted:
-        if wanted not in names:
-            raise NotFound(f'pod "{pod.uuid}" has no app "{wanted}"', f"its apps are: {', '.join(names)}")
-        return wanted
-    if len(names) != 1:
-        write_error("".join(("Pod contains multiple apps:\n", *(f"\t{name}\n" for name in names))))
-        raise InvalidSpec('specify app using "podctl enter --app= ..."')
-    return names[0]
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {"enter": enter}

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ...contexts import contextmanager, suppress
-from ...errors import Conflict, HostFailure, InvalidSpec, NotFound, PodError, hint_for_errno
+from ...errors import Conflict, HostFailure, InvalidSpec, PodError, hint_for_errno
 from ...host import files
 from ...host.dirs import TreeDir
 from ...image.sent import naming
@@ -17,11 +16,12 @@ from ...store.workspace import Workspace
 from ..call import Call
 from ..flags import UsageError
 from ..grammar import fetch_policy
+from ..outfiles import aside_of, write_file
 from ..stored import find_image
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ...store.index import StoredImage
 
@@ -35,7 +35,7 @@ _PIPE, _INPUT, _OUTPUT, _CHUNK = "-", 0, 1, 1 << 20
 def image_export(call: Call) -> int:
     """Write an image into a file."""
     image, place = _arguments(call)
-    _write_file(
+    write_file(
         call,
         place,
         "output ACI file exists (try --overwrite)",
@@ -89,7 +89,7 @@ def image_save(call: Call) -> int:
     found = {image.id: image for image in (find_image(call, text) for text in call.words.arguments)}
     paths, images, place = call.host.paths, tuple(found.values()), call.options.text("output", _PIPE)
     if place != _PIPE:
-        _write_file(
+        write_file(
             call,
             os.path.abspath(place),
             "output archive exists (try --overwrite)",
@@ -163,22 +163,6 @@ def _arguments(call: Call) -> tuple[StoredImage, str]:
     return find_image(call, text), os.path.abspath(place)
 
 
-def _write_file(call: Call, place: str, exists: str, write: Callable[[int], None]) -> None:
-    """Make a file that appears whole. exists: the error for one that is there."""
-    if os.path.lexists(place) and not call.options.on("overwrite"):
-        raise Conflict(exists, path=place)
-    if os.path.isdir(place):
-        raise InvalidSpec(f"{place} is a directory", "name a file")
-    with _aside(place) as aside:
-        target = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-        try:
-            write(target)
-            os.fsync(target)
-        finally:
-            os.close(target)
-        files.rename_synced(aside, place)
-
-
 def _check_place(call: Call, place: str) -> None:
     if place == "/":
         raise InvalidSpec("cannot write an image to /", "name a directory that does not exist")
@@ -202,7 +186,7 @@ def _fill(call: Call, image: StoredImage, place: str, write: Callable[[str], Non
 
 def _appear(place: str, fill: Callable[[str], None]) -> None:
     """Make a directory that appears at once and whole. One that is there is removed after that, or stays."""
-    with _aside(place) as aside, _aside(place) as old:
+    with aside_of(place) as aside, aside_of(place) as old:
         os.mkdir(aside, _DIR_MODE)
         fill(aside)
         replaces = os.path.lexists(place)
@@ -214,21 +198,6 @@ def _appear(place: str, fill: Callable[[str], None]) -> None:
             if replaces and not os.path.lexists(place):
                 os.rename(old, place)
             raise
-
-
-@contextmanager
-def _aside(place: str) -> Iterator[str]:
-    """A new path beside one that is to appear whole; what is still there at the end is removed."""
-    path = f"{place}.{os.urandom(6).hex()}.tmp"
-    try:
-        yield path
-    except FileNotFoundError as err:
-        raise NotFound(f"cannot write {place}: no such file or directory", "make its directory") from err
-    except OSError as err:
-        raise HostFailure.of(f"cannot write {place}", err) from err
-    finally:
-        with suppress(OSError):
-            files.remove_tree(path)
 
 
 ENTRIES: dict[str, Callable[[Call], int]] = {

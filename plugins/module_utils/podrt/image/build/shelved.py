@@ -67,14 +67,26 @@ def write_archive(paths: Paths, images: Sequence[StoredImage], write: Callable[[
                 for image in images:
                     trees.ensure_layers(paths, image)
             blobs = {layer_id: _measured(paths, layer_id) for layer_id in wanted}
-            for chunk in tarball.gathered(
-                _archive(paths, [_shelved(image, blobs) for image in images], blobs)
-            ):
+            packed = {blob: _packer(paths, layer_id) for layer_id, blob in blobs.items()}
+            for chunk in tarball.gathered(_archive([_shelved(image, blobs) for image in images], packed)):
                 write(chunk)
     except BrokenPipeError:
         raise
     except OSError as err:
         raise HostFailure.of("cannot save the images", err) from err
+
+
+def write_one(
+    manifest: ImageManifest, packed: Callable[[], Iterator[bytes]], write: Callable[[bytes], None]
+) -> None:
+    """Write an image of one layer, without a name. packed: the archive of the layer, the same at every call.
+
+    Raises Corrupt when it was not, and what packed and write raise.
+    """
+    blob = _measured_stream(packed())
+    shelved = [_described(manifest, (blob,), "")]
+    for chunk in tarball.gathered(_archive(shelved, {blob: packed})):
+        write(chunk)
 
 
 def name_of(manifest: ImageManifest) -> str:
@@ -91,8 +103,17 @@ def _measured(paths: Paths, layer_id: str) -> Blob:
         raise Corrupt(
             f"the files of the layer {layer_id} are not what they were", "podctl image verify mends its image"
         )
+    return _measured_stream(repacked.archive_of(paths, layer_id))
+
+
+def _packer(paths: Paths, layer_id: str) -> Callable[[], Iterator[bytes]]:
+    return lambda: repacked.archive_of(paths, layer_id)
+
+
+def _measured_stream(chunks: Iterator[bytes]) -> Blob:
+    """A stream by its digest."""
     digest, size = hashlib.sha256(), 0
-    for chunk in repacked.archive_of(paths, layer_id):
+    for chunk in chunks:
         digest.update(chunk)
         size += len(chunk)
     return Blob(f"sha256:{digest.hexdigest()}", size)
@@ -100,8 +121,12 @@ def _measured(paths: Paths, layer_id: str) -> Blob:
 
 def _shelved(image: StoredImage, blobs: dict[str, Blob]) -> Shelved:
     found = tuple(blobs[layer_id] for layer_id in reversed(image.layers))
-    platform = _platform(image.manifest)
-    config = _config(image.manifest, platform, found)
+    return _described(image.manifest, found, name_of(image.manifest))
+
+
+def _described(image: ImageManifest, found: tuple[Blob, ...], name: str) -> Shelved:
+    platform = _platform(image)
+    config = _config(image, platform, found)
     manifest = canonical_json(
         {
             "schemaVersion": 2,
@@ -110,31 +135,30 @@ def _shelved(image: StoredImage, blobs: dict[str, Blob]) -> Shelved:
             "layers": [oci.descriptor(oci.LAYER_TYPE, layer) for layer in found],
         }
     )
-    return Shelved(config, manifest, platform, found, name_of(image.manifest))
+    return Shelved(config, manifest, platform, found, name)
 
 
-def _archive(paths: Paths, shelved: Sequence[Shelved], blobs: dict[str, Blob]) -> Iterator[bytes]:
-    """The lists of images first, so that readers of a stream know what comes."""
+def _archive(
+    shelved: Sequence[Shelved], packed: dict[Blob, Callable[[], Iterator[bytes]]]
+) -> Iterator[bytes]:
+    """The lists of images first, so that readers of a stream know what comes. Layers of one digest are one."""
     documents = {oci.path_of(blob_of(data)): data for one in shelved for data in (one.config, one.manifest)}
     lists = {oci.LAYOUT_FILE[0]: oci.LAYOUT_FILE[1], INDEX: _index(shelved), "manifest.json": _list(shelved)}
     for name, data in {**lists, **documents}.items():
         yield tarball.file_of(name, data)
-    written: set[str] = set()
-    for layer_id, blob in blobs.items():
-        if blob.digest not in written:
-            written.add(blob.digest)
-            yield from _layer(paths, layer_id, blob)
+    for blob, chunks in packed.items():
+        yield from _layer(blob, chunks())
     yield tarball.END
 
 
-def _layer(paths: Paths, layer_id: str, blob: Blob) -> Iterator[bytes]:
+def _layer(blob: Blob, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield tarball.headers_of(tar.TarEntry(oci.path_of(blob), tar.FILE, tarball.OPEN_FILE, blob.size))
     digest = hashlib.sha256()
-    for chunk in repacked.archive_of(paths, layer_id):
+    for chunk in chunks:
         digest.update(chunk)
         yield chunk
     if f"sha256:{digest.hexdigest()}" != blob.digest:
-        raise Corrupt(f"the layer {layer_id} has changed while it was saved", "save it again")
+        raise Corrupt(f"the layer {blob.digest} has changed while it was saved", "save it again")
     yield bytes(-blob.size % tar.BLOCK)
 
 
