@@ -167,6 +167,7 @@ READS_BY_ITSELF = {
     "stage0/copies/unpacked.py": "files by descriptors: nothing is followed on the host, nor out of an app's root",
     "cli/commands/copy.py": "the paths that the user names on the host; in an app, RESOLVE_IN_ROOT",
     "stage1/opened.py": "the root of an app in a pod's directory",
+    "stage1/starter/attachable.py": "a pipe that was just made in a pod's directory",
     "stage1/starter/inputs.py": "processors, in /sys",
     "stage1/starter/wiring.py": "control groups",
     "pod/cgroups.py": "control groups",

@@ -12,7 +12,7 @@ from ..errors import HostFailure, InvalidSpec, PodError, hint_for_errno, reason_
 from ..host.host import Host, find_paths
 from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, FlagValues, UsageError, similar, split_command
-from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, find_command
+from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, enabled, find_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def entry(command: Command) -> Callable[[Call], int]:
 
 
 def _entry_of_files(command: Command) -> Callable[[Call], int]:
-    if command.family == "copy":
+    if command.family == "attach":
+        from .commands.attach import ENTRIES
+    elif command.family == "copy":
         from .commands.copy import ENTRIES
     elif command.family == "export":
         from .commands.export import ENTRIES
@@ -244,7 +246,7 @@ def _unknown(words: Sequence[str]) -> int:
         return 0
     word, program = (words[1], f"{PROGRAM} image") if group else (words[0], PROGRAM)
     meant = similar(
-        word, [command.name.split(" ")[-1] for command in COMMANDS if (" " in command.name) == group]
+        word, [command.name.split(" ")[-1] for command in enabled() if (" " in command.name) == group]
     )
     suggestion = f"\nDid you mean this?\n\t{meant}\n\n" if meant else ""
     write_error(

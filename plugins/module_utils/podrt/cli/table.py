@@ -7,6 +7,8 @@ Source: behaviours A.1, A.2, A.6 to A.10.
 
 from __future__ import annotations
 
+import os
+
 from ..value import Value
 from .flags import DRY_RUN, Flag
 
@@ -90,6 +92,7 @@ _CP = (
     Flag("archive", "", "keep the users and groups that own the files", bare="true"),
     Flag("follow-link", "", "copy what a link leads to", bare="true"),
 )
+_MODE = Flag("mode", "auto|list|ENDPOINT,...", "what to attach to; list prints what there is")
 _OUTPUT = Flag("output", "FILE", "the archive; without it, or with -, standard output")
 _ROOTFS_ONLY = Flag("rootfs-only", "", "the files alone, without a manifest beside them", bare="true")
 _TRUST = (
@@ -108,6 +111,7 @@ class Command(Value):
 
     flags: called when they are needed. reads: how its words are read. root: whether it needs root.
     ours: not one of rkt's, so that rkt's abbreviations stay unique. hidden: not in the help.
+    experiment: the variable without which, set to true, there is no such command. Source: behaviours A8.
     """
 
     name: str
@@ -119,6 +123,7 @@ class Command(Value):
     root: bool = False
     ours: bool = False
     hidden: bool = False
+    experiment: str = ""
 
     @property
     def prefix(self) -> str:
@@ -158,6 +163,15 @@ def _enter_flags() -> Sequence[Flag]:
 
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
 COMMANDS = (
+    Command(
+        "attach",
+        "[--app=APP] [--mode=MODE] UUID",
+        "attach to the input and output of an app",
+        "attach",
+        lambda: (_APP, _MODE),
+        root=True,
+        experiment="RKT_EXPERIMENT_ATTACH",
+    ),
     Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
     Command("completion", "SHELL", "print a completion script for a shell", "about"),
     Command("config", "", "print the configuration", "about", lambda: (_PRETTY, _SECRETS)),
@@ -296,6 +310,11 @@ COMMANDS = (
 )
 
 
+def enabled() -> list[Command]:
+    """The commands that there are, with those of the experiments that the caller's variables ask for."""
+    return [each for each in COMMANDS if not each.experiment or os.environ.get(each.experiment) == "true"]
+
+
 def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
     """The command that words begin with, abbreviated or not, and how many words name it; None if no command matches.
 
@@ -310,7 +329,7 @@ def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
 
 
 def _named(words: tuple[str, ...]) -> Command | None:
-    same_length = [command for command in COMMANDS if len(command.name.split(" ")) == len(words)]
+    same_length = [command for command in enabled() if len(command.name.split(" ")) == len(words)]
     exact = [command for command in same_length if command.name == " ".join(words)]
     if exact:
         return exact[0]

@@ -225,6 +225,11 @@ class PodDir(Value):
         return f"{self.stage1_files}/notify"
 
     @property
+    def attachments(self) -> str:
+        """The pipes of apps that can be attached to, see stage1.starter.attachable."""
+        return f"{self.stage1_files}/attach"
+
+    @property
     def shared(self) -> tuple[str, str]:
         """The /dev/shm and the /dev/pts of all apps."""
         return f"{self.stage1_files}/shared/shm", f"{self.stage1_files}/shared/pts"
@@ -318,6 +323,10 @@ class PodDir(Value):
     def app_socket(self, app: str) -> str:
         """The socket that the app says READY=1 to."""
         return f"{self.sockets}/{app}"
+
+    def attachment(self, app: str) -> str:
+        """The directory of the pipes of an app."""
+        return f"{self.attachments}/{app}"
 
     def app_log(self, app: str) -> str:
         """The newest log of the app."""

@@ -56,8 +56,9 @@ class ChildWires(Value):
     of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
     after the last one. users: the namespace of the pod's own users, or -1. order: of an app with a restart policy,
     whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
-    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
-    cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that waits is.
+    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. stdin: -1
+    for /dev/null. procs: cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that
+    waits is.
     """
 
     exec: int
@@ -69,6 +70,7 @@ class ChildWires(Value):
     out: int
     err: int
     tty: int = -1
+    stdin: int = -1
     procs: tuple[int, ...] = ()
     home: tuple[int, ...] = ()
 
@@ -153,16 +155,16 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
     of_start = (wires.exec, wires.go, wires.held, wires.users, wires.order, wires.told)
-    fds = (*of_start, wires.out, wires.err, wires.tty, *wires.procs, *wires.home)
+    fds = (*of_start, wires.out, wires.err, wires.tty, wires.stdin, *wires.procs, *wires.home)
     _end_with(wires.exec, lambda: execute_module("app", b"", fds))
 
 
 def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Become the app. The program of execute_module. fds: those of ChildWires."""
-    exec_fd, go, held, users, order, told, out, err, tty, *groups = keep_only(fds)
+    exec_fd, go, held, users, order, told, out, err, tty, stdin, *groups = keep_only(fds)
     count = len(groups) // 2 if order >= 0 else len(groups)
     procs, home = tuple(groups[:count]), tuple(groups[count:])
-    wires = ChildWires(exec_fd, go, held, users, order, told, out, err, tty, procs, home)
+    wires = ChildWires(exec_fd, go, held, users, order, told, out, err, tty, stdin, procs, home)
     _end_with(exec_fd, lambda: _become(wires))
 
 
@@ -358,7 +360,7 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     os.umask(_UMASK)
     # Only what stage1 itself needs stays open, before the image decides which program runs, and where.
     if wires.waits:
-        _close_all((wires.told, wires.out, wires.err, wires.tty, *wires.home))
+        _close_all((wires.told, wires.out, wires.err, wires.tty, wires.stdin, *wires.home))
     else:
         syscalls.close_range(max(wires.held, wires.users) + 1, _LAST_FD)
     return process, set_limits
@@ -420,7 +422,8 @@ def _stdio(wires: ChildWires) -> None:
     """Replace stdio: it is the caller's, or the /dev/null of PID 1, which the app may not change."""
     if wires.out < 0:
         return
-    for fd, number in ((roots.open_null(), 0), (wires.out, 1), (wires.err, 2)):
+    stdin = roots.open_null() if wires.stdin < 0 else wires.stdin
+    for fd, number in ((stdin, 0), (wires.out, 1), (wires.err, 2)):
         if fd >= 0:
             os.dup2(fd, number)
 

@@ -9,9 +9,12 @@ import os
 from ...host.files import write_all
 from ...value import Value
 from ..pid1 import frames
+from ..plan.roots import own_null
+from ..plan.stdio import NULL, TTY
 from . import sync
 from .app import ChildWires, become_app, plan_of
 from .handler import wire
+from .wires import AttachEnds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +43,9 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
     """Fork the child of an app, which prepares itself and waits for its plan. Raises OSError."""
     exec_fd, child_exec_fd = sync.channel()
     child_plan_fd, plan_fd = os.pipe2(os.O_CLOEXEC)
-    out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
-    err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
+    attached = given.attached if wires.captured else AttachEnds()
+    out, out_end = _output(attached.stdio.stdout, attached.slave) if wires.captured else (-1, -1)
+    err, err_end = _output(attached.stdio.stderr, attached.slave) if wires.captured else (-1, -1)
     child_order, order = os.pipe2(os.O_CLOEXEC) if given.restarts >= 0 else (-1, -1)
     pid = os.fork()
     if pid == 0:
@@ -55,7 +59,8 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
                 told=child_plan_fd,
                 out=out_end,
                 err=err_end,
-                tty=wires.tty,
+                tty=wires.tty if attached.slave < 0 else attached.slave,
+                stdin=attached.slave if attached.stdio.stdin == TTY else attached.stdin,
                 procs=given.procs,
                 home=given.home,
             )
@@ -74,7 +79,9 @@ def tell_child(
 
     first: the ID of the host that is root in the pod.
     """
-    for fd in (*child.ends, wires.tty):
+    attached, stdio = given.attached, given.attached.stdio
+    owned = [end for end, mode in zip(child.ends, stdio.row()[1:]) if mode != NULL]
+    for fd in (*owned, wires.tty, attached.stdin, attached.slave):
         if fd >= 0:
             # A program that opens /dev/stdout again needs to own the file behind it.
             os.fchown(fd, first + resolved.identity.uid, first + resolved.identity.gid)
@@ -88,7 +95,7 @@ def tell_child(
     post_stop = -1
     if resolved.post_stop:
         post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)
-    for fd in (child.tell, *child.ends, *given.procs, *given.home):
+    for fd in (child.tell, *child.ends, *given.procs, *given.home, attached.stdin, attached.slave):
         if fd >= 0:
             os.close(fd)
     return {
@@ -110,7 +117,19 @@ def tell_child(
         "status": given.status,
         "end": given.end,
         "restart": _restart_record(app, child, given),
+        "stdin": attached.keeper,
+        "tty": attached.master,
+        "taps": list(attached.taps),
     }
+
+
+def _output(mode: str, slave: int) -> tuple[int, int]:
+    """This side's end of an output, or -1, and the app's. Raises OSError."""
+    if mode == NULL:
+        return -1, own_null()
+    if mode == TTY:
+        return -1, os.dup(slave)
+    return os.pipe2(os.O_CLOEXEC)
 
 
 def _restart_record(app: AppPlan, child: Child, given: AppWires) -> RestartRecord | None:

@@ -288,7 +288,7 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
     kept = [wires.sync, wires.lock, go, wires.console, plan_fd]
     for record in records:
         kept += [value for key, value in record.items() if isinstance(value, int) and key not in _NO_FDS]
-        kept += record["logs"]
+        kept += [*record["logs"], *record["taps"]]
         if record["restart"]:
             kept += [record["restart"]["order"], record["restart"]["counts"]]
     _keep_only(kept)

@@ -5,6 +5,27 @@
 from __future__ import annotations
 
 from ...value import Value
+from ..plan.stdio import Stdio
+
+
+class AttachEnds(Value):
+    """The descriptors by which others attach to an app, -1 for none, and the modes of its standard files.
+
+    stdin, keeper: the app's end of the pipe of its input, and the other one. master, slave: of its terminal.
+    taps: where its stdout, its stderr and what its terminal shows are repeated.
+    """
+
+    stdio: Stdio = Stdio()
+    stdin: int = -1
+    keeper: int = -1
+    master: int = -1
+    slave: int = -1
+    taps: tuple[int, int, int] = (-1, -1, -1)
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All of them."""
+        return (self.stdin, self.keeper, self.master, self.slave, *self.taps)
 
 
 class AppWires(Value):
@@ -25,6 +46,7 @@ class AppWires(Value):
     end: int = -1
     home: tuple[int, ...] = ()
     restarts: int = -1
+    attached: AttachEnds = AttachEnds()
 
 
 class Spaces(Value):

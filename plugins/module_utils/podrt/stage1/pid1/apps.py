@@ -49,7 +49,7 @@ class RunningApp:
         self.handler = 0
         self.handler_end: Timer | None = None
         # Its output, to be read to its end before another start.
-        self.outputs = (record["out"], record["err"])
+        self.outputs = (record["out"], record["err"], record["tty"])
         # Whether its pod was stopped before it was up.
         self.late = False
         self._oom, self._kills = False, 0
@@ -183,12 +183,16 @@ def attempt(call: Callable[..., object], *words: object, **names: object) -> Non
 
 
 class Stream:
-    """The stdout or stderr of an app, line by line."""
+    """The stdout or stderr of an app, or what its terminal shows, line by line.
 
-    def __init__(self, app: RunningApp, name: bytes, console: Sink) -> None:
+    tap: a pipe where it is repeated as it comes, while a process is attached that reads it, or -1.
+    """
+
+    def __init__(self, app: RunningApp, name: bytes, console: Sink, tap: int = -1) -> None:
         self.app = app
         self._name = name
         self._console = console
+        self._tap = tap
         self._rest = b""
 
     def has_room(self) -> bool:
@@ -202,6 +206,10 @@ class Stream:
 
     def feed(self, data: bytes) -> None:
         """Pass on the data that was read, b"" at the end. The console gets lines in the form of the journal."""
+        if self._tap >= 0 and data:
+            attempt(
+                posix.write, self._tap, data
+            )  # it never waits, and what its reader has no room for is lost
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         if self._rest and (not data or len(self._rest) > _LONGEST_LINE):

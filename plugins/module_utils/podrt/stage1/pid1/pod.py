@@ -116,9 +116,10 @@ class Supervisor:
 
     def _attend(self, app: RunningApp, record: AppRecord) -> None:
         """Watch the output of an app, and the descriptors that report on it."""
-        for fd, name in ((record["out"], b"stdout"), (record["err"], b"stderr")):
+        names = (b"stdout", b"stderr", b"stdout")
+        for fd, name, tap in zip(app.outputs, names, record["taps"]):
             if fd >= 0:
-                self._listen(fd, Stream(app, name, self._console))
+                self._listen(fd, Stream(app, name, self._console, tap))
         self._watch.add(record["oom"], app.out_of_memory)
         if record["restart"]:
             posix.set_blocking(record["exec"], False)
@@ -143,6 +144,8 @@ class Supervisor:
             data = posix.read(fd, _CHUNK)
         except BlockingIOError:
             return False
+        except OSError:
+            data = b""  # a terminal that no process of the app has any more
         self._streams[fd].feed(data)
         if not data:
             del self._streams[fd]

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         status: int  # an empty file for its exit status
         end: int  # and one for words beside it
         restart: RestartRecord | None
+        stdin: int  # keeps the pipe of its input open
+        tty: int  # the master of its terminal
+        taps: list[int]  # where its stdout, its stderr and what its terminal shows are repeated
 
     class SupervisorPlan(TypedDict):
         """The whole plan of the supervisor."""

@@ -352,7 +352,7 @@ def _close(wires: PodWires) -> None:
     for app in wires.apps:
         fds += [*app.home, app.restarts]
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
-        fds += [app.notify, app.journal]
+        fds += [app.notify, app.journal, *app.attached.fds]
     for fd in fds:
         if fd >= 0:
             os.close(fd)
