@@ -15,7 +15,6 @@ Source: behaviours C12 to C19, C47 to C57.
 from __future__ import annotations
 
 import _signal
-import fcntl
 import marshal
 import os
 import sys
@@ -29,6 +28,7 @@ from ..pid1 import frames
 from ..plan import roots
 from . import sync
 from .interpreter import read_no_code
+from .kept import keep_only, passing_sockets
 from .program import execute_module
 from .rights import give_up, leave_keyring
 from .setters import limits_setter, terminal_taker
@@ -58,7 +58,7 @@ class ChildWires(Value):
     whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
     err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. stdin: -1
     for /dev/null. procs: cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that
-    waits is.
+    waits is. sockets: those that the app inherits.
     """
 
     exec: int
@@ -73,6 +73,7 @@ class ChildWires(Value):
     stdin: int = -1
     procs: tuple[int, ...] = ()
     home: tuple[int, ...] = ()
+    sockets: tuple[int, ...] = ()
 
     @property
     def waits(self) -> bool:
@@ -155,31 +156,21 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
     of_start = (wires.exec, wires.go, wires.held, wires.users, wires.order, wires.told)
-    fds = (*of_start, wires.out, wires.err, wires.tty, wires.stdin, *wires.procs, *wires.home)
-    _end_with(wires.exec, lambda: execute_module("app", b"", fds))
+    streams = (wires.out, wires.err, wires.tty, wires.stdin)
+    # First, so that they get the numbers under which the app expects them.
+    fds = (*wires.sockets, *of_start, *streams, *wires.procs, *wires.home)
+    _end_with(wires.exec, lambda: execute_module("app", bytes((len(wires.sockets),)), fds))
 
 
-def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Become the app. The program of execute_module. fds: those of ChildWires."""
-    exec_fd, go, held, users, order, told, out, err, tty, stdin, *groups = keep_only(fds)
+def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
+    """Become the app. The program of execute_module. plan: how many of the fds, those of ChildWires, are sockets."""
+    kept = keep_only(fds)
+    sockets = kept[: plan[0]]
+    exec_fd, go, held, users, order, told, out, err, tty, stdin, *groups = kept[plan[0] :]
     count = len(groups) // 2 if order >= 0 else len(groups)
     procs, home = tuple(groups[:count]), tuple(groups[count:])
-    wires = ChildWires(exec_fd, go, held, users, order, told, out, err, tty, stdin, procs, home)
+    wires = ChildWires(exec_fd, go, held, users, order, told, out, err, tty, stdin, procs, home, sockets)
     _end_with(exec_fd, lambda: _become(wires))
-
-
-def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
-    """Close every descriptor but stdio and these, and mark these close-on-exec. Returns their new numbers.
-
-    An app could name any other open descriptor by /proc/self/fd, also as its working directory or its program
-    (CVE-2024-21626). The new numbers are the lowest; -1 stays.
-    """
-    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD + len(fds)) for fd in fds if fd >= 0]
-    for number, fd in enumerate(aside, _FIRST_FD):
-        os.dup2(fd, number, inheritable=False)
-    syscalls.close_range(_FIRST_FD + len(aside), _LAST_FD)
-    numbers = iter(range(_FIRST_FD, _FIRST_FD + len(aside)))
-    return tuple(next(numbers) if fd >= 0 else -1 for fd in fds)
 
 
 def enter_root(root: str) -> None:
@@ -336,9 +327,10 @@ def _become(wires: ChildWires) -> None:
     if handler or wires.waits:
         go_to(process.working_directory)
     _find_program(process)
-    confine(process.filter)
+    environment = passing_sockets(len(wires.sockets), dict(process.environment))
+    confine(process.filter, passed=len(wires.sockets))
     try:
-        os.execve(process.argv[0], process.argv, dict(process.environment))
+        os.execve(process.argv[0], process.argv, environment)
     except OSError as err:
         raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 

@@ -19,7 +19,7 @@ from .wires import AttachEnds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..pid1.record import AppRecord, RestartRecord
-    from ..plan.sandbox import AppPlan
+    from ..plan.sandbox import AppPlan, Launch
     from .app import Resolved
     from .wires import AppWires, PodWires
 
@@ -63,6 +63,7 @@ def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
                 stdin=attached.slave if attached.stdio.stdin == TTY else attached.stdin,
                 procs=given.procs,
                 home=given.home,
+                sockets=given.sockets,
             )
         )
     # Closed at once, so that the end of the child's copy can be seen.
@@ -86,7 +87,7 @@ def tell_child(
             # A program that opens /dev/stdout again needs to own the file behind it.
             os.fchown(fd, first + resolved.identity.uid, first + resolved.identity.gid)
     try:
-        write_all(child.tell, plan_of(app.launch, resolved, app.root.target))
+        write_all(child.tell, plan_of(_launch(app, given), resolved, app.root.target))
     except BrokenPipeError:
         message = sync.receive(child.exec)
         if message and message[0] == frames.FAILED:
@@ -95,7 +96,15 @@ def tell_child(
     post_stop = -1
     if resolved.post_stop:
         post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)
-    for fd in (child.tell, *child.ends, *given.procs, *given.home, attached.stdin, attached.slave):
+    for fd in (
+        child.tell,
+        *child.ends,
+        *given.procs,
+        *given.home,
+        *given.sockets,
+        attached.stdin,
+        attached.slave,
+    ):
         if fd >= 0:
             os.close(fd)
     return {
@@ -121,6 +130,13 @@ def tell_child(
         "tty": attached.master,
         "taps": list(attached.taps),
     }
+
+
+def _launch(app: AppPlan, given: AppWires) -> Launch:
+    """The parameters of the app, with the names of the sockets that it inherits."""
+    if not given.sockets:
+        return app.launch
+    return app.launch.replace(environment=(*app.launch.environment, ("LISTEN_FDNAMES", given.socket_names)))
 
 
 def _output(mode: str, slave: int) -> tuple[int, int]:

@@ -31,7 +31,8 @@ class AttachEnds(Value):
 class AppWires(Value):
     """The descriptors opened for an app outside the pod. procs: to join its leaf cgroups, as a post-stop handler does
     as well. home: to join the supervisor's groups, as the waiting process of an app with a restart policy does;
-    restarts: the record of its restarts. The others: see AppRecord, -1 for none.
+    restarts: the record of its restarts. attached: those by which others attach to it. sockets: those that it
+    inherits, and their names, separated by colons. The others: see AppRecord, -1 for none.
     """
 
     procs: tuple[int, ...] = ()
@@ -47,6 +48,8 @@ class AppWires(Value):
     home: tuple[int, ...] = ()
     restarts: int = -1
     attached: AttachEnds = AttachEnds()
+    sockets: tuple[int, ...] = ()
+    socket_names: str = ""
 
 
 class Spaces(Value):

@@ -43,6 +43,7 @@ from ..pid1 import frames
 from ..plan.devices import apply_devices, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
+from .activation import sockets_by_app
 from .inputs import read_inputs, seen_host, write_files, write_resolv
 from .teardown import take_down
 from .wiring import open_apps, open_console
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from ...pod.runspec import RunSpec
     from ..inside.terminal import Terminal
     from ..plan.sandbox import AppPlan, SandboxPlan
+    from .activation import PassedSocket
 
 STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
@@ -72,7 +74,7 @@ class StartRequest(Value):
     """A request to start a pod. terminal: that of an interactive app. captured: whether the apps' output is.
 
     rehearsal: the pod is in state prepared, and the start ends before its apps begin. seconds: the time for the start
-    of a detached pod; in the foreground there is no limit.
+    of a detached pod; in the foreground there is no limit. sockets: those for apps with socket-activated ports.
     """
 
     host: Host
@@ -83,6 +85,7 @@ class StartRequest(Value):
     terminal: Terminal | None = None
     rehearsal: bool = False
     seconds: int = START_SECONDS
+    sockets: tuple[PassedSocket, ...] = ()
 
     @property
     def pod(self) -> PodDir:
@@ -290,6 +293,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
     spaces, maps = _users(plan)
+    sockets = sockets_by_app(known.manifest, request.sockets)
     foreground = not request.detach
     wires = PodWires(
         sync=theirs,
@@ -298,7 +302,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
         held=held,
         console=open_console() if foreground and request.captured else -1,
-        apps=open_apps(pod, plan.apps, known.groups, log, journal=in_service()),
+        apps=open_apps(pod, plan.apps, known.groups, log, (in_service(), sockets)),
         tty=request.terminal.slave if request.terminal else -1,
         captured=request.captured,
         spaces=spaces,
@@ -352,7 +356,7 @@ def _close(wires: PodWires) -> None:
     for app in wires.apps:
         fds += [*app.home, app.restarts]
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
-        fds += [app.notify, app.journal, *app.attached.fds]
+        fds += [app.notify, app.journal, *app.attached.fds, *app.sockets]
     for fd in fds:
         if fd >= 0:
             os.close(fd)

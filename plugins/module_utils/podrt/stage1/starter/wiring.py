@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...pod.cgroups import Group
     from ...pod.runspec import LogPolicy
     from ..plan.sandbox import AppPlan
+    from .activation import PassedSocket
 
 _JOURNAL_STDOUT = "/run/systemd/journal/stdout"
 _PRIORITY_INFO = 6
@@ -31,16 +32,25 @@ _STATUS_BYTES = 16
 
 
 def open_apps(
-    pod: PodDir, apps: tuple[AppPlan, ...], groups: tuple[Group, ...], log: LogPolicy, *, journal: bool
+    pod: PodDir,
+    apps: tuple[AppPlan, ...],
+    groups: tuple[Group, ...],
+    log: LogPolicy,
+    service: tuple[bool, dict[str, tuple[PassedSocket, ...]]],
 ) -> tuple[AppWires, ...]:
     """Open the descriptors for the apps' children and the supervisor. Raises OSError.
 
+    service: whether output goes to the journal of the host as well, and the sockets that apps inherit.
+
     The files of logs and statuses are opened in detached mounts, so that they have no parent directories.
     """
+    journal, sockets = service
     logs, statuses = (_detached(open_beneath(path, pod.path)) for path in (pod.logs, pod.statuses))
     try:
         return tuple(
             _open_app(pod, app, groups, journal=journal).replace(
+                sockets=tuple(each.fd for each in sockets.get(app.name, ())),
+                socket_names=":".join(each.name for each in sockets.get(app.name, ())),
                 logs=_open_logs(logs, app.name, log),
                 status=_open_status(statuses, app.name),
                 end=_open_status(statuses, f"{app.name}.end"),
