@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from .call import PROGRAM
-from .table import COMMANDS, GLOBAL
+from .table import GLOBAL, enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ complete -o default -F _{program} {program}
 
 def bash() -> str:
     """The script for bash."""
-    shown = [command for command in COMMANDS if not command.hidden]
+    shown = [command for command in enabled() if not command.hidden]
     groups = sorted({command.name.split(" ")[0] for command in shown if " " in command.name})
     return _BASH.format(
         program=PROGRAM,
@@ -59,7 +59,7 @@ def bash() -> str:
 
 def _below(group: str) -> str:
     return " ".join(
-        command.name.split(" ")[1] for command in COMMANDS if command.name.startswith(f"{group} ")
+        command.name.split(" ")[1] for command in enabled() if command.name.startswith(f"{group} ")
     )
 
 

@@ -17,6 +17,8 @@ from ..stage0.options import parsers, reading, texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options
 from ..stage0.options.pod import FETCH, POD
+from ..stage1.plan.stdio import NAMES as STDIO_NAMES
+from ..stage1.plan.stdio import annotation_of
 from ..value import Value
 from . import values
 from .call import can_ask
@@ -82,6 +84,8 @@ def _app(words: AppWords) -> dict[str, object]:
 
 def _annotated(app: AppSpec, words: AppWords) -> AppSpec:
     found = dict(map(values.parse_annotation, words.options.all("annotation")))
+    for name in filter(words.options.has, STDIO_NAMES):
+        found[annotation_of(name)] = words.options.text(name)
     return app.replace(annotations=(*app.annotations, *found.items())) if found else app
 
 
@@ -118,6 +122,11 @@ def check_flags(words: Words) -> None:
         raise InvalidSpec("conflicting flags set with --pod-manifest (see --help)")
     if options.on("interactive") and len(words.apps) > 1:
         raise InvalidSpec("interactive option only supports one image")
+    if options.on("interactive") and any(app.options.has(name) for app in words.apps for name in STDIO_NAMES):
+        raise InvalidSpec(
+            "interactive option does not work with --stdin, --stdout or --stderr",
+            "attach to the app, or connect it to this terminal",
+        )
     if not words.apps and not options.has("pod-manifest"):
         raise InvalidSpec("must provide at least one image or specify the pod manifest")
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from .call import PROGRAM
-from .table import COMMANDS, GLOBAL
+from .table import GLOBAL, enabled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 def overview(group: str = "") -> str:
     """The list of commands. group: only those that begin with this word."""
-    existing = (command for command in COMMANDS if command.exists and not command.hidden)
-    shown = [command for command in existing if command.name.startswith(group)]
+    shown = [command for command in enabled() if not command.hidden and command.name.startswith(group)]
     width = max(len(command.name) for command in shown)
     lines = [f"  {command.name:{width}}  {command.summary}" for command in shown]
     head = [

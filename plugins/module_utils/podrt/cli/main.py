@@ -12,7 +12,7 @@ from ..errors import HostFailure, InvalidSpec, PodError, hint_for_errno, reason_
 from ..host.host import Host, find_paths
 from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, FlagValues, UsageError, similar, split_command
-from .table import COMMANDS, FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, find_command
+from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, enabled, find_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def entry(command: Command) -> Callable[[Call], int]:
 
 
 def _entry_of_files(command: Command) -> Callable[[Call], int]:
-    if command.family == "copy":
+    if command.family == "attach":
+        from .commands.attach import ENTRIES
+    elif command.family == "copy":
         from .commands.copy import ENTRIES
     elif command.family == "export":
         from .commands.export import ENTRIES
@@ -238,7 +240,7 @@ def _help(words: Sequence[str]) -> int:
 
 
 def _unknown(words: Sequence[str]) -> int:
-    existing = [command.name.split(" ") for command in COMMANDS if command.exists]
+    existing = [command.name.split(" ") for command in enabled()]
     group = words[0] if any(len(name) > 1 and name[0] == words[0] for name in existing) else ""
     if group and len(words) == 1:
         from .help import overview

@@ -7,11 +7,15 @@ Source: behaviours A.3 and A.4.
 
 from __future__ import annotations
 
+import os
+
 from ..errors import InvalidSpec
 from ..stage0.options import texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options, value_of
 from ..stage0.options.pod import FETCH, POD
+from ..stage1.plan.stdio import NAMES as STDIO_NAMES
+from ..stage1.plan.stdio import check_mode
 from . import values
 from .flags import DRY_RUN, EITHER, IMAGE, Flag
 from .flags import POD as ANY
@@ -55,10 +59,21 @@ def _judge(row: Option, flag: AsFlag) -> Callable[[str], object]:
 
 SIGNATURE = Flag("signature", "FILE", "a detached signature of the image before it", scope=IMAGE, once=True)
 
+
+def _mode(name: str) -> Callable[[str], object]:
+    return lambda mode: check_mode(name, mode)
+
+
+# Source: behaviours A8.
+_STDIO = (
+    Flag(name, "MODE", f"what {name} of the app is", scope=IMAGE, parse=_mode(name), hidden=True)
+    for name in (STDIO_NAMES if os.environ.get("RKT_EXPERIMENT_ATTACH") == "true" else ())
+)
 # Flags that may follow an image.
 PER_IMAGE = (
     SIGNATURE,
     *flags(APP, IMAGE),
+    *_STDIO,
     Flag("annotation", "KEY=VALUE", "an annotation of the app", scope=IMAGE, parse=values.parse_annotation),
 )
 

@@ -92,6 +92,7 @@ _CP = (
     Flag("archive", "", "keep the users and groups that own the files", bare="true"),
     Flag("follow-link", "", "copy what a link leads to", bare="true"),
 )
+_MODE = Flag("mode", "auto|list|ENDPOINT,...", "what to attach to; list prints what there is")
 _OUTPUT = Flag("output", "FILE", "the archive; without it, or with -, standard output")
 _ROOTFS_ONLY = Flag("rootfs-only", "", "the files alone, without a manifest beside them", bare="true")
 _TRUST = (
@@ -123,11 +124,6 @@ class Command(Value):
     ours: bool = False
     hidden: bool = False
     experiment: str = ""
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is such a command, as far as the caller's variables say."""
-        return not self.experiment or os.environ.get(self.experiment) == "true"
 
     @property
     def prefix(self) -> str:
@@ -177,7 +173,7 @@ def _add_flags() -> Sequence[Flag]:
     return ADD
 
 
-_APP = Flag("app", "APP", "the app; it must be given")
+_THE_APP = Flag("app", "APP", "the app; it must be given")
 _OF_PODS = Flag("hold", "SECONDS", "how long the pod then stays without an app")
 _FORCE = Flag("force", "", "kill at once", bare="true")
 _EXPERIMENT = "RKT_EXPERIMENT_APP"
@@ -201,7 +197,7 @@ _APPS = (
         "UUID --app=APP",
         "remove an app from a pod, and stop it before",
         "apps",
-        lambda: (_APP,),
+        lambda: (_THE_APP,),
         root=True,
         experiment=_EXPERIMENT,
     ),
@@ -219,7 +215,7 @@ _APPS = (
         "UUID --app=APP",
         "start an app of a running pod",
         "apps",
-        lambda: (_APP,),
+        lambda: (_THE_APP,),
         root=True,
         experiment=_EXPERIMENT,
     ),
@@ -228,7 +224,7 @@ _APPS = (
         "UUID --app=APP",
         "tell how an app is",
         "apps",
-        lambda: (_APP, _FORMAT),
+        lambda: (_THE_APP, _FORMAT),
         experiment=_EXPERIMENT,
     ),
     Command(
@@ -236,13 +232,22 @@ _APPS = (
         "UUID --app=APP",
         "stop an app of a running pod",
         "apps",
-        lambda: (_APP,),
+        lambda: (_THE_APP,),
         root=True,
         experiment=_EXPERIMENT,
     ),
 )
 COMMANDS = (
     *_APPS,
+    Command(
+        "attach",
+        "[--app=APP] [--mode=MODE] UUID",
+        "attach to the input and output of an app",
+        "attach",
+        lambda: (_APP, _MODE),
+        root=True,
+        experiment="RKT_EXPERIMENT_ATTACH",
+    ),
     Command("cat-manifest", "UUID", "print the manifest of a pod", "pods", lambda: (_PRETTY, _UUID_FILE)),
     Command("completion", "SHELL", "print a completion script for a shell", "about"),
     Command("config", "", "print the configuration", "about", lambda: (_PRETTY, _SECRETS)),
@@ -348,7 +353,7 @@ COMMANDS = (
         "UUID",
         "stage1: end an app, and forget it",
         "apps",
-        lambda: (_APP,),
+        lambda: (_THE_APP,),
         root=True,
         ours=True,
         hidden=True,
@@ -365,7 +370,7 @@ COMMANDS = (
         "UUID",
         "stage1: start an app",
         "apps",
-        lambda: (_APP,),
+        lambda: (_THE_APP,),
         root=True,
         ours=True,
         hidden=True,
@@ -379,7 +384,7 @@ COMMANDS = (
         "UUID",
         "stage1: end an app",
         "apps",
-        lambda: (_APP, _FORCE, _OF_PODS),
+        lambda: (_THE_APP, _FORCE, _OF_PODS),
         root=True,
         ours=True,
         hidden=True,
@@ -411,6 +416,11 @@ COMMANDS = (
 )
 
 
+def enabled() -> list[Command]:
+    """The commands that there are, with those of the experiments that the caller's variables ask for."""
+    return [each for each in COMMANDS if not each.experiment or os.environ.get(each.experiment) == "true"]
+
+
 def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
     """The command that words begin with, abbreviated or not, and how many words name it; None if no command matches.
 
@@ -425,8 +435,7 @@ def find_command(words: Sequence[str]) -> tuple[Command | None, int]:
 
 
 def _named(words: tuple[str, ...]) -> Command | None:
-    existing = (command for command in COMMANDS if command.exists)
-    same_length = [command for command in existing if len(command.name.split(" ")) == len(words)]
+    same_length = [command for command in enabled() if len(command.name.split(" ")) == len(words)]
     exact = [command for command in same_length if command.name == " ".join(words)]
     if exact:
         return exact[0]

@@ -225,6 +225,11 @@ class PodDir(Value):
         return f"{self.stage1_files}/notify"
 
     @property
+    def attachments(self) -> str:
+        """The pipes of apps that can be attached to, see stage1.starter.attachable."""
+        return f"{self.stage1_files}/attach"
+
+    @property
     def shared(self) -> tuple[str, str, str]:
         """The /dev/shm, the /dev/pts and the /dev/mqueue of all apps."""
         place = f"{self.stage1_files}/shared"
@@ -345,6 +350,10 @@ class PodDir(Value):
     def app_socket(self, app: str) -> str:
         """The socket that the app says READY=1 to."""
         return f"{self.sockets}/{app}"
+
+    def attachment(self, app: str) -> str:
+        """The directory of the pipes of an app."""
+        return f"{self.attachments}/{app}"
 
     def app_log(self, app: str) -> str:
         """The newest log of the app."""

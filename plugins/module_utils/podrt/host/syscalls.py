@@ -78,6 +78,7 @@ _NR_OPEN_TREE = 428
 _NR_MOVE_MOUNT = 429
 _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
+_NR_PIDFD_GETFD = 438
 _OPENAT2_TRIES = 128
 _NR_MOUNT_SETATTR = 442
 
@@ -203,6 +204,11 @@ def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> 
         except BlockingIOError:
             continue  # a rename or mount happened, anywhere, while ".." was resolved
     return _call(_NR_OPENAT2, arguments, path)
+
+
+def pidfd_getfd(process: int, fd: int) -> int:
+    """A copy of a descriptor of another process, which is given by a pidfd."""
+    return _call(_NR_PIDFD_GETFD, (process, fd, 0))
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:

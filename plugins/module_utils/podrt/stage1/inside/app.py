@@ -37,6 +37,7 @@ from .process import (
     join_groups,
     join_users,
     keep_only,
+    passing_sockets,
     set_oom_score,
 )
 from .program import execute_module
@@ -113,15 +114,12 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
-    _end_with(wires.exec, lambda: execute_module("app", b"", wires.fds))
+    _end_with(wires.exec, lambda: execute_module("app", bytes((len(wires.sockets),)), wires.fds))
 
 
-def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Become the app. The program of execute_module. fds: those of ChildWires."""
-    exec_fd, go, held, users, pids, order, told, out, err, tty, *groups = keep_only(fds)
-    count = len(groups) // 2 if order >= 0 else len(groups)
-    procs, home = tuple(groups[:count]), tuple(groups[count:])
-    wires = ChildWires(exec_fd, go, held, users, pids, order, told, out, err, tty, procs, home)
+def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
+    """Become the app. The program of execute_module. plan: how many of the fds, those of ChildWires, are sockets."""
+    wires = ChildWires.of(keep_only(fds), plan[0])
     _end_with(wires.exec, lambda: _become(wires))
 
 
@@ -172,9 +170,10 @@ def _become(wires: ChildWires) -> None:
     if handler or wires.waits:
         go_to(process.working_directory)
     _find_program(process)
-    confine(process.filter, process.labels)
+    environment = passing_sockets(len(wires.sockets), dict(process.environment))
+    confine(process.filter, process.labels, passed=len(wires.sockets))
     try:
-        os.execve(process.argv[0], process.argv, dict(process.environment))
+        os.execve(process.argv[0], process.argv, environment)
     except OSError as err:
         raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 
@@ -200,7 +199,7 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
     os.umask(_UMASK)
     # Only what stage1 itself needs stays open, before the image decides which program runs, and where.
     if wires.waits:
-        wires.close(wires.told, wires.out, wires.err, wires.tty, *wires.home)
+        wires.close(wires.told, wires.out, wires.err, wires.tty, wires.stdin, *wires.home)
     else:
         syscalls.close_range(max(wires.held, wires.users, wires.pids) + 1, _LAST_FD)
     return process, set_limits
@@ -262,7 +261,8 @@ def _stdio(wires: ChildWires) -> None:
     """Replace stdio: it is the caller's, or the /dev/null of PID 1, which the app may not change."""
     if wires.out < 0:
         return
-    for fd, number in ((roots.open_null(), 0), (wires.out, 1), (wires.err, 2)):
+    stdin = roots.open_null() if wires.stdin < 0 else wires.stdin
+    for fd, number in ((stdin, 0), (wires.out, 1), (wires.err, 2)):
         if fd >= 0:
             os.dup2(fd, number)
 

@@ -11,15 +11,17 @@ from ...errors import HostFailure
 from ...host.files import write_all
 from ...value import Value
 from ..pid1 import frames
+from ..plan.roots import own_null
+from ..plan.stdio import NULL, TTY
 from . import sync
 from .app import become_app, plan_of
 from .handler import wire
-from .wires import ChildWires
+from .wires import AttachEnds, ChildWires
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..pid1.record import AppRecord, RestartRecord
-    from ..plan.sandbox import AppPlan
+    from ..plan.sandbox import AppPlan, Launch
     from .app import Resolved
     from .wires import AppWires, PodWires
 
@@ -116,8 +118,9 @@ def _wired(given: AppWires, wires: PodWires, go: int) -> tuple[Child, ChildWires
     """The two sides of a child that is yet to be forked."""
     exec_fd, child_exec_fd = sync.channel()
     child_plan_fd, plan_fd = os.pipe2(os.O_CLOEXEC)
-    out, out_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
-    err, err_end = os.pipe2(os.O_CLOEXEC) if wires.captured else (-1, -1)
+    attached = given.attached if wires.captured else AttachEnds()
+    out, out_end = _output(attached.stdio.stdout, attached.slave) if wires.captured else (-1, -1)
+    err, err_end = _output(attached.stdio.stderr, attached.slave) if wires.captured else (-1, -1)
     child_order, order = os.pipe2(os.O_CLOEXEC) if given.restarts >= 0 else (-1, -1)
     theirs = ChildWires(
         exec=child_exec_fd,
@@ -129,9 +132,11 @@ def _wired(given: AppWires, wires: PodWires, go: int) -> tuple[Child, ChildWires
         told=child_plan_fd,
         out=out_end,
         err=err_end,
-        tty=wires.tty,
+        tty=wires.tty if attached.slave < 0 else attached.slave,
+        stdin=attached.slave if attached.stdio.stdin == TTY else attached.stdin,
         procs=given.procs,
         home=given.home,
+        sockets=given.sockets,
     )
     return Child(0, out, err, exec_fd, plan_fd, (out_end, err_end), order), theirs
 
@@ -143,12 +148,14 @@ def tell_child(
 
     first: the ID of the host that is root in the pod.
     """
-    for fd in (*child.ends, wires.tty):
+    attached, stdio = given.attached, given.attached.stdio
+    owned = [end for end, mode in zip(child.ends, stdio.row()[1:]) if mode != NULL]
+    for fd in (*owned, wires.tty, *attached.of_app):
         if fd >= 0:
             # A program that opens /dev/stdout again needs to own the file behind it.
             os.fchown(fd, first + resolved.identity.uid, first + resolved.identity.gid)
     try:
-        write_all(child.tell, plan_of(app.launch, resolved, app.root.target))
+        write_all(child.tell, plan_of(_launch(app, given), resolved, app.root.target))
     except BrokenPipeError:
         message = sync.receive(child.exec)
         if message and message[0] == frames.FAILED:
@@ -157,7 +164,8 @@ def tell_child(
     post_stop = -1
     if resolved.post_stop:
         post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)
-    for fd in (child.tell, *child.ends, *given.procs, *given.home):
+    theirs = (*child.ends, *given.procs, *given.home, *given.sockets, *attached.of_app)
+    for fd in (child.tell, *theirs):
         if fd >= 0:
             os.close(fd)
     return {
@@ -179,7 +187,28 @@ def tell_child(
         "status": given.status,
         "end": given.end,
         "restart": _restart_record(app, child, given),
+        "stdin": attached.keeper,
+        "tty": attached.master,
+        "tap_out": attached.taps[0],
+        "tap_err": attached.taps[1],
+        "tap_tty": attached.taps[2],
     }
+
+
+def _launch(app: AppPlan, given: AppWires) -> Launch:
+    """The parameters of the app, with the names of the sockets that it inherits."""
+    if not given.sockets:
+        return app.launch
+    return app.launch.replace(environment=(*app.launch.environment, ("LISTEN_FDNAMES", given.socket_names)))
+
+
+def _output(mode: str, slave: int) -> tuple[int, int]:
+    """This side's end of an output, or -1, and the app's. Raises OSError."""
+    if mode == NULL:
+        return -1, own_null()
+    if mode == TTY:
+        return -1, os.dup(slave)
+    return os.pipe2(os.O_CLOEXEC)
 
 
 def _restart_record(app: AppPlan, child: Child, given: AppWires) -> RestartRecord | None:

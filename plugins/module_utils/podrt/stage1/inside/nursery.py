@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def become_nursery(wires: Sequence[ChildWires], report: int) -> NoReturn:
     """Turn this child into the process. report: it writes the PIDs there, or nothing if it fails."""
     try:
-        counts = [len(each.fds) for each in wires]
+        counts = [(len(each.fds), len(each.sockets)) for each in wires]
         fds = (report, *(fd for each in wires for fd in each.fds))
         execute_module("nursery", marshal.dumps(counts), fds)
     except BaseException:
@@ -36,15 +36,15 @@ def become_nursery(wires: Sequence[ChildWires], report: int) -> NoReturn:
 
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Fork the children. The program of execute_module. plan: how many descriptors each of them has."""
+    """Fork the children. The program of execute_module. plan: how many descriptors and sockets each has."""
     report, *rest = fds
     pids = []
     try:
-        for count in marshal.loads(plan):
+        for count, sockets in marshal.loads(plan):
             own, rest = tuple(rest[:count]), rest[count:]
             pid = os.fork()
             if pid == 0:
-                app.main(b"", own)
+                app.main(bytes((sockets,)), own)
             pids.append(pid)
         os.write(report, marshal.dumps(pids))
     except BaseException:

@@ -55,6 +55,15 @@ def keep_only(fds: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(next(numbers) if fd >= 0 else -1 for fd in fds)
 
 
+def passing_sockets(count: int, environment: dict[str, str]) -> dict[str, str]:
+    """Let the next program inherit the first descriptors. Returns its variables. Source: sd_listen_fds(3)."""
+    if not count:
+        return environment
+    for fd in range(_FIRST_FD, _FIRST_FD + count):
+        os.set_inheritable(fd, True)
+    return {**environment, "LISTEN_FDS": str(count), "LISTEN_PID": str(os.getpid())}
+
+
 def enter_root(root: str) -> None:
     """Make root the root of a new mount namespace of this process, and detach the rest."""
     read_no_code()

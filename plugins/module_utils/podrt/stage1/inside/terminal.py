@@ -51,7 +51,7 @@ class Terminal:
 
     def relay(self, pid: int) -> None:
         """Relay keys and output until a process ends."""
-        before = _make_raw()
+        before = make_raw()
         resized = _signal.signal(_signal.SIGWINCH, lambda _number, _frame: self._fit())
         ended = os.pidfd_open(pid)
         try:
@@ -94,7 +94,7 @@ def _carry(source: int, target: int) -> bool:
     return bool(data)
 
 
-def _make_raw() -> Attributes | None:
+def make_raw() -> Attributes | None:
     """Put the caller's terminal into raw mode. Returns its attributes before, or None if it is not a terminal."""
     try:
         before: Attributes = termios.tcgetattr(_STDIN)

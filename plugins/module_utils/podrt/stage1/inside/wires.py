@@ -7,12 +7,42 @@ from __future__ import annotations
 import os
 
 from ...value import Value
+from ..plan.stdio import Stdio
+
+# The descriptors that every child of an app has a place for.
+_SINGLE = 11
+
+
+class AttachEnds(Value):
+    """The descriptors by which others attach to an app, -1 for none, and the modes of its standard files.
+
+    stdin, keeper: the app's end of the pipe of its input, and the other one. master, slave: of its terminal.
+    taps: where its stdout, its stderr and what its terminal shows are repeated.
+    """
+
+    stdio: Stdio = Stdio()
+    stdin: int = -1
+    keeper: int = -1
+    master: int = -1
+    slave: int = -1
+    taps: tuple[int, int, int] = (-1, -1, -1)
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """All of them."""
+        return (*self.of_app, self.keeper, self.master, *self.taps)
+
+    @property
+    def of_app(self) -> tuple[int, int]:
+        """Those that the app has."""
+        return self.stdin, self.slave
 
 
 class AppWires(Value):
     """The descriptors opened for an app outside the pod. procs: to join its leaf cgroups, as a post-stop handler does
     as well. home: to join the supervisor's groups, as the waiting process of an app with a restart policy does;
-    restarts: the record of its restarts. The others: see AppRecord, -1 for none.
+    restarts: the record of its restarts. attached: those by which others attach to it. sockets: those that it
+    inherits, and their names, separated by colons. The others: see AppRecord, -1 for none.
     """
 
     procs: tuple[int, ...] = ()
@@ -27,6 +57,9 @@ class AppWires(Value):
     end: int = -1
     home: tuple[int, ...] = ()
     restarts: int = -1
+    attached: AttachEnds = AttachEnds()
+    sockets: tuple[int, ...] = ()
+    socket_names: str = ""
 
 
 class Spaces(Value):
@@ -71,8 +104,9 @@ class ChildWires(Value):
     after the last one. users: the namespace of the pod's own users, or -1. pids: of a process outside of the
     pod, a process in the PID namespace that the app is to be in; else -1. order: of an app with a restart policy,
     whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
-    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. procs:
-    cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that waits is.
+    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. stdin: -1
+    for /dev/null. procs: cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that
+    waits is. sockets: those that the app inherits.
     """
 
     exec: int
@@ -85,14 +119,25 @@ class ChildWires(Value):
     out: int
     err: int
     tty: int = -1
+    stdin: int = -1
     procs: tuple[int, ...] = ()
     home: tuple[int, ...] = ()
+    sockets: tuple[int, ...] = ()
 
     @property
     def fds(self) -> tuple[int, ...]:
-        """All of them in order, as app.main reads them."""
+        """All of them in order, as app.main reads them: the sockets first, which an app expects from 3 on."""
         of_start = (self.exec, self.go, self.held, self.users, self.pids, self.order, self.told)
-        return (*of_start, self.out, self.err, self.tty, *self.procs, *self.home)
+        streams = (self.out, self.err, self.tty, self.stdin)
+        return (*self.sockets, *of_start, *streams, *self.procs, *self.home)
+
+    @classmethod
+    def of(cls, fds: tuple[int, ...], sockets: int) -> ChildWires:
+        """Those of fds, whose first ones are that many sockets."""
+        single, groups = fds[sockets : sockets + _SINGLE], fds[sockets + _SINGLE :]
+        wires = cls(*single)  # type: ignore[arg-type]  # as many as come before procs
+        count = len(groups) // 2 if wires.waits else len(groups)
+        return wires.replace(procs=groups[:count], home=groups[count:], sockets=fds[:sockets])
 
     @property
     def waits(self) -> bool:

@@ -49,7 +49,7 @@ class RunningApp:
         self.handler = 0
         self.handler_end: Timer | None = None
         # Its output, to be read to its end before another start.
-        self.outputs = (record["out"], record["err"])
+        self.outputs = (record["out"], record["err"], record["tty"])
         # Whether its pod was stopped before it was up.
         self.late = False
         # Whether the host has added it to the running pod, and whether the host has stopped it alone.
@@ -57,6 +57,7 @@ class RunningApp:
         self._oom, self._kills = False, 0
         self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
         self._status, self._end = record["status"], record["end"]
+        self._attached = (record["stdin"], record["tap_out"], record["tap_err"], record["tap_tty"])
 
     @property
     def files(self) -> list[int]:
@@ -68,6 +69,7 @@ class RunningApp:
             self._status,
             self._end,
             self.post_stop,
+            *self._attached,
             *self.log.files,
         ]
         return [fd for fd in files if fd >= 0]
@@ -204,12 +206,16 @@ def attempt(call: Callable[..., object], *words: object, **names: object) -> Non
 
 
 class Stream:
-    """The stdout or stderr of an app, line by line."""
+    """The stdout or stderr of an app, or what its terminal shows, line by line.
 
-    def __init__(self, app: RunningApp, name: bytes, console: Sink) -> None:
+    tap: a pipe where it is repeated as it comes, while a process is attached that reads it, or -1.
+    """
+
+    def __init__(self, app: RunningApp, name: bytes, console: Sink, tap: int = -1) -> None:
         self.app = app
         self._name = name
         self._console = console
+        self._tap = tap
         self._rest = b""
 
     def has_room(self) -> bool:
@@ -219,10 +225,17 @@ class Stream:
     def end_line(self) -> None:
         """Pass on a line without its end, if there is one."""
         if self._rest:
-            self.feed(b"\n")
+            self._pass_on(b"\n")
 
     def feed(self, data: bytes) -> None:
-        """Pass on the data that was read, b"" at the end. The console gets lines in the form of the journal."""
+        """Pass on the data that was read, b"" at the end."""
+        if self._tap >= 0 and data:
+            # It never waits, and what its reader has no room for is lost.
+            attempt(posix.write, self._tap, data)
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        """Write the lines that are complete. The console gets them in the form of the journal."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         if self._rest and (not data or len(self._rest) > _LONGEST_LINE):

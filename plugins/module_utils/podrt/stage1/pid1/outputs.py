@@ -42,10 +42,10 @@ class Outputs:
             self.sinks.append(sink)
             self._watch.add(sink.fd, self._flush, IDLE)
 
-    def listen(self, fd: int, app: RunningApp, name: bytes) -> None:
-        """Read a stream of an app whenever there is something."""
+    def listen(self, fd: int, app: RunningApp, name: bytes, tap: int = -1) -> None:
+        """Read a stream of an app whenever there is something. tap: see Stream."""
         posix.set_blocking(fd, False)
-        self._streams[fd] = Stream(app, name, self.console)
+        self._streams[fd] = Stream(app, name, self.console, tap)
         self._watch.add(fd, self._pump)
 
     def ask(self) -> None:
@@ -129,6 +129,8 @@ class Outputs:
             data = posix.read(fd, _CHUNK)
         except BlockingIOError:
             return False
+        except OSError:
+            data = b""  # a terminal that no process of the app has any more
         self._streams[fd].feed(data)
         if not data:
             del self._streams[fd]

@@ -119,9 +119,10 @@ class Supervisor:
         app = RunningApp(record, Log(record["logs"], self._plan["max_bytes"]))
         self.apps.append(app)
         self._outputs.add_sink(app.journal)
-        for fd, name in zip(app.outputs, (b"stdout", b"stderr")):
+        taps = (record["tap_out"], record["tap_err"], record["tap_tty"])
+        for fd, name, tap in zip(app.outputs, (b"stdout", b"stderr", b"stdout"), taps):
             if fd >= 0:
-                self._outputs.listen(fd, app, name)
+                self._outputs.listen(fd, app, name, tap)
         self._watch.add(record["oom"], app.out_of_memory)
         if record["restart"]:
             self._restarts[app.name] = Restarts(record["restart"])

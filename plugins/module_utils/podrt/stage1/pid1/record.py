@@ -46,6 +46,11 @@ if TYPE_CHECKING:
         status: int  # an empty file for its exit status
         end: int  # and one for words beside it
         restart: RestartRecord | None
+        stdin: int  # keeps the pipe of its input open
+        tty: int  # the master of its terminal
+        tap_out: int  # where its stdout is repeated for what is attached to it
+        tap_err: int
+        tap_tty: int  # and what its terminal shows
 
     class SupervisorPlan(TypedDict):
         """The whole plan of the supervisor."""
@@ -68,7 +73,10 @@ if TYPE_CHECKING:
 
 # The descriptors of a record by their names, those that every app has first. A log is named for each of its files.
 _NEEDED = ("exec", "status", "end", "log")
-_OPTIONAL = ("out", "err", "procs", "kill", "oom", "events", "notify", "journal", "post_stop")
+_OPTIONAL = (
+    *("out", "err", "procs", "kill", "oom", "events", "notify", "journal", "post_stop"),
+    *("stdin", "tty", "tap_out", "tap_err", "tap_tty"),
+)
 # Those of an app with a restart policy.
 _OF_RESTARTS = ("order", "counts")
 _LONGEST_NAME = 512
@@ -129,6 +137,11 @@ def app_record(fields: list[str | int], fds: list[int]) -> AppRecord:
         "status": given["status"],
         "end": given["end"],
         "restart": _restart_record(str(text), int(pid), given) if text else None,
+        "stdin": given["stdin"],
+        "tty": given["tty"],
+        "tap_out": given["tap_out"],
+        "tap_err": given["tap_err"],
+        "tap_tty": given["tap_tty"],
     }
 
 

@@ -21,6 +21,7 @@ from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, FsStep, OverlayStep, SealStep, SharedFs, SharedProcStep
 from .rootfs import RootContext, shared_file_systems, surroundings
+from .stdio import Stdio, stdio_of
 from .volumes import DeviceVolumeStep, VolumeInputs, hidden_by_tmpfs, id_map, volume_steps
 
 TYPE_CHECKING = False
@@ -122,6 +123,7 @@ class AppPlan(Value):
 
     stop_signal: the signal that stops its first process; 0 for SIGTERM to all of them. restart: its restart policy,
     None for none, which is also the policy "no".
+    stdio: the modes of its standard files.
     """
 
     name: str
@@ -133,6 +135,7 @@ class AppPlan(Value):
     device_rules: tuple[DeviceRule, ...] = ()
     stop_signal: int = 0
     restart: Restart | None = None
+    stdio: Stdio = Stdio()
 
 
 class SandboxPlan(Value):
@@ -386,6 +389,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         device_rules=() if "paths" in insecure else device_rules(given.devices),
         stop_signal=given.stop_signal,
         restart=_restart(runtime),
+        stdio=stdio_of(runtime.annotations),
     )
 
 

@@ -14,8 +14,10 @@ from ...errors import PodError
 from ...host.execution import pass_on
 from ...pod.runspec import START_SECONDS
 from ..telling import warn
+from .activation import passed_sockets
 from .farewell import give_back
-from .start import STOPS, StartRequest, start
+from .first_process import STOPS
+from .start import StartRequest, start
 from .teardown import remove_groups, take_down
 
 TYPE_CHECKING = False
@@ -39,6 +41,7 @@ def run(
     its files are left.
     """
     _fill_stdio()
+    sockets = passed_sockets()
     terminal = None
     if interactive:
         from ..inside.terminal import Terminal, standard_terminals
@@ -47,7 +50,9 @@ def run(
         terminals = standard_terminals()
         terminal = Terminal(terminals) if terminals else None
         protect_passed()
-    request = StartRequest(host, uuid, lock_fd, detach, not interactive, terminal, seconds=seconds)
+    request = StartRequest(
+        *(host, uuid, lock_fd, detach, not interactive, terminal), seconds=seconds, sockets=sockets
+    )
     if detach:
         start(request)
         return 0

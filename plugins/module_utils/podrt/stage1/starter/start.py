@@ -15,11 +15,8 @@ Nothing is mounted outside of the pod. When the starter dies before "go", so doe
 
 from __future__ import annotations
 
-import _signal
 import fcntl
 import os
-import select
-import time
 
 from ...contexts import contextmanager, suppress
 from ...errors import HostFailure, InvalidSpec, NotFound, PodError
@@ -41,7 +38,9 @@ from ..pid1 import frames
 from ..plan.devices import apply_devices, device_rules, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
+from .activation import sockets_by_app, with_sockets
 from .confining import confine_app
+from .first_process import Pid1, expect, last_words
 from .inputs import read_inputs, seen_host, write_files, write_resolv
 from .readback import check_applied
 from .teardown import take_down
@@ -60,19 +59,18 @@ if TYPE_CHECKING:
     from ...pod.subids import IdRange
     from ..inside.terminal import Terminal
     from ..plan.sandbox import SandboxPlan
+    from .activation import PassedSocket
 
-STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 _PID_MODE = 0o644
 # The share of a start's time in which its apps have to be up, in percent; stopping them takes the rest.
 _APPS_PERCENT = 90
-_CHUNK = 4096
 
 
 class StartRequest(Value):
     """A request to start a pod. terminal: that of an interactive app. captured: whether the apps' output is.
 
     rehearsal: the pod is in state prepared, and the start ends before its apps begin. seconds: the time for the start
-    of a detached pod; in the foreground there is no limit.
+    of a detached pod; in the foreground there is no limit. sockets: those for apps with socket-activated ports.
     """
 
     host: Host
@@ -83,91 +81,12 @@ class StartRequest(Value):
     terminal: Terminal | None = None
     rehearsal: bool = False
     seconds: int = START_SECONDS
+    sockets: tuple[PassedSocket, ...] = ()
 
     @property
     def pod(self) -> PodDir:
         """The pod's directory."""
         return self.host.paths.pod("prepared" if self.rehearsal else "run", self.uuid)
-
-
-class Pid1:
-    """The pod's PID 1, a child of this process. status: that of wait(2), None while it lives.
-
-    seconds: the time for all waits, from now on; None for no limit. A wait that takes longer raises HostFailure.
-    """
-
-    def __init__(self, pid: int, channel: int, bound: int, seconds: int | None = None) -> None:
-        self.pid = pid
-        self.status: int | None = None
-        self._channel = channel
-        self._bound = bound
-        self._wake = -1
-        self._seconds = seconds
-        self._end = time.monotonic() + (seconds or 0)
-
-    def relay_stops(self) -> None:
-        """Pass on to the pod the signals that ask this process to stop. They were blocked, so that none is lost."""
-        self._wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        for number in STOPS:
-            _signal.signal(number, self._stop)
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPS)
-
-    def receive(self) -> frames.Message:
-        """Receive its next message, () at the end of file."""
-        self._await(self._channel)
-        return sync.receive(self._channel)
-
-    def send(self, kind: str) -> None:
-        """Send it a message. If it has ended, raises the error that it has sent, or HostFailure."""
-        try:
-            sync.send(self._channel, kind)
-        except OSError:
-            _raise_failure(self.receive())
-
-    def await_bound(self) -> None:
-        """Wait until each process of the pod has dropped its privileges, or has ended."""
-        self._await(self._bound)
-        os.read(self._bound, 1)
-        os.close(self._bound)
-
-    def wait(self) -> int:
-        """Wait until it ends. Returns its status as of wait(2)."""
-        if self.status is None:
-            process = os.pidfd_open(self.pid)
-            self._await(process)
-            os.close(process)
-            self.status = os.waitpid(self.pid, 0)[1]
-        return self.status
-
-    def kill(self) -> None:
-        """Kill it, and with it every process of the pod."""
-        self._seconds = None
-        if self.status is None:
-            os.kill(self.pid, _signal.SIGKILL)
-            self.wait()
-
-    def _await(self, fd: int) -> None:
-        """Wait for a descriptor, and for the wakeup descriptor: else a signal between two calls would be seen late."""
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        if self._wake >= 0:
-            poll.register(self._wake, select.POLLIN)
-        while True:
-            ready = [ready for ready, _event in poll.poll(self._patience())]
-            if fd in ready:
-                return
-            if not ready:
-                raise HostFailure(f"the pod has not started within {self._seconds} seconds")
-            os.read(self._wake, _CHUNK)
-
-    def _patience(self) -> float | None:
-        """The milliseconds left of its time, None for no limit."""
-        return None if self._seconds is None else max(0.0, self._end - time.monotonic()) * 1000
-
-    def _stop(self, _number: int, _frame: object) -> None:
-        if self.status is None:
-            os.kill(self.pid, _signal.SIGTERM)
 
 
 class _Known(Value):
@@ -210,7 +129,7 @@ def start(request: StartRequest) -> Pid1:
         _abandon(request, child)
         if child and child.status == 0 and not request.detach:
             return child
-        cause = child and _last_words(child)
+        cause = child and last_words(child)
         if cause:
             raise cause from err
         if isinstance(err, PodError):
@@ -291,6 +210,8 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
     spaces, maps = _users(plan)
+    sockets = sockets_by_app(known.manifest, request.sockets)
+    opened = open_apps(pod, plan.apps, known.groups, log, journal=in_service())
     foreground = not request.detach
     wires = PodWires(
         sync=theirs,
@@ -299,7 +220,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
         held=held,
         console=open_console() if foreground and request.captured else -1,
-        apps=open_apps(pod, plan.apps, known.groups, log, journal=in_service()),
+        apps=with_sockets(plan.apps, opened, sockets),
         tty=request.terminal.slave if request.terminal else -1,
         captured=request.captured,
         spaces=spaces,
@@ -356,7 +277,7 @@ def _close(wires: PodWires) -> None:
     for app in wires.apps:
         fds += [*app.home, app.restarts]
         fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
-        fds += [app.notify, app.journal]
+        fds += [app.notify, app.journal, *app.attached.fds, *app.sockets]
     for fd in fds:
         if fd >= 0:
             os.close(fd)
@@ -369,11 +290,11 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     of them. The PID, by which a command could enter, is not recorded earlier either. A rehearsal joins no network:
     another pod may still have its addresses and ports.
     """
-    _expect(child, frames.NAMESPACES)
+    expect(child, frames.NAMESPACES)
     if known.request.rehearsal:
         if known.waits_for_resolv:
             child.send(frames.RESOLV)
-        _expect(child, frames.REHEARSED)
+        expect(child, frames.REHEARSED)
         return
     later: list[Callable[[], None]] = []
     if plan.namespaces & CLONE_NEWNET:
@@ -464,29 +385,6 @@ def app_not_started(manifest: PodManifest, message: frames.Message) -> PodError:
         err.facts["exit_code"] = int(status)
         err.exit_code = int(status) or err.exit_code
     return err
-
-
-def _expect(child: Pid1, kind: str) -> None:
-    message = child.receive()
-    if not message or message[0] != kind:
-        _raise_failure(message)
-
-
-def _raise_failure(message: frames.Message) -> None:
-    if message and message[0] == frames.FAILED:
-        raise sync.error_of(message)
-    if message:
-        raise sync.not_understood("it is out of turn")
-    raise HostFailure("the pod's PID 1 has died", "look for the reason in dmesg")
-
-
-def _last_words(child: Pid1) -> PodError | None:
-    """The error of a PID 1 that has ended, which is the cause of failures on this side."""
-    with suppress(HostFailure):  # a frame that is not a message has no cause
-        while message := child.receive():
-            if message[0] == frames.FAILED:
-                return sync.error_of(message)
-    return None
 
 
 def _abandon(request: StartRequest, child: Pid1 | None) -> None:

@@ -15,6 +15,7 @@ from ...host.files import open_beneath
 from ...pod.cgroups import procs_fd
 from ...pod.restart import RECORD_BYTES
 from ..inside.wires import AppWires
+from .attachable import open_attached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def open_apps(
                 status=_open_status(statuses, f"{app.name}.new" if pending else app.name),
                 end=_open_status(statuses, f"{app.name}.end"),
                 restarts=_open_restarts(statuses, app),
+                attached=open_attached(pod, app),
             )
             for app in apps
         )

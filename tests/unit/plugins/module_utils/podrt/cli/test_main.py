@@ -192,11 +192,16 @@ def test_a_flag_of_the_command_may_stand_before_it(lab: PodLab) -> None:
 
 @pytest.mark.behaviour("A5")
 @pytest.mark.parametrize(
-    "words", [("run", "x"), ("prepare", "x"), ("run-prepared", "x"), ("enter", "x"), ("rm", "x"), ("gc",)]
+    "words",
+    [
+        *(("run", "x"), ("prepare", "x"), ("run-prepared", "x"), ("enter", "x"), ("rm", "x"), ("gc",)),
+        *(("attach", "x"), ("export", "x", "y.aci"), ("cp", "x:/", "y"), ("pause", "x"), ("unpause", "x")),
+    ],
 )
 def test_some_commands_are_for_root(
     lab: PodLab, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RKT_EXPERIMENT_ATTACH", "true")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     answer = lab.podctl(*words)
     assert (answer.status, answer.err) == (254, f"{words[0]}: cannot run as unprivileged user\n")

@@ -86,7 +86,7 @@ def test_without_a_key_the_prefix_is_asked(lab: PodLab) -> None:
     assert "https://127.1.2.3/team?ac-discovery=1" in answer.err
 
 
-@pytest.mark.behaviour("A61", "B32")
+@pytest.mark.behaviour("A6", "A61", "B32", "G8")
 @pytest.mark.parametrize("prefix", ["example.com/team", ""])
 def test_a_key_is_shown_and_added(lab: PodLab, gpg: Gpg, good: str, file: str, prefix: str) -> None:
     flag = f"--prefix={prefix}" if prefix else "--root"

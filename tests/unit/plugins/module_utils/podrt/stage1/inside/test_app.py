@@ -16,8 +16,8 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.machine import architecture
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside.app import (
     default_signals,
-    keep_only,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside.process import keep_only
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.inside.program import runtime
 
 SIGCANCEL = 32

@@ -130,7 +130,12 @@ class Lab:
             os.execv("/bin/sh", ["sh", "-c", script])
         for fd in (out_end, err_end, said):
             os.close(fd)
-        none = dict.fromkeys(("procs", "kill", "oom"), -1)
+        none: dict[str, object] = {
+            "tap_out": -1,
+            "tap_err": -1,
+            "tap_tty": -1,
+            **dict.fromkeys(("procs", "kill", "oom", "stdin", "tty"), -1),
+        }
         wires = {
             "pre_start": self.pre_start,
             "notify": self.notify,

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sockets that systemd, or another service manager, passes to podctl, for apps whose images have such ports.
+
+They listen on the host, whatever network the pod has. Source: sd_listen_fds(3), appc "socketActivated"; behaviours C55.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import stat
+
+from ...errors import InvalidSpec
+from ...host.reading import decimal
+from ...value import Value
+from ..telling import warn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...appc.pod import PodManifest, RuntimeApp
+    from ..inside.wires import AppWires
+    from ..plan.sandbox import AppPlan
+
+_FIRST = 3
+_COUNT, _PID, _NAMES = "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"
+_MOST = 256
+_INTERNET = (_socket.AF_INET, _socket.AF_INET6)
+
+
+class PassedSocket(Value):
+    """A socket that was passed. port: that it is bound to, 0 for one that has no port."""
+
+    fd: int
+    name: str
+    port: int = 0
+
+
+def passed_sockets() -> tuple[PassedSocket, ...]:
+    """The sockets that were passed to this process, which are for no other from now on. Raises InvalidSpec."""
+    said = {name: os.environ.pop(name, "") for name in (_COUNT, _PID, _NAMES)}
+    count = decimal(said[_COUNT]) or 0
+    if said[_PID] != str(os.getpid()) or not 0 < count <= _MOST:
+        return ()
+    names = said[_NAMES].split(":")
+    found = []
+    for number, fd in enumerate(range(_FIRST, _FIRST + count)):
+        if not _is_socket(fd):
+            raise InvalidSpec(
+                f"descriptor {fd}, which the service manager passes, is not a socket", "pass sockets alone"
+            )
+        os.set_inheritable(fd, False)
+        name = names[number] if number < len(names) and names[number] else "unknown"
+        found.append(PassedSocket(fd, name, _port_of(fd)))
+    return tuple(found)
+
+
+def sockets_by_app(
+    manifest: PodManifest, sockets: tuple[PassedSocket, ...]
+) -> dict[str, tuple[PassedSocket, ...]]:
+    """Which app gets which: the only one with such a port all of them, else the one that has the port of a socket.
+
+    Raises InvalidSpec for one that no app has.
+    """
+    apps = {str(app.name): _ports_of(manifest, app) for app in manifest.apps}
+    wanting = {name: ports for name, ports in apps.items() if ports}
+    found: dict[str, tuple[PassedSocket, ...]] = {}
+    if sockets and not wanting:
+        warn(f"no app has a socket-activated port: {len(sockets)} sockets are passed in vain")
+        return found
+    for each in sockets:
+        meant = [name for name, ports in wanting.items() if len(wanting) == 1 or each.port in ports]
+        if len(meant) != 1:
+            raise InvalidSpec(
+                f"the socket {each.name} on port {each.port} is that of {'several apps' if meant else 'no app'}",
+                "let it listen on the port of the app's image, or on the host's port of --port",
+                where="ports",
+            )
+        found[meant[0]] = (*found.get(meant[0], ()), each)
+    return found
+
+
+def with_sockets(
+    apps: Sequence[AppPlan], wires: Sequence[AppWires], sockets: dict[str, tuple[PassedSocket, ...]]
+) -> tuple[AppWires, ...]:
+    """The descriptors of apps, with the sockets that they get."""
+    return tuple(
+        each.replace(
+            sockets=tuple(passed.fd for passed in sockets.get(app.name, ())),
+            socket_names=":".join(passed.name for passed in sockets.get(app.name, ())),
+        )
+        for app, each in zip(apps, wires)
+    )
+
+
+def _ports_of(manifest: PodManifest, app: RuntimeApp) -> frozenset[int]:
+    """The ports of an app that are socket-activated, as the image and as the host have them."""
+    ports = [port for port in (app.app.ports if app.app else ()) if port.socket_activated]
+    names = {port.name for port in ports}
+    mapped = (each.host_port for each in manifest.ports if each.name in names)
+    return frozenset((*(port.port for port in ports), *mapped))
+
+
+def _is_socket(fd: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+def _port_of(fd: int) -> int:
+    """The port that a socket is bound to."""
+    looked_at = _socket.socket(fileno=os.dup(fd))
+    try:
+        if looked_at.family not in _INTERNET:
+            return 0
+        return int(looked_at.getsockname()[1])
+    finally:
+        looked_at.close()
