@@ -171,7 +171,7 @@ def _add_flags() -> Sequence[Flag]:
 
 
 _APP = Flag("app", "APP", "the app; it must be given")
-_OF_PODS = Flag("hold", "SECONDS", "how long the pod then stays without an app")
+_HOLD = Flag("hold", "SECONDS", "how long the pod then stays without an app")
 _FORCE = Flag("force", "", "kill at once", bare="true")
 _EXPERIMENT = "RKT_EXPERIMENT_APP"
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
@@ -315,7 +315,7 @@ COMMANDS = (
         "UUID",
         "stage1: end an app, and forget it",
         "apps",
-        lambda: (_APP,),
+        lambda: (_APP, _HOLD),
         root=True,
         ours=True,
         hidden=True,
@@ -346,7 +346,7 @@ COMMANDS = (
         "UUID",
         "stage1: end an app",
         "apps",
-        lambda: (_APP, _FORCE, _OF_PODS),
+        lambda: (_APP, _FORCE, _HOLD),
         root=True,
         ours=True,
         hidden=True,

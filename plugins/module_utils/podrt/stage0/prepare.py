@@ -36,11 +36,16 @@ if TYPE_CHECKING:
     from .manifest import Preparation
 
 
-def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:
+def prepare(
+    host: Host,
+    wanted: Preparation,
+    on_created: Callable[[str], None] | None = None,
+    users: IdRange | None = None,
+) -> Pod:
     """Make a new pod with all its documents, locked, in prepare; finish it with commit or move it to run.
 
-    on_created is called with the UUID as soon as the directory exists. A failure leaves nothing but a pod that the
-    next gc removes. Raises the errors of what it calls.
+    on_created is called with the UUID as soon as the directory exists. users: those of another pod, to share them. A
+    failure leaves nothing but a pod that the next gc removes. Raises the errors of what it calls.
     """
     check_sources(host, wanted.manifest)
     if wanted.runspec.private_users:
@@ -50,7 +55,7 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
         try:
             if on_created:
                 on_created(pod.uuid)
-            _write(host, pod, wanted)
+            _write(host, pod, wanted, users)
         except BaseException:
             pod.discard()
             raise
@@ -176,10 +181,13 @@ def _write_documents(
             write_new(pod.dir.overlay_prepared, b"")
 
 
-def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
+def _write(host: Host, pod: Pod, wanted: Preparation, users: IdRange | None) -> None:
     manifest, runspec = wanted.manifest, wanted.runspec
     try:
-        users = subids.allocate(host.paths, pod.uuid) if runspec.private_users else None
+        if users:
+            subids.share(host.paths, pod.uuid, users)
+        elif runspec.private_users:
+            users = subids.allocate(host.paths, pod.uuid)
         _write_documents(host, pod, manifest, runspec, users)
         if wanted.stage1:
             _write_stage1(host, pod, wanted.stage1)

@@ -64,16 +64,16 @@ def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) ->
     clear(host, old.uuid)
 
 
-def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
+def watch(host: Host, pod: Pod, name: str, seconds: float, alone: tuple[str, ...] = ()) -> None:
     """Check that a pod that was started stays up: no app fails, not even to be started again, and at least one still
     runs after these seconds.
 
-    Raises AppFailed as soon as that is not so. 0 seconds: no check.
+    Raises AppFailed as soon as that is not so. 0 seconds: no check. alone: the apps that it is about, () for all.
     """
     end = host.clock.monotonic() + seconds
     while seconds > 0:
         runs = pod.state() is PodState.RUNNING  # first, since a start moves the pod
-        apps = tuple(app.name for app in documents.read_manifest(pod.dir).apps)
+        apps = alone or tuple(app.name for app in documents.read_manifest(pod.dir).apps)
         failed = failure.app_failure(pod.dir, name, apps)
         if failed:
             raise failed
