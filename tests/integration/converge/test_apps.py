@@ -31,19 +31,24 @@ def pod(host: Host, *apps: dict[str, Any], check: bool = False, **options: Any) 
     return host.pod(check=check, apps=list(apps), **options)
 
 
-def own(result: dict[str, Any], *names: str) -> dict[str, int]:
-    """The processes of apps that PID 1 has started, by the variable that names the app."""
-    pid = result["pod"]["pid"]
+def own(result: dict[str, Any]) -> dict[str, int]:
+    """The shells of the apps of a pod, as this machine sees them, by the leaf that each is in."""
+    scope = re.escape(result["pod"]["uuid"].replace("-", "\\x2d"))
     found = {}
-    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        named = re.search(rb"AC_APP_NAME=([a-z0-9-]+)", pathlib.Path(f"/proc/{child}/environ").read_bytes())
-        if named and (not names or named[1].decode() in names):
-            found[named[1].decode()] = int(child)
+    for place in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            leaf = re.search(f"{scope}.scope/([a-z]+)$", (place / "cgroup").read_text(), re.MULTILINE)
+            command = (place / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if leaf and command.startswith(b"/bin/sh\0-c"):
+            found[leaf[1]] = int(place.name)
     return found
 
 
 def settled(result: dict[str, Any], count: int) -> dict[str, int]:
-    end = time.monotonic() + 30
+    assert not result.get("failed"), result
+    end = time.monotonic() + 8
     while len(found := own(result)) != count:
         assert time.monotonic() < end, found
         time.sleep(0.02)

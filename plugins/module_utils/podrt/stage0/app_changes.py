@@ -15,15 +15,16 @@ from ..errors import PodError, known
 from ..host.dirs import PodDir
 from ..host.files import entries_if_any, make_dirs, remove_tree
 from ..pod import documents, lookup, subids
-from ..pod.lifecycle import open_pod
+from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import limits_of_pod, names_disks
 from . import apps, units
+from .alone import REPLACE_APP
 from .change import Change, Difference, at_stage
 from .entry import call
 from .inspection import check_apps
 from .manifest import Preparation
 from .prepare import check_sources, commit, prepare
-from .swap import clear, rehearse, watch
+from .swap import clear, rehearse, run_again, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,15 +153,23 @@ class _Exchange:
             for app in self._stopped:
                 move_app(self._aside, pod.dir, app)
             apps.write_manifest(pod, self._before)
-            for app in self._ran:
-                call(host, pod, "start-app", f"--app={app}")
-            paths = (f"pods.{self._change.wanted.runspec.name}.apps.{app}.state" for app in self._ran)
-            again = (Difference(path, "running", "restarted", "playbook", "restart") for path in paths)
-            reason.facts["changes"] = [difference.to_json() for difference in again]
+            reason.facts["changes"] = [difference.to_json() for difference in self._run_before()]
             reason.facts["rolled_back"] = True
             remove_tree_if_any(self._aside.path)
         except Exception as second:
             reason.message += f"; bringing the old apps back failed as well: {second}"
+
+    def _run_before(self) -> list[Difference]:
+        """Run the old apps again; the whole pod, if the new one has ended it, as the exit policy may say."""
+        host, pod, name = self._host, self._pod, self._change.wanted.runspec.name
+        if pod.state() is not PodState.RUNNING:
+            return [
+                Difference(f"pods.{name}.uuid", pod.uuid, run_again(host, name, pod), "playbook", "restart")
+            ]
+        for app in self._ran:
+            call(host, pod, "start-app", f"--app={app}")
+        paths = (f"pods.{name}.apps.{app}.state" for app in self._ran)
+        return [Difference(path, "running", "restarted", "playbook", REPLACE_APP) for path in paths]
 
     def _tidy(self) -> None:
         """Remove the empty volumes that are gone, and have the limits of the pod follow."""

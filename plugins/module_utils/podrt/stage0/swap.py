@@ -171,7 +171,7 @@ def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_ru
         lookup.set_name(host.paths, name, old.uuid)
         clear(host, new)
         if was_running and old.state() is not PodState.RUNNING:
-            fresh = _again(host, name, old)
+            fresh = run_again(host, name, old)
             path = f"pods.{name}.uuid"
             err.facts["changes"] = [
                 Difference(path, old.uuid, fresh, "playbook", "restart").to_json(),
@@ -186,7 +186,7 @@ def _end(host: Host, uuid: str) -> None:
         start.stop(host, pod)
 
 
-def _again(host: Host, name: str, old: Pod) -> str:
+def run_again(host: Host, name: str, old: Pod) -> str:
     """Run a pod that was stopped, as a new one on the same files; returns its UUID.
 
     The name means it once it has all of them: with only some it could not start.
