@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest, RuntimeApp
     from ..appc.volumes import Volume
     from ..host.host import Host
+    from ..net.rules import PortForward
     from ..pod.runspec import RunSpec
     from .change import Difference
     from .options.documents import Documents
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
 REPLACE_APP = "replace-app"
 _SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
 _ENTRY = "start-app"
+
+
+class Shared(Value):
+    """What all apps of a pod share, as far as its manifest says it. bare: that without apps and volumes."""
+
+    bare: PodManifest
+    forwards: tuple[PortForward, ...]
+    sysctls: tuple[Sysctl, ...]
+    shm: int
 
 
 class AppChanges(Value):
@@ -82,7 +92,7 @@ def impact_on_apps(drift: tuple[Difference, ...]) -> tuple[Difference, ...]:
     return tuple(each.replace(impact=REPLACE_APP) if each.impact == "recreate" else each for each in drift)
 
 
-def _whole(manifest: PodManifest, runspec: RunSpec) -> tuple[object, ...]:
+def _whole(manifest: PodManifest, runspec: RunSpec) -> Shared:
     """What all apps of a pod share, as far as the manifest says it."""
     try:
         forwards = () if runspec.host_network else forwards_of(manifest)
@@ -96,7 +106,7 @@ def _whole(manifest: PodManifest, runspec: RunSpec) -> tuple[object, ...]:
         if isinstance(isolator, Sysctl)
     )
     bare = manifest.replace(apps=(), volumes=())
-    return (bare, forwards, sysctls, runspec.shm_size or shm_bytes(manifest))
+    return Shared(bare, forwards, sysctls, runspec.shm_size or shm_bytes(manifest))
 
 
 def _alone(manifest: PodManifest, app: RuntimeApp) -> tuple[RuntimeApp, tuple[Volume | None, ...]]:

@@ -67,7 +67,7 @@ class ReplaceApps(Change):
             if staged:
                 rehearse(host, staged)
             try:
-                _Exchange(host, pod, staged, self).make()
+                _AppExchange(host, pod, staged, self).make()
             finally:
                 if staged:
                     clear(host, staged)
@@ -94,7 +94,7 @@ class RestartApps(Change):
             watch(host, pod, self.name, self.min_uptime, self.apps)
 
 
-class _Exchange:
+class _AppExchange:
     """The exchange of apps in the directory of a pod, and the way back."""
 
     def __init__(self, host: Host, pod: Pod, staged: str, change: ReplaceApps) -> None:

@@ -78,7 +78,7 @@ def test_the_supervisor_comes_from_the_bundle(runtime: pathlib.Path) -> None:
     for path in (runtime / "podrt" / "stage1" / "pid1").glob("[a-z]*.py"):
         path.unlink()
     names = python("-c", SUPERVISOR, str(runtime)).split()
-    assert (names[0], names[-1], len(names)) == ("pid1.load", "pid1.pod", 11)
+    assert (names[0], names[-1], len(names)) == ("pid1.load", "pid1.pod", 14)
 
 
 def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runtime: pathlib.Path) -> None:
