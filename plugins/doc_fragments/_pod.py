@@ -28,6 +28,14 @@ options:
     type: str
     choices: [started, stopped, prepared, absent, restarted]
     default: started
+  restart_apps:
+    description:
+      - Apps of a pod that runs, by their names, to be stopped and started again while the others run on, as in a handler.
+      - Applies with O(state=started). The apps that the task replaces anyway are not started twice.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.7.0
   apps:
     description:
       - The apps of the pod. Without them the task only starts, stops, restarts or removes an existing pod by its name.

@@ -283,7 +283,7 @@ changes:
       description: The source of the change, one of V(playbook), V(image), V(drift) and V(runtime).
       type: str
     impact:
-      description: The effect on the running pod, one of V(none), V(live), V(restart) and V(recreate).
+      description: The effect on the running pod, one of V(none), V(live), V(restart), V(replace-app) and V(recreate).
       type: str
 error:
   description:

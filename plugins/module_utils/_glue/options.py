@@ -30,6 +30,7 @@ POD = {
         "choices": ["started", "stopped", "prepared", "absent", "restarted"],
         "default": "started",
     },
+    "restart_apps": {"type": "list", "elements": "str", "default": []},
     "apps": {
         "type": "list",
         "elements": "dict",

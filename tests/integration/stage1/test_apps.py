@@ -262,6 +262,7 @@ def test_handlers_run_for_an_app_that_is_added(stage: StageLab) -> None:
     assert "cleaned 0" in pod.log("late")
 
 
+@pytest.mark.hosts_users
 def test_an_app_whose_handler_the_pod_cannot_run_is_refused(stage: StageLab) -> None:
     post = {"name": "post-stop", "exec": ["/bin/sh", "-c", "true"]}
     pod = running(stage, {"web": SLEEPS})
@@ -269,6 +270,7 @@ def test_an_app_whose_handler_the_pod_cannot_run_is_refused(stage: StageLab) -> 
     assert (done.status, "lacks rights that its post-stop handler needs" in done.err) == (254, True), done.err
 
 
+@pytest.mark.hosts_users
 def test_an_app_that_may_trace_joins_only_a_pod_that_reckons_with_one(stage: StageLab) -> None:
     innocent, wary = (
         running(stage, {"web": SLEEPS}),
@@ -296,7 +298,7 @@ def test_a_volume_of_the_pod_is_shared_by_an_app_that_is_added(
 ) -> None:
     (tmp_path / "given").write_text("here\n")
     volumes = [
-        {"name": "host", "kind": "host", "source": str(tmp_path)},
+        {"name": "host", "kind": "host", "source": str(tmp_path), "recursive": False},
         {"name": "own", "kind": "empty", "mode": "0755", "uid": 0, "gid": 0},
     ]
     mounted = [{"volume": "host", "path": "/host"}, {"volume": "own", "path": "/own"}]

@@ -174,7 +174,7 @@ def _add_flags() -> Sequence[Flag]:
 
 
 _THE_APP = Flag("app", "APP", "the app; it must be given")
-_OF_PODS = Flag("hold", "SECONDS", "how long the pod then stays without an app")
+_HOLD = Flag("hold", "SECONDS", "how long the pod then stays without an app")
 _FORCE = Flag("force", "", "kill at once", bare="true")
 _EXPERIMENT = "RKT_EXPERIMENT_APP"
 _IMAGE_GRAMMAR = "IMAGE [image flags] [-- ARGUMENTS] [--- IMAGE ...]"
@@ -353,7 +353,7 @@ COMMANDS = (
         "UUID",
         "stage1: end an app, and forget it",
         "apps",
-        lambda: (_THE_APP,),
+        lambda: (_THE_APP, _HOLD),
         root=True,
         ours=True,
         hidden=True,
@@ -384,7 +384,7 @@ COMMANDS = (
         "UUID",
         "stage1: end an app",
         "apps",
-        lambda: (_THE_APP, _FORCE, _OF_PODS),
+        lambda: (_THE_APP, _FORCE, _HOLD),
         root=True,
         ours=True,
         hidden=True,

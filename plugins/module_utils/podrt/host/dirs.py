@@ -256,6 +256,11 @@ class PodDir(Value):
         return f"{self.path}/devices"
 
     @property
+    def replaced(self) -> str:
+        """The files of apps that are being replaced, laid out as this directory, until the new ones are up."""
+        return f"{self.path}/replaced"
+
+    @property
     def traced(self) -> str:
         """Present when the start reckoned with an app that may trace others."""
         return f"{self.path}/traced"

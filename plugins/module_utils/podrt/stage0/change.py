@@ -28,7 +28,7 @@ class Difference(Value):
 
     path: of an option, such as apps[0].environment.LEVEL, or of a thing without an option, such as pods.web.state.
     before and after: text, None where it is not set; secrets are fingerprints.
-    reason: playbook, image, drift or runtime. impact: none, live, restart or recreate.
+    reason: playbook, image, drift or runtime. impact: none, live, restart, replace-app or recreate.
     """
 
     path: str

@@ -62,13 +62,20 @@ class _Images(Value):
 
 
 def ensure_pod(
-    host: Host, spec: PodSpec, state: str, *, completes: bool = False, min_uptime: float = 0.0
+    host: Host,
+    spec: PodSpec,
+    state: str,
+    *,
+    completes: bool = False,
+    min_uptime: float = 0.0,
+    restart_apps: tuple[str, ...] = (),
 ) -> Plan[PodOutcome]:
     """Plan: the named pod is as described and in this state (one of spec.STATES but absent).
 
     An existing pod is stopped even if its description is refused by now, as its images may be. completes: the pod is a
     task that ends; one that has ended well is as wanted, and no boot starts it again. min_uptime: how many seconds a
-    pod that replaces a running one must stay up; ignored for a task.
+    pod that replaces a running one must stay up; ignored for a task. restart_apps: apps of a running pod that are to be
+    started again.
     """
     min_uptime = 0.0 if completes else min_uptime
     spec = spec.settled(host.paths)
@@ -105,15 +112,91 @@ def ensure_pod(
         difference = Difference(f"pods.{name}", None, "running" if start else "prepared")
         yield CreatePod(f'pod "{name}"', (difference,), wanted, start, not completes)
     elif drift:
-        from .pod_changes import ReplacePod
-
-        if not start:
-            yield from _settle_unit(host, found, boot=False)
-        drift += _moved(found, start=start, completes=completes)
-        yield ReplacePod(f'pod "{name}"', drift, wanted, found.uuid, start, not completes, min_uptime)
+        asked = _Asked(state, completes, min_uptime, restart_apps)
+        drift = yield from _change_running(host, spec, found, wanted, drift, asked)
     else:
         unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
+        yield from _restart_apps(found, state, restart_apps, min_uptime)
     return PodOutcome(found, (*_warnings(host, spec, found, wanted, drift), *unseen))
+
+
+class _Asked(Value):
+    """The conduct that a task asks for, see ensure_pod."""
+
+    state: str
+    completes: bool
+    min_uptime: float
+    restart_apps: tuple[str, ...]
+
+    @property
+    def starts(self) -> bool:
+        """Whether the pod is to run."""
+        return self.state in ("started", "restarted")
+
+
+def _change_running(
+    host: Host,
+    spec: PodSpec,
+    found: PodStatus,
+    wanted: Preparation | None,
+    drift: tuple[Difference, ...],
+    asked: _Asked,
+) -> Plan[tuple[Difference, ...]]:
+    """Plan: a pod that differs is as described. Returns the differences.
+
+    Where these concern some apps of a running pod alone, the others run on; else another pod takes its place.
+    """
+    name, completes = spec.run.name, asked.completes
+    changes = None
+    if asked.state == "started" and not completes and wanted and found.manifest and found.runspec:
+        from .alone import changes_of_apps, impact_on_apps
+
+        before, after = (found.manifest, found.runspec), (wanted.manifest, wanted.runspec)
+        changes = changes_of_apps(host, found, *_alike(host, found, before, after), drift)
+    if changes is not None and wanted:
+        from .app_changes import ReplaceApps
+
+        drift = impact_on_apps(drift)
+        yield ReplaceApps(
+            f'pod "{name}"', drift, wanted, found.uuid, changes, not completes, asked.min_uptime
+        )
+        others = tuple(app for app in asked.restart_apps if app not in changes.come)
+        yield from _restart_apps(found, asked.state, others, asked.min_uptime)
+        return drift
+    from .pod_changes import ReplacePod
+
+    if not asked.starts:
+        yield from _settle_unit(host, found, boot=False)
+    drift += _moved(found, start=asked.starts, completes=completes)
+    yield ReplacePod(
+        f'pod "{name}"', drift, wanted, found.uuid, asked.starts, not completes, asked.min_uptime
+    )
+    return drift
+
+
+def _restart_apps(found: PodStatus, state: str, apps: tuple[str, ...], min_uptime: float) -> Plan[None]:
+    """Plan: apps of a running pod are started again, and those that were added and never started are started."""
+    if found.state is not PodState.RUNNING or state != "started":
+        return
+    names = [app.name for app in found.apps]
+    for number, app in enumerate(apps):
+        if app not in names:
+            hint = f"its apps are: {', '.join(names)}"
+            raise InvalidSpec(f'the pod has no app "{app}"', hint, where=f"restart_apps[{number}]")
+    left = [app.name for app in found.apps if app.state == "created" and app.name not in apps]
+    if not apps and not left:
+        return
+    from .app_changes import RestartApps
+
+    differences = (
+        *(_state_of(found, app, "running", "restarted", "playbook") for app in apps),
+        *(_state_of(found, app, "created", "running", "drift") for app in left),
+    )
+    yield RestartApps(f'pod "{found.name}"', differences, found.name, found.uuid, (*apps, *left), min_uptime)
+
+
+def _state_of(found: PodStatus, app: str, before: str, after: str, reason: str) -> Difference:
+    return Difference(f"pods.{found.name}.apps.{app}.state", before, after, reason, "replace-app")
 
 
 def _warnings(
@@ -134,7 +217,13 @@ def _warnings(
 
 
 def ensure_state(
-    host: Host, name: PodName, state: str, *, completes: bool = False, min_uptime: float = 0.0
+    host: Host,
+    name: PodName,
+    state: str,
+    *,
+    completes: bool = False,
+    min_uptime: float = 0.0,
+    restart_apps: tuple[str, ...] = (),
 ) -> Plan[PodOutcome]:
     """Plan: the pod of that name, whatever its description, is started, stopped or restarted, as handlers ask for."""
     min_uptime = 0.0 if completes else min_uptime
@@ -145,9 +234,9 @@ def ensure_state(
         difference = Difference(f"pods.{name}.state", None, "running" if state == "started" else state)
         yield MissingPod(f'pod "{name}"', (difference,), name)
         return PodOutcome()
-    return PodOutcome(
-        found, (yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime))
-    )
+    unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
+    yield from _restart_apps(found, state, restart_apps, min_uptime)
+    return PodOutcome(found, unseen)
 
 
 def ensure_absent(host: Host, name: PodName) -> Plan[None]:

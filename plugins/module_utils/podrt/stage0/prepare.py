@@ -38,11 +38,16 @@ if TYPE_CHECKING:
     from .manifest import Preparation
 
 
-def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] | None = None) -> Pod:
+def prepare(
+    host: Host,
+    wanted: Preparation,
+    on_created: Callable[[str], None] | None = None,
+    kin: Pod | None = None,
+) -> Pod:
     """Make a new pod with all its documents, locked, in prepare; finish it with commit or move it to run.
 
-    on_created is called with the UUID as soon as the directory exists. A failure leaves nothing but a pod that the
-    next gc removes. Raises the errors of what it calls.
+    on_created is called with the UUID as soon as the directory exists. kin: a pod whose private users it shares. A
+    failure leaves nothing but a pod that the next gc removes. Raises the errors of what it calls.
     """
     check_sources(host, wanted.manifest)
     if wanted.runspec.private_users:
@@ -54,7 +59,7 @@ def prepare(host: Host, wanted: Preparation, on_created: Callable[[str], None] |
         try:
             if on_created:
                 on_created(pod.uuid)
-            _write(host, pod, wanted)
+            _write(host, pod, wanted, kin)
         except BaseException:
             pod.discard()
             raise
@@ -217,10 +222,12 @@ def _write_documents(
             write_new(pod.dir.overlay_prepared, b"")
 
 
-def _write(host: Host, pod: Pod, wanted: Preparation) -> None:
+def _write(host: Host, pod: Pod, wanted: Preparation, kin: Pod | None) -> None:
     manifest, runspec = wanted.manifest, wanted.runspec
     try:
-        users = _new_range(host, pod) if runspec.private_users else None
+        users = None
+        if runspec.private_users:
+            users = _shared_range(host, kin, pod) if kin else _new_range(host, pod)
         _write_documents(host, pod, manifest, runspec, users)
         if wanted.stage1:
             _write_stage1(host, pod, wanted.stage1)

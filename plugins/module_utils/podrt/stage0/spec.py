@@ -29,7 +29,8 @@ class Conduct(Value):
     """The options for a task that are not part of its pod.
 
     wait_timeout: seconds. tail: how many lines of each app are shown. min_uptime: how many seconds a pod that replaces
-    a running one must stay up; an app that cannot find its configuration or its database ends within two.
+    a running one must stay up; an app that cannot find its configuration or its database ends within two. restart_apps:
+    apps of a running pod to be started again.
     """
 
     state: str = "started"
@@ -37,6 +38,7 @@ class Conduct(Value):
     wait_timeout: int = 300
     tail: int = 20
     min_uptime: float = 2.0
+    restart_apps: tuple[str, ...] = ()
 
 
 class Stage1Choice(Value):

@@ -64,16 +64,16 @@ def swap(host: Host, name: str, old: Pod, new: str, start_up: StartUp | None) ->
     clear(host, old.uuid)
 
 
-def watch(host: Host, pod: Pod, name: str, seconds: float) -> None:
+def watch(host: Host, pod: Pod, name: str, seconds: float, alone: tuple[str, ...] = ()) -> None:
     """Check that a pod that was started stays up: no app fails, not even to be started again, and at least one still
     runs after these seconds.
 
-    Raises AppFailed as soon as that is not so. 0 seconds: no check.
+    Raises AppFailed as soon as that is not so. 0 seconds: no check. alone: the apps that it is about, () for all.
     """
     end = host.clock.monotonic() + seconds
     while seconds > 0:
         runs = pod.state() is PodState.RUNNING  # first, since a start moves the pod
-        apps = tuple(app.name for app in documents.read_manifest(pod.dir).apps)
+        apps = alone or tuple(app.name for app in documents.read_manifest(pod.dir).apps)
         failed = failure.app_failure(pod.dir, name, apps)
         if failed:
             raise failed
@@ -171,7 +171,7 @@ def _go_back(host: Host, name: str, old: Pod, new: str, err: PodError, *, was_ru
         lookup.set_name(host.paths, name, old.uuid)
         clear(host, new)
         if was_running and old.state() is not PodState.RUNNING:
-            fresh = _again(host, name, old)
+            fresh = run_again(host, name, old)
             path = f"pods.{name}.uuid"
             err.facts["changes"] = [
                 Difference(path, old.uuid, fresh, "playbook", "restart").to_json(),
@@ -186,7 +186,7 @@ def _end(host: Host, uuid: str) -> None:
         start.stop(host, pod)
 
 
-def _again(host: Host, name: str, old: Pod) -> str:
+def run_again(host: Host, name: str, old: Pod) -> str:
     """Run a pod that was stopped, as a new one on the same files; returns its UUID.
 
     The name means it once it has all of them: with only some it could not start.

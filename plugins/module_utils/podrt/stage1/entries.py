@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         def stop_app(self, name: str, *, force: bool, hold: int) -> None:
             """End an app of the running pod. hold: for how many seconds the pod then stays without an app."""
 
-        def remove_app(self, name: str) -> None:
+        def remove_app(self, name: str, *, hold: int = 0) -> None:
             """End an app, and remove what is left of it, but for what stage0 has written."""
 
 

@@ -113,9 +113,13 @@ def _converge_pod(host: Host, name: PodName, conduct: Conduct, options: Fields, 
         return _Converged(outcome)
     if options.has("apps") or state == "prepared":
         spec = _pod_spec(options)
-        wanted = plan.ensure_pod(host, spec, state, completes=completes, min_uptime=uptime)
+        wanted = plan.ensure_pod(
+            host, spec, state, completes=completes, min_uptime=uptime, restart_apps=conduct.restart_apps
+        )
     else:
-        wanted = plan.ensure_state(host, name, state, completes=completes, min_uptime=uptime)
+        wanted = plan.ensure_state(
+            host, name, state, completes=completes, min_uptime=uptime, restart_apps=conduct.restart_apps
+        )
     planned, left = converge(host, wanted, apply=not check)
     with naming_changes(planned.to_json(), f'cannot look at pod "{name}"'):
         applied = planned.changes and not check

@@ -234,7 +234,8 @@ def stop_entry(call: Call) -> int:
 
 def remove_entry(call: Call) -> int:
     """The entry remove-app of stage1."""
-    return _entry(call, "stop", lambda pod, app: apps_of(call.host, pod).remove_app(app))
+    hold = int(call.options.text("hold", "0"))
+    return _entry(call, "stop", lambda pod, app: apps_of(call.host, pod).remove_app(app, hold=hold))
 
 
 def _entry(call: Call, stage: str, do: Callable[[Pod, str], None]) -> int:

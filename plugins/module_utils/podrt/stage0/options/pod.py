@@ -144,6 +144,7 @@ POD = (
         impact=NONE,
         no_flag="each is a command",
     ),
+    Option("restart_apps", WORDS, "conduct.restart_apps", default=(), impact=NONE, no_flag=_OF_TASKS),
     Option("apps", FORMS, "apps", "pod.apps", app_spec, options=APP, no_flag="each IMAGE is one"),
     Option(
         "volumes",

@@ -138,10 +138,12 @@ def stop_app(pod: Pod, name: str, *, force: bool = False, hold: int = 0) -> None
         _stop(running, name, force=force)
 
 
-def remove_app(pod: Pod, name: str) -> None:
+def remove_app(pod: Pod, name: str, *, hold: int = 0) -> None:
     """Stop an app of a pod, if that runs, and remove all that stage1 has of it but its log. Raises PodError."""
     if pod.state() is PodState.RUNNING:
         with _running(pod) as running:
+            if hold:
+                running.orders.ask(frames.HOLD, hold)
             _stop(running, name, force=False)
             running.has_forgotten(name)
             running.clear(name)

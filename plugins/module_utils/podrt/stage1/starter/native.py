@@ -56,11 +56,11 @@ class NativeStage1:
 
         stop_app(self._pod, name, force=force, hold=hold)
 
-    def remove_app(self, name: str) -> None:
+    def remove_app(self, name: str, *, hold: int = 0) -> None:
         """The same, and have PID 1 forget it; of a pod that has ended, the files of it alone."""
         from .addition import remove_app
 
-        remove_app(self._pod, name)
+        remove_app(self._pod, name, hold=hold)
 
     def mend(self) -> None:
         """Restore links, addresses, routes, rules, limits and memberships of groups."""

@@ -21,7 +21,7 @@ Changes = dict[str, Any]
 # Options that identify the pod, or say where and in which state it is; they change nothing in it.
 STAGE1 = {"stage1_name", "stage1_hash", "stage1_path", "stage1_url", "stage1_from_dir"}
 # A stage1 is what a plan finds by them, see test_stage1_images.
-WHICH = {"name", "state", "data_dir", "config_dir", "runtime", *STAGE1}
+WHICH = {"restart_apps", "name", "state", "data_dir", "config_dir", "runtime", *STAGE1}
 # The names of the two images.
 IMAGE, OTHER = "IMAGE", "OTHER"
 VOLUMES: Changes = {

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""A change that concerns one app of a running pod replaces that app alone."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import time
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import SERVE, Host
+
+ALONE = "replace-app"
+
+
+def app(host: Host, name: str, level: str = "debug", **more: Any) -> dict[str, Any]:
+    return {
+        "image": host.image,
+        "name": name,
+        "exec": "/bin/sh",
+        "args": ["-c", SERVE],
+        "environment": {"LEVEL": level},
+        **more,
+    }
+
+
+def pod(host: Host, *apps: dict[str, Any], check: bool = False, **options: Any) -> dict[str, Any]:
+    return host.pod(check=check, apps=list(apps), **options)
+
+
+def own(result: dict[str, Any]) -> dict[str, int]:
+    """The shells of the apps of a pod, as this machine sees them, by the leaf that each is in."""
+    scope = re.escape(result["pod"]["uuid"].replace("-", "\\x2d"))
+    found = {}
+    for place in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            leaf = re.search(f"{scope}.scope/([a-z]+)$", (place / "cgroup").read_text(), re.MULTILINE)
+            command = (place / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if leaf and command.startswith(b"/bin/sh\0-c"):
+            found[leaf[1]] = int(place.name)
+    return found
+
+
+def settled(result: dict[str, Any], count: int) -> dict[str, int]:
+    assert not result.get("failed"), result
+    end = time.monotonic() + 8
+    while len(found := own(result)) != count:
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+    return found
+
+
+def same_pod(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    return all(before["pod"][word] == after["pod"][word] for word in ("uuid", "pid"))
+
+
+def test_one_app_is_replaced_and_the_others_run_on(host: Host) -> None:
+    first = pod(host, app(host, "web"), app(host, "db"))
+    before = settled(first, 2)
+    check = pod(host, app(host, "web", "info"), app(host, "db"), check=True)
+    done = pod(host, app(host, "web", "info"), app(host, "db"))
+    assert check["changes"] == done["changes"]
+    assert [(change["path"], change["impact"]) for change in done["changes"]] == [
+        ("apps[0].environment.LEVEL", ALONE)
+    ]
+    assert same_pod(first, done)
+    after = settled(done, 2)
+    assert after["db"] == before["db"]
+    assert after["web"] != before["web"]
+    assert pod(host, app(host, "web", "info"), app(host, "db"))["changed"] is False
+
+
+def test_apps_are_added_and_removed_while_the_others_run_on(host: Host) -> None:
+    first = pod(host, app(host, "web"))
+    before = settled(first, 1)
+    more = pod(host, app(host, "web"), app(host, "db"), app(host, "cache"))
+    assert {change["impact"] for change in more["changes"]} == {ALONE}
+    assert same_pod(first, more)
+    three = settled(more, 3)
+    assert three["web"] == before["web"]
+    assert pod(host, app(host, "web"), app(host, "db"), app(host, "cache"))["changed"] is False
+    less = pod(host, app(host, "web"), app(host, "cache"))
+    assert same_pod(first, less)
+    assert settled(less, 2) == {name: pid for name, pid in three.items() if name != "db"}
+    assert [each["name"] for each in less["pod"]["apps"]] == ["web", "cache"]
+    assert pod(host, app(host, "web"), app(host, "cache"))["changed"] is False
+
+
+def test_an_app_that_does_not_come_up_is_taken_back(host: Host) -> None:
+    first = pod(host, app(host, "web"), app(host, "db"))
+    before = settled(first, 2)
+    bad = app(host, "web", args=["-c", "sleep 0.2; exit 5"], restart={"policy": "no"})
+    done = pod(host, bad, app(host, "db"), update={"min_uptime": 2}, exit_policy="end-pod")
+    assert done["failed"], done
+    assert done["rolled_back"] is True, done
+    after_pod = pod(host, app(host, "web"), app(host, "db"), check=True)
+    assert after_pod["changed"] is False or after_pod["pod"]["uuid"] != first["pod"]["uuid"]
+    assert before
+
+
+def test_what_keeps_an_app_from_starting_is_found_before_the_old_one_stops(host: Host) -> None:
+    first = pod(host, app(host, "web"), app(host, "db"))
+    before = settled(first, 2)
+    done = pod(host, app(host, "web", exec="/nowhere"), app(host, "db"))
+    assert done["failed"]
+    assert settled(first, 2) == before
+
+
+def test_the_old_files_are_there_when_an_app_is_taken_back(host: Host) -> None:
+    writes = f"test -e /mark && echo found it; touch /mark; {SERVE}"
+    good = app(host, "web", args=["-c", writes])
+    first = pod(host, good, app(host, "db"), exit_policy="continue")
+    before = settled(first, 2)
+    bad = app(host, "web", args=["-c", "sleep 0.2; exit 5"])
+    done = pod(host, bad, app(host, "db"), exit_policy="continue", update={"min_uptime": 2})
+    assert (done.get("failed"), done.get("rolled_back")) == (True, True), done
+    after = settled(first, 2)
+    assert after["db"] == before["db"]
+    assert after["web"] != before["web"]
+    again = pod(host, good, app(host, "db"), exit_policy="continue")
+    assert again["changed"] is False, again
+    log = next(
+        pathlib.Path(host.machine.directories["data_dir"]).rglob(f"{first['pod']['uuid']}/logs/web.log")
+    )
+    assert "found it" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "options", [{"hostname": "other"}, {"environment": {"ALL": "1"}}, {"state": "restarted"}], ids=str
+)
+def test_a_change_of_the_pod_replaces_the_pod(host: Host, options: dict[str, Any]) -> None:
+    first = pod(host, app(host, "web"), app(host, "db"))
+    done = pod(host, app(host, "web", "info"), app(host, "db"), **options)
+    assert not same_pod(first, done)
+
+
+def test_some_apps_are_restarted(host: Host) -> None:
+    first = pod(host, app(host, "web"), app(host, "db"))
+    before = settled(first, 2)
+    done = pod(host, app(host, "web"), app(host, "db"), restart_apps=["web"])
+    assert [(change["path"], change["impact"]) for change in done["changes"]] == [
+        ("pods.web.apps.web.state", ALONE)
+    ]
+    after = settled(done, 2)
+    assert same_pod(first, done)
+    assert (after["db"], after["web"] != before["web"]) == (before["db"], True)
+    refused = host.task("pod_run", name="web", restart_apps=["no"])
+    assert (refused["failed"], refused["error"]) == (True, "invalid-spec")
+
+
+def test_a_new_volume_comes_with_its_app_alone(host: Host, tmp_path: pathlib.Path) -> None:
+    first = pod(host, app(host, "web"), app(host, "db"))
+    before = settled(first, 2)
+    mounted = [{"volume": "data", "target": "/mnt"}]
+    volumes = [{"name": "data", "kind": "empty"}]
+    done = pod(host, app(host, "web", mounts=mounted), app(host, "db"), volumes=volumes)
+    assert same_pod(first, done)
+    assert settled(done, 2)["db"] == before["db"]
+    assert pod(host, app(host, "web", mounts=mounted), app(host, "db"), volumes=volumes)["changed"] is False
+
+
+def test_an_app_that_does_not_run_after_a_crash_is_started_by_the_next_task(host: Host) -> None:
+    """A task that was killed at any moment of a change: the next one brings the pod to what is described."""
+    first = pod(host, app(host, "web"), app(host, "db"))
+    before = settled(first, 2)
+    levels = [f"l{number}" for number in range(6)]
+    for number, level in enumerate(levels):
+        options = {
+            "name": "web",
+            "apps": [app(host, "web", level), app(host, "db")],
+            "update": {"min_uptime": 0},
+            "insecure_options": ["image"],
+        }
+        task = host.start("pod_run", "run", options)
+        time.sleep(0.1 + 0.05 * number)
+        host.kill(task, alone=False)
+        done = pod(host, app(host, "web", level), app(host, "db"))
+        assert not done.get("failed"), done
+        assert settled(done, 2)["db"] == before["db"] or done["pod"]["pid"] != first["pod"]["pid"]
+        assert pod(host, app(host, "web", level), app(host, "db"))["changed"] is False
