@@ -110,7 +110,7 @@ def expect(child: Pid1, kind: str) -> None:
 
 
 def raise_failure(message: frames.Message) -> None:
-    """Raise the error that a message is, or that there is none."""
+    """Raise the error of a message, () for PID 1 that has died without a word."""
     if message and message[0] == frames.FAILED:
         raise sync.error_of(message)
     if message:

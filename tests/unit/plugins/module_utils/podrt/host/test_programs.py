@@ -90,15 +90,14 @@ def ended(pid: int) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("no_descriptor_left")
 def test_the_error_of_a_source_comes_through_a_filter_which_is_killed() -> None:
     def broken() -> Iterator[bytes]:
         yield b"x" * 100_000
         raise Corrupt("broken")
 
-    before = sorted(os.listdir("/proc/self/fd"))
     with pytest.raises(Corrupt, match="broken"):
         list(programs.pipe(("/bin/cat",), broken()))
-    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_filter_that_wants_no_more_is_left_to_end() -> None:

@@ -144,11 +144,10 @@ class TestProgram:
         with pytest.raises(Corrupt, match=r"^the gzip data is damaged: "):
             inflated(bytes(data))
 
+    @pytest.mark.usefixtures("no_descriptor_left")
     def test_a_reader_that_stops_early_leaves_nothing(self):
-        before = sorted(os.listdir("/proc/self/fd"))
         plain = stream.decompressed(iter([gzip.compress(bytes(50 << 20))]), inflate.PROGRAM)
         next(plain)
         plain.close()
-        assert sorted(os.listdir("/proc/self/fd")) == before
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
