@@ -70,7 +70,7 @@ def test_a_pod_is_these_files_and_no_others(pods: PodHost) -> None:
     assert pods.podctl("run-prepared", "--net=none", uuid).status == 3
     top = directory(pods, "run", uuid)
     ran = {
-        *("pid", "subcgroup", "cgroups", "sharedVolumes/v/file"),
+        *("pid", "subcgroup", "cgroups", "devices", "stage1/rootfs/rkt/orders", "sharedVolumes/v/file"),
         *("logs/web.log", "logs/web.log.1", "logs/web.log.2"),
         *(
             f"stage1/rootfs/rkt/{name}"
