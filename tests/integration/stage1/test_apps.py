@@ -55,12 +55,12 @@ def sandbox(stage: StageLab, **more: object) -> LabPod:
     return running(stage, {}, annotations=MUTABLE, **more)
 
 
-def add(pod: LabPod, name: str, app: dict[str, object] = SLEEPS) -> Done:
-    pod.lab.add_app(pod, name, app)
+def add(pod: LabPod, name: str, app: dict[str, object] | None = None) -> Done:
+    pod.lab.add_app(pod, name, app or SLEEPS)
     return pod.call("start_app", name=name)
 
 
-def added(pod: LabPod, name: str, app: dict[str, object] = SLEEPS) -> int:
+def added(pod: LabPod, name: str, app: dict[str, object] | None = None) -> int:
     """Add an app that has to come up. Returns the only process of it."""
     done = add(pod, name, app)
     assert (done.status, done.err) == (0, "")

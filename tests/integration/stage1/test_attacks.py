@@ -105,7 +105,7 @@ def victim() -> Iterator[int]:
     assert lives, "an app has ended a process of the host"
 
 
-def script(victim: int, other: pathlib.Path, names: Iterable[str] = ATTACKS) -> str:
+def script(victim: int, other: pathlib.Path, names: Iterable[str] = tuple(ATTACKS)) -> str:
     disk = os.stat("/").st_dev
     values = {"victim": victim, "other": other, "disk": f"{os.major(disk)} {os.minor(disk)}"}
     lines = []
