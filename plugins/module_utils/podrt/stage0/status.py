@@ -8,7 +8,6 @@ import json
 
 from ..errors import PodError, reason_of
 from ..pod import documents, lookup
-from ..pod.freezer import is_paused
 from ..pod.lifecycle import PodState, walk
 from ..pod.runspec import RESTART
 from ..value import Value
@@ -70,7 +69,7 @@ class PodStatus(Value):
     """One pod. manifest and runspec are None where they cannot be read; problem then says why.
 
     called: its name where runspec cannot be read. was_stopped: whether a task has stopped it. paused: whether its apps
-    are held still.
+    are held still, of shown_status.
     """
 
     uuid: str
@@ -106,7 +105,7 @@ def list_pods(host: Host, state_dirs: tuple[str, ...] = LISTED) -> tuple[PodStat
     statuses = []
     for pod in walk(host.paths, state_dirs):
         try:
-            statuses.append(read_status(pod))
+            statuses.append(shown_status(pod))
         except PodError:
             continue  # removed meanwhile
     return tuple(status for status in statuses if status.state not in (PodState.EMBRYO, PodState.GARBAGE))
@@ -133,8 +132,15 @@ def read_status(pod: Pod) -> PodStatus:
         problem="; ".join(problems),
         was_stopped=documents.time_of(pod.dir.stopped) is not None,
         called="" if runspec else documents.read_outline(pod.dir).name or lookup.name_of(pod.paths, pod.uuid),
-        paused=state is PodState.RUNNING and is_paused(pod.dir),
     )
+
+
+def shown_status(pod: Pod) -> PodStatus:
+    """The status of a pod with what is for people alone. Raises NotFound when the pod is gone."""
+    from ..pod.freezer import is_paused  # no plan asks for it
+
+    status = read_status(pod)
+    return status.replace(paused=status.state is PodState.RUNNING and is_paused(pod.dir))
 
 
 def _read(problems: list[str], what: str, state: PodState, read: Callable[[], T]) -> T | None:

@@ -13,7 +13,7 @@ from ...errors import HostFailure, InvalidSpec, NotFound, printable
 from ...pod import documents
 from ...pod.lifecycle import TERMINAL, PodState, make_state_dirs
 from ...stage0.options.texts import parse_bool
-from ...stage0.status import list_pods, read_status
+from ...stage0.status import list_pods, shown_status
 from ..call import write_error
 from ..output import has_names, list_header, list_rows, pod_json, status_lines, table
 from ..podargs import only_argument, resolve
@@ -64,7 +64,7 @@ def status(call: Call) -> int:
         if wait is not None:
             _wait(pod, wait, _has_ended)
         documents.await_pid(pod)
-        found = read_status(pod)
+        found = shown_status(pod)
     how = call.options.text("format")
     if how:
         call.tell_json(pod_json(found, call.host.paths), how)
