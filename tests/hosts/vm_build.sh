@@ -14,6 +14,12 @@ depmod -b kernel "$abi"
 apt-get -qq -o APT::Sandbox::User=root download apparmor
 dpkg -x apparmor_*.deb apparmor
 
+# The base of Debian's policy for SELinux, which a kernel without AppArmor takes.
+apt-get -qq -o APT::Sandbox::User=root download selinux-policy-default semodule-utils
+for file in selinux-policy-default_*.deb semodule-utils_*.deb; do dpkg -x "$file" selinux; done
+"$ROOTFS/bin/busybox" bunzip2 -c selinux/usr/share/selinux/default/base.pp.bz2 > selinux/base.pp
+selinux/usr/bin/semodule_expand -c 33 selinux/base.pp selinux/base.policy > /dev/null
+
 mkdir -p initrd/bin initrd/modules initrd/proc initrd/sys initrd/dev initrd/root
 cp "$ROOTFS/bin/busybox" initrd/bin/
 {
@@ -33,7 +39,8 @@ done < list
 mkdir -p add/usr/lib add/root/.ssh add/etc merged
 chmod 700 add/root add/root/.ssh
 mv kernel/lib/modules add/usr/lib/
-mkdir -p add/usr/sbin
+mkdir -p add/usr/sbin add/usr/share/selinux
+cp selinux/base.policy add/usr/share/selinux/
 find apparmor -name apparmor_parser -type f -exec cp {} add/usr/sbin/ \;
 cp "$KEY" add/root/.ssh/authorized_keys
 : > add/etc/machine-id
@@ -41,4 +48,4 @@ mount -t overlay -o "lowerdir=add:$ROOTFS" testhost merged
 mke2fs -q -t ext4 -d merged new.img "$DISK" > /dev/null
 umount merged
 mv new.img base.img
-rm -r kernel initrd add merged apparmor list linux-image-*.deb apparmor_*.deb
+rm -r kernel initrd add merged apparmor selinux list ./*.deb

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""AppArmor profiles and SELinux labels of apps. The kernel of the virtual machine has AppArmor, others may not."""
+"""AppArmor profiles and SELinux labels of apps. Virtual machines have one or the other, other hosts may have none."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ profile pods-lab flags=(attach_disconnected,mediate_deleted) {
   deny /tmp/denied w,
 }
 """
+LABEL = "system_u:system_r:systemd_nspawn_t:s0:c1,c2"
 BOTH = pytest.mark.parametrize("users", ["users of the host", "own users"])
 CURRENT = """cat /proc/self/attr/current; touch /tmp/allowed && echo made
 touch /tmp/denied 2>&1 | grep -o 'Permission denied'"""
@@ -37,6 +38,15 @@ def has_apparmor() -> bool:
 
 def under(profile: str) -> list[dict[str, object]]:
     return [{"name": "os/linux/apparmor-profile", "value": profile}]
+
+
+def has_selinux() -> bool:
+    return pathlib.Path("/sys/fs/selinux/context").exists()
+
+
+def labelled(kind: str = "systemd_nspawn_t") -> list[dict[str, object]]:
+    context = {"user": "system_u", "role": "system_r", "type": kind, "level": "s0:c1,c2"}
+    return [{"name": "os/linux/selinux-context", "value": context}]
 
 
 @pytest.fixture
@@ -110,14 +120,44 @@ def test_a_profile_that_is_not_loaded_is_found_before_the_start(stage: StageLab,
     assert 'the host does not apply AppArmor "no-such-profile"' in done.err
 
 
+@BOTH
 @pytest.mark.kernel
 @pytest.mark.behaviour("C54")
-def test_a_host_without_selinux_refuses_a_label(stage: StageLab) -> None:
-    """None of the kernels that the tests have runs with SELinux; its label is asked for by the same file."""
-    assert not pathlib.Path("/sys/fs/selinux/context").exists()
-    assert why_no_label("system_u:system_r:container_t:s0") == "this host has no SELinux"
-    context = {"user": "system_u", "role": "system_r", "type": "container_t", "level": "s0"}
-    done = stage.run("echo ran", isolators=[{"name": "os/linux/selinux-context", "value": context}])
+@pytest.mark.parametrize("user", ["root", "worker"])
+def test_an_app_has_its_selinux_label_where_there_is_a_policy(stage: StageLab, user: str) -> None:
+    done = stage.run("cat /proc/self/attr/current", isolators=labelled(), user=user)
+    if has_selinux():
+        assert [line.strip("\0") for line in done.lines] == [LABEL], done.err
+    else:
+        assert why_no_label(LABEL) == "this host has no SELinux"
+        assert (done.status, done.lines) == (254, []), done.err
+        assert f'the host does not apply SELinux "{LABEL}"' in done.err
+
+
+@pytest.mark.kernel
+def test_handlers_and_commands_have_the_selinux_label_too(stage: StageLab) -> None:
+    show = ["/bin/sh", "-c", "cat /proc/self/attr/current; echo"]
+    handlers = [{"name": name, "exec": show} for name in ("pre-start", "post-stop")]
+    pod = stage.sh("while test -e /tmp; do sleep 0.1; done", isolators=labelled(), eventHandlers=handlers)
+    process = pod.start()
+    if has_selinux():
+        pod.wait_ready()
+        done = pod.call("enter", app="main", argv=show)
+        assert done.out.strip("\0\n") == LABEL, done.err
+        pod.call("stop", force=False)
+        out = process.communicate(timeout=60)[0]
+        assert out.count(LABEL) == 2, out
+    else:
+        assert process.wait(timeout=30) == 203
+
+
+@pytest.mark.kernel
+@pytest.mark.behaviour("C54")
+def test_no_host_applies_a_selinux_label_that_its_policy_does_not_have(stage: StageLab) -> None:
+    label = LABEL.replace("systemd_nspawn_t", "nonsense_t")
+    done = stage.run("echo ran", isolators=labelled("nonsense_t"))
     assert (done.status, done.lines) == (254, []), done.err
-    assert 'the host does not apply SELinux "system_u:system_r:container_t:s0"' in done.err
+    assert f'the host does not apply SELinux "{label}"' in done.err
+    why = "the policy of this host does not know it" if has_selinux() else "this host has no SELinux"
+    assert why_no_label(label).startswith(why)
     eventually(lambda: stage.pods[-1].state() == "exited")

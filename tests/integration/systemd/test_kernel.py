@@ -31,6 +31,13 @@ RUN = (
     "unshare --mount --propagation private python3 -m pytest -q -o cache_dir=/var/tmp/cache -m kernel --timeout 240 "
     "--basetemp /var/tmp/pytest tests/integration/stage1"
 )
+# It reports what it would refuse, since the processes of the machine have no labels but that of the kernel.
+SELINUX = "lsm=selinux selinux=1 enforcing=0"
+LOAD_POLICY = """python3 - <<END
+import os
+policy = open("/usr/share/selinux/base.policy", "rb").read()
+assert os.write(os.open("/sys/fs/selinux/load", os.O_WRONLY), policy) == len(policy)
+END"""
 
 
 @pytest.mark.machine
@@ -38,7 +45,25 @@ RUN = (
 def test_what_the_kernel_decides(lab: Lab) -> None:
     (host,) = lab.hosts(1)
     sent(lab, host)
-    argv = ["ssh", "-F", str(lab.config), host, RUN]
+    assert_passes(lab, host, RUN)
+
+
+@pytest.mark.machine
+@pytest.mark.timeout(400)
+@pytest.mark.behaviour("C54")
+def test_what_selinux_decides(lab: Lab) -> None:
+    lab.program("start", "--kernel-args", SELINUX, "selinux")
+    try:
+        lab.config.write_text(lab.program("ssh-config").stdout)
+        lab.ssh("selinux", "sh", "-c", LOAD_POLICY)
+        sent(lab, "selinux")
+        assert_passes(lab, "selinux", f"{RUN}/test_labels.py -k selinux")
+    finally:
+        lab.program("destroy", "selinux")
+
+
+def assert_passes(lab: Lab, host: str, command: str) -> None:
+    argv = ["ssh", "-F", str(lab.config), host, command]
     done = subprocess.run(argv, check=False, text=True, capture_output=True, timeout=1100)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout
