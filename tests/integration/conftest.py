@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.hosts import lab
@@ -29,3 +32,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.fixture(autouse=True)
+def _stays_where_it_is() -> Iterator[None]:
+    """What mounts goes elsewhere for it: no test leaves those after it there."""
+    before = os.getcwd()
+    yield
+    left = os.getcwd()
+    os.chdir(before)
+    assert left == before

@@ -352,8 +352,11 @@ def test_a_store_in_memory_has_a_layer_where_the_kernel_has_no_maps_for_it(tmp_p
 
 
 @pytest.mark.kernel
-def test_a_layer_has_the_owners_where_there_are_no_maps(stage: StageLab) -> None:
+def test_a_layer_has_the_owners_where_there_are_no_maps(
+    stage: StageLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The whole of it is tested on a kernel whose tmpfs has none."""
+    monkeypatch.chdir("/")  # where what mounts leaves its process
     tree = stage.tree
     (tree / "dir").mkdir()
     (tree / "dir" / "file").write_text("content" * 100_000)
