@@ -157,7 +157,8 @@ def test_a_class_has_a_name_of_its_own() -> None:
 
 # Modules that open files themselves, and why they need no host/reading.py: fragment of the call -> reason.
 READS_BY_ITSELF = {
-    "bundle.py": "the runtime's own files, while it is installed",
+    "bundle.py": "the runtime's own file of compiled modules",
+    "compiling.py": "the runtime's own files, while it is installed",
     "stage1/inside/program.py": "the runtime's own compiled files",
     "stage1/inside/enclosure.py": "links of the image in its own root, which are made again in another",
     "stage1/plan/mounts.py": "names of devices, in /dev, which is root's",
@@ -247,7 +248,8 @@ PATHS = ("host/paths.py", "host/dirs.py")
 NAMES_OF_ITS_OWN = {
     "store/workspace.py": "what a workspace holds until it is moved",
     "host/host.py": "a file of podrt in the directory of a runtime",
-    "bundle.py": "the runtime's own files, while it is installed",
+    "bundle.py": "the runtime's own file of compiled modules",
+    "compiling.py": "the runtime's own files, while it is installed",
     "stage1/inside/program.py": "the runtime's own files, where nothing of it is imported",
 }
 # What else begins so is of the kernel, or of a URL.

@@ -171,7 +171,7 @@ def unpack(archive: str, directory: str) -> None:
     compileall.compile_dir(os.path.join(root, _LIB), quiet=2, invalidation_mode=mode, stripdir=root)
     sys.path.insert(0, root)
     try:
-        import_module("podrt.bundle").write(root)
+        import_module("podrt.compiling").write(root)
     except (SyntaxError, ValueError) as err:
         raise InstallError(f"this Python, {sys.version.split()[0]}, cannot compile the runtime") from err
     finally:

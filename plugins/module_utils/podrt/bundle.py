@@ -19,22 +19,17 @@ import marshal
 import os
 import sys
 from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import MAGIC_NUMBER, cache_from_source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
     Index = dict[str, tuple[str, bool, int, int]]
 
-_HEAD = 4
+HEAD = 4  # the bytes of the length of the index
 _FIRST_FD = 3
 # Imported modules stay, and the garbage collector would cost a start 1 ms by checking them again and again.
-_MANY = 20_000
-# The bytes before the code in a compiled file: these flags and a hash, which is not checked. Source: PEP 552.
-_UNCHECKED_HASH = b"\1\0\0\0"
-_HASH = 8
+_MANY = 100_000
 
 
 class Bundle:
@@ -53,7 +48,7 @@ class Bundle:
         origin = f"{self._root}/{place[0]}"
         spec = ModuleSpec(name, self, origin=origin, is_package=place[1])  # type: ignore[arg-type]  # no ABC
         spec.has_location = True
-        spec.cached = _bundle_of(self._root)  # else it is computed from the origin, for every module
+        spec.cached = bundle_of(self._root)  # else it is computed from the origin, for every module
         if spec.submodule_search_locations is not None:
             spec.submodule_search_locations.append(os.path.dirname(origin))
         return spec
@@ -79,9 +74,9 @@ def use(root: str) -> None:
     gc.set_threshold(_MANY)
     try:
         _hold(root)
-        data = _mapped(_bundle_of(root))
-        end = _HEAD + int.from_bytes(data[:_HEAD], "little")
-        index, code = marshal.loads(data[_HEAD:end]), data[end:]
+        data = _mapped(bundle_of(root))
+        end = HEAD + int.from_bytes(data[:HEAD], "little")
+        index, code = marshal.loads(data[HEAD:end]), data[end:]
         if len(code) != sum(place[3] for place in index.values()):
             return
     except (ImportError, OSError, ValueError, EOFError, TypeError, AttributeError, LookupError):
@@ -116,44 +111,6 @@ def _hold(root: str) -> None:
     fcntl.flock(above_stdio, fcntl.LOCK_SH)
 
 
-def write(root: str) -> None:
-    """Compile the modules of a runtime, each into its compiled file and all into the bundle.
-
-    Without docstrings, which no code reads: they are a tenth of what a start loads and a supervisor keeps in memory.
-    Raises OSError, and what compile raises: SyntaxError, ValueError.
-    """
-    index: Index = {}
-    code: list[bytes] = []
-    at = 0
-    for file in sorted(_sources(root)):
-        with open(f"{root}/{file}", "rb") as source:
-            code.append(marshal.dumps(compile(source.read(), file, "exec", dont_inherit=True, optimize=2)))
-        _write_compiled(f"{root}/{file}", code[-1])
-        module, _slash, leaf = file[: -len(".py")].rpartition("/")
-        package = leaf == "__init__"
-        name = (module if package else f"{module}/{leaf}").replace("/", ".")
-        index[name] = (file, package, at, len(code[-1]))
-        at += len(code[-1])
-    head = marshal.dumps(index)
-    with open(_bundle_of(root), "wb") as bundle:
-        bundle.write(b"".join((len(head).to_bytes(_HEAD, "little"), head, *code)))
-
-
-def _write_compiled(source: str, code: bytes) -> None:
-    """Write a compiled file that counts whatever becomes of its source, which never changes."""
-    path = cache_from_source(source)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as compiled:
-        compiled.write(b"".join((MAGIC_NUMBER, _UNCHECKED_HASH, bytes(_HASH), code)))
-
-
-def _bundle_of(root: str) -> str:
+def bundle_of(root: str) -> str:
+    """The path of the bundle of a runtime for this interpreter."""
     return f"{root}/podrt.{sys.implementation.cache_tag}.bundle"
-
-
-def _sources(root: str) -> Iterator[str]:
-    """The files of the runtime's own modules, relative to its directory."""
-    for directory, _directories, names in os.walk(f"{root}/podrt"):
-        for name in names:
-            if name.endswith(".py"):
-                yield os.path.relpath(f"{directory}/{name}", root)

@@ -41,13 +41,13 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach i
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
     choose,
     load_confs,
-    parse_requests,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import ALONE, Neighbours
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
     network_plan,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 
 HOST_IP = "192.0.2.1"

@@ -12,7 +12,7 @@ import os
 from ..errors import InvalidSpec, Unsupported
 from ..image.policy import FetchPolicy
 from ..image.reference import LocalFile, parse_reference
-from ..net.conf import parse_requests
+from ..net.requests import parse_requests
 from ..stage0.options import parsers, reading, texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options

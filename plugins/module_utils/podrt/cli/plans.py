@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from ..errors import known
-from ..image import fetch
 from ..stage0 import images
 from ..stage0.change import Applied, walk
 from .call import Call, say
@@ -136,5 +135,7 @@ def ensure_image(
     except OSError as err:
         raise known(f"cannot converge {subject}".rstrip(), err) from err
     if stored and call.debug and not fetched:
-        say(_PREFIX, fetch.line_of_use(call.host, reference, policy, stored))
+        from ..image.fetch import line_of_use
+
+        say(_PREFIX, line_of_use(call.host, reference, policy, stored))
     return stored

@@ -18,7 +18,7 @@ from ..host.digests import sha256
 from ..host.files import make_dirs
 from ..value import Value
 from . import files as filter_files
-from . import profiles, sets
+from . import sets
 from .socket_guard import SOCKETS, guard
 
 TYPE_CHECKING = False
@@ -122,6 +122,8 @@ def _rule_set(app: App, isolator: Isolator, arch: str) -> RuleSet:
     kernel = tuple(int(part) for part in release if part.isdigit())
     value = isolator.to_json()
     profile = value.get("profile") if isinstance(value, dict) else None
+    from . import profiles  # few apps have one
+
     found = profiles.rules_of(profile, profiles.Circumstances(held, arch, kernel), "seccomp_profile")
     if found.default == _ALLOW:
         return found

@@ -10,9 +10,7 @@ from __future__ import annotations
 from ..errors import Conflict, PodError
 from ..pod import lookup
 from ..pod.documents import read_manifest
-from ..pod.freezer import is_paused, unpause
 from ..pod.lifecycle import PodState, open_pod
-from ..pod.restart import stays_stopped
 from ..store.index import has_image
 from ..store.locks import adding
 from .change import Change, Difference
@@ -116,6 +114,8 @@ class SignalPod(Change):
 
         Raises PodError.
         """
+        from ..pod.freezer import is_paused, unpause
+
         with open_pod(host.paths, self.uuid) as pod:
             paused = is_paused(pod.dir)
             if paused and not self.force:
@@ -220,6 +220,8 @@ def _is_stopped_by_systemd(host: Host, pod: Pod) -> bool:
 
 def _stays_stopped(pod: Pod) -> bool:
     """Whether a pod that its user stops is to stay so after a boot; no if its manifest cannot be read."""
+    from ..pod.restart import stays_stopped
+
     try:
         return stays_stopped(read_manifest(pod.dir))
     except (OSError, PodError):

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 from ..errors import Conflict, PodError
-from ..net.ports import is_bound
-from ..net.rules import forwards_of
 from ..pod import documents, holders
 
 TYPE_CHECKING = False
@@ -25,6 +23,8 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
     wanted = _forwards(manifest)
     if not wanted:
         return
+    from ..net.ports import is_bound  # few pods have ports
+
     own: set[tuple[str, str, int]] = set()
     for pod in holders.running(host.paths):
         try:
@@ -47,6 +47,10 @@ def check_ports(host: Host, manifest: PodManifest, replaced: str = "") -> None:
 
 
 def _forwards(manifest: PodManifest) -> set[tuple[str, str, int]]:
+    if not manifest.ports:
+        return set()
+    from ..net.rules import forwards_of
+
     return {
         (forward.protocol, forward.host_ip or _ANY, forward.host_port) for forward in forwards_of(manifest)
     }

@@ -23,7 +23,6 @@ from ..seccomp.filters import compile_filter
 from ..store import index, trees
 from ..store.locks import adding
 from ..store.trees import RenderedImage
-from .sameness import named_by_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +117,8 @@ def check_sources(host: Host, manifest: PodManifest) -> None:
         where = f"volumes[{at}]"
         if isinstance(volume, NamedVolume):
             raise _no_volume(volume.volume, f"{where}.volume")
+        from .sameness import named_by_place
+
         name = named_by_place(host.paths, volume)
         raise _no_volume(name, f"{where}.source") if name else _no_source(volume.source, f"{where}.source")
 

@@ -12,7 +12,6 @@ from ...errors import HostFailure, InvalidSpec
 from ...host.files import write_all
 from ...host.host import configures_stage1
 from ...host.reading import read_given
-from ...stage0.image_volumes import ensure_images, has_images, with_ids
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, UndescribedApp, build_manifest
 from ...stage0.operations import ImageGone, ensure_new_pod
@@ -100,7 +99,10 @@ def _plan(call: Call, spec: PodSpec, hand_over: Callable[[Pod], None], *, runs: 
     else:
         found = yield from _images(call, spec)
         of_volumes = yield from _images_of_volumes(call, spec)
-        spec = with_ids(spec, of_volumes) if of_volumes else spec
+        if of_volumes:
+            from ...stage0.image_volumes import with_ids
+
+            spec = with_ids(spec, of_volumes)
         wanted = _built(call, spec, found) if found and None not in of_volumes else None
         wanted = wanted and wanted.replace(volume_images=of_volumes)
     if wanted and stage1 is not None:
@@ -131,6 +133,10 @@ def _images(call: Call, spec: PodSpec) -> Plan[tuple[StoredImage, ...]]:
 
 def _images_of_volumes(call: Call, spec: PodSpec) -> Plan[tuple[Image | None, ...]]:
     """The images that are volumes, under the policies of the pod."""
+    if not spec.volumes:
+        return ()
+    from ...stage0.image_volumes import ensure_images, has_images
+
     if not has_images(spec.volumes):
         return ()
     return (yield from ensure_images(spec, lambda reference, policy: ensure_image(call, reference, policy)))

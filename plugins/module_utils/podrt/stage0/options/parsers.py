@@ -16,7 +16,7 @@ from ...errors import InvalidSpec
 from ...fields import Fields, checked_text
 from ...image.policy import parse_insecure
 from ...image.reference import parse_reference
-from ...net.conf import parse_requests
+from ...net.requests import parse_requests
 from ...pod.runspec import INSECURE, LONGEST_WAIT, RESTART, TIMEZONE, NetworkRequest, check_range
 
 TYPE_CHECKING = False

@@ -27,23 +27,17 @@ from podrt.stage1.inside.program import read_plan
 from podrt.stage1.inside.{} import main
 main(*read_plan(int(sys.argv[2])))"""
 _PACKAGE = "pid1"
-# The bytes of a length in the supervisor's plan.
+# The bytes of the length of the head of the supervisor's plan.
 _SIZE = 4
-# The module that loads the others, these in the order of their imports, and those that are loaded with the first order
-# of the host, which few pods get.
+# The module that is executed and loads the others, these in the order of their imports, and those that are loaded with
+# the first order of the host, which few pods get.
 _LOADER = "load"
 _MODULES = (
     *("timers", "watch", "states", "logs", "apps", "outputs", "frames"),
     *("restarts", "starter", "handlers", "pod"),
 )
 _LATE = ("record", "control")
-# The first code of the supervisor, which executes the loader.
-_SUPERVISE = f"""import marshal, posix, sys
-module = sys.modules['__future__'] = type(sys)('__future__')
-module.annotations = None
-at, fd = {_SIZE}, int(sys.argv[1])
-exec(marshal.loads(posix.pread(fd, int.from_bytes(posix.pread(fd, at, 0), 'little'), at)))"""
-# The path of that code in the root of PID 1.
+# The path of the loader in the root of PID 1.
 SUPERVISOR = "supervisor.pyc"
 # The bytes before the code in a compiled file. Source: PEP 552.
 _COMPILED_HEAD = 16
@@ -59,30 +53,23 @@ def supervisor_argv(host: Host) -> tuple[str, ...]:
 
 
 def supervisor_file() -> bytes:
-    """The compiled file that is executed as the supervisor.
+    """The compiled file that is executed as the supervisor. Raises OSError.
 
     The interpreter would compile a text as well, but what it needs for that is 600 kB of each pod's memory.
     """
-    code = marshal.dumps(compile(_SUPERVISE, SUPERVISOR, "exec", dont_inherit=True))
-    return importer.MAGIC_NUMBER + bytes(_COMPILED_HEAD - len(importer.MAGIC_NUMBER)) + code
+    return importer.MAGIC_NUMBER + bytes(_COMPILED_HEAD - len(importer.MAGIC_NUMBER)) + _code_of(_LOADER)
 
 
 def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
-    """The modules of the supervisor and their code, to be executed in this order. Raises OSError."""
-    names = (_LOADER, *_MODULES, *_LATE)
-    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in names)
+    """The modules of the supervisor and their code, to be loaded in this order. Raises OSError."""
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in (*_MODULES, *_LATE))
 
 
 def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPlan) -> bytes:
-    """The plan that the supervisor reads: the code that loads, the head, and the code of its modules in order.
-
-    How long the first two are stands before each of them.
-    """
-    (_name, loader), *modules = programs
-    parts = tuple((name, len(code)) for name, code in modules)
+    """The plan that the supervisor reads: the length of its head, the head, and the code of its modules in order."""
+    parts = tuple((name, len(code)) for name, code in programs)
     head = marshal.dumps((parts, len(_MODULES), plan))  # type: ignore[arg-type]  # typed dicts are dicts
-    sizes = [len(part).to_bytes(_SIZE, "little") for part in (loader, head)]
-    return b"".join((sizes[0], loader, sizes[1], head, *(code for _name, code in modules)))
+    return b"".join((len(head).to_bytes(_SIZE, "little"), head, *(code for _name, code in programs)))
 
 
 def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:

@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first code of the supervisor's interpreter: it loads the other modules here from the plan, and runs the pod.
+"""The program of the supervisor's interpreter: it loads the other modules here from the plan, and runs the pod.
 
 Modules come with the plan, since to look for files would take time, and memory for the life of the process. Needless
-modules go first, so that their memory is used again; the others are loaded one by one.
+modules go first, so that their memory is used again; the others are loaded one by one. No file of Python is there to be
+imported, not even __future__.
 """
-
-from __future__ import annotations
 
 import _imp
 import _signal
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _PACKAGE = "pid1"
-# The bytes of a length in the plan, see inside.program.
+# The bytes of the length of the plan's head, see inside.program.
 _SIZE = 4
 # Imported before the importers are removed.
 _BUILT_IN = (_imp, _signal, marshal, posix, select, sys, time)
@@ -36,12 +35,12 @@ _NEEDLESS = (
 def begin(fd: int) -> None:
     """Supervise the pod of the plan in a file, and exit with its status."""
     _forget_files()
-    at = _SIZE + _size(fd, 0)  # behind this code
-    end = at + _SIZE + _size(fd, at)
-    programs, at_once, plan = marshal.loads(posix.pread(fd, end - at - _SIZE, at + _SIZE))
+    _know_annotations()
+    end = _SIZE + int.from_bytes(posix.pread(fd, _SIZE, 0), "little")
+    programs, at_once, plan = marshal.loads(posix.pread(fd, end - _SIZE, _SIZE))
     module, end = _load(fd, programs[:at_once], end)
 
-    def late() -> ModuleType:
+    def late() -> "ModuleType":
         _take_socket(plan["socket"])
         return _load(fd, programs[at_once:], end)[0]
 
@@ -57,7 +56,13 @@ def _forget_files() -> None:
             sys.modules.pop(name).__dict__.clear()
 
 
-def _load(fd: int, programs: list[tuple[str, int]], at: int) -> tuple[ModuleType, int]:
+def _know_annotations() -> None:
+    """Provide what modules import that were not compiled for a runtime, as in a checkout."""
+    module = sys.modules["__future__"] = type(sys)("__future__")
+    module.annotations = None  # type: ignore[attr-defined]  # it is imported, not used
+
+
+def _load(fd: int, programs: list[tuple[str, int]], at: int) -> "tuple[ModuleType, int]":
     """Load modules whose code begins at an offset. Returns the last one, which imports the others, and the end."""
     module = sys
     for name, size in programs:
@@ -83,10 +88,6 @@ class _Spec:
     def __init__(self, name: str, origin: str) -> None:
         self.name = name
         self.origin = origin
-
-
-def _size(fd: int, at: int) -> int:
-    return int.from_bytes(posix.pread(fd, _SIZE, at), "little")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 
+from ...contexts import suppress
 from ...host import syscalls
 
 _LINKS = 40
@@ -210,9 +211,10 @@ def make_link(root: int, path: str, target: str) -> None:
 
 
 def _open_made(root: int, path: str, *, directory: bool) -> int:
-    """Walk the path, also through the image's links, and create what is missing."""
-    done: list[str] = []
-    todo = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    """Open a path. If it is missing, walk it, also through the image's links, and create what is missing."""
+    with suppress(OSError):
+        return open_path(root, path)
+    done, todo = _present(root, [part for part in path.split("/") if part not in ("", ".")])
     links = 0
     while todo:
         part = todo.pop()
@@ -230,6 +232,16 @@ def _open_made(root: int, path: str, *, directory: bool) -> int:
             done = []
         todo += [part for part in reversed(link.split("/")) if part not in ("", ".")]
     return open_path(root, "/" + "/".join(done))
+
+
+def _present(root: int, parts: list[str]) -> tuple[list[str], list[str]]:
+    """The parts of a path without its last one, if they are there and lead through no link; and the rest, reversed."""
+    how = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+    with suppress(OSError):
+        if ".." not in parts:
+            os.close(syscalls.openat2(root, "/".join(parts[:-1]) or "/", os.O_PATH, how))
+            return parts[:-1], parts[-1:]
+    return [], parts[::-1]
 
 
 def _link_or_made(root: int, parents: list[str], part: str, *, directory: bool, linked: bool) -> str | None:

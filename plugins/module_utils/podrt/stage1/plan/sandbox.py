@@ -16,7 +16,6 @@ from ...pod.limits import limits_of_app, limits_of_pod, shm_bytes
 from ...pod.restart import NO, Restart
 from ...pod.runspec import RESTART, TIMEZONE
 from ...pod.sysctls import IPC, check_sysctl
-from ...pod.timezone import zone_file
 from ...value import Value
 from .devices import device_rules
 from .mounts import BindStep, CopiedRoot, FsStep, OverlayStep, SealStep, SharedFs, SharedProcStep
@@ -418,7 +417,11 @@ def _hosts_steps(common: _Common) -> tuple[Step, ...]:
 
 def _timezone_steps(runtime: RuntimeApp) -> tuple[Step, ...]:
     zone = runtime.annotations.get(TIMEZONE)
-    return (BindStep(zone_file(zone), "/etc/localtime", read_only=True),) if zone else ()
+    if not zone:
+        return ()
+    from ...pod.timezone import zone_file
+
+    return (BindStep(zone_file(zone), "/etc/localtime", read_only=True),)
 
 
 def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:

@@ -15,9 +15,6 @@ from ...host.identity import Identity
 from ...host.mountinfo import read_mounts
 from ...value import Value
 from . import roots
-from .disk_owners import DiskOwners
-from .filling import Filling
-from .first_use import FirstUse
 from .idmaps import Owners, owners_of, source_of
 from .image_volumes import ImageVolumeStep
 from .mounts import BindStep, Step
@@ -30,6 +27,8 @@ if TYPE_CHECKING:
     from ...appc.volumes import Volume
     from ...host.dirs import PodDir
     from ...pod.subids import IdRange
+    from .filling import Filling
+    from .first_use import FirstUse
     from .idmaps import IdMap
 
     # The directories of images that are volumes, topmost first, by the names of these.
@@ -73,6 +72,8 @@ class NewVolume(Value):
         )
         os.chmod(self.path, self.mode)
         if self.prefill:
+            from .disk_owners import DiskOwners
+
             filling.fill(self.prefill, self.path, DiskOwners(first=filling.first))
 
 
@@ -93,6 +94,8 @@ class VolumesStep(Step):
 
         Raises OSError, Corrupt, NotFound.
         """
+        from .filling import Filling  # few volumes begin with anything
+
         filling = Filling(self.app, root, self.first)
         for volume in reversed(self.volumes):
             try:
@@ -230,6 +233,8 @@ def volume_steps(
         named = _named(manifest, volume)
         if not isinstance(volume, EmptyVolume):
             if isinstance(volume, NamedVolume) and (volume.copy or named != Named()):
+                from .first_use import FirstUse
+
                 new.append(FirstUse(volume, mount.path if volume.copy else "", owned.map, named))
             binds.append((mount.path, _placed(pod, volume, mount, owned, users)))
             continue

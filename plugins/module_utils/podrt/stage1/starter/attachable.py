@@ -34,10 +34,8 @@ _OPEN = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_attached(pod: PodDir, app: AppPlan) -> AttachEnds:
-    """Make and open what the modes of an app's standard files need. Raises OSError."""
+    """Make and open what the modes of an app's standard files need, if any does. Raises OSError."""
     endpoints = app.stdio.endpoints
-    if not endpoints:
-        return AttachEnds(stdio=app.stdio)
     place = pod.attachment(app.name)
     make_dirs_beneath(place, pod.path)
     above = open_beneath(place, pod.path)

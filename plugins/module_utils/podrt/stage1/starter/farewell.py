@@ -32,7 +32,7 @@ _POLL_SECONDS = 0.02
 
 def give_back(host: Host, uuid: str, pod: PodDir, lock_fd: int) -> None:
     """Remove a pod that has just ended from its networks. lock_fd: its lock, which is released. Returns at once."""
-    if holders.may_hold(host.paths, uuid, pod) and _in_background(lock_fd):
+    if _in_background(lock_fd):
         _leave(host, uuid, pod)
 
 

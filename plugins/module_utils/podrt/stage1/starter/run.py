@@ -12,10 +12,10 @@ import os
 
 from ...errors import PodError
 from ...host.execution import pass_on
+from ...pod import holders
 from ...pod.runspec import START_SECONDS
 from ..telling import warn
 from .activation import passed_sockets
-from .farewell import give_back
 from .first_process import STOPS
 from .start import StartRequest, start
 from .teardown import remove_groups, take_down
@@ -69,7 +69,10 @@ def run(
         remove_groups(uuid, request.pod)
     except PodError as err:
         warn(err.message)
-    give_back(host, uuid, request.pod, lock_fd)
+    if holders.may_hold(host.paths, uuid, request.pod):
+        from .farewell import give_back
+
+        give_back(host, uuid, request.pod, lock_fd)
     return pass_on(status)
 
 

@@ -14,8 +14,7 @@ from ...host.detached import open_detached
 from ...host.files import open_beneath
 from ...pod.cgroups import procs_fd
 from ...pod.restart import RECORD_BYTES
-from ..inside.wires import AppWires
-from .attachable import open_attached
+from ..inside.wires import AppWires, AttachEnds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def open_apps(
                 status=_open_status(statuses, f"{app.name}.new" if pending else app.name),
                 end=_open_status(statuses, f"{app.name}.end"),
                 restarts=_open_restarts(statuses, app),
-                attached=open_attached(pod, app),
+                attached=_attached(pod, app),
             )
             for app in apps
         )
@@ -88,6 +87,14 @@ def _open_file(directory: int, name: str, flags: int, mode: int) -> int:
     fd = os.open(name, flags, mode, dir_fd=directory)
     os.fchmod(fd, mode)  # regardless of the caller's umask
     return fd
+
+
+def _attached(pod: PodDir, app: AppPlan) -> AttachEnds:
+    if not app.stdio.endpoints:
+        return AttachEnds(stdio=app.stdio)
+    from .attachable import open_attached
+
+    return open_attached(pod, app)
 
 
 def _open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: bool) -> AppWires:

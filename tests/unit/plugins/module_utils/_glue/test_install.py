@@ -15,7 +15,7 @@ import tarfile
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import install
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle, compiling
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import compare
@@ -27,6 +27,7 @@ RUNTIME = {
     "podrt/launch.py": b"import sys\nprint('\\n'.join(sys.argv[1:]))\n",
     "podrt/__init__.py": b"",
     "podrt/bundle.py": pathlib.Path(bundle.__file__).read_bytes(),
+    "podrt/compiling.py": pathlib.Path(compiling.__file__).read_bytes(),
     "lib/library.py": b"VERSION = 1\n",
     "pythons": b"library 1.0 3.9\n",
 }

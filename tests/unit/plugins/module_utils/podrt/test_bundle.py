@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt import bundle, compiling
 
 PODRT = pathlib.Path(bundle.__file__).parent
 LOADERS = """
@@ -29,8 +29,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from podrt.bundle import use
 use(sys.argv[1])
-from podrt.stage1.inside.program import supervisor_programs
-print(*(name for name, code in supervisor_programs() if code))
+from podrt.stage1.inside.program import supervisor_file, supervisor_programs
+print(len(supervisor_file()), *(name for name, code in supervisor_programs() if code))
 """
 
 
@@ -39,7 +39,7 @@ def _runtime(tmp_path: pathlib.Path) -> pathlib.Path:
     """A runtime as it is installed."""
     root = tmp_path / "runtime"
     shutil.copytree(PODRT, root / "podrt", ignore=shutil.ignore_patterns("__pycache__"))
-    bundle.write(str(root))
+    compiling.write(str(root))
     return root
 
 
@@ -77,8 +77,9 @@ def test_the_supervisor_comes_from_the_bundle(runtime: pathlib.Path) -> None:
     shutil.rmtree(runtime / "podrt" / "stage1" / "pid1" / "__pycache__")
     for path in (runtime / "podrt" / "stage1" / "pid1").glob("[a-z]*.py"):
         path.unlink()
-    names = python("-c", SUPERVISOR, str(runtime)).split()
-    assert (names[0], names[-1], len(names)) == ("pid1.load", "pid1.control", 14)
+    size, *names = python("-c", SUPERVISOR, str(runtime)).split()
+    assert int(size) > 1000
+    assert (names[0], names[-1], len(names)) == ("pid1.timers", "pid1.control", 13)
 
 
 def test_without_a_bundle_for_this_interpreter_modules_are_imported_as_ever(runtime: pathlib.Path) -> None:
@@ -97,3 +98,37 @@ def test_a_damaged_bundle_costs_time_and_nothing_else(runtime: pathlib.Path, dam
     (path,) = runtime.glob("podrt.*.bundle")
     path.write_bytes(path.read_bytes()[:-5] if damage is None else damage)
     assert not python("-c", LOADERS, str(runtime)).startswith("Bundle ")
+
+
+def test_what_no_code_reads_is_not_compiled() -> None:
+    source = b'''"""What it is for."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+else:
+    KNOWN = 1
+
+
+class Held:
+    """A value."""
+
+    name: Text
+    size: int = 3
+
+    def longer(self, /, more: Missing, *rest: Missing, key: Missing = 1) -> Iterator[Missing]:
+        """Say it."""
+        def inner(of: Missing) -> Missing:
+            return of
+        return inner(more)
+'''
+    names: dict[str, object] = {"__name__": "held"}
+    exec(compiling.compiled(source, "held.py"), names)
+    held = names["Held"]
+    assert isinstance(held, type)
+    assert held.__annotations__ == {"name": "Text", "size": "int"}
+    assert (held.longer.__annotations__, held.longer.__kwdefaults__) == ({}, {"key": 1})  # type: ignore[attr-defined]
+    assert (held().longer(2), held.__doc__, names["KNOWN"]) == (2, None, 1)
+    assert "annotations" not in names

@@ -18,11 +18,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf imp
     NetConf,
     choose,
     load_confs,
-    parse_requests,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ipam import NetDns
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.kinds import Bridge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 
 
 def put(directory: pathlib.Path, file_name: str, name: str, kind: str = "ptp") -> None:

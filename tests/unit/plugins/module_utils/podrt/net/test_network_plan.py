@@ -17,7 +17,6 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresse
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
     NetConf,
     choose,
-    parse_requests,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
     HostFacts,
@@ -25,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
     compare_with_host,
     network_plan,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward, forwards_of
 
 LOCAL = '"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}'

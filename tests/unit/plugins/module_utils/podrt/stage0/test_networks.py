@@ -18,9 +18,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     PodError,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import holders
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.runspec import NetworkRequest, RunSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import networks
