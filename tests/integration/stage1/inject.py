@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _GETREGS, _SETREGS, _SINGLESTEP, _DETACH, _SEIZE, _INTERRUPT = 12, 13, 9, 17, 0x4206, 0x4207
-_SYSCALL_STEP, _GETEVENTMSG, _TRACE_FORK, _EVENT_FORK, _WALL = 24, 0x4201, 2, 1, 0x40000000
+_CONT, _SYSCALL_STEP, _GETEVENTMSG, _TRACE_FORK, _EVENT_FORK, _WALL = 7, 24, 0x4201, 2, 1, 0x40000000
 _R10, _R9, _R8, _RAX, _RDX, _RSI, _RDI, _ORIG_RAX, _RIP = 7, 8, 9, 10, 12, 13, 14, 15, 16
 _SYSCALL = b"\x0f\x05"
+# A handler may have ended before its parent was seized.
+_PASSED_ON = (signal.SIGCHLD,)
 
 
 def call_in(pid: int, number: int, *arguments: int) -> int:
@@ -57,8 +59,11 @@ def hold(pid: int) -> int:
 def hold_next_child(pid: int) -> int:
     """Wait until a process forks, and stop the child before it does anything. Returns the child's PID."""
     _ptrace(_SEIZE, pid, _TRACE_FORK)
-    event = os.waitpid(pid, _WALL)[1]
-    assert event >> 8 == signal.SIGTRAP | _EVENT_FORK << 8, hex(event)
+    event = os.waitpid(pid, _WALL)[1] >> 8
+    while event in _PASSED_ON:
+        _ptrace(_CONT, pid, event)
+        event = os.waitpid(pid, _WALL)[1] >> 8
+    assert event == signal.SIGTRAP | _EVENT_FORK << 8, hex(event)
     child = ctypes.c_ulong()
     _ptrace(_GETEVENTMSG, pid, ctypes.addressof(child))
     os.waitpid(child.value, _WALL)
