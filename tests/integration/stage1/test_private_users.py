@@ -180,7 +180,7 @@ def test_no_program_of_root_is_planted_in_a_volume(stage: StageLab, shared: path
     (shared / "of-root").write_text("root's")
     (shared / "of-root").chmod(0o600)
     script = (
-        "cp /bin/busybox /data/planted && chmod 4755 /data/planted && echo planted;"
+        "exec 2>&1; cp /bin/busybox /data/planted && chmod 4755 /data/planted && echo planted;"
         "chmod 4755 /data/of-root && echo changed; cat /data/of-root && echo read;"
         "stat -c %u /data/of-root; echo end"
     )
