@@ -210,7 +210,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
     spaces, maps = _users(plan)
-    sockets = sockets_by_app(known.manifest, request.sockets)
+    sockets = {} if request.rehearsal else sockets_by_app(known.manifest, request.sockets)
     opened = open_apps(pod, plan.apps, known.groups, log, journal=in_service())
     foreground = not request.detach
     wires = PodWires(
