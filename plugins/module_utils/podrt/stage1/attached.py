@@ -21,7 +21,7 @@ from ..host import syscalls
 from ..host.files import open_beneath, write_all
 from ..host.locks import try_lock
 from ..host.reading import read_text
-from .inside.terminal import make_raw
+from .inside.terminal import make_raw, restore
 from .plan.stdio import TTY
 from .starter.attachable import terminal_number
 
@@ -93,8 +93,7 @@ def carry(found: AttachedApp) -> None:
         _Carrier(found).run()
     finally:
         _signal.signal(_signal.SIGWINCH, resized)
-        if before is not None:
-            termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+        restore(before)
 
 
 class _Carrier:
