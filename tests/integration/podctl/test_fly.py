@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
+import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,6 +30,16 @@ def fly(pods: PodHost, script: str, *flags: str, pod_flags: tuple[str, ...] = ()
     """Run a script in the foreground by fly."""
     words = ("run", FLY, *pod_flags, pods.image, "--exec=/bin/sh", *flags, "--", "-c", script)
     return pods.podctl(*words)
+
+
+@contextlib.contextmanager
+def mounted(kind: str, place: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A file system that is mounted meanwhile."""
+    subprocess.run(["mount", "-t", kind, "none", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def detached(pods: PodHost, script: str, *flags: str) -> str:
@@ -147,6 +160,14 @@ def test_every_mount_point_needs_a_volume_and_binds_are_not_recursive(pods: PodH
     (source / "file").touch()
     done = pods.podctl("run", FLY, f"--volume=work,kind=host,source={source}", image)
     assert (done.status, done.out) == (0, "file\n"), done.err
+    (source / "below").mkdir()
+    with mounted("tmpfs", source / "below") as below:
+        (below / "seen").touch()
+        script = ("--exec=/bin/sh", "--", "-c", "ls /work/below")
+        for recursive, seen in (("", ""), (",recursive=true", "seen\n")):
+            volume = f"--volume=work,kind=host,source={source}{recursive}"
+            done = pods.podctl("run", FLY, volume, image, *script)
+            assert (done.status, done.out) == (0, seen), done.err
 
 
 @pytest.mark.behaviour("D21", "D33")
