@@ -251,3 +251,49 @@ def test_the_manifest_of_a_pod_is_printed(pods: PodHost, tmp_path: pathlib.Path)
     file = tmp_path / "uuid"
     file.write_text(f"{uuid}\n")
     assert pods.ok("cat-manifest", f"--uuid-file={file}") == pretty
+
+
+@pytest.mark.behaviour("A10")
+@pytest.mark.parametrize(
+    ("given", "lifted"),
+    [
+        (("image",), ""),
+        (("image,capabilities",), "capabilities"),
+        (("image,PATHS",), "paths"),
+        (("IMAGE,seccomp",), "seccomp"),
+        (("image,all-run",), "capabilities paths seccomp"),
+        (("all-fetch",), ""),
+        (("all",), "capabilities paths seccomp"),
+        (("all", "image"), ""),
+        (("image", "all"), "capabilities paths seccomp"),
+    ],
+    ids=str,
+)
+def test_insecure_options_lift_what_they_name_and_the_last_flag_counts(
+    pods: PodHost, given: tuple[str, ...], lifted: str
+) -> None:
+    script = "grep -E '^(CapBnd|Seccomp):' /proc/self/status; head -c1 /proc/kallsyms | wc -c"
+    flags = tuple(f"--insecure-options={text}" for text in given)
+    done = pods.sh(script, pod_flags=("--net=none", *flags))
+    bounding, seccomp, shown = (text.split()[-1] for text in done.texts)
+    found = [
+        *(["capabilities"] if int(bounding, 16) != 0xA80425FB else []),
+        *(["paths"] if shown == "1" else []),
+        *(["seccomp"] if seccomp == "0" else []),
+    ]
+    assert (done.status, " ".join(found)) == (0, lifted), done.err
+
+
+@pytest.mark.behaviour("A10")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("image,x", 'unknown option "x"'),
+        ("image,tls,image", 'duplicated option "image"'),
+        ("none", "cannot verify"),
+        ("tls,http,ondisk,pubkey", "cannot verify"),
+    ],
+)
+def test_insecure_options_that_are_wrong_or_do_not_help(pods: PodHost, given: str, said: str) -> None:
+    done = pods.podctl("run", "--net=none", f"--insecure-options={given}", pods.image)
+    assert (done.status, said in done.err) == (254, True), done.err
