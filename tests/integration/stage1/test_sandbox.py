@@ -20,6 +20,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     NO_NET,
     StageLab,
     eventually,
+    python,
     until,
 )
 
@@ -221,6 +222,24 @@ def test_every_app_is_under_a_filter_and_only_others_than_root_under_no_new_priv
 def test_no_new_privileges_can_be_asked_for(stage: StageLab) -> None:
     wanted = [isolator("no-new-privileges", True)]
     assert status_of(stage.run("cat /proc/self/status", isolators=wanted).text)["NoNewPrivs"].strip() == "1"
+
+
+@pytest.mark.behaviour("C53")
+@pytest.mark.parametrize(("wanted", "effective"), [(True, "100"), (False, "0")])
+def test_a_program_of_root_gives_its_rights_only_without_it(
+    stage: StageLab, wanted: bool, effective: str
+) -> None:
+    """Of an app of a user; without a filter, which implies it."""
+    stage.link_libraries()
+    own = stage.tree / "bin" / "of-root"
+    own.write_bytes(pathlib.Path("/usr/bin/id").read_bytes())
+    own.chmod(0o4755)
+    more = {**python(""), "exec": ["/bin/of-root", "-u"], "user": "worker", "group": "workers"}
+    no_filter = isolator("seccomp-retain-set", {"set": ["@appc.io/all"]})
+    volumes = more.pop("volumes")
+    app = {**more, "isolators": [isolator("no-new-privileges", wanted), no_filter]}
+    done = stage.pod({"main": app}, volumes=volumes).call()  # type: ignore[arg-type]
+    assert done.lines == [effective], done.err
 
 
 @pytest.mark.behaviour("C50")
