@@ -17,6 +17,20 @@ def test_every_cited_behaviour_is_promised() -> None:
     assert unknown == {}
 
 
+# Decided against, or of the metadata service.
+WITHOUT_A_KERNEL = {"A52", "C36", "C48"}
+
+
+def test_what_a_command_line_an_app_and_a_pod_do_is_proved_on_a_kernel() -> None:
+    cited = behaviours.cited(CHECKOUT)
+    promised = behaviours.promised((CHECKOUT / "docs" / "compatibility.md").read_text())
+    here = {one for one in promised if one[0] in "ACDG"}
+    unproved = {
+        one for one in here if not any(file.startswith("tests/integration/") for file in cited.get(one, ()))
+    }
+    assert unproved == WITHOUT_A_KERNEL
+
+
 def test_no_behaviour_is_promised_twice() -> None:
     promised = behaviours.promised((CHECKOUT / "docs" / "compatibility.md").read_text())
     assert sorted(promised) == sorted(set(promised))

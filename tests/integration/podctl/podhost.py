@@ -42,10 +42,11 @@ def write_image(
     name: str,
     app: Mapping[str, object] | None,
     more: Mapping[str, tuple[int, bytes]] | None = None,
+    **members: object,
 ) -> pathlib.Path:
-    """An ACI with busybox in it. more: other files, their modes and contents."""
+    """An ACI with busybox in it. more: other files, their modes and contents. members: of the manifest."""
     files = {
-        "manifest": json.dumps(image_manifest(name, app)).encode(),
+        "manifest": json.dumps({**image_manifest(name, app), **members}).encode(),
         "rootfs/bin/busybox": pathlib.Path(BUSYBOX).read_bytes(),
         "rootfs/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nworker:x:100:200:worker:/:/bin/sh\n",
         "rootfs/etc/group": b"root:x:0:\nworkers:x:200:\n",

@@ -136,3 +136,20 @@ def test_what_is_not_a_socket_is_refused(pods: PodHost, tmp_path: pathlib.Path) 
     with (tmp_path / "file").open("w") as file:
         done = activated(pods, [file], "run", "--net=none", image_with(tmp_path, "web", 80))  # type: ignore[list-item]
     assert (done.status, "is not a socket" in done.err) == (254, True)
+
+
+@pytest.mark.behaviour("C55", "E24")
+def test_the_port_of_the_host_is_that_of_the_socket_and_never_forwarded(
+    pods: PodHost, tmp_path: pathlib.Path, listening: list[socket.socket]
+) -> None:
+    ports = [each.getsockname()[1] for each in listening]
+    images = [image_with(tmp_path, name, number) for name, number in (("one", 80), ("two", 81))]
+    apps = [(image, "--exec=/bin/sh", "--", "-c", TELLS) for image in images]
+    mapped = [f"--port=p{number}:{port}" for number, port in zip((81, 80), ports)]
+    done = activated(pods, listening, "run", "--net=default", *mapped, *apps[0], "---", *apps[1])
+    assert (done.status, done.err) == (0, ""), done.err
+    assert [text for app, text in done.said if app == "one"] == ["1 name1 me", "1"]
+    assert [text for app, text in done.said if app == "two"] == ["1 name0 me", "1"]
+    done = pods.podctl("run", "--net=default", mapped[0], *apps[1])
+    assert (done.status, done.texts[-1]) == (0, "0")
+    assert f'port "p81" is socket-activated: port {ports[0]} of the host is not forwarded' in done.err

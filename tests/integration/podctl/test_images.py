@@ -321,3 +321,42 @@ def test_the_removal_of_what_others_depend_on_is_told(
     assert (
         "other images depend on what is removed, and need it for new pods: example.com/app" in done.err
     ) is (not together)
+
+
+@pytest.mark.behaviour("A54", "A65", "G4")
+def test_a_list_of_images_is_sorted_by_what_is_asked_for(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    for name in ("b", "a", "c"):
+        pods.ok("fetch", str(write_image(tmp_path / f"{name}.aci", f"example.com/{name}", None)))
+    names = ("image", "list", "--fields=name", "--no-legend")
+    listed = [f"example.com/{name}:1.0" for name in ("b", "a", "c")]
+    assert pods.ok(*names).splitlines() == listed
+    assert pods.ok(*names, "--order=desc").splitlines() == listed[::-1]
+    assert pods.ok(*names, "--sort=name").splitlines() == sorted(listed)
+    assert pods.ok(*names, "--sort=name,importtime", "--order=desc").splitlines() == sorted(listed)[::-1]
+    row = pods.ok("image", "list", "--no-legend", "--sort=name").splitlines()[0]
+    key, name, size, imported, used = re.split(r"\t+", row)
+    assert re.fullmatch(r"sha512-[0-9a-f]{12}", key) and name == "example.com/a:1.0"
+    assert re.fullmatch(r"[0-9.]+[KM]iB", size)
+    assert all(re.fullmatch(r"now|\d+ seconds? ago", each) for each in (imported, used))
+    row = pods.ok("image", "list", "--no-legend", "--sort=name", "--full").splitlines()[0]
+    key, _name, size, imported, used = re.split(r"\t+", row)
+    assert re.fullmatch(r"sha512-[0-9a-f]{64}", key) and size.isdigit()
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,3})? [+-]\d{4} \w+"
+    assert all(re.fullmatch(time, each) for each in (imported, used))
+
+
+@pytest.mark.behaviour("A59", "B9")
+def test_the_beginning_of_an_id_that_two_images_have_is_ambiguous(
+    pods: PodHost, tmp_path: pathlib.Path
+) -> None:
+    seen: dict[str, str] = {}
+    for number in range(400):
+        path = write_image(tmp_path / f"{number}.aci", f"example.com/n{number}", None)
+        start = hashlib.sha512(path.read_bytes()).hexdigest()[:2]
+        if start in seen:
+            break
+        seen[start] = str(path)
+    assert pods.podctl("fetch", seen[start], str(path)).status == 0
+    for words in (("image", "cat-manifest"), ("run", "--net=none")):
+        done = pods.podctl(*words, f"sha512-{start}")
+        assert (done.status, f'ambiguous image ID: "sha512-{start}"' in done.err) == (254, True), done.err

@@ -71,16 +71,20 @@ def test_a_missing_source_of_a_volume_is_1(pods: PodHost) -> None:
 @pytest.mark.behaviour("C7", "C8", "C9")
 def test_variables_have_their_order(pods: PodHost) -> None:
     env_file = pods.base / "env"
-    env_file.write_text("FILE=file\nSHARED=file\n")
+    env_file.write_text("# a remark\n\n; another\nFILE=file\nSHARED=file\nTOP=file\nSECOND=file\n")
     done = pods.podctl(
         "run",
         "--net=none",
         "--inherit-env",
         f"--set-env-file={env_file}",
         "--set-env=SET=set",
+        "--set-env=TOP=set",
+        "--set-env=SECOND=set",
         pods.image,
         "--exec=/bin/env",
+        "--environment=OWN=earlier",
         "--environment=OWN=own",
+        "--environment=TOP=own",
         env={"PATH": os.environ["PATH"], "CALLER": "caller", "IMAGE": "caller"},
     )
     seen = dict(text.partition("=")[::2] for text in done.texts)
@@ -91,6 +95,8 @@ def test_variables_have_their_order(pods: PodHost) -> None:
         "FILE": "file",
         "SET": "set",
         "OWN": "own",
+        "TOP": "own",
+        "SECOND": "set",
     }
     assert expected.items() <= seen.items()
     assert seen["AC_APP_NAME"] == "busybox"

@@ -17,11 +17,25 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image import signature
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.openpgp import grouped
-from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PODCTL, PodHost
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import PODCTL, Done, PodHost
+from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.conftest import (
+    Web,
+    serving,
+    speak_tls,
+)
 from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.image.gpglab import Gpg, keys
 
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 QUESTION = "Are you sure you want to trust this key (yes/no)?"
 SECONDS = 60
+
+
+@pytest.fixture(name="tls")
+def _tls(tmp_path: pathlib.Path) -> Iterator[Web]:
+    """A server that speaks TLS; its certificate is certificate.pem."""
+    with serving() as web:
+        speak_tls(web, tmp_path)
+        yield web
 
 
 @pytest.fixture(name="gpg", scope="module")
@@ -132,3 +146,71 @@ def test_a_signed_image_runs_once_its_key_is_trusted(pods: PodHost, gpg: Gpg) ->
     assert done.status == 0
     assert "image: signature verified:\nimage:   Team <team@example.com>\n" in done.err
     assert pods.podctl(strict, "run", "--net=none", str(image), "--exec=/bin/true").status == 0
+
+
+@pytest.mark.behaviour("A60")
+def test_trust_has_a_bound_and_is_not_unlimited_by_mistake(pods: PodHost, gpg: Gpg) -> None:
+    key = pods.base / "bound.asc"
+    key.write_bytes(gpg.export(gpg.make("Bound")))
+    strict = ("--insecure-options=none", "trust")
+    for words, said in (
+        ((str(key),), "aborting due to implicit unbounded trust (root domain)"),
+        ((), "Usage:\n  podctl trust"),
+        (("--root", "--prefix=example.com", str(key)), "--root and --prefix usage mutually exclusive"),
+        (("--prefix=https://example.com",), "--prefix must not contain a URL scheme, omit https://"),
+        (("--prefix=127.1.2.3/team",), 'discovery failed for "127.1.2.3/team"'),
+    ):
+        done = pods.podctl(*strict, *words)
+        assert (done.status, said in done.err) == (254, True), done.err
+    done = pods.podctl("--insecure-options=image", "trust", "--root", str(key))
+    assert (done.status, "could not get the keystore" in done.err) == (254, True), done.err
+    assert not (pods.base / "etc" / "trustedkeys").exists()
+    done = pods.podctl(*strict, "--root", "--skip-fingerprint-review", str(key))
+    (added,) = (pods.base / "etc" / "trustedkeys" / "root.d").iterdir()
+    assert f'Added root key at "{added}"' in done.out
+
+
+@pytest.mark.behaviour("A62")
+def test_keys_of_servers_need_consent_or_https(pods: PodHost, gpg: Gpg) -> None:
+    first, second = gpg.make("First"), gpg.make("Second")
+    strict = ("--insecure-options=none", "trust", "--prefix=example.com", "--skip-fingerprint-review")
+    with serving() as web:
+        web.answer = lambda *_other: (200, {}, gpg.export(first, second))
+        done = pods.podctl(*strict, f"{web.url}/key")
+        assert (done.status, "--insecure-allow-http required for http URLs" in done.err) == (254, True)
+        assert web.asked == []
+        done = pods.podctl("--trust-keys-from-https", *strict[:-1], "--insecure-allow-http", f"{web.url}/key")
+        assert (done.status, "lack of tty" in done.err) == (254, True)
+        done = pods.podctl(*strict, "--insecure-allow-http", f"{web.url}/key")
+    assert done.status == 0, done.err
+    stored = [path.name for path in (pods.base / "etc/trustedkeys/prefix.d/example.com").iterdir()]
+    assert stored in ([first], [second])
+    assert "only the first of these keys is trusted" in done.err
+    done = pods.podctl(*strict, "ftp://example.com/key")
+    assert (done.status, "only local files and http or https URLs are supported" in done.err) == (254, True)
+
+
+@pytest.mark.behaviour("A62")
+def test_a_key_over_https_needs_no_question_where_that_is_wanted(pods: PodHost, gpg: Gpg, tls: Web) -> None:
+    tls.answer = lambda *_other: (200, {}, gpg.export(gpg.make("Team of https")))
+    words = ("trust", "--prefix=example.com", f"{tls.url}/key")
+    # The host trusts the server where its bundle of authorities has the certificate.
+    script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    inside = ["unshare", "--mount", "sh", "-c", script, "sh", f"{pods.base}/certificate.pem", BUNDLE]
+
+    def trusting(*flags: str, known: bool = True) -> Done:
+        argv = [*(inside if known else ()), PODCTL, *pods.where[:-1], *flags, *words]
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    done = trusting()
+    assert (done.status, "lack of tty" in done.err) == (254, True), done.err
+    done = trusting("--trust-keys-from-https", known=False)
+    assert (done.status, "certificate" in done.err) == (254, True), done.err
+    done = trusting("--trust-keys-from-https", "--insecure-options=tls", known=False)
+    assert (done.status, "lack of tty" in done.err) == (254, True), done.err
+    done = trusting("--trust-keys-from-https")
+    assert done.status == 0, done.err
+    assert 'for prefix "example.com" without fingerprint review.' in done.out

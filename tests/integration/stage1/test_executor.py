@@ -69,6 +69,16 @@ MAIN = {
     "the other app is in the same PID namespace": "ps | grep -q 'sleep 4321'",
     "capabilities are restricted": "test $(grep CapBnd /proc/self/status | cut -f2) = 0000000000000020",
     "system calls are filtered": "grep -q 'Seccomp:.2' /proc/self/status",
+    "memory is limited": (
+        "grep -q '^67108864$' /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max"
+    ),
+    "time of processors is limited": (
+        "grep -q '^50000' /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max"
+    ),
+    "no privileges can be gained, since an app of a user is filtered": (
+        "grep -q 'NoNewPrivs:.1' /proc/self/status"
+    ),
+    "no place of metadata is given": 'test -z "$AC_METADATA_URL"',
     "processes are limited": "test $(cat /sys/fs/cgroup/pids/pids.max || cat /sys/fs/cgroup/pids.max) = 77",
 }
 SIDEKICK = {
@@ -92,7 +102,9 @@ def checks(of: dict[str, str]) -> str:
 
 
 @pytest.mark.kernel
-@pytest.mark.behaviour("C9", "C13", "C16", "C18", "C31", "C32", "C33", "C56", "C57")
+@pytest.mark.behaviour(
+    "C8", "C9", "C13", "C16", "C17", "C18", "C31", "C32", "C33", "C43", "C44", "C45", "C56", "C57"
+)
 @pytest.mark.parametrize("users", [HOSTS_USERS, OWN_USERS])
 def test_an_app_finds_what_the_specification_asks_for(stage: StageLab, tmp_path: pathlib.Path) -> None:
     (stage.tree / "opt" / "ace").mkdir(parents=True)
@@ -126,6 +138,8 @@ def test_an_app_finds_what_the_specification_asks_for(stage: StageLab, tmp_path:
         "isolators": [
             {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_KILL"]}},
             {"name": "resource/pids", "value": {"limit": 77}},
+            {"name": "resource/memory", "value": {"limit": "64Mi"}},
+            {"name": "resource/cpu", "value": {"limit": "500m"}},
         ],
         "mounts": [{"volume": "db", "path": "/db"}, {"volume": "given", "path": "/ro"}],
     }

@@ -214,8 +214,9 @@ def test_the_disk_of_a_partition_is_named(stage: StageLab, disk: str) -> None:
     assert "is a partition, and the kernel limits whole disks" in done.err
 
 
+@pytest.mark.behaviour("C46")
 def test_the_weight_of_block_devices_is_set_or_its_lack_told(stage: StageLab) -> None:
-    """C46: BFQ may be a module that is not loaded."""
+    """BFQ may be a module that is not loaded."""
     pod = stage.sh("true", NO_NET, isolators=[isolator("os/linux/block-weight", 300)])
     done = pod.call()
     assert done.status == 0

@@ -221,6 +221,7 @@ def test_teardown_leaves_nothing_and_may_be_repeated(stage: StageLab) -> None:
         assert groups_of(pod.uuid) == []
 
 
+@pytest.mark.behaviour("C17", "C18", "A29")
 @pytest.mark.parametrize(
     ("script", "status", "reason"),
     [

@@ -20,6 +20,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     NO_NET,
     StageLab,
     eventually,
+    python,
     until,
 )
 
@@ -139,6 +140,26 @@ def test_programs_are_found_as_appc_says(stage: StageLab, program: str, name: st
     assert stage.pod({"main": app}).call().lines == [name, "/data"]
 
 
+@pytest.mark.behaviour("C12", "C14")
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("/data/own:/bin", "/data/own/prog"), ("/none:/bin", "/bin/prog"), (None, "/data/prog")],
+    ids=["of the manifest", "in its order", "none: the working directory first"],
+)
+def test_a_bare_name_is_searched_in_the_path_of_the_app(
+    stage: StageLab, path: str | None, found: str
+) -> None:
+    (stage.tree / "data" / "own").mkdir()
+    (stage.tree / "data" / "linked").write_text("#!/bin/sh\necho $0\n")
+    (stage.tree / "data" / "linked").chmod(0o755)
+    for place in ("data/own", "data", "bin"):
+        (stage.tree / place / "prog").symlink_to("/data/linked")
+    environment = [{"name": "PATH", "value": path}] if path else []
+    app = {"exec": ["prog"], "workingDirectory": "/data", "environment": environment}
+    done = stage.pod({"main": app}).call()
+    assert done.lines == [found], done.err
+
+
 @pytest.mark.behaviour("C57")
 def test_the_process_starts_clean(stage: StageLab) -> None:
     done = stage.run(
@@ -203,6 +224,24 @@ def test_no_new_privileges_can_be_asked_for(stage: StageLab) -> None:
     assert status_of(stage.run("cat /proc/self/status", isolators=wanted).text)["NoNewPrivs"].strip() == "1"
 
 
+@pytest.mark.behaviour("C53")
+@pytest.mark.parametrize(("wanted", "effective"), [(True, "100"), (False, "0")])
+def test_a_program_of_root_gives_its_rights_only_without_it(
+    stage: StageLab, wanted: bool, effective: str
+) -> None:
+    """Of an app of a user; without a filter, which implies it."""
+    stage.link_libraries()
+    own = stage.tree / "bin" / "of-root"
+    own.write_bytes(pathlib.Path("/usr/bin/id").read_bytes())
+    own.chmod(0o4755)
+    more = {**python(""), "exec": ["/bin/of-root", "-u"], "user": "worker", "group": "workers"}
+    no_filter = isolator("seccomp-retain-set", {"set": ["@appc.io/all"]})
+    volumes = more.pop("volumes")
+    app = {**more, "isolators": [isolator("no-new-privileges", wanted), no_filter]}
+    done = stage.pod({"main": app}, volumes=volumes).call()  # type: ignore[arg-type]
+    assert done.lines == [effective], done.err
+
+
 @pytest.mark.behaviour("C50")
 @pytest.mark.parametrize(
     ("more", "status", "said"), [({}, 31, []), ({"errno": "ENOSPC"}, 1, ["No space"])], ids=["kill", "errno"]
@@ -249,6 +288,44 @@ def test_sensitive_paths_are_hidden_or_read_only(stage: StageLab) -> None:
     assert modes == ["----------", "d---------", "d---------", "d---------"]
     assert [line.endswith("Read-only file system") for line in done.lines[4:7]] == [True] * 3
     assert done.lines[7:] == ["cgroup", "0"]
+
+
+# Source: behaviours C34.
+READ_ONLY = (
+    *("/proc/bus", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/panic_on_oom"),
+    *(
+        "/proc/sysrq-trigger",
+        "/sys/block",
+        "/sys/bus",
+        "/sys/class",
+        "/sys/dev",
+        "/sys/devices",
+        "/sys/kernel",
+    ),
+)
+HIDDEN = (
+    *("/sys/firmware", "/sys/hypervisor", "/sys/module", "/sys/power", "/proc/config.gz", "/proc/kallsyms"),
+    *("/proc/sched_debug", "/proc/kcore", "/proc/kmem", "/proc/mem"),
+)
+
+
+@pytest.mark.behaviour("C34")
+def test_every_path_that_rkt_protected_is_protected(stage: StageLab) -> None:
+    """Of those that the kernel has."""
+    each = f"for path in {' '.join((*READ_ONLY, *HIDDEN))}; do test -e $path || continue; echo $path"
+    script = f"""{each} $(stat -c '%A %s' $path) $(ls -A $path 2>/dev/null | wc -l)
+    chmod 0777 $path 2>&1 | sed 's/.*: /said: /'; done"""
+    done = stage.run(script)
+    found = dict(zip(*(iter(done.lines),) * 2))
+    paths = {line.split()[0]: (line.split()[1:], said) for line, said in found.items()}
+    there = [path for path in (*READ_ONLY, *HIDDEN) if os.path.exists(path)]
+    assert sorted(paths) == sorted(there)
+    for path, (shown, said) in paths.items():
+        assert said == "said: Read-only file system", path
+        if path in HIDDEN and os.path.isdir(path):
+            assert (shown[0], shown[2]) == ("d---------", "0"), path
+        elif path in HIDDEN:
+            assert shown[:2] == ["----------", "0"], path
 
 
 @pytest.mark.finding("attack-F16")
@@ -344,6 +421,7 @@ def test_sysctls_of_the_pod_are_set_and_those_of_the_host_refused(stage: StageLa
     assert "belongs to the host" in stage.run("true", NO_NET, isolators=alien).err
 
 
+@pytest.mark.behaviour("C45")
 def test_the_oom_score_is_set(stage: StageLab) -> None:
     done = stage.run("cat /proc/self/oom_score_adj", isolators=[isolator("oom-score-adj", 500)])
     assert done.lines == ["500"]

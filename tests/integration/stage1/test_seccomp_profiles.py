@@ -10,7 +10,8 @@ import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp import sets
-from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.seccomp.filters import CHECKED
+from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab import StageLab, python
 
 NATIVE = [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]}]
 
@@ -87,3 +88,64 @@ def test_a_profile_beside_a_set_is_refused(stage: StageLab) -> None:
     other = {"name": "os/linux/seccomp-remove-set", "value": {"set": ["mkdir"]}}
     with pytest.raises(InvalidSpec, match="both as a set and as a profile"):
         stage.run("true", **with_profile(refusing("mkdir"), other))
+
+
+# Each call in a process of its own: its number, and whether the filter has refused it.
+CALLING = """
+import ctypes, errno, os, signal
+libc = ctypes.CDLL(None, use_errno=True)
+for number in {numbers}:
+    pid = os.fork()
+    if not pid:
+        signal.alarm(20)
+        answer = libc.syscall(number, *[ctypes.c_long(-1)] * 6)
+        os._exit(answer == -1 and ctypes.get_errno() == errno.EDOTDOT)
+    if os.waitpid(pid, 0)[1] == 1 << 8:
+        print(number)
+"""
+# They do not return, or not twice.
+LAST = 500  # of the calls that a machine has had for long
+ENDLESS = {"exit", "exit_group", "rt_sigreturn", "pause", "fork", "vfork", "clone", "sync"}
+
+
+def number_of(name: str) -> int:
+    """The number of a call on this machine, negative if it has none."""
+    number: int = pytest.importorskip("pyseccomp").resolve_syscall(
+        pytest.importorskip("pyseccomp").Arch.NATIVE, name
+    )
+    return number
+
+
+def refused(stage: StageLab, kind: str, names: list[str], numbers: set[int]) -> set[int]:
+    """Which of the calls fail by the filter, with an error that no call has by itself."""
+    wanted = {"name": f"os/linux/seccomp-{kind}-set", "value": {"set": names, "errno": "EDOTDOT"}}
+    app = {**python(CALLING.format(numbers=sorted(numbers))), "isolators": [wanted]}
+    volumes = app.pop("volumes")
+    stage.link_libraries()
+    done = stage.pod({"main": app}, volumes=volumes).call()
+    assert done.status == 0, done.err
+    return {int(line) for line in done.lines}
+
+
+@pytest.mark.behaviour("C51", "C49", "C50")
+@pytest.mark.parametrize("name", ["@docker/default-blacklist", "@rkt/default-blacklist"])
+def test_the_kernel_refuses_each_call_of_the_blacklist(stage: StageLab, name: str) -> None:
+    listed = {number_of(call) for call in sets.DOCKER_BLACKLIST if number_of(call) >= 0}
+    others = {number_of(call) for call in ("getpid", "statx", "mkdirat", "syslog", "socket", "sethostname")}
+    assert len(sets.DOCKER_BLACKLIST) == 50 and len(listed) > 45
+    assert refused(stage, "remove", [name], listed | others) == listed
+
+
+@pytest.mark.behaviour("C52", "C49", "C50")
+@pytest.mark.parametrize("name", ["@docker/default-whitelist", "@rkt/default-whitelist"])
+def test_the_kernel_refuses_each_call_that_is_not_on_the_whitelist(stage: StageLab, name: str) -> None:
+    allowed = {*sets.DOCKER_WHITELIST, *sets.NEWER} - {"syslog", *ENDLESS, *CHECKED}
+    numbers = {number_of(call) for call in allowed if 0 <= number_of(call) < LAST}
+    away = {
+        *("mount", "umount2", "bpf", "keyctl", "add_key", "io_uring_setup", "userfaultfd", "setns", "syslog")
+    }
+    away |= {"perf_event_open", "reboot", "kexec_load", "init_module", "ptrace", "swapon", "unshare"}
+    not_allowed = {number_of(call) for call in away}
+    found = refused(stage, "retain", [name], numbers | not_allowed)
+    assert found & numbers == set()
+    assert found == not_allowed

@@ -341,6 +341,10 @@ class Paths(Value):
         """The name of the unit of a named pod."""
         return f"{self.units}/{unit_name(pod_name)}"
 
+    def socket_unit(self, pod_name: str) -> str:
+        """The name of a unit of the administrator, whose sockets systemd passes to a named pod."""
+        return f"{self.units}/pod-{pod_name}.socket"
+
     def enabled_unit(self, pod_name: str) -> str:
         """A link to the unit of a named pod, there when it is started at boot."""
         return f"{self.units}/{_AT_BOOT}/{unit_name(pod_name)}"

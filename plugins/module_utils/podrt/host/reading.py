@@ -36,6 +36,8 @@ _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLLOW = os.O_PATH | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 256 << 10
+# What an open of a missing file raises, and a read of one below /proc whose process has ended since its open.
+_MISSING = (FileNotFoundError, NotADirectoryError, ProcessLookupError)
 _NULL = os.makedev(1, 3)
 _DIGITS = 20
 _BY_OTHERS, _BY_GROUP = 0o002, 0o020
@@ -159,10 +161,10 @@ def kernel_text(path: str) -> str:
 
 
 def kernel_text_or(path: str, default: str) -> str:
-    """The same text, or default if the file is missing."""
+    """The same text, or default if the file is missing, or its process is."""
     try:
         return kernel_text(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except _MISSING:
         return default
 
 
@@ -171,7 +173,7 @@ def kernel_text_within(path: str, limit: int) -> str | None:
     try:
         with open(path, "rb", buffering=0) as file:
             data = _drained(file.fileno(), limit + 1, path)
-    except (FileNotFoundError, NotADirectoryError):
+    except _MISSING:
         return ""
     return data.decode(errors="replace").strip() if len(data) <= limit else None
 

@@ -159,11 +159,16 @@ class TableState(Value):
 
 
 def forwards_of(manifest: PodManifest) -> tuple[PortForward, ...]:
-    """The host ports that are forwarded to ports of apps, one by one. Raises InvalidSpec for a port that no app has."""
+    """The host ports that are forwarded to ports of apps, one by one. Raises InvalidSpec for a port that no app has.
+
+    Not one that is socket-activated: systemd listens there, and passes the socket. Source: behaviours C55.
+    """
     known = {port.name: port for app in manifest.apps if app.app for port in app.app.ports}
     forwards = []
     for index, exposed in enumerate(manifest.ports):
         port = known.get(exposed.name)
+        if port is not None and port.socket_activated:
+            continue
         if exposed.port is not None:
             protocol, first, count = exposed.protocol, exposed.port, exposed.count
         elif port is not None:

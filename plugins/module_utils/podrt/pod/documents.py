@@ -195,10 +195,7 @@ def _only_child(pod: PodDir) -> int | None:
     parent = read_number(pod.ppid, beneath=pod.path)
     if parent is None:
         return None
-    try:
-        words = kernel_text_or(f"/proc/{parent}/task/{parent}/children", "").split()
-    except ProcessLookupError:
-        return None
+    words = kernel_text_or(f"/proc/{parent}/task/{parent}/children", "").split()
     return decimal(words[0]) if len(words) == 1 else None
 
 

@@ -373,8 +373,10 @@ def _settle_unit(host: Host, found: PodStatus, *, boot: bool) -> Plan[None]:
 
     with open_pod(host.paths, found.uuid) as pod:
         unit = units.read_unit_status(host, pod)
+        activated = not boot and units.has_socket(host, found.name)
     wanted = units.UnitStatus("as described", boot)
-    if unit == wanted or (unit.text == "absent" and (not boot or found.state is PodState.PREPARED)):
+    unused = not (boot or activated) or (boot and found.state is PodState.PREPARED)
+    if unit == wanted or (unit.text == "absent" and unused):
         return
     reason = "runtime" if unit.text == "outdated" else "drift"
     if unit.text == wanted.text and (not boot or found.was_stopped):

@@ -41,6 +41,8 @@ class CreatePod(Change):
         give_name(host, name, uuid)
         if self.running:
             bring_up(host, uuid, boot=self.boot)
+        else:
+            _await_connections(host, name, uuid)
         remove_others(host, name, uuid)
 
 
@@ -67,6 +69,8 @@ class ReplacePod(Change):
         with lookup.expect(host.paths, name, self.old) as old:
             new = _prepare_new(host, self.wanted, self.old)
             swap(host, name, old, new, start_up)
+        if not self.running:
+            _await_connections(host, name, new)
         remove_others(host, name, new)
 
 
@@ -205,6 +209,13 @@ def _required(wanted: Preparation | None) -> Preparation:
     if wanted is None:
         raise HostFailure("an image that the pod needs was not fetched", "this is a bug of stagecraft.pods")
     return wanted
+
+
+def _await_connections(host: Host, name: str, uuid: str) -> None:
+    """Write the unit of a pod that does not run yet, if a connection to a socket of systemd is to start it."""
+    if host.runs_systemd and units.has_socket(host, name):
+        with open_pod(host.paths, uuid) as pod:
+            units.install(host, pod, boot=False)
 
 
 def _check_unchanged(host: Host, name: str, uuid: str) -> None:

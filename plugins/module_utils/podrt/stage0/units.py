@@ -144,6 +144,11 @@ def install(host: Host, pod: Pod, *, boot: bool | None) -> None:
         systemctl(host, "--quiet", "enable" if boot else "disable", unit_name(runspec.name))
 
 
+def has_socket(host: Host, name: str) -> bool:
+    """Whether a connection is to start the pod of this name: then its unit has to be there before it is started."""
+    return os.path.exists(host.paths.socket_unit(name))
+
+
 def stay_stopped(host: Host, name: str) -> None:
     """Have no boot start the pod of this name any more."""
     if _is_enabled(host, name):

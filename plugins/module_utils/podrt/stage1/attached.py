@@ -21,7 +21,7 @@ from ..host import syscalls
 from ..host.files import open_beneath, write_all
 from ..host.locks import try_lock
 from ..host.reading import read_text
-from .inside.terminal import make_raw
+from .inside.terminal import make_raw, restore
 from .plan.stdio import TTY
 from .starter.attachable import terminal_number
 
@@ -85,56 +85,81 @@ def attached(pod: Pod, app: str, pid: int, endpoints: Sequence[str]) -> Iterator
 
 
 def carry(found: AttachedApp) -> None:
-    """Carry input and output until the pod ends, its outputs do, or the caller detaches."""
+    """Carry input and output until the app ends, or the caller detaches."""
     before = make_raw() if found.is_terminal else None
     resized = _signal.signal(_signal.SIGWINCH, lambda _number, _frame: _fit(found))
     try:
         _fit(found)
-        _carry_all(found)
+        _Carrier(found).run()
     finally:
         _signal.signal(_signal.SIGWINCH, resized)
-        if before is not None:
-            termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+        restore(before)
 
 
-def _carry_all(found: AttachedApp) -> None:
-    poll = select.poll()
-    for fd in (*found.outputs, found.process, *((_STDIN,) if found.input >= 0 else ())):
-        poll.register(fd, select.POLLIN)
-    open_outputs = {*found.outputs}
-    last = b""
-    while True:
-        ready = [fd for fd, _event in poll.poll()]
-        carried = {fd: _repeat(fd, found.outputs[fd]) for fd in ready if fd in open_outputs}
-        for fd, count in carried.items():
-            if count is None:
-                open_outputs.remove(fd)
-                poll.unregister(fd)
-        if (found.process in ready and not any(carried.values())) or (found.outputs and not open_outputs):
-            return
-        if _STDIN in ready:
-            keys = _read(_STDIN)
-            if not keys:
-                poll.unregister(_STDIN)
-            elif (found.is_terminal and (last + keys).endswith(_DETACH)) or not _give(found.input, keys):
+class _Carrier:
+    """What goes between the caller and the app, and what of it is still there."""
+
+    def __init__(self, found: AttachedApp) -> None:
+        self._found = found
+        self._outputs = {*found.outputs}
+        self._last = b""
+        self._poll = select.poll()
+        for fd in (*self._outputs, found.process):
+            self._poll.register(fd, select.POLLIN)
+        self._takes_input = found.input >= 0
+        if self._takes_input:
+            self._poll.register(_STDIN, select.POLLIN)
+            # Its error or hang-up alone: the app has no input any more.
+            self._poll.register(found.input, 0)
+
+    def run(self) -> None:
+        """Carry until nothing is left that could be."""
+        while self._outputs or (self._takes_input and not self._found.outputs):
+            ready = [fd for fd, _event in self._poll.poll()]
+            carried = [self._repeat(fd) for fd in ready if fd in self._outputs]
+            if self._found.process in ready and not any(carried):
                 return
-            last = keys[-1:]
+            if self._takes_input and self._found.input in ready:
+                self._end_input()
+            if self._takes_input and _STDIN in ready and not self._take(_read(_STDIN)):
+                return
+
+    def _repeat(self, fd: int) -> bool:
+        """Carry what is there of an output, and leave it at its end. Returns whether something was."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        write_all(self._found.outputs[fd], data)
+        if not data:
+            self._outputs.remove(fd)
+            self._poll.unregister(fd)
+        return bool(data)
+
+    def _take(self, keys: bytes | None) -> bool:
+        """Give the app what the caller has said. Returns False if the caller detaches."""
+        if keys is None:
+            return True
+        if self._found.is_terminal and (self._last + keys).endswith(_DETACH):
+            return False
+        self._last = keys[-1:]
+        if not keys or not _give(self._found.input, keys):
+            self._end_input()
+        return True
+
+    def _end_input(self) -> None:
+        self._takes_input = False
+        self._poll.unregister(_STDIN)
+        self._poll.unregister(self._found.input)
 
 
-def _repeat(source: int, target: int) -> int | None:
-    """Carry what is there of an output. Returns the number of bytes, None at its end: the app is no longer there."""
-    try:
-        data = os.read(source, _CHUNK)
-    except BlockingIOError:
-        return 0
-    write_all(target, data)
-    return len(data) or None
-
-
-def _read(fd: int) -> bytes:
+def _read(fd: int) -> bytes | None:
+    """What is there, None if nothing is, b"" at the end."""
     try:
         return os.read(fd, _CHUNK)
-    except (BlockingIOError, ConnectionResetError):
+    except BlockingIOError:
+        return None
+    except OSError:  # a terminal that has hung up, a socket that was reset, no file at all
         return b""
 
 

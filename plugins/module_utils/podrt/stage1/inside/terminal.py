@@ -59,8 +59,7 @@ class Terminal:
         finally:
             os.close(ended)
             _signal.signal(_signal.SIGWINCH, resized)
-            if before is not None:
-                termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)
+            restore(before)
 
     def _relay(self, ended: int) -> None:
         poll = select.poll()
@@ -107,3 +106,10 @@ def make_raw() -> Attributes | None:
             raw[index] = flags & ~off
     termios.tcsetattr(_STDIN, termios.TCSADRAIN, raw)
     return before
+
+
+def restore(before: Attributes | None) -> None:
+    """Give the caller's terminal its attributes back, if it is there still. before: see make_raw."""
+    if before is not None:
+        with contextlib.suppress(termios.error):  # it has hung up
+            termios.tcsetattr(_STDIN, termios.TCSADRAIN, before)

@@ -57,7 +57,7 @@ class RunningApp:
         self._oom, self._kills = False, 0
         self._procs, self._kill, self._events = record["procs"], record["kill"], record["events"]
         self._status, self._end = record["status"], record["end"]
-        self._attached = (record["stdin"], record["tap_out"], record["tap_err"], record["tap_tty"])
+        self._attached = {record["stdin"], record["tap_out"], record["tap_err"], record["tap_tty"]}
 
     @property
     def files(self) -> list[int]:
@@ -160,6 +160,12 @@ class RunningApp:
         else:
             self.record(status, killed=killed)
 
+    def untap(self, tap: int) -> None:
+        """Close a pipe where its output was repeated: a process that is attached sees that it has ended."""
+        if tap in self._attached:
+            self._attached.remove(tap)
+            posix.close(tap)
+
     def was_oom(self) -> bool:
         """Whether the kernel has killed in it for memory, since this start."""
         return self._oom or self._oom_kills() > self._kills
@@ -232,6 +238,9 @@ class Stream:
         if self._tap >= 0 and data:
             # It never waits, and what its reader has no room for is lost.
             attempt(posix.write, self._tap, data)
+        elif self._tap >= 0:
+            self.app.untap(self._tap)
+            self._tap = -1
         self._pass_on(data)
 
     def _pass_on(self, data: bytes) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ...appc.pod import PodManifest, RuntimeApp
+    from ...appc.ports import ExposedPort
     from ..inside.wires import AppWires
     from ..plan.sandbox import AppPlan
 
@@ -67,6 +68,11 @@ def sockets_by_app(
     apps = {str(app.name): _ports_of(manifest, app) for app in manifest.apps}
     wanting = {name: ports for name, ports in apps.items() if ports}
     found: dict[str, tuple[PassedSocket, ...]] = {}
+    for exposed in () if sockets else _exposed(manifest):
+        warn(
+            f'port "{exposed.name}" is socket-activated: port {exposed.host_port} of the host is not forwarded to it, '
+            "and no socket was passed"
+        )
     if sockets and not wanting:
         warn(f"no app has a socket-activated port: {len(sockets)} sockets are passed in vain")
         return found
@@ -101,6 +107,13 @@ def _ports_of(manifest: PodManifest, app: RuntimeApp) -> frozenset[int]:
     names = {port.name for port in ports}
     mapped = (each.host_port for each in manifest.ports if each.name in names)
     return frozenset((*(port.port for port in ports), *mapped))
+
+
+def _exposed(manifest: PodManifest) -> tuple[ExposedPort, ...]:
+    """The ports of the host that lead to socket-activated ones."""
+    ports = [port for app in manifest.apps for port in (app.app.ports if app.app else ())]
+    names = {port.name for port in ports if port.socket_activated}
+    return tuple(each for each in manifest.ports if each.name in names)
 
 
 def _is_socket(fd: int) -> bool:

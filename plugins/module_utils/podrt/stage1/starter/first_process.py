@@ -38,11 +38,15 @@ class Pid1:
         self._end = time.monotonic() + (seconds or 0)
 
     def relay_stops(self) -> None:
-        """Pass on to the pod the signals that ask this process to stop. They were blocked, so that none is lost."""
+        """Pass on to the pod the signals that ask this process to stop. They were blocked, so that none is lost.
+
+        One that the caller has it ignore, as nohup and a shell for commands in the background do, stays ignored.
+        """
         self._wake, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
         for number in STOPS:
-            _signal.signal(number, self._stop)
+            if number == _signal.SIGTERM or _signal.getsignal(number) != _signal.SIG_IGN:
+                _signal.signal(number, self._stop)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, STOPS)
 
     def receive(self) -> frames.Message:

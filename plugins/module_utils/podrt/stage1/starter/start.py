@@ -39,6 +39,7 @@ from ..plan.devices import apply_devices, device_rules, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
 from .activation import sockets_by_app, with_sockets
+from .announcing import announce_ready
 from .confining import confine_app
 from .first_process import Pid1, expect, last_words
 from .inputs import read_inputs, seen_host, write_files, write_resolv
@@ -210,7 +211,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
     bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
     spaces, maps = _users(plan)
-    sockets = sockets_by_app(known.manifest, request.sockets)
+    sockets = {} if request.rehearsal else sockets_by_app(known.manifest, request.sockets)
     opened = open_apps(pod, plan.apps, known.groups, log, journal=in_service())
     foreground = not request.detach
     wires = PodWires(
@@ -357,6 +358,8 @@ def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             os.symlink("ready", path)
         with suppress(PodError):  # a pod that has ended already
             child.send(frames.GO)
+        if not request.detach:
+            announce_ready()
         return
     if not request.detach:
         return

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -195,3 +197,21 @@ def test_a_text_with_a_nul_is_no_path_and_no_id(read: Callable[[str], str], tmp_
     (tmp_path / "lower").write_bytes(b"/a\0b\n")
     with pytest.raises(Corrupt, match="lower: it holds a NUL character"):
         read(f"{tmp_path}/lower")
+
+
+def test_a_file_of_a_process_that_has_ended_since_its_open_is_missing() -> None:
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    held = os.open(f"/proc/{child}/status", os.O_RDONLY)
+    try:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with pytest.raises(ProcessLookupError):
+            os.read(held, 1)
+        again = f"/proc/self/fd/{held}"
+        assert reading.kernel_text_or(again, "none") == "none"
+        assert reading.kernel_text_within(again, 1) == ""
+    finally:
+        os.close(held)

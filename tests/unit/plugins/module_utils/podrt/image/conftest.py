@@ -130,6 +130,11 @@ def _web() -> Iterator[Web]:
 @pytest.fixture(name="tls")
 def _tls(web: Web, tmp_path: pathlib.Path) -> str:
     """Make the server speak TLS; return its certificate."""
+    return speak_tls(web, tmp_path)
+
+
+def speak_tls(web: Web, tmp_path: pathlib.Path) -> str:
+    """Give a server a key, and a certificate that it has signed itself; return its path."""
     if not shutil.which("openssl"):
         pytest.skip("needs openssl")
     key, certificate = f"{tmp_path}/key.pem", f"{tmp_path}/certificate.pem"

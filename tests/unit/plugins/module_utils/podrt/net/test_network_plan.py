@@ -96,10 +96,11 @@ def test_what_cannot_be_joined_is_told_with_its_option(
 
 
 def forwarded(*ports: dict[str, object]) -> tuple[str, ...]:
-    """The host ports of a pod whose app has http and a range."""
+    """The host ports of a pod whose app has http, a range, and one whose socket is passed to it."""
     named = [
         {"name": "http", "protocol": "tcp", "port": 80},
         {"name": "many", "protocol": "udp", "port": 9000, "count": 3},
+        {"name": "passed", "protocol": "tcp", "port": 70, "socketActivated": True},
     ]
     app = {"exec": ["/bin/true"], "user": "0", "group": "0", "ports": named}
     manifest = PodManifest.from_json(
@@ -118,6 +119,7 @@ def forwarded(*ports: dict[str, object]) -> tuple[str, ...]:
     [
         ({"name": "http", "hostPort": 8080}, ("8080/tcp 80",)),
         ({"name": "many", "hostPort": 8000}, ("8000/udp 9000", "8001/udp 9001", "8002/udp 9002")),
+        ({"name": "passed", "hostPort": 8070}, ()),
         ({"name": "53-udp", "hostPort": 5353, "port": 53, "protocol": "udp"}, ("5353/udp 53",)),
         (
             {"name": "x", "hostPort": 80, "hostIP": "192.0.2.1", "port": 90, "count": 2},

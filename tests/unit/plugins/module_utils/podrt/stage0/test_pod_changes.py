@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Callable
 
 import pytest
@@ -237,3 +238,26 @@ def test_a_handler_of_a_pod_that_is_not_there_fails_and_in_check_mode_says_that_
     )
     with pytest.raises(NotFound, match="there is no pod"):
         converge(stage0.host, plan.ensure_state(stage0.host, name, "restarted"), apply=True)
+
+
+@pytest.mark.behaviour("C55")
+@pytest.mark.parametrize("activated", [True, False])
+def test_a_pod_that_a_connection_is_to_start_has_its_unit_before_it_runs(
+    lab: Stage0Lab, activated: bool
+) -> None:
+    systemd = lab.boot()
+    socket = pathlib.Path(lab.paths.socket_unit("web"))
+    if activated:
+        socket.touch()
+
+    def prepared(args: str) -> int:
+        steps = plan.ensure_pod(lab.host, lab.spec(app={"args": [args]}), "prepared")
+        outcome, _found = converge(lab.host, steps, apply=True)
+        return len(outcome.differences)
+
+    unit = lab.paths.unit("web")
+    assert (prepared("/x"), os.path.exists(unit), prepared("/x")) == (1, activated, 0)
+    assert (prepared("/y"), os.path.exists(unit), prepared("/y")) == (1, activated, 0)
+    assert not systemd.is_enabled("pod-web.service")
+    socket.touch()
+    assert (prepared("/y"), os.path.exists(unit), prepared("/y")) == (not activated, True, 0)

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils._glue import options as generated
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import PREPARE, RUN
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.podflags import (
+    PREPARE,
+    RUN,
+    RUN_PREPARED,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.cli.table import GLOBAL
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options import documents, texts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.options.option import (
@@ -24,6 +28,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.optio
     POD,
     impact_of,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.stdio import NAMES as STDIO
 from ansible_collections.stagecraft.pods.tests.pipeline.argument_specs import argspec
 from ansible_collections.stagecraft.pods.tests.unit.test_docs import CHECKOUT, MODULES, options_of
 
@@ -119,7 +124,18 @@ def test_the_flags_of_options_are_those_of_podctl() -> None:
 
 
 def test_the_page_on_podctl_has_every_option_and_its_flag() -> None:
-    told = dict(ROW.findall(PODCTL[PODCTL.index("Options of a task") :]))
+    told = dict(
+        ROW.findall(PODCTL[PODCTL.index("Options of a task") : PODCTL.index("Flags without an option")])
+    )
     assert told == {
         f"``{path}``": f"``--{row.flag.name}``" if row.flag else row.no_flag for path, row in TOPS.items()
     }
+
+
+def test_the_page_on_podctl_says_why_each_other_flag_is_for_the_command_line_alone() -> None:
+    told = dict(ROW.findall(PODCTL[PODCTL.index("Flags without an option") :]))
+    of_options = {name for row in ALL.values() if row.flag for name in (row.flag.name, *row.flag.also)}
+    # Those of standard files are there with a variable only.
+    flags = {flag.name for flag in (*GLOBAL, *PREPARE, *RUN, *RUN_PREPARED)} | {*STDIO}
+    assert told.keys() == {f"``--{name}``" for name in flags - of_options}
+    assert [flag for flag, reason in told.items() if len(reason) < 15] == []
