@@ -28,7 +28,7 @@ from ...contexts import contextmanager, suppress
 from ...errors import Conflict, HostFailure, NotFound, PodError, Unsupported
 from ...host.files import remove_tree
 from ...host.reading import DOCUMENT, kernel_text, read_text
-from ...pod import cgroups, documents
+from ...pod import cgroups, documents, freezer
 from ...pod.lifecycle import PodState
 from ...pod.runspec import START_SECONDS
 from ...pod.subids import range_of
@@ -192,7 +192,11 @@ def _stop(running: RunningPod, name: str, *, force: bool) -> None:
 
 
 def _end(running: RunningPod, name: str, seconds: int) -> None:
-    """Have PID 1 end an app, within so many seconds; below 0: those of the pod. Raises Conflict."""
+    """Have PID 1 end an app, within so many seconds; below 0: those of the pod. One that is paused goes on, to its end.
+
+    Raises Conflict, HostFailure.
+    """
+    freezer.unpause(running.pod, name)
     patience = running.runspec.stop_timeout if seconds < 0 else seconds
     running.orders.ask(frames.STOP, name, seconds, seconds=patience + _MARGIN)
 
@@ -230,9 +234,9 @@ def _decide(running: RunningPod, app: RuntimeApp, groups: tuple[Group, ...]) -> 
     users = range_of(pod) if running.runspec.private_users else None
     given = read_input(pod, manifest, app, groups, users)
     traced = os.path.exists(pod.traced)
-    plan = addition_plan(
-        pod, (manifest, running.runspec), given, seen_host(pod, manifest), users, traced=traced
-    )
+    # What the host lacks for other apps, which were perhaps never started, is no matter of this one.
+    seen = seen_host(pod, manifest.replace(apps=(app,)))
+    plan = addition_plan(pod, (manifest, running.runspec), given, seen, users, traced=traced)
     added = plan.apps[0]
     if users is None:
         _check_rights(added, _permitted(running.pid), traced=traced)
