@@ -17,6 +17,7 @@ from ...stage0 import apps
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest
 from ...stage0.operations import ensure_new_pod
+from ...stage0.replaced import settle_if_left
 from ...stage0.spec import PodSpec
 from ...stage0.status import read_status
 from ...stage1.entries import apps_of
@@ -33,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...appc.volumes import Volume
     from ...pod.lifecycle import Pod
     from ...stage0.change import Plan
     from ...stage0.status import AppStatus, PodStatus
@@ -75,7 +77,8 @@ def add(call: Call) -> int:
         _check_mutable(pod)
         if not documents.has_started(pod.dir):
             raise Conflict(f'supervisor for pod "{pod.uuid}" is not yet ready', "try again in a moment")
-        _outcome, one = carry_out(call, _built(call, _with_volumes(words)))
+        held = documents.read_manifest(pod.dir).volumes
+        _outcome, one = carry_out(call, _built(call, _with_volumes(words), held))
         if one is not None:
             for warning in one.warnings:
                 call.say(warning)
@@ -83,9 +86,9 @@ def add(call: Call) -> int:
     return 0
 
 
-def _built(call: Call, words: Words) -> Plan[Preparation | None]:
-    """Plan: the image is in the store. Returns what the app is prepared from."""
-    spec = pod_spec(words, CallerInputs((), read_file))
+def _built(call: Call, words: Words, held: tuple[Volume, ...]) -> Plan[Preparation | None]:
+    """Plan: the image is in the store. Returns what the app is prepared from. held: the volumes of the pod."""
+    spec = _with_those_of_pod(words, held)
     spec = spec.replace(policy=spec.policy.replace(pull="never"))
     policy = policy_of_image(spec.policy, call.options, words.apps[0])
     image: StoredImage | None = yield from ensure_image(call, spec.apps[0].image, policy)
@@ -100,6 +103,21 @@ def _built(call: Call, words: Words) -> Plan[Preparation | None]:
         raise in_words_of_flags(err) from err
     except InvalidSpec as err:
         raise in_flags(err) from err
+
+
+def _with_those_of_pod(words: Words, held: tuple[Volume, ...]) -> PodSpec:
+    """The spec of the words, where a mount may name a volume that the pod has. Raises InvalidSpec."""
+    own = {flag.value.partition(",")[0] for flag in words.given}
+    others = {volume.name: volume for volume in held if volume.name not in own}
+    places = tuple(Given("volume", f"{name},kind=empty") for name in others)
+    spec = pod_spec(Words((*words.given, *places), words.arguments, words.apps), CallerInputs((), read_file))
+    mounted = {mount.volume for mount in spec.apps[0].mounts}
+    volumes = tuple(
+        others.get(volume.name, volume)
+        for volume in spec.volumes
+        if volume.name in mounted or volume.name not in others
+    )
+    return spec.replace(volumes=volumes)
 
 
 def _with_volumes(words: AppWords) -> Words:
@@ -137,6 +155,7 @@ def start(call: Call) -> int:
 
 def _started(call: Call, pod: Pod, app: str) -> None:
     _check_mutable(pod)
+    settle_if_left(call.host, pod)
     apps_of(call.host, pod).start_app(app)
 
 
@@ -164,7 +183,7 @@ def _removed(call: Call, pod: Pod, app: str) -> None:
     if not documents.read_manifest(pod.dir).app(app):
         raise NotFound(f'nonexistent app "{app}"', f"podctl app list {pod.uuid} shows those of the pod")
     apps_of(call.host, pod).remove_app(app)
-    apps.remove_app(pod, app)
+    apps.remove_app(call.host, pod, app)
 
 
 def _on_app(call: Call, what: str, do: Callable[[Pod, str], None]) -> int:
@@ -221,7 +240,8 @@ def _found(pod: PodStatus, name: str) -> AppStatus:
 
 def start_entry(call: Call) -> int:
     """The entry start-app of stage1."""
-    return _entry(call, "start", lambda pod, app: apps_of(call.host, pod).start_app(app))
+    hold = int(call.options.text("hold", "0"))
+    return _entry(call, "start", lambda pod, app: apps_of(call.host, pod).start_app(app, hold=hold))
 
 
 def stop_entry(call: Call) -> int:
