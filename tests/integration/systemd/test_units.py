@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.systemd.unitlab import (
+    HOME,
     SERVE,
     SERVE_ON,
     Units,
