@@ -66,10 +66,7 @@ def _search(pod: Pod) -> int | None:
 
 def _is_first(pid: int) -> bool:
     """Whether a process is the PID 1 of another PID namespace."""
-    try:
-        status = kernel_text_or(f"/proc/{pid}/status", "")
-    except ProcessLookupError:
-        return False
+    status = kernel_text_or(f"/proc/{pid}/status", "")
     words = status.partition("\nNSpid:")[2].partition("\n")[0].split()
     return len(words) > 1 and words[-1] == "1"
 
