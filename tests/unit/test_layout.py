@@ -174,7 +174,6 @@ READS_BY_ITSELF = {
     "stage1/starter/inputs.py": "processors, in /sys",
     "stage1/starter/wiring.py": "control groups",
     "pod/cgroups.py": "control groups",
-    "pod/freezer.py": "control groups",
     "net/takeover.py": "the target of a link is all that it says, in /run, which is root's",
     "pod/holders.py": "the target of a link is all that it says, in /run, which is root's",
     "seccomp/filters.py": "a file in memory of this process",

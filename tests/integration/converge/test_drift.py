@@ -179,7 +179,7 @@ def test_a_process_that_was_moved_out_of_its_group_is_moved_back(
 ) -> None:
     groups = (host.machine.data / "pods" / "run" / pod["uuid"] / "cgroups").read_text().splitlines()
     first = pathlib.Path(groups[0])
-    of_pod = first / "supervisor" if (first / "supervisor").exists() else first
+    of_pod = first / "_supervisor" if (first / "_supervisor").exists() else first
     running = ((first / "app" if whose == "app" else of_pod) / "cgroup.procs").read_text().split()
     process = min(map(int, running), key=started)
     before = memberships(process)

@@ -151,7 +151,7 @@ def test_others_are_not_touched_and_the_pod_is_not_either(stage: StageLab) -> No
     assert (done.status, done.err) == (0, "")
     assert {name: own(pod, name) for name in ("web", "db")} == before
     assert (pod.pid(), descriptors(pod), mounts(pod)) == (first, fds, seen)
-    assert leaves(pod) - {"supervisor"} == {"web", "db"}
+    assert leaves(pod) - {"_supervisor"} == {"web", "db"}
     assert not os.path.exists(pod.dir.app_status("cache"))
 
 
@@ -366,7 +366,7 @@ def test_a_command_that_is_killed_leaves_no_app_behind(stage: StageLab, delay: f
     assert own(pod, "web") == other
     done = pod.call("remove_app", name="late")
     assert (done.status, done.err) == (0, "")
-    assert leaves(pod) - {"supervisor"} == {"web"}
+    assert leaves(pod) - {"_supervisor"} == {"web"}
     assert [path for path in os.listdir(pod.dir.statuses) if path.startswith("late")] == []
 
 

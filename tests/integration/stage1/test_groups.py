@@ -120,7 +120,7 @@ def test_a_service_that_is_a_pod_and_nothing_else_holds_the_pods_group(
     assert pod.call(prefix=within(service, alone=True), detach=True).status == 0
     (scope,) = [path for path in groups_of(pod.uuid) if path.startswith(UNIFIED + "/podrt-test")]
     assert os.path.dirname(scope) == str(service)
-    assert sorted(entry.name for entry in os.scandir(scope) if entry.is_dir()) == ["main", "supervisor"]
+    assert sorted(entry.name for entry in os.scandir(scope) if entry.is_dir()) == ["_supervisor", "main"]
     assert scope in pathlib.Path(f"{pod.dir.path}/cgroups").read_text().splitlines()
     pod.call("stop", force=True)
     pod.wait_ended()

@@ -3,7 +3,7 @@
 """A pod's control groups: one group in every hierarchy, one leaf beneath it for each app.
 
     v1   <group of podctl>/machine-rkt\x2d<uuid>.scope/<app>       the supervisor is in the pod's group
-    v2   <parent>/machine-rkt\x2d<uuid>.scope/{supervisor,<app>}   groups with controllers cannot hold processes
+    v2   <parent>/machine-rkt\x2d<uuid>.scope/{_supervisor,<app>}  groups with controllers cannot hold processes
 
 On v2 the parent is podctl's systemd service if podctl is its only process, such as a pod's own unit, else /pods. No
 names and mounts of hierarchies are assumed: they are read from /proc. The paths of the groups are recorded before the
@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from ..host.dirs import PodDir
     from ..host.mountinfo import MountEntry
 
-SUPERVISOR = "supervisor"
+# A name that no app can have: what is in the leaf of an app is paused and killed with it.
+SUPERVISOR = "_supervisor"
+# The name in pods that a release up to 0.6 has started.
+_FORMER_SUPERVISOR = "supervisor"
 # The file of the v1 controller that holds processes still.
 FREEZER = "freezer.state"
 _STARTER = "starter"
 _V2_PARENT = "/pods"
+_V2_FILE = "cgroup.controllers"
 _V2_WANTED = ("cpu", "cpuset", "memory", "pids", "io")
 _NO_PLACE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
 _KILL_SECONDS = 5.0
@@ -74,6 +78,21 @@ class Group(Value):
     def view(self) -> str:
         """The name of the hierarchy in an app's /sys/fs/cgroup; "" for the only one of a v2 host."""
         return os.path.basename(self.hierarchy.mount)
+
+
+def supervisor_place(group: str) -> str:
+    """The group of the supervisor of a pod, whose group this is and which any release may have started."""
+    if not os.path.exists(f"{group}/{_V2_FILE}"):
+        return group
+    own, former = f"{group}/{SUPERVISOR}", f"{group}/{_FORMER_SUPERVISOR}"
+    return former if os.path.isdir(former) and not os.path.isdir(own) else own
+
+
+def app_leaves(group: str) -> list[str]:
+    """The leaves of apps in a pod's group. Raises OSError."""
+    other = supervisor_place(group)
+    with os.scandir(group) as entries:
+        return sorted(entry.path for entry in entries if entry.is_dir() and entry.path != other)
 
 
 def group_name(uuid: str) -> str:

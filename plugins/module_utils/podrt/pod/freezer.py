@@ -38,13 +38,20 @@ def is_paused(pod: PodDir) -> bool:
     return any(_read(group, file) in _HELD for group, file in _groups(pod))
 
 
+def is_settled(pod: PodDir, *, paused: bool) -> bool:
+    """Whether each app of a pod is held still, or none is. An app may have been started since others were paused."""
+    if not paused:
+        return not is_paused(pod)
+    groups = _first(_groups(pod))
+    return bool(groups) and all(_read(group, file) in _HELD for group, file in groups)
+
+
 def pause(pod: Pod) -> None:
     """Hold the apps of a running pod still; it is done when this returns.
 
     Raises Unsupported without a freezer, HostFailure when a process cannot be stopped, and then all go on.
     """
-    known = _groups(pod.dir)
-    groups = tuple((group, file) for group, file in known if file == known[0][1])
+    groups = _first(_groups(pod.dir))
     if not groups:
         raise Unsupported(
             f'pod "{pod.uuid}" cannot be paused: its control groups have no freezer',
@@ -84,9 +91,14 @@ def _groups(pod: PodDir) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _first(groups: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Of groups of both versions those by which a pod is paused."""
+    return tuple((group, file) for group, file in groups if file == groups[0][1])
+
+
 def _leaves(top: str) -> list[str]:
-    with suppress(OSError), os.scandir(top) as entries:
-        return sorted(entry.path for entry in entries if entry.is_dir() and entry.name != cgroups.SUPERVISOR)
+    with suppress(OSError):
+        return cgroups.app_leaves(top)
     return []
 
 

@@ -74,7 +74,7 @@ def bring_back(strays: Sequence[Stray]) -> None:
     """Move strays back to their groups; they may end meanwhile. Raises HostFailure."""
     for stray in strays:
         for group in stray.groups:
-            place = f"{group}/{stray.leaf or cgroups.SUPERVISOR}"
+            place = f"{group}/{stray.leaf}" if stray.leaf else cgroups.supervisor_place(group)
             try:
                 fd = cgroups.procs_fd(place if os.path.isdir(place) else group)
                 try:

@@ -44,7 +44,7 @@ def _each(call: Call, change: Callable[[Pod], None], *, paused: bool) -> int:
 def _change(call: Call, pod: Pod, change: Callable[[Pod], None], *, paused: bool) -> None:
     if pod.state() is not PodState.RUNNING:
         raise Conflict(f'pod "{pod.uuid}" is not running')
-    if freezer.is_paused(pod.dir) is paused:
+    if freezer.is_settled(pod.dir, paused=paused):
         call.tell(f'pod "{pod.uuid}" is {"already" if paused else "not"} paused')
         return
     change(pod)

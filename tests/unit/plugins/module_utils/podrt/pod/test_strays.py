@@ -50,7 +50,7 @@ def memberships(mounted: dict[str, tuple[str, str]], places: tuple[str, ...]) ->
             V1, GROUPS_V1, (f"/a/{NAME}x/web", f"/{NAME}/web"), GROUPS_V1[:1], "web", id="v1, another pod"
         ),
         pytest.param(V2, GROUPS_V2, (f"/pods/{NAME}/web",), (), "web", id="v2"),
-        pytest.param(V2, GROUPS_V2, (f"/pods/{NAME}/supervisor",), (), "", id="v2, the supervisor"),
+        pytest.param(V2, GROUPS_V2, (f"/pods/{NAME}/_supervisor",), (), "", id="v2, the supervisor"),
         pytest.param(V2, GROUPS_V2, ("/system.slice/sshd.service",), GROUPS_V2, "", id="v2, out"),
         pytest.param(
             HYBRID,
