@@ -114,12 +114,14 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
 
 def become_app(wires: ChildWires) -> NoReturn:
     """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
-    _end_with(wires.exec, lambda: execute_module("app", bytes((len(wires.sockets),)), wires.fds))
+    _end_with(wires.exec, lambda: execute_module("app", marshal.dumps(len(wires.sockets)), wires.fds))
 
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Become the app. The program of execute_module. plan: how many of the fds, those of ChildWires, are sockets."""
-    wires = ChildWires.of(keep_only(fds), plan[0])
+    """Become the app. The program of execute_module. plan: how many of the fds, those of ChildWires, are sockets, as
+    marshal writes it.
+    """
+    wires = ChildWires.of(keep_only(fds), marshal.loads(plan))
     _end_with(wires.exec, lambda: _become(wires))
 
 

@@ -147,6 +147,8 @@ def _go_in(command: EnteredCommand, fds: tuple[int, ...], terminal: Terminal | N
         syscalls.setns(pid_1, _SPACES)
         if procs:
             syscalls.unshare(CLONE_NEWCGROUP)
+        if not os.path.ismount(command.root):
+            raise NotStarted(f'cannot enter app "{command.app}": it is not running', EXEC_FAILED)
         enter_root(command.root)
         join_users(users)
         syscalls.close_range(_FIRST_FD + command.passed, _LAST_FD)

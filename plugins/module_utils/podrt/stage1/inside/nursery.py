@@ -44,7 +44,7 @@ def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
             own, rest = tuple(rest[:count]), rest[count:]
             pid = os.fork()
             if pid == 0:
-                app.main(bytes((sockets,)), own)
+                app.main(marshal.dumps(sockets), own)
             pids.append(pid)
         os.write(report, marshal.dumps(pids))
     except BaseException:

@@ -105,7 +105,8 @@ def _ports_of(manifest: PodManifest, app: RuntimeApp) -> frozenset[int]:
 
 def _is_socket(fd: int) -> bool:
     try:
-        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+        # One that is close-on-exec is this process's own.
+        return stat.S_ISSOCK(os.fstat(fd).st_mode) and os.get_inheritable(fd)
     except OSError:
         return False
 

@@ -26,7 +26,7 @@ from ..inside.process import set_oom_score
 from ..inside.program import execute_module
 from ..inside.rights import permitted_capabilities
 from ..plan.sandbox import AppInput, is_traced, launch_of
-from .given import protect_passed
+from .given import count_passed, protect_passed
 from .inputs import is_docker, read_filter
 from .stop import holds
 
@@ -56,7 +56,8 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" isn\'t currently running', uuid=pod.uuid)
-    protect_passed(_passed())
+    passed = count_passed(_said_to_be_passed())
+    protect_passed(passed)
     try:
         # Even if the PID is used again from now on, the kernel joins no namespace of another process.
         process = os.pidfd_open(pid)
@@ -65,7 +66,7 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
         fds = (process, users, *_leaves(pod, entry.app))
         manifest, insecure = documents.read_manifest(pod.dir), documents.read_runspec(pod.dir).insecure
         launch = _launch(pod, entry.app, manifest, insecure)
-        command = _command(pod, entry, launch, pid).replace(
+        command = _command(pod, entry, launch, pid, passed).replace(
             traced=not own and is_traced(manifest, insecure, permitted_capabilities()),
             users=own.count if own else 0,
         )
@@ -78,12 +79,12 @@ def enter(_host: Host, pod: Pod, entry: EnterRequest) -> NoReturn:
         raise HostFailure.of(f'cannot enter app "{entry.app}" of pod "{pod.uuid}"', err) from err
 
 
-def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int) -> EnteredCommand:
+def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int, passed: int) -> EnteredCommand:
     return EnteredCommand(
         app=entry.app,
         root=pod.dir.app_root(entry.app),
         argv=entry.argv,
-        environment=_environment(pod, entry),
+        environment=_environment(pod, entry, passed),
         working_directory=entry.working_directory,
         user=entry.user or _ROOT,
         group=entry.group or (launch.group if entry.user else _ROOT),
@@ -96,7 +97,7 @@ def _command(pod: Pod, entry: EnterRequest, launch: Launch, pid: int) -> Entered
         rlimits=launch.rlimits,
         traced=True,  # until the other apps are checked
         pid=pid,
-        passed=_passed(),
+        passed=passed,
     )
 
 
@@ -114,8 +115,11 @@ def _launch(pod: Pod, name: str, manifest: PodManifest, insecure: tuple[str, ...
     return launch.replace(bounding=launch.bounding & ~mask_of(("CAP_MKNOD",)))
 
 
-def _environment(pod: Pod, entry: EnterRequest) -> tuple[tuple[str, str], ...]:
-    """The app's variables, from the file that stage1 wrote for it, TERM, and those of the request."""
+def _environment(pod: Pod, entry: EnterRequest, passed: int) -> tuple[tuple[str, str], ...]:
+    """The app's variables, from the file that stage1 wrote for it, TERM, and those of the request.
+
+    passed: the number of descriptors that the command inherits.
+    """
     try:
         lines = (
             read_bytes(pod.dir.app_env(entry.app), beneath=pod.dir.path)
@@ -126,13 +130,16 @@ def _environment(pod: Pod, entry: EnterRequest) -> tuple[tuple[str, str], ...]:
         raise HostFailure.of(f'cannot read the environment of app "{entry.app}"', err) from err
     variables = dict(line.split("=", 1) for line in lines if "=" in line)
     variables["TERM"] = entry.term
-    variables.update({name: os.environ[name] for name in (_PASSED_FDS, _PASSED_PID) if name in os.environ})
+    if passed:
+        variables[_PASSED_FDS] = str(passed)
+        if _PASSED_PID in os.environ:
+            variables[_PASSED_PID] = os.environ[_PASSED_PID]
     variables.update(entry.environment)
     return tuple(variables.items())
 
 
-def _passed() -> int:
-    """The number of sockets that the caller passes to the command. Source: sd_listen_fds(3)."""
+def _said_to_be_passed() -> int:
+    """The number of sockets that the caller passes to the command, as it says. Source: sd_listen_fds(3)."""
     return decimal(os.environ.get(_PASSED_FDS, "")) or 0
 
 

@@ -17,6 +17,21 @@ from ...errors import HostFailure, InvalidSpec
 _STDIO = 3
 
 
+def count_passed(said: int) -> int:
+    """How many descriptors the caller has passed, of as many as it says: those of this process are close-on-exec."""
+    count = 0
+    while count < said and _is_passed(_STDIO + count):
+        count += 1
+    return count
+
+
+def _is_passed(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False
+
+
 def protect_passed(passed: int = 0) -> None:
     """Replace regular files among the standard files and the passed ones by read-only copies of their mounts.
 
