@@ -98,8 +98,11 @@ def _pull(options: FlagValues, default: str = "") -> dict[str, object]:
 
 
 def in_flags(err: InvalidSpec) -> InvalidSpec:
-    """The error in rkt's words, without the field of the spec, which flags do not have."""
-    return InvalidSpec(err.on_argv or err.reason, err.hint)
+    """The error in rkt's words, without the field of the spec; with the flag where they would lack a subject."""
+    said, option = err.on_argv or err.reason, err.where.rpartition(".")[2]
+    flags = [row.flag.name for row in (*POD, *APP) if row.flag and row.name == option]
+    lacks = said.startswith("it ") or said[:1].isdigit()
+    return InvalidSpec(f"--{flags[0]}: {said}" if flags and lacks else said, err.hint)
 
 
 def in_words_of_flags(err: BeyondDefaults) -> BeyondDefaults:

@@ -253,8 +253,11 @@ def _compiled_rules(found: RuleSet) -> bytes:
     library = _library()
     program: SyscallFilter = library.SyscallFilter(defaction=_numbered(library, found.default))
     for arch in found.arches:
+        known = getattr(library.Arch, arch, None)
         try:
-            program.add_arch(getattr(library.Arch, arch))
+            if not isinstance(known, int):  # any name of Python is an attribute
+                raise AttributeError(arch)
+            program.add_arch(known)
         except (AttributeError, OSError) as err:
             reason = f"libseccomp has no architecture {arch} beside that of this machine"
             raise InvalidSpec(reason, "take it out of the profile", where="seccomp_profile") from err

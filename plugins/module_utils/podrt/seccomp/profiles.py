@@ -106,10 +106,11 @@ def _action(fields: Fields, member: str, number: str, name: str) -> str:
         return action
     found = fields.optional_integer(number)
     said = fields.optional_text(name)
-    if said and not hasattr(errno, said):
+    meant = getattr(errno, said, None) if said else errno.EPERM
+    if not isinstance(meant, int):
         raise InvalidSpec(f'"{said}" is not an errno of this machine', where=fields.where_of(name))
     if found is None:
-        found = int(getattr(errno, said)) if said else errno.EPERM
+        found = meant
     if not 0 <= found <= _LARGEST_ERRNO:
         raise InvalidSpec(
             f"{found} is out of range", f"use 0 to {_LARGEST_ERRNO}", where=fields.where_of(number)

@@ -89,6 +89,9 @@ class Packing:
                 yield tarball.headers_of(self._entry(found, os.fstat(found), name, kind))
             if kind == tar.DIRECTORY:
                 self._go_down(found, name)
+        except OSError as err:
+            # A descriptor has no name, and the file may have another one by now.
+            raise OSError(err.errno, f'"{name}": {err.strerror}') from err
         finally:
             os.close(found)
 

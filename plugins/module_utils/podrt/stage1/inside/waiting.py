@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ...errors import HostFailure
 from ...host import syscalls
 from ...value import Value
 from ..pid1 import frames
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_DIGITS = 32
 _FAILED = 254
+_KILLED = "the process of the app was killed before it was started"
 
 
 class PreStart(Value):
@@ -67,6 +69,8 @@ def move_in(exec_fd: int) -> None:
     status = os.waitpid(between, 0)[1]  # its child is that of PID 1 only now
     if not pid:
         code = os.WEXITSTATUS(status)
+        if not code:
+            raise HostFailure(_KILLED, "another app of the pod that is root may kill all of its processes")
         raise OSError(code, os.strerror(code))
     if exec_fd >= 0:
         sync.send(exec_fd, frames.FORKED, 0, int(pid))
@@ -178,6 +182,6 @@ def _fork_and_end(tell: int) -> None:
 
 
 def _tell_failure(exec_fd: int, number: int, code: int | None) -> None:
-    why = os.strerror(code or 0)
-    sync.send(exec_fd, frames.NOT_EXECUTED, f"its process could not be forked: {why}", "")
+    why = f"its process could not be forked: {os.strerror(code)}" if code else _KILLED
+    sync.send(exec_fd, frames.NOT_EXECUTED, why, "")
     sync.send(exec_fd, frames.FORKED, number, 0)

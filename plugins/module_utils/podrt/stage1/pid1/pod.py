@@ -449,7 +449,7 @@ class Supervisor:
             or any(each.waiting == pid for each in self._restarts.values())
             or not exists(pid)
         ):
-            raise Refused("its process has ended")
+            raise Refused("its process was killed")
         app = self._attend(record)
         app.added = True
         return app

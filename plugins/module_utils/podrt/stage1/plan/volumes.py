@@ -230,7 +230,7 @@ def volume_steps(
         if isinstance(volume, ImageVolume):
             binds.append((mount.path, _of_image(pod, volume, mount, given.images, users)))
             continue
-        named = _named(manifest, volume)
+        named = _named(manifest, volume, users)
         if not isinstance(volume, EmptyVolume):
             if isinstance(volume, NamedVolume) and (volume.copy or named != Named()):
                 from .first_use import FirstUse
@@ -256,10 +256,11 @@ def _of_image(
     return ImageVolumeStep(lower, mount.path, pod.image_volume(volume.name), users.map if users else ())
 
 
-def _named(manifest: PodManifest, volume: Volume) -> Named:
+def _named(manifest: PodManifest, volume: Volume, users: IdRange | None) -> Named:
     """The owner that a volume asks for by name."""
     if isinstance(volume, (EmptyVolume, NamedVolume)) and (volume.owner or volume.group):
-        return Named(volume.owner, volume.group, f"volumes[{manifest.volumes.index(volume)}]")
+        where, count = f"volumes[{manifest.volumes.index(volume)}]", users.count if users else 0
+        return Named(volume.owner, volume.group, where, count)
     return Named()
 
 

@@ -230,9 +230,9 @@ def _decide(running: RunningPod, app: RuntimeApp, groups: tuple[Group, ...]) -> 
     users = range_of(pod) if running.runspec.private_users else None
     given = read_input(pod, manifest, app, groups, users)
     traced = os.path.exists(pod.traced)
-    plan = addition_plan(
-        pod, (manifest, running.runspec), given, seen_host(pod, manifest), users, traced=traced
-    )
+    # What the host lacks for other apps, which were perhaps never started, is no matter of this one.
+    seen = seen_host(pod, manifest.replace(apps=(app,)))
+    plan = addition_plan(pod, (manifest, running.runspec), given, seen, users, traced=traced)
     added = plan.apps[0]
     if users is None:
         _check_rights(added, _permitted(running.pid), traced=traced)

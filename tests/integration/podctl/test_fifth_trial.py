@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""What the fifth trial has found: apps and images that are hostile, callers that are careless."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.dirs import PodDir
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.strays import bring_back, find_strays
+from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
+    PODCTL,
+    SECONDS,
+    Done,
+    PodHost,
+    eventually,
+    write_image,
+)
+
+WAITS = "trap 'exit 0' TERM; while true; do sleep 0.1; done"
+USERS = pytest.mark.parametrize("users", [(), ("--private-users",)], ids=["host-users", "own-users"])
+APP = {"exec": ["/bin/sh"], "user": "0", "group": "0"}
+
+
+def running(pods: PodHost, *flags: str, script: str = WAITS) -> str:
+    uuid = pods.ok("prepare", "--quiet", *flags, pods.image, "--exec=/bin/sh", "--", "-c", script)
+    pods.ok("run-prepared", "--detach", "--net=none", uuid)
+    return uuid
+
+
+def sandbox(pods: PodHost, monkeypatch: pytest.MonkeyPatch, *flags: str) -> str:
+    monkeypatch.setenv("RKT_EXPERIMENT_APP", "true")
+    file = pods.base / "uuid"
+    pods.ok("fetch", pods.image)
+    # Not captured: the first process keeps the output of its starter.
+    words = ("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}", *flags)
+    assert pods.podctl(*words).status == 0
+    return file.read_text()
+
+
+def add(pods: PodHost, uuid: str, name: str, *flags: str, script: str = WAITS) -> None:
+    pods.ok("app", "add", uuid, pods.image, f"--name={name}", *flags, "--exec=/bin/sh", "--", "-c", script)
+
+
+@USERS
+@pytest.mark.finding("attack5-F1")
+@pytest.mark.parametrize("said", ["50", "1", "99999999999999999999"])
+def test_a_command_gets_no_descriptors_that_the_caller_only_speaks_of(
+    pods: PodHost, users: tuple[str, ...], said: str
+) -> None:
+    """A shell below a service with sockets has LISTEN_FDS, and no sockets."""
+    uuid = running(pods, *users)
+    environment = {**os.environ, "LISTEN_FDS": said, "LISTEN_PID": "1"}
+    done = pods.podctl("enter", uuid, "/bin/ls", "-l", "/proc/self/fd", env=environment)
+    names = [line.split()[8] for line in done.out.splitlines() if len(line.split()) > 8]
+    assert [name for name in names if int(name) > 3] == [], done.out
+    assert "cgroup" not in done.out
+    told = pods.podctl("enter", uuid, "/bin/sh", "-c", "echo $LISTEN_FDS", env=environment)
+    assert told.out.strip() == ""
+
+
+@pytest.mark.finding("attack5-F1")
+def test_a_command_gets_what_is_passed_and_no_more(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "given").write_text("given\n")
+    uuid = running(pods)
+    script = f'exec 3<{tmp_path}/given; export LISTEN_FDS=7; exec "$@"'
+    shown = "cat <&3; echo $LISTEN_FDS; ls /proc/self/fd"
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", PODCTL, *pods.where, "enter", uuid, "/bin/sh", "-c", shown],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.stdout.split() == ["given", "1", "0", "1", "2", "3", "4"], done.stderr
+
+
+@pytest.mark.finding("attack5-F2")
+def test_an_app_whose_name_is_supervisor_is_one_like_all_others(pods: PodHost) -> None:
+    """Its image may have chosen the name. The group of the first process would be its leaf."""
+    script = "i=0; while true; do i=$((i+1)); echo $i > /count; sleep 0.02; done"
+    uuid = pods.detached(script, "--name=supervisor")
+    place = pods.data / "pods" / "run" / uuid
+    eventually(lambda: list(place.glob("overlay/*/upper/supervisor/count")))
+    (file,) = place.glob("overlay/*/upper/supervisor/count")
+    pods.ok("pause", uuid)
+    before = file.read_text()
+    assert "paused=true" in pods.ok("status", uuid)
+    assert file.read_text() == before
+    pods.ok("unpause", uuid)
+    eventually(lambda: file.read_text() != before)
+    for group in (place / "cgroups").read_text().splitlines():
+        held = pathlib.Path(group, "supervisor", "cgroup.procs")
+        pid = (place / "pid").read_text().strip()
+        assert not held.exists() or pid not in held.read_text().split()
+
+
+@pytest.mark.finding("attack5-F2")
+def test_a_pod_of_release_0_6_is_paused_without_its_supervisor(pods: PodHost) -> None:
+    """There the leaf of the first process on cgroup v2 has a name that an app could have."""
+    uuid = pods.detached(WAITS)
+    place = pods.data / "pods" / "run" / uuid
+    groups = [pathlib.Path(group) for group in (place / "cgroups").read_text().splitlines()]
+    unified = [group for group in groups if (group / "cgroup.freeze").exists()]
+    if not unified:
+        pytest.skip("cgroup v2 is not mounted")
+    own, former = unified[0] / "_supervisor", unified[0] / "supervisor"
+    former.mkdir()
+    for pid in (own / "cgroup.procs").read_text().split():
+        (former / "cgroup.procs").write_text(pid)
+    own.rmdir()
+    pods.ok("pause", uuid)
+    assert "frozen 0" in (former / "cgroup.events").read_text()
+    assert "frozen 1" in (unified[0] / "busybox" / "cgroup.events").read_text()
+    pid = int((place / "pid").read_text())
+    (unified[0].parent / "cgroup.procs").write_text(str(pid))
+    bring_back(find_strays(PodDir(str(place)), pid, ("busybox",)))
+    assert str(pid) in (former / "cgroup.procs").read_text().split()
+    pods.ok("unpause", uuid)
+    pods.ok("stop", uuid)
+    assert pods.wait(uuid)[0] == "state=exited"
+
+
+@USERS
+@pytest.mark.finding("attack5-F3")
+@pytest.mark.parametrize("number", ["99999999999", "4294967295", "65536"])
+def test_an_owner_that_only_the_image_knows_is_one_of_the_pod(
+    pods: PodHost, tmp_path: pathlib.Path, users: tuple[str, ...], number: str
+) -> None:
+    """The owner of a volume by name is a number of the image's; the range after a pod's own is another pod's."""
+    passwd = f"root:x:0:0:root:/:/bin/sh\nwww:x:{number}:{number}:www:/:/bin/sh\n".encode()
+    image = write_image(tmp_path / "own.aci", "example.com/own", APP, {"etc/passwd": (0o644, passwd)})
+    volume = ("--volume=v,kind=empty,owner=www", str(image), "--mount=volume=v,target=/data")
+    done = pods.podctl("run", "--net=none", *users, *volume, "--exec=/bin/true")
+    assert "Traceback" not in done.err
+    if number == "65536" and not users:
+        assert done.status == 0, done.err
+        return
+    assert (done.status, "is out of range" in done.err) == (254, True), done.err
+
+
+PROFILES = {
+    "errno": {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "errorcode"},
+    "text": {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "__doc__"},
+    "architecture": {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH___init__"],
+    },
+}
+
+
+@pytest.mark.finding("attack5-F4")
+@pytest.mark.parametrize("what", PROFILES)
+def test_a_profile_with_a_name_of_python_is_refused(pods: PodHost, tmp_path: pathlib.Path, what: str) -> None:
+    (tmp_path / "profile.json").write_text(json.dumps(PROFILES[what]))
+    done = pods.podctl("prepare", pods.image, f"--seccomp-profile={tmp_path}/profile.json")
+    assert (done.status, "Traceback" in done.err) == (254, False), done.err
+    assert "errno of this machine" in done.err or "no architecture __init__" in done.err
+
+
+def activated(pods: PodHost, image: str, count: int, *, given: bool = True) -> Done:
+    """Run a pod as systemd would, with so many sockets from 3 on."""
+    program = (
+        "import fcntl, os, socket, sys\n"
+        "count, given = int(sys.argv[1]), sys.argv[2] == 'True'\n"
+        "held = [socket.socket() for _number in range(count)]\n"
+        "for each in held: each.bind(('127.0.0.1', 0)); each.listen()\n"
+        "high = [fcntl.fcntl(each, fcntl.F_DUPFD, 1024) for each in held]\n"
+        "for number, fd in enumerate(high if given else []): os.dup2(fd, 3 + number)\n"
+        "os.closerange(3 + (count if given else 0), 4096)\n"
+        "os.environ.update(LISTEN_FDS=str(count), LISTEN_PID=str(os.getpid()))\n"
+        "os.execv(sys.argv[3], sys.argv[3:])\n"
+    )
+    python = ("python3", "-c", program)
+    words = (
+        PODCTL,
+        *pods.where,
+        "run",
+        "--net=none",
+        image,
+        "--exec=/bin/sh",
+        "--",
+        "-c",
+        "echo $LISTEN_FDS",
+    )
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -n 8192; exec "$@"', "bash", *python, str(count), str(given), *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.finding("attack5-F5")
+def test_as_many_sockets_as_are_taken(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    port = {"name": "http", "protocol": "tcp", "port": 80, "socketActivated": True}
+    image = str(write_image(tmp_path / "served.aci", "example.com/served", {**APP, "ports": [port]}))
+    assert activated(pods, image, 256).texts == ["256"]
+    done = activated(pods, image, 2, given=False)
+    assert (done.status, "is not a socket" in done.err) == (254, True), done.err
+
+
+@pytest.mark.finding("attack5-F6")
+def test_a_pod_of_which_an_app_runs_is_paused_whole(pods: PodHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One was started since, or whatever has paused the pod was killed."""
+    uuid = sandbox(pods, monkeypatch)
+    script = "i=0; while true; do i=$((i+1)); echo $i > /count; sleep 0.02; done"
+    add(pods, uuid, "first")
+    pods.ok("app", "start", uuid, "--app=first")
+    pods.ok("pause", uuid)
+    add(pods, uuid, "second", script=script)
+    pods.ok("app", "start", uuid, "--app=second")
+    place = pods.data / "pods" / "run" / uuid
+    eventually(lambda: list(place.glob("overlay/*/upper/second/count")))
+    (file,) = place.glob("overlay/*/upper/second/count")
+    assert pods.ok("pause", uuid) == f'"{uuid}"'
+    before = file.read_text()
+    assert "already" in pods.ok("pause", uuid)
+    assert file.read_text() == before
+    pods.ok("unpause", uuid)
+    eventually(lambda: file.read_text() != before)
+    assert "not paused" in pods.ok("unpause", uuid)
+
+
+@USERS
+@pytest.mark.finding("attack5-F7")
+def test_an_app_that_kills_all_others_is_told_of(
+    pods: PodHost, monkeypatch: pytest.MonkeyPatch, users: tuple[str, ...]
+) -> None:
+    uuid = sandbox(pods, monkeypatch, *users)
+    add(pods, uuid, "evil", script="trap '' TERM; while true; do kill -9 -1 2>/dev/null; done")
+    add(pods, uuid, "good")
+    pods.ok("app", "start", uuid, "--app=evil")
+    done = pods.podctl("app", "start", uuid, "--app=good")
+    if done.status:
+        assert "success" not in done.err.lower()
+        assert "killed" in done.err or "has died" in done.err or "signal" in done.err, done.err
+    pods.ok("app", "rm", uuid, "--app=evil")
+    pods.ok("app", "start", uuid, "--app=good")
+
+
+@pytest.mark.finding("attack5-F8")
+def test_an_app_that_cannot_start_keeps_no_other_from_starting(
+    pods: PodHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = sandbox(pods, monkeypatch)
+    add(pods, uuid, "wrong", "--cpuset-cpus=7777")
+    add(pods, uuid, "right")
+    assert "there is no processor 7777" in pods.podctl("app", "start", uuid, "--app=wrong").err
+    pods.ok("app", "start", uuid, "--app=right")
+
+
+@pytest.mark.finding("attack5-F9")
+@pytest.mark.parametrize(
+    ("pod_flags", "flags", "named"),
+    [
+        ((), ("--memory=4M", "--memory-reservation=1G"), "--memory-reservation: it is more than"),
+        ((), ("--memory-swap=-1",), "--memory-swap: it has no memory limit"),
+        (("--shm-size=1",), (), "--shm-size: 1 is out of range"),
+    ],
+)
+def test_a_refusal_names_the_flag(
+    pods: PodHost, pod_flags: tuple[str, ...], flags: tuple[str, ...], named: str
+) -> None:
+    done = pods.podctl("prepare", *pod_flags, pods.image, *flags)
+    assert (done.status, named in done.err) == (254, True), done.err
+
+
+@pytest.mark.finding("attack5-F10")
+def test_a_copy_that_fails_names_the_file(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    """Even root cannot read this one."""
+    uuid = running(pods)
+    done = pods.podctl("cp", f"{uuid}:/proc/sys/net/ipv4/route", str(tmp_path))
+    assert (done.status, '"route/flush": ' in done.err) == (254, True), done.err
+    assert "/proc/self/fd" not in done.err
+
+
+@pytest.mark.finding("attack5-F12")
+def test_an_app_that_has_never_run_is_said_to_be_so(pods: PodHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    uuid = sandbox(pods, monkeypatch)
+    pods.ok("app", "add", uuid, pods.image, "--name=never", "--exec=/missing")
+    assert pods.podctl("app", "start", uuid, "--app=never").status == 1
+    done = pods.podctl("enter", "--app=never", uuid, "/bin/true")
+    assert (done.status, done.err) == (203, 'enter: cannot enter app "never": it is not running\n')
