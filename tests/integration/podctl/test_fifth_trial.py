@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -277,10 +279,15 @@ def test_a_refusal_names_the_flag(
 
 @pytest.mark.finding("attack5-F10")
 def test_a_copy_that_fails_names_the_file(pods: PodHost, tmp_path: pathlib.Path) -> None:
-    """Even root cannot read this one."""
+    """Even root has to wait for one that another process has leased."""
     uuid = running(pods)
-    done = pods.podctl("cp", f"{uuid}:/proc/sys/net/ipv4/route", str(tmp_path))
-    assert (done.status, '"route/flush": ' in done.err) == (254, True), done.err
+    (tmp_path / "tree").mkdir()
+    with open(tmp_path / "tree" / "leased", "w") as leased:
+        fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        done = pods.podctl("cp", str(tmp_path / "tree"), f"{uuid}:/tmp")
+        signal.signal(signal.SIGIO, before)
+    assert (done.status, '"tree/leased": ' in done.err) == (254, True), done.err
     assert "/proc/self/fd" not in done.err
 
 
@@ -291,3 +298,112 @@ def test_an_app_that_has_never_run_is_said_to_be_so(pods: PodHost, monkeypatch: 
     assert pods.podctl("app", "start", uuid, "--app=never").status == 1
     done = pods.podctl("enter", "--app=never", uuid, "/bin/true")
     assert (done.status, done.err) == (203, 'enter: cannot enter app "never": it is not running\n')
+
+
+@USERS
+@pytest.mark.finding("attack5-F13")
+def test_an_app_without_a_root_has_no_files(
+    pods: PodHost, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, users: tuple[str, ...]
+) -> None:
+    """Its directory was the one in which the root would be mounted."""
+    uuid = sandbox(pods, monkeypatch, *users)
+    add(pods, uuid, "new")
+    pods.ok("app", "add", uuid, pods.image, "--name=failed", "--exec=/missing")
+    assert pods.podctl("app", "start", uuid, "--app=failed").status == 1
+    (tmp_path / "file").write_text("x")
+    for app in ("new", "failed"):
+        for words in ((f"{uuid}:{app}:/", "-"), (f"{tmp_path}/file", f"{uuid}:{app}:/file")):
+            done = pods.podctl("cp", *words)
+            assert (done.status, f'app "{app}" has no root in the pod yet' in done.err) == (254, True), (
+                done.err
+            )
+    pods.ok("app", "start", uuid, "--app=new")
+    pods.ok("cp", f"{tmp_path}/file", f"{uuid}:new:/file")
+
+
+@pytest.mark.finding("attack5-F14")
+def test_an_app_of_a_paused_pod_ends_in_order(pods: PodHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was killed after the time that it had to end in; with the freezer of cgroup v1 not even that."""
+    uuid = sandbox(pods, monkeypatch)
+    script = "trap 'echo in order; exit 0' TERM; while true; do sleep 0.1; done"
+    add(pods, uuid, "one", script=script)
+    add(pods, uuid, "other")
+    for app in ("one", "other"):
+        pods.ok("app", "start", uuid, f"--app={app}")
+    pods.ok("pause", uuid)
+    pods.ok("app", "stop", uuid, "--app=one")
+    assert "in order" in pods.ok("logs", uuid)
+    assert "paused=true" in pods.ok("status", uuid)
+    pods.ok("app", "rm", uuid, "--app=other")
+    assert "paused" not in pods.ok("status", uuid)
+
+
+@USERS
+@pytest.mark.finding("attack5-F15")
+def test_the_whole_root_of_a_running_app_can_be_copied(
+    pods: PodHost, tmp_path: pathlib.Path, users: tuple[str, ...]
+) -> None:
+    """/proc has links that lead nowhere for others, and files of which no size is true."""
+    uuid = running(pods, *users)
+    done = pods.podctl("cp", f"{uuid}:/", str(tmp_path / "root"))
+    assert done.status == 0, done.err
+    assert "cp: root/proc is the kernel's, and left out" in done.err.splitlines()
+    assert (tmp_path / "root" / "data" / "shipped").read_text() == "from the image\n"
+    assert not (tmp_path / "root" / "proc").exists()
+    for path in ("/proc/version", "/proc", "/sys/kernel"):
+        done = pods.podctl("cp", f"{uuid}:{path}", str(tmp_path / "none"))
+        assert (done.status, f'"{path}" is in a file system of the kernel' in done.err) == (254, True), (
+            done.err
+        )
+
+
+@pytest.mark.finding("attack5-F16")
+def test_files_with_holes_are_copied_with_them(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    """An app can make one that would take hours to read."""
+    uuid = running(pods)
+    with open(tmp_path / "holes", "wb") as file:
+        for at in (5 << 20, 300 << 30):
+            file.seek(at)
+            file.write(b"data")
+        file.truncate(900 << 30)
+    pods.ok("cp", str(tmp_path / "holes"), f"{uuid}:/data/holes")
+    pods.ok("cp", f"{uuid}:/data", str(tmp_path / "got"))
+    with open(tmp_path / "got" / "holes", "rb") as file:
+        file.seek(5 << 20)
+        assert file.read(5) == b"data\0"
+        file.seek(300 << 30)
+        assert file.read(5) == b"data\0"
+    size = os.stat(tmp_path / "got" / "holes")
+    assert (size.st_size, size.st_blocks < 100) == (900 << 30, True)
+    os.truncate(tmp_path / "holes", 2 << 40)
+    done = pods.podctl("cp", str(tmp_path / "holes"), f"{uuid}:/data/more")
+    assert (done.status, '"more" has 2199023255552 bytes, more than the' in done.err) == (254, True), done.err
+
+
+@pytest.mark.finding("attack5-F16")
+@pytest.mark.parametrize("form", ["0.0", "0.1", "1.0"])
+def test_an_archive_with_sparse_files_is_unpacked(pods: PodHost, tmp_path: pathlib.Path, form: str) -> None:
+    uuid = running(pods)
+    with open(tmp_path / "holes", "wb") as file:
+        file.seek(1 << 30)
+        file.write(b"end")
+    words = [
+        "tar",
+        "-S",
+        "--format=pax",
+        f"--sparse-version={form}",
+        "-C",
+        str(tmp_path),
+        "-cf",
+        "-",
+        "holes",
+    ]
+    archive = subprocess.run(words, check=True, capture_output=True).stdout
+    assert len(archive) < 1 << 20
+    send = [PODCTL, *pods.where, "cp", "-", f"{uuid}:/data"]
+    subprocess.run(send, input=archive, check=True, timeout=SECONDS)
+    pods.ok("cp", f"{uuid}:/data/holes", str(tmp_path / "got"))
+    assert os.stat(tmp_path / "got").st_size == (1 << 30) + 3
+    with open(tmp_path / "got", "rb") as file:
+        file.seek(1 << 30)
+        assert file.read() == b"end"

@@ -69,12 +69,13 @@ def pause(pod: Pod) -> None:
         raise
 
 
-def unpause(pod: Pod) -> None:
-    """Let the apps of a pod go on. Raises HostFailure."""
+def unpause(pod: Pod, app: str = "") -> None:
+    """Let the apps of a pod go on, or one of them alone. Raises HostFailure."""
     try:
         for group, file in _groups(pod.dir):
             with suppress(FileNotFoundError):  # it has ended meanwhile
-                write_kernel(f"{group}/{file}", _WORDS[file][1])
+                if app in ("", os.path.basename(group)):
+                    write_kernel(f"{group}/{file}", _WORDS[file][1])
     except OSError as err:
         raise HostFailure.of(f'cannot let pod "{pod.uuid}" go on', err) from err
 

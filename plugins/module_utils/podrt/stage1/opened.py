@@ -12,10 +12,12 @@ from __future__ import annotations
 import _signal
 import os
 
-from ..contexts import contextmanager
+from ..contexts import contextmanager, suppress
 from ..errors import Conflict, HostFailure
 from ..host import syscalls
 from ..host.locks import FileLock, try_lock
+from ..host.mountinfo import read_mounts
+from ..host.reading import kernel_text
 from ..host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
 from ..pod import documents
 from ..pod.lifecycle import PodState
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
+_MOUNT = "mnt_id:"
+# File systems whose files are made by the kernel as they are read.
+_OF_THE_KERNEL = (
+    *("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
+    *("pstore", "efivarfs", "binfmt_misc", "fusectl", "autofs"),
+)
 _HAS_ROOT = (PodState.PREPARED, PodState.EXITED, PodState.EXITED_GARBAGE)
 
 
@@ -41,11 +49,13 @@ class OpenedRoot(Value):
     """A root. fd: of its top. users: the IDs of the host that are the pod's users, None for those of the host.
 
     covered: the paths of the app at which volumes are while it runs, () in a running pod, where they are mounted.
+    kernel: the devices, as stat(2) has them, of file systems whose files the kernel makes as they are read.
     """
 
     fd: int
     users: IdRange | None = None
     covered: tuple[str, ...] = ()
+    kernel: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -55,7 +65,7 @@ def opened_root(pod: Pod, app: str) -> Iterator[OpenedRoot]:
     """
     try:
         if pod.state() is PodState.RUNNING:
-            root = OpenedRoot(_of_running(pod, app), range_of(pod.dir))
+            root = _of_running(pod, app)
             try:
                 yield root
             finally:
@@ -76,22 +86,54 @@ def opened_root(pod: Pod, app: str) -> Iterator[OpenedRoot]:
         raise HostFailure.of(f'cannot open the root of app "{app}" of pod "{pod.uuid}"', err) from err
 
 
-def _of_running(pod: Pod, app: str) -> int:
+def _of_running(pod: Pod, app: str) -> OpenedRoot:
     pid = documents.await_pid(pod)
     if pid is None or not holds(pid, pod):
         raise Conflict(f'pod "{pod.uuid}" is still being started, or has just ended', "try again in a moment")
     process = os.pidfd_open(pid)
     try:
+        kernel = _kernels(pid)
         top = os.open(f"/proc/{pid}/root", _PATH)
         _signal.pidfd_send_signal(process, 0)  # it has not ended, so it was this process's root
     finally:
         os.close(process)
     if documents.kind_of(pod.dir) == FLY:
-        return top
+        return OpenedRoot(top, range_of(pod.dir), kernel=kernel)
     try:
-        return syscalls.openat2(top, pod.dir.app_root(app), _PATH, _INSIDE)
+        return OpenedRoot(_mounted_in(top, pod, app), range_of(pod.dir), kernel=kernel)
     finally:
         os.close(top)
+
+
+def _kernels(pid: int) -> tuple[int, ...]:
+    """The devices of the file systems of the kernel that a process sees."""
+    found = {mount.device for mount in read_mounts(str(pid)) if mount.fs_type in _OF_THE_KERNEL}
+    return tuple(os.makedev(*map(int, device.split(":"))) for device in found)
+
+
+def _mounted_in(top: int, pod: Pod, app: str) -> int:
+    """The root of an app in that of a pod. Raises Conflict where nothing is mounted there, OSError."""
+    root = pod.dir.app_root(app)
+    with suppress(FileNotFoundError):
+        found = syscalls.openat2(top, root, _PATH, _INSIDE)
+        above = syscalls.openat2(top, os.path.dirname(root), _PATH, _INSIDE)
+        try:
+            if _mount_of(found) != _mount_of(above):
+                return found
+        finally:
+            os.close(above)
+        os.close(found)
+    raise Conflict(
+        f'app "{app}" has no root in the pod yet: it was not started, or its start has failed',
+        "podctl app start it first",
+        uuid=pod.uuid,
+    )
+
+
+def _mount_of(fd: int) -> str:
+    """The ID of the mount that a descriptor is in. Source: proc_pid_fdinfo(5)."""
+    lines = kernel_text(f"/proc/self/fdinfo/{fd}").splitlines()
+    return next(line for line in lines if line.startswith(_MOUNT))
 
 
 def _mounted(pod: Pod, app: str) -> OpenedRoot:

@@ -57,7 +57,13 @@ def _copy_out(call: Call, root: OpenedRoot, source: CopyEnd, dest: CopyEnd) -> N
         raise InvalidSpec("cannot write an archive to a terminal", "use a pipe or a file")
     with _opened(source, lambda flags: _open_inside(root, source.path, flags), call) as fd:
         _refuse_volume(root, fd, source.path)
-        packing = Packing(root.users, call.say)
+        if os.fstat(fd).st_dev in root.kernel:
+            raise InvalidSpec(
+                f'"{source.path}" is in a file system of the kernel, such as /proc, and cannot be copied',
+                "podctl enter UUID cat PATH shows a file of it",
+            )
+        # What reads a pipe may not know sparse files.
+        packing = Packing(root.users, call.say, root.kernel, sparse=not dest.is_pipe)
         if dest.is_pipe:
             name = "." if source.means_content else source.name
             for chunk in _archive(packing, fd, name):
@@ -79,7 +85,7 @@ def _copy_in(call: Call, root: OpenedRoot, source: CopyEnd, dest: CopyEnd) -> No
         return
     with _opened(source, lambda flags: os.open(source.path, _PATH | flags), call) as fd:
         target = target_of(source, dest, is_directory=_is_directory(fd), found=found)
-        chunks = _archive(Packing(None, call.say), fd, target.name)
+        chunks = _archive(Packing(None, call.say, sparse=True), fd, target.name)
         _land(call, root, target.directory, chunks, keep_owners=call.options.on("archive"))
 
 

@@ -17,11 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ...store.sparse import Spans
     from .members import Member
 
 _LARGEST_ID, _LARGEST = 0o7777777, 0o77777777777
 _EXTENDED = "x"
-_XATTR = b"SCHILY.xattr."
+_XATTR, _SPARSE = b"SCHILY.xattr.", b"GNU.sparse."
 _CHUNK = 256 * 1024
 _SECOND = 10**9
 # No name, no time, an unknown operating system. The level is fixed, but zlib's variants differ in what they make of it.
@@ -59,15 +60,21 @@ def entry_of(member: Member, name: str, link: str) -> bytes:
 
 
 def headers_of(entry: tar.TarEntry) -> bytes:
-    """The headers of an entry."""
+    """The headers of an entry, and of a sparse file the map that its data begin with.
+
+    Source: GNU tar manual, "Storing Sparse Files", PAX format, version 1.0.
+    """
+    table = b"" if entry.spans is None else _map_of(entry.spans)
+    stored = entry.size if entry.spans is None else len(table) + sum(length for _at, length in entry.spans)
     raw_name, raw_link = os.fsencode(entry.name), os.fsencode(entry.link)
     records = [(_XATTR + os.fsencode(key), value) for key, value in entry.xattrs]
     records += [(b"path", raw_name)] if _needs_pax(raw_name) else []
     records += [(b"linkpath", raw_link)] if _needs_pax(raw_link) else []
+    records += [] if entry.spans is None else _sparse_records(entry)
     numbers = (
         (b"uid", entry.uid, _LARGEST_ID),
         (b"gid", entry.gid, _LARGEST_ID),
-        (b"size", entry.size, _LARGEST),
+        (b"size", stored, _LARGEST),
     )
     records += [(key, b"%d" % value) for key, value, largest in numbers if value > largest]
     fitting = {key: 0 if value > largest else value for key, value, largest in numbers}
@@ -76,7 +83,18 @@ def headers_of(entry: tar.TarEntry) -> bytes:
     short = tar.TarEntry(entry.name, entry.kind, entry.mode, fitting[b"size"], entry.link)
     short.uid, short.gid, short.mtime = fitting[b"uid"], fitting[b"gid"], entry.mtime if is_plain else 0
     short.device = entry.device
-    return _extended(records) + tar.header_of(short)
+    return _extended(records) + tar.header_of(short) + table
+
+
+def _sparse_records(entry: tar.TarEntry) -> list[tuple[bytes, bytes]]:
+    size = b"%d" % entry.size
+    version = [(_SPARSE + b"major", b"1"), (_SPARSE + b"minor", b"0")]
+    return [*version, (_SPARSE + b"name", os.fsencode(entry.name)), (_SPARSE + b"realsize", size)]
+
+
+def _map_of(spans: Spans) -> bytes:
+    numbers = (len(spans), *(number for span in spans for number in span))
+    return tar.padded(b"".join(b"%d\n" % number for number in numbers))
 
 
 def _decimal(nanoseconds: int) -> bytes:

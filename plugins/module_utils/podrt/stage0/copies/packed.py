@@ -3,10 +3,12 @@
 """Files as members of an archive, read by descriptors: of a tree that an app may own, and may change meanwhile.
 
 No link is followed, no device, pipe or socket is opened, and a file is read as far as it went when it was opened.
+A file of /proc or /sys says that it has no content, or too much of it, so that these are left out.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ...pod.subids import IdRange
+    from ...store.sparse import Spans
 
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CHUNK = 256 * 1024
+# So that the map of a sparse file stays within what a reader takes.
+_MOST_SPANS = 1 << 14
 _CAPABILITY, _USERS = "security.capability", "user."
 # Revision 3 of struct vfs_cap_data, which names the root that it counts for. Source: linux/capability.h.
 _SIZE_3, _REVISION, _ROOT_AT = 24, 3, 20
@@ -42,12 +47,22 @@ _KINDS = {
 class Packing:
     """The members of an archive. users: those whose IDs of the host are written as the IDs that they are in the pod.
 
-    note: called with a sentence about each file that is left out, or has changed while it was read.
+    note: called with a sentence about each file that is left out, or has changed while it was read. kernel: the devices
+    of file systems that are left out. sparse: whether the reader of the archive knows sparse files.
     """
 
-    def __init__(self, users: IdRange | None, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        users: IdRange | None,
+        note: Callable[[str], None],
+        kernel: tuple[int, ...] = (),
+        *,
+        sparse: bool = False,
+    ) -> None:
         self._users = users
         self._note = note
+        self._kernel = kernel
+        self._sparse = sparse
         self._names: dict[tuple[int, int], str] = {}
         self._levels: list[tuple[int, str, list[str]]] = []
 
@@ -55,7 +70,7 @@ class Packing:
         """A file of a directory, and all that is beneath it, in the order of names, without the end of an archive.
 
         leaf: "" for the file of the descriptor itself. name: what it is called in the archive; "." if only what is
-        beneath it matters. Raises InvalidSpec for more levels than an archive may have, OSError.
+        beneath it matters. Raises InvalidSpec for more levels or larger files than an archive may have, OSError.
         """
         try:
             yield from self._member(parent, leaf, name)
@@ -80,15 +95,18 @@ class Packing:
                 return  # it was removed meanwhile
             raise
         try:
-            kind = _KINDS.get(stat.S_IFMT(os.fstat(found).st_mode), "")
-            if not kind:
+            info = os.fstat(found)
+            kind = _KINDS.get(stat.S_IFMT(info.st_mode), "")
+            if info.st_dev in self._kernel:
+                self._note(f"{name} is the kernel's, and left out")
+            elif not kind:
                 self._note(f"{name} is a socket, and left out")
             elif kind == tar.FILE:
                 yield from self._file(found, name)
             else:
-                yield tarball.headers_of(self._entry(found, os.fstat(found), name, kind))
-            if kind == tar.DIRECTORY:
-                self._go_down(found, name)
+                yield tarball.headers_of(self._entry(found, info, name, kind))
+                if kind == tar.DIRECTORY:
+                    self._go_down(found, name)
         except OSError as err:
             # A descriptor has no name, and the file may have another one by now.
             raise OSError(err.errno, f'"{name}": {err.strerror}') from err
@@ -110,21 +128,29 @@ class Packing:
             first = self._names.setdefault((info.st_dev, info.st_ino), name) if info.st_nlink > 1 else name
             if first != name:
                 entry.kind, entry.size, entry.link, entry.xattrs = tar.LINK, 0, first, ()
+            elif entry.size > tar.MAX_SIZE:
+                raise InvalidSpec(f'"{name}" has {entry.size} bytes, more than the {tar.MAX_SIZE} allowed')
+            elif self._sparse:
+                entry.spans = _spans_of(fd, entry.size)
             yield tarball.headers_of(entry)
             yield from self._content(fd, entry)
         finally:
             os.close(fd)
 
     def _content(self, fd: int, entry: tar.TarEntry) -> Iterator[bytes]:
-        left = entry.size
-        while left:
-            chunk = os.read(fd, min(_CHUNK, left))
-            if not chunk:
-                self._note(f"{entry.name} became shorter while it was read, and ends with zeros")
-                chunk = bytes(min(_CHUNK, left))
-            left -= len(chunk)
-            yield chunk
-        yield bytes(-entry.size % tar.BLOCK)
+        total, is_short = 0, False
+        for offset, length in ((0, entry.size),) if entry.spans is None else entry.spans:
+            at, end = offset, offset + length
+            while at < end:
+                chunk = os.pread(fd, min(_CHUNK, end - at), at)
+                is_short = is_short or not chunk
+                chunk = chunk or bytes(min(_CHUNK, end - at))
+                at += len(chunk)
+                yield chunk
+            total += length
+        yield bytes(-total % tar.BLOCK)
+        if is_short:
+            self._note(f"{entry.name} became shorter while it was read, and ends with zeros")
 
     def _entry(self, found: int, info: os.stat_result, name: str, kind: str) -> tar.TarEntry:
         shown = f"{name}/" if kind == tar.DIRECTORY else name
@@ -168,3 +194,20 @@ class Packing:
         if not self._users or int.from_bytes(value[_ROOT_AT:], "little") != self._users.first:
             return b""
         return value[:3] + bytes((_REVISION - 1,)) + value[4:_ROOT_AT]
+
+
+def _spans_of(fd: int, size: int) -> Spans | None:
+    """Where a file has data; None for a file without holes, or with too many of them. Source: lseek(2)."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < size and len(found) <= _MOST_SPANS:
+        try:
+            begin = os.lseek(fd, at, os.SEEK_DATA)
+            at = min(os.lseek(fd, begin, os.SEEK_HOLE), size)
+        except OSError as err:
+            if err.errno != errno.ENXIO:
+                return None  # a file system that does not know its holes
+            break  # there are no more data
+        if begin < size:
+            found.append((begin, at - begin))
+    return None if found == [(0, size)] or len(found) > _MOST_SPANS else tuple(found)

@@ -18,7 +18,7 @@ from ...contexts import suppress
 from ...errors import Conflict, HostFailure
 from ...host import syscalls
 from ...host.files import write_all
-from ...store import extract, tar
+from ...store import extract, sparse, tar
 from ...value import Value
 
 TYPE_CHECKING = False
@@ -35,6 +35,7 @@ _ON_HOST = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _IN_APP = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 _DEVICES = (tar.CHARACTER, tar.BLOCK_DEVICE)
 _CAPABILITY, _USERS = "security.capability", "user."
+_ZEROS = bytes(1 << 18)
 
 
 class Landing(Value):
@@ -62,7 +63,7 @@ class Unpacking:
 
     def take(self, chunks: Iterator[bytes]) -> None:
         """Put all members of an archive. Raises Corrupt, Conflict, HostFailure."""
-        reader = tar.TarReader(chunks)
+        reader = tar.TarReader(chunks, sparse=True)
         if self._landing.users:
             # The kernel refuses to make files of an owner that a mount of the pod does not know.
             syscalls.prctl(syscalls.PR_SET_SECUREBITS, syscalls.SECBIT_NO_SETUID_FIXUP)
@@ -244,16 +245,13 @@ def _clear(parent: int, leaf: str, path: str) -> bool:
 
 def _fill(fd: int, entry: tar.TarEntry, reader: tar.TarReader) -> None:
     """Write the content of a member; zeros become holes, so that a huge empty file stays empty."""
-    size = 0
-    for block in reader.blocks():
-        size += len(block)
-        if not bytes(block).strip(b"\0"):
-            os.lseek(fd, len(block), os.SEEK_CUR)
-        else:
-            write_all(fd, bytes(block))
-    if size != entry.size:
-        raise OSError(errno.EIO, "the archive is truncated")
-    os.ftruncate(fd, size)
+    spans = ((0, entry.size),) if entry.spans is None else entry.spans
+    for offset, part in sparse.placed(reader.blocks(), spans):
+        data = bytes(part)
+        if len(data) > len(_ZEROS) or not _ZEROS.startswith(data):
+            os.lseek(fd, offset, os.SEEK_SET)
+            write_all(fd, data)
+    os.ftruncate(fd, entry.size)
 
 
 def _made(parent: int, leaf: str, kind: str) -> int:

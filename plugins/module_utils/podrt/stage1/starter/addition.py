@@ -28,7 +28,7 @@ from ...contexts import contextmanager, suppress
 from ...errors import Conflict, HostFailure, NotFound, PodError, Unsupported
 from ...host.files import remove_tree
 from ...host.reading import DOCUMENT, kernel_text, read_text
-from ...pod import cgroups, documents
+from ...pod import cgroups, documents, freezer
 from ...pod.lifecycle import PodState
 from ...pod.runspec import START_SECONDS
 from ...pod.subids import range_of
@@ -192,7 +192,11 @@ def _stop(running: RunningPod, name: str, *, force: bool) -> None:
 
 
 def _end(running: RunningPod, name: str, seconds: int) -> None:
-    """Have PID 1 end an app, within so many seconds; below 0: those of the pod. Raises Conflict."""
+    """Have PID 1 end an app, within so many seconds; below 0: those of the pod. One that is paused goes on, to its end.
+
+    Raises Conflict, HostFailure.
+    """
+    freezer.unpause(running.pod, name)
     patience = running.runspec.stop_timeout if seconds < 0 else seconds
     running.orders.ask(frames.STOP, name, seconds, seconds=patience + _MARGIN)
 
