@@ -407,3 +407,38 @@ def test_an_archive_with_sparse_files_is_unpacked(pods: PodHost, tmp_path: pathl
     with open(tmp_path / "got", "rb") as file:
         file.seek(1 << 30)
         assert file.read() == b"end"
+
+
+@pytest.mark.finding("attack5-F17")
+def test_a_copy_for_which_there_is_no_room_replaces_nothing(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    uuid = running(pods)
+    (tmp_path / "large").write_bytes(os.urandom(3 << 20))
+    pods.ok("cp", str(tmp_path / "large"), f"{uuid}:/data/kept")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "small", small], check=True)
+    try:
+        (small / "kept").write_text("before")
+        done = pods.podctl("cp", f"{uuid}:/data/kept", str(small))
+        assert (done.status, 'cannot write "kept": no space left' in done.err) == (254, True), done.err
+        assert [(path.name, path.read_text()) for path in small.iterdir()] == [("kept", "before")]
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+
+
+@USERS
+@pytest.mark.finding("attack5-F18")
+def test_a_volume_of_one_file_is_written_where_it_is(
+    pods: PodHost, tmp_path: pathlib.Path, users: tuple[str, ...]
+) -> None:
+    """It is a mount, which was taken away from the app when another file replaced it."""
+    (tmp_path / "volume").write_text("much longer before")
+    (tmp_path / "new").write_text("after")
+    uuid = pods.ok(
+        *("prepare", "--quiet", *users, f"--volume=v,kind=host,source={tmp_path}/volume", pods.image),
+        *("--mount=volume=v,target=/data/file", "--exec=/bin/sh", "--", "-c", WAITS),
+    )
+    pods.ok("run-prepared", "--detach", "--net=none", uuid)
+    pods.ok("cp", str(tmp_path / "new"), f"{uuid}:/data/file")
+    assert (tmp_path / "volume").read_text() == "after"
+    assert pods.ok("enter", uuid, "/bin/ls", "-A", "/data").split() == ["file", "shipped"]

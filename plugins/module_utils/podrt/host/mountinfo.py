@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from ..value import Value
-from .reading import read_kernel
+from .reading import kernel_text, read_kernel
+
+_MOUNT = "mnt_id:"
 
 
 class MountEntry(Value):
@@ -24,6 +26,12 @@ def read_mounts(pid: str = "self") -> tuple[MountEntry, ...]:
     """The mounts that a process sees. Raises OSError."""
     text = read_kernel(f"/proc/{pid}/mountinfo").decode(errors="surrogateescape")
     return tuple(_parse(line) for line in text.splitlines())
+
+
+def mount_of(fd: int) -> str:
+    """The line with the ID of the mount that a descriptor is in. Source: proc_pid_fdinfo(5)."""
+    lines = kernel_text(f"/proc/self/fdinfo/{fd}").splitlines()
+    return next(line for line in lines if line.startswith(_MOUNT))
 
 
 def _parse(line: str) -> MountEntry:

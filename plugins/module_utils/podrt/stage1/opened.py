@@ -16,8 +16,7 @@ from ..contexts import contextmanager, suppress
 from ..errors import Conflict, HostFailure
 from ..host import syscalls
 from ..host.locks import FileLock, try_lock
-from ..host.mountinfo import read_mounts
-from ..host.reading import kernel_text
+from ..host.mountinfo import mount_of, read_mounts
 from ..host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
 from ..pod import documents
 from ..pod.lifecycle import PodState
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
-_MOUNT = "mnt_id:"
 # File systems whose files are made by the kernel as they are read.
 _OF_THE_KERNEL = (
     *("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
@@ -118,7 +116,7 @@ def _mounted_in(top: int, pod: Pod, app: str) -> int:
         found = syscalls.openat2(top, root, _PATH, _INSIDE)
         above = syscalls.openat2(top, os.path.dirname(root), _PATH, _INSIDE)
         try:
-            if _mount_of(found) != _mount_of(above):
+            if mount_of(found) != mount_of(above):
                 return found
         finally:
             os.close(above)
@@ -128,12 +126,6 @@ def _mounted_in(top: int, pod: Pod, app: str) -> int:
         "podctl app start it first",
         uuid=pod.uuid,
     )
-
-
-def _mount_of(fd: int) -> str:
-    """The ID of the mount that a descriptor is in. Source: proc_pid_fdinfo(5)."""
-    lines = kernel_text(f"/proc/self/fdinfo/{fd}").splitlines()
-    return next(line for line in lines if line.startswith(_MOUNT))
 
 
 def _mounted(pod: Pod, app: str) -> OpenedRoot:

@@ -3,8 +3,8 @@
 """Members of an archive put into a directory that is there, of the host or of an app.
 
 In an app's root parents are resolved with that as the root, whatever its links say, even if the app changes them
-meanwhile. On the host no link beneath the directory is followed: an earlier copy may have left one. Files are made, and
-never opened through a link.
+meanwhile. On the host no link beneath the directory is followed: an earlier copy may have left one. Files are made
+beside those that they replace, and never opened through a link.
 Source: openat2(2), RESOLVE_IN_ROOT and RESOLVE_BENEATH; the causes of CVE-2018-15664.
 """
 
@@ -18,6 +18,7 @@ from ...contexts import suppress
 from ...errors import Conflict, HostFailure
 from ...host import syscalls
 from ...host.files import write_all
+from ...host.mountinfo import mount_of
 from ...store import extract, sparse, tar
 from ...value import Value
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _PATH = os.O_PATH | os.O_DIRECTORY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PRIVATE_DIR, _PRIVATE, _OPEN_DIR = 0o700, 0o600, 0o755
+_NEW_NAME = ".podctl-cp-"
 _SET_IDS = stat.S_ISUID | stat.S_ISGID
 _ON_HOST = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _IN_APP = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
@@ -93,11 +95,18 @@ class Unpacking:
             self._note(f"{path} is a device, and left out")
         elif entry.kind == tar.DIRECTORY:
             self._put_directory(entry, parent, path)
-        elif not _clear(parent, leaf, path):
-            self._overwrite(entry, parent, leaf, reader)
+        elif _is_mount(parent, leaf, path):
+            _overwrite(entry, parent, leaf, reader)
         elif entry.kind == tar.FILE:
             self._put_file(entry, parent, leaf, reader)
-        elif entry.kind == tar.LINK:
+        else:
+            self._put_other(entry, parent, leaf)
+
+    def _put_other(self, entry: tar.TarEntry, parent: int, leaf: str) -> None:
+        """Put a link or a pipe, in the place of what is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(leaf, dir_fd=parent)
+        if entry.kind == tar.LINK:
             self._put_link(entry, parent, leaf)
         else:
             if entry.kind == tar.SYMLINK:
@@ -134,24 +143,17 @@ class Unpacking:
         return True
 
     def _put_file(self, entry: tar.TarEntry, parent: int, leaf: str, reader: tar.TarReader) -> None:
-        fd = os.open(leaf, _NEW, _PRIVATE, dir_fd=parent)
+        """Put a file in place once it is complete: a full disk costs no file that was there, and no app sees a half."""
+        new = f"{_NEW_NAME}{os.urandom(8).hex()}"
+        fd = os.open(new, _NEW, _PRIVATE, dir_fd=parent)
         try:
             _fill(fd, entry, reader)
             self._finish(os.dup(fd), entry)
-        finally:
-            os.close(fd)
-
-    def _overwrite(self, entry: tar.TarEntry, parent: int, leaf: str, reader: tar.TarReader) -> None:
-        """Write into a file that cannot be replaced, since it is a mount: a volume of one file."""
-        look = os.open(leaf, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            if entry.kind != tar.FILE or not stat.S_ISREG(os.fstat(look).st_mode):
-                raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
-            fd = os.open(f"/proc/self/fd/{look}", os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC)
-        finally:
-            os.close(look)
-        try:
-            _fill(fd, entry, reader)
+            os.rename(new, leaf, src_dir_fd=parent, dst_dir_fd=parent)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(new, dir_fd=parent)
+            raise
         finally:
             os.close(fd)
 
@@ -228,19 +230,36 @@ class Unpacking:
         self._parent = ("", -1)
 
 
-def _clear(parent: int, leaf: str, path: str) -> bool:
-    """Remove a file that a new one replaces. Returns False if it is a mount, and stays."""
+def _is_mount(parent: int, leaf: str, path: str) -> bool:
+    """Whether a file is a mount, such as a volume of one file. Raises Conflict for a directory.
+
+    The kernel lets a process remove what is a mount for processes of other namespaces alone, and the mount with it.
+    """
     try:
-        if stat.S_ISDIR(os.lstat(leaf, dir_fd=parent).st_mode):
-            raise Conflict(f'cannot overwrite the directory "{path}" by a file', "remove it first")
-        os.unlink(leaf, dir_fd=parent)
+        look = os.open(leaf, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileNotFoundError:
-        return True
-    except OSError as err:
-        if err.errno != errno.EBUSY:
-            raise
         return False
-    return True
+    try:
+        if stat.S_ISDIR(os.fstat(look).st_mode):
+            raise Conflict(f'cannot overwrite the directory "{path}" by a file', "remove it first")
+        return mount_of(look) != mount_of(parent)
+    finally:
+        os.close(look)
+
+
+def _overwrite(entry: tar.TarEntry, parent: int, leaf: str, reader: tar.TarReader) -> None:
+    """Write into a file that must not be replaced, since it is a mount."""
+    look = os.open(leaf, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if entry.kind != tar.FILE or not stat.S_ISREG(os.fstat(look).st_mode):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        fd = os.open(f"/proc/self/fd/{look}", os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC)
+    finally:
+        os.close(look)
+    try:
+        _fill(fd, entry, reader)
+    finally:
+        os.close(fd)
 
 
 def _fill(fd: int, entry: tar.TarEntry, reader: tar.TarReader) -> None:
