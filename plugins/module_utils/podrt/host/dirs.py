@@ -261,6 +261,11 @@ class PodDir(Value):
         return f"{self.path}/replaced"
 
     @property
+    def staged(self) -> str:
+        """The UUID of the pod in which apps that are to come are prepared."""
+        return f"{self.replaced}/staged"
+
+    @property
     def traced(self) -> str:
         """Present when the start reckoned with an app that may trace others."""
         return f"{self.path}/traced"

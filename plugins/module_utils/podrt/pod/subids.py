@@ -106,6 +106,15 @@ def free(paths: Paths, uuid: str) -> None:
             _write(paths, left, after)
 
 
+def sweep(paths: Paths) -> None:
+    """Give back the ranges of pods of this data directory that are gone. Raises PodError, OSError."""
+    with FileLock(paths.subordinate_ids_lock):
+        held, after = _read(paths)
+        left = [each for each in held if each.data != paths.data or _exists(paths, each)]
+        if len(left) < len(held):
+            _write(paths, left, after)
+
+
 def _exists(paths: Paths, held: _Held) -> bool:
     return locate(paths.replace(data=held.data), held.uuid) is not None
 

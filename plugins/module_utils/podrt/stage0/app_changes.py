@@ -4,20 +4,18 @@
 
 A new app is prepared and rehearsed in a pod of its own before the old one stops. The files of the old one stay beside
 the others until the new one is up; if it does not come up, the old one is started again on the very files that it had.
+So it is if the change is killed, and the pod is wanted as it was before: see stage0.replaced.
 """
 
 from __future__ import annotations
 
-import os
-
 from ..contexts import suppress
-from ..errors import PodError, known
-from ..host.dirs import PodDir
-from ..host.files import entries_if_any, make_dirs, remove_tree
+from ..errors import InvalidSpec, PodError, known
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
 from ..pod.limits import limits_of_pod, names_disks
-from . import apps, units
+from ..store.locks import adding
+from . import apps, replaced, units
 from .alone import REPLACE_APP
 from .change import Change, Difference, at_stage
 from .entry import call
@@ -32,9 +30,8 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
     from .alone import AppChanges
-
-# Longer than any start: a pod whose only app is being replaced does not end meanwhile.
-_HOLD = "--hold=600"
+    from .change import Plan
+    from .status import PodStatus
 
 
 class ReplaceApps(Change):
@@ -58,21 +55,29 @@ class ReplaceApps(Change):
     def apply(self, host: Host) -> None:
         """Raises the failure of a new app, with rolled_back in its facts."""
         name = self.wanted.runspec.name
-        with lookup.expect(host.paths, name, self.uuid) as pod, apps.changing(pod):
-            with at_stage("prepare", f'cannot prepare apps of pod "{name}"'):
-                self.foresee(host)
-                staged = (
-                    _staged(host, pod, _only(self.wanted, self.changes.come)) if self.changes.come else ""
-                )
-            if staged:
-                rehearse(host, staged)
-            try:
-                _AppExchange(host, pod, staged, self).make()
-            finally:
-                if staged:
-                    clear(host, staged)
+        with lookup.expect(host.paths, name, self.uuid) as pod, replaced.alone(pod):
+            exchange = _AppExchange(host, pod, self)
+            if exchange.has_wanted_aside:
+                # A change that was killed has the very apps aside that are wanted again.
+                exchange.bring_back()
+            else:
+                replaced.settle(host, pod)
+                with at_stage("prepare", f'cannot prepare apps of pod "{name}"'):
+                    self.foresee(host)
+                exchange.make()
             if host.runs_systemd:
                 units.install(host, pod, boot=self.boot)
+
+
+class SettleApps(Change):
+    """Bring a change of apps that was killed to its end, in a pod that is as described by then."""
+
+    uuid: str
+
+    def apply(self, host: Host) -> None:
+        """Remove what it has left."""
+        with open_pod(host.paths, self.uuid) as pod:
+            replaced.settle_if_left(host, pod)
 
 
 class RestartApps(Change):
@@ -86,82 +91,149 @@ class RestartApps(Change):
     def apply(self, host: Host) -> None:
         """Each is stopped and started before the next one. Raises PodError."""
         with lookup.expect(host.paths, self.name, self.uuid) as pod:
+            replaced.settle_if_left(host, pod)
             for app in self.apps:
                 with at_stage("stop", f'cannot stop app "{app}"'):
-                    call(host, pod, "stop-app", f"--app={app}", _HOLD)
+                    replaced.forget_status(pod, app)
+                    call(host, pod, "stop-app", f"--app={app}", replaced.HOLD)
                 with at_stage("start", f'cannot start app "{app}"'):
                     call(host, pod, "start-app", f"--app={app}")
             watch(host, pod, self.name, self.min_uptime, self.apps)
 
 
+def restart_apps(
+    found: PodStatus, asked: tuple[str, ...], left: tuple[str, ...], min_uptime: float
+) -> Plan[None]:
+    """Plan: apps of a running pod start again, or for the first time. left: those that were added and never started.
+
+    Without any, a change of apps that was killed has left something, although the pod is as described.
+    """
+    names = [app.name for app in found.apps]
+    for number, app in enumerate(asked):
+        if app not in names:
+            hint = f"its apps are: {', '.join(names)}"
+            raise InvalidSpec(f'the pod has no app "{app}"', hint, where=f"restart_apps[{number}]")
+    subject = f'pod "{found.name}"'
+    if not asked and not left:
+        yield SettleApps(subject, (), found.uuid)
+        return
+    differences = (
+        *(_state_of(found, app, "running", "restarted", "playbook") for app in asked),
+        *(_state_of(found, app, "created", "running", "drift") for app in left),
+    )
+    yield RestartApps(subject, differences, found.name, found.uuid, (*asked, *left), min_uptime)
+
+
+def _state_of(found: PodStatus, app: str, before: str, after: str, reason: str) -> Difference:
+    return Difference(f"pods.{found.name}.apps.{app}.state", before, after, reason, REPLACE_APP)
+
+
 class _AppExchange:
     """The exchange of apps in the directory of a pod, and the way back."""
 
-    def __init__(self, host: Host, pod: Pod, staged: str, change: ReplaceApps) -> None:
-        self._host, self._pod, self._staged, self._change = host, pod, staged, change
-        self._aside = PodDir(pod.dir.replaced)
+    def __init__(self, host: Host, pod: Pod, change: ReplaceApps) -> None:
+        self._host, self._pod, self._change = host, pod, change
+        self._name = change.wanted.runspec.name
         self._before = documents.read_manifest(pod.dir)
-        # The apps that were stopped for it, and those of them that had not ended by themselves.
-        self._stopped: list[str] = []
+        # The apps that were stopped for it, but for those that had ended by themselves.
         self._ran: list[str] = []
-        self._taken: list[str] = []
+        self._touched = False
+
+    @property
+    def has_wanted_aside(self) -> bool:
+        """Whether a change that was killed has given the pod its manifest, and the one before is wanted again."""
+        before = replaced.manifest_before(self._pod)
+        return before != self._before and before == self._change.wanted.manifest
 
     def make(self) -> None:
         """Make it. Raises PodError, after the way back."""
-        name = self._change.wanted.runspec.name
-        remove_tree_if_any(self._aside.path)
+        host, pod = self._host, self._pod
+        staged = ""
         try:
-            self._make(name)
+            replaced.begin(pod)
+            staged = self._prepared()
+            self._exchange(staged)
         except Exception as err:
-            reason = known(f'cannot change the apps of pod "{name}"', err)
+            reason = known(f'cannot change the apps of pod "{self._name}"', err)
             reason.facts.setdefault("stage", "start")
             self._go_back(reason)
             raise reason from reason.__cause__
-        remove_tree_if_any(self._aside.path)
-        self._tidy()
+        finally:
+            if staged:
+                clear(host, staged)
+        replaced.finish(pod, self._before)
+        self._limit()
 
-    def _make(self, name: str) -> None:
-        host, pod, change = self._host, self._pod, self._change
-        for app in change.changes.gone:
-            self._stop(app)
-            move_app(pod.dir, self._aside, app)
-        if self._staged:
-            with open_pod(host.paths, self._staged) as staged:
-                for app in change.changes.come:
-                    self._taken.append(app)
-                    move_app(staged.dir, pod.dir, app)
-        apps.write_manifest(pod, _manifest_of(change.wanted, self._before, change.changes.come))
-        for app in change.changes.come:
+    def bring_back(self) -> None:
+        """Run the apps again that another change has set aside, on the files that they had. Raises PodError."""
+        host, pod, changes = self._host, self._pod, self._change.changes
+        for app in dict.fromkeys((*changes.gone, *changes.come)):
+            call(host, pod, "remove-app", f"--app={app}", replaced.HOLD)
+        apps.write_manifest(pod, self._change.wanted.manifest)
+        replaced.settle(host, pod)
+        for app in changes.come:
             call(host, pod, "start-app", f"--app={app}")
-        watch(host, pod, name, change.min_uptime, change.changes.come)
+        watch(host, pod, self._name, self._change.min_uptime, changes.come)
+        self._limit()
 
-    def _stop(self, app: str) -> None:
-        if documents.read_status(self._pod.dir, app) is None:
-            self._ran.append(app)
-        self._stopped.append(app)
-        call(self._host, self._pod, "remove-app", f"--app={app}", _HOLD)
+    def _prepared(self) -> str:
+        """Prepare and rehearse the apps that are to come, in a pod of their own. Returns its UUID, "" for none."""
+        host, pod, change = self._host, self._pod, self._change
+        if not change.changes.come:
+            return ""
+        with at_stage("prepare", f'cannot prepare apps of pod "{self._name}"'):
+            fresh = prepare(
+                host,
+                _only(change.wanted, change.changes.come),
+                lambda uuid: replaced.record_staged(pod, uuid),
+                kin=pod,
+            )
+            commit(fresh)
+        rehearse(host, fresh.uuid)
+        return fresh.uuid
+
+    def _exchange(self, staged: str) -> None:
+        host, pod, changes = self._host, self._pod, self._change.changes
+        self._touched = True
+        for app in changes.gone:
+            if documents.read_status(pod.dir, app) is None:
+                self._ran.append(app)
+            replaced.take_down(host, pod, app)
+        # A collection sees a tree where it was, or where it is.
+        with adding(host.paths):
+            for app in changes.gone:
+                replaced.set_aside(pod, app)
+            if staged:
+                with open_pod(host.paths, staged) as kin:
+                    for app in changes.come:
+                        replaced.take_in(pod, kin.dir, app)
+        replaced.sync(pod)
+        apps.write_manifest(pod, _manifest_of(self._change.wanted, self._before, changes.come))
+        for app in changes.come:
+            call(host, pod, "start-app", f"--app={app}")
+        watch(host, pod, self._name, self._change.min_uptime, changes.come)
 
     def _go_back(self, reason: PodError) -> None:
         """Run the old apps again on the files that they had, with the result in the facts of the reason."""
         host, pod = self._host, self._pod
+        if not self._touched:
+            with suppress(PodError):  # what is left is settled by the next task
+                replaced.settle(host, pod)
+            return
         reason.facts["rolled_back"] = False
         try:
-            for app in self._taken:
-                call(host, pod, "remove-app", f"--app={app}", _HOLD)
-                for path in places_of(pod.dir, app):
-                    remove_tree_if_any(path)
-            for app in self._stopped:
-                move_app(self._aside, pod.dir, app)
+            for app in self._change.changes.come:
+                call(host, pod, "remove-app", f"--app={app}", replaced.HOLD)
             apps.write_manifest(pod, self._before)
+            replaced.settle(host, pod)
             reason.facts["changes"] = [difference.to_json() for difference in self._run_before()]
             reason.facts["rolled_back"] = True
-            remove_tree_if_any(self._aside.path)
         except Exception as second:
             reason.message += f"; bringing the old apps back failed as well: {second}"
 
     def _run_before(self) -> list[Difference]:
         """Run the old apps again; the whole pod, if the new one has ended it, as the exit policy may say."""
-        host, pod, name = self._host, self._pod, self._change.wanted.runspec.name
+        host, pod, name = self._host, self._pod, self._name
         if pod.state() is not PodState.RUNNING:
             return [
                 Difference(f"pods.{name}.uuid", pod.uuid, run_again(host, name, pod), "playbook", "restart")
@@ -171,16 +243,9 @@ class _AppExchange:
         paths = (f"pods.{name}.apps.{app}.state" for app in self._ran)
         return [Difference(path, "running", "restarted", "playbook", REPLACE_APP) for path in paths]
 
-    def _tidy(self) -> None:
-        """Remove the empty volumes that are gone, and have the limits of the pod follow."""
+    def _limit(self) -> None:
+        """Have the limits of the pod follow its apps."""
         after = documents.read_manifest(self._pod.dir)
-        kept = {volume.name for volume in after.volumes}
-        for volume in self._before.volumes:
-            if volume.name not in kept:
-                remove_tree_if_any(self._pod.dir.volume(volume.name))
-        for app in self._change.changes.gone:
-            if app not in self._change.changes.come:
-                apps.remove_files(self._pod, app)
         if not names_disks(after) and limits_of_pod(self._before) != limits_of_pod(after):
             with suppress(PodError):  # the next task sees it as drift
                 call(self._host, self._pod, "mend")
@@ -201,34 +266,3 @@ def _only(wanted: Preparation, names: tuple[str, ...]) -> Preparation:
         images=tuple(image for _app, image in pairs),
         prefill=tuple(pair for pair in wanted.prefill if pair[0] in names),
     )
-
-
-def _staged(host: Host, pod: Pod, wanted: Preparation) -> str:
-    """A prepared pod of the apps that are to come. Returns its UUID."""
-    fresh = prepare(host, wanted, kin=pod)
-    commit(fresh)
-    return fresh.uuid
-
-
-def places_of(place: PodDir, app: str) -> list[str]:
-    """The files and directories of an app in the directory of a pod, but for its logs."""
-    found = [place.app_info(app), os.path.dirname(place.app_root(app))]
-    for tree in entries_if_any(place.overlays):
-        found += [*place.overlay(tree, app), place.shifted_layer(tree, app)]
-    return found
-
-
-def move_app(source: PodDir, target: PodDir, app: str) -> None:
-    """Move the files of an app from one directory to another one of the same layout. Raises OSError."""
-    for path in places_of(source, app):
-        if os.path.lexists(path):
-            there = target.path + path[len(source.path) :]
-            make_dirs(os.path.dirname(there))
-            remove_tree_if_any(there)
-            os.rename(path, there)
-
-
-def remove_tree_if_any(path: str) -> None:
-    """Remove a tree, if it is there. Raises OSError."""
-    with suppress(FileNotFoundError):
-        remove_tree(path)

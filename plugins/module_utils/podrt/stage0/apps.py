@@ -9,21 +9,17 @@ the pod. A pod's apps are changed by one process at a time.
 
 from __future__ import annotations
 
-import fcntl
-import os
-
-from ..contexts import contextmanager, suppress
+from ..contexts import suppress
 from ..errors import HostFailure, InvalidSpec, NotFound
 from ..fields import canonical_json
-from ..host.files import entries_if_any, make_dirs_beneath, path_beneath, remove_tree, write_atomically
+from ..host.files import write_atomically
 from ..pod import documents
 from .manifest import UndescribedApp
 from .prepare import check_sources, write_app
+from .replaced import changing, remove_files, sync, tidy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..pod.lifecycle import Pod
@@ -65,7 +61,7 @@ def without_app(manifest: PodManifest, name: str) -> PodManifest:
 
 def add_app(host: Host, pod: Pod, one: Preparation) -> None:
     """Prepare the only app of a preparation in a pod that runs; it is not started. Raises PodError."""
-    with changing(pod):
+    with changing(host, pod):
         manifest = with_app(documents.read_manifest(pod.dir), one.manifest)
         check_sources(host, manifest)
         (app,), (image,) = one.manifest.apps, one.images
@@ -73,7 +69,7 @@ def add_app(host: Host, pod: Pod, one: Preparation) -> None:
         remove_files(pod, name)
         try:
             write_app(host, pod, app, image, [str(volume) for _app, volume in one.prefill])
-            _sync(pod)
+            sync(pod)
             write_manifest(pod, manifest)
         except BaseException:
             with suppress(OSError):
@@ -81,31 +77,15 @@ def add_app(host: Host, pod: Pod, one: Preparation) -> None:
             raise
 
 
-def remove_app(pod: Pod, name: str) -> None:
+def remove_app(host: Host, pod: Pod, name: str) -> None:
     """Take an app that does not run out of the manifest of its pod, and remove its files. Raises PodError."""
-    with changing(pod):
+    with changing(host, pod):
         before = documents.read_manifest(pod.dir)
         if not before.app(name):
             raise NotFound(f'nonexistent app "{name}"', f"podctl app list {pod.uuid} shows those of the pod")
         after = without_app(before, name)
         write_manifest(pod, after)
-        remove_files(pod, name)
-        kept = {volume.name for volume in after.volumes}
-        for volume in before.volumes:
-            if volume.name not in kept:
-                _remove(pod, pod.dir.volume(volume.name))
-
-
-@contextmanager
-def changing(pod: Pod) -> Iterator[None]:
-    """Be alone with the apps of a pod."""
-    make_dirs_beneath(pod.dir.app_infos, pod.dir.path)
-    fd = os.open(pod.dir.app_infos, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+        tidy(pod, before)
 
 
 def write_manifest(pod: Pod, manifest: PodManifest) -> None:
@@ -114,26 +94,3 @@ def write_manifest(pod: Pod, manifest: PodManifest) -> None:
         write_atomically(pod.dir.manifest, canonical_json(manifest.to_json()))
     except OSError as err:
         raise HostFailure.of("cannot write the pod manifest", err) from err
-
-
-def remove_files(pod: Pod, name: str) -> None:
-    """Remove all that a pod's directory has of an app. Raises OSError."""
-    place = pod.dir
-    trees = entries_if_any(place.overlays)
-    written = [
-        path for tree in trees for path in (*place.overlay(tree, name), place.shifted_layer(tree, name))
-    ]
-    logs = [f"{place.logs}/{log}" for log in entries_if_any(place.logs) if log.startswith(f"{name}.log")]
-    for path in (place.app_info(name), os.path.dirname(place.app_root(name)), *written, *logs):
-        _remove(pod, path)
-
-
-def _remove(pod: Pod, path: str) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError), path_beneath(path, pod.dir.path) as safe:
-        remove_tree(safe)
-
-
-def _sync(pod: Pod) -> None:
-    from ..host.syscalls import syncfs
-
-    syncfs(pod.fd)

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import os
 
+from ..contexts import suppress
 from ..errors import Conflict, HostFailure, NotFound, PodError, known
 from ..host.files import disk_usage_if_any, remove_tree
+from ..host.reading import read_text_or
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, locate, open_pod, walk
 from ..value import Value
@@ -28,6 +30,7 @@ GRACE_PERIOD = 30 * 60.0
 EXPIRE_PREPARED = 24 * 3600.0
 # Where a pod goes before it is deleted.
 _MOVES = {"mark": "exited-garbage", "abort": "garbage", "expire": "garbage"}
+_NEVER_RUN = (PodState.PREPARED, PodState.ABORTED_PREPARE, PodState.GARBAGE)
 # Between making a directory or file and finishing it are microseconds.
 _HALF_MADE = 60.0
 
@@ -131,13 +134,18 @@ class CollectPod(Change):
 
 
 class SweepLeftovers(Change):
-    """Remove what no pod is needed for to tell that it is garbage: files of names, and of volumes that are gone."""
+    """Remove what no pod is needed for to tell that it is garbage: files of names, ranges of users, volumes."""
 
     policy: GcPolicy
 
     def apply(self, host: Host) -> Applied:
         """Failures are told with the others."""
         lookup.sweep(host.paths, host.clock.time() - _settled(self.policy))
+        if os.path.lexists(host.paths.subordinate_ids):
+            from ..pod import subids  # most hosts have no pods with their own users
+
+            with suppress(OSError, PodError):
+                subids.sweep(host.paths)
         return Applied((), failures=() if self.policy.mark_only else tuple(sweep(host)))
 
 
@@ -181,18 +189,31 @@ def _delete(host: Host, pod: Pod) -> None:
     # An interrupted rehearsal leaves the groups of a pod that was never run.
     if pod.state_dir in ("run", "exited-garbage") or os.path.lexists(pod.dir.subcgroup):
         call(host, pod, "gc")
+    remove_staged(host, pod)
     try:
         if pod.state_dir in ("run", "prepare", "prepared", "embryo"):
             pod.move("exited-garbage" if pod.state_dir == "run" else "garbage")
-        own_users = os.path.lexists(pod.dir.private_users)
         remove_tree(pod.dir.path)
     except OSError as err:
         raise HostFailure.of(f'cannot remove pod "{pod.uuid}"', err, "podctl gc tries again") from err
     pod.close()
-    if own_users:
-        from ..pod.subids import free  # most pods have the host's users
+    # A range is on record before the pod has its file, and until it has no files at all.
+    if os.path.lexists(host.paths.subordinate_ids):
+        from ..pod.subids import free  # most hosts have no pods with their own users
 
         free(host.paths, pod.uuid)
+
+
+def remove_staged(host: Host, pod: Pod) -> None:
+    """Remove the pod in which apps of another one were prepared, if there is one. A failure is left to the next gc."""
+    try:
+        uuid = read_text_or(pod.dir.staged, "", beneath=pod.dir.path)
+        # A damaged file names no other pod: of those only one that was never run can be removed here.
+        with open_pod(host.paths, os.path.basename(uuid) or pod.uuid) as staged:
+            if staged.uuid != pod.uuid and staged.state() in _NEVER_RUN:
+                remove(host, staged)
+    except (PodError, OSError):
+        return
 
 
 def remove(host: Host, pod: Pod) -> None:

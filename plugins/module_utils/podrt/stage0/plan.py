@@ -8,6 +8,8 @@ modules that only a change needs, such as pod_changes, are imported where they a
 
 from __future__ import annotations
 
+import os
+
 from ..appc.image import Image
 from ..appc.names import ImageID
 from ..appc.volumes import ImageVolume
@@ -116,7 +118,7 @@ def ensure_pod(
         drift = yield from _change_running(host, spec, found, wanted, drift, asked)
     else:
         unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
-        yield from _restart_apps(found, state, restart_apps, min_uptime)
+        yield from _restart_apps(host, found, state, restart_apps, min_uptime)
     return PodOutcome(found, (*_warnings(host, spec, found, wanted, drift), *unseen))
 
 
@@ -160,8 +162,10 @@ def _change_running(
         yield ReplaceApps(
             f'pod "{name}"', drift, wanted, found.uuid, changes, not completes, asked.min_uptime
         )
-        others = tuple(app for app in asked.restart_apps if app not in changes.come)
-        yield from _restart_apps(found, asked.state, others, asked.min_uptime)
+        touched = (*changes.come, *changes.gone)
+        others = tuple(app for app in asked.restart_apps if app not in touched)
+        stay = found.replace(apps=tuple(app for app in found.apps if app.name not in touched))
+        yield from _restart_apps(host, stay, asked.state, others, asked.min_uptime)
         return drift
     from .pod_changes import ReplacePod
 
@@ -174,29 +178,17 @@ def _change_running(
     return drift
 
 
-def _restart_apps(found: PodStatus, state: str, apps: tuple[str, ...], min_uptime: float) -> Plan[None]:
+def _restart_apps(
+    host: Host, found: PodStatus, state: str, apps: tuple[str, ...], min_uptime: float
+) -> Plan[None]:
     """Plan: apps of a running pod are started again, and those that were added and never started are started."""
     if found.state is not PodState.RUNNING or state != "started":
         return
-    names = [app.name for app in found.apps]
-    for number, app in enumerate(apps):
-        if app not in names:
-            hint = f"its apps are: {', '.join(names)}"
-            raise InvalidSpec(f'the pod has no app "{app}"', hint, where=f"restart_apps[{number}]")
-    left = [app.name for app in found.apps if app.state == "created" and app.name not in apps]
-    if not apps and not left:
-        return
-    from .app_changes import RestartApps
+    left = tuple(app.name for app in found.apps if app.state == "created" and app.name not in apps)
+    if apps or left or os.path.lexists(host.paths.pod("run", found.uuid).replaced):
+        from .app_changes import restart_apps
 
-    differences = (
-        *(_state_of(found, app, "running", "restarted", "playbook") for app in apps),
-        *(_state_of(found, app, "created", "running", "drift") for app in left),
-    )
-    yield RestartApps(f'pod "{found.name}"', differences, found.name, found.uuid, (*apps, *left), min_uptime)
-
-
-def _state_of(found: PodStatus, app: str, before: str, after: str, reason: str) -> Difference:
-    return Difference(f"pods.{found.name}.apps.{app}.state", before, after, reason, "replace-app")
+        yield from restart_apps(found, apps, left, min_uptime)
 
 
 def _warnings(
@@ -235,7 +227,7 @@ def ensure_state(
         yield MissingPod(f'pod "{name}"', (difference,), name)
         return PodOutcome()
     unseen = yield from _state_changes(host, found, state, completes=completes, min_uptime=min_uptime)
-    yield from _restart_apps(found, state, restart_apps, min_uptime)
+    yield from _restart_apps(host, found, state, restart_apps, min_uptime)
     return PodOutcome(found, unseen)
 
 

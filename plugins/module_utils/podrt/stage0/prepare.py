@@ -61,6 +61,10 @@ def prepare(
             _write(host, pod, wanted, kin)
         except BaseException:
             pod.discard()
+            if wanted.runspec.private_users:
+                from ..pod.subids import free
+
+                free(host.paths, pod.uuid)
             raise
     return pod
 
@@ -143,6 +147,10 @@ def reprepare(host: Host, old: Pod) -> Pod:
 
     The contents of the old pod's roots and empty volumes stay with the old pod. Raises Corrupt, NotFound, HostFailure.
     """
+    if os.path.lexists(old.dir.replaced):
+        from .replaced import settle_if_left  # only after a crash
+
+        settle_if_left(host, old)
     with adding(host.paths):
         pod = create(host.paths)
         try:

@@ -58,16 +58,7 @@ def held_directory(pod: Pod) -> PodDir:
 
 def _trees_of(pod: Pod) -> set[TreeID]:
     """The trees of its apps, its volumes and its stage1; what is not prepared yet has none. Raises OSError, Corrupt."""
-    used = set()
-    for app in entries(held_directory(pod).app_infos):
-        try:
-            used.add(
-                trees.TreeID.parse(
-                    read_text(held_directory(pod).app_tree_id(app), beneath=held_directory(pod).path)
-                )
-            )
-        except FileNotFoundError:
-            continue
+    used = {*_trees_of_apps(held_directory(pod)), *_trees_of_apps(PodDir(held_directory(pod).replaced))}
     if os.path.isdir(held_directory(pod).volume_infos):
         used.update(image_volumes.trees_of(held_directory(pod)))
     with suppress(FileNotFoundError):
@@ -76,10 +67,25 @@ def _trees_of(pod: Pod) -> set[TreeID]:
     return used
 
 
+def _trees_of_apps(place: PodDir) -> set[TreeID]:
+    used = set()
+    for app in entries(place.app_infos):
+        try:
+            used.add(trees.TreeID.parse(read_text(place.app_tree_id(app), beneath=place.path)))
+        except FileNotFoundError:
+            continue
+    return used
+
+
 def _images_of(pod: Pod) -> set[str]:
-    """The images that its manifest names. Those of a damaged manifest are known by their trees."""
+    """The images that its manifest names, and that of a change of its apps which is not over."""
+    return _images_in(held_directory(pod)) | _images_in(PodDir(held_directory(pod).replaced))
+
+
+def _images_in(place: PodDir) -> set[str]:
+    """Those of a damaged manifest are known by their trees."""
     try:
-        manifest = documents.read_manifest(held_directory(pod))
+        manifest = documents.read_manifest(place)
         volumes = {volume.id for volume in manifest.volumes if isinstance(volume, ImageVolume)}
         return {*(str(app.image.id) for app in manifest.apps), *volumes}
     except (FileNotFoundError, PodError):

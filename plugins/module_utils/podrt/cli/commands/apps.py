@@ -17,6 +17,7 @@ from ...stage0 import apps
 from ...stage0.images import isolators_policy
 from ...stage0.manifest import BeyondDefaults, Preparation, build_manifest
 from ...stage0.operations import ensure_new_pod
+from ...stage0.replaced import settle_if_left
 from ...stage0.spec import PodSpec
 from ...stage0.status import read_status
 from ...stage1.entries import apps_of
@@ -137,6 +138,7 @@ def start(call: Call) -> int:
 
 def _started(call: Call, pod: Pod, app: str) -> None:
     _check_mutable(pod)
+    settle_if_left(call.host, pod)
     apps_of(call.host, pod).start_app(app)
 
 
@@ -164,7 +166,7 @@ def _removed(call: Call, pod: Pod, app: str) -> None:
     if not documents.read_manifest(pod.dir).app(app):
         raise NotFound(f'nonexistent app "{app}"', f"podctl app list {pod.uuid} shows those of the pod")
     apps_of(call.host, pod).remove_app(app)
-    apps.remove_app(pod, app)
+    apps.remove_app(call.host, pod, app)
 
 
 def _on_app(call: Call, what: str, do: Callable[[Pod, str], None]) -> int:

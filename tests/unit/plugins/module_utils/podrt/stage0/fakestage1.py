@@ -28,17 +28,27 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.lifecycl
 
 # No process has these PIDs.
 _FIRST_PID = 1 << 22
-_STAGES = {"run-prepared": "start", "rehearse": "rehearse", "stop": "stop", "stage1-gc": "gc", "mend": "run"}
+_STAGES = {
+    "run-prepared": "start",
+    "rehearse": "rehearse",
+    "stop": "stop",
+    "stage1-gc": "gc",
+    "mend": "run",
+    "start-app": "start",
+    "stop-app": "stop",
+    "remove-app": "stop",
+}
 
 
 class FakeStage1:
     """host.programs in these tests.
 
-    calls: verbs and UUIDs, in order. failing: verbs that fail, with their output. leaving: verbs that fail once, with
-    the error and stage that they leave in the pod's directory. late: verbs that fail once after all their work, since
-    they took too long. ending: the immediate end of the app of the next pod that is run: its status, and words beside
-    it. deaf: pods that end only by force. immortal: pods that do not end even by force. holding: pods that hold links,
-    groups and rules of the host. wrong: events that must not happen. tell_end: called with each pod whose PID 1 died.
+    calls: verbs and UUIDs, in order. failing: verbs that fail, with their output. leaving: verbs that fail once,
+    with the error and stage that they leave in the pod's directory. late: verbs that fail once after all their
+    work, since they took too long. ending: the immediate end of the app of the next pod that is run: its status,
+    and words beside it. deaf: pods that end only by force. immortal: pods that do not end even by force. holding:
+    pods that hold links, groups and rules of the host. up: the running apps of each running pod. wrong: events that
+    must not happen. tell_end: called with each pod whose PID 1 died.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -56,16 +66,22 @@ class FakeStage1:
         self._held: dict[str, Pod] = {}
         self._apps: dict[str, list[str]] = {}
         self._pids: dict[str, int] = {}
+        # The apps of each pod that run.
+        self.up: dict[str, set[str]] = {}
 
     def __call__(self, argv: Sequence[str]) -> Completed:
         verb, uuid = [word for word in argv if not word.startswith("-")][-2:]
-        return self.call(verb, uuid, force="--force" in argv)
+        app = "".join(word.partition("=")[2] for word in argv if word.startswith("--app="))
+        return self.call(verb, uuid, force="--force" in argv, app=app)
 
-    def call(self, verb: str, uuid: str, *, force: bool = False) -> Completed:
+    def call(self, verb: str, uuid: str, *, force: bool = False, app: str = "") -> Completed:
         """Have the effects of an entry."""
         self.calls.append((verb, uuid))
         try:
-            self._enter(verb, uuid, force=force)
+            if app:
+                self._change_app(verb, uuid, app)
+            else:
+                self._enter(verb, uuid, force=force)
         except PodError as err:
             with lifecycle.open_pod(self.paths, uuid) as pod:
                 failure.record_failure(pod.dir, err, _STAGES[verb])
@@ -105,6 +121,33 @@ class FakeStage1:
         elif verb == "stage1-gc" and not fails:
             self._take_down(uuid)
 
+    def _change_app(self, verb: str, uuid: str, app: str) -> None:
+        """Start, stop or remove an app; a start that fails does so when its traces are there."""
+        pod = self._held.get(uuid)
+        if verb in self.failing and verb != "start-app":
+            return
+        if verb == "remove-app":
+            self.up.get(uuid, set()).discard(app)
+            with lifecycle.open_pod(self.paths, uuid) as found:
+                for path in (found.dir.app_status(app), found.dir.app_end(app)):
+                    pathlib.Path(path).unlink(missing_ok=True)
+            return
+        if pod is None:
+            raise Conflict(f'pod "{uuid}" isn\'t currently running')
+        pod.state()
+        if verb == "stop-app":
+            if app in self.up[uuid] and os.path.exists(pod.dir.app_status(app)):
+                pathlib.Path(pod.dir.app_status(app)).write_text("143")
+            self.up[uuid].discard(app)
+            return
+        if app in self.up[uuid]:
+            raise Conflict(f'app "{app}" is running')
+        self._check_app(pod, app)
+        self._trace(pod, app)
+        if verb not in self.failing and verb not in self.leaving:
+            pathlib.Path(pod.dir.app_status(app)).write_text("")
+            self.up[uuid].add(app)
+
     def run(self, uuid: str, *, fails: bool = False) -> None:
         """Run the pod, or fail after it has acquired the resources of the host."""
         pod = lifecycle.open_pod(self.paths, uuid)
@@ -122,6 +165,7 @@ class FakeStage1:
             return
         self._check_alone(pod)
         self._held[uuid] = pod
+        self.up[uuid] = set(self._apps[uuid])
         self._leave_traces(pod)
         if self.ending:
             (status, words), self.ending = self.ending, None
@@ -134,6 +178,8 @@ class FakeStage1:
         if not pod.lock():
             raise AssertionError(uuid)
         self._held[uuid] = pod
+        apps = [str(app.name) for app in documents.read_manifest(pod.dir).apps]
+        self.up[uuid] = {app for app in apps if documents.read_status(pod.dir, app) is None}
 
     def finish(self, uuid: str, status: int = 0) -> None:
         """End its apps, all with one status."""
@@ -153,6 +199,7 @@ class FakeStage1:
     def end(self, uuid: str) -> None:
         """Kill its PID 1, which then records nothing, if it has not ended yet."""
         if uuid in self._held:
+            self.up.pop(uuid, None)
             self._held.pop(uuid).close()
             self.tell_end(uuid)
 
@@ -169,10 +216,17 @@ class FakeStage1:
     def _check_complete(self, pod: Pod) -> None:
         """Raise NotFound unless everything that a start needs is there."""
         for app in self._apps[pod.uuid]:
-            for path in (pod.dir.app_lower(app), pod.dir.app_stage2_manifest(app), pod.dir.app_root(app)):
-                if not os.path.exists(path):
-                    pod.close()
-                    raise NotFound(f"there is no {path}")
+            try:
+                self._check_app(pod, app)
+            except NotFound:
+                pod.close()
+                raise
+
+    @staticmethod
+    def _check_app(pod: Pod, app: str) -> None:
+        for path in (pod.dir.app_lower(app), pod.dir.app_stage2_manifest(app), pod.dir.app_root(app)):
+            if not os.path.exists(path):
+                raise NotFound(f"there is no {path}")
 
     def _check_alone(self, pod: Pod) -> None:
         name = documents.read_outline(pod.dir).name
@@ -186,8 +240,14 @@ class FakeStage1:
         os.makedirs(pod.dir.logs, exist_ok=True)
         os.symlink("ready", pod.dir.supervisor_status)
         pathlib.Path(pod.dir.pid).write_text(f"{self.pid_of(pod.uuid)}\n")
+        pathlib.Path(pod.dir.control).write_text("")
         for app in self._apps[pod.uuid]:
-            upper = pathlib.Path(pod.dir.overlay("tree", app)[0])
-            upper.mkdir(parents=True, exist_ok=True)
-            with (upper / "runs").open("a") as file:
-                file.write("one\n")
+            pathlib.Path(pod.dir.app_status(app)).write_text("")
+            self._trace(pod, app)
+
+    @staticmethod
+    def _trace(pod: Pod, app: str) -> None:
+        upper = pathlib.Path(pod.dir.overlay("tree", app)[0])
+        upper.mkdir(parents=True, exist_ok=True)
+        with (upper / "runs").open("a") as file:
+            file.write("one\n")

@@ -76,7 +76,7 @@ class Stage0Lab:
             self.paths, "amd64", runtime, "/usr/bin/python3", self.programs, self.kernel, self.clock
         )
         self.systemd: FakeSystemd | None = None
-        for program in ("launch.py", "stage1/starter/mend.py"):
+        for program in ("launch.py", "stage1/starter/mend.py", "stage1/starter/addition.py"):
             _write(pathlib.Path(f"{runtime}/podrt/{program}"), "")
         self.lower = base / "lower"
         self.lower.mkdir()
