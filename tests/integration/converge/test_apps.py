@@ -34,16 +34,18 @@ def pod(host: Host, *apps: dict[str, Any], check: bool = False, **options: Any) 
 def own(result: dict[str, Any]) -> dict[str, int]:
     """The shells of the apps of a pod, as this machine sees them, by the leaf that each is in."""
     scope = re.escape(result["pod"]["uuid"].replace("-", "\\x2d"))
-    found = {}
+    found: dict[int, tuple[str, int]] = {}
     for place in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             leaf = re.search(f"{scope}.scope/([a-z]+)$", (place / "cgroup").read_text(), re.MULTILINE)
             command = (place / "cmdline").read_bytes()
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:
             continue
         if leaf and command.startswith(b"/bin/sh\0-c"):
-            found[leaf[1]] = int(place.name)
-    return found
+            found[int(place.name)] = leaf[1], parent
+    # What a shell has forked has its words until it executes a program.
+    return {name: pid for pid, (name, parent) in found.items() if parent not in found}
 
 
 def settled(result: dict[str, Any], count: int) -> dict[str, int]:

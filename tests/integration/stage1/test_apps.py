@@ -28,6 +28,7 @@ from ansible_collections.stagecraft.pods.tests.integration.stage1.stagelab impor
     StageLab,
     children_of,
     eventually,
+    finish,
     python,
 )
 
@@ -88,7 +89,11 @@ def leaves(pod: LabPod) -> set[str]:
 def descriptors(pod: LabPod) -> list[str]:
     """What PID 1 has open; the channel to its starter is closed soon after the start."""
     place = pathlib.Path(f"/proc/{pod.pid()}/fd")
-    return sorted(re.sub(r"\[\d+\]", "", os.readlink(place / number)) for number in os.listdir(place))
+    found = []
+    for number in os.listdir(place):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(re.sub(r"\[\d+\]", "", os.readlink(place / number)))
+    return sorted(found)
 
 
 def at_rest(pod: LabPod) -> list[str]:
@@ -248,6 +253,43 @@ def test_a_pod_is_not_held_for_longer(stage: StageLab) -> None:
     pod.wait_ended()
 
 
+def test_a_pod_is_held_no_longer_than_until_its_next_app(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    assert pod.call("remove_app", name="web", hold=600).status == 0
+    assert pod.call("start_app", name="web", hold=600).status == 0
+    assert pod.call("stop_app", name="web", hold=600).status == 0
+    assert pod.call("start_app", name="web").status == 0
+    os.kill(own(pod, "web"), signal.SIGKILL)
+    pod.wait_ended()
+
+
+def test_two_commands_at_one_app_do_not_undo_each_other(stage: StageLab) -> None:
+    pod = running(stage, {"web": SLEEPS})
+    pod.lab.add_app(pod, "late", SLEEPS)
+    for _round in range(3):
+        commands = [pod.start("start_app", name="late") for _number in range(3)]
+        done = [finish(command) for command in commands]
+        assert sorted(each.status for each in done) == [0, 254, 254], done
+        assert all('app "late" is running' in each.err for each in done if each.status), done
+        assert own(pod, "late")
+        assert pod.call("remove_app", name="late").status == 0
+    assert len(children_of(pod.pid())) == 1
+
+
+def test_an_app_is_removed_while_another_command_waits_for_it(stage: StageLab) -> None:
+    notify = [{"name": "appc.io/executor/supports-systemd-notify", "value": "true"}]
+    pod = running(stage, {"web": SLEEPS})
+    fds = at_rest(pod)
+    pod.lab.add_app(pod, "late", {**SLEEPS, "annotations": notify})
+    command = pod.start("start_app", name="late")
+    eventually(lambda: processes(pod, "late"))
+    done = pod.call("remove_app", name="late")
+    assert (done.status, done.err) == (0, "")
+    assert finish(command).status
+    eventually(lambda: descriptors(pod) == fds)
+    assert len(children_of(pod.pid())) == 1
+
+
 def test_handlers_run_for_an_app_that_is_added(stage: StageLab) -> None:
     """Before it always; after it if the pod has had an app with such a handler from the beginning."""
     pre = {"name": "pre-start", "exec": ["/bin/sh", "-c", "echo prepared; id -u > /made"]}
@@ -308,7 +350,8 @@ def test_a_volume_of_the_pod_is_shared_by_an_app_that_is_added(
     added(
         pod,
         "late",
-        sh("until cat /own/file; do sleep 0.05; done; cat /host/given; exec sleep 1000", mounts=mounted),
+        # The file is there before it has its line, for as long as the disk makes a writer wait.
+        sh("until grep . /own/file; do sleep 0.05; done; cat /host/given; exec sleep 1000", mounts=mounted),
     )
     eventually(lambda: "mine" in pod.log("late") and "here" in pod.log("late"))
 

@@ -370,7 +370,7 @@ COMMANDS = (
         "UUID",
         "stage1: start an app",
         "apps",
-        lambda: (_THE_APP,),
+        lambda: (_THE_APP, _HOLD),
         root=True,
         ours=True,
         hidden=True,

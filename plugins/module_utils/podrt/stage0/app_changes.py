@@ -78,6 +78,7 @@ class SettleApps(Change):
         """Remove what it has left."""
         with open_pod(host.paths, self.uuid) as pod:
             replaced.settle_if_left(host, pod)
+            replaced.release(host, pod)
 
 
 class RestartApps(Change):
@@ -163,6 +164,8 @@ class _AppExchange:
                 clear(host, staged)
         replaced.finish(pod, self._before)
         self._limit()
+        if not self._change.changes.come:
+            replaced.release(host, pod)
 
     def bring_back(self) -> None:
         """Run the apps again that another change has set aside, on the files that they had. Raises PodError."""
@@ -171,8 +174,7 @@ class _AppExchange:
             call(host, pod, "remove-app", f"--app={app}", replaced.HOLD)
         apps.write_manifest(pod, self._change.wanted.manifest)
         replaced.settle(host, pod)
-        for app in changes.come:
-            call(host, pod, "start-app", f"--app={app}")
+        self._start(changes.come)
         watch(host, pod, self._name, self._change.min_uptime, changes.come)
         self._limit()
 
@@ -198,7 +200,7 @@ class _AppExchange:
         for app in changes.gone:
             if documents.read_status(pod.dir, app) is None:
                 self._ran.append(app)
-            replaced.take_down(host, pod, app)
+            replaced.take_down(host, pod, app, held=self._is_held)
         # A collection sees a tree where it was, or where it is.
         with adding(host.paths):
             for app in changes.gone:
@@ -209,8 +211,7 @@ class _AppExchange:
                         replaced.take_in(pod, kin.dir, app)
         replaced.sync(pod)
         apps.write_manifest(pod, _manifest_of(self._change.wanted, self._before, changes.come))
-        for app in changes.come:
-            call(host, pod, "start-app", f"--app={app}")
+        self._start(changes.come)
         watch(host, pod, self._name, self._change.min_uptime, changes.come)
 
     def _go_back(self, reason: PodError) -> None:
@@ -238,10 +239,24 @@ class _AppExchange:
             return [
                 Difference(f"pods.{name}.uuid", pod.uuid, run_again(host, name, pod), "playbook", "restart")
             ]
-        for app in self._ran:
-            call(host, pod, "start-app", f"--app={app}")
+        self._start(tuple(self._ran))
+        if not self._ran:
+            replaced.release(host, pod)
         paths = (f"pods.{name}.apps.{app}.state" for app in self._ran)
         return [Difference(path, "running", "restarted", "playbook", REPLACE_APP) for path in paths]
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the pod must not end while apps are taken from it: others are to come, or it has just these."""
+        gone, come = self._change.changes.gone, self._change.changes.come
+        stay = tuple(str(app.name) for app in self._before.apps if app.name not in gone)
+        return bool(come) or not replaced.runs_any(self._pod, stay)
+
+    def _start(self, names: tuple[str, ...]) -> None:
+        """Start apps one after the other. The pod is held until the last one is up."""
+        for app in names:
+            held = () if app == names[-1] else (replaced.HOLD,)
+            call(self._host, self._pod, "start-app", f"--app={app}", *held)
 
     def _limit(self) -> None:
         """Have the limits of the pod follow its apps."""

@@ -20,7 +20,7 @@ import fcntl
 import os
 
 from ..contexts import contextmanager, suppress
-from ..errors import HostFailure
+from ..errors import HostFailure, PodError
 from ..fields import canonical_json
 from ..host.dirs import PodDir
 from ..host.files import (
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from ..host.host import Host
     from ..pod.lifecycle import Pod
 
-# Longer than any start: a pod whose only app is being replaced does not end meanwhile.
+# Longer than any start: a pod whose apps have all ended but for the one that is being replaced does not end meanwhile.
+# It ends with the start of an app, or with release.
 HOLD = "--hold=600"
 
 
@@ -115,14 +116,14 @@ def record_staged(pod: Pod, uuid: str) -> None:
     write_new(pod.dir.staged, uuid.encode())
 
 
-def take_down(host: Host, pod: Pod, app: str) -> None:
-    """End an app of a running pod that is to be replaced. Raises PodError, OSError.
+def take_down(host: Host, pod: Pod, app: str, *, held: bool) -> None:
+    """End an app of a running pod that is to be replaced. held: it does not end meanwhile. Raises PodError, OSError.
 
     Its status is set aside before, so that it counts as one that is to be started; that of an app that had ended
     comes back with it.
     """
     forget_status(pod, app)
-    call(host, pod, "remove-app", f"--app={app}", HOLD)
+    call(host, pod, "remove-app", f"--app={app}", *((HOLD,) if held else ()))
 
 
 def forget_status(pod: Pod, app: str) -> None:
@@ -133,6 +134,21 @@ def forget_status(pod: Pod, app: str) -> None:
             _move(path, place, aside)
     with suppress(FileNotFoundError):
         os.unlink(place.app_status(app))
+
+
+def release(host: Host, pod: Pod) -> None:
+    """Let a pod end that was held for an app and has none that runs. What it does not hear, it does later by itself."""
+    apps = documents.read_manifest(pod.dir).apps
+    with suppress(PodError):
+        if apps and not runs_any(pod, tuple(str(app.name) for app in apps)):
+            call(host, pod, "stop-app", f"--app={apps[0].name}")
+
+
+def runs_any(pod: Pod, apps: tuple[str, ...]) -> bool:
+    """Whether one of some apps of a pod has not ended. Raises OSError, Corrupt."""
+    return pod.state() is PodState.RUNNING and any(
+        documents.read_status(pod.dir, app) is None for app in apps
+    )
 
 
 def set_aside(pod: Pod, app: str) -> None:

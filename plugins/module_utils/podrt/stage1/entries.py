@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     class AppEntries(Protocol):
         """The entries for single apps of a running pod. All raise PodError."""
 
-        def start_app(self, name: str) -> None:
-            """Start an app of the manifest in the running pod, and return once it is up."""
+        def start_app(self, name: str, *, hold: int = 0) -> None:
+            """Start an app of the manifest in the running pod, and return once it is up. hold: as in stop_app."""
 
         def stop_app(self, name: str, *, force: bool, hold: int) -> None:
             """End an app of the running pod. hold: for how many seconds the pod then stays without an app."""

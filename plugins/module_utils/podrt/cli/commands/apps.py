@@ -223,7 +223,8 @@ def _found(pod: PodStatus, name: str) -> AppStatus:
 
 def start_entry(call: Call) -> int:
     """The entry start-app of stage1."""
-    return _entry(call, "start", lambda pod, app: apps_of(call.host, pod).start_app(app))
+    hold = int(call.options.text("hold", "0"))
+    return _entry(call, "start", lambda pod, app: apps_of(call.host, pod).start_app(app, hold=hold))
 
 
 def stop_entry(call: Call) -> int:

@@ -8,7 +8,8 @@ connection is one command of the host. An order is one message, with the descrip
     ADD     take an app; its process is there already, and waits    DONE, then STARTED or APP_FAILED; or REFUSED
     KEEP    keep it when the connection ends                        DONE or REFUSED
     STOP    end an app, within so many seconds                      DONE once no process of it is left, or REFUSED
-    FORGET  close all of an app that has ended                      DONE or REFUSED
+    FORGET  close all of an app that has ended, and let no other
+            connection forget one of this name while this one lasts DONE or REFUSED
     HOLD    do not end for lack of apps for so many seconds         DONE
 
 An app that was added and not kept goes with its connection: a command that dies halfway leaves none behind.
@@ -23,6 +24,7 @@ import time
 from .apps import attempt
 from .frames import (
     ADD,
+    BUSY,
     DONE,
     FORGET,
     HAS_NOT_ENDED,
@@ -58,8 +60,11 @@ if TYPE_CHECKING:
         def end_app(self, app: RunningApp, seconds: int) -> None:
             """Stop an app, and kill it after so many seconds; below 0: after those of the pod."""
 
+        def is_gone(self, app: RunningApp) -> bool:
+            """Whether an app has ended, and no process of it is left."""
+
         def forget(self, app: RunningApp) -> None:
-            """Close all of an app that has ended."""
+            """Close all of an app that is gone."""
 
 
 # Of one host at a time; more are told to come back.
@@ -72,12 +77,16 @@ _MSG_CMSG_CLOEXEC = 0x40000000
 
 
 class Caller:
-    """A command of the host. apps: those that it has added and not kept. awaited: the one whose end it waits for."""
+    """A command of the host. apps: those that it has added and not kept. awaited: the one whose end it waits for.
+
+    names: those of the apps that it alone starts or removes.
+    """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.apps: list[RunningApp] = []
         self.awaited: RunningApp | None = None
+        self.names: set[str] = set()
 
     def tell(self, kind: str, *facts: str | int) -> None:
         """Send a message; one that does not read them loses them."""
@@ -110,12 +119,11 @@ class Control:
     def settle(self) -> None:
         """Answer those that wait for the end of an app, and forget what was left behind, once it has ended."""
         for connection in self._connections:
-            if connection.awaited and connection.awaited.has_ended:
+            if connection.awaited and self._pod.is_gone(connection.awaited):
                 connection.awaited = None
                 connection.tell(DONE)
-        for app in [app for app in self._orphans if app.has_ended]:
-            self._orphans.remove(app)
-            self._pod.forget(app)
+        for app in [app for app in self._orphans if self._pod.is_gone(app)]:
+            self._forget(app)
 
     def _accept(self, fd: int) -> None:
         listener = _socket.socket(fileno=fd)
@@ -161,18 +169,33 @@ class Control:
             return True
         if kind not in (KEEP, STOP, FORGET):
             raise BadFrame("it is not an order")
+        if kind == FORGET:
+            self._claim(connection, str(words[0]))
         app = self._find(str(words[0]))
         if kind == STOP:
             connection.awaited = app
             self._pod.end_app(app, int(words[1]))
             return False
         if kind == FORGET:
-            if not app.has_ended:
+            if not self._pod.is_gone(app):
                 raise Refused(HAS_NOT_ENDED)
-            self._pod.forget(app)
-        if app in connection.apps:
+            self._forget(app)
+        elif app in connection.apps:
             connection.apps.remove(app)
         return True
+
+    def _claim(self, connection: Caller, name: str) -> None:
+        """Leave the apps of a name to one connection: another one would remove what it makes. Raises Refused."""
+        if any(name in other.names for other in self._connections if other is not connection):
+            raise Refused(BUSY)
+        connection.names.add(name)
+
+    def _forget(self, app: RunningApp) -> None:
+        """Forget an app that is gone, whichever connection it is of."""
+        for apps in (self._orphans, *(connection.apps for connection in self._connections)):
+            if app in apps:
+                apps.remove(app)
+        self._pod.forget(app)
 
     def _find(self, name: str) -> RunningApp:
         """The app of this name. Raises Refused."""

@@ -39,6 +39,7 @@ ADD, KEEP, STOP, FORGET, HOLD = "add", "keep", "stop", "forget", "hold"
 DONE, REFUSED = "done", "refused"
 # Reasons of REFUSED that a reader tells apart.
 UNKNOWN_APP, HAS_NOT_ENDED = "the pod has no such app", "the app has not ended"
+BUSY = "another command is at work on the app"
 # From PID 1 in a rehearsal: the pod could start.
 REHEARSED = "rehearsed"
 # From the starter: the resolv.conf of the networks is written; the apps may start.

@@ -465,8 +465,13 @@ class Supervisor:
             patience = self._plan["stop_timeout"] if seconds < 0 else seconds
             self._timers.after(patience, lambda: app.kill_all() if app.alive else None)
 
+    def is_gone(self, app: RunningApp) -> bool:
+        """Whether an app has ended, and its waiting process too."""
+        restarts = self._restarts.get(app.name)
+        return app.has_ended and not (restarts and restarts.waiting)
+
     def forget(self, app: RunningApp) -> None:
-        """Close all of an app that has ended."""
+        """Close all of an app that is gone."""
         self.apps.remove(app)
         self._outputs.drop(app)
         self._failed = [failed for failed in self._failed if failed[0] is not app]

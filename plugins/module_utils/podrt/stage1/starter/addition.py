@@ -64,6 +64,8 @@ _SYS_PTRACE = mask_of(("CAP_SYS_PTRACE",))
 _PERCENT = 90
 # Beside the stop timeout: a post-stop handler in haste, and its end.
 _MARGIN = 30.0
+# What a command that was killed has forked may outlive it for a moment, and others are done soon.
+_BUSY_SECONDS, _LOOK_SECONDS = 10.0, 0.01
 _HASTE = "replace the pod with one that has the app from the beginning: stop it and run it again"
 # Source: getrlimit(2), linux/resource.h.
 _LIMITS = range(16)
@@ -100,24 +102,42 @@ class RunningPod:
             os.unlink(self.pod.dir.app_socket(name))
 
     def has_forgotten(self, name: str) -> None:
-        """Have PID 1 forget an app that has ended, if it knows of it. Raises Conflict for one that runs."""
+        """Have PID 1 forget an app that has ended, if it knows of it, and leave the app to this process alone.
+
+        Raises Conflict for one that runs, and for one on which another command is at work.
+        """
+        end = time.monotonic() + _BUSY_SECONDS
+        while (refused := self._refusal(name)) and refused.message == frames.BUSY and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+        if refused and refused.message == frames.HAS_NOT_ENDED:
+            raise Conflict(f'app "{name}" is running', "stop it first", uuid=self.pod.uuid) from refused
+        if refused and refused.message == frames.BUSY:
+            raise Conflict(
+                f'another command is starting or removing app "{name}"', "try again", uuid=self.pod.uuid
+            ) from refused
+        if refused and refused.message != frames.UNKNOWN_APP:
+            raise refused
+
+    def _refusal(self, name: str) -> Conflict | None:
         try:
             self.orders.ask(frames.FORGET, name)
         except Conflict as err:
-            if err.message == frames.HAS_NOT_ENDED:
-                raise Conflict(f'app "{name}" is running', "stop it first", uuid=self.pod.uuid) from err
-            if err.message != frames.UNKNOWN_APP:
-                raise
+            return err
+        return None
 
 
-def start_app(host: Host, pod: Pod, name: str, *, seconds: int = START_SECONDS) -> None:
-    """Start an app of the manifest in the running pod; returns once it is up. Raises PodError: then it does not run."""
+def start_app(host: Host, pod: Pod, name: str, *, hold: int = 0, seconds: int = START_SECONDS) -> None:
+    """Start an app of the manifest in the running pod; returns once it is up. Raises PodError: then it does not run.
+
+    hold: as in stop_app.
+    """
     with _running(pod) as running:
         number, app = running.find(name)
         running.has_forgotten(name)
         running.clear(name)
         try:
             _start(host, running, number, app, seconds)
+            running.orders.ask(frames.HOLD, hold)
         except BaseException:
             with suppress(PodError):
                 _end(running, name, 0)
@@ -129,12 +149,11 @@ def start_app(host: Host, pod: Pod, name: str, *, seconds: int = START_SECONDS) 
 def stop_app(pod: Pod, name: str, *, force: bool = False, hold: int = 0) -> None:
     """Stop an app of the running pod, and wait until no process of it is left. One that has ended stays as it is.
 
-    hold: for how many seconds the pod then stays without an app. Raises PodError.
+    hold: for how many seconds from now the pod stays without an app. Raises PodError.
     """
     with _running(pod) as running:
         running.find(name)
-        if hold:
-            running.orders.ask(frames.HOLD, hold)
+        running.orders.ask(frames.HOLD, hold)
         _stop(running, name, force=force)
 
 
@@ -142,8 +161,7 @@ def remove_app(pod: Pod, name: str, *, hold: int = 0) -> None:
     """Stop an app of a pod, if that runs, and remove all that stage1 has of it but its log. Raises PodError."""
     if pod.state() is PodState.RUNNING:
         with _running(pod) as running:
-            if hold:
-                running.orders.ask(frames.HOLD, hold)
+            running.orders.ask(frames.HOLD, hold)
             _stop(running, name, force=False)
             running.has_forgotten(name)
             running.clear(name)

@@ -44,11 +44,11 @@ class NativeStage1:
         stop(self._pod, force=force)
         release_at_end(self._host, self._pod)
 
-    def start_app(self, name: str) -> None:
+    def start_app(self, name: str, *, hold: int = 0) -> None:
         """Build its root beside the others, and hand its process over to PID 1."""
         from .addition import start_app
 
-        start_app(self._host, self._pod, name)
+        start_app(self._host, self._pod, name, hold=hold)
 
     def stop_app(self, name: str, *, force: bool, hold: int) -> None:
         """Have PID 1 end it."""

@@ -47,8 +47,8 @@ class FakeStage1:
     with the error and stage that they leave in the pod's directory. late: verbs that fail once after all their
     work, since they took too long. ending: the immediate end of the app of the next pod that is run: its status,
     and words beside it. deaf: pods that end only by force. immortal: pods that do not end even by force. holding:
-    pods that hold links, groups and rules of the host. up: the running apps of each running pod. wrong: events that
-    must not happen. tell_end: called with each pod whose PID 1 died.
+    pods that hold links, groups and rules of the host. up: the running apps of each running pod. kept: pods that
+    do not end for lack of apps. wrong: events that must not happen. tell_end: called with each pod whose PID 1 died.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -68,18 +68,23 @@ class FakeStage1:
         self._pids: dict[str, int] = {}
         # The apps of each pod that run.
         self.up: dict[str, set[str]] = {}
+        self.kept: set[str] = set()
 
     def __call__(self, argv: Sequence[str]) -> Completed:
         verb, uuid = [word for word in argv if not word.startswith("-")][-2:]
         app = "".join(word.partition("=")[2] for word in argv if word.startswith("--app="))
-        return self.call(verb, uuid, force="--force" in argv, app=app)
+        held = any(word.startswith("--hold=") for word in argv)
+        return self.call(verb, uuid, force="--force" in argv, app=app, held=held)
 
-    def call(self, verb: str, uuid: str, *, force: bool = False, app: str = "") -> Completed:
-        """Have the effects of an entry."""
+    def call(
+        self, verb: str, uuid: str, *, force: bool = False, app: str = "", held: bool = False
+    ) -> Completed:
+        """Have the effects of an entry. held: the pod does not end for lack of apps until the next call."""
         self.calls.append((verb, uuid))
         try:
             if app:
                 self._change_app(verb, uuid, app)
+                self._hold(uuid, held=held or verb in self.failing or verb in self.leaving)
             else:
                 self._enter(verb, uuid, force=force)
         except PodError as err:
@@ -148,6 +153,15 @@ class FakeStage1:
             pathlib.Path(pod.dir.app_status(app)).write_text("")
             self.up[uuid].add(app)
 
+    def _hold(self, uuid: str, *, held: bool) -> None:
+        """Hold a pod for its next app; one that is not held ends without any."""
+        if uuid in self._held and held:
+            self.kept.add(uuid)
+        else:
+            self.kept.discard(uuid)
+            if not self.up.get(uuid, True):
+                self.end(uuid)
+
     def run(self, uuid: str, *, fails: bool = False) -> None:
         """Run the pod, or fail after it has acquired the resources of the host."""
         pod = lifecycle.open_pod(self.paths, uuid)
@@ -199,6 +213,7 @@ class FakeStage1:
     def end(self, uuid: str) -> None:
         """Kill its PID 1, which then records nothing, if it has not ended yet."""
         if uuid in self._held:
+            self.kept.discard(uuid)
             self.up.pop(uuid, None)
             self._held.pop(uuid).close()
             self.tell_end(uuid)

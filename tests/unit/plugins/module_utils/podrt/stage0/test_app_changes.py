@@ -231,6 +231,36 @@ def test_an_app_that_is_killed_in_the_middle_of_its_restart_is_started(lab: Stag
     assert problems == []
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_pod_is_not_held_once_its_change_is_over(lab: Stage0Lab, change: str) -> None:
+    made(lab)
+    apply(lab, CHANGES[change](lab))
+    assert (lab.stage1.kept, len(lab.stage1.running)) == (set(), 1)
+
+
+@pytest.mark.parametrize("change", ["other", "one less"])
+def test_a_pod_is_not_held_for_apps_that_had_ended(lab: Stage0Lab, change: str) -> None:
+    """The one that goes is the last that runs: the pod ends once it is gone, or when the new one has not come up."""
+    made(lab)
+    uuid = str(lab.meant(WEB))
+    for name in ("web", "log"):
+        pathlib.Path(pod_dir(lab).app_status(name)).write_text("0")
+        lab.stage1.up[uuid].discard(name)
+    if change == "other":
+        ended_all(lab)
+        no_start(lab)
+        with pytest.raises(PodError):
+            apply(lab, other(lab))
+    else:
+        apply(lab, one_less(lab))
+    assert (lab.stage1.kept, lab.stage1.running) == (set(), set())
+
+
+def ended_all(lab: Stage0Lab) -> None:
+    pathlib.Path(pod_dir(lab).app_status("db")).write_text("0")
+    lab.stage1.up[str(lab.meant(WEB))] = set()
+
+
 def test_the_status_of_an_app_that_had_ended_comes_back_with_it(lab: Stage0Lab) -> None:
     made(lab)
     ended(lab)

@@ -34,6 +34,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.
     OverlayStep,
     ReadOnlyStep,
     SealStep,
+    SharedProcStep,
     Step,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.sandbox import (
@@ -41,6 +42,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage1.plan.
     AppPlan,
     SandboxPlan,
     SeenHost,
+    addition_plan,
     environment_of,
     sandbox_plan,
 )
@@ -291,3 +293,40 @@ def test_the_log_of_a_start_is_the_plan() -> None:
     text = plan().log()
     assert "overlay /pods/run/0a0a/stage1/rootfs/opt/stage2/main/rootfs over /trees/top:/trees/base" in text
     assert "mount -t proc /proc" in text
+
+
+def added(found: PodManifest, name: str, *, traced: bool = False) -> SandboxPlan:
+    documents = found, RunSpec()
+    given = INPUT.replace(name=name)
+    return addition_plan(POD, documents, given, SeenHost(), None, traced=traced)
+
+
+def test_an_app_that_is_added_is_planned_as_at_the_start_of_its_pod() -> None:
+    mounts = [{"volume": "data", "path": "/data"}]
+    volumes = [{"name": "data", "kind": "empty", "mode": "0755", "uid": 0, "gid": 0}]
+    found = manifest({"name": "web"}, {"name": "late", "mounts": mounts}, volumes=volumes)
+    whole = plan(found, inputs=(INPUT.replace(name="web"), INPUT.replace(name="late")))
+    alone = added(found, "late")
+    (app,) = alone.apps
+
+    def without_proc(steps: tuple[Step, ...]) -> list[Step]:
+        own = (FsStep, SharedProcStep)
+        return [step for step in steps if not (isinstance(step, own) and step.target.endswith("/proc"))]
+
+    assert app.replace(steps=()) == whole.apps[1].replace(steps=())
+    assert without_proc(app.steps) == without_proc(whole.apps[1].steps)
+    assert alone.shared == whole.shared
+
+
+def test_an_app_that_is_added_gets_the_proc_of_the_pod_and_no_sysctls() -> None:
+    sysctl = {"name": "os/unix/sysctl", "value": {"net.core.somaxconn": "9"}}
+    alone = added(manifest({"name": "web"}, {"name": "late", "isolators": [sysctl]}), "late")
+    steps = alone.apps[0].steps
+    assert [step for step in steps if isinstance(step, SharedProcStep)]
+    assert not [step for step in steps if isinstance(step, FsStep) and step.fs_type == "proc"]
+    assert alone.sysctls == ()
+
+
+def test_an_app_that_is_added_to_a_pod_with_a_tracer_is_prepared_for_it() -> None:
+    found = manifest({"name": "web"}, {"name": "late"})
+    assert added(found, "late", traced=True) != added(found, "late")
