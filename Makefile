@@ -4,6 +4,7 @@
 # make check     the fast part: linters, types, unit tests
 # make test      everything; installs what it needs; make test STEPS="sanity-2.21 tarball" runs only these
 # make test-v2   the tests of real hosts again, on a virtual machine with cgroup v2
+# make stress    apps of running pods come and go at random; SEED=NUMBER and OPERATIONS=NUMBER repeat a run
 # make coverage  the unit tests with the branches that they run, and their minimum
 # make demo      this machine becomes a pod host and shows it; make demo-clean takes all of it away
 # make options   the argument specifications of the modules, out of the runtime's table of options
@@ -11,7 +12,7 @@
 PYTHON := .venv/bin/python
 STEPS ?=
 
-.PHONY: venv .venv-only lock check test test-v2 coverage demo demo-clean options docs bench behaviours clean
+.PHONY: venv .venv-only lock check test test-v2 stress coverage demo demo-clean options docs bench behaviours clean
 
 venv:
 	@tests/pipeline/venv
@@ -30,6 +31,9 @@ test: .venv-only
 
 test-v2: .venv-only
 	@$(PYTHON) tests/pipeline/run.py --v2
+
+stress: .venv-only
+	@tests/stress/run
 
 coverage: .venv-only
 	@tests/pipeline/unit 3.11 --coverage -n 2 -m "not slow"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -88,6 +89,39 @@ def test_a_volume_comes_with_an_app(pods: PodHost, sandbox: str, tmp_path: pathl
     pods.ok("app", "start", sandbox, "--app=web")
     eventually(lambda: "from the host" in pods.ok("logs", sandbox))
     assert f"mounts={tmp_path}:/mnt:(read_only:false)" in pods.ok("app", "status", sandbox, "--app=web")
+
+
+@pytest.mark.behaviour("A8", "C20")
+def test_a_volume_of_the_pod_is_mounted_by_another_app(
+    pods: PodHost, sandbox: str, tmp_path: pathlib.Path
+) -> None:
+    pods.ok("fetch", pods.image)
+    (tmp_path / "given").write_text("from the host\n")
+    volumes = (
+        "--mnt-volume=name=shared,kind=empty,mode=0750,uid=100,target=/mine",
+        f"--mnt-volume=name=host,kind=host,source={tmp_path},readOnly=true,target=/host",
+    )
+    writes = f"echo from web > /mine/file; {WAITS}"
+    pods.ok("app", "add", sandbox, pods.image, "--name=web", *volumes, "--exec=/bin/sh", "--", "-c", writes)
+    pods.ok("app", "start", sandbox, "--app=web")
+    eventually(lambda: "ready" in pods.ok("logs", sandbox))
+    mounts = ("--mount=volume=shared,target=/theirs", "--mount=volume=host,target=/from")
+    reads = f"cat /theirs/file /from/given; touch /from/x || echo read-only; {WAITS}"
+    pods.ok("app", "add", sandbox, pods.image, "--name=db", *mounts, "--exec=/bin/sh", "--", "-c", reads)
+    pods.ok("app", "start", sandbox, "--app=db")
+    eventually(lambda: "read-only" in pods.ok("logs", sandbox))
+    assert {"from web", "from the host"} <= {line.rpartition(": ")[2] for line in logged(pods, sandbox)}
+    # It stays as long as an app mounts it.
+    pods.ok("app", "rm", sandbox, "--app=web")
+    assert pods.ok("enter", "--app=db", sandbox, "/bin/cat", "/theirs/file") == "from web"
+    pods.ok("app", "rm", sandbox, "--app=db")
+    assert json.loads(pods.ok("cat-manifest", sandbox)).get("volumes") in (None, [])
+    done = pods.podctl("app", "add", sandbox, pods.image, "--name=db", "--mount=volume=shared,target=/x")
+    assert (done.status, 'volume "shared" not found' in done.err) == (254, True), done.err
+
+
+def logged(pods: PodHost, uuid: str) -> list[str]:
+    return [re.sub(r".* (stdout|stderr) ", ": ", line) for line in pods.ok("logs", uuid).splitlines()]
 
 
 @pytest.mark.behaviour("A8")

@@ -34,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...appc.volumes import Volume
     from ...pod.lifecycle import Pod
     from ...stage0.change import Plan
     from ...stage0.status import AppStatus, PodStatus
@@ -76,7 +77,8 @@ def add(call: Call) -> int:
         _check_mutable(pod)
         if not documents.has_started(pod.dir):
             raise Conflict(f'supervisor for pod "{pod.uuid}" is not yet ready', "try again in a moment")
-        _outcome, one = carry_out(call, _built(call, _with_volumes(words)))
+        held = documents.read_manifest(pod.dir).volumes
+        _outcome, one = carry_out(call, _built(call, _with_volumes(words), held))
         if one is not None:
             for warning in one.warnings:
                 call.say(warning)
@@ -84,9 +86,9 @@ def add(call: Call) -> int:
     return 0
 
 
-def _built(call: Call, words: Words) -> Plan[Preparation | None]:
-    """Plan: the image is in the store. Returns what the app is prepared from."""
-    spec = pod_spec(words, CallerInputs((), read_file))
+def _built(call: Call, words: Words, held: tuple[Volume, ...]) -> Plan[Preparation | None]:
+    """Plan: the image is in the store. Returns what the app is prepared from. held: the volumes of the pod."""
+    spec = _with_those_of_pod(words, held)
     spec = spec.replace(policy=spec.policy.replace(pull="never"))
     policy = policy_of_image(spec.policy, call.options, words.apps[0])
     image: StoredImage | None = yield from ensure_image(call, spec.apps[0].image, policy)
@@ -101,6 +103,21 @@ def _built(call: Call, words: Words) -> Plan[Preparation | None]:
         raise in_words_of_flags(err) from err
     except InvalidSpec as err:
         raise in_flags(err) from err
+
+
+def _with_those_of_pod(words: Words, held: tuple[Volume, ...]) -> PodSpec:
+    """The spec of the words, where a mount may name a volume that the pod has. Raises InvalidSpec."""
+    own = {flag.value.partition(",")[0] for flag in words.given}
+    others = {volume.name: volume for volume in held if volume.name not in own}
+    places = tuple(Given("volume", f"{name},kind=empty") for name in others)
+    spec = pod_spec(Words((*words.given, *places), words.arguments, words.apps), CallerInputs((), read_file))
+    mounted = {mount.volume for mount in spec.apps[0].mounts}
+    volumes = tuple(
+        others.get(volume.name, volume)
+        for volume in spec.volumes
+        if volume.name in mounted or volume.name not in others
+    )
+    return spec.replace(volumes=volumes)
 
 
 def _with_volumes(words: AppWords) -> Words:

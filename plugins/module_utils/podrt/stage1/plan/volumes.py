@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 
 from ...appc.volumes import RSLAVE, EmptyVolume, HostVolume, ImageVolume, NamedVolume, app_path
+from ...contexts import suppress
 from ...errors import HostFailure, InvalidSpec, reason_of
 from ...host import syscalls
+from ...host.files import remove_tree
 from ...host.identity import Identity
 from ...host.mountinfo import read_mounts
 from ...value import Value
@@ -59,22 +62,38 @@ class NewVolume(Value):
         return f"volume {self.path} {self.mode:04o} {self.uid}:{self.gid} {self.prefill}".rstrip()
 
     def make(self, filling: Filling) -> None:
-        """Create it, unless another app has done so. Raises OSError, Corrupt, NotFound."""
+        """Create it, unless another app has done so, in a pod that runs perhaps at this moment.
+
+        It is there once it is complete. Raises OSError, Corrupt, NotFound.
+        """
         if os.path.isdir(self.path):
             return
+        parent, name = os.path.split(self.path)
+        os.makedirs(parent, mode=0o755, exist_ok=True)
+        lock = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.isdir(self.path):
+                self._make(f"{parent}/.{name}", filling)
+        finally:
+            os.close(lock)
+
+    def _make(self, fresh: str, filling: Filling) -> None:
         uid, gid = self.named.found_in(filling.seen)
-        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
-        os.mkdir(self.path)
+        with suppress(FileNotFoundError):
+            remove_tree(fresh)
+        os.mkdir(fresh)
         os.chown(
-            self.path,
+            fresh,
             self.uid if uid is None else filling.first + uid,
             self.gid if gid is None else filling.first + gid,
         )
-        os.chmod(self.path, self.mode)
+        os.chmod(fresh, self.mode)
         if self.prefill:
             from .disk_owners import DiskOwners
 
-            filling.fill(self.prefill, self.path, DiskOwners(first=filling.first))
+            filling.fill(self.prefill, fresh, DiskOwners(first=filling.first))
+        os.rename(fresh, self.path)
 
 
 class VolumesStep(Step):
