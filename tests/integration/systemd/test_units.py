@@ -319,3 +319,28 @@ def test_podctl_stops_starts_and_enters_a_pod_that_is_a_unit_through_its_unit(un
     removed = units.ssh("podctl", "rm", name, check=False)
     assert removed.returncode == 0, removed.stderr
     assert (units.units(), units.failed()) == ({}, "")
+
+
+@pytest.mark.timeout(300)
+def test_an_app_that_is_added_to_a_unit_writes_to_its_journal(units: Units) -> None:
+    def pod(*scripts: str) -> dict[str, Any]:
+        image = f"{HOME}/shell.aci"
+        apps = [
+            {"image": image, "name": f"app{number}", "args": ["-c", script]}
+            for number, script in enumerate(scripts)
+        ]
+        given = {"insecure_options": ["image"], "networks": ["none"], "update": {"min_uptime": 0}}
+        return units.task("pod_run", name="web", apps=apps, **given)
+
+    says = "echo {} says hello; " + SERVE
+    first = pod(says.format("the first"))
+    pid = units.ask("systemctl", "show", "-P", "MainPID", "pod-web.service")
+    for scripts in (("the first", "an added one"), ("the first", "another one")):
+        more = pod(*(says.format(words) for words in scripts))
+        assert (more["failed"], more["pod"]["uuid"]) == (False, first["pod"]["uuid"]), more
+    assert units.ask("systemctl", "show", "-P", "MainPID", "pod-web.service") == pid
+    told = ["the first says hello", "an added one says hello", "another one says hello"]
+    wait = f"until journalctl -u pod-web.service | grep -q '{told[-1]}'; do sleep 0.1; done"
+    units.ask("timeout", "30", "sh", "-c", shlex.quote(wait))
+    journal = units.ask("journalctl", "--no-pager", "-o", "cat", "-u", "pod-web.service").splitlines()
+    assert [line for line in journal if line in told] == told
