@@ -184,6 +184,29 @@ def test_a_pod_that_has_ended_meanwhile_starts_again_as_it_was_or_is_wanted(lab:
     assert problems == []
 
 
+def stop(lab: Stage0Lab) -> None:
+    apply(lab, plan.ensure_state(lab.host, PodName(WEB), "stopped"))
+
+
+def collect(lab: Stage0Lab) -> None:
+    """Remove all that is garbage, and what was prepared and not started."""
+    lab.clock.passed += 3600
+    apply(lab, gc.ensure_collected(lab.host, gc.GcPolicy(0, 0)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("meanwhile", [stop, collect])
+def test_a_stop_and_a_collection_leave_a_pod_that_comes_to_what_is_described(
+    lab: Stage0Lab, meanwhile: Callable[[Stage0Lab], None]
+) -> None:
+    problems = []
+    for where in kills(lab, other):
+        meanwhile(lab)
+        apply(lab, old(lab))
+        problems += [f"{problem}, when {where}" for problem in runs_as(lab, "web", "db", "log")]
+    assert problems == []
+
+
 @pytest.mark.parametrize("private_users", [False, True], ids=["users of the host", "own users"])
 def test_nothing_is_left_when_the_pod_is_removed(
     lab: Stage0Lab, private_users: bool, monkeypatch: pytest.MonkeyPatch
