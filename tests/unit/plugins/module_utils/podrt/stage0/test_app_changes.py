@@ -144,6 +144,7 @@ def runs_as(lab: Stage0Lab, *names: str) -> list[str]:
             ("roots", set(os.listdir(pod.dir.app_dirs)), set(names)),
             ("written by", set(os.listdir(f"{pod.dir.overlays}/tree/upper")), set(names)),
             ("aside", os.path.lexists(pod.dir.replaced), False),
+            ("half", [name for name in os.listdir(pod.dir.path) if name.endswith(".tmp")], []),
         ]
     found.append(("pods", len(lab.stage1.running), 1))
     return [f"{what}: {there}, not {wanted}" for what, there, wanted in found if there != wanted]
