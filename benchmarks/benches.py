@@ -115,6 +115,38 @@ def apps(bench: Bench) -> list[Row]:
     return [Row("each further app at the start of a pod", further, "-", bound=10, absolute=True)]
 
 
+def added(bench: Bench) -> list[Row]:
+    """podctl app start of an app that is prepared, by what it takes beside another podctl that reads the pod."""
+    uuid = bench.ours.sandbox()
+
+    def start() -> Sample:
+        bench.ours.add_app(uuid)
+        sample = timed(bench.ours.argv("app", "start", uuid, "--app=late"), rivals.EXPERIMENT)
+        bench.ours.remove_app(uuid)
+        return sample
+
+    starts, lists = in_turn(
+        bench.rounds(16), start, lambda: timed(bench.ours.argv("app", "list", uuid), rivals.EXPERIMENT)
+    )
+    bench.ours.remove([uuid])
+    beside = [Sample(one.value - other.value) for one, other in zip(starts, lists)]
+    return [Row("app added to a running pod, beside app list", beside, "-", bound=12, absolute=True)]
+
+
+def replaced(bench: Bench) -> list[Row]:
+    """A pod_run task that changes one app of ten, and one that changes the pod."""
+    rounds = bench.rounds(12) + 1  # the first of each is left out
+    listed = [_pod_of_ten(bench, 0, 0)]
+    for number in range(1, rounds + 1):
+        listed += [_pod_of_ten(bench, number, number - 1), _pod_of_ten(bench, number, number)]
+    took = tasks.play(bench.work, listed).took[1:]
+    if not all(each.changed for each in took):
+        raise RuntimeError("a pod_run task that should change a pod has changed nothing")
+    tasks.play(bench.work, [_our_absence(bench, 0)])
+    one, whole = ([Sample(each.ms) for each in took[turn::2]][1:] for turn in (0, 1))
+    return [Row("pod_run task that replaces one app of 10", one, "one that replaces the pod", whole, 0.3)]
+
+
 def fetch(bench: Bench) -> list[Row]:
     """Fetch and render images."""
     if not shutil.which("docker-registry"):
@@ -184,6 +216,8 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "run": run,
     "users": users,
     "apps": apps,
+    "added": added,
+    "replaced": replaced,
     "fetch": fetch,
     "memory": memory,
     "nth": nth,
@@ -248,6 +282,24 @@ def _our_pod(bench: Bench, number: int) -> tasks.Task:
         "update": {"min_uptime": 0},
     }
     return f"pod {number}", "stagecraft.pods.pod_run", options
+
+
+def _pod_of_ten(bench: Bench, level: int, name: int) -> tasks.Task:
+    """A pod of ten apps. level: a variable of the first one; name: what makes it another pod."""
+    program, *args = SLEEP
+    app: dict[str, object] = {"image": APP, "exec": program, "args": args}
+    options: dict[str, object] = {
+        "name": "pod0",
+        "hostname": f"host{name}",
+        "apps": [
+            {**app, "name": f"app{number}", "environment": {"LEVEL": "0" if number else str(level)}}
+            for number in range(PODS)
+        ],
+        "data_dir": str(bench.ours.data),
+        "insecure_options": ["image"],
+        "update": {"min_uptime": 0},
+    }
+    return f"level {level} of pod {name}", "stagecraft.pods.pod_run", options
 
 
 def _our_absence(bench: Bench, number: int) -> tasks.Task:

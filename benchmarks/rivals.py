@@ -18,6 +18,10 @@ SLEEP = ("/bin/sleep", "3600")
 ULIMITS = ("nproc=1024:1024", "nofile=1024:1024")
 
 
+# Without it podctl has no commands for apps of a pod that runs.
+EXPERIMENT = {**os.environ, "RKT_EXPERIMENT_APP": "true"}
+
+
 class Ours:
     """podctl, with a data directory. image: the key of an image of busybox once it is stored."""
 
@@ -47,6 +51,23 @@ class Ours:
         uuid = said(self.argv("prepare", "--quiet", self.image, f"--exec={program}", "--", *args))
         said(self.argv("run-prepared", "--detach", uuid))
         return uuid
+
+    def sandbox(self) -> str:
+        """Start a pod without apps, which stays; returns its UUID."""
+        file = self.data.parent / "sandbox"
+        words = ("app", "sandbox", "--detach", "--net=host", f"--uuid-file-save={file}")
+        said(self.argv(*words), EXPERIMENT)
+        return file.read_text()
+
+    def add_app(self, uuid: str) -> None:
+        """Prepare an app that sleeps, late, in a running pod."""
+        program, *args = SLEEP
+        words = ("app", "add", uuid, self.image, "--name=late", f"--exec={program}", "--", *args)
+        said(self.argv(*words), EXPERIMENT)
+
+    def remove_app(self, uuid: str) -> None:
+        """Remove it."""
+        said(self.argv("app", "rm", uuid, "--app=late"), EXPERIMENT)
 
     def remove(self, uuids: Sequence[str]) -> None:
         """End pods and remove them."""

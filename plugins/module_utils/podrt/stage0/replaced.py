@@ -58,9 +58,19 @@ def alone(pod: Pod) -> Iterator[None]:
     fd = os.open(pod.dir.app_infos, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        _remove_half_written(pod)
         yield
     finally:
         os.close(fd)
+
+
+def _remove_half_written(pod: Pod) -> None:
+    """Remove what processes that died have left of a manifest of the pod. No living one writes it now."""
+    begin = os.path.basename(pod.dir.manifest) + "."
+    for name in entries_if_any(pod.dir.path):
+        if name.startswith(begin) and name.endswith(".tmp"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{pod.dir.path}/{name}")
 
 
 @contextmanager

@@ -144,6 +144,7 @@ def runs_as(lab: Stage0Lab, *names: str) -> list[str]:
             ("roots", set(os.listdir(pod.dir.app_dirs)), set(names)),
             ("written by", set(os.listdir(f"{pod.dir.overlays}/tree/upper")), set(names)),
             ("aside", os.path.lexists(pod.dir.replaced), False),
+            ("half", [name for name in os.listdir(pod.dir.path) if name.endswith(".tmp")], []),
         ]
     found.append(("pods", len(lab.stage1.running), 1))
     return [f"{what}: {there}, not {wanted}" for what, there, wanted in found if there != wanted]
@@ -181,6 +182,29 @@ def test_a_pod_that_has_ended_meanwhile_starts_again_as_it_was_or_is_wanted(lab:
         if lab.stage1.call("run-prepared", fresh.uuid).status or known != apps:
             problems.append(f"it has {known} and not {apps}, when {where}")
         lab.stage1.end(fresh.uuid)
+    assert problems == []
+
+
+def stop(lab: Stage0Lab) -> None:
+    apply(lab, plan.ensure_state(lab.host, PodName(WEB), "stopped"))
+
+
+def collect(lab: Stage0Lab) -> None:
+    """Remove all that is garbage, and what was prepared and not started."""
+    lab.clock.passed += 3600
+    apply(lab, gc.ensure_collected(lab.host, gc.GcPolicy(0, 0)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("meanwhile", [stop, collect])
+def test_a_stop_and_a_collection_leave_a_pod_that_comes_to_what_is_described(
+    lab: Stage0Lab, meanwhile: Callable[[Stage0Lab], None]
+) -> None:
+    problems = []
+    for where in kills(lab, other):
+        meanwhile(lab)
+        apply(lab, old(lab))
+        problems += [f"{problem}, when {where}" for problem in runs_as(lab, "web", "db", "log")]
     assert problems == []
 
 
