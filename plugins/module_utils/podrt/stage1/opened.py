@@ -20,7 +20,7 @@ from ..host.mountinfo import mount_of, read_mounts
 from ..host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
 from ..pod import documents
 from ..pod.lifecycle import PodState
-from ..pod.runspec import FLY
+from ..pod.runspec import FLY, NATIVE
 from ..pod.subids import range_of
 from ..value import Value
 from .mounted import overlay_of
@@ -116,7 +116,8 @@ def _mounted_in(top: int, pod: Pod, app: str) -> int:
         found = syscalls.openat2(top, root, _PATH, _INSIDE)
         above = syscalls.openat2(top, os.path.dirname(root), _PATH, _INSIDE)
         try:
-            if mount_of(found) != mount_of(above):
+            # A stage1 of others may leave a copied root where it is.
+            if documents.kind_of(pod.dir) != NATIVE or mount_of(found) != mount_of(above):
                 return found
         finally:
             os.close(above)
