@@ -191,7 +191,7 @@ class Storm:
 
     def _states(self) -> dict[str, str]:
         lines = self._pods.ok("app", "list", "--no-legend", self.uuid).splitlines()
-        return {name: state for name, state in map(str.split, lines)}
+        return {words[0]: words[1] for words in map(str.split, lines)}
 
     def _processes_of(self, name: str) -> list[int]:
         (group, *_others) = (self._place / "cgroups").read_text().splitlines()
