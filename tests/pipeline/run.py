@@ -158,6 +158,7 @@ def whole(pipeline: Pipeline) -> None:
             Step("smoke-3.11", "integration", "smoke", "3.11"),
             # The rules of the newest pylint hold; the older one takes half of the step's time to say the same.
             Step("sanity-2.19", "sanity", "2.19", "--skip-test", "pylint"),
+            Step("integration-podctl", "integration", "podctl"),
         ],
         [
             Step("sanity-2.21", "sanity", "2.21"),
