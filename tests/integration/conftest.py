@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -42,3 +43,18 @@ def _stays_where_it_is() -> Iterator[None]:
     left = os.getcwd()
     os.chdir(before)
     assert left == before
+
+
+@pytest.fixture(autouse=True)
+def _hears_signals() -> Iterator[None]:
+    """No signal is ignored, as it is where the tests themselves run in the background or under nohup."""
+    ignored = [
+        number
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+        if signal.getsignal(number) == signal.SIG_IGN
+    ]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)

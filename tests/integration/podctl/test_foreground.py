@@ -33,21 +33,6 @@ RUN = ("run", "--net=none")
 Screen = Callable[..., "subprocess.Popen[bytes]"]
 
 
-@pytest.fixture(autouse=True)
-def noticed() -> Iterator[None]:
-    """No signal is ignored, as it is where the tests themselves run in the background or under nohup."""
-    ignored = [
-        number
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-        if signal.getsignal(number) == signal.SIG_IGN
-    ]
-    for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    yield
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def running(pods: PodHost, script: str = STOPS, *flags: str) -> tuple[str, ...]:
     """The words that run a pod with a script."""
     return (PODCTL, *pods.where, *RUN, *flags, pods.image, "--exec=/bin/sh", "--", "-c", script)

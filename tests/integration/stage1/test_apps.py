@@ -229,7 +229,8 @@ def test_a_pod_of_apps_ends_with_the_last_one_and_a_sandbox_stays(stage: StageLa
     plain, stays = running(stage, {"web": SLEEPS}), sandbox(stage)
     added(stays, "web")
     for pod in (plain, stays):
-        assert pod.call("stop_app", name="web").status == 0
+        done = pod.call("stop_app", name="web")
+        assert done.status == 0, done.err
     plain.wait_ended()
     time.sleep(0.2)
     assert stays.state() == "running"
@@ -240,25 +241,32 @@ def test_a_pod_of_apps_ends_with_the_last_one_and_a_sandbox_stays(stage: StageLa
 def test_a_pod_that_is_held_waits_for_its_next_app(stage: StageLab) -> None:
     pod = running(stage, {"web": SLEEPS})
     first = pod.pid()
-    assert pod.call("stop_app", name="web", hold=30).status == 0
+    done = pod.call("stop_app", name="web", hold=30)
+    assert done.status == 0, done.err
     time.sleep(0.2)
     assert pod.state() == "running"
-    assert pod.call("start_app", name="web").status == 0
+    done = pod.call("start_app", name="web")
+    assert done.status == 0, done.err
     assert (pod.pid(), pod.statuses()) == (first, {"web": None})
 
 
 def test_a_pod_is_not_held_for_longer(stage: StageLab) -> None:
     pod = running(stage, {"web": SLEEPS})
-    assert pod.call("stop_app", name="web", hold=1).status == 0
+    done = pod.call("stop_app", name="web", hold=1)
+    assert done.status == 0, done.err
     pod.wait_ended()
 
 
 def test_a_pod_is_held_no_longer_than_until_its_next_app(stage: StageLab) -> None:
     pod = running(stage, {"web": SLEEPS})
-    assert pod.call("remove_app", name="web", hold=600).status == 0
-    assert pod.call("start_app", name="web", hold=600).status == 0
-    assert pod.call("stop_app", name="web", hold=600).status == 0
-    assert pod.call("start_app", name="web").status == 0
+    done = pod.call("remove_app", name="web", hold=600)
+    assert done.status == 0, done.err
+    done = pod.call("start_app", name="web", hold=600)
+    assert done.status == 0, done.err
+    done = pod.call("stop_app", name="web", hold=600)
+    assert done.status == 0, done.err
+    done = pod.call("start_app", name="web")
+    assert done.status == 0, done.err
     os.kill(own(pod, "web"), signal.SIGKILL)
     pod.wait_ended()
 
@@ -272,7 +280,8 @@ def test_two_commands_at_one_app_do_not_undo_each_other(stage: StageLab) -> None
         assert sorted(each.status for each in done) == [0, 254, 254], done
         assert all('app "late" is running' in each.err for each in done if each.status), done
         assert own(pod, "late")
-        assert pod.call("remove_app", name="late").status == 0
+        done = pod.call("remove_app", name="late")
+        assert done.status == 0, done.err
     assert len(children_of(pod.pid())) == 1
 
 
@@ -300,7 +309,8 @@ def test_handlers_run_for_an_app_that_is_added(stage: StageLab) -> None:
     )
     assert (done.status, done.err) == (0, "")
     eventually(lambda: "prepared" in pod.log("late"))
-    assert pod.call("stop_app", name="late").status == 0
+    done = pod.call("stop_app", name="late")
+    assert done.status == 0, done.err
     assert "cleaned 0" in pod.log("late")
 
 
@@ -353,7 +363,10 @@ def test_a_volume_of_the_pod_is_shared_by_an_app_that_is_added(
         # The file is there before it has its line, for as long as the disk makes a writer wait.
         sh("until grep . /own/file; do sleep 0.05; done; cat /host/given; exec sleep 1000", mounts=mounted),
     )
-    eventually(lambda: "mine" in pod.log("late") and "here" in pod.log("late"))
+    try:
+        eventually(lambda: "mine" in pod.log("late") and "here" in pod.log("late"))
+    except AssertionError:
+        raise AssertionError([pod.log(name) for name in ("web", "late")]) from None
 
 
 def test_an_app_that_is_added_is_started_again_by_its_policy(stage: StageLab) -> None:
@@ -362,7 +375,8 @@ def test_an_app_that_is_added_is_started_again_by_its_policy(stage: StageLab) ->
     done = add(pod, "main", sh("echo x >> /runs; wc -l < /runs; sleep 0.1; exit 1", annotations=policy))
     assert (done.status, done.err) == (0, "")
     eventually(lambda: " stdout 3" in pod.log("main"))
-    assert pod.call("remove_app", name="main").status == 0
+    done = pod.call("remove_app", name="main")
+    assert done.status == 0, done.err
     assert children_of(pod.pid()) == []
 
 
@@ -458,7 +472,8 @@ def test_no_process_of_the_pod_sees_a_process_with_more_rights_than_an_app(stage
     pod = running(stage, {"watch": {**given, "isolators": [_TRACE]}}, volumes=volumes)
     for name in ("a", "b", "c"):
         added(pod, name, {**SLEEPS, "user": "100", "group": "200"})
-        assert pod.call("remove_app", name=name).status == 0
+        done = pod.call("remove_app", name=name)
+        assert done.status == 0, done.err
     eventually(lambda: "stdout" in pod.log("watch"))
     said = {line.split()[-1] for line in pod.log("watch").splitlines() if " stdout " in line}
     assert said == {"0" * 16}, pod.log("watch")

@@ -37,7 +37,8 @@ def retain(*names: str) -> dict[str, object]:
 
 def running(stage: StageLab, script: str = "sleep 600", runspec: RunSpec = HOST_NET, **app: object) -> LabPod:
     pod = stage.sh(script, runspec, **app)
-    assert pod.call(detach=True).status == 0
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
     return pod
 
 
@@ -151,7 +152,8 @@ def commands(procs: pathlib.Path) -> list[str]:
 def test_limits_are_those_that_the_app_was_started_with(stage: StageLab) -> None:
     pod = stage.sh("cat /proc/self/limits /proc/self/oom_score_adj; sleep 600")
     scored = ["/bin/sh", "-c", 'echo 200 > /proc/self/oom_score_adj; ulimit -n 200; exec "$@"', "sh"]
-    assert pod.call(detach=True, prefix=scored).status == 0
+    done = pod.call(detach=True, prefix=scored)
+    assert done.status == 0, done.err
     eventually(lambda: "stdout 200" in pod.log())
     app = [line.split(" stdout ", 1)[1] for line in pod.log().splitlines()]
     other = ["/bin/sh", "-c", 'ulimit -S -n 100; ulimit -S -c 0; exec "$@"', "sh"]
@@ -186,7 +188,8 @@ def test_a_command_in_one_app_shows_no_more_rights_to_another_that_may_trace(
     sleeper = {"exec": ["/bin/sh", "-c", "sleep 600"]}
     tracer = {**sleeper, "isolators": [retain("CAP_SYS_PTRACE", "CAP_KILL")]}
     pod = stage.pod({"main": {**sleeper, "isolators": [retain("CAP_CHOWN")]}, "tracer": tracer})
-    assert pod.call(detach=True).status == 0
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
     found = dict(line.split(":\t") for line in enter(pod, LOOK, user=user))
     assert int(found["CapPrm"], 16) == (0 if user else mask_of(("CAP_CHOWN",)))
     assert (found["Seccomp"], found["NoNewPrivs"]) == ("2", "1")
@@ -261,7 +264,8 @@ def test_apps_handlers_and_commands_have_a_keyring_of_their_own(stage: StageLab)
     handlers = [{"name": event, "exec": argv} for event in ("pre-start", "post-stop")]
     app = {key: more[key] for key in ("exec", "mounts")} | {"isolators": ANYTHING, "eventHandlers": handlers}
     pod = stage.pod({"main": app}, volumes=more["volumes"])  # type: ignore[arg-type]
-    assert pod.call(detach=True).status == 0
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
     eventually(lambda: pod.log().count("stdout") >= 2)
     entered = [
         int(pod.call("enter", app="main", argv=argv, privileged=how).out) for how in (False, True, False)

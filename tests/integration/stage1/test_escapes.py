@@ -156,7 +156,8 @@ def test_a_tracer_makes_removes_and_renames_nothing_where_logs_and_statuses_are(
     for f in /proc/1/fd/*; do test -f $f && echo file && rm -f $f; done; exit 4"""
     caps = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_MKNOD"]
     pod = stage.sh(script, isolators=[{"name": "os/linux/capabilities-retain-set", "value": {"set": caps}}])
-    assert pod.call(detach=True).status == 0
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
     pod.wait_ended()
     assert sorted(os.listdir(pod.dir.logs)) == ["main.log", "main.log.1", "main.log.2"]
     assert sorted(os.listdir(pod.dir.statuses)) == ["main", "main.end"]

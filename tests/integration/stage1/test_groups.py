@@ -55,7 +55,8 @@ def test_groups_of_a_starter_that_was_killed_while_it_made_them_are_found(
     assert groups_of(pod.uuid)
     if not recorded:
         os.unlink(f"{pod.dir.path}/cgroups")
-    assert pod.call("gc").status == 0
+    done = pod.call("gc")
+    assert done.status == 0, done.err
     assert groups_of(pod.uuid) == []
 
 
@@ -103,7 +104,8 @@ def test_pods_that_a_service_starts_among_other_things_share_no_group(
     stage: StageLab, service: pathlib.Path
 ) -> None:
     stays = stage.sh("sleep 60")
-    assert stays.call(prefix=within(service, alone=False), detach=True).status == 0
+    done = stays.call(prefix=within(service, alone=False), detach=True)
+    assert done.status == 0, done.err
     assert stage.sh("true").call(prefix=within(service, alone=False)).status == 0
     assert stays.state() == "running"
     assert [path.name for path in service.iterdir() if path.is_dir()] == []
@@ -117,7 +119,8 @@ def test_a_service_that_is_a_pod_and_nothing_else_holds_the_pods_group(
     stage: StageLab, service: pathlib.Path
 ) -> None:
     pod = stage.sh("sleep 60")
-    assert pod.call(prefix=within(service, alone=True), detach=True).status == 0
+    done = pod.call(prefix=within(service, alone=True), detach=True)
+    assert done.status == 0, done.err
     (scope,) = [path for path in groups_of(pod.uuid) if path.startswith(UNIFIED + "/podrt-test")]
     assert os.path.dirname(scope) == str(service)
     assert sorted(entry.name for entry in os.scandir(scope) if entry.is_dir()) == ["_supervisor", "main"]

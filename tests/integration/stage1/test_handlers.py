@@ -84,7 +84,8 @@ def test_what_a_post_stop_leaves_behind_does_not_keep_the_pod(stage: StageLab) -
     script = "(while :; do echo more; done) & exit 0"
     pod = stage.sh("true", QUICK, eventHandlers=[handler("post-stop", script)])
     started = time.monotonic()
-    assert pod.call(detach=True).status == 0
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
     pod.wait_ended()
     assert time.monotonic() - started < 25
     assert pod.statuses() == {"main": 0}
@@ -97,7 +98,8 @@ def test_a_post_stop_that_cannot_be_started_is_told_in_the_log_and_the_pod_goes_
         "two": {"exec": ["sleep", "60"]},
     }
     pod = stage.pod(apps)
-    assert pod.call(detach=True).status == 0
+    done = pod.call(detach=True)
+    assert done.status == 0, done.err
     bound = next(
         iter(filter(pathlib.Path.exists, (pathlib.Path(g) / "pids.max" for g in groups_of(pod.uuid))))
     )
@@ -105,7 +107,8 @@ def test_a_post_stop_that_cannot_be_started_is_told_in_the_log_and_the_pod_goes_
     eventually(lambda: "post-stop handler could not be started" in pod.log("one"))
     assert pod.state() == "running"
     bound.write_text("max")
-    assert pod.call("stop", force=False).status == 0
+    done = pod.call("stop", force=False)
+    assert done.status == 0, done.err
     pod.wait_ended()
     assert pod.statuses() == {"one": 0, "two": 0}
 

@@ -99,7 +99,8 @@ def test_stop_kills_what_does_not_end_in_its_time(stage: StageLab) -> None:
     process = pod.start()
     pod.wait_ready()
     started = time.monotonic()
-    assert pod.call("stop", force=False).status == 0
+    done = pod.call("stop", force=False)
+    assert done.status == 0, done.err
     assert finish(process).status == 0
     assert 0.9 < time.monotonic() - started < 25
 
@@ -109,7 +110,8 @@ def test_a_pod_that_is_killed_takes_its_starter_along(stage: StageLab) -> None:
     pod = stage.sh("sleep 60")
     process = pod.start()
     pod.wait_ready()
-    assert pod.call("stop", force=True).status == 0
+    done = pod.call("stop", force=True)
+    assert done.status == 0, done.err
     assert finish(process).status == -signal.SIGKILL
     assert pod.statuses() == {"main": None}
     assert groups_of(pod.uuid) == []
@@ -139,7 +141,8 @@ def test_the_first_process_is_stopped_by_the_signal_that_the_image_names(
     process = pod.start()
     pod.wait_ready()
     eventually(lambda: pod.log().count("ready") == 2)
-    assert pod.call("stop", force=False).status == 0
+    done = pod.call("stop", force=False)
+    assert done.status == 0, done.err
     done = finish(process)
     assert done.status == 0
     lines = {line.partition("stdout ")[2] for line in pod.log().splitlines() if " stdout " in line}
@@ -217,7 +220,8 @@ def test_teardown_leaves_nothing_and_may_be_repeated(stage: StageLab) -> None:
     pod.call("stop", force=True)
     pod.wait_ended()
     for _other in range(2):
-        assert pod.call("gc").status == 0
+        done = pod.call("gc")
+        assert done.status == 0, done.err
         assert groups_of(pod.uuid) == []
 
 
@@ -277,10 +281,12 @@ def test_a_starter_that_is_killed_leaves_no_half_pod(stage: StageLab, delay: flo
 
     eventually(settled)
     if pod.state() == "running":
-        assert pod.call("stop", force=True).status == 0
+        done = pod.call("stop", force=True)
+        assert done.status == 0, done.err
         pod.wait_ended()
     assert pathlib.Path("/proc/self/mountinfo").read_text() == mounts
-    assert pod.call("gc").status == 0
+    done = pod.call("gc")
+    assert done.status == 0, done.err
     assert groups_of(pod.uuid) == []
 
 
@@ -297,7 +303,8 @@ def test_orphans_are_reaped_and_end_with_their_app(stage: StageLab) -> None:
 def test_a_pod_runs_when_stdio_is_closed(stage: StageLab, detach: bool) -> None:
     pod = stage.sh("echo quiet; readlink /proc/self/fd/0")
     closed = ("sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh")
-    assert pod.call(prefix=closed, detach=detach).status == 0
+    done = pod.call(prefix=closed, detach=detach)
+    assert done.status == 0, done.err
     eventually(lambda: pod.state() == "exited")
     assert [line.split(" ", 2)[2] for line in pod.log().splitlines()] == ["quiet", "/dev/null"]
 

@@ -100,11 +100,13 @@ def test_a_flushed_table_comes_back_for_the_pods_that_run(stage: StageLab, netwo
     published = stage.pod({"main": {"exec": ["sleep", "60"], "ports": [port]}}, LAN, ports=exposed)
     quiet, dead, last = (stage.sh("sleep 60", LAN) for _other in range(3))
     for pod in (published, quiet, dead):
-        assert pod.call(prefix=network, detach=True).status == 0
+        done = pod.call(prefix=network, detach=True)
+        assert done.status == 0, done.err
     dead.call("stop", force=True)
     dead.wait_ended()
     nft(network, "flush", "ruleset")
-    assert last.call(prefix=network, detach=True).status == 0
+    done = last.call(prefix=network, detach=True)
+    assert done.status == 0, done.err
     table = nft(network, "list", "table", "ip", "stagecraft_pods")
     assert {pod.uuid: pod.uuid in table for pod in (published, quiet, dead, last)} == {
         published.uuid: True,
@@ -116,7 +118,8 @@ def test_a_flushed_table_comes_back_for_the_pods_that_run(stage: StageLab, netwo
     for pod in (published, quiet, last):
         pod.call("stop", force=True)
         pod.wait_ended()
-        assert pod.call("gc", prefix=network).status == 0
+        done = pod.call("gc", prefix=network)
+        assert done.status == 0, done.err
     assert nft(network, "list", "ruleset") == ""
 
 
@@ -135,7 +138,8 @@ def test_a_port_is_published_by_one_pod_alone(
         )
         for address in addresses
     )
-    assert first.call(prefix=network, detach=True).status == 0
+    done = first.call(prefix=network, detach=True)
+    assert done.status == 0, done.err
     done = second.call(prefix=network, detach=True)
     assert done.status == 254
     assert f"8080/tcp of the host is in use by pod {first.uuid}" in done.err

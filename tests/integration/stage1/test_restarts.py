@@ -112,7 +112,8 @@ def test_always_also_follows_a_good_end_and_the_others_keep_their_processes(stag
     eventually(lambda: restarts(pod).count >= 3)
     assert running(pod, "sleep\0001000") == before
     assert pod.statuses() == {"main": None, "other": None}, "an app between two starts has not exited"
-    assert pod.call("stop", force=False).status == 0
+    done = pod.call("stop", force=False)
+    assert done.status == 0, done.err
     assert finish(process).status == 0
     assert pod.statuses() == {"main": 0, "other": 0}
 

@@ -97,7 +97,8 @@ def test_logs_do_not_turn_over_while_there_is_no_room_for_a_copy(stage: StageLab
         assert "early-0\n" in pod.log()
         assert os.path.getsize(pod.dir.app_log("main")) <= 4096
         filler.unlink()
-        assert pod.call("enter", app="main", argv=["touch", "/room"]).status == 0
+        done = pod.call("enter", app="main", argv=["touch", "/room"])
+        assert done.status == 0, done.err
         assert finish(process).status == 0
         assert sorted(os.listdir(pod.dir.logs)) == ["main.log", "main.log.1", "main.log.2"]
         kept = [line.text for line in logs.read_log(pod.dir, "main", 1 << 20)]
@@ -124,7 +125,8 @@ def test_how_an_app_has_ended_is_recorded_on_a_full_disk(stage: StageLab) -> Non
             while os.write(filler, bytes(4096)):
                 pass
         os.close(filler)
-        assert pod.call("enter", app="main", argv=["touch", "/full"]).status == 0
+        done = pod.call("enter", app="main", argv=["touch", "/full"])
+        assert done.status == 0, done.err
         assert finish(process).status == 7
         assert pod.statuses() == {"main": 7}
     finally:
@@ -298,7 +300,8 @@ def test_a_fork_bomb_fills_its_limit_and_no_more(stage: StageLab) -> None:
     pod.call(detach=True)
     eventually(lambda: is_full(pod, "main"))
     assert int(pids_of(pod, "main", "pids.current")) in (49, 50)
-    assert pod.call("stop", force=False).status == 0
+    done = pod.call("stop", force=False)
+    assert done.status == 0, done.err
     pod.wait_ended()
 
 
@@ -369,8 +372,10 @@ def test_enter_passes_the_status_on(stage: StageLab) -> None:
 
 def test_stop_and_enter_of_a_pod_that_has_ended_are_refused_or_nothing(stage: StageLab) -> None:
     pod = stage.sh("true")
-    assert pod.call().status == 0
-    assert pod.call("stop", force=False).status == 0
+    done = pod.call()
+    assert done.status == 0, done.err
+    done = pod.call("stop", force=False)
+    assert done.status == 0, done.err
     assert pod.call("enter", app="main", argv=["true"]).status == 254
 
 
@@ -381,7 +386,8 @@ def test_a_pid_that_belongs_to_somebody_else_is_not_signalled(stage: StageLab) -
     bystander = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
     try:
         pathlib.Path(pod.dir.pid).write_text(str(bystander))
-        assert pod.call("stop", force=True).status == 0
+        done = pod.call("stop", force=True)
+        assert done.status == 0, done.err
         time.sleep(0.1)
         assert os.waitpid(bystander, os.WNOHANG) == (0, 0)
     finally:

@@ -49,7 +49,7 @@ from .wiring import open_apps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ...appc.pod import PodManifest, RuntimeApp
     from ...host.host import Host
@@ -101,14 +101,16 @@ class RunningPod:
         with suppress(FileNotFoundError):
             os.unlink(self.pod.dir.app_socket(name))
 
-    def has_forgotten(self, name: str) -> None:
+    def has_forgotten(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Have PID 1 forget an app that has ended, if it knows of it, and leave the app to this process alone.
 
-        Raises Conflict for one that runs, and for one on which another command is at work.
+        meanwhile: what is done as long as another command is at work on it. Raises Conflict for one that runs, and for
+        one on which another command stays at work.
         """
         end = time.monotonic() + _BUSY_SECONDS
         while (refused := self._refusal(name)) and refused.message == frames.BUSY and time.monotonic() < end:
             time.sleep(_LOOK_SECONDS)
+            meanwhile()
         if refused and refused.message == frames.HAS_NOT_ENDED:
             raise Conflict(f'app "{name}" is running', "stop it first", uuid=self.pod.uuid) from refused
         if refused and refused.message == frames.BUSY:
@@ -163,7 +165,8 @@ def remove_app(pod: Pod, name: str, *, hold: int = 0) -> None:
         with _running(pod) as running:
             running.orders.ask(frames.HOLD, hold)
             _stop(running, name, force=False)
-            running.has_forgotten(name)
+            # A command that starts it may not have had it supervised before.
+            running.has_forgotten(name, lambda: _stop(running, name, force=False))
             running.clear(name)
     place = pod.dir
     for path in (place.app_status(name), place.app_end(name), place.app_restarts(name), place.app_env(name)):
