@@ -151,3 +151,16 @@ def test_a_pod_that_cannot_be_read_is_told_of_below_the_others(pods: PodHost) ->
     done = pods.podctl("list", "--format=json")
     assert (done.status, good in [pod["name"] for pod in json.loads(done.out)]) == (0, True)
     manifest.write_text(before)
+
+
+@pytest.mark.parametrize("users", [(), ("--private-users",)], ids=["host-users", "own-users"])
+def test_a_rehearsal_leaves_nothing_of_the_host_to_take_down(pods: PodHost, users: tuple[str, ...]) -> None:
+    """So that no process of stage1 is needed to remove the pod, as when an app of another one was rehearsed in it."""
+    uuid = pods.ok("prepare", "--quiet", *users, pods.image, "--exec=/bin/echo", "--", "ran")
+    pods.ok("rehearse", uuid)
+    groups = (place(pods, uuid, "prepared") / "cgroups").read_text().splitlines()
+    assert groups
+    assert [path for path in groups if os.path.exists(path)] == []
+    assert not (place(pods, uuid, "prepared") / "subcgroup").exists()
+    assert "ran" in pods.ok("run-prepared", "--net=none", uuid)
+    assert (place(pods, uuid, "run") / "subcgroup").exists()

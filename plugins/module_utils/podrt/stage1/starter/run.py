@@ -10,6 +10,7 @@ from __future__ import annotations
 import _signal
 import os
 
+from ...contexts import suppress
 from ...errors import PodError
 from ...host.execution import pass_on
 from ...pod import holders
@@ -79,12 +80,15 @@ def run(
 def rehearse(host: Host, uuid: str, lock_fd: int) -> None:
     """Start the prepared pod whose lock lock_fd holds, up to the point where its apps would begin, and take it down.
 
-    Raises the PodError of a start. Only files that a start writes as well are left.
+    Raises the PodError of a start. Only files that a start writes as well are left, but for the one that tells stage0
+    to have what is left of the host taken down.
     """
     _fill_stdio()
     request = StartRequest(host, uuid, lock_fd, detach=True, rehearsal=True)
     start(request).wait()
     take_down(host, uuid, request.pod)
+    with suppress(FileNotFoundError):
+        os.unlink(request.pod.subcgroup)
 
 
 def _fill_stdio() -> None:
