@@ -15,11 +15,13 @@ __all__ = ["units"]
 pytestmark = pytest.mark.light
 PODCTL = "/usr/local/bin/podctl"
 RUN = ("run", "--insecure-options=image", "--net=none", f"{HOME}/shell.aci", "--exec=/bin/sh")
+CURSOR = "/run/cursor"  # of the journal, where a test began: the unit of all has one name
 STOPS = "trap 'echo stopped; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
 
 
 @pytest.fixture
 def host(units: Units) -> Iterator[Units]:
+    units.ask("sh", "-c", f"rm -f {CURSOR}; journalctl --quiet --lines=0 --cursor-file={CURSOR}")
     yield units
     units.ask("sh", "-c", "systemctl stop job.service; systemctl reset-failed job.service")
     units.ask("sh", "-c", "rm -f /run/systemd/system/job.service; systemctl daemon-reload")
@@ -34,7 +36,8 @@ def property_of(host: Units, name: str) -> str:
 
 
 def await_log(host: Units, text: str) -> None:
-    look = f"journalctl -u job.service --no-pager | grep -q {text}"
+    """Wait for a line of the app: those of systemd have the whole command."""
+    look = f"journalctl -u job.service --after-cursor=$(cat {CURSOR}) --no-pager -o cat | grep -qx {text}"
     host.ssh("sh", "-c", f"for turn in $(seq 300); do {look} && exit; sleep 0.1; done; exit 1")
 
 
