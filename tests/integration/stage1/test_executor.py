@@ -106,14 +106,11 @@ def checks(of: dict[str, str]) -> str:
     "C8", "C9", "C13", "C16", "C17", "C18", "C31", "C32", "C33", "C43", "C44", "C45", "C56", "C57"
 )
 @pytest.mark.parametrize("users", [HOSTS_USERS, OWN_USERS])
-def test_an_app_finds_what_the_specification_asks_for(stage: StageLab, tmp_path: pathlib.Path) -> None:
+def test_an_app_finds_what_the_specification_asks_for(stage: StageLab, shared: pathlib.Path) -> None:
     (stage.tree / "opt" / "ace").mkdir(parents=True)
     stage.tree.chmod(0o777)  # so that the app, a user, leaves its mark in its root
-    (tmp_path / "given").mkdir()
-    (tmp_path / "given" / "given").write_text("given")
-    for above in (tmp_path, *tmp_path.parents):
-        if above != pathlib.Path("/"):
-            above.chmod(above.stat().st_mode | 0o011)
+    (shared / "given").mkdir()
+    (shared / "given" / "given").write_text("given")
     handler = "for name in {0}; do :; done\n{1}\ntouch /{0}\n"
     handlers = [
         {"name": name, "exec": ["/bin/sh", "-c", handler.format(mark, checks(of))]}
@@ -153,7 +150,7 @@ def test_an_app_finds_what_the_specification_asks_for(stage: StageLab, tmp_path:
     }
     volumes = [
         {"name": "db", "kind": "empty", "mode": "1777"},
-        {"name": "given", "kind": "host", "source": str(tmp_path / "given"), "readOnly": True},
+        {"name": "given", "kind": "host", "source": str(shared / "given"), "readOnly": True},
     ]
     pod = stage.pod({"main": main, "sidekick": sidekick}, NO_NET.replace(hostname="named"), volumes=volumes)
     done = pod.call()

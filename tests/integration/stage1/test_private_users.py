@@ -40,17 +40,6 @@ def volume(source: pathlib.Path, **more: object) -> dict[str, object]:
     return {"volumes": [{"name": "data", "kind": "host", "source": str(source), **more}], "mounts": DATA}
 
 
-@pytest.fixture
-def shared(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A directory that every user of the host can come to."""
-    found = tmp_path / "shared"
-    found.mkdir()
-    for above in (found, *found.parents):
-        if above != pathlib.Path("/"):
-            above.chmod(above.stat().st_mode | 0o011)
-    return found
-
-
 @pytest.mark.behaviour("C42")
 @pytest.mark.kernel
 def test_an_app_is_root_to_itself_and_no_user_to_the_host(stage: StageLab) -> None:
