@@ -68,7 +68,7 @@ MAIN = {
     "the root of the other app is another": "test ! -e /sidekick",
     # It may be about to begin.
     "the other app is in the same PID namespace": (
-        "for turn in $(seq 300); do ps | grep -q '[s]leep 4321' && break; sleep 0.1; done; test $turn -lt 300"
+        "for turn in $(seq 50); do ps | grep -q 'sleep 4321' && break; sleep 0.1; done; test $turn -lt 50"
     ),
     "capabilities are restricted": "test $(grep CapBnd /proc/self/status | cut -f2) = 0000000000000020",
     "system calls are filtered": "grep -q 'Seccomp:.2' /proc/self/status",
@@ -76,7 +76,7 @@ MAIN = {
         "grep -q '^67108864$' /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max"
     ),
     "time of processors is limited": (
-        "grep -q '^50000' /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max"
+        "grep -q '^150000' /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max"
     ),
     "no privileges can be gained, since an app of a user is filtered": (
         "grep -q 'NoNewPrivs:.1' /proc/self/status"
@@ -139,7 +139,7 @@ def test_an_app_finds_what_the_specification_asks_for(stage: StageLab, shared: p
             {"name": "os/linux/capabilities-retain-set", "value": {"set": ["CAP_KILL"]}},
             {"name": "resource/pids", "value": {"limit": 77}},
             {"name": "resource/memory", "value": {"limit": "64Mi"}},
-            {"name": "resource/cpu", "value": {"limit": "500m"}},
+            {"name": "resource/cpu", "value": {"limit": "1500m"}},
         ],
         "mounts": [{"volume": "db", "path": "/db"}, {"volume": "given", "path": "/ro"}],
     }
