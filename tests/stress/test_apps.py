@@ -69,10 +69,8 @@ class Storm:
     def __init__(self, pods: PodHost, seed: int, flags: tuple[str, ...]) -> None:
         self._pods = pods
         self._random = random.Random(seed)
-        file = pods.base / "uuid"
         pods.ok("fetch", pods.image)
-        pods.ok("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}", *flags)
-        self.uuid = file.read_text()
+        self.uuid = pods.sandbox(*flags)
         self._place = pods.data / "pods" / "run" / self.uuid
         self.pid = int((self._place / "pid").read_text())
         self.apps = {name: KnownApp() for name in NAMES}

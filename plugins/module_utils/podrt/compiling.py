@@ -82,8 +82,8 @@ def _write_compiled(source: str, code: bytes) -> None:
     """Write a compiled file that counts whatever becomes of its source, which never changes."""
     path = cache_from_source(source)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as compiled:
-        compiled.write(b"".join((MAGIC_NUMBER, _UNCHECKED_HASH, bytes(_HASH), code)))
+    with open(path, "wb") as file:
+        file.write(b"".join((MAGIC_NUMBER, _UNCHECKED_HASH, bytes(_HASH), code)))
 
 
 def _sources(root: str) -> Iterator[str]:

@@ -92,6 +92,13 @@ class Done:
         return [text for _app, text in self.said]
 
 
+def called(argv: list[str], **more: object) -> Done:
+    """Run a program that calls podctl to its end. more: for subprocess.run."""
+    options: dict[str, object] = {"timeout": SECONDS, "stdin": subprocess.DEVNULL, **more}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
 def write_leases_place(config: pathlib.Path, leases: pathlib.Path) -> None:
     """Configure the test's own leases: concurrent tests have networks of the same name."""
     document = {"rktKind": "paths", "rktVersion": "v1", "leases": str(leases)}
@@ -113,21 +120,20 @@ class PodHost:
 
     def podctl(self, *words: str, **more: object) -> Done:
         """Call podctl and wait for it."""
-        options: dict[str, object] = {"timeout": SECONDS, "stdin": subprocess.DEVNULL, **more}
-        done = subprocess.run(
-            [PODCTL, *self.where, *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            **options,  # type: ignore[call-overload]
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return called([PODCTL, *self.where, *words], **more)
 
     def ok(self, *words: str) -> str:
         """Call podctl, which must succeed; returns its standard output without the last newline."""
         done = self.podctl(*words)
         assert done.status == 0, f"{words}: {done.status}\n{done.out}\n{done.err}"
         return done.out.rstrip("\n")
+
+    def sandbox(self, *flags: str) -> str:
+        """Run a pod without apps; returns its UUID. Not by ok: the first process keeps the output of its starter."""
+        file = self.base / "uuid"
+        done = self.podctl("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}", *flags)
+        assert done.status == 0, done.err
+        return file.read_text()
 
     def sh(self, script: str, *flags: str, pod_flags: tuple[str, ...] = ("--net=none",)) -> Done:
         """Run a pod of one app that runs a script."""

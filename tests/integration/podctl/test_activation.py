@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import pathlib
 import socket
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import (
     PODCTL,
-    SECONDS,
     Done,
     PodHost,
+    called,
     write_image,
 )
 
@@ -50,16 +49,7 @@ def activated(pods: PodHost, sockets: list[socket.socket], *words: str, pid: str
     moves = " ".join(f"{3 + number}<&{fd}" for number, fd in enumerate(fds))
     names = ":".join(f"name{number}" for number in range(len(fds)))
     script = f'export LISTEN_FDS={len(fds)} LISTEN_PID={pid} LISTEN_FDNAMES={names}; exec "$@" {moves}'
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", PODCTL, *pods.where, *words],
-        pass_fds=fds,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return called(["bash", "-c", script, "bash", PODCTL, *pods.where, *words], pass_fds=fds)
 
 
 @pytest.mark.behaviour("C55", "B54")

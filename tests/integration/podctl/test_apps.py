@@ -29,9 +29,7 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sandbox(pods: PodHost) -> Iterator[str]:
     """The UUID of a pod without apps, that runs."""
-    file = pods.base / "uuid"
-    assert pods.podctl("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}").status == 0
-    uuid = file.read_text()
+    uuid = pods.sandbox()
     yield uuid
     pods.podctl("stop", "--force", uuid)
 

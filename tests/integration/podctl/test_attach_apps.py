@@ -42,9 +42,7 @@ def experiments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sandbox(pods: PodHost, users: tuple[str, ...]) -> Iterator[str]:
     """The UUID of a pod without apps, that runs."""
-    file = pods.base / "uuid"
-    pods.podctl("app", "sandbox", "--detach", "--net=none", *users, f"--uuid-file-save={file}")
-    uuid = file.read_text()
+    uuid = pods.sandbox(*users)
     yield uuid
     pods.podctl("stop", "--force", uuid)
 

@@ -20,6 +20,7 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
     SECONDS,
     Done,
     PodHost,
+    called,
     eventually,
     write_image,
 )
@@ -37,12 +38,8 @@ def running(pods: PodHost, *flags: str, script: str = WAITS) -> str:
 
 def sandbox(pods: PodHost, monkeypatch: pytest.MonkeyPatch, *flags: str) -> str:
     monkeypatch.setenv("RKT_EXPERIMENT_APP", "true")
-    file = pods.base / "uuid"
     pods.ok("fetch", pods.image)
-    # Not captured: the first process keeps the output of its starter.
-    words = ("app", "sandbox", "--detach", "--net=none", f"--uuid-file-save={file}", *flags)
-    assert pods.podctl(*words).status == 0
-    return file.read_text()
+    return pods.sandbox(*flags)
 
 
 def add(pods: PodHost, uuid: str, name: str, *flags: str, script: str = WAITS) -> None:
@@ -72,15 +69,8 @@ def test_a_command_gets_what_is_passed_and_no_more(pods: PodHost, tmp_path: path
     uuid = running(pods)
     script = f'exec 3<{tmp_path}/given; export LISTEN_FDS=7; exec "$@"'
     shown = "cat <&3; echo $LISTEN_FDS; ls /proc/self/fd"
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", PODCTL, *pods.where, "enter", uuid, "/bin/sh", "-c", shown],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.stdout.split() == ["given", "1", "0", "1", "2", "3", "4"], done.stderr
+    done = called(["bash", "-c", script, "bash", PODCTL, *pods.where, "enter", uuid, "/bin/sh", "-c", shown])
+    assert done.out.split() == ["given", "1", "0", "1", "2", "3", "4"], done.err
 
 
 @pytest.mark.finding("attack5-F2")
@@ -191,15 +181,9 @@ def activated(pods: PodHost, image: str, count: int, *, given: bool = True) -> D
         "-c",
         "echo $LISTEN_FDS",
     )
-    done = subprocess.run(
-        ["bash", "-c", 'ulimit -n 8192; exec "$@"', "bash", *python, str(count), str(given), *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+    return called(
+        ["bash", "-c", 'ulimit -n 8192; exec "$@"', "bash", *python, str(count), str(given), *words]
     )
-    return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.finding("attack5-F5")

@@ -8,6 +8,11 @@ from ..value import Value
 from .reading import kernel_text, read_kernel
 
 _MOUNT = "mnt_id:"
+# The types of file systems whose files the kernel makes as they are read.
+MADE_BY_KERNEL = (
+    *("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
+    *("pstore", "efivarfs", "binfmt_misc", "fusectl", "autofs"),
+)
 
 
 class MountEntry(Value):

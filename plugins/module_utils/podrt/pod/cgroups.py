@@ -282,7 +282,7 @@ def _step_aside(service: str) -> None:
 
 def _enable(directory: str) -> tuple[str, ...]:
     """Delegate the wanted controllers to the children of a v2 group. Returns those that they have now."""
-    offered = kernel_text(f"{directory}/cgroup.controllers").split()
+    offered = kernel_text(f"{directory}/{_V2_FILE}").split()
     for name in _V2_WANTED:
         if name in offered:
             with suppress(OSError):  # a missing controller is reported when a limit needs it

@@ -16,7 +16,7 @@ from ..contexts import contextmanager, suppress
 from ..errors import Conflict, HostFailure
 from ..host import syscalls
 from ..host.locks import FileLock, try_lock
-from ..host.mountinfo import mount_of, read_mounts
+from ..host.mountinfo import MADE_BY_KERNEL, mount_of, read_mounts
 from ..host.syscalls import CLONE_NEWNS, MS_REC, MS_SLAVE
 from ..pod import documents
 from ..pod.lifecycle import PodState
@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _INSIDE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_SYMLINKS
-# File systems whose files are made by the kernel as they are read.
-_OF_THE_KERNEL = (
-    *("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs", "configfs", "bpf"),
-    *("pstore", "efivarfs", "binfmt_misc", "fusectl", "autofs"),
-)
 _HAS_ROOT = (PodState.PREPARED, PodState.EXITED, PodState.EXITED_GARBAGE)
 
 
@@ -105,7 +100,7 @@ def _of_running(pod: Pod, app: str) -> OpenedRoot:
 
 def _kernels(pid: int) -> tuple[int, ...]:
     """The devices of the file systems of the kernel that a process sees."""
-    found = {mount.device for mount in read_mounts(str(pid)) if mount.fs_type in _OF_THE_KERNEL}
+    found = {mount.device for mount in read_mounts(str(pid)) if mount.fs_type in MADE_BY_KERNEL}
     return tuple(os.makedev(*map(int, device.split(":"))) for device in found)
 
 

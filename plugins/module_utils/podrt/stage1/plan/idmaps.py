@@ -13,6 +13,7 @@ import os
 import stat
 
 from ...errors import InvalidSpec
+from ...host.mountinfo import MADE_BY_KERNEL
 from ...value import Value
 
 TYPE_CHECKING = False
@@ -24,21 +25,7 @@ if TYPE_CHECKING:
     IdMap = tuple[tuple[int, int, int], ...]
 
 _BY_OTHERS = 0o011
-_OF_THE_KERNEL = (
-    *(
-        "sysfs",
-        "proc",
-        "devtmpfs",
-        "devpts",
-        "mqueue",
-        "cgroup",
-        "cgroup2",
-        "debugfs",
-        "tracefs",
-        "securityfs",
-    ),
-    *("configfs", "bpf", "pstore", "efivarfs", "hugetlbfs", "autofs", "binfmt_misc", "fusectl", "ramfs"),
-)
+_OF_THE_KERNEL = (*MADE_BY_KERNEL, "devtmpfs", "devpts", "hugetlbfs", "ramfs")
 
 
 class Owners(Value):

@@ -39,7 +39,6 @@ from ..plan.devices import apply_devices, device_rules, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
 from .activation import sockets_by_app, with_sockets
-from .announcing import announce_ready
 from .confining import confine_app
 from .first_process import Pid1, expect, last_words
 from .inputs import read_inputs, seen_host, write_files, write_resolv
@@ -358,7 +357,9 @@ def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
             os.symlink("ready", path)
         with suppress(PodError):  # a pod that has ended already
             child.send(frames.GO)
-        if not request.detach:
+        if not request.detach and "NOTIFY_SOCKET" in os.environ:
+            from .announcing import announce_ready
+
             announce_ready()
         return
     if not request.detach:
