@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import shutil
 import signal
+import stat
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +50,14 @@ def _stays_where_it_is() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Only root can enter what is above the tests' directories: owners in volumes depend on that, see idmaps.py."""
+    base = tmp_path_factory.getbasetemp()
+    yield
+    assert stat.S_IMODE(base.stat().st_mode) == 0o700
+
+
+@pytest.fixture(autouse=True)
 def _hears_signals() -> Iterator[None]:
     """No signal is ignored, as it is where the tests themselves run in the background or under nohup."""
     ignored = [
@@ -58,3 +70,15 @@ def _hears_signals() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture
+def shared() -> Iterator[pathlib.Path]:
+    """A directory that every user of the host can come to.
+
+    Not one of pytest's, above which others stay that only root can enter: tests of volumes rely on them.
+    """
+    found = pathlib.Path(tempfile.mkdtemp())
+    found.chmod(0o755)
+    yield found
+    shutil.rmtree(found)

@@ -36,12 +36,10 @@ def answer(**options: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def data_dir(tmp_path: pathlib.Path) -> str:
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
-        folder.chmod(folder.stat().st_mode | 0o111)
-    make_state_dirs(Paths(data=f"{tmp_path}/data"))
-    (tmp_path / "data").chmod(0o755)
-    return f"{tmp_path}/data"
+def data_dir(shared: pathlib.Path) -> str:
+    make_state_dirs(Paths(data=f"{shared}/data"))
+    (shared / "data").chmod(0o755)
+    return f"{shared}/data"
 
 
 @pytest.mark.finding("use-N10")

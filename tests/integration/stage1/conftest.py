@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import stat
 from collections.abc import Iterator
 
 import pytest
@@ -38,16 +37,3 @@ def stage(tmp_path: pathlib.Path, users: str) -> Iterator[StageLab]:
     found = StageLab(tmp_path, private_users=users == OWN_USERS)
     yield found
     found.close()
-
-
-@pytest.fixture
-def shared(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A directory that every user of the host can come to, for as long as the test."""
-    found = tmp_path / "shared"
-    found.mkdir()
-    modes = {above: stat.S_IMODE(above.stat().st_mode) for above in found.parents if above.parent != above}
-    for above, mode in ((found, 0o755), *modes.items()):
-        above.chmod(mode | 0o011)
-    yield found
-    for above, mode in modes.items():
-        above.chmod(mode)

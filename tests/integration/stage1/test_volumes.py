@@ -451,7 +451,7 @@ def test_no_later_mount_is_a_writable_place_in_what_is_not(
 
 
 @pytest.fixture
-def shared(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+def propagating(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A directory whose mounts propagate, like all of a host with systemd."""
     found = tmp_path / "shared"
     found.mkdir()
@@ -465,18 +465,18 @@ def shared(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 @pytest.mark.behaviour("C30")
 @pytest.mark.parametrize("overlay", [True, False])
 def test_one_kind_of_mount_alone_takes_part_in_what_the_host_mounts(
-    shared: pathlib.Path, overlay: bool
+    propagating: pathlib.Path, overlay: bool
 ) -> None:
     for name in ("live", "still", "alone"):
-        (shared / name).mkdir()
-    (shared / "file").touch()
-    os.mknod(shared / "device", 0o20666, os.makedev(1, 5))
+        (propagating / name).mkdir()
+    (propagating / "file").touch()
+    os.mknod(propagating / "device", 0o20666, os.makedev(1, 5))
     given = {"live": {}, "still": {"readOnly": True}, "alone": {"recursive": False}, "file": {}, "device": {}}
-    volumes = [{**host(shared / name), "name": name, **more} for name, more in given.items()]
+    volumes = [{**host(propagating / name), "name": name, **more} for name, more in given.items()]
     volumes.append({"name": "empty", "kind": "empty"})
     mounts = [mount for volume in volumes for mount in at(f"/v/{volume['name']}", str(volume["name"]))]
     spec = HOST_NET.replace(overlay=overlay, hosts=HostsFile("host"), dns=Dns("host"))
-    lab = StageLab(shared)
+    lab = StageLab(propagating)
     try:
         script = "cd /proc; cat self/mountinfo 1/mountinfo | cut -d' ' -f5 | sort -u; echo; "
         script += "grep -h ' master:' self/mountinfo 1/mountinfo | cut -d' ' -f5"
