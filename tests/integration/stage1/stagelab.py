@@ -62,8 +62,8 @@ try:
         from podrt.stage1.starter.stop import stop
         status = stop(pod, force=words["force"]) or 0
     elif entry == "start_app":
-        from podrt.stage1.starter.addition import start_app
-        status = start_app(host, pod, **words) or 0
+        from podrt.stage1.entries import apps_of
+        status = apps_of(host, pod).start_app(**words) or 0
     elif entry == "stop_app":
         from podrt.stage1.starter.addition import stop_app
         status = stop_app(pod, **words) or 0

@@ -76,6 +76,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _BPF_INSTRUCTION_BYTES = 8
 _NR_OPEN_TREE = 428
 _NR_MOVE_MOUNT = 429
+_NR_CLONE3 = 435
 _NR_CLOSE_RANGE = 436
 _NR_OPENAT2 = 437
 _NR_PIDFD_GETFD = 438
@@ -86,6 +87,8 @@ _SIGACTION_BYTES, _SIGSET_BYTES = 64, 8
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _FALLOC_FL_KEEP_SIZE = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_CLONE_INTO_CGROUP = 0x200000000
+_SIGCHLD = 17
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
@@ -106,6 +109,16 @@ class _MountAttr(ctypes.Structure):
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _CloneArgs(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            *("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls"),
+            *("set_tid", "set_tid_size", "cgroup"),
+        )
+    )
 
 
 class _SockFprog(ctypes.Structure):
@@ -143,6 +156,27 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kind: int) -> None:
     """Join the namespace of a descriptor, or those of the process of a pidfd. kind: CLONE_NEW..., 0 for any."""
     _check(_libc.setns(ctypes.c_int(fd), ctypes.c_int(kind)))
+
+
+def fork_into(group: int, spaces: int = 0) -> int:
+    """Fork a child, as os.fork, that is in a control group from its birth. group: a descriptor of its directory, in v2.
+
+    spaces: CLONE_NEW..., the namespaces that it gets. To move to the group later, a process would wait until every
+    processor has passed a point of rest, which takes from 6 to 30 ms. Source: clone3(2), CLONE_INTO_CGROUP; Python's C
+    API, PyOS_BeforeFork.
+    """
+    arguments = _CloneArgs(flags=_CLONE_INTO_CGROUP | spaces, exit_signal=_SIGCHLD, cgroup=group)
+    python = ctypes.pythonapi
+    # It holds the interpreter's lock over the call, so that the child has it.
+    libc = ctypes.PyDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    python.PyOS_BeforeFork()
+    pid = int(libc.syscall(ctypes.c_long(_NR_CLONE3), ctypes.byref(arguments), ctypes.sizeof(arguments)))
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+    else:
+        python.PyOS_AfterFork_Parent()
+    return _check(pid)
 
 
 def mount(source: str, target: str, fs_type: str = "", flags: int = 0, data: str = "") -> None:

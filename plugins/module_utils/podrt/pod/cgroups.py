@@ -198,6 +198,17 @@ def procs_fd(directory: str) -> int:
     return os.open(f"{directory}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
 
 
+def joining_fd(directory: str) -> int:
+    """A descriptor by which a process of one thread moves itself into a group, when it writes 0.
+
+    In v1 it moves that thread. The kernel moves processes only after a grace period of RCU, see syscalls.fork_into.
+    """
+    try:
+        return os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return procs_fd(directory)
+
+
 def attach(fds: tuple[int, ...], pid: int) -> None:
     """Move a process into groups, 0 for this one. Raises OSError."""
     for fd in fds:

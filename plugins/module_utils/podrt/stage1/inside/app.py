@@ -35,6 +35,7 @@ from .process import (
     enter_root,
     go_to,
     join_groups,
+    join_place,
     join_users,
     keep_only,
     passing_sockets,
@@ -112,17 +113,25 @@ def plan_of(launch: Launch, resolved: Resolved, root: str) -> bytes:
     return marshal.dumps(process.row())  # type: ignore[arg-type]  # plain values
 
 
-def become_app(wires: ChildWires) -> NoReturn:
-    """Turn this child into the app of the plan that it will read. Reports a failure and ends the process."""
-    _end_with(wires.exec, lambda: execute_module("app", marshal.dumps(len(wires.sockets)), wires.fds))
+def become_app(wires: ChildWires, *, born: bool) -> NoReturn:
+    """Turn this child into the app of the plan that it will read. Reports a failure and ends the process.
+
+    born: whether it is in its leaf of cgroup v2 already.
+    """
+    plan = marshal.dumps((len(wires.sockets), born))
+    _end_with(wires.exec, lambda: execute_module("app", plan, wires.fds))
 
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
-    """Become the app. The program of execute_module. plan: how many of the fds, those of ChildWires, are sockets, as
-    marshal writes it.
-    """
-    wires = ChildWires.of(keep_only(fds), marshal.loads(plan))
-    _end_with(wires.exec, lambda: _become(wires))
+    """Become the app. The program of execute_module. plan: how many of the fds are sockets, and whether it is born."""
+    sockets, born = marshal.loads(plan)
+    become(fds, sockets, born=born)
+
+
+def become(fds: tuple[int, ...], sockets: int, *, born: bool) -> NoReturn:
+    """Become the app. fds: those of ChildWires, of which the first ones are that many sockets. born: see become_app."""
+    wires = ChildWires.of(keep_only(fds), sockets)
+    _end_with(wires.exec, lambda: _become(wires, born))
 
 
 def _end_with(exec_fd: int, become: Callable[[], object]) -> NoReturn:
@@ -145,9 +154,9 @@ def _end_with(exec_fd: int, become: Callable[[], object]) -> NoReturn:
         os._exit(status)
 
 
-def _become(wires: ChildWires) -> None:
+def _become(wires: ChildWires, born: bool) -> None:
     take_terminal = terminal_taker(wires.tty)
-    process, set_limits = _arrive(wires)
+    process, set_limits = _arrive(wires, born)
     if process.oom_score_adj is not None and wires.pids < 0:
         set_oom_score(process.oom_score_adj)
     set_limits()  # while this process may still raise them
@@ -180,11 +189,11 @@ def _become(wires: ChildWires) -> None:
         raise NotStarted(why_not(process.argv[0], err), EXEC_FAILED, "exec") from err
 
 
-def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
+def _arrive(wires: ChildWires, born: bool) -> tuple[AppProcess, Callable[[], None]]:
     """Enter the app's cgroups and root, and take its standard files. Returns the plan and a setter of the limits."""
     default_signals()
-    # Attaching waits for the kernel while the other processes work; the cgroup namespace has to come after it.
-    join_groups(wires.procs)
+    # Attaching may wait for the kernel while the other processes work; the cgroup namespace has to come after it.
+    join_groups(wires.procs[:-1] if born else wires.procs)
     if wires.procs:
         syscalls.unshare(CLONE_NEWCGROUP)
     # The leaf is killed after each end of the app.
@@ -196,6 +205,7 @@ def _arrive(wires: ChildWires) -> tuple[AppProcess, Callable[[], None]]:
         set_oom_score(
             process.oom_score_adj
         )  # a process outside of the pod is not in the /proc of the app's root
+    join_place(wires.place)
     enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)

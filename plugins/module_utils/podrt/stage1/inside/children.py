@@ -16,12 +16,14 @@ from ..plan.stdio import NULL, TTY
 from . import sync
 from .app import become_app, plan_of
 from .handler import wire
+from .process import fork_in_leaf
 from .wires import AttachEnds, ChildWires
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..pid1.record import AppRecord, RestartRecord
     from ..plan.sandbox import AppPlan, Launch
+    from .ahead import Ahead
     from .app import Resolved
     from .wires import AppWires, PodWires
 
@@ -82,13 +84,13 @@ def fork_children(wires: PodWires, go: int) -> Children:
     nursery = pids = report = -1
     if len(made) > 1:
         pids, report = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    pid, born = fork_in_leaf(wires.apps[0].leaf if len(made) == 1 else -1)
     if pid == 0:
         if len(made) > 1:
             from .nursery import become_nursery  # most pods have one app
 
-            become_nursery(all_wires, report)
-        become_app(all_wires[0])
+            become_nursery(all_wires, [given.leaf for given in wires.apps], report)
+        become_app(all_wires[0], born=born)
     _close_ends(all_wires, report)
     if len(made) > 1:
         nursery = pid
@@ -97,14 +99,14 @@ def fork_children(wires: PodWires, go: int) -> Children:
     return Children(forked, nursery, pids)
 
 
-def fork_child(given: AppWires, wires: PodWires, go: int) -> Child:
-    """Fork the child of one app more. Raises OSError."""
+def make_child(given: AppWires, wires: PodWires, go: int, ahead: Ahead) -> Child:
+    """The child of one app more, out of a process that is there. Raises OSError, HostFailure."""
     child, theirs = _wired(given, wires, go)
-    pid = os.fork()
-    if pid == 0:
-        become_app(theirs)
+    place = os.pidfd_open(os.getpid())
+    ahead.become(theirs.replace(place=place), given.leaf)
+    os.close(place)
     _close_ends([theirs])
-    return child.replace(pid=pid)
+    return child
 
 
 def _close_ends(wires: list[ChildWires], report: int = -1) -> None:
@@ -128,6 +130,7 @@ def _wired(given: AppWires, wires: PodWires, go: int) -> tuple[Child, ChildWires
         held=wires.held,
         users=wires.spaces.user,
         pids=wires.pids,
+        place=-1,
         order=child_order,
         told=child_plan_fd,
         out=out_end,
@@ -164,7 +167,7 @@ def tell_child(
     post_stop = -1
     if resolved.post_stop:
         post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)
-    theirs = (*child.ends, *given.procs, *given.home, *given.sockets, *attached.of_app)
+    theirs = (*child.ends, *given.procs, given.leaf, *given.home, *given.sockets, *attached.of_app)
     for fd in (child.tell, *theirs):
         if fd >= 0:
             os.close(fd)

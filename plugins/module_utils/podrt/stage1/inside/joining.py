@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The process that builds the root of an app for a pod that runs already, and starts the app's process there.
+"""The process that builds the root of an app for a pod that runs already.
 
 It is never in the pod's PID namespace, where an app that may trace would get hold of its rights. It joins the other
-namespaces, builds the root in a mount namespace of its own, and forks the app's process, which enters the PID
-namespace last of all, once it has no more rights than the app: see waiting.move_in. The new root is attached in the
-mount namespace of PID 1 as well, as those of the first apps are, for handlers and for commands that enter.
+namespaces and builds the root in a mount namespace of its own. The app's process, see ahead, joins these, and enters
+the PID namespace last of all, once it has no more rights than the app: see waiting.move_in. The new root is attached
+in the mount namespace of PID 1 as well, as those of the first apps are, for handlers and for commands that enter.
 Source: pid_namespaces(7), mount_namespaces(7).
 """
 
@@ -15,7 +15,6 @@ import _signal
 import _socket
 import array
 import os
-import resource
 import sys
 
 from ...errors import Conflict, HostFailure, PodError
@@ -38,9 +37,7 @@ from ..pid1.record import message_of_record
 from ..plan import roots
 from . import sync
 from .building import build, finish, own_as_before, own_what_is_made
-from .children import fork_child, tell_child
-from .enclosure import protect_interpreter
-from .process import set_oom_score
+from .children import make_child, tell_child
 from .rights import leave_keyring
 
 TYPE_CHECKING = False
@@ -50,6 +47,7 @@ if TYPE_CHECKING:
     from ..pid1.record import AppRecord
     from ..plan.mounts import SharedFs
     from ..plan.sandbox import AppPlan, SandboxPlan
+    from .ahead import Ahead
     from .children import Child
     from .wires import PodWires
 
@@ -59,16 +57,12 @@ _GO = b"g"
 
 
 class Newcomer(Value):
-    """An app that joins a pod. number: its place in the manifest. orders: a connection to PID 1.
-
-    oom_score_adj, limits: those of PID 1, which an app has unless it has its own; number, soft and hard limit each.
-    """
+    """An app that joins a pod. number: its place in the manifest. orders: a connection to PID 1. ahead: its process."""
 
     plan: SandboxPlan
     number: int
     orders: int
-    oom_score_adj: int
-    limits: tuple[tuple[int, int, int], ...]
+    ahead: Ahead
 
     @property
     def app(self) -> AppPlan:
@@ -113,14 +107,12 @@ def _build(newcomer: Newcomer, wires: PodWires) -> None:
     os.setsid()
     os.dup2(roots.own_null(), 0)
     os.umask(_UMASK)
-    _take_bounds(newcomer)
     syscalls.setns(wires.pids, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     shared = _take_shared(wires.pids, plan.shared)
     syscalls.unshare(CLONE_NEWNS)
     syscalls.mount("", "/", "", MS_REC | MS_SLAVE)
-    protect_interpreter()
     go, gone = os.pipe2(os.O_CLOEXEC)
-    child = fork_child(wires.apps[0], wires, go)
+    child = make_child(wires.apps[0], wires, go, newcomer.ahead)
     os.close(go)
     own_what_is_made(plan)
     for file_system, tree in shared:
@@ -138,13 +130,6 @@ def _build(newcomer: Newcomer, wires: PodWires) -> None:
     sync.send(wires.sync, frames.DONE)
     if sync.receive(wires.sync):
         os.write(gone, _GO)
-
-
-def _take_bounds(newcomer: Newcomer) -> None:
-    """Take the limits and the OOM score of PID 1, as a process that it has forked would have."""
-    for number, soft, hard in newcomer.limits:
-        resource.setrlimit(number, (soft, hard))
-    set_oom_score(newcomer.oom_score_adj)
 
 
 def _take_shared(process: int, shared: tuple[SharedFs, ...]) -> list[tuple[SharedFs, int]]:
@@ -198,7 +183,6 @@ def _return_to(mounts: int) -> None:
 def _await_child(child: Child) -> int:
     """Wait until the app's process is in the pod, with the rights of the app alone. Returns its PID there."""
     message = sync.receive(child.exec)
-    os.waitpid(child.pid, 0)
     if message and message[0] == frames.FORKED:
         return int(message[2])
     if message and message[0] == frames.FAILED:

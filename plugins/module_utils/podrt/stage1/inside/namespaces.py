@@ -25,6 +25,7 @@ from . import sync
 from .building import build, finish, own_as_before, own_what_is_made
 from .children import fork_children, tell_child
 from .enclosure import leave_host, lose_privileges, protect_interpreter
+from .process import join_groups
 from .program import SUPERVISOR_ENVIRONMENT, sealed, supervisor_plan
 from .rehearsal import rehearse
 from .rights import leave_keyring
@@ -85,6 +86,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     # Blocked until the supervisor handles them: PID 1 would lose them, while blocked ones stay pending.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPS)
     _die_with_starter(how)
+    join_groups(wires.groups)
     # A new session: the programs of an image find neither a terminal nor a process group of the caller, and a detached
     # pod outlives the starter's terminal. The starter passes on the signals of its terminal.
     os.setsid()

@@ -13,6 +13,7 @@ import os
 import sys
 
 from . import app
+from .process import fork_in_leaf
 from .program import execute_module
 
 TYPE_CHECKING = False
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from .wires import ChildWires
 
 
-def become_nursery(wires: Sequence[ChildWires], report: int) -> NoReturn:
-    """Turn this child into the process. report: it writes the PIDs there, or nothing if it fails."""
+def become_nursery(wires: Sequence[ChildWires], leaves: Sequence[int], report: int) -> NoReturn:
+    """Turn this child into the process. leaves: those of AppWires. report: it writes the PIDs there, or nothing if it
+    fails.
+    """
     try:
         counts = [(len(each.fds), len(each.sockets)) for each in wires]
-        fds = (report, *(fd for each in wires for fd in each.fds))
+        fds = (report, *leaves, *(fd for each in wires for fd in each.fds))
         execute_module("nursery", marshal.dumps(counts), fds)
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -37,14 +40,16 @@ def become_nursery(wires: Sequence[ChildWires], report: int) -> NoReturn:
 
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Fork the children. The program of execute_module. plan: how many descriptors and sockets each has."""
+    counts = marshal.loads(plan)
     report, *rest = fds
+    leaves, rest = rest[: len(counts)], rest[len(counts) :]
     pids = []
     try:
-        for count, sockets in marshal.loads(plan):
+        for leaf, (count, sockets) in zip(leaves, counts):
             own, rest = tuple(rest[:count]), rest[count:]
-            pid = os.fork()
+            pid, born = fork_in_leaf(leaf)
             if pid == 0:
-                app.main(marshal.dumps(sockets), own)
+                app.become(own, sockets, born=born)
             pids.append(pid)
         os.write(report, marshal.dumps(pids))
     except BaseException:

@@ -11,10 +11,20 @@ import _signal
 import fcntl
 import os
 
+from ...contexts import suppress
 from ...errors import HostFailure, printable
 from ...host import syscalls
 from ...host.execution import CHDIR_FAILED
-from ...host.syscalls import CLONE_NEWNS, CLONE_NEWUSER, MS_REC, MS_SHARED, MS_SLAVE
+from ...host.syscalls import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MS_REC,
+    MS_SHARED,
+    MS_SLAVE,
+)
 from ..pid1 import frames
 from .interpreter import read_no_code
 from .labels import ask_for_labels
@@ -76,6 +86,15 @@ def enter_root(root: str) -> None:
     syscalls.mount("", "/", "", MS_REC | MS_SHARED)
 
 
+def join_place(place: int) -> None:
+    """Join the namespaces in which another process builds the root, but those of processes and of users. place: its
+    pidfd, -1 for a process that has been forked there.
+    """
+    if place >= 0:
+        syscalls.setns(place, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+        os.close(place)
+
+
 def join_users(users: int) -> None:
     """Join the namespace of the pod's own users, in which this process has all rights until it drops them.
 
@@ -86,17 +105,29 @@ def join_users(users: int) -> None:
         os.close(users)
 
 
+def fork_in_leaf(leaf: int) -> tuple[int, bool]:
+    """Fork a child, as os.fork, and say whether it is in its leaf of cgroup v2, as far as the kernel can do that.
+
+    leaf: the directory of that, or -1. Raises OSError.
+    """
+    if leaf >= 0:
+        with suppress(OSError):  # of an old kernel, or of a filter that does not know the call
+            return syscalls.fork_into(leaf), True
+    return os.fork(), False
+
+
 def join_groups(procs: tuple[int, ...]) -> None:
     """Move this process into the cgroups of these descriptors."""
     for fd in procs:
         os.write(fd, b"0")
 
 
-def set_oom_score(score: int) -> None:
-    """Set the OOM score of this process, -1000 to 1000. Raises HostFailure."""
+def set_oom_score(score: int, process: int | str = "self") -> None:
+    """Set the OOM score of a process, -1000 to 1000. Raises HostFailure."""
     try:
         # An image could have put a FIFO there, which would block us.
-        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(f"/proc/{process}/oom_score_adj", flags)
         os.write(fd, str(score).encode())
         os.close(fd)
     except OSError as err:

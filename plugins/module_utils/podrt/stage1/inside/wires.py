@@ -10,7 +10,7 @@ from ...value import Value
 from ..plan.stdio import Stdio
 
 # The descriptors that every child of an app has a place for.
-_SINGLE = 11
+_SINGLE = 12
 
 
 class AttachEnds(Value):
@@ -40,12 +40,14 @@ class AttachEnds(Value):
 
 class AppWires(Value):
     """The descriptors opened for an app outside the pod. procs: to join its leaf cgroups, as a post-stop handler does
-    as well. home: to join the supervisor's groups, as the waiting process of an app with a restart policy does;
-    restarts: the record of its restarts. attached: those by which others attach to it. sockets: those that it
-    inherits, and their names, separated by colons. The others: see AppRecord, -1 for none.
+    as well, that of v2 last. leaf: the directory of that, in which its process is born; or -1. home: to join the
+    supervisor's groups, as the waiting process of an app with a restart policy does; restarts: the record of its
+    restarts. attached: those by which others attach to it. sockets: those that it inherits, and their names, separated
+    by colons. The others: see AppRecord, -1 for none.
     """
 
     procs: tuple[int, ...] = ()
+    leaf: int = -1
     listed: int = -1
     kill: int = -1
     oom: int = -1
@@ -76,10 +78,11 @@ class PodWires(Value):
     """The descriptors opened for the pod outside of it.
 
     starter: the starter's end of the channel, to be closed here. lock: keeps the pod locked for the life of PID 1.
-    held: closed by each process of the pod once it has dropped its privileges. tty: the slave of the app's terminal,
-    or -1. captured: whether the apps' output goes through the supervisor. maps: user namespaces with the maps of
-    mounts. control: the socket that takes orders of the host, -1 in a rehearsal. pids: of a process outside of the
-    pod's PID namespace that is to start an app in it: the pod's first process; else -1.
+    held: closed by each process of the pod once it has dropped its privileges. tty: the slave of the app's terminal, or
+    -1. captured: whether the apps' output goes through the supervisor. maps: user namespaces with the maps of mounts.
+    control: the socket that takes orders of the host, -1 in a rehearsal. groups: to join those of cgroup v1, for PID 1.
+    pids: of a process outside of the pod's PID namespace that is to start an app in it: the pod's first process; else
+    -1.
     """
 
     sync: int
@@ -93,6 +96,7 @@ class PodWires(Value):
     spaces: Spaces = Spaces()
     maps: tuple[int, ...] = ()
     control: int = -1
+    groups: tuple[int, ...] = ()
     pids: int = -1
 
 
@@ -101,12 +105,12 @@ class ChildWires(Value):
 
     exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
     of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
-    after the last one. users: the namespace of the pod's own users, or -1. pids: of a process outside of the
-    pod, a process in the PID namespace that the app is to be in; else -1. order: of an app with a restart policy,
-    whose process waits and forks: a byte from it orders another start; else -1. told: the plan of the process. out and
-    err: -1 keeps those of this process. tty: the app's terminal, which is among its standard files, or -1. stdin: -1
-    for /dev/null. procs: cgroup.procs of the app's leaf cgroups. home: as procs, of the groups where a process that
-    waits is. sockets: those that the app inherits.
+    after the last one. users: the namespace of the pod's own users, or -1. pids: of a process outside of the pod, a
+    process in the PID namespace that the app is to be in; else -1. place: of the same, the process that builds the
+    root; else -1. order: of an app with a restart policy, whose process waits and forks: a byte from it orders another
+    start; else -1. told: the plan of the process. out and err: -1 keeps those of this process. tty: the app's terminal,
+    which is among its standard files, or -1. stdin: -1 for /dev/null. procs: cgroup.procs of the app's leaf cgroups.
+    home: as procs, of the groups where a process that waits is. sockets: those that the app inherits.
     """
 
     exec: int
@@ -114,6 +118,7 @@ class ChildWires(Value):
     held: int
     users: int
     pids: int
+    place: int
     order: int
     told: int
     out: int
@@ -127,7 +132,7 @@ class ChildWires(Value):
     @property
     def fds(self) -> tuple[int, ...]:
         """All of them in order, as app.main reads them: the sockets first, which an app expects from 3 on."""
-        of_start = (self.exec, self.go, self.held, self.users, self.pids, self.order, self.told)
+        of_start = (self.exec, self.go, self.held, self.users, self.pids, self.place, self.order, self.told)
         streams = (self.out, self.err, self.tty, self.stdin)
         return (*self.sockets, *of_start, *streams, *self.procs, *self.home)
 

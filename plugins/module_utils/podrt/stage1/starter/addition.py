@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Apps of a running pod: one more is started from the pod's documents, one is stopped, one is let go.
 
-    this process                         the builder                     PID 1 of the pod
-    plan, leaf, files, fork ---------->  build the root, fork the app's
-                                         process, which enters the pod
-                                         "add" ------------------------> supervises it
-    note that it is there <- "done" ---
-    "go" ----------------------------->  a byte for the app
-                     <------------------------------------ "started" --  it has been executed
-    "keep" ------------------------------------------------------------>  it stays when this process ends
+    this process                  the builder                      the app's process, and PID 1 of the pod
+    start an interpreter ---------------------------------------->  for the app
+    plan, leaf, files, fork --->  descriptors of the app -------->  join the leaf
+                                  build the root, plan ---------->  enter the root and then the pod
+                                  "add" ------------------------>  supervise it
+    note that it is there <-----  "done"
+    "go" ---------------------->  a byte for the app ------------>  execute its program
+                     <-------------------------------- "started" -- it has been executed
+    "keep" ------------------------------------------------------>  it stays when this process ends
 
 Whatever dies before "keep" takes the app with it: PID 1 kills what a connection has added and not kept. What is left
 then, a mount of PID 1, a leaf, a file without content, is removed by the next start of the app, or with it.
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 import _signal
 import os
-import resource
 import select
 import time
 
@@ -41,9 +41,9 @@ from ..plan.devices import exceeding
 from ..plan.sandbox import addition_plan
 from .confining import confine_app
 from .enter import users_of
+from .first_process import app_not_started
 from .inputs import read_input, seen_host, write_app
 from .orders import Orders
-from .start import app_not_started
 from .stop import holds
 from .wiring import open_apps
 
@@ -52,10 +52,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ...appc.pod import PodManifest, RuntimeApp
-    from ...host.host import Host
     from ...pod.cgroups import Group
     from ...pod.lifecycle import Pod
     from ...pod.runspec import RunSpec
+    from ..inside.ahead import Ahead
     from ..pid1.frames import Message
     from ..plan.sandbox import AppPlan, SandboxPlan
 
@@ -67,8 +67,6 @@ _MARGIN = 30.0
 # What a command that was killed has forked may outlive it for a moment, and others are done soon.
 _BUSY_SECONDS, _LOOK_SECONDS = 10.0, 0.01
 _HASTE = "replace the pod with one that has the app from the beginning: stop it and run it again"
-# Source: getrlimit(2), linux/resource.h.
-_LIMITS = range(16)
 _SERVICE = ".service/"
 
 
@@ -84,11 +82,11 @@ class RunningPod:
         self.manifest: PodManifest = documents.read_manifest(pod.dir)
         self.runspec: RunSpec = documents.read_runspec(pod.dir)
 
-    def find(self, name: str) -> tuple[int, RuntimeApp]:
-        """An app of the manifest, with its number. Raises NotFound."""
+    def find(self, name: str) -> int:
+        """The number of an app of the manifest. Raises NotFound."""
         for number, app in enumerate(self.manifest.apps):
             if app.name == name:
-                return number, app
+                return number
         raise NotFound(f'nonexistent app "{name}"', f"podctl app list {self.pod.uuid} shows those of the pod")
 
     def clear(self, name: str) -> None:
@@ -128,17 +126,17 @@ class RunningPod:
         return None
 
 
-def start_app(host: Host, pod: Pod, name: str, *, hold: int = 0, seconds: int = START_SECONDS) -> None:
+def start_app(pod: Pod, name: str, ahead: Ahead, *, hold: int = 0, seconds: int = START_SECONDS) -> None:
     """Start an app of the manifest in the running pod; returns once it is up. Raises PodError: then it does not run.
 
-    hold: as in stop_app.
+    ahead: what becomes its process. hold: as in stop_app.
     """
     with _running(pod) as running:
-        number, app = running.find(name)
+        number = running.find(name)
         running.has_forgotten(name)
         running.clear(name)
         try:
-            _start(host, running, number, app, seconds)
+            _start(running, number, ahead, seconds)
             running.orders.ask(frames.HOLD, hold)
         except BaseException:
             with suppress(PodError):
@@ -222,8 +220,9 @@ def _end(running: RunningPod, name: str, seconds: int) -> None:
     running.orders.ask(frames.STOP, name, seconds, seconds=patience + _MARGIN)
 
 
-def _start(host: Host, running: RunningPod, number: int, app: RuntimeApp, seconds: int) -> None:
-    pod, name = running.pod, str(app.name)
+def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None:
+    pod, app = running.pod, running.manifest.apps[number]
+    name = str(app.name)
     end = time.monotonic() + seconds * _PERCENT / 100
     groups = cgroups.groups_of(pod.dir)
     plan = _decide(running, app, groups)
@@ -233,20 +232,19 @@ def _start(host: Host, running: RunningPod, number: int, app: RuntimeApp, second
         raise HostFailure.of("cannot write into the pod's directory", err) from err
     cgroups.make_leaves(groups, (name,))
     plan = plan.replace(apps=(confine_app(plan.apps[0], groups),))
-    builder, channel = _fork(running, plan, number, groups)
+    ahead.take_bounds(running.pid)
+    builder, channel = _fork(Newcomer(plan, number, running.orders.fd, ahead), running, groups)
     try:
         _await_builder(channel, end)
+        ahead.await_end()
         os.rename(_pending(pod, name), pod.dir.app_status(name))
         sync.send(channel, frames.GO)
-        os.waitpid(builder, 0)
-        builder = 0
+        _await_app(running, name, end)
+        running.orders.ask(frames.KEEP, name)
     finally:
-        if builder:
-            os.kill(builder, _signal.SIGKILL)
-            os.waitpid(builder, 0)
         os.close(channel)
-    _await_app(running, name, end)
-    running.orders.ask(frames.KEEP, name)
+        os.kill(builder, _signal.SIGKILL)
+        os.waitpid(builder, 0)
 
 
 def _decide(running: RunningPod, app: RuntimeApp, groups: tuple[Group, ...]) -> SandboxPlan:
@@ -305,9 +303,9 @@ def _device_lines(pod: Pod) -> tuple[str, ...] | None:
         return None
 
 
-def _fork(running: RunningPod, plan: SandboxPlan, number: int, groups: tuple[Group, ...]) -> tuple[int, int]:
+def _fork(newcomer: Newcomer, running: RunningPod, groups: tuple[Group, ...]) -> tuple[int, int]:
     """Fork the builder. Returns its PID and the channel to it."""
-    pod, log = running.pod.dir, running.runspec.log.held()
+    pod, log, plan = running.pod.dir, running.runspec.log.held(), newcomer.plan
     ours, theirs = sync.channel()
     unused, held = os.pipe2(os.O_CLOEXEC)
     user, maps = -1, []
@@ -315,13 +313,6 @@ def _fork(running: RunningPod, plan: SandboxPlan, number: int, groups: tuple[Gro
         from .users import map_space
 
         user, maps = users_of(running.pid, running.process), [map_space(rows) for rows in plan.maps]
-    newcomer = Newcomer(
-        plan=plan,
-        number=number,
-        orders=running.orders.fd,
-        oom_score_adj=int(kernel_text(f"/proc/{running.pid}/oom_score_adj")),
-        limits=tuple((limit, *resource.prlimit(running.pid, limit)) for limit in _LIMITS),
-    )
     pid = os.fork()
     if pid == 0:
         try:

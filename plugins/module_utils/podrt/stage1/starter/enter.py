@@ -151,7 +151,7 @@ def _leaves(pod: Pod, app: str) -> list[int]:
     fds = []
     for group in cgroups.recorded(pod.dir):
         try:
-            fds.append(cgroups.procs_fd(f"{group}/{app}"))
+            fds.append(cgroups.joining_fd(f"{group}/{app}"))
         except OSError as err:
             if err.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pod's PID 1 as the starter sees it: its messages, its end, and the time for both."""
+"""The pod's PID 1 as the starter sees it: its messages, also those on its apps, its end, and the time for both."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import time
 from ...contexts import suppress
 from ...errors import HostFailure
 from ..inside import sync
+from ..inside.rehearsal import not_started
 from ..pid1 import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ...appc.pod import PodManifest
     from ...errors import PodError
 
 STOPS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
@@ -129,3 +131,19 @@ def last_words(child: Pid1) -> PodError | None:
             if message[0] == frames.FAILED:
                 return sync.error_of(message)
     return None
+
+
+def app_not_started(manifest: PodManifest, message: frames.Message) -> PodError:
+    """The error of an app that is not up; a negative status: it has not ended. Raises HostFailure for nonsense."""
+    if message[0] != frames.APP_FAILED:
+        raise sync.not_understood("it is out of turn")
+    name, reason, status, field = message[1:]
+    number = next((number for number, app in enumerate(manifest.apps) if app.name == name), -1)
+    if number < 0:
+        raise sync.not_understood("the pod has no such app")
+    err = not_started(str(name), number, str(reason), str(field))
+    err.hint = err.hint or "see its output with podctl logs"
+    if 0 <= int(status) <= sync.HIGHEST_STATUS:
+        err.facts["exit_code"] = int(status)
+        err.exit_code = int(status) or err.exit_code
+    return err

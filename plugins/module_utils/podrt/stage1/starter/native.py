@@ -46,9 +46,15 @@ class NativeStage1:
 
     def start_app(self, name: str, *, hold: int = 0) -> None:
         """Build its root beside the others, and hand its process over to PID 1."""
-        from .addition import start_app
+        from ..inside.ahead import begin
 
-        start_app(self._host, self._pod, name, hold=hold)
+        ahead = begin()  # it takes as long as these imports and all the decisions
+        try:
+            from .addition import start_app
+
+            start_app(self._pod, name, ahead, hold=hold)
+        finally:
+            ahead.end()
 
     def stop_app(self, name: str, *, force: bool, hold: int) -> None:
         """Have PID 1 end it."""

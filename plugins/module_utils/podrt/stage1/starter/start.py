@@ -6,7 +6,7 @@ networks.
     starter                                   PID 1 of the pod
     read, make control groups, plan, fork -->  unshare, build the apps' roots
     join the networks  <-- "namespaces" ---   fork the apps' children, which attach themselves
-    attach PID 1                              execute the supervisor
+                                              execute the supervisor
     "go" ---------------------------------->  a byte for each app
                        <-- "started" -------  every app has been executed
 
@@ -32,7 +32,6 @@ from ..inside import sync
 from ..inside.handler import argv_of
 from ..inside.namespaces import Supervision, become_pid_1
 from ..inside.program import supervisor_argv, supervisor_programs
-from ..inside.rehearsal import not_started
 from ..inside.wires import PodWires, Spaces
 from ..pid1 import frames
 from ..plan.devices import apply_devices, device_rules, pod_device_rules
@@ -40,7 +39,7 @@ from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
 from .activation import sockets_by_app, with_sockets
 from .confining import confine_app
-from .first_process import Pid1, expect, last_words
+from .first_process import Pid1, app_not_started, expect, last_words
 from .inputs import read_inputs, seen_host, write_files, write_resolv
 from .readback import check_applied
 from .teardown import take_down
@@ -118,10 +117,10 @@ def start(request: StartRequest) -> Pid1:
         groups = cgroups.make_groups(planned)
         known = _Known(request, manifest, runspec, networks, groups, waits_for_resolv)
         plan = _decide(known)
-        child = _fork(known, plan)
+        child, left = _fork(known, plan)
         if not request.detach:
             child.relay_stops()
-        _join(known, plan, child)
+        _join(known, plan, child, left)
         if not request.rehearsal:
             _await_apps(known, plan, child)
         return child
@@ -204,7 +203,8 @@ def _range(known: _Known) -> IdRange | None:
     return range_of(known.request.pod)
 
 
-def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
+def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, tuple[Group, ...]]:
+    """Fork the future PID 1. Returns it, and the groups that it is yet to be attached to."""
     request, pod = known.request, known.request.pod
     ours, theirs = sync.channel()
     bound, held = os.pipe2(os.O_CLOEXEC)
@@ -226,6 +226,9 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         spaces=spaces,
         maps=maps,
         control=-1 if request.rehearsal else open_control(pod),
+        groups=tuple(
+            cgroups.joining_fd(group.path) for group in known.groups if group.hierarchy.version == 1
+        ),
     )
     how = Supervision(
         argv=supervisor_argv(request.host),
@@ -240,11 +243,12 @@ def _fork(known: _Known, plan: SandboxPlan) -> Pid1:
         stays=is_mutable(known.manifest),
         start_timeout=0 if foreground else request.seconds * _APPS_PERCENT // 100,
     )
-    pid = _fork_into_new_pid_namespace()
+    pid, born = _fork_into_new_pid_namespace(known.groups)
     if pid == 0:
         become_pid_1(plan, wires, how)
     _close(wires)
-    return Pid1(pid, ours, bound, None if foreground else request.seconds)
+    child = Pid1(pid, ours, bound, None if foreground else request.seconds)
+    return child, () if born else tuple(group for group in known.groups if group.hierarchy.version == 2)
 
 
 def _users(plan: SandboxPlan) -> tuple[Spaces, tuple[int, ...]]:
@@ -256,15 +260,27 @@ def _users(plan: SandboxPlan) -> tuple[Spaces, tuple[int, ...]]:
     return make_spaces(plan), tuple(map(map_space, plan.maps))
 
 
-def _fork_into_new_pid_namespace() -> int:
-    """Fork a child that is PID 1 of a new namespace; later children of this process are in its own again."""
+def _fork_into_new_pid_namespace(groups: tuple[Group, ...]) -> tuple[int, bool]:
+    """Fork a child that is PID 1 of a new namespace; later children of this process are in its own again.
+
+    Returns its PID, and whether it is in its group of cgroup v2.
+    """
+    for group in groups:
+        if group.hierarchy.version == 2:
+            directory = os.open(group.supervisor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return syscalls.fork_into(directory, CLONE_NEWPID), True
+            except OSError:
+                break  # of an old kernel, or of a filter that does not know the call
+            finally:
+                os.close(directory)
     own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.unshare(CLONE_NEWPID)
         pid = os.fork()
         if pid:
             syscalls.setns(own, CLONE_NEWPID)
-        return pid
+        return pid, False
     finally:
         os.close(own)
 
@@ -272,18 +288,28 @@ def _fork_into_new_pid_namespace() -> int:
 def _close(wires: PodWires) -> None:
     """Close the descriptors that only the pod needs."""
     fds = [wires.sync, wires.lock, wires.held, wires.console, wires.tty, wires.control, wires.spaces.user]
-    fds += wires.maps
+    fds += [*wires.maps, *wires.groups]
     fds += [fd for fd, _kind in wires.spaces.others]
     for app in wires.apps:
         fds += [*app.home, app.restarts]
-        fds += [*app.procs, *app.logs, app.status, app.end, app.listed, app.kill, app.oom, app.events]
+        fds += [
+            *app.procs,
+            app.leaf,
+            *app.logs,
+            app.status,
+            app.end,
+            app.listed,
+            app.kill,
+            app.oom,
+            app.events,
+        ]
         fds += [app.notify, app.journal, *app.attached.fds, *app.sockets]
     for fd in fds:
         if fd >= 0:
             os.close(fd)
 
 
-def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
+def _join(known: _Known, plan: SandboxPlan, child: Pid1, left: tuple[Group, ...]) -> None:
     """Wait for the namespaces, join them to networks and groups, and start the apps.
 
     The apps start only after every process of the pod has dropped its privileges: an app that may trace would get hold
@@ -299,7 +325,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     later: list[Callable[[], None]] = []
     if plan.namespaces & CLONE_NEWNET:
         _join_networks(known, plan, child, later)
-    for group in known.groups:
+    for group in left:
         fd = cgroups.procs_fd(group.supervisor)
         try:
             cgroups.attach((fd,), child.pid)
@@ -373,22 +399,6 @@ def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
     with suppress(HostFailure):  # a pod that takes too long to end is killed
         child.wait()
     raise err
-
-
-def app_not_started(manifest: PodManifest, message: frames.Message) -> PodError:
-    """The error of an app that is not up; a negative status: it has not ended. Raises HostFailure for nonsense."""
-    if message[0] != frames.APP_FAILED:
-        raise sync.not_understood("it is out of turn")
-    name, reason, status, field = message[1:]
-    number = next((number for number, app in enumerate(manifest.apps) if app.name == name), -1)
-    if number < 0:
-        raise sync.not_understood("the pod has no such app")
-    err = not_started(str(name), number, str(reason), str(field))
-    err.hint = err.hint or "see its output with podctl logs"
-    if 0 <= int(status) <= sync.HIGHEST_STATUS:
-        err.facts["exit_code"] = int(status)
-        err.exit_code = int(status) or err.exit_code
-    return err
 
 
 def _abandon(request: StartRequest, child: Pid1 | None) -> None:
