@@ -23,7 +23,7 @@ from .lifecycle import locate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..host.dirs import PodDir
     from ..host.paths import Paths
@@ -99,18 +99,20 @@ def share(paths: Paths, uuid: str, found: IdRange) -> None:
 
 def free(paths: Paths, uuid: str) -> None:
     """Give back the range of a pod whose directory is gone. A failure is left to the next allocation."""
-    with suppress(OSError, PodError), FileLock(paths.subordinate_ids_lock):
-        held, after = _read(paths)
-        left = [each for each in held if each.uuid != uuid]
-        if len(left) < len(held):
-            _write(paths, left, after)
+    with suppress(OSError, PodError):
+        _keep(paths, lambda held: held.uuid != uuid)
 
 
 def sweep(paths: Paths) -> None:
     """Give back the ranges of pods of this data directory that are gone. Raises PodError, OSError."""
+    _keep(paths, lambda held: held.data != paths.data or _exists(paths, held))
+
+
+def _keep(paths: Paths, wanted: Callable[[_Held], bool]) -> None:
+    """Give back the ranges that are not wanted any more."""
     with FileLock(paths.subordinate_ids_lock):
         held, after = _read(paths)
-        left = [each for each in held if each.data != paths.data or _exists(paths, each)]
+        left = [each for each in held if wanted(each)]
         if len(left) < len(held):
             _write(paths, left, after)
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest, RuntimeApp
     from ...appc.ports import ExposedPort
     from ..inside.wires import AppWires
-    from ..plan.sandbox import AppPlan
 
 _FIRST = 3
 _COUNT, _PID, _NAMES = "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"
@@ -89,15 +88,17 @@ def sockets_by_app(
 
 
 def with_sockets(
-    apps: Sequence[AppPlan], wires: Sequence[AppWires], sockets: dict[str, tuple[PassedSocket, ...]]
+    manifest: PodManifest, wires: Sequence[AppWires], sockets: tuple[PassedSocket, ...]
 ) -> tuple[AppWires, ...]:
-    """The descriptors of apps, with the sockets that they get."""
+    """The descriptors of the apps of a pod, with the sockets that they get. Raises InvalidSpec as sockets_by_app."""
+    by_app = sockets_by_app(manifest, sockets)
+    own = [by_app.get(str(app.name), ()) for app in manifest.apps]
     return tuple(
         each.replace(
-            sockets=tuple(passed.fd for passed in sockets.get(app.name, ())),
-            socket_names=":".join(passed.name for passed in sockets.get(app.name, ())),
+            sockets=tuple(passed.fd for passed in given),
+            socket_names=":".join(passed.name for passed in given),
         )
-        for app, each in zip(apps, wires)
+        for given, each in zip(own, wires)
     )
 
 

@@ -16,7 +16,6 @@ from ...host.execution import pass_on
 from ...pod import holders
 from ...pod.runspec import START_SECONDS
 from ..telling import warn
-from .activation import passed_sockets
 from .first_process import STOPS
 from .start import StartRequest, start
 from .teardown import remove_groups, take_down
@@ -24,6 +23,7 @@ from .teardown import remove_groups, take_down
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...host.host import Host
+    from .activation import PassedSocket
 
 
 def run(
@@ -42,7 +42,11 @@ def run(
     its files are left.
     """
     _fill_stdio()
-    sockets = passed_sockets()
+    sockets: tuple[PassedSocket, ...] = ()
+    if "LISTEN_FDS" in os.environ:
+        from .activation import passed_sockets  # to most pods, none is passed
+
+        sockets = passed_sockets()
     terminal = None
     if interactive:
         from ..inside.terminal import Terminal, standard_terminals

@@ -37,7 +37,6 @@ from ..pid1 import frames
 from ..plan.devices import apply_devices, device_rules, pod_device_rules
 from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
-from .activation import sockets_by_app, with_sockets
 from .confining import confine_app
 from .first_process import Pid1, app_not_started, expect, last_words
 from .inputs import read_inputs, seen_host, write_files, write_resolv
@@ -210,8 +209,11 @@ def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, tuple[Group, ...]]:
     bound, held = os.pipe2(os.O_CLOEXEC)
     log = known.runspec.log.held()
     spaces, maps = _users(plan)
-    sockets = {} if request.rehearsal else sockets_by_app(known.manifest, request.sockets)
     opened = open_apps(pod, plan.apps, known.groups, log, journal=in_service())
+    if not request.rehearsal and (request.sockets or known.manifest.ports):
+        from .activation import with_sockets  # of most pods, none is passed
+
+        opened = with_sockets(known.manifest, opened, request.sockets)
     foreground = not request.detach
     wires = PodWires(
         sync=theirs,
@@ -220,7 +222,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, tuple[Group, ...]]:
         lock=fcntl.fcntl(request.lock_fd, fcntl.F_DUPFD_CLOEXEC, 3),
         held=held,
         console=open_console() if foreground and request.captured else -1,
-        apps=with_sockets(plan.apps, opened, sockets),
+        apps=opened,
         tty=request.terminal.slave if request.terminal else -1,
         captured=request.captured,
         spaces=spaces,
