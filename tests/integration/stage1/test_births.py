@@ -44,6 +44,24 @@ if pid == 0:
     os._exit(7)
 print(born, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
+INTERRUPTED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from podrt.host.syscalls import fork_into
+parent, group = os.getpid(), os.open(sys.argv[2], os.O_RDONLY)
+def handler(*_words):
+    if os.getpid() != parent:
+        print("in a child", flush=True)
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+for number in range(600):
+    pid = fork_into(group)
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("done")
+"""
 # The number of clone3 is the same everywhere; BPF_RET gives errno 38, ENOSYS.
 WITHOUT_CLONE3 = (
     PYTHON,
@@ -90,6 +108,51 @@ def test_a_child_is_forked_elsewhere_where_it_cannot_be_born(
     assert lines[-1] == "False 7"
     assert lines[0].split()[:2] == ["False", "True"]
     assert group.name not in lines[0]
+
+
+def test_a_signal_to_the_parent_is_not_handled_in_the_child(group: pathlib.Path) -> None:
+    argv = [PYTHON, "-I", "-S", "-c", INTERRUPTED, str(RUNTIME), str(group)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "done\n"
+
+
+def of_a_killed_group(group: pathlib.Path) -> tuple[str, ...]:
+    """A prefix that runs a command in a group whose processes were all killed once.
+
+    Some kernels kill what a process there forks into another group.
+    """
+    (group / "cgroup.kill").write_text("1")
+    return ("/bin/sh", "-c", f'echo 0 > {group}/cgroup.procs; exec "$@"', "sh")
+
+
+def test_a_child_of_a_killed_group_lives(group: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    other = group / "other"
+    other.mkdir()
+    try:
+        assert forked(other, of_a_killed_group(group))[-1] in ("True 7", "False 7")
+    finally:
+        eventually(lambda: not (other / "cgroup.procs").read_text())
+        other.rmdir()
+
+
+@pytest.mark.parametrize("rights", [(), ("--bounding-set", "-sys_ptrace")], ids=["all", "no tracing"])
+@pytest.mark.parametrize("own_users", [False, True], ids=["users of the host", "own users"])
+def test_a_pod_is_run_from_a_killed_group(
+    group: pathlib.Path, tmp_path: pathlib.Path, rights: tuple[str, ...], own_users: bool
+) -> None:
+    prefix = of_a_killed_group(group)
+    lab = StageLab(tmp_path, private_users=own_users)
+    try:
+        pod = lab.pod({"main": SLEEPS}, QUICK)
+        done = pod.call(prefix=prefix, detach=True)
+        assert done.status == 0, done.err
+        lab.add_app(pod, "late", SLEEPS)
+        limited = (*prefix, "setpriv", *rights) if rights else prefix
+        done = pod.call("start_app", prefix=limited, name="late")
+        assert (done.status, done.err) == (0, "")
+        assert [places(pid, pod) for pid in children_of(pod.pid())] == [{"/main"}, {"/late"}]
+    finally:
+        lab.close()
 
 
 def places(pid: int, pod: LabPod) -> set[str]:

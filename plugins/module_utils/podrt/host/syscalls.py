@@ -8,6 +8,7 @@ architecture from 424 on. Source: the manual page of each call, linux/mount.h, l
 
 from __future__ import annotations
 
+import _signal
 import ctypes
 import errno
 import os
@@ -88,7 +89,6 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 _FALLOC_FL_KEEP_SIZE = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _CLONE_INTO_CGROUP = 0x200000000
-_SIGCHLD = 17
 _BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
 _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
@@ -162,10 +162,32 @@ def fork_into(group: int, spaces: int = 0) -> int:
     """Fork a child, as os.fork, that is in a control group from its birth. group: a descriptor of its directory, in v2.
 
     spaces: CLONE_NEW..., the namespaces that it gets. To move to the group later, a process would wait until every
-    processor has passed a point of rest, which takes from 6 to 30 ms. Source: clone3(2), CLONE_INTO_CGROUP; Python's C
-    API, PyOS_BeforeFork.
+    processor has passed a point of rest, which takes from 6 to 30 ms. Source: clone3(2), CLONE_INTO_CGROUP.
     """
-    arguments = _CloneArgs(flags=_CLONE_INTO_CGROUP | spaces, exit_signal=_SIGCHLD, cgroup=group)
+    born, birth = os.pipe2(os.O_CLOEXEC)
+    # In the child a handler of the parent's signals would run, and leave this function.
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    try:
+        pid = _clone(_CloneArgs(flags=_CLONE_INTO_CGROUP | spaces, exit_signal=_signal.SIGCHLD, cgroup=group))
+        if pid == 0:
+            os.write(birth, b"b")
+            return 0
+        os.close(birth)
+        birth = -1
+        # Linux 6.18 kills it if cgroup.kill was written in this process's group or in that one, ever.
+        if not os.read(born, 1):
+            os.waitpid(pid, 0)
+            raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
+        return pid
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+        for fd in (born, birth):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _clone(arguments: _CloneArgs) -> int:
+    """Fork by clone3. Source: Python's C API, PyOS_BeforeFork."""
     python = ctypes.pythonapi
     # It holds the interpreter's lock over the call, so that the child has it.
     libc = ctypes.PyDLL(None, use_errno=True)

@@ -14,7 +14,9 @@ import array
 import marshal
 import os
 import resource
+import select
 import sys
+import time
 
 from ...errors import HostFailure
 from ...host import syscalls
@@ -69,33 +71,58 @@ class Ahead:
             for at in range(0, len(fds), _MOST_FDS):
                 passed = array.array("i", fds[at : at + _MOST_FDS])
                 channel.sendmsg([b"\0"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, passed)])
+        except (BrokenPipeError, ConnectionResetError) as err:
+            raise sync.app_has_died() from err
         except OSError as err:
-            raise HostFailure.of("cannot start the process of the app", err) from err
+            raise _not_started(err) from err
         finally:
             channel.detach()
 
-    def await_end(self) -> None:
-        """Wait until it has ended, as it does once the app is in the pod: that is another process there."""
-        os.waitpid(self._pid, 0)
-        self._pid = 0
+    def await_end(self, end: float) -> None:
+        """Wait until it has ended, as it does once the app is in the pod: that is another process there.
+
+        end: for how long, a time of time.monotonic. Raises HostFailure.
+        """
+        process = os.pidfd_open(self._pid)
+        try:
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+                raise HostFailure(
+                    "the process of the app does not move into the pod", "look for what holds it still"
+                )
+        finally:
+            os.close(process)
+        self._reap()
 
     def end(self) -> None:
         """Kill it, if it has not ended."""
         os.close(self._channel)
         if self._pid:
             os.kill(self._pid, _signal.SIGKILL)
-            self.await_end()
+            self._reap()
+
+    def _reap(self) -> None:
+        os.waitpid(self._pid, 0)
+        self._pid = 0
 
 
 def begin() -> Ahead:
-    """Start the process. It ends with this one. Raises OSError."""
+    """Start the process. It ends with this one. Raises HostFailure."""
     ours, theirs = sync.channel()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as err:
+        raise _not_started(err) from err
     if pid == 0:
         os.close(ours)
         _become_interpreter(theirs)
     os.close(theirs)
     return Ahead(pid, ours)
+
+
+def _not_started(err: OSError) -> HostFailure:
+    return HostFailure.of("cannot start the process of the app", err)
 
 
 def _become_interpreter(channel: int) -> NoReturn:
@@ -126,9 +153,9 @@ def main(_plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     sockets, there = marshal.loads(head)
     come: list[int] = []
     while len(come) < sum(there):
-        _data, parts, _flags, _from = channel.recvmsg(1, _socket.CMSG_SPACE(4 * _MOST_FDS))
-        if not parts:
-            os._exit(1)  # the other side has ended
+        _data, parts, flags, _from = channel.recvmsg(1, _socket.CMSG_SPACE(4 * _MOST_FDS))
+        if not parts or flags & _socket.MSG_CTRUNC:
+            os._exit(1)  # the other side has ended, or this process may not have so many
         for _level, _kind, data in parts:
             come += array.array("i", data)
     numbers = iter(come)

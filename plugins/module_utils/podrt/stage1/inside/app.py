@@ -205,7 +205,7 @@ def _arrive(wires: ChildWires, born: bool) -> tuple[AppProcess, Callable[[], Non
         set_oom_score(
             process.oom_score_adj
         )  # a process outside of the pod is not in the /proc of the app's root
-    join_place(wires.place)
+    join_place(wires.place, wires.pids)
     enter_root(process.root)
     _stdio(wires)
     os.umask(_UMASK)

@@ -102,7 +102,7 @@ def fork_children(wires: PodWires, go: int) -> Children:
 def make_child(given: AppWires, wires: PodWires, go: int, ahead: Ahead) -> Child:
     """The child of one app more, out of a process that is there. Raises OSError, HostFailure."""
     child, theirs = _wired(given, wires, go)
-    place = os.pidfd_open(os.getpid())
+    place = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     ahead.become(theirs.replace(place=place), given.leaf)
     os.close(place)
     _close_ends([theirs])
@@ -163,7 +163,7 @@ def tell_child(
         message = sync.receive(child.exec)
         if message and message[0] == frames.FAILED:
             raise sync.error_of(message) from None
-        raise
+        raise sync.app_has_died() from None
     post_stop = -1
     if resolved.post_stop:
         post_stop = wire(app.launch, resolved.post_stop, app.root.target, given.procs, wires.spaces.user)

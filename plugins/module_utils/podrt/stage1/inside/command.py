@@ -91,7 +91,7 @@ class EnteredCommand(Value):
 def main(plan: bytes, fds: tuple[int, ...]) -> NoReturn:
     """Run the command of the plan, and end as it does.
 
-    fds: PID 1, the namespace of the pod's own users or -1, and cgroup.procs of the app's leaf cgroups.
+    fds: PID 1, the namespace of the pod's own users or -1, and those to join the app's leaf cgroups.
     """
     command = EnteredCommand(*marshal.loads(plan))
     terminals = standard_terminals()

@@ -187,7 +187,7 @@ def _await_child(child: Child) -> int:
         return int(message[2])
     if message and message[0] == frames.FAILED:
         raise sync.error_of(message)
-    raise HostFailure("the process of the app has died", "look for the reason in dmesg")
+    raise sync.app_has_died()
 
 
 def _register(newcomer: Newcomer, record: AppRecord, pid: int) -> None:

@@ -86,12 +86,13 @@ def enter_root(root: str) -> None:
     syscalls.mount("", "/", "", MS_REC | MS_SHARED)
 
 
-def join_place(place: int) -> None:
-    """Join the namespaces in which another process builds the root, but those of processes and of users. place: its
-    pidfd, -1 for a process that has been forked there.
+def join_place(place: int, pids: int) -> None:
+    """Join the mount namespace in which another process builds the root, and namespaces of the pod, but those of
+    processes and users. place: it, -1 for a process that has been forked there. pids: the pidfd of PID 1.
     """
     if place >= 0:
-        syscalls.setns(place, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+        syscalls.setns(pids, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+        syscalls.setns(place, CLONE_NEWNS)
         os.close(place)
 
 

@@ -58,6 +58,11 @@ def not_understood(why: str) -> HostFailure:
     )
 
 
+def app_has_died() -> HostFailure:
+    """The error of the process of an app that has ended without a word."""
+    return HostFailure("the process of the app has died", "look for the reason in dmesg")
+
+
 def send_failure(fd: int, err: PodError) -> None:
     """Send the error of a failed start; error_of gives an equal one on the other side, with long texts cut."""
     facts = [

@@ -106,11 +106,12 @@ class ChildWires(Value):
     exec: carries the failure of the start and is closed by the exec. go: a byte from it permits the start. held: an end
     of a pipe that each process of the pod closes once it has dropped its privileges; the starter permits the start
     after the last one. users: the namespace of the pod's own users, or -1. pids: of a process outside of the pod, a
-    process in the PID namespace that the app is to be in; else -1. place: of the same, the process that builds the
-    root; else -1. order: of an app with a restart policy, whose process waits and forks: a byte from it orders another
-    start; else -1. told: the plan of the process. out and err: -1 keeps those of this process. tty: the app's terminal,
-    which is among its standard files, or -1. stdin: -1 for /dev/null. procs: cgroup.procs of the app's leaf cgroups.
-    home: as procs, of the groups where a process that waits is. sockets: those that the app inherits.
+    process in the PID namespace that the app is to be in; else -1. place: of the same, the mount namespace of the
+    process that builds the root; else -1. order: of an app with a restart policy, whose process waits and forks: a byte
+    from it orders another start; else -1. told: the plan of the process. out and err: -1 keeps those of this process.
+    tty: the app's terminal, which is among its standard files, or -1. stdin: -1 for /dev/null. procs: tasks, and last
+    the cgroup.procs of v2, of the app's leaf cgroups. home: as procs, of the groups where a process that waits is.
+    sockets: those that the app inherits.
     """
 
     exec: int

@@ -236,7 +236,7 @@ def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None
     builder, channel = _fork(Newcomer(plan, number, running.orders.fd, ahead), running, groups)
     try:
         _await_builder(channel, end)
-        ahead.await_end()
+        ahead.await_end(end)
         os.rename(_pending(pod, name), pod.dir.app_status(name))
         sync.send(channel, frames.GO)
         _await_app(running, name, end)

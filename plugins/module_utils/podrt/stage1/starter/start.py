@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The start of a pod: the starter decides everything, forks the future PID 1, and meanwhile joins it to groups and
-networks.
+"""The start of a pod: the starter decides everything, forks the future PID 1, and meanwhile joins it to networks.
 
     starter                                   PID 1 of the pod
     read, make control groups, plan, fork -->  unshare, build the apps' roots
