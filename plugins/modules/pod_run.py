@@ -257,8 +257,8 @@ rc:
   returned: when O(wait=true) with O(state=started) or O(state=restarted), and not in check mode
   type: int
 rolled_back:
-  description: Whether the old pod runs again after the failure of the new one.
-  returned: failure after the old pod was stopped for its replacement
+  description: Whether the old pod, or the old apps of it, run again after the failure of the new ones.
+  returned: failure after the old pod, or apps of it, were stopped for their replacement
   type: bool
 changes:
   description:
