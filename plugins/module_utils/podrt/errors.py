@@ -94,6 +94,13 @@ class PodError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def move(self, where: str) -> None:
+        """Blame another field than the one of facts["where"], in the message too."""
+        before = str(self.facts.get("where", ""))
+        if before and self.message.startswith(f"{before}: "):
+            self.message = where + self.message[len(before) :]
+        self.facts["where"] = where
+
 
 class InvalidSpec(PodError):
     """The request is not valid. facts["where"] names the field, such as apps[0].mounts[1].path.
@@ -110,6 +117,11 @@ class InvalidSpec(PodError):
         self.reason = shortened(message)
         self.where = where
         self.on_argv = on_argv
+
+    def move(self, where: str) -> None:
+        """As of every error."""
+        super().move(where)
+        self.where = where
 
     def at(self, where: str) -> InvalidSpec:
         """The same error of another field."""

@@ -185,3 +185,50 @@ def test_an_app_that_does_not_run_after_a_crash_is_started_by_the_next_task(host
         assert not done.get("failed"), done
         assert settled(done, 2)["db"] == before["db"] or done["pod"]["pid"] != first["pod"]["pid"]
         assert pod(host, app(host, "web", level), app(host, "db"))["changed"] is False
+
+
+@pytest.mark.finding("trial6-1", "trial6-3")
+@pytest.mark.parametrize(
+    ("options", "place", "why"),
+    [
+        ({"exec": "/nope"}, "apps[1].exec", "/nope"),
+        ({"cpuset_cpus": "4095"}, "apps[1].cpuset_cpus", "no processor 4095"),
+        ({"mounts": ["file:/tmp"]}, "apps[1].mounts", "is a directory in the"),
+    ],
+)
+def test_check_mode_says_what_a_changed_app_lacks_and_where(
+    host: Host, tmp_path: pathlib.Path, options: dict[str, Any], place: str, why: str
+) -> None:
+    (tmp_path / "file").touch()
+    volumes = [{"name": "file", "source": str(tmp_path / "file")}]
+    keep = app(host, "keep", mounts=["file:/given"])
+    first = pod(host, keep, app(host, "chg"), volumes=volumes)
+    before = settled(first, 2)
+    for check in (True, False):
+        done = pod(host, keep, app(host, "chg", **options), volumes=volumes, check=check)
+        assert done.get("failed"), done
+        assert done["msg"].startswith(f"{place}: "), done["msg"]
+        assert why in done["msg"]
+    assert own(first) == before
+
+
+@pytest.mark.finding("trial6-3")
+def test_check_mode_knows_which_sysctls_there_are(host: Host) -> None:
+    of_interface = {"net.ipv4.conf.nodev.forwarding": "1"}
+    settled(pod(host, app(host, "web")), 1)
+    assert not pod(host, app(host, "web"), check=True, sysctls=of_interface, networks=["none"]).get("failed")
+    named = {**of_interface, "net.ipv4.no_such": "1"}
+    done = pod(host, app(host, "web"), check=True, sysctls=named, networks=["none"])
+    assert done.get("failed"), done
+    assert done["msg"].startswith("sysctls.net.ipv4.no_such: "), done["msg"]
+
+
+@pytest.mark.finding("trial6-2")
+def test_the_reason_of_a_failure_is_not_what_another_app_of_the_name_has_said(host: Host) -> None:
+    first = pod(host, app(host, "keep"), app(host, "chg"), exit_policy="continue")
+    settled(first, 2)
+    for script, said in (("echo FIRST; exit 4", True), ("exit 7", False)):
+        changed = app(host, "chg", args=["-c", script])
+        done = pod(host, app(host, "keep"), changed, exit_policy="continue", update={"min_uptime": 2})
+        assert done.get("failed"), done
+        assert ("FIRST" in str(done)) is said, done

@@ -189,7 +189,8 @@ def app_lines(pod: PodStatus, status: AppStatus, paths: Paths) -> list[str]:
     app = pod.manifest.app(status.name) if pod.manifest else None
     described = app.app if app else None
     lines = [f"name={status.name}", f"state={status.state}", f"image_id={status.image_id}"]
-    times = (("created_at", pod.created), ("started_at", pod.started), ("finished_at", status.finished_at))
+    created, started = _times(pod, status)
+    times = (("created_at", created), ("started_at", started), ("finished_at", status.finished_at))
     lines += [f"{name}={format_time(then)}" for name, then in times if then is not None]
     lines += [f"exit_code={status.exit_code}"] if status.exit_code is not None else []
     mounts = [
@@ -207,15 +208,22 @@ def app_lines(pod: PodStatus, status: AppStatus, paths: Paths) -> list[str]:
     return lines
 
 
+def _times(pod: PodStatus, status: AppStatus) -> tuple[float | None, float | None]:
+    """When an app was created and started; with its pod, where there is no more to tell."""
+    started = None if status.state == "created" else status.started_at or pod.started
+    return status.created_at or pod.created, started
+
+
 def app_json(pod: PodStatus, status: AppStatus, paths: Paths) -> dict[str, object]:
     """An app as JSON, as in rkt."""
     app = pod.manifest.app(status.name) if pod.manifest else None
     described = app.app if app else None
+    created, started = _times(pod, status)
     return _said(
         name=status.name,
         state=status.state,
-        created_at=_nanoseconds(pod.created),
-        started_at=_nanoseconds(pod.started),
+        created_at=_nanoseconds(created),
+        started_at=_nanoseconds(started),
         finished_at=_nanoseconds(status.finished_at),
         exit_code=status.exit_code,
         image_id=status.image_id,

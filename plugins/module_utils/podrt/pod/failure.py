@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 from ..errors import AppFailed, Corrupt, InvalidSpec, of_kind
 from ..fields import Fields, canonical_json, parse_json
@@ -134,13 +135,26 @@ def restarted_app(pod: PodDir, name: str, apps: Iterable[str]) -> AppFailed | No
 
 
 def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:
-    """The fact last_lines of an app: those of stderr if it has any, else of stdout; no fact without output."""
+    """The fact last_lines of an app: those of stderr if it has any, else of stdout; no fact without output.
+
+    The log of an app that was replaced goes on with the new one's: what the old one said is no reason.
+    """
     try:
-        last = last_lines(pod, app, _TAIL)
+        last = last_lines(pod, app, _TAIL, _begun(pod, app))
     except (OSError, Corrupt):
         return {}
     lines = _of_app(last["stderr_lines"]) or last["stdout_lines"]
     return {"last_lines": [_clean(line) for line in lines]} if lines else {}
+
+
+def _begun(pod: PodDir, app: str) -> str:
+    """When the app was started by the host, as LogLine.time, "" if that is not known."""
+    begun = documents.time_of(pod.app_env(app))
+    return (
+        ""
+        if begun is None
+        else time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begun)) + f"{begun % 1:.6f}"[1:]
+    )
 
 
 def _of_app(lines: list[str]) -> list[str]:

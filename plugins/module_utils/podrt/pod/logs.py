@@ -141,9 +141,9 @@ def _end_of(fd: int, count: int, limit: int) -> bytes:
     return text if start == 0 or newlines == 0 else text.partition(b"\n")[2]
 
 
-def last_lines(pod: PodDir, app: str, count: int) -> dict[str, list[str]]:
-    """The texts of the last lines, as results show them: stdout_lines and stderr_lines."""
-    last = tail(pod, app, count)
+def last_lines(pod: PodDir, app: str, count: int, since: str = "") -> dict[str, list[str]]:
+    """The texts of the last lines, as results show them: stdout_lines and stderr_lines. since: as LogLine.time."""
+    last = [line for line in tail(pod, app, count) if not line.time or line.time >= since]
     return {
         f"{stream}_lines": [_as_text(line.text) for line in last if line.stream == stream]
         for stream in ("stdout", "stderr")

@@ -1,13 +1,16 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which sysctls belong to a namespace of a pod, and so can be set for it alone. Pure. Source: namespaces(7)."""
+"""Which sysctls belong to a namespace of a pod, and so can be set for it alone. Source: namespaces(7)."""
 
 from __future__ import annotations
+
+import os
 
 from ..errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..appc.isolators import Sysctl
     from .runspec import RunSpec
 
 IPC = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
@@ -28,6 +31,15 @@ def check_sysctl(name: str, run: RunSpec, where: str) -> None:
     if not known or name in _OF_THE_HOST or ".." in name or "/" in name or name.endswith("."):
         hint = "only those of the network, IPC and UTS namespaces of the pod can be set"
         raise InvalidSpec(f'the sysctl "{name}" belongs to the host, not to the pod', hint, where=where)
+
+
+def check_known(isolator: Sysctl) -> None:
+    """Raise InvalidSpec for a sysctl that this kernel does not have. Those of an interface come with that."""
+    for name, _value in isolator.pairs:
+        of_interface = name.split(".")[2:3] in (["conf"], ["neigh"])
+        if not of_interface and not os.path.exists("/proc/sys/" + name.replace(".", "/")):
+            hint = f"see sysctl -a for its name; a module of the kernel may have to be loaded for {name}"
+            raise InvalidSpec(f'this host has no sysctl "{name}"', hint, where=f"sysctls.{name}")
 
 
 def _shared(name: str, kind: str, option: str, where: str) -> InvalidSpec:

@@ -9,7 +9,7 @@ So it is if the change is killed, and the pod is wanted as it was before: see st
 
 from __future__ import annotations
 
-from ..contexts import suppress
+from ..contexts import contextmanager, suppress
 from ..errors import InvalidSpec, PodError, known
 from ..pod import documents, lookup
 from ..pod.lifecycle import PodState, open_pod
@@ -26,6 +26,8 @@ from .swap import clear, rehearse, run_again, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..pod.lifecycle import Pod
@@ -50,7 +52,8 @@ class ReplaceApps(Change):
         """Raise InvalidSpec or NotFound."""
         check_sources(host, self.wanted.manifest)
         one = _only(self.wanted, self.changes.come)
-        check_apps(one.manifest, one.images)
+        with _placed(self.wanted, self.changes.come):
+            check_apps(one.manifest, one.images)
 
     def apply(self, host: Host) -> None:
         """Raises the failure of a new app, with rolled_back in its facts."""
@@ -191,7 +194,8 @@ class _AppExchange:
                 kin=pod,
             )
             commit(fresh)
-        rehearse(host, fresh.uuid)
+        with _placed(change.wanted, change.changes.come):
+            rehearse(host, fresh.uuid)
         return fresh.uuid
 
     def _exchange(self, staged: str) -> None:
@@ -270,6 +274,20 @@ def _manifest_of(wanted: Preparation, before: PodManifest, come: tuple[str, ...]
     """The wanted manifest, with the apps that stay as the pod has them: an image may have another name by now."""
     held = {app.name: app for app in before.apps if app.name not in come}
     return wanted.manifest.replace(apps=tuple(held.get(app.name, app) for app in wanted.manifest.apps))
+
+
+@contextmanager
+def _placed(wanted: Preparation, names: tuple[str, ...]) -> Iterator[None]:
+    """Have errors on some apps alone, see _only, name the places that these have in the pod."""
+    try:
+        yield
+    except PodError as err:
+        where = str(err.facts.get("where", ""))
+        number, bracket, rest = where.removeprefix("apps[").partition("]")
+        if where.startswith("apps[") and number.isdigit():
+            places = [place for place, app in enumerate(wanted.manifest.apps) if app.name in names]
+            err.move(f"apps[{places[int(number)]}{bracket}{rest}")
+        raise
 
 
 def _only(wanted: Preparation, names: tuple[str, ...]) -> Preparation:

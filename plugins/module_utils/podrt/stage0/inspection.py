@@ -28,12 +28,9 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest, RuntimeApp
 
 # Every app gets these from stage1, not from its image.
+_DIRECTORIES = ("/dev", "/proc", "/sys", "/tmp", "/run")
 _MADE = (
-    "/dev",
-    "/proc",
-    "/sys",
-    "/tmp",
-    "/run",
+    *_DIRECTORIES,
     "/etc/mtab",
     "/etc/hosts",
     "/etc/hostname",
@@ -137,7 +134,7 @@ def _check_target(root: LayeredRoot, target: str, source: str, where: str) -> No
     """Check that file goes over file, directory over directory; a missing target is made. source: "" is a directory."""
     try:
         is_dir = stat.S_ISDIR(os.stat(source).st_mode) if source else True
-        over_dir = stat.S_ISDIR(root.look("/" + target).st_mode)
+        over_dir = app_path(target) in _DIRECTORIES or stat.S_ISDIR(root.look("/" + target).st_mode)
     except OSError as err:
         if err.errno in _NOT_THERE:
             return

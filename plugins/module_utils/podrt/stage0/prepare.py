@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..appc.isolators import CONFINEMENT
+from ..appc.isolators import CONFINEMENT, Sysctl
 from ..appc.volumes import HostVolume, NamedVolume
 from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
@@ -100,11 +100,24 @@ def notes_of_preparation(pod: PodDir) -> tuple[str, ...]:
 
 
 def check_sources(host: Host, manifest: PodManifest) -> None:
-    """Raise unless the host has what the apps name: the sources of volumes that they mount, profiles, time zones.
+    """Raise unless the host has what the apps name: the sources of volumes that they mount, profiles, time zones,
+    processors, sysctls.
 
     Source: behaviours A30.
     """
-    if any(each.name in CONFINEMENT for app in manifest.apps if app.app for each in app.app.isolators):
+    isolators = [
+        *manifest.isolators,
+        *(each for app in manifest.apps if app.app for each in app.app.isolators),
+    ]
+    if any(each.name.startswith("os/linux/cpuset-") for each in isolators):
+        from ..pod.disks import check_cpusets
+
+        check_cpusets(manifest)
+    for sysctl in (each for each in manifest.isolators if isinstance(each, Sysctl)):
+        from ..pod.sysctls import check_known
+
+        check_known(sysctl)
+    if any(each.name in CONFINEMENT for each in isolators):
         from .security import check_confinement
 
         check_confinement(host, manifest)

@@ -50,6 +50,8 @@ class AppStatus(Value):
     finished_at: float | None = None
     restart: Restart | None = None
     restarts: RestartCounts | None = None
+    created_at: float | None = None
+    started_at: float | None = None
 
 
 class NetStatus(Value):
@@ -173,6 +175,8 @@ def _app_status(pod: Pod, state: PodState, app: RuntimeApp, problems: list[str])
         image_id=str(image.id),
         state=app_state,
         exit_code=code,
+        created_at=documents.time_of(pod.dir.app_info(name)),
+        started_at=documents.time_of(pod.dir.app_env(name)) if app_state != "created" else None,
         finished_at=documents.time_of(pod.dir.app_status(name)) if code is not None else None,
         restart=restart,
         restarts=restarts,
