@@ -236,6 +236,29 @@ def test_read_only_volumes_and_the_kernels_files_are_not_written(
     assert (done.status, "which is there only while the pod runs" in done.err) == (254, True)
 
 
+@pytest.mark.finding("trial6-11")
+def test_a_copy_to_a_read_only_root_says_what_is_read_only(pods: PodHost, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").write_text("1")
+    uuid = pods.detached(
+        WAITS, "--readonly-rootfs=true", "--volume=v,kind=empty", "--mount=volume=v,target=/v"
+    )
+    done = pods.podctl("cp", str(tmp_path / "in"), f"{uuid}:/")
+    assert (done.status, "the root of the app, or the volume there, is read-only" in done.err) == (254, True)
+    assert "choose another data directory" not in done.err
+    pods.ok("cp", str(tmp_path / "in"), f"{uuid}:/v")
+    assert inside(pods, uuid, "cat /v/in") == "1"
+
+
+@pytest.mark.finding("trial6-22")
+def test_a_flag_of_enter_after_the_uuid_is_told(pods: PodHost) -> None:
+    uuid = pods.detached(WAITS)
+    done = pods.podctl("enter", uuid, "--app=zz", "/bin/true")
+    assert done.status == 203
+    assert done.err.startswith("enter: hint: flags of enter go before the UUID: podctl enter --app=zz ")
+    assert 'error looking up "--app=zz"' in done.err
+    assert "hint" not in pods.podctl("enter", uuid, "nosuch", "--app=zz").err
+
+
 def test_an_archive_from_a_pipe_stays_in_the_directory(pods: PodHost, tmp_path: pathlib.Path) -> None:
     uuid = running(pods, "mkdir /into; ln -s /etc /into/link")
     argv = [PODCTL, *pods.where, "cp", "-", f"{uuid}:/into"]

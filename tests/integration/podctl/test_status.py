@@ -95,7 +95,7 @@ def test_waiting_for_the_end_of_a_real_pod(pods: PodHost) -> None:
     for flag in ("--wait=300ms", "--wait=0.2s"):
         done = pods.podctl("status", flag, uuid)
         assert (done.status, done.out) == (254, "")
-        assert "status: error waiting for pod to finish\n" in done.err
+        assert "status: error waiting for pod to finish: after 0." in done.err
     for flag in ("--wait=false", "--wait=0", "--wait=F"):
         assert lines(pods, flag, uuid)["state"] == "running"
     done = pods.podctl("status", "--wait=soon", uuid)

@@ -54,6 +54,13 @@ class Call(Value):
         """Report an error and go on."""
         complain(self.prefix, err, debug=self.debug)
 
+    def warn_without_data(self) -> bool:
+        """Whether there is a data directory; says so if there is not: --dir may be mistyped."""
+        if os.path.lexists(self.host.paths.data):
+            return True
+        self.say(f'there is no data directory "{self.host.paths.data}" yet')
+        return False
+
     @staticmethod
     def tell(text: str) -> None:
         """Print a line of the result on standard output."""

@@ -249,6 +249,14 @@ def split_command(words: Sequence[str], booleans: Iterable[str]) -> tuple[Sequen
     return words[:at], words[at:]
 
 
+def is_true(text: str) -> bool:
+    """Whether a variable of the environment is true; what is no boolean is not. Source: behaviours A8."""
+    try:
+        return parse_bool(text)
+    except InvalidSpec:
+        return False
+
+
 def is_text(word: str) -> bool:
     """Whether a word of the command line or of the environment was UTF-8. Other bytes come as lone surrogates."""
     try:

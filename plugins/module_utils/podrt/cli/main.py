@@ -12,7 +12,7 @@ from ..errors import HostFailure, InvalidSpec, PodError, hint_for_errno, reason_
 from ..host.host import Host, find_paths
 from .call import PROGRAM, Call, complain, say, write_error
 from .flags import HELP, FlagSet, FlagValues, UsageError, similar, split_command
-from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, enabled, find_command
+from .table import FIRST_ENDS, GLOBAL, IMAGES, IMAGES_ONLY, enabled, experiment_of, find_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,4 +253,7 @@ def _unknown(words: Sequence[str]) -> int:
     write_error(
         f'Error: unknown command "{word}" for "{program}"\n{suggestion}Run \'{program} --help\' for usage.\n'
     )
+    variable = "" if group else experiment_of(word)
+    if variable:
+        say(PROGRAM, f"hint: {variable}=true in the environment enables it")
     return FAILURE

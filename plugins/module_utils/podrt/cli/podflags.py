@@ -17,7 +17,7 @@ from ..stage0.options.pod import FETCH, POD
 from ..stage1.plan.stdio import NAMES as STDIO_NAMES
 from ..stage1.plan.stdio import check_mode
 from . import values
-from .flags import DRY_RUN, EITHER, IMAGE, Flag
+from .flags import DRY_RUN, EITHER, IMAGE, Flag, is_true
 from .flags import POD as ANY
 
 TYPE_CHECKING = False
@@ -67,7 +67,7 @@ def _mode(name: str) -> Callable[[str], object]:
 # Source: behaviours A8.
 _STDIO = (
     Flag(name, "MODE", f"what {name} of the app is", scope=IMAGE, parse=_mode(name), hidden=True)
-    for name in (STDIO_NAMES if os.environ.get("RKT_EXPERIMENT_ATTACH") == "true" else ())
+    for name in (STDIO_NAMES if is_true(os.environ.get("RKT_EXPERIMENT_ATTACH", "")) else ())
 )
 # Flags that may follow an image.
 PER_IMAGE = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..value import Value
-from .flags import DRY_RUN, Flag
+from .flags import DRY_RUN, Flag, is_true
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -418,7 +418,12 @@ COMMANDS = (
 
 def enabled() -> list[Command]:
     """The commands that there are, with those of the experiments that the caller's variables ask for."""
-    return [each for each in COMMANDS if not each.experiment or os.environ.get(each.experiment) == "true"]
+    return [each for each in COMMANDS if not each.experiment or is_true(os.environ.get(each.experiment, ""))]
+
+
+def experiment_of(word: str) -> str:
+    """The variable that enables the commands with this first word, "" where they need no variable."""
+    return next((each.experiment for each in COMMANDS if each.name.split(" ")[0] == word), "")
 
 
 def find_command(words: Sequence[str]) -> tuple[Command | None, int]:

@@ -244,7 +244,11 @@ def check_idle(pod: Pod) -> None:
 
 
 def _in_use(pod: Pod, how: str) -> Conflict:
-    return Conflict(f'pod "{pod.uuid}" is {how}', "stop it first", uuid=pod.uuid)
+    return Conflict(
+        f'pod "{pod.uuid}" is {how}',
+        "stop it first, and wait for its end: podctl status --wait UUID; podctl stop --force UUID kills it",
+        uuid=pod.uuid,
+    )
 
 
 def name_of(pod: Pod) -> str:

@@ -44,6 +44,8 @@ def enter(call: Call) -> int:
         if not argv:
             call.say(f'no command specified, assuming "{_SHELL}"')
             argv = [_SHELL]
+        elif argv[0].startswith("--"):
+            call.say(f"hint: flags of enter go before the UUID: podctl enter {argv[0]} {text}")
         sys.stdout.flush()
         return entries_of(call.host, pod, debug=call.debug).enter(_entry(call.options, app, tuple(argv)))
 

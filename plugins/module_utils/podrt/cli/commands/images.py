@@ -69,6 +69,7 @@ def image_list(call: Call) -> int:
         raise InvalidSpec(f'wrong sort order "{order}"', "use asc or desc")
     for field in reversed(_fields(options.text("sort", "importtime"))):
         images.sort(key=_SORT_KEYS[field], reverse=order == "desc")
+    call.warn_without_data()
     if options.text("format"):
         call.tell_json([_image_json(image) for image in images] or None, options.text("format"))
         return 0

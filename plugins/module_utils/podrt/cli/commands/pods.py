@@ -47,9 +47,15 @@ def list_command(call: Call) -> int:
 
 
 def _make_dirs(call: Call) -> None:
-    """Make the directories of the life cycle, as any command that looks at pods does. Source: behaviours D1."""
+    """Make the directories of the life cycle, as any command that looks at pods does. Source: behaviours D1.
+
+    Nothing is made where even the directory above the data directory is missing: its path is mistyped.
+    """
+    paths = call.host.paths
+    if not call.warn_without_data() and not os.path.isdir(os.path.dirname(paths.data)):
+        return
     try:
-        make_state_dirs(call.host.paths)
+        make_state_dirs(paths)
     except OSError as err:
         if os.geteuid() == 0:
             raise HostFailure.of("cannot make the directories of pods", err) from err
@@ -60,7 +66,7 @@ def status(call: Call) -> int:
     wait, wait_ready = _limit(call, "wait"), _limit(call, "wait-ready")
     with resolve(call, only_argument(call, "UUID")) as pod:
         if wait_ready is not None:
-            _wait(pod, wait_ready, _is_ready)
+            _wait(pod, wait_ready, _is_ready, "not ready")
         if wait is not None:
             _wait(pod, wait, _has_ended)
         documents.await_pid(pod)
@@ -94,11 +100,16 @@ def _limit(call: Call, flag: str) -> float | None:
     return seconds or None
 
 
-def _wait(pod: Pod, limit: float, is_over: Callable[[Pod], bool]) -> None:
+def _wait(pod: Pod, limit: float, is_over: Callable[[Pod], bool], how: str = "") -> None:
+    """Wait until it is over. how: what the pod still is after the limit, "" for its state. Raises HostFailure."""
     end = None if limit < 0 else time.monotonic() + limit
     while not is_over(pod):
         if end is not None and time.monotonic() >= end:
-            raise HostFailure("error waiting for pod to finish", uuid=pod.uuid)
+            raise HostFailure(
+                f'error waiting for pod to finish: after {limit:g} s pod "{pod.uuid}" is still {how or pod.state()}',
+                "wait longer; podctl logs UUID shows what its apps do",
+                uuid=pod.uuid,
+            )
         time.sleep(_POLL_SECONDS)
 
 

@@ -8,8 +8,9 @@ Source: behaviours A25 to A28, D18.
 from __future__ import annotations
 
 import _signal
+import os
 
-from ...errors import Conflict, InvalidSpec, PodError
+from ...errors import Conflict, Corrupt, InvalidSpec, PodError
 from ...fields import canonical_json
 from ...host.files import path_beneath, write_atomically
 from ...pod import documents, lookup
@@ -177,10 +178,19 @@ def mend(call: Call) -> int:
 
 
 def _claim(pod: Pod) -> None:
-    """Take the lock of a prepared pod. Raises Conflict when it is not prepared or another process starts it."""
+    """Take the lock of a prepared pod.
+
+    Raises Conflict when it is not prepared or another process starts it, Corrupt when its manifest is missing.
+    """
     pod.detach()
     if pod.state() is not PodState.PREPARED or not pod.lock():
         raise Conflict(f'pod "{pod.uuid}" is not prepared', "podctl status tells how it is", uuid=pod.uuid)
+    if not os.path.lexists(pod.dir.manifest):
+        raise Corrupt(
+            f'the manifest of pod "{pod.uuid}" is missing: {pod.dir.manifest}',
+            f"podctl rm {pod.uuid} removes what is left of it",
+            uuid=pod.uuid,
+        )
 
 
 def _apply_flags(call: Call, pod: Pod) -> None:

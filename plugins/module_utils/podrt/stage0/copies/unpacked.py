@@ -38,6 +38,10 @@ _IN_APP = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
 _DEVICES = (tar.CHARACTER, tar.BLOCK_DEVICE)
 _CAPABILITY, _USERS = "security.capability", "user."
 _ZEROS = bytes(1 << 18)
+_READ_ONLY = (
+    "the root of the app, or the volume there, is read-only, as with readonly_rootfs or --readonly-rootfs: copy to a "
+    "volume of it that is not"
+)
 
 
 class Landing(Value):
@@ -87,7 +91,8 @@ class Unpacking:
         try:
             self._put(entry, self._directory(directory), path, reader)
         except OSError as err:
-            raise HostFailure.of(f'cannot write "{path}"', err) from err
+            hint = _READ_ONLY if err.errno == errno.EROFS and self._landing.in_app else ""
+            raise HostFailure.of(f'cannot write "{path}"', err, hint) from err
 
     def _put(self, entry: tar.TarEntry, parent: int, path: str, reader: tar.TarReader) -> None:
         leaf = path.rpartition("/")[2]

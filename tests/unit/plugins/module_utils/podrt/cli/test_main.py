@@ -190,6 +190,26 @@ def test_a_flag_of_the_command_may_stand_before_it(lab: PodLab) -> None:
     assert lab.podctl("--format=json", "list").out == "null\n"
 
 
+@pytest.mark.finding("trial6-21")
+@pytest.mark.behaviour("A8")
+@pytest.mark.parametrize(
+    ("words", "variable"),
+    [(("app", "list", "x"), "RKT_EXPERIMENT_APP"), (("attach", "x"), "RKT_EXPERIMENT_ATTACH")],
+)
+def test_an_experiment_is_named_where_it_is_not_asked_for(
+    lab: PodLab, words: tuple[str, ...], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in ("", "0", "false", "yes", "tRUE"):
+        monkeypatch.setenv(variable, value)
+        answer = lab.podctl(*words)
+        assert (answer.status, f'unknown command "{words[0]}"' in answer.err) == (254, True)
+        assert answer.err.endswith(f"podctl: hint: {variable}=true in the environment enables it\n")
+    for value in ("1", "t", "T", "TRUE", "true", "True"):
+        monkeypatch.setenv(variable, value)
+        assert "unknown command" not in lab.podctl(*words).err
+    assert "hint" not in lab.podctl("image", "app").err
+
+
 @pytest.mark.behaviour("A5")
 @pytest.mark.parametrize(
     "words",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import threading
 import time
 
@@ -18,6 +19,8 @@ from ansible_collections.stagecraft.pods.tests.unit.plugins.module_utils.podrt.c
     PodLab,
     write,
 )
+
+WAITED = "status: hint: wait longer; podctl logs UUID shows what its apps do\n"
 
 
 @pytest.mark.behaviour("A31", "A32", "A36")
@@ -46,6 +49,25 @@ def test_a_list_makes_the_directories_of_pods(lab: PodLab) -> None:
         "prepared",
         "run",
     ]
+
+
+@pytest.mark.finding("trial6-7")
+@pytest.mark.parametrize("words", [("list",), ("image", "list")])
+def test_a_list_of_a_directory_that_is_not_there_makes_nothing(
+    lab: PodLab, tmp_path: pathlib.Path, words: tuple[str, ...]
+) -> None:
+    data = f"{tmp_path}/mistyped/data"
+    answer = lab.podctl(f"--dir={data}", *words)
+    assert (answer.status, len(answer.out.splitlines())) == (0, 1)
+    assert answer.err == f'list: there is no data directory "{data}" yet\n'
+    assert not os.path.exists(f"{tmp_path}/mistyped")
+
+
+@pytest.mark.finding("trial6-7")
+@pytest.mark.parametrize("words", [("status", "x"), ("cat-manifest", "x"), ("image", "cat-manifest", "x")])
+def test_commands_that_only_read_make_nothing(lab: PodLab, words: tuple[str, ...]) -> None:
+    assert lab.podctl(*words).status == 254
+    assert not os.path.exists(lab.paths.data)
 
 
 @pytest.mark.behaviour("A38")
@@ -120,12 +142,14 @@ def test_waiting_for_the_end(lab: PodLab, flag: str, waits: bool) -> None:
     assert answer.out.splitlines()[0] == ("state=exited" if waits else "state=running")
 
 
+@pytest.mark.finding("trial6-15")
 @pytest.mark.behaviour("A40")
 def test_waiting_has_a_limit(lab: PodLab) -> None:
     pod = lab.make("run", locked=True)
     begin = time.monotonic()
     answer = lab.podctl("status", "--wait=150ms", pod.uuid)
-    assert (answer.status, answer.err) == (254, "status: error waiting for pod to finish\n")
+    begun = f'status: error waiting for pod to finish: after 0.15 s pod "{pod.uuid}" is still running\n'
+    assert (answer.status, answer.err) == (254, f"{begun}{WAITED}")
     assert 0.1 < time.monotonic() - begin < 20
     assert lab.podctl("status", "--wait=soon", pod.uuid).status == 254
 
@@ -133,7 +157,9 @@ def test_waiting_has_a_limit(lab: PodLab) -> None:
 @pytest.mark.behaviour("A40")
 def test_waiting_until_apps_have_been_started(lab: PodLab) -> None:
     pod = lab.make("run", locked=True)
-    assert lab.podctl("status", "--wait-ready=150ms", pod.uuid).status == 254
+    answer = lab.podctl("status", "--wait-ready=150ms", pod.uuid)
+    begun = f'status: error waiting for pod to finish: after 0.15 s pod "{pod.uuid}" is still not ready\n'
+    assert (answer.status, answer.err) == (254, f"{begun}{WAITED}")
     os.makedirs(os.path.dirname(pod.dir.supervisor_status))
     os.symlink("ready", pod.dir.supervisor_status)
     assert lab.podctl("status", "--wait-ready=1s", pod.uuid).out.startswith("state=running\n")
@@ -146,6 +172,21 @@ def test_a_status_takes_one_pod(lab: PodLab, words: tuple[str, ...]) -> None:
         254,
         f"Error: status takes one UUID, not {len(words)}",
     )
+
+
+@pytest.mark.finding("trial6-17")
+@pytest.mark.usefixtures("as_root")
+def test_a_prepared_pod_without_its_manifest_stays_and_can_be_removed(lab: PodLab) -> None:
+    pod = lab.make("prepared")
+    os.remove(pod.dir.manifest)
+    answer = lab.podctl("run-prepared", pod.uuid)
+    assert (answer.status, answer.err) == (
+        254,
+        f'run-prepared: the manifest of pod "{pod.uuid}" is missing: {pod.dir.manifest}\n'
+        f"run-prepared: hint: podctl rm {pod.uuid} removes what is left of it\n",
+    )
+    assert lab.podctl("rm", pod.uuid).status == 0
+    assert not os.path.exists(lab.paths.pod("prepared", pod.uuid).path)
 
 
 @pytest.mark.behaviour("A42")
@@ -163,6 +204,7 @@ def test_stop_says_what_there_is_not_to_stop(lab: PodLab) -> None:
     )
 
 
+@pytest.mark.finding("trial6-14")
 @pytest.mark.behaviour("A43", "G5")
 @pytest.mark.usefixtures("as_root")
 def test_rm_removes_and_goes_on_after_a_refusal(lab: PodLab) -> None:
@@ -170,6 +212,7 @@ def test_rm_removes_and_goes_on_after_a_refusal(lab: PodLab) -> None:
     answer = lab.podctl("rm", running.uuid, "", prepared.uuid)
     assert (answer.status, answer.out) == (254, f'"{prepared.uuid}"\n')
     assert f'rm: pod "{running.uuid}" is currently running\n' in answer.err
+    assert "podctl status --wait UUID; podctl stop --force UUID kills it" in answer.err
     assert "UUID cannot be empty\n" in answer.err
     assert answer.err.endswith("rm: failed to remove one or more pods\n")
     assert not os.path.exists(lab.paths.pod("prepared", prepared.uuid).path)
