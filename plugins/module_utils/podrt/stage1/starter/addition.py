@@ -7,10 +7,11 @@
     plan, leaf, files, fork --->  descriptors of the app -------->  join the leaf
                                   build the root, plan ---------->  enter the root and then the pod
                                   "add" ------------------------>  supervise it
-    note that it is there <-----  "done"
+                     <----------  "done"
     "go" ---------------------->  a byte for the app ------------>  execute its program
                      <-------------------------------- "started" -- it has been executed
     "keep" ------------------------------------------------------>  it stays when this process ends
+    note that it is there
 
 Whatever dies before "keep" takes the app with it: PID 1 kills what a connection has added and not kept. What is left
 then, a mount of PID 1, a leaf, a file without content, is removed by the next start of the app, or with it.
@@ -237,10 +238,11 @@ def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None
     try:
         _await_builder(channel, end)
         ahead.await_end(end)
-        os.rename(_pending(pod, name), pod.dir.app_status(name))
         sync.send(channel, frames.GO)
         _await_app(running, name, end)
         running.orders.ask(frames.KEEP, name)
+        # One that PID 1 kills, since it was not kept, must not look like one that has ended by itself.
+        os.rename(_pending(pod, name), pod.dir.app_status(name))
     finally:
         os.close(channel)
         os.kill(builder, _signal.SIGKILL)
