@@ -102,6 +102,34 @@ PLAYS = [
             "apps": [{"image": IMAGE}],
         },
     },
+    # What 0.7.0 brought.
+    {
+        "module": "pod_run",
+        "options": {
+            "name": "inside",
+            "state": "prepared",
+            "insecure_options": ["image"],
+            "networks": ["none"],
+            "exit_policy": "continue",
+            "shm_size": "16M",
+            "memory": "256M",
+            "sysctls": {"net.core.somaxconn": "512"},
+            "apps": [
+                {
+                    "image": IMAGE,
+                    "name": "main",
+                    "restart": {"policy": "on-failure", "max_retries": 3, "backoff": "2s"},
+                    "tmpfs": [{"target": "/scratch", "size": "1M", "mode": "0700"}],
+                    "memory": "64M",
+                    "memory_reservation": "32M",
+                    "cpuset_cpus": "0",
+                    "mounts": [{"volume": "other", "target": "/other"}],
+                },
+                {"image": IMAGE, "name": "waits", "stdin": "stream", "timezone": "UTC"},
+            ],
+            "volumes": [{"name": "other", "kind": "image", "image": IMAGE}],
+        },
+    },
 ]
 _RUN = """import json, sys
 from podrt.tasks.run import run_task
