@@ -239,9 +239,9 @@ def test_an_app_that_cannot_start_keeps_no_other_from_starting(
     pods: PodHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uuid = sandbox(pods, monkeypatch)
-    add(pods, uuid, "wrong", "--cpuset-cpus=7777")
+    add(pods, uuid, "wrong", "--device-read-bps=/dev/no-such:1M")
     add(pods, uuid, "right")
-    assert "there is no processor 7777" in pods.podctl("app", "start", uuid, "--app=wrong").err
+    assert "/dev/no-such" in pods.podctl("app", "start", uuid, "--app=wrong").err
     pods.ok("app", "start", uuid, "--app=right")
 
 

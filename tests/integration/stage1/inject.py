@@ -56,19 +56,27 @@ def hold(pid: int) -> int:
     return pid
 
 
-def hold_next_child(pid: int) -> int:
-    """Wait until a process forks, and stop the child before it does anything. Returns the child's PID."""
+def hold_next_child(pid: int, number: int = 1) -> int:
+    """Wait until a process has forked so many children from now on, and stop the last one before it does anything.
+
+    Returns the child's PID.
+    """
     _ptrace(_SEIZE, pid, _TRACE_FORK)
-    event = os.waitpid(pid, _WALL)[1] >> 8
-    while event in _PASSED_ON:
-        _ptrace(_CONT, pid, event)
+    while True:
         event = os.waitpid(pid, _WALL)[1] >> 8
-    assert event == signal.SIGTRAP | _EVENT_FORK << 8, hex(event)
-    child = ctypes.c_ulong()
-    _ptrace(_GETEVENTMSG, pid, ctypes.addressof(child))
-    os.waitpid(child.value, _WALL)
-    release(pid)
-    return child.value
+        while event in _PASSED_ON:
+            _ptrace(_CONT, pid, event)
+            event = os.waitpid(pid, _WALL)[1] >> 8
+        assert event == signal.SIGTRAP | _EVENT_FORK << 8, hex(event)
+        child = ctypes.c_ulong()
+        _ptrace(_GETEVENTMSG, pid, ctypes.addressof(child))
+        os.waitpid(child.value, _WALL)
+        number -= 1
+        if not number:
+            release(pid)
+            return child.value
+        release(child.value)
+        _ptrace(_CONT, pid, 0)
 
 
 def step_until(pid: int, asked: Callable[[], bool]) -> None:

@@ -105,29 +105,33 @@ def wait_for_tracer(pod: LabPod) -> list[list[str]]:
     return found
 
 
-def child_of_main(starter: int) -> int:
-    """The process that will become main, the last that is forked, as soon as there is one."""
+def nursery_of(starter: int) -> int:
+    """The process that will fork those of the apps, as soon as there is one: for as long as its interpreter starts."""
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end:  # without a pause: it has few milliseconds until it has dropped its rights
+    while time.monotonic() < end:  # without a pause: it has few milliseconds
         with contextlib.suppress(OSError):  # something has ended meanwhile
             forked = [child for first in children_of(starter) for child in children_of(first)]
-            if (
-                len(forked) == 1
-            ):  # the process that forks those of the apps, whose children are PID 1's by its end
-                forked = children_of(forked[0])
-            if len(forked) == APPS:
-                return max(forked)
+            if len(forked) == 1:
+                return forked[0]
     raise AssertionError("it is not there")
 
 
 def hold_child(starter: int) -> int:
-    """Stop the process that becomes main. Returns its PID."""
-    return inject.hold(child_of_main(starter))
+    """Stop the process that becomes main, the last that is forked, in its groups and with all rights. Returns its PID.
+
+    Where it is forked it cannot be stopped for long: the process that forks it waits for a sign of life.
+    """
+    pid = inject.hold_next_child(nursery_of(starter), APPS)
+    place = pathlib.Path(f"/proc/{pid}/cgroup")
+    inject.step_until(pid, lambda: all(line.endswith("/main") for line in place.read_text().splitlines()))
+    return pid
 
 
 def hold_handler(starter: int) -> int:
     """Stop the process that becomes its pre-start handler, when it is forked. Returns its PID."""
-    return inject.hold_next_child(child_of_main(starter))
+    pid = hold_child(starter)
+    inject.release(pid)
+    return inject.hold_next_child(pid)
 
 
 def pipes_of(pid: int) -> set[str]:
