@@ -209,10 +209,18 @@ def joining_fd(directory: str) -> int:
         return procs_fd(directory)
 
 
-def attach(fds: tuple[int, ...], pid: int) -> None:
-    """Move a process into groups, 0 for this one. Raises OSError."""
-    for fd in fds:
+def move(directory: str, pid: int = 0) -> None:
+    """Move a process into a group, 0 for this one. Raises OSError."""
+    fd = procs_fd(directory)
+    try:
         os.write(fd, str(pid).encode())
+    finally:
+        os.close(fd)
+
+
+def unified(groups: tuple[Group, ...]) -> Group | None:
+    """The group in the hierarchy of cgroup v2, None on a host without it."""
+    return next((group for group in groups if group.hierarchy.version == 2), None)
 
 
 def remove_groups(directories: tuple[str, ...]) -> None:
@@ -284,11 +292,7 @@ def _make_v2(group: Group) -> Group:
 def _step_aside(service: str) -> None:
     """Move from a service's group to a leaf of it: only a group without processes can delegate controllers."""
     _mkdir(f"{service}/{_STARTER}")
-    fd = procs_fd(f"{service}/{_STARTER}")
-    try:
-        attach((fd,), 0)
-    finally:
-        os.close(fd)
+    move(f"{service}/{_STARTER}")
 
 
 def _enable(directory: str) -> tuple[str, ...]:

@@ -150,11 +150,9 @@ def lines_of(pod: PodDir, app: str) -> dict[str, list[str]]:
 def _begun(pod: PodDir, app: str) -> str:
     """When the app was started by the host, as LogLine.time, "" if that is not known."""
     begun = documents.time_of(pod.app_env(app))
-    return (
-        ""
-        if begun is None
-        else time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begun)) + f"{begun % 1:.6f}"[1:]
-    )
+    if begun is None:
+        return ""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begun)) + f"{begun % 1:.6f}"[1:]
 
 
 def _of_app(lines: list[str]) -> list[str]:

@@ -76,12 +76,8 @@ def bring_back(strays: Sequence[Stray]) -> None:
         for group in stray.groups:
             place = f"{group}/{stray.leaf}" if stray.leaf else cgroups.supervisor_place(group)
             try:
-                fd = cgroups.procs_fd(place if os.path.isdir(place) else group)
-                try:
-                    with contextlib.suppress(ProcessLookupError):
-                        cgroups.attach((fd,), stray.pid)
-                finally:
-                    os.close(fd)
+                with contextlib.suppress(ProcessLookupError):
+                    cgroups.move(place if os.path.isdir(place) else group, stray.pid)
             except OSError as err:
                 raise HostFailure.of(f"cannot move process {stray.pid} to its control group", err) from err
 

@@ -41,11 +41,7 @@ def join_groups(uuid: str, pod: PodDir) -> None:
         planned = cgroups.plan_groups(uuid, in_service=bool(os.environ.get("INVOCATION_ID")))
         cgroups.record(pod, planned)
         for group in cgroups.make_groups(planned):
-            fd = cgroups.procs_fd(group.supervisor)
-            try:
-                cgroups.attach((fd,), 0)
-            finally:
-                os.close(fd)
+            cgroups.move(group.supervisor)
     except OSError as err:
         raise HostFailure.of("cannot move into the control groups of the pod", err) from err
 

@@ -345,11 +345,7 @@ def _fork(newcomer: Newcomer, running: RunningPod, groups: tuple[Group, ...]) ->
 def _join_supervisor(groups: tuple[Group, ...]) -> None:
     """Move this process beside PID 1: a journal takes what it connects for the output of the pod's unit."""
     for group in groups:
-        fd = cgroups.procs_fd(group.supervisor)
-        try:
-            cgroups.attach((fd,), 0)
-        finally:
-            os.close(fd)
+        cgroups.move(group.supervisor)
 
 
 def _await_builder(channel: int, end: float) -> None:

@@ -201,8 +201,8 @@ def _range(known: _Known) -> IdRange | None:
     return range_of(known.request.pod)
 
 
-def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, tuple[Group, ...]]:
-    """Fork the future PID 1. Returns it, and the groups that it is yet to be attached to."""
+def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, Group | None]:
+    """Fork the future PID 1. Returns it, and the group of cgroup v2 if it is yet to be moved there."""
     request, pod = known.request, known.request.pod
     ours, theirs = sync.channel()
     bound, held = os.pipe2(os.O_CLOEXEC)
@@ -244,12 +244,13 @@ def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, tuple[Group, ...]]:
         stays=is_mutable(known.manifest),
         start_timeout=0 if foreground else request.seconds * _APPS_PERCENT // 100,
     )
-    pid, born = _fork_into_new_pid_namespace(known.groups)
+    group = cgroups.unified(known.groups)
+    pid, born = _fork_into_new_pid_namespace(group)
     if pid == 0:
         become_pid_1(plan, wires, how)
     _close(wires)
     child = Pid1(pid, ours, bound, None if foreground else request.seconds)
-    return child, () if born else tuple(group for group in known.groups if group.hierarchy.version == 2)
+    return child, None if born else group
 
 
 def _users(plan: SandboxPlan) -> tuple[Spaces, tuple[int, ...]]:
@@ -261,20 +262,18 @@ def _users(plan: SandboxPlan) -> tuple[Spaces, tuple[int, ...]]:
     return make_spaces(plan), tuple(map(map_space, plan.maps))
 
 
-def _fork_into_new_pid_namespace(groups: tuple[Group, ...]) -> tuple[int, bool]:
+def _fork_into_new_pid_namespace(group: Group | None) -> tuple[int, bool]:
     """Fork a child that is PID 1 of a new namespace; later children of this process are in its own again.
 
-    Returns its PID, and whether it is in its group of cgroup v2.
+    group: that of the pod in cgroup v2. Returns the child's PID, and whether it is there.
     """
-    for group in groups:
-        if group.hierarchy.version == 2:
-            directory = os.open(group.supervisor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
+    if group:
+        directory = os.open(group.supervisor, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with suppress(OSError):  # of an old kernel, or of a filter that does not know the call
                 return syscalls.fork_into(directory, CLONE_NEWPID), True
-            except OSError:
-                break  # of an old kernel, or of a filter that does not know the call
-            finally:
-                os.close(directory)
+        finally:
+            os.close(directory)
     own = os.open("/proc/self/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         syscalls.unshare(CLONE_NEWPID)
@@ -310,7 +309,7 @@ def _close(wires: PodWires) -> None:
             os.close(fd)
 
 
-def _join(known: _Known, plan: SandboxPlan, child: Pid1, left: tuple[Group, ...]) -> None:
+def _join(known: _Known, plan: SandboxPlan, child: Pid1, left: Group | None) -> None:
     """Wait for the namespaces, join them to networks and groups, and start the apps.
 
     The apps start only after every process of the pod has dropped its privileges: an app that may trace would get hold
@@ -326,12 +325,8 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1, left: tuple[Group, ...]
     later: list[Callable[[], None]] = []
     if plan.namespaces & CLONE_NEWNET:
         _join_networks(known, plan, child, later)
-    for group in left:
-        fd = cgroups.procs_fd(group.supervisor)
-        try:
-            cgroups.attach((fd,), child.pid)
-        finally:
-            os.close(fd)
+    if left:
+        cgroups.move(left.supervisor, child.pid)
     child.await_bound()
     write_new(known.request.pod.pid, f"{child.pid}\n".encode(), _PID_MODE)
     child.send(frames.GO)

@@ -12,7 +12,7 @@ from ...contexts import suppress
 from ...host import syscalls
 from ...host.detached import open_detached
 from ...host.files import open_beneath
-from ...pod.cgroups import joining_fd
+from ...pod import cgroups
 from ...pod.restart import RECORD_BYTES
 from ..inside.wires import AppWires, AttachEnds
 
@@ -99,13 +99,13 @@ def _attached(pod: PodDir, app: AppPlan) -> AttachEnds:
 
 def _open_app(pod: PodDir, app: AppPlan, groups: tuple[Group, ...], *, journal: bool) -> AppWires:
     name = app.name
-    unified = next((group for group in groups if group.hierarchy.version == 2), None)
+    unified = cgroups.unified(groups)
     tracking = unified or (groups[0] if groups else None)
     limited = any(limit.controller == "memory" for limit in app.limits)
     return AppWires(
-        procs=tuple(joining_fd(group.leaf(name)) for group in sorted(groups, key=_version)),
+        procs=tuple(cgroups.joining_fd(group.leaf(name)) for group in sorted(groups, key=_version)),
         leaf=os.open(unified.leaf(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if unified else -1,
-        home=tuple(joining_fd(group.supervisor) for group in groups) if app.restart else (),
+        home=tuple(cgroups.joining_fd(group.supervisor) for group in groups) if app.restart else (),
         listed=os.open(f"{tracking.leaf(name)}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC) if tracking else -1,
         kill=_kill_fd(unified.leaf(name)) if unified else -1,
         oom=_oom_fd(groups, name) if limited else -1,
