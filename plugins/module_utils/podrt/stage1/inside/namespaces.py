@@ -53,7 +53,7 @@ class Supervision(Value):
     stop_timeout: int
     max_bytes: int
     dies_with_starter: bool
-    waits_for_resolv: bool
+    waits_for_networks: bool
     rehearsal: bool = False
     # systemd's default time to stop a unit, which rkt's handlers had.
     handler_timeout: int = 90
@@ -105,8 +105,8 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     maps = dict(zip(plan.maps, wires.maps))
     for app in plan.apps:
         build(app, wires.spaces.user, maps)
-    if how.waits_for_resolv and not sync.receive(wires.sync):
-        os._exit(1)
+    if how.waits_for_networks:
+        plan = plan.with_variables(_await_networks(wires))
     resolved = [finish(plan, app, number) for number, app in enumerate(plan.apps)]
     own_as_before(plan)
     # The kernel has forgotten it with the IDs. Should the starter have ended meanwhile, its channel tells.
@@ -148,6 +148,15 @@ def _take_namespaces(plan: SandboxPlan, wires: PodWires) -> None:
     for fd, kind in wires.spaces.others:
         syscalls.setns(fd, kind)
     syscalls.unshare(CLONE_NEWNS)
+
+
+def _await_networks(wires: PodWires) -> tuple[tuple[str, str], ...]:
+    """Wait until the starter has joined the pod to its networks. Returns the variables that come of it."""
+    message = sync.receive(wires.sync)
+    if not message:
+        os._exit(1)
+    words = [str(word) for word in message[1:]]
+    return tuple(zip(words[::2], words[1::2]))
 
 
 def _settle(plan: SandboxPlan) -> None:

@@ -42,12 +42,14 @@ UNKNOWN_APP, HAS_NOT_ENDED = "the pod has no such app", "the app has not ended"
 BUSY = "another command is at work on the app"
 # From PID 1 in a rehearsal: the pod could start.
 REHEARSED = "rehearsed"
-# From the starter: the resolv.conf of the networks is written; the apps may start.
-RESOLV, GO = "resolv", "go"
+# From the starter: the pod has joined its networks, and the files that depend on them are written, with the variables
+# that every app gets for it, each a name and a value; the apps may start.
+NETWORKS, GO = "networks", "go"
 
-# The types of the fields after a kind. After those of FAILED come names of facts, each with a value of either type.
+# The types of the fields after a kind. After those of FAILED come names of facts, each with a value of either type, and
+# so do variables after NETWORKS.
 _TYPES = {
-    **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, RESOLV, GO, DONE), ""),
+    **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, NETWORKS, GO, DONE), ""),
     FAILED: "sssi",
     APP_FAILED: "ssis",
     NOT_EXECUTED: "ss",
@@ -61,6 +63,8 @@ _TYPES = {
     HOLD: "i",
     REFUSED: "s",
 }
+
+_WITH_MORE = (FAILED, NETWORKS)
 
 
 class BadFrame(ValueError):
@@ -86,7 +90,7 @@ def message_of(frame: bytes) -> Message:
     name = kind.decode("ascii", "backslashreplace")
     if name not in _TYPES:
         raise BadFrame("its kind is unknown")
-    if not _fit(_TYPES[name], [field[:1] for field in fields], more=name == FAILED):
+    if not _fit(_TYPES[name], [field[:1] for field in fields], more=name in _WITH_MORE):
         raise BadFrame("its fields are not those of its kind")
     return (name, *map(_value, fields))
 

@@ -136,6 +136,11 @@ class AppPlan(Value):
     restart: Restart | None = None
     stdio: Stdio = Stdio()
 
+    def with_variables(self, variables: tuple[tuple[str, str], ...]) -> AppPlan:
+        """The plan with these variables in the environment of its process."""
+        environment = tuple({**dict(self.launch.environment), **dict(variables)}.items())
+        return self.replace(launch=self.launch.replace(environment=environment))
+
 
 class SandboxPlan(Value):
     """The plan of a whole pod. namespaces: CLONE_NEW... of PID 1, without the PID namespace. shared: the file systems
@@ -160,6 +165,12 @@ class SandboxPlan(Value):
     def other_sysctls(self) -> tuple[tuple[str, str], ...]:
         """Those of the other namespaces."""
         return tuple(pair for pair in self.sysctls if not pair[0].startswith(IPC))
+
+    def with_variables(self, variables: tuple[tuple[str, str], ...]) -> SandboxPlan:
+        """The plan with these variables in the environment of every app."""
+        if not variables:
+            return self
+        return self.replace(apps=tuple(app.with_variables(variables) for app in self.apps))
 
     @property
     def maps(self) -> tuple[IdMap, ...]:

@@ -56,10 +56,10 @@ class Pid1:
         self._await(self._channel)
         return sync.receive(self._channel)
 
-    def send(self, kind: str) -> None:
+    def send(self, kind: str, *facts: str | int) -> None:
         """Send it a message. If it has ended, raises the error that it has sent, or HostFailure."""
         try:
-            sync.send(self._channel, kind)
+            sync.send(self._channel, kind, *facts)
         except OSError:
             raise_failure(self.receive())
 

@@ -219,8 +219,7 @@ def _hidden(pod: PodDir) -> None:
 def write_app(pod: PodDir, app: AppPlan, users: IdRange | None) -> None:
     """Write the directories and files of one app. Raises OSError."""
     make_dirs_beneath(pod.app_root(app.name), pod.path, _DIR)
-    text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
-    _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"), users)
+    write_environment(pod, app, users)
     if isinstance(app.root, OverlayStep):
         make_dirs_beneath(app.root.upper, pod.path)
         make_dirs_beneath(app.root.work, pod.path)
@@ -229,3 +228,9 @@ def write_app(pod: PodDir, app: AppPlan, users: IdRange | None) -> None:
         first = users.first if users else 0
         os.chown(app.root.upper, first + topmost.st_uid, first + topmost.st_gid)
         os.chmod(app.root.upper, topmost.st_mode & 0o7777)
+
+
+def write_environment(pod: PodDir, app: AppPlan, users: IdRange | None) -> None:
+    """Write the variables of an app, for commands that enter it. Raises OSError."""
+    text = "".join(f"{name}={value}\0" for name, value in app.launch.environment)
+    _write(pod, pod.app_env(app.name), text.encode(errors="surrogateescape"), users)

@@ -38,7 +38,7 @@ from ..plan.sandbox import sandbox_plan
 from ..telling import say, warn
 from .confining import confine_app
 from .first_process import Pid1, app_not_started, expect, last_words
-from .inputs import read_inputs, seen_host, write_files, write_resolv
+from .inputs import read_inputs, seen_host, write_environment, write_files, write_resolv
 from .readback import check_applied
 from .teardown import take_down
 from .wiring import open_apps, open_console, open_control
@@ -94,7 +94,7 @@ class _Known(Value):
     runspec: RunSpec
     networks: NetworkPlan | None
     groups: tuple[Group, ...]
-    waits_for_resolv: bool
+    waits_for_networks: bool
 
 
 def start(request: StartRequest) -> Pid1:
@@ -107,13 +107,13 @@ def start(request: StartRequest) -> Pid1:
     """
     pod = request.pod
     manifest, runspec = read_manifest(pod), read_runspec(pod)
-    networks, waits_for_resolv = _plan_networks(request.host, manifest, runspec)
+    networks, waits = _plan_networks(request.host, manifest, runspec)
     child: Pid1 | None = None
     try:
         planned = cgroups.plan_groups(request.uuid, in_service=in_service())
         cgroups.record(pod, planned)
         groups = cgroups.make_groups(planned)
-        known = _Known(request, manifest, runspec, networks, groups, waits_for_resolv)
+        known = _Known(request, manifest, runspec, networks, groups, waits)
         plan = _decide(known)
         child, left = _fork(known, plan)
         if not request.detach:
@@ -238,7 +238,7 @@ def _fork(known: _Known, plan: SandboxPlan) -> tuple[Pid1, Group | None]:
         stop_timeout=known.runspec.stop_timeout,
         max_bytes=log.max_bytes,
         dies_with_starter=foreground,
-        waits_for_resolv=known.waits_for_resolv,
+        waits_for_networks=known.waits_for_networks,
         rehearsal=request.rehearsal,
         end_pod=known.runspec.exit_policy == END_POD,
         stays=is_mutable(known.manifest),
@@ -318,8 +318,8 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1, left: Group | None) -> 
     """
     expect(child, frames.NAMESPACES)
     if known.request.rehearsal:
-        if known.waits_for_resolv:
-            child.send(frames.RESOLV)
+        if known.waits_for_networks:
+            child.send(frames.NETWORKS)
         expect(child, frames.REHEARSED)
         return
     later: list[Callable[[], None]] = []
@@ -336,7 +336,7 @@ def _join(known: _Known, plan: SandboxPlan, child: Pid1, left: Group | None) -> 
 
 
 def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[NetworkPlan | None, bool]:
-    """The networks to join, None for loopback only or the host's; and whether resolv.conf can depend on them."""
+    """The networks to join, None for loopback only or the host's; and whether files of the pod can depend on them."""
     if runspec.host_network or runspec.no_network:
         return None, False
     from .networks import may_give_dns, plan_networks  # not needed with the host's network
@@ -354,11 +354,21 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
         asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
         pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
         infos = join(pod, child.pid, known.networks, _report_networks, later)
-    if known.waits_for_resolv:
+    if known.waits_for_networks:
         text = resolv_of(infos, _report_networks)
         if text:
             write_resolv(request.pod, text, plan.users)
-        child.send(frames.RESOLV)
+        _tell_networks(known, plan, child, ())
+
+
+def _tell_networks(
+    known: _Known, plan: SandboxPlan, child: Pid1, variables: tuple[tuple[str, str], ...]
+) -> None:
+    """Tell PID 1 that the pod has joined its networks. variables: those that every app gets by that."""
+    if variables:
+        for app in plan.with_variables(variables).apps:
+            write_environment(known.request.pod, app, plan.users)
+    child.send(frames.NETWORKS, *(word for pair in variables for word in pair))
 
 
 def _await_apps(known: _Known, plan: SandboxPlan, child: Pid1) -> None:
