@@ -79,6 +79,10 @@ class Fields:
         except InvalidSpec as err:
             raise err.at(self.where_of(err.where)) from err
 
+    def canonical(self) -> str:
+        """The whole object, as canonical JSON by folded names: equal for two spellings of the same."""
+        return canonical_json(self._by_name).decode()
+
     def replaced(self, **members: object) -> Fields:
         """The same object with these members replaced."""
         fields = Fields({}, self.where, self._names)

@@ -79,7 +79,7 @@ FORBIDDEN = (HEAVY - OF_THE_TEST) | {
 # modules in place of one parser of YAML, since podctl and comparisons use it too; contexts and
 # jsontext are two, which spare each start of podctl 7 ms and more; host.dirs is one, the paths of a pod and of a tree;
 # net.requests is one, which spares a pod on the host's network four others.
-MOST = 86
+MOST = 88
 
 
 def watched(host: Host, options: dict[str, Any]) -> tuple[dict[str, Any], set[str], list[str]]:

@@ -33,20 +33,19 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.syscall
     setns,
     unshare,
 )
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import (
-    JoiningPod,
-    attach,
-    detach,
-)
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.attach import attach
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import (
     choose,
     load_confs,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.detach import detach
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.member import JoiningPod
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.neighbours import ALONE, Neighbours
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import (
     network_plan,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs import find_programs
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
 
@@ -134,15 +133,18 @@ class Pod:
         self, net: str = "", *forwards: PortForward, neighbours: Neighbours = ALONE, **more: object
     ) -> Pod:
         chosen = choose(load_confs(self.lab.paths.config_dirs), parse_requests(net))
-        plan = network_plan(chosen, forwards, self.lab.paths.plugin_dirs)
-        joining = JoiningPod(
-            self.lab.paths, self.uuid, self.conf_dir, self.info_path, neighbours, self.sysctls
-        )
+        plan = network_plan(chosen, forwards, find_programs(chosen, self.lab.paths))
+        joining = self.joining.replace(neighbours=neighbours, sysctls=self.sysctls)
         self.infos = attach(joining, self.netns, plan, **more)  # type: ignore[arg-type]
         return self
 
     def detach(self, *, links: bool = True) -> None:
-        detach(self.lab.paths, self.uuid, self.conf_dir, self.info_path, links=links)
+        detach(self.joining, links=links)
+
+    @property
+    def joining(self) -> JoiningPod:
+        path = f"/proc/{os.getpid()}/fd/{self.netns}" if self.netns >= 0 else ""
+        return JoiningPod(self.lab.paths, self.uuid, self.conf_dir, self.info_path, netns=path)
 
     def die(self) -> None:
         """End the network namespace, as the last process of a pod does."""

@@ -110,6 +110,11 @@ class PodDir(Value):
         return f"{self.path}/sharedVolumes"
 
     @property
+    def netns(self) -> str:
+        """The path of the pod's network namespace while it runs. Source: behaviours E8."""
+        return f"{self.path}/netns"
+
+    @property
     def net_confs(self) -> str:
         """Copies of the network configurations in use."""
         return f"{self.path}/net"

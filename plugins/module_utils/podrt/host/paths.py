@@ -334,8 +334,13 @@ class Paths(Value):
 
     @property
     def plugin_dirs(self) -> tuple[str, ...]:
-        """Where external plugins of networks would be. Source: behaviours E9."""
+        """Where programs of network plugins are that go before what is built in. Source: behaviours E9."""
         return (f"{self.local_config}/{NET_D}", f"{self.system_config}/plugins/net")
+
+    @property
+    def cni_dirs(self) -> tuple[str, ...]:
+        """Where CNI's own programs are: for types that are not built in."""
+        return ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 
     def unit(self, pod_name: str) -> str:
         """The name of the unit of a named pod."""

@@ -97,11 +97,13 @@ def _await(pid: int, name: str, seconds: float, outputs: tuple[int, int]) -> int
     poll.register(process, select.POLLIN)
     wrong = "nothing waits for it any more"
     try:
-        while not poll.poll(max(0.0, min(_LOOK_SECONDS, end - time.monotonic())) * 1000):
+        has_ended = False
+        while not has_ended:
+            has_ended = bool(poll.poll(max(0.0, min(_LOOK_SECONDS, end - time.monotonic())) * 1000))
             if any(os.fstat(fd).st_size > _MOST_OUTPUT for fd in outputs):
                 wrong = f"it has printed more than {_MOST_OUTPUT >> 20} MiB"
                 break
-            if time.monotonic() >= end:
+            if time.monotonic() >= end and not has_ended:
                 wrong = f"it has not ended within {seconds:g} seconds"
                 break
         else:

@@ -97,10 +97,14 @@ class Subnet(Value):
 
 
 class Route(Value):
-    """A route that a configuration asks for. gateway None: the gateway of the interface's address."""
+    """A route that a configuration asks for. gateway None: the gateway of the interface's address.
+
+    more: the other members of CNI's route object, such as priority, by name.
+    """
 
     dst: Subnet
     gateway: Address | None = None
+    more: tuple[tuple[str, int], ...] = ()
 
 
 def parse_prefixed(text: str, where: str = "") -> tuple[Address, int]:

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Network configurations: those that exist, and those that a pod asks for. Source: behaviours E.1, E.2."""
+"""Network configurations: those that exist, and those that a pod asks for.
+
+A .conf file is one plugin, a .conflist a chain of them. Source: behaviours E.1, E.2; CNI's SPEC.md, section 1.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,19 @@ from ..host.files import entries
 from ..host.paths import NET_D
 from ..host.reading import check_kept, read_trusted
 from ..value import Value
-from .ipam import Ipam, NetDns
-from .kinds import IPAM_TYPES, TYPES, Ptp, net_type
+from .plugin import Plugin
 from .requests import ALL, HOST, NONE
+from .result import VERSIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from .kinds import NetType
-
 # A name becomes a directory of leases. Source: CNI's specification of "name".
 _NAME = ALNUM + "_.-"
 _LONGEST_NAME = 255
+_LIST = ".conflist"
+_SUFFIXES = (".conf", _LIST)
 
 # Source: behaviours E28.
 _BUILT_IN = (
@@ -43,22 +46,16 @@ _BUILT_IN = (
 
 
 class NetConf(Value):
-    """One network. own: the members of its type. mtu 0: the kernel's default. flaw: why the rest could not be read.
+    """One network. plugins: its chain, in which the first makes the interface. checked: whether CHECK may be asked.
 
-    accept_ra, accept_redirects: whether a pod accepts router advertisements and redirects from the network; not members
-    of CNI. The host never accepts them.
-    Origin: directory "" is built in; raw is the document as it was read, for copies and plugins.
+    flaw: why the file could not be used; then there are no plugins, and where even the name is not known, it is "".
+    Origin: directory "" is built in; raw is the document as it was read, for copies and programs.
     """
 
     name: str
-    type: str
-    ip_masq: bool = False
-    mtu: int = 0
-    ipam: Ipam = Ipam()
-    dns: NetDns = NetDns()
-    own: NetType = Ptp()
-    accept_ra: bool = False
-    accept_redirects: bool = False
+    plugins: tuple[Plugin, ...] = ()
+    cni_version: str = VERSIONS[0]
+    checked: bool = True
     file_name: str = ""
     directory: str = ""
     raw: str = "{}"
@@ -74,35 +71,40 @@ class NetConf(Value):
 
     @classmethod
     def read(cls, raw: bytes, file_name: str, directory: str = "") -> NetConf:
-        """Read it, but keep an error beyond name and type as its flaw, which pods on other networks can ignore."""
+        """Read it, but keep an error as its flaw, which pods on other networks can ignore."""
         where = f"{directory}/{file_name}" if directory else file_name
-        members = parse_json(raw, where)
-        fields = Fields(members, where)
-        conf = cls(
-            _name(fields), fields.text("type"), file_name=file_name, directory=directory, raw=raw.decode()
-        )
+        conf = cls("", file_name=file_name, directory=directory)
         try:
+            fields = Fields(parse_json(raw, where), where)
+            conf = conf.replace(name=_name(fields), raw=raw.decode())
             return conf.replace(
-                ip_masq=fields.boolean("ipMasq", False),
-                mtu=fields.integer("mtu", 0),
-                ipam=Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
-                dns=NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
-                own=net_type(conf.type, fields, members if isinstance(members, dict) else {}),
-                accept_ra=fields.boolean("acceptRA", False),
-                accept_redirects=fields.boolean("acceptRedirects", False),
+                plugins=_plugins(fields),
+                cni_version=_version(fields),
+                checked=not fields.boolean("disableCheck", False),
             )
         except InvalidSpec as err:
             return conf.replace(flaw=err)
 
     @property
-    def meaning(self) -> NetConf:
-        """The network without its origin: equal for two files of the same meaning."""
-        return self.replace(file_name="", directory="", raw="")
+    def main(self) -> Plugin:
+        """The plugin that makes the interface."""
+        return self.plugins[0]
 
     @property
-    def is_built_in(self) -> bool:
-        """Whether it needs no external plugin."""
-        return self.type in TYPES and self.ipam.type in IPAM_TYPES
+    def type(self) -> str:
+        """The type of the network."""
+        return self.main.type
+
+    @property
+    def is_list(self) -> bool:
+        """Whether its file is a chain, with plugins that have no name and version of their own."""
+        return self.file_name.endswith(_LIST)
+
+    @property
+    def meaning(self) -> NetConf:
+        """The network without its origin: equal for two files of the same meaning."""
+        plugins = tuple(plugin.meaning for plugin in self.plugins)
+        return self.replace(plugins=plugins, file_name="", directory="", raw="")
 
 
 class ChosenNet(Value):
@@ -124,19 +126,26 @@ class ChosenNet(Value):
 def load_confs(
     config_dirs: Sequence[str], report: Callable[[str], None] | None = None
 ) -> tuple[NetConf, ...]:
-    """Every known network: the built-in ones, and those of DIR/net.d/*.conf; later directories override earlier ones.
+    """Every known network: the built-in ones, and those of DIR/net.d/*.conf and *.conflist, later directories first.
 
-    report receives a warning for each file that is ignored or that replaces another network.
-    Raises InvalidSpec for a file that is not valid, OSError for one that cannot be read.
+    report receives a warning for each file that is ignored or that replaces another network. Files without a usable
+    name are among them, since one of them may be the network that is asked for.
+    Raises OSError for a file that cannot be read.
     """
     known = {conf.name: conf for conf in (NetConf.parse(raw.encode(), name) for name, raw in _BUILT_IN)}
+    nameless: list[NetConf] = []
     for config_dir in config_dirs:
         directory = f"{config_dir}/{NET_D}"
-        for name, conf in _first_of_each_name(_read_dir(directory), report).items():
+        found = _read_dir(directory)
+        nameless += (conf for conf in found if not conf.name)
+        for name, conf in _first_of_each_name(found, report).items():
             if name in known and report:
                 report(f'overriding "{name}" network with one from {directory}')
             known[name] = conf
-    return tuple(sorted(known.values(), key=_order))
+    for conf in nameless:
+        if report:
+            report(f"ignoring {conf.directory}/{conf.file_name}: {conf.flaw}")
+    return tuple(sorted((*known.values(), *nameless), key=_order))
 
 
 def choose(
@@ -156,9 +165,10 @@ def choose(
     chosen = [conf for conf in confs if ALL in args or conf.name in wanted]
     missing = [name for name in args if name in wanted - {conf.name for conf in confs}]
     if missing:
+        unusable = next((f"{conf.flaw}; " for conf in confs if not conf.name), "")
         raise NotFound(
             f"networks not found: {', '.join(missing)}",
-            "put a network configuration into net.d of a configuration directory",
+            unusable + "put a network configuration into net.d of a configuration directory",
             networks=missing,
             **({"where": places[missing[0]]} if option else {}),
         )
@@ -169,6 +179,28 @@ def choose(
         ChosenNet(conf, args.get(conf.name, ()), places.get(conf.name) or places.get(ALL, ""))
         for conf in sorted(chosen, key=_order)
     )
+
+
+def _plugins(fields: Fields) -> tuple[Plugin, ...]:
+    if not fields.where.endswith(_LIST):
+        return (Plugin.from_fields(fields),)
+    plugins = tuple(Plugin.from_fields(each) for each in fields.each("plugins"))
+    if not plugins:
+        raise InvalidSpec(
+            "a list of network plugins is empty", "name at least one", where=fields.where_of("plugins")
+        )
+    return plugins
+
+
+def _version(fields: Fields) -> str:
+    version = fields.text("cniVersion", "") or VERSIONS[0]
+    if version not in VERSIONS:
+        raise InvalidSpec(
+            f'"{version}" is not a version of CNI that is known here',
+            f"use one of {', '.join(VERSIONS)}",
+            where=fields.where_of("cniVersion"),
+        )
+    return version
 
 
 def _name(fields: Fields) -> str:
@@ -187,7 +219,7 @@ def _order(conf: NetConf) -> tuple[str, str]:
 
 
 def _read_dir(directory: str) -> list[NetConf]:
-    names = [name for name in entries(directory) if name.endswith(".conf")]
+    names = [name for name in entries(directory) if name.endswith(_SUFFIXES)]
     for place in (os.path.dirname(directory), directory) if names else ():
         check_kept(place)
     return [_read_file(directory, name) for name in names]
@@ -207,6 +239,8 @@ def _read_file(directory: str, name: str) -> NetConf:
 def _first_of_each_name(confs: Iterable[NetConf], report: Callable[[str], None] | None) -> dict[str, NetConf]:
     first: dict[str, NetConf] = {}
     for conf in confs:
+        if not conf.name:
+            continue
         if conf.name in first:
             if report:
                 report(f'"{conf.name}" network already defined, ignoring {conf.file_name}')

@@ -8,17 +8,16 @@ steps. Files that an app can make long are read up to a bound.
 
 from __future__ import annotations
 
-import os
-
 from ..errors import HostFailure
-from ..host.reading import kernel_text_or, kernel_text_within, read_bytes
+from ..host.reading import kernel_text_or, kernel_text_within
 from ..value import Value
-from .addresses import V4_BITS, V6_BITS, Address, Subnet, parse_prefixed
+from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .conf import NetConf
-from .info import read_net_info
+from .elements import OURS
+from .info import read_copy, read_net_info
 from .nfsocket import NetfilterSocket
 from .plan import Place, gateway_link, steps_of
-from .ranges import Assigned
+from .result import NetResult, result_of_addresses
 from .rtsocket import RouteSocket
 from .rules import PodRules, rules_of_record
 from .steps import (
@@ -54,10 +53,12 @@ _MOST_BYTES = 1 << 20
 
 
 class Joined(Value):
-    """A network as a pod has joined it."""
+    """A network as a pod has joined it. publisher: of the pod's ports. link: the host's interface that leads there."""
 
     conf: NetConf
     place: Place
+    publisher: str = ""
+    link: str = ""
 
     @property
     def steps(self) -> tuple[NetStep, ...]:
@@ -67,7 +68,7 @@ class Joined(Value):
     @property
     def gateway_link(self) -> str:
         """The interface of the host that leads to it."""
-        return gateway_link(self.conf, self.place)
+        return self.link or gateway_link(self.conf, self.place)
 
 
 class Drift(Value):
@@ -104,16 +105,9 @@ def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo
     except FileNotFoundError:
         return infos, ()
     return infos, tuple(
-        Joined(conf, Place(uuid, index, _addresses(info, conf)))
+        Joined(conf, Place(uuid, index, _given(info, conf)), info.publisher, info.gateway_link)
         for index, (info, conf) in enumerate(zip(infos, confs))
     )
-
-
-def read_copy(conf_dir: str, info: NetInfo) -> NetConf:
-    """The configuration that an interface of a pod was made from. Raises Corrupt, InvalidSpec, FileNotFoundError."""
-    name = os.path.basename(info.conf_path)
-    raw = read_bytes(f"{conf_dir}/{name}", beneath=os.path.dirname(conf_dir))
-    return NetConf.read(raw, name, conf_dir)
 
 
 def find_drift(
@@ -136,7 +130,7 @@ def find_drift(
             steps = tuple((network, _missing(network, seen, unknown)) for network in joined)
         with NetfilterSocket() as table:
             # Runtimes of earlier releases, which record no addresses, neither make the guard nor mend it.
-            guards = bool(rules.elements) and any(info.addresses for info in infos)
+            guards = bool(rules.elements) and any(info.guarded for info in infos)
             complete = all(map(table.has, rules.elements)) and (not guards or table.has_guard())
         target = _target(joined) if any(forward.on_loopback for forward in forwards) else None
         shut = any(network is target and _is_shut(network, missing) for network, missing in steps)
@@ -244,9 +238,11 @@ class _Inside:
         return frozenset(parse(text.splitlines()))
 
 
-def _target(joined: Sequence[Joined]) -> Joined:
-    """The network that published ports lead to. Source: behaviours E22."""
-    return next((network for network in joined if network.conf.ip_masq), joined[-1])
+def _target(joined: Sequence[Joined]) -> Joined | None:
+    """The network that ports in our table lead to, as in target_of of rules. Source: behaviours E22."""
+    if any(network.publisher for network in joined):
+        return next((network for network in joined if network.publisher == OURS), None)
+    return next((network for network in joined if network.conf.main.ip_masq), joined[-1])
 
 
 def _is_shut(network: Joined, missing: Sequence[NetStep]) -> bool:
@@ -264,19 +260,19 @@ def _missing(joined: Joined, seen: _Seen, unknown: tuple[type, ...]) -> tuple[Ne
     return missing
 
 
-def _addresses(info: NetInfo, conf: NetConf) -> tuple[Assigned, ...]:
-    if conf.ipam.type != "host-local":
-        return conf.ipam.static
-    texts = list(info.ip6)
-    if info.ip:
-        mask = Address.parse(info.mask, "mask")
-        texts.insert(0, f"{info.ip}/{bin(mask.number).count('1')}")
-    spans = [span for ranges in conf.ipam.range_sets for span in ranges]
-    assigned = []
-    for address, prefix in (parse_prefixed(text) for text in texts):
-        gateway = next((span.gateway for span in spans if span.subnet.holds(address)), None)
-        assigned.append(Assigned(address, prefix, gateway))
-    return tuple(assigned)
+def _given(info: NetInfo, conf: NetConf) -> NetResult:
+    """The addresses and routes that a network has given. Earlier releases do not record all gateways and routes."""
+    if info.result.interfaces:
+        return info.result
+    ipam = conf.main.ipam
+    if ipam.type != "host-local":
+        return result_of_addresses(ipam.static, ipam.routes)
+    spans = [span for ranges in ipam.range_sets for span in ranges]
+    ips = tuple(
+        each.replace(gateway=next((span.gateway for span in spans if span.subnet.holds(each.address)), None))
+        for each in info.result.ips
+    )
+    return result_of_addresses(ips, ipam.routes)
 
 
 def _links_in(lines: list[str]) -> Iterator[str]:

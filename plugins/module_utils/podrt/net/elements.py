@@ -17,6 +17,8 @@ LINKS = "links"
 OWN = "own"
 OWN6 = "own6"
 GUARD_SETS = (LINKS, OWN, OWN6)
+# The publisher of the host ports that are in our table, where others are published by programs.
+OURS = "nftables"
 
 
 class Element(Value):

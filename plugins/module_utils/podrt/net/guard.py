@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import InvalidSpec
-from .addresses import V4_BITS, Address
+from .addresses import V4_BITS
 from .elements import GUARD_TABLE, LINKS, OWN, OWN6, Element
 
 TYPE_CHECKING = False
@@ -46,9 +46,9 @@ def guards_of(uuid: str, infos: Sequence[NetInfo]) -> tuple[Element, ...]:
 
     Raises InvalidSpec.
     """
-    addresses = [Address.parse(text, "addresses") for info in infos for text in info.addresses]
+    addresses = [each.address for info in infos if info.guarded for each in info.result.addresses]
     elements: list[Element] = []
-    for link in (info.host_if for info in infos if info.plugin_path == "ptp" and info.addresses):
+    for link in (info.host_if for info in infos if info.plugins[0] == "ptp" and info.guarded):
         if not is_made_of(link, ALNUM):
             raise InvalidSpec(f'"{link}" is not the name of a link of pods', where="hostIf")
         elements.append(Element(LINKS, (link,), "", uuid))

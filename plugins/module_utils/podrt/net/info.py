@@ -12,7 +12,11 @@ from ..host.files import PRIVATE_FILE, write_new
 from ..host.reading import read_bytes
 from ..jsontext import dumps
 from ..value import Value
+from .addresses import Address, parse_prefixed
+from .conf import NetConf
 from .ipam import NetDns
+from .ranges import Assigned
+from .result import NetResult, result_of_addresses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,62 +28,129 @@ _FORMAT = 1
 class NetInfo(Value):
     """One interface of a pod.
 
-    ip, mask and gateway: dotted; "" where there is no IPv4 address. ip6: ADDRESS/PREFIX each. plugin_path: the
-    plugin's file, or its type when it is built in. host_if: the interface of the host that leads to the pod.
-    addresses: all of both families; empty in records of releases before the guard, see guard.
+    conf_path: the copy of its configuration. plugins: the program of each plugin, or its type when it is built in.
+    host_if: the interface of the host that leads to the pod, "" where that is not known. publisher: who publishes the
+    pod's host ports, if they lead here, see network_plan; earlier releases do not record it.
+    guarded: whether the pod's release records all addresses, see guard. ipam: the program that has given them, "" for
+    what is built in.
     """
 
     net_name: str
     conf_path: str
-    plugin_path: str
+    plugins: tuple[str, ...]
     if_name: str
-    ip: str = ""
-    mask: str = ""
+    result: NetResult = NetResult()
     args: str = ""
     host_if: str = ""
-    gateway: str = ""
-    ip6: tuple[str, ...] = ()
     ip_masq: bool = False
-    dns: NetDns = NetDns()
-    addresses: tuple[str, ...] = ()
+    publisher: str = ""
+    guarded: bool = True
+    ipam: str = ""
 
     @classmethod
     def from_json(cls, value: object, where: str) -> NetInfo:
         """Read an element of net-info.json. Raises InvalidSpec with the place."""
         fields = Fields(value, where)
+        result = fields.raw("result")
         return cls(
             fields.text("netName"),
             fields.text("netConf", ""),
-            fields.text("pluginPath", ""),
+            fields.strings("plugins") or (fields.text("pluginPath", ""),),
             fields.text("ifName"),
-            fields.text("ip", ""),
-            fields.text("mask", ""),
+            _old_result(fields) if result is None else NetResult.from_json(result, fields.where_of("result")),
             fields.text("args", ""),
             fields.text("hostIf", ""),
-            fields.text("gateway", ""),
-            fields.strings("ip6"),
             fields.boolean("ipMasq", False),
-            NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
-            fields.strings("addresses"),
+            fields.text("publisher", ""),
+            bool(fields.strings("addresses")),
+            fields.text("ipam", ""),
         )
 
     def to_json(self) -> dict[str, object]:
-        """An element of net-info.json: rkt's members, then ours."""
+        """An element of net-info.json: rkt's members, then those of earlier releases, then ours."""
+        first = self.result.first_v4
         return {
             "netName": self.net_name,
             "netConf": self.conf_path,
-            "pluginPath": self.plugin_path,
+            "pluginPath": self.plugins[0],
             "ifName": self.if_name,
             "ip": self.ip,
             "args": self.args,
-            "mask": self.mask,
+            "mask": str(first.subnet.mask) if first else "",
             "hostIf": self.host_if,
             "gateway": self.gateway,
             "ip6": list(self.ip6),
             "ipMasq": self.ip_masq,
-            "dns": self.dns.to_json(),
-            "addresses": list(self.addresses),
+            "dns": self.result.dns.to_json(),
+            "addresses": [str(each.address) for each in self.result.addresses],
+            "plugins": list(self.plugins),
+            "ipam": self.ipam,
+            "publisher": self.publisher,
+            "result": self.result.to_json(),
         }
+
+    @property
+    def ip(self) -> str:
+        """The first IPv4 address, "" without one."""
+        first = self.result.first_v4
+        return str(first.address) if first else ""
+
+    @property
+    def gateway(self) -> str:
+        """That of this address, "" without one: the host's side."""
+        first = self.result.first_v4
+        return str(first.gateway) if first and first.gateway else ""
+
+    @property
+    def ip6(self) -> tuple[str, ...]:
+        """The IPv6 addresses, ADDRESS/PREFIX each."""
+        return tuple(f"{each.address}/{each.prefix}" for each in self.result.addresses if not each.is_v4)
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether its interface was made without a program."""
+        return "/" not in self.plugins[0]
+
+    @property
+    def gateway_link(self) -> str:
+        """The interface of the host that leads to the pod, or to its bridge; "" for none, and of earlier releases."""
+        return next((each.name for each in self.result.interfaces if not each.sandbox), "")
+
+
+def _old_result(fields: Fields) -> NetResult:
+    """The result of a record of an earlier release. Raises InvalidSpec with the place."""
+    ips = []
+    if fields.text("ip", ""):
+        mask = Address.parse(fields.text("mask"), fields.where_of("mask"))
+        gateway = fields.text("gateway", "")
+        ips.append(
+            Assigned(
+                Address.parse(fields.text("ip"), fields.where_of("ip")),
+                bin(mask.number).count("1"),
+                Address.parse(gateway, fields.where_of("gateway")) if gateway else None,
+            )
+        )
+    for text in fields.strings("ip6"):
+        ips.append(Assigned(*parse_prefixed(text, fields.where_of("ip6"))))
+    dns = NetDns.from_json(fields.raw("dns"), fields.where_of("dns"))
+    return result_of_addresses(tuple(ips)).replace(dns=dns)
+
+
+def read_copy(conf_dir: str, info: NetInfo) -> NetConf:
+    """The configuration that an interface of a pod was made from. Raises Corrupt, InvalidSpec, FileNotFoundError."""
+    conf = read_conf(conf_dir, os.path.basename(info.conf_path))
+    programs = [name if "/" in name else "" for name in info.plugins]
+    pairs = zip(conf.plugins, [*programs, *[""] * len(conf.plugins)])
+    plugins = [plugin.replace(program=program) for plugin, program in pairs]
+    return conf.replace(
+        plugins=(*(each.replace(ipam_program=info.ipam) for each in plugins[:1]), *plugins[1:])
+    )
+
+
+def read_conf(conf_dir: str, name: str) -> NetConf:
+    """A copy of a configuration. Raises Corrupt, InvalidSpec, FileNotFoundError."""
+    raw = read_bytes(f"{conf_dir}/{name}", beneath=os.path.dirname(conf_dir))
+    return NetConf.read(raw, name, conf_dir)
 
 
 def read_net_info(path: str) -> tuple[NetInfo, ...]:

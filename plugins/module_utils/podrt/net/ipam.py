@@ -63,6 +63,8 @@ class Ipam(Value):
             return cls()
         fields = Fields(value, where)
         kind = fields.text("type", "")
+        if "/" in kind or kind in (".", ".."):
+            raise InvalidSpec(f'"{kind}" is not a type of IPAM', where=fields.where_of("type"))
         return cls(
             kind,
             _range_sets(fields) if kind == "host-local" else (),

@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The types of networks, with the members of a configuration that are specific to each. Pure.
 
-A built-in type is a row of TYPES here and a row of plan's builders. Source: behaviours E16, E17.
+A built-in type is a row here and a row of plan's builders. Source: behaviours E16, E17.
 """
 
 from __future__ import annotations
 
 from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import InvalidSpec
-from ..fields import canonical_json
 from ..value import Value
 
 TYPE_CHECKING = False
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..fields import Fields
 
-    NetType = Union["Ptp", "Bridge", "Foreign"]
+    NetType = Union["Ptp", "Bridge", "Portmap", "Foreign"]
 
 IPAM_TYPES = ("", "host-local", "static")
 # Source: dev_valid_name of the kernel's net/core/dev.c.
@@ -57,17 +56,26 @@ class Bridge(Value):
         )
 
 
+class Portmap(Value):
+    """Host ports lead to this network. Without any such plugin the runtime chooses one. Source: behaviours E22."""
+
+
 class Foreign(Value):
     """A type that is not built in. members: the whole configuration, as canonical JSON."""
 
     members: str
 
 
-TYPES: dict[str, Callable[[Fields], NetType]] = {"ptp": lambda _fields: Ptp(), "bridge": Bridge.from_fields}
+# Those that make an interface, and those that follow one in a chain.
+LINK_TYPES: dict[str, Callable[[Fields], NetType]] = {
+    "ptp": lambda _fields: Ptp(),
+    "bridge": Bridge.from_fields,
+}
+TYPES: dict[str, Callable[[Fields], NetType]] = {**LINK_TYPES, "portmap": lambda _fields: Portmap()}
 
 
-def net_type(kind: str, fields: Fields, members: dict[str, object]) -> NetType:
+def net_type(kind: str, fields: Fields) -> NetType:
     """The members of a configuration that are specific to its type. Raises InvalidSpec with the place."""
     if kind in TYPES:
         return TYPES[kind](fields)
-    return Foreign(canonical_json(members).decode())
+    return Foreign(fields.canonical())

@@ -20,9 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .attach import JoiningPod
     from .drift import Drift, Joined
     from .links import LinkSockets
+    from .member import JoiningPod
     from .rules import PortForward
     from .steps import NetStep
 

@@ -9,12 +9,16 @@ only the attempt shows, such as which address is free, are left to attach. Sourc
 from __future__ import annotations
 
 from ..errors import InvalidSpec, NotFound
+from ..jsontext import dumps
 from ..value import Value
 from .addresses import Address
 from .conf import ChosenNet, NetConf
-from .kinds import IPAM_TYPES, TYPES
+from .elements import OURS
 from .plan import Place, bridge_of, has_address, not_a_bridge, steps_of
+from .plugin import PORT_MAPPINGS
+from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
+from .result import NetResult, result_of_addresses
 from .steps import EnsureBridgeAddress
 
 TYPE_CHECKING = False
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
     from .addresses import Subnet
     from .rules import PortForward
+    from .steps import NetStep
 
 _NO_POD = "0" * 32
 _IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
@@ -42,13 +47,25 @@ class Attachment(Value):
         return self.chosen.conf
 
     @property
-    def likely(self) -> tuple[Assigned, ...]:
-        """The addresses that the pod would get if all were free; their subnets and gateways are certain."""
-        ipam = self.conf.ipam
-        if ipam.type != "host-local":
-            return ipam.static
-        spans = [ranges[0] for ranges in ipam.range_sets]
-        return tuple(Assigned(span.start, span.subnet.prefix, span.gateway) for span in spans)
+    def likely(self) -> NetResult:
+        """What IPAM would give if all addresses were free; subnets and gateways are certain. Empty for programs."""
+        main = self.conf.main
+        if not main.is_built_in or main.ipam_program:
+            return NetResult()
+        spans = [ranges[0] for ranges in main.ipam.range_sets]
+        free = tuple(Assigned(span.start, span.subnet.prefix, span.gateway) for span in spans)
+        return result_of_addresses(free or main.ipam.static, main.ipam.routes)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the addresses of the pod are known to be those of likely, but for what is taken."""
+        return self.conf.main.is_built_in and not self.conf.main.ipam_program
+
+    @property
+    def publisher(self) -> str:
+        """Who publishes the ports that lead here: OURS, or the program of a plugin."""
+        programs = (plugin.program for plugin in self.conf.plugins if plugin.takes_ports)
+        return next((program for program in programs if program), OURS)
 
 
 class NetworkPlan(Value):
@@ -57,6 +74,40 @@ class NetworkPlan(Value):
     attachments: tuple[Attachment, ...] = ()
     forwards: tuple[PortForward, ...] = ()
     target: int = -1
+
+    @property
+    def executes(self) -> bool:
+        """Whether a program is executed for a network of it."""
+        return any(
+            plugin.program or plugin.ipam_program for each in self.attachments for plugin in each.conf.plugins
+        )
+
+    def runtime_of(self, attachment: Attachment) -> tuple[tuple[str, str], ...]:
+        """What programs of a network get of the runtime, by capability, as JSON.
+
+        Source: containernetworking/cni CONVENTIONS.md, "Dynamic Plugin specific fields".
+        """
+        if attachment.index != self.target or attachment.publisher == OURS:
+            return ()
+        mappings = [
+            {
+                "hostPort": forward.host_port,
+                "containerPort": forward.pod_port,
+                "protocol": forward.protocol,
+                **({"hostIP": forward.host_ip} if forward.host_ip else {}),
+            }
+            for forward in self.forwards
+        ]
+        return ((PORT_MAPPINGS, dumps(mappings)),)
+
+    def publisher(self, index: int) -> str:
+        """Who publishes the ports of the pod, if they lead to this attachment, else ""."""
+        return self.attachments[index].publisher if index == self.target else ""
+
+    @property
+    def published_here(self) -> tuple[PortForward, ...]:
+        """The ports that no plugin's program publishes."""
+        return self.forwards if self.forwards and self.publisher(self.target) == OURS else ()
 
 
 class HostFacts(Value):
@@ -71,13 +122,13 @@ class HostFacts(Value):
 
 
 def network_plan(
-    chosen: Sequence[ChosenNet], forwards: Sequence[PortForward], plugin_dirs: Sequence[str] = ()
+    chosen: Sequence[ChosenNet], forwards: Sequence[PortForward], programs: PluginPrograms = NO_PROGRAMS
 ) -> NetworkPlan:
     """Plan the networks of a pod.
 
-    Raises NotFound for a type that is not built in, InvalidSpec naming the option or the file for any other error.
+    Raises NotFound for a type that nothing is there for, InvalidSpec naming the option or the file for any other error.
     """
-    attachments = tuple(_attachment(net, index, plugin_dirs) for index, net in enumerate(chosen))
+    attachments = tuple(_attachment(net, index, programs) for index, net in enumerate(chosen))
     return NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
 
 
@@ -89,7 +140,7 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
         if bridge and kinds.get(bridge, "bridge") != "bridge":
             raise not_a_bridge(bridge)
         held = [found[1:] for found in facts.addresses if found[0] == bridge]
-        for step in steps_of(attachment.conf, _sample(attachment)):
+        for step in _sample_steps(attachment):
             if isinstance(step, EnsureBridgeAddress):
                 has_address(step, held)
     return (
@@ -100,11 +151,14 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
     )
 
 
-def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attachment:
+def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachment:
     try:
-        _require_known(net.conf, plugin_dirs)
-        attachment = Attachment(net, index, _wanted_address(net))
-        steps_of(net.conf, _sample(attachment))  # raises if the configuration lacks something
+        resolved = net.replace(conf=programs.resolve(net.conf))
+        attachment = Attachment(resolved, index)
+        if attachment.is_sure:
+            attachment = attachment.replace(wanted=_wanted_address(resolved))
+        _check_chain(resolved.conf)
+        _sample_steps(attachment)  # raises if the configuration lacks something
     except InvalidSpec as err:
         if not net.where:
             raise
@@ -116,18 +170,21 @@ def _attachment(net: ChosenNet, index: int, plugin_dirs: Sequence[str]) -> Attac
     return attachment
 
 
-def _sample(attachment: Attachment) -> Place:
-    return Place(_NO_POD, attachment.index, attachment.likely)
+def _sample_steps(attachment: Attachment) -> tuple[NetStep, ...]:
+    """The steps that are known without the addresses of the pod, with likely ones. Raises InvalidSpec."""
+    place = Place(_NO_POD, attachment.index, attachment.likely)
+    return steps_of(attachment.conf, place) if attachment.is_sure else ()
 
 
-def _require_known(conf: NetConf, plugin_dirs: Sequence[str]) -> None:
-    for kind, known in ((conf.type, tuple(TYPES)), (conf.ipam.type, IPAM_TYPES)):
-        if kind not in known:
-            raise NotFound(
-                f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(plugin_dirs)}',
-                f"built in are {', '.join(TYPES)} with {', '.join(filter(None, IPAM_TYPES))}",
-                network=conf.name,
-                plugin=kind,
+def _check_chain(conf: NetConf) -> None:
+    """Raise InvalidSpec where a plugin that is built in cannot stand where it stands."""
+    for number, plugin in enumerate(conf.plugins):
+        if plugin.is_built_in and plugin.makes_link != (number == 0):
+            raise InvalidSpec(
+                f'the plugin "{plugin.type}" of network "{conf.name}" '
+                + ("makes a second interface" if number else "needs one before it that makes an interface"),
+                "the first plugin of a network makes the interface, and the others change it",
+                where=conf.file_name,
             )
 
 
@@ -141,7 +198,7 @@ def _wanted_address(net: ChosenNet) -> Address | None:
         )
     if "IP" not in args:
         return None
-    wanted, ipam = Address.parse(args["IP"], "IP"), net.conf.ipam
+    wanted, ipam = Address.parse(args["IP"], "IP"), net.conf.main.ipam
     if ipam.type != "host-local":
         raise InvalidSpec(
             f'network "{net.conf.name}" cannot give {wanted}: its addresses are fixed in {net.conf.file_name}',
@@ -152,16 +209,20 @@ def _wanted_address(net: ChosenNet) -> Address | None:
 
 
 def _target(attachments: Sequence[Attachment]) -> int:
-    """The network that host ports lead to, its index: the first with ipMasq, else the last. Source: behaviours E22."""
-    masked = [attachment for attachment in attachments if attachment.conf.ip_masq]
-    target = next(iter([*masked, *attachments[-1:]]), None)
-    if target is None or not any(assigned.is_v4 for assigned in target.likely):
+    """The network that host ports lead to, its index: the first with a plugin for them, or with ipMasq, or the last.
+
+    Source: behaviours E22.
+    """
+    taking = [each for each in attachments if any(plugin.takes_ports for plugin in each.conf.plugins)]
+    masked = [each for each in attachments if each.conf.main.ip_masq]
+    target = next(iter([*taking, *masked, *attachments[-1:]]), None)
+    if target is None or (target.is_sure and target.likely.first_v4 is None):
         raise InvalidSpec("the pod has no network with an IPv4 address to publish ports to", where="ports")
     return target.index
 
 
 def _subnets(attachment: Attachment) -> tuple[Subnet, ...]:
-    return tuple(assigned.subnet for assigned in attachment.likely)
+    return tuple(assigned.subnet for assigned in attachment.likely.ips)
 
 
 def _overlaps(plan: NetworkPlan) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that join a pod to a network, from its configuration and the pod's addresses. Pure.
+"""The steps that join a pod to a network, from its configuration and the pod's addresses, and what comes of them. Pure.
 
 A type of network is a row of _BUILDERS. Source: behaviours E16, E17.
 """
@@ -12,6 +12,7 @@ from ..value import Value
 from .addresses import V4_BITS, V6_BITS, Address, Subnet
 from .kinds import Bridge
 from .ranges import Assigned
+from .result import NetInterface, NetResult
 from .steps import (
     HOST_SIDE,
     POD_SIDE,
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .conf import NetConf
+    from .plugin import Plugin
     from .steps import NetStep
 
-    Builder = Callable[["NetConf", "Place"], Iterator[NetStep]]
+    Builder = Callable[["NetConf", "Plugin", "Place"], Iterator[NetStep]]
 
 _HOST_IF_PREFIX = "veth"
 _UUID_DIGITS = 10
@@ -45,16 +47,21 @@ _LINK_LOCAL_PREFIX = 64
 
 
 class Place(Value):
-    """Where a pod joins a network: the names of its interface inside and on the host, and its addresses."""
+    """Where a pod joins a network: the names of its interface inside and on the host. given: addresses and routes."""
 
     uuid: str
     index: int
-    addresses: tuple[Assigned, ...] = ()
+    given: NetResult = NetResult()
 
     def check(self) -> None:
         """Raise InvalidSpec for more networks than the names of interfaces have room for."""
         if self.index >= len(_INDEX_DIGITS):
             raise InvalidSpec(f"a pod can join {len(_INDEX_DIGITS)} networks at most", where="networks")
+
+    @property
+    def addresses(self) -> tuple[Assigned, ...]:
+        """The addresses of the interface."""
+        return self.given.ips
 
     @property
     def if_name(self) -> str:
@@ -79,12 +86,30 @@ def host_if_prefix(uuid: str) -> str:
 
 
 def steps_of(conf: NetConf, place: Place) -> tuple[NetStep, ...]:
-    """The steps that join a pod to a network, in order. Raises InvalidSpec for an incomplete configuration."""
-    if not place.addresses:
+    """The steps of all plugins that are built in. Raises InvalidSpec for an incomplete configuration."""
+    return tuple(
+        step for plugin in conf.plugins if plugin.is_built_in for step in plugin_steps(conf, plugin, place)
+    )
+
+
+def plugin_steps(conf: NetConf, plugin: Plugin, place: Place) -> tuple[NetStep, ...]:
+    """The steps of one plugin that is built in, in order. Raises InvalidSpec for an incomplete configuration."""
+    if plugin.makes_link and not place.addresses:
         raise InvalidSpec(
             f'network "{conf.name}" gives no address', "add an ipam section", where=conf.file_name
         )
-    return tuple(_BUILDERS[conf.type](conf, place))
+    return tuple(_BUILDERS[plugin.type](conf, plugin, place))
+
+
+def result_of(plugin: Plugin, place: Place, sandbox: str) -> NetResult:
+    """What the steps of a plugin make. sandbox: the path of the pod's network namespace."""
+    mac_outside, mac_inside = (mac.hex(":") for mac in place.macs)
+    links = [NetInterface(place.host_if, mac_outside), NetInterface(place.if_name, mac_inside, sandbox)]
+    if isinstance(plugin.own, Bridge):
+        links.insert(0, NetInterface(plugin.own.name))
+    on = (len(links) - 1,) * len(place.addresses)
+    dns = plugin.dns if plugin.dns.to_json() else place.given.dns
+    return place.given.replace(interfaces=tuple(links), on=on, dns=dns)
 
 
 def gateway_link(conf: NetConf, place: Place) -> str:
@@ -93,8 +118,9 @@ def gateway_link(conf: NetConf, place: Place) -> str:
 
 
 def bridge_of(conf: NetConf) -> str:
-    """The bridge of the host that a network's pods are ports of, "" without one."""
-    return conf.own.name if isinstance(conf.own, Bridge) else ""
+    """The bridge of the host that a network's pods are ports of, "" without one, or if a program makes it."""
+    own = conf.main.own
+    return own.name if isinstance(own, Bridge) and conf.main.is_built_in else ""
 
 
 def not_a_bridge(name: str) -> Conflict:
@@ -119,9 +145,9 @@ def has_address(step: EnsureBridgeAddress, held: Iterable[tuple[Address, int]]) 
     return False
 
 
-def _ptp(conf: NetConf, place: Place) -> Iterator[NetStep]:
+def _ptp(conf: NetConf, plugin: Plugin, place: Place) -> Iterator[NetStep]:
     yield from _forwarding(place)
-    yield from _veth(conf, place)
+    yield from _veth(plugin, place)
     for assigned in place.addresses:
         gateway = assigned.gateway
         if gateway is None:
@@ -134,37 +160,42 @@ def _ptp(conf: NetConf, place: Place) -> Iterator[NetStep]:
         yield AddAddress(POD_SIDE, place.if_name, assigned.address, assigned.prefix, prefix_route=False)
         yield AddRoute(POD_SIDE, place.if_name, Subnet.around(gateway, bits))
         yield AddRoute(POD_SIDE, place.if_name, assigned.subnet, gateway)
-    yield from _routes(conf, place, ())
+    yield from _routes(place, ())
 
 
-def _bridge(conf: NetConf, place: Place) -> Iterator[NetStep]:
-    own = conf.own if isinstance(conf.own, Bridge) else Bridge()
+def _bridge(_conf: NetConf, plugin: Plugin, place: Place) -> Iterator[NetStep]:
+    own = plugin.own if isinstance(plugin.own, Bridge) else Bridge()
     gateways = [found for found in place.addresses if found.gateway is not None]
-    yield EnsureBridge(own.name, _bridge_mac(gateways) if own.gateway else _BRIDGE_MAC, conf.mtu)
+    yield EnsureBridge(own.name, _bridge_mac(gateways) if own.gateway else _BRIDGE_MAC, plugin.mtu)
     yield IgnoreRouters(own.name)
     yield BringUp(HOST_SIDE, own.name)
     if own.gateway:
         yield from _forwarding(place)
         for found in gateways:
             yield EnsureBridgeAddress(own.name, found.gateway or found.address, found.prefix)
-    yield from _veth(conf, place, own)
+    yield from _veth(plugin, place, own)
     for found in place.addresses:
         yield AddAddress(POD_SIDE, place.if_name, found.address, found.prefix)
     defaults = tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if own.default_gateway else ()
-    yield from _routes(conf, place, defaults)
+    yield from _routes(place, defaults)
 
 
-_BUILDERS: dict[str, Builder] = {"ptp": _ptp, "bridge": _bridge}
+def _nothing(_conf: NetConf, _plugin: Plugin, _place: Place) -> Iterator[NetStep]:
+    """Ports are published once all networks are there, see attach."""
+    yield from ()
 
 
-def _veth(conf: NetConf, place: Place, bridge: Bridge | None = None) -> Iterator[NetStep]:
+_BUILDERS: dict[str, Builder] = {"ptp": _ptp, "bridge": _bridge, "portmap": _nothing}
+
+
+def _veth(plugin: Plugin, place: Place, bridge: Bridge | None = None) -> Iterator[NetStep]:
     """The pair of interfaces. Other switches of the pod's end come from the defaults of the pod's namespace."""
     name, hairpin = (bridge.name, bridge.hairpin) if bridge else ("", False)
-    yield MakeVeth(place.host_if, place.if_name, place.macs, conf.mtu, name, hairpin)
+    yield MakeVeth(place.host_if, place.if_name, place.macs, plugin.mtu, name, hairpin)
     yield IgnoreRouters(place.host_if)
-    if conf.accept_ra:
+    if plugin.accept_ra:
         yield SetSysctl(f"net/ipv6/conf/{place.if_name}/accept_ra", "1", POD_SIDE)
-    if conf.accept_redirects:
+    if plugin.accept_redirects:
         yield SetSysctl(f"net/ipv6/conf/{place.if_name}/accept_redirects", "1", POD_SIDE)
         yield SetSysctl(f"net/ipv4/conf/{place.if_name}/accept_redirects", "1", POD_SIDE)
     yield BringUp(HOST_SIDE, place.host_if)
@@ -179,8 +210,8 @@ def _forwarding(place: Place) -> Iterator[NetStep]:
         yield SetSysctl("net/ipv6/conf/all/forwarding", "1")
 
 
-def _routes(conf: NetConf, place: Place, more: tuple[Subnet, ...]) -> Iterator[NetStep]:
-    asked = [(route.dst, route.gateway) for route in conf.ipam.routes]
+def _routes(place: Place, more: tuple[Subnet, ...]) -> Iterator[NetStep]:
+    asked = [(route.dst, route.gateway) for route in place.given.routes]
     known = [dst for dst, gateway in asked]
     asked += [(dst, None) for dst in more if dst not in known]
     for dst, gateway in asked:

@@ -95,7 +95,7 @@ class _LiveLeases:
 
 def lease_dir(paths: Paths, conf: NetConf) -> str:
     """The directory of the leases of a network."""
-    return f"{conf.ipam.data_dir or paths.leases}/{conf.name}"
+    return f"{conf.main.ipam.data_dir or paths.leases}/{conf.name}"
 
 
 def reserve(

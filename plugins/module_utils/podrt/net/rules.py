@@ -19,7 +19,7 @@ from ..appc.alphabet import ALNUM, is_made_of
 from ..errors import Corrupt, InvalidSpec
 from ..value import Value
 from .addresses import V4_BITS, Address, Subnet
-from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, SOURCES, TABLE, Element
+from .elements import FORWARDED, FORWARDS, FORWARDS_AT, GUARD_TABLE, OURS, SOURCES, TABLE, Element
 from .guard import GUARD, guards_of
 
 TYPE_CHECKING = False
@@ -194,16 +194,26 @@ def _check_family(host_ip: str | None, where: str) -> None:
 
 
 def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[PortForward]) -> PodRules:
-    """The rules of a pod from its net-info.json, with the first IPv4 address of each network. Raises InvalidSpec."""
-    sources = []
-    for info in infos:
-        if info.ip:
-            address, mask = Address.parse(info.ip, "ip"), Address.parse(info.mask, "mask")
-            sources.append((address, Subnet.around(address, bin(mask.number).count("1")), info.ip_masq))
-    target = next(
-        (address for address, _subnet, masked in sources if masked), sources[-1][0] if sources else None
-    )
-    return rules_of(uuid, sources, forwards, target).guarded(uuid, infos)
+    """The rules of a pod from its net-info.json. Raises InvalidSpec."""
+    sources = [
+        (each.address, each.subnet, info.ip_masq)
+        for info in infos
+        if info.is_built_in
+        for each in info.result.addresses
+        if each.is_v4
+    ]
+    target = target_of(infos)
+    first = target.result.first_v4 if target else None
+    return rules_of(uuid, sources, forwards, first.address if first else None).guarded(uuid, infos)
+
+
+def target_of(infos: Sequence[NetInfo]) -> NetInfo | None:
+    """The network that the pod's host ports in our table lead to. Source: behaviours E22."""
+    if any(info.publisher for info in infos):
+        return next((info for info in infos if info.publisher == OURS), None)
+    # Earlier releases do not record it.
+    with_address = [info for info in infos if info.result.first_v4]
+    return next((info for info in with_address if info.ip_masq), with_address[-1] if with_address else None)
 
 
 def rules_of(

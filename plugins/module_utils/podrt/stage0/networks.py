@@ -9,8 +9,7 @@ import contextlib
 from ..errors import Conflict, Corrupt, HostFailure, InvalidSpec, NotFound, PodError
 from ..fields import parse_json
 from ..net.conf import choose, load_confs
-from ..net.drift import read_copy
-from ..net.info import read_net_info
+from ..net.info import read_copy, read_net_info
 from .change import Difference
 
 TYPE_CHECKING = False
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from ..pod.runspec import RunSpec
 
 _OPTION = "networks"
+_UNREADABLE = "cannot read the network configurations"
 
 
 def check_networks(host: Host, manifest: PodManifest, runspec: RunSpec, replaced: str = "") -> None:
@@ -64,10 +64,10 @@ def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
 
     for attachment in plan.attachments:
         conf = attachment.conf
-        if conf.ipam.type == "host-local":
+        if attachment.is_sure and conf.main.ipam.type == "host-local":
             request = LeaseRequest("", "", conf.name, attachment.wanted)
             try:
-                foresee(lease_dir(host.paths, conf), conf.ipam.range_sets, request, is_live)
+                foresee(lease_dir(host.paths, conf), conf.main.ipam.range_sets, request, is_live)
             except Conflict as err:
                 err.facts["where"] = attachment.chosen.where
                 raise
@@ -85,6 +85,8 @@ def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Diff
         chosen = _chosen(host, runspec)
     except NotFound:
         return ()
+    except OSError as err:
+        raise HostFailure.of(_UNREADABLE, err) from err
     joined = tuple(_joined(pod))
     if not joined:
         return ()  # it has not joined them yet
@@ -102,16 +104,20 @@ def _plan(host: Host, manifest: PodManifest, runspec: RunSpec) -> NetworkPlan | 
     if runspec.host_network or runspec.no_network:
         return None
     from ..net.network_plan import network_plan
+    from ..net.programs import find_programs
     from ..net.rules import forwards_of
 
-    return network_plan(_chosen(host, runspec), forwards_of(manifest), host.paths.plugin_dirs)
+    try:
+        chosen = _chosen(host, runspec)
+        programs = find_programs(chosen, host.paths)
+    except OSError as err:
+        raise HostFailure.of(_UNREADABLE, err) from err
+    return network_plan(chosen, forwards_of(manifest), programs)
 
 
 def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
-    try:
-        confs = load_confs(host.paths.config_dirs)
-    except OSError as err:
-        raise HostFailure.of("cannot read the network configurations", err) from err
+    """The networks that a pod asks for. Raises InvalidSpec, NotFound, OSError."""
+    confs = load_confs(host.paths.config_dirs)
     return choose(confs, tuple((request.name, request.args) for request in runspec.networks), _OPTION)
 
 

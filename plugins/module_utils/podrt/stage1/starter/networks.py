@@ -9,11 +9,15 @@ import os
 
 from ...contexts import suppress
 from ...errors import HostFailure, PodError
-from ...net.attach import JoiningPod, attach, detach, loopback_only
+from ...host.files import write_new
+from ...net.attach import attach, loopback_only
 from ...net.conf import choose, load_confs
+from ...net.detach import detach
 from ...net.info import read_net_info
+from ...net.member import JoiningPod
 from ...net.neighbours import Neighbours
 from ...net.network_plan import network_plan
+from ...net.programs import find_programs
 from ...net.resolv import from_network, resolv_conf
 from ...net.rules import forwards_of, rules_of_record
 from ...net.takeover import share_leases
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from ...host.dirs import PodDir
     from ...host.host import Host
     from ...host.paths import Paths
-    from ...net.conf import ChosenNet
     from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
     from ...net.rules import PodRules
@@ -41,10 +44,11 @@ def plan_networks(
     """The networks that a pod is to join. Raises NotFound, InvalidSpec, HostFailure."""
     try:
         confs = load_confs(host.paths.config_dirs, report)
+        chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks))
+        programs = find_programs(chosen, host.paths)
     except OSError as err:
         raise HostFailure.of("cannot read the network configurations", err) from err
-    chosen = choose(confs, tuple((request.name, request.args) for request in runspec.networks))
-    return network_plan(chosen, forwards_of(manifest) if chosen else (), host.paths.plugin_dirs)
+    return network_plan(chosen, forwards_of(manifest) if chosen else (), programs)
 
 
 def join(
@@ -64,20 +68,25 @@ def join(
             report("networking namespace with loopback only")
             loopback_only(netns)
             return ()
-        _prepare(pod.paths, pod.uuid)
-        infos = attach(pod, netns, plan, report=report, later=later)
+        path = f"/proc/{pid}/ns/net"
+        _prepare(pod.paths, pod.uuid, path)
+        infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later)
         later.append(lambda: sweep(pod.paths))
         return infos
     finally:
         os.close(netns)
 
 
-def _prepare(paths: Paths, uuid: str) -> None:
-    """Share the leases of the host, also those of 0.1.0, and record the pod as a holder for other data directories."""
+def _prepare(paths: Paths, uuid: str, netns: str) -> None:
+    """Share the leases of the host, also those of 0.1.0, and record the pod as a holder for other data directories.
+
+    netns: the path of its network namespace, which its directory names.
+    """
     try:
         for other in share_leases(paths):
             holders.record(paths, other)
         holders.record(paths, uuid)
+        write_new(paths.pod("run", uuid).netns, netns.encode())
     except OSError as err:
         raise HostFailure.of("networking: cannot use the leases of the host", err) from err
 
@@ -91,20 +100,20 @@ def joining_pod(paths: Paths, uuid: str) -> JoiningPod:
 def may_give_dns(runspec: RunSpec, plan: NetworkPlan) -> bool:
     """Whether resolv.conf can depend on the results of the networks. Pure."""
     return runspec.dns.mode == "auto" and any(
-        _may_answer(attachment.chosen) for attachment in plan.attachments
+        attachment.conf.main.dns.to_json() or not attachment.is_sure for attachment in plan.attachments
     )
 
 
 def resolv_of(infos: tuple[NetInfo, ...], report: Callable[[str], None]) -> str:
     """The resolv.conf of the first network with DNS settings, "" if no network has any."""
-    asking = [info for info in infos if info.dns.to_json()]
+    asking = [info for info in infos if info.result.dns.to_json()]
     for other in asking[1:]:
         report(
             f"the DNS settings of network {other.net_name} are ignored: those of {asking[0].net_name} are used"
         )
     if not asking:
         return ""
-    dns, name = asking[0].dns, asking[0].net_name
+    dns, name = asking[0].result.dns, asking[0].net_name
     return resolv_conf(dns.nameservers, dns.search, dns.options, dns.domain, from_network(name))
 
 
@@ -122,7 +131,7 @@ def leave_networks(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) 
     link as a holder goes after that: without it the UUID would look like another engine's, and its leases would stay.
     """
     if holders.may_hold(paths, uuid, pod):
-        detach(paths, uuid, pod.net_confs, pod.net_info, links=links)
+        detach(JoiningPod(paths, uuid, pod.net_confs, pod.net_info), links=links)
     holders.forget(paths, uuid)
 
 
@@ -131,7 +140,7 @@ def sweep(paths: Paths) -> None:
     for home, uuid, state_dir in holders.dead(paths):
         pod = home.pod(state_dir, uuid)
         with suppress(PodError, OSError):
-            detach(home, uuid, pod.net_confs, pod.net_info)
+            detach(JoiningPod(home, uuid, pod.net_confs, pod.net_info))
             holders.forget(home, uuid)
 
 
@@ -147,11 +156,6 @@ def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
             if pod.uuid == uuid or not pid or not holds(pid, pod):
                 continue
             infos = read_net_info(pod.dir.net_info)
-            if infos and infos[0].host_if not in here:
+            if infos and infos[0].host_if not in here and infos[0].is_built_in:
                 continue
             yield rules_of_record(pod.uuid, infos, forwards_of(documents.read_manifest(pod.dir)))
-
-
-def _may_answer(net: ChosenNet) -> bool:
-    conf = net.conf
-    return bool(conf.dns.to_json()) or not conf.is_built_in

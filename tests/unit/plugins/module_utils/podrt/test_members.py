@@ -194,13 +194,13 @@ def test_members_of_every_kind_of_document_are_found_in_any_case(kind, spell):
 
 @pytest.mark.finding("rkt-R2")
 def test_of_two_members_that_differ_in_case_the_last_wins():
-    assert _net({**_NET, "IPMASQ": False}).ip_masq is False
-    assert _net({"IPMASQ": False, **_NET}).ip_masq is True
+    assert _net({**_NET, "IPMASQ": False}).main.ip_masq is False
+    assert _net({"IPMASQ": False, **_NET}).main.ip_masq is True
 
 
 @pytest.mark.finding("rkt-R2")
 def test_null_takes_nothing_from_the_member_before_it():
-    assert _net({**_NET, "IPMASQ": None}).ip_masq is True
+    assert _net({**_NET, "IPMASQ": None}).main.ip_masq is True
 
 
 def test_the_names_of_a_user_keep_their_case():

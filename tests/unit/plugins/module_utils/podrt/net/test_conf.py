@@ -8,7 +8,11 @@ import pathlib
 
 import pytest
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, NotFound
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import (
+    InvalidSpec,
+    NotFound,
+    PodError,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import (
     Address,
     Route,
@@ -21,6 +25,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf imp
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ipam import NetDns
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.kinds import Bridge
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.plugin import Plugin
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 
@@ -37,21 +42,21 @@ def named(confs: tuple[NetConf, ...], name: str) -> NetConf:
 @pytest.mark.behaviour("E5", "E28")
 def test_two_networks_are_built_in() -> None:
     restricted, default = load_confs(["/nonexistent"])
-    assert (default.name, default.file_name, default.type, default.ip_masq) == (
+    assert (default.name, default.file_name, default.type, default.main.ip_masq) == (
         "default",
         "99-default.conf",
         "ptp",
         True,
     )
-    assert str(default.ipam.range_sets[0][0].subnet) == "172.16.28.0/24"
-    assert default.ipam.routes == (Route(Subnet.parse("0.0.0.0/0")),)
-    assert (restricted.name, restricted.file_name, restricted.ip_masq) == (
+    assert str(default.main.ipam.range_sets[0][0].subnet) == "172.16.28.0/24"
+    assert default.main.ipam.routes == (Route(Subnet.parse("0.0.0.0/0")),)
+    assert (restricted.name, restricted.file_name, restricted.main.ip_masq) == (
         "default-restricted",
         "99-default-restricted.conf",
         False,
     )
-    assert str(restricted.ipam.range_sets[0][0].gateway) == "172.31.0.1"
-    assert restricted.ipam.routes == ()
+    assert str(restricted.main.ipam.range_sets[0][0].gateway) == "172.31.0.1"
+    assert restricted.main.ipam.routes == ()
 
 
 @pytest.mark.behaviour("E6")
@@ -92,11 +97,52 @@ def test_the_local_directory_replaces_the_systems(tmp_path: pathlib.Path) -> Non
         '{"name": "../a", "type": "ptp"}',
     ],
 )
-def test_a_file_that_makes_no_sense_is_refused_by_its_name(tmp_path: pathlib.Path, text: str) -> None:
-    put(tmp_path, "10-a.conf", "a")
+def test_a_file_that_makes_no_sense_concerns_those_whose_network_is_not_found(
+    tmp_path: pathlib.Path, text: str
+) -> None:
+    put(tmp_path, "20-b.conf", "b")
     (tmp_path / "net.d" / "10-a.conf").write_text(text)
+    told: list[str] = []
+    confs = load_confs([str(tmp_path)], told.append)
+    assert [net.conf.name for net in choose(confs, parse_requests("b,default"))] == ["b", "default"]
+    with pytest.raises(PodError, match=r"networks not found: a|10-a\.conf") as caught:
+        choose(confs, parse_requests("a"))
+    assert "10-a.conf" in f"{caught.value} {caught.value.hint} {caught.value.facts}"
     with pytest.raises(InvalidSpec, match=r"10-a\.conf"):
-        load_confs([str(tmp_path)])
+        choose(confs, parse_requests("all"))
+    assert told == [] or told[0].startswith(f"ignoring {tmp_path}/net.d/10-a.conf: ")
+
+
+def test_a_list_is_a_chain_of_plugins(tmp_path: pathlib.Path) -> None:
+    conf = NetConf.parse(
+        b"""{"name": "a", "cniVersion": "1.0.0", "disableCheck": true, "plugins": [
+        {"type": "bridge", "bridge": "br1", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24"}},
+        {"type": "portmap", "capabilities": {"portMappings": true, "aliases": false}}, {"type": "teleport"}]}""",
+        "10-a.conflist",
+    )
+    assert (conf.cni_version, conf.checked, conf.main.own) == ("1.0.0", False, Bridge("br1"))
+    assert [(plugin.type, plugin.capabilities) for plugin in conf.plugins] == [
+        ("bridge", ()),
+        ("portmap", ("portMappings",)),
+        ("teleport", ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('"plugins": []', "plugins"),
+        ('"type": "ptp"', "plugins"),
+        ('"plugins": [{"type": "ptp"}, {"type": 7}]', r"plugins\[1\]\.type"),
+        ('"plugins": [{"type": "../../bin/sh"}]', r"plugins\[0\]\.type"),
+        ('"plugins": [{"type": "ptp", "ipam": {"type": "a/b"}}]', r"plugins\[0\]\.ipam\.type"),
+        ('"plugins": [{"type": "ptp", "capabilities": {"ips": "yes"}}]', r"plugins\[0\]\.capabilities\.ips"),
+        ('"plugins": [{"type": "ptp"}], "cniVersion": "9.0.0"', "cniVersion"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_told_with_its_place(text: str, place: str) -> None:
+    with pytest.raises(InvalidSpec, match=rf"10-a\.conflist\.{place}"):
+        NetConf.parse(f'{{"name": "a", {text}}}'.encode(), "10-a.conflist")
 
 
 @pytest.mark.finding("review-B7")
@@ -155,14 +201,14 @@ def test_every_member_is_read() -> None:
          {{"address": "fd00::2/64"}}]}}}}""".encode(),
         "10-a.conf",
     )
-    assert (conf.name, conf.type, conf.ip_masq, conf.mtu) == (name, "bridge", True, 1400)
-    assert conf.dns == NetDns(("10.0.0.1",), "x.org", ("y.org",), ("ndots:2",))
-    assert conf.ipam.static == (
+    assert (conf.name, conf.type, conf.main.ip_masq, conf.main.mtu) == (name, "bridge", True, 1400)
+    assert conf.main.dns == NetDns(("10.0.0.1",), "x.org", ("y.org",), ("ndots:2",))
+    assert conf.main.ipam.static == (
         Assigned(Address.parse("10.0.0.2"), 24, Address.parse("10.0.0.1")),
         Assigned(Address.parse("fd00::2"), 64),
     )
-    assert conf.ipam.routes == (Route(Subnet.parse("10.2.0.0/16"), Address.parse("10.0.0.9")),)
-    assert conf.own == Bridge("br1")
+    assert conf.main.ipam.routes == (Route(Subnet.parse("10.2.0.0/16"), Address.parse("10.0.0.9")),)
+    assert conf.main.own == Bridge("br1")
 
 
 def test_ranges_of_newer_configurations_are_read() -> None:
@@ -171,15 +217,15 @@ def test_ranges_of_newer_configurations_are_read() -> None:
         "ranges": [[{"subnet": "10.0.0.0/24"}, {"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]}}""",
         "10-a.conf",
     )
-    assert [[str(span.subnet) for span in ranges] for ranges in conf.ipam.range_sets] == [
+    assert [[str(span.subnet) for span in ranges] for ranges in conf.main.ipam.range_sets] == [
         ["10.0.0.0/24", "10.1.0.0/24"],
         ["fd00::/64"],
     ]
-    assert conf.ipam.data_dir == "/x"
+    assert conf.main.ipam.data_dir == "/x"
 
 
 CONFS = tuple(
-    NetConf(name, "ptp", file_name=file)
+    NetConf(name, (Plugin("ptp"),), file_name=file)
     for name, file in (("b", "10-b.conf"), ("a", "20-a.conf"), ("c", "30-c.conf"))
 )
 

@@ -24,6 +24,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_
     compare_with_host,
     network_plan,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.programs import PluginPrograms
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward, forwards_of
 
@@ -51,7 +52,8 @@ HTTP = PortForward("tcp", None, 8080, 80)
 
 
 def plan(text: str, *forwards: PortForward) -> NetworkPlan:
-    return network_plan(choose(CONFS, parse_requests(text), "networks"), forwards, ("/etc/pods/net.d",))
+    programs = PluginPrograms((("dialup", "/opt/cni/bin/dialup"),), ("/etc/pods/net.d",))
+    return network_plan(choose(CONFS, parse_requests(text), "networks"), forwards, programs)
 
 
 def at(host_ip: str) -> PortForward:

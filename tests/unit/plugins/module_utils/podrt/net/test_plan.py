@@ -7,7 +7,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import (
+    Address,
+    Route,
+    Subnet,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.plan import (
     Place,
@@ -17,6 +21,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.plan imp
     steps_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.result import result_of_addresses
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.steps import (
     HOST_SIDE,
     POD_SIDE,
@@ -31,8 +36,9 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.steps im
 
 UUID = "6733c088-a507-4694-aabf-0123456789ab"
 GATEWAY, ADDRESS = Address.parse("10.0.0.1"), Address.parse("10.0.0.2")
-PLACE = Place(UUID, 1, (Assigned(ADDRESS, 24, GATEWAY),))
+PLACE = Place(UUID, 1, result_of_addresses((Assigned(ADDRESS, 24, GATEWAY),)))
 DEFAULT = Subnet.parse("0.0.0.0/0")
+WITH_ROUTE = PLACE.replace(given=PLACE.given.replace(routes=(Route(DEFAULT),)))
 
 
 def conf(members: str) -> NetConf:
@@ -57,7 +63,7 @@ def test_mac_addresses_differ_by_end_and_by_network_and_are_local() -> None:
 
 @pytest.mark.behaviour("E16")
 def test_ptp_routes_everything_by_the_gateway() -> None:
-    assert steps_of(PTP, PLACE) == (
+    assert steps_of(PTP, WITH_ROUTE) == (
         SetSysctl("net/ipv4/ip_forward", "1"),
         MakeVeth(PLACE.host_if, "eth1", PLACE.macs, 1400),
         IgnoreRouters(PLACE.host_if),
@@ -123,10 +129,7 @@ def test_a_default_gateway_is_a_gateway_and_the_way_out() -> None:
 
 
 def test_a_default_route_is_not_added_twice() -> None:
-    asked = conf(
-        '"type": "bridge", "isDefaultGateway": true, "ipam": {"type": "", "routes": [{"dst": "0.0.0.0/0"}]}'
-    )
-    steps = steps_of(asked, PLACE)
+    steps = steps_of(conf('"type": "bridge", "isDefaultGateway": true'), WITH_ROUTE)
     assert [step for step in steps if isinstance(step, AddRoute)] == [
         AddRoute(POD_SIDE, "eth1", DEFAULT, GATEWAY)
     ]
@@ -146,7 +149,8 @@ def test_a_name_that_no_bridge_can_have_is_refused(name: str) -> None:
 
 
 def test_ipv6_addresses_take_the_same_road() -> None:
-    place = Place(UUID, 0, (Assigned(Address.parse("fd00::2"), 64, Address.parse("fd00::1")),))
+    given = result_of_addresses((Assigned(Address.parse("fd00::2"), 64, Address.parse("fd00::1")),))
+    place = Place(UUID, 0, given)
     steps = steps_of(conf('"type": "ptp"'), place)
     assert SetSysctl("net/ipv6/conf/all/forwarding", "1") in steps
     assert AddRoute(HOST_SIDE, place.host_if, Subnet.parse("fd00::2/128")) in steps
@@ -155,4 +159,4 @@ def test_ipv6_addresses_take_the_same_road() -> None:
 @pytest.mark.parametrize("addresses", [(), (Assigned(ADDRESS, 24),)], ids=["no address", "no gateway"])
 def test_ptp_without_what_it_needs_is_refused(addresses: tuple[Assigned, ...]) -> None:
     with pytest.raises(InvalidSpec):
-        steps_of(PTP, Place(UUID, 0, addresses))
+        steps_of(PTP, Place(UUID, 0, result_of_addresses(addresses)))

@@ -9,10 +9,19 @@ import json
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Corrupt, InvalidSpec
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address, Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import (
+    Address,
+    Subnet,
+    parse_prefixed,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.elements import FORWARDS_AT, Element
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.guard import guards_of
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.result import (
+    NetResult,
+    result_of_addresses,
+)
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import (
     PodRules,
     PortForward,
@@ -29,6 +38,10 @@ POD = Address.parse("10.0.0.2")
 NET = Subnet.parse("10.0.0.0/24")
 SOURCE = Element("sources", ("10.0.0.2",), "jump masq_10_0_0_0_24", "u1")
 OTHER = Element("sources", ("10.0.0.3",), "jump masq_10_0_0_0_24", "u2")
+
+
+def gives(*texts: str) -> NetResult:
+    return result_of_addresses(tuple(Assigned(*parse_prefixed(text)) for text in texts))
 
 
 def rules(*forwards: PortForward) -> PodRules:
@@ -180,29 +193,48 @@ def test_everybody_who_holds_a_port_is_named() -> None:
 def test_the_record_of_a_pods_networks_says_the_same_as_they_did(masks: tuple[bool, bool]) -> None:
     forward = PortForward("tcp", None, 8080, 80)
     infos = [
-        NetInfo(f"n{at}", "", "ptp", f"eth{at}", ip=f"10.0.{at}.2", mask="255.255.255.0", ip_masq=masq)
+        NetInfo(f"n{at}", "", ("ptp",), f"eth{at}", gives(f"10.0.{at}.2/24"), ip_masq=masq, guarded=False)
         for at, masq in enumerate(masks)
     ]
-    addresses = [Address.parse(info.ip) for info in infos]
+    addresses = [Address.parse(f"10.0.{at}.2") for at in range(2)]
     sources = [(address, Subnet.around(address, 24), masq) for address, masq in zip(addresses, masks)]
     target = addresses[masks.index(True)] if any(masks) else addresses[-1]
     assert rules_of_record("u1", infos, [forward]) == rules_of("u1", sources, [forward], target)
-    v6_only = NetInfo("n", "", "ptp", "eth0", ip6=("fd00::2/64",))
+    v6_only = NetInfo("n", "", ("ptp",), "eth0", gives("fd00::2/64"), guarded=False)
     assert rules_of_record("u1", [v6_only], []) == PodRules()
+
+
+@pytest.mark.behaviour("E22")
+def test_ports_lead_where_the_record_says_and_nowhere_if_a_program_publishes_them() -> None:
+    forward = PortForward("tcp", None, 8080, 80)
+    first, second = (
+        NetInfo(f"n{at}", "", ("ptp",), f"eth{at}", gives(f"10.0.{at}.2/24"), guarded=False)
+        for at in range(2)
+    )
+    masked = first.replace(ip_masq=True)
+    ours = rules_of_record("u1", [masked, second.replace(publisher="nftables")], [forward])
+    assert [each.value for each in ours.elements if each.container == "forwards"] == ["10.0.1.2 . 80"]
+    theirs = rules_of_record("u1", [masked, second.replace(publisher="/usr/lib/cni/portmap")], [forward])
+    assert {each.container for each in theirs.elements} == {"sources"}
+
+
+def test_what_a_program_has_attached_is_not_in_our_table() -> None:
+    info = NetInfo(
+        "n", "", ("/usr/lib/cni/ptp",), "eth0", gives("10.0.0.2/24"), host_if="veth9", ip_masq=True
+    )
+    assert rules_of_record("u1", [info], []) == PodRules()
 
 
 ENDS = (
     NetInfo(
         "a",
         "",
-        "ptp",
+        ("ptp",),
         "eth0",
-        "10.0.0.2",
-        "255.255.255.0",
+        gives("10.0.0.2/24", "fd00::2/64"),
         host_if="veth0",
-        addresses=("10.0.0.2", "fd00::2"),
     ),
-    NetInfo("b", "", "bridge", "eth1", "10.1.0.2", "255.255.255.0", host_if="veth1", addresses=("10.1.0.2",)),
+    NetInfo("b", "", ("bridge",), "eth1", gives("10.1.0.2/24"), host_if="veth1"),
 )
 
 
@@ -223,16 +255,16 @@ def test_a_pod_on_ptp_may_send_with_every_address_that_it_has() -> None:
 @pytest.mark.finding("attack4-F4")
 @pytest.mark.parametrize(
     "damaged",
-    [{"host_if": 'veth0 comment "" }'}, {"host_if": ""}, {"addresses": ("10.0.0.2 }",)}],
-    ids=["link", "no link", "address"],
+    [{"host_if": 'veth0 comment "" }'}, {"host_if": ""}],
+    ids=["link", "no link"],
 )
-def test_a_damaged_record_of_links_and_addresses_smuggles_no_commands(damaged: dict[str, object]) -> None:
+def test_a_damaged_record_of_links_smuggles_no_commands(damaged: dict[str, object]) -> None:
     with pytest.raises(InvalidSpec):
         guards_of("u1", [ENDS[0].replace(**damaged)])
 
 
 @pytest.mark.finding("attack4-F4")
 def test_pods_of_releases_that_recorded_no_addresses_are_not_guarded() -> None:
-    assert guards_of("u1", [info.replace(addresses=()) for info in ENDS]) == ()
+    assert guards_of("u1", [info.replace(guarded=False) for info in ENDS]) == ()
     read = NetInfo.from_json({"netName": "a", "ifName": "eth0", "pluginPath": "ptp", "hostIf": "veth0"}, "")
     assert guards_of("u1", [read]) == ()

@@ -17,8 +17,11 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors impor
     NotFound,
     Untrusted,
 )
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Address
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import NetInfo, write_net_info
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.result import result_of_addresses
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod import lifecycle
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
     ChangedLimit,
@@ -424,9 +427,8 @@ class TestDrift:
         with lifecycle.open_pod(lab.paths, uuid) as pod:
             os.mkdir(pod.dir.net_confs)
             pathlib.Path(pod.dir.net_confs, "lan.conf").write_text(json.dumps(conf))
-            info = NetInfo(
-                "lan", f"{pod.dir.net_confs}/lan.conf", "ptp", "eth0", "198.18.0.2", "255.255.255.0"
-            )
+            given = result_of_addresses((Assigned(Address.parse("198.18.0.2"), 24),))
+            info = NetInfo("lan", f"{pod.dir.net_confs}/lan.conf", ("ptp",), "eth0", given)
             write_net_info(pod.dir.net_info, [info])
         place.write_text(json.dumps({**conf, **changed}))
 

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plugins that are built in: their addresses come from leases of the host, and their steps go over netlink."""
+
+from __future__ import annotations
+
+from ...contexts import nullcontext
+from ..conntrack import forget_addresses
+from ..firewall import remove_rules
+from ..hostlock import bridge_lock
+from ..links import apply_step, remove_idle_bridge, remove_links
+from ..plan import bridge_of, plugin_steps, result_of
+from ..reservations import LeaseRequest, lease_dir, release, reserve
+from ..result import NetResult, result_of_addresses
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..links import LinkSockets
+    from ..member import NetMember
+    from ..plugin import Plugin
+
+
+class BuiltInDriver:
+    """The driver of what is built in. wires: where its steps go, None for a pod that leaves."""
+
+    def __init__(self, wires: LinkSockets | None = None) -> None:
+        self._wires = wires
+
+    def address(self, member: NetMember) -> NetResult:
+        """Lease addresses, or take those that the configuration fixes. Raises Conflict, InvalidSpec, OSError."""
+        ipam, pod = member.conf.main.ipam, member.pod
+        if ipam.type != "host-local":
+            return result_of_addresses(ipam.static, ipam.routes)
+        request = LeaseRequest(pod.uuid, member.place.if_name, member.conf.name, member.wanted)
+        lease = reserve(lease_dir(pod.paths, member.conf), ipam.range_sets, request, pod.neighbours.is_live)
+        for dead in lease.reclaimed:
+            remove_rules(pod.paths, dead)
+            remove_links(dead)
+        if lease.reclaimed:
+            forget_addresses({found.address for found in lease.addresses})
+        return result_of_addresses(lease.addresses, ipam.routes)
+
+    def add(self, member: NetMember, plugin: Plugin, before: NetResult) -> NetResult:
+        """Do its steps. Raises PodError, OSError."""
+        if self._wires is None:
+            raise ValueError("a driver without sockets adds nothing")
+        bridge = bridge_of(member.conf) if plugin.makes_link else ""
+        with bridge_lock(member.pod.paths, bridge) if bridge else nullcontext():
+            for step in plugin_steps(member.conf, plugin, member.place):
+                apply_step(step, self._wires)
+        return result_of(plugin, member.place, member.pod.netns) if plugin.makes_link else before
+
+    def remove(self, member: NetMember, plugin: Plugin, _result: NetResult) -> None:
+        """Remove its bridge, if no pod is left there, and give the addresses back. The links of a pod go all at once.
+
+        Raises PodError, OSError.
+        """
+        if not plugin.makes_link:
+            return
+        bridge = bridge_of(member.conf)
+        if bridge:
+            with bridge_lock(member.pod.paths, bridge):
+                remove_idle_bridge(bridge)
+        if plugin.ipam.type == "host-local" and not plugin.ipam_program:
+            release(lease_dir(member.pod.paths, member.conf), member.pod.uuid)

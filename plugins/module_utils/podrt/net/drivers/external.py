@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plugins that are programs: CNI's protocol, as the runtime speaks it.
+
+A program gets its configuration by standard input and all else by variables, and answers by standard output. What it
+answers is taken as from a stranger: bounded, and parsed before it counts.
+Source: containernetworking/cni SPEC.md, sections 2 to 5; behaviours E9, E10.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import HostFailure, InvalidSpec, printable
+from ...fields import Fields, canonical_json, parse_json
+from ...host import programs
+from ..programs import find_program
+from ..result import VERSIONS, NetResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..conf import NetConf
+    from ..member import NetMember
+    from ..plugin import Plugin
+
+ADD, DEL, CHECK, GC = "ADD", "DEL", "CHECK", "GC"
+# A server of addresses may be slow to answer; what is removed is not waited for as long.
+_SECONDS = {ADD: 90.0, CHECK: 30.0, DEL: 60.0, GC: 60.0}
+# The first versions with CHECK, and with GC. Plugins of older ones do not get the result with DEL either.
+_WITH_CHECK = VERSIONS.index("0.4.0")
+_LONGEST = 1024
+
+
+class ProgramDriver:
+    """The driver of programs."""
+
+    def address(self, member: NetMember) -> NetResult:
+        """Have the IPAM program of the first plugin give addresses. Raises HostFailure."""
+        plugin = member.conf.main
+        if not plugin.ipam_program:
+            return NetResult()
+        return self._added(member, plugin, plugin.ipam_program, NetResult())
+
+    def add(self, member: NetMember, plugin: Plugin, before: NetResult) -> NetResult:
+        """Raises HostFailure with the plugin and the network."""
+        return self._added(member, plugin, plugin.program, before)
+
+    def remove(self, member: NetMember, plugin: Plugin, result: NetResult) -> None:
+        """Raises HostFailure."""
+        for program in filter(None, (plugin.program, plugin.ipam_program)):
+            given = result if _index(member.conf) >= _WITH_CHECK and result.ips else NetResult()
+            _call(DEL, member, plugin, _present(member, program), given)
+
+    def check(self, member: NetMember, plugin: Plugin, result: NetResult) -> None:
+        """Have a program look whether all is still as it was made. Raises HostFailure where it is not."""
+        if plugin.program and member.conf.checked and _index(member.conf) >= _WITH_CHECK:
+            _call(CHECK, member, plugin, plugin.program, result)
+
+    def _added(self, member: NetMember, plugin: Plugin, program: str, before: NetResult) -> NetResult:
+        answer = _call(ADD, member, plugin, program, before)
+        what = f"the answer of plugin {os.path.basename(program)}"
+        try:
+            return NetResult.from_json(parse_json(answer, what), what)
+        except InvalidSpec as err:
+            raise _failed(member, program, f"its answer is not a result: {err.message}") from err
+
+
+def _present(member: NetMember, program: str) -> str:
+    """The program, or one of its name in another place, if it has moved. Raises HostFailure."""
+    paths = member.pod.paths
+    found = program if os.path.exists(program) else ""
+    found = found or find_program(os.path.basename(program), (*paths.plugin_dirs, *paths.cni_dirs))
+    if not found:
+        raise _failed(
+            member, program, f"{program} is missing", "install it again: what it has made for the pod is left"
+        )
+    return found
+
+
+def _index(conf: NetConf) -> int:
+    return VERSIONS.index(conf.cni_version)
+
+
+def _call(command: str, member: NetMember, plugin: Plugin, program: str, result: NetResult) -> bytes:
+    """Execute a program. Returns its standard output. Raises HostFailure."""
+    try:
+        done = programs.run(
+            [program],
+            stdin=_config(member, plugin, result),
+            env=_variables(command, member),
+            seconds=_SECONDS[command],
+            called=f"plugin {os.path.basename(program)}",
+        )
+    except OSError as err:
+        raise _failed(member, program, f"it cannot be started: {err.strerror}") from err
+    except HostFailure as err:
+        raise _failed(member, program, err.message) from err
+    if done.status:
+        raise _failed(member, program, _complaint(done))
+    return done.stdout
+
+
+def _variables(command: str, member: NetMember) -> dict[str, str]:
+    """Source: CNI's SPEC.md, section 2; CNI_VERSION is rkt's, see behaviours E9."""
+    paths = member.pod.paths
+    return {
+        "PATH": programs.PATH,
+        "LC_ALL": "C",
+        "CNI_VERSION": member.conf.cni_version,
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": member.pod.uuid,
+        "CNI_NETNS": member.pod.netns,
+        "CNI_IFNAME": member.place.if_name,
+        "CNI_ARGS": member.args,
+        "CNI_PATH": ":".join((*paths.plugin_dirs, *paths.cni_dirs)),
+    }
+
+
+def _config(member: NetMember, plugin: Plugin, result: NetResult) -> bytes:
+    """The configuration of a plugin: as it is in its file where nothing is to be added."""
+    conf = member.conf
+    added: dict[str, object] = {}
+    runtime = {
+        name: parse_json(text.encode(), name) for name, text in member.runtime if name in plugin.capabilities
+    }
+    if runtime:
+        added["runtimeConfig"] = runtime
+    if result.ips or result.interfaces:
+        added["prevResult"] = result.to_json(conf.cni_version)
+    if not conf.is_list and not added:
+        return conf.raw.encode()
+    members = _object_of(conf, plugin)
+    members.pop("capabilities", None)
+    return canonical_json({**members, "name": conf.name, "cniVersion": conf.cni_version, **added})
+
+
+def _object_of(conf: NetConf, plugin: Plugin) -> dict[str, object]:
+    """The members of a plugin, as its file has them."""
+    whole = parse_json(conf.raw.encode(), conf.file_name)
+    if conf.is_list:
+        number = next(at for at, each in enumerate(conf.plugins) if each is plugin)
+        whole = list(Fields(whole, conf.file_name).items("plugins"))[number][0]
+    return dict(whole) if isinstance(whole, dict) else {}
+
+
+def _complaint(done: programs.Completed) -> str:
+    """The error of a program: that of its answer, or what it has printed. Source: CNI's SPEC.md, "Error"."""
+    try:
+        fields = Fields(parse_json(done.stdout, "the answer"), "the answer")
+        told = [fields.text("msg", ""), fields.text("details", "")]
+    except InvalidSpec:
+        told = []
+    texts = list(filter(None, told)) or [done.complaint]
+    return printable("; ".join(texts))[:_LONGEST]
+
+
+def _failed(member: NetMember, program: str, why: str, hint: str = "") -> HostFailure:
+    name = os.path.basename(program)
+    return HostFailure(
+        f'plugin "{name}" of network "{member.conf.name}": {why}',
+        hint,
+        network=member.conf.name,
+        plugin=name,
+    )

@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The programs that are executed for the plugins of networks, where those are not built in. Source: behaviours E9."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import NotFound
+from ..host.reading import check_kept
+from ..value import Value
+from .kinds import IPAM_TYPES, TYPES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..host.paths import Paths
+    from .conf import ChosenNet, NetConf
+    from .plugin import Plugin
+
+
+class PluginPrograms(Value):
+    """Where programs are. found: types and paths. dirs: the directories that were searched, in order."""
+
+    found: tuple[tuple[str, str], ...] = ()
+    dirs: tuple[str, ...] = ()
+
+    def resolve(self, conf: NetConf) -> NetConf:
+        """The network with the programs of its plugins. Raises NotFound for one that is missing. Pure."""
+        return conf.replace(plugins=tuple(self._resolved(conf, plugin) for plugin in conf.plugins))
+
+    def _resolved(self, conf: NetConf, plugin: Plugin) -> Plugin:
+        program = self._of(conf, plugin.type, tuple(TYPES))
+        # A program that makes the interface executes that of its IPAM itself.
+        ipam_program = "" if program else self._of(conf, plugin.ipam.type, IPAM_TYPES)
+        return plugin.replace(program=program, ipam_program=ipam_program)
+
+    def _of(self, conf: NetConf, kind: str, built_in: Sequence[str]) -> str:
+        path = dict(self.found).get(kind, "")
+        if not path and kind not in built_in:
+            raise NotFound(
+                f'Could not find plugin "{kind}" for network "{conf.name}"; looked in {", ".join(self.dirs)}',
+                f"built in are {', '.join(TYPES)} with {', '.join(filter(None, IPAM_TYPES))}",
+                network=conf.name,
+                plugin=kind,
+            )
+        return path
+
+
+NO_PROGRAMS = PluginPrograms()
+
+
+def find_programs(chosen: Iterable[ChosenNet], paths: Paths) -> PluginPrograms:
+    """The programs for the plugins of networks: of the administrator for any type, else for those not built in.
+
+    Raises InvalidSpec for one that others than root can change.
+    """
+    kinds = dict.fromkeys(
+        kind for net in chosen for plugin in net.conf.plugins for kind in (plugin.type, plugin.ipam.type)
+    )
+    found = []
+    for kind in filter(None, kinds):
+        known = kind in TYPES or kind in IPAM_TYPES
+        path = find_program(kind, paths.plugin_dirs if known else (*paths.plugin_dirs, *paths.cni_dirs))
+        if path:
+            check_kept(os.path.dirname(path))
+            check_kept(path)
+            found.append((kind, path))
+    return PluginPrograms(tuple(found), (*paths.plugin_dirs, *paths.cni_dirs))
+
+
+def find_program(name: str, directories: Sequence[str]) -> str:
+    """The path of a program, "" without one."""
+    for directory in directories:
+        path = f"{directory}/{name}"
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return ""

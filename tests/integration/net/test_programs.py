@@ -1,0 +1,311 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks whose plugins are programs: those of CNI, mixed with what is built in, and hostile ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import HostFailure, InvalidSpec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drivers import external
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.info import read_net_info
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import PortForward
+from ansible_collections.stagecraft.pods.tests.integration.net.netlab import (
+    HOST_IP,
+    OUTSIDE_IP,
+    NetLab,
+    Pod,
+    here,
+    in_own_network,
+    inside,
+    ip,
+    listen,
+    source_seen,
+)
+
+CNI = pathlib.Path("/usr/lib/cni")
+IPAM = {"type": "host-local", "subnet": "10.7.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]}
+BRIDGE = {
+    "type": "bridge",
+    "bridge": "cni7",
+    "isGateway": True,
+    "ipMasq": True,
+    "hairpinMode": True,
+    "ipam": IPAM,
+}
+PTP = {"type": "ptp", "ipMasq": True, "ipam": IPAM}
+PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
+TUNING = {"type": "tuning", "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1"}}
+FORWARD = PortForward("tcp", None, 8080, 80)
+
+# A plugin that notes each of its calls in the directory that it is in, and does what its configuration says.
+NOTING = """#!/bin/sh
+here=$(dirname "$0")
+conf=$(cat)
+printf '%s\\n' "$conf" >> "$here/stdin"
+echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_ARGS $CNI_NETNS $CNI_PATH" >> "$here/calls"
+test "$CNI_COMMAND" = ADD || exit 0
+"""
+
+
+def listed(lab: NetLab, *plugins: dict[str, object], version: str = "0.4.0", name: str = "mix") -> str:
+    lab.conf(
+        f"10-{name}.conflist", json.dumps({"cniVersion": version, "name": name, "plugins": list(plugins)})
+    )
+    return name
+
+
+def by_program(lab: NetLab, *kinds: str) -> None:
+    """Have programs go before what is built in, for some types."""
+    place = pathlib.Path(lab.paths.plugin_dirs[1])
+    place.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        (place / kind).symlink_to(CNI / kind)
+
+
+def scripted(lab: NetLab, text: str, kind: str = "script") -> pathlib.Path:
+    place = pathlib.Path(lab.paths.plugin_dirs[1])
+    place.mkdir(parents=True, exist_ok=True)
+    (place / kind).write_text(NOTING + text)
+    (place / kind).chmod(0o755)
+    return place
+
+
+def own_path(lab: NetLab) -> None:
+    """Programs keep some things in places of the host: this test has them for itself."""
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
+    pathlib.Path(lab.paths.leases).mkdir(parents=True, exist_ok=True)
+    pathlib.Path("/var/lib/cni/networks").mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", lab.paths.leases, "/var/lib/cni/networks"], check=True)
+
+
+def reaches_the_outside(lab: NetLab, pod: Pod) -> None:
+    with listen(lab.outside, 8000) as outside:
+        assert source_seen(pod.netns, outside, OUTSIDE_IP, 8000) == HOST_IP
+    with listen(pod.netns, 9000) as in_pod:
+        assert source_seen(here(), in_pod, pod.address, 9000) == "10.7.0.1"
+
+
+@pytest.mark.behaviour("E9", "E10", "E25")
+@pytest.mark.parametrize("version", ["0.1.0", "0.3.1", "0.4.0", "1.0.0"])
+@pytest.mark.parametrize("main", [PTP, BRIDGE], ids=["ptp", "bridge"])
+@in_own_network
+def test_a_network_of_programs_alone(tmp_path: pathlib.Path, main: dict[str, object], version: str) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    own_path(lab)
+    by_program(lab, "ptp", "bridge", "host-local")
+    lab.conf("10-mix.conf", json.dumps({"cniVersion": version, "name": "mix", **main}))
+    pod = lab.pod().attach("mix")
+    (info,) = read_net_info(pod.info_path)
+    assert (info.ip, info.gateway, info.plugins) == (
+        "10.7.0.2",
+        "10.7.0.1",
+        (f"{lab.paths.plugin_dirs[1]}/{main['type']}",),
+    )
+    reaches_the_outside(lab, pod)
+    # A pod whose network is built in shares the leases with it.
+    lab.conf("05-same.conf", json.dumps({"name": "mix", "type": "ptp", "ipam": IPAM}))
+    pathlib.Path(lab.paths.plugin_dirs[1], "ptp").unlink()
+    other = lab.pod().attach("mix")
+    assert other.address == "10.7.0.3"
+    other.detach()
+    pod.detach()
+    assert not list(pathlib.Path(lab.paths.leases, "mix").glob("10.*"))
+    with inside(pod.netns):
+        assert "eth0" not in ip("-o", "link")
+
+
+@pytest.mark.behaviour("E9")
+@pytest.mark.parametrize(
+    ("programs", "plugins"),
+    [
+        (("portmap",), (PTP, PORTMAP)),
+        (("portmap",), (BRIDGE, PORTMAP)),
+        (("bridge", "host-local"), (BRIDGE, PORTMAP)),
+        (("bridge", "host-local", "portmap"), (BRIDGE, PORTMAP)),
+        (("ptp", "host-local"), (PTP, TUNING, PORTMAP)),
+        ((), (PTP, TUNING, PORTMAP)),
+        (("host-local",), (BRIDGE, TUNING, PORTMAP)),
+    ],
+    ids=lambda value: "+".join(each if isinstance(each, str) else str(each["type"]) for each in value),
+)
+@in_own_network
+def test_programs_and_what_is_built_in_share_a_chain(
+    tmp_path: pathlib.Path, programs: tuple[str, ...], plugins: tuple[dict[str, object], ...]
+) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    own_path(lab)
+    by_program(lab, *programs)
+    before = lab.snapshot()
+    pod = lab.pod().attach(listed(lab, *plugins), FORWARD)
+    reaches_the_outside(lab, pod)
+    with listen(pod.netns, 80) as in_pod:
+        source_seen(lab.outside, in_pod, HOST_IP, 8080)
+        source_seen(here(), in_pod, HOST_IP, 8080)
+        source_seen(here(), in_pod, "127.0.0.1", 8080)
+    if TUNING in plugins:
+        with inside(pod.netns):
+            assert pathlib.Path("/proc/sys/net/ipv4/conf/eth0/arp_notify").read_text() == "1\n"
+    pod.detach()
+    left = lab.snapshot()
+    # Programs leave their own chains, without rules of the pod, and a bridge of theirs.
+    words = {word for text in left for word in text.replace("/", " ").split()}
+    assert not words & {pod.address, pod.uuid, pod.infos[0].host_if}
+    if not programs and TUNING not in plugins:
+        assert left == before
+
+
+@in_own_network
+def test_the_runtime_tells_programs_of_ports_only_where_they_ask_for_them(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    place = scripted(lab, """echo "$conf" | sed 's/.*"prevResult"://; s/}$//; s/,"type":.*//'\n""")
+    name = listed(lab, PTP, {"type": "script", "capabilities": {"aliases": True}})
+    pod = lab.pod().attach(f"{name}:IP=10.7.0.9;color=red;IgnoreUnknown=1", FORWARD)
+    (call,) = (place / "calls").read_text().splitlines()
+    assert call.split() == [
+        *("ADD", pod.uuid, "eth0", "IP=10.7.0.9;color=red;IgnoreUnknown=1"),
+        f"/proc/{os.getpid()}/fd/{pod.netns}",
+        ":".join((*lab.paths.plugin_dirs, *lab.paths.cni_dirs)),
+    ]
+    given = json.loads((place / "stdin").read_text())
+    assert (given["name"], given["cniVersion"], given["type"]) == (name, "0.4.0", "script")
+    assert "runtimeConfig" not in given
+    assert given["prevResult"]["ips"] == [
+        {"version": "4", "address": "10.7.0.9/24", "gateway": "10.7.0.1", "interface": 1}
+    ]
+    assert [each["name"] for each in given["prevResult"]["interfaces"]] == [pod.infos[0].host_if, "eth0"]
+    pod.detach()
+    assert [call.split()[0] for call in (place / "calls").read_text().splitlines()] == ["ADD", "DEL"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("sleep 60", "was killed: it has not ended within 1 seconds"),
+        ("echo no", "its answer is not a result"),
+        ("echo '[]'", "its answer is not a result"),
+        ("""echo '{"ips": [{"address": "10.7.0.2 }"}]}'""", "its answer is not a result"),
+        (
+            """echo '{"ips": [{"address": "10.7.0.2/24", "gateway": "fd00::1"}]}'""",
+            "its answer is not a result",
+        ),
+        ("""echo '{"ips": []}'""", "its plugins give no IPv4 address"),
+        ("yes | head -c 20000000", "it has printed more than 16 MiB"),
+        (
+            """echo '{"code": 7, "msg": "not today", "details": "ask\\u001b[2J later"}'; exit 1""",
+            "not today; ask",
+        ),
+        ("echo nothing works >&2; exit 3", "nothing works"),
+        ("kill -9 $$", "exit status 137"),
+        ('rm "$0"; exit 9', "exit status 9"),
+    ],
+)
+@in_own_network
+def test_a_program_that_fails_or_lies_leaves_nothing(
+    tmp_path: pathlib.Path, script: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(external._SECONDS, "ADD", 1.0)
+    lab = NetLab(tmp_path)
+    place = scripted(lab, script)
+    before = lab.snapshot()
+    pod = lab.pod()
+    lab.conf("20-ours.conf", json.dumps({"name": "ours", **PTP}))
+    listed(lab, {"type": "script", "ipMasq": True}, name="bad")
+    lab.conf("30-bad.conflist", (lab.config / "net.d/10-bad.conflist").read_text())
+    (lab.config / "net.d/10-bad.conflist").unlink()
+    with pytest.raises(HostFailure) as caught:
+        pod.attach("ours,bad")
+    told = str(caught.value)
+    assert told.startswith('networking: error adding network "bad": ')
+    assert said in told
+    assert "\x1b" not in told
+    assert lab.snapshot() == before
+    calls = [call.split()[:3] for call in (place / "calls").read_text().splitlines()]
+    wanted = ["ADD"] if 'rm "$0"' in script else ["ADD", "DEL"]
+    assert calls == [[command, pod.uuid, "eth1"] for command in wanted]
+    assert not pathlib.Path(pod.info_path).exists()
+
+
+@in_own_network
+def test_a_program_that_others_can_change_is_not_executed(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    place = scripted(lab, "exit 1")
+    (place / "script").chmod(0o777)
+    with pytest.raises(InvalidSpec, match="others can change it"):
+        lab.pod().attach(listed(lab, {"type": "script"}))
+    assert not (place / "calls").exists()
+
+
+@in_own_network
+def test_addresses_of_a_program_for_an_interface_that_is_built_in(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    own_path(lab)
+    by_program(lab, "static")
+    ipam = {
+        "type": "static",
+        "addresses": [
+            {"address": "10.7.0.77/24", "gateway": "10.7.0.1"},
+            {"address": "fd00::77/64", "gateway": "fd00::1"},
+        ],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dns": {"nameservers": ["10.7.0.1"]},
+    }
+    pod = lab.pod().attach(listed(lab, {**PTP, "ipam": ipam}))
+    assert (pod.address, pod.infos[0].ip6) == ("10.7.0.77", ("fd00::77/64",))
+    assert pod.infos[0].result.dns.nameservers == ("10.7.0.1",)
+    reaches_the_outside(lab, pod)
+    pod.detach()
+
+
+@pytest.mark.behaviour("E25")
+@in_own_network
+def test_a_program_takes_its_addresses_back(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    answer = {
+        "ips": [{"address": "10.7.0.66/24", "gateway": "10.7.0.1"}],
+        "routes": [{"dst": "10.66.0.0/16"}],
+    }
+    place = scripted(lab, f"echo '{json.dumps(answer)}'", "leases")
+    before = lab.snapshot()
+    pod = lab.pod().attach(listed(lab, {**PTP, "ipam": {"type": "leases"}}))
+    assert pod.address == "10.7.0.66"
+    with inside(pod.netns):
+        assert "10.66.0.0/16 via 10.7.0.1 dev eth0" in ip("route")
+    pod.detach()
+    assert lab.snapshot() == before
+    assert [call.split()[0] for call in (place / "calls").read_text().splitlines()] == ["ADD", "DEL"]
+
+
+@pytest.mark.behaviour("E25")
+@pytest.mark.parametrize("record", ["whole", "without net-info.json", "damaged"])
+@in_own_network
+def test_a_killed_start_is_undone_by_the_uuid_alone(tmp_path: pathlib.Path, record: str) -> None:
+    lab = NetLab(tmp_path)
+    place = scripted(
+        lab,
+        """test -e "$here/die" && kill -9 $PPID\necho "$conf" | sed 's/.*"prevResult"://; s/}$//; s/,"type":.*//'\n""",
+    )
+    (place / "die").touch()
+    before = lab.snapshot()
+    name, pod = listed(lab, PTP, {"type": "script"}), lab.pod()
+    pid = os.fork()
+    if not pid:
+        pod.attach(name)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 9
+    if record == "without net-info.json":
+        os.unlink(pod.info_path)
+    if record == "damaged":
+        pathlib.Path(pod.info_path).write_text("{")
+    pod.detach()
+    assert lab.snapshot() == before
+    assert [call.split()[:3] for call in (place / "calls").read_text().splitlines()] == [
+        ["ADD", pod.uuid, "eth0"],
+        ["DEL", pod.uuid, "eth0"],
+    ]
+    pod.detach()  # once more is no error
