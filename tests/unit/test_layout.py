@@ -174,6 +174,7 @@ READS_BY_ITSELF = {
     "stage1/starter/inputs.py": "processors, in /sys",
     "stage1/starter/wiring.py": "control groups",
     "pod/cgroups.py": "control groups",
+    "net/rarelinks.py": "network namespaces, by paths in /proc that stage1 makes",
     "net/takeover.py": "the target of a link is all that it says, in /run, which is root's",
     "pod/holders.py": "the target of a link is all that it says, in /run, which is root's",
     "seccomp/filters.py": "a file in memory of this process",
@@ -245,6 +246,7 @@ def test_podctl_of_a_checkout_starts_two_programs_before_the_interpreter() -> No
 # Where paths are put together, and what else has names of its own beside those of a host: file -> reason.
 PATHS = ("host/paths.py", "host/dirs.py")
 NAMES_OF_ITS_OWN = {
+    "net/rarelinks.py": "the interfaces of a device in /sys",
     "store/workspace.py": "what a workspace holds until it is moved",
     "host/host.py": "a file of podrt in the directory of a runtime",
     "bundle.py": "the runtime's own file of compiled modules",

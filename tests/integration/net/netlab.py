@@ -52,6 +52,7 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules im
 HOST_IP = "192.0.2.1"
 OUTSIDE_IP = "192.0.2.2"
 TIMEOUT = 2.0
+_SKIPPED = "skipped: "
 
 
 def in_own_network(test: Callable[..., None]) -> Callable[..., None]:
@@ -70,6 +71,8 @@ def in_own_network(test: Callable[..., None]) -> Callable[..., None]:
         with open(readable, encoding="utf-8") as told:
             failure = told.read()
         _other, status = os.waitpid(pid, 0)
+        if failure.startswith(_SKIPPED):
+            pytest.skip(failure.removeprefix(_SKIPPED))
         if failure or status:
             pytest.fail(failure or f"the test's process ended with {status}", pytrace=False)
 
@@ -81,6 +84,8 @@ def _run_and_exit(writable: int, body: Callable[[], None]) -> None:
         unshare(CLONE_NEWNET | CLONE_NEWNS)
         ip("link", "set", "lo", "up")
         body()
+    except pytest.skip.Exception as err:
+        os.write(writable, f"{_SKIPPED}{err}".encode())
     except BaseException:
         os.write(writable, traceback.format_exc().encode())
     finally:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 the stagecraft.pods authors
-"""The tests of stage1 that a kernel decides, on that of a virtual machine: older, and with cgroup v2 alone."""
+"""The tests of stage1 and of networks that a kernel decides, on a virtual machine: older, with cgroup v2 alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ THERE = "/var/tmp/checkout"
 RUN = (
     f"cd {THERE} && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={THERE}/site-packages "
     "unshare --mount --propagation private python3 -m pytest -q -o cache_dir=/var/tmp/cache -m kernel --timeout 240 "
-    "--basetemp /var/tmp/pytest tests/integration/stage1"
+    "--basetemp /var/tmp/pytest tests/integration"
 )
 # It reports what it would refuse, since the processes of the machine have no labels but that of the kernel.
 SELINUX = "lsm=selinux selinux=1 enforcing=0"
@@ -46,7 +46,8 @@ def test_what_the_kernel_decides(lab: Lab) -> None:
     (host,) = lab.hosts(1)
     sent(lab, host)
     try:
-        assert_passes(lab, host, RUN)
+        assert_passes(lab, host, f"{RUN}/stage1")
+        assert_passes(lab, host, f"{RUN}/net/test_types.py")
     finally:
         # The group of all pods stays until a boot, and a test that compares a host before and after may come next.
         lab.ssh(host, "find", "/sys/fs/cgroup/pods", "-depth", "-type", "d", "-delete", check=False)
@@ -61,7 +62,7 @@ def test_what_selinux_decides(lab: Lab) -> None:
         lab.config.write_text(lab.program("ssh-config").stdout)
         lab.ssh("selinux", "sh", "-c", LOAD_POLICY)
         sent(lab, "selinux")
-        assert_passes(lab, "selinux", f"{RUN}/test_labels.py -k selinux")
+        assert_passes(lab, "selinux", f"{RUN}/stage1/test_labels.py -k selinux")
     finally:
         lab.program("destroy", "selinux")
 

@@ -19,10 +19,11 @@ from .detach import detach
 from .drivers.builtin import BuiltInDriver
 from .firewall import add_rules, foreign_drops
 from .info import NetInfo, write_net_info
-from .links import loopback_up, open_link_sockets
+from .links import loopback_up
+from .linksockets import open_link_sockets
 from .localnet import open_loopback
 from .member import NetMember
-from .plan import Place
+from .place import Place
 from .ports import sockets_in_use
 from .record import copy_confs, info_of
 from .result import NetResult

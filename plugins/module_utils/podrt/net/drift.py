@@ -16,20 +16,27 @@ from .conf import NetConf
 from .elements import OURS
 from .info import read_copy, read_net_info
 from .nfsocket import NetfilterSocket
-from .plan import Place, gateway_link, steps_of
+from .place import Place
+from .plan import gateway_link, steps_of
 from .result import NetResult, result_of_addresses
 from .rtsocket import RouteSocket
 from .rules import PodRules, rules_of_record
 from .steps import (
     HOST_SIDE,
+    MAKING,
     AddAddress,
     AddRoute,
     BringUp,
     EnsureBridge,
     EnsureBridgeAddress,
     IgnoreRouters,
+    MakeLink,
+    MakeTap,
     MakeVeth,
+    MoveLink,
+    MoveRoutes,
     SetSysctl,
+    TuneLink,
 )
 from .switches import ignores_routers, is_off, localnet_key, may_change
 
@@ -168,6 +175,10 @@ class _Seen:
         if isinstance(step, IgnoreRouters):
             link = self._link(step.link)
             return link is not None and (not may_change(link) or ignores_routers(step.link))
+        if isinstance(step, (MakeLink, MakeTap, MoveLink)):
+            return self.inside.has_name(step.link)
+        if isinstance(step, (TuneLink, MoveRoutes)):
+            return True  # of what an app may change itself, nothing is looked at
         return self._host_has(step) if step.side == HOST_SIDE else self.inside.has(step)
 
     def _host_has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
@@ -219,6 +230,10 @@ class _Inside:
         named = next((number for number, other in self._numbers.items() if other == name), index)
         return named == index and self._numbers.get(index, name) == name
 
+    def has_name(self, name: str) -> bool:
+        """Whether an interface of that name exists."""
+        return self._links is None or name in self._links
+
     def has(self, step: AddAddress | AddRoute | BringUp | SetSysctl) -> bool:
         """Whether a step on the pod's side is done, as far as that can be seen from outside."""
         if isinstance(step, AddAddress):
@@ -254,8 +269,10 @@ def _is_shut(network: Joined, missing: Sequence[NetStep]) -> bool:
 
 def _missing(joined: Joined, seen: _Seen, unknown: tuple[type, ...]) -> tuple[NetStep, ...]:
     steps = tuple(step for step in joined.steps if not isinstance(step, unknown))
-    missing = tuple(step for step in steps if not seen.has(step))
-    if any(isinstance(step, MakeVeth) for step in missing):
+    # Routes that are in a table of their own cannot be seen from outside.
+    hidden = AddRoute if any(isinstance(step, MoveRoutes) for step in steps) else ()
+    missing = tuple(step for step in steps if not isinstance(step, hidden) and not seen.has(step))
+    if any(isinstance(step, MAKING) for step in missing):
         return steps  # everything on the link went with it
     return missing
 
@@ -316,6 +333,8 @@ def _word(step: NetStep) -> str:
         return f"link {step.host_if}"
     if isinstance(step, BringUp):
         return f"link {step.link} up"
+    if isinstance(step, (MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes)):
+        return f"link {step.link}"
     if isinstance(step, IgnoreRouters):
         return f"accept_ra and accept_redirects off on {step.link}"
     if isinstance(step, (EnsureBridge, EnsureBridgeAddress)):

@@ -7,8 +7,10 @@ from __future__ import annotations
 from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
-from .addresses import Address, Route, Subnet, parse_prefixed
+from .addresses import V4_BITS, Address, Route, Subnet, parse_prefixed
 from .ranges import AddressRange, Assigned
+
+_ROUTE_NUMBERS = ("mtu", "advmss", "priority", "table", "scope")
 
 
 class NetDns(Value):
@@ -69,7 +71,7 @@ class Ipam(Value):
             kind,
             _range_sets(fields) if kind == "host-local" else (),
             tuple(_static(*item) for item in fields.items("addresses")) if kind == "static" else (),
-            tuple(_route(*item) for item in fields.items("routes")),
+            tuple(read_route(each) for each in fields.each("routes")),
             fields.text("dataDir", ""),
         )
 
@@ -89,14 +91,23 @@ def _range_sets(fields: Fields) -> tuple[tuple[AddressRange, ...], ...]:
 def _static(value: object, where: str) -> Assigned:
     fields = Fields(value, where)
     address, prefix = parse_prefixed(fields.text("address"), fields.where_of("address"))
-    return Assigned(address, prefix, _gateway(fields, "gateway"))
+    return Assigned(address, prefix, read_gateway(fields, "gateway", address.bits))
 
 
-def _route(value: object, where: str) -> Route:
-    fields = Fields(value, where)
-    return Route(Subnet.parse(fields.text("dst"), fields.where_of("dst")), _gateway(fields, "gw"))
+def read_route(fields: Fields) -> Route:
+    """Read CNI's route object. Raises InvalidSpec with the place."""
+    dst = Subnet.parse(fields.text("dst"), fields.where_of("dst"))
+    more = tuple((name, fields.integer(name)) for name in _ROUTE_NUMBERS if fields.has(name))
+    return Route(dst, read_gateway(fields, "gw", dst.bits), more)
 
 
-def _gateway(fields: Fields, name: str) -> Address | None:
+def read_gateway(fields: Fields, name: str, bits: int) -> Address | None:
+    """An address of the same family, None for "" and null. Raises InvalidSpec with the place."""
     text = fields.text(name, "")
-    return Address.parse(text, fields.where_of(name)) if text else None
+    if not text:
+        return None
+    gateway = Address.parse(text, fields.where_of(name))
+    if gateway.bits != bits:
+        family = "IPv4" if bits == V4_BITS else "IPv6"
+        raise InvalidSpec(f"{gateway} is not an {family} address", where=fields.where_of(name))
+    return gateway

@@ -1,63 +1,43 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The types of networks, with the members of a configuration that are specific to each. Pure.
+"""The types of networks: where each is. Pure.
 
-A built-in type is a row here and a row of plan's builders. Source: behaviours E16, E17.
+A type is a value that a configuration is decoded to, with the steps that it takes and what comes of them.
 """
 
 from __future__ import annotations
 
-from ..appc.alphabet import ALNUM, is_made_of
-from ..errors import InvalidSpec
 from ..value import Value
+from .types.ptp import Ptp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Union
+    from collections.abc import Iterator
+    from typing import Protocol
 
     from ..fields import Fields
+    from .place import LinkOptions, Place
+    from .result import NetResult
+    from .steps import NetStep
 
-    NetType = Union["Ptp", "Bridge", "Portmap", "Foreign"]
+    class NetType(Protocol):
+        """A type. Its steps and what comes of them are pure."""
+
+        def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:
+            """The steps, in order. Raises InvalidSpec, with the rest of a sentence that names the network."""
+
+        def result(self, before: NetResult, place: Place, sandbox: str) -> NetResult:
+            """What they make, or make of the result of the plugins before. sandbox: the pod's network namespace."""
+
 
 IPAM_TYPES = ("", "host-local", "static")
-# Source: dev_valid_name of the kernel's net/core/dev.c.
-_LONGEST_LINK = 15
-
-
-class Ptp(Value):
-    """A veth pair between the pod and the host; it has no members."""
-
-
-class Bridge(Value):
-    """A bridge of the host that pods are ports of. default_gateway: it is the pod's default route as well."""
-
-    name: str = "cni0"
-    gateway: bool = False
-    default_gateway: bool = False
-    hairpin: bool = False
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Bridge:
-        """Read bridge, isGateway, isDefaultGateway and hairpinMode. Raises InvalidSpec with the place."""
-        name = fields.text("bridge", "cni0")
-        if not is_made_of(name, ALNUM + "_.-") or name in (".", "..") or len(name) > _LONGEST_LINK:
-            raise InvalidSpec(
-                f'"{name}" is not a name for a bridge',
-                "use at most 15 letters, digits, dashes, dots and underscores",
-                where=fields.where_of("bridge"),
-            )
-        is_default = fields.boolean("isDefaultGateway", False)
-        return cls(
-            name,
-            fields.boolean("isGateway", False) or is_default,
-            is_default,
-            fields.boolean("hairpinMode", False),
-        )
-
-
-class Portmap(Value):
-    """Host ports lead to this network. Without any such plugin the runtime chooses one. Source: behaviours E22."""
+# Those that make an interface, and those that follow one in a chain.
+LINK_TYPES = (
+    *("ptp", "bridge", "macvlan", "ipvlan", "vlan"),
+    *("loopback", "dummy", "tap", "host-device"),
+)
+CHAINED_TYPES = ("portmap", "tuning", "sbr")
+TYPES = (*LINK_TYPES, *CHAINED_TYPES)
 
 
 class Foreign(Value):
@@ -65,17 +45,50 @@ class Foreign(Value):
 
     members: str
 
+    def steps(self, _options: LinkOptions, _place: Place) -> Iterator[NetStep]:
+        """None that are known here."""
+        yield from ()
 
-# Those that make an interface, and those that follow one in a chain.
-LINK_TYPES: dict[str, Callable[[Fields], NetType]] = {
-    "ptp": lambda _fields: Ptp(),
-    "bridge": Bridge.from_fields,
-}
-TYPES: dict[str, Callable[[Fields], NetType]] = {**LINK_TYPES, "portmap": lambda _fields: Portmap()}
+    def result(self, before: NetResult, _place: Place, _sandbox: str) -> NetResult:
+        """Its program says that."""
+        return before
 
 
 def net_type(kind: str, fields: Fields) -> NetType:
     """The members of a configuration that are specific to its type. Raises InvalidSpec with the place."""
-    if kind in TYPES:
-        return TYPES[kind](fields)
-    return Foreign(fields.canonical())
+    if kind == "ptp":
+        return Ptp()
+    if kind not in TYPES:
+        return Foreign(fields.canonical())
+    return _rarer(kind, fields)
+
+
+def _rarer(kind: str, fields: Fields) -> NetType:
+    """Types that are imported for networks of them alone."""
+    if kind == "bridge":
+        from .types.bridge import Bridge
+
+        return Bridge.from_fields(fields)
+    if kind in ("macvlan", "ipvlan", "vlan"):
+        from .types.parented import Parented
+
+        return Parented.from_fields(kind, fields)
+    return _chained(kind, fields) if kind in CHAINED_TYPES else _single(kind, fields)
+
+
+def _chained(kind: str, fields: Fields) -> NetType:
+    from .types.chained import Portmap, SourceRouting, Tuning
+
+    if kind == "tuning":
+        return Tuning.from_fields(fields)
+    return Portmap() if kind == "portmap" else SourceRouting()
+
+
+def _single(kind: str, fields: Fields) -> NetType:
+    from .types.single import Dummy, HostDevice, Loopback, Tap
+
+    if kind == "tap":
+        return Tap.from_fields(fields)
+    if kind == "host-device":
+        return HostDevice.from_fields(fields)
+    return Loopback() if kind == "loopback" else Dummy()

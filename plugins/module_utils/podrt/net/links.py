@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import _socket
 
-from ..contexts import contextmanager, nullcontext
-from ..value import Value
-from .plan import has_address, host_if_prefix, not_a_bridge
+from ..contexts import nullcontext
+from .place import host_if_prefix
+from .plan import has_address, not_a_bridge
 from .rtmsg import (
     VethEnds,
     del_link,
@@ -17,10 +17,10 @@ from .rtmsg import (
     new_route,
     new_veth,
     set_alias,
-    set_hairpin,
+    set_port,
     set_up,
 )
-from .rtsocket import OUR_BRIDGE, RouteSocket, entered, open_in
+from .rtsocket import OUR_BRIDGE, RouteSocket, entered
 from .steps import (
     HOST_SIDE,
     AddAddress,
@@ -36,31 +36,11 @@ from .switches import ignore_routers, may_change, set_sysctl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from .linksockets import LinkSockets
     from .steps import NetStep
 
 _ENODEV = 19
 _EEXIST = 17
-
-
-class LinkSockets(Value):
-    """Sockets in the host's and in a pod's network namespace, and the latter itself."""
-
-    host: RouteSocket
-    pod: RouteSocket
-    netns_fd: int
-
-    def on(self, side: str) -> RouteSocket:
-        """The socket of HOST_SIDE or POD_SIDE."""
-        return self.host if side == HOST_SIDE else self.pod
-
-
-@contextmanager
-def open_link_sockets(netns_fd: int) -> Iterator[LinkSockets]:
-    """Open both sockets. The process must be single-threaded. Raises OSError."""
-    with RouteSocket() as host, open_in(netns_fd) as pod:
-        yield LinkSockets(host, pod, netns_fd)
 
 
 def apply_step(step: NetStep, wires: LinkSockets) -> None:
@@ -85,6 +65,10 @@ def apply_step(step: NetStep, wires: LinkSockets) -> None:
         _ensure_bridge(step, wires.host)
     elif isinstance(step, EnsureBridgeAddress):
         _ensure_bridge_address(step, wires.host)
+    else:
+        from .rarelinks import apply_rare_step
+
+        apply_rare_step(step, wires)
 
 
 def loopback_up(pod: RouteSocket) -> None:
@@ -145,13 +129,14 @@ def _make_veth(step: MakeVeth, wires: LinkSockets) -> None:
     master = wires.host.index(step.bridge) if step.bridge else 0
     ends = VethEnds(step.host_if, step.pod_if, step.macs, step.mtu, master)
     wires.host.send([new_veth(ends, wires.netns_fd)])
-    if step.hairpin:
-        wires.host.send([set_hairpin(wires.host.index(step.host_if))])
+    if step.hairpin or step.isolated:
+        port = wires.host.index(step.host_if)
+        wires.host.send([set_port(port, hairpin=step.hairpin, isolated=step.isolated)])
 
 
 def _add_route(step: AddRoute, socket: RouteSocket) -> None:
     try:
-        socket.send([new_route(socket.index(step.link), step.dst, step.gateway)])
+        socket.send([new_route(socket.index(step.link), step.dst, step.gateway, dict(step.more))])
     except OSError as err:
         # Of two networks with a default route, the first wins. Source: CNI pkg/ipam ConfigureIface.
         if err.errno != _EEXIST or step.side == HOST_SIDE:

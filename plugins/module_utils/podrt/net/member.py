@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..value import Value
 from .neighbours import ALONE, Neighbours
-from .plan import Place
+from .place import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

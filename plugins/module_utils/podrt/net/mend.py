@@ -10,18 +10,19 @@ import errno
 from ..errors import HostFailure
 from .firewall import add_rules
 from .hostlock import bridge_lock
-from .links import apply_step, open_link_sockets
+from .links import apply_step
+from .linksockets import open_link_sockets
 from .localnet import open_loopback
 from .plan import bridge_of
 from .rtmsg import del_address, del_link, set_up
-from .steps import POD_SIDE, AddAddress, AddRoute, MakeVeth
+from .steps import MAKING, POD_SIDE, AddAddress, AddRoute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .drift import Drift, Joined
-    from .links import LinkSockets
+    from .linksockets import LinkSockets
     from .member import JoiningPod
     from .rules import PortForward
     from .steps import NetStep
@@ -51,12 +52,12 @@ def mend(pod: JoiningPod, netns_fd: int, drift: Drift, forwards: Sequence[PortFo
 
 def _mend(joined: Joined, steps: Sequence[NetStep], wires: LinkSockets) -> None:
     place = joined.place
-    if any(isinstance(step, MakeVeth) for step in steps):
+    if any(isinstance(step, MAKING) for step in steps):
         # Another link may have the name of either end; an app can have made the one in the pod.
         for socket, name in ((wires.host, place.host_if), (wires.pod, place.if_name)):
             if socket.find(name) is not None:
                 socket.send([del_link(name)])
-    elif wires.host.find(place.host_if) is not None:
+    elif wires.pod.find(place.if_name) is not None:
         # A link that is down takes no routes.
         wires.pod.send([set_up(wires.pod.index(place.if_name))])
     routes: list[NetStep] = []

@@ -14,11 +14,13 @@ from ..value import Value
 from .addresses import Address
 from .conf import ChosenNet, NetConf
 from .elements import OURS
-from .plan import Place, bridge_of, has_address, not_a_bridge, steps_of
+from .place import Place
+from .plan import bridge_of, has_address, not_a_bridge, steps_of
 from .plugin import PORT_MAPPINGS
 from .programs import NO_PROGRAMS, PluginPrograms
 from .ranges import Assigned, fitting_range
 from .result import NetResult, result_of_addresses
+from .rules import MASQUERADED
 from .steps import EnsureBridgeAddress
 
 TYPE_CHECKING = False
@@ -60,6 +62,11 @@ class Attachment(Value):
     def is_sure(self) -> bool:
         """Whether the addresses of the pod are known to be those of likely, but for what is taken."""
         return self.conf.main.is_built_in and not self.conf.main.ipam_program
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether the host routes for the pod, and so can masquerade; of a program that is not known."""
+        return not self.conf.main.is_built_in or self.conf.type in MASQUERADED
 
     @property
     def publisher(self) -> str:
@@ -133,13 +140,20 @@ def network_plan(
 
 
 def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
-    """The warnings about a plan on this host. Raises Conflict for a plan that would fail there."""
+    """The warnings about a plan on this host. Raises Conflict, NotFound for a plan that would fail there."""
     kinds = dict(facts.links)
     for attachment in plan.attachments:
         bridge = bridge_of(attachment.conf)
         if bridge and kinds.get(bridge, "bridge") != "bridge":
             raise not_a_bridge(bridge)
         held = [found[1:] for found in facts.addresses if found[0] == bridge]
+        for link in (link for plugin in attachment.conf.plugins for link in plugin.needed_links):
+            if link not in kinds:
+                raise NotFound(
+                    f'network "{attachment.conf.name}" needs the interface "{link}", which this host does not have',
+                    "ip link shows those that there are",
+                    link=link,
+                )
         for step in _sample_steps(attachment):
             if isinstance(step, EnsureBridgeAddress):
                 has_address(step, held)
@@ -214,7 +228,7 @@ def _target(attachments: Sequence[Attachment]) -> int:
     Source: behaviours E22.
     """
     taking = [each for each in attachments if any(plugin.takes_ports for plugin in each.conf.plugins)]
-    masked = [each for each in attachments if each.conf.main.ip_masq]
+    masked = [each for each in attachments if each.conf.main.ip_masq and each.is_routed]
     target = next(iter([*taking, *masked, *attachments[-1:]]), None)
     if target is None or (target.is_sure and target.likely.first_v4 is None):
         raise InvalidSpec("the pod has no network with an IPv4 address to publish ports to", where="ports")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from ..errors import InvalidSpec
 from ..value import Value
 from .ipam import Ipam, NetDns
-from .kinds import LINK_TYPES, TYPES, Portmap, Ptp, net_type
+from .kinds import LINK_TYPES, TYPES, net_type
+from .place import LinkOptions
+from .types.ptp import Ptp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,22 +24,18 @@ PORT_MAPPINGS = "portMappings"
 
 
 class Plugin(Value):
-    """A plugin. own: the members of its type. mtu 0: the kernel's default.
+    """A plugin. own: the members of its type. link: those that any type has.
 
-    accept_ra, accept_redirects: whether a pod accepts router advertisements and redirects from the network; not members
-    of CNI. The host never accepts them.
     capabilities: names of what it takes from the runtime, see drivers.external. program, ipam_program: the paths of
     those that are executed for it and for its addresses, "" for what is built in.
     """
 
     type: str
     ip_masq: bool = False
-    mtu: int = 0
     ipam: Ipam = Ipam()
     dns: NetDns = NetDns()
     own: NetType = Ptp()
-    accept_ra: bool = False
-    accept_redirects: bool = False
+    link: LinkOptions = LinkOptions()
     capabilities: tuple[str, ...] = ()
     program: str = ""
     ipam_program: str = ""
@@ -52,12 +50,14 @@ class Plugin(Value):
         return cls(
             type=kind,
             ip_masq=fields.boolean("ipMasq", False),
-            mtu=fields.integer("mtu", 0),
             ipam=Ipam.from_json(fields.raw("ipam"), fields.where_of("ipam")),
             dns=NetDns.from_json(fields.raw("dns"), fields.where_of("dns")),
             own=net_type(kind, fields),
-            accept_ra=fields.boolean("acceptRA", False),
-            accept_redirects=fields.boolean("acceptRedirects", False),
+            link=LinkOptions(
+                fields.integer("mtu", 0),
+                fields.boolean("acceptRA", False),
+                fields.boolean("acceptRedirects", False),
+            ),
             capabilities=_capabilities(fields),
         )
 
@@ -72,9 +72,20 @@ class Plugin(Value):
         return self.type in LINK_TYPES
 
     @property
+    def needs_address(self) -> bool:
+        """Whether it makes an interface that has addresses."""
+        return self.makes_link and getattr(self.own, "needs_address", True)
+
+    @property
+    def needed_links(self) -> tuple[str, ...]:
+        """The interfaces that the host must have for it."""
+        links: tuple[str, ...] = getattr(self.own, "needed_links", ())
+        return links if self.is_built_in else ()
+
+    @property
     def takes_ports(self) -> bool:
         """Whether host ports are to lead to the network that it is part of."""
-        return isinstance(self.own, Portmap) or PORT_MAPPINGS in self.capabilities
+        return getattr(self.own, "takes_ports", False) or PORT_MAPPINGS in self.capabilities
 
     @property
     def meaning(self) -> Plugin:

@@ -16,7 +16,8 @@ from ..value import Value
 from .conf import ChosenNet, NetConf
 from .info import NetInfo, read_conf, read_copy, read_net_info
 from .member import NetMember
-from .plan import Place, result_of
+from .place import Place
+from .plan import result_of
 from .programs import find_programs
 from .result import NetResult
 
@@ -63,7 +64,7 @@ def info_of(member: NetMember, copy: str, publisher: str) -> NetInfo:
         if_name=member.place.if_name,
         result=known,
         args=member.args,
-        host_if=member.place.host_if if main.is_built_in else "",
+        host_if=next((each.name for each in known.interfaces if each.name == member.place.host_if), ""),
         ip_masq=main.ip_masq,
         publisher=publisher,
         ipam=main.ipam_program,

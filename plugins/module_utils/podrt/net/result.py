@@ -8,11 +8,10 @@ Source: containernetworking/cni SPEC.md of 0.2.0, 0.4.0 and 1.1.0, "Result types
 
 from __future__ import annotations
 
-from ..errors import InvalidSpec
 from ..fields import Fields
 from ..value import Value
-from .addresses import V4_BITS, Address, Route, Subnet, parse_prefixed
-from .ipam import NetDns
+from .addresses import Route, parse_prefixed
+from .ipam import NetDns, read_gateway, read_route
 from .ranges import Assigned
 
 TYPE_CHECKING = False
@@ -24,7 +23,6 @@ VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 _ONE_A_FAMILY = VERSIONS[:2]
 _WITH_FAMILY = VERSIONS[2:5]
 LATEST = VERSIONS[-1]
-_ROUTE_NUMBERS = ("mtu", "advmss", "priority", "table", "scope")
 
 
 class NetInterface(Value):
@@ -72,7 +70,7 @@ class NetResult(Value):
             tuple(NetInterface.from_fields(each) for each in fields.each("interfaces")),
             tuple(assigned for assigned, _number in ips),
             tuple(number for _assigned, number in ips),
-            tuple(_route(each) for each in fields.each("routes")),
+            tuple(read_route(each) for each in fields.each("routes")),
             dns,
         )
 
@@ -80,7 +78,7 @@ class NetResult(Value):
     def _of_families(cls, fields: Fields, dns: NetDns) -> NetResult:
         given = [fields.within(name) for name in ("ip4", "ip6") if fields.has(name)]
         ips = tuple(_assigned(each, "ip") for each in given)
-        routes = tuple(_route(each) for one in given for each in one.each("routes"))
+        routes = tuple(read_route(each) for one in given for each in one.each("routes"))
         return cls((), ips, (-1,) * len(ips), routes, dns)
 
     def to_json(self, version: str = LATEST) -> dict[str, object]:
@@ -130,6 +128,9 @@ class NetResult(Value):
         return next((each for each in self.addresses if each.is_v4), None)
 
 
+NO_RESULT = NetResult()
+
+
 def result_of_addresses(ips: tuple[Assigned, ...], routes: tuple[Route, ...] = ()) -> NetResult:
     """The result of IPAM: addresses without interfaces."""
     return NetResult((), ips, (-1,) * len(ips), routes)
@@ -141,25 +142,7 @@ def _ip(fields: Fields) -> tuple[Assigned, int]:
 
 def _assigned(fields: Fields, name: str) -> Assigned:
     address, prefix = parse_prefixed(fields.text(name), fields.where_of(name))
-    return Assigned(address, prefix, _gateway(fields, "gateway", address.bits))
-
-
-def _route(fields: Fields) -> Route:
-    dst = Subnet.parse(fields.text("dst"), fields.where_of("dst"))
-    more = tuple((name, fields.integer(name)) for name in _ROUTE_NUMBERS if fields.has(name))
-    return Route(dst, _gateway(fields, "gw", dst.bits), more)
-
-
-def _gateway(fields: Fields, name: str, bits: int) -> Address | None:
-    """An address of the same family; plugins write "" and null for none."""
-    text = fields.text(name, "")
-    if not text:
-        return None
-    gateway = Address.parse(text, fields.where_of(name))
-    if gateway.bits != bits:
-        family = "IPv4" if bits == V4_BITS else "IPv6"
-        raise InvalidSpec(f"{gateway} is not an {family} address", where=fields.where_of(name))
-    return gateway
+    return Assigned(address, prefix, read_gateway(fields, "gateway", address.bits))
 
 
 def _route_json(route: Route) -> dict[str, object]:

@@ -15,7 +15,7 @@ from .addresses import V4_BITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from .addresses import Address, Subnet
 
@@ -29,8 +29,8 @@ RTM_GETADDR = 22
 RTM_NEWROUTE = 24
 RTM_GETROUTE = 26
 
-_NLM_F_EXCL = 0x200
-_NLM_F_CREATE = 0x400
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
 NLM_F_DUMP = 0x300
 
 _AF_UNSPEC = 0
@@ -46,11 +46,12 @@ IFLA_MASTER = 10
 _IFLA_PROTINFO = 12
 IFLA_LINKINFO = 18
 IFLA_IFALIAS = 20
-_IFLA_NET_NS_FD = 28
+IFLA_NET_NS_FD = 28
 IFLA_INFO_KIND = 1
 _IFLA_INFO_DATA = 2
 _VETH_INFO_PEER = 1
 _IFLA_BRPORT_MODE = 4
+_IFLA_BRPORT_ISOLATED = 33
 _NLA_F_NESTED = 0x8000
 _NLA_TYPE = 0x3FFF
 
@@ -64,6 +65,9 @@ _IFA_F_NOPREFIXROUTE = 0x200
 _RTA_DST = 1
 _RTA_OIF = 4
 _RTA_GATEWAY = 5
+_RTA_METRICS = 8
+_OF_ROUTE = (("priority", 6), ("table", 15))
+_METRICS = (("mtu", 2), ("advmss", 8))
 _RT_TABLE_MAIN = 254
 _RTPROT_BOOT = 3
 _RT_SCOPE_UNIVERSE = 0
@@ -77,6 +81,9 @@ IFINFO_BYTES = _IFINFO.size
 _IFADDR = Struct("=BBBBI")
 IFADDR_BYTES = _IFADDR.size
 _RTMSG = Struct("=BBBBBBBBI")
+
+
+NO_MORE: Mapping[str, int] = {}
 
 
 class NetlinkRequest(Value):
@@ -104,74 +111,74 @@ def new_veth(ends: VethEnds, netns_fd: int) -> NetlinkRequest:
     Fixed MAC addresses keep udev's MACAddressPolicy from changing the host's end while ARP entries refer to it.
     """
     peer = (
-        _ifinfo()
-        + _text(IFLA_IFNAME, ends.pod_if)
+        ifinfo()
+        + text_attribute(IFLA_IFNAME, ends.pod_if)
         + attribute(IFLA_ADDRESS, ends.macs[1])
-        + _number(_IFLA_NET_NS_FD, netns_fd)
+        + number_attribute(IFLA_NET_NS_FD, netns_fd)
         + _mtu(ends.mtu)
     )
     body = (
-        _ifinfo()
-        + _text(IFLA_IFNAME, ends.host_if)
+        ifinfo()
+        + text_attribute(IFLA_IFNAME, ends.host_if)
         + attribute(IFLA_ADDRESS, ends.macs[0])
         + _mtu(ends.mtu)
-        + (_number(IFLA_MASTER, ends.master) if ends.master else b"")
-        + _link_info("veth", attribute(_VETH_INFO_PEER, peer))
+        + (number_attribute(IFLA_MASTER, ends.master) if ends.master else b"")
+        + link_info("veth", attribute(_VETH_INFO_PEER, peer))
     )
     return NetlinkRequest(
-        RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, body, f"make the veth pair {ends.host_if}, {ends.pod_if}"
+        RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"make the veth pair {ends.host_if}, {ends.pod_if}"
     )
 
 
 def new_bridge(name: str, mac: bytes, mtu: int = 0) -> NetlinkRequest:
     """Make a bridge, down. Its MAC address is fixed, so it does not change with the bridge's ports."""
     body = (
-        _ifinfo()
-        + _text(IFLA_IFNAME, name)
+        ifinfo()
+        + text_attribute(IFLA_IFNAME, name)
         + attribute(IFLA_ADDRESS, mac)
         + _mtu(mtu)
-        + _link_info("bridge", b"")
+        + link_info("bridge", b"")
     )
-    return NetlinkRequest(RTM_NEWLINK, _NLM_F_CREATE | _NLM_F_EXCL, body, f"make the bridge {name}")
+    return NetlinkRequest(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"make the bridge {name}")
 
 
 def set_alias(name: str, alias: str) -> NetlinkRequest:
     """Give an interface an alias, which ip link shows."""
-    body = _ifinfo() + _text(IFLA_IFNAME, name) + _text(IFLA_IFALIAS, alias)
+    body = ifinfo() + text_attribute(IFLA_IFNAME, name) + text_attribute(IFLA_IFALIAS, alias)
     return NetlinkRequest(RTM_SETLINK, 0, body, f"give the interface {name} an alias")
 
 
-def set_hairpin(index: int) -> NetlinkRequest:
-    """Let a port of a bridge send packets back out the way they came in."""
-    mode = attribute(_IFLA_PROTINFO | _NLA_F_NESTED, attribute(_IFLA_BRPORT_MODE, b"\1"))
-    return NetlinkRequest(
-        RTM_SETLINK,
-        0,
-        _ifinfo(family=_AF_BRIDGE, index=index) + mode,
-        f"set hairpin mode on interface {index}",
+def set_port(index: int, *, hairpin: bool = False, isolated: bool = False) -> NetlinkRequest:
+    """Let a port of a bridge send packets back out the way they came in, or not reach other such ports."""
+    switches = (attribute(_IFLA_BRPORT_MODE, b"\1") if hairpin else b"") + (
+        attribute(_IFLA_BRPORT_ISOLATED, b"\1") if isolated else b""
     )
+    body = ifinfo(family=_AF_BRIDGE, index=index) + attribute(_IFLA_PROTINFO | _NLA_F_NESTED, switches)
+    return NetlinkRequest(RTM_SETLINK, 0, body, f"set the switches of port {index} of a bridge")
 
 
 def set_up(index: int) -> NetlinkRequest:
     """Bring an interface up."""
-    return NetlinkRequest(RTM_NEWLINK, 0, _ifinfo(index=index, flags=_IFF_UP), f"bring interface {index} up")
+    return NetlinkRequest(RTM_NEWLINK, 0, ifinfo(index=index, flags=_IFF_UP), f"bring interface {index} up")
 
 
 def del_link(name: str) -> NetlinkRequest:
     """Remove an interface, and so its peer."""
     return NetlinkRequest(
-        RTM_DELLINK, 0, _ifinfo() + _text(IFLA_IFNAME, name), f"remove the interface {name}"
+        RTM_DELLINK, 0, ifinfo() + text_attribute(IFLA_IFNAME, name), f"remove the interface {name}"
     )
 
 
 def get_link(name: str) -> NetlinkRequest:
     """Ask for an interface by name."""
-    return NetlinkRequest(RTM_GETLINK, 0, _ifinfo() + _text(IFLA_IFNAME, name), f"find the interface {name}")
+    return NetlinkRequest(
+        RTM_GETLINK, 0, ifinfo() + text_attribute(IFLA_IFNAME, name), f"find the interface {name}"
+    )
 
 
 def dump_links() -> NetlinkRequest:
     """Ask for every interface."""
-    return NetlinkRequest(RTM_GETLINK, NLM_F_DUMP, _ifinfo(), "list the interfaces")
+    return NetlinkRequest(RTM_GETLINK, NLM_F_DUMP, ifinfo(), "list the interfaces")
 
 
 def dump_addresses(index: int = 0) -> NetlinkRequest:
@@ -213,10 +220,8 @@ def new_address(index: int, address: Address, prefix: int, *, prefix_route: bool
     body = _IFADDR.pack(address.family, prefix, 0, 0, index) + attribute(IFA_LOCAL, address.packed)
     body += attribute(IFA_ADDRESS, address.packed) + _broadcast(address, prefix)
     if flags:
-        body += _number(_IFA_FLAGS, flags)
-    return NetlinkRequest(
-        RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the address {address}/{prefix}"
-    )
+        body += number_attribute(_IFA_FLAGS, flags)
+    return NetlinkRequest(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, f"add the address {address}/{prefix}")
 
 
 def del_address(index: int, address: Address, prefix: int) -> NetlinkRequest:
@@ -225,18 +230,29 @@ def del_address(index: int, address: Address, prefix: int) -> NetlinkRequest:
     return NetlinkRequest(RTM_DELADDR, 0, body, f"remove the address {address}/{prefix}")
 
 
-def new_route(index: int, dst: Subnet, gateway: Address | None = None) -> NetlinkRequest:
-    """Add a route through an interface: on-link, or by a gateway."""
+def new_route(
+    index: int, dst: Subnet, gateway: Address | None = None, more: Mapping[str, int] = NO_MORE
+) -> NetlinkRequest:
+    """Add a route through an interface: on-link, or by a gateway. more: see Route."""
     scope = _RT_SCOPE_UNIVERSE if gateway or dst.bits != V4_BITS else _RT_SCOPE_LINK
+    scope = more.get("scope", scope)
     family = dst.base.family
     body = _RTMSG.pack(family, dst.prefix, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
     if dst.prefix:
         body += attribute(_RTA_DST, dst.base.packed)
     if gateway:
         body += attribute(_RTA_GATEWAY, gateway.packed)
-    body += _number(_RTA_OIF, index)
+    body += number_attribute(_RTA_OIF, index)
+    if more:
+        body += _more_of_route(more)
     way = f" via {gateway}" if gateway else ""
-    return NetlinkRequest(RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_EXCL, body, f"add the route to {dst}{way}")
+    return NetlinkRequest(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, f"add the route to {dst}{way}")
+
+
+def _more_of_route(more: Mapping[str, int]) -> bytes:
+    metrics = b"".join(number_attribute(kind, more[name]) for name, kind in _METRICS if name in more)
+    rest = b"".join(number_attribute(kind, more[name]) for name, kind in _OF_ROUTE if name in more)
+    return rest + (attribute(_RTA_METRICS, metrics) if metrics else b"")
 
 
 def attribute(kind: int, data: bytes) -> bytes:
@@ -280,23 +296,27 @@ def number_of(data: bytes) -> int:
     return int(_U32.unpack_from(data)[0])
 
 
-def _ifinfo(family: int = _AF_UNSPEC, index: int = 0, flags: int = 0) -> bytes:
+def ifinfo(family: int = _AF_UNSPEC, index: int = 0, flags: int = 0) -> bytes:
+    """The header of a message about an interface."""
     return _IFINFO.pack(family, 0, index, flags, flags)
 
 
-def _text(kind: int, text: str) -> bytes:
+def text_attribute(kind: int, text: str) -> bytes:
+    """An attribute that is a text, with a zero byte at its end."""
     return attribute(kind, text.encode() + b"\0")
 
 
-def _number(kind: int, number: int) -> bytes:
+def number_attribute(kind: int, number: int) -> bytes:
+    """An attribute of 32 bits."""
     return attribute(kind, _U32.pack(number))
 
 
 def _mtu(mtu: int) -> bytes:
-    return _number(IFLA_MTU, mtu) if mtu else b""
+    return number_attribute(IFLA_MTU, mtu) if mtu else b""
 
 
-def _link_info(kind: str, data: bytes) -> bytes:
+def link_info(kind: str, data: bytes) -> bytes:
+    """The attribute of the kind of an interface. data: its own attributes."""
     nested = attribute(_IFLA_INFO_DATA, data) if data else b""
     return attribute(IFLA_LINKINFO, attribute(IFLA_INFO_KIND, kind.encode()) + nested)
 

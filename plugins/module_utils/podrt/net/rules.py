@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .info import NetInfo
 
 _LONGEST_UUID = 64
+# Built-in types whose pods the host routes for. Source: behaviours E18.
+MASQUERADED = ("ptp", "bridge")
 _ANY = "0.0.0.0"
 _PROTOCOLS = ("tcp", "udp")
 
@@ -198,7 +200,7 @@ def rules_of_record(uuid: str, infos: Sequence[NetInfo], forwards: Sequence[Port
     sources = [
         (each.address, each.subnet, info.ip_masq)
         for info in infos
-        if info.is_built_in
+        if info.plugins[0] in MASQUERADED
         for each in info.result.addresses
         if each.is_v4
     ]

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
+    from .ranges import Assigned
+
 HOST_SIDE = "host"
 POD_SIDE = "pod"
 
@@ -24,6 +26,7 @@ class MakeVeth(Value):
     mtu: int = 0
     bridge: str = ""
     hairpin: bool = False
+    isolated: bool = False
 
 
 class EnsureBridge(Value):
@@ -53,12 +56,71 @@ class AddAddress(Value):
 
 
 class AddRoute(Value):
-    """A route, on-link without a gateway."""
+    """A route, on-link without a gateway. more: see Route."""
 
     side: str
     link: str
     dst: Subnet
     gateway: Address | None = None
+    more: tuple[tuple[str, int], ...] = ()
+
+
+class MakeLink(Value):
+    """An interface in the pod, down, of a kind of the kernel. parent: the one that it shares, and its side.
+
+    setting: the mode or the number of a VLAN, as the kind has it. mac b"": the kernel's choice.
+    """
+
+    kind: str
+    link: str
+    parent: str = ""
+    parent_side: str = HOST_SIDE
+    setting: int = 0
+    mac: bytes = b""
+    mtu: int = 0
+
+
+class MakeTap(Value):
+    """A tap interface in the pod, down. owner, group: the users that may open it, -1 for root alone."""
+
+    link: str
+    owner: int
+    group: int
+    multi_queue: bool
+    mac: bytes
+    mtu: int = 0
+
+
+class MoveLink(Value):
+    """An interface of the host that moves into the pod, down, under another name. by: what names it, see HostDevice.
+
+    owner: the UUID of the pod, for its alias.
+    """
+
+    by: str
+    name: str
+    link: str
+    owner: str
+    mtu: int = 0
+
+
+class TuneLink(Value):
+    """Properties of an interface of the pod, see Tuning."""
+
+    link: str
+    mac: bytes = b""
+    mtu: int = 0
+    promiscuous: bool | None = None
+    all_multicast: bool | None = None
+    tx_queue: int = 0
+
+
+class MoveRoutes(Value):
+    """The routes of an interface of the pod move into a table, which packets from its addresses are routed by."""
+
+    link: str
+    table: int
+    addresses: tuple[Assigned, ...]
 
 
 class IgnoreRouters(Value):
@@ -82,7 +144,19 @@ class SetSysctl(Value):
     side: str = HOST_SIDE
 
 
+# The steps that make the interface of a pod: what else is on it goes and comes with that.
+MAKING = (MakeVeth, MakeLink, MakeTap, MoveLink)
+
 if TYPE_CHECKING:
+    RareStep = Union[MakeLink, MakeTap, MoveLink, TuneLink, MoveRoutes]
     NetStep = Union[
-        MakeVeth, EnsureBridge, EnsureBridgeAddress, AddAddress, AddRoute, IgnoreRouters, BringUp, SetSysctl
+        MakeVeth,
+        EnsureBridge,
+        EnsureBridgeAddress,
+        AddAddress,
+        AddRoute,
+        IgnoreRouters,
+        BringUp,
+        SetSysctl,
+        RareStep,
     ]

@@ -15,7 +15,7 @@ from ..result import NetResult, result_of_addresses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..links import LinkSockets
+    from ..linksockets import LinkSockets
     from ..member import NetMember
     from ..plugin import Plugin
 
@@ -48,7 +48,7 @@ class BuiltInDriver:
         with bridge_lock(member.pod.paths, bridge) if bridge else nullcontext():
             for step in plugin_steps(member.conf, plugin, member.place):
                 apply_step(step, self._wires)
-        return result_of(plugin, member.place, member.pod.netns) if plugin.makes_link else before
+        return result_of(plugin, member.place, member.pod.netns, before)
 
     def remove(self, member: NetMember, plugin: Plugin, _result: NetResult) -> None:
         """Remove its bridge, if no pod is left there, and give the addresses back. The links of a pod go all at once.
@@ -57,6 +57,10 @@ class BuiltInDriver:
         """
         if not plugin.makes_link:
             return
+        if plugin.type == "host-device":
+            from ..rarelinks import return_devices
+
+            return_devices(member.pod.uuid, member.pod.netns)
         bridge = bridge_of(member.conf)
         if bridge:
             with bridge_lock(member.pod.paths, bridge):

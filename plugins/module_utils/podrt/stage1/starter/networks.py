@@ -156,6 +156,6 @@ def _running_rules(paths: Paths, uuid: str) -> Iterator[PodRules]:
             if pod.uuid == uuid or not pid or not holds(pid, pod):
                 continue
             infos = read_net_info(pod.dir.net_info)
-            if infos and infos[0].host_if not in here and infos[0].is_built_in:
+            if infos and infos[0].is_built_in and infos[0].host_if not in (*here, ""):
                 continue
             yield rules_of_record(pod.uuid, infos, forwards_of(documents.read_manifest(pod.dir)))

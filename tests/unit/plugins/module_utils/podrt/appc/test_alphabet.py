@@ -28,8 +28,8 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.image.refere
     parse_reference,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.kinds import Bridge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.rules import rules_of
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.types.bridge import Bridge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.names import PodName, is_uuid
 
 DIGEST = "0123456789abcdef" * 4

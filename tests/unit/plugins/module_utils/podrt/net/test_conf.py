@@ -24,10 +24,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf imp
     load_confs,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ipam import NetDns
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.kinds import Bridge
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.plugin import Plugin
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.requests import parse_requests
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.types.bridge import Bridge
 
 
 def put(directory: pathlib.Path, file_name: str, name: str, kind: str = "ptp") -> None:
@@ -201,7 +201,7 @@ def test_every_member_is_read() -> None:
          {{"address": "fd00::2/64"}}]}}}}""".encode(),
         "10-a.conf",
     )
-    assert (conf.name, conf.type, conf.main.ip_masq, conf.main.mtu) == (name, "bridge", True, 1400)
+    assert (conf.name, conf.type, conf.main.ip_masq, conf.main.link.mtu) == (name, "bridge", True, 1400)
     assert conf.main.dns == NetDns(("10.0.0.1",), "x.org", ("y.org",), ("ndots:2",))
     assert conf.main.ipam.static == (
         Assigned(Address.parse("10.0.0.2"), 24, Address.parse("10.0.0.1")),

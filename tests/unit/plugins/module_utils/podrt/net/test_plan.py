@@ -13,11 +13,10 @@ from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresse
     Subnet,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.place import Place, host_if_prefix
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.plan import (
-    Place,
     bridge_of,
     gateway_link,
-    host_if_prefix,
     steps_of,
 )
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ranges import Assigned

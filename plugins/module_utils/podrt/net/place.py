@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A pod's place in a network, and what any interface there may be like. Pure."""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec
+from ..value import Value
+from .result import NO_RESULT, NetResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .ranges import Assigned
+
+_HOST_IF_PREFIX = "veth"
+_UUID_DIGITS = 10
+_INDEX_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class LinkOptions(Value):
+    """Members of a configuration that any type has. mtu 0: the kernel's default.
+
+    accept_ra, accept_redirects: whether a pod accepts router advertisements and redirects from the network; not members
+    of CNI. The host never accepts them.
+    """
+
+    mtu: int = 0
+    accept_ra: bool = False
+    accept_redirects: bool = False
+
+
+class Place(Value):
+    """Where a pod joins a network: the names of its interface inside and on the host. given: addresses and routes."""
+
+    uuid: str
+    index: int
+    given: NetResult = NO_RESULT
+
+    def check(self) -> None:
+        """Raise InvalidSpec for more networks than the names of interfaces have room for."""
+        if self.index >= len(_INDEX_DIGITS):
+            raise InvalidSpec(f"a pod can join {len(_INDEX_DIGITS)} networks at most", where="networks")
+
+    @property
+    def addresses(self) -> tuple[Assigned, ...]:
+        """The addresses of the interface."""
+        return self.given.ips
+
+    @property
+    def if_name(self) -> str:
+        """The interface inside: eth0, eth1, ..."""
+        return f"eth{self.index}"
+
+    @property
+    def host_if(self) -> str:
+        """The interface on the host, named so that it can be found without any record."""
+        return host_if_prefix(self.uuid) + _INDEX_DIGITS[self.index]
+
+    @property
+    def macs(self) -> tuple[bytes, bytes]:
+        """The MAC addresses of the host's end and of the pod's, locally administered, from the UUID."""
+        seed = bytes.fromhex(_hex_of(self.uuid)[-8:])
+        return bytes((0x0A, 0x59)) + _mixed(seed, self.index), bytes((0x0A, 0x5A)) + _mixed(seed, self.index)
+
+
+def host_if_prefix(uuid: str) -> str:
+    """The prefix of the names of a pod's interfaces on the host; one character follows."""
+    return _HOST_IF_PREFIX + _hex_of(uuid)[:_UUID_DIGITS]
+
+
+def _hex_of(uuid: str) -> str:
+    return uuid.replace("-", "").lower()
+
+
+def _mixed(seed: bytes, index: int) -> bytes:
+    return bytes(((seed[0] + index) & 0xFF, *seed[1:]))

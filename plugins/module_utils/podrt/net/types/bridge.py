@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks of type bridge: pods are ports of a bridge of the host. Pure. Source: behaviours E17."""
+
+from __future__ import annotations
+
+from ...value import Value
+from ..addresses import Subnet
+from ..result import NetInterface
+from ..steps import HOST_SIDE, BringUp, EnsureBridge, EnsureBridgeAddress, IgnoreRouters
+from .shared import forwarding, link_name, made, on_link_addresses, route_steps, veth_steps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ...fields import Fields
+    from ..place import LinkOptions, Place
+    from ..ranges import Assigned
+    from ..result import NetResult
+    from ..steps import NetStep
+
+# For a bridge without an address to derive its MAC address from: locally administered.
+_MAC = bytes((0x0A, 0x58, 0, 0, 0, 1))
+
+
+class Bridge(Value):
+    """A bridge of the host that pods are ports of. default_gateway: it is the pod's default route as well.
+
+    isolated: ports reach the bridge, and by it the host, but not each other.
+    """
+
+    name: str = "cni0"
+    gateway: bool = False
+    default_gateway: bool = False
+    hairpin: bool = False
+    isolated: bool = False
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Bridge:
+        """Read bridge, isGateway, isDefaultGateway, hairpinMode, portIsolation. Raises InvalidSpec with the place."""
+        name = link_name(fields, "bridge", "cni0")
+        is_default = fields.boolean("isDefaultGateway", False)
+        return cls(
+            name,
+            fields.boolean("isGateway", False) or is_default,
+            is_default,
+            fields.boolean("hairpinMode", False),
+            fields.boolean("portIsolation", False),
+        )
+
+    def steps(self, options: LinkOptions, place: Place) -> Iterator[NetStep]:
+        """The bridge, if it is missing, and a port of it."""
+        gateways = [found for found in place.addresses if found.gateway is not None]
+        yield EnsureBridge(self.name, _mac_of(gateways) if self.gateway else _MAC, options.mtu)
+        yield IgnoreRouters(self.name)
+        yield BringUp(HOST_SIDE, self.name)
+        if self.gateway:
+            yield from forwarding(place)
+            for found in gateways:
+                yield EnsureBridgeAddress(self.name, found.gateway or found.address, found.prefix)
+        yield from veth_steps(options, place, self.name, hairpin=self.hairpin, isolated=self.isolated)
+        yield from on_link_addresses(place)
+        defaults = (
+            tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if self.default_gateway else ()
+        )
+        yield from route_steps(place, defaults)
+
+    def result(self, _before: NetResult, place: Place, sandbox: str) -> NetResult:
+        """The bridge and both ends."""
+        outside, inside = (mac.hex(":") for mac in place.macs)
+        return made(
+            place,
+            NetInterface(self.name),
+            NetInterface(place.host_if, outside),
+            NetInterface(place.if_name, inside, sandbox),
+        )
+
+
+def _mac_of(gateways: Sequence[Assigned]) -> bytes:
+    for found in gateways:
+        if found.is_v4 and found.gateway is not None:
+            return bytes((0x0A, 0x58)) + found.gateway.packed
+    return _MAC

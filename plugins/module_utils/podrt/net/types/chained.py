@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plugins that follow the one that makes the interface: portmap, tuning and sbr. Pure.
+
+Source: containernetworking/plugins portmap, tuning and sbr.
+"""
+
+from __future__ import annotations
+
+from ...errors import InvalidSpec
+from ...value import Value
+from ..steps import POD_SIDE, MoveRoutes, SetSysctl, TuneLink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...fields import Fields
+    from ..place import LinkOptions, Place
+    from ..result import NetResult
+    from ..steps import NetStep
+
+_SPACE = "net/"
+_OWN_NAME = "IFNAME"
+_MAC_BYTES = 6
+# The first routing table of networks with source routing: one each, by the number of the interface.
+_FIRST_TABLE = 100
+
+
+class Portmap(Value):
+    """Host ports lead to this network. Without any such plugin the runtime chooses one. Source: behaviours E22."""
+
+    takes_ports = True
+
+    def steps(self, _options: LinkOptions, _place: Place) -> Iterator[NetStep]:
+        """None: ports are published once all networks are there, see attach."""
+        yield from ()
+
+    def result(self, before: NetResult, _place: Place, _sandbox: str) -> NetResult:
+        """The same."""
+        return before
+
+
+class Tuning(Value):
+    """Switches and properties of the interface. mtu and tx_queue 0, mac b"" and None: as they are."""
+
+    sysctls: tuple[tuple[str, str], ...] = ()
+    mac: bytes = b""
+    mtu: int = 0
+    promiscuous: bool | None = None
+    all_multicast: bool | None = None
+    tx_queue: int = 0
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Tuning:
+        """Read sysctl, mac, mtu, promisc, allmulti and txQLen. Raises InvalidSpec with the place."""
+        return cls(
+            tuple(_sysctls(fields)),
+            mac_of(fields.text("mac", ""), fields.where_of("mac")),
+            fields.integer("mtu", 0),
+            fields.optional_boolean("promisc"),
+            fields.optional_boolean("allmulti"),
+            fields.integer("txQLen", 0),
+        )
+
+    def steps(self, _options: LinkOptions, place: Place) -> Iterator[NetStep]:
+        """The switches, and the properties together."""
+        for key, value in self.sysctls:
+            yield SetSysctl(key.replace(_OWN_NAME, place.if_name), value, POD_SIDE)
+        step = TuneLink(
+            place.if_name, self.mac, self.mtu, self.promiscuous, self.all_multicast, self.tx_queue
+        )
+        if step != TuneLink(place.if_name):
+            yield step
+
+    def result(self, before: NetResult, place: Place, _sandbox: str) -> NetResult:
+        """The result with the new address and MTU of the interface."""
+        return before.replace(
+            interfaces=tuple(
+                each.replace(mac=self.mac.hex(":") or each.mac, mtu=self.mtu or each.mtu)
+                if each.sandbox and each.name == place.if_name
+                else each
+                for each in before.interfaces
+            )
+        )
+
+
+class SourceRouting(Value):
+    """Packets from an address of the interface leave by it: its routes are in a table of their own."""
+
+    def steps(self, _options: LinkOptions, place: Place) -> Iterator[NetStep]:
+        """The routes move there, with a rule for each address."""
+        yield MoveRoutes(place.if_name, _FIRST_TABLE + place.index, place.addresses)
+
+    def result(self, before: NetResult, _place: Place, _sandbox: str) -> NetResult:
+        """The same."""
+        return before
+
+
+def mac_of(text: str, where: str) -> bytes:
+    """The bytes of a MAC address, b"" for "". Raises InvalidSpec naming where."""
+    if not text:
+        return b""
+    parts = text.replace("-", ":").split(":")
+    try:
+        mac = bytes(int(part, 16) for part in parts if len(part) in (1, 2))
+    except ValueError:
+        mac = b""
+    if len(mac) != _MAC_BYTES or len(parts) != _MAC_BYTES or mac[0] & 1:
+        raise InvalidSpec(
+            f'"{text}" is not the MAC address of an interface', "write it as 02:00:00:00:00:01", where=where
+        )
+    return mac
+
+
+def _sysctls(fields: Fields) -> Iterator[tuple[str, str]]:
+    """Switches as keys below /proc/sys. Only those of the network namespace: others would be the host's."""
+    held = fields.raw("sysctl")
+    if not isinstance(held, dict):
+        if held is not None:
+            fields.within("sysctl")  # which says what is wrong
+        return
+    named = fields.within("sysctl")
+    for name in held:
+        key = name if "/" in name else name.replace(".", "/")
+        if not key.startswith(_SPACE) or ".." in key.split("/"):
+            raise InvalidSpec(
+                f'"{name}" is not a sysctl of a network', "name one below net.", where=named.where_of(name)
+            )
+        yield key, named.text(name)
