@@ -64,14 +64,14 @@ def test_a_restricted_pod_reaches_the_host_only(tmp_path: pathlib.Path) -> None:
 def test_ptp_makes_the_interfaces_and_routes_of_the_reference(tmp_path: pathlib.Path) -> None:
     pod = NetLab(tmp_path).pod().attach()
     host_if = pod.infos[0].host_if
-    assert f"dev {host_if} scope link" in ip("route", "show", "172.16.28.2")
+    assert f"dev {host_if} scope host" in ip("route", "show", "172.16.28.2")
     assert "172.16.28.1/32" in ip("addr", "show", host_if)
     with inside(pod.netns):
         assert "172.16.28.2/24" in ip("addr", "show", "eth0")
         assert [line.strip() for line in ip("route").splitlines()] == [
             "default via 172.16.28.1 dev eth0",
-            "172.16.28.0/24 via 172.16.28.1 dev eth0",
-            "172.16.28.1 dev eth0 scope link",
+            "172.16.28.0/24 via 172.16.28.1 dev eth0 src 172.16.28.2",
+            "172.16.28.1 dev eth0 scope link src 172.16.28.2",
         ]
 
 

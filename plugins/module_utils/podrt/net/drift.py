@@ -68,6 +68,11 @@ class Joined(Value):
     link: str = ""
 
     @property
+    def has_programs(self) -> bool:
+        """Whether programs have made some of it."""
+        return any(plugin.program for plugin in self.conf.plugins)
+
+    @property
     def steps(self) -> tuple[NetStep, ...]:
         """The steps that made it."""
         return steps_of(self.conf, self.place)

@@ -136,7 +136,8 @@ def _make_veth(step: MakeVeth, wires: LinkSockets) -> None:
 
 def _add_route(step: AddRoute, socket: RouteSocket) -> None:
     try:
-        socket.send([new_route(socket.index(step.link), step.dst, step.gateway, dict(step.more))])
+        index = socket.index(step.link)
+        socket.send([new_route(index, step.dst, step.gateway, dict(step.more), step.source)])
     except OSError as err:
         # Of two networks with a default route, the first wins. Source: CNI pkg/ipam ConfigureIface.
         if err.errno != _EEXIST or step.side == HOST_SIDE:

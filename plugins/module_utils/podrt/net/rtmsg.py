@@ -65,6 +65,7 @@ _IFA_F_NOPREFIXROUTE = 0x200
 _RTA_DST = 1
 _RTA_OIF = 4
 _RTA_GATEWAY = 5
+_RTA_PREFSRC = 7
 _RTA_METRICS = 8
 _OF_ROUTE = (("priority", 6), ("table", 15))
 _METRICS = (("mtu", 2), ("advmss", 8))
@@ -231,9 +232,13 @@ def del_address(index: int, address: Address, prefix: int) -> NetlinkRequest:
 
 
 def new_route(
-    index: int, dst: Subnet, gateway: Address | None = None, more: Mapping[str, int] = NO_MORE
+    index: int,
+    dst: Subnet,
+    gateway: Address | None = None,
+    more: Mapping[str, int] = NO_MORE,
+    source: Address | None = None,
 ) -> NetlinkRequest:
-    """Add a route through an interface: on-link, or by a gateway. more: see Route."""
+    """Add a route through an interface: on-link, or by a gateway. more: see Route; source: see AddRoute."""
     scope = _RT_SCOPE_UNIVERSE if gateway or dst.bits != V4_BITS else _RT_SCOPE_LINK
     scope = more.get("scope", scope)
     family = dst.base.family
@@ -243,6 +248,8 @@ def new_route(
     if gateway:
         body += attribute(_RTA_GATEWAY, gateway.packed)
     body += number_attribute(_RTA_OIF, index)
+    if source:
+        body += attribute(_RTA_PREFSRC, source.packed)
     if more:
         body += _more_of_route(more)
     way = f" via {gateway}" if gateway else ""

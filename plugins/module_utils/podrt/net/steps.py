@@ -56,13 +56,14 @@ class AddAddress(Value):
 
 
 class AddRoute(Value):
-    """A route, on-link without a gateway. more: see Route."""
+    """A route, on-link without a gateway. more: see Route. source: the address of packets that may choose theirs."""
 
     side: str
     link: str
     dst: Subnet
     gateway: Address | None = None
     more: tuple[tuple[str, int], ...] = ()
+    source: Address | None = None
 
 
 class MakeLink(Value):

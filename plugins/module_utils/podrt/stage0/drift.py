@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..appc.pod import PodManifest
     from ..host.host import Host
     from ..net.drift import Drift, Joined
+    from ..net.info import NetInfo
     from ..pod.lifecycle import Pod
     from .status import PodStatus
 
@@ -153,7 +154,29 @@ def _networks(subject: _Subject) -> DriftReport:
     )
     for sentence in drift.unseen:
         seen = seen.beside(_unseen(subject, "networks", sentence))
+    if any(network.has_programs for network in joined):
+        complaints = tuple(
+            _complaints(subject, [request.name for request in runspec.networks], joined, infos)
+        )
+        seen = seen.beside(DriftReport(complaints))
     return seen
+
+
+def _complaints(
+    subject: _Subject, asked: list[str], joined: Sequence[Joined], infos: Sequence[NetInfo]
+) -> Iterator[Difference]:
+    """What programs of networks miss of theirs. Only they could restore it, and CNI has no such command."""
+    from ..net.drivers.external import complaints
+    from ..net.member import JoiningPod, NetMember
+
+    place, netns = subject.pod.dir, f"/proc/{subject.pid}/ns/net"
+    pod = JoiningPod(subject.host.paths, subject.pod.uuid, place.net_confs, place.net_info, netns=netns)
+    members = [
+        (NetMember(pod, network.conf, network.place, info.args), info.result)
+        for network, info in zip(joined, infos)
+    ]
+    for index, sentence in subject.host.ask(complaints, members):
+        yield Difference(_path(joined[index].conf.name, asked), sentence, "as joined", "drift", "restart")
 
 
 def _network_differences(
@@ -162,5 +185,9 @@ def _network_differences(
     impact = "live" if subject.can_mend else "restart"
     for index, words in drift.sentences:
         name = joined[index].conf.name if index >= 0 else ""
-        path = f"networks[{asked.index(name)}]" if name in asked else "networks"
-        yield Difference(path, f"missing: {words}", "as joined", "drift", impact)
+        yield Difference(_path(name, asked), f"missing: {words}", "as joined", "drift", impact)
+
+
+def _path(name: str, asked: list[str]) -> str:
+    """The place of a network in the option that lists them."""
+    return f"networks[{asked.index(name)}]" if name in asked else "networks"

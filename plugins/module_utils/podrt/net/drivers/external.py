@@ -19,6 +19,8 @@ from ..result import VERSIONS, NetResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..conf import NetConf
     from ..member import NetMember
     from ..plugin import Plugin
@@ -63,6 +65,21 @@ class ProgramDriver:
             return NetResult.from_json(parse_json(answer, what), what)
         except InvalidSpec as err:
             raise _failed(member, program, f"its answer is not a result: {err.message}") from err
+
+
+def complaints(members: Sequence[tuple[NetMember, NetResult]]) -> tuple[tuple[int, str], ...]:
+    """What programs miss of what they have made for a pod, in words, each with the number of its network.
+
+    Raises nothing: a program that cannot be asked has its complaint as well.
+    """
+    driver, found = ProgramDriver(), []
+    for member, result in members:
+        for plugin in member.conf.plugins:
+            try:
+                driver.check(member, plugin, result)
+            except HostFailure as err:
+                found.append((member.place.index, err.message))
+    return tuple(found)
 
 
 def _present(member: NetMember, program: str) -> str:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ...value import Value
-from ..addresses import Subnet
+from ..addresses import Route, Subnet
 from ..result import NetInterface
 from ..steps import HOST_SIDE, BringUp, EnsureBridge, EnsureBridgeAddress, IgnoreRouters
 from .shared import forwarding, link_name, made, on_link_addresses, route_steps, veth_steps
@@ -61,20 +61,26 @@ class Bridge(Value):
                 yield EnsureBridgeAddress(self.name, found.gateway or found.address, found.prefix)
         yield from veth_steps(options, place, self.name, hairpin=self.hairpin, isolated=self.isolated)
         yield from on_link_addresses(place)
-        defaults = (
-            tuple(Subnet(found.address.bits, 0, 0) for found in gateways) if self.default_gateway else ()
-        )
-        yield from route_steps(place, defaults)
+        yield from route_steps(place, tuple(route.dst for route in self._defaults(place)))
+
+    def _defaults(self, place: Place) -> tuple[Route, ...]:
+        """The default routes that are not given already, if the bridge is one."""
+        known = {route.dst for route in place.given.routes}
+        found = [
+            Route(Subnet(each.address.bits, 0, 0), each.gateway) for each in place.addresses if each.gateway
+        ]
+        return tuple(route for route in found if self.default_gateway and route.dst not in known)
 
     def result(self, _before: NetResult, place: Place, sandbox: str) -> NetResult:
         """The bridge and both ends."""
         outside, inside = (mac.hex(":") for mac in place.macs)
-        return made(
+        result = made(
             place,
             NetInterface(self.name),
             NetInterface(place.host_if, outside),
             NetInterface(place.if_name, inside, sandbox),
         )
+        return result.replace(routes=(*result.routes, *self._defaults(place)))
 
 
 def _mac_of(gateways: Sequence[Assigned]) -> bytes:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # The kernel's own link-local address is tentative for a second, and until then cannot be used to find neighbours.
 _LINK_LOCAL = Address(V6_BITS, 0xFE80 << 112 | 1)
 _LINK_LOCAL_PREFIX = 64
+# Source: rtnetlink(7), RT_SCOPE_HOST: no other route leads by this one.
+_TO_POD = (("scope", 254),)
 
 
 class Ptp(Value):
@@ -37,12 +39,14 @@ class Ptp(Value):
                 raise InvalidSpec("of type ptp needs a gateway")
             bits = gateway.bits
             yield AddAddress(HOST_SIDE, place.host_if, gateway, bits)
-            yield AddRoute(HOST_SIDE, place.host_if, Subnet.around(assigned.address, bits))
+            to_pod = Subnet.around(assigned.address, bits)
+            yield AddRoute(HOST_SIDE, place.host_if, to_pod, None, _TO_POD if bits == V4_BITS else ())
             if bits != V4_BITS:
                 yield AddAddress(HOST_SIDE, place.host_if, _LINK_LOCAL, _LINK_LOCAL_PREFIX)
             yield AddAddress(POD_SIDE, place.if_name, assigned.address, assigned.prefix, prefix_route=False)
-            yield AddRoute(POD_SIDE, place.if_name, Subnet.around(gateway, bits))
-            yield AddRoute(POD_SIDE, place.if_name, assigned.subnet, gateway)
+            own = assigned.address
+            yield AddRoute(POD_SIDE, place.if_name, Subnet.around(gateway, bits), source=own)
+            yield AddRoute(POD_SIDE, place.if_name, assigned.subnet, gateway, source=own)
         yield from route_steps(place)
 
     def result(self, _before: NetResult, place: Place, sandbox: str) -> NetResult:

@@ -69,10 +69,10 @@ def test_ptp_routes_everything_by_the_gateway() -> None:
         BringUp(HOST_SIDE, PLACE.host_if),
         BringUp(POD_SIDE, "eth1"),
         AddAddress(HOST_SIDE, PLACE.host_if, GATEWAY, 32),
-        AddRoute(HOST_SIDE, PLACE.host_if, Subnet.parse("10.0.0.2/32")),
+        AddRoute(HOST_SIDE, PLACE.host_if, Subnet.parse("10.0.0.2/32"), None, (("scope", 254),)),
         AddAddress(POD_SIDE, "eth1", ADDRESS, 24, prefix_route=False),
-        AddRoute(POD_SIDE, "eth1", Subnet.parse("10.0.0.1/32")),
-        AddRoute(POD_SIDE, "eth1", Subnet.parse("10.0.0.0/24"), GATEWAY),
+        AddRoute(POD_SIDE, "eth1", Subnet.parse("10.0.0.1/32"), source=ADDRESS),
+        AddRoute(POD_SIDE, "eth1", Subnet.parse("10.0.0.0/24"), GATEWAY, source=ADDRESS),
         AddRoute(POD_SIDE, "eth1", DEFAULT, GATEWAY),
     )
 
