@@ -73,7 +73,7 @@ def damage(host: Host, pod: dict[str, Any]) -> dict[str, tuple[list[str], str, s
         "link": (["ip", "link", "del", ptp], "networks[0]", "link veth"),
         "port of a bridge": (["ip", "link", "set", bridged, "nomaster"], "networks[1]", "link"),
         "bridge": (["ip", "link", "del", "cni7"], "networks[1]", "bridge cni7"),
-        "link down": (["ip", "link", "set", ptp, "down"], "networks[0]", "route"),
+        "link down": (["ip", "link", "set", ptp, "down"], "networks[0]", "up"),
         "address": (
             [*inside, "addr", "del", "172.16.28.2/24", "dev", eth["default"]],
             "networks[0]",
