@@ -143,7 +143,8 @@ def test_json_parses(path: pathlib.Path) -> None:
 
 
 def test_variables_of_the_site_playbook_take_what_the_modules_take() -> None:
-    lists = {"pods": "pod_run", "pod_volumes": "pod_volume", "pod_images": "pod_image"}
+    lists = {"pods": "pod_run", "pod_volumes": "pod_volume", "pod_images": "pod_image",
+             "pod_networks": "pod_network"}  # fmt: skip
     codes = [yaml.safe_load(code) for path in (README, *PAGES) for code in blocks(path, "yaml")]
     found = [
         complaint

@@ -12,10 +12,15 @@ import pytest
 import yaml
 
 from ansible_collections.stagecraft.pods.plugins.doc_fragments import _fetch, _pod
-from ansible_collections.stagecraft.pods.plugins.modules import pod_image, pod_run, pod_volume
+from ansible_collections.stagecraft.pods.plugins.modules import (
+    pod_image,
+    pod_network,
+    pod_run,
+    pod_volume,
+)
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-LISTS = {"pod_images": pod_image, "pod_volumes": pod_volume, "pods": pod_run}
+LISTS = {"pod_images": pod_image, "pod_volumes": pod_volume, "pod_networks": pod_network, "pods": pod_run}
 FRAGMENTS = {"_fetch": _fetch, "_pod": _pod}  # data_dir, config_dir and runtime are not an entry's to choose
 
 

@@ -70,11 +70,12 @@ def test_a_site_converges_and_its_podctl_finds_what_is_there(bare_machine: Machi
     site = {
         "pod_images": [{"name": aci, "insecure_options": ["image"]}],
         "pod_volumes": [{"name": "work", "mode": "0750"}],
+        "pod_networks": [{"name": "br", "subnets": ["10.78.0.0/24"]}],
         "pods": [
             {
                 "name": "web",
                 "apps": [{"image": "example.com/sleeper", "args": ["080"], "environment": {"A": CANARY}}],
-                "networks": ["none"],
+                "networks": ["br"],
             }
         ],
     }
@@ -88,6 +89,9 @@ def test_a_site_converges_and_its_podctl_finds_what_is_there(bare_machine: Machi
     elsewhere = bare_machine.run(podctl, f"--dir={bare_machine.base}/else", "list", "--no-legend").stdout
     assert elsewhere == ""
     _refuses_while_a_pod_runs(bare_machine)
+    gone = {one: [{"name": site[one][0]["name"], "state": "absent"}] for one in ("pod_networks", "pods")}
+    assert changed(play(bare_machine, **gone)) == 2
+    assert changed(play(bare_machine, **gone)) == 0
     bare_machine.clean()
 
 

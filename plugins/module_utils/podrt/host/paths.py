@@ -332,6 +332,18 @@ class Paths(Value):
         """The file that is written for the policy of a prefix of names, "" for all. No name has a comma."""
         return f"{self.image_policies(config_dir)}/{prefix.replace('/', ',') or 'default'}.json"
 
+    def networks(self, config_dir: str) -> str:
+        """The directory of network configurations in a configuration directory."""
+        return f"{config_dir}/{NET_D}"
+
+    def network(self, name: str) -> str:
+        """The file that a task writes for a network of this host."""
+        return f"{self.networks(self.local_config)}/50-{name}.conf"
+
+    def network_list(self, name: str) -> str:
+        """The same of a network that is a chain of plugins."""
+        return f"{self.networks(self.local_config)}/50-{name}.conflist"
+
     @property
     def plugin_dirs(self) -> tuple[str, ...]:
         """Where programs of network plugins are that go before what is built in. Source: behaviours E9."""

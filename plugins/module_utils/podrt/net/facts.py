@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The facts of a host's network that matter to pods: two netlink dumps, and switches of the host's own bridges."""
+"""The facts of a host's network that matter to pods: netlink dumps, and switches of the host's own bridges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from ..errors import HostFailure
 from .network_plan import HostFacts
 from .rtsocket import RouteSocket
 from .switches import accepts_ra, may_change
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .addresses import Subnet
 
 
 def host_facts() -> HostFacts:
@@ -23,3 +27,13 @@ def host_facts() -> HostFacts:
     except OSError as err:
         raise HostFailure.of("cannot read the host's links and addresses", err) from err
     return HostFacts(tuple((link.name, link.kind) for link in links), addresses, believing)
+
+
+def host_routes() -> tuple[tuple[str, Subnet], ...]:
+    """The routes of this network namespace: the interface, "" without one, and the destination. Raises HostFailure."""
+    try:
+        with RouteSocket() as host:
+            names = {link.index: link.name for link in host.links()}
+            return tuple((names.get(index, ""), subnet) for index, subnet in host.routes())
+    except OSError as err:
+        raise HostFailure.of("cannot read the host's routes", err) from err

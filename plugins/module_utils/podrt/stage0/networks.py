@@ -87,7 +87,7 @@ def network_differences(host: Host, pod: PodDir, runspec: RunSpec) -> tuple[Diff
         return ()
     except OSError as err:
         raise HostFailure.of(_UNREADABLE, err) from err
-    joined = tuple(_joined(pod))
+    joined = tuple(joined_networks(pod))
     if not joined:
         return ()  # it has not joined them yet
     before, after = [conf.name for conf in joined], [net.conf.name for net in chosen]
@@ -121,7 +121,7 @@ def _chosen(host: Host, runspec: RunSpec) -> tuple[ChosenNet, ...]:
     return choose(confs, tuple((request.name, request.args) for request in runspec.networks), _OPTION)
 
 
-def _joined(pod: PodDir) -> Iterator[NetConf]:
+def joined_networks(pod: PodDir) -> Iterator[NetConf]:
     """The configurations with which the pod joined its networks, in order."""
     for info in read_net_info(pod.net_info):
         with contextlib.suppress(InvalidSpec, Corrupt, FileNotFoundError):
@@ -129,17 +129,22 @@ def _joined(pod: PodDir) -> Iterator[NetConf]:
 
 
 def _difference(old: NetConf, net: ChosenNet) -> Difference:
-    before, after = _members(old), _members(net.conf)
+    return difference_of(net.where, old, net.conf)
+
+
+def difference_of(path: str, old: NetConf, new: NetConf) -> Difference:
+    """The change of a network that a pod has joined, its members in one line. path: that of the difference."""
+    before, after = members_of(old.raw.encode()), members_of(new.raw.encode())
     names = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
-    return Difference(net.where, _shown(before, names), _shown(after, names), "playbook", "restart")
+    return Difference(path, _shown(before, names), _shown(after, names), "playbook", "restart")
 
 
 def _shown(members: dict[str, str], names: list[str]) -> str | None:
     return ", ".join(f"{name}={members[name]}" for name in names if name in members) or None
 
 
-def _members(conf: NetConf) -> dict[str, str]:
-    """The leaves of a configuration by their paths."""
+def members_of(raw: bytes) -> dict[str, str]:
+    """The leaves of a configuration by their paths. Raises InvalidSpec."""
     leaves: dict[str, str] = {}
 
     def add(value: object, path: str) -> None:
@@ -152,5 +157,5 @@ def _members(conf: NetConf) -> dict[str, str]:
         else:
             leaves[path] = value if isinstance(value, str) else repr(value)
 
-    add(parse_json(conf.raw.encode(), conf.file_name), "")
+    add(parse_json(raw, "a network configuration"), "")
     return leaves

@@ -132,11 +132,14 @@ class StopPod(Change):
 
 
 class RestartPod(Change):
-    """Stop a pod and start it again from its documents. min_uptime: how many seconds it must then stay up."""
+    """Stop a pod and start it again from its documents.
+
+    boot: whether it also starts after a boot; None leaves that as it is. min_uptime: how many seconds it must stay up.
+    """
 
     name: str
     uuid: str
-    boot: bool
+    boot: bool | None
     min_uptime: float = 0.0
 
     def foresee(self, host: Host) -> None:

@@ -342,6 +342,18 @@ def _pod_volume(host: Host, options: Fields, check: bool) -> dict[str, object]:
     return {**outcome_result(outcome), "volume": volume_result(found) if found else None}
 
 
+def _pod_network(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .networks import pod_network
+
+    return pod_network(host, options, check=check)
+
+
+def _pod_network_info(host: Host, options: Fields, _check: bool) -> dict[str, object]:
+    from .networks import pod_network_info
+
+    return {"changed": False, **pod_network_info(host, options)}
+
+
 def _pod_info(host: Host, options: Fields, _check: bool) -> dict[str, object]:
     from .info import gather
 
@@ -392,6 +404,8 @@ TASKS: dict[str, Task] = {
     "pod_image": _pod_image,
     "pod_image_build": _pod_image_build,
     "pod_volume": _pod_volume,
+    "pod_network": _pod_network,
+    "pod_network_info": _pod_network_info,
     "pod_image_info": _pod_image_info,
     "pod_info": _pod_info,
     "pod_gc": _pod_gc,

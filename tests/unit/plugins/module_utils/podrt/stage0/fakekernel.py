@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.overlayfs import why_no_overlay
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.drift import Drift, find_drift
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.facts import host_facts, host_routes
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.network_plan import HostFacts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.ports import is_bound
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.pod.limits import (
@@ -29,6 +29,7 @@ class FakeKernel:
         self.asked: list[Callable[..., Any]] = []
         self.answers: dict[Callable[..., Any], Any] = {
             host_facts: HostFacts(),
+            host_routes: (),
             why_no_overlay: "",
             is_bound: False,
             find_drift: Drift(),

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pods that use networks: those that run, in any data directory, and those of this one that are prepared."""
+
+from __future__ import annotations
+
+from ..errors import InvalidSpec, NotFound, PodError
+from ..net.info import read_copy, read_net_info
+from ..pod import documents, holders
+from ..pod.lifecycle import PodState, walk
+from ..value import Value
+from .references import held_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..host.dirs import PodDir
+    from ..host.host import Host
+    from ..net.conf import NetConf
+    from ..net.info import NetInfo
+    from ..pod.lifecycle import Pod
+
+
+class NetworkUser(Value):
+    """A pod of a network. network: "" where its networks cannot be read, so that it may be of any.
+
+    conf: what it has joined, None before that, or where that cannot be read. host_if: its interface on the host.
+    elsewhere: its data directory, "" for the one of this host's tasks.
+    """
+
+    network: str
+    uuid: str
+    name: str
+    running: bool
+    addresses: tuple[str, ...] = ()
+    conf: NetConf | None = None
+    host_if: str = ""
+    elsewhere: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The pod in a sentence."""
+        return (self.name or self.uuid) + (f" of {self.elsewhere}" if self.elsewhere else "")
+
+    def is_outdated(self, now: NetConf) -> bool:
+        """Whether it runs on another definition of its network than the one that is given."""
+        return self.running and (self.conf is None or self.conf.meaning != now.meaning)
+
+
+def network_users(host: Host) -> tuple[NetworkUser, ...]:
+    """Every use of a network by a pod, sorted by name and UUID."""
+    found: list[NetworkUser] = []
+    for pod in holders.running(host.paths):
+        found += _uses(host, pod, running=True)
+    seen = {user.uuid for user in found}
+    for pod in walk(host.paths, ("prepare", "prepared", "run")):
+        # In the order of its life, so that none is missed; one may have started meanwhile.
+        if pod.uuid not in seen:
+            found += _of_state(host, pod)
+    return tuple(sorted(found, key=lambda user: (user.name, user.uuid)))
+
+
+def users_of(users: Sequence[NetworkUser], network: str) -> tuple[NetworkUser, ...]:
+    """Those of one network, and those whose networks cannot be read."""
+    return tuple(user for user in users if user.network in ("", network))
+
+
+def _of_state(host: Host, pod: Pod) -> tuple[NetworkUser, ...]:
+    try:
+        state = pod.state()
+    except NotFound:
+        return ()
+    if state in (PodState.PREPARED, PodState.PREPARING, PodState.RUNNING):
+        return tuple(_uses(host, pod, running=state is PodState.RUNNING))
+    return ()
+
+
+def _uses(host: Host, pod: Pod, *, running: bool) -> Iterator[NetworkUser]:
+    place, elsewhere = held_directory(pod), "" if pod.paths.data == host.paths.data else pod.paths.data
+    try:
+        runspec = documents.read_runspec(place)
+    except (OSError, PodError):
+        if running:
+            yield NetworkUser("", pod.uuid, "", running, elsewhere=elsewhere)
+        return
+    if runspec.host_network or runspec.no_network:
+        return
+    joined = []
+    for info in _infos(place) if running else ():
+        joined.append(info.net_name)
+        yield NetworkUser(
+            info.net_name,
+            pod.uuid,
+            runspec.name,
+            running,
+            tuple(str(each.address) for each in info.result.addresses),
+            _copy(place, info),
+            info.host_if,
+            elsewhere,
+        )
+    for request in runspec.networks if not joined else ():
+        yield NetworkUser(request.name, pod.uuid, runspec.name, running, elsewhere=elsewhere)
+
+
+def _infos(place: PodDir) -> tuple[NetInfo, ...]:
+    try:
+        return read_net_info(place.net_info)
+    except (OSError, PodError):
+        return ()
+
+
+def _copy(place: PodDir, info: NetInfo) -> NetConf | None:
+    try:
+        conf = read_copy(place.net_confs, info)
+        return conf if conf.flaw is None else None
+    except (OSError, PodError, InvalidSpec):
+        return None

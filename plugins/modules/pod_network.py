@@ -1,0 +1,326 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 the stagecraft.pods authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pod_network
+short_description: Define networks that pods join
+version_added: 0.8.0
+author:
+  - the stagecraft.pods authors (@stagecraft)
+description:
+  - Ensures that a network is defined on a host as described, or that the host does not define it.
+  - A definition is a configuration of CNI in C(net.d) of the configuration directory. It takes effect when a pod joins the
+    network, so there is nothing to start.
+  - A file that no task has made is never changed. If it means what is described, nothing is to be done.
+extends_documentation_fragment:
+  - stagecraft.pods._attributes
+  - stagecraft.pods._host
+  - stagecraft.pods._group
+options:
+  name:
+    description:
+      - The name of the network, as O(stagecraft.pods.pod_run#module:networks) has it.
+      - V(default) and V(default-restricted) are built in; a definition replaces a built-in one as long as it is there.
+    type: str
+    required: true
+  state:
+    description:
+      - Whether the host defines the network.
+      - V(absent) refuses a network that a running or prepared pod has, unless the pod could join it all the same, since it
+        is built in or defined in the configuration of the system.
+    type: str
+    choices: [present, absent]
+    default: present
+  type:
+    description:
+      - The type, such as V(bridge), a switch on the host that all pods of the network are at, or V(ptp), a link of its own
+        for each pod.
+      - For other types, such as those of external plugins, write the members of their configuration as O(conf).
+    type: str
+    default: bridge
+  subnets:
+    description:
+      - The subnets that pods get their addresses of, one address of each. A string is the short form of the option
+        C(subnet), such as V(10.78.0.0/24) or V(fd00:78::/64).
+      - V(auto) is an IPv4 subnet, and V(auto6) an IPv6 subnet, that is chosen when the network is defined, and stays. No
+        network, address or route of the host has it then.
+      - The default is V([auto]), unless O(conf) has C(ipam).
+    type: list
+    elements: dict
+    suboptions:
+      short:
+        description:
+          - The short form. There is no need to write it; a string is as good.
+        type: str
+      subnet:
+        description:
+          - The subnet, V(auto) or V(auto6).
+        type: str
+      range_start:
+        description:
+          - The first address that pods get. The default is the first one of the subnet.
+        type: str
+      range_end:
+        description:
+          - The last address that pods get. The default is the last one of the subnet.
+        type: str
+      gateway:
+        description:
+          - The address of the host in the subnet. The default is the first one of the subnet.
+        type: str
+  routes:
+    description:
+      - More routes of the pods.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      dst:
+        description:
+          - The destination, a subnet.
+        type: str
+        required: true
+      gw:
+        description:
+          - The gateway, an address in a subnet of the network. The default is that of the subnet.
+        type: str
+  default_route:
+    description:
+      - Whether pods reach all other addresses through the network.
+      - The default is V(true), and V(false) with O(internal=true).
+    type: bool
+  dns:
+    description:
+      - What the network tells its pods of name servers, which counts unless the pod has settings of its own.
+    type: dict
+    suboptions:
+      nameservers:
+        description:
+          - The addresses of the servers.
+        type: list
+        elements: str
+        default: []
+      domain:
+        description:
+          - The domain of the pods.
+        type: str
+      search:
+        description:
+          - The domains in which short names are looked up.
+        type: list
+        elements: str
+        default: []
+      options:
+        description:
+          - Options of the resolver.
+        type: list
+        elements: str
+        default: []
+  bridge:
+    description:
+      - The name of the bridge, for O(type=bridge). It is made when the first pod joins the network and removed with the
+        last one, unless the host has one of this name already.
+      - The default is C(br-) and the name of the network; if that is longer than 15 characters, 12 digits of a hash of it.
+    type: str
+  mtu:
+    description:
+      - The largest packet of the network in bytes. The default is the kernel's.
+    type: int
+  ip_masq:
+    description:
+      - Whether packets that leave the network get the address of the host, so that answers come back.
+      - The default is V(true), and V(false) with O(internal=true).
+    type: bool
+  hairpin:
+    description:
+      - Whether a pod can reach itself through a port that it has published, for O(type=bridge).
+    type: bool
+    default: false
+  internal:
+    description:
+      - Whether no way leads out of the network. Pods reach one another and the host's address in the network, and nothing
+        else.
+    type: bool
+    default: false
+  isolated:
+    description:
+      - Whether pods of the network are kept from one another, for O(type=bridge). This release cannot do that yet, and
+        refuses V(true).
+    type: bool
+    default: false
+  conf:
+    description:
+      - More members of the configuration, in the words of CNI, such as C(promiscMode). They add to those that other options
+        make, also in C(ipam) and C(dns), and cannot replace them.
+    type: dict
+  plugins:
+    description:
+      - Plugins that follow the one of O(type) in a chain, each with its C(type) and its other members in the words of CNI.
+      - With it the file is a list, C(50-NAME.conflist).
+    type: list
+    elements: dict
+    default: []
+  restart_pods:
+    description:
+      - Whether running pods that have joined another definition of the network are restarted, so that they join it again.
+      - Without it, RV(affected_pods) has them, and the next task that describes one of them restarts it.
+    type: bool
+    default: false
+seealso:
+  - module: stagecraft.pods.pod_network_info
+  - module: stagecraft.pods.pod_run
+"""
+
+EXAMPLES = r"""
+- name: Define a network of both families
+  stagecraft.pods.pod_network:
+    name: br
+    type: bridge
+    subnets: [10.78.0.0/24, "fd00:78::/64"]
+
+- name: Define one for a database, whose subnet does not matter and which nothing leaves
+  stagecraft.pods.pod_network:
+    name: backend
+    subnets: [auto, auto6]
+    internal: true
+
+- name: Keep the first addresses free, and move the pods
+  stagecraft.pods.pod_network:
+    name: br
+    subnets:
+      - {subnet: 10.78.0.0/24, range_start: 10.78.0.100}
+      - "fd00:78::/64"
+    restart_pods: true
+
+- name: Add plugins of CNI to one
+  stagecraft.pods.pod_network:
+    name: tuned
+    subnets: [auto]
+    plugins:
+      - type: tuning
+        sysctl: {net.core.somaxconn: "500"}
+
+- name: Remove a network
+  stagecraft.pods.pod_network:
+    name: backend
+    state: absent
+"""
+
+RETURN = r"""
+network:
+  description:
+    - The network in the form of RV(stagecraft.pods.pod_network_info#module:networks), as it is when the task has ended.
+      V(null) if nothing defines it.
+  returned: success
+  type: dict
+affected_pods:
+  description:
+    - The pods that run on another definition of the network, or did so until the task has restarted them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name of the pod, empty if it has none. Such a pod is not restarted.
+      type: str
+    uuid:
+      description: Its UUID, if it was restarted that of before.
+      type: str
+changes:
+  description:
+    - All changes that were made, or would be in check mode. It is empty if and only if C(changed) is false.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The member of the configuration that differs, such as C(networks.br.mtu), or a pod that is restarted.
+      type: str
+    before:
+      description: The value before, null if absent.
+      type: str
+    after:
+      description: The value after, null if it is removed.
+      type: str
+    reason:
+      description: The source of the change, one of V(playbook), V(image), V(drift) and V(runtime).
+      type: str
+    impact:
+      description: The effect on running pods, one of V(none), V(live), V(restart) and V(recreate).
+      type: str
+error:
+  description: The kind of an error, such as V(not-found) or V(invalid-spec).
+  returned: failure
+  type: str
+hint:
+  description: What to do about the error, empty when unknown.
+  returned: failure
+  type: str
+facts:
+  description:
+    - Details of the error, for programs. Its members depend on the error.
+    - C(where) is the invalid option, C(path) and C(errno) are those of a system call that failed.
+  returned: failure
+  type: dict
+  sample:
+    where: subnets[0]
+"""
+
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.module import run_module
+from ansible_collections.stagecraft.pods.plugins.module_utils._glue.options import FETCH, HOST
+
+TEXT = {"type": "str"}
+TEXTS = {"type": "list", "elements": "str", "default": []}
+
+
+def main() -> None:
+    run_module(
+        "pod_network",
+        {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "type": {"type": "str", "default": "bridge"},
+            "subnets": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "short": TEXT,
+                    "subnet": TEXT,
+                    "range_start": TEXT,
+                    "range_end": TEXT,
+                    "gateway": TEXT,
+                },
+            },
+            "routes": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"dst": {"type": "str", "required": True}, "gw": TEXT},
+            },
+            "default_route": {"type": "bool"},
+            "dns": {
+                "type": "dict",
+                "options": {"nameservers": TEXTS, "domain": TEXT, "search": TEXTS, "options": TEXTS},
+            },
+            "bridge": TEXT,
+            "mtu": {"type": "int"},
+            "ip_masq": {"type": "bool"},
+            "hairpin": {"type": "bool", "default": False},
+            "internal": {"type": "bool", "default": False},
+            "isolated": {"type": "bool", "default": False},
+            "conf": {"type": "dict"},
+            "plugins": {"type": "list", "elements": "dict", "default": []},
+            "restart_pods": {"type": "bool", "default": False},
+            **FETCH,
+            **HOST,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Definitions of networks by tasks: pods join them, are moved when they change, and keep them from being removed."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.tests.integration.converge.conftest import Host
+from ansible_collections.stagecraft.pods.tests.integration.playbooks.machine import UPLINK
+
+BR: dict[str, Any] = {"name": "br", "type": "bridge", "subnets": ["10.78.0.0/24", "fd00:78::/64"]}
+GATEWAYS = ("10.78.0.1", "fd00:78::1")
+
+
+def net(host: Host, *, check: bool = False, **options: Any) -> dict[str, Any]:
+    return host.task("pod_network", check=check, **{**BR, **options})
+
+
+def info(host: Host, name: str = "br") -> dict[str, Any]:
+    (found,) = host.task("pod_network_info", name=[name])["networks"]
+    return dict(found)
+
+
+def reaches(host: Host, pod: dict[str, Any], address: str) -> bool:
+    """Whether the pod gets an answer from an address."""
+    ping = ("busybox", "ping", "-c", "1", "-W", "5", address)
+    argv = ("nsenter", f"--net=/proc/{pod['pid']}/ns/net", *ping)
+    return host.machine.run(*argv, check=False).returncode == 0
+
+
+def pairs(result: dict[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    return {change["path"]: (change["before"], change["after"]) for change in result["changes"]}
+
+
+def test_a_network_that_a_task_has_defined_is_joined_in_both_families(host: Host) -> None:
+    foretold, place = net(host, check=True), pathlib.Path(host.machine.directories["config_dir"])
+    assert foretold["changed"] and not (place / "net.d").exists()
+    done = net(host)
+    assert done["changes"] == foretold["changes"]
+    assert pairs(done)["networks.br"] == (None, "present")
+    assert pairs(done)["networks.br.ipam.ranges[0][0].subnet"] == (None, "10.78.0.0/24")
+    file = place / "net.d" / "50-br.conf"
+    assert done["network"]["file"] == str(file) and file.stat().st_mode & 0o777 == 0o644
+    assert net(host)["changed"] is False
+    first, second = (host.pod(name=name, networks=["br"])["pod"] for name in ("web", "db"))
+    assert [pod["networks"][0]["ip"] for pod in (first, second)] == ["10.78.0.2", "10.78.0.3"]
+    for address in (*GATEWAYS, "10.78.0.3", "fd00:78::3", UPLINK):
+        assert reaches(host, first, address), address
+    again = net(host)
+    assert (again["changed"], again["affected_pods"], again["network"]["problem"]) == (False, [], "")
+    found = info(host)
+    assert found["conf"] == json.loads(file.read_text())
+    assert (found["leases"], found["free"], found["gateways"]) == (4, 251, list(GATEWAYS))
+    assert [(user["name"], user["addresses"]) for user in found["used_by"]] == [
+        ("db", ["10.78.0.3", "fd00:78::3"]),
+        ("web", ["10.78.0.2", "fd00:78::2"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("subnets", "address"),
+    [
+        (["10.79.0.0/24", "fd00:79::/64"], "10.79.0.2"),
+        (["10.78.0.0/16", "fd00:78::/48"], "10.78.0.2"),
+        ([{"subnet": "10.78.0.0/24", "gateway": "10.78.0.254"}], "10.78.0.1"),
+    ],
+    ids=["elsewhere", "larger", "other-gateway"],
+)
+def test_a_change_names_the_pods_that_run_on_the_old_definition_and_moves_them_on_request(
+    host: Host, subnets: list[Any], address: str
+) -> None:
+    net(host)
+    old = host.pod(networks=["br"])["pod"]
+    changed = net(host, subnets=subnets)
+    assert changed["affected_pods"] == [{"name": "web", "uuid": old["uuid"]}]
+    assert {change["impact"] for change in changed["changes"]} == {"restart"}
+    assert "web has joined another definition" in changed["network"]["problem"]
+    assert reaches(host, old, GATEWAYS[0])
+    foretold = net(host, check=True, subnets=subnets, restart_pods=True)
+    moved = net(host, subnets=subnets, restart_pods=True)
+    assert moved["changes"] == foretold["changes"]
+    assert list(pairs(moved)) == ["pods.web.networks.br"]
+    assert moved["network"]["problem"] == ""
+    (user,) = moved["network"]["used_by"]
+    assert user["addresses"][0] == address and user["uuid"] != old["uuid"]
+    assert net(host, subnets=subnets, restart_pods=True)["changed"] is False
+    pod = host.pod(networks=["br"])
+    assert pod["changed"] is False
+    for gateway in moved["network"]["gateways"]:
+        assert reaches(host, pod["pod"], gateway), gateway
+
+
+def test_one_in_use_is_not_removed(host: Host) -> None:
+    net(host)
+    host.pod(networks=["br"])
+    host.pod(name="later", networks=["br"], state="prepared")
+    for check in (True, False):
+        refused = host.task("pod_network", check=check, name="br", state="absent")
+        assert (refused["error"], refused["facts"]["where"]) == ("conflict", "name")
+        assert "in use by pod later, web" in refused["msg"]
+    for name in ("web", "later"):
+        host.task("pod_run", name=name, state="absent")
+    foretold = host.task("pod_network", check=True, name="br", state="absent")
+    done = host.task("pod_network", name="br", state="absent")
+    assert pairs(done) == pairs(foretold) == {"networks.br": ("present", None)}
+    assert (done["network"], host.task("pod_network_info", name=["br"])["networks"]) == (None, [])
+    assert host.task("pod_network", name="br", state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("kind", ["bridge", "ptp"])
+def test_from_an_internal_network_no_way_leads_out(host: Host, kind: str) -> None:
+    net(host, type=kind, internal=True)
+    pod = host.pod(networks=["br"])["pod"]
+    for gateway in GATEWAYS:
+        assert reaches(host, pod, gateway)
+    assert not reaches(host, pod, UPLINK)
+    net(host, type=kind, restart_pods=True)
+    assert reaches(host, host.pod(networks=["br"])["pod"], UPLINK)
+
+
+def test_a_subnet_is_chosen_and_stays(host: Host) -> None:
+    automatic = {"subnets": ["auto", "auto6"]}
+    foretold, done = net(host, check=True, **automatic), net(host, **automatic)
+    assert done["changes"] == foretold["changes"]
+    four, six = done["network"]["subnets"]
+    assert four == "10.192.0.0/24" and six.startswith("fd") and six.endswith("/64")
+    other = net(host, name="other", **automatic)["network"]["subnets"]
+    assert other[0] == "10.192.1.0/24" and other[1] != six
+    pod = host.pod(networks=["br"])["pod"]
+    assert reaches(host, pod, six.replace("/64", "1"))
+    assert net(host, **automatic)["changed"] is False
+    assert net(host, mtu=1400, **automatic)["network"]["subnets"] == [four, six]
+
+
+def test_what_the_host_and_other_networks_have_is_refused(host: Host) -> None:
+    host.machine.run("ip", "route", "add", "10.80.0.0/16", "via", "192.0.2.254")
+    net(host)
+    for options, where, words in (
+        ({"subnets": ["10.80.3.0/24"]}, "subnets[0]", "a route to 10.80.0.0/16"),
+        ({"subnets": ["fd00:7::/64", "192.0.2.128/25"]}, "subnets[1]", f"up0 has {UPLINK}/24"),
+        ({"subnets": ["10.78.0.128/25"]}, "subnets[0]", 'network "br"'),
+        ({"subnets": ["172.16.28.0/24"]}, "subnets[0]", 'network "default"'),
+        ({"subnets": ["10.81.0.0/24"], "bridge": "br-br"}, "bridge", 'that of network "br"'),
+        ({"subnets": ["10.81.0.0/24"], "bridge": "up0"}, "bridge", "is not a bridge"),
+    ):
+        foretold = net(host, check=True, name="new", **options)
+        assert any(words in said for said in foretold["warnings"]), foretold
+        refused = net(host, name="new", **options)
+        assert (refused["error"], refused["facts"]["where"]) == ("conflict", where), refused
+        assert words in refused["msg"] and refused["changes"] == []
+
+
+def test_a_built_in_network_is_replaced_and_comes_back(host: Host) -> None:
+    host.pod(networks=["default"])
+    own = {"name": "default", "type": "ptp", "subnets": ["172.16.28.0/24", "fd00:28::/64"]}
+    assert net(host, **own)["affected_pods"][0]["name"] == "web"
+    pod = net(host, **own, restart_pods=True)["network"]["used_by"][0]
+    assert len(pod["addresses"]) == 2
+    done = host.task("pod_network", name="default", state="absent", restart_pods=True)
+    assert pairs(done)["networks.default"] == ("present", "built in")
+    assert "still defined: built in" in done["warnings"][0]
+    assert (done["network"]["built_in"], len(done["network"]["used_by"][0]["addresses"])) == (True, 1)
+    assert host.task("pod_network", name="default", state="absent")["changed"] is False
+
+
+def test_what_was_written_by_hand_stays(host: Host) -> None:
+    place = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
+    place.mkdir(parents=True)
+    ipam = {"type": "host-local", "subnet": "10.78.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]}
+    text = json.dumps({"name": "hand", "type": "ptp", "ipMasq": True, "ipam": ipam}, indent=4)
+    (place / "10-mine.conf").write_text(text)
+    (place / "20-bad.conf").write_text("{")
+    same = {"name": "hand", "type": "ptp", "subnets": ["10.78.0.0/24"]}
+    assert net(host, **same)["changed"] is False
+    for refused in (
+        net(host, **same, mtu=1400),
+        host.task("pod_network", name="hand", state="absent"),
+    ):
+        assert refused["error"] == "conflict" and "10-mine.conf, which no task has made" in refused["msg"]
+    assert (place / "10-mine.conf").read_text() == text
+    networks = host.task("pod_network_info", check=True)["networks"]
+    assert [found["name"] for found in networks] == ["default", "default-restricted", "hand", None]
+    assert "not valid JSON" in networks[-1]["problem"] and networks[-1]["conf"] is None
+    assert [found["problem"] for found in networks[:-1]] == ["", "", ""]

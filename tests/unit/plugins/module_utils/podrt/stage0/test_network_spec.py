@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 the stagecraft.pods authors
+"""Definitions of networks: which are refused and where, and the configurations that they make."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import InvalidSpec, PodError
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.fields import Fields
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.addresses import Subnet
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.net.conf import NetConf
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0 import network_spec
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.stage0.network_spec import NetworkSpec
+
+SUBNET = "10.78.0.0/24"
+
+
+def spec(**options: Any) -> NetworkSpec:
+    return network_spec.read_network_spec(Fields({"name": "br", "subnets": [SUBNET], **options}, ""))
+
+
+def conf(**options: Any) -> dict[str, Any]:
+    """The configuration that options make, without what all have."""
+    wanted = spec(**options)
+    raw = network_spec.conf_of(wanted, tuple(each.subnet for each in wanted.subnets if each.subnet))
+    NetConf.parse(raw, "it")
+    members: dict[str, Any] = json.loads(raw)
+    assert (members.pop("name"), members.pop(network_spec.MADE_BY)) == ("br", "pod_network")
+    members.pop("cniVersion")
+    return members
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"name": "a/b"}, "name"),
+        ({"name": "host"}, "name"),
+        ({"name": "all"}, "name"),
+        ({"name": "n" * 201}, "name"),
+        ({"subnets": []}, "subnets"),
+        ({"subnets": ["10.78.0.1/24"]}, "subnets[0]"),
+        ({"subnets": [SUBNET, "10.78.0/24"]}, "subnets[1]"),
+        ({"subnets": ["fd00:78::1/64"]}, "subnets[0]"),
+        ({"subnets": ["10.78.0.0/31"]}, "subnets[0]"),
+        ({"subnets": ["0.0.0.0/0"]}, "subnets[0]"),
+        ({"subnets": ["127.0.0.0/24"]}, "subnets[0]"),
+        ({"subnets": ["ff02::/64"]}, "subnets[0]"),
+        ({"subnets": [SUBNET, "10.78.0.0/25"]}, "subnets"),
+        ({"subnets": [{"short": "later"}]}, "subnets[0]"),
+        ({"subnets": [{"subnet": "10.78.0.1/24"}]}, "subnets[0].subnet"),
+        ({"subnets": [{"subnet": "auto", "gateway": "10.78.0.1"}]}, "subnets[0].gateway"),
+        ({"subnets": [{"subnet": SUBNET, "gateway": "10.79.0.1"}]}, "subnets[0].gateway"),
+        ({"subnets": [{"subnet": SUBNET, "gateway": "10.78.0.0"}]}, "subnets[0].gateway"),
+        ({"subnets": [{"subnet": SUBNET, "gateway": "fd00::1"}]}, "subnets[0].gateway"),
+        ({"subnets": [{"subnet": SUBNET, "range_end": "10.78.0.255"}]}, "subnets[0].range_end"),
+        (
+            {"subnets": [{"subnet": SUBNET, "range_start": "10.78.0.9", "range_end": "10.78.0.8"}]},
+            "subnets[0].range_start",
+        ),
+        ({"routes": [{"dst": "10.9.0.1/16"}]}, "routes[0].dst"),
+        ({"routes": [{"dst": "fd09::/16"}]}, "routes[0].dst"),
+        ({"routes": [{"dst": "10.9.0.0/16", "gw": "10.9.0.1"}]}, "routes[0].gw"),
+        ({"dns": {"nameservers": ["dns.example.com"]}}, "dns.nameservers[0]"),
+        ({"mtu": 67}, "mtu"),
+        ({"mtu": 65536}, "mtu"),
+        ({"mtu": 1279, "subnets": ["fd00:78::/64"]}, "mtu"),
+        ({"bridge": "a/b"}, "bridge"),
+        ({"bridge": "sixteen-letters0"}, "bridge"),
+        ({"type": "ptp", "bridge": "br0"}, "bridge"),
+        ({"type": "ptp", "hairpin": True}, "hairpin"),
+        ({"type": "other", "mtu": 1400}, "mtu"),
+        ({"internal": True, "ip_masq": True}, "ip_masq"),
+        ({"internal": True, "default_route": True}, "default_route"),
+        ({"internal": True, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
+        ({"isolated": True}, "isolated"),
+        ({"conf": {"Name": "other"}}, "conf.Name"),
+        ({"conf": {"ipmasq": False}}, "conf.ipmasq"),
+        ({"conf": {"ipam": {"ranges": []}}}, "conf.ipam.ranges"),
+        ({"conf": {"acceptRA": "yes"}}, "conf"),
+        ({"plugins": [{}]}, "plugins[0].type"),
+        ({"plugins": ["portmap"]}, "plugins[0]"),
+    ],
+)
+def test_what_does_not_fit_is_refused_at_its_option(options: dict[str, Any], where: str) -> None:
+    with pytest.raises(PodError) as caught:
+        wanted = spec(**options)
+        raw = network_spec.conf_of(wanted, tuple(each.subnet for each in wanted.subnets if each.subnet))
+        network_spec.check_conf(raw, "50-br.conf")
+    assert caught.value.facts["where"] == where
+
+
+def test_a_bridge_leads_out_with_the_address_of_the_host() -> None:
+    assert conf(subnets=[SUBNET, "fd00:78::/64"]) == {
+        "type": "bridge",
+        "bridge": "br-br",
+        "isGateway": True,
+        "isDefaultGateway": True,
+        "ipMasq": True,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": SUBNET}], [{"subnet": "fd00:78::/64"}]]},
+    }
+
+
+def test_a_ptp_has_its_default_routes_in_the_families_that_it_has() -> None:
+    found = conf(type="ptp", subnets=["fd00:78::/64"], mtu=1400)
+    assert found == {
+        "type": "ptp",
+        "ipMasq": True,
+        "mtu": 1400,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": "fd00:78::/64"}]],
+            "routes": [{"dst": "::/0"}],
+        },
+    }
+
+
+@pytest.mark.parametrize("kind", ["bridge", "ptp"])
+def test_an_internal_network_has_no_way_out(kind: str) -> None:
+    found = conf(type=kind, internal=True)
+    assert found["ipMasq"] is False
+    assert "isDefaultGateway" not in found and "routes" not in found["ipam"]
+
+
+def test_a_part_of_the_addresses_and_more_routes() -> None:
+    part = {"subnet": SUBNET, "range_start": "10.78.0.10", "range_end": "10.78.0.20", "gateway": "10.78.0.9"}
+    found = conf(subnets=[part], routes=[{"dst": "10.9.0.0/16", "gw": "10.78.0.5"}], default_route=False)
+    assert found["ipam"] == {
+        "type": "host-local",
+        "ranges": [
+            [
+                {
+                    "subnet": SUBNET,
+                    "rangeStart": "10.78.0.10",
+                    "rangeEnd": "10.78.0.20",
+                    "gateway": "10.78.0.9",
+                }
+            ]
+        ],
+        "routes": [{"dst": "10.9.0.0/16", "gw": "10.78.0.5"}],
+    }
+
+
+def test_raw_members_add_to_those_of_options_at_any_depth() -> None:
+    more = {"promiscMode": True, "ipam": {"dataDir": "/leases"}, "DNS": {"domain": "example.com"}}
+    found = conf(dns={"nameservers": ["10.78.0.53"]}, conf=more)
+    assert found["promiscMode"] is True
+    assert found["ipam"]["dataDir"] == "/leases" and found["ipam"]["ranges"]
+    assert found["dns"] == {"nameservers": ["10.78.0.53"], "domain": "example.com"}
+
+
+def test_plugins_follow_in_a_chain() -> None:
+    more = [{"type": "portmap"}, {"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}}]
+    wanted = spec(plugins=more)
+    document = json.loads(network_spec.conf_of(wanted, (Subnet.parse(SUBNET),)))
+    assert document["cniVersion"] == "1.0.0"
+    assert (document["plugins"][0]["type"], document["plugins"][1:]) == ("bridge", more)
+    assert "type" not in document
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"bridge": "a/b"}, "bridge"),
+        ({"conf": {"acceptRA": "yes"}}, "conf"),
+        ({"plugins": [{"type": "portmap", "ipMasq": 5}]}, "plugins"),
+    ],
+)
+def test_what_a_chain_cannot_say_is_refused_at_its_option(options: dict[str, Any], where: str) -> None:
+    raw = network_spec.conf_of(spec(**options), (Subnet.parse(SUBNET),), chain=True)
+    with pytest.raises(InvalidSpec) as caught:
+        network_spec.check_conf(raw, "50-br.conflist")
+    assert caught.value.where == where
+
+
+def test_addresses_may_come_from_something_else() -> None:
+    found = conf(type="other", subnets=None, conf={"master": "eth0", "ipam": {"type": "dhcp"}})
+    assert found == {"type": "other", "master": "eth0", "ipam": {"type": "dhcp"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [("br", "br-br"), ("twelve-chars", "br-twelve-chars"), ("thirteen-char", "br-3adc6cba4867")],
+)
+def test_the_name_of_a_bridge_has_room(name: str, link: str) -> None:
+    found = spec(name=name).link
+    assert found == link and len(found) <= 15
+
+
+def test_without_subnets_one_of_ipv4_is_chosen() -> None:
+    (only,) = spec(subnets=None).subnets
+    assert (only.bits, only.subnet) == (32, None)
+    assert [each.bits for each in spec(subnets=["auto6", "auto"]).subnets] == [128, 32]
+
+
+def test_what_a_task_has_made_says_so() -> None:
+    wanted = spec()
+    subnets = (Subnet.parse(SUBNET),)
+    assert network_spec.made_by_task(network_spec.conf_of(wanted, subnets))
+    for raw in (network_spec.conf_of(wanted, subnets, marked=False), b"{", b"[]"):
+        assert not network_spec.made_by_task(raw)
+
+
+def test_an_object_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="conf"):
+        spec(conf=["promiscMode"])
