@@ -168,6 +168,7 @@ options:
   restart_pods:
     description:
       - Whether running pods that have joined another definition of the network are restarted, so that they join it again.
+        They keep the addresses that lie in its ranges and that no other pod has.
       - Without it, RV(affected_pods) has them, and the next task that describes one of them restarts it.
     type: bool
     default: false

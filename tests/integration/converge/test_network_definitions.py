@@ -67,7 +67,7 @@ def test_a_network_that_a_task_has_defined_is_joined_in_both_families(host: Host
     [
         (["10.79.0.0/24", "fd00:79::/64"], "10.79.0.2"),
         (["10.78.0.0/16", "fd00:78::/48"], "10.78.0.2"),
-        ([{"subnet": "10.78.0.0/24", "gateway": "10.78.0.254"}], "10.78.0.1"),
+        ([{"subnet": "10.78.0.0/24", "gateway": "10.78.0.254"}], "10.78.0.2"),
     ],
     ids=["elsewhere", "larger", "other-gateway"],
 )
@@ -93,6 +93,27 @@ def test_a_change_names_the_pods_that_run_on_the_old_definition_and_moves_them_o
     assert pod["changed"] is False
     for gateway in moved["network"]["gateways"]:
         assert reaches(host, pod["pod"], gateway), gateway
+
+
+def test_pods_that_are_moved_keep_the_addresses_that_fit(host: Host) -> None:
+    net(host)
+    for name in ("first", "web", "db"):
+        host.pod(name=name, networks=["br"])
+    host.task("pod_run", name="first", state="absent")
+    moved = net(host, subnets=["10.78.0.0/28", "fd00:79::/64"], restart_pods=True)["network"]["used_by"]
+    assert [(user["name"], user["addresses"]) for user in moved] == [
+        ("db", ["10.78.0.4", "fd00:79::2"]),
+        ("web", ["10.78.0.3", "fd00:79::3"]),
+    ]
+    # One whose address another pod could get, and one whose address is the gateway's now.
+    fixed = [{"subnet": "10.78.0.0/28", "gateway": "10.78.0.3"}, "fd00:79::/64"]
+    moved = net(host, subnets=fixed, restart_pods=True)["network"]["used_by"]
+    assert [user["addresses"] for user in moved] == [
+        ["10.78.0.4", "fd00:79::2"],
+        ["10.78.0.1", "fd00:79::3"],
+    ]
+    restarted = host.task("pod_run", name="db", state="restarted")["pod"]["networks"][0]["ip"]
+    assert restarted == "10.78.0.2"
 
 
 def test_one_in_use_is_not_removed(host: Host) -> None:

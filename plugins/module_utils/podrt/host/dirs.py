@@ -125,6 +125,11 @@ class PodDir(Value):
         return f"{self.path}/net-info.json"
 
     @property
+    def net_kept(self) -> str:
+        """The addresses that the pod gets again where they are free, one line each; most pods lack it."""
+        return f"{self.path}/net-kept"
+
+    @property
     def subcgroup(self) -> str:
         """The pod's cgroup, relative to the root of a hierarchy."""
         return f"{self.path}/subcgroup"

@@ -20,6 +20,7 @@ class JoiningPod(Value):
 
     netns: the path of its network namespace, for programs; "" when that has gone. neighbours: tells which pods are
     dead, so that their leases and ports can be taken over. sysctls: the names of those that the pod asked for.
+    kept: networks, and addresses on them that the pod gets again where they are free.
     """
 
     paths: Paths
@@ -29,6 +30,7 @@ class JoiningPod(Value):
     neighbours: Neighbours = ALONE
     sysctls: frozenset[str] = frozenset()
     netns: str = ""
+    kept: tuple[tuple[str, Address], ...] = ()
 
 
 class NetMember(Value):

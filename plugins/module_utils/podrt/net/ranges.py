@@ -97,6 +97,18 @@ def choose_address(
     )
 
 
+def choose_kept(
+    ranges: Sequence[AddressRange], held: Reservations, kept: Sequence[Address]
+) -> Assigned | None:
+    """The first of these addresses that is in a range and free, None without one."""
+    for address in kept:
+        for span in ranges:
+            inside = span.subnet.holds(address) and span.start.number <= address.number <= span.end.number
+            if inside and address != span.gateway and not held.is_taken(address):
+                return Assigned(address, span.subnet.prefix, span.gateway)
+    return None
+
+
 def fitting_range(ranges: Sequence[AddressRange], wanted: Address) -> AddressRange:
     """The range whose subnet holds an address. Raises InvalidSpec without one, or for that of the gateway."""
     span = next((span for span in ranges if span.subnet.holds(wanted)), None)

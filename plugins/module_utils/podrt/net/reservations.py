@@ -21,7 +21,7 @@ from ..host.files import OPEN_DIR, PRIVATE_FILE, entries, make_dirs, write_new
 from ..host.locks import FileLock
 from ..host.reading import WORD, read_bytes
 from ..value import Value
-from .ranges import choose_address
+from .ranges import choose_address, choose_kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,12 +38,16 @@ _LINE_END = "\r\n"
 
 
 class LeaseRequest(Value):
-    """A request for an address: the pod, its interface, the network, and the address if it must be a certain one."""
+    """A request for an address: the pod, its interface, the network, and the address if it must be a certain one.
+
+    kept: addresses that the pod gets in its place where they are in a range and free.
+    """
 
     uuid: str
     if_name: str
     net_name: str
     wanted: Address | None = None
+    kept: tuple[Address, ...] = ()
 
 
 class Lease(Value):
@@ -185,6 +189,11 @@ def _choose(
     is_live: Callable[[str], bool] | None,
 ) -> Assigned:
     held: Reservations = leases
+    if request.kept and request.wanted is None:
+        free = _LiveLeases(leases, is_live) if is_live else leases
+        kept = choose_kept(ranges, free, request.kept)
+        if kept:
+            return kept
     try:
         return choose_address(ranges, held, request.wanted, request.net_name)
     except Conflict:

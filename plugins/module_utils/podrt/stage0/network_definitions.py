@@ -131,7 +131,7 @@ class RejoinNetwork(Change):
         from .pod_changes import RestartPod
 
         with lookup.lock_name(host.paths, self.name) as lock:
-            RestartPod(self.subject, self.differences, self.name, self.uuid, None).apply(host)
+            RestartPod(self.subject, self.differences, self.name, self.uuid, None, moves=True).apply(host)
             lock.remove()
 
 

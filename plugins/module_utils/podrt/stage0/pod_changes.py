@@ -135,12 +135,14 @@ class RestartPod(Change):
     """Stop a pod and start it again from its documents.
 
     boot: whether it also starts after a boot; None leaves that as it is. min_uptime: how many seconds it must stay up.
+    moves: whether it asks for its addresses again, since its networks are defined otherwise now.
     """
 
     name: str
     uuid: str
     boot: bool | None
     min_uptime: float = 0.0
+    moves: bool = False
 
     def foresee(self, host: Host) -> None:
         """Raise NotFound or Conflict."""
@@ -153,6 +155,10 @@ class RestartPod(Change):
             check_documents(host, old)
             with reprepare(host, old) as fresh:
                 new = fresh.uuid
+                if self.moves:
+                    from ..net.kept import write_kept  # only pods that a task moves have addresses to keep
+
+                    write_kept(old.dir, fresh.dir)
             swap(host, self.name, old, new, StartUp(self.boot, self.min_uptime))
         remove_others(host, self.name, new)
 

@@ -94,7 +94,12 @@ def _prepare(paths: Paths, uuid: str, netns: str) -> None:
 def joining_pod(paths: Paths, uuid: str) -> JoiningPod:
     """A running pod, as its networks see it."""
     pod = paths.pod("run", uuid)
-    return JoiningPod(paths, uuid, pod.net_confs, pod.net_info, neighbours(paths, uuid))
+    joining = JoiningPod(paths, uuid, pod.net_confs, pod.net_info, neighbours(paths, uuid))
+    if os.path.exists(pod.net_kept):
+        from ...net.kept import read_kept  # only for a pod that a task has moved
+
+        return joining.replace(kept=read_kept(pod))
+    return joining
 
 
 def may_give_dns(runspec: RunSpec, plan: NetworkPlan) -> bool:
