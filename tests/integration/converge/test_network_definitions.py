@@ -95,6 +95,22 @@ def test_a_change_names_the_pods_that_run_on_the_old_definition_and_moves_them_o
         assert reaches(host, pod["pod"], gateway), gateway
 
 
+def test_a_larger_network_is_no_obstacle_for_the_tasks_of_its_pods(host: Host) -> None:
+    net(host)
+    pods = [host.pod(name=name, networks=["br"])["pod"] for name in ("web", "db")]
+    larger = ["10.78.0.0/16", "fd00:78::/48"]
+    assert [pod["name"] for pod in net(host, subnets=larger)["affected_pods"]] == ["db", "web"]
+    for gateway in GATEWAYS:
+        assert reaches(host, pods[0], gateway)
+    moved = host.pod(name="db", networks=["br"])
+    assert moved["changed"] and moved["pod"]["uuid"] != pods[1]["uuid"]
+    for pod in (pods[0], moved["pod"]):
+        for address in (*GATEWAYS, UPLINK):
+            assert reaches(host, pod, address), address
+    assert [pod["name"] for pod in net(host, subnets=larger)["affected_pods"]] == ["web"]
+    assert host.pod(name="db", networks=["br"])["changed"] is False
+
+
 def test_pods_that_are_moved_keep_the_addresses_that_fit(host: Host) -> None:
     net(host)
     for name in ("first", "web", "db"):

@@ -86,6 +86,11 @@ class WriteNetwork(Change):
                 raise HostFailure.of(
                     f'cannot write the definition of network "{self.spec.name}"', err
                 ) from err
+            conf = check_conf(self.raw, os.path.basename(self.path))
+            if self.before and bridge_of(conf):
+                from ..net.gateways import widen_gateways
+
+                widen_gateways(host.paths, bridge_of(conf), network_fit.gateways_of(conf))
 
 
 class RemoveNetwork(Change):
