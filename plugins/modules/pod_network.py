@@ -40,7 +40,8 @@ options:
     description:
       - The type, such as V(bridge), a switch on the host that all pods of the network are at, or V(ptp), a link of its own
         for each pod.
-      - For other types, such as those of external plugins, write the members of their configuration as O(conf).
+      - Types that are not built in need the program of a CNI plugin on the host, as in Debian's package
+        containernetworking-plugins. Members of a configuration that have no option are written as O(conf).
     type: str
     default: bridge
   subnets:
@@ -49,7 +50,7 @@ options:
         C(subnet), such as V(10.78.0.0/24) or V(fd00:78::/64).
       - V(auto) is an IPv4 subnet, and V(auto6) an IPv6 subnet, that is chosen when the network is defined, and stays. No
         network, address or route of the host has it then.
-      - The default is V([auto]), unless O(conf) has C(ipam).
+      - The default is V([auto]) where the host is the gateway, as with V(bridge) and V(ptp), unless O(conf) has C(ipam).
     type: list
     elements: dict
     suboptions:
@@ -127,6 +128,19 @@ options:
         last one, unless the host has one of this name already.
       - The default is C(br-) and the name of the network; if that is longer than 15 characters, 12 digits of a hash of it.
     type: str
+  master:
+    description:
+      - The device of the host that the links of pods are below, for V(macvlan), V(ipvlan) and V(vlan) as O(type). Its subnet
+        is that of the network, so write out O(subnets) with the gateway that is there.
+    type: str
+  mode:
+    description:
+      - The mode of the links, for V(macvlan) and V(ipvlan) as O(type), in the words of CNI.
+    type: str
+  vlan_id:
+    description:
+      - The number of the VLAN, for V(vlan) as O(type).
+    type: int
   mtu:
     description:
       - The largest packet of the network in bytes. The default is the kernel's.
@@ -144,7 +158,7 @@ options:
   internal:
     description:
       - Whether no way leads out of the network. Pods reach one another and the host's address in the network, and nothing
-        else.
+        else. For V(bridge) and V(ptp) as O(type).
     type: bool
     default: false
   isolated:
@@ -309,6 +323,9 @@ def main() -> None:
                 "options": {"nameservers": TEXTS, "domain": TEXT, "search": TEXTS, "options": TEXTS},
             },
             "bridge": TEXT,
+            "master": TEXT,
+            "mode": TEXT,
+            "vlan_id": {"type": "int"},
             "mtu": {"type": "int"},
             "ip_masq": {"type": "bool"},
             "hairpin": {"type": "bool", "default": False},

@@ -205,6 +205,26 @@ def test_a_built_in_network_is_replaced_and_comes_back(host: Host) -> None:
     assert host.task("pod_network", name="default", state="absent")["changed"] is False
 
 
+def test_plugins_follow_in_a_chain(host: Host) -> None:
+    net(host)
+    host.pod(networks=["br"])
+    tuned = [{"type": "tuning", "sysctl": {"net.core.somaxconn": "321"}}, {"type": "portmap"}]
+    moved = net(host, plugins=tuned, restart_pods=True)
+    assert moved["network"]["file"].endswith("/net.d/50-br.conflist")
+    assert pairs(moved)["networks.br.plugins[1].sysctl.net.core.somaxconn"] == (None, "321")
+    pod = host.pod(networks=["br"])
+    assert pod["changed"] is False
+    argv = ("nsenter", f"--net=/proc/{pod['pod']['pid']}/ns/net", "cat", "/proc/sys/net/core/somaxconn")
+    assert host.machine.run(*argv).stdout.strip() == "321"
+    assert reaches(host, pod["pod"], UPLINK)
+    assert net(host, plugins=tuned)["changed"] is False
+    back = net(host, restart_pods=True)
+    assert back["network"]["file"].endswith("/net.d/50-br.conf")
+    assert [user["addresses"] for user in back["network"]["used_by"]] == [["10.78.0.2", "fd00:78::2"]]
+    refused = net(host, plugins=[{"type": "teleport"}])
+    assert (refused["error"], refused["facts"]["where"]) == ("not-found", "plugins")
+
+
 def test_what_was_written_by_hand_stays(host: Host) -> None:
     place = pathlib.Path(host.machine.directories["config_dir"]) / "net.d"
     place.mkdir(parents=True)

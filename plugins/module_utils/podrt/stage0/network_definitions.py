@@ -264,7 +264,7 @@ def _taken(host: Host, spec: NetworkSpec, files: Sequence[NetworkFile]) -> tuple
     from ..net.facts import host_facts, host_routes
 
     users = users_of(network_users(host), spec.name)
-    own = [spec.link, *(user.host_if for user in users)]
+    own = [spec.link, spec.master, *(user.host_if for user in users)]
     own += [bridge_of(user.conf) for user in users if user.conf]
     networks = others(host.paths, files, spec.name)
     return network_fit.taken_on(

@@ -65,6 +65,9 @@ class NetworkSpec(Value):
     default_route: bool = True
     more: str = "{}"
     plugins: tuple[str, ...] = ()
+    master: str = ""
+    mode: str = ""
+    vlan_id: int = 0
 
     @property
     def link(self) -> str:
@@ -78,10 +81,14 @@ class NetworkSpec(Value):
 
 
 class NetworkKind(Value):
-    """A type of networks: which of the options that not all types have it takes, and the members that they make."""
+    """A type of networks: which of the options that not all types have it takes, and the members that they make.
+
+    has_gateway: whether the host is the gateway of its pods, so that it can have any subnet.
+    """
 
     options: tuple[str, ...]
     members: Callable[[NetworkSpec], Members]
+    has_gateway: bool = False
 
 
 def _bridge(spec: NetworkSpec) -> Members:
@@ -92,12 +99,22 @@ def _bridge(spec: NetworkSpec) -> Members:
         "ipMasq": spec.ip_masq,
         **({"hairpinMode": True} if spec.hairpin else {}),
         **({"isolated": True} if spec.isolated else {}),
-        **({"mtu": spec.mtu} if spec.mtu else {}),
+        **_mtu(spec),
     }
 
 
 def _ptp(spec: NetworkSpec) -> Members:
-    return {"ipMasq": spec.ip_masq, **({"mtu": spec.mtu} if spec.mtu else {})}
+    return {"ipMasq": spec.ip_masq, **_mtu(spec)}
+
+
+def _below(spec: NetworkSpec) -> Members:
+    """Of a link below a device of the host."""
+    members: Members = {"master": spec.master, "mode": spec.mode, "vlanId": spec.vlan_id}
+    return {**{name: value for name, value in members.items() if value}, **_mtu(spec)}
+
+
+def _mtu(spec: NetworkSpec) -> Members:
+    return {"mtu": spec.mtu} if spec.mtu else {}
 
 
 def _plain(_spec: NetworkSpec) -> Members:
@@ -105,8 +122,13 @@ def _plain(_spec: NetworkSpec) -> Members:
 
 
 KINDS = {
-    "bridge": NetworkKind(("bridge", "mtu", "ip_masq", "hairpin", "isolated"), _bridge),
-    "ptp": NetworkKind(("mtu", "ip_masq"), _ptp),
+    "bridge": NetworkKind(
+        ("bridge", "mtu", "ip_masq", "hairpin", "isolated", "internal"), _bridge, has_gateway=True
+    ),
+    "ptp": NetworkKind(("mtu", "ip_masq", "internal"), _ptp, has_gateway=True),
+    "macvlan": NetworkKind(("master", "mode", "mtu"), _below),
+    "ipvlan": NetworkKind(("master", "mode", "mtu"), _below),
+    "vlan": NetworkKind(("master", "vlan_id", "mtu"), _below),
 }
 # Any other type, such as that of an external plugin, gets its members as they are, from the option conf.
 _OTHER = NetworkKind((), _plain)
@@ -143,7 +165,7 @@ def read_network_spec(options: Fields) -> NetworkSpec:
     spec = NetworkSpec(
         network_name(options),
         kind,
-        _subnets(options, more),
+        _subnets(options, more, kind),
         tuple(_route(fields) for fields in options.each("routes")),
         _dns(options),
         options.text("bridge", ""),
@@ -154,6 +176,9 @@ def read_network_spec(options: Fields) -> NetworkSpec:
         options.boolean("default_route", not internal),
         canonical_json(more).decode(),
         tuple(_plugin(*item) for item in options.items("plugins")),
+        options.text("master", ""),
+        options.text("mode", ""),
+        options.integer("vlan_id", 0),
     )
     if internal:
         _check_internal(spec)
@@ -276,14 +301,19 @@ def _merged(members: Members, more: Members, where: str) -> Members:
     return merged
 
 
-def _subnets(options: Fields, more: Members) -> tuple[SubnetSpec, ...]:
-    if not options.has("subnets"):
-        return () if "ipam" in {fold(name) for name in more} else (SubnetSpec(V4_BITS, where="subnets"),)
+def _subnets(options: Fields, more: Members, kind: str) -> tuple[SubnetSpec, ...]:
+    has_ipam = "ipam" in {fold(name) for name in more}
+    has_gateway = KINDS.get(kind, _OTHER).has_gateway
+    if not options.has("subnets") and not has_ipam and has_gateway:
+        return (SubnetSpec(V4_BITS, where="subnets"),)
     found = tuple(_subnet(*item) for item in options.items("subnets"))
-    if not found and "ipam" not in {fold(name) for name in more}:
-        raise InvalidSpec(
-            "a network needs a subnet", "write subnets: [auto], or give it conf.ipam", where="subnets"
-        )
+    if not found and not has_ipam:
+        raise InvalidSpec("a network needs a subnet", "write one, or give it conf.ipam", where="subnets")
+    for each in found:
+        if each.subnet is None and not has_gateway:
+            raise InvalidSpec(
+                f"a network of type {kind} has the subnet of other hosts", "write it out", where=each.where
+            )
     known = [each.subnet for each in found if each.subnet]
     for at, subnet in enumerate(known):
         for other in known[:at]:

@@ -190,6 +190,13 @@ class TestRoom:
         stage0.kernel.answers[host_routes] = (("veth0", Subnet.parse("10.80.0.2/32")),)
         assert define(stage0, name="own", subnets=["10.80.0.0/16"])[0].changed
 
+    def test_a_network_below_a_device_may_have_its_subnet(self, stage0: Stage0Lab) -> None:
+        program(stage0, "macvlan")
+        options = {"type": "macvlan", "subnets": ["192.0.2.0/24"]}
+        with pytest.raises(Conflict, match="eth0"):
+            define(stage0, **options)
+        assert define(stage0, master="eth0", **options)[0].changed
+
     def test_a_network_that_replaces_another_may_have_its_subnet(self, stage0: Stage0Lab) -> None:
         define(stage0, name="default", type="ptp", subnets=["172.16.28.0/23"])
 

@@ -73,6 +73,10 @@ def conf(**options: Any) -> dict[str, Any]:
         ({"type": "ptp", "bridge": "br0"}, "bridge"),
         ({"type": "ptp", "hairpin": True}, "hairpin"),
         ({"type": "other", "mtu": 1400}, "mtu"),
+        ({"type": "macvlan", "internal": True}, "internal"),
+        ({"type": "macvlan", "subnets": ["auto"]}, "subnets[0]"),
+        ({"type": "macvlan", "subnets": None}, "subnets"),
+        ({"type": "ipvlan", "vlan_id": 5}, "vlan_id"),
         ({"internal": True, "ip_masq": True}, "ip_masq"),
         ({"internal": True, "default_route": True}, "default_route"),
         ({"internal": True, "routes": [{"dst": "10.9.0.0/16"}]}, "routes"),
@@ -174,6 +178,23 @@ def test_what_a_chain_cannot_say_is_refused_at_its_option(options: dict[str, Any
     with pytest.raises(InvalidSpec) as caught:
         network_spec.check_conf(raw, "50-br.conflist")
     assert caught.value.where == where
+
+
+def test_links_below_a_device_of_the_host_have_its_way_out() -> None:
+    found = conf(
+        type="macvlan", master="eth0", mode="bridge", subnets=[{"subnet": SUBNET, "gateway": "10.78.0.9"}]
+    )
+    assert found == {
+        "type": "macvlan",
+        "master": "eth0",
+        "mode": "bridge",
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": SUBNET, "gateway": "10.78.0.9"}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    assert conf(type="vlan", master="eth0", vlan_id=7)["vlanId"] == 7
 
 
 def test_addresses_may_come_from_something_else() -> None:
