@@ -67,6 +67,10 @@ class WriteNetwork(Change):
     before: bytes
     stale: tuple[str, ...] = ()
 
+    def with_impact(self, impact: str) -> WriteNetwork:
+        """The same change with its effect on running pods."""
+        return self.replace(differences=tuple(each.replace(impact=impact) for each in self.differences))
+
     def foresee(self, host: Host) -> None:
         """Raise Conflict where it would take what others have, NotFound for a plugin that is missing, HostFailure."""
         conf = check_conf(self.raw, os.path.basename(self.path))
@@ -146,20 +150,21 @@ def ensure_network(host: Host, spec: NetworkSpec, *, restart: bool = False) -> P
     Raises InvalidSpec, and Conflict where a file that no task has made defines it otherwise.
     """
     _check_type(host, spec)
-    files = network_files(host.paths)
+    files, users = network_files(host.paths), _users(host, spec.name)
     own = local_files(host.paths, files, spec.name)
-    subnets = _choose_subnets(host, spec, files)
-    if own and not own[0].made:
-        conf = _check_same(own[0], spec, subnets)
-    else:
+    present = own[0] if own else defining(files).get(spec.name)
+    subnets = _choose_subnets(host, spec, files, present)
+    conf = _same(present, spec, subnets) if present and not present.made else None
+    if conf is None:
+        if own and not own[0].made:
+            raise _not_ours(
+                spec.name, own[0], "change that file, or remove it and have this task write its own"
+            )
         change = _written(host, spec, subnets, own)
         conf = check_conf(change.raw, os.path.basename(change.path))
         if change.differences:
-            yield change
-    users = _affected(host, conf)
-    if restart:
-        yield from _rejoin(conf, users)
-    return Defined(conf, users, _left_alone(users) if restart else ())
+            yield change.with_impact("restart" if _outdated(users, conf) else "none")
+    return (yield from _settled(conf, _outdated(users, conf), restart=restart))
 
 
 def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[Defined]:
@@ -181,11 +186,16 @@ def ensure_no_network(host: Host, name: str, *, restart: bool = False) -> Plan[D
         yield RemoveNetwork(f'network "{name}"', (difference,), name, paths, left is None)
     if left is None or left.conf is None:
         return Defined(None)
-    users = _affected(host, left.conf)
-    if restart:
-        yield from _rejoin(left.conf, users)
+    settled = yield from _settled(left.conf, _outdated(_users(host, name), left.conf), restart=restart)
     said = f'network "{name}" is still defined: {_origin(left)}'
-    return Defined(left.conf, users, (said, *(_left_alone(users) if restart else ())))
+    return settled.replace(warnings=(said, *settled.warnings))
+
+
+def _settled(conf: NetConf, outdated: tuple[NetworkUser, ...], *, restart: bool) -> Plan[Defined]:
+    """Plan what becomes of the pods that run on another definition of a network."""
+    if restart:
+        yield from _rejoin(conf, outdated)
+    return Defined(conf, outdated, _left_alone(outdated) if restart else ())
 
 
 def _written(
@@ -199,10 +209,9 @@ def _written(
     )
     raw = conf_of(spec, subnets)
     stale = tuple(file.path for file in own if file.made and file.path != path)
-    impact = "restart" if _affected(host, check_conf(raw, os.path.basename(path))) else "none"
-    differences = _differences(spec.name, own[0] if own else None, raw, impact)
+    differences = _differences(spec.name, own[0] if own else None, raw)
     if stale and not differences:
-        differences = (Difference(f"networks.{spec.name}", ", ".join(stale), None, "drift", impact),)
+        differences = (Difference(f"networks.{spec.name}", ", ".join(stale), None, "drift"),)
     before = fitting[0].raw if fitting else b""
     return WriteNetwork(f'network "{spec.name}"', differences, spec, path, raw, before, stale)
 
@@ -235,11 +244,11 @@ def _check_joinable(host: Host, spec: NetworkSpec, conf: NetConf) -> None:
         raise HostFailure.of("cannot look for the programs of network plugins", err) from err
 
 
-def _choose_subnets(host: Host, spec: NetworkSpec, files: Sequence[NetworkFile]) -> tuple[Subnet, ...]:
+def _choose_subnets(
+    host: Host, spec: NetworkSpec, files: Sequence[NetworkFile], present: NetworkFile | None
+) -> tuple[Subnet, ...]:
     """One subnet for each that is asked for; one to be chosen is that of the present definition, if it has one."""
-    present = defining(files).get(spec.name)
-    local = bool(local_files(host.paths, files, spec.name)) and present is not None
-    known = network_fit.subnets_of(present.conf) if local and present and present.conf else ()
+    known = network_fit.subnets_of(present.conf) if present and present.conf else ()
     asked = [each.subnet for each in spec.subnets if each.subnet]
     spare = [subnet for subnet in known if not any(subnet.overlaps(other) for other in asked)]
     taken: list[TakenSubnet] | None = None
@@ -285,15 +294,15 @@ def _check_room(host: Host, spec: NetworkSpec, conf: NetConf) -> None:
         network_fit.check_bridge(spec.link, spec.name, networks, host.ask(host_facts))
 
 
-def _check_same(present: NetworkFile, spec: NetworkSpec, subnets: Sequence[Subnet]) -> NetConf:
-    """The network of a file that no task has made. Raises Conflict unless it means what is described."""
+def _same(present: NetworkFile, spec: NetworkSpec, subnets: Sequence[Subnet]) -> NetConf | None:
+    """The network of a file that no task has made, if it means what is described."""
     chain = present.is_chain
-    if present.conf and not present.problem and chain >= bool(spec.plugins):
-        raw = conf_of(spec, subnets, marked=False, chain=chain)
-        wanted = check_conf(raw, os.path.basename(present.path))
-        if present.conf.meaning == wanted.meaning.replace(cni_version=present.conf.cni_version):
-            return present.conf
-    raise _not_ours(spec.name, present, "change that file, or remove it and have this task write its own")
+    if present.conf is None or present.problem or (spec.plugins and not chain):
+        return None
+    raw = conf_of(spec, subnets, marked=False, chain=chain)
+    wanted = check_conf(raw, os.path.basename(present.path) or present.conf.file_name)
+    same = present.conf.meaning == wanted.meaning.replace(cni_version=present.conf.cni_version)
+    return present.conf if same else None
 
 
 def _not_ours(name: str, file: NetworkFile, cure: str) -> Conflict:
@@ -315,25 +324,28 @@ def _document(file: NetworkFile) -> dict[str, str]:
         return {}
 
 
-def _differences(name: str, present: NetworkFile | None, raw: bytes, impact: str) -> tuple[Difference, ...]:
+def _differences(name: str, present: NetworkFile | None, raw: bytes) -> tuple[Difference, ...]:
     path, after = f"networks.{name}", members_of(raw)
     before = _document(present) if present else {}
     found = []
     if present is None:
-        found.append(Difference(path, None, "present", impact=impact))
+        found.append(Difference(path, None, "present"))
     elif present.problem:
-        found.append(Difference(path, f"unusable: {present.problem}", "as described", "drift", impact))
+        found.append(Difference(path, f"unusable: {present.problem}", "as described", "drift"))
     found += [
-        Difference(f"{path}.{member}", before.get(member), after.get(member), impact=impact)
+        Difference(f"{path}.{member}", before.get(member), after.get(member))
         for member in sorted(before.keys() | after.keys())
         if before.get(member) != after.get(member)
     ]
     return tuple(found)
 
 
-def _affected(host: Host, conf: NetConf) -> tuple[NetworkUser, ...]:
+def _users(host: Host, name: str) -> tuple[NetworkUser, ...]:
+    return tuple(user for user in network_users(host) if user.network == name)
+
+
+def _outdated(users: Iterable[NetworkUser], conf: NetConf) -> tuple[NetworkUser, ...]:
     """The pods that run on another definition of a network."""
-    users = (user for user in network_users(host) if user.network == conf.name)
     return tuple(user for user in users if user.is_outdated(conf))
 
 

@@ -131,6 +131,16 @@ def test_what_is_defined_elsewhere_is_replaced_and_comes_back(stage0: Stage0Lab,
     assert not again.changed and defined.conf
 
 
+@pytest.mark.parametrize("subnet", ["172.16.28.0/24", "auto"])
+def test_what_is_built_in_need_not_be_written(stage0: Stage0Lab, subnet: str) -> None:
+    outcome, defined = define(stage0, name="default", type="ptp", subnets=[subnet])
+    assert not outcome.changed and defined.conf and defined.conf.name == "default"
+    assert define(stage0, name="default", type="ptp", subnets=[subnet], mtu=1400)[0].changed
+    assert told(define(stage0, name="default", type="ptp", subnets=[subnet])[0]) == {
+        "networks.default.mtu": ("1400", None)
+    }
+
+
 def test_one_of_another_file_of_the_same_name_goes_too(stage0: Stage0Lab) -> None:
     define(stage0)
     first = net_d(stage0) / "50-br.conf"
