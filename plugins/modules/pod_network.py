@@ -50,7 +50,7 @@ options:
         C(subnet), such as V(10.78.0.0/24) or V(fd00:78::/64).
       - V(auto) is an IPv4 subnet, and V(auto6) an IPv6 subnet, that is chosen when the network is defined, and stays. No
         network, address or route of the host has it then.
-      - The default is V([auto]) where the host is the gateway, as with V(bridge) and V(ptp), unless O(conf) has C(ipam).
+      - The default is V([auto]), unless O(conf) has C(ipam). With O(master) they must be written out.
     type: list
     elements: dict
     suboptions:

@@ -83,7 +83,7 @@ class NetworkSpec(Value):
 class NetworkKind(Value):
     """A type of networks: which of the options that not all types have it takes, and the members that they make.
 
-    has_gateway: whether the host is the gateway of its pods, so that it can have any subnet.
+    has_gateway: whether the host is, or may be, the gateway of its pods, so that it can have any subnet.
     """
 
     options: tuple[str, ...]
@@ -131,7 +131,7 @@ KINDS = {
     "vlan": NetworkKind(("master", "vlan_id", "mtu"), _below),
 }
 # Any other type, such as that of an external plugin, gets its members as they are, from the option conf.
-_OTHER = NetworkKind((), _plain)
+_OTHER = NetworkKind((), _plain, has_gateway=True)
 _OF_SOME = tuple(dict.fromkeys(option for kind in KINDS.values() for option in kind.options))
 
 

@@ -240,7 +240,7 @@ class TestRoom:
 
 def test_a_type_that_is_not_known_is_refused_unless_a_plugin_has_it(stage0: Stage0Lab) -> None:
     with pytest.raises(InvalidSpec, match='unknown type "teleport"') as caught:
-        define(stage0, type="teleport")
+        define(stage0, type="teleport", subnets=None)
     assert caught.value.where == "type" and "built in are ptp, bridge;" in caught.value.hint
     with pytest.raises(InvalidSpec):
         define(stage0, type="portmap")
