@@ -185,7 +185,7 @@ def _addresses() -> list[tuple[str, str, int]]:
 
 
 def effect(lab: NetLab, pod: Pod, address: str) -> dict[str, str]:
-    """Who sees whom, as which address."""
+    """The addresses under which each side sees the other."""
     found = {}
     with listen(lab.outside, 8000) as outside:
         found["outside"] = source_or_error(pod.netns, outside, OUTSIDE_IP, 8000)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from ..errors import Conflict
 from ..host.digests import sha256
 from ..net.addresses import V4_BITS, V6_BITS, Subnet
-from ..net.kinds import Bridge
 from ..net.plan import bridge_of, not_a_bridge
+from ..net.types.bridge import Bridge
 from ..value import Value
 
 TYPE_CHECKING = False

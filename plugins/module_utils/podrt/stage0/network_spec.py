@@ -27,6 +27,8 @@ MADE_BY, BY_TASK = "stagecraft.pods/made-by", "pod_network"
 AUTO = {"auto": V4_BITS, "auto6": V6_BITS}
 # Whether this runtime keeps pods of an isolated network from one another; until then the task refuses to claim it.
 ISOLATION_IS_ENFORCED = False
+# The options that are members of the configuration under other or the same names.
+_OPTION_OF = {"bridge": "bridge", "master": "master", "mode": "mode", "vlanId": "vlan_id"}
 # A file 50-NAME.conf, and what is written beside it before it takes its place, have 255 characters at most.
 _LONGEST_NAME = 200
 _LONGEST_LINK = 15
@@ -231,9 +233,8 @@ def check_conf(raw: bytes, file_name: str) -> NetConf:
     conf = NetConf.read(raw, file_name)
     if conf.flaw is not None:
         place = conf.flaw.where.rpartition(file_name)[2]
-        known = {"bridge": "bridge", "plugins[0].bridge": "bridge"}
-        plugin = place.partition(".plugins[")[2][:1]
-        option = "plugins" if plugin not in ("", "0") else known.get(place.lstrip("."), "conf")
+        plugin, _bracket, member = place.partition(".plugins[")[2].partition("].")
+        option = "plugins" if plugin not in ("", "0") else _OPTION_OF.get(member or place[1:], "conf")
         raise conf.flaw.at(option)
     return conf
 

@@ -201,11 +201,25 @@ class TestRoom:
         assert define(stage0, name="own", subnets=["10.80.0.0/16"])[0].changed
 
     def test_a_network_below_a_device_may_have_its_subnet(self, stage0: Stage0Lab) -> None:
-        program(stage0, "macvlan")
         options = {"type": "macvlan", "subnets": ["192.0.2.0/24"]}
         with pytest.raises(Conflict, match="eth0"):
-            define(stage0, **options)
+            define(stage0, master="eth1", **options)
         assert define(stage0, master="eth0", **options)[0].changed
+
+    @pytest.mark.parametrize(
+        ("options", "where"),
+        [
+            ({"type": "macvlan"}, "master"),
+            ({"type": "ipvlan", "master": "eth0", "mode": "vepa"}, "mode"),
+            ({"type": "vlan", "master": "eth0", "vlan_id": 9999}, "vlan_id"),
+        ],
+    )
+    def test_what_a_type_needs_is_told_with_its_option(
+        self, stage0: Stage0Lab, options: dict[str, object], where: str
+    ) -> None:
+        with pytest.raises(InvalidSpec) as caught:
+            define(stage0, subnets=["198.18.7.0/24"], **options)
+        assert caught.value.where == where
 
     def test_a_network_that_replaces_another_may_have_its_subnet(self, stage0: Stage0Lab) -> None:
         define(stage0, name="default", type="ptp", subnets=["172.16.28.0/23"])
@@ -241,7 +255,7 @@ class TestRoom:
 def test_a_type_that_is_not_known_is_refused_unless_a_plugin_has_it(stage0: Stage0Lab) -> None:
     with pytest.raises(InvalidSpec, match='unknown type "teleport"') as caught:
         define(stage0, type="teleport", subnets=None)
-    assert caught.value.where == "type" and "built in are ptp, bridge;" in caught.value.hint
+    assert caught.value.where == "type" and "built in are ptp, bridge, macvlan" in caught.value.hint
     with pytest.raises(InvalidSpec):
         define(stage0, type="portmap")
     program(stage0, "teleport")
