@@ -164,6 +164,8 @@ def _entry_of_files(command: Command) -> Callable[[Call], int]:
         from .commands.copy import ENTRIES
     elif command.family == "export":
         from .commands.export import ENTRIES
+    elif command.family == "metadata":
+        from .commands.metadata import ENTRIES
     elif command.family == "pause":
         from .commands.pause import ENTRIES
     else:

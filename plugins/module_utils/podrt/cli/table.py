@@ -95,6 +95,10 @@ _CP = (
 _MODE = Flag("mode", "auto|list|ENDPOINT,...", "what to attach to; list prints what there is")
 _OUTPUT = Flag("output", "FILE", "the archive; without it, or with -, standard output")
 _ROOTFS_ONLY = Flag("rootfs-only", "", "the files alone, without a manifest beside them", bare="true")
+_METADATA = (
+    Flag("listen-port", "PORT", "the port for queries, on all addresses (18112)"),
+    Flag("detach", "", "serve in the background", bare="true"),
+)
 _TRUST = (
     Flag("prefix", "PREFIX", "trust the keys for images of this name and below it"),
     Flag("root", "", "trust the keys for all images", bare="true"),
@@ -336,6 +340,13 @@ COMMANDS = (
     Command("logs", "UUID", "print what apps have said", "logs", lambda: _LOGS, ours=True),
     Command(
         "mend", "UUID", "stage1: make again what a pod has lost", "start", root=True, ours=True, hidden=True
+    ),
+    Command(
+        "metadata-service",
+        "",
+        "serve metadata to the pods that are registered",
+        "metadata",
+        lambda: _METADATA,
     ),
     Command(
         "pause",

@@ -155,6 +155,11 @@ class PodDir(Value):
         return f"{self.path}/cgroups"
 
     @property
+    def mds_registered(self) -> str:
+        """The registration with the metadata service; missing where the pod has none. Source: behaviours D6."""
+        return f"{self.path}/mds-registered"
+
+    @property
     def stage1_root(self) -> str:
         """The root directory of stage1."""
         return f"{self.path}/stage1/rootfs"

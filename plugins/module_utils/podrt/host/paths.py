@@ -289,6 +289,26 @@ class Paths(Value):
         return f"{self.pid_files}/{pod_name}.unread"
 
     @property
+    def mds_socket(self) -> str:
+        """The socket on which pods are registered with the metadata service. Source: behaviours F1."""
+        return f"{self.run}/metadata-svc.sock"
+
+    @property
+    def mds_pid(self) -> str:
+        """The PID of the metadata service, which holds a lock on this file."""
+        return f"{self.run}/metadata-svc.pid"
+
+    @property
+    def mds_log(self) -> str:
+        """What the metadata service says where no service manager keeps it."""
+        return f"{self.run}/metadata-svc.log"
+
+    @property
+    def mds_old_log(self) -> str:
+        """What it has said before, once that file was full."""
+        return f"{self.mds_log}.1"
+
+    @property
     def config_dirs(self) -> tuple[str, ...]:
         """Configuration directories, lowest priority first."""
         return tuple(path for path in (self.system_config, self.local_config, self.user_config) if path)

@@ -28,7 +28,7 @@ def version(call: Call) -> int:
     call.tell(f"appc Version: {AC_VERSION}")
     call.tell(f"Python Version: {python}")
     call.tell(f"OS/Arch: linux/{call.host.arch}")
-    call.tell("Features: +NATIVE -FLY -MDS")
+    call.tell("Features: +NATIVE -FLY +MDS")
     return 0
 
 

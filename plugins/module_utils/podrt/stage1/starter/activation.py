@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import _socket
 import os
-import stat
 
 from ...errors import InvalidSpec
-from ...host.reading import decimal
+from ...host.listening import passed_descriptors
 from ...value import Value
 from ..telling import warn
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from ...appc.ports import ExposedPort
     from ..inside.wires import AppWires
 
-_FIRST = 3
-_COUNT, _PID, _NAMES = "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"
-_MOST = 256
 _INTERNET = (_socket.AF_INET, _socket.AF_INET6)
 
 
@@ -40,21 +36,7 @@ class PassedSocket(Value):
 
 def passed_sockets() -> tuple[PassedSocket, ...]:
     """The sockets that were passed to this process, which are for no other from now on. Raises InvalidSpec."""
-    said = {name: os.environ.pop(name, "") for name in (_COUNT, _PID, _NAMES)}
-    count = decimal(said[_COUNT]) or 0
-    if said[_PID] != str(os.getpid()) or not 0 < count <= _MOST:
-        return ()
-    names = said[_NAMES].split(":")
-    found = []
-    for number, fd in enumerate(range(_FIRST, _FIRST + count)):
-        if not _is_socket(fd):
-            raise InvalidSpec(
-                f"descriptor {fd}, which the service manager passes, is not a socket", "pass sockets alone"
-            )
-        os.set_inheritable(fd, False)
-        name = names[number] if number < len(names) and names[number] else "unknown"
-        found.append(PassedSocket(fd, name, _port_of(fd)))
-    return tuple(found)
+    return tuple(PassedSocket(fd, name, _port_of(fd)) for fd, name in passed_descriptors())
 
 
 def sockets_by_app(
@@ -115,14 +97,6 @@ def _exposed(manifest: PodManifest) -> tuple[ExposedPort, ...]:
     ports = [port for app in manifest.apps for port in (app.app.ports if app.app else ())]
     names = {port.name for port in ports if port.socket_activated}
     return tuple(each for each in manifest.ports if each.name in names)
-
-
-def _is_socket(fd: int) -> bool:
-    try:
-        # One that is close-on-exec is this process's own.
-        return stat.S_ISSOCK(os.fstat(fd).st_mode) and os.get_inheritable(fd)
-    except OSError:
-        return False
 
 
 def _port_of(fd: int) -> int:
