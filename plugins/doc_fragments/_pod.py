@@ -666,6 +666,14 @@ options:
       - Whether the apps see the C(/etc/hosts) of the host.
     type: bool
     default: false
+  mds_register:
+    description:
+      - Whether the pod is registered with the metadata service of the host, which must run. Its apps then have the
+        variable E(AC_METADATA_URL).
+      - It takes a network. See R(the metadata service,ansible_collections.stagecraft.pods.docsite.metadata).
+    type: bool
+    default: false
+    version_added: 0.8.0
   ipc:
     description:
       - The IPC namespace. V(auto) and V(private) give the pod its own, V(parent) shares the host's.

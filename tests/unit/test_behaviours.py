@@ -17,8 +17,8 @@ def test_every_cited_behaviour_is_promised() -> None:
     assert unknown == {}
 
 
-# Decided against, or of the metadata service.
-WITHOUT_A_KERNEL = {"A52", "C36", "C48"}
+# Decided against.
+WITHOUT_A_KERNEL = {"C36", "C48"}
 
 
 def test_what_a_command_line_an_app_and_a_pod_do_is_proved_on_a_kernel() -> None:

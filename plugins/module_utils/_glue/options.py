@@ -201,6 +201,7 @@ POD = {
         },
     },
     "hosts_from_host": {"type": "bool", "default": False},
+    "mds_register": {"type": "bool", "default": False},
     "ipc": {"type": "str", "choices": ["auto", "private", "parent"], "default": "auto"},
     "uts": {"type": "str", "choices": ["private", "host"], "default": "private"},
     "private_users": {"type": "bool"},

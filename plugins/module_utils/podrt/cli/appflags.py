@@ -11,7 +11,7 @@ from .podflags import DETACH, PER_IMAGE, UUID_FILE_SAVE, flags
 
 MNT_VOLUME = "mnt-volume"
 _OF_SANDBOXES = ("net", "no-overlay", "dns", "dns-search", "dns-opt", "dns-domain", "hostname", "hosts-entry")
-_MORE_OF_SANDBOXES = ("private-users", "ipc", "stop-timeout", "shm-size")
+_MORE_OF_SANDBOXES = ("private-users", "ipc", "stop-timeout", "shm-size", "mds-register")
 
 ADD = (
     *PER_IMAGE,

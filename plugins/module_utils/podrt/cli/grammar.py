@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 
-from ..errors import InvalidSpec, Unsupported
+from ..errors import InvalidSpec
 from ..image.policy import FetchPolicy
 from ..image.reference import LocalFile, parse_reference
 from ..net.requests import parse_requests
+from ..pod.runspec import MDS_WITHOUT_NETWORK
 from ..stage0.options import parsers, reading, texts
 from ..stage0.options.app import APP
 from ..stage0.options.option import Options
@@ -172,13 +173,8 @@ def _check_networks(options: FlagValues) -> None:
     for special in ("none", "host"):
         if options.has("port") and special in names:
             raise InvalidSpec(f"--port flag does not work with '{special}' networking")
-    if not options.on("mds-register"):
-        return
-    if "none" in names:
-        raise InvalidSpec(
-            "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network"
-        )
-    raise Unsupported("--mds-register: there is no metadata service yet")
+    if options.on("mds-register") and "none" in names:
+        raise InvalidSpec(MDS_WITHOUT_NETWORK)
 
 
 def _conflicts_with_manifest(words: Words) -> bool:

@@ -96,7 +96,6 @@ PREPARING = (
 RUNNING = (
     *flags(POD, ANY, running=True),
     Flag("interactive", "", "connect the app to this terminal", bare="true"),
-    Flag("mds-register", "", "register with the metadata service", bare="true"),
 )
 
 UUID_FILE_SAVE = Flag("uuid-file-save", "FILE", "write the pod's UUID into this file as soon as there is one")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..pod.lifecycle import Pod
+    from ..pod.runspec import RunSpec
     from .call import Call
 
 _PREFIX = "stage1"
@@ -30,6 +31,14 @@ def recording_failure(pod: Pod, stage: str) -> Iterator[None]:
         known = err if isinstance(err, PodError) else HostFailure.of("the operating system refused", err)
         record_failure(pod.dir, known, stage)
         raise
+
+
+def check_service(call: Call, runspec: RunSpec) -> None:
+    """Raise Unreachable, before the state of a pod changes, if it cannot be registered. Source: behaviours A25."""
+    if runspec.mds_register:
+        from ..mds.register import check_reachable  # few pods are
+
+        check_reachable(call.host.paths)
 
 
 def run_pod(call: Call, pod: Pod, *, detach: bool = False, interactive: bool = False) -> int:

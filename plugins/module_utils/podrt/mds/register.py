@@ -11,6 +11,7 @@ import _socket
 import errno
 import time
 
+from ..contexts import suppress
 from ..errors import PodError, Unreachable, reason_of
 from ..fields import canonical_json, parse_json
 from ..host.reading import decimal
@@ -70,7 +71,13 @@ def register(paths: Paths, pod: Registrant) -> str:
     token = new_token()
     found = Registration(token, public_url(pod.address, PORT, token), pod.sources)
     of_pod.record(pod.dir, found)
-    port = _put_pod(paths, pod.uuid, pod.dir, pod.manifest, found)
+    try:
+        port = _put_pod(paths, pod.uuid, pod.dir, pod.manifest, found)
+    except Unreachable:
+        with suppress(Unreachable):  # it may have come, and the answer not
+            unregister(paths, pod.uuid, pod.dir)
+        of_pod.forget(pod.dir)
+        raise
     if port != PORT:
         found = found.replace(url=public_url(pod.address, port, token))
         of_pod.record(pod.dir, found)
@@ -87,10 +94,12 @@ def register_again(paths: Paths, uuid: str, pod: PodDir, manifest: PodManifest) 
 def unregister(paths: Paths, uuid: str, pod: PodDir) -> None:
     """Remove the registration of a pod, if it has one. Raises Unreachable, OSError.
 
-    A service that does not know the pod, such as one that was started again, is content.
+    A service that does not know the pod, such as one that was started again, is content. One that does not listen is
+    not waited for.
     """
     if of_pod.recorded(pod) is None:
         return
+    check_reachable(paths)
     _asked(paths, "DELETE", f"/pods/{uuid}", b"", accepted=(_OK, _NOT_FOUND))
     of_pod.forget(pod)
 

@@ -17,7 +17,7 @@ from . import answers
 from .answers import Reply, complaint, shown
 from .pods import Registry
 from .requests import LONGEST_HEAD, Refusal, request_of
-from .visits import Bounds, Visit, Visits
+from .visits import Visit, VisitBounds, Visits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SECONDS = 10.0
 # Seconds for what is under way at the end.
 _LAST_SECONDS = 1.0
-_QUERIES, _REGISTRATIONS = Bounds(128, 1024), Bounds(64, 64)
+_QUERIES, _REGISTRATIONS = VisitBounds(128, 1024), VisitBounds(64, 64)
 _BACKLOG = 1024
 _CHUNK = 64 << 10
 _HEAD_TOO_LARGE = 431

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class Connection(Protocol):
+    class Abortable(Protocol):
         """A connection that can be ended."""
 
         def abort(self) -> None:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _GRACE = 1.0
 
 
-class Bounds(Value):
+class VisitBounds(Value):
     """The most connections: of one source, and of all."""
 
     of_one: int
@@ -35,7 +35,7 @@ class Bounds(Value):
 class Visit:
     """A connection. source: where it comes from. since: when its client began to keep the service waiting."""
 
-    def __init__(self, source: str, connection: Connection, since: float) -> None:
+    def __init__(self, source: str, connection: Abortable, since: float) -> None:
         self.source = source
         self.since = since
         self._connection = connection
@@ -48,7 +48,7 @@ class Visit:
 class Visits:
     """The connections that there are."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: VisitBounds) -> None:
         self._bounds = bounds
         self._by_source: dict[str, set[Visit]] = {}
         self._count = 0

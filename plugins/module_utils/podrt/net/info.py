@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 
 from ..errors import Corrupt, InvalidSpec
@@ -151,6 +152,36 @@ def read_conf(conf_dir: str, name: str) -> NetConf:
     """A copy of a configuration. Raises Corrupt, InvalidSpec, FileNotFoundError."""
     raw = read_bytes(f"{conf_dir}/{name}", beneath=os.path.dirname(conf_dir))
     return NetConf.read(raw, name, conf_dir)
+
+
+def host_side(infos: Sequence[NetInfo]) -> str:
+    """The address of the host in the network that host ports would lead to, "" if it has none in any network.
+
+    That is the first network with ipMasq, else the last, of those whose gateway is an address of the host and not of a
+    router elsewhere; by IPv4 if it can be. Source: behaviours E22, F5.
+    """
+    sides = [(_host_gateway(info), info.ip_masq) for info in infos]
+    found = [(gateway, masked) for gateway, masked in sides if gateway]
+    return next((gateway for gateway, masked in found if masked), found[-1][0] if found else "")
+
+
+def _host_gateway(info: NetInfo) -> str:
+    """The first gateway of an interface that is an address of the host, "" without one."""
+    ordered = sorted(info.result.addresses, key=lambda assigned: not assigned.is_v4)
+    gateways = (str(assigned.gateway) for assigned in ordered if assigned.gateway)
+    return next((gateway for gateway in gateways if _is_here(gateway)), "")
+
+
+def _is_here(address: str) -> bool:
+    """Whether an address is one of this network namespace."""
+    tried = _socket.socket(_socket.AF_INET6 if ":" in address else _socket.AF_INET, _socket.SOCK_DGRAM)
+    try:
+        tried.bind((address, 0))
+    except OSError:
+        return False
+    finally:
+        tried.close()
+    return True
 
 
 def read_net_info(path: str) -> tuple[NetInfo, ...]:

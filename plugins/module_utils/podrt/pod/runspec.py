@@ -31,6 +31,10 @@ NATIVE, FLY = "native", "fly"
 # The time of a start that something waits for, pre-start handlers and READY=1 included; a unit's is the same.
 START_SECONDS = 300
 LONGEST_WAIT = 2**31 - 1  # seconds, more than a lifetime; far larger numbers overflow in clocks and units
+# Source: behaviours A20.
+MDS_WITHOUT_NETWORK = (
+    "--mds-register flag does not work with --net=none. Please use 'host', 'default' or an equivalent network"
+)
 # The kernel accepts 64 characters. Underscores are common, though not in RFC 952.
 _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
 _WORD = r"[^\s#;]+"  # of resolv.conf and /etc/hosts, where a line and a comment end it
@@ -171,6 +175,7 @@ class RunSpec(Value):
     private_users: whether it has users of its own, none of which is a user of the host.
     shm_size: of /dev/shm in bytes, 0 for a size by the memory limit.
     stage1: NATIVE, FLY or the ID of an image.
+    mds_register: whether it is registered with the metadata service.
     """
 
     name: str = ""
@@ -188,6 +193,7 @@ class RunSpec(Value):
     stage1: str = NATIVE
     exit_policy: str = END_POD
     uts: str = "private"
+    mds_register: bool = False
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
@@ -198,6 +204,13 @@ class RunSpec(Value):
             what = "a host name of its own" if self.hostname else "users of its own"
             raise InvalidSpec(
                 f"a pod with the host's name cannot have {what}", "take uts: host out", where="uts"
+            )
+        if self.mds_register and self.no_network:
+            raise InvalidSpec(
+                "a pod without a network cannot reach the metadata service",
+                "let it join a network, or take mds_register out",
+                where="mds_register",
+                on_argv=MDS_WITHOUT_NETWORK,
             )
         for option in self.insecure:
             _check_known(option, INSECURE, "insecure_options")
@@ -242,6 +255,7 @@ class RunSpec(Value):
             stage1=fields.text("stage1", NATIVE),
             exit_policy=fields.text("exitPolicy", END_POD),
             uts=fields.text("uts", "private"),
+            mds_register=fields.boolean("mdsRegister", False),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -272,6 +286,7 @@ class RunSpec(Value):
             "stage1": self.stage1,
             "exitPolicy": self.exit_policy,
             **({"uts": self.uts} if self.uts != "private" else {}),
+            **({"mdsRegister": True} if self.mds_register else {}),
         }
 
 

@@ -27,7 +27,7 @@ from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, polic
 from ..output import app_json, app_lines, table
 from ..plans import carry_out, ensure_image
 from ..podargs import only_argument, resolve
-from ..running import recording_failure, run_pod
+from ..running import check_service, recording_failure, run_pod
 from .run import read_file, uuid_saver
 
 TYPE_CHECKING = False
@@ -50,6 +50,7 @@ def sandbox(call: Call) -> int:
     """Run a pod without apps until it is stopped; returns its exit status."""
     spec = PodSpec((), run=run_spec(call.options, RunSpec(exit_policy=CONTINUE))).settled(call.host.paths)
     manifest = PodManifest((), annotations=Labels(((documents.MUTABLE, "true"),)))
+    check_service(call, spec.run)
     made: list[Pod] = []
     plan = ensure_new_pod(
         Preparation(manifest, spec.run, ()), spec.run.name, uuid_saver(call), made.append, runs=True

@@ -20,7 +20,7 @@ from ...stage0.prepare import commit, notes_of_preparation
 from .. import values
 from ..grammar import CallerInputs, in_flags, in_words_of_flags, pod_spec, policy_of_image, policy_of_stage1
 from ..plans import carry_out, ensure_image
-from ..running import run_pod
+from ..running import check_service, run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def prepare(call: Call) -> int:
 def _prepared(call: Call, *, runs: bool) -> Pod | None:
     """A pod that is complete but for its last move, locked; None when this is a dry run."""
     spec = pod_spec(call.words, CallerInputs(_environ(call), read_file)).settled(call.host.paths)
+    if runs:
+        check_service(call, spec.run)
     made: list[Pod] = []
     while True:
         try:

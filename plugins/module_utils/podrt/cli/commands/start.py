@@ -21,7 +21,7 @@ from ...seccomp import files as filter_files
 from ...stage1.entries import entries_of
 from ..flags import UsageError
 from ..podargs import NAME_SECONDS, only_argument, resolve
-from ..running import recording_failure, rehearse_pod, run_pod
+from ..running import check_service, recording_failure, rehearse_pod, run_pod
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def run_prepared(call: Call) -> int:
             raise Conflict(
                 f'pod "{pod.uuid}" is the unit of "{name}"', "use --detach, or podctl start", uuid=pod.uuid
             )
+        check_service(call, documents.read_runspec(pod.dir))
         pod.move("run")
         return run_pod(call, pod, detach=detach, interactive=interactive)
 
@@ -71,6 +72,7 @@ def rehearse(call: Call) -> int:
     """Find out what would keep a prepared pod from starting, while another one runs in its place."""
     with resolve(call, only_argument(call, "UUID")) as pod, recording_failure(pod, "rehearse"):
         _claim(pod)
+        check_service(call, documents.read_runspec(pod.dir))
         return rehearse_pod(call, pod)
 
 
@@ -126,6 +128,7 @@ def _start_here(call: Call, name: str, pod: Pod) -> int:
 
     with recording_failure(pod, "start"):
         _claim(pod)
+        check_service(call, documents.read_runspec(pod.dir))
         pod.move("run")
         status = run_pod(call, pod, detach=True)
         pid = documents.read_pid(pod.dir)

@@ -288,6 +288,16 @@ POD = (
         flag=AsFlag("hosts-entry", text="names_host", late=True, running=True),
     ),
     Option(
+        "mds_register",
+        BOOLEAN,
+        "run.mds_register",
+        "run.mdsRegister",
+        default=False,
+        flag=AsFlag(
+            "mds-register", "", "register the pod with the metadata service", bare="true", running=True
+        ),
+    ),
+    Option(
         "ipc",
         TEXT,
         "run.ipc",

@@ -102,6 +102,11 @@ def become_app(pod: Pod, app: FlyApp, fail: Callable[[HostFailure], NoReturn]) -
     manifest, runspec = read_manifest(place), read_runspec(place)
     check_sources(manifest, manifest.apps[0])
     join_groups(pod.uuid, place)
+    if runspec.mds_register:
+        from ..starter.registering import register_pod  # few pods do
+
+        variables = register_pod(pod.paths, pod.uuid, place, None)
+        app = app.replace(environment=(*app.environment, *variables))
     try:
         _write_files(place, app, runspec, pod.uuid)
         mount_roots(place, manifest)

@@ -45,6 +45,8 @@ class FlyStage1:
 
     def enter(self, request: EnterRequest) -> NoReturn:
         """Run a command in the root of the app, as root unless the request names a user."""
+        from ..starter.registering import variables_of
+
         pid = documents.await_pid(self._pod)
         if pid is None or not holds(pid, self._pod):
             raise Conflict(f'pod "{self._pod.uuid}" isn\'t currently running', uuid=self._pod.uuid)
@@ -56,7 +58,13 @@ class FlyStage1:
             syscalls.setns(mounts, CLONE_NEWNS)
         except OSError as err:
             raise HostFailure.of(f'cannot enter pod "{self._pod.uuid}"', err) from err
-        environment = {**dict(app.environment), "TERM": request.term, **dict(request.environment)}
+        variables = dict(variables_of(self._pod.dir))
+        environment = {
+            **dict(app.environment),
+            **variables,
+            "TERM": request.term,
+            **dict(request.environment),
+        }
         run_in(
             self._pod.dir.app_root(app.name),
             FlyApp(
@@ -99,7 +107,10 @@ class FlyStage1:
         raise Unsupported("a pod of fly has no networks and limits to mend")
 
     def release(self) -> None:
-        """Remove the control groups, and processes that the app has left."""
+        """Remove its registration, the control groups, and processes that the app has left."""
+        from ..starter.registering import unregister_pod
+
+        unregister_pod(self._pod.paths, self._pod.uuid, self._pod.dir)
         cgroups.remove_groups(cgroups.recorded(self._pod.dir))
 
     gc = release

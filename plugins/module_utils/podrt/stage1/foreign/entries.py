@@ -22,6 +22,7 @@ from ...pod.subids import range_of
 from ..mounted import mount_roots
 from ..plan import roots
 from ..processes import await_started, become, join_groups, keep_lock, kill
+from ..starter.registering import register_by_stage1, unregister_pod
 from ..telling import warn
 from .given import write_given
 
@@ -106,7 +107,8 @@ class ImageStage1:
         self._call("mend")
 
     def release(self) -> None:
-        """Remove the control groups, with the processes in them."""
+        """Remove its registration, and the control groups with the processes in them."""
+        unregister_pod(self._pod.paths, self._pod.uuid, self._pod.dir)
         cgroups.remove_groups(cgroups.recorded(self._pod.dir))
 
     def gc(self) -> None:
@@ -129,9 +131,15 @@ class ImageStage1:
         interface = read_interface(pod)
         for flag in interface.lacks(runspec):
             warn(f"{flag} option is not supported by stage1")
+        token = ""
+        if runspec.mds_register:
+            token = register_by_stage1(self._pod.paths, self._pod.uuid, pod, manifest)
         nets, *others = run_flags(interface, runspec, self._host.paths.local_config)
         users = range_of(pod) if runspec.private_users else None
-        of_users = (f"--private-users={users}",) if users else ()
+        of_users = (
+            *((f"--private-users={users}",) if users else ()),
+            *((f"--mds-token={token}",) if token else ()),
+        )
         flags = (*self._debugging(), nets, *(("--interactive",) if interactive else ()), *of_users, *others)
         join_groups(self._pod.uuid, pod)
         try:

@@ -249,6 +249,17 @@ def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None
         os.waitpid(builder, 0)
 
 
+def _registered(running: RunningPod) -> tuple[tuple[str, str], ...]:
+    """Tell the metadata service of the apps of a pod that is registered. Returns the variables of its apps."""
+    pod = running.pod
+    if not os.path.lexists(pod.dir.mds_registered):
+        return ()
+    from .registering import register_apps, variables_of  # few pods are
+
+    register_apps(pod.paths, pod.uuid, pod.dir, running.manifest)
+    return variables_of(pod.dir)
+
+
 def _decide(running: RunningPod, app: RuntimeApp, groups: tuple[Group, ...]) -> SandboxPlan:
     """The plan of the app. Raises Unsupported for one that the pod could only have had from the beginning."""
     pod, manifest = running.pod.dir, running.manifest
@@ -258,6 +269,7 @@ def _decide(running: RunningPod, app: RuntimeApp, groups: tuple[Group, ...]) -> 
     # What the host lacks for other apps, which were perhaps never started, is no matter of this one.
     seen = seen_host(pod, manifest.replace(apps=(app,)))
     plan = addition_plan(pod, (manifest, running.runspec), given, seen, users, traced=traced)
+    plan = plan.with_variables(_registered(running))
     added = plan.apps[0]
     if users is None:
         _check_rights(added, _permitted(running.pid), traced=traced)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest
     from ...host.dirs import PodDir
     from ...host.host import Host
+    from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
     from ...pod.cgroups import Group
     from ...pod.runspec import RunSpec
@@ -166,6 +167,8 @@ def _decide(known: _Known) -> SandboxPlan:
     inputs = read_inputs(request.pod, known.manifest, groups, users)
     machine = seen_host(request.pod, known.manifest, request.terminal.path if request.terminal else "")
     plan = sandbox_plan(request.pod, known.manifest, known.runspec, inputs, machine, users)
+    if known.runspec.host_network and not request.rehearsal:
+        plan = plan.with_variables(_registered(known, None))
     if not request.captured and any(app.restart for app in plan.apps):
         raise InvalidSpec(
             "an interactive app cannot have a restart policy: its terminal ends with it",
@@ -343,22 +346,36 @@ def _plan_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple
 
     with _setting_up_network():
         plan = plan_networks(host, manifest, runspec, _report_networks)
-    return plan, may_give_dns(runspec, plan)
+    return plan, runspec.mds_register or may_give_dns(runspec, plan)
 
 
 def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Callable[[], None]]) -> None:
-    from .networks import join, joining_pod, resolv_of
+    from .networks import join, joining_pod, may_give_dns, resolv_of
 
     request = known.request
     with _setting_up_network():
         asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
         pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
         infos = join(pod, child.pid, known.networks, _report_networks, later)
-    if known.waits_for_networks:
+    if known.networks and may_give_dns(known.runspec, known.networks):
         text = resolv_of(infos, _report_networks)
         if text:
             write_resolv(request.pod, text, plan.users)
-        _tell_networks(known, plan, child, ())
+    if known.waits_for_networks:
+        _tell_networks(known, plan, child, _registered(known, infos))
+
+
+def _registered(known: _Known, infos: tuple[NetInfo, ...] | None) -> tuple[tuple[str, str], ...]:
+    """Register the pod with the metadata service, if it asks for that. Returns the variables of its apps.
+
+    infos: its interfaces, None if it has the network of the host.
+    """
+    if not known.runspec.mds_register:
+        return ()
+    from .registering import register_pod  # few pods do
+
+    request = known.request
+    return register_pod(request.host.paths, request.uuid, request.pod, infos)
 
 
 def _tell_networks(

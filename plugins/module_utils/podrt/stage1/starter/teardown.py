@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ...errors import HostFailure, PodError
 from ...pod import cgroups, holders
 
@@ -29,6 +31,10 @@ def take_down(host: Host, uuid: str, pod: PodDir) -> None:
         remove_groups(uuid, pod)
     except PodError as err:
         failure = err
+    if os.path.lexists(pod.mds_registered):
+        from .registering import unregister_pod  # few pods are
+
+        unregister_pod(host.paths, uuid, pod)
     if holders.may_hold(host.paths, uuid, pod):
         from .networks import leave_networks
 

@@ -104,7 +104,7 @@ def test_a_service_that_is_missing_is_a_failure(paths: Paths, monkeypatch: pytes
         with pytest.raises(Unreachable, match=r"^could not reach the metadata service\."):
             register.register(paths, registrant(pod))
         assert pauses == [1.0, 1.0]
-        assert registration.recorded(pod.dir) is not None
+        assert registration.recorded(pod.dir) is None
 
 
 def test_a_second_service_finds_the_pods_that_run(paths: Paths) -> None:

@@ -28,7 +28,7 @@ def test_a_request_is_read() -> None:
     [
         ("1.1", "", True),
         ("1.1", "Connection: close", False),
-        ("1.1", "connection: TE, Close", False),
+        ("1.1", "connection: Upgrade, Close", False),
         ("1.0", "", False),
         ("1.0", "Connection: keep-alive", True),
     ],

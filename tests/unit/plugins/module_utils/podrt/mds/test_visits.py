@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.visits import Bounds, Visit, Visits
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.visits import (
+    Visit,
+    VisitBounds,
+    Visits,
+)
 
 
 class Ended:
@@ -22,7 +26,7 @@ def visit(source: str, since: float) -> tuple[Visit, Ended]:
 
 
 def test_the_oldest_of_a_source_goes_for_a_new_one() -> None:
-    visits = Visits(Bounds(2, 10))
+    visits = Visits(VisitBounds(2, 10))
     (first, of_first), (second, of_second), (third, _of_third) = (visit("a", time) for time in (0, 0.5, 5))
     assert visits.admit(first)
     assert visits.admit(second)
@@ -31,7 +35,7 @@ def test_the_oldest_of_a_source_goes_for_a_new_one() -> None:
 
 
 def test_none_goes_within_its_first_second() -> None:
-    visits = Visits(Bounds(1, 10))
+    visits = Visits(VisitBounds(1, 10))
     (first, of_first), (second, _of_second) = visit("a", 0), visit("a", 0.9)
     assert visits.admit(first)
     assert not visits.admit(second)
@@ -39,7 +43,7 @@ def test_none_goes_within_its_first_second() -> None:
 
 
 def test_one_source_does_not_take_the_place_of_others() -> None:
-    visits = Visits(Bounds(2, 3))
+    visits = Visits(VisitBounds(2, 3))
     (old, of_old), *_rest = [visit("a", 0) for _number in range(2)]
     assert visits.admit(old)
     assert visits.admit(visit("b", 1)[0])
@@ -49,7 +53,7 @@ def test_one_source_does_not_take_the_place_of_others() -> None:
 
 
 def test_what_has_ended_counts_no_more() -> None:
-    visits = Visits(Bounds(1, 1))
+    visits = Visits(VisitBounds(1, 1))
     first, _connection = visit("a", 0)
     assert visits.admit(first)
     visits.leave(first)

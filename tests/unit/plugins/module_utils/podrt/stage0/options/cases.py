@@ -189,6 +189,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "hosts_entries[0].ip": element("hosts_entries", HOSTS, ip="10.0.0.2"),
     "hosts_entries[0].names": element("hosts_entries", HOSTS, names=["db", "base"]),
     "hosts_from_host": ({}, {"hosts_from_host": True}),
+    "mds_register": ({}, {"mds_register": True}),
     "ipc": ({}, {"ipc": "parent"}),
     "uts": ({}, {"uts": "host"}),
     "image_isolators": ({}, {"image_isolators": "narrow"}),

@@ -220,6 +220,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
     ),
     "networks": st.lists(st.sampled_from(["default", "blue:B=1;A=2", "red"]), unique=True, max_size=2),
     "hostname": st.sampled_from(["web", "a.b", "my_host"]),
+    "mds_register": st.booleans(),
     "ipc": st.sampled_from(["auto", "private", "parent"]),
     "uts": st.sampled_from(["private", "host"]),
     "image_isolators": POLICY,
