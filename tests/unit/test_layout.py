@@ -389,6 +389,7 @@ OBJECTS = {
         "tasks/image_build.py",
         "tasks/info.py",
         "tasks/login.py",
+        "tasks/metadata.py",
         "tasks/networks.py",
         "tasks/results.py",
         "tasks/run.py",

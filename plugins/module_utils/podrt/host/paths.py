@@ -16,6 +16,8 @@ _AT_BOOT = "multi-user.target.wants"
 NET_D, PATHS_D, TRUST_D = "net.d", "paths.d", "trust.d"
 TRUSTED_KEYS = "trustedkeys"
 
+# The units of the metadata service, which no pod can have: theirs begin with pod-.
+MDS_SERVICE, MDS_SOCKET = "pods-metadata.service", "pods-metadata.socket"
 STATES = ("embryo", "prepare", "prepared", "run", "exited-garbage", "garbage")
 
 
@@ -373,6 +375,21 @@ class Paths(Value):
     def cni_dirs(self) -> tuple[str, ...]:
         """Where CNI's own programs are: for types that are not built in."""
         return ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
+
+    @property
+    def mds_units(self) -> tuple[str, str]:
+        """The units of the metadata service: the service, and its socket."""
+        return f"{self.units}/{MDS_SERVICE}", f"{self.units}/{MDS_SOCKET}"
+
+    @property
+    def enabled_mds(self) -> str:
+        """A link to the socket, there when it is opened at boot."""
+        return f"{self.units}/sockets.target.wants/{MDS_SOCKET}"
+
+    @property
+    def mds_unread(self) -> str:
+        """Present while these units have changed and systemd may not have read them."""
+        return f"{self.run}/metadata-svc.unread"
 
     def unit(self, pod_name: str) -> str:
         """The name of the unit of a named pod."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..appc.labels import Labels
     from .pods import Registry
+    from .registration import ServiceFacts
     from .requests import Request
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED, BUSY = 200, 401, 403, 404, 405, 503
@@ -96,9 +97,13 @@ def query(registry: Registry, request: Request, address: str) -> Judged:
     return Judged(0, lambda _body: found, pod)
 
 
-def registration(registry: Registry, request: Request, port: int) -> Judged:
-    """Judge a request on the socket of the host. port: that of queries. Raises Refusal."""
+def registration(registry: Registry, request: Request, facts: ServiceFacts) -> Judged:
+    """Judge a request on the socket of the host. facts: which it tells. Raises Refusal."""
     kind, *names = request.parts
+    about = Reply(OK, JSON, canonical_json(facts.to_json()))
+    if request.parts == ("",):
+        _check_method(request, "GET")
+        return Judged(0, lambda _body: about)
     if kind != "pods" or len(names) not in (1, 2):
         raise Refusal(NOT_FOUND, "there is only /pods/UUID and /pods/UUID/APP")
     uuid = names[0].lower()
@@ -111,7 +116,7 @@ def registration(registry: Registry, request: Request, port: int) -> Judged:
     if request.method == "DELETE":
         return Judged(0, lambda _body: _removed(registry, uuid))
     wanted = _wanted(request.query)
-    return Judged(DOCUMENT, lambda body: _add_pod(registry, uuid, wanted, body, port))
+    return Judged(DOCUMENT, lambda body: _add_pod(registry, uuid, wanted, body, about))
 
 
 def _check_method(request: Request, *methods: str) -> None:
@@ -218,12 +223,12 @@ def _wanted(text: str) -> Registration:
         raise Refusal(BAD_REQUEST, "an address is not one") from err
 
 
-def _add_pod(registry: Registry, uuid: str, wanted: Registration, body: bytes, port: int) -> Reply:
+def _add_pod(registry: Registry, uuid: str, wanted: Registration, body: bytes, about: Reply) -> Reply:
     try:
         registry.add(RegisteredPod(uuid, wanted, body))
     except PodError as err:
         raise Refusal(BAD_REQUEST, err.message) from err
-    return Reply(OK, JSON, canonical_json({"port": port}))
+    return about
 
 
 def _add_image(registry: Registry, uuid: str, app: str, body: bytes) -> Reply:

@@ -18,12 +18,14 @@ from ..pod.documents import read_app_manifest, read_manifest
 from . import registration
 from .doors import open_doors
 from .pods import RegisteredPod, Registry
+from .registration import ServiceFacts
 from .service import MetadataService
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..host.host import Host
     from ..host.paths import Paths
     from ..pod.lifecycle import Pod
     from .doors import Doors
@@ -37,9 +39,9 @@ _LOG_MODE = 0o640
 _STDERR = 2
 
 
-def serve(paths: Paths, port: int, say: Callable[[str], None], *, detach: bool = False) -> None:
+def serve(host: Host, port: int, say: Callable[[str], None], *, detach: bool = False) -> None:
     """Serve until a signal asks for the end; detached, return once it serves. Raises Conflict, HostFailure."""
-    say = _patient(say)
+    paths, say = host.paths, _patient(say)
     say("metadata service starting...")
     make_dirs(paths.run, OPEN_DIR)
     lock = FileLock(paths.mds_pid, timeout=0.0)
@@ -52,23 +54,23 @@ def serve(paths: Paths, port: int, say: Callable[[str], None], *, detach: bool =
                 if _is_starter(paths):
                     return
                 say = _bounded(paths, say)
-            _serve(paths, doors, lock, say)
+            _serve(host, doors, lock, say)
     except Conflict as err:
         raise Conflict("the metadata service runs already", "stop it first", path=paths.mds_pid) from err
 
 
-def _serve(paths: Paths, doors: Doors, lock: FileLock, say: Callable[[str], None]) -> None:
+def _serve(host: Host, doors: Doors, lock: FileLock, say: Callable[[str], None]) -> None:
     _write_pid(lock)
     with suppress(ValueError, OSError):
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, hard), hard))
     registry = Registry()
-    for pod, found in registration.running(paths):
+    for pod, found in registration.running(host.paths):
         with suppress(OSError, PodError):  # a pod that has ended, or changes
             registry.add(restored(pod, found))
     gc.freeze()
     gc.set_threshold(*_COLLECTS)  # podctl's other commands end before there is garbage
-    service = MetadataService(say, registry, doors.port)
+    service = MetadataService(say, registry, ServiceFacts(os.getpid(), doors.port, host.runtime))
     try:
         asyncio.run(service.run((doors.queries, doors.registrations)))
     finally:

@@ -18,7 +18,7 @@ from ..host.reading import decimal
 from ..pod.documents import read_app_manifest
 from ..value import Value
 from . import registration as of_pod
-from .registration import PORT, Registration, new_token, public_url
+from .registration import PORT, Registration, ServiceFacts, new_token, public_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,16 @@ def check_reachable(paths: Paths) -> None:
         _connected(paths).close()
     except OSError as err:
         raise _unreachable(paths, reason_of(err)) from err
+
+
+def service_facts(paths: Paths) -> ServiceFacts | None:
+    """What the service of this host says of itself; None if there is no service. Raises Unreachable, InvalidSpec."""
+    try:
+        check_reachable(paths)
+    except Unreachable:
+        return None
+    answer = _asked(paths, "GET", "/", b"")
+    return ServiceFacts.from_json(parse_json(answer.body, "the answer of the metadata service"))
 
 
 def register(paths: Paths, pod: Registrant) -> str:
@@ -119,11 +129,10 @@ def _put_pod(paths: Paths, uuid: str, pod: PodDir, manifest: PodManifest, found:
 def _port_of(body: bytes) -> int:
     """The port that the service says it has; rkt's says none."""
     try:
-        said = parse_json(body, "the answer") if body else None
+        port = ServiceFacts.from_json(parse_json(body, "the answer")).port
     except PodError:
         return PORT
-    port = said.get("port") if isinstance(said, dict) else None
-    return port if isinstance(port, int) and 0 < port < 1 << 16 else PORT
+    return port if 0 < port < 1 << 16 else PORT
 
 
 def _asked(

@@ -39,6 +39,24 @@ _ONLY_ROOT = 0o600
 _DIGITS, _BYTES = 32, 16
 
 
+class ServiceFacts(Value):
+    """What a service says of itself, to root of the host. port: of queries. runtime: the directory of its code."""
+
+    pid: int
+    port: int
+    runtime: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The answer; rkt's service says nothing."""
+        return {"pid": self.pid, "port": self.port, "runtime": self.runtime}
+
+    @classmethod
+    def from_json(cls, value: object) -> ServiceFacts:
+        """Read the answer. Raises InvalidSpec."""
+        fields = Fields(value, "the answer of the metadata service")
+        return cls(fields.integer("pid", 0), fields.integer("port", PORT), fields.text("runtime", ""))
+
+
 class Registration(Value):
     """The registration of one pod. url: for its apps. addresses: the only ones that its requests come from."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .answers import Judged
+    from .registration import ServiceFacts
     from .requests import Request
 
 # Seconds for a request to come, and for its answer to be taken.
@@ -58,12 +59,12 @@ class Door(Value):
 
 
 class MetadataService:
-    """The service. say: writes a line of the log. port: of queries, which registrations are told."""
+    """The service. say: writes a line of the log. facts: which root of the host is told."""
 
-    def __init__(self, say: Callable[[str], None], registry: Registry, port: int) -> None:
+    def __init__(self, say: Callable[[str], None], registry: Registry, facts: ServiceFacts) -> None:
         self._say = say
         self._registry = registry
-        self._port = port
+        self._facts = facts
         self._open: set[asyncio.Task[None]] = set()
 
     async def run(self, doors: Iterable[Door]) -> None:
@@ -157,7 +158,7 @@ class MetadataService:
     def _judged(self, door: Door, request: Request, source: str) -> Judged:
         if door.public:
             return answers.query(self._registry, request, source)
-        return answers.registration(self._registry, request, self._port)
+        return answers.registration(self._registry, request, self._facts)
 
     async def _answered(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request, judged: Judged

@@ -16,7 +16,7 @@ from ..errors import Conflict, Corrupt, HostFailure
 from ..host.digests import sha256
 from ..host.files import OPEN_DIR, entries, make_dirs, write_atomically, write_new
 from ..host.host import file_of_runtime
-from ..host.paths import is_unit_name, unit_name
+from ..host.paths import MDS_SERVICE, is_unit_name, unit_name
 from ..host.reading import kernel_text_or, read_trusted
 from ..pod import documents
 from ..pod.runspec import START_SECONDS
@@ -83,12 +83,26 @@ def unit_text(host: Host, runspec: RunSpec | Outline, *, restarts: bool = False)
     body = _BODY.format(
         name=runspec.name,
         pid_file=host.paths.pid_file(runspec.name),
-        podctl=" ".join(map(_quoted, host.podctl)),
+        podctl=" ".join(map(quoted, host.podctl)),
         start=START_SECONDS,
         stop=runspec.stop_timeout + _MARGIN,
         restart=_RESTART if restarts else "",
     )
+    return with_head(host, body)
+
+
+def with_head(host: Host, body: str) -> str:
+    """The text of a unit, whose first line says for which data directory it was written, and as what. Pure."""
     return _HEAD.format(data=host.paths.data, digest=_digest(body)) + body
+
+
+def state_of_text(host: Host, text: str, wanted: str) -> str:
+    """What became of a unit: absent, as described, outdated, edited; or foreign, of another data directory."""
+    if not text:
+        return "absent"
+    if not _is_ours(host, text):
+        return "foreign"
+    return "as described" if text == wanted else _how_changed(text)
 
 
 def read_unit_status(host: Host, pod: Pod) -> UnitStatus:
@@ -106,9 +120,10 @@ def read_unit_status(host: Host, pod: Pod) -> UnitStatus:
 
 
 def started_runtimes(host: Host) -> set[str]:
-    """The directories of the runtimes that units of pods start, whether their pods are there or not. Raises OSError."""
+    """The directories of the runtimes that units start, whether their pods are there or not. Raises OSError."""
     found: set[str] = set()
-    for name in filter(is_unit_name, entries(host.paths.units)):
+    units = entries(host.paths.units)
+    for name in (each for each in units if is_unit_name(each) or each == MDS_SERVICE):
         with contextlib.suppress(FileNotFoundError, Corrupt):
             lines = read_trusted(f"{host.paths.units}/{name}").decode(errors="replace").splitlines()
             found.update(_runtime_of(line) for line in lines if line.startswith("ExecStart="))
@@ -201,6 +216,11 @@ def systemctl(host: Host, *words: str, check: bool = True, seconds: float = _PAT
         raise HostFailure(f"systemctl {' '.join(words)} failed: {done.complaint}", "see systemctl status")
 
 
+def systemctl_status(host: Host, *words: str) -> int:
+    """Run systemctl to ask it for something. Returns its exit status."""
+    return _systemctl(host, *words, seconds=_PATIENCE).status
+
+
 def _systemctl(host: Host, *words: str, seconds: float) -> Completed:
     return host.programs(("systemctl", *words), seconds=seconds, called=f"systemctl {' '.join(words)}")
 
@@ -273,7 +293,7 @@ def _is_enabled(host: Host, name: str) -> bool:
     return os.path.islink(host.paths.enabled_unit(name))
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """A word of ExecStart=. Source: systemd.service(5) "Command lines", systemd.unit(5) "Specifiers"."""
     plain = word.replace("%", "%%").replace("$", "$$")
     if plain.isascii() and all(character.isalnum() or character in "/-_=.:,+@%$" for character in plain):

@@ -371,6 +371,12 @@ def _pod_image_info(host: Host, options: Fields, _check: bool) -> dict[str, obje
     return {"changed": False, **gather_images(host, options)}
 
 
+def _pod_metadata_service(host: Host, options: Fields, check: bool) -> dict[str, object]:
+    from .metadata import pod_metadata_service
+
+    return pod_metadata_service(host, options, check=check)
+
+
 def _pod_gc(host: Host, options: Fields, check: bool) -> dict[str, object]:
     from .collect import collect
 
@@ -410,6 +416,7 @@ TASKS: dict[str, Task] = {
     "pod_info": _pod_info,
     "pod_gc": _pod_gc,
     "pod_login": _pod_login,
+    "pod_metadata_service": _pod_metadata_service,
     "pod_trust": _pod_trust,
 }
 

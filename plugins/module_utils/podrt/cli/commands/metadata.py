@@ -20,9 +20,7 @@ _PORTS = 1 << 16
 
 def metadata_service(call: Call) -> int:
     """Serve metadata until a signal asks for the end; returns 0."""
-    serve(
-        call.host.paths, _port(call.options.text("listen-port")), call.say, detach=call.options.on("detach")
-    )
+    serve(call.host, _port(call.options.text("listen-port")), call.say, detach=call.options.on("detach"))
     return 0
 
 

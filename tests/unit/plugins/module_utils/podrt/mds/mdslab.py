@@ -23,9 +23,10 @@ SECONDS = 30
 _PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
+from podrt.host.host import Host
 from podrt.host.paths import Paths
 from podrt.mds.process import serve
-serve(Paths(data=sys.argv[2], run=sys.argv[3]), 0, lambda line: print(line, flush=True))
+serve(Host.here(Paths(data=sys.argv[2], run=sys.argv[3])), 0, lambda line: print(line, flush=True))
 """
 POD = {
     "acKind": "PodManifest",

@@ -15,11 +15,13 @@ import pytest
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds import answers
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.answers import Reply, shown
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.pods import Registry
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.registration import ServiceFacts
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.requests import Refusal, request_of
 
 UUID = "11111111-2222-4333-8444-555555555555"
 OTHER = "21111111-2222-4333-8444-555555555555"
 TOKEN = "0123456789abcdef" * 2
+FACTS = ServiceFacts(7, 18112, "/runtime")
 POD = {
     "acKind": "PodManifest",
     "acVersion": "0.8.11",
@@ -51,7 +53,7 @@ def asked(
         if address:
             judged = answers.query(registry, request, address)
         else:
-            judged = answers.registration(registry, request, 18112)
+            judged = answers.registration(registry, request, FACTS)
         assert len(body) <= judged.most
         return judged.answer(body)
     except Refusal as err:
@@ -162,7 +164,8 @@ def test_a_registration_without_addresses_is_rkts(registry: Registry) -> None:
         pytest.param("PUT", f"/pods/{UUID}/web", POD, 400, id="no image manifest"),
         pytest.param("DELETE", f"/pods/{OTHER}", None, 404, id="an unknown pod is not removed"),
         pytest.param("GET", f"/pods/{UUID}", None, 405, id="nothing is read"),
-        pytest.param("PUT", "/", None, 404, id="nothing else"),
+        pytest.param("PUT", "/x", None, 404, id="nothing else"),
+        pytest.param("PUT", "/", None, 405, id="the service itself"),
     ],
 )
 def test_a_registration_that_is_refused(
@@ -188,7 +191,7 @@ def test_a_pod_that_is_registered_once_more_has_only_its_new_token(registry: Reg
 
 def test_the_port_for_queries_is_told(registry: Registry) -> None:
     found = asked(registry, "PUT", f"/pods/{OTHER}?token={'b' * 32}", json.dumps(POD).encode())
-    assert json.loads(found.body) == {"port": 18112}
+    assert json.loads(found.body)["port"] == 18112
 
 
 def posted(registry: Registry, what: str, form: dict[str, bytes | str], media: str = "") -> Reply:

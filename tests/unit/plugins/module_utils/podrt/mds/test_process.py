@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.errors import Conflict, Unreachable
+from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.host import Host
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.host.paths import Paths
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds import register, registration
 from ansible_collections.stagecraft.pods.plugins.module_utils.podrt.mds.process import serve
@@ -69,8 +70,17 @@ def test_only_root_registers(service: Service) -> None:
 
 def test_there_is_one_on_a_host(service: Service) -> None:
     with pytest.raises(Conflict, match="the metadata service runs already"):
-        serve(service.paths, 0, lambda _line: None)
+        serve(Host.here(service.paths), 0, lambda _line: None)
     assert os.path.exists(service.paths.mds_socket)
+
+
+def test_it_tells_root_what_it_is(service: Service) -> None:
+    found = register.service_facts(service.paths)
+    assert found is not None
+    assert found.pid == service.process.pid
+    assert os.path.isdir(f"{found.runtime}/podrt")
+    service.end()
+    assert register.service_facts(service.paths) is None
 
 
 @pytest.mark.behaviour("F1", "F2", "F5")
