@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import fetches
+import queries
 import rivals
 import tasks
 from images import APP
@@ -155,6 +156,11 @@ def fetch(bench: Bench) -> list[Row]:
     return fetches.measured(bench.work, bench.no_podman, bench.rounds)
 
 
+def metadata(bench: Bench) -> list[Row]:
+    """Queries of the metadata service."""
+    return queries.measured(bench.ours, bench.rounds)
+
+
 def memory(bench: Bench) -> list[Row]:
     """The memory of running pods beside that of their apps."""
     rows = []
@@ -219,6 +225,7 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "added": added,
     "replaced": replaced,
     "fetch": fetch,
+    "metadata": metadata,
     "memory": memory,
     "nth": nth,
     "converge": converge,

@@ -26,6 +26,12 @@ from ansible_collections.stagecraft.pods.tests.integration.podctl.podhost import
     eventually,
     write_image,
 )
+from ansible_collections.stagecraft.pods.tests.integration.podctl.stage1lab import (
+    ENTER,
+    RUN,
+    STOP,
+    write_stage1,
+)
 from ansible_collections.stagecraft.pods.tests.integration.podctl.test_networks import end
 
 SOCKET = pathlib.Path("/run/pods/metadata-svc.sock")
@@ -328,6 +334,63 @@ def test_a_network_whose_gateway_is_elsewhere_leads_to_no_service(pods: PodHost)
         end(pods)
 
 
+@pytest.mark.kernel
+@pytest.mark.behaviour("F5")
+@in_own_run
+def test_a_pod_with_ipv6_alone_asks_by_it(pods: PodHost) -> None:
+    net = {"name": "six", "type": "ptp", "ipam": {"type": "host-local", "subnet": "fd00:99::/64"}}
+    (pods.base / "etc/net.d").mkdir()
+    (pods.base / "etc/net.d/10-six.conf").write_text(json.dumps(net))
+    with service(pods):
+        uuid = registered(pods, "six")
+        found = recorded(pods, uuid)
+        assert found["url"] == f"http://[fd00:99::1]:{PORT}/{found['token']}"
+        asker = Asker(int((pods.data / "pods/run" / uuid / "pid").read_text()), str(found["url"]))
+        with concurrent.futures.ProcessPoolExecutor(1) as worker:  # which joins the network of the pod
+            assert worker.submit(ask_all, [asker], 2).result() == []
+        end(pods)
+    assert "GET /TOKEN/acMetadata/v1/pod/uuid - 200" in said(pods)
+
+
+@pytest.mark.kernel
+@pytest.mark.behaviour("C8", "D29")
+@in_own_run
+def test_a_pod_of_fly_asks_as_well(pods: PodHost) -> None:
+    with service(pods):
+        script = f"{ASK}\nask GET pod/uuid\n{WAITS}"
+        fly = "--stage1-name=coreos.com/rkt/stage1-fly"
+        uuid = pods.ok("prepare", "--quiet", fly, pods.image, "--exec=/bin/sh", "--", "-c", script)
+        pods.ok("run-prepared", "--detach", "--mds-register", uuid)
+        eventually(lambda: "up" in pods.ok("logs", uuid))
+        assert pods.ok("logs", uuid).splitlines()[0] == f"200 {uuid}"
+        assert inside(pods, uuid, "ask GET apps/$AC_APP_NAME/image/id")[0].startswith(
+            "404 "
+        )  # D30: it has no name
+        assert inside(pods, uuid, "echo $AC_METADATA_URL") == [recorded(pods, uuid)["url"]]
+        end(pods)
+    assert f"DELETE /pods/{uuid} - 200" in said(pods)
+
+
+@pytest.mark.kernel
+@pytest.mark.behaviour("D25")
+@in_own_run
+def test_a_stage1_image_gets_the_token(pods: PodHost) -> None:
+    entries = {"run": RUN, "enter": ENTER, "stop": STOP, "gc": "#!/bin/sh\n"}
+    stage1 = write_stage1(pods.base, "tokens", entries)
+    with service(pods):
+        uuid = pods.ok("prepare", "--quiet", f"--stage1-path={stage1}", pods.image, "--exec=/bin/sh")
+        pods.ok("run-prepared", "--detach", "--net=host", "--mds-register", uuid)
+        words = (pods.data / "pods/run" / uuid / "args").read_text().split()
+        token = recorded(pods, uuid)["token"]
+        assert f"--mds-token={token}" in words
+        url = f"http://127.0.0.1:{PORT}/{token}"
+        with socket.create_connection(("127.0.0.1", PORT)) as made:
+            made.sendall(Asker(0, url).request)
+            assert made.recv(100).startswith(b"HTTP/1.1 200 ")
+        end(pods)
+    assert f"DELETE /pods/{uuid} - 200" in said(pods)
+
+
 def resident(process: subprocess.Popen[str]) -> int:
     """The memory of a service in KiB."""
     lines = pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines()
@@ -342,8 +405,8 @@ class Asker(NamedTuple):
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _colon, port = self.url.removeprefix("http://").partition("/")[0].partition(":")
-        return host, int(port)
+        host, _colon, port = self.url.removeprefix("http://").partition("/")[0].rpartition(":")
+        return host.strip("[]"), int(port)
 
     @property
     def request(self) -> bytes:
