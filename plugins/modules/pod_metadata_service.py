@@ -28,7 +28,7 @@ options:
   state:
     description:
       - Whether the service runs. V(restarted) also ends the one that runs, and so is always a change.
-      - V(stopped) and V(absent) differ with systemd only, whose units V(absent) removes.
+      - V(absent) also removes the units, or the log of the process.
     type: str
     choices: [started, stopped, restarted, absent]
     default: started

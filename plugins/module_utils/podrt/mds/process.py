@@ -77,6 +77,8 @@ def _serve(host: Host, doors: Doors, lock: FileLock, say: Callable[[str], None])
         if doors.made:
             with suppress(FileNotFoundError):
                 os.unlink(doors.made)
+        with suppress(FileNotFoundError):
+            lock.remove()
 
 
 def restored(pod: Pod, found: Registration) -> RegisteredPod:

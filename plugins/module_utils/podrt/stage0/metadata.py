@@ -7,6 +7,7 @@ from __future__ import annotations
 import _signal
 import os
 
+from ..contexts import suppress
 from ..errors import HostFailure, Unsupported
 from ..host.locks import try_lock
 from ..host.reading import read_number
@@ -164,6 +165,10 @@ class ConvergeProcess(Change):
         _end(host)
         if self.spec.runs:
             _start(host, self.spec.port)
+        elif self.spec.state == "absent":
+            for path in (host.paths.mds_log, host.paths.mds_old_log):
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
 
 
 def _start(host: Host, port: int) -> None:

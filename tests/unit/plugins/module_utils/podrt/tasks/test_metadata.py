@@ -138,6 +138,9 @@ def test_a_process_is_started_once_and_stopped_once(host: Host) -> None:
     assert told(task(host, state="stopped")) == stopped
     assert service_facts(host.paths) is None
     assert task(host, state="absent")["changed"] is False
+    task(host, port=28111)
+    assert told(task(host, state="absent")) == stopped
+    assert os.listdir(host.paths.run) == []
 
 
 def test_a_process_of_another_port_or_runtime_is_replaced(host: Host) -> None:
