@@ -70,7 +70,7 @@ def test_a_pods_network_namespace_is_its_processes_and_nothing_else(pods: PodHos
     assert netns != os.stat("/proc/self/ns/net").st_ino
     assert str(pid) in holders_of(netns)
     assert named_namespaces() == before
-    assert not (top / "netns").exists()
+    assert (top / "netns").read_text() == f"/proc/{pid}/ns/net"
     assert ip("-o", "link") != links
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: holders_of(netns) == [])
