@@ -391,6 +391,11 @@ class Paths(Value):
         """Present while these units have changed and systemd may not have read them."""
         return f"{self.run}/metadata-svc.unread"
 
+    @property
+    def cni_dhcp(self) -> str:
+        """The socket of CNI's daemon for leases of DHCP servers, where that runs."""
+        return "/run/cni/dhcp.sock"
+
     def unit(self, pod_name: str) -> str:
         """The name of the unit of a named pod."""
         return f"{self.units}/{unit_name(pod_name)}"

@@ -35,6 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .dhcp import DhcpLease
     from .drivers.driver import Driver
     from .member import JoiningPod
     from .network_plan import Attachment, NetworkPlan
@@ -47,11 +48,12 @@ def attach(
     *,
     report: Callable[[str], None] | None = None,
     later: list[Callable[[], None]] | None = None,
+    leases: list[DhcpLease] | None = None,
 ) -> tuple[NetInfo, ...]:
     """Join a pod to networks as eth0, eth1 and so on, publish its ports, and bring lo up.
 
     netns_fd: the pod's network namespace. report receives warnings. later receives work that the pod need not wait for;
-    without it, that work is done at once.
+    without it, that work is done at once. leases receives those of DHCP servers, to be renewed.
     On failure everything is undone. Raises PodError of any family; the process must be single-threaded.
     """
     sockets_in_use(plan.published_here)
@@ -65,10 +67,10 @@ def attach(
         with entered(netns_fd):
             new_links_ignore_routers(pod.sysctls)
         with open_link_sockets(netns_fd) as wires:
-            built_in = BuiltInDriver(wires)
+            built_in = BuiltInDriver(wires, leases)
             for at, member in enumerate(members):
                 infos[at] = _joined(infos[at], _add(member, built_in))
-                if plan.executes:
+                if plan.executes or not plan.attachments[at].is_sure:
                     write_net_info(pod.info_path, infos)
             made = _publish(pod, infos, plan, later)
             loopback_up(wires.pod)
@@ -106,7 +108,7 @@ def _member(pod: JoiningPod, attachment: Attachment, plan: NetworkPlan) -> NetMe
 def _addressed(member: NetMember) -> NetMember:
     """The same with addresses, if they are known before the interface is made. Raises PodError, OSError."""
     main = member.conf.main
-    if main.program:
+    if main.program or main.asks_network:
         return member
     given = _driver(main.ipam_program, BuiltInDriver()).address(member)
     return member.replace(place=member.place.replace(given=given))
@@ -133,6 +135,7 @@ def _add(member: NetMember, built_in: BuiltInDriver) -> NetResult:
         except HostFailure as err:
             err.message = f'networking: error adding network "{member.conf.name}": {err.message}'
             raise
+        member = member.replace(place=member.place.replace(given=result))
     if result.first_v4 is None and not member.conf.main.is_built_in:
         raise HostFailure(
             f'networking: error adding network "{member.conf.name}": its plugins give no IPv4 address',

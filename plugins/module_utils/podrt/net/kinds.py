@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             """What they make, or make of the result of the plugins before. sandbox: the pod's network namespace."""
 
 
-IPAM_TYPES = ("", "host-local", "static")
+IPAM_TYPES = ("", "host-local", "static", "dhcp")
 # Those that make an interface, and those that follow one in a chain.
 LINK_TYPES = (
     *("ptp", "bridge", "macvlan", "ipvlan", "vlan"),

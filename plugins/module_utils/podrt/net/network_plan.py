@@ -52,7 +52,7 @@ class Attachment(Value):
     def likely(self) -> NetResult:
         """What IPAM would give if all addresses were free; subnets and gateways are certain. Empty for programs."""
         main = self.conf.main
-        if not main.is_built_in or main.ipam_program:
+        if not self.is_sure:
             return NetResult()
         spans = [ranges[0] for ranges in main.ipam.range_sets]
         free = tuple(Assigned(span.start, span.subnet.prefix, span.gateway) for span in spans)
@@ -61,7 +61,8 @@ class Attachment(Value):
     @property
     def is_sure(self) -> bool:
         """Whether the addresses of the pod are known to be those of likely, but for what is taken."""
-        return self.conf.main.is_built_in and not self.conf.main.ipam_program
+        main = self.conf.main
+        return main.is_built_in and not main.ipam_program and not main.asks_network
 
     @property
     def is_routed(self) -> bool:
@@ -193,6 +194,12 @@ def _sample_steps(attachment: Attachment) -> tuple[NetStep, ...]:
 def _check_chain(conf: NetConf) -> None:
     """Raise InvalidSpec where a plugin that is built in cannot stand where it stands."""
     for number, plugin in enumerate(conf.plugins):
+        if plugin.asks_network and plugin.type == "ptp" and plugin.is_built_in:
+            raise InvalidSpec(
+                f'network "{conf.name}" of type ptp cannot have addresses from DHCP: the host alone is on it',
+                "use host-local, or a type that is on another network, such as macvlan",
+                where=conf.file_name,
+            )
         if plugin.is_built_in and plugin.makes_link != (number == 0):
             raise InvalidSpec(
                 f'the plugin "{plugin.type}" of network "{conf.name}" '

@@ -72,9 +72,14 @@ class Plugin(Value):
         return self.type in LINK_TYPES
 
     @property
+    def asks_network(self) -> bool:
+        """Whether its addresses come from the network itself, once the interface is there."""
+        return self.makes_link and self.ipam.type == "dhcp"
+
+    @property
     def needs_address(self) -> bool:
-        """Whether it makes an interface that has addresses."""
-        return self.makes_link and getattr(self.own, "needs_address", True)
+        """Whether it makes an interface that has addresses from the beginning."""
+        return self.makes_link and getattr(self.own, "needs_address", True) and not self.asks_network
 
     @property
     def needed_links(self) -> tuple[str, ...]:

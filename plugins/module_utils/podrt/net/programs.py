@@ -61,13 +61,18 @@ def find_programs(chosen: Iterable[ChosenNet], paths: Paths) -> PluginPrograms:
     )
     found = []
     for kind in filter(None, kinds):
-        known = kind in TYPES or kind in IPAM_TYPES
+        known = (kind in TYPES or kind in IPAM_TYPES) and not _has_daemon(kind, paths)
         path = find_program(kind, paths.plugin_dirs if known else (*paths.plugin_dirs, *paths.cni_dirs))
         if path:
             check_kept(os.path.dirname(path))
             check_kept(path)
             found.append((kind, path))
     return PluginPrograms(tuple(found), (*paths.plugin_dirs, *paths.cni_dirs))
+
+
+def _has_daemon(kind: str, paths: Paths) -> bool:
+    """Whether CNI's own daemon for leases runs: then it renews those of pods as well."""
+    return kind == "dhcp" and os.path.exists(paths.cni_dhcp)
 
 
 def find_program(name: str, directories: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from .rtmsg import (
     IFA_LOCAL,
     IFADDR_BYTES,
     IFINFO_BYTES,
+    IFLA_ADDRESS,
     IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_KIND,
@@ -133,6 +134,10 @@ class RouteSocket:
             if err.errno == 19:
                 return None
             raise
+
+    def mac(self, name: str) -> bytes:
+        """The MAC address of an interface. Raises OSError."""
+        return dict(attributes(self.ask(get_link(name))[0][IFINFO_BYTES:])).get(IFLA_ADDRESS, b"")
 
     def index(self, name: str) -> int:
         """The index of an interface. Raises OSError."""

@@ -11,24 +11,31 @@ from ..hostlock import bridge_lock
 from ..links import apply_step, remove_idle_bridge, remove_links
 from ..plan import bridge_of, plugin_steps, result_of
 from ..reservations import LeaseRequest, lease_dir, release, reserve
-from ..result import NetResult, result_of_addresses
+from ..result import NO_RESULT, NetResult, result_of_addresses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..dhcp import DhcpLease
     from ..linksockets import LinkSockets
     from ..member import NetMember
     from ..plugin import Plugin
 
 
 class BuiltInDriver:
-    """The driver of what is built in. wires: where its steps go, None for a pod that leaves."""
+    """The driver of what is built in. wires: where its steps go, None for a pod that leaves.
 
-    def __init__(self, wires: LinkSockets | None = None) -> None:
+    leases: receives those of DHCP, which are to be renewed.
+    """
+
+    def __init__(self, wires: LinkSockets | None = None, leases: list[DhcpLease] | None = None) -> None:
         self._wires = wires
+        self._leases = [] if leases is None else leases
 
     def address(self, member: NetMember) -> NetResult:
         """Lease addresses, or take those that the configuration fixes. Raises Conflict, InvalidSpec, OSError."""
         ipam, pod = member.conf.main.ipam, member.pod
+        if member.conf.main.asks_network:
+            return NO_RESULT
         if ipam.type != "host-local":
             return result_of_addresses(ipam.static, ipam.routes)
         kept = tuple(address for name, address in pod.kept if name == member.conf.name)
@@ -46,10 +53,32 @@ class BuiltInDriver:
         if self._wires is None:
             raise ValueError("a driver without sockets adds nothing")
         bridge = bridge_of(member.conf) if plugin.makes_link else ""
+        steps = plugin_steps(member.conf, plugin, member.place)
         with bridge_lock(member.pod.paths, bridge) if bridge else nullcontext():
-            for step in plugin_steps(member.conf, plugin, member.place):
+            for step in steps:
                 apply_step(step, self._wires)
-        return result_of(plugin, member.place, member.pod.netns, before)
+        if not plugin.asks_network:
+            return result_of(plugin, member.place, member.pod.netns, before)
+        place = member.place.replace(given=self._asked(member, plugin, self._wires))
+        for step in plugin_steps(member.conf, plugin, place):
+            if step not in steps:
+                apply_step(step, self._wires)
+        return result_of(plugin, place, member.pod.netns, before)
+
+    def _asked(self, member: NetMember, plugin: Plugin, wires: LinkSockets) -> NetResult:
+        """What a server on the network of an interface gives it, by CNI's own daemon where that is to be asked."""
+        if plugin.ipam_program:
+            from .external import ProgramDriver
+
+            return ProgramDriver().address(member)
+        from ..dhcp import acquire, given_by  # few networks have such servers
+
+        name, conf = member.place.if_name, member.conf
+        lease = acquire(
+            wires.netns_fd, name, wires.pod.mac(name), f"{member.pod.uuid}/{conf.name}", conf.name
+        )
+        self._leases.append(lease)
+        return given_by(lease, plugin.ipam.routes)
 
     def remove(self, member: NetMember, plugin: Plugin, _result: NetResult) -> None:
         """Remove its bridge, if no pod is left there, and give the addresses back. The links of a pod go all at once.

@@ -34,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from ..pid1.record import AppRecord, SupervisorPlan
+    from ..pid1.record import AppRecord, LeaseRecord, SupervisorPlan
     from ..plan.mounts import SharedFs
     from ..plan.sandbox import SandboxPlan
     from .wires import PodWires
@@ -105,8 +105,10 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     maps = dict(zip(plan.maps, wires.maps))
     for app in plan.apps:
         build(app, wires.spaces.user, maps)
+    leases: list[LeaseRecord] = []
     if how.waits_for_networks:
-        plan = plan.with_variables(_await_networks(wires))
+        variables, leases = _await_networks(wires)
+        plan = plan.with_variables(variables)
     resolved = [finish(plan, app, number) for number, app in enumerate(plan.apps)]
     own_as_before(plan)
     # The kernel has forgotten it with the IDs. Should the starter have ended meanwhile, its channel tells.
@@ -124,7 +126,7 @@ def _become(plan: SandboxPlan, wires: PodWires, how: Supervision) -> None:
     # A pod that outlives its starter must not keep a pipe open that another process reads to its end.
     for number in (0,) if how.dies_with_starter else range(3):
         os.dup2(null, number)
-    _supervise(records, wires, how, gone)
+    _supervise(records, leases, wires, how, gone)
 
 
 def _take_stdio(wires: PodWires) -> int:
@@ -150,13 +152,19 @@ def _take_namespaces(plan: SandboxPlan, wires: PodWires) -> None:
     syscalls.unshare(CLONE_NEWNS)
 
 
-def _await_networks(wires: PodWires) -> tuple[tuple[str, str], ...]:
-    """Wait until the starter has joined the pod to its networks. Returns the variables that come of it."""
+def _await_networks(wires: PodWires) -> tuple[tuple[tuple[str, str], ...], list[LeaseRecord]]:
+    """Wait until the starter has joined the pod to its networks. Returns the variables and leases that come of it."""
+    leases = []
     message = sync.receive(wires.sync)
+    while message and message[0] == frames.LEASE:
+        from .leasing import record_of_lease  # few pods have leases
+
+        leases.append(record_of_lease(message))
+        message = sync.receive(wires.sync)
     if not message:
         os._exit(1)
     words = [str(word) for word in message[1:]]
-    return tuple(zip(words[::2], words[1::2]))
+    return tuple(zip(words[::2], words[1::2])), leases
 
 
 def _settle(plan: SandboxPlan) -> None:
@@ -187,9 +195,12 @@ def _mount_shared(shared: SharedFs) -> None:
         raise HostFailure.of(f"cannot set up the pod: {shared}", err) from err
 
 
-def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: int) -> None:
+def _supervise(
+    records: list[AppRecord], leases: list[LeaseRecord], wires: PodWires, how: Supervision, go: int
+) -> None:
     plan: SupervisorPlan = {
         "apps": records,
+        "leases": leases,
         "sync": wires.sync,
         "go": go,
         "console": wires.console,
@@ -211,6 +222,8 @@ def _supervise(records: list[AppRecord], wires: PodWires, how: Supervision, go: 
         kept += record["logs"]
         if record["restart"]:
             kept += [record["restart"]["order"], record["restart"]["counts"]]
+    for lease in leases:
+        kept += [lease["hears"], lease["to_server"], lease["to_all"]]
     _keep_only(kept)
     os.execve(how.argv[0], (*how.argv, str(plan_fd)), SUPERVISOR_ENVIRONMENT)
 

@@ -29,13 +29,15 @@ main(*read_plan(int(sys.argv[2])))"""
 _PACKAGE = "pid1"
 # The bytes of the length of the head of the supervisor's plan.
 _SIZE = 4
-# The module that is executed and loads the others, these in the order of their imports, and those that are loaded with
-# the first order of the host, which few pods get.
+# The module that is executed and loads the others, in the order of their imports.
 _LOADER = "load"
 _MODULES = (
     *("timers", "watch", "states", "logs", "apps", "outputs", "frames"),
-    *("restarts", "starter", "handlers", "pod"),
+    *("restarts", "starter", "handlers", "rarely"),
 )
+# That of pods with leases alone, the main one, and those that are loaded with the first order of the host.
+_OF_LEASES = "leases"
+_MAIN = "pod"
 _LATE = ("record", "control")
 # The path of the loader in the root of PID 1.
 SUPERVISOR = "supervisor.pyc"
@@ -62,14 +64,16 @@ def supervisor_file() -> bytes:
 
 def supervisor_programs() -> tuple[tuple[str, bytes], ...]:
     """The modules of the supervisor and their code, to be loaded in this order. Raises OSError."""
-    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in (*_MODULES, *_LATE))
+    names = (*_MODULES, _OF_LEASES, _MAIN, *_LATE)
+    return tuple((f"{_PACKAGE}.{name}", _code_of(name)) for name in names)
 
 
 def supervisor_plan(programs: tuple[tuple[str, bytes], ...], plan: SupervisorPlan) -> bytes:
     """The plan that the supervisor reads: the length of its head, the head, and the code of its modules in order."""
-    parts = tuple((name, len(code)) for name, code in programs)
-    head = marshal.dumps((parts, len(_MODULES), plan))  # type: ignore[arg-type]  # typed dicts are dicts
-    return b"".join((len(head).to_bytes(_SIZE, "little"), head, *(code for _name, code in programs)))
+    needed = [each for each in programs if plan["leases"] or each[0] != f"{_PACKAGE}.{_OF_LEASES}"]
+    parts = tuple((name, len(code)) for name, code in needed)
+    head = marshal.dumps((parts, len(needed) - len(_LATE), plan))  # type: ignore[arg-type]  # typed dicts are dicts
+    return b"".join((len(head).to_bytes(_SIZE, "little"), head, *(code for _name, code in needed)))
 
 
 def execute_module(module: str, plan: bytes, fds: tuple[int, ...]) -> NoReturn:

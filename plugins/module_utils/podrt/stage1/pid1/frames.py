@@ -45,12 +45,16 @@ REHEARSED = "rehearsed"
 # From the starter: the pod has joined its networks, and the files that depend on them are written, with the variables
 # that every app gets for it, each a name and a value; the apps may start.
 NETWORKS, GO = "networks", "go"
+# From the starter, before that: a lease of a DHCP server, with the interface, the address, the server, the messages
+# that keep it and give it back in hexadecimal digits, and the seconds until it is renewed, rebound and over.
+LEASE = "lease"
 
 # The types of the fields after a kind. After those of FAILED come names of facts, each with a value of either type, and
 # so do variables after NETWORKS.
 _TYPES = {
     **dict.fromkeys((NAMESPACES, STARTED, REHEARSED, NETWORKS, GO, DONE), ""),
     FAILED: "sssi",
+    LEASE: "sssssiii",
     APP_FAILED: "ssis",
     NOT_EXECUTED: "ss",
     FORKED: "ii",

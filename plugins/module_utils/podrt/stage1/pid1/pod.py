@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PID 1 of a pod: starts and stops its apps, reaps, records exit statuses, logs their output.
 
-A separate program, made of the modules of this folder, and alone in memory for the pod's life: it imports built-in
-modules only, and nothing else of this package. The apps are its children already, forked before this process executed
-the supervisor; each waits for its byte on the go pipe. The root is read-only here: the supervisor writes only to files
-that were opened before. Source: behaviours A27, A28, C18, C19, C56, C57, D14.
-
-It is one loop over events: descriptors (watch), times (timers) and children that have ended. The effect of an event on
-an app is in the table of states.
+A separate program, made of the modules of this folder: it imports built-in modules only, and nothing else of this
+package. The apps are its children already, forked before this process executed the supervisor; each waits for its byte
+on the go pipe. The root is read-only here: the supervisor writes only to files that were opened before. It is one loop
+over events: descriptors (watch), times (timers) and children that have ended; the table of states has their effects.
+Source: behaviours A27, A28, C18, C19, C56, C57, D14.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from .frames import APP_FAILED, EXECUTED, FAILED, FORKED, NOT_EXECUTED, STARTED,
 from .handlers import start_post_stop
 from .logs import Log
 from .outputs import Outputs
+from .rarely import keep_leases
 from .restarts import Restarts, hear
 from .starter import NoOrders, Starter, read
 from .states import DONE, EXIT, HANDLE, REST, RESTING, STOPPING, UP
@@ -35,8 +34,7 @@ if TYPE_CHECKING:
     from .control import Control
     from .record import AppRecord, SupervisorPlan
 
-# The status of an app whose process could not be forked, as of wait(2).
-_NOT_FORKED = 254 << 8
+_NOT_FORKED = 254 << 8  # the status of an app whose process could not be forked, as of wait(2)
 # How many processes of unknown parents are remembered while a waiting process has yet to tell the PID of an app.
 _MOST_UNKNOWN = 64
 
@@ -64,6 +62,7 @@ class Supervisor:
         self._starter = Starter(fds, len(plan["apps"]), self._watch, calls)
         self._control: Control | NoOrders = NoOrders()
         self._watch.add(plan["control"], self._take_orders)
+        self._leases = keep_leases(plan["leases"], self._timers, self._watch)
         for record in plan["apps"]:
             self._attend(record)
         if plan["start_timeout"]:
@@ -78,6 +77,8 @@ class Supervisor:
                 self._obey()
             self._timers.run_due()
             self._control.settle()
+        for lease in self._leases:
+            lease.end()
         self._drain()
         self._outputs.part(self._turn, lambda: self._stop_asked or self._in_haste)
         return self._failed[0][1] if self._failed else 0

@@ -52,10 +52,22 @@ if TYPE_CHECKING:
         tap_err: int
         tap_tty: int  # and what its terminal shows
 
+    class LeaseRecord(TypedDict):
+        """A lease of an interface, see leases. times: seconds until it is renewed, rebound and over."""
+
+        name: str
+        hears: int
+        to_server: int
+        to_all: int
+        keeps: bytes
+        ends: bytes
+        times: list[int]
+
     class SupervisorPlan(TypedDict):
         """The whole plan of the supervisor."""
 
         apps: list[AppRecord]
+        leases: list[LeaseRecord]
         sync: int
         go: int
         console: int

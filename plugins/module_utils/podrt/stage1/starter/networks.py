@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ...host.dirs import PodDir
     from ...host.host import Host
     from ...host.paths import Paths
+    from ...net.dhcp import DhcpLease
     from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
     from ...net.rules import PodRules
@@ -57,10 +58,11 @@ def join(
     plan: NetworkPlan | None,
     report: Callable[[str], None],
     later: list[Callable[[], None]],
+    leases: list[DhcpLease],
 ) -> tuple[NetInfo, ...]:
     """Join PID 1's network namespace to networks, or bring up its loopback interface alone. Raises PodError.
 
-    later: receives the work that the apps need not wait for.
+    later: receives the work that the apps need not wait for. leases: receives those of DHCP servers.
     """
     netns = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -70,7 +72,7 @@ def join(
             return ()
         path = f"/proc/{pid}/ns/net"
         _prepare(pod.paths, pod.uuid, path)
-        infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later)
+        infos = attach(pod.replace(netns=path), netns, plan, report=report, later=later, leases=leases)
         later.append(lambda: sweep(pod.paths))
         return infos
     finally:

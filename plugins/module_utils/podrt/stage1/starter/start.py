@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ...appc.pod import PodManifest
     from ...host.dirs import PodDir
     from ...host.host import Host
+    from ...net.dhcp import DhcpLease
     from ...net.info import NetInfo
     from ...net.network_plan import NetworkPlan
     from ...pod.cgroups import Group
@@ -356,11 +357,14 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
     with _setting_up_network():
         asked = frozenset(name.replace("/", ".") for name, _value in plan.sysctls)
         pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
-        infos = join(pod, child.pid, known.networks, _report_networks, later)
+        leases: list[DhcpLease] = []
+        infos = join(pod, child.pid, known.networks, _report_networks, later, leases)
     if known.networks and may_give_dns(known.runspec, known.networks):
         text = resolv_of(infos, _report_networks)
         if text:
             write_resolv(request.pod, text, plan.users)
+    for lease in leases:
+        child.send(frames.LEASE, *lease.facts)
     if known.waits_for_networks:
         _tell_networks(known, plan, child, _registered(known, infos))
 

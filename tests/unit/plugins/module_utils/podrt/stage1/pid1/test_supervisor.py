@@ -91,6 +91,7 @@ class Lab:
             "end_pod": True,
             "control": self.control,
             "stays": False,
+            "leases": [],
             "socket": getattr(_socket, "__file__", ""),
             "handler": [],
             **more,
