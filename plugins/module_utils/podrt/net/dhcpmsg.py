@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The messages of DHCP, as a client sends and reads them. Pure.
 
-An answer comes from whoever is on the network: it is read with bounds, and what makes no sense counts as not given.
+An answer can come from any host on the network: it is read with bounds, and what makes no sense counts as not given.
 Source: RFC 2131, RFC 2132, RFC 3397 (search lists), RFC 3442 (routes).
 """
 

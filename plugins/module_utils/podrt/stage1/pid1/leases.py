@@ -73,7 +73,7 @@ class KeptLease:
         if kind == _ACK:
             self._begin(times)
         elif kind == _NAK:
-            self._rebind = self._over = time.monotonic()  # whoever has it now
+            self._rebind = self._over = time.monotonic()  # any server may give it again
             self._plan(self._over + _MINUTE)
 
     def _understood(self, data: bytes) -> tuple[bytes, tuple[int, int, int]]:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the stagecraft.pods authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Messages of DHCP: what a client sends, and what it takes from an answer, whoever it comes from."""
+"""Messages of DHCP: what a client sends, and what it takes from an answer, which any host can send."""
 
 from __future__ import annotations
 
