@@ -611,7 +611,8 @@ options:
     default: controller
   networks:
     description:
-      - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9).
+      - The networks to join, by name, with arguments such as V(default:IP=172.16.28.9), a MAC address or the name of the
+        interface.
       - V(host) shares the network of the host. V(none) is a loopback interface only.
     type: list
     elements: str

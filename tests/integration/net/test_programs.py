@@ -163,22 +163,24 @@ def test_programs_and_what_is_built_in_share_a_chain(
 @in_own_network
 def test_the_runtime_tells_programs_of_ports_only_where_they_ask_for_them(tmp_path: pathlib.Path) -> None:
     lab = NetLab(tmp_path)
-    place = scripted(lab, """echo "$conf" | sed 's/.*"prevResult"://; s/}$//; s/,"type":.*//'\n""")
-    name = listed(lab, PTP, {"type": "script", "capabilities": {"aliases": True}})
-    pod = lab.pod().attach(f"{name}:IP=10.7.0.9;color=red;IgnoreUnknown=1", FORWARD)
+    place = scripted(lab, """echo "$conf" | sed 's/.*"prevResult"://; s/,"runtimeConfig":.*//'\n""")
+    name = listed(lab, PTP, {"type": "script", "capabilities": {"ips": True, "mac": True}})
+    args = "IP=10.7.0.9;MAC=2-0-0-0-0-9;IFNAME=lan0;color=red;IgnoreUnknown=1"
+    pod = lab.pod().attach(f"{name}:{args}", FORWARD)
     (call,) = (place / "calls").read_text().splitlines()
     assert call.split() == [
-        *("ADD", pod.uuid, "eth0", "IP=10.7.0.9;color=red;IgnoreUnknown=1"),
+        *("ADD", pod.uuid, "lan0", "IP=10.7.0.9;MAC=02:00:00:00:00:09;color=red;IgnoreUnknown=1"),
         f"/proc/{os.getpid()}/fd/{pod.netns}",
         ":".join((*lab.paths.plugin_dirs, *lab.paths.cni_dirs)),
     ]
     given = json.loads((place / "stdin").read_text())
     assert (given["name"], given["cniVersion"], given["type"]) == (name, "0.4.0", "script")
-    assert "runtimeConfig" not in given
+    assert given["runtimeConfig"] == {"ips": ["10.7.0.9"], "mac": "02:00:00:00:00:09"}
+    assert "capabilities" not in given
     assert given["prevResult"]["ips"] == [
         {"version": "4", "address": "10.7.0.9/24", "gateway": "10.7.0.1", "interface": 1}
     ]
-    assert [each["name"] for each in given["prevResult"]["interfaces"]] == [pod.infos[0].host_if, "eth0"]
+    assert [each["name"] for each in given["prevResult"]["interfaces"]] == [pod.infos[0].host_if, "lan0"]
     pod.detach()
     assert [call.split()[0] for call in (place / "calls").read_text().splitlines()] == ["ADD", "DEL"]
 

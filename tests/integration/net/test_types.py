@@ -316,3 +316,32 @@ def test_the_loopback_interface_is_a_network_as_well(tmp_path: pathlib.Path) -> 
     with listen(pod.netns, 9000) as in_pod:
         assert source_seen(pod.netns, in_pod, "127.0.0.1", 9000) == "127.0.0.1"
     assert os.path.exists(pod.info_path)
+
+
+@pytest.mark.parametrize("kind", ["ptp", "bridge", "macvlan", "tap"])
+@in_own_network
+def test_a_pod_asks_for_addresses_a_mac_address_and_a_name(tmp_path: pathlib.Path, kind: str) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    both = {"type": "host-local", "ranges": [[{"subnet": "10.7.0.0/24"}], [{"subnet": "fd00:7::/64"}]]}
+    plugin = {"type": kind, "isGateway": True, "master": "up0", "ipam": both}
+    name = listed(lab, plugin)
+    pod = lab.pod().attach(f"default,{name}:IP=10.7.0.77;IP6=fd00:7::77;MAC=02:00:00:00:00:77;IFNAME=lan0")
+    info = pod.infos[0]
+    assert (info.if_name, info.ip, info.ip6) == ("lan0", "10.7.0.77", ("fd00:7::77/64",))
+    link = link_of(pod, "lan0")
+    assert link["address"] == info.result.interfaces[-1].mac == "02:00:00:00:00:77"
+    with inside(pod.netns):
+        assert "10.7.0.77/24" in ip("address", "show", "lan0")
+        assert "eth1" in ip("-o", "link")
+    if kind in ("ptp", "bridge"):
+        with listen(pod.netns, 9000) as in_pod:
+            assert source_seen(here(), in_pod, "10.7.0.77", 9000) == "10.7.0.1"
+    pod.detach()
+
+
+@in_own_network
+def test_a_link_without_a_mac_address_of_its_own_gets_none(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path, outside=True)
+    name = listed(lab, {"type": "ipvlan", "master": "up0", "ipam": THERE})
+    with pytest.raises(InvalidSpec, match="cannot give a MAC address"):
+        lab.pod().attach(f"{name}:MAC=02-00-00-00-00-77")

@@ -98,9 +98,8 @@ def _member(pod: JoiningPod, attachment: Attachment, plan: NetworkPlan) -> NetMe
     return NetMember(
         pod,
         attachment.conf,
-        Place(pod.uuid, attachment.index),
+        Place(pod.uuid, attachment.index, args=attachment.args),
         attachment.chosen.args_text,
-        attachment.wanted,
         plan.runtime_of(attachment),
     )
 

@@ -117,7 +117,9 @@ def read_joined(uuid: str, info_path: str, conf_dir: str) -> tuple[tuple[NetInfo
     except FileNotFoundError:
         return infos, ()
     return infos, tuple(
-        Joined(conf, Place(uuid, index, _given(info, conf)), info.publisher, info.gateway_link)
+        Joined(
+            conf, info.place(uuid, index).replace(given=_given(info, conf)), info.publisher, info.gateway_link
+        )
         for index, (info, conf) in enumerate(zip(infos, confs))
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import _socket
 import os
 
+from ..contexts import suppress
 from ..errors import Corrupt, InvalidSpec
 from ..fields import Fields, parse_json
 from ..host.files import PRIVATE_FILE, write_new
@@ -16,6 +17,8 @@ from ..value import Value
 from .addresses import Address, parse_prefixed
 from .conf import NetConf
 from .ipam import NetDns
+from .netargs import NetArgs, pairs_of
+from .place import Place
 from .ranges import Assigned
 from .result import NetResult, result_of_addresses
 
@@ -89,6 +92,13 @@ class NetInfo(Value):
             "publisher": self.publisher,
             "result": self.result.to_json(),
         }
+
+    def place(self, uuid: str, index: int) -> Place:
+        """The place of a pod there, as it was when it joined."""
+        args = NetArgs()
+        with suppress(InvalidSpec):
+            args = NetArgs.of(pairs_of(self.args), self.net_name, strict=False)
+        return Place(uuid, index, self.result, args)
 
     @property
     def ip(self) -> str:

@@ -34,15 +34,11 @@ class JoiningPod(Value):
 
 
 class NetMember(Value):
-    """A network of a pod. args: those for its plugins, in the form of CNI_ARGS. place: the pod's place there.
-
-    wanted: the address asked for by IP=, where that is known.
-    """
+    """A network of a pod. args: as they were asked for, K=V;K2=V2. place: the pod's place there."""
 
     pod: JoiningPod
     conf: NetConf
     place: Place
     args: str = ""
-    wanted: Address | None = None
     # What programs get of the runtime, by capability, as JSON. Source: containernetworking/cni CONVENTIONS.md.
     runtime: tuple[tuple[str, str], ...] = ()

@@ -14,6 +14,7 @@ from ..value import Value
 from .addresses import Address
 from .conf import ChosenNet, NetConf
 from .elements import OURS
+from .netargs import NetArgs, check_names
 from .place import Place
 from .plan import bridge_of, has_address, not_a_bridge, steps_of
 from .plugin import PORT_MAPPINGS
@@ -32,16 +33,17 @@ if TYPE_CHECKING:
     from .steps import NetStep
 
 _NO_POD = "0" * 32
-_IGNORE_UNKNOWN = ("1", "true", "True", "TRUE", "t", "T")
+# Types whose interfaces have the MAC address of a device, or none.
+_WITHOUT_MAC = ("ipvlan", "vlan", "host-device", "loopback")
 _LOOPBACK = 127
 
 
 class Attachment(Value):
-    """A network that a pod joins. index: the number of its interface. wanted: the address asked for by IP=."""
+    """A network that a pod joins. index: the number of its interface. args: what the pod asks for there."""
 
     chosen: ChosenNet
     index: int
-    wanted: Address | None = None
+    args: NetArgs = NetArgs()
 
     @property
     def conf(self) -> NetConf:
@@ -95,8 +97,11 @@ class NetworkPlan(Value):
 
         Source: containernetworking/cni CONVENTIONS.md, "Dynamic Plugin specific fields".
         """
+        args = attachment.args
+        asked = (("ips", [str(each) for each in args.ips]), ("mac", args.mac.hex(":")))
+        found = tuple((name, dumps(value)) for name, value in asked if value)
         if attachment.index != self.target or attachment.publisher == OURS:
-            return ()
+            return found
         mappings = [
             {
                 "hostPort": forward.host_port,
@@ -106,7 +111,7 @@ class NetworkPlan(Value):
             }
             for forward in self.forwards
         ]
-        return ((PORT_MAPPINGS, dumps(mappings)),)
+        return (*found, (PORT_MAPPINGS, dumps(mappings)))
 
     def publisher(self, index: int) -> str:
         """Who publishes the ports of the pod, if they lead to this attachment, else ""."""
@@ -137,6 +142,7 @@ def network_plan(
     Raises NotFound for a type that nothing is there for, InvalidSpec naming the option or the file for any other error.
     """
     attachments = tuple(_attachment(net, index, programs) for index, net in enumerate(chosen))
+    check_names([Place(_NO_POD, each.index, args=each.args).if_name for each in attachments])
     return NetworkPlan(attachments, tuple(forwards), _target(attachments) if forwards else -1)
 
 
@@ -169,9 +175,11 @@ def compare_with_host(plan: NetworkPlan, facts: HostFacts) -> tuple[str, ...]:
 def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachment:
     try:
         resolved = net.replace(conf=programs.resolve(net.conf))
-        attachment = Attachment(resolved, index)
-        if attachment.is_sure:
-            attachment = attachment.replace(wanted=_wanted_address(resolved))
+        is_built_in = resolved.conf.main.is_built_in
+        args = NetArgs.of(net.args, net.conf.name, strict=is_built_in)
+        attachment = Attachment(resolved, index, args)
+        if is_built_in:
+            _check_args(resolved.conf, args)
         _check_chain(resolved.conf)
         _sample_steps(attachment)  # raises if the configuration lacks something
     except InvalidSpec as err:
@@ -187,7 +195,7 @@ def _attachment(net: ChosenNet, index: int, programs: PluginPrograms) -> Attachm
 
 def _sample_steps(attachment: Attachment) -> tuple[NetStep, ...]:
     """The steps that are known without the addresses of the pod, with likely ones. Raises InvalidSpec."""
-    place = Place(_NO_POD, attachment.index, attachment.likely)
+    place = Place(_NO_POD, attachment.index, attachment.likely, attachment.args)
     return steps_of(attachment.conf, place) if attachment.is_sure else ()
 
 
@@ -209,24 +217,21 @@ def _check_chain(conf: NetConf) -> None:
             )
 
 
-def _wanted_address(net: ChosenNet) -> Address | None:
-    """The address asked for by IP=. Source: behaviours E14; containernetworking/cni pkg/types/args.go."""
-    args = dict(net.args)
-    unknown = [f"{key}={value}" for key, value in net.args if key not in ("IP", "IgnoreUnknown")]
-    if unknown and args.get("IgnoreUnknown") not in _IGNORE_UNKNOWN:
+def _check_args(conf: NetConf, args: NetArgs) -> None:
+    """Raise InvalidSpec for what a network that is built in cannot give. Source: behaviours E14."""
+    ipam, kind = conf.main.ipam, conf.type
+    if args.mac and kind in _WITHOUT_MAC:
         raise InvalidSpec(
-            f'network "{net.conf.name}": unknown args [{" ".join(unknown)}]', "known are IP and IgnoreUnknown"
+            f'network "{conf.name}" of type {kind} cannot give a MAC address: the interface has that of another one',
+            "take MAC= out",
         )
-    if "IP" not in args:
-        return None
-    wanted, ipam = Address.parse(args["IP"], "IP"), net.conf.main.ipam
-    if ipam.type != "host-local":
+    if args.ips and ipam.type != "host-local":
         raise InvalidSpec(
-            f'network "{net.conf.name}" cannot give {wanted}: its addresses are fixed in {net.conf.file_name}',
+            f'network "{conf.name}" cannot give {args.ips[0]}: its addresses are fixed in {conf.file_name}',
             "take IP= out, or have host-local give the addresses",
         )
-    fitting_range([span for ranges in ipam.range_sets for span in ranges], wanted)
-    return wanted
+    for wanted in args.ips:
+        fitting_range([span for ranges in ipam.range_sets for span in ranges], wanted)
 
 
 def _target(attachments: Sequence[Attachment]) -> int:

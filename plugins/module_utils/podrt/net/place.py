@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ..errors import InvalidSpec
 from ..value import Value
+from .netargs import NetArgs
 from .result import NO_RESULT, NetResult
 
 TYPE_CHECKING = False
@@ -30,11 +31,15 @@ class LinkOptions(Value):
 
 
 class Place(Value):
-    """Where a pod joins a network: the names of its interface inside and on the host. given: addresses and routes."""
+    """Where a pod joins a network: the names of its interface inside and on the host. given: addresses and routes.
+
+    args: what the pod asks for.
+    """
 
     uuid: str
     index: int
     given: NetResult = NO_RESULT
+    args: NetArgs = NetArgs()
 
     def check(self) -> None:
         """Raise InvalidSpec for more networks than the names of interfaces have room for."""
@@ -48,8 +53,8 @@ class Place(Value):
 
     @property
     def if_name(self) -> str:
-        """The interface inside: eth0, eth1, ..."""
-        return f"eth{self.index}"
+        """The interface inside: eth0, eth1, ... or the one that the pod asks for."""
+        return self.args.if_name or f"eth{self.index}"
 
     @property
     def host_if(self) -> str:
@@ -60,7 +65,8 @@ class Place(Value):
     def macs(self) -> tuple[bytes, bytes]:
         """The MAC addresses of the host's end and of the pod's, locally administered, from the UUID."""
         seed = bytes.fromhex(_hex_of(self.uuid)[-8:])
-        return bytes((0x0A, 0x59)) + _mixed(seed, self.index), bytes((0x0A, 0x5A)) + _mixed(seed, self.index)
+        inside = self.args.mac or bytes((0x0A, 0x5A)) + _mixed(seed, self.index)
+        return bytes((0x0A, 0x59)) + _mixed(seed, self.index), inside
 
 
 def host_if_prefix(uuid: str) -> str:

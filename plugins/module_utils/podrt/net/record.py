@@ -110,7 +110,7 @@ def members_of(pod: JoiningPod, copies: Copies) -> tuple[tuple[NetMember, NetRes
     for index, info in enumerate(infos):
         with suppress(InvalidSpec, Corrupt, OSError):
             conf = read_copy(pod.conf_dir, info)
-            found.append((NetMember(pod, conf, Place(pod.uuid, index, info.result), info.args), info.result))
+            found.append((NetMember(pod, conf, info.place(pod.uuid, index), info.args), info.result))
     return tuple(found)
 
 

@@ -10,6 +10,8 @@ ALL = "all"
 HOST = "host"
 NONE = "none"
 DEFAULT = "default"
+# The arguments whose values are addresses, beyond rkt also of IPv6 and of links.
+_WITH_COLONS = ("IP", "IP6", "MAC")
 
 
 def parse_requests(text: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
@@ -21,16 +23,18 @@ def parse_requests(text: str) -> tuple[tuple[str, tuple[tuple[str, str], ...]], 
         return ((DEFAULT, ()),)
     requests: dict[str, tuple[tuple[str, str], ...]] = {}
     for item in text.split(","):
-        name, *rest = item.split(":")
+        name, colon, text = item.partition(":")
         if not name:
             raise InvalidSpec("netname must not be empty")
         if name in requests:
             raise InvalidSpec(f'found duplicate netname "{name}"')
-        if len(rest) == 1 and name in (ALL, HOST):
+        if colon and name in (ALL, HOST):
             raise InvalidSpec(f'arguments are not supported by special netname "{name}"')
-        if len(rest) > 1:
-            raise InvalidSpec(f'network "{name}" provided with invalid arguments: [{" ".join(rest)}]')
-        requests[name] = _parse_args(name, rest[0]) if rest else ()
+        args = _parse_args(name, text) if colon else ()
+        if any(":" in value and key not in _WITH_COLONS for key, value in args):
+            words = " ".join(text.split(":"))
+            raise InvalidSpec(f'network "{name}" provided with invalid arguments: [{words}]')
+        requests[name] = args
     return tuple(requests.items())
 
 

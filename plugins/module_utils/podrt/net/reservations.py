@@ -38,7 +38,7 @@ _LINE_END = "\r\n"
 
 
 class LeaseRequest(Value):
-    """A request for an address: the pod, its interface, the network, and the address if it must be a certain one.
+    """A request for addresses: the pod, its interface, the network, and those that it must get.
 
     kept: addresses that the pod gets in its place where they are in a range and free.
     """
@@ -46,7 +46,7 @@ class LeaseRequest(Value):
     uuid: str
     if_name: str
     net_name: str
-    wanted: Address | None = None
+    wanted: tuple[Address, ...] = ()
     kept: tuple[Address, ...] = ()
 
 
@@ -118,7 +118,7 @@ def reserve(
     with FileLock(f"{directory}/{LOCK}"):
         leases = _Leases(directory)
         for ranges in range_sets:
-            wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
+            wanted = _wanted(ranges, request.wanted, range_sets)
             chosen = _choose(ranges, leases, request.replace(wanted=wanted), is_live)
             holder = leases.holder(chosen.address)
             if holder:
@@ -137,7 +137,7 @@ def foresee(
     """Raise the errors of reserve. Takes no lock and changes nothing: another process may still be faster."""
     leases = _Leases(directory)
     for ranges in range_sets:
-        wanted = request.wanted if _is_for(ranges, request.wanted, range_sets) else None
+        wanted = _wanted(ranges, request.wanted, range_sets)
         _choose(ranges, leases, request.replace(wanted=wanted), is_live)
 
 
@@ -189,22 +189,24 @@ def _choose(
     is_live: Callable[[str], bool] | None,
 ) -> Assigned:
     held: Reservations = leases
-    if request.kept and request.wanted is None:
+    wanted = next(iter(request.wanted), None)
+    if request.kept and wanted is None:
         free = _LiveLeases(leases, is_live) if is_live else leases
         kept = choose_kept(ranges, free, request.kept)
         if kept:
             return kept
     try:
-        return choose_address(ranges, held, request.wanted, request.net_name)
+        return choose_address(ranges, held, wanted, request.net_name)
     except Conflict:
         if is_live is None:
             raise
-    return choose_address(ranges, _LiveLeases(leases, is_live), request.wanted, request.net_name)
+    return choose_address(ranges, _LiveLeases(leases, is_live), wanted, request.net_name)
 
 
-def _is_for(
-    ranges: Sequence[AddressRange], wanted: Address | None, range_sets: Sequence[Sequence[AddressRange]]
-) -> bool:
-    if wanted is None or len(range_sets) == 1:
-        return True
-    return any(span.subnet.holds(wanted) for span in ranges)
+def _wanted(
+    ranges: Sequence[AddressRange], wanted: tuple[Address, ...], range_sets: Sequence[Sequence[AddressRange]]
+) -> tuple[Address, ...]:
+    """The address that a range set is asked for, as one or none."""
+    if len(range_sets) == 1:
+        return wanted[:1]
+    return tuple(each for each in wanted if any(span.subnet.holds(each) for span in ranges))[:1]

@@ -65,7 +65,7 @@ def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:
     for attachment in plan.attachments:
         conf = attachment.conf
         if attachment.is_sure and conf.main.ipam.type == "host-local":
-            request = LeaseRequest("", "", conf.name, attachment.wanted)
+            request = LeaseRequest("", "", conf.name, attachment.args.ips)
             try:
                 foresee(lease_dir(host.paths, conf), conf.main.ipam.range_sets, request, is_live)
             except Conflict as err:

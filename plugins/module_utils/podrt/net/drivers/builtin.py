@@ -39,7 +39,7 @@ class BuiltInDriver:
         if ipam.type != "host-local":
             return result_of_addresses(ipam.static, ipam.routes)
         kept = tuple(address for name, address in pod.kept if name == member.conf.name)
-        request = LeaseRequest(pod.uuid, member.place.if_name, member.conf.name, member.wanted, kept)
+        request = LeaseRequest(pod.uuid, member.place.if_name, member.conf.name, member.place.args.ips, kept)
         lease = reserve(lease_dir(pod.paths, member.conf), ipam.range_sets, request, pod.neighbours.is_live)
         for dead in lease.reclaimed:
             remove_rules(pod.paths, dead)

@@ -14,6 +14,7 @@ import os
 from ...errors import HostFailure, InvalidSpec, printable
 from ...fields import Fields, canonical_json, parse_json
 from ...host import programs
+from ..netargs import for_programs, pairs_of
 from ..programs import find_program
 from ..result import VERSIONS, NetResult
 
@@ -128,7 +129,7 @@ def _variables(command: str, member: NetMember) -> dict[str, str]:
         "CNI_CONTAINERID": member.pod.uuid,
         "CNI_NETNS": member.pod.netns,
         "CNI_IFNAME": member.place.if_name,
-        "CNI_ARGS": member.args,
+        "CNI_ARGS": for_programs(pairs_of(member.args)),
         "CNI_PATH": ":".join((*paths.plugin_dirs, *paths.cni_dirs)),
     }
 

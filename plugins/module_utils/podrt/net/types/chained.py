@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ...errors import InvalidSpec
 from ...value import Value
+from ..netargs import mac_of
 from ..steps import POD_SIDE, MoveRoutes, SetSysctl, TuneLink
 
 TYPE_CHECKING = False
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _SPACE = "net/"
 _OWN_NAME = "IFNAME"
-_MAC_BYTES = 6
 # The first routing table of networks with source routing: one each, by the number of the interface.
 _FIRST_TABLE = 100
 
@@ -95,22 +95,6 @@ class SourceRouting(Value):
     def result(self, before: NetResult, _place: Place, _sandbox: str) -> NetResult:
         """The same."""
         return before
-
-
-def mac_of(text: str, where: str) -> bytes:
-    """The bytes of a MAC address, b"" for "". Raises InvalidSpec naming where."""
-    if not text:
-        return b""
-    parts = text.replace("-", ":").split(":")
-    try:
-        mac = bytes(int(part, 16) for part in parts if len(part) in (1, 2))
-    except ValueError:
-        mac = b""
-    if len(mac) != _MAC_BYTES or len(parts) != _MAC_BYTES or mac[0] & 1:
-        raise InvalidSpec(
-            f'"{text}" is not the MAC address of an interface', "write it as 02:00:00:00:00:01", where=where
-        )
-    return mac
 
 
 def _sysctls(fields: Fields) -> Iterator[tuple[str, str]]:

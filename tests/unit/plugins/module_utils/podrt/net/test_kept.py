@@ -74,7 +74,7 @@ def test_an_address_is_kept_where_it_fits_and_is_free(
     alive: bool,
 ) -> None:
     for address in leased:
-        reserve(str(tmp_path), RANGES[:1], LeaseRequest("other", "eth0", "br", Address.parse(address)))
+        reserve(str(tmp_path), RANGES[:1], LeaseRequest("other", "eth0", "br", (Address.parse(address),)))
     request = LeaseRequest("mine", "eth0", "br", kept=tuple(map(Address.parse, kept)))
     lease = reserve(str(tmp_path), RANGES, request, lambda _uuid: alive)
     if leased and not alive:
@@ -84,6 +84,6 @@ def test_an_address_is_kept_where_it_fits_and_is_free(
 
 
 def test_an_address_that_is_asked_for_goes_first(tmp_path: pathlib.Path) -> None:
-    request = LeaseRequest("mine", "eth0", "br", Address.parse("10.78.0.5"), (Address.parse("10.78.0.9"),))
+    request = LeaseRequest("mine", "eth0", "br", (Address.parse("10.78.0.5"),), (Address.parse("10.78.0.9"),))
     lease = reserve(str(tmp_path), RANGES[:1], request)
     assert str(lease.addresses[0].address) == "10.78.0.5"

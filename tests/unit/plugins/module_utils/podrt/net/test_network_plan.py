@@ -42,7 +42,8 @@ NETS = {
     "empty": '"type": "ptp", "ipam": {"type": "static"}',
     "none6": '"type": "ptp"',
     "far": f'"type": "teleport", {LOCAL}',
-    "lease": '"type": "ptp", "ipam": {"type": "dhcp"}',
+    "lease": '"type": "ptp", "ipam": {"type": "whereabouts"}',
+    "dhcp": '"type": "ptp", "ipam": {"type": "dhcp"}',
 }
 CONFS = tuple(
     NetConf.parse(f'{{"name": "{name}", {members}}}'.encode(), f"{index:02}-{name}.conf", "/etc/pods/net.d")
@@ -76,7 +77,7 @@ def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believ
     ("text", "forwards", "family", "where", "message"),
     [
         ("far", (), NotFound, "networks[0]", 'Could not find plugin "teleport"'),
-        ("ptp,lease", (), NotFound, "networks[1]", 'Could not find plugin "dhcp"'),
+        ("ptp,lease", (), NotFound, "networks[1]", 'Could not find plugin "whereabouts"'),
         ("ptp:IP=10.9.0.4", (), InvalidSpec, "networks[0]", "10.9.0.4 not in network: 10.1.0.0/24"),
         ("br,ptp:IP=10.1.0.1", (), InvalidSpec, "networks[1]", "requested IP must differ gateway IP"),
         ("ptp:IP=x", (), InvalidSpec, "networks[0]", '"x" is not an IP address'),
@@ -86,6 +87,14 @@ def test_a_bridge_of_the_host_that_believes_routers_is_told_of(text: str, believ
         ("nogw", (), InvalidSpec, "networks[0]", "needs a gateway"),
         ("empty", (), InvalidSpec, "networks[0]", "gives no address"),
         ("none6", (), InvalidSpec, "networks[0]", "gives no address"),
+        ("dhcp", (), InvalidSpec, "networks[0]", "cannot have addresses from DHCP"),
+        ("ptp:IP6=10.1.0.7", (), InvalidSpec, "networks[0]", "is not an IPv6 address"),
+        ("ptp:IP6=fd00::7", (), InvalidSpec, "networks[0]", "fd00::7 not in network"),
+        ("six:IP=fd00::7;IP6=fd00::8", (), InvalidSpec, "networks[0]", "are both IPv6 addresses"),
+        ("ptp:MAC=01-00-00-00-00-01", (), InvalidSpec, "networks[0]", "is not the MAC address"),
+        ("ptp:IFNAME=lo", (), InvalidSpec, "networks[0]", '"lo" is not a name for an interface'),
+        ("ptp:IFNAME=a/b", (), InvalidSpec, "networks[0]", '"a/b" is not a name for an interface'),
+        ("ptp,br:IFNAME=eth0", (), InvalidSpec, "networks[1]", 'two interfaces of the pod are named "eth0"'),
         ("six", (HTTP,), InvalidSpec, "ports", "no network with an IPv4 address"),
     ],
 )
@@ -164,7 +173,7 @@ def test_an_unknown_type_is_named_with_the_places_looked_in(name: str) -> None:
 @pytest.mark.behaviour("E14")
 def test_unknown_arguments_pass_where_they_are_to_be_ignored() -> None:
     (attachment,) = plan("ptp:color=red;IgnoreUnknown=1;IP=10.1.0.7").attachments
-    assert attachment.wanted == Address.parse("10.1.0.7")
+    assert attachment.args.ips == (Address.parse("10.1.0.7"),)
 
 
 @pytest.mark.behaviour("E22")

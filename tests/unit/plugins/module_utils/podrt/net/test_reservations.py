@@ -24,7 +24,7 @@ V6 = (AddressRange.from_fields(Fields({"subnet": "fd00::/64"}, "")),)
 
 
 def take(directory: pathlib.Path, uuid: str, wanted: str = "") -> str:
-    request = LeaseRequest(uuid, "eth0", "n", Address.parse(wanted) if wanted else None)
+    request = LeaseRequest(uuid, "eth0", "n", (Address.parse(wanted),) if wanted else ())
     return str(reserve(str(directory), [V4], request).addresses[0].address)
 
 
@@ -65,10 +65,13 @@ def test_release_of_an_unknown_network_is_nothing(tmp_path: pathlib.Path) -> Non
 
 
 def test_each_range_set_gives_an_address(tmp_path: pathlib.Path) -> None:
-    request = LeaseRequest("uuid-1", "eth0", "n", Address.parse("10.0.0.4"))
+    request = LeaseRequest("uuid-1", "eth0", "n", (Address.parse("10.0.0.4"),))
     lease = reserve(str(tmp_path), [V4, V6], request)
     assert [str(found.address) for found in lease.addresses] == ["10.0.0.4", "fd00::2"]
     assert release(str(tmp_path), "uuid-1") == ("10.0.0.4", "fd00::2")
+    both = request.replace(wanted=(Address.parse("fd00::7"), Address.parse("10.0.0.5")))
+    lease = reserve(str(tmp_path), [V4, V6], both)
+    assert [str(found.address) for found in lease.addresses] == ["10.0.0.5", "fd00::7"]
 
 
 def test_a_dead_lease_is_reclaimed_only_when_told_and_needed(tmp_path: pathlib.Path) -> None:
