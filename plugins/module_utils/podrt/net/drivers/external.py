@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import os
 
+from ...contexts import contextmanager
 from ...errors import HostFailure, InvalidSpec, printable
 from ...fields import Fields, canonical_json, parse_json
 from ...host import programs
+from ...host.locks import FileLock
 from ..netargs import for_programs, pairs_of
 from ..programs import find_program
 from ..result import VERSIONS, NetResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..conf import NetConf
     from ..member import NetMember
@@ -102,13 +104,14 @@ def _index(conf: NetConf) -> int:
 def _call(command: str, member: NetMember, plugin: Plugin, program: str, result: NetResult) -> bytes:
     """Execute a program. Returns its standard output. Raises HostFailure."""
     try:
-        done = programs.run(
-            [program],
-            stdin=_config(member, plugin, result),
-            env=_variables(command, member),
-            seconds=_SECONDS[command],
-            called=f"plugin {os.path.basename(program)}",
-        )
+        with _alone(member):
+            done = programs.run(
+                [program],
+                stdin=_config(member, plugin, result),
+                env=_variables(command, member),
+                seconds=_SECONDS[command],
+                called=f"plugin {os.path.basename(program)}",
+            )
     except OSError as err:
         raise _failed(member, program, f"it cannot be started: {err.strerror}") from err
     except HostFailure as err:
@@ -116,6 +119,20 @@ def _call(command: str, member: NetMember, plugin: Plugin, program: str, result:
     if done.status:
         raise _failed(member, program, _complaint(done))
     return done.stdout
+
+
+@contextmanager
+def _alone(member: NetMember) -> Iterator[None]:
+    """Be the only one that executes programs for a pod. Raises Conflict, OSError.
+
+    The program holds the lock as well: one that outlives this process may still be adding what is to be removed.
+    """
+    if not os.path.isdir(member.pod.conf_dir):  # a pod of which nothing is left but the name
+        yield
+        return
+    with FileLock(member.pod.conf_dir, timeout=_SECONDS[ADD] + _SECONDS[DEL]) as lock:
+        os.set_inheritable(lock.fd, True)
+        yield
 
 
 def _variables(command: str, member: NetMember) -> dict[str, str]:
