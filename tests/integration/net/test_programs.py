@@ -311,3 +311,15 @@ def test_a_killed_start_is_undone_by_the_uuid_alone(tmp_path: pathlib.Path, reco
         ["DEL", pod.uuid, "eth0"],
     ]
     pod.detach()  # once more is no error
+
+
+@in_own_network
+def test_a_network_with_a_long_name_and_arguments_of_any_length(tmp_path: pathlib.Path) -> None:
+    lab = NetLab(tmp_path)
+    place = scripted(lab, """echo "$conf" | sed 's/.*"prevResult"://; s/}$//; s/,"type":.*//'\n""")
+    name = listed(lab, PTP, {"type": "script"}, name="n" * 200)
+    pod = lab.pod().attach(f"{name}:color={'$(reboot)`x`' * 400};IgnoreUnknown=1")
+    assert pod.infos[0].net_name == name
+    assert "$(reboot)`x`$(reboot)" in (place / "calls").read_text()
+    pod.detach()
+    assert not list(pathlib.Path(lab.paths.leases, name).glob("10.*"))

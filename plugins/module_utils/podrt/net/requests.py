@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidSpec
+from ..errors import InvalidSpec, printable
 
 ALL = "all"
 HOST = "host"
@@ -42,9 +42,11 @@ def _parse_args(name: str, text: str) -> tuple[tuple[str, str], ...]:
     pairs = []
     for item in filter(None, text.split(";")):
         key, equals, value = item.partition("=")
-        if not key or not equals:
+        # They become variables of programs, which cannot hold all that a text of YAML can.
+        if not key or not equals or not item.isprintable() or " " in item:
             raise InvalidSpec(
-                f'network "{name}" provided with invalid arguments: [{text}]', "write arguments as K=V;K2=V2"
+                f'network "{name}" provided with invalid arguments: [{printable(text)}]',
+                "write arguments as K=V;K2=V2",
             )
         pairs.append((key, value))
     return tuple(pairs)

@@ -269,6 +269,9 @@ def test_no_value_is_the_default_network() -> None:
         ("host:x=1", 'arguments are not supported by special netname "host"'),
         ("a:x=1:y=2", 'network "a" provided with invalid arguments: [x=1 y=2]'),
         ("a:x", 'network "a" provided with invalid arguments: [x]'),
+        ("a:x=\0", 'network "a" provided with invalid arguments: [x=\\x00]'),
+        ("a:x=1\nIP=2", 'network "a" provided with invalid arguments: [x=1\\nIP=2]'),
+        ("a:x=1 2", 'network "a" provided with invalid arguments: [x=1 2]'),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(text: str, message: str) -> None:
