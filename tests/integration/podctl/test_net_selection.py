@@ -50,7 +50,7 @@ def test_a_value_that_makes_no_sense_ends_with_254(pods: PodHost, value: str, sa
         (("--net",), "lo eth0 "),
         (("--net=",), "lo eth0 "),
         (("--net=none",), "lo "),
-        # Without default-restricted, which nobody has asked for.
+        # Without default-restricted, which is not named.
         (("--net=lan",), "lo eth0 "),
         (("--net=lan:IP=10.7.0.9", "--net=default"), "lo eth0 eth1 "),
         (("--net=all",), "lo eth0 eth1 eth2 "),
