@@ -622,9 +622,20 @@ options:
       - The host name of the pod, at most 64 letters, digits, dashes, dots and underscores. The default is C(rkt-) and
         the UUID.
     type: str
+  aliases:
+    description:
+      - Names by which the pods of its networks find this one, beside O(name), such as C(db.example.com). At most 80
+        letters, digits, dashes, dots and underscores each.
+      - Several pods may have one alias. Programs then get the addresses of all of them, or that of any.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.8.0
   dns:
     description:
       - Addresses of name servers. V(host) uses the host's C(/etc/resolv.conf). V(none) generates no file.
+      - By default, if no network of the pod has any, those of the host that a pod can reach, and those that the host
+        has later.
     type: list
     elements: str
     default: []
@@ -646,7 +657,7 @@ options:
     type: str
   hosts_entries:
     description:
-      - Entries of C(/etc/hosts), which then replaces the images' file.
+      - Entries of C(/etc/hosts), below those of the app's image and above the names of other pods.
     type: list
     elements: dict
     default: []
@@ -664,7 +675,7 @@ options:
         required: true
   hosts_from_host:
     description:
-      - Whether the apps see the C(/etc/hosts) of the host.
+      - Whether the apps see the C(/etc/hosts) of the host, which does not have the names of pods.
     type: bool
     default: false
   mds_register:

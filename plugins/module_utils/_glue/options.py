@@ -187,6 +187,7 @@ POD = {
     "env_file_from": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
     "networks": {"type": "list", "elements": "str", "default": ["default"]},
     "hostname": {"type": "str"},
+    "aliases": {"type": "list", "elements": "str", "default": []},
     "dns": {"type": "list", "elements": "str", "default": []},
     "dns_search": {"type": "list", "elements": "str", "default": []},
     "dns_options": {"type": "list", "elements": "str", "default": []},

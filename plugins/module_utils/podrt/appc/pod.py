@@ -12,7 +12,7 @@ from .isolators import Seccomp, check_memory, family, isolator_from_json, isolat
 from .labels import Labels
 from .names import AC_VERSION, ACIdentifier, ACName, ImageHash, SemVer, first_repeated
 from .ports import ExposedPort
-from .volumes import HostVolume, Mount, NamedVolume, Tmpfs, volume_of
+from .volumes import HostVolume, Mount, NamedVolume, Tmpfs, app_path, volume_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ class RuntimeApp(Value):
             return insecure
         filtered = any(family(each) == Seccomp.__name__ for each in (self.app.isolators if self.app else ()))
         return (*insecure, "capabilities", "paths", *(() if filtered else ("seccomp",)))
+
+    def is_mounted_at(self, path: str) -> bool:
+        """Whether it has a volume at exactly this path, which is in its one spelling."""
+        return any(app_path(mount.path) == path for mount in self.mounts)
 
     @classmethod
     def from_json(cls, value: object, where: str) -> RuntimeApp:

@@ -225,6 +225,11 @@ class PodDir(Value):
         return f"{self.etc}/hosts"
 
     @property
+    def servers(self) -> str:
+        """The resolv.conf with the name servers of the host; missing where the pod does not follow them."""
+        return f"{self.etc}/servers"
+
+    @property
     def hidden(self) -> str:
         """What lies over what apps must not see."""
         return f"{self.stage1_files}/hidden"
@@ -342,6 +347,14 @@ class PodDir(Value):
     def app_filter(self, app: str) -> str:
         """The app's compiled seccomp filter; absent when it has none."""
         return f"{self.app_info(app)}/filter"
+
+    def app_shipped_hosts(self, app: str) -> str:
+        """The hosts file of the app's image; absent when it has none, or where the app has no file of its own."""
+        return f"{self.app_info(app)}/hosts"
+
+    def app_hosts(self, app: str) -> str:
+        """The hosts file of an app that begins with that of its image and lists other pods, see net.slots."""
+        return f"{self.etc}/{app}.hosts"
 
     @property
     def app_dirs(self) -> str:

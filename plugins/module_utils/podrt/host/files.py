@@ -135,6 +135,17 @@ def write_new(path: str, data: bytes, mode: int = PRIVATE_FILE, *, synced: bool 
         os.close(fd)
 
 
+def write_new_beneath(path: str, base: str, data: bytes, mode: int, owner: int | None = None) -> None:
+    """Write such a file beneath a directory, through no link, see open_beneath. owner: its user and group.
+
+    Raises Corrupt, OSError.
+    """
+    with path_beneath(path, base) as safe:
+        write_new(safe, data, mode)
+        if owner is not None:
+            os.chown(safe, owner, owner, follow_symlinks=False)
+
+
 def write_all(fd: int, data: bytes | memoryview) -> None:
     """Repeat write(2) until all is written."""
     view = memoryview(data)

@@ -249,9 +249,21 @@ class Paths(Value):
 
         Installations that share no leases, such as those of tests, do not share these either.
         """
+        return self._by_leases("holders")
+
+    @property
+    def name_lists(self) -> str:
+        """One list for each network of the pods that have names there; shared, or not, as those links are."""
+        return self._by_leases("names")
+
+    def _by_leases(self, name: str) -> str:
         if self.leases == Paths.leases:
-            return f"{self.run}/holders"
-        return f"{self.run}/holders-{sha256(self.leases.encode()).hexdigest()[:16]}"
+            return f"{self.run}/{name}"
+        return f"{self.run}/{name}-{sha256(self.leases.encode()).hexdigest()[:16]}"
+
+    def name_list(self, file: str) -> str:
+        """The list of one network, see net.name_list."""
+        return f"{self.name_lists}/{file}"
 
     @property
     def subordinate_ids(self) -> str:

@@ -20,6 +20,7 @@ _HOSTS_IPV6 = (
     "ff02::3 ip6-allhosts",
 )
 _ENTRIES_HEADER = "# Added by rkt run --hosts-entry"
+_OWN_HEADER = "# Of the pod"
 
 
 def from_network(net_name: str) -> str:
@@ -46,6 +47,21 @@ def resolv_conf(
     return "\n".join(lines) + "\n"
 
 
+def own_hosts_file(shipped: bytes, hostname: str, entries: Sequence[tuple[str, Sequence[str]]] = ()) -> bytes:
+    """The lines of an app's own in a hosts file that lists pods: those of its image, then the entries asked for.
+
+    shipped: the file of the image, empty without one, which has the usual lines then. hostname: for 127.0.0.1, "" where
+    the pod has an address for it.
+    """
+    if not shipped.strip():
+        return hosts_file(hostname, entries).encode()
+    lines = ["", f"127.0.0.1 {hostname}"] if hostname else []
+    if entries:
+        lines += ["", _OWN_HEADER, *_entry_lines(entries)]
+    text = "".join(f"{line}\n" for line in lines).encode()
+    return (shipped if shipped.endswith(b"\n") else shipped + b"\n") + text
+
+
 def hosts_file(hostname: str, entries: Sequence[tuple[str, Sequence[str]]] = ()) -> str:
     """The fallback file, with the host name on the first line of 127.0.0.1, and the entries asked for below it.
 
@@ -53,8 +69,12 @@ def hosts_file(hostname: str, entries: Sequence[tuple[str, Sequence[str]]] = ())
     """
     lines = [_HOSTS_HEADER, f"{_LOCAL_NAMES} {hostname}" if hostname else _LOCAL_NAMES, "", *_HOSTS_IPV6]
     if entries:
-        names: dict[str, list[str]] = {}
-        for address, more in entries:
-            names.setdefault(address, []).extend(more)
-        lines += ["", _ENTRIES_HEADER, *(f"{address} {' '.join(known)}" for address, known in names.items())]
+        lines += ["", _ENTRIES_HEADER, *_entry_lines(entries)]
     return "\n".join(lines) + "\n"
+
+
+def _entry_lines(entries: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for address, more in entries:
+        names.setdefault(address, []).extend(more)
+    return [f"{address} {' '.join(known)}" for address, known in names.items()]

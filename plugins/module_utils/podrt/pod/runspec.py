@@ -37,6 +37,9 @@ MDS_WITHOUT_NETWORK = (
 )
 # The kernel accepts 64 characters. Underscores are common, though not in RFC 952.
 _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?"
+# An alias is on one short line with an IPv6 address, see net.slots, and is no address itself.
+_ALIAS, _LONGEST_ALIAS = r"(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", 80
+_LOCAL = ("localhost", "localhost.localdomain", "ip6-localhost")
 _WORD = r"[^\s#;]+"  # of resolv.conf and /etc/hosts, where a line and a comment end it
 _LARGEST_FILE = 2**63 - 1
 _MOST_LOGS = 16
@@ -176,6 +179,8 @@ class RunSpec(Value):
     shm_size: of /dev/shm in bytes, 0 for a size by the memory limit.
     stage1: NATIVE, FLY or the ID of an image.
     mds_register: whether it is registered with the metadata service.
+    names: whether its hosts files are its own and list the pods of its networks, and its name servers are the host's
+    where nothing else says so: plays have that, podctl has rkt's. aliases: by which those pods find it, too.
     """
 
     name: str = ""
@@ -194,6 +199,8 @@ class RunSpec(Value):
     exit_policy: str = END_POD
     uts: str = "private"
     mds_register: bool = False
+    names: bool = False
+    aliases: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise InvalidSpec unless every mode is known and every number in its range."""
@@ -220,6 +227,8 @@ class RunSpec(Value):
                 "use at most 64 letters, digits, dashes, dots and underscores",
                 where="hostname",
             )
+        for index, alias in enumerate(self.aliases):
+            _check_alias(alias, f"aliases[{index}]")
         check_range(self.stop_timeout, 0, LONGEST_WAIT, "stop_timeout")
         check_range(self.shm_size, LEAST_TMPFS if self.shm_size else 0, MOST_TMPFS, "shm_size")
 
@@ -232,6 +241,25 @@ class RunSpec(Value):
     def no_network(self) -> bool:
         """Whether the pod has a loopback interface only."""
         return any(request.name == "none" for request in self.networks)
+
+    @property
+    def own_hosts(self) -> bool:
+        """Whether each app has a hosts file of its own, which begins with that of the image."""
+        return self.names and self.hosts.mode != "host"
+
+    @property
+    def has_addresses(self) -> bool:
+        """Whether it joins networks, in which others reach it."""
+        return not self.host_network and not self.no_network
+
+    def own_hostname(self, default: str) -> str:
+        """The host name of the pod, "" if it is that of the host. default: that of a pod without a name for it."""
+        return "" if self.uts == "host" else self.hostname or default
+
+    @property
+    def follows_servers(self) -> bool:
+        """Whether its name servers are those of the host, if no network has any."""
+        return self.names and self.dns.mode == "auto" and not self.no_network
 
     @classmethod
     def from_json(cls, value: object, where: str = "runspec") -> RunSpec:
@@ -256,6 +284,8 @@ class RunSpec(Value):
             exit_policy=fields.text("exitPolicy", END_POD),
             uts=fields.text("uts", "private"),
             mds_register=fields.boolean("mdsRegister", False),
+            names=fields.boolean("names", False),
+            aliases=fields.strings("aliases"),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -287,6 +317,8 @@ class RunSpec(Value):
             "exitPolicy": self.exit_policy,
             **({"uts": self.uts} if self.uts != "private" else {}),
             **({"mdsRegister": True} if self.mds_register else {}),
+            **({"names": True} if self.names else {}),
+            **({"aliases": list(self.aliases)} if self.aliases else {}),
         }
 
 
@@ -294,6 +326,15 @@ def _check_word(text: str, where: str) -> None:
     if not _matches(_WORD, text):
         raise InvalidSpec(
             f"{text!r} is not one word", "use no blanks, no line breaks and neither # nor ;", where=where
+        )
+
+
+def _check_alias(alias: str, where: str) -> None:
+    if len(alias) > _LONGEST_ALIAS or not _matches(_ALIAS, alias) or alias.lower() in _LOCAL:
+        raise InvalidSpec(
+            f"{alias!r} cannot be the name of a pod",
+            f"use letters, digits, dashes, dots and underscores, {_LONGEST_ALIAS} at most, and not localhost",
+            where=where,
         )
 
 

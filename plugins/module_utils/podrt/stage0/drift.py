@@ -11,6 +11,7 @@ import os
 
 from ..errors import Corrupt, NotFound, PodError, reason_of
 from ..net.drift import LATER, find_drift, read_joined
+from ..net.info import read_net_info
 from ..net.rules import forwards_of
 from ..pod import cgroups
 from ..pod.documents import stage1_of
@@ -84,6 +85,8 @@ def _look(subject: _Subject) -> DriftReport:
     looks = {"networks": _networks}
     if subject.can_mend:
         looks = {"limits": _limits, "processes": _strays, **looks}
+    if subject.found.runspec and subject.found.runspec.names:
+        looks["names"] = _names
     seen = DriftReport()
     for what, look_at in looks.items():
         try:
@@ -177,6 +180,35 @@ def _complaints(
     ]
     for index, sentence in subject.host.ask(complaints, members):
         yield Difference(_path(joined[index].conf.name, asked), sentence, "as joined", "drift", "restart")
+
+
+def _names(subject: _Subject) -> DriftReport:
+    """The names of other pods that its hosts files lack, or have too many; and its name servers, if it has the host's.
+
+    A pod that has them is of a release that mends them.
+    """
+    from ..net import names, servers
+
+    pod, runspec = subject.pod, subject.found.runspec
+    if runspec is None:
+        return DriftReport()
+    found: list[Difference] = []
+    named = names.named_pod(
+        pod.dir,
+        subject.manifest,
+        names.names_of(runspec.name, runspec.aliases, subject.manifest),
+        runspec.own_hostname(f"rkt-{pod.uuid}"),
+        lists=runspec.own_hosts,
+    )
+    infos = read_net_info(pod.dir.net_info) if named.files and runspec.has_addresses else ()
+    words = subject.host.ask(names.what_is_wrong, pod.paths, named, infos) if infos else ""
+    if words:
+        found.append(Difference("networks", words, "as joined", "drift", "live"))
+    if runspec.follows_servers:
+        held, now = subject.host.ask(servers.compared, pod.dir, shares_network=runspec.host_network)
+        if held != now:
+            found.append(Difference("dns", held, now, "drift", "live"))
+    return DriftReport(tuple(found))
 
 
 def _network_differences(

@@ -46,12 +46,22 @@ def _cautions(host: Host, plan: NetworkPlan) -> tuple[str, ...]:
 
 
 def warnings_of_networks(host: Host, manifest: PodManifest, runspec: RunSpec) -> tuple[str, ...]:
-    """Warnings about a pod's networks on this host; none if it cannot join them."""
+    """Warnings about a pod's networks and name servers on this host; none about networks that it cannot join."""
+    servers = _server_warnings(host, runspec)
     try:
         plan = _plan(host, manifest, runspec)
-        return _cautions(host, plan) if plan else ()
+        return (*_cautions(host, plan), *servers) if plan else servers
     except PodError:
+        return servers
+
+
+def _server_warnings(host: Host, runspec: RunSpec) -> tuple[str, ...]:
+    if not runspec.follows_servers:
         return ()
+    from ..net.servers import server_warning
+
+    warning = host.ask(server_warning, shares_network=runspec.host_network)
+    return (warning,) if warning else ()
 
 
 def _check_leases(host: Host, plan: NetworkPlan, replaced: str) -> None:

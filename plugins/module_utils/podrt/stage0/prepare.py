@@ -14,7 +14,7 @@ from ..appc.volumes import HostVolume, NamedVolume
 from ..errors import HostFailure, NotFound, Unsupported
 from ..host.dirs import PodDir
 from ..host.files import entries_if_any, is_real_dir, make_dirs, write_new
-from ..host.reading import read_bytes, read_text, read_text_or
+from ..host.reading import WORD, read_bytes, read_text, read_text_or
 from ..pod import documents, lookup
 from ..pod.lifecycle import create, open_pod
 from ..pod.runspec import TIMEZONE
@@ -26,7 +26,7 @@ from ..store.trees import RenderedImage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..appc.image import Image
     from ..appc.pod import PodManifest, RuntimeApp
@@ -219,7 +219,7 @@ def write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, prefill: list
     users = _range_of(pod) if runspec.private_users else None
     try:
         with adding(host.paths):
-            _write_app(host, pod, app, image, insecure="seccomp" in app.waived(runspec.insecure))
+            _write_app(host, pod, app, image, runspec)
             _prepare_root(host, pod, app.name, users)
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
     except OSError as err:
@@ -258,7 +258,7 @@ def _write(host: Host, pod: Pod, wanted: Preparation, kin: Pod | None) -> None:
 
             write_images(host, pod, manifest.volumes, wanted.volume_images, users)
         for app, image in zip(manifest.apps, wanted.images):
-            _write_app(host, pod, app, image, insecure="seccomp" in app.waived(runspec.insecure))
+            _write_app(host, pod, app, image, runspec)
             _prepare_root(host, pod, app.name, users)
             prefill = [str(volume) for name, volume in wanted.prefill if name == app.name]
             write_new(pod.dir.app_prefill(app.name), "\n".join(prefill).encode())
@@ -306,14 +306,28 @@ def _copy_stage1(host: Host, pod: Pod, tree: trees.TreeID) -> None:
         )
 
 
-def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, *, insecure: bool) -> None:
+def _write_app(host: Host, pod: Pod, app: RuntimeApp, image: Image, runspec: RunSpec) -> None:
     make_dirs(pod.dir.app_info(app.name))
     index.link_manifest(host.paths, image, pod.dir.app_manifest(app.name))
     index.touch(host.paths, image.id)
     rendered = _rendered(host, image)
     write_new(pod.dir.app_tree_id(app.name), rendered.tree.encode())
     write_new(pod.dir.app_lower(app.name), "\n".join(rendered.lower).encode())
-    write_filter(host, pod, app, insecure=insecure)
+    if runspec.own_hosts:
+        _write_shipped_hosts(pod, app.name, rendered.lower)
+    write_filter(host, pod, app, insecure="seccomp" in app.waived(runspec.insecure))
+
+
+def _write_shipped_hosts(pod: Pod, app: str, lower: Sequence[str]) -> None:
+    """Copy the hosts file of an image, with which that of the app begins. An image may have anything in its place."""
+    from ..store.layered import LayeredRoot  # podctl needs none
+
+    try:
+        shipped = LayeredRoot(lower).read("/etc/hosts")
+    except OSError:
+        return
+    if len(shipped) <= WORD:
+        write_new(pod.dir.app_shipped_hosts(app), shipped)
 
 
 def _rendered(host: Host, image: Image) -> RenderedImage:
@@ -344,12 +358,13 @@ def _prepare_root(host: Host, pod: Pod, app: str, users: IdRange | None) -> None
 
 def _copy_app_info(old: Pod, new: Pod, app: str) -> None:
     make_dirs(new.dir.app_info(app))
-    for place in (PodDir.app_manifest, PodDir.app_tree_id, PodDir.app_lower, PodDir.app_prefill):
+    optional = (PodDir.app_prefill, PodDir.app_shipped_hosts)
+    for place in (PodDir.app_manifest, PodDir.app_tree_id, PodDir.app_lower, *optional):
         try:
             content = read_bytes(place(old.dir, app), beneath=old.dir.path)
             write_new(place(new.dir, app), content)
         except FileNotFoundError:
-            if place is not PodDir.app_prefill:
+            if place not in optional:
                 raise
 
 

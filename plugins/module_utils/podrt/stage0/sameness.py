@@ -67,7 +67,8 @@ def _as_found(paths: Paths, pod: Pod, found: Documents, wanted: Documents) -> Do
     by_name = {app.name: app for app in found[0].apps}
     apps = tuple(_app_as_found(paths, pod, by_name.get(app.name), app) for app in manifest.apps)
     log = _log_as_found(found[1].log, runspec.log)
-    return manifest.replace(apps=apps), runspec.replace(log=log)
+    # A pod of an earlier release, or of podctl, has rkt's files of names, and keeps them until something else differs.
+    return manifest.replace(apps=apps), runspec.replace(log=log, names=found[1].names)
 
 
 def other_trees(

@@ -137,7 +137,8 @@ def _pod_spec(options: Fields) -> PodSpec:
         from ..stage0.options.short import spread
 
         options = spread(options)
-    return reading.pod_spec(_with_files(options))
+    spec = reading.pod_spec(_with_files(options))
+    return spec.replace(run=spec.run.replace(names=True))
 
 
 def _with_files(options: Fields) -> Fields:

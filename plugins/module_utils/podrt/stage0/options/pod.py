@@ -38,6 +38,7 @@ from .option import (
 )
 
 _OF_TASKS = "podctl replaces no pod"
+_NO_NAMES = "rkt had no names of pods"
 _LOGS = "rkt left it to the journal"
 
 _VOLUME = (
@@ -229,6 +230,7 @@ POD = (
         "run.hostname",
         flag=AsFlag("hostname", "NAME", "the host name of the pod; rkt-UUID if none is given", running=True),
     ),
+    Option("aliases", WORDS, "run.aliases", "run.aliases", default=(), no_flag=_NO_NAMES),
     Option(
         "dns",
         WORDS,

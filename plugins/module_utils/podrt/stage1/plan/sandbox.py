@@ -362,7 +362,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         cgroups=given.cgroups,
         hidden=common.machine.hidden,
         thermal=common.machine.thermal,
-        hosts=hosts_file(common.hostname) if common.runspec.hosts.mode == "auto" else "",
+        hosts=_fallback_hosts(common),
         tun=common.machine.tun,
         journal=common.machine.journal,
         insecure_paths="paths" in insecure,
@@ -377,7 +377,7 @@ def _app_plan(common: _Common, runtime: RuntimeApp, given: AppInput) -> AppPlan:
         *surroundings(around),
         *((BindStep(common.machine.tty, "/dev/console"),) if common.machine.tty else ()),
         *notify,
-        *_hosts_steps(common),
+        *_hosts_steps(common, runtime),
         *_timezone_steps(runtime),
         *volume_steps(
             pod,
@@ -417,8 +417,17 @@ def _root(pod: PodDir, name: str, given: AppInput, users: IdRange | None) -> Roo
     return OverlayStep(given.lower, upper, work, pod.app_root(name), users, layer)
 
 
-def _hosts_steps(common: _Common) -> tuple[Step, ...]:
+def _fallback_hosts(common: _Common) -> str:
+    """The hosts file for an image without one, where nothing is mounted there."""
+    mounted = common.runspec.own_hosts or common.runspec.hosts.mode != "auto"
+    return "" if mounted else hosts_file(common.hostname)
+
+
+def _hosts_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
     mode = common.runspec.hosts.mode
+    if common.runspec.own_hosts:
+        own = BindStep(common.pod.app_hosts(runtime.name), "/etc/hosts")
+        return () if runtime.is_mounted_at(own.target) else (own,)
     if mode == "auto":
         return ()
     if mode == "host":
@@ -439,7 +448,9 @@ def _last_steps(common: _Common, runtime: RuntimeApp) -> tuple[Step, ...]:
     steps: list[Step] = []
     if common.runspec.dns.mode == "host":
         steps.append(BindStep("/etc/resolv.conf", "/etc/resolv.conf", read_only=True, optional=True))
-    elif common.runspec.dns.mode in ("auto", "custom"):
+    if common.runspec.follows_servers and not runtime.is_mounted_at("/etc/resolv.conf"):
+        steps.append(BindStep(common.pod.servers, "/etc/resolv.conf", optional=True))
+    if common.runspec.dns.mode in ("auto", "custom"):
         steps.append(BindStep(common.pod.resolv_conf, "/etc/resolv.conf", optional=True))
     if runtime.read_only_root_fs:
         steps.append(SealStep("/"))

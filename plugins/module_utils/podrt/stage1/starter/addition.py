@@ -27,6 +27,7 @@ import time
 from ...appc.capabilities import mask_of
 from ...contexts import contextmanager, suppress
 from ...errors import Conflict, HostFailure, NotFound, PodError, Unsupported
+from ...host.dirs import PodDir
 from ...host.files import remove_tree
 from ...host.reading import DOCUMENT, kernel_text, read_text
 from ...pod import cgroups, documents, freezer
@@ -168,7 +169,8 @@ def remove_app(pod: Pod, name: str, *, hold: int = 0) -> None:
             running.has_forgotten(name, lambda: _stop(running, name, force=False))
             running.clear(name)
     place = pod.dir
-    for path in (place.app_status(name), place.app_end(name), place.app_restarts(name), place.app_env(name)):
+    files = (PodDir.app_status, PodDir.app_end, PodDir.app_restarts, PodDir.app_env, PodDir.app_hosts)
+    for path in (file(place, name) for file in files):
         with suppress(FileNotFoundError):
             remove_tree(path)
     _forget_pending(pod, name)
@@ -229,6 +231,8 @@ def _start(running: RunningPod, number: int, ahead: Ahead, seconds: int) -> None
     plan = _decide(running, app, groups)
     try:
         write_app(pod.dir, plan.apps[0], plan.users)
+        if running.runspec.names:
+            _write_names(running, name, plan)
     except OSError as err:
         raise HostFailure.of("cannot write into the pod's directory", err) from err
     cgroups.make_leaves(groups, (name,))
@@ -258,6 +262,15 @@ def _registered(running: RunningPod) -> tuple[tuple[str, str], ...]:
 
     register_apps(pod.paths, pod.uuid, pod.dir, running.manifest)
     return variables_of(pod.dir)
+
+
+def _write_names(running: RunningPod, name: str, plan: SandboxPlan) -> None:
+    """Write the hosts file of the app, and have it kept with those of the others. Raises PodError, OSError."""
+    from .naming import mend_names, write_own_hosts  # podctl has rkt's
+
+    pod, runspec = running.pod, running.runspec
+    write_own_hosts(pod.dir, [name], runspec, plan.hostname, plan.users)
+    mend_names(pod.paths, pod.dir, running.manifest, runspec)
 
 
 def _decide(running: RunningPod, app: RuntimeApp, groups: tuple[Group, ...]) -> SandboxPlan:

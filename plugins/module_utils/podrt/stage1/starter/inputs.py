@@ -9,7 +9,7 @@ import os
 from ...appc.image import STOP_SIGNAL
 from ...appc.volumes import ImageVolume
 from ...errors import Corrupt, HostFailure, Unsupported
-from ...host.files import make_dirs_beneath, path_beneath, write_new
+from ...host.files import make_dirs_beneath, write_new_beneath
 from ...host.machine import architecture
 from ...host.reading import DOCUMENT, read_text, read_text_or
 from ...net.resolv import hosts_file, resolv_conf
@@ -128,7 +128,11 @@ def write_files(pod: PodDir, plan: SandboxPlan, runspec: RunSpec) -> None:
             write_app(pod, app, plan.users)
         if plan.traced:
             _write(pod, pod.traced, b"", None)
-        if runspec.hosts.mode == "custom":
+        if runspec.names:
+            from .naming import write_own_files  # podctl has rkt's
+
+            write_own_files(pod, [app.name for app in plan.apps], runspec, plan.hostname, plan.users)
+        if runspec.hosts.mode == "custom" and not runspec.own_hosts:
             _write(pod, pod.hosts, hosts_file(plan.hostname, runspec.hosts.entries).encode(), plan.users)
         if runspec.dns.mode == "custom":
             dns = runspec.dns
@@ -144,10 +148,7 @@ def write_resolv(pod: PodDir, text: str, users: IdRange | None) -> None:
 
 
 def _write(pod: PodDir, path: str, data: bytes, users: IdRange | None) -> None:
-    with path_beneath(path, pod.path) as safe:
-        write_new(safe, data, _FILE)
-        if users:
-            os.chown(safe, users.first, users.first, follow_symlinks=False)
+    write_new_beneath(path, pod.path, data, _FILE, users.first if users else None)
 
 
 def _read_input(

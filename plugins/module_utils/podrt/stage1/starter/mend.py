@@ -15,6 +15,7 @@ from ...pod import cgroups, documents
 from ...pod.lifecycle import PodState
 from ...pod.limits import changed_limits, set_limits
 from ...pod.strays import bring_back, find_strays
+from .naming import mend_names
 from .networks import joining_pod
 from .stop import holds
 
@@ -39,7 +40,8 @@ def mend(host: Host, pod: Pod) -> None:
         raise Conflict(f'pod "{pod.uuid}" is not running', uuid=pod.uuid)
     manifest = documents.read_manifest(pod.dir)
     failed: list[PodError] = []
-    for mend_one in (_mend_limits, _bring_back_all, functools.partial(_mend_networks, host)):
+    in_networks = (functools.partial(_mend_networks, host), functools.partial(_mend_names, host))
+    for mend_one in (_mend_limits, _bring_back_all, *in_networks):
         try:
             mend_one(pod, pid, manifest)
         except PodError as err:
@@ -68,6 +70,12 @@ def _mend_networks(host: Host, pod: Pod, pid: int, manifest: PodManifest) -> Non
         mend_networks(joining_pod(host.paths, pod.uuid), netns, drift, forwards)
     finally:
         os.close(netns)
+
+
+def _mend_names(host: Host, pod: Pod, _pid: int, manifest: PodManifest) -> None:
+    runspec = documents.read_runspec(pod.dir)
+    if runspec.names:
+        mend_names(host.paths, pod.dir, manifest, runspec)
 
 
 def _bring_back_all(pod: Pod, pid: int, manifest: PodManifest) -> None:

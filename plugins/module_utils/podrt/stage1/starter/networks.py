@@ -15,6 +15,7 @@ from ...net.conf import choose, load_confs
 from ...net.detach import detach
 from ...net.info import read_net_info
 from ...net.member import JoiningPod
+from ...net.names import leave as leave_names
 from ...net.neighbours import Neighbours
 from ...net.network_plan import network_plan
 from ...net.programs import find_programs
@@ -138,8 +139,16 @@ def leave_networks(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) 
     link as a holder goes after that: without it the UUID would look like another engine's, and its leases would stay.
     """
     if holders.may_hold(paths, uuid, pod):
-        detach(JoiningPod(paths, uuid, pod.net_confs, pod.net_info), links=links)
+        _release(paths, uuid, pod, links=links)
     holders.forget(paths, uuid)
+
+
+def _release(paths: Paths, uuid: str, pod: PodDir, *, links: bool = True) -> None:
+    """Give back what it holds there: its names, and then all else, also if those could not be taken back."""
+    try:
+        leave_names(paths, uuid)
+    finally:
+        detach(JoiningPod(paths, uuid, pod.net_confs, pod.net_info), links=links)
 
 
 def sweep(paths: Paths) -> None:
@@ -147,7 +156,7 @@ def sweep(paths: Paths) -> None:
     for home, uuid, state_dir in holders.dead(paths):
         pod = home.pod(state_dir, uuid)
         with suppress(PodError, OSError):
-            detach(JoiningPod(home, uuid, pod.net_confs, pod.net_info))
+            _release(home, uuid, pod)
             holders.forget(home, uuid)
 
 

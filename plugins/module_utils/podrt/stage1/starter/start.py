@@ -359,6 +359,10 @@ def _join_networks(known: _Known, plan: SandboxPlan, child: Pid1, later: list[Ca
         pod = joining_pod(request.host.paths, request.uuid).replace(sysctls=asked)
         leases: list[DhcpLease] = []
         infos = join(pod, child.pid, known.networks, _report_networks, later, leases)
+        if infos and (known.runspec.names or known.runspec.name):
+            from .naming import enter_names  # most pods of podctl have no name
+
+            enter_names(request.host.paths, request.pod, known.manifest, known.runspec, infos)
     if known.networks and may_give_dns(known.runspec, known.networks):
         text = resolv_of(infos, _report_networks)
         if text:

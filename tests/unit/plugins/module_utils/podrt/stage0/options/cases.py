@@ -182,6 +182,7 @@ CASES: dict[str, tuple[Changes, Changes]] = {
     "networks[1]": ({"networks": ["default"]}, {"networks": ["default", "default-restricted"]}),
     "hostname": ({}, {"hostname": "front"}),
     "dns": ({"dns": ["8.8.8.8"]}, {"dns": ["9.9.9.9"]}),
+    "aliases": ({}, {"aliases": ["db.example.com", "db2"]}),
     "dns_search": ({}, {"dns_search": ["example.com"]}),
     "dns_options": ({}, {"dns_options": ["ndots:2"]}),
     "dns_domain": ({"dns": ["8.8.8.8"]}, {"dns": ["8.8.8.8"], "dns_domain": "example.com"}),

@@ -233,6 +233,7 @@ OF_POD: dict[str, st.SearchStrategy[Any]] = {
         st.sampled_from(["7", "a b"]),
         max_size=2,
     ),
+    "aliases": st.lists(st.sampled_from(["db", "db.example.com"]), unique=True),
     "shm_size": st.sampled_from(["64m", "4096"]),
     "pids_limit": st.just(78),  # not the default, which documents leave out: that depends on the apps
     "no_overlay": st.booleans(),
