@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ import queries
 import rivals
 import tasks
 from images import APP
-from measure import Row, Sample, in_turn, timed
+from measure import Row, Sample, in_turn, said, timed
 from rivals import SLEEP, ULIMITS, Ours, Podman
 
 FURTHER = 4  # apps of a pod beside its first
+NAMED = 200  # in one network
 PODS = 10  # converged by a play, and sharing memory
 
 
@@ -190,6 +192,26 @@ def nth(bench: Bench) -> list[Row]:
     return [Row(f"run of true as pod {bench.many}", last, "as the first", first + runs(), 1.1)]
 
 
+def names(bench: Bench) -> list[Row]:
+    """The names of a pod in the hosts files of a network of pods, by what a start waits for."""
+    (runtime,) = (bench.ours.data / "runtime").iterdir()
+    script = pathlib.Path(__file__).with_name("naming.py")
+    place = bench.work / "naming"
+    argv = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(script),
+        str(runtime),
+        str(place),
+        str(NAMED),
+        str(bench.rounds(40)),
+    ]
+    samples = [Sample(float(line)) for line in said(argv).splitlines()]
+    shutil.rmtree(place)
+    return [Row(f"a name added to a network of {NAMED} pods", samples, "-", bound=5, absolute=True)]
+
+
 def converge(bench: Bench) -> list[Row]:
     """Ten pods with a volume each, one task per pod: the first run, and a second one."""
     _make_folders(bench)
@@ -228,6 +250,7 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "metadata": metadata,
     "memory": memory,
     "nth": nth,
+    "names": names,
     "converge": converge,
 }
 

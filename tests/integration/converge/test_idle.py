@@ -78,8 +78,9 @@ FORBIDDEN = (HEAVY - OF_THE_TEST) | {
 # Each takes 0.1 ms. Another module for every task replaces one, or is justified here: the table of options is five
 # modules in place of one parser of YAML, since podctl and comparisons use it too; contexts and
 # jsontext are two, which spare each start of podctl 7 ms and more; host.dirs is one, the paths of a pod and of a tree;
-# net.requests is one, which spares a pod on the host's network four others.
-MOST = 88
+# net.requests is one, which spares a pod on the host's network four others; five are the names of other pods in its
+# hosts files, and the name servers of the host.
+MOST = 93
 
 
 def watched(host: Host, options: dict[str, Any]) -> tuple[dict[str, Any], set[str], list[str]]:

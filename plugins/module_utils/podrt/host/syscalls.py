@@ -94,6 +94,10 @@ _BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+# Of its own, with types: a start calls it for each path of an app, and other pods' for each of their files.
+_openat2 = _libc["syscall"]
+_openat2.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+_openat2.restype = ctypes.c_long
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
 
@@ -253,13 +257,13 @@ def set_fs_ids(uid: int, gid: int) -> None:
 def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """open(2) with flags for the resolution of path: RESOLVE_IN_ROOT treats dir_fd as the root, also for links."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    arguments = (dir_fd, _path(path), ctypes.addressof(how), ctypes.sizeof(how))
+    arguments = (_NR_OPENAT2, dir_fd, _path(path), ctypes.byref(how), ctypes.sizeof(how))
     for _try in range(_OPENAT2_TRIES - 1):
-        try:
-            return _call(_NR_OPENAT2, arguments, path)
-        except BlockingIOError:
-            continue  # a rename or mount happened, anywhere, while ".." was resolved
-    return _call(_NR_OPENAT2, arguments, path)
+        fd = int(_openat2(*arguments))
+        if fd >= 0 or ctypes.get_errno() != errno.EAGAIN:
+            return _check(fd, path)
+        # A rename or mount happened, anywhere, while ".." was resolved.
+    return _check(_openat2(*arguments), path)
 
 
 def pidfd_getfd(process: int, fd: int) -> int:

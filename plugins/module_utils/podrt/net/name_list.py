@@ -59,6 +59,10 @@ class NameEntry(Value):
         """The addresses in its lines."""
         return frozenset(line.partition(" ")[0] for line in self.lines)
 
+    def begins_with(self, words: tuple[str, ...]) -> bool:
+        """Whether one of its lines begins so."""
+        return any(line.startswith(words) for line in self.lines)
+
 
 class NameList(Value):
     """The list of a network. Who changes it holds its lock."""

@@ -14,19 +14,20 @@ import os
 from ..contexts import suppress
 from ..errors import Corrupt, first_of, printable
 from ..host.files import entries
-from ..host.reading import read_bytes
+from ..host.reading import open_regular, read_bytes
 from ..value import Value
 from . import slots
 from .name_list import ASIDE, NameEntry, list_of, locked_list, read_list
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from ..appc.pod import PodManifest
     from ..host.dirs import PodDir
     from ..host.paths import Paths
     from .info import NetInfo
+    from .name_list import NameList
 
 
 _SHOWN = 5
@@ -92,29 +93,42 @@ def enter(paths: Paths, pod: NamedPod, infos: Sequence[NetInfo]) -> None:
 
     Raises HostFailure when its own files cannot be written, and Conflict.
     """
+    own = _own_lines(pod, infos)
     for network, lines in _by_network(pod.names, infos):
         with locked_list(paths, list_of(paths, network)) as listed:
-            mine = NameEntry(pod.uuid, pod.home, pod.names[0] if pod.names else "", pod.files, lines)
-            others = [entry for entry in listed.pods if not _has_ended(entry, mine)]
-            listed.write([*others, mine])
-            stay = [line for entry in others for line in entry.lines]
-            gone = {line for entry in listed.pods if entry not in others for line in entry.lines}
-            gone -= {*stay, *lines}
-            _revise_each(others, lines, gone)
-            _revise_own(pod, [*stay, *lines, *_own_lines(pod, infos)], gone)
+            _enter(listed, pod, lines, own)
 
 
 def leave(paths: Paths, uuid: str) -> None:
     """Take a pod off the lists of all networks, and its lines out of the files of others. Raises PodError."""
     for file in entries(paths.name_lists):
         path = paths.name_list(file)
-        if file.endswith(ASIDE) or not _mentions(path, uuid):
-            continue
-        with locked_list(paths, path) as listed:
-            left = [entry for entry in listed.pods if entry.uuid != uuid]
-            gone = {line for entry in listed.pods if entry.uuid == uuid for line in entry.lines}
-            _revise_each(left, (), gone - {line for entry in left for line in entry.lines})
-            listed.write(left)
+        if not file.endswith(ASIDE) and _mentions(path, uuid):
+            with locked_list(paths, path) as listed:
+                _leave(listed, uuid)
+
+
+def _enter(listed: NameList, pod: NamedPod, lines: tuple[str, ...], own: tuple[str, ...]) -> None:
+    mine = NameEntry(pod.uuid, pod.home, pod.names[0] if pod.names else "", pod.files, lines)
+    addresses = tuple(f"{address} " for address in mine.addresses)
+    ended = [entry for entry in listed.pods if _has_ended(entry, mine, addresses)]
+    others = [entry for entry in listed.pods if entry not in ended] if ended else listed.pods
+    listed.write([*others, mine])
+    stay = [line for entry in others for line in entry.lines]
+    gone = {line for entry in ended for line in entry.lines}.difference(stay, lines)
+    if ended:
+        _revise_each(others, lambda fd: slots.revise(fd, lines, gone))
+    else:
+        _revise_each(others, lambda fd: slots.append(fd, lines, len(stay)))
+    _revise_own(pod, [*stay, *lines, *own], gone)
+
+
+def _leave(listed: NameList, uuid: str) -> None:
+    left = [entry for entry in listed.pods if entry.uuid != uuid]
+    gone = {line for entry in listed.pods if entry.uuid == uuid for line in entry.lines}
+    gone = gone.difference(*(entry.lines for entry in left))
+    _revise_each(left, lambda fd: slots.revise(fd, (), gone))
+    listed.write(left)
 
 
 def is_listed(paths: Paths, pod: NamedPod, infos: Sequence[NetInfo]) -> bool:
@@ -131,20 +145,16 @@ def _covers(entry: NameEntry, pod: NamedPod, lines: Sequence[str]) -> bool:
 
 
 def wrong_names(paths: Paths, pod: NamedPod, infos: Sequence[NetInfo]) -> tuple[WrongNames, ...]:
-    """How the hosts files of a running pod differ from the lists of its networks. Raises OSError."""
+    """How the hosts files of a running pod differ from the lists of its networks. Raises OSError, Corrupt."""
     wanted = _wanted(paths, pod, infos)
     found: list[WrongNames] = []
-    base = os.open(pod.home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for file in pod.files:
-            held = _content(base, file)
-            there = slots.slots_in(held)
-            lacks = tuple(line for line in wanted if line not in there)
-            old = tuple(line for line in there if line not in wanted)
-            if lacks or old:
-                found.append(WrongNames(file, lacks, old, slots.is_full(held)))
-    finally:
-        os.close(base)
+    for file in pod.files:
+        held = _content(pod.home, file)
+        there = slots.slots_in(held)
+        lacks = tuple(line for line in wanted if line not in there)
+        old = tuple(line for line in there if line not in wanted)
+        if lacks or old:
+            found.append(WrongNames(file, lacks, old, slots.is_full(held)))
     return tuple(found)
 
 
@@ -200,17 +210,21 @@ def _listed(paths: Paths, network: str) -> tuple[NameEntry, ...]:
     return read_list(list_of(paths, network)).pods
 
 
-def _has_ended(entry: NameEntry, mine: NameEntry) -> bool:
-    """Whether a pod on the list must have ended, since another one has its name or its address now. Pure."""
-    if entry.uuid == mine.uuid or (mine.name and (entry.home, entry.name) == (mine.home, mine.name)):
+def _has_ended(entry: NameEntry, mine: NameEntry, addresses: tuple[str, ...]) -> bool:
+    """Whether a pod on the list must have ended, since another one has its name or an address of its now. Pure.
+
+    addresses: those, with a blank each. An entry of the other one itself is replaced likewise.
+    """
+    if entry.uuid == mine.uuid or (mine.name and entry.name == mine.name and entry.home == mine.home):
         return True
-    return not entry.addresses.isdisjoint(mine.addresses)
+    return entry.begins_with(addresses)
 
 
-def _revise_each(others: Iterable[NameEntry], add: Sequence[str], drop: Collection[str]) -> None:
-    """Revise the files of other pods as far as that is possible: what their apps do with them is their own affair."""
-    if not add and not drop:
-        return
+def _revise_each(others: Iterable[NameEntry], revise: Callable[[int], None]) -> None:
+    """Revise the files of other pods as far as that is possible: what their apps do with them is their own affair.
+
+    revise: gets a descriptor of each.
+    """
     bases: dict[str, int] = {}
     try:
         for entry in others:
@@ -219,7 +233,7 @@ def _revise_each(others: Iterable[NameEntry], add: Sequence[str], drop: Collecti
                     bases[entry.home] = os.open(entry.home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             for file in entry.files if entry.home in bases else ():
                 with suppress(OSError):
-                    _revise(bases[entry.home], file, add, drop)
+                    _revise(bases[entry.home], file, revise)
     finally:
         for base in bases.values():
             os.close(base)
@@ -231,23 +245,23 @@ def _revise_own(pod: NamedPod, add: Sequence[str], drop: Collection[str]) -> Non
     try:
         for file in pod.files:
             with suppress(FileNotFoundError):
-                _revise(base, file, add, drop)
+                _revise(base, file, lambda fd: slots.revise(fd, add, drop))
     finally:
         os.close(base)
 
 
-def _revise(base: int, file: str, add: Sequence[str], drop: Collection[str]) -> None:
+def _revise(base: int, file: str, revise: Callable[[int], None]) -> None:
     fd = slots.open_file(base, file)
     try:
-        slots.revise(fd, add, drop)
+        revise(fd)
     finally:
         os.close(fd)
 
 
-def _content(base: int, file: str) -> bytes:
-    """The content of a hosts file, as far as it counts; of one that is missing, none. Raises OSError."""
+def _content(home: str, file: str) -> bytes:
+    """The content of a hosts file, as far as it counts; of one that is missing, none. Raises OSError, Corrupt."""
     try:
-        fd = slots.open_file(base, file, to_write=False)
+        fd = open_regular(f"{home}/{file}", beneath=home)
     except FileNotFoundError:
         return b""
     try:

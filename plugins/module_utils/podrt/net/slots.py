@@ -7,8 +7,8 @@ truncated, and no byte moves. A slot is 128 bytes, at a multiple of 128: none cr
 reads, nor of any larger power of two, as glibc and others have. It is a line of 126, padded by spaces, then a tab and a
 newline. One that is free begins with "#".
 
-A line is written as "#", then all behind the first byte, then the first byte: at each moment the file has only whole
-lines and comments. One pwrite(2) of the slot is not enough, since the kernel copies it byte by byte while others read.
+A line is written behind the "#" of a free slot, and then over it: at each moment the file has only whole lines and
+comments. One pwrite(2) of the slot is not enough, since the kernel copies it byte by byte while others read.
 
 An app may write the file, and anything into it. What is not a slot is the app's own, and stays; places are found by
 reading the file, and never by what was there before.
@@ -19,8 +19,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-
-from ..host import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +32,8 @@ _END = b"\t\n"
 _FREE = b"#"
 # Of a file, in bytes: what is behind them, only the app can have written.
 LARGEST = 256 << 10
-_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
-_WITHIN = syscalls.RESOLVE_NO_SYMLINKS
+_TAIL = 4096
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def lines_of(address: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -58,32 +56,36 @@ def new_file(own: bytes, lines: Sequence[str] = ()) -> bytes:
     return own + _padding(len(own)) + b"".join(map(_slot, lines))
 
 
-def revision(held: bytes, add: Sequence[str], drop: Collection[str] = ()) -> tuple[Write, ...]:
+def revision(
+    held: bytes, add: Sequence[str], drop: Collection[str] = (), *, new: bool = False, at: int = 0
+) -> tuple[Write, ...]:
     """The writes after which a file has the lines to add, and no more those to drop: offsets and bytes, in order. Pure.
 
-    held: its content, up to LARGEST bytes. Between any two of the writes, readers see whole lines. What is added is
-    there before anything is dropped; lines that find no place are left out.
+    held: its content, up to LARGEST bytes, from a place of a slot on. new: whether it is known to have none of those to
+    add. Between any two of the writes, readers see whole lines. What is added is there before anything is dropped;
+    lines that find no place are left out.
     """
     writes: list[Write] = []
-    free, end = _free_slots(held), len(held)
-    for line in add:
+    behind: list[bytes] = []
+    free = _free_slots(held, first=at == 0)
+    for line in dict.fromkeys(add):
         slot = _slot(line)
-        if next(_places(held, slot), -1) >= 0:
+        if not new and next(_places(held, slot), -1) >= 0:
             continue
-        place = next(free, -1)
-        if place < 0:
-            padding = _padding(end, ends_line=end > len(held) or held[-1:] in (b"", b"\n"))
-            if end + len(padding) + SIZE > LARGEST:
-                break
-            place = end + len(padding)
-            end = place + SIZE
-            writes.append((place - len(padding), padding + _FREE + slot[1:]))
+        number = next(free, -1)
+        if number < 0:
+            behind.append(slot)
         else:
-            writes.append((place + 1, slot[1:]))
-        writes.append((place, slot[:1]))
+            writes += [(at + number + 1, slot[1:]), (at + number, slot[:1])]
+    if behind:
+        end = at + len(held)
+        padding = _padding(end, ends_line=held[-1:] in (b"", b"\n"))
+        room = max(0, LARGEST - end - len(padding)) // SIZE
+        # The file grows by a page or less at a time, and so by whole slots.
+        writes += [(end, padding + b"".join(behind[:room]))] if room else []
     for line in drop:
         if line not in add:
-            writes += [(place, _FREE) for place in _places(held, _slot(line))]
+            writes += [(at + number, _FREE) for number in _places(held, _slot(line))]
     return tuple(writes)
 
 
@@ -102,13 +104,14 @@ def is_full(held: bytes) -> bool:
     return len(held) + 2 * SIZE > LARGEST and next(_free_slots(held), -1) < 0
 
 
-def open_file(base: int, path: str, *, to_write: bool = True) -> int:
-    """Open a hosts file beneath a directory, through no link. Raises FileNotFoundError, OSError.
+def open_file(base: int, path: str) -> int:
+    """Open a hosts file beneath a directory to revise it, through no link. Raises FileNotFoundError, OSError.
 
     An app to which the file belongs may hold a lease on it, which would let this wait: then it fails at once.
     """
-    flags = _OPEN if to_write else _OPEN & ~os.O_ACCMODE | os.O_RDONLY
-    fd = syscalls.openat2(base, path, flags | os.O_NONBLOCK, _WITHIN)
+    from ..host import syscalls  # ctypes, which a task that only reads does not need
+
+    fd = syscalls.openat2(base, path, _OPEN, syscalls.RESOLVE_NO_SYMLINKS)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a regular file", path)
@@ -117,12 +120,28 @@ def open_file(base: int, path: str, *, to_write: bool = True) -> int:
 
 def read(fd: int) -> bytes:
     """The content of a hosts file, as far as slots may be in it. Raises OSError."""
-    return os.pread(fd, LARGEST, 0)
+    # A buffer of the largest size would cost more than all else that is done with the file.
+    return os.pread(fd, min(os.fstat(fd).st_size + SIZE, LARGEST), 0)
 
 
 def revise(fd: int, add: Sequence[str], drop: Collection[str] = ()) -> None:
     """Add and drop lines, see revision. Raises OSError."""
     for place, data in revision(read(fd), add, drop):
+        os.pwrite(fd, data, place)
+
+
+def append(fd: int, add: Sequence[str], known: int) -> None:
+    """Add lines that a file does not have yet, and that has so many others. Raises OSError.
+
+    Only its end is searched for free slots, unless it is far longer than it has to be.
+    """
+    size = os.fstat(fd).st_size
+    if size > _TAIL + 2 * SIZE * known:
+        writes = revision(read(fd), add, new=True)
+    else:
+        at = max(0, size - _TAIL) // SIZE * SIZE
+        writes = revision(os.pread(fd, _TAIL + SIZE, at), add, new=True, at=at)
+    for place, data in writes:
         os.pwrite(fd, data, place)
 
 
@@ -146,11 +165,14 @@ def _places(held: bytes, slot: bytes) -> Iterator[int]:
         at = held.find(slot, at + 1)
 
 
-def _free_slots(held: bytes) -> Iterator[int]:
-    """The places of free slots, which begin a line."""
-    at = held.find(b"\n" + _FREE) + 1
-    while at > 0:
-        slot = held[at : at + SIZE]
-        if at % SIZE == 0 and slot[WIDTH:] == _END and b"\n" not in slot[:WIDTH]:
-            yield at
-        at = held.find(b"\n" + _FREE, at) + 1
+def _free_slots(held: bytes, *, first: bool = True) -> Iterator[int]:
+    """The places of free slots, which begin a line. first: whether what is held begins the file, and so a line."""
+    firsts = held[::SIZE]  # of each place: to look at each slot would take ten times as long
+    number = firsts.find(_FREE)
+    while number >= 0:
+        place = number * SIZE
+        slot = held[place : place + SIZE]
+        begins_line = held[place - 1 : place] == b"\n" if place else first
+        if slot[WIDTH:] == _END and begins_line and b"\n" not in slot[:WIDTH]:
+            yield place
+        number = firsts.find(_FREE, number + 1)
